@@ -1,0 +1,19 @@
+# The two commands of the README: make demo, make test.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
+.PHONY: demo test fmt
+
+demo:
+	scripts/setup demo
+	cargo run --release --features demo -- demo
+
+test:
+	scripts/setup test
+	cargo fmt --check
+	cargo clippy --all-targets --features demo -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features demo
+	if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; else echo "cargo-deny is not installed: skipped"; fi
+	cargo test --no-default-features
+	cargo test --features demo
+
+fmt:
+	cargo fmt

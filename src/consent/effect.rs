@@ -1,0 +1,51 @@
+//! What the machine wants done.
+
+use super::{Grant, Lamp, Reason, SessionId};
+
+/// One thing to do. Effects of one step are carried out in order; a failure drops the rest of the step and comes back
+/// as [`super::Event::Broken`] or [`super::Event::CaptureGone`].
+#[derive(Debug)]
+pub enum Effect {
+    /// Drive the lamp, and read it back where there is a sense pin. Failure: `Broken(Lamp)`.
+    Light(Lamp),
+    /// Write the start of a session, durably. Failure: `Broken(Ledger)`.
+    RecordStart {
+        /// The session that is about to start.
+        session: SessionId,
+        /// Whether the microphone will be opened.
+        sound: bool,
+    },
+    /// Start capture. Failure: `CaptureGone(NeverStarted)`.
+    Launch(Grant),
+    /// Close the lease, so that capture ends at once.
+    Stop(Reason),
+    /// Kill the capture process; comes again until it is seen to be gone.
+    Kill,
+    /// Write the end of a session, durably.
+    RecordStop {
+        /// The session that ended.
+        session: SessionId,
+        /// Why.
+        reason: Reason,
+    },
+    /// Write that a remote request came.
+    RecordRequest,
+    /// Write that a remote request ended without a press.
+    RecordRequestEnded(Reason),
+    /// Write, durably, that the box is locked; it stays so across power cuts.
+    RecordLock,
+    /// Write, durably, that the lock was ended by staff.
+    RecordUnlock,
+    /// Write, durably, that staff acknowledged the policy in force.
+    RecordPolicyAcknowledged,
+    /// Write that a part broke, if it was whole before.
+    RecordFault(super::Fault),
+    /// Tell capture to send silence, or sound again, and write it.
+    Mute(bool),
+    /// Destroy unsent footage.
+    DestroyFootage,
+    /// Destroy keys, credentials, footage and shop binding, with a receipt.
+    Unbind,
+    /// Try broken parts again; each answers with `Mended` or stays broken.
+    SelfTest,
+}

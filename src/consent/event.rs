@@ -1,0 +1,143 @@
+//! What can happen to a box.
+
+/// Everything the machine reacts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Time passed. Fed at least every 50 ms while something is pending, so that deadlines are met.
+    Tick,
+    /// The record button went down, debounced.
+    ButtonDown,
+    /// The record button went up, debounced.
+    ButtonUp,
+    /// The mute button went down, debounced.
+    MuteDown,
+    /// Remote asks staff to start.
+    RemoteRequest,
+    /// Remote stops.
+    RemoteStop,
+    /// Remote mutes.
+    RemoteMute,
+    /// Remote takes back its own mute.
+    RemoteUnmute,
+    /// A materially new policy is in force and not yet acknowledged.
+    PolicyChanged,
+    /// Consent ends for a reason that is found outside the machine.
+    Revoke(Reason),
+    /// Capture tells how its stream is doing.
+    Capture(Report),
+    /// The capture process was seen to be gone.
+    CaptureGone(Outcome),
+    /// A part that consent stands on does not work.
+    Broken(Fault),
+    /// That part was tried again and works.
+    Mended(Fault),
+}
+
+/// How the stream does, in capture's own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The ingest server has the stream.
+    Live,
+    /// The ingest server went away; capture goes on and tries to reach it.
+    Reconnecting,
+}
+
+/// How the capture process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It went when it was told to, or was killed because it did not.
+    Ended,
+    /// It went by itself, having said that it could not go on (no camera, ingest refused the key, ...).
+    Failed,
+    /// It went by itself without a word.
+    Died,
+    /// It never came into being.
+    NeverStarted,
+}
+
+/// A part without which there is no capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The lamp cannot be driven, or its sense pin reads otherwise.
+    Lamp,
+    /// The button cannot be read, or is stuck.
+    Button,
+    /// The ledger cannot be written.
+    Ledger,
+}
+
+impl Fault {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Lamp, Self::Button, Self::Ledger];
+
+    pub(super) const fn bit(self) -> u8 {
+        match self {
+            Self::Lamp => 1,
+            Self::Button => 2,
+            Self::Ledger => 4,
+        }
+    }
+}
+
+/// Why a session ended or a request was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Staff touched the button.
+    Press,
+    /// Remote said stop.
+    Remote,
+    /// `max-session` was reached.
+    MaxSession,
+    /// A new policy has to be acknowledged first.
+    Policy,
+    /// Staff locked the box.
+    Lock,
+    /// Lamp, button or ledger failed.
+    Fault(Fault),
+    /// The ingest server is not one of `allowed-ingest-hosts`.
+    IngestNotAllowed,
+    /// The ingest server was out of reach for longer than `reconnect-window`.
+    ReconnectWindow,
+    /// Staff unbound the box, or the platform did.
+    Unbind,
+    /// The platform had the box erased.
+    Erase,
+    /// The supply voltage is too low to be trusted.
+    LowPower,
+    /// The guard is being shut down.
+    Shutdown,
+    /// Capture said that it could not go on.
+    CaptureFailed,
+    /// The capture process died.
+    CaptureDied,
+    /// Capture could not be started.
+    NeverStarted,
+    /// Nobody pressed within `request-timeout`.
+    RequestTimeout,
+}
+
+impl Reason {
+    /// The word for it in the ledger, in `state` and in logs.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Press => "press",
+            Self::Remote => "remote-stop",
+            Self::MaxSession => "max-session",
+            Self::Policy => "policy-change",
+            Self::Lock => "lock",
+            Self::Fault(Fault::Lamp) => "lamp-fault",
+            Self::Fault(Fault::Button) => "button-fault",
+            Self::Fault(Fault::Ledger) => "ledger-fault",
+            Self::IngestNotAllowed => "ingest-not-allowed",
+            Self::ReconnectWindow => "reconnect-window",
+            Self::Unbind => "unbind",
+            Self::Erase => "erase",
+            Self::LowPower => "low-power",
+            Self::Shutdown => "shutdown",
+            Self::CaptureFailed => "capture-failed",
+            Self::CaptureDied => "capture-died",
+            Self::NeverStarted => "never-started",
+            Self::RequestTimeout => "request-timeout",
+        }
+    }
+}

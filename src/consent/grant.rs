@@ -1,0 +1,35 @@
+//! Proof that staff pressed the button.
+
+use core::fmt;
+
+/// Number of a session on this box; counts up from the ledger's last one and is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One unspent physical press. Only the consent machine makes one, and what starts capture consumes it:
+/// there is no `Clone`, `Copy`, `Default` or deserialisation.
+///
+/// It proves that consent was given, not that it still is; that is what the lease is for.
+#[derive(Debug)]
+#[must_use = "a grant that is dropped is a press that did nothing"]
+pub struct Grant {
+    session: SessionId,
+    sound: bool,
+}
+
+impl Grant {
+    pub(super) fn from_press(session: SessionId, sound: bool) -> Self {
+        Self { session, sound }
+    }
+
+    /// Spends the grant: the session it stands for, and whether the microphone may be opened in it.
+    pub fn spend(self) -> (SessionId, bool) {
+        (self.session, self.sound)
+    }
+}

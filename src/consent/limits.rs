@@ -1,0 +1,43 @@
+//! The spans of time that the consent contract names.
+
+use core::time::Duration;
+
+/// What may differ from shop to shop. The gestures' spans are part of the contract and fixed (see the constants).
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest session; then consent has to be given anew.
+    pub max_session: Duration,
+    /// How long the lamp asks after a remote request.
+    pub request_timeout: Duration,
+    /// How long a session may be without the ingest server, at its start and later.
+    pub reconnect_window: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_session: Duration::from_secs(4 * 3600),
+            request_timeout: Duration::from_secs(60),
+            reconnect_window: Duration::from_secs(600),
+        }
+    }
+}
+
+/// A press let go before this starts picture and sound (design 3, rule 8).
+pub(super) const SOUND_BELOW: Duration = Duration::from_millis(700);
+/// A press let go before this (and not before [`SOUND_BELOW`]) starts picture only (rule 8).
+pub(super) const PICTURE_BELOW: Duration = Duration::from_secs(3);
+/// Held this long: acknowledges a policy (rule 7) or ends a lock (rule 9).
+pub(super) const ACKNOWLEDGE: Duration = Duration::from_secs(2);
+/// Held this long: privacy lock (rule 9).
+pub(super) const LOCK: Duration = Duration::from_secs(5);
+/// Held this long: the lamp warns that unbinding is near (rule 10).
+pub(super) const UNBIND_WARNING: Duration = Duration::from_secs(8);
+/// Held this long: unbind (rule 10).
+pub(super) const UNBIND: Duration = Duration::from_secs(10);
+/// Held this long the button is taken to be stuck: twice the longest gesture and then some.
+pub(super) const STUCK: Duration = Duration::from_secs(30);
+/// Capture that was told to stop is killed after this; leaves 200 ms of rule 4's 500 ms to verify that it is gone.
+pub(super) const KILL_AFTER: Duration = Duration::from_millis(300);
+/// How often the kill is repeated until the process is seen to be gone.
+pub(super) const KILL_AGAIN: Duration = Duration::from_millis(100);

@@ -1,0 +1,409 @@
+//! `(state, event, now) -> effects`: the ten rules of design 3.
+
+use super::limits::{KILL_AFTER, KILL_AGAIN};
+use super::sound::Sound;
+use super::touch::{Gesture, Hold, Touch};
+use super::{Effect, Event, Fault, Grant, Lamp, Limits, Outcome, Reason, Report, SessionId, Time};
+
+/// What the box is doing, as the MQTT `state` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing; a press starts.
+    Idle,
+    /// Remote asked; a press starts.
+    Requested,
+    /// Capture was started; the ingest server has not taken the stream yet.
+    Connecting,
+    /// The ingest server has the stream.
+    Live,
+    /// The ingest server went away; capture goes on.
+    Reconnecting,
+    /// Consent has ended; the capture process is not yet seen to be gone.
+    Stopping,
+    /// Privacy lock: nothing starts until a hold of 2 s.
+    Locked,
+    /// A policy waits for a hold of 2 s.
+    Policy,
+    /// Lamp, button or ledger is broken: nothing starts.
+    Fault,
+}
+
+impl Phase {
+    /// Whether a capture process may exist.
+    pub const fn may_capture(self) -> bool {
+        match self {
+            Self::Connecting | Self::Live | Self::Reconnecting | Self::Stopping => true,
+            Self::Idle | Self::Requested | Self::Locked | Self::Policy | Self::Fault => false,
+        }
+    }
+}
+
+/// What the ledger remembers across a power cut. Nothing in it can restore a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// The last session's number.
+    pub last_session: SessionId,
+    /// Staff locked the box and did not unlock it.
+    pub locked: bool,
+    /// The policy in force is not the one that staff acknowledged.
+    pub policy_pending: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Connecting,
+    Live,
+    Reconnecting,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Session {
+    None,
+    Requested { until: Time },
+    On { id: SessionId, started: Time, link: Link, link_since: Time, sound: Sound },
+    Stopping { id: SessionId, reason: Reason, kill_at: Time, sound: Sound },
+}
+
+/// The consent state machine. One step never looks at a clock: time comes with the event.
+#[derive(Debug)]
+pub struct Machine {
+    limits: Limits,
+    session: Session,
+    last_session: SessionId,
+    touch: Touch,
+    locked: bool,
+    policy_pending: bool,
+    unbind_wanted: bool,
+    faults: u8,
+    /// What the lamp was last told; `None` when a failure left that in doubt.
+    shown: Option<Lamp>,
+    last_reason: Option<Reason>,
+}
+
+impl Machine {
+    /// The box after power came back: idle, or locked, or waiting for a policy. Never in a session.
+    pub fn boot(limits: Limits, memory: Memory) -> Self {
+        Self {
+            limits,
+            session: Session::None,
+            last_session: memory.last_session,
+            touch: Touch::Unknown,
+            locked: memory.locked,
+            policy_pending: memory.policy_pending,
+            unbind_wanted: false,
+            faults: 0,
+            shown: Some(Lamp::Dark),
+            last_reason: None,
+        }
+    }
+
+    /// What the box is doing.
+    pub fn phase(&self) -> Phase {
+        match self.session {
+            Session::On { link: Link::Connecting, .. } => Phase::Connecting,
+            Session::On { link: Link::Live, .. } => Phase::Live,
+            Session::On { link: Link::Reconnecting, .. } => Phase::Reconnecting,
+            Session::Stopping { .. } => Phase::Stopping,
+            Session::None | Session::Requested { .. } if self.faults != 0 => Phase::Fault,
+            Session::None | Session::Requested { .. } if self.locked => Phase::Locked,
+            Session::None | Session::Requested { .. } if self.policy_pending => Phase::Policy,
+            Session::Requested { .. } => Phase::Requested,
+            Session::None => Phase::Idle,
+        }
+    }
+
+    /// The session whose capture may exist.
+    pub fn session(&self) -> Option<SessionId> {
+        match self.session {
+            Session::On { id, .. } | Session::Stopping { id, .. } => Some(id),
+            Session::None | Session::Requested { .. } => None,
+        }
+    }
+
+    /// Whether the stream, if there is one, is without sound.
+    pub fn muted(&self) -> bool {
+        match self.session {
+            Session::On { sound, .. } | Session::Stopping { sound, .. } => !sound.heard(),
+            Session::None | Session::Requested { .. } => false,
+        }
+    }
+
+    /// Why the last session or request ended.
+    pub fn last_reason(&self) -> Option<Reason> {
+        self.last_reason
+    }
+
+    /// Whether `fault` is known and not yet mended.
+    pub fn broken(&self, fault: Fault) -> bool {
+        self.faults & fault.bit() != 0
+    }
+
+    /// What the lamp has to show now.
+    pub fn lamp(&self) -> Lamp {
+        match self.phase() {
+            Phase::Connecting | Phase::Stopping => Lamp::FastBlink,
+            Phase::Live if self.muted() => Lamp::SolidNotched,
+            Phase::Live => Lamp::Solid,
+            Phase::Reconnecting => Lamp::DoubleBlink,
+            Phase::Idle | Phase::Requested | Phase::Locked | Phase::Policy | Phase::Fault if self.touch.warns() => {
+                Lamp::UnbindWarning
+            }
+            Phase::Idle => Lamp::Dark,
+            Phase::Requested => Lamp::SlowPulse,
+            Phase::Locked => Lamp::LockFlash,
+            Phase::Policy => Lamp::TripleBlink,
+            Phase::Fault => Lamp::Sos,
+        }
+    }
+
+    /// When a [`Event::Tick`] will next be needed; earlier ones do no harm.
+    pub fn deadline(&self) -> Option<Time> {
+        let session = match self.session {
+            Session::None => None,
+            Session::Requested { until } => Some(until),
+            Session::On { started, link, link_since, .. } => {
+                let end = started.plus(self.limits.max_session);
+                Some(match link {
+                    Link::Live => end,
+                    Link::Connecting | Link::Reconnecting => end.min(link_since.plus(self.limits.reconnect_window)),
+                })
+            }
+            Session::Stopping { kill_at, .. } => Some(kill_at),
+        };
+        match (session, self.touch.deadline()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Takes one event at `now` and says what has to be done, in order.
+    pub fn step(&mut self, now: Time, event: Event) -> Vec<Effect> {
+        let mut todo = Vec::new();
+        // Deadlines that passed before this event came are met first, whatever the event is.
+        self.pass_time(now, &mut todo);
+        match event {
+            Event::Tick => {}
+            Event::ButtonDown => self.button_down(now, &mut todo),
+            Event::ButtonUp => self.button_up(now, &mut todo),
+            Event::MuteDown => self.change_sound(Sound::toggled_by_staff, &mut todo),
+            Event::RemoteRequest => self.remote_request(now, &mut todo),
+            Event::RemoteStop => self.revoke(now, Reason::Remote, &mut todo),
+            Event::RemoteMute => self.change_sound(|sound| sound.by_remote(true), &mut todo),
+            Event::RemoteUnmute => self.change_sound(|sound| sound.by_remote(false), &mut todo),
+            Event::PolicyChanged => {
+                self.revoke(now, Reason::Policy, &mut todo);
+                self.policy_pending = true;
+            }
+            Event::Revoke(reason) => self.revoke(now, reason, &mut todo),
+            Event::Capture(report) => self.capture_reports(now, report),
+            Event::CaptureGone(outcome) => self.capture_gone(outcome, &mut todo),
+            Event::Broken(fault) => self.broke(now, fault, &mut todo),
+            Event::Mended(fault) => self.faults &= !fault.bit(),
+        }
+        self.light(&mut todo);
+        todo
+    }
+
+    /// Whatever else a step did, the lamp shows the state it ended in; a start has lit it already.
+    fn light(&mut self, todo: &mut Vec<Effect>) {
+        let lamp = self.lamp();
+        if self.shown != Some(lamp) {
+            self.shown = Some(lamp);
+            todo.push(Effect::Light(lamp));
+        }
+    }
+
+    fn pass_time(&mut self, now: Time, todo: &mut Vec<Effect>) {
+        while let Some(hold) = self.touch.passes(now) {
+            self.held(now, hold, todo);
+        }
+        match self.session {
+            Session::None => {}
+            Session::Requested { until } => {
+                if now >= until {
+                    self.revoke(now, Reason::RequestTimeout, todo);
+                }
+            }
+            Session::On { started, link, link_since, .. } => {
+                let offline = match link {
+                    Link::Live => false,
+                    Link::Connecting | Link::Reconnecting => now.since(link_since) >= self.limits.reconnect_window,
+                };
+                if now.since(started) >= self.limits.max_session {
+                    self.revoke(now, Reason::MaxSession, todo);
+                } else if offline {
+                    self.revoke(now, Reason::ReconnectWindow, todo);
+                }
+            }
+            Session::Stopping { id, reason, kill_at, sound } => {
+                if now >= kill_at {
+                    todo.push(Effect::Kill);
+                    self.session = Session::Stopping { id, reason, kill_at: now.plus(KILL_AGAIN), sound };
+                }
+            }
+        }
+    }
+
+    fn button_down(&mut self, now: Time, todo: &mut Vec<Effect>) {
+        let may_capture = self.phase().may_capture();
+        if may_capture {
+            self.revoke(now, Reason::Press, todo);
+        }
+        self.touch.down(now, may_capture);
+    }
+
+    fn button_up(&mut self, now: Time, todo: &mut Vec<Effect>) {
+        let gesture = self.touch.up(now);
+        match (gesture, self.phase()) {
+            (Gesture::Start { sound }, Phase::Idle | Phase::Requested) => self.start(now, sound, todo),
+            (Gesture::Start { .. }, Phase::Fault) => todo.push(Effect::SelfTest),
+            (
+                Gesture::Start { .. },
+                Phase::Connecting | Phase::Live | Phase::Reconnecting | Phase::Stopping | Phase::Locked | Phase::Policy,
+            )
+            | (Gesture::Nothing, _) => {}
+        }
+        if self.broken(Fault::Button) {
+            // It came up after all: whoever runs the machine looks again before believing it.
+            todo.push(Effect::SelfTest);
+        }
+    }
+
+    fn start(&mut self, now: Time, sound: bool, todo: &mut Vec<Effect>) {
+        let id = SessionId(self.last_session.0 + 1);
+        self.last_session = id;
+        self.last_reason = None;
+        self.session =
+            Session::On { id, started: now, link: Link::Connecting, link_since: now, sound: Sound::start(sound) };
+        self.light(todo);
+        todo.push(Effect::RecordStart { session: id, sound });
+        todo.push(Effect::Launch(Grant::from_press(id, sound)));
+    }
+
+    fn held(&mut self, now: Time, hold: Hold, todo: &mut Vec<Effect>) {
+        match hold {
+            Hold::Short | Hold::UnbindWarning => {}
+            Hold::Acknowledge => match self.phase() {
+                Phase::Locked => {
+                    self.locked = false;
+                    self.touch.spend();
+                    todo.push(Effect::RecordUnlock);
+                }
+                Phase::Policy => {
+                    self.policy_pending = false;
+                    self.touch.spend();
+                    todo.push(Effect::RecordPolicyAcknowledged);
+                }
+                Phase::Idle
+                | Phase::Requested
+                | Phase::Connecting
+                | Phase::Live
+                | Phase::Reconnecting
+                | Phase::Stopping
+                | Phase::Fault => {}
+            },
+            Hold::Lock => {
+                self.revoke(now, Reason::Lock, todo);
+                self.locked = true;
+                self.touch.spend();
+                todo.push(Effect::RecordLock);
+                todo.push(Effect::DestroyFootage);
+            }
+            Hold::Unbind => {
+                self.revoke(now, Reason::Unbind, todo);
+                self.unbind_wanted = true;
+                self.unbind_when_dark(todo);
+            }
+            Hold::Stuck => self.broke(now, Fault::Button, todo),
+        }
+    }
+
+    fn remote_request(&mut self, now: Time, todo: &mut Vec<Effect>) {
+        if self.phase() == Phase::Idle {
+            self.session = Session::Requested { until: now.plus(self.limits.request_timeout) };
+            todo.push(Effect::RecordRequest);
+        }
+    }
+
+    /// Ends consent, from whatever phase. Never waits: capture loses its lease with the first effect.
+    fn revoke(&mut self, now: Time, reason: Reason, todo: &mut Vec<Effect>) {
+        match self.session {
+            Session::None | Session::Stopping { .. } => {}
+            Session::Requested { .. } => {
+                self.session = Session::None;
+                self.last_reason = Some(reason);
+                todo.push(Effect::RecordRequestEnded(reason));
+            }
+            Session::On { id, sound, .. } => {
+                self.last_reason = Some(reason);
+                self.session = Session::Stopping { id, reason, kill_at: now.plus(KILL_AFTER), sound };
+                todo.push(Effect::Stop(reason));
+            }
+        }
+    }
+
+    fn capture_reports(&mut self, now: Time, report: Report) {
+        if let Session::On { ref mut link, ref mut link_since, .. } = self.session {
+            let new = match (report, *link) {
+                (Report::Live, _) => Link::Live,
+                // Before the first success the lamp says "connecting", and the window counts from the press.
+                (Report::Reconnecting, Link::Connecting) => Link::Connecting,
+                (Report::Reconnecting, Link::Live | Link::Reconnecting) => Link::Reconnecting,
+            };
+            if new != *link {
+                *link = new;
+                *link_since = now;
+            }
+        }
+    }
+
+    fn capture_gone(&mut self, outcome: Outcome, todo: &mut Vec<Effect>) {
+        let (session, reason) = match self.session {
+            Session::None | Session::Requested { .. } => return,
+            Session::Stopping { id, reason, .. } => (id, reason),
+            Session::On { id, .. } => {
+                let reason = match outcome {
+                    Outcome::Ended | Outcome::Died => Reason::CaptureDied,
+                    Outcome::Failed => Reason::CaptureFailed,
+                    Outcome::NeverStarted => Reason::NeverStarted,
+                };
+                (id, reason)
+            }
+        };
+        self.session = Session::None;
+        self.last_reason = Some(reason);
+        todo.push(Effect::RecordStop { session, reason });
+        self.unbind_when_dark(todo);
+    }
+
+    fn unbind_when_dark(&mut self, todo: &mut Vec<Effect>) {
+        if self.unbind_wanted && !self.phase().may_capture() {
+            self.unbind_wanted = false;
+            todo.push(Effect::Unbind);
+        }
+    }
+
+    fn broke(&mut self, now: Time, fault: Fault, todo: &mut Vec<Effect>) {
+        let new = !self.broken(fault);
+        self.faults |= fault.bit();
+        self.revoke(now, Reason::Fault(fault), todo);
+        // A failure drops the effects behind it, `Light` perhaps among them: drive the lamp anew. Only a lamp that
+        // is known to be broken is left alone, or its failure would call for itself for ever.
+        if new || fault != Fault::Lamp {
+            self.shown = None;
+        }
+        if new {
+            todo.push(Effect::RecordFault(fault));
+        }
+    }
+
+    fn change_sound(&mut self, change: impl FnOnce(Sound) -> Sound, todo: &mut Vec<Effect>) {
+        if let Session::On { ref mut sound, .. } = self.session {
+            let before = sound.heard();
+            *sound = change(*sound);
+            if sound.heard() != before {
+                todo.push(Effect::Mute(before));
+            }
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! Each rule of design 3 by hand, then all of them at random.
+
+use core::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, Reason, Report, SessionId, Time};
+
+const fn ms(millis: u64) -> Time {
+    Time::at(Duration::from_millis(millis))
+}
+
+fn fresh() -> Machine {
+    let memory = Memory { last_session: SessionId(41), locked: false, policy_pending: false };
+    let mut machine = Machine::boot(Limits::default(), memory);
+    assert!(machine.step(ms(0), Event::ButtonUp).is_empty());
+    machine
+}
+
+fn words(effects: &[Effect]) -> Vec<String> {
+    effects.iter().map(|effect| format!("{effect:?}")).collect()
+}
+
+/// A touch from `down` to `up`, with ticks every 10 ms as the guard gives them.
+fn touch(machine: &mut Machine, down: u64, up: u64) -> Vec<Effect> {
+    let mut all = machine.step(ms(down), Event::ButtonDown);
+    for at in (down + 10..up).step_by(10) {
+        all.extend(machine.step(ms(at), Event::Tick));
+    }
+    all.extend(machine.step(ms(up), Event::ButtonUp));
+    all
+}
+
+fn live() -> Machine {
+    let mut machine = fresh();
+    touch(&mut machine, 100, 200);
+    machine.step(ms(900), Event::Capture(Report::Live));
+    assert_eq!(machine.phase(), Phase::Live);
+    machine
+}
+
+fn launches(effects: Vec<Effect>) -> Vec<(SessionId, bool)> {
+    effects
+        .into_iter()
+        .filter_map(|effect| if let Effect::Launch(grant) = effect { Some(grant.spend()) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_press_lights_the_lamp_then_writes_then_starts() {
+    let mut machine = fresh();
+    assert!(machine.step(ms(100), Event::ButtonDown).is_empty());
+    let effects = machine.step(ms(200), Event::ButtonUp);
+    assert_eq!(
+        words(&effects),
+        [
+            "Light(FastBlink)",
+            "RecordStart { session: SessionId(42), sound: true }",
+            "Launch(Grant { session: SessionId(42), sound: true })"
+        ]
+    );
+    assert_eq!(machine.phase(), Phase::Connecting);
+}
+
+#[test]
+fn the_length_of_the_press_decides_about_the_microphone() {
+    for (held, wanted) in
+        [(30, Some(true)), (699, Some(true)), (700, Some(false)), (2999, Some(false)), (3000, None), (4990, None)]
+    {
+        let started = launches(touch(&mut fresh(), 100, 100 + held));
+        assert_eq!(started.first().map(|&(_, sound)| sound), wanted, "held for {held} ms");
+    }
+}
+
+#[test]
+fn a_button_that_is_down_at_boot_is_no_press() {
+    let memory = Memory { last_session: SessionId(0), locked: false, policy_pending: false };
+    let mut machine = Machine::boot(Limits::default(), memory);
+    assert!(machine.step(ms(50), Event::ButtonUp).is_empty());
+    assert_eq!(machine.phase(), Phase::Idle);
+}
+
+#[test]
+fn any_touch_stops_on_the_way_down_and_starts_nothing_on_the_way_up() {
+    let mut machine = live();
+    let effects = machine.step(ms(5000), Event::ButtonDown);
+    assert_eq!(words(&effects), ["Stop(Press)", "Light(FastBlink)"]);
+    assert_eq!(
+        words(&machine.step(ms(5020), Event::CaptureGone(Outcome::Ended))),
+        ["RecordStop { session: SessionId(42), reason: Press }", "Light(Dark)"]
+    );
+    assert!(machine.step(ms(5100), Event::ButtonUp).is_empty());
+    assert_eq!(machine.phase(), Phase::Idle);
+}
+
+#[test]
+fn a_capture_that_does_not_go_is_killed_again_and_again_and_the_lamp_stays_lit() {
+    let mut machine = live();
+    machine.step(ms(5000), Event::RemoteStop);
+    assert!(machine.step(ms(5299), Event::Tick).is_empty());
+    assert_eq!(words(&machine.step(ms(5300), Event::Tick)), ["Kill"]);
+    assert_eq!(machine.deadline(), Some(ms(5400)));
+    assert!(machine.step(ms(5399), Event::Tick).is_empty());
+    assert_eq!(words(&machine.step(ms(5400), Event::Tick)), ["Kill"]);
+    assert_eq!(machine.lamp(), Lamp::FastBlink);
+    assert_eq!(machine.phase(), Phase::Stopping);
+}
+
+#[test]
+fn remote_asks_and_staff_answer_or_not() {
+    let mut machine = fresh();
+    assert_eq!(words(&machine.step(ms(1000), Event::RemoteRequest)), ["RecordRequest", "Light(SlowPulse)"]);
+    assert!(machine.step(ms(60_999), Event::Tick).is_empty());
+    assert_eq!(words(&machine.step(ms(61_000), Event::Tick)), ["RecordRequestEnded(RequestTimeout)", "Light(Dark)"]);
+    machine.step(ms(70_000), Event::RemoteRequest);
+    assert_eq!(launches(touch(&mut machine, 71_000, 71_100)).len(), 1);
+}
+
+#[test]
+fn remote_stop_withdraws_the_request() {
+    let mut machine = fresh();
+    machine.step(ms(1000), Event::RemoteRequest);
+    assert_eq!(words(&machine.step(ms(2000), Event::RemoteStop)), ["RecordRequestEnded(Remote)", "Light(Dark)"]);
+    assert_eq!(machine.last_reason(), Some(Reason::Remote));
+}
+
+#[test]
+fn a_hold_of_five_seconds_locks_and_two_unlock() {
+    let mut machine = live();
+    let effects = touch(&mut machine, 5000, 10_050);
+    assert!(words(&effects).contains(&"Stop(Press)".into()), "{effects:?}");
+    assert!(words(&effects).contains(&"RecordLock".into()) && words(&effects).contains(&"DestroyFootage".into()));
+    assert_eq!(machine.phase(), Phase::Stopping, "the lamp tells the truth before it says locked");
+    machine.step(ms(10_100), Event::CaptureGone(Outcome::Ended));
+    assert_eq!((machine.phase(), machine.lamp()), (Phase::Locked, Lamp::LockFlash));
+    assert!(launches(touch(&mut machine, 20_000, 20_100)).is_empty());
+    assert!(!words(&touch(&mut machine, 30_000, 31_990)).contains(&"RecordUnlock".into()));
+    let effects = touch(&mut machine, 40_000, 42_020);
+    assert_eq!(words(&effects), ["RecordUnlock", "Light(Dark)"]);
+    assert_eq!(machine.phase(), Phase::Idle);
+}
+
+#[test]
+fn a_lock_survives_a_power_cut() {
+    let memory = Memory { last_session: SessionId(7), locked: true, policy_pending: true };
+    let mut machine = Machine::boot(Limits::default(), memory);
+    assert_eq!(machine.phase(), Phase::Locked);
+    machine.step(ms(0), Event::ButtonUp);
+    touch(&mut machine, 100, 2200);
+    assert_eq!(machine.phase(), Phase::Policy);
+    assert_eq!(words(&touch(&mut machine, 3000, 5010)), ["RecordPolicyAcknowledged", "Light(Dark)"]);
+}
+
+#[test]
+fn ten_seconds_unbind_after_a_warning_and_letting_go_cancels() {
+    let mut machine = fresh();
+    let effects = words(&touch(&mut machine, 0, 9_990));
+    assert!(effects.contains(&"Light(UnbindWarning)".into()) && !effects.contains(&"Unbind".into()), "{effects:?}");
+    assert_eq!(machine.lamp(), Lamp::LockFlash, "let go: the lock stays, the warning goes");
+    let effects = words(&touch(&mut machine, 20_000, 30_010));
+    assert_eq!(effects.iter().filter(|&effect| effect == "Unbind").count(), 1, "{effects:?}");
+}
+
+#[test]
+fn unbinding_waits_until_capture_is_gone() {
+    let mut machine = live();
+    let effects = touch(&mut machine, 5000, 15_010);
+    assert!(!words(&effects).contains(&"Unbind".into()));
+    assert!(words(&machine.step(ms(15_100), Event::CaptureGone(Outcome::Ended))).contains(&"Unbind".into()));
+}
+
+#[test]
+fn a_new_policy_stops_and_asks() {
+    let mut machine = live();
+    assert_eq!(words(&machine.step(ms(5000), Event::PolicyChanged)), ["Stop(Policy)", "Light(FastBlink)"]);
+    machine.step(ms(5050), Event::CaptureGone(Outcome::Ended));
+    assert_eq!((machine.phase(), machine.lamp()), (Phase::Policy, Lamp::TripleBlink));
+    assert!(machine.step(ms(5100), Event::RemoteRequest).is_empty());
+    assert!(launches(touch(&mut machine, 6000, 6100)).is_empty());
+}
+
+#[test]
+fn each_fault_ends_capture_and_keeps_it_ended() {
+    for fault in Fault::ALL {
+        let mut machine = live();
+        let effects = words(&machine.step(ms(5000), Event::Broken(fault)));
+        assert_eq!(effects[0], format!("Stop(Fault({fault:?}))"));
+        assert_eq!(effects[1], format!("RecordFault({fault:?})"));
+        machine.step(ms(5050), Event::CaptureGone(Outcome::Ended));
+        assert_eq!((machine.phase(), machine.lamp()), (Phase::Fault, Lamp::Sos));
+        let effects = touch(&mut machine, 6000, 6100);
+        assert!(words(&effects).contains(&"SelfTest".into()) && launches(effects).is_empty());
+        for other in Fault::ALL.into_iter().filter(|&other| other != fault) {
+            machine.step(ms(6200), Event::Mended(other));
+            assert!(machine.broken(fault), "mending {other:?} is not mending {fault:?}");
+        }
+        machine.step(ms(6300), Event::Mended(fault));
+        assert_eq!(machine.phase(), Phase::Idle);
+    }
+}
+
+#[test]
+fn the_failure_of_a_broken_lamp_does_not_call_for_itself() {
+    let mut machine = fresh();
+    assert!(words(&machine.step(ms(1), Event::Broken(Fault::Lamp))).contains(&"Light(Sos)".into()));
+    assert!(machine.step(ms(2), Event::Broken(Fault::Lamp)).is_empty());
+}
+
+#[test]
+fn a_stop_that_cannot_be_written_leaves_the_lamp_saying_fault() {
+    let mut machine = live();
+    machine.step(ms(5000), Event::RemoteStop);
+    machine.step(ms(5050), Event::CaptureGone(Outcome::Ended));
+    // The guard dropped `Light(Dark)` behind the write that failed.
+    assert!(words(&machine.step(ms(5060), Event::Broken(Fault::Ledger))).contains(&"Light(Sos)".into()));
+    assert!(words(&machine.step(ms(5070), Event::Broken(Fault::Ledger))).contains(&"Light(Sos)".into()));
+}
+
+#[test]
+fn a_stuck_button_is_a_fault() {
+    let mut machine = fresh();
+    assert!(words(&touch(&mut machine, 0, 30_010)).contains(&"RecordFault(Button)".into()));
+    assert_eq!(machine.phase(), Phase::Fault);
+}
+
+#[test]
+fn the_longest_session_and_the_reconnect_window_end_it() {
+    let mut machine = live();
+    let end = 200 + 4 * 3600 * 1000;
+    assert_eq!(machine.deadline(), Some(ms(end)));
+    assert!(machine.step(ms(end - 1), Event::Tick).is_empty());
+    assert_eq!(words(&machine.step(ms(end), Event::Tick))[0], "Stop(MaxSession)");
+
+    let mut machine = live();
+    assert_eq!(words(&machine.step(ms(10_000), Event::Capture(Report::Reconnecting))), ["Light(DoubleBlink)"]);
+    machine.step(ms(20_000), Event::Capture(Report::Reconnecting));
+    assert_eq!(machine.deadline(), Some(ms(610_000)), "a second failure does not begin the window anew");
+    assert!(machine.step(ms(609_999), Event::Tick).is_empty());
+    assert_eq!(words(&machine.step(ms(610_000), Event::Tick))[0], "Stop(ReconnectWindow)");
+
+    let mut machine = fresh();
+    touch(&mut machine, 0, 100);
+    machine.step(ms(500), Event::Capture(Report::Reconnecting));
+    assert_eq!(machine.phase(), Phase::Connecting);
+    assert_eq!(words(&machine.step(ms(600_100), Event::Tick))[0], "Stop(ReconnectWindow)");
+}
+
+#[test]
+fn remote_takes_back_only_its_own_mute() {
+    let mut machine = live();
+    assert_eq!(words(&machine.step(ms(1000), Event::RemoteMute)), ["Mute(true)", "Light(SolidNotched)"]);
+    assert!(machine.step(ms(1100), Event::RemoteMute).is_empty());
+    assert_eq!(words(&machine.step(ms(1200), Event::RemoteUnmute)), ["Mute(false)", "Light(Solid)"]);
+    machine.step(ms(1300), Event::MuteDown);
+    assert!(machine.muted());
+    assert!(machine.step(ms(1400), Event::RemoteUnmute).is_empty() && machine.muted());
+    assert_eq!(words(&machine.step(ms(1500), Event::MuteDown)), ["Mute(false)", "Light(Solid)"]);
+    machine.step(ms(1600), Event::RemoteMute);
+    machine.step(ms(1700), Event::MuteDown);
+    assert!(!machine.muted(), "staff decide");
+}
+
+#[test]
+fn nothing_opens_the_microphone_of_a_picture_only_session() {
+    let mut machine = fresh();
+    touch(&mut machine, 0, 1000);
+    machine.step(ms(1500), Event::Capture(Report::Live));
+    assert_eq!(machine.lamp(), Lamp::SolidNotched);
+    for event in [Event::MuteDown, Event::RemoteUnmute, Event::RemoteMute, Event::MuteDown] {
+        assert!(machine.step(ms(2000), event).is_empty());
+        assert!(machine.muted());
+    }
+}
+
+#[test]
+fn the_reason_tells_how_capture_ended() {
+    for (outcome, reason) in [
+        (Outcome::Died, Reason::CaptureDied),
+        (Outcome::Ended, Reason::CaptureDied),
+        (Outcome::Failed, Reason::CaptureFailed),
+        (Outcome::NeverStarted, Reason::NeverStarted),
+    ] {
+        let mut machine = live();
+        machine.step(ms(5000), Event::CaptureGone(outcome));
+        assert_eq!((machine.phase(), machine.last_reason()), (Phase::Idle, Some(reason)));
+    }
+}
+
+#[test]
+fn reasons_lamps_have_their_own_words_and_lamps_their_rhythm() {
+    assert_eq!(Reason::RequestTimeout.word(), "request-timeout");
+    assert_eq!(Lamp::Solid.lit(Duration::from_secs(77)), (true, None));
+    assert_eq!(Lamp::Dark.lit(Duration::from_secs(77)), (false, None));
+    assert_eq!(Lamp::FastBlink.lit(Duration::ZERO), (true, Some(Duration::from_millis(125))));
+    assert_eq!(Lamp::FastBlink.lit(Duration::from_millis(375)), (false, Some(Duration::from_millis(125))));
+    assert_eq!(Lamp::SolidNotched.lit(Duration::from_millis(1950)), (false, Some(Duration::from_millis(50))));
+    for lamp in [
+        Lamp::SlowPulse,
+        Lamp::DoubleBlink,
+        Lamp::TripleBlink,
+        Lamp::LockFlash,
+        Lamp::Sos,
+        Lamp::UnbindWarning,
+        Lamp::Identify,
+    ] {
+        let period: u64 = lamp.spans().iter().map(|&span| u64::from(span)).sum();
+        let on = (0..period).filter(|&at| lamp.lit(Duration::from_millis(at)).0).count() as u64;
+        let wanted: u64 = lamp.spans().iter().step_by(2).map(|&span| u64::from(span)).sum();
+        assert_eq!(on, wanted, "{lamp:?}");
+    }
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let fault = prop::sample::select(Fault::ALL.to_vec());
+    let outcome = prop::sample::select(vec![Outcome::Ended, Outcome::Failed, Outcome::Died, Outcome::NeverStarted]);
+    prop_oneof![
+        6 => Just(Event::Tick),
+        6 => Just(Event::ButtonDown),
+        6 => Just(Event::ButtonUp),
+        2 => Just(Event::MuteDown),
+        2 => Just(Event::RemoteRequest),
+        1 => Just(Event::RemoteStop),
+        1 => Just(Event::RemoteMute),
+        1 => Just(Event::RemoteUnmute),
+        1 => Just(Event::PolicyChanged),
+        1 => prop::sample::select(vec![Reason::LowPower, Reason::IngestNotAllowed, Reason::Shutdown, Reason::Erase]).prop_map(Event::Revoke),
+        3 => prop::sample::select(vec![Report::Live, Report::Reconnecting]).prop_map(Event::Capture),
+        3 => outcome.prop_map(Event::CaptureGone),
+        1 => fault.clone().prop_map(Event::Broken),
+        2 => fault.prop_map(Event::Mended),
+    ]
+}
+
+fn any_delay() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => 0_u64..50, 4 => 50_u64..1000, 3 => 1000_u64..12_000, 1 => 12_000_u64..20_000_000]
+}
+
+/// What an onlooker who only sees events and effects knows about a box.
+#[derive(Default)]
+struct Onlooker {
+    lamp: Lamp,
+    down: bool,
+    presses: u32,
+    capture: Option<bool>,
+    recorded: bool,
+}
+
+impl Onlooker {
+    fn sees_event(&mut self, event: Event) {
+        match event {
+            Event::ButtonDown => self.down = true,
+            Event::ButtonUp if self.down => {
+                self.down = false;
+                self.presses = 1;
+            }
+            _ => self.presses = 0,
+        }
+        if matches!(event, Event::CaptureGone(_)) {
+            self.capture = None;
+        }
+    }
+
+    fn sees_effect(&mut self, effect: Effect) -> Result<(), TestCaseError> {
+        match effect {
+            Effect::Light(lamp) => self.lamp = lamp,
+            Effect::RecordStart { .. } => self.recorded = true,
+            Effect::Launch(grant) => {
+                prop_assert!(self.presses == 1, "capture without an unspent press");
+                prop_assert!(self.lamp.says_capturing(), "capture before the lamp");
+                prop_assert!(std::mem::take(&mut self.recorded), "capture before the ledger");
+                prop_assert!(self.capture.is_none(), "a second capture beside the first");
+                self.presses = 0;
+                self.capture = Some(true);
+                let _ = grant.spend();
+            }
+            Effect::Stop(_) => self.capture = self.capture.map(|_| false),
+            _ => {}
+        }
+        if self.capture.is_some() {
+            prop_assert!(self.lamp.says_capturing(), "lamp {:?} while capture may exist", self.lamp);
+        }
+        Ok(())
+    }
+}
+
+fn revokes(event: Event) -> bool {
+    matches!(event, Event::ButtonDown | Event::RemoteStop | Event::PolicyChanged | Event::Revoke(_) | Event::Broken(_))
+}
+
+fn check(script: &[(u64, Event)], locked: bool, policy_pending: bool) -> Result<(), TestCaseError> {
+    let mut machine = Machine::boot(Limits::default(), Memory { last_session: SessionId(0), locked, policy_pending });
+    let mut onlooker = Onlooker::default();
+    let mut now = 0;
+    for &(delay, event) in script {
+        now += delay;
+        onlooker.sees_event(event);
+        for effect in machine.step(ms(now), event) {
+            onlooker.sees_effect(effect)?;
+        }
+        prop_assert_eq!(onlooker.capture.is_some(), machine.phase().may_capture());
+        prop_assert_eq!(machine.session().is_some(), machine.phase().may_capture());
+        if revokes(event) {
+            prop_assert!(onlooker.capture != Some(true), "{:?} did not reach stop", event);
+        }
+        if machine.phase() == Phase::Stopping {
+            prop_assert!(machine.deadline().is_some_and(|at| at.since(ms(now)) <= Duration::from_millis(300)));
+        }
+        if !machine.phase().may_capture() && onlooker.lamp.says_capturing() {
+            return Err(TestCaseError::fail(format!("lamp says {:?} and nothing captures", onlooker.lamp)));
+        }
+    }
+    Ok(())
+}
+
+/// 100,000 in the long form: `TALLYBOX_LONG=1 cargo test consent`.
+fn cases() -> u32 {
+    if std::env::var_os("TALLYBOX_LONG").is_some() { 100_000 } else { 3_000 }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
+
+    #[test]
+    fn consent_holds_whatever_happens(
+        script in prop::collection::vec((any_delay(), any_event()), 1..60),
+        locked in prop::bool::weighted(0.1),
+        policy_pending in prop::bool::weighted(0.1),
+    ) {
+        check(&script, locked, policy_pending)?;
+    }
+
+    #[test]
+    fn remote_alone_never_reaches_capture(
+        script in prop::collection::vec((any_delay(), any_event().prop_filter("no touch", |event| !matches!(event, Event::ButtonDown | Event::ButtonUp))), 1..60),
+    ) {
+        let mut machine = fresh();
+        let mut now = 0;
+        for (delay, event) in script {
+            now += delay;
+            prop_assert!(launches(machine.step(ms(now), event)).is_empty());
+            prop_assert!(!machine.phase().may_capture());
+        }
+    }
+}

@@ -1,0 +1,5 @@
+use tallybox::consent::{Grant, SessionId};
+
+fn main() {
+    let _ = Grant::from_press(SessionId(1), true);
+}

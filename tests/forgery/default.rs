@@ -1,0 +1,3 @@
+fn main() {
+    let _: tallybox::consent::Grant = Default::default();
+}

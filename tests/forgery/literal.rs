@@ -1,0 +1,5 @@
+use tallybox::consent::{Grant, SessionId};
+
+fn main() {
+    let _ = Grant { session: SessionId(1), sound: true };
+}
