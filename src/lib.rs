@@ -2,3 +2,10 @@
 //! never lies. See `docs/architecture.md` for how the modules stand together.
 
 pub mod consent;
+
+#[cfg(feature = "appliance")]
+pub mod clock;
+#[cfg(feature = "appliance")]
+pub mod config;
+#[cfg(feature = "appliance")]
+pub mod ipc;

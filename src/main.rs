@@ -1,1 +1,3 @@
+//! tallybox's one binary; its first argument is the role.
+
 fn main() {}

@@ -57,6 +57,7 @@ pub enum Outcome {
 
 /// A part without which there is no capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "appliance", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum Fault {
     /// The lamp cannot be driven, or its sense pin reads otherwise.
     Lamp,

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 /// What the lamp says (design 3). [`Lamp::lit`] is the one place that knows each pattern's rhythm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "appliance", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum Lamp {
     /// Idle.
     #[default]

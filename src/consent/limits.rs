@@ -16,9 +16,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_session: Duration::from_secs(4 * 3600),
-            request_timeout: Duration::from_secs(60),
-            reconnect_window: Duration::from_secs(600),
+            max_session: Duration::from_hours(4),
+            request_timeout: Duration::from_mins(1),
+            reconnect_window: Duration::from_mins(10),
         }
     }
 }

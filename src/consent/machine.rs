@@ -7,6 +7,7 @@ use super::{Effect, Event, Fault, Grant, Lamp, Limits, Outcome, Reason, Report, 
 
 /// What the box is doing, as the MQTT `state` tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "appliance", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum Phase {
     /// Nothing; a press starts.
     Idle,

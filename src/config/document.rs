@@ -1,0 +1,100 @@
+//! The files: the main one and what overrides it, parsed with every syntax error at once.
+
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::reader::Reader;
+use super::{Config, ConfigError, Mistake};
+
+/// One file's text.
+pub(super) struct Text {
+    path: PathBuf,
+    text: String,
+}
+
+/// One parsed file.
+pub(super) struct Document<'t> {
+    pub(super) path: &'t Path,
+    pub(super) text: &'t str,
+    pub(super) table: DeTable<'t>,
+}
+
+impl Document<'_> {
+    /// Line and column, both from 1, of a byte offset.
+    pub(super) fn place(&self, offset: usize) -> (usize, usize) {
+        let before = &self.text[..offset.min(self.text.len())];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
+    let mistake = Mistake {
+        file: path.to_owned(),
+        at: None,
+        wrong: format!("cannot be read: {error}"),
+        advice: "give the file's name with --config, or write it: only [ingest] url has no default".to_owned(),
+    };
+    ConfigError { mistakes: vec![mistake] }
+}
+
+/// Reads the main file and then `conf.d/*.toml` beside it in the order of their names.
+pub(super) fn read(path: &Path) -> Result<Vec<Text>, ConfigError> {
+    let mut paths = vec![path.to_owned()];
+    let overrides = path.parent().unwrap_or(Path::new(".")).join("conf.d");
+    match std::fs::read_dir(&overrides) {
+        Ok(entries) => {
+            let mut found = Vec::new();
+            for entry in entries {
+                let file = entry.map_err(|error| unreadable(&overrides, &error))?.path();
+                if file.extension().is_some_and(|extension| extension == "toml") {
+                    found.push(file);
+                }
+            }
+            found.sort();
+            paths.extend(found);
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unreadable(&overrides, &error)),
+    }
+    let text = |path: PathBuf| match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Text { path, text }),
+        Err(error) => Err(unreadable(&path, &error)),
+    };
+    paths.into_iter().map(text).collect()
+}
+
+/// Parses `texts` and hands them to `build`; mistakes of syntax and of content come back together.
+pub(super) fn with_documents(
+    texts: &[Text],
+    build: impl FnOnce(&mut Reader<'_>) -> Option<Config>,
+) -> Result<Config, ConfigError> {
+    let mut documents = Vec::new();
+    let mut syntax = Vec::new();
+    for Text { path, text } in texts {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let document = Document { path, text, table: table.into_inner() };
+        for error in errors {
+            syntax.push(Mistake {
+                file: path.clone(),
+                at: error.span().map(|span| document.place(span.start)),
+                wrong: error.message().to_owned(),
+                advice: String::new(),
+            });
+        }
+        documents.push(document);
+    }
+    let broken = !syntax.is_empty();
+    let mut reader = Reader::new(documents, syntax);
+    let config = build(&mut reader);
+    let (mut mistakes, notes) = reader.finish();
+    if broken {
+        // What a broken line meant to set is unknown: an absence may be its doing.
+        mistakes.retain(|mistake| mistake.at.is_some());
+    }
+    match config {
+        Some(config) if mistakes.is_empty() => Ok(Config { notes, ..config }),
+        _ => Err(ConfigError { mistakes }),
+    }
+}

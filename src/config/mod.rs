@@ -1,0 +1,70 @@
+//! The configuration: read from TOML, every mistake reported with its place, then checked once and for all.
+//! Nothing behind [`Config::load`] validates again.
+
+mod check;
+mod document;
+mod mistake;
+mod reader;
+mod secret;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::path::{Path, PathBuf};
+
+pub use mistake::{ConfigError, Mistake};
+pub use secret::{MissingSecret, Secret, Template};
+pub use types::{
+    Audio, AudioSource, Consent, Device, Encoder, HostPattern, Ingest, IngestScheme, Mqtt, Panel, PanelBackend,
+    Privacy, Video, VideoSource,
+};
+
+/// Where the configuration is when nobody says otherwise (design 4).
+pub const DEFAULT_PATH: &str = "/etc/tallybox/tallybox.toml";
+
+/// A configuration without mistakes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[device]`
+    pub device: Device,
+    /// `[panel]`
+    pub panel: Panel,
+    /// `[video]`
+    pub video: Video,
+    /// `[audio]`
+    pub audio: Audio,
+    /// `[ingest]`
+    pub ingest: Ingest,
+    /// `[mqtt]`; `None`: this box is not controlled from outside.
+    pub mqtt: Option<Mqtt>,
+    /// `[consent]`
+    pub consent: Consent,
+    /// `[privacy]`
+    pub privacy: Privacy,
+    /// The main file, for roles that have to be given it again.
+    pub path: PathBuf,
+    /// What is allowed but worth knowing, such as a stream that is not encrypted.
+    pub notes: Vec<Mistake>,
+}
+
+impl Config {
+    /// Reads `path` and then `conf.d/*.toml` beside it in the order of their names, later ones overriding.
+    ///
+    /// # Errors
+    /// All mistakes of all files at once.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let texts = document::read(path)?;
+        document::with_documents(&texts, |reader| sections::read(reader, path))
+    }
+
+    /// The guard's socket.
+    pub fn guard_socket(&self) -> PathBuf {
+        self.device.runtime_dir.join(crate::ipc::GUARD_SOCKET)
+    }
+
+    /// The consent ledger.
+    pub fn ledger(&self) -> PathBuf {
+        self.device.data_dir.join(crate::ipc::LEDGER_FILE)
+    }
+}

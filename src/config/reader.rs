@@ -1,0 +1,242 @@
+//! Takes values out of the documents by section and key: each call says what is known, of which type, in which range,
+//! and with which default. A mistake is noted and the default stands in, so that all mistakes come out in one run.
+
+use core::ops::RangeInclusive;
+use core::time::Duration;
+use std::path::PathBuf;
+
+use jiff::{Span, SpanRelativeTo};
+use toml::de::DeValue;
+
+use super::Mistake;
+use super::document::Document;
+use super::types::Choice;
+
+/// Where a value stands: the document and the byte offset in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    document: usize,
+    offset: usize,
+}
+
+pub(super) struct Reader<'t> {
+    documents: Vec<Document<'t>>,
+    known: Vec<(&'static str, &'static str)>,
+    mistakes: Vec<(Option<Place>, Mistake)>,
+    notes: Vec<Mistake>,
+    syntax: Vec<Mistake>,
+}
+
+type Found<'t> = (DeValue<'t>, Place);
+
+impl<'t> Reader<'t> {
+    pub(super) fn new(documents: Vec<Document<'t>>, syntax: Vec<Mistake>) -> Self {
+        Self { documents, known: Vec::new(), mistakes: Vec::new(), notes: Vec::new(), syntax }
+    }
+
+    /// The value of the last document that has it.
+    fn find(&mut self, section: &'static str, key: &'static str) -> Option<Found<'t>> {
+        self.known.push((section, key));
+        self.documents.iter().enumerate().rev().find_map(|(document, Document { table, .. })| {
+            let value = table.get(section)?.get_ref().as_table()?.get(key)?;
+            Some((value.get_ref().clone(), Place { document, offset: value.span().start }))
+        })
+    }
+
+    fn locate(&self, place: Option<Place>) -> (PathBuf, Option<(usize, usize)>) {
+        let document = &self.documents[place.map_or(0, |place| place.document)];
+        (document.path.to_owned(), place.map(|place| document.place(place.offset)))
+    }
+
+    /// Notes a mistake.
+    pub(super) fn wrong(&mut self, place: Option<Place>, wrong: impl Into<String>, advice: impl Into<String>) {
+        let (file, at) = self.locate(place);
+        self.mistakes.push((place, Mistake { file, at, wrong: wrong.into(), advice: advice.into() }));
+    }
+
+    /// Notes what is allowed but worth knowing.
+    pub(super) fn note(&mut self, place: Option<Place>, wrong: impl Into<String>, advice: impl Into<String>) {
+        let (file, at) = self.locate(place);
+        self.notes.push(Mistake { file, at, wrong: wrong.into(), advice: advice.into() });
+    }
+
+    /// Where a key stands, for contradictions.
+    pub(super) fn place(&mut self, section: &'static str, key: &'static str) -> Option<Place> {
+        self.find(section, key).map(|(_, place)| place)
+    }
+
+    /// Text; `None` where there is none.
+    pub(super) fn text(&mut self, section: &'static str, key: &'static str) -> Option<(String, Place)> {
+        let (value, place) = self.find(section, key)?;
+        if let Some(text) = value.as_str() {
+            return Some((text.to_owned(), place));
+        }
+        self.wrong(Some(place), mismatch(key, "text", &value), format!("write {key} = \"...\" in quotes"));
+        None
+    }
+
+    pub(super) fn path(&mut self, section: &'static str, key: &'static str, default: &str) -> PathBuf {
+        PathBuf::from(self.text(section, key).map_or_else(|| default.to_owned(), |(text, _)| text))
+    }
+
+    pub(super) fn flag(&mut self, section: &'static str, key: &'static str, default: bool) -> bool {
+        let Some((value, place)) = self.find(section, key) else { return default };
+        value.as_bool().unwrap_or_else(|| {
+            self.wrong(Some(place), mismatch(key, "true or false", &value), format!("write {key} = {default}"));
+            default
+        })
+    }
+
+    /// A whole number; `None` where there is none or where it is wrong.
+    pub(super) fn number(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+        range: RangeInclusive<u32>,
+    ) -> Option<u32> {
+        let (value, place) = self.find(section, key)?;
+        let (low, high) = (range.start(), range.end());
+        let right = format!("write a whole number from {low} to {high}");
+        let Some(number) = value.as_integer() else {
+            self.wrong(Some(place), mismatch(key, "a whole number", &value), right);
+            return None;
+        };
+        let parsed = u32::from_str_radix(number.as_str(), number.radix()).ok().filter(|number| range.contains(number));
+        if parsed.is_none() {
+            self.wrong(Some(place), format!("{key} = {} is out of range", number.as_str()), right);
+        }
+        parsed
+    }
+
+    /// A span of time, as jiff's friendly format has it: "30ms", "2s", "10m", "4h", "183d" (a day is 24 hours).
+    pub(super) fn span(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+        default: Duration,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
+        let Some((text, place)) = self.text(section, key) else { return default };
+        let (low, high) = (words(*range.start()), words(*range.end()));
+        match parse_span(&text) {
+            None => {
+                let right = "write a number and ms, s, m, h or d, such as \"30ms\" or \"10m\"";
+                self.wrong(Some(place), format!("{key} = {text:?} is not a span of time"), right);
+                default
+            }
+            Some(span) if range.contains(&span) => span,
+            Some(_) => {
+                let right = format!("write a span from \"{low}\" to \"{high}\"");
+                self.wrong(Some(place), format!("{key} = {text:?} is out of range"), right);
+                default
+            }
+        }
+    }
+
+    pub(super) fn choice<C: Choice>(&mut self, section: &'static str, key: &'static str) -> C {
+        let default = C::ALL[0].1;
+        let Some((text, place)) = self.text(section, key) else { return default };
+        if let Some((_, choice)) = C::ALL.iter().find(|(word, _)| *word == text) {
+            return *choice;
+        }
+        let all: Vec<&str> = C::ALL.iter().map(|(word, _)| *word).collect();
+        let advice = format!("{}choose one of: {}", did_you_mean(&text, all.iter().copied()), all.join(", "));
+        self.wrong(Some(place), format!("{key} = {text:?} is not known"), advice);
+        default
+    }
+
+    /// A list of texts; `None` where there is none.
+    pub(super) fn list(&mut self, section: &'static str, key: &'static str) -> Option<Vec<(String, Place)>> {
+        let (value, place) = self.find(section, key)?;
+        let right = format!("write {key} = [\"...\", \"...\"]");
+        let Some(array) = value.as_array() else {
+            self.wrong(Some(place), mismatch(key, "a list of texts", &value), right);
+            return None;
+        };
+        let mut all = Vec::new();
+        for item in array {
+            let place = Place { offset: item.span().start, ..place };
+            match item.get_ref().as_str() {
+                Some(text) => all.push((text.to_owned(), place)),
+                None => self.wrong(Some(place), mismatch(key, "a list of texts", item.get_ref()), right.clone()),
+            }
+        }
+        Some(all)
+    }
+
+    /// Everything that no call asked for is unknown. Returns mistakes, in order, and notes.
+    pub(super) fn finish(mut self) -> (Vec<Mistake>, Vec<Mistake>) {
+        let mut unknown = Vec::new();
+        for (index, document) in self.documents.iter().enumerate() {
+            let mut sections: Vec<&str> = self.known.iter().map(|(section, _)| *section).collect();
+            sections.dedup();
+            for (name, value) in &document.table {
+                let section = name.get_ref().as_ref();
+                let place = Place { document: index, offset: name.span().start };
+                if !sections.contains(&section) {
+                    let advice = format!(
+                        "{}sections are: {}",
+                        did_you_mean(section, sections.iter().copied()),
+                        sections.join(", ")
+                    );
+                    unknown.push((place, format!("[{section}] is not a section"), advice));
+                } else if let Some(table) = value.get_ref().as_table() {
+                    let keys = || self.known.iter().filter(|(of, _)| *of == section).map(|(_, key)| *key);
+                    for (name, _) in table {
+                        let key = name.get_ref().as_ref();
+                        if !keys().any(|known| known == key) {
+                            let place = Place { document: index, offset: name.span().start };
+                            let mut all: Vec<&str> = keys().collect();
+                            all.dedup();
+                            let advice = format!("{}[{section}] has: {}", did_you_mean(key, keys()), all.join(", "));
+                            unknown.push((place, format!("[{section}] {key} is not known"), advice));
+                        }
+                    }
+                } else {
+                    unknown.push((
+                        place,
+                        format!("{section} must be a section"),
+                        format!("write [{section}] on a line of its own"),
+                    ));
+                }
+            }
+        }
+        for (place, wrong, advice) in unknown {
+            self.wrong(Some(place), wrong, advice);
+        }
+        self.mistakes.sort_by_key(|(place, _)| place.map_or((0, usize::MAX), |place| (place.document, place.offset)));
+        let mut all = self.syntax;
+        all.extend(self.mistakes.into_iter().map(|(_, mistake)| mistake));
+        (all, self.notes)
+    }
+}
+
+fn mismatch(key: &str, wanted: &str, value: &DeValue<'_>) -> String {
+    format!("{key} must be {wanted}, not {}", value.type_str())
+}
+
+/// "did you mean ...? " for the nearest of `all`, if one is near.
+fn did_you_mean<'a>(text: &str, all: impl Iterator<Item = &'a str>) -> String {
+    // 0.75 on the Jaro-Winkler scale (0 to 1) lets "buton-pin" through and keeps "colour" out.
+    all.map(|word| (strsim::jaro_winkler(text, word), word))
+        .filter(|(likeness, _)| *likeness >= 0.75)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map_or_else(String::new, |(_, word)| format!("did you mean \"{word}\"? "))
+}
+
+fn parse_span(text: &str) -> Option<Duration> {
+    if text.trim() == "0" {
+        return Some(Duration::ZERO);
+    }
+    let span: Span = text.parse().ok()?;
+    span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()
+}
+
+/// A span as it would be written in the configuration.
+pub(super) fn words(span: Duration) -> String {
+    let millis = span.as_millis();
+    [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")]
+        .into_iter()
+        .find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit))
+        .map_or_else(|| format!("{millis}ms"), |(unit, word)| format!("{}{word}", millis / unit))
+}

@@ -1,0 +1,117 @@
+//! Every section and key of the configuration, with its default and its range.
+
+use core::time::Duration;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::reader::Reader;
+use super::{Audio, Config, Consent, Device, Panel, Privacy, Video, check};
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+const fn days(n: u64) -> Duration {
+    Duration::from_hours(24 * n)
+}
+
+/// Security and network logs are kept for at least six months: 183 days.
+const SIX_MONTHS: u64 = 183;
+
+/// Reads all sections. `None` where something without a default is missing; the mistakes say what.
+pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
+    let device = device(r);
+    let panel = panel(r);
+    let video = video(r);
+    let audio = Audio {
+        source: r.choice("audio", "source"),
+        device: r.text("audio", "device").map_or_else(|| "default".to_owned(), |(text, _)| text),
+        bitrate_kbps: r.number("audio", "bitrate-kbps", 16..=320).unwrap_or(128),
+    };
+    let window = r.span("ingest", "reconnect-window", secs(600), secs(1)..=days(1));
+    let ingest = check::ingest(r, window);
+    let interval = r.span("mqtt", "telemetry-interval", secs(30), secs(1)..=days(1));
+    let mqtt = check::mqtt(r, interval);
+    let consent = Consent {
+        policy_version: r.text("consent", "policy-version").map_or_else(|| "2022-07-11".to_owned(), |(text, _)| text),
+        max_session: r.span("consent", "max-session", secs(4 * 3600), secs(5)..=days(1)),
+        request_timeout: r.span("consent", "request-timeout", secs(60), secs(1)..=secs(3600)),
+    };
+    let allowed_ingest_hosts = check::allowed_hosts(r, ingest.as_ref());
+    let privacy = Privacy {
+        allowed_ingest_hosts,
+        ledger_retention: r.span("privacy", "ledger-retention", days(SIX_MONTHS), days(SIX_MONTHS)..=days(3660)),
+        footage_retention: r.span("privacy", "footage-retention", days(1), Duration::ZERO..=days(30)),
+    };
+    check::contradictions(r, &panel, &video, &audio);
+    Some(Config {
+        device,
+        panel,
+        video,
+        audio,
+        ingest: ingest?,
+        mqtt,
+        consent,
+        privacy,
+        path: path.to_owned(),
+        notes: Vec::new(),
+    })
+}
+
+fn device(r: &mut Reader<'_>) -> Device {
+    let id = match r.text("device", "id") {
+        None => derived_id(),
+        Some((id, place)) => {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            if id.is_empty() || id.len() > 64 || !id.chars().all(plain) {
+                let advice = "write 1 to 64 of a-z, 0-9 and \"-\", because it becomes part of MQTT topics";
+                r.wrong(Some(place), format!("id = {id:?} cannot be a box's name"), advice);
+            }
+            id
+        }
+    };
+    Device {
+        id,
+        data_dir: r.path("device", "data-dir", "/var/lib/tallybox"),
+        runtime_dir: r.path("device", "runtime-dir", "/run/tallybox"),
+    }
+}
+
+/// A name that says nothing about the machine and stays the same on it: a keyed hash of its machine-id, as
+/// machine-id(5) asks for.
+fn derived_id() -> String {
+    let machine = std::fs::read("/etc/machine-id").unwrap_or_default();
+    let digest = Sha256::new().chain_update(b"tallybox device id\0").chain_update(machine).finalize();
+    format!("box-{:.12}", format!("{digest:x}"))
+}
+
+fn panel(r: &mut Reader<'_>) -> Panel {
+    // A gpiochip has at most 1024 lines in practice; a Pi's header ends at 27.
+    let pins = 0..=1023;
+    Panel {
+        backend: r.choice("panel", "backend"),
+        button_pin: r.number("panel", "button-pin", pins.clone()).unwrap_or(17),
+        lamp_pin: r.number("panel", "lamp-pin", pins.clone()).unwrap_or(27),
+        lamp_sense_pin: r.number("panel", "lamp-sense-pin", pins.clone()),
+        mute_pin: r.number("panel", "mute-pin", pins),
+        active_low: r.flag("panel", "active-low", true),
+        debounce: r.span("panel", "debounce", ms(30), ms(1)..=ms(200)),
+    }
+}
+
+fn video(r: &mut Reader<'_>) -> Video {
+    Video {
+        source: r.choice("video", "source"),
+        device: r.path("video", "device", "/dev/video0"),
+        width: r.number("video", "width", 16..=3840).unwrap_or(1280),
+        height: r.number("video", "height", 16..=2160).unwrap_or(720),
+        fps: r.number("video", "fps", 1..=60).unwrap_or(30),
+        encoder: r.choice("video", "encoder"),
+        bitrate_kbps: r.number("video", "bitrate-kbps", 100..=20_000).unwrap_or(2500),
+        min_bitrate_kbps: r.number("video", "min-bitrate-kbps", 50..=20_000).unwrap_or(300),
+        keyframe_interval: r.span("video", "keyframe-interval", secs(2), ms(500)..=secs(10)),
+    }
+}

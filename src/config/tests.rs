@@ -1,0 +1,147 @@
+//! Each kind of mistake, with its place and its advice.
+
+use std::path::Path;
+
+use super::Config;
+
+const URL: &str = "[ingest]\nurl = \"rtmp://127.0.0.1/live/key\"\n";
+
+fn load(files: &[(&str, &str)]) -> Result<Config, String> {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    Config::load(&dir.path().join("tallybox.toml"))
+        .map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
+}
+
+#[track_caller]
+fn says(text: &str, lines: &[&str]) {
+    let error = load(&[("tallybox.toml", text)]).unwrap_err();
+    let found: Vec<&str> = error.lines().collect();
+    assert_eq!(found.len(), lines.len(), "{error}");
+    for (line, wanted) in found.iter().zip(lines) {
+        assert!(line.starts_with(wanted), "{line}\n  does not begin with\n{wanted}");
+    }
+}
+
+#[test]
+fn only_the_ingest_url_has_no_default() {
+    let config = load(&[("tallybox.toml", URL)]).unwrap();
+    assert_eq!((config.video.width, config.video.height, config.video.fps), (1280, 720, 30));
+    assert_eq!(config.panel.debounce.as_millis(), 30);
+    assert!(config.mqtt.is_none());
+    assert!(config.device.id.starts_with("box-"));
+    assert!(config.privacy.allowed_ingest_hosts[0].allows("127.0.0.1"));
+    says("", &["tallybox.toml: [ingest] url is missing"]);
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place() {
+    says(
+        &format!(
+            "[video]\nwidht = 640\nfps = \"30\"\nbitrate-kbps = 5\nkeyframe-interval = \"soon\"\nsource = \"v4l\"\n{URL}[vidoe]\n"
+        ),
+        &[
+            "tallybox.toml:2:1: [video] widht is not known; did you mean \"width\"?",
+            "tallybox.toml:3:7: fps must be a whole number, not string; write a whole number from 1 to 60",
+            "tallybox.toml:4:16: bitrate-kbps = 5 is out of range; write a whole number from 100 to 20000",
+            "tallybox.toml:5:21: keyframe-interval = \"soon\" is not a span of time",
+            "tallybox.toml:6:10: source = \"v4l\" is not known; did you mean \"v4l2\"?",
+            "tallybox.toml:9:2: [vidoe] is not a section; did you mean \"video\"?",
+        ],
+    );
+}
+
+#[test]
+fn contradictions_are_mistakes() {
+    says(&format!("{URL}[panel]\nmute-pin = 17\n"), &["tallybox.toml:4:12: mute-pin and button-pin are both pin 17"]);
+    says(&format!("{URL}[video]\nmin-bitrate-kbps = 3000\n"), &["tallybox.toml:4:20: min-bitrate-kbps 3000 is above"]);
+    says(&format!("{URL}[video]\nwidth = 641\n"), &["tallybox.toml:4:9: width = 641 is odd"]);
+    says(
+        &format!("{URL}[video]\nsource = \"file\"\n"),
+        &["tallybox.toml:4:10: [video] source = \"file\" without a file"],
+    );
+    says(
+        &format!("{URL}[privacy]\nallowed-ingest-hosts = [\"*.example.cn\"]\n"),
+        &["tallybox.toml:2:7: the ingest host \"127.0.0.1\" is not one of allowed-ingest-hosts"],
+    );
+    says(
+        &format!("{URL}[privacy]\nledger-retention = \"30d\"\n"),
+        &["tallybox.toml:4:20: ledger-retention = \"30d\" is out of range; write a span from \"183d\""],
+    );
+    says(
+        &format!("{URL}[mqtt]\nurl = \"mqtt://h\"\nclient-cert = \"/c\"\n"),
+        &["tallybox.toml:5:15: client-cert needs TLS", "tallybox.toml:5:15: client-cert without client-key"],
+    );
+}
+
+#[test]
+fn urls_are_judged_without_their_secrets() {
+    for (url, wrong) in [
+        ("whip://h/x", "an ingest over whip:// is not supported"),
+        ("rtmp://h/live", "an RTMP URL needs an application and a stream key"),
+        ("srt://h", "an srt:// URL needs a port"),
+        ("rtmp://${HOST}/live/k", "url has a secret for a host"),
+        ("rtmp://h/live/${K", "url: \"${\" without a closing"),
+        ("nonsense", "url is not a URL"),
+    ] {
+        says(&format!("[ingest]\nurl = \"{url}\"\n"), &[&format!("tallybox.toml:2:7: {wrong}")]);
+    }
+    let config = load(&[("tallybox.toml", "[ingest]\nurl = \"rtmps://a.example.cn/live/${NOT_SET_HERE}\"\n")]).unwrap();
+    assert_eq!(config.ingest.port, 443);
+    assert!(config.ingest.url.resolve().unwrap_err().to_string().contains("NOT_SET_HERE"));
+}
+
+#[test]
+fn keys_are_never_printed() {
+    let config = load(&[(
+        "tallybox.toml",
+        "[ingest]\nurl = \"rtmp://user:hidden@a.cn/live/hidden\"\n[mqtt]\nurl = \"mqtt://u:hidden@b.cn\"\n",
+    )])
+    .unwrap();
+    assert!(!format!("{config:?}").contains("hidden"));
+    assert!(!config.ingest.url.to_string().contains("hidden"));
+    assert!(!format!("{:?}", config.ingest.url.resolve()).contains("hidden"));
+    assert!(config.ingest.url.resolve().unwrap().expose().contains("hidden"));
+    assert_eq!(config.notes.len(), 2, "{:?}", config.notes);
+}
+
+#[test]
+fn conf_d_overrides_in_the_order_of_names() {
+    let config = load(&[
+        ("tallybox.toml", &format!("{URL}[video]\nfps = 10\nwidth = 320\n")),
+        ("conf.d/20.toml", "[video]\nfps = 20\n"),
+        ("conf.d/10.toml", "[video]\nfps = 15\n"),
+        ("conf.d/notes.txt", "not read"),
+    ])
+    .unwrap();
+    assert_eq!((config.video.fps, config.video.width), (20, 320));
+    let error = load(&[("tallybox.toml", URL), ("conf.d/10.toml", "[video]\n\nfps = 0\n")]).unwrap_err();
+    assert!(error.starts_with("conf.d/10.toml:3:7: fps = 0 is out of range"), "{error}");
+}
+
+#[test]
+fn broken_syntax_has_a_place_and_hides_nothing_else() {
+    let error = load(&[("tallybox.toml", "[video\nfps = \n[audio]\nsource = \"tset\"\n")]).unwrap_err();
+    assert!(error.starts_with("tallybox.toml:1:"), "{error}");
+    assert!(error.contains("did you mean \"test\""), "{error}");
+}
+
+#[test]
+fn an_absent_file_is_an_error_with_advice() {
+    let error = Config::load(Path::new("/nonexistent/tallybox.toml")).unwrap_err().to_string();
+    assert!(error.starts_with("/nonexistent/tallybox.toml: cannot be read"), "{error}");
+}
+
+#[test]
+fn wildcards_cover_hosts_below_and_nothing_else() {
+    let pattern = super::HostPattern::new("*.example.cn").unwrap();
+    assert!(pattern.allows("push.example.cn") && pattern.allows("A.B.EXAMPLE.CN."));
+    assert!(
+        !pattern.allows("example.cn") && !pattern.allows("badexample.cn") && !pattern.allows("push.example.cn.evil")
+    );
+    assert!(super::HostPattern::new("*").is_none() && super::HostPattern::new("a/b").is_none());
+}

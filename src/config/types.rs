@@ -1,0 +1,244 @@
+//! The checked configuration's types. Defaults and ranges stand in `sections`.
+
+use core::time::Duration;
+use std::path::PathBuf;
+
+use super::Template;
+
+/// A choice among words; the first is the default.
+pub(super) trait Choice: Copy + 'static {
+    const ALL: &'static [(&'static str, Self)];
+}
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$vdoc])* $variant,)+ }
+
+        impl Choice for $name {
+            const ALL: &'static [(&'static str, Self)] = &[$(($word, Self::$variant)),+];
+        }
+
+        impl $name {
+            /// The word for it in the configuration.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+    };
+}
+
+choice!(
+    /// What button and lamp are connected to.
+    PanelBackend {
+        /// rppal on a Raspberry Pi, else cdev. Never sim: a box without a real button must say so.
+        Auto = "auto",
+        /// The Raspberry Pi's registers.
+        Rppal = "rppal",
+        /// Any Linux GPIO character device.
+        Cdev = "cdev",
+        /// Driven by `tallybox press`.
+        Sim = "sim",
+    }
+);
+choice!(
+    /// Where the picture comes from.
+    VideoSource {
+        /// libcamera where it finds a camera, else V4L2.
+        Auto = "auto",
+        /// A camera on the CSI connector.
+        Libcamera = "libcamera",
+        /// A USB camera.
+        V4l2 = "v4l2",
+        /// A media file in place of a camera.
+        File = "file",
+        /// A test picture.
+        Test = "test",
+    }
+);
+choice!(
+    /// Which element encodes H.264.
+    Encoder {
+        /// The best that works here.
+        Auto = "auto",
+        /// In hardware.
+        V4l2h264enc = "v4l2h264enc",
+        /// In software.
+        X264enc = "x264enc",
+        /// In software, Cisco's.
+        Openh264enc = "openh264enc",
+    }
+);
+choice!(
+    /// Where sound comes from.
+    AudioSource {
+        /// ALSA where there is a microphone, else none.
+        Auto = "auto",
+        /// A microphone.
+        Alsa = "alsa",
+        /// A media file in place of a microphone.
+        File = "file",
+        /// A test tone.
+        Test = "test",
+        /// No sound at all.
+        None = "none",
+    }
+);
+choice!(
+    /// How the stream travels.
+    IngestScheme {
+        /// RTMP over TLS.
+        Rtmps = "rtmps",
+        /// RTMP.
+        Rtmp = "rtmp",
+        /// SRT.
+        Srt = "srt",
+    }
+);
+
+/// `[device]`
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// The box's name in topics; never a MAC or serial number.
+    pub id: String,
+    /// Ledger and outbox.
+    pub data_dir: PathBuf,
+    /// Sockets.
+    pub runtime_dir: PathBuf,
+}
+
+/// `[panel]`; pins are BCM numbers on a Pi, line offsets of the first chip elsewhere.
+#[derive(Clone, Debug)]
+pub struct Panel {
+    /// What button and lamp are connected to.
+    pub backend: PanelBackend,
+    /// The record button.
+    pub button_pin: u32,
+    /// The lamp.
+    pub lamp_pin: u32,
+    /// Reads the lamp back.
+    pub lamp_sense_pin: Option<u32>,
+    /// The mute button.
+    pub mute_pin: Option<u32>,
+    /// Buttons pull to ground.
+    pub active_low: bool,
+    /// How long a level must hold to be believed.
+    pub debounce: Duration,
+}
+
+/// `[video]`
+#[derive(Clone, Debug)]
+pub struct Video {
+    /// Where the picture comes from.
+    pub source: VideoSource,
+    /// Camera node, or the media file.
+    pub device: PathBuf,
+    /// Pixels, even.
+    pub width: u32,
+    /// Pixels, even.
+    pub height: u32,
+    /// Frames per second.
+    pub fps: u32,
+    /// Which element encodes.
+    pub encoder: Encoder,
+    /// Target in kbit/s.
+    pub bitrate_kbps: u32,
+    /// Floor for adaptation in kbit/s.
+    pub min_bitrate_kbps: u32,
+    /// From one keyframe to the next.
+    pub keyframe_interval: Duration,
+}
+
+/// `[audio]`
+#[derive(Clone, Debug)]
+pub struct Audio {
+    /// Where sound comes from.
+    pub source: AudioSource,
+    /// ALSA device, or the media file.
+    pub device: String,
+    /// Target in kbit/s.
+    pub bitrate_kbps: u32,
+}
+
+/// `[ingest]`
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    /// Where the stream goes, its key included.
+    pub url: Template,
+    /// How it travels.
+    pub scheme: IngestScheme,
+    /// The host in it.
+    pub host: String,
+    /// The port in it, or the scheme's own.
+    pub port: u16,
+    /// How long a session may be without the server.
+    pub reconnect_window: Duration,
+}
+
+/// `[mqtt]`
+#[derive(Clone, Debug)]
+pub struct Mqtt {
+    /// The broker, with user name and password if it wants them.
+    pub url: Template,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// The broker's host.
+    pub host: String,
+    /// The broker's port.
+    pub port: u16,
+    /// Certificates that are trusted; `None`: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// This box's certificate.
+    pub client_cert: Option<PathBuf>,
+    /// Its key: PEM text, or the path of a file with it.
+    pub client_key: Option<Template>,
+    /// What all topics begin with, before the id.
+    pub topic_prefix: String,
+    /// How often telemetry is sent.
+    pub telemetry_interval: Duration,
+}
+
+/// `[consent]`
+#[derive(Clone, Debug)]
+pub struct Consent {
+    /// The policy in force.
+    pub policy_version: String,
+    /// Longest session.
+    pub max_session: Duration,
+    /// How long the lamp asks after a remote request.
+    pub request_timeout: Duration,
+}
+
+/// `[privacy]`
+#[derive(Clone, Debug)]
+pub struct Privacy {
+    /// Hosts that a stream may go to.
+    pub allowed_ingest_hosts: Vec<HostPattern>,
+    /// How long ledger entries are kept.
+    pub ledger_retention: Duration,
+    /// Longest life of unsent footage; zero: never written.
+    pub footage_retention: Duration,
+}
+
+/// A host, or `*.` and a domain for each host under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPattern(String);
+
+impl HostPattern {
+    /// `None` where `text` is neither.
+    pub fn new(text: &str) -> Option<Self> {
+        let host = text.strip_prefix("*.").unwrap_or(text);
+        let plain = !host.is_empty() && !host.contains(['*', '/', '@', ' ']);
+        plain.then(|| Self(text.to_ascii_lowercase()))
+    }
+
+    /// Whether `host` is one of those.
+    pub fn allows(&self, host: &str) -> bool {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        match self.0.strip_prefix('*') {
+            Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
+            None => host == self.0,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! One end of a door: frames of JSON over a Unix socket, 4 bytes of big-endian length before each.
+
+use core::marker::PhantomData;
+
+use futures_util::{SinkExt, StreamExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio_util::bytes::Bytes;
+use tokio_util::codec::{Framed, LengthDelimitedCodec};
+
+/// Longest frame in bytes, 64 KiB: the longest real message (a ledger entry with a refused command in it) is under 2 KiB.
+pub const MAX_FRAME: usize = 64 * 1024;
+
+/// Why a message could not be sent or taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IpcError {
+    /// The socket failed, or the frame was longer than [`MAX_FRAME`].
+    #[error("the socket failed: {0}")]
+    Socket(#[from] std::io::Error),
+    /// The frame is not a message of this version; both ends are the same binary, so whoever wrote it is something else.
+    #[error("not a message of this door: {0}")]
+    Message(#[from] serde_json::Error),
+}
+
+/// Takes messages `In`, sends messages `Out`.
+#[derive(Debug)]
+pub struct Connection<In, Out> {
+    framed: Framed<UnixStream, LengthDelimitedCodec>,
+    kinds: PhantomData<fn(Out) -> In>,
+}
+
+impl<In: DeserializeOwned, Out: Serialize> Connection<In, Out> {
+    /// Speaks over `stream`.
+    pub fn new(stream: UnixStream) -> Self {
+        let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec();
+        Self { framed: Framed::new(stream, codec), kinds: PhantomData }
+    }
+
+    /// Sends one message. Not cancel-safe for what comes after: drop the connection when this is dropped half way.
+    pub async fn send(&mut self, message: &Out) -> Result<(), IpcError> {
+        Ok(self.framed.send(Bytes::from(serde_json::to_vec(message)?)).await?)
+    }
+
+    /// The next message, `None` when the other end has closed. Cancel-safe.
+    pub async fn receive(&mut self) -> Result<Option<In>, IpcError> {
+        match self.framed.next().await {
+            None => Ok(None),
+            Some(frame) => Ok(Some(serde_json::from_slice(&frame?)?)),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Door 2: the guard's socket. Few verbs, and none that starts a capture.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, Status};
+
+/// One call to the guard; answered by a [`FromGuard::Answer`] with the same number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ToGuard {
+    /// The caller's number for this call.
+    pub call: u64,
+    /// What is wanted.
+    pub request: Request,
+}
+
+/// What may be asked of the guard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// One [`FromGuard::Status`], then the answer.
+    Status {},
+    /// A [`FromGuard::Status`] now and at each change, and each ledger entry after the given one, old and new.
+    Subscribe {
+        /// Number of the last entry that the caller has; `None`: no entries.
+        entries_after: Option<u64>,
+    },
+    /// Ask staff to press. Never starts anything.
+    RequestStart {},
+    /// End the session; answered when the capture process is gone and the ledger says so.
+    Stop {},
+    /// Remote mutes.
+    Mute {},
+    /// Remote takes back its own mute.
+    Unmute {},
+    /// Let the lamp show which box this is, for some seconds; refused while capture may exist.
+    Identify {},
+    /// A command from outside was refused by the agent: write it down.
+    Refused {
+        /// The verb as it came, at most 64 characters.
+        verb: String,
+        /// Why, at most 200 characters.
+        why: String,
+    },
+    /// The simulated panel's record button goes down or up. Refused by real panels.
+    Button {
+        /// Whether it goes down.
+        down: bool,
+    },
+    /// The simulated panel's mute button goes down or up. Refused by real panels.
+    MuteButton {
+        /// Whether it goes down.
+        down: bool,
+    },
+}
+
+/// The verbs that the platform may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// Ask staff to press.
+    RequestStart,
+    /// End the session.
+    Stop,
+    /// Send silence.
+    Mute,
+    /// Take back remote's own mute.
+    Unmute,
+    /// Show which box this is.
+    Identify,
+    /// What works here.
+    Diagnose,
+}
+
+impl Verb {
+    /// Each of them, in the order of design 6.
+    pub const ALL: [Self; 6] =
+        [Self::RequestStart, Self::Stop, Self::Mute, Self::Unmute, Self::Identify, Self::Diagnose];
+
+    /// The verb as it stands in the topic.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::RequestStart => "request-start",
+            Self::Stop => "stop",
+            Self::Mute => "mute",
+            Self::Unmute => "unmute",
+            Self::Identify => "identify",
+            Self::Diagnose => "diagnose",
+        }
+    }
+}
+
+/// What the guard says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "tell", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FromGuard {
+    /// What the box is doing now.
+    Status(Box<Status>),
+    /// One entry of the ledger.
+    Entry(Box<Entry>),
+    /// The end of a call.
+    Answer {
+        /// The caller's number.
+        call: u64,
+        /// How it went.
+        answer: Answer,
+    },
+}
+
+/// How a call went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// It is not, and nothing changed.
+    Refused(String),
+}

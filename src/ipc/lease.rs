@@ -1,0 +1,98 @@
+//! Door 1: guard to capture. The grant is a lease; there is no message that gives back what closing the socket takes.
+
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How often the guard renews the lease (design 2).
+pub const RENEWAL: Duration = Duration::from_secs(1);
+/// Capture that hears nothing for this long goes dark by itself (design 2).
+pub const LEASE: Duration = Duration::from_secs(2);
+
+/// Guard to capture. Closing the socket ends capture at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ToCapture {
+    /// First message: the session, and whether the microphone may be opened in it.
+    Start {
+        /// The session's number.
+        session: u64,
+        /// Whether the microphone may be opened.
+        sound: bool,
+    },
+    /// The lease goes on for [`LEASE`] from now.
+    Renew {},
+    /// Send silence, or sound again.
+    Mute {
+        /// Whether to send silence.
+        muted: bool,
+    },
+}
+
+/// Capture to guard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "tell", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FromCapture {
+    /// First message, before any device is opened: which process this is, so that its end can be verified.
+    Hello {
+        /// Process id.
+        pid: u32,
+    },
+    /// Which encoder was chosen, and why.
+    Encoder {
+        /// The GStreamer element's name.
+        name: String,
+        /// Why this one and not a better one.
+        why: String,
+    },
+    /// The ingest server has the stream.
+    Live {},
+    /// The ingest server is out of reach; capture goes on.
+    Reconnecting {
+        /// What the last attempt said.
+        reason: String,
+    },
+    /// How the stream does, each second.
+    Stats(StreamStats),
+    /// Last words: capture cannot go on and ends.
+    Failed {
+        /// What sort of trouble.
+        kind: FailureKind,
+        /// What is wrong and what to do about it.
+        message: String,
+    },
+}
+
+/// What sort of trouble ended a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// Camera or microphone: absent, busy, unplugged, wrong format.
+    Source,
+    /// No encoder works.
+    Encoder,
+    /// The ingest server refused the stream for good (wrong key, wrong name in its certificate).
+    Ingest,
+    /// The ingest host is not one of `allowed-ingest-hosts`.
+    IngestNotAllowed,
+    /// The configuration cannot be used.
+    Config,
+    /// A fault of tallybox itself.
+    Internal,
+}
+
+/// How the stream does; the allow-listed part of telemetry that comes from capture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct StreamStats {
+    /// Encoded frames per second that left for the server, over the last second.
+    pub fps: f32,
+    /// Video and sound together that left for the server, in kbit/s, over the last second.
+    pub bitrate_kbps: u32,
+    /// Encoded frames that were dropped because the server did not take them, since the session began.
+    pub dropped_frames: u64,
+    /// Round-trip time to the server in milliseconds, where the protocol tells (SRT, or the kernel's TCP figures).
+    pub rtt_ms: Option<u32>,
+    /// How often the server had to be reached again since the session began.
+    pub reconnects: u32,
+}

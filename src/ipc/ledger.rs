@@ -1,0 +1,153 @@
+//! What the consent ledger writes down. Allow-listed: an entry cannot hold anything that has no field here.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Fault;
+
+/// One entry of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Entry {
+    /// Counts from 1 without a gap.
+    pub seq: u64,
+    /// Wall clock when it was written, UTC.
+    pub at: Timestamp,
+    /// What happened.
+    pub fact: Fact,
+    /// SHA-256 of the entry before, in hex; 64 zeros before the first.
+    pub prev: String,
+    /// SHA-256 over `prev`, `seq`, `at` and `fact`, in hex.
+    pub hash: String,
+}
+
+/// Who muted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    /// The mute button.
+    Staff,
+    /// The platform.
+    Remote,
+}
+
+/// What can happen to a box, as far as anybody has to account for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum Fact {
+    /// The guard came up.
+    GuardStarted {
+        /// Its version.
+        software: String,
+        /// The policy in force.
+        policy_version: String,
+    },
+    /// The guard was told to end.
+    GuardStopped {},
+    /// Staff pressed: capture may start. Durable before it does.
+    SessionStarted {
+        /// The session's number.
+        session: u64,
+        /// Whether the microphone may be opened.
+        sound: bool,
+        /// The policy under which.
+        policy_version: String,
+    },
+    /// The ingest server took the stream.
+    OnAir {
+        /// The session's number.
+        session: u64,
+    },
+    /// The ingest server went away.
+    OffAir {
+        /// The session's number.
+        session: u64,
+        /// What the last attempt said.
+        reason: String,
+    },
+    /// The capture process is gone.
+    SessionStopped {
+        /// The session's number.
+        session: u64,
+        /// Why it ended.
+        reason: String,
+        /// What capture said last, if it could not go on.
+        message: Option<String>,
+    },
+    /// A session was found open at boot: the guard had died or power had failed; capture ended with it.
+    SessionCut {
+        /// The session's number.
+        session: u64,
+    },
+    /// Sound was switched off or on.
+    Muted {
+        /// The session's number.
+        session: u64,
+        /// Whether silence is sent.
+        muted: bool,
+        /// Who did it.
+        by: By,
+    },
+    /// Remote asked staff to start.
+    Requested {},
+    /// That ended without a press.
+    RequestEnded {
+        /// Why.
+        reason: String,
+    },
+    /// Staff locked the box.
+    Locked {},
+    /// Staff unlocked it.
+    Unlocked {},
+    /// A materially new policy is in force; recording waits for staff.
+    PolicyPending {
+        /// The new version.
+        policy_version: String,
+    },
+    /// Staff acknowledged it; or it was in force when the box was installed.
+    PolicyAcknowledged {
+        /// The version.
+        policy_version: String,
+    },
+    /// A part that consent stands on failed.
+    Broke {
+        /// Which.
+        part: Fault,
+    },
+    /// It was tried again and works.
+    Mended {
+        /// Which.
+        part: Fault,
+    },
+    /// Unsent footage was destroyed.
+    FootageDestroyed {
+        /// How many files there were.
+        files: u64,
+    },
+    /// Keys, credentials, footage and shop binding were destroyed.
+    Unbound {
+        /// How many files there were.
+        files: u64,
+    },
+    /// A command from outside was refused.
+    CommandRefused {
+        /// The verb as it came.
+        verb: String,
+        /// Why.
+        why: String,
+    },
+    /// More refused commands than are worth a line each.
+    CommandsRefused {
+        /// How many since the last such entry.
+        count: u64,
+    },
+    /// Somebody who may not connected to the guard's socket, or sent what no agent sends.
+    DoorRefused {
+        /// User id of the peer.
+        uid: u32,
+        /// Why.
+        why: String,
+    },
+    /// Camera or microphone were opened by `doctor --probe`, with the lamp lit.
+    Probed {},
+}

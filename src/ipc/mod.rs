@@ -1,0 +1,27 @@
+//! What the three roles say to each other: plain serde types, length-prefixed JSON, unknown fields and oversized
+//! frames refused. The roles meet here and nowhere else.
+
+mod connection;
+mod control;
+mod lease;
+mod ledger;
+mod status;
+
+pub use connection::{Connection, IpcError, MAX_FRAME};
+pub use control::{Answer, FromGuard, Request, ToGuard, Verb};
+pub use lease::{FailureKind, FromCapture, LEASE, RENEWAL, StreamStats, ToCapture};
+pub use ledger::{By, Entry, Fact};
+pub use status::Status;
+
+pub use crate::consent::{Fault, Lamp, Phase};
+
+/// The guard's socket (door 2) in `runtime-dir`.
+pub const GUARD_SOCKET: &str = "guard.sock";
+/// The simulated panel's lamp, a file in `runtime-dir` that holds [`Lamp::word`]. Like a lamp on a GPIO line it keeps
+/// what it was last told, whoever told it has died since.
+pub const SIM_LAMP: &str = "lamp";
+/// The consent ledger in `data-dir`.
+pub const LEDGER_FILE: &str = "ledger.db";
+
+/// Version of this software, as it is told to others.
+pub const SOFTWARE: &str = concat!("tallybox ", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,40 @@
+//! What the box is doing, as the guard tells it: `status --json`, and more than the MQTT `state`.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Fault, Lamp, Phase, StreamStats};
+
+/// A snapshot. Its field names are stable: `status --json` prints it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Status {
+    /// What the box is doing.
+    pub phase: Phase,
+    /// The session whose capture may exist.
+    pub session: Option<u64>,
+    /// When this phase began, UTC.
+    pub since: Timestamp,
+    /// Why the last session or request ended, or why the stream reconnects.
+    pub reason: Option<String>,
+    /// What was said about it to be read by a person.
+    pub message: Option<String>,
+    /// Whether the stream is without sound.
+    pub muted: bool,
+    /// The policy in force.
+    pub policy_version: String,
+    /// Version of the guard.
+    pub software: String,
+    /// What the lamp shows.
+    pub lamp: Lamp,
+    /// Parts that do not work.
+    pub faults: Vec<Fault>,
+    /// The encoder in use and why it was chosen.
+    pub encoder: Option<String>,
+    /// How the stream does.
+    pub stream: Option<StreamStats>,
+    /// Process id of capture, while one exists.
+    pub capture_pid: Option<u32>,
+    /// The panel's backend.
+    pub panel: String,
+}
