@@ -4,8 +4,31 @@
 pub mod consent;
 
 #[cfg(feature = "appliance")]
+pub mod agent;
+#[cfg(feature = "appliance")]
+pub mod capture;
+#[cfg(feature = "appliance")]
+pub mod cli;
+#[cfg(feature = "appliance")]
 pub mod clock;
 #[cfg(feature = "appliance")]
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
+#[cfg(feature = "appliance")]
+pub mod guard;
 #[cfg(feature = "appliance")]
 pub mod ipc;
+#[cfg(feature = "appliance")]
+pub mod panel;
+
+/// Lower-case hexadecimal, two digits a byte.
+#[cfg(feature = "appliance")]
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use core::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,3 +1,7 @@
 //! tallybox's one binary; its first argument is the role.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tallybox::cli::main()
+}

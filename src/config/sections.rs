@@ -85,7 +85,7 @@ fn device(r: &mut Reader<'_>) -> Device {
 fn derived_id() -> String {
     let machine = std::fs::read("/etc/machine-id").unwrap_or_default();
     let digest = Sha256::new().chain_update(b"tallybox device id\0").chain_update(machine).finalize();
-    format!("box-{:.12}", format!("{digest:x}"))
+    format!("box-{}", crate::hex(&digest[..6]))
 }
 
 fn panel(r: &mut Reader<'_>) -> Panel {

@@ -1,0 +1,1 @@
+//! The role that holds button, lamp, consent, ledger and policy.

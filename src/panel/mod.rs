@@ -1,0 +1,73 @@
+//! Buttons and lamp: one interface, three backends.
+
+mod debounce;
+mod sim;
+
+use std::path::Path;
+
+use tokio::sync::mpsc;
+
+use crate::config;
+use crate::consent::Lamp;
+
+pub use debounce::Debouncer;
+
+/// Which button.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Button {
+    /// Starts and stops.
+    Record,
+    /// Toggles the sound.
+    Mute,
+}
+
+/// What a panel tells, not debounced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// A button's raw level changed.
+    Level {
+        /// Which.
+        button: Button,
+        /// Whether it is down now.
+        down: bool,
+    },
+    /// A button cannot be read any more.
+    ButtonLost(String),
+}
+
+/// Why a panel does not work, with advice.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PanelError(pub String);
+
+/// A panel's lamp, and its buttons' levels. The buttons' changes come through the channel given to [`open`].
+pub trait Panel: Send + std::fmt::Debug {
+    /// The backend's word in the configuration.
+    fn name(&self) -> &'static str;
+
+    /// Drives the lamp, and reads it back where there is a sense pin. Called at each change of the pattern and of
+    /// `lit`; repeating a call does no harm.
+    fn drive(&mut self, lamp: Lamp, lit: bool) -> Result<(), PanelError>;
+
+    /// Whether the button is down now, raw.
+    fn is_down(&mut self, button: Button) -> Result<bool, PanelError>;
+
+    /// Moves a simulated button; only [`sim`] can.
+    fn simulate(&mut self, _button: Button, _down: bool) -> Result<(), PanelError> {
+        Err(PanelError(format!("the panel backend is \"{}\": its buttons are pressed by hand", self.name())))
+    }
+}
+
+/// Opens the configured panel; raw changes go to `signals` from then on, from a thread of the panel's own.
+pub fn open(
+    config: &config::Panel,
+    runtime_dir: &Path,
+    signals: mpsc::UnboundedSender<Signal>,
+) -> Result<Box<dyn Panel>, PanelError> {
+    match config.backend {
+        config::PanelBackend::Sim => Ok(Box::new(sim::Sim::open(runtime_dir, signals)?)),
+        config::PanelBackend::Auto | config::PanelBackend::Rppal | config::PanelBackend::Cdev => {
+            Err(PanelError("not built yet".to_owned()))
+        }
+    }
+}

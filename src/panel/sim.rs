@@ -1,0 +1,58 @@
+//! The simulated panel: buttons moved through the guard's socket, a lamp in a file.
+
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+
+use super::{Button, Panel, PanelError, Signal};
+use crate::consent::Lamp;
+use crate::ipc::SIM_LAMP;
+
+/// Buttons and lamp without hardware.
+#[derive(Debug)]
+pub(super) struct Sim {
+    lamp: PathBuf,
+    shown: Option<Lamp>,
+    record: bool,
+    mute: bool,
+    signals: mpsc::UnboundedSender<Signal>,
+}
+
+impl Sim {
+    pub(super) fn open(runtime_dir: &Path, signals: mpsc::UnboundedSender<Signal>) -> Result<Self, PanelError> {
+        let lamp = runtime_dir.join(SIM_LAMP);
+        Ok(Self { lamp, shown: None, record: false, mute: false, signals })
+    }
+}
+
+impl Panel for Sim {
+    fn name(&self) -> &'static str {
+        "sim"
+    }
+
+    fn drive(&mut self, lamp: Lamp, _lit: bool) -> Result<(), PanelError> {
+        if self.shown != Some(lamp) {
+            self.shown = None;
+            std::fs::write(&self.lamp, lamp.word()).map_err(|error| {
+                PanelError(format!("the simulated lamp {} cannot be written: {error}", self.lamp.display()))
+            })?;
+            self.shown = Some(lamp);
+        }
+        Ok(())
+    }
+
+    fn is_down(&mut self, button: Button) -> Result<bool, PanelError> {
+        Ok(match button {
+            Button::Record => self.record,
+            Button::Mute => self.mute,
+        })
+    }
+
+    fn simulate(&mut self, button: Button, down: bool) -> Result<(), PanelError> {
+        match button {
+            Button::Record => self.record = down,
+            Button::Mute => self.mute = down,
+        }
+        self.signals.send(Signal::Level { button, down }).map_err(|_| PanelError("the guard is ending".to_owned()))
+    }
+}
