@@ -65,7 +65,7 @@ pub fn open(
     signals: mpsc::UnboundedSender<Signal>,
 ) -> Result<Box<dyn Panel>, PanelError> {
     match config.backend {
-        config::PanelBackend::Sim => Ok(Box::new(sim::Sim::open(runtime_dir, signals)?)),
+        config::PanelBackend::Sim => Ok(Box::new(sim::Sim::new(runtime_dir, signals))),
         config::PanelBackend::Auto | config::PanelBackend::Rppal | config::PanelBackend::Cdev => {
             Err(PanelError("not built yet".to_owned()))
         }

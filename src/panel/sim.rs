@@ -19,9 +19,15 @@ pub(super) struct Sim {
 }
 
 impl Sim {
-    pub(super) fn open(runtime_dir: &Path, signals: mpsc::UnboundedSender<Signal>) -> Result<Self, PanelError> {
-        let lamp = runtime_dir.join(SIM_LAMP);
-        Ok(Self { lamp, shown: None, record: false, mute: false, signals })
+    pub(super) fn new(runtime_dir: &Path, signals: mpsc::UnboundedSender<Signal>) -> Self {
+        Self { lamp: runtime_dir.join(SIM_LAMP), shown: None, record: false, mute: false, signals }
+    }
+
+    /// Replaced in one step: whoever reads the lamp never finds it half written.
+    fn write(&self, lamp: Lamp) -> std::io::Result<()> {
+        let new = self.lamp.with_extension("new");
+        std::fs::write(&new, lamp.word())?;
+        std::fs::rename(&new, &self.lamp)
     }
 }
 
@@ -33,7 +39,7 @@ impl Panel for Sim {
     fn drive(&mut self, lamp: Lamp, _lit: bool) -> Result<(), PanelError> {
         if self.shown != Some(lamp) {
             self.shown = None;
-            std::fs::write(&self.lamp, lamp.word()).map_err(|error| {
+            self.write(lamp).map_err(|error| {
                 PanelError(format!("the simulated lamp {} cannot be written: {error}", self.lamp.display()))
             })?;
             self.shown = Some(lamp);
