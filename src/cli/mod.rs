@@ -1,6 +1,12 @@
 //! The command line: what each command is called and takes, and how its end becomes an exit code.
 
+pub(crate) mod client;
 mod exit;
+mod ledger;
+pub mod log;
+mod press;
+mod run;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, DEFAULT_PATH};
+use crate::guard::{Door, Options};
 
 pub use exit::Exit;
 
@@ -34,10 +41,90 @@ impl ConfigFile {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Guard, agent and capture under one supervisor, for development.
+    Run(ConfigFile),
+    /// The role that holds button, lamp and consent, as systemd starts it.
+    Guard(GuardArgs),
     /// The role that reaches the broker, as systemd starts it.
-    Agent(ConfigFile),
+    Agent(AgentArgs),
     /// The role that holds camera and microphone, as the guard starts it: door 1 is its standard input.
     Capture(ConfigFile),
+    /// What the box is doing now, from the guard.
+    Status {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// As JSON, with stable fields.
+        #[arg(long)]
+        json: bool,
+        /// Go on, with a new status at each change.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Push a button of a box whose panel backend is "sim".
+    Press {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// How long to hold it, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = press::SHORT)]
+        hold: f64,
+        /// The mute button instead of the record button.
+        #[arg(long)]
+        mute: bool,
+    },
+    /// Read, prove or hand out the consent ledger.
+    Ledger {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        action: ledger::Action,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct GuardArgs {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Start capture by connecting to this socket of systemd's, instead of as a child.
+    #[arg(long, value_name = "PATH")]
+    capture_socket: Option<PathBuf>,
+    /// A user that may connect to the guard's socket, besides root and the guard's own.
+    #[arg(long, value_name = "UID")]
+    allow_uid: Vec<u32>,
+    /// End with the supervisor.
+    #[arg(long, hide = true)]
+    supervised: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct AgentArgs {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// End with the supervisor.
+    #[arg(long, hide = true)]
+    supervised: bool,
+}
+
+fn guard(args: GuardArgs) -> Result<(), Exit> {
+    log::init("guard");
+    if args.supervised {
+        run::die_with_supervisor();
+    }
+    let config = args.file.load()?;
+    let door = if let Some(path) = args.capture_socket {
+        Door::Socket(path)
+    } else {
+        let program = std::env::current_exe().map_err(|error| Exit::software(format!("no program: {error}")))?;
+        let config = args.file.config.display().to_string();
+        Door::Child(program, vec!["capture".to_owned(), "--config".to_owned(), config])
+    };
+    crate::guard::run(config, Options { door, uids: args.allow_uid })
+}
+
+fn agent(args: &AgentArgs) -> Result<(), Exit> {
+    if args.supervised {
+        run::die_with_supervisor();
+    }
+    crate::agent::run(&args.file.load()?)
 }
 
 /// Parses the arguments and does what they say.
@@ -51,8 +138,16 @@ pub fn main() -> ExitCode {
         }
     };
     let done = match cli.command {
-        Command::Agent(file) => file.load().and_then(|config| crate::agent::run(&config)),
+        Command::Run(file) => {
+            log::init("run");
+            file.load().and_then(|config| run::run(&config))
+        }
+        Command::Guard(args) => guard(args),
+        Command::Agent(args) => agent(&args),
         Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),
+        Command::Status { file, json, watch } => file.load().and_then(|config| status::run(&config, json, watch)),
+        Command::Press { file, hold, mute } => file.load().and_then(|config| press::run(&config, hold, mute)),
+        Command::Ledger { file, action } => file.load().and_then(|config| ledger::run(&config, action)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -30,6 +30,21 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// The word for it in `state` and in messages.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Requested => "requested",
+            Self::Connecting => "connecting",
+            Self::Live => "live",
+            Self::Reconnecting => "reconnecting",
+            Self::Stopping => "stopping",
+            Self::Locked => "locked",
+            Self::Policy => "policy",
+            Self::Fault => "fault",
+        }
+    }
+
     /// Whether a capture process may exist.
     pub const fn may_capture(self) -> bool {
         match self {

@@ -1,1 +1,214 @@
-//! The role that holds button, lamp, consent, ledger and policy.
+//! The role that holds button, lamp, consent, ledger and policy. It touches no network but Unix sockets, and no
+//! camera or microphone.
+
+mod board;
+mod control;
+mod engine;
+mod erase;
+mod hear;
+mod journal;
+mod lamp;
+mod launcher;
+pub mod ledger;
+mod requests;
+
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::cli::Exit;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::consent::{Event, Fault, Lamp, Reason, Time};
+use crate::ipc::{Fact, RENEWAL};
+
+use board::Board;
+use control::Desk;
+use engine::Engine;
+use journal::Journal;
+pub use launcher::Door;
+
+/// How often broken parts are tried again.
+const RETRY: Duration = Duration::from_secs(5);
+/// How often entries that are older than `ledger-retention` are looked for.
+const PRUNE: Duration = Duration::from_hours(1);
+
+/// What systemd or a developer decides, beside the configuration.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How capture is started.
+    pub door: Door,
+    /// Users that may connect to door 2, besides root and the guard's own.
+    pub uids: Vec<u32>,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(config: Config, options: Options) -> Result<(), Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::software(format!("no runtime: {error}")))?;
+    runtime.block_on(serve(Arc::new(config), options))
+}
+
+fn make_dir(path: &Path, mode: u32) -> Result<(), Exit> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(path)
+        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)))
+        .map_err(|error| {
+            Exit::io(format!("{} cannot be made: {error}; set [device] data-dir and runtime-dir", path.display()))
+        })
+}
+
+/// One guard at a time: two would both answer the button. The lock goes with the process.
+fn lock(config: &Config) -> Result<File, Exit> {
+    let path = config.device.runtime_dir.join("guard.lock");
+    let file = File::create(&path).map_err(|error| Exit::io(format!("{} cannot be made: {error}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(error) => Err(Exit::unavailable(format!("another guard runs on {}: {error}", path.display()))),
+    }
+}
+
+fn listen(config: &Config) -> Result<UnixListener, Exit> {
+    let path = config.guard_socket();
+    // Whatever is there belonged to a guard that is gone: we hold the lock.
+    let _ = std::fs::remove_file(&path);
+    UnixListener::bind(&path)
+        .and_then(|listener| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
+            Ok(listener)
+        })
+        .map_err(|error| Exit::io(format!("{} cannot be made: {error}", path.display())))
+}
+
+async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
+    let software = |error: std::io::Error| Exit::software(format!("no signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(software)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(software)?;
+    make_dir(&config.device.runtime_dir, 0o750)?;
+    make_dir(&config.device.data_dir, 0o700)?;
+    let _lock = lock(&config)?;
+    let listener = listen(&config)?;
+
+    let clock = Clock::start();
+    let (signals, mut panel) = mpsc::unbounded_channel();
+    let (news, mut captures) = mpsc::unbounded_channel();
+    let (calls, mut requests) = mpsc::channel(64);
+    let board = Board::new(&config.panel, &config.device.runtime_dir, signals, clock.now());
+    let mut engine = Engine::new(config.clone(), options.door, clock, board, Journal::new(&config.ledger()), news);
+    engine.boot();
+    let desk = Desk {
+        calls,
+        status: engine.status(),
+        head: engine.journal.head(),
+        ledger: config.ledger(),
+        uids: options.uids,
+    };
+    let mut door = std::pin::pin!(control::serve(listener, desk));
+    // The buttons' first levels have to settle: a press before that could be one that was held through the boot.
+    let settled = clock.now().plus(config.panel.debounce * 2);
+    let mut chores = Chores { next: settled, ..Chores::new(clock.now()) };
+    let mut up = false;
+    let mut ending = false;
+    while !ending || engine.may_capture() {
+        let due = engine.deadline().min(chores.next);
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => ending = engine.end(),
+            _ = interrupt.recv() => ending = engine.end(),
+            Some(signal) = panel.recv(), if !ending => {
+                if let Some(event) = engine.board.signal(clock.now(), signal) {
+                    engine.feed(event);
+                }
+            }
+            Some((session, news)) = captures.recv() => engine.hear(session, news),
+            () = tokio::time::sleep_until(clock.instant(due)) => {}
+            Some(call) = requests.recv() => engine.answer(call, ending),
+            () = &mut door, if up => return Err(Exit::software("the guard's socket is lost")),
+        }
+        if !ending {
+            for event in engine.board.settle(clock.now()) {
+                engine.feed(event);
+            }
+        }
+        engine.tick(&mut chores, &config);
+        if !up && clock.now() >= settled {
+            up = true;
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+            tracing::info!(panel = engine.board.name(), "the guard is up");
+        }
+        if engine.restart {
+            return Err(Exit::unavailable("the ledger can be read now: the guard has to start anew"));
+        }
+    }
+    let _ = engine.journal.write(Fact::GuardStopped {});
+    let _ = engine.board.show(clock.now(), Lamp::Dark);
+    let _ = std::fs::remove_file(config.guard_socket());
+    tracing::info!("the guard has ended");
+    Ok(())
+}
+
+/// What is done every second, and less often.
+struct Chores {
+    next: Time,
+    retry: Time,
+    prune: Time,
+}
+
+impl Chores {
+    fn new(now: Time) -> Self {
+        Self { next: now.plus(RENEWAL), retry: now.plus(RETRY), prune: now }
+    }
+}
+
+impl Engine {
+    /// Consent ends with the guard.
+    fn end(&mut self) -> bool {
+        self.feed(Event::Revoke(Reason::Shutdown));
+        true
+    }
+
+    /// What time brings: the machine's deadlines, the lamp's rhythm, and the chores.
+    fn tick(&mut self, chores: &mut Chores, config: &Config) {
+        let now = self.clock.now();
+        self.feed(Event::Tick);
+        if self.board.drive(now, false).is_err() {
+            self.feed(Event::Broken(Fault::Lamp));
+        }
+        if now < chores.next {
+            return;
+        }
+        chores.next = now.plus(RENEWAL);
+        self.renew();
+        if self.board.poll(now).is_err() {
+            self.feed(Event::Broken(Fault::Button));
+        }
+        if self.journal.count_refusals(now).is_err() {
+            self.feed(Event::Broken(Fault::Ledger));
+        }
+        if now >= chores.retry {
+            chores.retry = now.plus(RETRY);
+            self.self_test();
+            if let Err(failure) = self.erase() {
+                self.feed(failure);
+            }
+        }
+        if now >= chores.prune {
+            chores.prune = now.plus(PRUNE);
+            match self.journal.prune(config.privacy.ledger_retention) {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "ledger entries past their retention were removed"),
+                Err(error) => tracing::error!(%error, "the ledger cannot be pruned"),
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Calls the guard from the command line.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+
+use super::Exit;
+use crate::config::Config;
+use crate::ipc::{Answer, Connection, FromGuard, IpcError, Request, Status, ToGuard};
+
+/// The guard answers at once, but for a stop (half a second); this is for a machine that is overloaded.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A connection to the guard.
+pub(crate) struct Client {
+    connection: Connection<FromGuard, ToGuard>,
+    calls: u64,
+}
+
+/// Runs `work` on a runtime of its own.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Exit::software(format!("no runtime: {error}")))?.block_on(work)
+}
+
+fn lost(error: &IpcError) -> Exit {
+    Exit::unavailable(format!("the guard went away: {error}"))
+}
+
+impl Client {
+    /// Connects to the guard that runs on this configuration.
+    pub(crate) async fn connect(config: &Config) -> Result<Self, Exit> {
+        let path = config.guard_socket();
+        let stream = UnixStream::connect(&path).await.map_err(|error| refused(&path, &error))?;
+        Ok(Self { connection: Connection::new(stream), calls: 0 })
+    }
+
+    /// Sends a request. Returns its number.
+    pub(crate) async fn send(&mut self, request: Request) -> Result<u64, Exit> {
+        self.calls += 1;
+        self.connection.send(&ToGuard { call: self.calls, request }).await.map_err(|error| lost(&error))?;
+        Ok(self.calls)
+    }
+
+    /// The next message.
+    pub(crate) async fn receive(&mut self) -> Result<FromGuard, Exit> {
+        let received = self.connection.receive().await.map_err(|error| lost(&error))?;
+        received.ok_or_else(|| Exit::unavailable("the guard closed the connection; its log says why"))
+    }
+
+    /// Sends a request and waits for its answer; the last status on the way comes with it.
+    pub(crate) async fn call(&mut self, request: Request) -> Result<Option<Status>, Exit> {
+        let number = self.send(request).await?;
+        let answered = async {
+            let mut seen = None;
+            loop {
+                match self.receive().await? {
+                    FromGuard::Status(status) => seen = Some(*status),
+                    FromGuard::Answer { call, answer } if call == number => {
+                        return match answer {
+                            Answer::Done => Ok(seen),
+                            Answer::Refused(why) => Err(Exit::unavailable(format!("refused: {why}"))),
+                        };
+                    }
+                    FromGuard::Answer { .. } | FromGuard::Entry(_) => {}
+                }
+            }
+        };
+        let patience = tokio::time::timeout(PATIENCE, answered).await;
+        patience.unwrap_or_else(|_| Err(Exit::unavailable("the guard does not answer; its log says why")))
+    }
+}
+
+fn refused(path: &Path, error: &std::io::Error) -> Exit {
+    let path = path.display();
+    if error.kind() == std::io::ErrorKind::PermissionDenied {
+        Exit::permission(format!("{path}: {error}; call tallybox as root or as the guard's own user"))
+    } else {
+        Exit::unavailable(format!(
+            "no guard answers at {path}: {error}; start it, or name its configuration with --config"
+        ))
+    }
+}

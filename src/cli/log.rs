@@ -1,0 +1,26 @@
+//! Where the roles write what they do: the journal under systemd, plain text on a terminal.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::prelude::*;
+
+/// Starts logging for a role. `TALLYBOX_LOG` sets the level, such as `debug` or `tallybox=debug`; info without it.
+pub fn init(role: &'static str) {
+    let filter = EnvFilter::try_from_env("TALLYBOX_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let registry = tracing_subscriber::registry().with(filter);
+    // systemd says that standard error is its journal; a terminal or a pipe gets text.
+    let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
+    // A second call, in a test that runs two roles in one process, changes nothing.
+    let _ = match journal {
+        Some(layer) => registry.with(layer.with_syslog_identifier(format!("tallybox-{role}"))).try_init(),
+        None => registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .with_target(false)
+                    .with_ansi(std::io::stderr().is_terminal()),
+            )
+            .try_init(),
+    };
+}

@@ -1,0 +1,28 @@
+//! `tallybox press`: a finger for the simulated panel.
+
+use std::time::Duration;
+
+use super::Exit;
+use super::client::{Client, block_on};
+use crate::config::Config;
+use crate::ipc::Request;
+
+/// A short press in seconds: well over any debounce, well under the 0.7 s at which sound is left out.
+pub(crate) const SHORT: f64 = 0.25;
+/// Longer than any gesture: 30 s count as a stuck button.
+const LONGEST: f64 = 60.0;
+
+/// Pushes the record or mute button down for `hold` seconds.
+pub(crate) fn run(config: &Config, hold: f64, mute: bool) -> Result<(), Exit> {
+    if !(0.0..=LONGEST).contains(&hold) {
+        return Err(Exit::usage(format!("--hold {hold}: write seconds from 0 to {LONGEST}")));
+    }
+    let button = |down| if mute { Request::MuteButton { down } } else { Request::Button { down } };
+    block_on(async {
+        let mut client = Client::connect(config).await?;
+        client.call(button(true)).await?;
+        tokio::time::sleep(Duration::from_secs_f64(hold)).await;
+        client.call(button(false)).await?;
+        Ok(())
+    })
+}

@@ -1,0 +1,141 @@
+//! `tallybox run`: guard and agent under one supervisor, for development. systemd does this on a box.
+
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Exit;
+use super::client::block_on;
+use crate::config::Config;
+
+/// Before a role that died is started again; doubles up to [`SLOWEST`] while it keeps dying at once.
+const FIRST: Duration = Duration::from_millis(200);
+/// See [`FIRST`].
+const SLOWEST: Duration = Duration::from_secs(10);
+/// A role that lived this long was well.
+const WELL: Duration = Duration::from_secs(10);
+/// What a role is given to end in order: a capture's half second, an acknowledgement from the broker, and room.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+struct Role {
+    name: &'static str,
+    child: Option<Child>,
+    started: Instant,
+    wait: Duration,
+    due: Instant,
+}
+
+impl Role {
+    fn new(name: &'static str) -> Self {
+        let now = Instant::now();
+        Self { name, child: None, started: now, wait: FIRST, due: now }
+    }
+
+    fn start(&mut self, config: &Path) -> Result<(), Exit> {
+        let program = std::env::current_exe().map_err(|error| Exit::software(format!("no program: {error}")))?;
+        let child = Command::new(program)
+            .args([self.name, "--supervised", "--config"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| Exit::software(format!("{} cannot be started: {error}", self.name)))?;
+        tracing::info!(role = self.name, pid = child.id(), "started");
+        self.started = Instant::now();
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Returns when it has ended, or when it is due to start again.
+    async fn turn(&mut self) -> Option<ExitStatus> {
+        if let Some(child) = &mut self.child {
+            return child.wait().await.ok();
+        }
+        sleep_until(self.due).await;
+        None
+    }
+
+    /// It ended: when is it started again?
+    fn ended(&mut self, status: ExitStatus) {
+        self.child = None;
+        let now = Instant::now();
+        self.wait = if now - self.started >= WELL { FIRST } else { (self.wait * 2).min(SLOWEST) };
+        self.due = now + self.wait;
+        tracing::warn!(role = self.name, %status, again_in_ms = crate::clock::millis(self.wait), "ended by itself");
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.child.as_ref().and_then(Child::id).and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Ends it in order, or by force when it takes too long.
+    async fn finish(&mut self, hurry: &mut tokio::signal::unix::Signal) {
+        self.signal(Signal::TERM);
+        let Some(child) = &mut self.child else { return };
+        let ended = tokio::select! {
+            ended = timeout(PATIENCE, child.wait()) => ended.is_ok(),
+            _ = hurry.recv() => false,
+        };
+        if !ended {
+            tracing::error!(role = self.name, "did not end in time: killed");
+            let _ = child.kill().await;
+        }
+        self.child = None;
+    }
+}
+
+/// Runs until SIGINT or SIGTERM; a second SIGINT does not wait.
+pub(crate) fn run(config: &Config) -> Result<(), Exit> {
+    block_on(async {
+        let software = |error: std::io::Error| Exit::software(format!("no signals: {error}"));
+        let mut terminate = signal(SignalKind::terminate()).map_err(software)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(software)?;
+        let mut guard = Role::new("guard");
+        let mut agent = config.mqtt.as_ref().map(|_| Role::new("agent"));
+        guard.start(&config.path)?;
+        loop {
+            let (role, status) = tokio::select! {
+                biased;
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                status = guard.turn() => (&mut guard, status),
+                Some(status) = async {
+                    match &mut agent {
+                        Some(agent) => Some(agent.turn().await),
+                        None => std::future::pending().await,
+                    }
+                } => match &mut agent {
+                    Some(agent) => (agent, status),
+                    None => continue,
+                },
+            };
+            match status {
+                // A configuration that is wrong does not become right by trying again.
+                Some(status) if status.code() == Some(78) => {
+                    return Err(Exit::config(format!("{} cannot use this configuration", role.name)));
+                }
+                Some(status) => role.ended(status),
+                None => role.start(&config.path)?,
+            }
+        }
+        // The guard first: capture ends, the ledger says so, and the agent can still tell it.
+        guard.finish(&mut interrupt).await;
+        if let Some(agent) = &mut agent {
+            agent.finish(&mut interrupt).await;
+        }
+        Ok(())
+    })
+}
+
+/// For roles under `tallybox run`: they end in order when the supervisor dies.
+pub(crate) fn die_with_supervisor() {
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+}

@@ -1,0 +1,207 @@
+//! Door 2: the guard's Unix socket. Each connection is a task that can wait, be slow or talk nonsense without the
+//! guard noticing; none of them holds anything that could start a capture.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::ledger::Ledger;
+use crate::ipc::{Answer, Connection, FromGuard, IpcError, Request, Status, ToGuard};
+
+/// Connections at once; the agent, `status --watch` and a few more.
+const CONNECTIONS: usize = 32;
+/// Calls of one connection that wait for their answer at once.
+const CALLS: usize = 16;
+/// A peer that does not take a message within this is dropped.
+const SEND: Duration = Duration::from_secs(10);
+/// Ledger entries that are read at once.
+const PAGE: u32 = 64;
+
+/// What the connections want of the guard's loop.
+#[derive(Debug)]
+pub(super) enum Call {
+    /// Do this, and answer.
+    Do(Request, oneshot::Sender<Answer>),
+    /// Somebody was turned away.
+    TurnedAway { uid: u32, why: String },
+}
+
+/// What every connection needs.
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    pub(super) calls: mpsc::Sender<Call>,
+    pub(super) status: watch::Receiver<Status>,
+    pub(super) head: watch::Receiver<u64>,
+    pub(super) ledger: PathBuf,
+    /// Users that may connect, besides root and the guard's own.
+    pub(super) uids: Vec<u32>,
+}
+
+/// Accepts connections until dropped.
+pub(super) async fn serve(listener: UnixListener, desk: Desk) {
+    let own = rustix::process::getuid().as_raw();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
+                    let allowed = uid == 0 || uid == own || desk.uids.contains(&uid);
+                    if allowed && connections.len() < CONNECTIONS {
+                        connections.spawn(attend(stream, desk.clone(), uid));
+                    } else {
+                        let why = if allowed { "too many connections" } else { "this user may not connect" };
+                        let _ = desk.calls.send(Call::TurnedAway { uid, why: why.to_owned() }).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the guard's socket does not accept");
+                    // Out of file descriptors, most likely: one has to be given back first.
+                    if connections.join_next().await.is_none() {
+                        return;
+                    }
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn attend(stream: UnixStream, desk: Desk, uid: u32) {
+    let calls = desk.calls.clone();
+    let mut peer = Peer { desk, entries_after: None, subscribed: false, ledger: None, holds: Holds::default() };
+    if let Err(error) = peer.talk(Connection::new(stream)).await {
+        let _ = calls.send(Call::TurnedAway { uid, why: error.to_string() }).await;
+    }
+    // Whoever held a simulated button and went away has let go of it.
+    for request in peer.holds.released() {
+        let (reply, _) = oneshot::channel();
+        let _ = calls.send(Call::Do(request, reply)).await;
+    }
+}
+
+/// Simulated buttons that this connection holds down.
+#[derive(Debug, Default)]
+struct Holds {
+    record: bool,
+    mute: bool,
+}
+
+impl Holds {
+    fn note(&mut self, request: &Request) {
+        if let Request::Button { down } = request {
+            self.record = *down;
+        }
+        if let Request::MuteButton { down } = request {
+            self.mute = *down;
+        }
+    }
+
+    fn released(&self) -> Vec<Request> {
+        let record = self.record.then_some(Request::Button { down: false });
+        record.into_iter().chain(self.mute.then_some(Request::MuteButton { down: false })).collect()
+    }
+}
+
+struct Peer {
+    desk: Desk,
+    subscribed: bool,
+    /// The last entry that the peer has; `None`: wants none.
+    entries_after: Option<u64>,
+    ledger: Option<Ledger>,
+    holds: Holds,
+}
+
+impl Peer {
+    async fn talk(&mut self, mut connection: Connection<ToGuard, FromGuard>) -> Result<(), IpcError> {
+        let mut answers = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                received = connection.receive(), if answers.len() < CALLS => {
+                    let Some(ToGuard { call, request }) = received? else { return Ok(()) };
+                    self.holds.note(&request);
+                    match request {
+                        Request::Status {} => {
+                            let status = Box::new(self.desk.status.borrow().clone());
+                            send(&mut connection, FromGuard::Status(status)).await?;
+                            send(&mut connection, FromGuard::Answer { call, answer: Answer::Done }).await?;
+                        }
+                        Request::Subscribe { entries_after } => {
+                            send(&mut connection, FromGuard::Answer { call, answer: Answer::Done }).await?;
+                            self.subscribed = true;
+                            self.entries_after = entries_after;
+                            self.desk.status.mark_changed();
+                            self.desk.head.mark_changed();
+                        }
+                        Request::RequestStart {}
+                        | Request::Stop {}
+                        | Request::Mute {}
+                        | Request::Unmute {}
+                        | Request::Identify {}
+                        | Request::Refused { .. }
+                        | Request::Button { .. }
+                        | Request::MuteButton { .. } => {
+                            let (reply, answer) = oneshot::channel();
+                            if self.desk.calls.send(Call::Do(request, reply)).await.is_err() {
+                                return Ok(());
+                            }
+                            answers.push(async move { (call, answer.await) });
+                        }
+                    }
+                }
+                Some((call, answer)) = answers.next() => {
+                    let answer = answer.unwrap_or_else(|_| Answer::Refused("the guard is ending".to_owned()));
+                    send(&mut connection, FromGuard::Answer { call, answer }).await?;
+                }
+                Ok(()) = self.desk.status.changed(), if self.subscribed => {
+                    let status = Box::new(self.desk.status.borrow_and_update().clone());
+                    send(&mut connection, FromGuard::Status(status)).await?;
+                }
+                Ok(()) = self.desk.head.changed(), if self.entries_after.is_some() => self.entries(&mut connection).await?,
+            }
+        }
+    }
+
+    /// Sends a page of entries that the peer does not have; comes again while there are more.
+    async fn entries(&mut self, connection: &mut Connection<ToGuard, FromGuard>) -> Result<(), IpcError> {
+        let head = *self.desk.head.borrow_and_update();
+        let Some(after) = self.entries_after else { return Ok(()) };
+        // A peer that knows more than there is knew another ledger.
+        let after = if after > head { 0 } else { after };
+        let page = match self.read(after) {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(%error, "ledger entries cannot be handed out");
+                return Ok(());
+            }
+        };
+        if let Some(last) = page.last() {
+            self.entries_after = Some(last.seq);
+            if last.seq < head {
+                self.desk.head.mark_changed();
+            }
+        }
+        for entry in page {
+            send(connection, FromGuard::Entry(Box::new(entry))).await?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, after: u64) -> Result<Vec<crate::ipc::Entry>, super::ledger::LedgerError> {
+        let ledger = match self.ledger.take() {
+            Some(ledger) => ledger,
+            None => Ledger::open_to_read(&self.desk.ledger)?,
+        };
+        self.ledger.insert(ledger).entries_after(after, PAGE)
+    }
+}
+
+async fn send(connection: &mut Connection<ToGuard, FromGuard>, message: FromGuard) -> Result<(), IpcError> {
+    let sent = tokio::time::timeout(SEND, connection.send(&message)).await;
+    sent.unwrap_or_else(|_| Err(IpcError::Socket(std::io::ErrorKind::TimedOut.into())))
+}

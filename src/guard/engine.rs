@@ -1,0 +1,309 @@
+//! Runs the consent machine: feeds it what happens, and carries out what it wants, in order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::board::Board;
+use super::erase;
+use super::hear::Session;
+use super::journal::Journal;
+use super::launcher::{Capture, Door, News};
+use super::ledger::LedgerError;
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, SessionId};
+use crate::ipc::{Answer, By, Fact, SOFTWARE, Status, ToCapture};
+
+/// Consent machine, panel, ledger and capture, joined.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) clock: Clock,
+    pub(super) config: Arc<Config>,
+    door: Door,
+    pub(super) machine: Machine,
+    pub(super) board: Board,
+    pub(super) journal: Journal,
+    pub(super) capture: Option<Capture>,
+    pub(super) session: Session,
+    /// What was last said about why something ended or does not work.
+    pub(super) message: Option<String>,
+    news: mpsc::UnboundedSender<(u64, News)>,
+    tasks: JoinSet<()>,
+    /// Remote stops that wait for capture to be gone.
+    stops: Vec<oneshot::Sender<Answer>>,
+    pub(super) status: watch::Sender<Status>,
+    due: erase::Due,
+    /// The ledger's memory is known; without it the guard has to start anew before anything can start.
+    recalled: bool,
+    /// The ledger can be read after all: the guard has to start anew.
+    pub(super) restart: bool,
+}
+
+impl Engine {
+    pub(super) fn new(
+        config: Arc<Config>,
+        door: Door,
+        clock: Clock,
+        board: Board,
+        journal: Journal,
+        news: mpsc::UnboundedSender<(u64, News)>,
+    ) -> Self {
+        // Until the ledger says otherwise the box is locked.
+        let unknown = Memory { last_session: SessionId(0), locked: true, policy_pending: true };
+        let machine = Machine::boot(limits(&config), unknown);
+        let status = watch::Sender::new(Status {
+            phase: machine.phase(),
+            session: None,
+            since: clock::utc(),
+            reason: None,
+            message: None,
+            muted: false,
+            policy_version: config.consent.policy_version.clone(),
+            software: SOFTWARE.to_owned(),
+            lamp: machine.lamp(),
+            faults: Vec::new(),
+            encoder: None,
+            stream: None,
+            capture_pid: None,
+            panel: board.name().to_owned(),
+        });
+        Self {
+            clock,
+            config,
+            door,
+            machine,
+            board,
+            journal,
+            capture: None,
+            session: Session::default(),
+            message: None,
+            news,
+            tasks: JoinSet::new(),
+            stops: Vec::new(),
+            status,
+            due: erase::Due::default(),
+            recalled: false,
+            restart: false,
+        }
+    }
+
+    pub(super) fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    pub(super) fn may_capture(&self) -> bool {
+        self.machine.phase().may_capture()
+    }
+
+    /// Brings up ledger and panel; what does not come up is a fault, and nothing starts.
+    pub(super) fn boot(&mut self) {
+        if self.recall().is_err() {
+            self.feed(Event::Broken(Fault::Ledger));
+        }
+        let now = self.clock.now();
+        if self.board.reopen(now).is_err() {
+            self.feed(Event::Broken(Fault::Button));
+            self.feed(Event::Broken(Fault::Lamp));
+        } else if self.board.show(now, self.machine.lamp()).is_err() {
+            self.feed(Event::Broken(Fault::Lamp));
+        }
+        self.publish();
+    }
+
+    /// Starts the machine from what the ledger remembers, and writes down that the guard is up.
+    fn recall(&mut self) -> Result<(), ()> {
+        let policy_version = self.config.consent.policy_version.clone();
+        let recall = self.journal.open(&policy_version).map_err(|error| self.ledger_failed(&error))?;
+        self.machine = Machine::boot(limits(&self.config), recall.memory());
+        self.recalled = true;
+        let started = Fact::GuardStarted { software: SOFTWARE.to_owned(), policy_version: policy_version.clone() };
+        let cut = recall.open_session.map(|session| Fact::SessionCut { session });
+        let policy = if recall.acknowledged.is_none() {
+            Some(Fact::PolicyAcknowledged { policy_version })
+        } else if recall.policy_pending && recall.announced.as_ref() != Some(&policy_version) {
+            Some(Fact::PolicyPending { policy_version })
+        } else {
+            None
+        };
+        for fact in cut.into_iter().chain([started]).chain(policy) {
+            self.write(fact).map_err(|_| ())?;
+        }
+        Ok(())
+    }
+
+    fn ledger_failed(&mut self, error: &LedgerError) {
+        let text = error.to_string();
+        if self.message.as_ref() != Some(&text) {
+            tracing::error!("{text}");
+            self.message = Some(text);
+        }
+    }
+
+    pub(super) fn write(&mut self, fact: Fact) -> Result<(), Event> {
+        tracing::info!(fact = ?fact, "ledger");
+        self.journal.write(fact).map_err(|error| {
+            self.ledger_failed(&error);
+            Event::Broken(Fault::Ledger)
+        })
+    }
+
+    /// Feeds one event, and whatever failures its effects bring.
+    pub(super) fn feed(&mut self, event: Event) {
+        let before = self.machine.phase();
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            if matches!(event, Event::CaptureGone(_)) {
+                self.capture = None;
+            }
+            for effect in self.machine.step(self.clock.now(), event) {
+                if let Err(failure) = self.carry_out(effect, event) {
+                    events.push_back(failure);
+                    break;
+                }
+            }
+        }
+        let phase = self.machine.phase();
+        if phase != before {
+            tracing::info!(?phase, "phase");
+            self.status.send_modify(|status| status.since = clock::utc());
+        }
+        if !phase.may_capture() {
+            self.session = Session::default();
+            for stop in self.stops.drain(..) {
+                let _ = stop.send(Answer::Done);
+            }
+        }
+        self.publish();
+    }
+
+    fn carry_out(&mut self, effect: Effect, cause: Event) -> Result<(), Event> {
+        let now = self.clock.now();
+        let policy_version = || self.config.consent.policy_version.clone();
+        match effect {
+            Effect::Light(lamp) => self.board.show(now, lamp).map_err(|_| Event::Broken(Fault::Lamp)),
+            Effect::RecordStart { session, sound } => {
+                self.message = None;
+                let policy_version = policy_version();
+                self.write(Fact::SessionStarted { session: session.0, sound, policy_version })
+            }
+            Effect::Launch(grant) => {
+                let news = self.news.clone();
+                self.capture = Some(Capture::launch(&self.door, grant, &mut self.tasks, news));
+                Ok(())
+            }
+            Effect::Stop(_) => match &self.capture {
+                Some(capture) => {
+                    capture.stop();
+                    Ok(())
+                }
+                None => Err(Event::CaptureGone(Outcome::NeverStarted)),
+            },
+            Effect::Kill => {
+                if let Some(capture) = &self.capture {
+                    tracing::warn!("capture did not end by itself: it is killed");
+                    capture.kill();
+                }
+                Ok(())
+            }
+            Effect::RecordStop { session, reason } => {
+                let message = self.message.clone();
+                self.write(Fact::SessionStopped { session: session.0, reason: reason.word().to_owned(), message })
+            }
+            Effect::RecordRequest => self.write(Fact::Requested {}),
+            Effect::RecordRequestEnded(reason) => self.write(Fact::RequestEnded { reason: reason.word().to_owned() }),
+            Effect::RecordLock => self.write(Fact::Locked {}),
+            Effect::RecordUnlock => self.write(Fact::Unlocked {}),
+            Effect::RecordPolicyAcknowledged => {
+                let policy_version = policy_version();
+                self.write(Fact::PolicyAcknowledged { policy_version })
+            }
+            Effect::RecordFault(part) => self.write(Fact::Broke { part }),
+            Effect::Mute(muted) => {
+                let by = if event_is_staff(cause) { By::Staff } else { By::Remote };
+                let Some(capture) = &self.capture else { return Ok(()) };
+                capture.send(ToCapture::Mute { muted });
+                let session = capture.session;
+                self.write(Fact::Muted { session, muted, by })
+            }
+            Effect::DestroyFootage => {
+                self.due.footage = true;
+                self.erase()
+            }
+            Effect::Unbind => {
+                self.due.binding = true;
+                self.erase()
+            }
+            Effect::SelfTest => {
+                self.self_test();
+                Ok(())
+            }
+        }
+    }
+
+    /// Carries out the deletions that are due; one that fails stays due.
+    pub(super) fn erase(&mut self) -> Result<(), Event> {
+        let (done, wrong) = self.due.carry_out(&self.config.device.data_dir);
+        if let Some(message) = wrong {
+            tracing::error!("{message}");
+            self.message = Some(message);
+        }
+        done.into_iter().try_for_each(|fact| self.write(fact))
+    }
+
+    /// Tries each broken part again.
+    pub(super) fn self_test(&mut self) {
+        let now = self.clock.now();
+        for part in Fault::ALL {
+            if !self.machine.broken(part) {
+                continue;
+            }
+            let works = match part {
+                Fault::Lamp | Fault::Button => self.board.works(now, part),
+                Fault::Ledger if !self.recalled => {
+                    self.restart = self.journal.open(&self.config.consent.policy_version).is_ok();
+                    false
+                }
+                Fault::Ledger => self.journal.flush().is_ok(),
+            };
+            if works && self.write(Fact::Mended { part }).is_ok() {
+                self.message = None;
+                self.feed(Event::Mended(part));
+            }
+        }
+    }
+
+    /// Renews the lease of a capture that still has consent.
+    pub(super) fn renew(&mut self) {
+        if let Some(capture) = &self.capture
+            && self.machine.phase() != Phase::Stopping
+        {
+            capture.send(ToCapture::Renew {});
+        }
+    }
+
+    pub(super) fn deadline(&self) -> crate::consent::Time {
+        let board = self.board.deadline();
+        self.machine.deadline().map_or(board, |at| at.min(board))
+    }
+
+    /// Answers a remote stop now, or when capture is gone and the ledger says so.
+    pub(super) fn stop(&mut self, reply: oneshot::Sender<Answer>) {
+        self.stops.push(reply);
+        self.feed(Event::RemoteStop);
+    }
+}
+
+fn event_is_staff(event: Event) -> bool {
+    matches!(event, Event::MuteDown)
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        max_session: config.consent.max_session,
+        request_timeout: config.consent.request_timeout,
+        reconnect_window: config.ingest.reconnect_window,
+    }
+}

@@ -1,0 +1,110 @@
+//! What capture says, and what the guard says of it all.
+
+use jiff::Timestamp;
+
+use super::engine::Engine;
+use super::launcher::News;
+use crate::consent::{Event, Fault, Phase, Reason, Report};
+use crate::ipc::{Fact, FailureKind, FromCapture, SOFTWARE, Status, StreamStats};
+
+/// What is known about the present session beyond what consent needs.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    pub(super) encoder: Option<String>,
+    pub(super) stream: Option<StreamStats>,
+    pub(super) pid: Option<u32>,
+    /// Why the server is out of reach.
+    pub(super) offline: Option<String>,
+}
+
+impl Engine {
+    /// News of a capture; those of an earlier one are of no account.
+    pub(super) fn hear(&mut self, session: u64, news: News) {
+        if self.capture.as_ref().is_none_or(|capture| capture.session != session) {
+            return;
+        }
+        match news {
+            News::Gone(outcome, message) => {
+                self.message = message.or(self.message.take());
+                self.feed(Event::CaptureGone(outcome));
+            }
+            News::Said(FromCapture::Hello { pid }) => self.session.pid = Some(pid),
+            News::Said(FromCapture::Encoder { name, why }) => {
+                tracing::info!(name, why, "encoder");
+                self.session.encoder = Some(format!("{name}: {why}"));
+            }
+            News::Said(FromCapture::Stats(stats)) => self.session.stream = Some(stats),
+            News::Said(FromCapture::Live {}) => {
+                self.session.offline = None;
+                self.link(session, Report::Live, Fact::OnAir { session });
+            }
+            News::Said(FromCapture::Reconnecting { reason }) => {
+                tracing::warn!(reason, "the ingest server is out of reach");
+                self.session.offline = Some(reason.clone());
+                self.link(session, Report::Reconnecting, Fact::OffAir { session, reason });
+            }
+            News::Said(FromCapture::Failed { kind, message }) => {
+                tracing::error!(?kind, "capture cannot go on: {message}");
+                self.message = Some(message);
+                if kind == FailureKind::IngestNotAllowed {
+                    self.feed(Event::Revoke(Reason::IngestNotAllowed));
+                }
+            }
+        }
+        self.publish();
+    }
+
+    fn link(&mut self, session: u64, report: Report, fact: Fact) {
+        let before = self.machine.phase();
+        self.feed(Event::Capture(report));
+        if self.machine.phase() != before
+            && self.machine.session().is_some_and(|id| id.0 == session)
+            && let Err(failure) = self.write(fact)
+        {
+            self.feed(failure);
+        }
+    }
+
+    /// Tells everybody who listens, if anything changed.
+    pub(super) fn publish(&mut self) {
+        let (phase, now) = (self.machine.phase(), self.clock.now());
+        let offline = match phase {
+            Phase::Connecting | Phase::Reconnecting => self.session.offline.clone(),
+            Phase::Idle
+            | Phase::Requested
+            | Phase::Live
+            | Phase::Stopping
+            | Phase::Locked
+            | Phase::Policy
+            | Phase::Fault => None,
+        };
+        let faults: Vec<Fault> = Fault::ALL.into_iter().filter(|part| self.machine.broken(*part)).collect();
+        let fault = faults.first().map(|part| Reason::Fault(*part));
+        let reason = fault.or(self.machine.last_reason()).map(|reason| reason.word().to_owned());
+        let trouble = if faults.is_empty() { None } else { self.board.trouble().map(str::to_owned) };
+        let since: Timestamp = self.status.borrow().since;
+        let status = Status {
+            phase,
+            session: self.machine.session().map(|session| session.0),
+            since,
+            reason: offline.clone().or(reason),
+            message: offline.or_else(|| self.message.clone()).or(trouble),
+            muted: self.machine.muted(),
+            policy_version: self.config.consent.policy_version.clone(),
+            software: SOFTWARE.to_owned(),
+            lamp: self.board.shown(now),
+            faults,
+            encoder: self.session.encoder.clone(),
+            stream: self.session.stream,
+            capture_pid: self.session.pid,
+            panel: self.board.name().to_owned(),
+        };
+        self.status.send_if_modified(|known| {
+            let changed = *known != status;
+            if changed {
+                *known = status;
+            }
+            changed
+        });
+    }
+}

@@ -1,0 +1,71 @@
+//! Keeps the lamp at the rhythm of its pattern, and on the panel that has it.
+
+use core::time::Duration;
+
+use crate::consent::{Lamp, Time};
+use crate::panel::{Panel, PanelError};
+
+/// How long `identify` shows.
+const IDENTIFY: Duration = Duration::from_secs(10);
+/// How often a steady lamp is driven anew, so that a dead one is found: with each renewal of the lease.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What the lamp shows, since when, and when it has to be driven next.
+#[derive(Debug)]
+pub(super) struct LampDriver {
+    pattern: Lamp,
+    since: Time,
+    identify_until: Option<Time>,
+    next: Time,
+}
+
+impl LampDriver {
+    pub(super) fn new(now: Time) -> Self {
+        Self { pattern: Lamp::Dark, since: now, identify_until: None, next: now }
+    }
+
+    /// Shows `pattern` from now on.
+    pub(super) fn show(&mut self, panel: &mut dyn Panel, now: Time, pattern: Lamp) -> Result<(), PanelError> {
+        if pattern != self.pattern {
+            self.pattern = pattern;
+            self.since = now;
+            self.identify_until = None;
+        }
+        self.drive(panel, now)
+    }
+
+    /// Shows which box this is, over a lamp that says nothing of capture.
+    pub(super) fn identify(&mut self, panel: &mut dyn Panel, now: Time) -> Result<(), PanelError> {
+        if !self.pattern.says_capturing() {
+            self.identify_until = Some(now.plus(IDENTIFY));
+            self.since = now;
+        }
+        self.drive(panel, now)
+    }
+
+    /// What the lamp shows.
+    pub(super) fn shown(&self, now: Time) -> Lamp {
+        match self.identify_until {
+            Some(until) if now < until => Lamp::Identify,
+            Some(_) | None => self.pattern,
+        }
+    }
+
+    /// Drives the lamp as its rhythm has it now, and reads it back where it can be read.
+    pub(super) fn drive(&mut self, panel: &mut dyn Panel, now: Time) -> Result<(), PanelError> {
+        if self.identify_until.is_some_and(|until| now >= until) {
+            self.identify_until = None;
+            self.since = now;
+        }
+        let shown = self.shown(now);
+        let (lit, change) = shown.lit(now.since(self.since));
+        // A little after the change, so that the clock has surely passed it.
+        self.next = now.plus(change.map_or(AGAIN, |change| (change + Duration::from_millis(1)).min(AGAIN)));
+        panel.drive(shown, lit)
+    }
+
+    /// When to call [`LampDriver::drive`] next.
+    pub(super) fn deadline(&self) -> Time {
+        self.next
+    }
+}
