@@ -23,6 +23,8 @@ pub(crate) fn run(config: &Config, hold: f64, mute: bool) -> Result<(), Exit> {
         client.call(button(true)).await?;
         tokio::time::sleep(Duration::from_secs_f64(hold)).await;
         client.call(button(false)).await?;
+        // A finger cannot press again within the debounce either, and whoever looks next sees what this press did.
+        tokio::time::sleep(config.panel.debounce * 2).await;
         Ok(())
     })
 }
