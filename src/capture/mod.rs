@@ -1,9 +1,92 @@
-//! The role that holds camera and microphone. Exists only while there is consent.
+//! The role that holds camera and microphone. It exists only while there is consent, opens nothing before the guard
+//! says start, and goes dark by itself when the guard is silent.
+
+mod audio;
+mod backoff;
+mod door;
+mod encoder;
+mod failure;
+mod file;
+mod pipeline;
+mod push;
+mod queue;
+mod video;
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cli::Exit;
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::ipc::{FailureKind, FromCapture};
+
+use door::{Door, Order};
+use failure::Failure;
+use pipeline::Pipeline;
+use push::Push;
+use queue::Queue;
 
 /// Runs until the door on standard input closes or the lease runs out.
-pub fn run(_config: &Config) -> Result<(), Exit> {
-    Err(Exit::software("not built yet"))
+pub fn run(config: &Config) -> Result<(), Exit> {
+    crate::cli::log::init("capture");
+    let door = Door::open(connection()?, Clock::start())?;
+    match session(config, &door) {
+        Ok(()) => door.dark(0),
+        Err(failure) => {
+            tracing::error!("{}", failure.message);
+            door.tell(FromCapture::Failed { kind: failure.kind, message: failure.message });
+            door.dark(1);
+        }
+    }
+    Ok(())
+}
+
+/// The guard's connection, given to this process as its standard input.
+fn connection() -> Result<UnixStream, Exit> {
+    // Where the guard dies without closing anything, this process dies with it.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    let usage = || {
+        Exit::usage(
+            "capture is started by the guard, with its connection as standard input; to start a session, press the button",
+        )
+    };
+    let stream = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| usage())?);
+    stream.local_addr().map_err(|_| usage())?;
+    Ok(stream)
+}
+
+/// One session, from the guard's start to its end.
+fn session(config: &Config, door: &Door) -> Result<(), Failure> {
+    // Reads the list of plugins; opens no device. Done while the guard writes the start into its ledger.
+    gstreamer::init().map_err(|error| Failure::internal(format!("GStreamer does not start: {error}")))?;
+    let Some(sound) = door.wait_for_start() else { return Ok(()) };
+    if !config.privacy.allowed_ingest_hosts.iter().any(|pattern| pattern.allows(&config.ingest.host)) {
+        let message = format!("{} is not one of [privacy] allowed-ingest-hosts", config.ingest.host);
+        return Err(Failure { kind: FailureKind::IngestNotAllowed, message });
+    }
+    let url = config.ingest.url.resolve().map_err(|error| Failure::config(error.to_string()))?;
+    let queue = Arc::new(Queue::default());
+    let pipeline = Pipeline::start(config, sound, door.gate(), queue.clone(), |name, why| {
+        door.tell(FromCapture::Encoder { name, why });
+    })?;
+    let push = Push::start(&config.ingest, url, queue, pipeline.time(), pipeline.sound(), door.teller())?;
+    let ended = attend(&pipeline, door);
+    // The pipelines first, so that devices are closed before the process says that it is done.
+    drop(push);
+    drop(pipeline);
+    ended
+}
+
+/// Carries out what the guard says, and watches the camera, until one of them ends it.
+fn attend(pipeline: &Pipeline, door: &Door) -> Result<(), Failure> {
+    loop {
+        match door.next_order(Duration::from_millis(50)) {
+            Some(Order::Dark) => return Ok(()),
+            Some(Order::Mute(muted)) => pipeline.mute(muted),
+            None => {}
+        }
+        pipeline.check()?;
+    }
 }

@@ -1,0 +1,82 @@
+//! The sound: from its source to AAC, or to silence while muted.
+
+use gst::prelude::*;
+use gstreamer as gst;
+
+use super::failure::{Failure, make};
+use crate::config::{Audio, AudioSource};
+
+/// Samples per second; what cameras' microphones and AAC have in common.
+const RATE: i32 = 48_000;
+
+/// Where sound comes from, once `auto` is decided.
+pub(super) fn decide(audio: &Audio) -> AudioSource {
+    match audio.source {
+        AudioSource::Auto if has_microphone() => AudioSource::Alsa,
+        AudioSource::Auto => {
+            tracing::warn!(
+                "no microphone is there: the stream has no sound ([audio] source = \"none\" says so for good)"
+            );
+            AudioSource::None
+        }
+        chosen @ (AudioSource::Alsa | AudioSource::File | AudioSource::Test | AudioSource::None) => chosen,
+    }
+}
+
+/// Whether the kernel knows a device that records.
+fn has_microphone() -> bool {
+    std::fs::read_to_string("/proc/asound/pcm").is_ok_and(|devices| devices.contains("capture"))
+}
+
+/// What the configuration names as the microphone, for messages.
+pub(super) fn described(audio: &Audio) -> String {
+    match audio.source {
+        AudioSource::Test => "(test tone)".to_owned(),
+        AudioSource::None => "(none)".to_owned(),
+        AudioSource::Alsa | AudioSource::File | AudioSource::Auto => audio.device.clone(),
+    }
+}
+
+/// Adds a microphone to `pipeline`. Files are `file`'s matter.
+pub(super) fn add_microphone(pipeline: &gst::Pipeline, audio: &Audio) -> Result<gst::Element, Failure> {
+    let source = if decide(audio) == AudioSource::Alsa {
+        let source = make("alsasrc", "audio-source")?;
+        source.set_property("device", audio.device.as_str());
+        source
+    } else {
+        let source = make("audiotestsrc", "audio-source")?;
+        source.set_property("is-live", true);
+        // A tone of half loudness is a nuisance in a shop.
+        source.set_property("volume", 0.1);
+        source
+    };
+    pipeline.add(&source)?;
+    Ok(source)
+}
+
+/// Adds what makes any sound AAC; returns the first and the last element, and the one that mutes.
+pub(super) fn add_encoder(
+    pipeline: &gst::Pipeline,
+    audio: &Audio,
+    stream_format: &str,
+) -> Result<(gst::Element, gst::Element, gst::Element), Failure> {
+    let convert = make("audioconvert", "audio-convert")?;
+    let resample = make("audioresample", "audio-resample")?;
+    // Fills what a source leaves out, so that sound never creeps away from the picture.
+    let rate = make("audiorate", "audio-rate")?;
+    let raw = make("capsfilter", "audio-caps")?;
+    raw.set_property("caps", gst::Caps::builder("audio/x-raw").field("rate", RATE).field("channels", 2).build());
+    let mute = make("volume", "audio-mute")?;
+    let encoder = make("avenc_aac", "audio-encoder").or_else(|_| make("voaacenc", "audio-encoder"))?;
+    // Checked to be at most 320: fits.
+    let bits = i32::try_from(audio.bitrate_kbps).unwrap_or(128) * 1000;
+    encoder.set_property("bitrate", bits);
+    let parser = make("aacparse", "audio-parser")?;
+    let coded = make("capsfilter", "audio-coded")?;
+    let caps = gst::Caps::builder("audio/mpeg").field("mpegversion", 4).field("stream-format", stream_format);
+    coded.set_property("caps", caps.build());
+    let all = [&convert, &resample, &rate, &raw, &mute, &encoder, &parser, &coded];
+    pipeline.add_many(all)?;
+    gst::Element::link_many(all)?;
+    Ok((convert, coded, mute))
+}

@@ -1,0 +1,160 @@
+//! What GStreamer says went wrong, in words that a person can act on.
+
+use gst::prelude::*;
+use gstreamer as gst;
+
+use crate::ipc::FailureKind;
+
+/// Why capture cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) kind: FailureKind,
+    /// What is wrong and what to do about it.
+    pub(super) message: String,
+}
+
+impl Failure {
+    pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Internal, message: message.into() }
+    }
+
+    pub(super) fn config(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Config, message: message.into() }
+    }
+
+    pub(super) fn source(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Source, message: message.into() }
+    }
+}
+
+impl From<gst::glib::BoolError> for Failure {
+    fn from(error: gst::glib::BoolError) -> Self {
+        Self::internal(format!("the pipeline does not fit together: {error}"))
+    }
+}
+
+/// The Debian package that brings an element.
+const PACKAGES: [(&str, &[&str]); 6] = [
+    (
+        "gstreamer1.0-plugins-base",
+        &[
+            "videotestsrc",
+            "audiotestsrc",
+            "videoconvert",
+            "videoscale",
+            "videorate",
+            "audioconvert",
+            "audioresample",
+            "audiorate",
+            "volume",
+            "decodebin",
+            "appsrc",
+            "appsink",
+        ],
+    ),
+    ("gstreamer1.0-alsa", &["alsasrc"]),
+    ("gstreamer1.0-libcamera", &["libcamerasrc"]),
+    ("gstreamer1.0-plugins-ugly", &["x264enc"]),
+    ("gstreamer1.0-libav", &["avenc_aac"]),
+    ("gstreamer1.0-plugins-good", &["v4l2src", "v4l2h264enc", "flvmux"]),
+];
+
+/// Makes an element called `name`; where its plugin is absent the error names the package.
+pub(super) fn make(factory: &str, name: &str) -> Result<gst::Element, Failure> {
+    gst::ElementFactory::make_with_name(factory, Some(name)).map_err(|_| {
+        let package = PACKAGES.iter().find(|(_, all)| all.contains(&factory));
+        let package = package.map_or("gstreamer1.0-plugins-bad", |(package, _)| package);
+        Failure::internal(format!("the GStreamer element {factory} is not here; install the package {package}"))
+    })
+}
+
+/// The error that a pipeline posted on its bus: who posted it, and what.
+#[derive(Clone, Debug)]
+pub(super) struct Posted {
+    pub(super) element: String,
+    pub(super) error: gst::glib::Error,
+    pub(super) debug: String,
+}
+
+/// The first error on the bus, if there is one; other messages are handed to `other`.
+pub(super) fn error_on(bus: &gst::Bus, mut other: impl FnMut(&gst::Message)) -> Option<Posted> {
+    while let Some(message) = bus.pop() {
+        if let gst::MessageView::Error(error) = message.view() {
+            let element = message.src().map(|src| src.name().to_string()).unwrap_or_default();
+            let debug = error.debug().map(|text| text.to_string()).unwrap_or_default();
+            return Some(Posted { element, error: error.error(), debug });
+        }
+        other(&message);
+    }
+    None
+}
+
+/// An error of the capture pipeline. `video` and `audio` say what the configuration names there.
+pub(super) fn of_capture(posted: &Posted, video: &str, audio: &str) -> Failure {
+    let said = posted.error.message();
+    tracing::debug!(element = posted.element, debug = posted.debug, "{said}");
+    let (what, key) = match posted.element.as_str() {
+        element if element.starts_with("video-source") => (format!("the camera {video}"), "[video] device"),
+        element if element.starts_with("audio-source") => (format!("the microphone {audio}"), "[audio] device"),
+        "encoder" => {
+            let message = format!("the video encoder failed: {said}; choose another with [video] encoder");
+            return Failure { kind: FailureKind::Encoder, message };
+        }
+        element => (format!("{element} (picture from {video}, sound from {audio})"), "[video] and [audio]"),
+    };
+    let advice = match posted.error.kind::<gst::ResourceError>() {
+        Some(gst::ResourceError::NotFound) => format!("is not there: plug it in, or set {key}"),
+        Some(gst::ResourceError::Busy) => "is used by another program: end that one (fuser -v shows it)".to_owned(),
+        Some(gst::ResourceError::NotAuthorized) => {
+            "may not be opened: add capture's user to the groups video and audio".to_owned()
+        }
+        Some(gst::ResourceError::OpenRead | gst::ResourceError::OpenReadWrite | gst::ResourceError::OpenWrite) => {
+            format!("cannot be opened: see that it is plugged in and allowed, or set {key}")
+        }
+        Some(gst::ResourceError::Read) => "stopped giving data: it was unplugged, or needs more power".to_owned(),
+        Some(gst::ResourceError::Settings) => {
+            "does not know this size or rate: set [video] width, height and fps".to_owned()
+        }
+        Some(_) | None => match posted.error.kind::<gst::StreamError>() {
+            Some(
+                gst::StreamError::TypeNotFound
+                | gst::StreamError::Decode
+                | gst::StreamError::Demux
+                | gst::StreamError::CodecNotFound
+                | gst::StreamError::WrongType,
+            ) => "is not a media file that can be played: try it with gst-play-1.0".to_owned(),
+            Some(_) | None => "failed; gst-device-monitor-1.0 lists what works here".to_owned(),
+        },
+    };
+    Failure::source(format!("{what} {advice} ({said})"))
+}
+
+/// An error of the push pipeline, without anything of `hide` in it.
+pub(super) fn of_push(posted: &Posted, host: &str, hide: &[String]) -> String {
+    let text = format!("{} {}", posted.error.message(), posted.debug);
+    tracing::debug!("push: {}", redact(&text, hide));
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let reason = if has(&["resolv", "Name or service not known", "Temporary failure in name"]) {
+        "the host name cannot be resolved: see the network's DNS, or [ingest] url"
+    } else if has(&["ertificate", "TLS"]) {
+        "its certificate is not accepted: wrong name, unknown authority or expired, or this box's clock is wrong"
+    } else if has(&["refused", "Refused"]) && !has(&["publish", "Publish"]) {
+        "connection refused: no ingest server listens on that port"
+    } else if has(&["BadName", "denied", "Denied", "publish", "Publish", "ejected", "Rejected"]) {
+        "the server refuses the stream: see the stream key"
+    } else if has(&["timed out", "Timeout", "timeout"]) {
+        "no answer in time"
+    } else if has(&["unreachable"]) {
+        "the network is unreachable"
+    } else if has(&["closed", "reset", "Broken pipe", "EOF", "broken", "lost"]) {
+        "the server closed the connection"
+    } else {
+        return format!("{host}: {}", redact(posted.error.message(), hide));
+    };
+    format!("{host}: {reason}")
+}
+
+/// `text` without any of `hide`.
+fn redact(text: &str, hide: &[String]) -> String {
+    hide.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
+}
