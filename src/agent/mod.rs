@@ -1,9 +1,84 @@
-//! The role that reaches the broker: state and events out, commands in.
+//! The role that reaches the broker: state, telemetry and ledger events out, commands in. It cannot start a capture:
+//! the guard's socket has no verb for it.
+
+mod backoff;
+mod broker;
+mod commands;
+mod guard_link;
+mod outbox;
+mod session;
+mod state;
+pub mod telemetry;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::Exit;
-use crate::config::Config;
+use crate::clock::Clock;
+use crate::config::{Config, Mqtt};
 
-/// Runs until SIGTERM.
-pub fn run(_config: &Config) -> Result<(), Exit> {
-    Err(Exit::software("not built yet"))
+use backoff::Backoff;
+use commands::Judge;
+use outbox::Outbox;
+use session::{Agent, End};
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(config: &Config) -> Result<(), Exit> {
+    crate::cli::log::init("agent");
+    let Some(mqtt) = &config.mqtt else {
+        tracing::info!(
+            "there is no [mqtt] url: this box is not controlled from outside, and the agent has nothing to do"
+        );
+        return Ok(());
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::software(format!("no runtime: {error}")))?;
+    runtime.block_on(serve(config, mqtt))
+}
+
+async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
+    let software = |error: std::io::Error| Exit::software(format!("no signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(software)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(software)?;
+    // What is wrong with certificates and secrets does not heal by trying again.
+    let options = broker::options(config, mqtt)?;
+    let ending = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let outbox = Outbox::open(&config.device.data_dir);
+    let guard = guard_link::connect(config.guard_socket(), outbox.acknowledged(), ending.clone(), &mut tasks);
+    let clock = Clock::start();
+    let mut agent = Agent::new(config, mqtt, clock, guard, outbox, Judge::default());
+    let mut backoff = Backoff::new();
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let mut stop = std::pin::pin!(stop);
+    let mut known = String::new();
+    loop {
+        let begun = clock.now();
+        let End::Lost(reason) = agent.connection(options.clone(), stop.as_mut()).await else { break };
+        if clock.now().since(begun) >= backoff::GOOD {
+            backoff.reset();
+        }
+        let wait = backoff.wait();
+        // Once for each cause, not for each attempt: a broker that is away for a day must not fill the journal.
+        if reason != known {
+            tracing::warn!("the broker {} is out of reach: {reason}", mqtt.url);
+            known = reason;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.as_mut() => break,
+        }
+    }
+    ending.cancel();
+    while tasks.join_next().await.is_some() {}
+    Ok(())
 }

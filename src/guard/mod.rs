@@ -39,6 +39,9 @@ const RETRY: Duration = Duration::from_secs(5);
 /// How often entries that are older than `ledger-retention` are looked for.
 const PRUNE: Duration = Duration::from_hours(1);
 
+/// How long whoever listens has to hear the last status and entries.
+const FAREWELL: Duration = Duration::from_millis(200);
+
 /// What systemd or a developer decides, beside the configuration.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -152,6 +155,9 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
     }
     let _ = engine.journal.write(Fact::GuardStopped {});
     let _ = engine.board.show(clock.now(), Lamp::Dark);
+    engine.publish();
+    // Whoever listens hears the end, the last entry included.
+    let _ = tokio::time::timeout(FAREWELL, &mut door).await;
     let _ = std::fs::remove_file(config.guard_socket());
     tracing::info!("the guard has ended");
     Ok(())

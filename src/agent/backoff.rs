@@ -1,0 +1,49 @@
+//! How long to wait before the broker is tried again: the MQTT library itself would try without a pause.
+
+use std::time::Duration;
+
+/// The first wait.
+const FIRST: Duration = Duration::from_secs(1);
+/// The longest wait.
+const LONGEST: Duration = Duration::from_mins(1);
+/// A connection that held this long was good.
+pub(super) const GOOD: Duration = Duration::from_secs(30);
+
+/// Doubles, with full jitter above a floor, so that a fleet does not come back to its broker at once.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    pub(super) const fn new() -> Self {
+        Self { next: FIRST }
+    }
+
+    /// The next wait.
+    pub(super) fn wait(&mut self) -> Duration {
+        let span = self.next;
+        self.next = (span * 2).min(LONGEST);
+        (FIRST / 4).max(span.mul_f64(fastrand::f64()))
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.next = FIRST;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_stay_between_floor_and_ceiling() {
+        let mut backoff = Backoff::new();
+        for _ in 0..50 {
+            let wait = backoff.wait();
+            assert!(wait >= FIRST / 4 && wait <= LONGEST);
+        }
+        backoff.reset();
+        assert!(backoff.wait() <= FIRST);
+    }
+}

@@ -1,0 +1,101 @@
+//! How the broker is reached: address, TLS, credentials, last will.
+
+use std::path::Path;
+
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v5::LastWill;
+use rumqttc::{MqttOptions, TlsConfiguration, Transport};
+
+use super::session::topic;
+use crate::cli::Exit;
+use crate::config::{Config, Mqtt};
+
+/// Seconds after which a silent connection is probed: a pulled cable shows within a minute.
+const KEEP_ALIVE: u16 = 20;
+/// The longest packet in bytes that is taken: commands are under 1 KiB.
+const PACKET: u32 = 64 * 1024;
+/// Publishes that wait for their acknowledgement at once.
+pub(super) const IN_FLIGHT: u16 = 16;
+/// Debian's bundle of the authorities that it trusts, from the package ca-certificates.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Everything but the connection itself.
+pub(super) fn options(config: &Config, mqtt: &Mqtt) -> Result<MqttOptions, Exit> {
+    let id = &config.device.id;
+    let mut options = MqttOptions::new(id.clone(), (mqtt.host.clone(), mqtt.port));
+    options.set_keep_alive(KEEP_ALIVE).set_clean_start(true).set_max_packet_size(Some(PACKET));
+    options.set_receive_maximum(Some(IN_FLIGHT));
+    let will = LastWill::new(topic(mqtt, id, "availability"), "offline", QoS::AtLeastOnce, true, None);
+    options.set_last_will(will);
+    let url = mqtt.url.resolve().map_err(|error| Exit::config(error.to_string()))?;
+    let url = url::Url::parse(url.expose())
+        .map_err(|_| Exit::config("[mqtt] url is not a URL once its secrets are in place"))?;
+    if !url.username().is_empty() {
+        options.set_credentials(decoded(url.username())?, decoded(url.password().unwrap_or(""))?);
+    }
+    if mqtt.tls {
+        options.set_transport(Transport::tls_with_config(tls(mqtt)?));
+    }
+    Ok(options)
+}
+
+fn decoded(part: &str) -> Result<String, Exit> {
+    let decoded = percent_encoding::percent_decode_str(part).decode_utf8();
+    decoded.map(Into::into).map_err(|_| Exit::config("user name or password in [mqtt] url are not UTF-8"))
+}
+
+fn tls(mqtt: &Mqtt) -> Result<TlsConfiguration, Exit> {
+    let ca = match &mqtt.ca_file {
+        Some(path) => pem(path, "[mqtt] ca-file", "CERTIFICATE")?,
+        None => {
+            pem(Path::new(SYSTEM_AUTHORITIES), "the system's authorities (package ca-certificates)", "CERTIFICATE")?
+        }
+    };
+    let client_auth = match (&mqtt.client_cert, &mqtt.client_key) {
+        (Some(cert), Some(key)) => {
+            let cert = pem(cert, "[mqtt] client-cert", "CERTIFICATE")?;
+            let key = key.resolve().map_err(|error| Exit::config(error.to_string()))?;
+            let text = key.expose();
+            let key = if text.contains("-----BEGIN") {
+                text.as_bytes().to_vec()
+            } else {
+                pem(Path::new(text), "[mqtt] client-key", "PRIVATE KEY")?
+            };
+            Some((cert, key))
+        }
+        (None, _) | (_, None) => None,
+    };
+    Ok(TlsConfiguration::Simple { ca, alpn: None, client_auth })
+}
+
+fn pem(path: &Path, what: &str, kind: &str) -> Result<Vec<u8>, Exit> {
+    let text = std::fs::read(path).map_err(|error| Exit::config(format!("{what} {}: {error}", path.display())))?;
+    if !String::from_utf8_lossy(&text).contains(kind) {
+        return Err(Exit::config(format!("{what} {}: no {kind} in PEM form in it", path.display())));
+    }
+    Ok(text)
+}
+
+/// What a connection's error means.
+pub(super) fn explain(error: &rumqttc::ConnectionError) -> String {
+    let text = error.to_string();
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let advice = if has(&["NotValidForName", "not valid for name"]) {
+        "its certificate is for another name: write in [mqtt] url the name that the certificate has"
+    } else if has(&["UnknownIssuer", "unknown issuer"]) {
+        "its certificate is from an authority that is not trusted: set [mqtt] ca-file"
+    } else if has(&["Expired", "expired", "NotValidYet"]) {
+        "its certificate is not valid at this time: see this box's clock, and the certificate's dates"
+    } else if has(&["CertificateRequired", "certificate required", "HandshakeFailure"]) {
+        "it wants a client certificate: set [mqtt] client-cert and client-key"
+    } else if has(&["failed to lookup", "Name or service", "name resolution"]) {
+        "its name cannot be resolved: see the network's DNS, or [mqtt] url"
+    } else if has(&["refused (os", "Connection refused (os"]) {
+        "no broker listens on that port"
+    } else if has(&["NotAuthorized", "BadUserNamePassword"]) {
+        "it does not let this box in: see user name, password or client certificate"
+    } else {
+        return text;
+    };
+    format!("{advice} ({text})")
+}

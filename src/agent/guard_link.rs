@@ -1,0 +1,176 @@
+//! Door 2 from the agent's side: keeps a connection to the guard, and says so when there is none.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::ipc::{Answer, Connection, Entry, FromGuard, Request, Status, ToGuard};
+
+/// Between two attempts to reach a guard that restarts: it is back within a second.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Entries that are held for the broker; the rest stay in the ledger.
+const HELD: usize = 32;
+/// Calls that wait for the guard at once.
+const CALLS: usize = 16;
+
+/// A request, and where its answer goes.
+type Call = (Request, oneshot::Sender<Answer>);
+
+/// A guard that is away for this many attempts, two seconds, is said to be away; one that restarts is back before.
+const PATIENCE: u32 = 4;
+
+/// What is known of the guard.
+#[derive(Clone, Debug)]
+pub(super) enum Seen {
+    /// Nothing yet: the agent has just started.
+    NotYet,
+    /// It is out of reach.
+    Away,
+    /// What it said last.
+    Says(Box<Status>),
+}
+
+impl Seen {
+    pub(super) fn status(&self) -> Option<&Status> {
+        match self {
+            Self::NotYet | Self::Away => None,
+            Self::Says(status) => Some(status),
+        }
+    }
+}
+
+/// What the rest of the agent sees of the guard.
+#[derive(Debug)]
+pub(super) struct GuardLink {
+    pub(super) seen: watch::Receiver<Seen>,
+    /// Ledger entries in order.
+    pub(super) entries: mpsc::Receiver<Entry>,
+    pub(super) calls: Caller,
+}
+
+/// Calls the guard.
+#[derive(Clone, Debug)]
+pub(super) struct Caller(mpsc::Sender<Call>);
+
+impl Caller {
+    /// Asks the guard; where it is out of reach that is the answer.
+    pub(super) async fn call(&self, request: Request) -> Answer {
+        let away = || Answer::Refused("the guard is out of reach".to_owned());
+        let (reply, answer) = oneshot::channel();
+        if self.0.send((request, reply)).await.is_err() {
+            return away();
+        }
+        answer.await.unwrap_or_else(|_| away())
+    }
+}
+
+/// Starts the task that keeps the connection, until `ending`.
+pub(super) fn connect(socket: PathBuf, after: u64, ending: CancellationToken, tasks: &mut JoinSet<()>) -> GuardLink {
+    let (seen, sight) = watch::channel(Seen::NotYet);
+    let (entry, entries) = mpsc::channel(HELD);
+    let (calls, inbox) = mpsc::channel(CALLS);
+    let mut link = Link { socket, after, seen, attempts: 0, entry, inbox };
+    tasks.spawn(async move {
+        ending.run_until_cancelled(link.run()).await;
+    });
+    GuardLink { seen: sight, entries, calls: Caller(calls) }
+}
+
+struct Link {
+    socket: PathBuf,
+    after: u64,
+    seen: watch::Sender<Seen>,
+    attempts: u32,
+    entry: mpsc::Sender<Entry>,
+    inbox: mpsc::Receiver<Call>,
+}
+
+impl Link {
+    async fn run(&mut self) {
+        let mut known = String::new();
+        loop {
+            let why = match UnixStream::connect(&self.socket).await {
+                Ok(stream) => self.talk(Connection::new(stream)).await,
+                Err(error) => error.to_string(),
+            };
+            self.attempts += 1;
+            if self.attempts == PATIENCE {
+                self.seen.send_replace(Seen::Away);
+            }
+            if why != known {
+                tracing::warn!("the guard at {} is out of reach: {why}", self.socket.display());
+                known = why;
+            }
+            self.turn_away().await;
+        }
+    }
+
+    /// Waits before the next attempt; whoever calls meanwhile is told that there is no guard.
+    async fn turn_away(&mut self) {
+        let again = tokio::time::sleep(AGAIN);
+        let mut again = std::pin::pin!(again);
+        loop {
+            tokio::select! {
+                () = &mut again => return,
+                Some((_, reply)) = self.inbox.recv() => drop(reply),
+            }
+        }
+    }
+
+    /// Talks until the connection ends; returns why it did.
+    async fn talk(&mut self, mut guard: Connection<FromGuard, ToGuard>) -> String {
+        let mut number = 1;
+        let mut waiting: HashMap<u64, oneshot::Sender<Answer>> = HashMap::new();
+        let subscribe = ToGuard { call: number, request: Request::Subscribe { entries_after: Some(self.after) } };
+        if let Err(error) = guard.send(&subscribe).await {
+            return error.to_string();
+        }
+        loop {
+            tokio::select! {
+                received = guard.receive() => match received {
+                    Err(error) => return error.to_string(),
+                    Ok(None) => return "it closed the connection".to_owned(),
+                    Ok(Some(FromGuard::Status(status))) => {
+                        self.attempts = 0;
+                        self.seen.send_replace(Seen::Says(status));
+                    }
+                    Ok(Some(FromGuard::Entry(entry))) => {
+                        self.after = entry.seq;
+                        // Waits while the broker is away: the guard then holds the rest in its ledger. Calls must
+                        // go on meanwhile, so they are answered from in here too.
+                        let mut sent = std::pin::pin!(self.entry.send(*entry));
+                        loop {
+                            tokio::select! {
+                                _ = &mut sent => break,
+                                Some((request, reply)) = self.inbox.recv(), if waiting.len() < CALLS => {
+                                    number += 1;
+                                    waiting.insert(number, reply);
+                                    if let Err(error) = guard.send(&ToGuard { call: number, request }).await {
+                                        return error.to_string();
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    Ok(Some(FromGuard::Answer { call, answer })) => {
+                        if let Some(reply) = waiting.remove(&call) {
+                            let _ = reply.send(answer);
+                        }
+                    }
+                },
+                Some((request, reply)) = self.inbox.recv(), if waiting.len() < CALLS => {
+                    number += 1;
+                    waiting.insert(number, reply);
+                    if let Err(error) = guard.send(&ToGuard { call: number, request }).await {
+                        return error.to_string();
+                    }
+                }
+            }
+        }
+    }
+}

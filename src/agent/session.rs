@@ -1,0 +1,378 @@
+//! One connection to the broker, from its beginning to its end: every one starts clean, and what the broker has not
+//! acknowledged is sent again.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+use jiff::Timestamp;
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v5::{Packet, Publish, PublishProperties};
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, PublishNotice, PublishOptions};
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::broker::{IN_FLIGHT, explain};
+use super::commands::{Command, Judge, Refusal};
+use super::guard_link::{GuardLink, Seen};
+use super::outbox::Outbox;
+use super::state::State;
+use super::telemetry;
+use crate::clock::{self, Clock};
+use crate::config::{Config, Mqtt};
+use crate::ipc::{Answer, Entry, Request, SOFTWARE, Verb};
+
+/// Requests that wait for the socket: what is in flight, and room for state, telemetry and answers.
+const WAITING: usize = 64;
+/// Commands that are carried out at once; a stop takes half a second, the others none.
+const COMMANDS: usize = 16;
+/// What a clean end waits for the broker's acknowledgement.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// `<prefix>/<id>/<name>`
+pub(super) fn topic(mqtt: &Mqtt, id: &str, name: &str) -> String {
+    format!("{}/{id}/{name}", mqtt.topic_prefix)
+}
+
+/// How a connection ended.
+pub(super) enum End {
+    /// As it should: the agent is to end.
+    Stopped,
+    /// The broker is out of reach.
+    Lost(String),
+}
+
+/// An event as it is published.
+#[derive(Serialize)]
+struct Published<'a> {
+    id: String,
+    #[serde(flatten)]
+    entry: &'a Entry,
+}
+
+/// An answer to a command.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Reply {
+    id: Option<String>,
+    verb: String,
+    ok: bool,
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnosis: Option<Diagnosis>,
+}
+
+/// What `diagnose` answers with: nothing that telemetry and state do not tell, but now.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Diagnosis {
+    software: &'static str,
+    tls: bool,
+    unacknowledged_events: usize,
+    acknowledged_event: u64,
+    status: Option<State>,
+    faults: Vec<crate::ipc::Fault>,
+    telemetry: telemetry::Telemetry,
+}
+
+/// Where an answer goes.
+#[derive(Clone, Debug)]
+struct Address {
+    topic: String,
+    correlation: Option<PublishProperties>,
+}
+
+type Answered = (Address, Reply);
+
+/// A publish on its way to its acknowledgement.
+type Settling = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// The agent, across connections.
+pub(super) struct Agent<'a> {
+    config: &'a Config,
+    mqtt: &'a Mqtt,
+    clock: Clock,
+    guard: GuardLink,
+    outbox: Outbox,
+    judge: Judge,
+    /// Entries that the broker has not acknowledged, in order.
+    pending: VecDeque<Entry>,
+    /// When the guard went out of reach.
+    alone_since: Timestamp,
+}
+
+/// One connection's client, with what is known of it.
+struct Line {
+    client: AsyncClient,
+    connected: bool,
+    /// How many of `pending` are on their way.
+    sent: usize,
+    notices: FuturesOrdered<Settling>,
+    published: Option<State>,
+}
+
+impl<'a> Agent<'a> {
+    pub(super) fn new(
+        config: &'a Config,
+        mqtt: &'a Mqtt,
+        clock: Clock,
+        guard: GuardLink,
+        outbox: Outbox,
+        judge: Judge,
+    ) -> Self {
+        Self { config, mqtt, clock, guard, outbox, judge, pending: VecDeque::new(), alone_since: clock::utc() }
+    }
+
+    fn topic(&self, name: &str) -> String {
+        topic(self.mqtt, &self.config.device.id, name)
+    }
+
+    /// Keeps one connection, until it is lost or `stop` comes.
+    pub(super) async fn connection(
+        &mut self,
+        options: MqttOptions,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> End {
+        let (client, eventloop) = AsyncClient::builder(options).capacity(WAITING).build();
+        let (heard, mut hear) = mpsc::channel(WAITING);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listen(eventloop, heard));
+        let mut commands: JoinSet<Answered> = JoinSet::new();
+        let mut line = Line { client, connected: false, sent: 0, notices: FuturesOrdered::new(), published: None };
+        let mut telemetry = interval(self.mqtt.telemetry_interval);
+        telemetry.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let lost = loop {
+            let room = line.connected && self.pending.len() < usize::from(IN_FLIGHT);
+            let done = tokio::select! {
+                biased;
+                () = stop.as_mut() => {
+                    self.farewell(&line, &mut hear).await;
+                    return End::Stopped;
+                }
+                event = hear.recv() => match event {
+                    None => Err("the connection ended".to_owned()),
+                    Some(Err(error)) => Err(explain(&error)),
+                    Some(Ok(Event::Incoming(packet))) => self.incoming(&mut line, &mut commands, packet),
+                    Some(Ok(Event::Outgoing(_) | Event::Auth(_))) => Ok(()),
+                },
+                Some(acknowledged) = line.notices.next() => acknowledged.map(|()| self.acknowledged(&mut line)),
+                Some(entry) = self.guard.entries.recv(), if room => {
+                    self.pending.push_back(entry);
+                    self.send_events(&mut line)
+                }
+                Ok(()) = self.guard.seen.changed() => {
+                    if matches!(*self.guard.seen.borrow(), Seen::Away) {
+                        self.alone_since = clock::utc();
+                    }
+                    self.send_state(&mut line)
+                }
+                Some(Ok((address, reply))) = commands.join_next() => answer(&line, address, &reply),
+                _ = telemetry.tick(), if line.connected => self.send_telemetry(&line),
+            };
+            if let Err(reason) = done {
+                break reason;
+            }
+        };
+        End::Lost(lost)
+    }
+
+    fn incoming(&mut self, line: &mut Line, commands: &mut JoinSet<Answered>, packet: Packet) -> Result<(), String> {
+        if let Packet::ConnAck(_) = packet {
+            tracing::info!("connected to the broker {}", self.mqtt.url);
+            line.connected = true;
+            let subscribed = line.client.try_subscribe(self.topic("cmd/+"), QoS::AtLeastOnce);
+            subscribed.map_err(|error| error.to_string())?;
+            publish(&line.client, self.topic("availability"), "online", PublishOptions::at_least_once().retained())?;
+            self.send_state(line)?;
+            return self.send_events(line);
+        }
+        if let Packet::Publish(message) = packet {
+            return self.command(line, commands, &message);
+        }
+        Ok(())
+    }
+
+    fn send_state(&self, line: &mut Line) -> Result<(), String> {
+        if !line.connected {
+            return Ok(());
+        }
+        let state = match &*self.guard.seen.borrow() {
+            Seen::NotYet => return Ok(()),
+            Seen::Says(status) => State::from(&**status),
+            Seen::Away => State::without_guard(self.alone_since, &self.config.consent.policy_version),
+        };
+        if line.published.as_ref() == Some(&state) {
+            return Ok(());
+        }
+        publish(&line.client, self.topic("state"), &json(&state), PublishOptions::at_least_once().retained())?;
+        line.published = Some(state);
+        Ok(())
+    }
+
+    fn send_telemetry(&self, line: &Line) -> Result<(), String> {
+        let report = telemetry::gather(&self.config.device.data_dir, self.guard.seen.borrow().status());
+        publish(&line.client, self.topic("telemetry"), &json(&report), PublishOptions::at_most_once())
+    }
+
+    /// Sends what is pending and not yet on its way.
+    fn send_events(&self, line: &mut Line) -> Result<(), String> {
+        for entry in self.pending.iter().skip(line.sent) {
+            let id = format!("{}-{}", self.config.device.id, entry.seq);
+            let payload = json(&Published { id, entry });
+            let notice = line
+                .client
+                .try_publish_tracked(self.topic("event"), payload, PublishOptions::at_least_once())
+                .map_err(|error| error.to_string())?;
+            line.notices.push_back(Box::pin(settled(notice)));
+        }
+        line.sent = self.pending.len();
+        Ok(())
+    }
+
+    /// The broker has the first of the pending entries.
+    fn acknowledged(&mut self, line: &mut Line) {
+        if let Some(entry) = self.pending.pop_front() {
+            line.sent = line.sent.saturating_sub(1);
+            self.outbox.acknowledge(entry.seq);
+        }
+    }
+
+    fn command(&mut self, line: &Line, commands: &mut JoinSet<Answered>, message: &Publish) -> Result<(), String> {
+        let topic = String::from_utf8_lossy(&message.topic).into_owned();
+        let word = topic.strip_prefix(&self.topic("cmd/")).unwrap_or(&topic).to_owned();
+        let now = clock::utc();
+        let now = clock::is_set(now).then_some(now);
+        let address = self.address(message);
+        let judged = if commands.len() < COMMANDS {
+            self.judge.judge(now, &word, message.retain, &message.payload)
+        } else {
+            Err(Refusal { id: None, why: "too many commands at once".to_owned() })
+        };
+        let calls = self.guard.calls.clone();
+        match judged {
+            Err(Refusal { id, why }) => {
+                tracing::warn!(verb = word, "command refused: {why}");
+                let reply = Reply { id, verb: word.clone(), ok: false, error: Some(why.clone()), diagnosis: None };
+                let noted = Request::Refused { verb: word, why };
+                if commands.len() < COMMANDS {
+                    commands.spawn(async move {
+                        calls.call(noted).await;
+                        (address, reply)
+                    });
+                    return Ok(());
+                }
+                answer(line, address, &reply)
+            }
+            Ok(Command { id, verb }) => {
+                tracing::info!(verb = word, "command");
+                let request = match verb {
+                    Verb::RequestStart => Request::RequestStart {},
+                    Verb::Stop => Request::Stop {},
+                    Verb::Mute => Request::Mute {},
+                    Verb::Unmute => Request::Unmute {},
+                    Verb::Identify => Request::Identify {},
+                    Verb::Diagnose => {
+                        let diagnosis = Some(self.diagnose());
+                        let reply = Reply { id: Some(id), verb: word, ok: true, error: None, diagnosis };
+                        return answer(line, address, &reply);
+                    }
+                };
+                commands.spawn(async move {
+                    let (ok, error) = match calls.call(request).await {
+                        Answer::Done => (true, None),
+                        Answer::Refused(why) => (false, Some(why)),
+                    };
+                    (address, Reply { id: Some(id), verb: word, ok, error, diagnosis: None })
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// The response topic, if there is one that can be published to and is not a command of ours; else `reply`.
+    fn address(&self, message: &Publish) -> Address {
+        let properties = message.properties.as_ref();
+        let wanted = properties.and_then(|properties| properties.response_topic.clone());
+        let own = self.topic("cmd/");
+        let sane = |topic: &String| !topic.is_empty() && !topic.contains(['#', '+', '\0']) && !topic.starts_with(&own);
+        let correlation = properties.and_then(|properties| properties.correlation_data.clone());
+        Address {
+            topic: wanted.filter(sane).unwrap_or_else(|| self.topic("reply")),
+            correlation: correlation
+                .map(|data| PublishProperties { correlation_data: Some(data), ..PublishProperties::default() }),
+        }
+    }
+
+    fn diagnose(&self) -> Diagnosis {
+        let seen = self.guard.seen.borrow();
+        let status = seen.status();
+        Diagnosis {
+            software: SOFTWARE,
+            tls: self.mqtt.tls,
+            unacknowledged_events: self.pending.len(),
+            acknowledged_event: self.outbox.acknowledged(),
+            status: status.map(State::from),
+            faults: status.map(|status| status.faults.clone()).unwrap_or_default(),
+            telemetry: telemetry::gather(&self.config.device.data_dir, status),
+        }
+    }
+
+    /// Says that this end was meant, and waits until the broker has heard it.
+    async fn farewell(&self, line: &Line, hear: &mut mpsc::Receiver<Result<Event, ConnectionError>>) {
+        if !line.connected {
+            return;
+        }
+        let begun = self.clock.now();
+        let options = PublishOptions::at_least_once().retained();
+        let Ok(notice) = line.client.try_publish_tracked(self.topic("availability"), "stopped", options) else {
+            return;
+        };
+        let mut heard = std::pin::pin!(timeout(FAREWELL, notice.wait_async()));
+        loop {
+            tokio::select! {
+                _ = &mut heard => break,
+                event = hear.recv() => if event.is_none_or(|event| event.is_err()) { return },
+            }
+        }
+        let _ = line.client.try_disconnect();
+        let left = FAREWELL.saturating_sub(self.clock.now().since(begun));
+        // Drains until the connection is closed.
+        let _ = timeout(left, async { while matches!(hear.recv().await, Some(Ok(_))) {} }).await;
+    }
+}
+
+/// Polls the connection and nothing else: a poll that is dropped half way would lose what it was doing.
+async fn listen(mut eventloop: EventLoop, heard: mpsc::Sender<Result<Event, ConnectionError>>) {
+    loop {
+        let event = eventloop.poll().await;
+        let last = event.is_err();
+        if heard.send(event).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+async fn settled(notice: PublishNotice) -> Result<(), String> {
+    notice.wait_async().await.map(|_| ()).map_err(|error| format!("an event was not taken: {error}"))
+}
+
+fn json(value: &impl Serialize) -> String {
+    // Structs of strings, numbers and flags: cannot fail.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn publish(client: &AsyncClient, topic: String, payload: &str, options: PublishOptions) -> Result<(), String> {
+    client.try_publish(topic, payload.to_owned(), options).map_err(|error| error.to_string())
+}
+
+fn answer(line: &Line, address: Address, reply: &Reply) -> Result<(), String> {
+    let mut options = PublishOptions::at_least_once();
+    if let Some(properties) = address.correlation {
+        options = options.properties(properties);
+    }
+    publish(&line.client, address.topic, &json(reply), options)
+}

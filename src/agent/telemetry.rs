@@ -1,0 +1,60 @@
+//! How the device does: an allow-listed struct, and nothing else leaves as telemetry.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::ipc::Status;
+
+/// One report of the device's health. A figure that this machine does not have is null.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Telemetry {
+    /// Seconds since the machine started.
+    pub uptime_s: Option<u64>,
+    /// Temperature of the processor in degrees Celsius.
+    pub temperature_c: Option<f32>,
+    /// The Raspberry Pi firmware's throttling flags, as `vcgencmd get_throttled` prints them.
+    pub throttled: Option<String>,
+    /// Memory that programs can still have, in MiB.
+    pub memory_available_mib: Option<u64>,
+    /// Free space where the ledger is, in MiB.
+    pub disk_free_mib: Option<u64>,
+    /// Encoded frames per second that left for the server.
+    pub fps: Option<f32>,
+    /// Video and sound that left for the server, in kbit/s.
+    pub bitrate_kbps: Option<u32>,
+    /// Frames dropped since the session began.
+    pub dropped_frames: Option<u64>,
+    /// Round-trip time to the server in milliseconds.
+    pub round_trip_ms: Option<u32>,
+    /// How often the server had to be reached again since the session began.
+    pub reconnects: Option<u32>,
+}
+
+fn read(path: &str) -> Option<String> {
+    std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+/// Gathers one report.
+pub fn gather(data_dir: &Path, status: Option<&Status>) -> Telemetry {
+    let stream = status.and_then(|status| status.stream);
+    let kib = |text: String| text.split_whitespace().nth(1)?.parse::<u64>().ok();
+    Telemetry {
+        uptime_s: read("/proc/uptime").and_then(|text| text.split('.').next()?.parse().ok()),
+        temperature_c: read("/sys/class/thermal/thermal_zone0/temp")
+            .and_then(|text| text.parse::<f32>().ok())
+            .map(|millidegrees| millidegrees / 1000.0),
+        throttled: read("/sys/devices/platform/soc/soc:firmware/get_throttled"),
+        memory_available_mib: read("/proc/meminfo")
+            .and_then(|text| text.lines().find(|line| line.starts_with("MemAvailable:")).map(str::to_owned))
+            .and_then(kib)
+            .map(|kib| kib / 1024),
+        disk_free_mib: rustix::fs::statvfs(data_dir).ok().map(|disk| disk.f_bavail * disk.f_frsize / (1024 * 1024)),
+        fps: stream.map(|stream| stream.fps),
+        bitrate_kbps: stream.map(|stream| stream.bitrate_kbps),
+        dropped_frames: stream.map(|stream| stream.dropped_frames),
+        round_trip_ms: stream.and_then(|stream| stream.rtt_ms),
+        reconnects: stream.map(|stream| stream.reconnects),
+    }
+}
