@@ -21,6 +21,8 @@ pub mod guard;
 pub mod ipc;
 #[cfg(feature = "appliance")]
 pub mod panel;
+#[cfg(feature = "appliance")]
+pub mod privacy;
 
 /// Lower-case hexadecimal, two digits a byte.
 #[cfg(feature = "appliance")]

@@ -112,8 +112,8 @@ mod tests {
 
     const NOW: &str = "2026-11-24T12:00:00Z";
 
-    fn now() -> Option<Timestamp> {
-        Some(NOW.parse().unwrap())
+    fn at(time: &str) -> Option<Timestamp> {
+        time.parse().ok()
     }
 
     fn payload(id: &str, issued: &str, expires: &str) -> Vec<u8> {
@@ -133,28 +133,28 @@ mod tests {
     #[test]
     fn a_fresh_command_is_taken_once() {
         let mut judge = Judge::default();
-        let command = judge.judge(now(), "stop", false, &fresh("a")).unwrap();
+        let command = judge.judge(at(NOW), "stop", false, &fresh("a")).unwrap();
         assert_eq!(command, Command { id: "a".to_owned(), verb: Verb::Stop });
-        refused(judge.judge(now(), "stop", false, &fresh("a")), "taken already");
+        refused(judge.judge(at(NOW), "stop", false, &fresh("a")), "taken already");
     }
 
     #[test]
     fn retained_expired_future_and_endless_commands_are_refused() {
         let mut judge = Judge::default();
-        refused(judge.judge(now(), "stop", true, &fresh("a")), "retained");
+        refused(judge.judge(at(NOW), "stop", true, &fresh("a")), "retained");
         let old = payload("a", "2026-11-24T11:00:00Z", "2026-11-24T12:00:00Z");
-        refused(judge.judge(now(), "stop", false, &old), "expired");
+        refused(judge.judge(at(NOW), "stop", false, &old), "expired");
         let future = payload("a", "2026-11-24T12:06:00Z", "2026-11-24T12:07:00Z");
-        refused(judge.judge(now(), "stop", false, &future), "future");
+        refused(judge.judge(at(NOW), "stop", false, &future), "future");
         let endless = payload("a", NOW, "2026-11-26T12:00:00Z");
-        refused(judge.judge(now(), "stop", false, &endless), "24 hours");
+        refused(judge.judge(at(NOW), "stop", false, &endless), "24 hours");
         let turned = payload("a", "2026-11-24T12:04:00Z", "2026-11-24T12:03:00Z");
-        refused(judge.judge(now(), "stop", false, &turned), "24 hours");
-        refused(judge.judge(now(), "start", false, &fresh("a")), "no such command");
-        refused(judge.judge(now(), "stop", false, &vec![b' '; LONGEST + 1]), "longer");
+        refused(judge.judge(at(NOW), "stop", false, &turned), "24 hours");
+        refused(judge.judge(at(NOW), "start", false, &fresh("a")), "no such command");
+        refused(judge.judge(at(NOW), "stop", false, &vec![b' '; LONGEST + 1]), "longer");
         let extra =
             br#"{"id":"a","issued-at":"2026-11-24T12:00:00Z","expires-at":"2026-11-24T12:01:00Z","force":true}"#;
-        refused(judge.judge(now(), "request-start", false, extra), "unknown field");
+        refused(judge.judge(at(NOW), "request-start", false, extra), "unknown field");
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
     proptest! {
         #[test]
         fn garbage_is_refused(word in ".{0,20}", payload in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(Judge::default().judge(now(), &word, false, &payload).is_err());
+            prop_assert!(Judge::default().judge(at(NOW), &word, false, &payload).is_err());
         }
     }
 }

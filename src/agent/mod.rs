@@ -7,7 +7,7 @@ mod commands;
 mod guard_link;
 mod outbox;
 mod session;
-mod state;
+pub mod state;
 pub mod telemetry;
 
 use tokio::signal::unix::{SignalKind, signal};

@@ -8,14 +8,21 @@ use crate::ipc::{Phase, SOFTWARE, Status};
 /// Exactly the fields of the contract, and no more.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct State {
-    phase: Phase,
-    session: Option<u64>,
-    since: Timestamp,
-    reason: Option<String>,
-    muted: bool,
-    policy_version: String,
-    software: String,
+pub struct State {
+    /// What the box is doing.
+    pub phase: Phase,
+    /// The session whose capture may exist.
+    pub session: Option<u64>,
+    /// When this phase began, UTC.
+    pub since: Timestamp,
+    /// Why the last session ended, or why the stream reconnects.
+    pub reason: Option<String>,
+    /// Whether the stream is without sound.
+    pub muted: bool,
+    /// The policy in force.
+    pub policy_version: String,
+    /// Version of the guard.
+    pub software: String,
 }
 
 impl From<&Status> for State {

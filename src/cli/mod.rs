@@ -1,10 +1,13 @@
 //! The command line: what each command is called and takes, and how its end becomes an exit code.
 
+mod check_config;
 pub(crate) mod client;
+mod doctor;
 mod exit;
 mod ledger;
 pub mod log;
 mod press;
+mod privacy;
 mod run;
 mod status;
 
@@ -78,6 +81,27 @@ enum Command {
         #[command(subcommand)]
         action: ledger::Action,
     },
+    /// What works here: panel, camera, microphone, encoders, broker, ingest, clock, disk. Opens no camera or microphone.
+    Doctor {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// As JSON, with stable fields.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Parse and validate; file, line, column and advice for every mistake.
+    CheckConfig {
+        /// Files; `conf.d/*.toml` beside each overrides it.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// What is collected, for what, who gets it, how long it is kept.
+    Privacy {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        topic: privacy::Topic,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -147,6 +171,9 @@ pub fn main() -> ExitCode {
         Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),
         Command::Status { file, json, watch } => file.load().and_then(|config| status::run(&config, json, watch)),
         Command::Press { file, hold, mute } => file.load().and_then(|config| press::run(&config, hold, mute)),
+        Command::Doctor { file, json } => file.load().and_then(|config| doctor::run(&config, json)),
+        Command::CheckConfig { files } => check_config::run(&files),
+        Command::Privacy { file, topic } => file.load().and_then(|config| privacy::run(&config, topic)),
         Command::Ledger { file, action } => file.load().and_then(|config| ledger::run(&config, action)),
     };
     match done {

@@ -58,6 +58,12 @@ impl Config {
         document::with_documents(&texts, |reader| sections::read(reader, path))
     }
 
+    /// Secrets that are named and that are nowhere to be found from here.
+    pub fn missing_secrets(&self) -> Vec<MissingSecret> {
+        let broker = self.mqtt.iter().flat_map(|mqtt| [Some(&mqtt.url), mqtt.client_key.as_ref()]).flatten();
+        std::iter::once(&self.ingest.url).chain(broker).filter_map(|template| template.resolve().err()).collect()
+    }
+
     /// The guard's socket.
     pub fn guard_socket(&self) -> PathBuf {
         self.device.runtime_dir.join(crate::ipc::GUARD_SOCKET)

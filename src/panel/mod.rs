@@ -1,6 +1,8 @@
 //! Buttons and lamp: one interface, three backends.
 
+mod cdev;
 mod debounce;
+mod rppal;
 mod sim;
 
 use std::path::Path;
@@ -52,10 +54,15 @@ pub trait Panel: Send + std::fmt::Debug {
     /// Whether the button is down now, raw.
     fn is_down(&mut self, button: Button) -> Result<bool, PanelError>;
 
-    /// Moves a simulated button; only [`sim`] can.
+    /// Moves a simulated button; only the backend "sim" can.
     fn simulate(&mut self, _button: Button, _down: bool) -> Result<(), PanelError> {
         Err(PanelError(format!("the panel backend is \"{}\": its buttons are pressed by hand", self.name())))
     }
+}
+
+/// What `auto` stands for on this machine.
+fn detected() -> config::PanelBackend {
+    if rppal::is_pi() { config::PanelBackend::Rppal } else { config::PanelBackend::Cdev }
 }
 
 /// Opens the configured panel; raw changes go to `signals` from then on, from a thread of the panel's own.
@@ -64,10 +71,28 @@ pub fn open(
     runtime_dir: &Path,
     signals: mpsc::UnboundedSender<Signal>,
 ) -> Result<Box<dyn Panel>, PanelError> {
-    match config.backend {
-        config::PanelBackend::Sim => Ok(Box::new(sim::Sim::new(runtime_dir, signals))),
-        config::PanelBackend::Auto | config::PanelBackend::Rppal | config::PanelBackend::Cdev => {
-            Err(PanelError("not built yet".to_owned()))
+    Ok(match config.backend {
+        config::PanelBackend::Sim => Box::new(sim::Sim::new(runtime_dir, signals)),
+        config::PanelBackend::Rppal => Box::new(rppal::Rppal::open(config, &signals)?),
+        config::PanelBackend::Cdev => Box::new(cdev::Cdev::open(config, &signals)?),
+        // Never the simulated one: a box without a real button must say so.
+        config::PanelBackend::Auto => {
+            return open(&config::Panel { backend: detected(), ..config.clone() }, runtime_dir, signals);
         }
+    })
+}
+
+/// How often a lamp that was just driven is read back before it counts as broken; a transistor needs microseconds.
+const READS: u32 = 50;
+
+/// Reads the lamp back until it shows `lit`.
+fn settled_level(lit: bool, mut read: impl FnMut() -> Result<bool, PanelError>) -> Result<(), PanelError> {
+    for _ in 0..READS {
+        if read()? == lit {
+            return Ok(());
+        }
+        std::thread::yield_now();
     }
+    let (told, found) = if lit { ("on", "off") } else { ("off", "on") };
+    Err(PanelError(format!("the lamp was switched {told} and its sense pin says {found}: see the lamp and its wires")))
 }

@@ -1,0 +1,26 @@
+//! `tallybox check-config`: every mistake of every file, with its place and with what would be right.
+
+use std::path::PathBuf;
+
+use super::Exit;
+use crate::config::Config;
+
+/// Checks each file on its own.
+pub(crate) fn run(files: &[PathBuf]) -> Result<(), Exit> {
+    let mut wrong = Vec::new();
+    for file in files {
+        match Config::load(file) {
+            Err(error) => wrong.push(error.to_string()),
+            Ok(config) => {
+                for note in &config.notes {
+                    println!("note: {note}");
+                }
+                for missing in config.missing_secrets() {
+                    println!("note: {}: {missing}", file.display());
+                }
+                println!("{}: ok", file.display());
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Exit::config(wrong.join("\n"))) }
+}

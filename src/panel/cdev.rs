@@ -1,0 +1,166 @@
+//! Any Linux GPIO chip, through its character device.
+//!
+//! When the process ends the kernel gives the lines back, and most chips keep an output's level until somebody else
+//! takes the line: a lamp that was lit stays lit.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gpiocdev::line::{Bias, EdgeDetection, Value};
+use gpiocdev::{Chip, Request};
+use tokio::sync::mpsc;
+
+use super::{Button, Panel, PanelError, Signal, settled_level};
+use crate::config;
+use crate::consent::Lamp;
+
+/// Who holds the lines, as `gpioinfo` shows it.
+const CONSUMER: &str = "tallybox";
+/// How often the thread looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Lines of one chip.
+#[derive(Debug)]
+pub(super) struct Cdev {
+    lamp: Request,
+    sense: Option<Request>,
+    buttons: Vec<Watched>,
+}
+
+/// A button, and the thread that waits for its edges.
+#[derive(Debug)]
+struct Watched {
+    button: Button,
+    line: Arc<Request>,
+    ending: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.ending.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The first chip that has all lines.
+fn chip(config: &config::Panel) -> Result<PathBuf, PanelError> {
+    let highest = [Some(config.button_pin), Some(config.lamp_pin), config.lamp_sense_pin, config.mute_pin];
+    let highest = highest.into_iter().flatten().max().unwrap_or(0);
+    let chips = gpiocdev::chip::chips().unwrap_or_default();
+    if chips.is_empty() {
+        return Err(PanelError(
+            "there is no GPIO chip (/dev/gpiochip*) that may be opened: connect button and lamp to one, add the guard's user to the group gpio, or set [panel] backend = \"sim\" to try tallybox without them".to_owned(),
+        ));
+    }
+    for path in &chips {
+        match Chip::from_path(path).and_then(|chip| chip.info()) {
+            Ok(info) if info.num_lines > highest => return Ok(path.clone()),
+            Ok(_) => {}
+            Err(error) => tracing::warn!("{}: {error}", path.display()),
+        }
+    }
+    Err(PanelError(format!("no GPIO chip that may be opened has a line {highest}: see [panel] and the group gpio")))
+}
+
+/// What a failed request means: who else has the line, or that it may not be had.
+fn explain(chip: &Path, line: u32, error: &gpiocdev::Error) -> PanelError {
+    let holder = Chip::from_path(chip).and_then(|chip| chip.line_info(line)).ok().filter(|info| info.used);
+    let advice = match holder {
+        Some(info) => format!("it is held by {:?}: end that program, or choose another pin in [panel]", info.consumer),
+        None => "see the pins in [panel], and that the guard's user is in the group gpio (DeviceAllow= in its unit)"
+            .to_owned(),
+    };
+    PanelError(format!("line {line} of {}: {error}; {advice}", chip.display()))
+}
+
+impl Cdev {
+    pub(super) fn open(config: &config::Panel, signals: &mpsc::UnboundedSender<Signal>) -> Result<Self, PanelError> {
+        let chip = chip(config)?;
+        let request = |line: u32, set_up: &dyn Fn(&mut gpiocdev::request::Builder)| {
+            let mut builder = Request::builder();
+            builder.on_chip(&chip).with_consumer(CONSUMER).with_line(line);
+            set_up(&mut builder);
+            builder.request().map_err(|error| explain(&chip, line, &error))
+        };
+        let lamp = request(config.lamp_pin, &|line| {
+            line.as_output(Value::Inactive);
+        })?;
+        let sense = config.lamp_sense_pin.map(|pin| {
+            request(pin, &|line| {
+                line.as_input();
+            })
+        });
+        let bias = if config.active_low { Bias::PullUp } else { Bias::PullDown };
+        let mut buttons = Vec::new();
+        for (button, pin) in [(Button::Record, Some(config.button_pin)), (Button::Mute, config.mute_pin)] {
+            let Some(pin) = pin else { continue };
+            let line = request(pin, &|line| {
+                line.as_input().with_bias(bias).with_edge_detection(EdgeDetection::BothEdges);
+                if config.active_low {
+                    line.as_active_low();
+                }
+            })?;
+            buttons.push(watch(button, line, signals.clone())?);
+        }
+        Ok(Self { lamp, sense: sense.transpose()?, buttons })
+    }
+}
+
+fn watch(button: Button, line: Request, signals: mpsc::UnboundedSender<Signal>) -> Result<Watched, PanelError> {
+    let (line, ending) = (Arc::new(line), Arc::new(AtomicBool::new(false)));
+    let (watched, end) = (line.clone(), ending.clone());
+    let wait = move || {
+        while !end.load(Ordering::Acquire) {
+            let seen = watched.wait_edge_event(LOOK).and_then(|there| {
+                if there {
+                    watched.read_edge_event()?;
+                    return watched.lone_value().map(Some);
+                }
+                Ok(None)
+            });
+            let signal = match seen {
+                Ok(None) => continue,
+                Ok(Some(value)) => Signal::Level { button, down: value == Value::Active },
+                Err(error) => Signal::ButtonLost(format!("the {button:?} button cannot be read: {error}")),
+            };
+            let lost = matches!(signal, Signal::ButtonLost(_));
+            if signals.send(signal).is_err() || lost {
+                return;
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("panel".to_owned()).spawn(wait);
+    let thread = thread.map_err(|error| PanelError(format!("no thread for the buttons: {error}")))?;
+    Ok(Watched { button, line, ending, thread: Some(thread) })
+}
+
+impl Panel for Cdev {
+    fn name(&self) -> &'static str {
+        "cdev"
+    }
+
+    fn drive(&mut self, _lamp: Lamp, lit: bool) -> Result<(), PanelError> {
+        let value = if lit { Value::Active } else { Value::Inactive };
+        self.lamp.set_lone_value(value).map_err(|error| PanelError(format!("the lamp cannot be driven: {error}")))?;
+        match &self.sense {
+            None => Ok(()),
+            Some(sense) => settled_level(lit, || {
+                sense.lone_value().map(|value| value == Value::Active).map_err(|error| PanelError(error.to_string()))
+            }),
+        }
+    }
+
+    fn is_down(&mut self, button: Button) -> Result<bool, PanelError> {
+        let Some(watched) = self.buttons.iter().find(|watched| watched.button == button) else { return Ok(false) };
+        let value = watched.line.lone_value();
+        value
+            .map(|value| value == Value::Active)
+            .map_err(|error| PanelError(format!("the button cannot be read: {error}")))
+    }
+}

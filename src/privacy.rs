@@ -1,0 +1,145 @@
+//! What is collected, for what, who gets it, how long it is kept: made from the types that carry it. A field or fact
+//! that is added without an entry here does not compile.
+
+use serde::Serialize;
+
+use crate::agent::state::State;
+use crate::agent::telemetry::Telemetry;
+use crate::config::Config;
+use crate::ipc::Fact;
+
+/// One datum, disclosed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Datum {
+    /// Where it is found: stream, state, telemetry, ledger.
+    pub part: &'static str,
+    /// What it is called there.
+    pub datum: String,
+    /// What it is collected for.
+    pub purpose: &'static str,
+    /// Who gets it.
+    pub recipient: String,
+    /// How long it is kept on the box.
+    pub retention: String,
+}
+
+/// A struct's fields with their purposes; the pattern is total, so that a new field does not compile.
+macro_rules! fields {
+    ($name:ident { $($field:ident: $purpose:literal),+ $(,)? }) => {{
+        const _: fn($name) = |$name { $($field: _),+ }| {};
+        [$((stringify!($field), $purpose)),+]
+    }};
+}
+
+/// An enum's variants with their purposes; the match is total.
+macro_rules! variants {
+    ($name:ident { $($variant:ident: $purpose:literal),+ $(,)? }) => {{
+        const _: fn(&$name) = |value| match value { $($name::$variant { .. } => {}),+ };
+        [$((stringify!($variant), $purpose)),+]
+    }};
+}
+
+/// `SessionStarted` and `session_started` as they are written out: `session-started`.
+fn written(name: &str) -> String {
+    let mut text = String::new();
+    for (index, letter) in name.char_indices() {
+        match letter {
+            '_' => text.push('-'),
+            _ if letter.is_ascii_uppercase() => {
+                if index > 0 {
+                    text.push('-');
+                }
+                text.push(letter.to_ascii_lowercase());
+            }
+            _ => text.push(letter),
+        }
+    }
+    text
+}
+
+/// Everything that a box with this configuration collects.
+pub fn report(config: &Config) -> Vec<Datum> {
+    let broker = config
+        .mqtt
+        .as_ref()
+        .map_or_else(|| "nobody: no broker is configured".to_owned(), |mqtt| format!("the platform, at {}", mqtt.host));
+    let ingest = format!("the platform's viewers, at {}", config.ingest.host);
+    let ledger_days = config.privacy.ledger_retention.as_secs() / 86_400;
+    let mut all = Vec::new();
+    let mut add = |part, recipient: &str, retention: &str, data: &[(&str, &'static str)]| {
+        all.extend(data.iter().map(|(datum, purpose)| Datum {
+            part,
+            datum: written(datum),
+            purpose,
+            recipient: recipient.to_owned(),
+            retention: retention.to_owned(),
+        }));
+    };
+    let stream = [
+        ("picture", "the live show that staff started with a press"),
+        ("sound", "the same; only after a short press, and never while muted"),
+    ];
+    add("stream", &ingest, "not kept on the box: it leaves at once or is dropped within 2 s", &stream);
+    let state = fields!(State {
+        phase: "to see from afar whether the box is on air",
+        session: "to tell one session from the next",
+        since: "to see how long that has been so",
+        reason: "to tell staff why a session ended",
+        muted: "to see whether the sound is off",
+        policy_version: "to see under which policy the box records",
+        software: "to know which boxes need an update",
+    });
+    add("state", &broker, "the newest only", &state);
+    let telemetry = fields!(Telemetry {
+        uptime_s: "to notice boxes that restart",
+        temperature_c: "to notice boxes that get too hot",
+        throttled: "to notice weak power supplies",
+        memory_available_mib: "to notice boxes that run out of memory",
+        disk_free_mib: "to notice boxes whose ledger will not fit",
+        fps: "quality of the stream",
+        bitrate_kbps: "quality of the stream",
+        dropped_frames: "quality of the network",
+        round_trip_ms: "quality of the network",
+        reconnects: "quality of the network",
+    });
+    add("telemetry", &broker, "not kept on the box", &telemetry);
+    let facts = variants!(Fact {
+        GuardStarted: "security log: restarts",
+        GuardStopped: "security log: restarts",
+        SessionStarted: "proof of consent: who pressed is not known, that somebody did is",
+        OnAir: "network log",
+        OffAir: "network log",
+        SessionStopped: "proof that recording ended, and why",
+        SessionCut: "proof that recording ended with a power cut or crash",
+        Muted: "proof of consent to sound",
+        Requested: "security log: what the platform asked for",
+        RequestEnded: "security log: what the platform asked for",
+        Locked: "proof of withdrawal",
+        Unlocked: "proof of consent",
+        PolicyPending: "proof that recording waited for fresh consent",
+        PolicyAcknowledged: "proof of fresh consent",
+        Broke: "security log: faults that ended recording",
+        Mended: "security log: faults that ended recording",
+        FootageDestroyed: "proof of deletion",
+        Unbound: "proof of deletion",
+        CommandRefused: "security log: commands that were turned away",
+        CommandsRefused: "security log: commands that were turned away",
+        DoorRefused: "security log: local programs that were turned away",
+        Probed: "security log: devices opened for a test",
+    });
+    let kept = format!("{ledger_days} days (security and network logs: at least six months)");
+    add("ledger", &broker, &kept, &facts);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_are_those_that_are_written_out() {
+        let fact = serde_json::to_value(crate::ipc::Fact::CommandsRefused { count: 1 }).unwrap();
+        assert_eq!(fact["kind"], super::written("CommandsRefused"));
+        let telemetry = serde_json::to_value(crate::agent::telemetry::Telemetry::default()).unwrap();
+        assert!(telemetry.get(super::written("memory_available_mib")).is_some());
+    }
+}
