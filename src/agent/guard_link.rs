@@ -69,24 +69,53 @@ impl Caller {
     }
 }
 
-/// Starts the task that keeps the connection, until `ending`.
+/// Starts the tasks that keep two connections, until `ending`: one for entries, which may wait for the broker for days,
+/// and one for what cannot wait.
 pub(super) fn connect(socket: PathBuf, after: u64, ending: CancellationToken, tasks: &mut JoinSet<()>) -> GuardLink {
     let (seen, sight) = watch::channel(Seen::NotYet);
     let (entry, entries) = mpsc::channel(HELD);
     let (calls, inbox) = mpsc::channel(CALLS);
-    let mut link = Link { socket, after, seen, attempts: 0, entry, inbox };
+    let mut link = Link { socket: socket.clone(), seen, attempts: 0, inbox };
+    let stop = ending.clone();
     tasks.spawn(async move {
-        ending.run_until_cancelled(link.run()).await;
+        stop.run_until_cancelled(link.run()).await;
+    });
+    tasks.spawn(async move {
+        ending.run_until_cancelled(follow(socket, after, entry)).await;
     });
     GuardLink { seen: sight, entries, calls: Caller(calls) }
 }
 
+/// Hands on each ledger entry after `after`, in order and without a gap, whatever becomes of the connection.
+async fn follow(socket: PathBuf, mut after: u64, entries: mpsc::Sender<Entry>) {
+    loop {
+        // The other connection says why when the guard is out of reach.
+        if let Ok(stream) = UnixStream::connect(&socket).await {
+            let mut guard: Connection<FromGuard, ToGuard> = Connection::new(stream);
+            let subscribe = ToGuard { call: 1, request: Request::Subscribe { entries_after: Some(after) } };
+            let mut subscribed = guard.send(&subscribe).await.is_ok();
+            while subscribed {
+                match guard.receive().await {
+                    Ok(Some(FromGuard::Entry(entry))) => {
+                        let seq = entry.seq;
+                        if entries.send(*entry).await.is_err() {
+                            return;
+                        }
+                        after = seq;
+                    }
+                    Ok(Some(FromGuard::Status(_) | FromGuard::Answer { .. })) => {}
+                    Ok(None) | Err(_) => subscribed = false,
+                }
+            }
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
 struct Link {
     socket: PathBuf,
-    after: u64,
     seen: watch::Sender<Seen>,
     attempts: u32,
-    entry: mpsc::Sender<Entry>,
     inbox: mpsc::Receiver<Call>,
 }
 
@@ -102,7 +131,8 @@ impl Link {
             if self.attempts == PATIENCE {
                 self.seen.send_replace(Seen::Away);
             }
-            if why != known {
+            // A connection that worked makes the next trouble news again.
+            if why != known || self.attempts == 1 {
                 tracing::warn!("the guard at {} is out of reach: {why}", self.socket.display());
                 known = why;
             }
@@ -112,8 +142,7 @@ impl Link {
 
     /// Waits before the next attempt; whoever calls meanwhile is told that there is no guard.
     async fn turn_away(&mut self) {
-        let again = tokio::time::sleep(AGAIN);
-        let mut again = std::pin::pin!(again);
+        let mut again = std::pin::pin!(tokio::time::sleep(AGAIN));
         loop {
             tokio::select! {
                 () = &mut again => return,
@@ -126,7 +155,7 @@ impl Link {
     async fn talk(&mut self, mut guard: Connection<FromGuard, ToGuard>) -> String {
         let mut number = 1;
         let mut waiting: HashMap<u64, oneshot::Sender<Answer>> = HashMap::new();
-        let subscribe = ToGuard { call: number, request: Request::Subscribe { entries_after: Some(self.after) } };
+        let subscribe = ToGuard { call: number, request: Request::Subscribe { entries_after: None } };
         if let Err(error) = guard.send(&subscribe).await {
             return error.to_string();
         }
@@ -139,29 +168,12 @@ impl Link {
                         self.attempts = 0;
                         self.seen.send_replace(Seen::Says(status));
                     }
-                    Ok(Some(FromGuard::Entry(entry))) => {
-                        self.after = entry.seq;
-                        // Waits while the broker is away: the guard then holds the rest in its ledger. Calls must
-                        // go on meanwhile, so they are answered from in here too.
-                        let mut sent = std::pin::pin!(self.entry.send(*entry));
-                        loop {
-                            tokio::select! {
-                                _ = &mut sent => break,
-                                Some((request, reply)) = self.inbox.recv(), if waiting.len() < CALLS => {
-                                    number += 1;
-                                    waiting.insert(number, reply);
-                                    if let Err(error) = guard.send(&ToGuard { call: number, request }).await {
-                                        return error.to_string();
-                                    }
-                                }
-                            }
-                        }
-                    }
                     Ok(Some(FromGuard::Answer { call, answer })) => {
                         if let Some(reply) = waiting.remove(&call) {
                             let _ = reply.send(answer);
                         }
                     }
+                    Ok(Some(FromGuard::Entry(_))) => {}
                 },
                 Some((request, reply)) = self.inbox.recv(), if waiting.len() < CALLS => {
                     number += 1;

@@ -66,6 +66,7 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
         let End::Lost(reason) = agent.connection(options.clone(), stop.as_mut()).await else { break };
         if clock.now().since(begun) >= backoff::GOOD {
             backoff.reset();
+            known.clear();
         }
         let wait = backoff.wait();
         // Once for each cause, not for each attempt: a broker that is away for a day must not fill the journal.

@@ -243,7 +243,8 @@ impl<'a> Agent<'a> {
 
     fn command(&mut self, line: &Line, commands: &mut JoinSet<Answered>, message: &Publish) -> Result<(), String> {
         let topic = String::from_utf8_lossy(&message.topic).into_owned();
-        let word = topic.strip_prefix(&self.topic("cmd/")).unwrap_or(&topic).to_owned();
+        // Longer words than any verb are cut: they go into the ledger, and into an answer.
+        let word: String = topic.strip_prefix(&self.topic("cmd/")).unwrap_or(&topic).chars().take(64).collect();
         let now = clock::utc();
         let now = clock::is_set(now).then_some(now);
         let address = self.address(message);
@@ -293,12 +294,13 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// The response topic, if there is one that can be published to and is not a command of ours; else `reply`.
+    /// The response topic, if it can be published to and is outside of what boxes say and are told; else `reply`.
     fn address(&self, message: &Publish) -> Address {
         let properties = message.properties.as_ref();
         let wanted = properties.and_then(|properties| properties.response_topic.clone());
-        let own = self.topic("cmd/");
-        let sane = |topic: &String| !topic.is_empty() && !topic.contains(['#', '+', '\0']) && !topic.starts_with(&own);
+        let boxes = format!("{}/", self.mqtt.topic_prefix);
+        let sane =
+            |topic: &String| !topic.is_empty() && !topic.contains(['#', '+', '\0']) && !topic.starts_with(&boxes);
         let correlation = properties.and_then(|properties| properties.correlation_data.clone());
         Address {
             topic: wanted.filter(sane).unwrap_or_else(|| self.topic("reply")),

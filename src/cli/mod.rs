@@ -44,12 +44,19 @@ impl ConfigFile {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Box, broker, ingest and web panel on one machine, without any hardware.
+    #[cfg(feature = "demo")]
+    Demo {
+        /// Where the page listens; loopback only.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        listen: std::net::SocketAddr,
+    },
     /// Guard, agent and capture under one supervisor, for development.
-    Run(ConfigFile),
+    Run(RoleArgs),
     /// The role that holds button, lamp and consent, as systemd starts it.
     Guard(GuardArgs),
     /// The role that reaches the broker, as systemd starts it.
-    Agent(AgentArgs),
+    Agent(RoleArgs),
     /// The role that holds camera and microphone, as the guard starts it: door 1 is its standard input.
     Capture(ConfigFile),
     /// What the box is doing now, from the guard.
@@ -120,7 +127,7 @@ struct GuardArgs {
 }
 
 #[derive(Debug, clap::Args)]
-struct AgentArgs {
+struct RoleArgs {
     #[command(flatten)]
     file: ConfigFile,
     /// End with the supervisor.
@@ -144,7 +151,15 @@ fn guard(args: GuardArgs) -> Result<(), Exit> {
     crate::guard::run(config, Options { door, uids: args.allow_uid })
 }
 
-fn agent(args: &AgentArgs) -> Result<(), Exit> {
+fn supervise(args: &RoleArgs) -> Result<(), Exit> {
+    log::init("run");
+    if args.supervised {
+        run::die_with_supervisor();
+    }
+    run::run(&args.file.load()?)
+}
+
+fn agent(args: &RoleArgs) -> Result<(), Exit> {
     if args.supervised {
         run::die_with_supervisor();
     }
@@ -162,10 +177,9 @@ pub fn main() -> ExitCode {
         }
     };
     let done = match cli.command {
-        Command::Run(file) => {
-            log::init("run");
-            file.load().and_then(|config| run::run(&config))
-        }
+        #[cfg(feature = "demo")]
+        Command::Demo { listen } => crate::demo::run(listen),
+        Command::Run(args) => supervise(&args),
         Command::Guard(args) => guard(args),
         Command::Agent(args) => agent(&args),
         Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),

@@ -1,0 +1,62 @@
+//! What stands in the shop: the demo's fingers on the simulated panel, and its eyes on the lamp.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::hub::{Hub, Tell};
+use crate::cli::Exit;
+use crate::cli::client::Client;
+use crate::config::Config;
+use crate::ipc::{FromGuard, Lamp, Request};
+
+/// Before a guard that is away is tried again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Watches the guard and moves its buttons, until `ending`.
+pub(super) async fn run(
+    config: Config,
+    hub: Arc<Hub>,
+    mut fingers: mpsc::Receiver<Request>,
+    ending: CancellationToken,
+) {
+    let mut last = 0;
+    let watch = async {
+        loop {
+            let _ = attend(&config, &hub, &mut fingers, &mut last).await;
+            hub.tell(Tell::Shop { status: None, spans: Lamp::Dark.spans() });
+            tokio::time::sleep(AGAIN).await;
+            // What was pressed while nobody was there was not pressed.
+            while fingers.try_recv().is_ok() {}
+        }
+    };
+    tokio::select! {
+        () = ending.cancelled() => {}
+        () = watch => {}
+    }
+}
+
+async fn attend(config: &Config, hub: &Hub, fingers: &mut mpsc::Receiver<Request>, last: &mut u64) -> Result<(), Exit> {
+    let mut client = Client::connect(config).await?;
+    client.send(Request::Subscribe { entries_after: Some(*last) }).await?;
+    loop {
+        tokio::select! {
+            received = client.receive() => match received? {
+                FromGuard::Status(status) => {
+                    let spans = status.lamp.spans();
+                    hub.tell(Tell::Shop { status: Some(status), spans });
+                }
+                FromGuard::Entry(entry) => {
+                    *last = entry.seq;
+                    hub.tell(Tell::Entry { entry });
+                }
+                FromGuard::Answer { .. } => {}
+            },
+            Some(request) = fingers.recv() => {
+                client.send(request).await?;
+            }
+        }
+    }
+}
