@@ -32,7 +32,7 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 struct ConfigFile {
     /// The configuration; `conf.d/*.toml` beside it overrides it.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH, global = true)]
     config: PathBuf,
 }
 

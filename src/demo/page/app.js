@@ -107,7 +107,7 @@ const hear = {
     if (topic === "availability") { link.box = payload; badge(); }
     if (topic !== "telemetry") line($("mqtt"), [["time", clock(Date.now())], ["b", topic], ["span", typeof payload === "string" ? payload : JSON.stringify(payload.fact || payload)], ["code", retained ? "retained" : ""]], 60);
   },
-  broker({ up }) { link.broker = up; badge(); },
+  broker({ up }) { link.broker = up; if (!up) link.box = "not heard of yet"; badge(); },
   switches({ network, ingest, broker }) { $("network").checked = network; $("ingest").checked = ingest; $("broker").checked = broker; },
 };
 const link = { broker: false, box: "unknown" };

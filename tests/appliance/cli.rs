@@ -1,0 +1,164 @@
+//! Commands, exit codes, and advice.
+
+use std::process::{Command, Output};
+
+use crate::support::shop::{Plan, Shop};
+use crate::support::{Program, TALLYBOX, free_port, wait_until};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn tallybox(arguments: &[&str]) -> Output {
+    Command::new(TALLYBOX).args(arguments).output().unwrap()
+}
+
+#[test]
+fn check_config_names_place_and_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.toml");
+    let check = |content: &[u8]| {
+        std::fs::write(&path, content).unwrap();
+        tallybox(&["check-config", path.to_str().unwrap()])
+    };
+    let good = check(b"[ingest]\nurl = \"rtmps://a.cn/live/${KEY_THAT_IS_NOT_HERE}\"\n");
+    assert_eq!(good.status.code(), Some(0));
+    assert!(text(&good.stdout).contains("KEY_THAT_IS_NOT_HERE"), "{good:?}");
+    let bad = check(b"[panel]\nbuton-pin = 17\n[ingest]\nurl = \"rtmps://a.cn/live/k\"\n");
+    assert_eq!(bad.status.code(), Some(78));
+    assert!(
+        text(&bad.stderr).contains("a.toml:2:1: [panel] buton-pin is not known; did you mean \"button-pin\"?"),
+        "{bad:?}"
+    );
+    for garbage in [&b"\x00\xff\xfe"[..], b"[[[[", b"a = ", b"\"\"\"", &[b'['; 5000]] {
+        let output = check(garbage);
+        assert_eq!(output.status.code(), Some(78), "{garbage:?}");
+        assert!(!text(&output.stderr).contains("panicked"));
+    }
+    assert_eq!(tallybox(&["check-config", "/nonexistent.toml"]).status.code(), Some(78));
+    assert_eq!(tallybox(&["check-config", "/tmp"]).status.code(), Some(78));
+    assert_eq!(tallybox(&["check-config"]).status.code(), Some(64));
+    assert_eq!(tallybox(&["dance"]).status.code(), Some(64));
+}
+
+#[test]
+fn the_shipped_configuration_is_valid() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tallybox.toml");
+    let output = tallybox(&["check-config", shipped]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn without_a_guard_the_advice_is_to_start_one() {
+    let shop = Shop::new(&Plan::default());
+    for command in [&["status"][..], &["press"]] {
+        let output = shop.call(command);
+        assert_eq!(output.status.code(), Some(69));
+        assert!(text(&output.stderr).contains("no guard answers at"), "{output:?}");
+    }
+    assert_eq!(shop.call(&["press", "--hold", "-1"]).status.code(), Some(64));
+    assert_eq!(shop.call(&["ledger", "show"]).status.code(), Some(69));
+}
+
+#[test]
+fn a_box_without_gpio_says_so_and_starts_nothing() {
+    let shop = Shop::new(&Plan::default());
+    let config = std::fs::read_to_string(&shop.config).unwrap().replace("\"sim\"", "\"cdev\"");
+    std::fs::write(&shop.config, config).unwrap();
+    let _guard = shop.start("guard");
+    let status = shop.status().unwrap();
+    assert_eq!(status["phase"], "fault");
+    assert!(status["message"].as_str().unwrap().contains("GPIO"), "{status}");
+    let pressed = shop.call(&["press"]);
+    assert_eq!(pressed.status.code(), Some(69));
+}
+
+fn row<'a>(rows: &'a serde_json::Value, check: &str) -> &'a serde_json::Value {
+    rows.as_array().unwrap().iter().find(|row| row["check"] == check).unwrap()
+}
+
+fn doctor(shop: &Shop) -> (Option<i32>, serde_json::Value) {
+    let output = shop.call(&["doctor", "--json"]);
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+}
+
+#[test]
+fn doctor_tells_what_works_and_what_to_do() {
+    let shop = Shop::new(&Plan { mqtt: "url = \"mqtt://no-such-host.invalid\"".to_owned(), ..Plan::default() });
+    let (code, rows) = doctor(&shop);
+    assert_eq!(code, Some(69));
+    assert_eq!(row(&rows, "broker")["verdict"], "fail");
+    assert!(row(&rows, "broker")["found"].as_str().unwrap().contains("has no address"));
+    assert!(row(&rows, "ingest")["found"].as_str().unwrap().contains("refused"));
+    assert_eq!(row(&rows, "disk")["verdict"], "fail");
+    let table = text(&shop.call(&["doctor"]).stdout);
+    assert!(table.contains("FAIL  broker") && table.contains("→ see the network's DNS"), "{table}");
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    shop.configure(&Plan {
+        ingest: format!("rtmp://127.0.0.1:{port}/live/k"),
+        mqtt: format!("url = \"mqtt://127.0.0.1:{port}\""),
+        ..Plan::default()
+    });
+    let _guard = shop.start("guard");
+    let (code, rows) = doctor(&shop);
+    assert_eq!(code, Some(0), "{rows}");
+    for check in ["guard", "disk", "ledger", "ingest", "broker", "gstreamer", "secrets"] {
+        assert_eq!(row(&rows, check)["verdict"], "ok", "{rows}");
+    }
+}
+
+#[test]
+fn doctor_tells_a_certificate_for_another_name() {
+    let shop = Shop::new(&Plan::default());
+    let (key, cert) = (shop.path("key.pem"), shop.path("cert.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=other.example"])
+        .args([
+            "-addext",
+            "subjectAltName=DNS:other.example",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+        ])
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let port = free_port();
+    let mut server = Command::new("openssl");
+    server
+        .args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}")])
+        .arg("-key")
+        .arg(&key)
+        .arg("-cert")
+        .arg(&cert);
+    let _server = Program::start(server.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()));
+    wait_until("the server answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let mqtt = format!("url = \"mqtts://localhost:{port}\"\nca-file = \"{}\"", cert.display());
+    shop.configure(&Plan { mqtt, ..Plan::default() });
+    let (_, rows) = doctor(&shop);
+    let broker = row(&rows, "broker");
+    assert_eq!(broker["verdict"], "fail");
+    assert!(broker["advice"].as_str().unwrap().contains("the name that its certificate has"), "{broker}");
+}
+
+#[test]
+fn the_privacy_report_covers_what_is_sent() {
+    let shop = Shop::new(&Plan { mqtt: "url = \"mqtt://broker.example\"".to_owned(), ..Plan::default() });
+    let output = shop.call(&["privacy", "report", "--format", "json"]);
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let has = |part: &str, datum: &str| {
+        rows.as_array().unwrap().iter().any(|row| row["part"] == part && row["datum"] == datum)
+    };
+    assert!(
+        has("stream", "sound")
+            && has("state", "muted")
+            && has("telemetry", "disk-free-mib")
+            && has("ledger", "session-started")
+    );
+    assert!(output.status.success());
+}

@@ -1,0 +1,172 @@
+//! Garbage on every door: errors, no panic, no change.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::support::shop::{Plan, Shop, openers};
+use crate::support::{Program, footage, timed, wait_for, wait_until};
+
+fn frame(json: &str) -> Vec<u8> {
+    let length = u32::try_from(json.len()).unwrap();
+    [&length.to_be_bytes()[..], json.as_bytes()].concat()
+}
+
+fn garbage() -> Vec<Vec<u8>> {
+    let mut all = vec![
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        vec![0xff; 100],
+        vec![0, 0, 0, 0],
+        (64 * 1024 + 1u32).to_be_bytes().to_vec(),
+        frame("{}"),
+        frame("null"),
+        frame(r#"{"call":1,"request":{"ask":"start"}}"#),
+        frame(r#"{"call":1,"request":{"ask":"stop","force":true}}"#),
+        frame(r#"{"call":-1,"request":{"ask":"stop"}}"#),
+        frame(r#"{"do":"start","session":1}"#),
+        frame(r#"{"do":"start","session":1,"sound":true,"now":true}"#),
+        frame(r#"{"do":"renew"}"#),
+        frame(&"[".repeat(10_000)),
+    ];
+    let mut seed = 0x2545_f491_4f6c_dd1du64;
+    for length in 1..60 {
+        let mut noise = Vec::new();
+        for _ in 0..length {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            noise.push(seed.to_be_bytes()[3]);
+        }
+        all.push(noise);
+    }
+    all
+}
+
+#[test]
+fn garbage_at_the_guards_socket_changes_nothing() {
+    let shop = Shop::new(&Plan::default());
+    let mut guard = shop.start("guard");
+    for bytes in garbage() {
+        let mut stream = UnixStream::connect(shop.path("run/guard.sock")).unwrap();
+        let _ = stream.write_all(&bytes);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let _ = stream.read_to_end(&mut answer);
+    }
+    assert!(guard.is_running());
+    assert_eq!(shop.phase(), "idle");
+    assert!(shop.captures().is_empty());
+    assert!(!shop.log().contains("panicked"), "{}", shop.log());
+    let kinds = shop.kinds();
+    let refused = kinds.iter().filter(|kind| *kind == "door-refused").count();
+    assert!((1..=10).contains(&refused), "what strangers can make it write is limited: {kinds:?}");
+    shop.verify();
+}
+
+#[test]
+fn who_connects_and_says_nothing_holds_nobody_up() {
+    let shop = Shop::new(&Plan::default());
+    let _guard = shop.start("guard");
+    let silent: Vec<UnixStream> = (0..40).map(|_| UnixStream::connect(shop.path("run/guard.sock")).unwrap()).collect();
+    drop(silent);
+    wait_until("the guard answers", || shop.status().is_some());
+    shop.press();
+    shop.wait_for_phase("connecting");
+}
+
+/// Plays the guard at door 1.
+struct Capture {
+    process: Program,
+    door: UnixStream,
+}
+
+impl Capture {
+    fn start(shop: &Shop) -> Self {
+        let (door, theirs) = UnixStream::pair().unwrap();
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(shop.path("log")).unwrap();
+        let process = Program::start(shop.command(&["capture"]).stdin(Stdio::from(OwnedFd::from(theirs))).stderr(log));
+        door.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut this = Self { process, door };
+        assert!(this.hear().contains("hello"));
+        this
+    }
+
+    fn hear(&mut self) -> String {
+        let mut length = [0; 4];
+        self.door.read_exact(&mut length).unwrap();
+        let mut text = vec![0; u32::from_be_bytes(length) as usize];
+        self.door.read_exact(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    fn say(&mut self, json: &str) {
+        self.door.write_all(&frame(json)).unwrap();
+    }
+
+    fn has_the_camera(&self) -> bool {
+        openers(&footage()).contains(&self.process.pid().to_string())
+    }
+
+    #[track_caller]
+    fn ends(&mut self) -> Duration {
+        timed(|| wait_for("capture ends", Duration::from_secs(20), || (!self.process.is_running()).then_some(()))).1
+    }
+}
+
+#[test]
+fn garbage_at_captures_door_ends_it_before_anything_is_opened() {
+    let shop = Shop::new(&Plan::default());
+    for bytes in garbage().into_iter().take(14) {
+        let mut capture = Capture::start(&shop);
+        assert!(!capture.has_the_camera());
+        let _ = capture.door.write_all(&bytes);
+        let _ = capture.door.shutdown(std::net::Shutdown::Write);
+        capture.ends();
+    }
+    assert!(!shop.log().contains("panicked"), "{}", shop.log());
+}
+
+#[test]
+fn a_silent_guard_makes_capture_go_dark_by_itself() {
+    let shop = Shop::new(&Plan::default());
+    let mut capture = Capture::start(&shop);
+    capture.say(r#"{"do":"start","session":1,"sound":true}"#);
+    wait_until("the camera's file is open", || capture.has_the_camera());
+    capture.say(r#"{"do":"renew"}"#);
+    let took = capture.ends();
+    assert!(took >= Duration::from_millis(1900) && took < Duration::from_secs(4), "{took:?}");
+    assert!(shop.log().contains("the guard is silent"));
+}
+
+#[test]
+fn a_closed_door_ends_capture_within_half_a_second() {
+    let shop = Shop::new(&Plan::default());
+    let mut capture = Capture::start(&shop);
+    capture.say(r#"{"do":"start","session":1,"sound":true}"#);
+    wait_until("the camera's file is open", || capture.has_the_camera());
+    capture.door.shutdown(std::net::Shutdown::Both).unwrap();
+    let took = capture.ends();
+    assert!(took < Duration::from_millis(500), "{took:?}");
+}
+
+#[test]
+fn capture_cannot_be_started_by_hand() {
+    let shop = Shop::new(&Plan::default());
+    let output = shop.command(&["capture"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("press the button"));
+}
+
+#[test]
+fn what_cannot_work_is_said_with_advice() {
+    let camera = "source = \"v4l2\"\ndevice = \"/dev/video77\"\n".to_owned();
+    let shop = Shop::new(&Plan { video: camera, ..Plan::default() });
+    let mut capture = Capture::start(&shop);
+    capture.say(r#"{"do":"start","session":1,"sound":false}"#);
+    let said = std::iter::from_fn(|| Some(capture.hear())).find(|said| said.contains("failed")).unwrap();
+    assert!(said.contains("there is no camera at /dev/video77: plug the camera in"), "{said}");
+    capture.ends();
+}

@@ -1,0 +1,198 @@
+//! The consent contract, seen from outside.
+
+use std::time::Duration;
+
+use crate::support::shop::{Plan, Shop, openers};
+use crate::support::{footage, timed, wait_until};
+
+/// Rule 4: 500 ms after consent ends nothing captures any more. On a machine that runs other tests beside this one the
+/// scheduler may add to it; the product's own figure is in docs/benchmarks.md.
+const GONE: Duration = Duration::from_millis(500);
+
+fn footage_is_open(shop: &Shop) -> bool {
+    let captures = shop.captures();
+    openers(&footage()).iter().any(|pid| captures.iter().any(|capture| capture.to_string() == *pid))
+}
+
+#[test]
+fn a_press_starts_and_the_next_touch_stops() {
+    let shop = Shop::new(&Plan::default());
+    let mut guard = shop.start("guard");
+    assert_eq!(shop.phase(), "idle");
+    assert!(shop.captures().is_empty() && !shop.lamp_says_capturing());
+
+    shop.press();
+    shop.wait_for_phase("connecting");
+    assert!(shop.lamp_says_capturing());
+    wait_until("the camera's file is open", || footage_is_open(&shop));
+    assert_eq!(shop.captures().len(), 1);
+    let status = shop.status().unwrap();
+    assert_eq!(status["capture-pid"], shop.captures()[0]);
+    assert!(!status.to_string().contains("key-of-the-stream"), "{status}");
+
+    // The button goes down and stays down: that alone has to stop it.
+    let mut finger = crate::support::Program::start(&mut shop.command(&["press", "--hold", "3.5"]));
+    wait_until("the touch is seen", || shop.phase() != "connecting");
+    let ((), took) = timed(|| wait_until("nothing captures", || shop.captures().is_empty()));
+    assert!(took < GONE, "{took:?}");
+    assert!(!footage_is_open(&shop));
+    assert!(finger.is_running(), "it was stopped on the way down");
+    wait_until("letting go starts nothing", || !finger.is_running());
+    assert_eq!(shop.phase(), "idle");
+    assert_eq!(shop.lamp(), "dark");
+    assert_eq!(guard.finish(), Some(0));
+    let kinds = shop.kinds();
+    assert_eq!(kinds, ["guard-started", "policy-acknowledged", "session-started", "session-stopped", "guard-stopped"]);
+    assert_eq!(shop.ledger()[3]["reason"], "press");
+    shop.verify();
+}
+
+#[test]
+fn a_lock_survives_a_restart_and_a_hold_ends_it() {
+    let shop = Shop::new(&Plan::default());
+    let mut guard = shop.start("guard");
+    shop.press();
+    shop.wait_for_phase("connecting");
+    shop.hold("5.2");
+    assert_eq!((shop.phase().as_str(), shop.lamp().as_str()), ("locked", "lock-flash"));
+    assert!(shop.captures().is_empty());
+    guard.kill();
+    let _guard = shop.start("guard");
+    assert_eq!(shop.phase(), "locked");
+    shop.press();
+    assert_eq!(shop.phase(), "locked");
+    shop.hold("2.2");
+    assert_eq!(shop.phase(), "idle");
+    assert!(shop.kinds().contains(&"footage-destroyed".to_owned()));
+}
+
+#[test]
+fn a_new_policy_waits_for_staff() {
+    let shop = Shop::new(&Plan::default());
+    shop.start("guard").finish();
+    shop.configure(&Plan { more: "[consent]\npolicy-version = \"2026-12-01\"".to_owned(), ..Plan::default() });
+    let mut guard = shop.start("guard");
+    assert_eq!((shop.phase().as_str(), shop.lamp().as_str()), ("policy", "triple-blink"));
+    shop.press();
+    assert_eq!(shop.phase(), "policy");
+    assert!(shop.captures().is_empty());
+    shop.hold("2.2");
+    assert_eq!(shop.phase(), "idle");
+    guard.finish();
+    let _guard = shop.start("guard");
+    assert_eq!(shop.phase(), "idle");
+}
+
+#[test]
+fn without_a_lamp_there_is_no_capture() {
+    let shop = Shop::new(&Plan::default());
+    let _guard = shop.start("guard");
+    shop.press();
+    shop.wait_for_phase("connecting");
+    // The lamp cannot be driven any more: the next pattern fails, and that ends the session.
+    std::fs::remove_file(shop.path("run/lamp")).unwrap();
+    std::fs::create_dir(shop.path("run/lamp")).unwrap();
+    std::fs::write(shop.path("run/lamp/in-the-way"), "").unwrap();
+    shop.press();
+    shop.wait_for_phase("fault");
+    wait_until("nothing captures", || shop.captures().is_empty());
+    let status = shop.status().unwrap();
+    assert_eq!(status["faults"][0], "lamp");
+    assert!(status["message"].as_str().unwrap().contains("lamp"), "{status}");
+    shop.press();
+    assert!(shop.captures().is_empty());
+    std::fs::remove_dir_all(shop.path("run/lamp")).unwrap();
+    shop.wait_for_phase("idle");
+    assert!(shop.kinds().contains(&"mended".to_owned()));
+}
+
+#[test]
+fn without_a_ledger_there_is_no_capture() {
+    let shop = Shop::new(&Plan::default());
+    shop.start("guard").finish();
+    let store = rusqlite::Connection::open(shop.path("data/ledger.db")).unwrap();
+    store.execute("UPDATE entry SET fact = replace(fact, 'stopped', 'started') WHERE seq = 3", []).unwrap();
+    drop(store);
+    let proof = shop.call(&["ledger", "verify"]);
+    assert_eq!(proof.status.code(), Some(65));
+    assert!(String::from_utf8_lossy(&proof.stderr).contains("entry 3 of the ledger is bad"), "{proof:?}");
+    let _guard = shop.start("guard");
+    assert_eq!((shop.phase().as_str(), shop.lamp().as_str()), ("fault", "sos"));
+    shop.press();
+    assert_eq!(shop.phase(), "fault");
+    assert!(shop.captures().is_empty());
+}
+
+#[test]
+fn a_full_disk_ends_the_session_and_loses_nothing() {
+    let shop = Shop::new(&Plan::default());
+    let _guard = shop.start("guard");
+    // Another writer holds the ledger for longer than the guard waits: to it that is a disk that does not write.
+    let store = rusqlite::Connection::open(shop.path("data/ledger.db")).unwrap();
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    shop.call(&["press", "--hold", "0.15"]);
+    wait_until("the guard says so", || shop.phase() == "fault");
+    assert!(shop.captures().is_empty());
+    assert_eq!(shop.lamp(), "sos");
+    store.execute_batch("ROLLBACK").unwrap();
+    shop.wait_for_phase("idle");
+    let kinds = shop.kinds();
+    for kind in ["session-started", "session-stopped", "broke", "mended"] {
+        assert!(kinds.contains(&kind.to_owned()), "{kind} in {kinds:?}");
+    }
+    shop.verify();
+}
+
+#[test]
+fn a_session_ends_by_itself() {
+    let more = "reconnect-window = \"2s\"\n[consent]\nmax-session = \"5s\"".to_owned();
+    let shop = Shop::new(&Plan { more, ..Plan::default() });
+    let _guard = shop.start("guard");
+    shop.press();
+    shop.wait_for_phase("connecting");
+    shop.wait_for_phase("idle");
+    assert_eq!(shop.status().unwrap()["reason"], "reconnect-window");
+    assert!(shop.captures().is_empty());
+}
+
+#[test]
+fn one_guard_at_a_time_and_an_ordered_end() {
+    let shop = Shop::new(&Plan::default());
+    let mut supervisor = shop.start("run");
+    let second = shop.call(&["guard"]);
+    assert_eq!(second.status.code(), Some(69));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another guard runs"));
+    shop.press();
+    shop.wait_for_phase("connecting");
+    assert_eq!(supervisor.finish(), Some(0));
+    assert!(shop.captures().is_empty() && shop.processes("guard").is_empty());
+    assert_eq!(shop.lamp(), "dark");
+    assert_eq!(shop.ledger().iter().rev().nth(1).unwrap()["reason"], "shutdown");
+    assert_eq!(shop.kinds().last().unwrap(), "guard-stopped");
+}
+
+#[test]
+fn capture_started_by_systemd_keeps_the_same_contract() {
+    let shop = Shop::new(&Plan::default());
+    let socket = shop.path("capture.sock");
+    let mut listener = std::process::Command::new("systemd-socket-activate");
+    listener.args(["--accept", "--inetd", "-l"]).arg(&socket).arg(crate::support::TALLYBOX);
+    listener.args(["capture", "--config"]).arg(&shop.config).stderr(std::process::Stdio::null());
+    let _listener = crate::support::Program::start(&mut listener);
+    wait_until("the socket is there", || socket.exists());
+    let mut guard = shop.command(&["guard", "--capture-socket"]);
+    let mut guard = crate::support::Program::start(guard.arg(&socket).stderr(std::process::Stdio::null()));
+    wait_until("the guard answers", || shop.status().is_some());
+    shop.press();
+    shop.wait_for_phase("connecting");
+    wait_until("the camera's file is open", || footage_is_open(&shop));
+    shop.press();
+    wait_until("nothing captures", || shop.captures().is_empty());
+    shop.wait_for_phase("idle");
+    shop.press();
+    wait_until("the camera's file is open", || footage_is_open(&shop));
+    // A guard that dies takes capture with it.
+    guard.kill();
+    let ((), took) = timed(|| wait_until("nothing captures", || shop.captures().is_empty()));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}

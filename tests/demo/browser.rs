@@ -1,0 +1,119 @@
+//! A headless Chromium, driven over WebDriver.
+#![allow(unreachable_pub)]
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Program, free_port, wait_for};
+
+/// The key under which WebDriver hands out elements.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A window.
+pub struct Browser {
+    _driver: Program,
+    _profile: tempfile::TempDir,
+    session: String,
+}
+
+fn call(url: &str, body: &Value) -> Value {
+    let sent = ureq::post(url).config().http_status_as_error(false).build().send_json(body);
+    sent.unwrap().body_mut().read_json().unwrap()
+}
+
+impl Browser {
+    pub fn open(url: &str, width: u32, height: u32) -> Self {
+        let port = free_port();
+        let profile = tempfile::tempdir().unwrap();
+        let mut chromedriver = Command::new("chromedriver");
+        chromedriver.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
+        let driver = Program::start(&mut chromedriver);
+        let base = format!("http://127.0.0.1:{port}");
+        wait_for("chromedriver answers", Duration::from_secs(60), || ureq::get(format!("{base}/status")).call().ok());
+        let profile_dir = format!("--user-data-dir={}", profile.path().display());
+        let window = format!("--window-size={width},{height}");
+        let args = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-sync",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--hide-scrollbars",
+            &window,
+            &profile_dir,
+        ];
+        let options = json!({ "args": args });
+        let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": options } } });
+        let made = call(&format!("{base}/session"), &wanted);
+        let id = made["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("no browser: {made}"));
+        let this = Self { session: format!("{base}/session/{id}"), _driver: driver, _profile: profile };
+        this.post("url", &json!({ "url": url }));
+        this
+    }
+
+    fn post(&self, what: &str, body: &Value) -> Value {
+        let mut answer = call(&format!("{}/{what}", self.session), body);
+        assert!(answer["value"]["error"].is_null(), "{what}: {answer}");
+        answer["value"].take()
+    }
+
+    /// The value of a JavaScript expression.
+    pub fn value(&self, expression: &str) -> Value {
+        self.post("execute/sync", &json!({ "script": format!("return {expression}"), "args": [] }))
+    }
+
+    pub fn text(&self, id: &str) -> String {
+        self.value(&format!("document.getElementById('{id}').textContent")).as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn phase(&self) -> String {
+        self.text("phase")
+    }
+
+    #[track_caller]
+    pub fn wait_for_phase(&self, phase: &str) {
+        wait_for(&format!("phase {phase}"), Duration::from_secs(60), || (self.phase() == phase).then_some(()));
+    }
+
+    pub fn click(&self, selector: &str) {
+        let element = self.post("element", &json!({ "using": "css selector", "value": selector }));
+        let id = element[ELEMENT].as_str().unwrap();
+        self.post(&format!("element/{id}/click"), &json!({}));
+    }
+
+    /// Presses with the mouse and holds, as long as `millis` of the browser's own time.
+    pub fn press(&self, selector: &str, millis: u64) {
+        let element = self.post("element", &json!({ "using": "css selector", "value": selector }));
+        let actions = json!({ "actions": [{
+            "type": "pointer", "id": "finger", "parameters": { "pointerType": "mouse" },
+            "actions": [
+                { "type": "pointerMove", "duration": 0, "origin": element, "x": 0, "y": 0 },
+                { "type": "pointerDown", "button": 0 },
+                { "type": "pause", "duration": millis },
+                { "type": "pointerUp", "button": 0 },
+            ],
+        }] });
+        self.post("actions", &actions);
+    }
+
+    pub fn resize(&self, width: u32, height: u32) {
+        self.post("window/rect", &json!({ "width": width, "height": height }));
+    }
+
+    /// A PNG, in base64.
+    pub fn screenshot(&self) -> String {
+        let shot = ureq::get(format!("{}/screenshot", self.session)).call().unwrap().body_mut().read_json::<Value>();
+        shot.unwrap()["value"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = ureq::delete(&self.session).call();
+    }
+}

@@ -1,0 +1,138 @@
+//! `tallybox demo` in a real browser: each promise that the page lets one try.
+
+mod browser;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use browser::Browser;
+use support::{Program, TALLYBOX, wait_until};
+
+fn demo() -> (Program, String) {
+    let mut command = Command::new(TALLYBOX);
+    let mut demo = Program::start(command.args(["demo", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()));
+    let mut line = String::new();
+    BufReader::new(demo.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url = line.trim().rsplit(' ').next().unwrap().to_owned();
+    assert!(url.starts_with("http://127.0.0.1:"), "{line}");
+    (demo, url)
+}
+
+/// Frames that the video element has decoded.
+fn frames(browser: &Browser) -> u64 {
+    browser.value("player.video.getVideoPlaybackQuality().totalVideoFrames").as_u64().unwrap()
+}
+
+#[track_caller]
+fn plays(browser: &Browser) {
+    wait_until("the video has a picture", || browser.value("player.video.videoWidth") == 1280);
+    let before = frames(browser);
+    wait_until("the video goes on", || frames(browser) > before + 30);
+    let behind =
+        browser.value("player.video.buffered.end(player.video.buffered.length - 1) - player.video.currentTime");
+    assert!(behind.as_f64().unwrap() < 2.0, "{behind} s behind the ingest");
+}
+
+fn screenshot(browser: &Browser, name: &str) {
+    browser.value("window.scrollTo(0, 0)");
+    if let Some(dir) = std::env::var_os("TALLYBOX_SCREENSHOTS") {
+        std::fs::write(std::path::Path::new(&dir).join(name), browser.screenshot()).unwrap();
+    }
+}
+
+#[test]
+fn the_promises_can_be_tried() {
+    let (mut demo, url) = demo();
+    let browser = Browser::open(&url, 1280, 1000);
+    browser.wait_for_phase("idle");
+    wait_until("the platform hears the box", || browser.text("link") == "box online");
+    assert_eq!(browser.value("document.getElementById('lamp').dataset.pattern"), "dark");
+    assert_eq!(browser.value("document.getElementById('dark').hidden"), false);
+    screenshot(&browser, "idle.b64");
+
+    // A remote request lights the lamp and starts nothing.
+    browser.click("[data-verb=request-start]");
+    browser.wait_for_phase("requested");
+    assert_eq!(browser.value("document.getElementById('lamp').dataset.pattern"), "slow-pulse");
+
+    // A press starts picture and sound.
+    browser.press("#record", 150);
+    browser.wait_for_phase("live");
+    plays(&browser);
+    assert_eq!(browser.value("document.getElementById('lamp').dataset.lit"), "true");
+    wait_until("the platform hears of it", || browser.text("m-phase") == "live");
+    wait_until("telemetry comes", || browser.text("m-fps") == "30");
+    wait_until("it has sound", || browser.value("player.video.webkitAudioDecodedByteCount > 0") == true);
+    screenshot(&browser, "live.b64");
+    browser.resize(390, 1500);
+    screenshot(&browser, "phone.b64");
+    browser.resize(1280, 1000);
+
+    // The ingest dies and comes back.
+    browser.click("#ingest");
+    browser.wait_for_phase("reconnecting");
+    assert_eq!(browser.value("document.getElementById('lamp').dataset.pattern"), "double-blink");
+    browser.click("#ingest");
+    browser.wait_for_phase("live");
+    plays(&browser);
+
+    // The cable is pulled and put back.
+    browser.click("#network");
+    browser.wait_for_phase("reconnecting");
+    browser.click("#network");
+    browser.wait_for_phase("live");
+
+    // The broker dies: the platform knows that it knows nothing, and hears all of it later.
+    browser.click("#broker");
+    wait_until("the page says so", || browser.text("link") == "broker is down");
+    assert_eq!(browser.phase(), "live");
+    browser.click("#broker");
+    wait_until("the box is back", || browser.text("link") == "box online");
+
+    // Remote stops.
+    browser.click("[data-verb=stop]");
+    browser.wait_for_phase("idle");
+    wait_until("the video ends", || browser.value("document.getElementById('dark').hidden") == false);
+    assert_eq!(browser.text("reason"), "(remote-stop)");
+    wait_until("the ledger says so", || browser.text("ledger").contains("session-stopped"));
+
+    // A hold of a second starts picture only; the next touch stops it on the way down.
+    browser.press("#record", 1000);
+    browser.wait_for_phase("live");
+    plays(&browser);
+    assert_eq!(browser.value("document.getElementById('lamp').dataset.pattern"), "solid-notched");
+    assert_eq!(browser.value("player.video.webkitAudioDecodedByteCount"), 0);
+    browser.press("#record", 150);
+    browser.wait_for_phase("idle");
+
+    // Five seconds lock it, two unlock it.
+    browser.press("#record", 5300);
+    browser.wait_for_phase("locked");
+    browser.press("#record", 150);
+    assert_eq!(browser.phase(), "locked");
+    browser.press("#record", 2300);
+    browser.wait_for_phase("idle");
+    assert_eq!(demo.finish(), Some(0));
+}
+
+#[test]
+fn only_loopback_is_listened_on_and_only_this_page_may_press() {
+    let refused = Command::new(TALLYBOX).args(["demo", "--listen", "0.0.0.0:0"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("loopback only"));
+
+    let (_demo, url) = demo();
+    let status = |name: &str, value: &str| {
+        let request = ureq::get(&url).config().http_status_as_error(false).build().header(name, value);
+        request.call().unwrap().status().as_u16()
+    };
+    assert_eq!(status("accept", "*/*"), 200);
+    assert_eq!(status("host", "evil.example"), 403);
+    assert_eq!(status("origin", "http://evil.example"), 403);
+    let taken = url.trim_start_matches("http://");
+    let second = Command::new(TALLYBOX).args(["demo", "--listen", taken]).output().unwrap();
+    assert_eq!(second.status.code(), Some(69));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("choose another port"));
+}
