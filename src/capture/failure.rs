@@ -146,7 +146,7 @@ pub(super) fn of_push(posted: &Posted, host: &str, hide: &[String]) -> String {
         "no answer in time"
     } else if has(&["unreachable"]) {
         "the network is unreachable"
-    } else if has(&["closed", "reset", "Broken pipe", "EOF", "broken", "lost"]) {
+    } else if has(&["closed", "Short read", "reset", "Broken pipe", "EOF", "broken", "lost"]) {
         "the server closed the connection"
     } else {
         return format!("{host}: {}", redact(posted.error.message(), hide));

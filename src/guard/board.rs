@@ -92,7 +92,7 @@ impl Board {
 
     /// Drives the lamp if that is due, or even if not.
     pub(super) fn drive(&mut self, now: Time, anyway: bool) -> Result<(), PanelError> {
-        if !anyway && now < self.lamp.deadline() {
+        if !anyway && (self.panel.is_none() || now < self.lamp.deadline()) {
             return Ok(());
         }
         self.on_lamp(|lamp, panel| lamp.drive(panel, now))
@@ -161,6 +161,10 @@ impl Board {
 
     /// When [`Board::settle`] or [`Board::drive`] are due.
     pub(super) fn deadline(&self) -> Time {
+        if self.panel.is_none() {
+            // Nothing is due until the panel is tried again.
+            return Time::at(core::time::Duration::MAX);
+        }
         let buttons = self.record.deadline().into_iter().chain(self.mute.deadline()).min();
         buttons.map_or(self.lamp.deadline(), |at| at.min(self.lamp.deadline()))
     }

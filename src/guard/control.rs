@@ -75,7 +75,9 @@ pub(super) async fn serve(listener: UnixListener, desk: Desk) {
 async fn attend(stream: UnixStream, desk: Desk, uid: u32) {
     let calls = desk.calls.clone();
     let mut peer = Peer { desk, entries_after: None, subscribed: false, ledger: None, holds: Holds::default() };
-    if let Err(error) = peer.talk(Connection::new(stream)).await {
+    if let Err(error) = peer.talk(Connection::new(stream)).await
+        && error.is_nonsense()
+    {
         let _ = calls.send(Call::TurnedAway { uid, why: error.to_string() }).await;
     }
     // Whoever held a simulated button and went away has let go of it.

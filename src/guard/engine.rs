@@ -159,7 +159,7 @@ impl Engine {
                 self.capture = None;
             }
             for effect in self.machine.step(self.clock.now(), event) {
-                if let Err(failure) = self.carry_out(effect, event) {
+                if let Err(failure) = self.carry_out(effect, event, &mut events) {
                     events.push_back(failure);
                     break;
                 }
@@ -179,7 +179,7 @@ impl Engine {
         self.publish();
     }
 
-    fn carry_out(&mut self, effect: Effect, cause: Event) -> Result<(), Event> {
+    fn carry_out(&mut self, effect: Effect, cause: Event, events: &mut VecDeque<Event>) -> Result<(), Event> {
         let now = self.clock.now();
         let policy_version = || self.config.consent.policy_version.clone();
         match effect {
@@ -194,13 +194,13 @@ impl Engine {
                 self.capture = Some(Capture::launch(&self.door, grant, &mut self.tasks, news));
                 Ok(())
             }
-            Effect::Stop(_) => match &self.capture {
-                Some(capture) => {
-                    capture.stop();
-                    Ok(())
+            Effect::Stop(_) => {
+                match &self.capture {
+                    Some(capture) => capture.stop(),
+                    None => events.push_back(Event::CaptureGone(Outcome::NeverStarted)),
                 }
-                None => Err(Event::CaptureGone(Outcome::NeverStarted)),
-            },
+                Ok(())
+            }
             Effect::Kill => {
                 if let Some(capture) = &self.capture {
                     tracing::warn!("capture did not end by itself: it is killed");

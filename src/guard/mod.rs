@@ -134,9 +134,9 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
                 }
             }
             Some((session, news)) = captures.recv() => engine.hear(session, news),
-            () = tokio::time::sleep_until(clock.instant(due)) => {}
             Some(call) = requests.recv() => engine.answer(call, ending),
             () = &mut door, if up => return Err(Exit::software("the guard's socket is lost")),
+            () = tokio::time::sleep_until(clock.instant(due)) => {}
         }
         if !ending {
             for event in engine.board.settle(clock.now()) {

@@ -23,6 +23,16 @@ pub enum IpcError {
     Message(#[from] serde_json::Error),
 }
 
+impl IpcError {
+    /// Whether the other end sent what no program of ours sends; a socket that just broke is no such thing.
+    pub fn is_nonsense(&self) -> bool {
+        match self {
+            Self::Message(_) => true,
+            Self::Socket(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        }
+    }
+}
+
 /// Takes messages `In`, sends messages `Out`.
 #[derive(Debug)]
 pub struct Connection<In, Out> {

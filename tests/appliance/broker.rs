@@ -81,14 +81,14 @@ impl Operator {
     /// Waits for a message that fits; those before it are kept in `log` too.
     #[track_caller]
     pub(crate) fn wait(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let message = self.heard.recv_timeout(Duration::from_secs(60));
-            let message = message.unwrap_or_else(|_| panic!("{what}: not heard; last {:?}", self.log.last()));
-            self.log.push(message.clone());
-            if fits(&message) {
-                return message;
-            }
-        }
+        let Self { heard, log, .. } = self;
+        let found = crate::support::poll(Duration::from_secs(60), || {
+            let message = heard.recv_timeout(Duration::from_millis(100)).ok()?;
+            log.push(message.clone());
+            fits(&message).then_some(message)
+        });
+        let last: Vec<&Value> = log.iter().rev().filter(|message| message["topic"] != "telemetry").take(6).collect();
+        found.unwrap_or_else(|| panic!("{what}: not heard; last {last:?}"))
     }
 
     #[track_caller]

@@ -167,6 +167,6 @@ fn what_cannot_work_is_said_with_advice() {
     let mut capture = Capture::start(&shop);
     capture.say(r#"{"do":"start","session":1,"sound":false}"#);
     let said = std::iter::from_fn(|| Some(capture.hear())).find(|said| said.contains("failed")).unwrap();
-    assert!(said.contains("there is no camera at /dev/video77: plug the camera in"), "{said}");
+    assert!(said.contains("there is no camera at /dev/video77: plug it in"), "{said}");
     capture.ends();
 }

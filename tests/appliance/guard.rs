@@ -180,8 +180,8 @@ fn capture_started_by_systemd_keeps_the_same_contract() {
     listener.args(["capture", "--config"]).arg(&shop.config).stderr(std::process::Stdio::null());
     let _listener = crate::support::Program::start(&mut listener);
     wait_until("the socket is there", || socket.exists());
-    let mut guard = shop.command(&["guard", "--capture-socket"]);
-    let mut guard = crate::support::Program::start(guard.arg(&socket).stderr(std::process::Stdio::null()));
+    let mut guard = shop.command(&["guard", &format!("--capture-socket={}", socket.display())]);
+    let mut guard = crate::support::Program::start(guard.stderr(std::process::Stdio::null()));
     wait_until("the guard answers", || shop.status().is_some());
     shop.press();
     shop.wait_for_phase("connecting");

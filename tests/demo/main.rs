@@ -1,4 +1,5 @@
 //! `tallybox demo` in a real browser: each promise that the page lets one try.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::duration_suboptimal_units, clippy::must_use_candidate)]
 
 mod browser;
 #[path = "../support/mod.rs"]

@@ -11,19 +11,27 @@ pub mod shop;
 
 pub const TALLYBOX: &str = env!("CARGO_BIN_EXE_tallybox");
 
-/// Waits until `probe` gives something, up to a limit that no healthy machine comes near.
-#[track_caller]
-pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+/// What `probe` gives within `limit`.
+pub fn poll<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
     #[allow(clippy::disallowed_methods)] // a test's own patience is no part of the product
     let now = Instant::now;
     let begun = now();
     loop {
         if let Some(found) = probe() {
-            return found;
+            return Some(found);
         }
-        assert!(now() - begun < limit, "{what}: not within {limit:?}");
+        if now() - begun >= limit {
+            return None;
+        }
         std::thread::park_timeout(Duration::from_millis(20));
     }
+}
+
+/// Waits until `probe` gives something, up to a limit that no healthy machine comes near.
+#[track_caller]
+pub fn wait_for<T>(what: &str, limit: Duration, probe: impl FnMut() -> Option<T>) -> T {
+    let found = poll(limit, probe);
+    found.unwrap_or_else(|| panic!("{what}: not within {limit:?}"))
 }
 
 /// Waits up to a minute.
