@@ -248,25 +248,28 @@ impl<'a> Agent<'a> {
         let now = clock::utc();
         let now = clock::is_set(now).then_some(now);
         let address = self.address(message);
-        let judged = if commands.len() < COMMANDS {
-            self.judge.judge(now, &word, message.retain, &message.payload)
-        } else {
-            Err(Refusal { id: None, why: "too many commands at once".to_owned() })
-        };
+        let mut judged = self.judge.judge(now, &word, message.retain, &message.payload);
+        if let Ok(Command { id, .. }) = &judged
+            && commands.len() >= COMMANDS
+        {
+            judged = Err(Refusal { id: Some(id.clone()), why: "too many commands at once".to_owned() });
+        }
         let calls = self.guard.calls.clone();
         match judged {
             Err(Refusal { id, why }) => {
                 tracing::warn!(verb = word, "command refused: {why}");
                 let reply = Reply { id, verb: word.clone(), ok: false, error: Some(why.clone()), diagnosis: None };
                 let noted = Request::Refused { verb: word, why };
-                if commands.len() < COMMANDS {
+                // However much nonsense comes, there is room left for a stop.
+                if commands.len() < COMMANDS / 2 {
                     commands.spawn(async move {
                         calls.call(noted).await;
                         (address, reply)
                     });
-                    return Ok(());
+                } else if let Err(error) = answer(line, address, &reply) {
+                    tracing::debug!("a refusal goes unanswered: {error}");
                 }
-                answer(line, address, &reply)
+                Ok(())
             }
             Ok(Command { id, verb }) => {
                 tracing::info!(verb = word, "command");
