@@ -5,6 +5,7 @@ mod backoff;
 mod broker;
 mod commands;
 mod guard_link;
+mod messages;
 mod outbox;
 mod session;
 pub mod state;

@@ -9,9 +9,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use jiff::Timestamp;
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v5::{Packet, Publish, PublishProperties};
+use rumqttc::mqttbytes::v5::{Packet, Publish, PublishProperties, SubscribeReasonCode};
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, PublishNotice, PublishOptions};
-use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -19,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::broker::{IN_FLIGHT, explain};
 use super::commands::{Command, Judge, Refusal};
 use super::guard_link::{GuardLink, Seen};
+use super::messages::{Diagnosis, Published, Reply, json};
 use super::outbox::Outbox;
 use super::state::State;
 use super::telemetry;
@@ -44,39 +44,6 @@ pub(super) enum End {
     Stopped,
     /// The broker is out of reach.
     Lost(String),
-}
-
-/// An event as it is published.
-#[derive(Serialize)]
-struct Published<'a> {
-    id: String,
-    #[serde(flatten)]
-    entry: &'a Entry,
-}
-
-/// An answer to a command.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Reply {
-    id: Option<String>,
-    verb: String,
-    ok: bool,
-    error: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    diagnosis: Option<Diagnosis>,
-}
-
-/// What `diagnose` answers with: nothing that telemetry and state do not tell, but now.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Diagnosis {
-    software: &'static str,
-    tls: bool,
-    unacknowledged_events: usize,
-    acknowledged_event: u64,
-    status: Option<State>,
-    faults: Vec<crate::ipc::Fault>,
-    telemetry: telemetry::Telemetry,
 }
 
 /// Where an answer goes.
@@ -180,20 +147,37 @@ impl<'a> Agent<'a> {
         End::Lost(lost)
     }
 
+    #[allow(clippy::wildcard_enum_match_arm)] // the rest of the protocol is the client's own matter
     fn incoming(&mut self, line: &mut Line, commands: &mut JoinSet<Answered>, packet: Packet) -> Result<(), String> {
-        if let Packet::ConnAck(_) = packet {
-            tracing::info!("connected to the broker {}", self.mqtt.url);
-            line.connected = true;
-            let subscribed = line.client.try_subscribe(self.topic("cmd/+"), QoS::AtLeastOnce);
-            subscribed.map_err(|error| error.to_string())?;
-            publish(&line.client, self.topic("availability"), "online", PublishOptions::at_least_once().retained())?;
-            self.send_state(line)?;
-            return self.send_events(line);
+        match packet {
+            Packet::ConnAck(_) => {
+                let subscribed = line.client.try_subscribe(self.topic("cmd/+"), QoS::AtLeastOnce);
+                subscribed.map_err(|error| error.to_string())
+            }
+            // Online means that a stop will be heard: said only once the broker has taken the subscription.
+            Packet::SubAck(taken) => {
+                if let Some(code) =
+                    taken.return_codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_)))
+                {
+                    let topic = self.topic("cmd/+");
+                    return Err(format!(
+                        "it refuses the subscription to {topic} ({code:?}): see the broker's access rules"
+                    ));
+                }
+                tracing::info!("connected to the broker {}", self.mqtt.url);
+                line.connected = true;
+                publish(
+                    &line.client,
+                    self.topic("availability"),
+                    "online",
+                    PublishOptions::at_least_once().retained(),
+                )?;
+                self.send_state(line)?;
+                self.send_events(line)
+            }
+            Packet::Publish(message) => self.command(line, commands, &message),
+            _ => Ok(()),
         }
-        if let Packet::Publish(message) = packet {
-            return self.command(line, commands, &message);
-        }
-        Ok(())
     }
 
     fn send_state(&self, line: &mut Line) -> Result<(), String> {
@@ -363,11 +347,6 @@ async fn listen(mut eventloop: EventLoop, heard: mpsc::Sender<Result<Event, Conn
 
 async fn settled(notice: PublishNotice) -> Result<(), String> {
     notice.wait_async().await.map(|_| ()).map_err(|error| format!("an event was not taken: {error}"))
-}
-
-fn json(value: &impl Serialize) -> String {
-    // Structs of strings, numbers and flags: cannot fail.
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn publish(client: &AsyncClient, topic: String, payload: &str, options: PublishOptions) -> Result<(), String> {

@@ -11,6 +11,7 @@ mod grant;
 mod lamp;
 mod limits;
 mod machine;
+mod phase;
 mod sound;
 mod time;
 mod touch;
@@ -20,8 +21,11 @@ pub use event::{Event, Fault, Outcome, Reason, Report};
 pub use grant::{Grant, SessionId};
 pub use lamp::Lamp;
 pub use limits::Limits;
-pub use machine::{Machine, Memory, Phase};
+pub use machine::{Machine, Memory};
+pub use phase::Phase;
 pub use time::Time;
 
+#[cfg(test)]
+mod random_tests;
 #[cfg(test)]
 mod tests;
