@@ -91,6 +91,17 @@ impl Operator {
         found.unwrap_or_else(|| panic!("{what}: not heard; last {last:?}"))
     }
 
+    /// Waits for each of these, in whatever order they come.
+    #[track_caller]
+    pub(crate) fn wait_for_each(&mut self, wanted: &[(&str, &dyn Fn(&Value) -> bool)]) {
+        let begin = self.log.len();
+        for (what, fits) in wanted {
+            if !self.log[begin..].iter().any(fits) {
+                self.wait(what, fits);
+            }
+        }
+    }
+
     #[track_caller]
     pub(crate) fn wait_for_phase(&mut self, phase: &str) -> Value {
         self.wait(phase, |message| message["topic"] == "state" && message["payload"]["phase"] == phase)

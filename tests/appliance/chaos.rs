@@ -26,7 +26,7 @@ fn no_death_leaves_a_camera_on() {
         seed % below
     };
     for round in 0..rounds() {
-        wait_until("the box is idle again", || shop.phase() == "idle");
+        shop.wait_for_phase("idle");
         let sessions = shop.kinds().iter().filter(|kind| *kind == "session-started").count();
         shop.press();
         let victim = ["guard", "capture", "agent"][usize::try_from(random(3)).unwrap()];
@@ -42,7 +42,7 @@ fn no_death_leaves_a_camera_on() {
             shop.press();
         }
         wait_until("nothing captures", || shop.captures().is_empty());
-        wait_until("the guard is idle", || shop.phase() == "idle");
+        shop.wait_for_phase("idle");
         wait_until("the lamp says so", || shop.lamp() == "dark");
         shop.verify();
         assert!(shop.captures().is_empty(), "round {round}: a session came back by itself after {victim} died");

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use crate::support::authority::Authority;
 use crate::support::shop::{Plan, Shop};
 use crate::support::{Program, TALLYBOX, free_port, wait_until};
 
@@ -110,35 +111,54 @@ fn doctor_tells_what_works_and_what_to_do() {
 }
 
 #[test]
+fn a_probe_asks_for_a_press_and_sends_nothing() {
+    let nginx = crate::ingest::Nginx::new();
+    let shop = Shop::new(&Plan { ingest: nginx.url(), ..Plan::default() });
+    let _guard = shop.start("guard");
+    let doctor =
+        || shop.command(&["doctor", "--probe", "--json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let probing = doctor();
+    wait_until("the lamp asks for a press", || shop.lamp() == "slow-pulse");
+    assert!(shop.captures().is_empty(), "nothing is opened before the press");
+    shop.press();
+    wait_until("devices are tried, with the lamp lit", || !shop.captures().is_empty());
+    assert!(shop.lamp_says_capturing());
+    let output = probing.wait_with_output().unwrap();
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let probes: Vec<_> = rows.as_array().unwrap().iter().filter(|row| row["check"] == "probe").collect();
+    assert!(probes.len() == 2 && probes.iter().all(|row| row["verdict"] == "ok"), "{rows}");
+    assert!(probes[0]["found"].as_str().unwrap().contains("of 30 frames per second"), "{rows}");
+    assert!(shop.captures().is_empty());
+    assert_eq!((shop.phase().as_str(), shop.lamp().as_str()), ("idle", "dark"));
+    assert_eq!(shop.kinds()[2..], ["requested", "probed", "session-stopped"]);
+    assert_eq!(shop.ledger().last().unwrap()["reason"], "probed");
+    assert!(nginx.recordings().is_empty(), "nothing left the box");
+
+    // A touch ends it like any capture; and a box that is not idle is not probed.
+    let probing = doctor();
+    wait_until("the lamp asks for a press", || shop.lamp() == "slow-pulse");
+    shop.press();
+    wait_until("devices are tried", || !shop.captures().is_empty());
+    let second = text(&shop.call(&["doctor", "--probe"]).stdout);
+    assert!(second.contains("only an idle box is probed"), "{second}");
+    shop.press();
+    let output = probing.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(69));
+    assert!(text(&output.stdout).contains("refused: press"), "{output:?}");
+    assert!(shop.captures().is_empty());
+}
+
+#[test]
 fn doctor_tells_a_certificate_for_another_name() {
     let shop = Shop::new(&Plan::default());
-    let (key, cert) = (shop.path("key.pem"), shop.path("cert.pem"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=other.example"])
-        .args([
-            "-addext",
-            "subjectAltName=DNS:other.example",
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-            "-keyout",
-        ])
-        .arg(&key)
-        .arg("-out")
-        .arg(&cert)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
+    let authority = Authority::new();
     let port = free_port();
     let mut server = Command::new("openssl");
-    server
-        .args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}")])
-        .arg("-key")
-        .arg(&key)
-        .arg("-cert")
-        .arg(&cert);
+    server.args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}")]);
+    server.args(["-key", &authority.file("server.key"), "-cert", &authority.file("server.pem")]);
     let _server = Program::start(server.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()));
     wait_until("the server answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-    let mqtt = format!("url = \"mqtts://localhost:{port}\"\nca-file = \"{}\"", cert.display());
+    let mqtt = format!("url = \"mqtts://127.0.0.1:{port}\"\nca-file = \"{}\"", authority.file("ca.pem"));
     shop.configure(&Plan { mqtt, ..Plan::default() });
     let (_, rows) = doctor(&shop);
     let broker = row(&rows, "broker");

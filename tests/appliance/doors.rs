@@ -133,7 +133,7 @@ fn garbage_at_captures_door_ends_it_before_anything_is_opened() {
 fn a_silent_guard_makes_capture_go_dark_by_itself() {
     let shop = Shop::new(&Plan::default());
     let mut capture = Capture::start(&shop);
-    capture.say(r#"{"do":"start","session":1,"sound":true}"#);
+    capture.say(r#"{"do":"start","session":1,"sound":true,"purpose":"on-air"}"#);
     wait_until("the camera's file is open", || capture.has_the_camera());
     capture.say(r#"{"do":"renew"}"#);
     let took = capture.ends();
@@ -145,7 +145,7 @@ fn a_silent_guard_makes_capture_go_dark_by_itself() {
 fn a_closed_door_ends_capture_within_half_a_second() {
     let shop = Shop::new(&Plan::default());
     let mut capture = Capture::start(&shop);
-    capture.say(r#"{"do":"start","session":1,"sound":true}"#);
+    capture.say(r#"{"do":"start","session":1,"sound":true,"purpose":"on-air"}"#);
     wait_until("the camera's file is open", || capture.has_the_camera());
     capture.door.shutdown(std::net::Shutdown::Both).unwrap();
     let took = capture.ends();
@@ -165,7 +165,7 @@ fn what_cannot_work_is_said_with_advice() {
     let camera = "source = \"v4l2\"\ndevice = \"/dev/video77\"\n".to_owned();
     let shop = Shop::new(&Plan { video: camera, ..Plan::default() });
     let mut capture = Capture::start(&shop);
-    capture.say(r#"{"do":"start","session":1,"sound":false}"#);
+    capture.say(r#"{"do":"start","session":1,"sound":false,"purpose":"on-air"}"#);
     let said = std::iter::from_fn(|| Some(capture.hear())).find(|said| said.contains("failed")).unwrap();
     assert!(said.contains("there is no camera at /dev/video77: plug it in"), "{said}");
     capture.ends();

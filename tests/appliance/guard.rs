@@ -123,8 +123,52 @@ fn without_a_ledger_there_is_no_capture() {
     assert!(shop.captures().is_empty());
 }
 
+fn kind(line: &str) -> String {
+    serde_json::from_str::<serde_json::Value>(line).unwrap()["fact"]["kind"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn a_full_disk_ends_the_session_and_loses_nothing() {
+    let shop = Shop::new(&Plan::default());
+    let data = shop.path("data");
+    let mut guard = shop.start_guard_with(&format!("mkdir {0}; mount -t tmpfs -o size=2m tmpfs {0}", data.display()));
+    let inside = std::path::PathBuf::from(format!("/proc/{}/root", guard.pid())).join(data.strip_prefix("/").unwrap());
+    shop.press();
+    shop.wait_for_phase("connecting");
+    let full = std::fs::write(inside.join("filler"), vec![0; 4 << 20]);
+    assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    // The stop cannot be written any more: capture ends all the same, and the box says that it is broken.
+    shop.call(&["press"]);
+    shop.wait_for_phase("fault");
+    assert!(shop.captures().is_empty());
+    assert_eq!(shop.lamp(), "sos");
+    let status = shop.status().unwrap();
+    assert!(status["message"].as_str().unwrap().contains("free space"), "{status}");
+    shop.call(&["press"]);
+    assert_eq!((shop.phase().as_str(), shop.captures().len()), ("fault", 0));
+    std::fs::remove_file(inside.join("filler")).unwrap();
+    shop.wait_for_phase("idle");
+    let pid = guard.pid().to_string();
+    let mut export = std::process::Command::new("nsenter");
+    export.args([
+        "--target",
+        &pid,
+        "--user",
+        "--preserve-credentials",
+        "--mount",
+        crate::support::TALLYBOX,
+        "ledger",
+        "export",
+    ]);
+    let exported = export.arg("--config").arg(&shop.config).output().unwrap();
+    assert!(exported.status.success(), "{exported:?}");
+    let kinds: Vec<String> = String::from_utf8(exported.stdout).unwrap().lines().map(kind).collect();
+    assert_eq!(kinds[2..], ["session-started", "session-stopped", "broke", "mended"]);
+    assert_eq!(guard.finish(), Some(0));
+}
+
+#[test]
+fn a_ledger_that_another_program_holds_ends_the_session_and_loses_nothing() {
     let shop = Shop::new(&Plan::default());
     let _guard = shop.start("guard");
     // Another writer holds the ledger for longer than the guard waits: to it that is a disk that does not write.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::authority::Authority;
 use crate::support::{Program, free_port, wait_until};
 
 /// nginx, recording each stream into a file of its own.
@@ -14,15 +15,38 @@ pub(crate) struct Nginx {
 
 impl Nginx {
     pub(crate) fn new() -> Self {
+        Self::with("", |_| String::new())
+    }
+
+    /// Behind TLS too: the port for it, and an nginx with the certificate of `authority`.
+    pub(crate) fn with_tls(authority: &Authority) -> (u16, Self) {
+        let port = free_port();
+        let (cert, key) = (authority.file("server.pem"), authority.file("server.key"));
+        let stream = |plain: u16| {
+            format!(
+                "stream {{ server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {cert}; ssl_certificate_key {key}; \
+                 proxy_pass 127.0.0.1:{plain}; }} }}"
+            )
+        };
+        (port, Self::with("", stream))
+    }
+
+    /// Asks at `gate`, an HTTP port, whether a stream key may publish.
+    pub(crate) fn with_gate(gate: u16) -> Self {
+        Self::with(&format!("on_publish http://127.0.0.1:{gate}/;"), |_| String::new())
+    }
+
+    fn with(application: &str, outside: impl FnOnce(u16) -> String) -> Self {
         let mut this = Self { port: free_port(), dir: tempfile::tempdir().unwrap(), process: None };
         // nginx drops root for its worker: that one has to write here too.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
         std::fs::set_permissions(this.dir.path(), mode).unwrap();
         let (dir, port) = (this.dir.path().display(), this.port);
+        let outside = outside(port);
         let config = format!(
-            "load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;\ndaemon off;\npid {dir}/pid;\nerror_log {dir}/error.log;\n\
+            "load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;\nload_module /usr/lib/nginx/modules/ngx_stream_module.so;\ndaemon off;\npid {dir}/pid;\nerror_log {dir}/error.log;\n\
              worker_processes 1;\nevents {{}}\nrtmp {{ server {{ listen 127.0.0.1:{port}; ping 10s; application live {{ live on; \
-             record all; record_path {dir}; record_suffix -%s.flv; record_unique on; }} }} }}\n"
+             record all; record_path {dir}; record_suffix -%s.flv; record_unique on; {application} }} }} }}\n{outside}\n"
         );
         std::fs::write(this.dir.path().join("nginx.conf"), config).unwrap();
         this.start();

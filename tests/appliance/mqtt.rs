@@ -1,11 +1,11 @@
 //! The platform's view: state, events and commands over a real broker.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::broker::{Broker, Operator, payload};
+use crate::support::authority::Authority;
 use crate::support::shop::{Plan, Shop};
 use crate::support::wait_until;
 
@@ -88,9 +88,9 @@ fn commands_that_may_not_be_are_refused_and_written_down() {
     let broker = Broker::new("");
     let mut operator = Operator::connect(broker.port);
     operator.publish(&json!({ "verb": "request-start", "payload": payload("old", 0, 3600), "retain": true }));
+    operator.wait("the broker keeps it", |message| message["topic"] == "published");
     let shop = shop(&broker);
     let _run = shop.start("run");
-    operator.wait_for_phase("idle");
     let refused = |operator: &mut Operator, why: &str| {
         let reply = operator.wait(why, |message| message["topic"] == "reply");
         assert_eq!(reply["payload"]["ok"], false, "{reply}");
@@ -162,15 +162,17 @@ fn no_event_is_lost_when_broker_and_agent_die() {
         }
         press();
         broker.start();
-        operator.wait("the operator is back", |message| message["topic"] == "connected");
+        // Operator and box come back in whichever order.
+        operator.wait_for_each(&[
+            ("the operator is back", &|message| message["topic"] == "connected"),
+            ("the box is back", &|message| message["topic"] == "availability" && message["payload"] == "online"),
+        ]);
         press();
-        operator
-            .wait("the box is back", |message| message["topic"] == "availability" && message["payload"] == "online");
         // The subscription is there again after each connection.
         assert_eq!(operator.ask("diagnose")["ok"], true);
     }
     let last = shop.ledger().len() as u64;
-    let cursor = || std::fs::read_to_string(shop.path("data/outbox-cursor")).ok()?.trim().parse::<u64>().ok();
+    let cursor = || std::fs::read_to_string(shop.path("data/agent/outbox-cursor")).ok()?.trim().parse::<u64>().ok();
     wait_until("the broker has acknowledged all", || cursor() >= Some(last));
     let heard: BTreeSet<u64> = events(&operator).into_iter().collect();
     // What came while the operator itself was away went to nobody; the box sent it, as its cursor says.
@@ -204,17 +206,8 @@ fn a_box_that_dies_is_said_to_be_offline() {
 
 #[test]
 fn tls_with_an_authority_and_a_client_certificate() {
-    let dir = tempfile::tempdir().unwrap();
-    let script = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-authority -keyout ca.key -out ca.pem
-         for who in server client; do
-           openssl req -newkey rsa:2048 -nodes -subj /CN=$who -keyout $who.key -out $who.csr
-           printf 'basicConstraints=CA:FALSE\\nsubjectAltName=DNS:localhost\\n' > ext
-           openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out $who.pem
-         done
-         openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=stranger -keyout x.key -out stranger.pem";
-    let made = Command::new("bash").arg("-ec").arg(script).current_dir(dir.path()).output().unwrap();
-    assert!(made.status.success(), "{made:?}");
-    let file = |name: &str| dir.path().join(name).display().to_string();
+    let authority = Authority::new();
+    let file = |name: &str| authority.file(name);
     let tls = format!(
         "listener 0 127.0.0.1\nallow_anonymous true\ncafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true",
         file("ca.pem"),

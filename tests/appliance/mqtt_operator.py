@@ -34,6 +34,7 @@ client = mqtt.Client("operator", protocol=mqtt.MQTTv5)
 client.on_connect = on_connect
 client.on_message = on_message
 client.on_subscribe = lambda *rest: tell(topic="connected")
+client.on_publish = lambda *rest: tell(topic="published")
 client.reconnect_delay_set(min_delay=1, max_delay=1)
 client.connect("127.0.0.1", int(sys.argv[1]), keepalive=5)
 client.loop_start()

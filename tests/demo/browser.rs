@@ -89,16 +89,30 @@ impl Browser {
     /// Presses with the mouse and holds, as long as `millis` of the browser's own time.
     pub fn press(&self, selector: &str, millis: u64) {
         let element = self.post("element", &json!({ "using": "css selector", "value": selector }));
-        let actions = json!({ "actions": [{
-            "type": "pointer", "id": "finger", "parameters": { "pointerType": "mouse" },
-            "actions": [
-                { "type": "pointerMove", "duration": 0, "origin": element, "x": 0, "y": 0 },
-                { "type": "pointerDown", "button": 0 },
-                { "type": "pause", "duration": millis },
-                { "type": "pointerUp", "button": 0 },
-            ],
-        }] });
-        self.post("actions", &actions);
+        self.finger(&json!([
+            { "type": "pointerMove", "duration": 0, "origin": element, "x": 0, "y": 0 },
+            { "type": "pointerDown", "button": 0 },
+            { "type": "pause", "duration": millis },
+            { "type": "pointerUp", "button": 0 },
+        ]));
+    }
+
+    /// Presses with the mouse, and holds until the page says `phase`.
+    #[track_caller]
+    pub fn hold_until(&self, selector: &str, phase: &str) {
+        let element = self.post("element", &json!({ "using": "css selector", "value": selector }));
+        self.finger(&json!([
+            { "type": "pointerMove", "duration": 0, "origin": element, "x": 0, "y": 0 },
+            { "type": "pointerDown", "button": 0 },
+        ]));
+        self.wait_for_phase(phase);
+        self.finger(&json!([{ "type": "pointerUp", "button": 0 }]));
+    }
+
+    fn finger(&self, actions: &Value) {
+        let finger =
+            json!({ "type": "pointer", "id": "finger", "parameters": { "pointerType": "mouse" }, "actions": actions });
+        self.post("actions", &json!({ "actions": [finger] }));
     }
 
     pub fn resize(&self, width: u32, height: u32) {

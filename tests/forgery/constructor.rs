@@ -1,5 +1,5 @@
-use tallybox::consent::{Grant, SessionId};
+use tallybox::consent::{Grant, Purpose, SessionId};
 
 fn main() {
-    let _ = Grant::from_press(SessionId(1), true);
+    let _ = Grant::from_press(SessionId(1), true, Purpose::OnAir);
 }

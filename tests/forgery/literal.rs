@@ -1,5 +1,5 @@
-use tallybox::consent::{Grant, SessionId};
+use tallybox::consent::{Grant, Purpose, SessionId};
 
 fn main() {
-    let _ = Grant { session: SessionId(1), sound: true };
+    let _ = Grant { session: SessionId(1), sound: true, purpose: Purpose::OnAir };
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+pub mod authority;
 pub mod shop;
 
 pub const TALLYBOX: &str = env!("CARGO_BIN_EXE_tallybox");

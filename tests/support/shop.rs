@@ -80,6 +80,17 @@ impl Shop {
         program
     }
 
+    /// Starts the guard with file systems of its own, which `mounts` (shell) changes first.
+    pub fn start_guard_with(&self, mounts: &str) -> Program {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--map-root-user", "sh", "-ec", &format!("{mounts}; exec \"$@\""), "sh"]);
+        command.arg(TALLYBOX).args(["guard", "--config"]).arg(&self.config);
+        let program = Program::start(command.stdin(Stdio::null()).stderr(log));
+        wait_until("the guard answers", || self.status().is_some());
+        program
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
@@ -95,11 +106,8 @@ impl Shop {
 
     #[track_caller]
     pub fn wait_for_phase(&self, phase: &str) {
-        let mut seen = String::new();
-        super::wait_for(&format!("phase {phase}\n{}", self.log()), std::time::Duration::from_secs(60), || {
-            seen = self.phase();
-            (seen == phase).then_some(())
-        });
+        let seen = super::poll(std::time::Duration::from_secs(60), || (self.phase() == phase).then_some(()));
+        assert!(seen.is_some(), "phase {phase} did not come, but {:?}\n{}", self.status(), self.log());
     }
 
     #[track_caller]
