@@ -16,9 +16,13 @@ pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
 #[cfg(feature = "appliance")]
+pub mod exit;
+#[cfg(feature = "appliance")]
 pub mod guard;
 #[cfg(feature = "appliance")]
 pub mod ipc;
+#[cfg(feature = "appliance")]
+pub mod log;
 #[cfg(feature = "appliance")]
 pub mod panel;
 #[cfg(feature = "appliance")]

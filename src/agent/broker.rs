@@ -6,9 +6,8 @@ use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::LastWill;
 use rumqttc::{MqttOptions, TlsConfiguration, Transport};
 
-use super::session::topic;
-use crate::cli::Exit;
 use crate::config::{Config, Mqtt};
+use crate::exit::Exit;
 
 /// Seconds after which a silent connection is probed: a pulled cable shows within a minute.
 const KEEP_ALIVE: u16 = 20;
@@ -19,12 +18,19 @@ pub(super) const IN_FLIGHT: u16 = 16;
 /// Debian's bundle of the authorities that it trusts, from the package ca-certificates.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
+/// `<prefix>/<id>/<name>`
+pub(super) fn topic(mqtt: &Mqtt, id: &str, name: &str) -> String {
+    format!("{}/{id}/{name}", mqtt.topic_prefix)
+}
+
 /// Everything but the connection itself.
 pub(super) fn options(config: &Config, mqtt: &Mqtt) -> Result<MqttOptions, Exit> {
     let id = &config.device.id;
     let mut options = MqttOptions::new(id.clone(), (mqtt.host.clone(), mqtt.port));
     options.set_keep_alive(KEEP_ALIVE).set_clean_start(true).set_max_packet_size(Some(PACKET));
     options.set_receive_maximum(Some(IN_FLIGHT));
+    // The client keeps a slot for each: 65,535, which is what it takes unasked, are 16 MB.
+    options.set_outgoing_inflight_upper_limit(IN_FLIGHT * 2);
     let will = LastWill::new(topic(mqtt, id, "availability"), "offline", QoS::AtLeastOnce, true, None);
     options.set_last_will(will);
     let url = mqtt.url.resolve().map_err(|error| Exit::config(error.to_string()))?;

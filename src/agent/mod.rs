@@ -15,9 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::Exit;
 use crate::clock::Clock;
 use crate::config::{Config, Mqtt};
+use crate::exit::Exit;
 
 use backoff::Backoff;
 use commands::Judge;
@@ -26,11 +26,12 @@ use session::{Agent, End};
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<(), Exit> {
-    crate::cli::log::init("agent");
+    crate::log::init("agent");
     let Some(mqtt) = &config.mqtt else {
         tracing::info!(
             "there is no [mqtt] url: this box is not controlled from outside, and the agent has nothing to do"
         );
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         return Ok(());
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -48,7 +49,7 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
     let options = broker::options(config, mqtt)?;
     let ending = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    let outbox = Outbox::open(&config.device.data_dir);
+    let outbox = Outbox::open(&config.agent_dir());
     let guard = guard_link::connect(config.guard_socket(), outbox.acknowledged(), ending.clone(), &mut tasks);
     let clock = Clock::start();
     let mut agent = Agent::new(config, mqtt, clock, guard, outbox, Judge::default());

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The cursor's file in data-dir.
+/// The cursor's file, in the agent's folder.
 const FILE: &str = "outbox-cursor";
 
 /// The number of the last entry that the broker acknowledged, with all before it.
@@ -44,6 +44,9 @@ impl Outbox {
     }
 
     fn write(&self) -> io::Result<()> {
+        if !self.dir.is_dir() {
+            std::fs::create_dir(&self.dir)?;
+        }
         let (new, path) = (self.dir.join("outbox-cursor.new"), self.dir.join(FILE));
         let mut file = File::create(&new)?;
         writeln!(file, "{}", self.acknowledged)?;

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::broker::{IN_FLIGHT, explain};
+use super::broker::{IN_FLIGHT, explain, topic};
 use super::commands::{Command, Judge, Refusal};
 use super::guard_link::{GuardLink, Seen};
 use super::messages::{Diagnosis, Published, Reply, json};
@@ -32,11 +32,6 @@ const WAITING: usize = 64;
 const COMMANDS: usize = 16;
 /// What a clean end waits for the broker's acknowledgement.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// `<prefix>/<id>/<name>`
-pub(super) fn topic(mqtt: &Mqtt, id: &str, name: &str) -> String {
-    format!("{}/{id}/{name}", mqtt.topic_prefix)
-}
 
 /// How a connection ended.
 pub(super) enum End {
@@ -271,7 +266,7 @@ impl<'a> Agent<'a> {
                 };
                 commands.spawn(async move {
                     let (ok, error) = match calls.call(request).await {
-                        Answer::Done => (true, None),
+                        Answer::Done | Answer::Probed(_) => (true, None),
                         Answer::Refused(why) => (false, Some(why)),
                     };
                     (address, Reply { id: Some(id), verb: word, ok, error, diagnosis: None })

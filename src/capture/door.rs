@@ -12,10 +12,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::timeout;
 
-use crate::cli::Exit;
 use crate::clock::{Clock, millis};
 use crate::consent::Time;
-use crate::ipc::{Connection, FromCapture, LEASE, ToCapture};
+use crate::exit::Exit;
+use crate::ipc::{Connection, FromCapture, LEASE, Purpose, ToCapture};
 
 /// What the pipelines are given to close in order. After it the kernel closes the devices, with the process:
 /// it leaves half of the guard's 300 ms before it kills.
@@ -28,6 +28,14 @@ pub(super) enum Order {
     Mute(bool),
     /// Consent has ended.
     Dark,
+}
+
+/// What the guard's start allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    /// Whether the microphone may be opened.
+    pub(super) sound: bool,
+    pub(super) purpose: Purpose,
 }
 
 /// Whether frames may leave: a grant proves that consent was given, the lease that it still is.
@@ -55,7 +63,7 @@ impl Gate {
 /// The connection to the guard.
 pub(super) struct Door {
     gate: Arc<Gate>,
-    starts: Mutex<Receiver<bool>>,
+    starts: Mutex<Receiver<Start>>,
     orders: Mutex<Receiver<Order>>,
     messages: UnboundedSender<FromCapture>,
     done: Sender<u8>,
@@ -107,8 +115,8 @@ impl Door {
         self.teller().tell(message);
     }
 
-    /// Waits until the guard says start; whether the microphone may be opened. `None`: it ended before that.
-    pub(super) fn wait_for_start(&self) -> Option<bool> {
+    /// Waits until the guard says start. `None`: it ended before that.
+    pub(super) fn wait_for_start(&self) -> Option<Start> {
         self.starts.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
     }
 
@@ -138,7 +146,7 @@ fn go_dark(code: u8) {
 
 struct Listener {
     gate: Arc<Gate>,
-    starter: Sender<bool>,
+    starter: Sender<Start>,
     orderer: Sender<Order>,
 }
 
@@ -168,7 +176,7 @@ async fn talk(
     stream: UnixStream,
     mut outbox: UnboundedReceiver<FromCapture>,
     gate: &Gate,
-    starter: Sender<bool>,
+    starter: Sender<Start>,
     orderer: &Sender<Order>,
 ) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
@@ -190,10 +198,10 @@ async fn talk(
                 match received {
                     Err(error) => return Err(error.to_string()),
                     Ok(None) => return Err("the guard closed the connection".to_owned()),
-                    Ok(Some(ToCapture::Start { sound, .. })) => {
+                    Ok(Some(ToCapture::Start { sound, purpose, .. })) => {
                         let Some(starter) = starter.take() else { return Err("the guard said start twice".to_owned()) };
                         gate.extend();
-                        let _ = starter.send(sound);
+                        let _ = starter.send(Start { sound, purpose });
                     }
                     Ok(Some(ToCapture::Renew {} | ToCapture::Mute { .. })) if starter.is_some() => {
                         return Err("the guard did not begin with start".to_owned());

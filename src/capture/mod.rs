@@ -7,7 +7,11 @@ mod door;
 mod encoder;
 mod failure;
 mod file;
+mod flv;
+mod line;
+mod meter;
 mod pipeline;
+mod probe;
 mod push;
 mod queue;
 mod video;
@@ -17,20 +21,21 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::Exit;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ipc::{FailureKind, FromCapture};
+use crate::exit::Exit;
+use crate::ipc::{FailureKind, FromCapture, Purpose};
 
-use door::{Door, Order};
+use door::{Door, Order, Start};
 use failure::Failure;
+use line::Target;
 use pipeline::Pipeline;
 use push::Push;
 use queue::Queue;
 
 /// Runs until the door on standard input closes or the lease runs out.
 pub fn run(config: &Config) -> Result<(), Exit> {
-    crate::cli::log::init("capture");
+    crate::log::init("capture");
     let door = Door::open(connection()?, Clock::start())?;
     match session(config, &door) {
         Ok(()) => door.dark(0),
@@ -61,7 +66,10 @@ fn connection() -> Result<UnixStream, Exit> {
 fn session(config: &Config, door: &Door) -> Result<(), Failure> {
     // Reads the list of plugins; opens no device. Done while the guard writes the start into its ledger.
     gstreamer::init().map_err(|error| Failure::internal(format!("GStreamer does not start: {error}")))?;
-    let Some(sound) = door.wait_for_start() else { return Ok(()) };
+    let Some(Start { sound, purpose }) = door.wait_for_start() else { return Ok(()) };
+    if purpose == Purpose::Probe {
+        return probe::run(config, sound, door);
+    }
     if !config.privacy.allowed_ingest_hosts.iter().any(|pattern| pattern.allows(&config.ingest.host)) {
         let message = format!("{} is not one of [privacy] allowed-ingest-hosts", config.ingest.host);
         return Err(Failure { kind: FailureKind::IngestNotAllowed, message });
@@ -71,7 +79,8 @@ fn session(config: &Config, door: &Door) -> Result<(), Failure> {
     let pipeline = Pipeline::start(config, sound, door.gate(), queue.clone(), |name, why| {
         door.tell(FromCapture::Encoder { name, why });
     })?;
-    let push = Push::start(&config.ingest, url, queue, pipeline.time(), pipeline.sound(), door.teller())?;
+    let target = Target::new(&config.ingest, url, pipeline.sound(), pipeline.time());
+    let push = Push::start(target, queue, door.teller())?;
     let ended = attend(&pipeline, door);
     // The pipelines first, so that devices are closed before the process says that it is done.
     drop(push);

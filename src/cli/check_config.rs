@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::Exit;
 use crate::config::Config;
+use crate::exit::Exit;
 
 /// Checks each file on its own.
 pub(crate) fn run(files: &[PathBuf]) -> Result<(), Exit> {

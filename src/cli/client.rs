@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 
-use super::Exit;
 use crate::config::Config;
-use crate::ipc::{Answer, Connection, FromGuard, IpcError, Request, Status, ToGuard};
+use crate::exit::Exit;
+use crate::ipc::{Answer, Connection, Findings, FromGuard, IpcError, Request, Status, ToGuard};
 
 /// The guard answers at once, but for a stop (half a second); this is for a machine that is overloaded.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -51,6 +51,15 @@ impl Client {
 
     /// Sends a request and waits for its answer; the last status on the way comes with it.
     pub(crate) async fn call(&mut self, request: Request) -> Result<Option<Status>, Exit> {
+        Ok(self.call_for(request, PATIENCE).await?.0)
+    }
+
+    /// The same for a request that takes its time, and with what it found.
+    pub(crate) async fn call_for(
+        &mut self,
+        request: Request,
+        patience: Duration,
+    ) -> Result<(Option<Status>, Option<Findings>), Exit> {
         let number = self.send(request).await?;
         let answered = async {
             let mut seen = None;
@@ -59,7 +68,8 @@ impl Client {
                     FromGuard::Status(status) => seen = Some(*status),
                     FromGuard::Answer { call, answer } if call == number => {
                         return match answer {
-                            Answer::Done => Ok(seen),
+                            Answer::Done => Ok((seen, None)),
+                            Answer::Probed(findings) => Ok((seen, Some(findings))),
                             Answer::Refused(why) => Err(Exit::unavailable(format!("refused: {why}"))),
                         };
                     }
@@ -67,8 +77,8 @@ impl Client {
                 }
             }
         };
-        let patience = tokio::time::timeout(PATIENCE, answered).await;
-        patience.unwrap_or_else(|_| Err(Exit::unavailable("the guard does not answer; its log says why")))
+        let answer = tokio::time::timeout(patience, answered).await;
+        answer.unwrap_or_else(|_| Err(Exit::unavailable("the guard does not answer; its log says why")))
     }
 }
 

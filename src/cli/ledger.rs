@@ -4,8 +4,8 @@ use std::io::Write;
 
 use clap::Subcommand;
 
-use super::Exit;
 use crate::config::Config;
+use crate::exit::Exit;
 use crate::guard::ledger::{Ledger, LedgerError};
 use crate::ipc::{Entry, Fact};
 

@@ -3,13 +3,12 @@
 mod check_config;
 pub(crate) mod client;
 mod doctor;
-mod exit;
 mod ledger;
-pub mod log;
 mod press;
 mod privacy;
 mod run;
 mod status;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,9 +16,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, DEFAULT_PATH};
+use crate::exit::Exit;
 use crate::guard::{Door, Options};
-
-pub use exit::Exit;
+use crate::log;
 
 #[derive(Debug, Parser)]
 #[command(name = "tallybox", version, about)]
@@ -88,13 +87,17 @@ enum Command {
         #[command(subcommand)]
         action: ledger::Action,
     },
-    /// What works here: panel, camera, microphone, encoders, broker, ingest, clock, disk. Opens no camera or microphone.
+    /// What works here: panel, camera, microphone, encoders, broker, ingest, clock, disk. Opens no camera or microphone
+    /// without --probe.
     Doctor {
         #[command(flatten)]
         file: ConfigFile,
         /// As JSON, with stable fields.
         #[arg(long)]
         json: bool,
+        /// Try camera, microphone and encoder for some seconds too: the lamp asks for a press of the button.
+        #[arg(long)]
+        probe: bool,
     },
     /// Parse and validate; file, line, column and advice for every mistake.
     CheckConfig {
@@ -118,9 +121,12 @@ struct GuardArgs {
     /// Start capture by connecting to this socket of systemd's, instead of as a child.
     #[arg(long, value_name = "PATH")]
     capture_socket: Option<PathBuf>,
-    /// A user that may connect to the guard's socket, besides root and the guard's own.
-    #[arg(long, value_name = "UID")]
-    allow_uid: Vec<u32>,
+    /// A user that may connect to the guard's socket, besides root and the guard's own: name or number.
+    #[arg(long, value_name = "USER")]
+    allow_user: Vec<String>,
+    /// Only make the lamp dark, after a guard that died.
+    #[arg(long)]
+    darken: bool,
     /// End with the supervisor.
     #[arg(long, hide = true)]
     supervised: bool,
@@ -141,14 +147,17 @@ fn guard(args: GuardArgs) -> Result<(), Exit> {
         run::die_with_supervisor();
     }
     let config = args.file.load()?;
+    if args.darken {
+        return crate::guard::darken(&config);
+    }
     let door = if let Some(path) = args.capture_socket {
         Door::Socket(path)
     } else {
-        let program = std::env::current_exe().map_err(|error| Exit::software(format!("no program: {error}")))?;
         let config = args.file.config.display().to_string();
-        Door::Child(program, vec!["capture".to_owned(), "--config".to_owned(), config])
+        Door::Child(vec!["capture".to_owned(), "--config".to_owned(), config])
     };
-    crate::guard::run(config, Options { door, uids: args.allow_uid })
+    let uids = args.allow_user.iter().map(|user| users::uid(user)).collect::<Result<_, _>>()?;
+    crate::guard::run(config, Options { door, uids })
 }
 
 fn supervise(args: &RoleArgs) -> Result<(), Exit> {
@@ -168,6 +177,8 @@ fn agent(args: &RoleArgs) -> Result<(), Exit> {
 
 /// Parses the arguments and does what they say.
 pub fn main() -> ExitCode {
+    // Started through /proc/self/exe the kernel would call it "exe".
+    let _ = rustix::thread::set_name(c"tallybox");
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -185,7 +196,7 @@ pub fn main() -> ExitCode {
         Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),
         Command::Status { file, json, watch } => file.load().and_then(|config| status::run(&config, json, watch)),
         Command::Press { file, hold, mute } => file.load().and_then(|config| press::run(&config, hold, mute)),
-        Command::Doctor { file, json } => file.load().and_then(|config| doctor::run(&config, json)),
+        Command::Doctor { file, json, probe } => file.load().and_then(|config| doctor::run(&config, json, probe)),
         Command::CheckConfig { files } => check_config::run(&files),
         Command::Privacy { file, topic } => file.load().and_then(|config| privacy::run(&config, topic)),
         Command::Ledger { file, action } => file.load().and_then(|config| ledger::run(&config, action)),

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Exit;
 use super::client::{Client, block_on};
 use crate::config::Config;
+use crate::exit::Exit;
 use crate::ipc::Request;
 
 /// A short press in seconds: well over any debounce, well under the 0.7 s at which sound is left out.

@@ -2,8 +2,8 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::Exit;
 use crate::config::Config;
+use crate::exit::Exit;
 use crate::privacy;
 
 /// What about privacy.

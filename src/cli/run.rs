@@ -9,9 +9,9 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Exit;
 use super::client::block_on;
 use crate::config::Config;
+use crate::exit::Exit;
 
 /// Before a role that died is started again; doubles up to [`SLOWEST`] while it keeps dying at once.
 const FIRST: Duration = Duration::from_millis(200);
@@ -37,8 +37,7 @@ impl Role {
     }
 
     fn start(&mut self, config: &Path) -> Result<(), Exit> {
-        let program = std::env::current_exe().map_err(|error| Exit::software(format!("no program: {error}")))?;
-        let child = Command::new(program)
+        let child = Command::from(crate::ipc::this_program())
             .args([self.name, "--supervised", "--config"])
             .arg(config)
             .stdin(Stdio::null())

@@ -1,8 +1,8 @@
 //! `tallybox status`: what the box is doing now, from the guard.
 
-use super::Exit;
 use super::client::{Client, block_on};
 use crate::config::Config;
+use crate::exit::Exit;
 use crate::ipc::{FromGuard, Request, Status};
 
 /// Prints the status, once or at each change.

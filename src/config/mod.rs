@@ -64,7 +64,12 @@ impl Config {
         std::iter::once(&self.ingest.url).chain(broker).filter_map(|template| template.resolve().err()).collect()
     }
 
-    /// The guard's socket.
+    /// The agent's own folder, for how far the platform has read the ledger.
+    pub fn agent_dir(&self) -> PathBuf {
+        self.device.data_dir.join("agent")
+    }
+
+    /// Door 2.
     pub fn guard_socket(&self) -> PathBuf {
         self.device.runtime_dir.join(crate::ipc::GUARD_SOCKET)
     }

@@ -1,6 +1,6 @@
 //! What the machine wants done.
 
-use super::{Grant, Lamp, Reason, SessionId};
+use super::{Grant, Lamp, Purpose, Reason, SessionId};
 
 /// One thing to do. Effects of one step are carried out in order; a failure drops the rest of the step and comes back
 /// as [`super::Event::Broken`] or [`super::Event::CaptureGone`].
@@ -14,6 +14,8 @@ pub enum Effect {
         session: SessionId,
         /// Whether the microphone will be opened.
         sound: bool,
+        /// What it is for.
+        purpose: Purpose,
     },
     /// Start capture. Failure: `CaptureGone(NeverStarted)`.
     Launch(Grant),
@@ -28,9 +30,9 @@ pub enum Effect {
         /// Why.
         reason: Reason,
     },
-    /// Write that a remote request came.
-    RecordRequest,
-    /// Write that a remote request ended without a press.
+    /// Write that staff were asked to press, and what for.
+    RecordRequest(Purpose),
+    /// Write that a request ended without a press.
     RecordRequestEnded(Reason),
     /// Write, durably, that the box is locked; it stays so across power cuts.
     RecordLock,

@@ -13,6 +13,8 @@ pub enum Event {
     MuteDown,
     /// Remote asks staff to start.
     RemoteRequest,
+    /// Somebody at the box asks staff to press for a probe.
+    ProbeRequest,
     /// Remote stops.
     RemoteStop,
     /// Remote mutes.
@@ -47,6 +49,8 @@ pub enum Report {
 pub enum Outcome {
     /// It went when it was told to, or was killed because it did not.
     Ended,
+    /// It went by itself, having done what a probe has to do.
+    Done,
     /// It went by itself, having said that it could not go on (no camera, ingest refused the key, ...).
     Failed,
     /// It went by itself without a word.
@@ -107,6 +111,8 @@ pub enum Reason {
     LowPower,
     /// The guard is being shut down.
     Shutdown,
+    /// A probe has done its work.
+    Probed,
     /// Capture said that it could not go on.
     CaptureFailed,
     /// The capture process died.
@@ -135,6 +141,7 @@ impl Reason {
             Self::Erase => "erase",
             Self::LowPower => "low-power",
             Self::Shutdown => "shutdown",
+            Self::Probed => "probed",
             Self::CaptureFailed => "capture-failed",
             Self::CaptureDied => "capture-died",
             Self::NeverStarted => "never-started",

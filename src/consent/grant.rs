@@ -12,6 +12,16 @@ impl fmt::Display for SessionId {
     }
 }
 
+/// What a press starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "appliance", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+pub enum Purpose {
+    /// The show: to the ingest server.
+    OnAir,
+    /// `doctor --probe`: devices are opened for some seconds, and nothing leaves the box.
+    Probe,
+}
+
 /// One unspent physical press. Only the consent machine makes one, and what starts capture consumes it:
 /// there is no `Clone`, `Copy`, `Default` or deserialisation.
 ///
@@ -21,15 +31,16 @@ impl fmt::Display for SessionId {
 pub struct Grant {
     session: SessionId,
     sound: bool,
+    purpose: Purpose,
 }
 
 impl Grant {
-    pub(super) fn from_press(session: SessionId, sound: bool) -> Self {
-        Self { session, sound }
+    pub(super) fn from_press(session: SessionId, sound: bool, purpose: Purpose) -> Self {
+        Self { session, sound, purpose }
     }
 
-    /// Spends the grant: the session it stands for, and whether the microphone may be opened in it.
-    pub fn spend(self) -> (SessionId, bool) {
-        (self.session, self.sound)
+    /// Spends the grant: the session it stands for, whether the microphone may be opened in it, and what it is for.
+    pub fn spend(self) -> (SessionId, bool, Purpose) {
+        (self.session, self.sound, self.purpose)
     }
 }

@@ -23,6 +23,8 @@ impl Default for Limits {
     }
 }
 
+/// Longest probe: a camera's slowest start (10 s to decode a file's first frame) and the seconds that are counted.
+pub(super) const PROBE: Duration = Duration::from_secs(20);
 /// A press let go before this starts picture and sound (design 3, rule 8).
 pub(super) const SOUND_BELOW: Duration = Duration::from_millis(700);
 /// A press let go before this (and not before [`SOUND_BELOW`]) starts picture only (rule 8).

@@ -1,9 +1,9 @@
 //! `(state, event, now) -> effects`: the ten rules of design 3.
 
-use super::limits::{KILL_AFTER, KILL_AGAIN};
+use super::limits::{KILL_AFTER, KILL_AGAIN, PROBE};
 use super::sound::Sound;
 use super::touch::{Gesture, Hold, Touch};
-use super::{Effect, Event, Fault, Grant, Lamp, Limits, Outcome, Phase, Reason, Report, SessionId, Time};
+use super::{Effect, Event, Fault, Grant, Lamp, Limits, Outcome, Phase, Purpose, Reason, Report, SessionId, Time};
 
 /// What the ledger remembers across a power cut. Nothing in it can restore a session.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +26,8 @@ enum Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Session {
     None,
-    Requested { until: Time },
-    On { id: SessionId, started: Time, link: Link, link_since: Time, sound: Sound },
+    Requested { until: Time, purpose: Purpose },
+    On { id: SessionId, ends: Time, link: Link, link_since: Time, sound: Sound },
     Stopping { id: SessionId, reason: Reason, kill_at: Time, sound: Sound },
 }
 
@@ -127,14 +127,11 @@ impl Machine {
     pub fn deadline(&self) -> Option<Time> {
         let session = match self.session {
             Session::None => None,
-            Session::Requested { until } => Some(until),
-            Session::On { started, link, link_since, .. } => {
-                let end = started.plus(self.limits.max_session);
-                Some(match link {
-                    Link::Live => end,
-                    Link::Connecting | Link::Reconnecting => end.min(link_since.plus(self.limits.reconnect_window)),
-                })
-            }
+            Session::Requested { until, .. } => Some(until),
+            Session::On { ends, link, link_since, .. } => Some(match link {
+                Link::Live => ends,
+                Link::Connecting | Link::Reconnecting => ends.min(link_since.plus(self.limits.reconnect_window)),
+            }),
             Session::Stopping { kill_at, .. } => Some(kill_at),
         };
         match (session, self.touch.deadline()) {
@@ -153,7 +150,8 @@ impl Machine {
             Event::ButtonDown => self.button_down(now, &mut todo),
             Event::ButtonUp => self.button_up(now, &mut todo),
             Event::MuteDown => self.change_sound(Sound::toggled_by_staff, &mut todo),
-            Event::RemoteRequest => self.remote_request(now, &mut todo),
+            Event::RemoteRequest => self.request(now, Purpose::OnAir, &mut todo),
+            Event::ProbeRequest => self.request(now, Purpose::Probe, &mut todo),
             Event::RemoteStop => self.revoke(now, Reason::Remote, &mut todo),
             Event::RemoteMute => self.change_sound(|sound| sound.by_remote(true), &mut todo),
             Event::RemoteUnmute => self.change_sound(|sound| sound.by_remote(false), &mut todo),
@@ -186,17 +184,17 @@ impl Machine {
         }
         match self.session {
             Session::None => {}
-            Session::Requested { until } => {
+            Session::Requested { until, .. } => {
                 if now >= until {
                     self.revoke(now, Reason::RequestTimeout, todo);
                 }
             }
-            Session::On { started, link, link_since, .. } => {
+            Session::On { ends, link, link_since, .. } => {
                 let offline = match link {
                     Link::Live => false,
                     Link::Connecting | Link::Reconnecting => now.since(link_since) >= self.limits.reconnect_window,
                 };
-                if now.since(started) >= self.limits.max_session {
+                if now >= ends {
                     self.revoke(now, Reason::MaxSession, todo);
                 } else if offline {
                     self.revoke(now, Reason::ReconnectWindow, todo);
@@ -238,13 +236,20 @@ impl Machine {
 
     fn start(&mut self, now: Time, sound: bool, todo: &mut Vec<Effect>) {
         let id = SessionId(self.last_session.0 + 1);
+        let (purpose, longest) = match self.session {
+            Session::Requested { purpose: Purpose::Probe, .. } => (Purpose::Probe, PROBE),
+            Session::Requested { purpose: Purpose::OnAir, .. }
+            | Session::None
+            | Session::On { .. }
+            | Session::Stopping { .. } => (Purpose::OnAir, self.limits.max_session),
+        };
         self.last_session = id;
         self.last_reason = None;
-        self.session =
-            Session::On { id, started: now, link: Link::Connecting, link_since: now, sound: Sound::start(sound) };
+        let (ends, sound_now) = (now.plus(longest), Sound::start(sound));
+        self.session = Session::On { id, ends, link: Link::Connecting, link_since: now, sound: sound_now };
         self.light(todo);
-        todo.push(Effect::RecordStart { session: id, sound });
-        todo.push(Effect::Launch(Grant::from_press(id, sound)));
+        todo.push(Effect::RecordStart { session: id, sound, purpose });
+        todo.push(Effect::Launch(Grant::from_press(id, sound, purpose)));
     }
 
     fn held(&mut self, now: Time, hold: Hold, todo: &mut Vec<Effect>) {
@@ -285,10 +290,10 @@ impl Machine {
         }
     }
 
-    fn remote_request(&mut self, now: Time, todo: &mut Vec<Effect>) {
+    fn request(&mut self, now: Time, purpose: Purpose, todo: &mut Vec<Effect>) {
         if self.phase() == Phase::Idle {
-            self.session = Session::Requested { until: now.plus(self.limits.request_timeout) };
-            todo.push(Effect::RecordRequest);
+            self.session = Session::Requested { until: now.plus(self.limits.request_timeout), purpose };
+            todo.push(Effect::RecordRequest(purpose));
         }
     }
 
@@ -331,6 +336,7 @@ impl Machine {
             Session::On { id, .. } => {
                 let reason = match outcome {
                     Outcome::Ended | Outcome::Died => Reason::CaptureDied,
+                    Outcome::Done => Reason::Probed,
                     Outcome::Failed => Reason::CaptureFailed,
                     Outcome::NeverStarted => Reason::NeverStarted,
                 };

@@ -18,7 +18,7 @@ mod touch;
 
 pub use effect::Effect;
 pub use event::{Event, Fault, Outcome, Reason, Report};
-pub use grant::{Grant, SessionId};
+pub use grant::{Grant, Purpose, SessionId};
 pub use lamp::Lamp;
 pub use limits::Limits;
 pub use machine::{Machine, Memory};

@@ -41,6 +41,7 @@ pub(super) fn launches(effects: Vec<Effect>) -> Vec<(SessionId, bool)> {
     effects
         .into_iter()
         .filter_map(|effect| if let Effect::Launch(grant) = effect { Some(grant.spend()) } else { None })
+        .map(|(session, sound, _)| (session, sound))
         .collect()
 }
 
@@ -53,8 +54,8 @@ fn a_press_lights_the_lamp_then_writes_then_starts() {
         words(&effects),
         [
             "Light(FastBlink)",
-            "RecordStart { session: SessionId(42), sound: true }",
-            "Launch(Grant { session: SessionId(42), sound: true })"
+            "RecordStart { session: SessionId(42), sound: true, purpose: OnAir }",
+            "Launch(Grant { session: SessionId(42), sound: true, purpose: OnAir })"
         ]
     );
     assert_eq!(machine.phase(), Phase::Connecting);
@@ -107,7 +108,7 @@ fn a_capture_that_does_not_go_is_killed_again_and_again_and_the_lamp_stays_lit()
 #[test]
 fn remote_asks_and_staff_answer_or_not() {
     let mut machine = fresh();
-    assert_eq!(words(&machine.step(ms(1000), Event::RemoteRequest)), ["RecordRequest", "Light(SlowPulse)"]);
+    assert_eq!(words(&machine.step(ms(1000), Event::RemoteRequest)), ["RecordRequest(OnAir)", "Light(SlowPulse)"]);
     assert!(machine.step(ms(60_999), Event::Tick).is_empty());
     assert_eq!(words(&machine.step(ms(61_000), Event::Tick)), ["RecordRequestEnded(RequestTimeout)", "Light(Dark)"]);
     machine.step(ms(70_000), Event::RemoteRequest);
@@ -120,6 +121,54 @@ fn remote_stop_withdraws_the_request() {
     machine.step(ms(1000), Event::RemoteRequest);
     assert_eq!(words(&machine.step(ms(2000), Event::RemoteStop)), ["RecordRequestEnded(Remote)", "Light(Dark)"]);
     assert_eq!(machine.last_reason(), Some(Reason::Remote));
+}
+
+#[test]
+fn a_probe_needs_a_press_too_and_is_short() {
+    let mut machine = fresh();
+    assert_eq!(words(&machine.step(ms(1000), Event::ProbeRequest)), ["RecordRequest(Probe)", "Light(SlowPulse)"]);
+    assert!(machine.step(ms(1100), Event::RemoteRequest).is_empty(), "one request at a time");
+    let effects = words(&touch(&mut machine, 2000, 2100));
+    let start = "RecordStart { session: SessionId(42), sound: true, purpose: Probe }";
+    assert_eq!(effects[..2], ["Light(FastBlink)".to_owned(), start.to_owned()]);
+    assert!(effects[2].contains("purpose: Probe"), "{effects:?}");
+    assert_eq!(machine.deadline(), Some(ms(22_100)));
+    assert_eq!(words(&machine.step(ms(22_100), Event::Tick))[0], "Stop(MaxSession)");
+    machine.step(ms(22_200), Event::CaptureGone(Outcome::Ended));
+    let effects = words(&touch(&mut machine, 30_000, 30_100));
+    assert!(effects[1].contains("purpose: OnAir"), "the next press is for the show: {effects:?}");
+}
+
+#[test]
+fn a_touch_has_its_deadlines() {
+    let mut machine = fresh();
+    machine.step(ms(1000), Event::ButtonDown);
+    for hold in [2, 5, 8, 10, 30] {
+        let due = 1000 + hold * 1000;
+        assert_eq!(machine.deadline(), Some(ms(due)), "for the hold of {hold} s");
+        machine.step(ms(due), Event::Tick);
+    }
+    assert_eq!(machine.deadline(), None);
+}
+
+#[test]
+fn words_are_those_of_the_contract() {
+    let phases = [
+        Phase::Idle,
+        Phase::Requested,
+        Phase::Connecting,
+        Phase::Live,
+        Phase::Reconnecting,
+        Phase::Stopping,
+        Phase::Locked,
+        Phase::Policy,
+        Phase::Fault,
+    ];
+    let words = "idle requested connecting live reconnecting stopping locked policy fault";
+    assert_eq!(phases.map(Phase::word).join(" "), words);
+    let lamps = [Lamp::Dark, Lamp::SlowPulse, Lamp::FastBlink, Lamp::Solid, Lamp::DoubleBlink, Lamp::Sos];
+    assert_eq!(lamps.map(Lamp::word).join(" "), "dark slow-pulse fast-blink solid double-blink sos");
+    assert_eq!(SessionId(42).to_string(), "42");
 }
 
 #[test]
@@ -275,6 +324,7 @@ fn the_reason_tells_how_capture_ended() {
     for (outcome, reason) in [
         (Outcome::Died, Reason::CaptureDied),
         (Outcome::Ended, Reason::CaptureDied),
+        (Outcome::Done, Reason::Probed),
         (Outcome::Failed, Reason::CaptureFailed),
         (Outcome::NeverStarted, Reason::NeverStarted),
     ] {

@@ -10,8 +10,8 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::hub::{Hub, Switches};
-use crate::cli::Exit;
 use crate::config::Config;
+use crate::exit::Exit;
 
 /// Before a program that ended by itself is started again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -90,9 +90,8 @@ pub(super) async fn broker(home: PathBuf, port: u16, hub: Arc<Hub>, ending: Canc
 /// The box: guard, agent and, after a press, capture.
 pub(super) fn shop(config: &Config) -> Result<Child, Exit> {
     let failed = |error: std::io::Error| Exit::software(format!("the box cannot be started: {error}"));
-    let program = std::env::current_exe().map_err(failed)?;
     let log = std::fs::File::create(config.path.with_file_name("box.log")).map_err(failed)?;
-    let mut command = Command::new(program);
+    let mut command = Command::from(crate::ipc::this_program());
     command.args(["run", "--supervised", "--config"]).arg(&config.path).stdin(Stdio::null()).stderr(log);
     command.kill_on_drop(true).spawn().map_err(failed)
 }

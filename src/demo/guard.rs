@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::hub::{Hub, Tell};
-use crate::cli::Exit;
 use crate::cli::client::Client;
 use crate::config::Config;
+use crate::exit::Exit;
 use crate::ipc::{FromGuard, Lamp, Request};
 
 /// Before a guard that is away is tried again.

@@ -20,9 +20,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::Exit;
 use crate::cli::client::block_on;
 use crate::config::Config;
+use crate::exit::Exit;
 
 use hub::Hub;
 
@@ -43,7 +43,7 @@ struct Ports {
 
 /// Runs until SIGINT or SIGTERM.
 pub fn run(listen: SocketAddr) -> Result<(), Exit> {
-    crate::cli::log::init("demo");
+    crate::log::init("demo");
     if !listen.ip().is_loopback() {
         return Err(Exit::usage(format!(
             "--listen {listen}: the demo has no passwords, so it listens on loopback only; write 127.0.0.1:8080, and use ssh -L to see it from elsewhere"

@@ -51,9 +51,10 @@ pub(super) async fn serve(listener: UnixListener, desk: Desk) {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
-                    let allowed = uid == 0 || uid == own || desk.uids.contains(&uid);
+                    let local = uid == 0 || uid == own;
+                    let allowed = local || desk.uids.contains(&uid);
                     if allowed && connections.len() < CONNECTIONS {
-                        connections.spawn(attend(stream, desk.clone(), uid));
+                        connections.spawn(attend(stream, desk.clone(), uid, local));
                     } else {
                         let why = if allowed { "too many connections" } else { "this user may not connect" };
                         let _ = desk.calls.send(Call::TurnedAway { uid, why: why.to_owned() }).await;
@@ -72,9 +73,9 @@ pub(super) async fn serve(listener: UnixListener, desk: Desk) {
     }
 }
 
-async fn attend(stream: UnixStream, desk: Desk, uid: u32) {
+async fn attend(stream: UnixStream, desk: Desk, uid: u32, local: bool) {
     let calls = desk.calls.clone();
-    let mut peer = Peer { desk, entries_after: None, subscribed: false, ledger: None, holds: Holds::default() };
+    let mut peer = Peer { desk, local, entries_after: None, subscribed: false, ledger: None, holds: Holds::default() };
     if let Err(error) = peer.talk(Connection::new(stream)).await
         && error.is_nonsense()
     {
@@ -112,6 +113,8 @@ impl Holds {
 
 struct Peer {
     desk: Desk,
+    /// It is root or the guard's own user.
+    local: bool,
     subscribed: bool,
     /// The last entry that the peer has; `None`: wants none.
     entries_after: Option<u64>,
@@ -140,7 +143,12 @@ impl Peer {
                             self.desk.status.mark_changed();
                             self.desk.head.mark_changed();
                         }
+                        Request::Probe {} if !self.local => {
+                            let why = "a probe is asked for by root or the guard's own user".to_owned();
+                            send(&mut connection, FromGuard::Answer { call, answer: Answer::Refused(why) }).await?;
+                        }
                         Request::RequestStart {}
+                        | Request::Probe {}
                         | Request::Stop {}
                         | Request::Mute {}
                         | Request::Unmute {}

@@ -14,7 +14,7 @@ use super::launcher::{Capture, Door, News};
 use super::ledger::LedgerError;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, SessionId};
+use crate::consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, Reason, SessionId};
 use crate::ipc::{Answer, By, Fact, SOFTWARE, Status, ToCapture};
 
 /// Consent machine, panel, ledger and capture, joined.
@@ -34,6 +34,8 @@ pub(super) struct Engine {
     tasks: JoinSet<()>,
     /// Remote stops that wait for capture to be gone.
     stops: Vec<oneshot::Sender<Answer>>,
+    /// Who asked for the probe that is pending or under way.
+    prober: Option<oneshot::Sender<Answer>>,
     pub(super) status: watch::Sender<Status>,
     due: erase::Due,
     /// The ledger's memory is known; without it the guard has to start anew before anything can start.
@@ -83,6 +85,7 @@ impl Engine {
             news,
             tasks: JoinSet::new(),
             stops: Vec::new(),
+            prober: None,
             status,
             due: erase::Due::default(),
             recalled: false,
@@ -171,6 +174,9 @@ impl Engine {
             self.status.send_modify(|status| status.since = clock::utc());
         }
         if !phase.may_capture() {
+            if phase != Phase::Requested {
+                self.answer_prober();
+            }
             self.session = Session::default();
             for stop in self.stops.drain(..) {
                 let _ = stop.send(Answer::Done);
@@ -184,10 +190,13 @@ impl Engine {
         let policy_version = || self.config.consent.policy_version.clone();
         match effect {
             Effect::Light(lamp) => self.board.show(now, lamp).map_err(|_| Event::Broken(Fault::Lamp)),
-            Effect::RecordStart { session, sound } => {
+            Effect::RecordStart { session, sound, purpose } => {
                 self.message = None;
-                let policy_version = policy_version();
-                self.write(Fact::SessionStarted { session: session.0, sound, policy_version })
+                let (session, policy_version) = (session.0, policy_version());
+                self.write(match purpose {
+                    Purpose::OnAir => Fact::SessionStarted { session, sound, policy_version },
+                    Purpose::Probe => Fact::Probed { session, sound, policy_version },
+                })
             }
             Effect::Launch(grant) => {
                 let news = self.news.clone();
@@ -212,7 +221,7 @@ impl Engine {
                 let message = self.message.clone();
                 self.write(Fact::SessionStopped { session: session.0, reason: reason.word().to_owned(), message })
             }
-            Effect::RecordRequest => self.write(Fact::Requested {}),
+            Effect::RecordRequest(purpose) => self.write(Fact::Requested { purpose }),
             Effect::RecordRequestEnded(reason) => self.write(Fact::RequestEnded { reason: reason.word().to_owned() }),
             Effect::RecordLock => self.write(Fact::Locked {}),
             Effect::RecordUnlock => self.write(Fact::Unlocked {}),
@@ -287,6 +296,32 @@ impl Engine {
     pub(super) fn deadline(&self) -> crate::consent::Time {
         let board = self.board.deadline();
         self.machine.deadline().map_or(board, |at| at.min(board))
+    }
+
+    /// Asks staff to press for a probe; answered when it is over, or will not come.
+    pub(super) fn probe(&mut self, reply: oneshot::Sender<Answer>) {
+        if self.machine.phase() != Phase::Idle {
+            let why = format!("only an idle box is probed: this one is {}", self.machine.phase().word());
+            let _ = reply.send(Answer::Refused(why));
+            return;
+        }
+        self.message = None;
+        self.prober = Some(reply);
+        self.feed(Event::ProbeRequest);
+    }
+
+    /// The probe is over, or nobody pressed for it.
+    fn answer_prober(&mut self) {
+        let Some(prober) = self.prober.take() else { return };
+        let why = match self.machine.last_reason() {
+            Some(Reason::RequestTimeout) => "nobody pressed the button in time",
+            other => other.map_or("it did not begin", Reason::word),
+        };
+        let answer = match self.session.findings {
+            Some(findings) => Answer::Probed(findings),
+            None => Answer::Refused(self.message.clone().unwrap_or_else(|| why.to_owned())),
+        };
+        let _ = prober.send(answer);
     }
 
     /// Answers a remote stop now, or when capture is gone and the ledger says so.

@@ -9,7 +9,7 @@ use crate::ipc::Fact;
 /// Unsent footage, in data-dir.
 const FOOTAGE: &str = "footage";
 /// What binds the box to a shop: keys, credentials, and how far the platform has read the ledger.
-const BINDING: [&str; 2] = ["credentials", "outbox-cursor"];
+const BINDING: [&str; 2] = ["credentials", "agent/outbox-cursor"];
 
 /// Deletions that are due. One that fails stays due, and is tried again until it is done.
 #[derive(Debug, Default)]
@@ -96,13 +96,21 @@ mod tests {
         let path = dir.path();
         assert_eq!(super::binding(path).unwrap(), 0);
         std::fs::create_dir_all(path.join("footage/old")).unwrap();
-        for name in ["footage/a", "footage/old/b", "outbox-cursor", "ledger.db"] {
+        std::fs::create_dir(path.join("agent")).unwrap();
+        for name in ["footage/a", "footage/old/b", "agent/outbox-cursor", "ledger.db"] {
             std::fs::write(path.join(name), "x").unwrap();
         }
         let mut due = super::Due { footage: true, binding: true };
         let (done, wrong) = due.carry_out(path);
         assert_eq!(done, [Fact::FootageDestroyed { files: 2 }, Fact::Unbound { files: 1 }]);
         assert_eq!((wrong, due.footage, due.binding), (None, false, false));
-        assert_eq!(std::fs::read_dir(path).unwrap().count(), 1, "only the ledger is left");
+        let mut left: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(
+            left,
+            ["agent", "ledger.db"],
+            "only the ledger is left, and the agent's folder, which is not ours to make"
+        );
+        assert_eq!(std::fs::read_dir(path.join("agent")).unwrap().count(), 0);
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::engine::Engine;
 use super::launcher::News;
 use crate::consent::{Event, Fault, Phase, Reason, Report};
-use crate::ipc::{Fact, FailureKind, FromCapture, SOFTWARE, Status, StreamStats};
+use crate::ipc::{Fact, FailureKind, Findings, FromCapture, SOFTWARE, Status, StreamStats};
 
 /// What is known about the present session beyond what consent needs.
 #[derive(Debug, Default)]
@@ -13,6 +13,8 @@ pub(super) struct Session {
     pub(super) encoder: Option<String>,
     pub(super) stream: Option<StreamStats>,
     pub(super) pid: Option<u32>,
+    /// What a probe found.
+    pub(super) findings: Option<Findings>,
     /// Why the server is out of reach.
     pub(super) offline: Option<String>,
 }
@@ -43,6 +45,7 @@ impl Engine {
                 self.session.offline = Some(reason.clone());
                 self.link(session, Report::Reconnecting, Fact::OffAir { session, reason });
             }
+            News::Said(FromCapture::Probed(findings)) => self.session.findings = Some(findings),
             News::Said(FromCapture::Failed { kind, message }) => {
                 tracing::error!(?kind, "capture cannot go on: {message}");
                 self.message = Some(message);

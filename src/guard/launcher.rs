@@ -20,8 +20,8 @@ use crate::ipc::{Connection, FromCapture, ToCapture};
 /// How capture is started.
 #[derive(Clone, Debug)]
 pub enum Door {
-    /// As a child of the guard on a socket pair: this program with these arguments.
-    Child(PathBuf, Vec<String>),
+    /// As a child of the guard on a socket pair: this very program with these arguments.
+    Child(Vec<String>),
     /// By connecting to a socket that systemd listens on (`Accept=yes`).
     Socket(PathBuf),
 }
@@ -59,13 +59,13 @@ impl Capture {
         tasks: &mut JoinSet<()>,
         news: mpsc::UnboundedSender<(u64, News)>,
     ) -> Self {
-        let (session, sound) = grant.spend();
+        let (session, sound, purpose) = grant.spend();
         let session = session.0;
         let (messages, inbox) = mpsc::channel(16);
         let lease = CancellationToken::new();
         let kill = Arc::new(Notify::new());
         let attendant = Attendant { inbox, lease: lease.clone(), kill: kill.clone(), news, session };
-        tasks.spawn(attendant.run(door.clone(), ToCapture::Start { session, sound }));
+        tasks.spawn(attendant.run(door.clone(), ToCapture::Start { session, sound, purpose }));
         Self { session, messages, lease, kill }
     }
 
@@ -156,7 +156,7 @@ impl Attendant {
             Ok(opened) => opened,
             Err(error) => {
                 let message = match &door {
-                    Door::Child(program, _) => format!("{} could not be started: {error}", program.display()),
+                    Door::Child(_) => format!("capture could not be started: {error}"),
                     Door::Socket(path) => {
                         format!("nothing answers at {}: {error}; is its socket unit started?", path.display())
                     }
@@ -200,7 +200,8 @@ impl Attendant {
         start: ToCapture,
     ) -> Result<Outcome, String> {
         let mut start = Some(start);
-        let mut failed = false;
+        // How it ended, if it ends now.
+        let mut last = Outcome::Died;
         loop {
             tokio::select! {
                 biased;
@@ -211,8 +212,7 @@ impl Attendant {
                 }
                 said = connection.receive() => match said {
                     Err(error) => return Err(format!("capture sent what is not its language: {error}")),
-                    Ok(None) if failed => return Ok(Outcome::Failed),
-                    Ok(None) => return Ok(Outcome::Died),
+                    Ok(None) => return Ok(last),
                     Ok(Some(FromCapture::Hello { pid })) => {
                         process.known(pid).map_err(|error| format!("capture's process {pid} cannot be watched: {error}"))?;
                         // Only now that its end can be verified may it open anything.
@@ -221,7 +221,15 @@ impl Attendant {
                         self.tell(News::Said(FromCapture::Hello { pid }));
                     }
                     Ok(Some(message)) => {
-                        failed |= matches!(message, FromCapture::Failed { .. });
+                        match message {
+                            FromCapture::Failed { .. } => last = Outcome::Failed,
+                            FromCapture::Probed(_) => last = Outcome::Done,
+                            FromCapture::Hello { .. }
+                            | FromCapture::Encoder { .. }
+                            | FromCapture::Live {}
+                            | FromCapture::Reconnecting { .. }
+                            | FromCapture::Stats(_) => {}
+                        }
                         self.tell(News::Said(message));
                     }
                 },
@@ -241,10 +249,10 @@ async fn send(connection: &mut Connection<FromCapture, ToCapture>, message: &ToC
 
 async fn open(door: &Door) -> std::io::Result<(UnixStream, Process)> {
     match door {
-        Door::Child(program, arguments) => {
+        Door::Child(arguments) => {
             let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
             ours.set_nonblocking(true)?;
-            let child = Command::new(program)
+            let child = Command::from(crate::ipc::this_program())
                 .args(arguments)
                 .stdin(Stdio::from(OwnedFd::from(theirs)))
                 .stdout(Stdio::null())

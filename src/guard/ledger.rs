@@ -226,7 +226,7 @@ pub struct Recall {
 impl Recall {
     fn learn(&mut self, fact: &Fact) {
         match fact {
-            Fact::SessionStarted { session, .. } => {
+            Fact::SessionStarted { session, .. } | Fact::Probed { session, .. } => {
                 self.last_session = self.last_session.max(*session);
                 self.open_session = Some(*session);
             }
@@ -240,7 +240,7 @@ impl Recall {
             | Fact::OnAir { .. }
             | Fact::OffAir { .. }
             | Fact::Muted { .. }
-            | Fact::Requested {}
+            | Fact::Requested { .. }
             | Fact::RequestEnded { .. }
             | Fact::Broke { .. }
             | Fact::Mended { .. }
@@ -248,8 +248,7 @@ impl Recall {
             | Fact::Unbound { .. }
             | Fact::CommandRefused { .. }
             | Fact::CommandsRefused { .. }
-            | Fact::DoorRefused { .. }
-            | Fact::Probed {} => {}
+            | Fact::DoorRefused { .. } => {}
         }
     }
 

@@ -22,10 +22,10 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::cli::Exit;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::consent::{Event, Fault, Lamp, Reason, Time};
+use crate::exit::Exit;
 use crate::ipc::{Fact, RENEWAL};
 
 use board::Board;
@@ -58,6 +58,15 @@ pub fn run(config: Config, options: Options) -> Result<(), Exit> {
         .build()
         .map_err(|error| Exit::software(format!("no runtime: {error}")))?;
     runtime.block_on(serve(Arc::new(config), options))
+}
+
+/// Leaves the lamp dark after a guard that could not: a line keeps its level when whoever drove it has died.
+pub fn darken(config: &Config) -> Result<(), Exit> {
+    // Capture lost its door with the guard; it is gone after this, and the lamp stays lit until then.
+    std::thread::sleep(Duration::from_millis(500));
+    let (signals, _) = mpsc::unbounded_channel();
+    let panel = crate::panel::open(&config.panel, &config.device.runtime_dir, signals);
+    panel.and_then(|mut panel| panel.drive(Lamp::Dark, false)).map_err(|error| Exit::unavailable(error.to_string()))
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), Exit> {
@@ -195,6 +204,8 @@ impl Engine {
         }
         chores.next = now.plus(RENEWAL);
         self.renew();
+        // Fed by the loop that keeps consent, once a second: a loop that hangs is ended by systemd.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         if self.board.poll(now).is_err() {
             self.feed(Event::Broken(Fault::Button));
         }

@@ -49,6 +49,10 @@ impl Engine {
                 self.stop(reply);
                 return None;
             }
+            Request::Probe {} => {
+                self.probe(reply);
+                return None;
+            }
             Request::RequestStart {} => {
                 self.feed(Event::RemoteRequest);
                 self.when(|phase, _| phase == Phase::Requested, "nothing can be asked for now")

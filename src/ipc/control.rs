@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Status};
+use super::{Entry, Findings, Status};
 
 /// One call to the guard; answered by a [`FromGuard::Answer`] with the same number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub enum Request {
     },
     /// Ask staff to press. Never starts anything.
     RequestStart {},
+    /// Ask staff to press, so that camera, microphone and encoder are tried for some seconds and nothing leaves the
+    /// box; answered with [`Answer::Probed`] when capture is gone again. Taken from root and the guard's own user only.
+    Probe {},
     /// End the session; answered when the capture process is gone and the ledger says so.
     Stop {},
     /// Remote mutes.
@@ -108,11 +111,13 @@ pub enum FromGuard {
 }
 
 /// How a call went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Answer {
     /// It is done.
     Done,
+    /// It is done, and this was found.
+    Probed(Findings),
     /// It is not, and nothing changed.
     Refused(String),
 }

@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Purpose;
+
 /// How often the guard renews the lease (design 2).
 pub const RENEWAL: Duration = Duration::from_secs(1);
 /// Capture that hears nothing for this long goes dark by itself (design 2).
@@ -19,6 +21,8 @@ pub enum ToCapture {
         session: u64,
         /// Whether the microphone may be opened.
         sound: bool,
+        /// What it is for; nothing of a probe leaves the box.
+        purpose: Purpose,
     },
     /// The lease goes on for [`LEASE`] from now.
     Renew {},
@@ -54,6 +58,8 @@ pub enum FromCapture {
     },
     /// How the stream does, each second.
     Stats(StreamStats),
+    /// Last words of a probe: what camera, microphone and encoder gave.
+    Probed(Findings),
     /// Last words: capture cannot go on and ends.
     Failed {
         /// What sort of trouble.
@@ -61,6 +67,20 @@ pub enum FromCapture {
         /// What is wrong and what to do about it.
         message: String,
     },
+}
+
+/// What a probe found: figures about the media, and nothing of the media themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Findings {
+    /// Encoded frames per second.
+    pub fps: f32,
+    /// Keyframes among them.
+    pub keyframes: u32,
+    /// Video and sound together in kbit/s.
+    pub bitrate_kbps: u32,
+    /// Whether encoded sound came; `None`: the microphone was not opened.
+    pub sound: Option<bool>,
 }
 
 /// What sort of trouble ended a capture.

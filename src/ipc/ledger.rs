@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Fault;
+use super::{Fault, Purpose};
 
 /// One entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,8 +88,11 @@ pub enum Fact {
         /// Who did it.
         by: By,
     },
-    /// Remote asked staff to start.
-    Requested {},
+    /// Staff were asked to press.
+    Requested {
+        /// What for.
+        purpose: Purpose,
+    },
     /// That ended without a press.
     RequestEnded {
         /// Why.
@@ -148,6 +151,13 @@ pub enum Fact {
         /// Why.
         why: String,
     },
-    /// Camera or microphone were opened by `doctor --probe`, with the lamp lit.
-    Probed {},
+    /// Staff pressed for a `doctor --probe`: devices may open, and nothing leaves the box. Durable before they do.
+    Probed {
+        /// The session's number.
+        session: u64,
+        /// Whether the microphone may be opened.
+        sound: bool,
+        /// The policy under which.
+        policy_version: String,
+    },
 }

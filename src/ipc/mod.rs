@@ -9,11 +9,11 @@ mod status;
 
 pub use connection::{Connection, IpcError, MAX_FRAME};
 pub use control::{Answer, FromGuard, Request, ToGuard, Verb};
-pub use lease::{FailureKind, FromCapture, LEASE, RENEWAL, StreamStats, ToCapture};
+pub use lease::{FailureKind, Findings, FromCapture, LEASE, RENEWAL, StreamStats, ToCapture};
 pub use ledger::{By, Entry, Fact};
 pub use status::Status;
 
-pub use crate::consent::{Fault, Lamp, Phase};
+pub use crate::consent::{Fault, Lamp, Phase, Purpose};
 
 /// The guard's socket (door 2) in `runtime-dir`.
 pub const GUARD_SOCKET: &str = "guard.sock";
@@ -22,6 +22,17 @@ pub const GUARD_SOCKET: &str = "guard.sock";
 pub const SIM_LAMP: &str = "lamp";
 /// The consent ledger in `data-dir`.
 pub const LEDGER_FILE: &str = "ledger.db";
+
+/// Runs this very program, whatever lies at its path since it was started: both ends of a door are of one version, and
+/// an upgrade under a running box stops nothing from starting.
+pub fn this_program() -> std::process::Command {
+    use std::os::unix::process::CommandExt;
+    let mut command = std::process::Command::new("/proc/self/exe");
+    if let Some(name) = std::env::args_os().next() {
+        command.arg0(name);
+    }
+    command
+}
 
 /// Version of this software, as it is told to others.
 pub const SOFTWARE: &str = concat!("tallybox ", env!("CARGO_PKG_VERSION"));

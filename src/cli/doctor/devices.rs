@@ -96,7 +96,7 @@ fn elements(config: &Config) -> Row {
         ("h264parse", "gstreamer1.0-plugins-bad"),
         ("rtmp2sink", "gstreamer1.0-plugins-bad"),
         ("srtsink", "gstreamer1.0-plugins-bad"),
-        ("flvmux", "gstreamer1.0-plugins-good"),
+        ("mpegtsmux", "gstreamer1.0-plugins-bad"),
         ("videorate", "gstreamer1.0-plugins-base"),
         ("avenc_aac", "gstreamer1.0-libav"),
         ("alsasrc", "gstreamer1.0-alsa"),

@@ -1,17 +1,18 @@
 //! `tallybox doctor`: what works here, as a table that a person can act on. Reads sysfs and asks the network; opens no
-//! camera and no microphone.
+//! camera and no microphone itself (`--probe` asks the guard, and the guard staff).
 
 mod devices;
 mod network;
+mod probe;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Exit;
 use super::client::{Client, block_on};
 use crate::clock;
 use crate::config::{Config, PanelBackend};
+use crate::exit::Exit;
 use crate::guard::ledger::Ledger;
 use crate::ipc::Request;
 
@@ -54,11 +55,14 @@ pub(super) fn fail(check: &'static str, found: impl Into<String>, advice: impl I
 }
 
 /// Looks at everything, and prints it. Ends with 69 if something fails.
-pub(crate) fn run(config: &Config, json: bool) -> Result<(), Exit> {
+pub(crate) fn run(config: &Config, json: bool, probe: bool) -> Result<(), Exit> {
     let mut rows = vec![configuration(config), guard(config), panel(config), disk(config), ledger(config), clock_row()];
     rows.extend(devices::rows(config));
     rows.extend(secrets(config));
     rows.extend(network::rows(config));
+    if probe {
+        rows.extend(probe::rows(config));
+    }
     if json {
         let text = serde_json::to_string_pretty(&rows).map_err(|error| Exit::software(error.to_string()))?;
         println!("{text}");

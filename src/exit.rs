@@ -59,3 +59,9 @@ impl From<crate::config::ConfigError> for Exit {
         Self::config(error.to_string())
     }
 }
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}

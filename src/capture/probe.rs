@@ -1,0 +1,57 @@
+//! A probe: camera, microphone and encoder run for some seconds; what comes out is counted and thrown away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::door::{Door, Order};
+use super::failure::Failure;
+use super::meter::Meter;
+use super::pipeline::Pipeline;
+use super::queue::{Queue, Track};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::ipc::{Findings, FromCapture};
+
+/// Counted from the first frame: the keyframe after it comes within 2 s where `keyframe-interval` is the usual one.
+const COUNTED: Duration = Duration::from_secs(3);
+/// A camera that gives no frame within this gives none; a USB camera needs up to 3 s.
+const FIRST: Duration = Duration::from_secs(10);
+/// Between two looks at the door.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Runs a probe and tells the guard what it found.
+pub(super) fn run(config: &Config, sound: bool, door: &Door) -> Result<(), Failure> {
+    let queue = Arc::new(Queue::default());
+    let pipeline = Pipeline::start(config, sound, door.gate(), queue.clone(), |name, why| {
+        door.tell(FromCapture::Encoder { name, why });
+    })?;
+    let mut findings = Findings { sound: pipeline.sound().then_some(false), ..Findings::default() };
+    let clock = Clock::start();
+    let begun = clock.now();
+    let mut meter: Option<Meter> = None;
+    (findings.fps, findings.bitrate_kbps) = loop {
+        if door.next_order(Duration::ZERO) == Some(Order::Dark) {
+            return Ok(());
+        }
+        pipeline.check()?;
+        let now = clock.now();
+        if let Some(rates) = meter.as_mut().and_then(|meter| meter.over(COUNTED, now)) {
+            break rates;
+        }
+        if meter.is_none() && now.since(begun) >= FIRST {
+            let message = "the camera was opened and gave no picture within 10 s: unplug it and plug it in again";
+            return Err(Failure::source(message));
+        }
+        let Some(frame) = queue.take(LOOK) else { continue };
+        match frame.track {
+            Track::Audio => findings.sound = Some(true),
+            Track::Video => findings.keyframes += u32::from(frame.is_keyframe()),
+        }
+        if meter.is_some() || frame.track == Track::Video {
+            meter.get_or_insert_with(|| Meter::new(now)).count(&frame);
+        }
+    };
+    drop(pipeline);
+    door.tell(FromCapture::Probed(findings));
+    Ok(())
+}
