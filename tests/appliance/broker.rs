@@ -50,6 +50,9 @@ impl Broker {
     }
 }
 
+/// What is waited for: a name for messages, and whether a message is it.
+type Wanted<'a> = (&'a str, &'a dyn Fn(&Value) -> bool);
+
 /// What the operator hears: topic below the box, payload, and the rest.
 pub(crate) struct Operator {
     process: Program,
@@ -93,7 +96,7 @@ impl Operator {
 
     /// Waits for each of these, in whatever order they come.
     #[track_caller]
-    pub(crate) fn wait_for_each(&mut self, wanted: &[(&str, &dyn Fn(&Value) -> bool)]) {
+    pub(crate) fn wait_for_each(&mut self, wanted: &[Wanted<'_>]) {
         let begin = self.log.len();
         for (what, fits) in wanted {
             if !self.log[begin..].iter().any(fits) {
