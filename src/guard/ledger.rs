@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use crate::consent::{Memory, SessionId};
-use crate::ipc::{Entry, Fact};
+use crate::ipc::{Entry, Fact, Recorded};
 
 /// What stands before the first entry.
 const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -192,7 +192,10 @@ impl Ledger {
             let Some(last) = page.last() else { break };
             after = last.seq;
             for entry in &page {
-                recall.learn(&entry.fact);
+                match &entry.fact {
+                    Recorded::Known(fact) => recall.learn(fact),
+                    Recorded::Foreign(_) => {}
+                }
             }
         }
         recall.policy_pending = recall.acknowledged.as_deref().is_some_and(|known| known != policy_version);
