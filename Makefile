@@ -1,6 +1,6 @@
 # The two commands of the README: make demo, make test.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-.PHONY: demo test fmt
+.PHONY: demo test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -15,6 +15,10 @@ test:
 	cargo test --no-default-features
 	cargo test --features demo --doc
 	cargo test --features demo --lib --bins --tests
+
+# make deploy HOST="user@box1 user@box2" [DEB=file] [FLAGS="--jobs 4"]
+deploy:
+	scripts/deploy $(FLAGS) $(or $(DEB),$(shell scripts/deb | tail -1)) $(HOST)
 
 fmt:
 	cargo fmt
