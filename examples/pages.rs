@@ -25,7 +25,10 @@ failed, 77 not permitted, 78 the configuration is wrong.
 fn manual(command: &Command, dir: &Path) -> Result<()> {
     let name = command.get_display_name().unwrap_or(command.get_name());
     let mut page = Vec::new();
-    Man::new(command.clone()).manual("tallybox").source(concat!("tallybox ", env!("CARGO_PKG_VERSION"))).render(&mut page)?;
+    Man::new(command.clone())
+        .manual("tallybox")
+        .source(concat!("tallybox ", env!("CARGO_PKG_VERSION")))
+        .render(&mut page)?;
     if name == "tallybox" {
         page.extend(MORE.as_bytes());
     }
