@@ -1,6 +1,6 @@
-# The two commands of the README: make demo, make test.
+# The commands of the README: make demo, make test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-.PHONY: demo test fmt
+.PHONY: demo test deb fmt
 
 demo:
 	scripts/setup demo
@@ -15,6 +15,10 @@ test:
 	cargo test --no-default-features
 	cargo test --features demo --doc
 	cargo test --features demo --lib --bins --tests
+
+# The Debian package of this machine's architecture, or of ARCH=arm64, ARCH=armhf.
+deb:
+	scripts/deb $(ARCH)
 
 fmt:
 	cargo fmt
