@@ -1,6 +1,6 @@
-# The commands of the README: make demo, make test, make deb.
+# The commands of the README: make demo, make test, make vm-test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-.PHONY: demo test deb fmt
+.PHONY: demo test vm-test deb fmt
 
 demo:
 	scripts/setup demo
@@ -15,6 +15,12 @@ test:
 	cargo test --no-default-features
 	cargo test --features demo --doc
 	cargo test --features demo --lib --bins --tests
+
+# The package in a virtual machine with real kernel drivers; as root. SHORT=1: what takes under 10 minutes once kernel
+# and guest are made. ONLY=word: the scenarios with that word in their names.
+vm-test:
+	scripts/setup vm
+	tests/vm/run $(if $(SHORT),--short) $(if $(ONLY),--only '$(ONLY)')
 
 # The Debian package of this machine's architecture, or of ARCH=arm64, ARCH=armhf.
 deb:
