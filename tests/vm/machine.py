@@ -77,8 +77,10 @@ class Machine:
 
     def cut(self):
         """Pulls the plug: nothing in the guest gets to do anything any more."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        # It may have gone off by itself.
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
         self.forget()
 
     def off(self):

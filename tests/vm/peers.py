@@ -31,7 +31,7 @@ rtmp {{ server {{ listen {HOST}:1935; application live {{ live on; record all; r
         self.start("nginx")
         wait("the broker answers", lambda: subprocess.run(["mosquitto_pub", "-h", HOST, "-t", "hello", "-n"], capture_output=True).returncode == 0)
         self.operator = subprocess.Popen(
-            ["mosquitto_sub", "-V", "5", "-q", "1", "-h", HOST, "-t", "tallybox/v1/#", "-F", "%J"], stdout=subprocess.PIPE, text=True)
+            ["mosquitto_sub", "-V", "5", "-q", "1", "-h", HOST, "-t", "tallybox/v1/#", "-F", "%t %p"], stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self.listen, daemon=True).start()
 
     def start(self, name):
@@ -49,13 +49,12 @@ rtmp {{ server {{ listen {HOST}:1935; application live {{ live on; record all; r
 
     def listen(self):
         for line in self.operator.stdout:
-            message = json.loads(line)
-            payload = message.get("payload", "")
+            topic, payload = line.rstrip("\n").split(" ", 1)
             try:
-                payload = json.loads(payload) if isinstance(payload, str) else payload
+                payload = json.loads(payload)
             except ValueError:
-                pass
-            self.heard.append((message["topic"].split("/", 3)[-1], payload))
+                pass  # availability is a word
+            self.heard.append((topic.split("/", 3)[-1], payload))
 
     def events(self):
         return [payload for topic, payload in list(self.heard) if topic == "event"]
