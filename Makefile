@@ -1,6 +1,6 @@
-# The two commands of the README: make demo, make test.
+# The commands of the README: make demo, make test, make vm-test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-.PHONY: demo test deploy fmt
+.PHONY: demo test vm-test deb deploy fmt
 
 demo:
 	scripts/setup demo
@@ -16,9 +16,19 @@ test:
 	cargo test --features demo --doc
 	cargo test --features demo --lib --bins --tests
 
-# make deploy HOST="user@box1 user@box2" [DEB=file] [FLAGS="--jobs 4"]
+# The package in a virtual machine with real kernel drivers; as root. SHORT=1: what takes under 10 minutes once kernel
+# and guest are made. ONLY=word: the scenarios with that word in their names.
+vm-test:
+	scripts/setup vm
+	tests/vm/run $(if $(SHORT),--short) $(if $(ONLY),--only '$(ONLY)')
+
+# The Debian package of this machine's architecture, or of ARCH=arm64, ARCH=armhf.
+deb:
+	scripts/deb $(ARCH)
+
+# make deploy HOST="user@box1 user@box2" [DEB=file | ARCH=arm64] [FLAGS="--jobs 4"]: over ssh, with a way back.
 deploy:
-	scripts/deploy $(FLAGS) $(or $(DEB),$(shell scripts/deb | tail -1)) $(HOST)
+	scripts/deploy $(FLAGS) $(or $(DEB),$$(scripts/deb $(ARCH) | tail -1)) $(HOST)
 
 fmt:
 	cargo fmt

@@ -47,3 +47,21 @@ fn exposure_stays_under_its_limit() {
         assert!(output.status.success(), "{unit}: {found}");
     }
 }
+
+#[test]
+fn the_users_can_be_made() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("etc")).unwrap();
+    let folder = root.path().join("usr/lib/sysusers.d");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(units().join("tallybox.sysusers"), folder.join("tallybox.conf")).unwrap();
+    let made = Command::new("systemd-sysusers")
+        .args([format!("--root={}", root.path().display()), "tallybox.conf".to_owned()])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let users = std::fs::read_to_string(root.path().join("etc/passwd")).unwrap();
+    for role in ["guard", "agent", "capture"] {
+        assert!(users.lines().any(|line| line.starts_with(&format!("tallybox-{role}:"))), "{users}");
+    }
+}

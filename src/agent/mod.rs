@@ -5,6 +5,7 @@ mod backoff;
 mod broker;
 mod commands;
 mod guard_link;
+mod health;
 mod messages;
 mod outbox;
 mod session;
@@ -31,7 +32,7 @@ pub fn run(config: &Config) -> Result<(), Exit> {
         tracing::info!(
             "there is no [mqtt] url: this box is not controlled from outside, and the agent has nothing to do"
         );
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        health::notify(&[sd_notify::NotifyState::Ready]);
         return Ok(());
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -54,7 +55,7 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
     let clock = Clock::start();
     let mut agent = Agent::new(config, mqtt, clock, guard, outbox, Judge::default());
     let mut backoff = Backoff::new();
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    agent.health.up();
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -71,14 +72,22 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
             known.clear();
         }
         let wait = backoff.wait();
+        agent.health.lost(&reason);
         // Once for each cause, not for each attempt: a broker that is away for a day must not fill the journal.
         if reason != known {
             tracing::warn!("the broker {} is out of reach: {reason}", mqtt.url);
             known = reason;
         }
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = stop.as_mut() => break,
+        let mut waited = std::pin::pin!(tokio::time::sleep(wait));
+        let stopped = loop {
+            tokio::select! {
+                () = waited.as_mut() => break false,
+                () = stop.as_mut() => break true,
+                () = agent.health.beat() => {}
+            }
+        };
+        if stopped {
+            break;
         }
     }
     ending.cancel();

@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::broker::{IN_FLIGHT, explain, topic};
 use super::commands::{Command, Judge, Refusal};
 use super::guard_link::{GuardLink, Seen};
+use super::health::Health;
 use super::messages::{Diagnosis, Published, Reply, json};
 use super::outbox::Outbox;
 use super::state::State;
@@ -61,6 +62,7 @@ pub(super) struct Agent<'a> {
     guard: GuardLink,
     outbox: Outbox,
     judge: Judge,
+    pub(super) health: Health,
     /// Entries that the broker has not acknowledged, in order.
     pending: VecDeque<Entry>,
     /// When the guard went out of reach.
@@ -86,7 +88,8 @@ impl<'a> Agent<'a> {
         outbox: Outbox,
         judge: Judge,
     ) -> Self {
-        Self { config, mqtt, clock, guard, outbox, judge, pending: VecDeque::new(), alone_since: clock::utc() }
+        let health = Health::new(mqtt);
+        Self { config, mqtt, clock, guard, outbox, judge, health, pending: VecDeque::new(), alone_since: clock::utc() }
     }
 
     fn topic(&self, name: &str) -> String {
@@ -115,6 +118,8 @@ impl<'a> Agent<'a> {
                     self.farewell(&line, &mut hear).await;
                     return End::Stopped;
                 }
+                // Before what is heard: a broker that never stops talking must not look like a loop that hangs.
+                () = self.health.beat() => Ok(()),
                 event = hear.recv() => match event {
                     None => Err("the connection ended".to_owned()),
                     Some(Err(error)) => Err(explain(&error)),
@@ -161,6 +166,7 @@ impl<'a> Agent<'a> {
                 }
                 tracing::info!("connected to the broker {}", self.mqtt.url);
                 line.connected = true;
+                self.health.connected();
                 publish(
                     &line.client,
                     self.topic("availability"),

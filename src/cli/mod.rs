@@ -13,7 +13,7 @@ mod users;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, DEFAULT_PATH};
 use crate::exit::Exit;
@@ -173,6 +173,11 @@ fn agent(args: &RoleArgs) -> Result<(), Exit> {
         run::die_with_supervisor();
     }
     crate::agent::run(&args.file.load()?)
+}
+
+/// The command line's definition, for the manual pages and shell completions that the package brings.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Parses the arguments and does what they say.

@@ -9,6 +9,7 @@ mod guard;
 mod ingest;
 mod media;
 mod mqtt;
+mod notify;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;

@@ -1,0 +1,53 @@
+//! Writes the manual pages and shell completions of the package into a directory: `pages DIRECTORY`. They are made
+//! from the definition that the program itself parses by, so they cannot say anything else.
+
+use std::io::{Error, Result};
+use std::path::Path;
+
+use clap::Command;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+/// What the first page tells beside its commands; the rest is in docs/operations.md.
+const MORE: &str = r#".SH FILES
+.TP
+\fI/etc/tallybox/tallybox.toml\fR
+The configuration; files in \fIconf.d/\fR beside it override it.
+.TP
+\fI/var/lib/tallybox\fR
+The consent ledger, and what the agent has still to tell the platform.
+.SH "EXIT STATUS"
+As sysexits.h has it: 0 well, 64 wrong usage, 65 damaged data, 69 something is not available, 74 input or output
+failed, 77 not permitted, 78 the configuration is wrong.
+"#;
+
+/// One page for `command`, called as it is shown to be called, and one for each command under it.
+fn manual(command: &Command, dir: &Path) -> Result<()> {
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    let mut page = Vec::new();
+    Man::new(command.clone())
+        .manual("tallybox")
+        .source(concat!("tallybox ", env!("CARGO_PKG_VERSION")))
+        .render(&mut page)?;
+    if name == "tallybox" {
+        page.extend(MORE.as_bytes());
+    }
+    std::fs::write(dir.join(format!("{name}.1")), page)?;
+    command.get_subcommands().filter(|sub| !sub.is_hide_set()).try_for_each(|sub| manual(sub, dir))
+}
+
+fn main() -> Result<()> {
+    let dir = std::env::args_os().nth(1).ok_or_else(|| Error::other("usage: pages DIRECTORY"))?;
+    let dir = Path::new(&dir);
+    let (man, completions) = (dir.join("man"), dir.join("completions"));
+    std::fs::create_dir_all(&man)?;
+    std::fs::create_dir_all(&completions)?;
+    let mut command = tallybox::cli::command().disable_help_subcommand(true);
+    // Building fills in usage lines, inherited options, and the names as they are called: tallybox-ledger-show.
+    command.build();
+    manual(&command, &man)?;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        clap_complete::generate_to(shell, &mut tallybox::cli::command(), "tallybox", &completions)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+"""Deployment over ssh, as an operator would: good packages, broken ones, and a plug that is pulled in the middle."""
+import os
+import random
+import subprocess
+import time
+from pathlib import Path
+
+from box import REPO
+from scenario import scenario
+from wire import GUEST, wait
+
+SHORT = os.environ.get("TALLYBOX_SHORT")
+
+
+def variant(box, version, change=lambda tree: None):
+    """The package under test with another version, changed as `change` says."""
+    tree, deb = box.work / f"tree-{version}", box.work / f"tallybox_{version}.deb"
+    subprocess.run(["dpkg-deb", "-R", os.environ["TALLYBOX_DEB"], tree], check=True)
+    control = tree / "DEBIAN/control"
+    lines = control.read_text().splitlines()
+    control.write_text("\n".join(f"Version: {version}" if line.startswith("Version:") else line for line in lines) + "\n")
+    change(tree)
+    subprocess.run(["dpkg-deb", "-Znone", "--root-owner-group", "--build", tree, deb], check=True, capture_output=True)
+    return deb
+
+
+def command(box, deb, *flags, hosts=(f"root@{GUEST}",)):
+    options = [part for part in box.ssh()[1:] if not part.startswith(("-oControl", "-oBatch"))]
+    environment = {**os.environ, "SSH": " ".join(["ssh", *options]), "SCP": " ".join(["scp", *options])}
+    return subprocess.Popen([REPO / "scripts/deploy", *flags, str(deb), *hosts], env=environment, text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def deploy(box, deb, *flags, **more):
+    """Runs scripts/deploy: its exit code, what it said, and how long it took."""
+    begun = time.monotonic()
+    process = command(box, deb, *flags, **more)
+    said = process.communicate(timeout=600)[0]
+    return process.returncode, said, time.monotonic() - begun
+
+
+def version(box):
+    return box.sh("dpkg-query -W -f='${Status} ${Version}' tallybox").removeprefix("install ok installed ")
+
+
+def connected(box):
+    """What the gate asks for before: a box that is not well is not upgraded."""
+    box.idle()
+    wait("the agent has its broker", lambda: box.sh("systemctl show -P StatusText tallybox-agent").startswith("connected"), 90, 0.5)
+
+
+def clean(box):
+    """Nothing of an upgrade lies about, and the box works."""
+    assert not box.ok("ls -d /var/lib/tallybox-upgrade /etc/systemd/system/tallybox-upgrade.service /tmp/tallybox-deploy.* 2>/dev/null | grep ."), "leftovers"
+    box.live()
+    box.touch()
+    assert box.ok("tallybox ledger verify")
+
+
+def broken_program(tree):
+    (tree / "usr/bin/tallybox").write_text("#!/bin/sh\nexit 1\n")
+
+
+def broken_unit(tree):
+    unit = next(Path(tree).glob("**/tallybox-guard.service"))
+    unit.write_text(unit.read_text().replace("ExecStart=/usr/bin/tallybox", "ExecStart=/usr/bin/tallibox"))
+
+
+@scenario("deploy: a good package, and what it interrupts")
+def good(box, peers):
+    connected(box)
+    former, entries, config = version(box), len(box.ledger()), box.sh("sha256sum /etc/tallybox/tallybox.toml")
+    since = box.sh("date +%s")
+    code, said, took = deploy(box, variant(box, "9.0-1"))
+    assert code == 0 and "upgraded: 1" in said, said
+    assert version(box) == "9.0-1" and box.sh("sha256sum /etc/tallybox/tallybox.toml") == config
+    assert len(box.ledger()) > entries, "the ledger goes on"
+    stamps = box.sh(f"journalctl -o short-unix --no-pager --since=@{since} -t tallybox-guard | grep -E 'guard has ended|guard is up'").splitlines()
+    ended, up = (next(float(line.split()[0]) for line in stamps if word in line) for word in ("has ended", "is up"))
+    clean(box)
+    return f"from {former} in {took:.0f} s, {up - ended:.1f} s of them without a guard"
+
+
+@scenario("deploy: a live box is refused, unless told otherwise")
+def live(box, peers):
+    connected(box)
+    deb = variant(box, "9.1-1")
+    former = version(box)
+    box.live()
+    code, said, _ = deploy(box, deb)
+    assert code != 0 and "a session is not interrupted" in said, said
+    assert box.phase() == "live" and version(box) == former
+    code, said, _ = deploy(box, deb, "--interrupt")
+    assert code == 0, said
+    assert version(box) == "9.1-1"
+    assert any(fact["kind"] == "session-stopped" and fact["reason"] == "shutdown" for fact in box.facts()[-8:]), box.facts()[-8:]
+    box.until("idle")
+    clean(box)
+
+
+@scenario("deploy: a broken program, a broken unit: the former version comes back by itself")
+def broken(box, peers):
+    seen = []
+    for number, (what, change) in enumerate([("program", broken_program), ("unit", broken_unit)]):
+        connected(box)
+        former = version(box)
+        code, said, took = deploy(box, variant(box, f"10.{number}-1", change))
+        assert code != 0 and "the former version is back" in said, said
+        assert version(box) == former, version(box)
+        clean(box)
+        seen.append(f"{what}: back after {took:.0f} s")
+    return "; ".join(seen)
+
+
+@scenario("deploy: the first box that fails stops the rest")
+def stops(box, peers):
+    connected(box)
+    former = version(box)
+    code, said, _ = deploy(box, variant(box, "11.0-1"), "--jobs", "1", hosts=("root@10.78.0.99", f"root@{GUEST}"))
+    assert code != 0 and f"not begun: root@{GUEST}" in said, said
+    assert version(box) == former
+
+
+@scenario("deploy: not tallybox, not this architecture, not well before: refused, nothing changed")
+def refused(box, peers):
+    connected(box)
+    former = version(box)
+
+    def other(tree):
+        control = tree / "DEBIAN/control"
+        control.write_text(control.read_text().replace("Architecture: amd64", "Architecture: arm64"))
+    code, said, _ = deploy(box, variant(box, "12.0-1", other))
+    assert code != 0 and "is not tallybox for this box" in said, said
+    box.sh("systemctl stop tallybox-agent")
+    code, said, _ = deploy(box, variant(box, "12.1-1"))
+    assert code != 0 and "not well before the upgrade: broker" in said, said
+    box.sh("systemctl start tallybox-agent")
+    assert version(box) == former
+    clean(box)
+
+
+@scenario("deploy: the plug is pulled in the middle, and the former version comes back")
+def cut(box, peers):
+    rounds, dice, stages = (2 if SHORT else 10), random.Random(7), []
+    for number in range(rounds):
+        connected(box)
+        former = version(box)
+        process = command(box, variant(box, f"13.{number}-1"))
+        wait("the upgrade is under way", lambda: box.sh("cat /var/lib/tallybox-upgrade/stage 2>/dev/null", check=False) in ("begin", "try"), 120)
+        time.sleep(dice.uniform(0, 6))
+        stages.append(box.sh("cat /var/lib/tallybox-upgrade/stage", check=False))
+        box.cut()
+        box.boot()
+        said = process.communicate(timeout=600)[0]
+        assert process.returncode != 0 and "the former version is back" in said, said
+        assert version(box) == former, version(box)
+        box.until("idle", 90)
+        clean(box)
+    return f"{rounds} cuts, in stages {', '.join(stages)}"

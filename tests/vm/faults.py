@@ -1,0 +1,140 @@
+"""A bad day inside the box: roles die or hang, the lamp lies, camera and microphone go away."""
+import time
+
+from peers import ffprobe
+from scenario import scenario
+from wire import wait
+
+
+def main_pid(box, role):
+    return box.sh(f"systemctl show -P MainPID tallybox-{role}", check=False)
+
+
+def restarted(box, role, pid, limit=60):
+    wait(f"systemd restarts the {role}", lambda: main_pid(box, role) not in (pid, "0", ""), limit, 0.2)
+
+
+@scenario("the guard is killed while live: capture gone, lamp dark in the end, guard idle")
+def guard_killed(box, peers):
+    box.live()
+    wait("the ledger has it", lambda: box.facts()[-1]["kind"] == "on-air")
+    pid, mark = main_pid(box, "guard"), box.hand.mark()
+    started = time.monotonic()
+    box.sh(f"kill -9 {pid}")
+    gone = box.hand.first(mark, "capture", lambda pids: pids == "")
+    dark = box.hand.first(mark, "lamp", lambda level: level == "0", limit=30)
+    assert dark >= gone, f"the lamp was dark at {dark} ms, capture gone at {gone} ms"
+    restarted(box, "guard", pid)
+    box.until("idle")
+    took = time.monotonic() - started
+    box.dark()
+    assert "session-cut" in [fact["kind"] for fact in box.facts()[-4:]], box.facts()[-4:]
+    return f"lamp dark {dark - gone} ms after capture was gone; idle again after {took:.1f} s"
+
+
+@scenario("the guard hangs while live: the lease runs out, systemd's watchdog restarts it")
+def guard_hangs(box, peers):
+    box.live()
+    pid, mark = main_pid(box, "guard"), box.hand.mark()
+    box.sh(f"kill -STOP {pid}")
+    stopped = box.hand.seen[-1][0] if box.hand.mark() > mark else None
+    started = time.monotonic()
+    box.hand.first(mark, "capture", lambda pids: pids == "", limit=20)
+    dark_after = time.monotonic() - started
+    # The lamp of a guard that hangs may stay lit: that is the safe side.
+    restarted(box, "guard", pid, 90)
+    box.until("idle", 90)
+    took = time.monotonic() - started
+    box.dark()
+    assert dark_after < 3.5, f"capture went on for {dark_after:.1f} s without a lease {stopped}"
+    assert "watchdog" in box.sh("journalctl -b --no-pager -n 80 -o cat -u tallybox-guard").lower()
+    return f"capture dark {dark_after:.1f} s after the guard hung; killed by the watchdog and idle again after {took:.0f} s"
+
+
+@scenario("the agent hangs while live: the shop goes on, the watchdog restarts it", short=False)
+def agent_hangs(box, peers):
+    box.live()
+    pid = main_pid(box, "agent")
+    box.sh(f"kill -STOP {pid}")
+    started = time.monotonic()
+    restarted(box, "agent", pid, 120)
+    took = time.monotonic() - started
+    assert box.phase() == "live"
+    wait("it is connected again", lambda: box.sh("systemctl show -P StatusText tallybox-agent").startswith("connected"))
+    box.touch()
+    return f"restarted after {took:.0f} s; the session went on"
+
+
+@scenario("the lamp's sense pin reads wrong: no capture, SOS; mended, it works again")
+def sense(box, peers):
+    box.idle()
+    box.hand.do("sense down")
+    box.configure(panel={"lamp-sense-pin": 22})
+    try:
+        # Dark told and dark read: all is well until the lamp is to be lit, and is not.
+        box.until("idle")
+        mark = box.hand.mark()
+        box.hand.press()
+        status = box.until("fault")
+        assert status["faults"] == ["lamp"], status
+        assert not any(box.hand.values(mark, "capture")) and not any(box.hand.values(mark, "open"))
+        box.hand.press()
+        time.sleep(1)
+        assert not any(box.hand.values(mark, "capture")) and box.phase() == "fault"
+        return status["message"]
+    finally:
+        box.configure()
+        box.until("idle", 90)
+        box.dark()
+
+
+@scenario("the camera is unplugged while live and comes back")
+def camera(box, peers):
+    box.live()
+    wait("a stream", lambda: box.status().get("stream"))
+    mark, started = box.hand.mark(), time.monotonic()
+    driver = "/sys/bus/platform/drivers/vivid"
+    box.sh(f"timeout 20 sh -c 'echo vivid.0 >{driver}/unbind'")
+    try:
+        box.hand.first(mark, "capture", lambda pids: pids == "", limit=30)
+        took = time.monotonic() - started
+        box.until("idle")
+        box.dark()
+        said = box.facts()[-1]
+        assert said["kind"] == "session-stopped" and said["reason"] == "capture-failed", said
+        assert "shopcam" in said["message"], said
+        box.hand.press()
+        wait("a press without a camera ends, and says why", lambda: box.facts()[-1] != said and box.facts()[-1]["kind"] == "session-stopped", 30)
+        without = box.facts()[-1]
+        box.until("idle")
+    finally:
+        box.sh(f"echo vivid.0 >{driver}/bind; udevadm settle; for i in $(seq 100); do [ -e /dev/shopcam ] && break; sleep 0.1; done; ls /dev/shopcam")
+    box.live()
+    box.touch()
+    return f"ended after {took:.1f} s: {said['message']}; pressed without it: {without['message']}; back: live"
+
+
+@scenario("the microphone is lost while live")
+def microphone(box, peers):
+    box.live()
+    wait("a stream", lambda: box.status().get("stream"))
+    driver = "/sys/bus/platform/drivers/snd_aloop"
+    mark = box.hand.mark()
+    started = time.monotonic()
+    # The driver waits until nobody has it open.
+    box.sh(f"systemd-run -q --unit=rig-unplug sh -c 'echo snd_aloop.0 >{driver}/unbind'")
+    try:
+        box.hand.first(mark, "capture", lambda pids: pids == "", limit=40)
+        took = time.monotonic() - started
+        box.until("idle")
+        box.dark()
+        said = box.facts()[-1]
+        assert said["kind"] == "session-stopped" and said["reason"] == "capture-failed", said
+    finally:
+        wait("it is unplugged", lambda: not box.ok("systemctl is-active rig-unplug"), 30)
+        box.sh(f"echo snd_aloop.0 >{driver}/bind; udevadm settle; sleep 0.5")
+    box.live()
+    box.touch()
+    streams = {stream["codec_name"] for stream in ffprobe(peers.recordings()[-1], "stream=codec_name")["streams"]}
+    assert streams == {"h264", "aac"}, streams
+    return f"ended after {took:.1f} s: {said['message']}; back: live with sound"

@@ -1,0 +1,114 @@
+//! In the guest: a finger on the buttons, and eyes on everything that matters, with the time of each change. It does
+//! not ask tallybox: the lamp's line comes from gpio-sim, capture from the kernel's cgroup of its unit, open devices
+//! from /proc.
+//!
+//! It does what standard input says (`button down`, `button up`, `button 150` for 150 ms, the same for `mute` and `sense`)
+//! and writes `MILLISECONDS WHAT VALUE` for each change.
+use std::fs::{self, File};
+use std::io::{BufRead, Write};
+use std::os::unix::fs::FileExt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const SLICE: &str = "/sys/fs/cgroup/system.slice/system-tallybox\\x2dcapture.slice";
+
+/// The level of a gpio-sim line, whoever drives it.
+fn level(line: &File) -> bool {
+    let mut text = [0];
+    line.read_at(&mut text, 0).is_ok() && text[0] == b'1'
+}
+
+fn pull(line: &str, up: bool) {
+    let word = if up { "pull-up" } else { "pull-down" };
+    fs::write(format!("/run/rig/{line}/pull"), word).expect("the simulated line can be moved");
+}
+
+/// Processes of capture's units.
+fn captures() -> Vec<String> {
+    // The slice is there from the first session on.
+    let Ok(units) = fs::read_dir(SLICE) else { return Vec::new() };
+    let lists = units.flatten().filter_map(|unit| fs::read_to_string(unit.path().join("cgroup.procs")).ok());
+    lists.flat_map(|list| list.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// Cameras and microphones that these processes have open.
+fn devices(processes: &[String]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for process in processes {
+        for entry in fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten() {
+            let Ok(target) = fs::read_link(entry.path()) else { continue };
+            let name = target.display().to_string();
+            // Playing sound (pcm*p) and looking at what there is (control*) is not listening.
+            let hears = name.starts_with("/dev/snd/pcm") && name.ends_with('c');
+            if hears || name.starts_with("/dev/video") || name.starts_with("/dev/media") {
+                found.push(name);
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn obey() {
+    for order in std::io::stdin().lock().lines().map_while(Result::ok) {
+        let Some((line, what)) = order.split_once(' ') else { continue };
+        // A button is pressed by pulling its line down; a sense pin is what it is.
+        match what {
+            "down" => pull(line, false),
+            "up" => pull(line, true),
+            millis => {
+                pull(line, false);
+                sleep(Duration::from_millis(millis.parse().expect("a number of milliseconds")));
+                pull(line, true);
+            }
+        }
+    }
+    std::process::exit(0);
+}
+
+fn main() {
+    let begun = Instant::now();
+    let lines = ["button", "mute", "lamp"].map(|name| {
+        (name, File::open(format!("/run/rig/{name}/value")).expect("the simulated chip is there"))
+    });
+    std::thread::spawn(obey);
+    let mut levels = [None; 3];
+    let (mut running, mut open, mut looked) = (None, None, Duration::MAX);
+    loop {
+        // The order matters: what is found lit here was lit before the devices below were looked at.
+        for (index, (name, line)) in lines.iter().enumerate() {
+            let now = level(line);
+            if levels[index] != Some(now) {
+                levels[index] = Some(now);
+                say(begun, name, if now { "1" } else { "0" });
+            }
+        }
+        let processes = captures();
+        if running.as_ref() != Some(&processes) {
+            say(begun, "capture", &processes.join(","));
+            running = Some(processes.clone());
+            looked = Duration::MAX;
+        }
+        // Looking costs the one processor more than the rest: often at first, then now and then.
+        let now = begun.elapsed();
+        let often = if open.as_ref().is_some_and(Vec::is_empty) { 10 } else { 100 };
+        if looked == Duration::MAX || now.saturating_sub(looked) >= Duration::from_millis(often) {
+            looked = now;
+            let found = devices(&processes);
+            if open.as_ref() != Some(&found) {
+                say(begun, "open", &found.join(","));
+                open = Some(found);
+            }
+        }
+        sleep(Duration::from_millis(3));
+    }
+}
+
+fn say(begun: Instant, what: &str, value: &str) {
+    let mut out = std::io::stdout().lock();
+    let told = writeln!(out, "{} {what} {value}", begun.elapsed().as_millis()).and_then(|()| out.flush());
+    if told.is_err() {
+        std::process::exit(0);
+    }
+}

@@ -1,0 +1,105 @@
+"""The box's real peers on the host's side of the wire: nginx as ingest, mosquitto as broker, and judges of what came."""
+import json
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from wire import HOST, wait
+
+
+class Peers:
+    """Ingest and broker on the host's side, and an operator who hears everything."""
+
+    def __init__(self, work):
+        self.work = Path(work)
+        self.records = self.work / "records"
+        self.records.mkdir(mode=0o777)
+        self.records.chmod(0o777)
+        # nginx's workers are not root, and a temporary directory is root's alone.
+        self.work.chmod(0o755)
+        (self.work / "nginx.conf").write_text(
+            f"""load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
+daemon off; pid {self.work}/nginx.pid; error_log {self.work}/nginx.log; events {{}}
+rtmp {{ server {{ listen {HOST}:1935; application live {{ live on; record all; record_path {self.records}; record_unique on; allow play all; }} }} }}
+"""
+        )
+        (self.work / "mosquitto.conf").write_text(f"user root\nlistener 1883 {HOST}\nallow_anonymous true\n")
+        self.children = {}
+        self.heard = []
+        self.start("mosquitto")
+        self.start("nginx")
+        wait("the broker answers", lambda: subprocess.run(["mosquitto_pub", "-h", HOST, "-t", "hello", "-n"], capture_output=True).returncode == 0)
+        self.operator = subprocess.Popen(
+            ["mosquitto_sub", "-V", "5", "-q", "1", "-h", HOST, "-t", "tallybox/v1/#", "-F", "%t %p"], stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def start(self, name):
+        command = {
+            "nginx": ["nginx", "-p", str(self.work), "-c", str(self.work / "nginx.conf")],
+            "mosquitto": ["/usr/sbin/mosquitto", "-c", str(self.work / "mosquitto.conf")],
+        }[name]
+        log = open(self.work / f"{name}.out", "a")
+        self.children[name] = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def stop(self, name):
+        child = self.children.pop(name)
+        child.terminate()
+        child.wait()
+
+    def listen(self):
+        for line in self.operator.stdout:
+            topic, payload = line.rstrip("\n").split(" ", 1)
+            try:
+                payload = json.loads(payload)
+            except ValueError:
+                pass  # availability is a word
+            self.heard.append((topic.split("/", 3)[-1], payload))
+
+    def events(self):
+        return [payload for topic, payload in list(self.heard) if topic == "event"]
+
+    def state(self):
+        states = [payload for topic, payload in list(self.heard) if topic == "state"]
+        return states[-1]["phase"] if states else None
+
+    def command(self, verb, box="vm-box", life=60):
+        """Sends a command; returns its answer."""
+        number = f"vm-{time.monotonic_ns()}"
+        at = lambda seconds: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+        payload = json.dumps({"id": number, "issued-at": at(0), "expires-at": at(life)})
+        subprocess.run(["mosquitto_pub", "-V", "5", "-q", "1", "-h", HOST, "-t", f"tallybox/v1/{box}/cmd/{verb}", "-m", payload], check=True)
+        answer = lambda: next((p for t, p in list(self.heard) if t == "reply" and p.get("id") == number), None)
+        return wait(f"an answer to {verb}", answer)
+
+    def recordings(self):
+        return sorted(self.records.glob("*.flv"), key=lambda file: file.stat().st_mtime)
+
+    def received(self):
+        return sum(file.stat().st_size for file in self.recordings())
+
+    def close(self):
+        self.operator.kill()
+        for child in self.children.values():
+            child.terminate()
+            child.wait()
+
+
+def ffprobe(file, entries, select=None):
+    """ffprobe's own judgement of a file, as JSON."""
+    command = ["ffprobe", "-v", "error", "-of", "json", "-show_entries", entries]
+    command += ["-select_streams", select] if select else []
+    return json.loads(subprocess.run([*command, str(file)], capture_output=True, text=True, check=True).stdout or "{}")
+
+
+def volume(file):
+    """Loudness of a file's sound in dB, as ffmpeg measures it."""
+    said = subprocess.run(["ffmpeg", "-hide_banner", "-i", str(file), "-af", "volumedetect", "-vn", "-f", "null", "-"], capture_output=True, text=True).stderr
+    return next((float(line.split("mean_volume:")[1].split()[0]) for line in said.splitlines() if "mean_volume:" in line), -91.0)
+
+
+def silences(file):
+    """How long each stretch of silence in a recording is, in seconds, up to its end."""
+    said = subprocess.run(["ffmpeg", "-hide_banner", "-i", str(file), "-af", "silencedetect=noise=-70dB:d=1", "-vn", "-f", "null", "-"],
+                          capture_output=True, text=True).stderr
+    return [float(line.split("silence_duration:")[1]) for line in said.splitlines() if "silence_duration:" in line]

@@ -1,0 +1,123 @@
+"""Power, clock and disk: the plug is pulled at random moments, the clock is wrong, the disk is full or read-only."""
+import os
+import random
+import time
+
+from scenario import scenario
+from wire import wait
+
+
+@scenario("no clock at boot: 1970; asks are refused, a stop is taken, the button works")
+def no_clock(box, peers):
+    box.idle()
+    box.write("/etc/systemd/system/rig-clock.service", "[Unit]\nBefore=tallybox-guard.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/date -s @60\n[Install]\nWantedBy=multi-user.target\n")
+    box.sh("systemctl -q enable rig-clock")
+    box.off()
+    box.boot()
+    try:
+        box.until("idle", 90)
+        assert int(box.sh("date +%Y")) == 1970
+        report = box.sh("tallybox doctor", check=False)
+        assert "ok    clock" not in report and "clock" in report, report
+        wait("the agent is connected", lambda: box.sh("systemctl show -P StatusText tallybox-agent").startswith("connected"))
+        refused = peers.command("request-start")
+        assert not refused["ok"] and "clock" in refused["error"], refused
+        box.live()
+        assert peers.command("stop")["ok"]
+        box.until("idle")
+        assert box.ok("tallybox ledger verify")
+        return f"{refused['error']}; doctor: " + next(line.strip() for line in report.splitlines() if " clock" in line)
+    finally:
+        box.sh(f"systemctl -q disable rig-clock; date -s @{time.time():.0f}; systemctl restart tallybox-guard tallybox-agent")
+        box.until("idle")
+
+
+def on_a_small_disk(box, play):
+    """The box's data on a file system of its own, of 4 MB."""
+    box.idle()
+    box.sh("systemctl stop tallybox-guard tallybox-agent; truncate -s 4M /rig/data.img; mkfs.ext4 -q -F -m 0 /rig/data.img; mkdir -p /mnt/data; "
+           "mount -o loop /rig/data.img /mnt/data; cp -a /var/lib/tallybox/. /mnt/data/; chown --reference=/var/lib/tallybox /mnt/data; "
+           "chmod --reference=/var/lib/tallybox /mnt/data; mount --bind /mnt/data /var/lib/tallybox; systemctl start tallybox-guard tallybox-agent")
+    try:
+        box.until("idle")
+        return play()
+    finally:
+        box.sh("systemctl stop tallybox-guard tallybox-agent; umount /var/lib/tallybox; umount /mnt/data; rm /rig/data.img; systemctl start tallybox-guard tallybox-agent")
+        box.until("idle", 90)
+
+
+def refuses(box):
+    """A fault: nothing starts, and the lamp says SOS. The message for whoever asks."""
+    mark = box.hand.mark()
+    box.hand.press()
+    status = box.until("fault")
+    time.sleep(1)
+    box.hand.press()
+    rhythm = box.hand.rhythm(6)
+    assert any(100 <= span <= 250 for span in rhythm) and any(380 <= span <= 560 for span in rhythm), f"not SOS: {rhythm}"
+    assert not any(box.hand.values(mark, "open")), "a device was opened"
+    assert status["faults"] == ["ledger"], status
+    return status["message"]
+
+
+@scenario("a full disk: nothing starts, SOS; with room again it works")
+def full(box, peers):
+    def play():
+        box.sh("cat /dev/zero >/mnt/data/filler", check=False)
+        box.sh("systemctl restart tallybox-guard")
+        wait("the guard answers", box.phase)
+        message = refuses(box)
+        box.sh("rm /mnt/data/filler")
+        box.until("idle", 90)
+        box.live()
+        box.touch()
+        assert box.ok("tallybox ledger verify")
+        return message
+    return on_a_small_disk(box, play)
+
+
+@scenario("a disk that becomes read-only: nothing starts, SOS; writable again it works")
+def read_only(box, peers):
+    def play():
+        box.sh("mount -o remount,ro /mnt/data")
+        message = refuses(box)
+        box.sh("mount -o remount,rw /mnt/data")
+        box.until("idle", 90)
+        box.live()
+        box.touch()
+        assert box.ok("tallybox ledger verify")
+        return message
+    return on_a_small_disk(box, play)
+
+
+CUTS = int(os.environ.get("TALLYBOX_CUTS") or (2 if os.environ.get("TALLYBOX_SHORT") else 200))
+
+
+@scenario(f"{CUTS} power cuts at random moments: idle after each, nothing acknowledged lost")
+def cuts(box, peers):
+    seed = int(os.environ.get("TALLYBOX_SEED") or time.time())
+    dice = random.Random(seed)
+    box.idle()
+    slowest, live, began = 0.0, 0, len(box.ledger())
+    for number in range(CUTS):
+        where = f"round {number} of seed {seed}"
+        # Presses, holds and touches in any rhythm; the plug is pulled somewhere among them.
+        orders = [f"button {dice.choice([60, 100, 200, 1000])}" for _ in range(dice.randrange(1, 5))]
+        for order in orders:
+            box.hand.do(order)
+            time.sleep(dice.uniform(0, 1.5))
+        time.sleep(dice.uniform(0, 1))
+        live += box.hand.now("capture") != ""
+        box.cut()
+        acknowledged = {event["seq"]: event["hash"] for event in peers.events()}
+        box.boot()
+        box.until("idle", 90)
+        slowest = max(slowest, time.monotonic() - box.begun)
+        assert box.hand.now("capture") == "" and not box.devices_open(), f"{where}: live after a power cut"
+        assert box.ok("tallybox ledger verify"), f"{where}: {box.run('tallybox ledger verify', check=False)}"
+        kept = {entry["seq"]: entry["hash"] for entry in box.ledger()}
+        lost = {seq for seq, hash in acknowledged.items() if kept.get(seq) != hash}
+        assert not lost, f"{where}: the broker has entries that the ledger has not: {sorted(lost)}"
+    wait("the broker has heard all", lambda: {entry["hash"] for entry in box.ledger()} <= {event["hash"] for event in peers.events()}, 60)
+    return (f"seed {seed}; capture ran at {live} of them; {len(acknowledged)} acknowledged entries, none lost; "
+            f"{len(box.ledger()) - began} written meanwhile, all heard by the broker; power to idle at most {slowest:.1f} s")

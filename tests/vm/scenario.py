@@ -1,0 +1,17 @@
+"""What a scenario is: a function that drives a box, fails by an assertion, and returns what was seen."""
+
+SCENARIOS = []
+
+
+class Scenario:
+    def __init__(self, name, play, kind, short):
+        self.name, self.play, self.kind, self.short = name, play, kind, short
+
+
+def scenario(name, kind="plain", short=True):
+    """Registers a scenario, in the order of the table. `kind` of machine: "bare" (nothing installed), "plain" (cdev) or
+    "pi" (rppal); `short`: also in the form that continuous integration runs."""
+    def register(play):
+        SCENARIOS.append(Scenario(name, play, kind, short))
+        return play
+    return register
