@@ -107,6 +107,8 @@ pub fn report(config: &Config) -> Vec<Datum> {
     let facts = variants!(Fact {
         GuardStarted: "security log: restarts",
         GuardStopped: "security log: restarts",
+        Identified: "security log: which key speaks for the box; the key is made on it and says nothing about anybody",
+        Configured: "security log: that the configuration changed, and which server gets the stream",
         SessionStarted: "proof of consent: who pressed is not known, that somebody did is",
         OnAir: "network log",
         OffAir: "network log",

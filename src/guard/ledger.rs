@@ -221,6 +221,10 @@ pub struct Recall {
     pub announced: Option<String>,
     /// The policy in force waits for staff.
     pub policy_pending: bool,
+    /// Fingerprint of the key that last spoke for the box.
+    pub identity: Option<String>,
+    /// Hash of the configuration that was last in force.
+    pub configuration: Option<String>,
 }
 
 impl Recall {
@@ -235,6 +239,8 @@ impl Recall {
             Fact::Unlocked {} => self.locked = false,
             Fact::PolicyPending { policy_version } => self.announced = Some(policy_version.clone()),
             Fact::PolicyAcknowledged { policy_version } => self.acknowledged = Some(policy_version.clone()),
+            Fact::Identified { fingerprint } => self.identity = Some(fingerprint.clone()),
+            Fact::Configured { hash, .. } => self.configuration = Some(hash.clone()),
             Fact::GuardStarted { .. }
             | Fact::GuardStopped {}
             | Fact::OnAir { .. }

@@ -6,6 +6,7 @@ mod control;
 mod engine;
 mod erase;
 mod hear;
+pub(crate) mod identity;
 mod journal;
 mod lamp;
 mod launcher;
