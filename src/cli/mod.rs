@@ -8,6 +8,7 @@ mod press;
 mod privacy;
 mod run;
 mod status;
+mod take_config;
 mod users;
 
 use std::path::PathBuf;
@@ -105,6 +106,13 @@ enum Command {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
+    /// Take a configuration that somebody brings, as from a USB stick: judged first, refused while capturing.
+    TakeConfig {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        args: take_config::Args,
+    },
     /// What is collected, for what, who gets it, how long it is kept.
     Privacy {
         #[command(flatten)]
@@ -198,6 +206,7 @@ pub fn main() -> ExitCode {
         Command::Press { file, hold, mute } => file.load().and_then(|config| press::run(&config, hold, mute)),
         Command::Doctor { file, json, probe } => file.load().and_then(|config| doctor::run(&config, json, probe)),
         Command::CheckConfig { files } => check_config::run(&files),
+        Command::TakeConfig { file, args } => take_config::run(&file.config, &args),
         Command::Privacy { file, topic } => file.load().and_then(|config| privacy::run(&config, topic)),
         Command::Ledger { file, action } => file.load().and_then(|config| ledger::run(&config, action)),
     };

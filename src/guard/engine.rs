@@ -137,8 +137,11 @@ impl Engine {
             None
         };
         let hash = self.config.hash.clone();
-        let configured = (recall.configuration.as_ref() != Some(&hash))
-            .then(|| Fact::Configured { hash, ingest_host: self.config.ingest.host.clone() });
+        let configured = (recall.configuration.as_ref() != Some(&hash)).then(|| Fact::Configured {
+            hash,
+            ingest_host: self.config.ingest.host.clone(),
+            broker_host: self.config.mqtt.as_ref().map(|mqtt| mqtt.host.clone()),
+        });
         for fact in cut.into_iter().chain([started]).chain(policy).chain(configured) {
             self.write(fact).map_err(|_| ())?;
         }

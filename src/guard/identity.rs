@@ -6,18 +6,21 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey};
+use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
 
 use super::erase::CREDENTIALS;
 use crate::ipc::Identity;
 
-/// The key in [`CREDENTIALS`], as PKCS#8 in PEM form, public key included: a key that does not fit it is damaged.
+/// The key in [`CREDENTIALS`], in PEM form as openssl reads it, with the public key behind it: if the two do not belong
+/// together, the file is damaged.
 const FILE: &str = "identity";
-/// Longest file that could be a key, in bytes; a real one has 170.
+/// Where the public key begins.
+const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----";
+/// Longest file that could be a key, in bytes; a real one has 232.
 const LONGEST: u64 = 4096;
 
 /// Why there is no identity, with advice.
@@ -66,12 +69,19 @@ pub(crate) fn read(data_dir: &Path) -> Result<Option<Identity>, IdentityError> {
         return Err(damaged(format!("others may have read it, with mode {mode:o}")));
     }
     let text = std::fs::read_to_string(&path).map_err(store)?;
-    let key = SigningKey::from_pkcs8_pem(&text).map_err(|error| damaged(error.to_string()))?;
+    let Some((secret, open)) = text.find(PUBLIC).map(|at| text.split_at(at)) else {
+        return Err(damaged("its end is missing".to_owned()));
+    };
+    let key = SigningKey::from_pkcs8_pem(secret).map_err(|error| damaged(error.to_string()))?.verifying_key();
+    let told = VerifyingKey::from_public_key_pem(open).map_err(|error| damaged(error.to_string()))?;
+    if key != told {
+        return Err(damaged("its two halves do not belong together".to_owned()));
+    }
     public(&key).map(Some).map_err(damaged)
 }
 
-fn public(key: &SigningKey) -> Result<Identity, String> {
-    let der = key.verifying_key().to_public_key_der().map_err(|error| error.to_string())?;
+fn public(key: &VerifyingKey) -> Result<Identity, String> {
+    let der = key.to_public_key_der().map_err(|error| error.to_string())?;
     Ok(Identity::new(&Sha256::digest(der.as_bytes()).into()))
 }
 
@@ -97,14 +107,17 @@ fn make(data_dir: &Path) -> io::Result<Identity> {
     if filled != seed.len() {
         return Err(io::Error::other("the kernel gave too little noise"));
     }
-    let key = SigningKey::from_bytes(&seed);
-    seed.fill(0);
-    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
+    let key = SigningKey::from_bytes(&seed).verifying_key();
+    // Version 1 of the format, without the public key in it: openssl reads no other.
+    let secret = KeypairBytes { secret_key: std::mem::take(&mut seed), public_key: None };
+    let pem = secret.to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
+    let open = key.to_public_key_pem(LineEnding::LF).map_err(io::Error::other)?;
     let new = dir.join("identity.new");
     // Left over from a power cut; nothing was ever said with it.
     let _ = std::fs::remove_file(&new);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     file.write_all(pem.as_bytes())?;
+    file.write_all(open.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&new, dir.join(FILE))?;
     File::open(&dir)?.sync_all()?;
@@ -152,9 +165,8 @@ mod tests {
             assert!(matches!(read_or_make(dir.path()), Err(IdentityError::Damaged { .. })), "{cut} bytes");
             assert_eq!(std::fs::read(&path).unwrap(), &whole[..cut]);
         }
-        // Any one bit of what is inside: the public key in it does not fit any more.
-        let body = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
-        for place in body..body + 100 {
+        // Any one bit of it.
+        for place in 0..whole.len() - 1 {
             let mut wrong = whole.clone();
             wrong[place] ^= 1;
             std::fs::write(&path, &wrong).unwrap();

@@ -53,6 +53,8 @@ pub enum Fact {
         hash: String,
         /// Where streams go.
         ingest_host: String,
+        /// Where telemetry and these entries go.
+        broker_host: Option<String>,
     },
     /// The guard was told to end.
     GuardStopped {},

@@ -12,3 +12,4 @@ mod mqtt;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;
+mod take_config;
