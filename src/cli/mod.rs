@@ -88,17 +88,13 @@ enum Command {
         #[command(subcommand)]
         action: ledger::Action,
     },
-    /// What works here: panel, camera, microphone, encoders, broker, ingest, clock, disk. Opens no camera or microphone
-    /// without --probe.
+    /// What works here: board, power, panel, camera, microphone, encoders, network, broker, ingest, clock, disk. Opens no
+    /// camera or microphone without --probe.
     Doctor {
         #[command(flatten)]
         file: ConfigFile,
-        /// As JSON, with stable fields.
-        #[arg(long)]
-        json: bool,
-        /// Try camera, microphone and encoder for some seconds too: the lamp asks for a press of the button.
-        #[arg(long)]
-        probe: bool,
+        #[command(flatten)]
+        args: doctor::Args,
     },
     /// Parse and validate; file, line, column and advice for every mistake.
     CheckConfig {
@@ -204,7 +200,7 @@ pub fn main() -> ExitCode {
         Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),
         Command::Status { file, json, watch } => file.load().and_then(|config| status::run(&config, json, watch)),
         Command::Press { file, hold, mute } => file.load().and_then(|config| press::run(&config, hold, mute)),
-        Command::Doctor { file, json, probe } => file.load().and_then(|config| doctor::run(&config, json, probe)),
+        Command::Doctor { file, args } => file.load().and_then(|config| doctor::run(&config, &args)),
         Command::CheckConfig { files } => check_config::run(&files),
         Command::TakeConfig { file, args } => take_config::run(&file.config, &args),
         Command::Privacy { file, topic } => file.load().and_then(|config| privacy::run(&config, topic)),

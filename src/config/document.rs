@@ -83,7 +83,8 @@ pub(super) fn put(texts: &mut Vec<Text>, name: &str, from: &Path, text: String) 
         index += 1;
         index == 1 || known.name != name
     });
-    let place = texts.iter().skip(1).position(|known| known.name.as_str() > name).map_or(texts.len(), |found| found + 1);
+    let place =
+        texts.iter().skip(1).position(|known| known.name.as_str() > name).map_or(texts.len(), |found| found + 1);
     texts.insert(place, Text { path: from.to_owned(), name: name.to_owned(), text });
 }
 

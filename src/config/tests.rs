@@ -165,9 +165,8 @@ fn wildcards_cover_hosts_below_and_nothing_else() {
     assert!(
         !pattern.allows("example.cn") && !pattern.allows("badexample.cn") && !pattern.allows("push.example.cn.evil")
     );
-    let covers = |one: &str, other: &str| {
-        super::HostPattern::new(one).unwrap().covers(&super::HostPattern::new(other).unwrap())
-    };
+    let covers =
+        |one: &str, other: &str| super::HostPattern::new(one).unwrap().covers(&super::HostPattern::new(other).unwrap());
     assert!(covers("*.example.cn", "push.example.cn") && covers("*.example.cn", "*.example.cn"));
     assert!(covers("*.cn", "*.example.cn") && covers("a.cn", "a.cn"));
     assert!(!covers("*.example.cn", "*.cn") && !covers("a.cn", "*.a.cn") && !covers("x.a.cn", "*.a.cn"));

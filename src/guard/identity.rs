@@ -27,7 +27,9 @@ const LONGEST: u64 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IdentityError {
     /// The file cannot be read or written.
-    #[error("the box's key {path} cannot be read or written: {error}; look at the disk's free space and at who owns data-dir")]
+    #[error(
+        "the box's key {path} cannot be read or written: {error}; look at the disk's free space and at who owns data-dir"
+    )]
     Store {
         /// The file.
         path: PathBuf,

@@ -4,6 +4,7 @@
 mod broker;
 mod chaos;
 mod cli;
+mod doctor;
 mod doors;
 mod guard;
 mod ingest;

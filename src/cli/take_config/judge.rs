@@ -83,7 +83,9 @@ mod tests {
                 assert!(judged("", wanted, has_captured).contains(said), "{wanted}");
             }
         }
-        for wanted in ["lamp-pin = 5", "button-pin = 5", "lamp-sense-pin = 5", "active-low = false", "backend = \"cdev\""] {
+        for wanted in
+            ["lamp-pin = 5", "button-pin = 5", "lamp-sense-pin = 5", "active-low = false", "backend = \"cdev\""]
+        {
             let wanted = format!("[panel]\n{wanted}\n");
             assert!(judged("", &wanted, true).contains("lamp could be left dark"), "{wanted}");
             assert_eq!(judged("", &wanted, false), "");
