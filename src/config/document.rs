@@ -14,13 +14,13 @@ pub(super) struct Text {
     path: PathBuf,
     /// What it is called among its neighbours.
     name: String,
-    text: String,
+    content: String,
 }
 
 impl Text {
-    fn new(path: PathBuf, text: String) -> Self {
+    fn new(path: PathBuf, content: String) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { path, name, text }
+        Self { path, name, content }
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Text>, ConfigError> {
 }
 
 /// Puts a text among those of `conf.d`, in the order of their names; one of the same name goes.
-pub(super) fn put(texts: &mut Vec<Text>, name: &str, from: &Path, text: String) {
+pub(super) fn put(texts: &mut Vec<Text>, name: &str, from: &Path, content: String) {
     let mut index = 0;
     texts.retain(|known| {
         index += 1;
@@ -85,13 +85,13 @@ pub(super) fn put(texts: &mut Vec<Text>, name: &str, from: &Path, text: String) 
     });
     let place =
         texts.iter().skip(1).position(|known| known.name.as_str() > name).map_or(texts.len(), |found| found + 1);
-    texts.insert(place, Text { path: from.to_owned(), name: name.to_owned(), text });
+    texts.insert(place, Text { path: from.to_owned(), name: name.to_owned(), content });
 }
 
 /// SHA-256 over names and contents, each with its length before it.
 pub(super) fn hash(texts: &[Text]) -> String {
     let mut hash = Sha256::new();
-    for part in texts.iter().flat_map(|text| [&text.name, &text.text]) {
+    for part in texts.iter().flat_map(|text| [&text.name, &text.content]) {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -105,7 +105,7 @@ pub(super) fn with_documents(
 ) -> Result<Config, ConfigError> {
     let mut documents = Vec::new();
     let mut syntax = Vec::new();
-    for Text { path, text, .. } in texts {
+    for Text { path, content: text, .. } in texts {
         let (table, errors) = DeTable::parse_recoverable(text);
         let document = Document { path, text, table: table.into_inner() };
         for error in errors {

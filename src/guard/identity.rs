@@ -138,9 +138,9 @@ mod tests {
         let made = read_or_make(dir.path()).unwrap();
         assert_eq!(read_or_make(dir.path()).unwrap(), made);
         assert_eq!(read(dir.path()).unwrap(), Some(made.clone()));
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&path(dir.path())), 0o600);
-        assert_eq!(mode(&dir.path().join(CREDENTIALS)), 0o700);
+        let bits = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(bits(&path(dir.path())), 0o600);
+        assert_eq!(bits(&dir.path().join(CREDENTIALS)), 0o700);
         let left: Vec<_> = std::fs::read_dir(dir.path().join(CREDENTIALS)).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
         let other = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@ use crate::config::{Config, Encoder, Video};
 /// Raspberry Pis that differ in what matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pi {
-    /// 1, Zero, Zero W, Compute Module 1: one ARMv6 core.
+    /// 1, Zero, Zero W, Compute Module 1: one slow core.
     One,
     /// 2: hardware encoder.
     Two,

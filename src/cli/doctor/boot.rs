@@ -8,7 +8,7 @@ use crate::config::{Config, VideoSource};
 
 /// Where it is: bookworm and later, and before.
 const FILES: [&str; 2] = ["/boot/firmware/config.txt", "/boot/config.txt"];
-/// With less the firmware starts without its codecs (raspberrypi/linux#503: start_cd.elf below 32).
+/// With less the firmware starts without its codecs (raspberrypi/linux#503: below 32 it takes its small half).
 const WITHOUT_CODECS: u32 = 32;
 /// What the firmware's camera and codecs ask for at least (the same thread).
 const CODECS: u32 = 64;

@@ -49,7 +49,7 @@ fn cards(machine: &Machine) -> Vec<Row> {
         .collect()
 }
 
-/// eMMC 5.0 tells its wear (JEDEC JESD84-B50, EXT_CSD 267 to 269), the kernel hands it on: `life_time` as two values in
+/// eMMC 5.0 tells its wear (JEDEC JESD84-B50, bytes 267 to 269), the kernel hands it on: `life_time` as two values in
 /// steps of a tenth, 0x0b for more than all, 0 for unknown; `pre_eol_info` 1 normal, 2 warning, 3 urgent (the kernel's
 /// Documentation/driver-api/mmc/mmc-dev-attrs.rst). SD cards tell nothing.
 fn card(machine: &Machine, disk: &str) -> Option<Row> {

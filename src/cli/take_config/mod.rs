@@ -75,9 +75,11 @@ fn read(path: &Path) -> Result<String, Exit> {
     let shown = path.display();
     let follow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(follow.bits()).map_err(|error| Exit::software(error.to_string()))?;
-    let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Exit::no_input(format!("there is no {shown}")),
-        _ => Exit::data(format!("{shown} is not taken: {error}; it must be a plain file")),
+    let unreadable = |error: std::io::Error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return Exit::no_input(format!("there is no {shown}"));
+        }
+        Exit::data(format!("{shown} is not taken: {error}; it must be a plain file"))
     };
     let file: File = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
     if !file.metadata().map_err(unreadable)?.is_file() {
