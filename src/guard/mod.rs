@@ -11,6 +11,7 @@ mod journal;
 mod lamp;
 mod launcher;
 pub mod ledger;
+mod recall;
 mod requests;
 
 use std::fs::File;
