@@ -229,7 +229,7 @@ impl Engine {
             }
             Effect::Launch(grant) => {
                 let news = self.news.clone();
-                self.capture = Some(Capture::launch(&self.door, grant, &mut self.tasks, news));
+                self.capture = Some(Capture::launch(&self.door, grant, &self.config.hash, &mut self.tasks, news));
                 Ok(())
             }
             Effect::Stop(_) => {
