@@ -179,6 +179,8 @@ fn the_privacy_report_covers_what_is_sent() {
             && has("state", "muted")
             && has("telemetry", "disk-free-mib")
             && has("ledger", "session-started")
+            && has("ledger", "configured")
+            && has("identity", "claim-code")
     );
     assert!(output.status.success());
 }
