@@ -7,7 +7,7 @@ use clap::Subcommand;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::guard::ledger::{Ledger, LedgerError};
-use crate::ipc::{Entry, Fact};
+use crate::ipc::{Entry, Recorded};
 
 /// What to do with the ledger.
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -70,7 +70,7 @@ fn describe(entry: &Entry) -> String {
 }
 
 /// The fact as `kind key=value ...`, whatever its kind is.
-fn words(fact: &Fact) -> String {
+fn words(fact: &Recorded) -> String {
     let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(fact) else { return String::new() };
     let kind = fields.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     fields

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::recall::Recall;
-use crate::ipc::{Entry, Fact};
+use crate::ipc::{Entry, Fact, Recorded};
 
 /// What stands before the first entry.
 const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -236,7 +236,7 @@ fn has_memory(store: &Connection) -> Result<bool, LedgerError> {
 }
 
 /// The facts up to number `last`, in order.
-fn facts(store: &Connection, last: u64) -> Result<Vec<Fact>, LedgerError> {
+fn facts(store: &Connection, last: u64) -> Result<Vec<Recorded>, LedgerError> {
     let mut statement = store.prepare("SELECT seq, fact FROM entry WHERE seq <= ?1 ORDER BY seq")?;
     let mut rows = statement.query([last])?;
     let mut facts = Vec::new();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::consent::{Memory, SessionId};
-use crate::ipc::Fact;
+use crate::ipc::{Fact, Recorded};
 
 /// What the ledger tells about the time before the guard came up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,11 @@ pub struct Recall {
 }
 
 impl Recall {
-    pub(super) fn learn(&mut self, fact: &Fact) {
+    pub(super) fn learn(&mut self, fact: &Recorded) {
+        let fact = match fact {
+            Recorded::Known(fact) => fact,
+            Recorded::Foreign(_) => return,
+        };
         match fact {
             Fact::SessionStarted { session, .. } | Fact::Probed { session, .. } => {
                 self.last_session = self.last_session.max(*session);

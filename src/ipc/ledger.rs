@@ -14,11 +14,25 @@ pub struct Entry {
     /// Wall clock when it was written, UTC.
     pub at: Timestamp,
     /// What happened.
-    pub fact: Fact,
+    pub fact: Recorded,
     /// SHA-256 of the entry before, in hex; 64 zeros before the first.
     pub prev: String,
     /// SHA-256 over `prev`, `seq`, `at` and `fact`, in hex.
     pub hash: String,
+}
+
+/// What stands in the ledger: a fact, or what another version of this software wrote and this one does not know.
+///
+/// After an upgrade that was rolled back a guard meets entries of the newer version. They stay as they are, to the
+/// letter (their hash stands over it), and are handed on. None of them changes what this version does: whoever adds a
+/// fact that restricts recording writes [`Fact::Locked`] beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Recorded {
+    /// A fact.
+    Known(Fact),
+    /// Something else.
+    Foreign(serde_json::Map<String, serde_json::Value>),
 }
 
 /// Who muted.

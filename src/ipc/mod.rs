@@ -12,7 +12,7 @@ pub use connection::{Connection, IpcError, MAX_FRAME};
 pub use control::{Answer, FromGuard, Request, ToGuard, Verb};
 pub use identity::Identity;
 pub use lease::{FailureKind, Findings, FromCapture, LEASE, RENEWAL, StreamStats, ToCapture};
-pub use ledger::{By, Entry, Fact};
+pub use ledger::{By, Entry, Fact, Recorded};
 pub use status::Status;
 
 pub use crate::consent::{Fault, Lamp, Phase, Purpose};

@@ -124,6 +124,32 @@ fn without_a_ledger_there_is_no_capture() {
     assert!(shop.captures().is_empty());
 }
 
+/// An upgrade that was rolled back leaves entries that the older guard cannot read: they are kept to the letter.
+#[test]
+fn entries_of_a_newer_version_stay_as_they_are() {
+    use sha2::{Digest, Sha256};
+    let shop = Shop::new(&Plan::default());
+    shop.start("guard").finish();
+    let store = rusqlite::Connection::open(shop.path("data/ledger.db")).unwrap();
+    let last = "SELECT seq, at, hash FROM entry ORDER BY seq DESC LIMIT 1";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, u64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?));
+    let (seq, at, prev) = store.query_row(last, [], row).unwrap();
+    let fact = r#"{"kind":"from-tomorrow","b":1,"a":"\u00e9","kinds":{"z":0.5,"y":null}}"#;
+    let fact = serde_json::from_str::<serde_json::Value>(fact).unwrap().to_string();
+    let digest = Sha256::digest(format!("{prev}\n{}\n{at}\n{fact}", seq + 1));
+    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let insert = "INSERT INTO entry (seq, at, fact, hash) VALUES (?1, ?2, ?3, ?4)";
+    store.execute(insert, rusqlite::params![seq + 1, at, fact, hash]).unwrap();
+    drop(store);
+    let mut guard = shop.start("guard");
+    assert_eq!(shop.phase(), "idle");
+    guard.finish();
+    assert!(shop.call(&["ledger", "verify"]).status.success());
+    let exported = String::from_utf8(shop.call(&["ledger", "export"]).stdout).unwrap();
+    assert!(exported.contains(&fact), "{exported}");
+    assert!(String::from_utf8(shop.call(&["ledger", "show"]).stdout).unwrap().contains("from-tomorrow"));
+}
+
 fn kind(line: &str) -> String {
     serde_json::from_str::<serde_json::Value>(line).unwrap()["fact"]["kind"].as_str().unwrap().to_owned()
 }
