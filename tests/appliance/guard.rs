@@ -137,7 +137,7 @@ fn entries_of_a_newer_version_stay_as_they_are() {
     let fact = r#"{"kind":"from-tomorrow","b":1,"a":"\u00e9","kinds":{"z":0.5,"y":null}}"#;
     let fact = serde_json::from_str::<serde_json::Value>(fact).unwrap().to_string();
     let digest = Sha256::digest(format!("{prev}\n{}\n{at}\n{fact}", seq + 1));
-    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let insert = "INSERT INTO entry (seq, at, fact, hash) VALUES (?1, ?2, ?3, ?4)";
     store.execute(insert, rusqlite::params![seq + 1, at, fact, hash]).unwrap();
     drop(store);
