@@ -1,7 +1,7 @@
 //! What may be changed by whoever has a USB stick and a minute. Shop floors have such people; so what protects those in
 //! front of the camera is out of a stick's reach, or asks staff first.
 
-use crate::config::{Config, Panel, PanelBackend};
+use crate::config::{AudioSource, Config, Panel, PanelBackend};
 use crate::guard::ledger::{Ledger, LedgerError};
 
 /// Whether this box has ever captured; one whose ledger cannot tell may have.
@@ -54,6 +54,9 @@ pub(super) fn refusals(now: &Config, wanted: &Config, has_captured: bool) -> Vec
     let what = "it lets streams go to a host that staff did not agree to";
     let advice = "give it a new [consent] policy-version, and the box asks staff to hold the button for 2 s";
     refuse(wider && same_policy, what, advice);
+    let silent = |config: &Config| config.audio.source == AudioSource::None;
+    let what = "it opens a microphone on a box that had none";
+    refuse(silent(now) && !silent(wanted) && same_policy, what, advice);
     all
 }
 
@@ -106,5 +109,13 @@ mod tests {
         assert_eq!(judged(&wide, &list("\"push.example.org\""), true), "");
         assert!(judged(&list("\"push.example.org\""), &wide, true).contains("did not agree"));
         assert_eq!(judged(&wide, "", true), "");
+    }
+
+    #[test]
+    fn a_microphone_needs_another_policy() {
+        let (none, policy) = ("[audio]\nsource = \"none\"\n", "[consent]\npolicy-version = \"2\"\n");
+        assert!(judged(none, "", true).contains("opens a microphone"));
+        assert_eq!(judged(none, policy, true), "");
+        assert_eq!(judged("", none, true), "");
     }
 }
