@@ -25,6 +25,16 @@ impl Exit {
         Self { code: 65, message: message.into() }
     }
 
+    /// The file to work on is not there (`EX_NOINPUT`, 66).
+    pub fn no_input(message: impl Into<String>) -> Self {
+        Self { code: 66, message: message.into() }
+    }
+
+    /// Not now (`EX_TEMPFAIL`, 75).
+    pub fn temporary(message: impl Into<String>) -> Self {
+        Self { code: 75, message: message.into() }
+    }
+
     /// A fault of tallybox itself (`EX_SOFTWARE`, 70).
     pub fn software(message: impl Into<String>) -> Self {
         Self { code: 70, message: message.into() }

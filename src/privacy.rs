@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::agent::state::State;
 use crate::agent::telemetry::Telemetry;
 use crate::config::Config;
-use crate::ipc::Fact;
+use crate::ipc::{Fact, Identity};
 
 /// One datum, disclosed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -104,9 +104,16 @@ pub fn report(config: &Config) -> Vec<Datum> {
         reconnects: "quality of the network",
     });
     add("telemetry", &broker, "not kept on the box", &telemetry);
+    let identity = fields!(Identity {
+        fingerprint: "to tell this box's key from others; the key itself never leaves the box",
+        claim_code: "to claim the box: the same, short enough to be read out",
+    });
+    add("identity", "whoever asks the box itself, with tallybox doctor", "until staff unbind the box", &identity);
     let facts = variants!(Fact {
         GuardStarted: "security log: restarts",
         GuardStopped: "security log: restarts",
+        Identified: "security log: which key speaks for the box; the key is made on it and says nothing about anybody",
+        Configured: "security log: that the configuration changed, and which server gets the stream",
         SessionStarted: "proof of consent: who pressed is not known, that somebody did is",
         OnAir: "network log",
         OffAir: "network log",

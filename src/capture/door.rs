@@ -31,11 +31,13 @@ pub(super) enum Order {
 }
 
 /// What the guard's start allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Start {
     /// Whether the microphone may be opened.
     pub(super) sound: bool,
     pub(super) purpose: Purpose,
+    /// Hash of the configuration that it holds for.
+    pub(super) configuration: String,
 }
 
 /// Whether frames may leave: a grant proves that consent was given, the lease that it still is.
@@ -198,10 +200,10 @@ async fn talk(
                 match received {
                     Err(error) => return Err(error.to_string()),
                     Ok(None) => return Err("the guard closed the connection".to_owned()),
-                    Ok(Some(ToCapture::Start { sound, purpose, .. })) => {
+                    Ok(Some(ToCapture::Start { sound, purpose, configuration, .. })) => {
                         let Some(starter) = starter.take() else { return Err("the guard said start twice".to_owned()) };
                         gate.extend();
-                        let _ = starter.send(Start { sound, purpose });
+                        let _ = starter.send(Start { sound, purpose, configuration });
                     }
                     Ok(Some(ToCapture::Renew {} | ToCapture::Mute { .. })) if starter.is_some() => {
                         return Err("the guard did not begin with start".to_owned());

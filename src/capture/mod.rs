@@ -66,7 +66,12 @@ fn connection() -> Result<UnixStream, Exit> {
 fn session(config: &Config, door: &Door) -> Result<(), Failure> {
     // Reads the list of plugins; opens no device. Done while the guard writes the start into its ledger.
     gstreamer::init().map_err(|error| Failure::internal(format!("GStreamer does not start: {error}")))?;
-    let Some(Start { sound, purpose }) = door.wait_for_start() else { return Ok(()) };
+    let Some(Start { sound, purpose, configuration }) = door.wait_for_start() else { return Ok(()) };
+    if configuration != config.hash {
+        // Another policy or server may stand in there, which staff were not asked about.
+        let message = "the configuration was changed since the guard was started: restart guard and agent";
+        return Err(Failure::config(message));
+    }
     if purpose == Purpose::Probe {
         return probe::run(config, sound, door);
     }

@@ -8,6 +8,7 @@ mod press;
 mod privacy;
 mod run;
 mod status;
+mod take_config;
 mod users;
 
 use std::path::PathBuf;
@@ -87,23 +88,26 @@ enum Command {
         #[command(subcommand)]
         action: ledger::Action,
     },
-    /// What works here: panel, camera, microphone, encoders, broker, ingest, clock, disk. Opens no camera or microphone
-    /// without --probe.
+    /// What works here: board, power, panel, camera, microphone, encoders, network, broker, ingest, clock, disk. Opens no
+    /// camera or microphone without --probe.
     Doctor {
         #[command(flatten)]
         file: ConfigFile,
-        /// As JSON, with stable fields.
-        #[arg(long)]
-        json: bool,
-        /// Try camera, microphone and encoder for some seconds too: the lamp asks for a press of the button.
-        #[arg(long)]
-        probe: bool,
+        #[command(flatten)]
+        args: doctor::Args,
     },
     /// Parse and validate; file, line, column and advice for every mistake.
     CheckConfig {
         /// Files; `conf.d/*.toml` beside each overrides it.
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
+    },
+    /// Take a configuration that somebody brings, as from a USB stick: judged first, refused while capturing.
+    TakeConfig {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        args: take_config::Args,
     },
     /// What is collected, for what, who gets it, how long it is kept.
     Privacy {
@@ -201,8 +205,9 @@ pub fn main() -> ExitCode {
         Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),
         Command::Status { file, json, watch } => file.load().and_then(|config| status::run(&config, json, watch)),
         Command::Press { file, hold, mute } => file.load().and_then(|config| press::run(&config, hold, mute)),
-        Command::Doctor { file, json, probe } => file.load().and_then(|config| doctor::run(&config, json, probe)),
+        Command::Doctor { file, args } => file.load().and_then(|config| doctor::run(&config, &args)),
         Command::CheckConfig { files } => check_config::run(&files),
+        Command::TakeConfig { file, args } => take_config::run(&file.config, &args),
         Command::Privacy { file, topic } => file.load().and_then(|config| privacy::run(&config, topic)),
         Command::Ledger { file, action } => file.load().and_then(|config| ledger::run(&config, action)),
     };

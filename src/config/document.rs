@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use super::reader::Reader;
@@ -9,8 +10,18 @@ use super::{Config, ConfigError, Mistake};
 
 /// One file's text.
 pub(super) struct Text {
+    /// Where it is, for whoever reads about its mistakes.
     path: PathBuf,
-    text: String,
+    /// What it is called among its neighbours.
+    name: String,
+    content: String,
+}
+
+impl Text {
+    fn new(path: PathBuf, content: String) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { path, name, content }
+    }
 }
 
 /// One parsed file.
@@ -59,10 +70,32 @@ pub(super) fn read(path: &Path) -> Result<Vec<Text>, ConfigError> {
         Err(error) => return Err(unreadable(&overrides, &error)),
     }
     let text = |path: PathBuf| match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Text { path, text }),
+        Ok(text) => Ok(Text::new(path, text)),
         Err(error) => Err(unreadable(&path, &error)),
     };
     paths.into_iter().map(text).collect()
+}
+
+/// Puts a text among those of `conf.d`, in the order of their names; one of the same name goes.
+pub(super) fn put(texts: &mut Vec<Text>, name: &str, from: &Path, content: String) {
+    let mut index = 0;
+    texts.retain(|known| {
+        index += 1;
+        index == 1 || known.name != name
+    });
+    let place =
+        texts.iter().skip(1).position(|known| known.name.as_str() > name).map_or(texts.len(), |found| found + 1);
+    texts.insert(place, Text { path: from.to_owned(), name: name.to_owned(), content });
+}
+
+/// SHA-256 over names and contents, each with its length before it.
+pub(super) fn hash(texts: &[Text]) -> String {
+    let mut hash = Sha256::new();
+    for part in texts.iter().flat_map(|text| [&text.name, &text.content]) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    crate::hex(&hash.finalize())
 }
 
 /// Parses `texts` and hands them to `build`; mistakes of syntax and of content come back together.
@@ -72,7 +105,7 @@ pub(super) fn with_documents(
 ) -> Result<Config, ConfigError> {
     let mut documents = Vec::new();
     let mut syntax = Vec::new();
-    for Text { path, text } in texts {
+    for Text { path, content: text, .. } in texts {
         let (table, errors) = DeTable::parse_recoverable(text);
         let document = Document { path, text, table: table.into_inner() };
         for error in errors {

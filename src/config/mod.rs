@@ -44,6 +44,8 @@ pub struct Config {
     pub privacy: Privacy,
     /// The main file, for roles that have to be given it again.
     pub path: PathBuf,
+    /// SHA-256 over the names and contents of its files, in hex: tells that something was changed, and not what.
+    pub hash: String,
     /// What is allowed but worth knowing, such as a stream that is not encrypted.
     pub notes: Vec<Mistake>,
 }
@@ -54,8 +56,23 @@ impl Config {
     /// # Errors
     /// All mistakes of all files at once.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let texts = document::read(path)?;
-        document::with_documents(&texts, |reader| sections::read(reader, path))
+        Self::from_texts(path, &document::read(path)?)
+    }
+
+    /// What [`Config::load`] would read if `text` stood in `conf.d/<name>` beside `path`, in place of what is there.
+    /// Its mistakes are told as those of the file `from`.
+    ///
+    /// # Errors
+    /// All mistakes of all files at once.
+    pub fn load_with(path: &Path, name: &str, from: &Path, text: String) -> Result<Self, ConfigError> {
+        let mut texts = document::read(path)?;
+        document::put(&mut texts, name, from, text);
+        Self::from_texts(path, &texts)
+    }
+
+    fn from_texts(path: &Path, texts: &[document::Text]) -> Result<Self, ConfigError> {
+        let config = document::with_documents(texts, |reader| sections::read(reader, path))?;
+        Ok(Self { hash: document::hash(texts), ..config })
     }
 
     /// Secrets that are named and that are nowhere to be found from here.

@@ -57,6 +57,7 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
         consent,
         privacy,
         path: path.to_owned(),
+        hash: String::new(),
         notes: Vec::new(),
     })
 }

@@ -124,6 +124,28 @@ fn conf_d_overrides_in_the_order_of_names() {
 }
 
 #[test]
+fn a_text_is_tried_in_its_place_before_it_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let main = dir.path().join("tallybox.toml");
+    std::fs::write(&main, format!("{URL}[video]\nfps = 10\nwidth = 320\n")).unwrap();
+    std::fs::create_dir(dir.path().join("conf.d")).unwrap();
+    let put = |name: &str, text: &str| std::fs::write(dir.path().join("conf.d").join(name), text).unwrap();
+    put("50.toml", "[video]\nfps = 11\nheight = 180\n");
+    put("60.toml", "[video]\nwidth = 640\n");
+    let tried = |text: &str| Config::load_with(&main, "50.toml", Path::new("/stick/a.toml"), text.to_owned());
+    let before = Config::load(&main).unwrap();
+    let config = tried("[video]\nfps = 12\nwidth = 160\n").unwrap();
+    assert_eq!((config.video.fps, config.video.width, config.video.height), (12, 640, 720));
+    assert_eq!(before.video.fps, 11);
+    let error = tried("[video]\nfps = 0\n").unwrap_err().to_string();
+    assert!(error.starts_with("/stick/a.toml:2:7: fps = 0"), "{error}");
+    // The hash is of what would be there.
+    assert_ne!(config.hash, before.hash);
+    put("50.toml", "[video]\nfps = 12\nwidth = 160\n");
+    assert_eq!(Config::load(&main).unwrap().hash, config.hash);
+}
+
+#[test]
 fn broken_syntax_has_a_place_and_hides_nothing_else() {
     let error = load(&[("tallybox.toml", "[video\nfps = \n[audio]\nsource = \"tset\"\n")]).unwrap_err();
     assert!(error.starts_with("tallybox.toml:1:"), "{error}");
@@ -143,5 +165,10 @@ fn wildcards_cover_hosts_below_and_nothing_else() {
     assert!(
         !pattern.allows("example.cn") && !pattern.allows("badexample.cn") && !pattern.allows("push.example.cn.evil")
     );
+    let covers =
+        |one: &str, other: &str| super::HostPattern::new(one).unwrap().covers(&super::HostPattern::new(other).unwrap());
+    assert!(covers("*.example.cn", "push.example.cn") && covers("*.example.cn", "*.example.cn"));
+    assert!(covers("*.cn", "*.example.cn") && covers("a.cn", "a.cn"));
+    assert!(!covers("*.example.cn", "*.cn") && !covers("a.cn", "*.a.cn") && !covers("x.a.cn", "*.a.cn"));
     assert!(super::HostPattern::new("*").is_none() && super::HostPattern::new("a/b").is_none());
 }

@@ -233,6 +233,15 @@ impl HostPattern {
         plain.then(|| Self(text.to_ascii_lowercase()))
     }
 
+    /// Whether each host that `other` allows is one of those.
+    pub fn covers(&self, other: &Self) -> bool {
+        match other.0.strip_prefix("*.") {
+            // A name under the domain stands for all of them.
+            Some(domain) => self.0.starts_with("*.") && self.allows(&format!("x.{domain}")),
+            None => self.allows(&other.0),
+        }
+    }
+
     /// Whether `host` is one of those.
     pub fn allows(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();

@@ -9,13 +9,14 @@ use tokio::task::JoinSet;
 use super::board::Board;
 use super::erase;
 use super::hear::Session;
+use super::identity;
 use super::journal::Journal;
 use super::launcher::{Capture, Door, News};
 use super::ledger::LedgerError;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, Reason, SessionId};
-use crate::ipc::{Answer, By, Fact, SOFTWARE, Status, ToCapture};
+use crate::ipc::{Answer, By, Fact, Identity, SOFTWARE, Status, ToCapture};
 
 /// Consent machine, panel, ledger and capture, joined.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Engine {
     prober: Option<oneshot::Sender<Answer>>,
     pub(super) status: watch::Sender<Status>,
     due: erase::Due,
+    /// Which box this is; `None`: its key cannot be used.
+    pub(super) identity: Option<Identity>,
     /// The ledger's memory is known; without it the guard has to start anew before anything can start.
     recalled: bool,
     /// The ledger can be read after all: the guard has to start anew.
@@ -71,6 +74,7 @@ impl Engine {
             stream: None,
             capture_pid: None,
             panel: board.name().to_owned(),
+            identity: None,
         });
         Self {
             clock,
@@ -88,6 +92,7 @@ impl Engine {
             prober: None,
             status,
             due: erase::Due::default(),
+            identity: None,
             recalled: false,
             restart: false,
         }
@@ -131,10 +136,34 @@ impl Engine {
         } else {
             None
         };
-        for fact in cut.into_iter().chain([started]).chain(policy) {
+        let hash = self.config.hash.clone();
+        let configured = (recall.configuration.as_ref() != Some(&hash)).then(|| Fact::Configured {
+            hash,
+            ingest_host: self.config.ingest.host.clone(),
+            broker_host: self.config.mqtt.as_ref().map(|mqtt| mqtt.host.clone()),
+        });
+        for fact in cut.into_iter().chain([started]).chain(policy).chain(configured) {
             self.write(fact).map_err(|_| ())?;
         }
-        Ok(())
+        self.identify(recall.identity.as_deref()).map_err(|_| ())
+    }
+
+    /// Finds out which box this is, and writes it down unless the ledger knows it as `known`. Consent does not stand on
+    /// it: a box whose key is damaged says so, and goes on.
+    fn identify(&mut self, known: Option<&str>) -> Result<(), Event> {
+        self.identity = match identity::read_or_make(&self.config.device.data_dir) {
+            Ok(identity) => Some(identity),
+            Err(error) => {
+                tracing::error!("{error}");
+                None
+            }
+        };
+        match &self.identity {
+            Some(Identity { fingerprint, .. }) if known != Some(fingerprint) => {
+                self.write(Fact::Identified { fingerprint: fingerprint.clone() })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn ledger_failed(&mut self, error: &LedgerError) {
@@ -200,7 +229,7 @@ impl Engine {
             }
             Effect::Launch(grant) => {
                 let news = self.news.clone();
-                self.capture = Some(Capture::launch(&self.door, grant, &mut self.tasks, news));
+                self.capture = Some(Capture::launch(&self.door, grant, &self.config.hash, &mut self.tasks, news));
                 Ok(())
             }
             Effect::Stop(_) => {
@@ -259,7 +288,10 @@ impl Engine {
             tracing::error!("{message}");
             self.message = Some(message);
         }
-        done.into_iter().try_for_each(|fact| self.write(fact))
+        let unbound = done.iter().any(|fact| matches!(fact, Fact::Unbound { .. }));
+        done.into_iter().try_for_each(|fact| self.write(fact))?;
+        // Whoever binds the box next finds another one.
+        if unbound { self.identify(None) } else { Ok(()) }
     }
 
     /// Tries each broken part again.

@@ -8,8 +8,10 @@ use crate::ipc::Fact;
 
 /// Unsent footage, in data-dir.
 const FOOTAGE: &str = "footage";
+/// Keys and credentials, in data-dir; the guard's alone.
+pub(super) const CREDENTIALS: &str = "credentials";
 /// What binds the box to a shop: keys, credentials, and how far the platform has read the ledger.
-const BINDING: [&str; 2] = ["credentials", "agent/outbox-cursor"];
+const BINDING: [&str; 2] = [CREDENTIALS, "agent/outbox-cursor"];
 
 /// Deletions that are due. One that fails stays due, and is tried again until it is done.
 #[derive(Debug, Default)]

@@ -101,6 +101,7 @@ impl Engine {
             stream: self.session.stream,
             capture_pid: self.session.pid,
             panel: self.board.name().to_owned(),
+            identity: self.identity.clone(),
         };
         self.status.send_if_modified(|known| {
             let changed = *known != status;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::ledger::{Ledger, LedgerError, Recall};
+use super::ledger::{Ledger, LedgerError};
+use super::recall::Recall;
 use crate::clock;
 use crate::consent::Time;
 use crate::ipc::Fact;

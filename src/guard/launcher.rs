@@ -56,16 +56,17 @@ impl Capture {
     pub(super) fn launch(
         door: &Door,
         grant: Grant,
+        configuration: &str,
         tasks: &mut JoinSet<()>,
         news: mpsc::UnboundedSender<(u64, News)>,
     ) -> Self {
         let (session, sound, purpose) = grant.spend();
-        let session = session.0;
+        let (session, configuration) = (session.0, configuration.to_owned());
         let (messages, inbox) = mpsc::channel(16);
         let lease = CancellationToken::new();
         let kill = Arc::new(Notify::new());
         let attendant = Attendant { inbox, lease: lease.clone(), kill: kill.clone(), news, session };
-        tasks.spawn(attendant.run(door.clone(), ToCapture::Start { session, sound, purpose }));
+        tasks.spawn(attendant.run(door.clone(), ToCapture::Start { session, sound, purpose, configuration }));
         Self { session, messages, lease, kill }
     }
 

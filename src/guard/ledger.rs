@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use crate::consent::{Memory, SessionId};
+use super::recall::Recall;
 use crate::ipc::{Entry, Fact, Recorded};
 
 /// What stands before the first entry.
@@ -62,6 +62,9 @@ impl Ledger {
             "CREATE TABLE IF NOT EXISTS entry (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, fact TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
              CREATE TABLE IF NOT EXISTS anchor (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;",
         )?;
+        if !has_memory(&store)? {
+            store.execute_batch("ALTER TABLE anchor ADD COLUMN memory TEXT NOT NULL DEFAULT '{}'")?;
+        }
         let mut ledger = Self { store, head: Head { seq: 0, hash: GENESIS.to_owned(), at: None } };
         ledger.head = ledger.verify()?;
         Ok(ledger)
@@ -167,6 +170,7 @@ impl Ledger {
 
     /// Removes entries from before `horizon`; the chain goes on from the last of them.
     pub fn prune(&mut self, horizon: Timestamp) -> Result<u64, LedgerError> {
+        let mut memory = self.memory()?;
         let transaction = self.store.transaction()?;
         // The newest entry always stays, so that numbers go on where they were.
         let last: Option<(u64, String)> = transaction
@@ -177,30 +181,71 @@ impl Ledger {
             )
             .optional()?;
         let Some((seq, hash)) = last else { return Ok(0) };
-        transaction.execute("INSERT OR REPLACE INTO anchor (one, seq, hash) VALUES (1, ?1, ?2)", params![seq, hash])?;
+        // A lock is a lock, and a policy acknowledged, however long ago that was.
+        for fact in facts(&transaction, seq)? {
+            memory.learn(&fact);
+        }
+        let memory = serde_json::to_string(&memory).unwrap_or_default();
+        transaction.execute(
+            "INSERT OR REPLACE INTO anchor (one, seq, hash, memory) VALUES (1, ?1, ?2, ?3)",
+            params![seq, hash, memory],
+        )?;
         let removed = transaction.execute("DELETE FROM entry WHERE seq <= ?1", [seq])?;
         transaction.commit()?;
         Ok(removed as u64)
     }
 
+    /// What is remembered of the entries that were removed.
+    fn memory(&self) -> Result<Recall, LedgerError> {
+        if !has_memory(&self.store)? {
+            return Ok(Recall::default());
+        }
+        let stored: Option<(u64, String)> = self
+            .store
+            .query_row("SELECT seq, memory FROM anchor", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((seq, text)) = stored else { return Ok(Recall::default()) };
+        let bad = |error: serde_json::Error| LedgerError::Bad {
+            seq,
+            wrong: format!("what is remembered of it and those before cannot be read: {error}"),
+        };
+        serde_json::from_str(&text).map_err(bad)
+    }
+
     /// What the box has to remember across a power cut, from what was written down.
     pub fn recall(&self, policy_version: &str) -> Result<Recall, LedgerError> {
-        let mut recall = Recall::default();
+        let mut recall = self.memory()?;
         let mut after = 0;
         loop {
             let page = self.entries_after(after, 500)?;
             let Some(last) = page.last() else { break };
             after = last.seq;
             for entry in &page {
-                match &entry.fact {
-                    Recorded::Known(fact) => recall.learn(fact),
-                    Recorded::Foreign(_) => {}
-                }
+                recall.learn(&entry.fact);
             }
         }
         recall.policy_pending = recall.acknowledged.as_deref().is_some_and(|known| known != policy_version);
         Ok(recall)
     }
+}
+
+/// Whether the table can hold what is remembered: a ledger of before this could cannot until the guard has opened it.
+fn has_memory(store: &Connection) -> Result<bool, LedgerError> {
+    let columns = "SELECT count(*) FROM pragma_table_info('anchor') WHERE name = 'memory'";
+    Ok(store.query_row(columns, [], |row| row.get::<_, u64>(0))? > 0)
+}
+
+/// The facts up to number `last`, in order.
+fn facts(store: &Connection, last: u64) -> Result<Vec<Recorded>, LedgerError> {
+    let mut statement = store.prepare("SELECT seq, fact FROM entry WHERE seq <= ?1 ORDER BY seq")?;
+    let mut rows = statement.query([last])?;
+    let mut facts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (seq, text): (u64, String) = (row.get(0)?, row.get(1)?);
+        let bad = |error: serde_json::Error| LedgerError::Bad { seq, wrong: format!("it cannot be read: {error}") };
+        facts.push(serde_json::from_str(&text).map_err(bad)?);
+    }
+    Ok(facts)
 }
 
 /// A fact as it is hashed and stored.
@@ -209,54 +254,39 @@ fn text(fact: &Fact) -> String {
     serde_json::to_string(fact).unwrap_or_default()
 }
 
-/// What the ledger tells about the time before the guard came up.
-#[derive(Clone, Debug, Default)]
-pub struct Recall {
-    /// The highest session number.
-    pub last_session: u64,
-    /// A session without an end: the guard had died in it.
-    pub open_session: Option<u64>,
-    /// Staff locked the box and did not unlock it.
-    pub locked: bool,
-    /// The policy that staff acknowledged last; `None` on a new box.
-    pub acknowledged: Option<String>,
-    /// The policy that was last said to wait for staff.
-    pub announced: Option<String>,
-    /// The policy in force waits for staff.
-    pub policy_pending: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Recall {
-    fn learn(&mut self, fact: &Fact) {
-        match fact {
-            Fact::SessionStarted { session, .. } | Fact::Probed { session, .. } => {
-                self.last_session = self.last_session.max(*session);
-                self.open_session = Some(*session);
-            }
-            Fact::SessionStopped { .. } | Fact::SessionCut { .. } => self.open_session = None,
-            Fact::Locked {} => self.locked = true,
-            Fact::Unlocked {} => self.locked = false,
-            Fact::PolicyPending { policy_version } => self.announced = Some(policy_version.clone()),
-            Fact::PolicyAcknowledged { policy_version } => self.acknowledged = Some(policy_version.clone()),
-            Fact::GuardStarted { .. }
-            | Fact::GuardStopped {}
-            | Fact::OnAir { .. }
-            | Fact::OffAir { .. }
-            | Fact::Muted { .. }
-            | Fact::Requested { .. }
-            | Fact::RequestEnded { .. }
-            | Fact::Broke { .. }
-            | Fact::Mended { .. }
-            | Fact::FootageDestroyed { .. }
-            | Fact::Unbound { .. }
-            | Fact::CommandRefused { .. }
-            | Fact::CommandsRefused { .. }
-            | Fact::DoorRefused { .. } => {}
-        }
-    }
-
-    /// The same in the consent machine's terms.
-    pub fn memory(&self) -> Memory {
-        Memory { last_session: SessionId(self.last_session), locked: self.locked, policy_pending: self.policy_pending }
+    #[test]
+    fn what_was_pruned_is_still_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        // As tallybox made it before.
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch("CREATE TABLE anchor (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT").unwrap();
+        drop(old);
+        let mut ledger = Ledger::open(&path).unwrap();
+        let at = |day: i64| Timestamp::from_second(1_770_000_000 + day * 86_400).unwrap();
+        let policy_version = || "1".to_owned();
+        let facts = [
+            Fact::PolicyAcknowledged { policy_version: policy_version() },
+            Fact::Identified { fingerprint: "f".to_owned() },
+            Fact::SessionStarted { session: 7, sound: true, policy_version: policy_version() },
+            Fact::Locked {},
+            Fact::GuardStopped {},
+        ];
+        let facts: Vec<_> = (0_i64..).zip(facts).map(|(day, fact)| (at(day), fact)).collect();
+        ledger.append(&facts).unwrap();
+        let before = ledger.recall("2").unwrap();
+        assert!(before.locked && before.policy_pending && before.last_session == 7);
+        // In two steps: what was remembered in the first is not forgotten in the second.
+        assert_eq!(ledger.prune(at(2)).unwrap(), 2);
+        assert_eq!(ledger.recall("2").unwrap(), before);
+        assert_eq!(ledger.prune(at(100)).unwrap(), 2);
+        assert_eq!(ledger.recall("2").unwrap(), before);
+        drop(ledger);
+        let ledger = Ledger::open(&path).unwrap();
+        assert_eq!((ledger.recall("2").unwrap(), ledger.prove().unwrap().2), (before, 1));
     }
 }

@@ -6,10 +6,12 @@ mod control;
 mod engine;
 mod erase;
 mod hear;
+pub(crate) mod identity;
 mod journal;
 mod lamp;
 mod launcher;
 pub mod ledger;
+mod recall;
 mod requests;
 
 use std::fs::File;
@@ -80,9 +82,19 @@ fn make_dir(path: &Path, mode: u32) -> Result<(), Exit> {
         })
 }
 
+/// The file whose lock a guard holds as long as it lives.
+fn lock_file(config: &Config) -> std::path::PathBuf {
+    config.device.runtime_dir.join("guard.lock")
+}
+
+/// Whether a guard runs on this configuration. It is looked at and not made: who made it could lock others out.
+pub(crate) fn is_running(config: &Config) -> bool {
+    File::open(lock_file(config)).is_ok_and(|file| file.try_lock_shared().is_err())
+}
+
 /// One guard at a time: two would both answer the button. The lock goes with the process.
 fn lock(config: &Config) -> Result<File, Exit> {
-    let path = config.device.runtime_dir.join("guard.lock");
+    let path = lock_file(config);
     let file = File::create(&path).map_err(|error| Exit::io(format!("{} cannot be made: {error}", path.display())))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -23,6 +23,8 @@ pub enum ToCapture {
         sound: bool,
         /// What it is for; nothing of a probe leaves the box.
         purpose: Purpose,
+        /// Hash of the configuration that the guard knows, and staff with it: under another one nothing is opened.
+        configuration: String,
     },
     /// The lease goes on for [`LEASE`] from now.
     Renew {},

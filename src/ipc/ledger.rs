@@ -56,6 +56,20 @@ pub enum Fact {
         /// The policy in force.
         policy_version: String,
     },
+    /// Which box speaks, when that is new to this ledger: its key was made, or made anew after it was unbound.
+    Identified {
+        /// SHA-256 of the public key, in hex.
+        fingerprint: String,
+    },
+    /// The configuration in force, when it is another one than before.
+    Configured {
+        /// SHA-256 over its files, in hex.
+        hash: String,
+        /// Where streams go.
+        ingest_host: String,
+        /// Where telemetry and these entries go.
+        broker_host: Option<String>,
+    },
     /// The guard was told to end.
     GuardStopped {},
     /// Staff pressed: capture may start. Durable before it does.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Lamp, Phase, StreamStats};
+use super::{Fault, Identity, Lamp, Phase, StreamStats};
 
 /// A snapshot. Its field names are stable: `status --json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,4 +37,6 @@ pub struct Status {
     pub capture_pid: Option<u32>,
     /// The panel's backend.
     pub panel: String,
+    /// Which box this is; `None`: its key cannot be used, and the guard's log says why.
+    pub identity: Option<Identity>,
 }

@@ -130,7 +130,7 @@ fn a_probe_asks_for_a_press_and_sends_nothing() {
     assert!(probes[0]["found"].as_str().unwrap().contains("of 30 frames per second"), "{rows}");
     assert!(shop.captures().is_empty());
     assert_eq!((shop.phase().as_str(), shop.lamp().as_str()), ("idle", "dark"));
-    assert_eq!(shop.kinds()[2..], ["requested", "probed", "session-stopped"]);
+    assert_eq!(shop.kinds()[4..], ["requested", "probed", "session-stopped"]);
     assert_eq!(shop.ledger().last().unwrap()["reason"], "probed");
     assert!(nginx.recordings().is_empty(), "nothing left the box");
 
@@ -179,6 +179,8 @@ fn the_privacy_report_covers_what_is_sent() {
             && has("state", "muted")
             && has("telemetry", "disk-free-mib")
             && has("ledger", "session-started")
+            && has("ledger", "configured")
+            && has("identity", "claim-code")
     );
     assert!(output.status.success());
 }

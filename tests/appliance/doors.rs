@@ -102,6 +102,13 @@ impl Capture {
         String::from_utf8(text).unwrap()
     }
 
+    fn begin(&mut self, shop: &Shop, sound: bool) {
+        let hash = tallybox::config::Config::load(&shop.config).unwrap().hash;
+        self.say(&format!(
+            r#"{{"do":"start","session":1,"sound":{sound},"purpose":"on-air","configuration":"{hash}"}}"#
+        ));
+    }
+
     fn say(&mut self, json: &str) {
         self.door.write_all(&frame(json)).unwrap();
     }
@@ -133,7 +140,7 @@ fn garbage_at_captures_door_ends_it_before_anything_is_opened() {
 fn a_silent_guard_makes_capture_go_dark_by_itself() {
     let shop = Shop::new(&Plan::default());
     let mut capture = Capture::start(&shop);
-    capture.say(r#"{"do":"start","session":1,"sound":true,"purpose":"on-air"}"#);
+    capture.begin(&shop, true);
     wait_until("the camera's file is open", || capture.has_the_camera());
     capture.say(r#"{"do":"renew"}"#);
     let took = capture.ends();
@@ -145,7 +152,7 @@ fn a_silent_guard_makes_capture_go_dark_by_itself() {
 fn a_closed_door_ends_capture_within_half_a_second() {
     let shop = Shop::new(&Plan::default());
     let mut capture = Capture::start(&shop);
-    capture.say(r#"{"do":"start","session":1,"sound":true,"purpose":"on-air"}"#);
+    capture.begin(&shop, true);
     wait_until("the camera's file is open", || capture.has_the_camera());
     capture.door.shutdown(std::net::Shutdown::Both).unwrap();
     let took = capture.ends();
@@ -165,8 +172,26 @@ fn what_cannot_work_is_said_with_advice() {
     let camera = "source = \"v4l2\"\ndevice = \"/dev/video77\"\n".to_owned();
     let shop = Shop::new(&Plan { video: camera, ..Plan::default() });
     let mut capture = Capture::start(&shop);
-    capture.say(r#"{"do":"start","session":1,"sound":false,"purpose":"on-air"}"#);
+    capture.begin(&shop, false);
     let said = std::iter::from_fn(|| Some(capture.hear())).find(|said| said.contains("failed")).unwrap();
     assert!(said.contains("there is no camera at /dev/video77: plug it in"), "{said}");
     capture.ends();
+}
+
+#[test]
+fn a_configuration_that_the_guard_does_not_know_opens_nothing() {
+    let shop = Shop::new(&Plan::default());
+    let mut guard = shop.start("guard");
+    shop.configure(&Plan { ingest: "rtmp://127.0.0.2:9/live/k".to_owned(), ..Plan::default() });
+    shop.press();
+    shop.wait_for_phase("idle");
+    wait_until("the reason is told", || {
+        shop.status().unwrap()["message"].as_str().is_some_and(|why| why.contains("restart guard and agent"))
+    });
+    assert_eq!(shop.kinds().last().unwrap(), "session-stopped");
+    assert!(shop.captures().is_empty());
+    guard.finish();
+    let _guard = shop.start("guard");
+    shop.press();
+    shop.wait_for_phase("connecting");
 }

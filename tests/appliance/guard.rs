@@ -42,8 +42,9 @@ fn a_press_starts_and_the_next_touch_stops() {
     assert_eq!(shop.lamp(), "dark");
     assert_eq!(guard.finish(), Some(0));
     let kinds = shop.kinds();
-    assert_eq!(kinds, ["guard-started", "policy-acknowledged", "session-started", "session-stopped", "guard-stopped"]);
-    assert_eq!(shop.ledger()[3]["reason"], "press");
+    assert_eq!(kinds[..4], ["guard-started", "policy-acknowledged", "configured", "identified"]);
+    assert_eq!(kinds[4..], ["session-started", "session-stopped", "guard-stopped"]);
+    assert_eq!(shop.ledger()[5]["reason"], "press");
     shop.verify();
 }
 
@@ -111,11 +112,11 @@ fn without_a_ledger_there_is_no_capture() {
     let shop = Shop::new(&Plan::default());
     shop.start("guard").finish();
     let store = rusqlite::Connection::open(shop.path("data/ledger.db")).unwrap();
-    store.execute("UPDATE entry SET fact = replace(fact, 'stopped', 'started') WHERE seq = 3", []).unwrap();
+    store.execute("UPDATE entry SET fact = replace(fact, 'stopped', 'started') WHERE seq = 5", []).unwrap();
     drop(store);
     let proof = shop.call(&["ledger", "verify"]);
     assert_eq!(proof.status.code(), Some(65));
-    assert!(String::from_utf8_lossy(&proof.stderr).contains("entry 3 of the ledger is bad"), "{proof:?}");
+    assert!(String::from_utf8_lossy(&proof.stderr).contains("entry 5 of the ledger is bad"), "{proof:?}");
     let _guard = shop.start("guard");
     assert_eq!((shop.phase().as_str(), shop.lamp().as_str()), ("fault", "sos"));
     shop.press();
@@ -189,7 +190,7 @@ fn a_full_disk_ends_the_session_and_loses_nothing() {
     let exported = export.arg("--config").arg(&shop.config).output().unwrap();
     assert!(exported.status.success(), "{exported:?}");
     let kinds: Vec<String> = String::from_utf8(exported.stdout).unwrap().lines().map(kind).collect();
-    assert_eq!(kinds[2..], ["session-started", "session-stopped", "broke", "mended"]);
+    assert_eq!(kinds[4..], ["session-started", "session-stopped", "broke", "mended"]);
     assert_eq!(guard.finish(), Some(0));
 }
 

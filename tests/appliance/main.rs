@@ -4,7 +4,9 @@
 mod broker;
 mod chaos;
 mod cli;
+mod doctor;
 mod doors;
+mod examples;
 mod guard;
 mod ingest;
 mod media;
@@ -13,3 +15,4 @@ mod notify;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;
+mod take_config;

@@ -1,20 +1,48 @@
 //! `tallybox doctor`: what works here, as a table that a person can act on. Reads sysfs and asks the network; opens no
 //! camera and no microphone itself (`--probe` asks the guard, and the guard staff).
 
+mod board;
+mod boot;
+mod clock;
 mod devices;
+mod disk;
+mod groups;
+mod identity;
+mod kernel;
+mod machine;
 mod network;
+mod power;
 mod probe;
+mod reach;
+mod tls;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::client::{Client, block_on};
-use crate::clock;
 use crate::config::{Config, PanelBackend};
 use crate::exit::Exit;
 use crate::guard::ledger::Ledger;
-use crate::ipc::Request;
+use crate::ipc::{Request, Status};
+
+use board::Board;
+use machine::Machine;
+
+/// How it is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// As JSON, with stable fields.
+    #[arg(long)]
+    json: bool,
+    /// Try camera, microphone and encoder for some seconds too: the lamp asks for a press of the button.
+    #[arg(long)]
+    probe: bool,
+    /// Where the files of the machine are that is looked at.
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    root: PathBuf,
+}
 
 /// How it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -55,15 +83,25 @@ pub(super) fn fail(check: &'static str, found: impl Into<String>, advice: impl I
 }
 
 /// Looks at everything, and prints it. Ends with 69 if something fails.
-pub(crate) fn run(config: &Config, json: bool, probe: bool) -> Result<(), Exit> {
-    let mut rows = vec![configuration(config), guard(config), panel(config), disk(config), ledger(config), clock_row()];
+pub(crate) fn run(config: &Config, args: &Args) -> Result<(), Exit> {
+    let machine = Machine::new(&args.root);
+    let board = Board::of(&machine);
+    let status = block_on(async { Client::connect(config).await?.call(Request::Status {}).await }).ok().flatten();
+    let mut rows = vec![configuration(config), guard(status.as_ref()), identity::row(config, status.as_ref())];
+    rows.extend([panel(config), board::row(&board, &machine, config), kernel::row(&board, &machine)]);
+    rows.extend(power::rows(&machine));
+    rows.extend(boot::rows(&board, &machine, config));
+    rows.push(groups::row(&machine, config));
+    rows.extend(disk::rows(&machine, config));
+    rows.extend([ledger(config), clock::row(&machine)]);
     rows.extend(devices::rows(config));
     rows.extend(secrets(config));
-    rows.extend(network::rows(config));
-    if probe {
+    rows.extend(network::rows(&machine, config));
+    rows.extend(reach::rows(config));
+    if args.probe {
         rows.extend(probe::rows(config));
     }
-    if json {
+    if args.json {
         let text = serde_json::to_string_pretty(&rows).map_err(|error| Exit::software(error.to_string()))?;
         println!("{text}");
     } else {
@@ -84,9 +122,9 @@ fn print(rows: &[Row]) {
             Verdict::Warn => "warn",
             Verdict::Fail => "FAIL",
         };
-        println!("{verdict}  {:<11} {}", row.check, row.found);
+        println!("{verdict}  {:<12} {}", row.check, row.found);
         if !row.advice.is_empty() {
-            println!("{:19}→ {}", "", row.advice);
+            println!("{:20}→ {}", "", row.advice);
         }
     }
 }
@@ -100,14 +138,13 @@ fn configuration(config: &Config) -> Row {
     warn("config", path, notes.join("; "))
 }
 
-fn guard(config: &Config) -> Row {
-    let status = block_on(async { Client::connect(config).await?.call(Request::Status {}).await });
+fn guard(status: Option<&Status>) -> Row {
     match status {
-        Ok(Some(status)) if status.faults.is_empty() => ok("guard", format!("runs, phase {}", status.phase.word())),
-        Ok(Some(status)) => {
-            fail("guard", format!("runs, faults {:?}", status.faults), status.message.unwrap_or_default())
+        Some(status) if status.faults.is_empty() => ok("guard", format!("runs, phase {}", status.phase.word())),
+        Some(status) => {
+            fail("guard", format!("runs, faults {:?}", status.faults), status.message.clone().unwrap_or_default())
         }
-        Ok(None) | Err(_) => warn(
+        None => warn(
             "guard",
             "does not run, or may not be asked",
             "start it: systemctl start tallybox-guard, or tallybox run; or call doctor as root",
@@ -140,34 +177,6 @@ fn panel(config: &Config) -> Row {
     }
 }
 
-fn disk(config: &Config) -> Row {
-    let dir = &config.device.data_dir;
-    let shown = dir.display().to_string();
-    let Ok(disk) = rustix::fs::statvfs(dir) else {
-        return fail(
-            "disk",
-            format!("{shown} is not there"),
-            "the guard makes it when it starts; or set [device] data-dir",
-        );
-    };
-    if rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_err() {
-        return fail(
-            "disk",
-            format!("{shown} cannot be written by this user"),
-            "call doctor as root, or give the directory to the guard's user",
-        );
-    }
-    let free = disk.f_bavail * disk.f_frsize / (1024 * 1024);
-    // A ledger of six busy months has some 50,000 entries of 400 bytes: 20 MB.
-    match free {
-        0..100 => {
-            fail("disk", format!("{free} MiB free in {shown}"), "make room: without its ledger the box starts nothing")
-        }
-        100..500 => warn("disk", format!("{free} MiB free in {shown}"), "make room"),
-        500.. => ok("disk", format!("{free} MiB free in {shown}")),
-    }
-}
-
 fn ledger(config: &Config) -> Row {
     let path = config.ledger();
     if !path.exists() {
@@ -176,23 +185,6 @@ fn ledger(config: &Config) -> Row {
     match Ledger::open_to_read(&path).and_then(|ledger| ledger.prove()) {
         Ok((last, _, kept)) => ok("ledger", format!("{kept} entries up to number {last} verify")),
         Err(error) => fail("ledger", "does not verify", error.to_string()),
-    }
-}
-
-fn clock_row() -> Row {
-    let now = clock::utc();
-    if !clock::is_set(now) {
-        return fail(
-            "clock",
-            format!("{now} is long past"),
-            "connect the network and wait for NTP: certificates cannot be judged without a clock",
-        );
-    }
-    // systemd-timesyncd touches this when it has the time.
-    if std::path::Path::new("/run/systemd/timesync/synchronized").exists() {
-        ok("clock", "set, and kept by NTP")
-    } else {
-        warn("clock", format!("set to {now:.0}, but systemd-timesyncd does not keep it"), "see timedatectl")
     }
 }
 

@@ -1,109 +1,85 @@
-//! Broker and ingest: names, ports, certificates. Asked side by side; a stream key is never sent.
+//! The way out: default route, MTU, name servers.
 
-use std::net::{TcpStream, ToSocketAddrs};
-use std::path::Path;
-use std::sync::Arc;
+use std::net::IpAddr;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use super::machine::Machine;
+use super::{Row, fail, ok, warn};
+use crate::config::Config;
 
-use super::{PATIENCE, Row, fail, ok, warn};
-use crate::config::{Config, IngestScheme};
+pub(super) fn rows(machine: &Machine, config: &Config) -> Vec<Row> {
+    vec![route(machine, config), names(machine, config)]
+}
 
-/// Debian's bundle of the authorities that it trusts.
-const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+fn hosts(config: &Config) -> impl Iterator<Item = &str> {
+    std::iter::once(config.ingest.host.as_str()).chain(config.mqtt.iter().map(|mqtt| mqtt.host.as_str()))
+}
 
-pub(super) fn rows(config: &Config) -> Vec<Row> {
-    std::thread::scope(|scope| {
-        let ingest = scope.spawn(|| ingest(config));
-        let broker = scope.spawn(|| broker(config));
-        [ingest, broker].into_iter().filter_map(|asked| asked.join().ok()).collect()
+fn is_local(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Interface of the default route with the lowest metric. `/proc/net/route`: interface, destination, gateway, flags,
+/// reference count, use, metric, ...; `/proc/net/ipv6_route`: destination, its prefix, six more, flags, interface.
+/// Numbers are hexadecimal but for the first one's metric (proc(5), the kernel's net/ipv6/route.c).
+fn default_interface(machine: &Machine) -> Option<String> {
+    let four = machine.read("/proc/net/route").unwrap_or_default();
+    let is_default = |fields: &Vec<&str>| fields.get(1) == Some(&"00000000") && fields.get(7) == Some(&"00000000");
+    let all = four.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>()).filter(is_default);
+    let best = all.min_by_key(|fields| fields.get(6).and_then(|metric| metric.parse::<u32>().ok()));
+    if let Some(name) = best.and_then(|fields| fields.first().map(|name| (*name).to_owned())) {
+        return Some(name);
+    }
+    let six = machine.read("/proc/net/ipv6_route").unwrap_or_default();
+    six.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let name = *fields.last()?;
+        let is_default = fields.first()?.bytes().all(|digit| digit == b'0') && fields.get(1) == Some(&"00");
+        (is_default && name != "lo").then(|| name.to_owned())
     })
 }
 
-fn ingest(config: &Config) -> Row {
-    let ingest = &config.ingest;
-    let (host, port) = (ingest.host.as_str(), ingest.port);
-    match ingest.scheme {
-        IngestScheme::Srt => match resolve(host, port) {
-            Ok(_) => warn(
-                "ingest",
-                format!("{host} has an address; whether SRT answers on port {port} shows only on air"),
-                "",
-            ),
-            Err((found, advice)) => fail("ingest", found, advice),
-        },
-        IngestScheme::Rtmp => row("ingest", host, port, None),
-        IngestScheme::Rtmps => row("ingest", host, port, Some(Path::new(SYSTEM_AUTHORITIES))),
-    }
-}
+/// What Ethernet carries; a server's answers come in such packets unless something on the way says no.
+const ETHERNET: u32 = 1500;
 
-fn broker(config: &Config) -> Row {
-    let Some(mqtt) = &config.mqtt else {
-        return warn("broker", "none configured: the box is not controlled from outside", "set [mqtt] url");
+fn route(machine: &Machine, config: &Config) -> Row {
+    let Some(name) = default_interface(machine) else {
+        if hosts(config).all(is_local) {
+            return ok("network", "no default route, and none is needed");
+        }
+        return fail("network", "no default route", "plug in the cable, or join the wireless network; see ip route");
     };
-    let ca = mqtt.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
-    row("broker", &mqtt.host, mqtt.port, mqtt.tls.then_some(ca))
-}
-
-type Wrong = (String, String);
-
-fn resolve(host: &str, port: u16) -> Result<std::net::SocketAddr, Wrong> {
-    let wrong = |why: String| {
-        (format!("{host} has no address: {why}"), "see the network's DNS, or the host in the URL".to_owned())
-    };
-    let mut addresses = (host, port).to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
-    addresses.next().ok_or_else(|| wrong("none found".to_owned()))
-}
-
-fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>) -> Row {
-    match ask(host, port, ca) {
-        Ok(found) => ok(check, found),
-        Err((found, advice)) => fail(check, found, advice),
+    let read = |file: &str| machine.read(&format!("/sys/class/net/{name}/{file}"));
+    let mtu = read("mtu").and_then(|mtu| mtu.parse::<u32>().ok());
+    // Absent for anything that is not Ethernet.
+    let half = if read("duplex").as_deref() == Some("half") { ", half duplex" } else { "" };
+    match mtu {
+        Some(mtu) if mtu < ETHERNET => warn(
+            "network",
+            format!("{name}, MTU {mtu}{half}"),
+            "a tunnel or PPPoE: if streams stall after the handshake, some router on the way drops what is too long; lower the MTU here until they do not",
+        ),
+        Some(mtu) if mtu > ETHERNET => warn(
+            "network",
+            format!("{name}, MTU {mtu}{half}"),
+            "each switch up to the router has to take frames that long: set the MTU to 1500 if streams stall",
+        ),
+        Some(mtu) if !half.is_empty() => {
+            warn("network", format!("{name}, MTU {mtu}{half}"), "see cable and switch: both ends have to negotiate")
+        }
+        Some(mtu) => ok("network", format!("{name}, MTU {mtu}")),
+        None => ok("network", name),
     }
 }
 
-fn ask(host: &str, port: u16, ca: Option<&Path>) -> Result<String, Wrong> {
-    let address = resolve(host, port)?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(|error| {
-        (
-            format!("{host}:{port}: {error}"),
-            "see that the server runs, the port in the URL, and the firewall".to_owned(),
-        )
-    })?;
-    let Some(ca) = ca else { return Ok(format!("{host}:{port} answers, unencrypted")) };
-    let timeouts = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
-    timeouts.map_err(|error| (error.to_string(), String::new()))?;
-    shake_hands(&mut stream, host, ca).map_err(|why| {
-        let advice = if why.contains("valid for name") {
-            "write in the URL the name that its certificate has"
-        } else if why.contains("UnknownIssuer") {
-            "its authority is not trusted: set ca-file, or install the authority"
-        } else if why.contains("xpired") || why.contains("not valid yet") {
-            "see this box's clock, and the certificate's dates"
-        } else {
-            "see the server's TLS settings"
-        };
-        (format!("{host}:{port}: {why}"), advice.to_owned())
-    })?;
-    Ok(format!("{host}:{port} answers, encrypted, and its certificate is good"))
-}
-
-fn shake_hands(stream: &mut TcpStream, host: &str, ca: &Path) -> Result<(), String> {
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(ca).map_err(|error| format!("{}: {error}", ca.display()))?;
-    roots.add_parsable_certificates(certificates.filter_map(Result::ok));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
-    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())?;
-    while connection.is_handshaking() {
-        connection.complete_io(stream).map_err(|error| error.to_string())?;
+fn names(machine: &Machine, config: &Config) -> Row {
+    let text = machine.read("/etc/resolv.conf").unwrap_or_default();
+    let servers: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("nameserver")).map(str::trim).collect();
+    if hosts(config).all(|host| is_local(host) || host.parse::<IpAddr>().is_ok()) {
+        return ok("dns", "no name has to be looked up");
     }
-    Ok(())
+    if servers.is_empty() {
+        let advice = "DHCP or the integrator has to name one; see resolvectl, or nmcli";
+        return fail("dns", "no name server in /etc/resolv.conf", advice);
+    }
+    ok("dns", servers.join(", "))
 }

@@ -1,0 +1,100 @@
+//! May the roles' users open what they have to? systemd gives them groups by `SupplementaryGroups`; on a laptop it is
+//! the calling user's groups that count.
+
+use super::machine::Machine;
+use super::{Row, fail, ok, warn};
+use crate::config::{AudioSource, Config, PanelBackend, VideoSource};
+
+/// Where units are, the integrator's own first.
+const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+
+/// A role's user, its unit, and the groups that it needs.
+type Need = (&'static str, &'static str, Vec<&'static str>);
+
+fn needs(config: &Config) -> [Need; 2] {
+    let gpio = match config.panel.backend {
+        PanelBackend::Auto | PanelBackend::Cdev | PanelBackend::Rppal => vec!["gpio"],
+        PanelBackend::Sim => Vec::new(),
+    };
+    let mut media = match config.video.source {
+        VideoSource::Auto | VideoSource::Libcamera | VideoSource::V4l2 => vec!["video"],
+        VideoSource::File | VideoSource::Test => Vec::new(),
+    };
+    media.extend(match config.audio.source {
+        AudioSource::Auto | AudioSource::Alsa => Some("audio"),
+        AudioSource::File | AudioSource::Test | AudioSource::None => None,
+    });
+    [("tallybox-guard", "tallybox-guard.service", gpio), ("tallybox-capture", "tallybox-capture@.service", media)]
+}
+
+/// One line of `/etc/group` (group(5)): name, password, number, members.
+struct Group {
+    name: String,
+    number: u32,
+    members: Vec<String>,
+}
+
+fn groups(machine: &Machine) -> Vec<Group> {
+    let line = |line: &str| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?.to_owned(), fields.nth(1)?.parse().ok()?);
+        Some(Group { name, number, members: fields.next()?.split(',').map(str::to_owned).collect() })
+    };
+    machine.read("/etc/group").unwrap_or_default().lines().filter_map(line).collect()
+}
+
+/// Groups that a unit adds. An empty assignment takes back those before it (systemd.exec(5)).
+fn supplementary(machine: &Machine, unit: &str) -> Vec<String> {
+    let Some(text) = UNITS.iter().find_map(|dir| machine.read(&format!("{dir}/{unit}"))) else { return Vec::new() };
+    let mut all = Vec::new();
+    for groups in text.lines().filter_map(|line| line.trim().strip_prefix("SupplementaryGroups=")) {
+        if groups.trim().is_empty() {
+            all.clear();
+        }
+        all.extend(groups.split_whitespace().map(str::to_owned));
+    }
+    all
+}
+
+pub(super) fn row(machine: &Machine, config: &Config) -> Row {
+    let known = groups(machine);
+    let users = machine.read("/etc/passwd").unwrap_or_default();
+    let has_user = |user: &str| users.lines().any(|line| line.split(':').next() == Some(user));
+    let needs = needs(config);
+    if !needs.iter().any(|(user, _, _)| has_user(user)) {
+        return caller(&known, &needs);
+    }
+    let mut missing = Vec::new();
+    for (user, unit, wanted) in &needs {
+        let given = supplementary(machine, unit);
+        for group in wanted {
+            match known.iter().find(|known| known.name == *group) {
+                None => missing.push(format!("there is no group {group}: groupadd --system {group}")),
+                Some(known)
+                    if given.iter().any(|given| given == group) || known.members.iter().any(|one| one == user) => {}
+                Some(_) => missing.push(format!("{user} is not in {group}: usermod -aG {group} {user}")),
+            }
+        }
+    }
+    if missing.is_empty() {
+        let all: Vec<String> = needs.iter().map(|(user, _, groups)| format!("{user}: {}", groups.join(", "))).collect();
+        ok("groups", all.join("; "))
+    } else {
+        fail("groups", "a role may not open its devices", missing.join("; "))
+    }
+}
+
+fn caller(known: &[Group], needs: &[Need]) -> Row {
+    if rustix::process::geteuid().is_root() {
+        return ok("groups", "no users for the roles here; root may open all devices");
+    }
+    let own: Vec<u32> = rustix::process::getgroups().unwrap_or_default().iter().map(|group| group.as_raw()).collect();
+    let is_in = |name: &str| known.iter().any(|group| group.name == name && own.contains(&group.number));
+    let wanted = needs.iter().flat_map(|(_, _, groups)| groups);
+    let missing: Vec<&str> = wanted.copied().filter(|group| !is_in(group)).collect();
+    if missing.is_empty() {
+        return ok("groups", "this user may open what is needed");
+    }
+    let advice = format!("sudo usermod -aG {} $USER, and log in again", missing.join(","));
+    warn("groups", format!("this user is not in {}", missing.join(", ")), advice)
+}

@@ -1,0 +1,117 @@
+//! Broker and ingest: names, ports, certificates. Asked side by side; a stream key is never sent.
+
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::Path;
+
+use super::tls::{self, Identity};
+use super::{PATIENCE, Row, fail, ok, warn};
+use crate::config::{Config, IngestScheme, Mqtt};
+
+/// Debian's bundle of the authorities that it trusts.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+pub(super) fn rows(config: &Config) -> Vec<Row> {
+    std::thread::scope(|scope| {
+        let ingest = scope.spawn(|| ingest(config));
+        let broker = scope.spawn(|| broker(config));
+        [ingest, broker].into_iter().filter_map(|asked| asked.join().ok()).flatten().collect()
+    })
+}
+
+fn ingest(config: &Config) -> Vec<Row> {
+    let ingest = &config.ingest;
+    let (host, port) = (ingest.host.as_str(), ingest.port);
+    vec![match ingest.scheme {
+        IngestScheme::Srt => match resolve(host, port) {
+            Ok(_) => warn(
+                "ingest",
+                format!("{host} has an address; whether SRT answers on port {port} shows only on air"),
+                "",
+            ),
+            Err((found, advice)) => fail("ingest", found, advice),
+        },
+        IngestScheme::Rtmp => row("ingest", host, port, None, None),
+        IngestScheme::Rtmps => row("ingest", host, port, Some(Path::new(SYSTEM_AUTHORITIES)), None),
+    }]
+}
+
+fn broker(config: &Config) -> Vec<Row> {
+    let Some(mqtt) = &config.mqtt else {
+        return vec![warn("broker", "none configured: the box is not controlled from outside", "set [mqtt] url")];
+    };
+    let ca = mqtt.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
+    match own_certificate(mqtt) {
+        Ok((identity, rows)) => {
+            let asked = row("broker", &mqtt.host, mqtt.port, mqtt.tls.then_some(ca), identity.as_ref());
+            std::iter::once(asked).chain(rows).collect()
+        }
+        Err(row) => vec![row],
+    }
+}
+
+/// The certificate that the broker knows this box by, and how long it is good.
+fn own_certificate(mqtt: &Mqtt) -> Result<(Option<Identity>, Option<Row>), Row> {
+    let (Some(cert), Some(key)) = (&mqtt.client_cert, &mqtt.client_key) else { return Ok((None, None)) };
+    let wrong = |why: String| fail("broker", why, "see [mqtt] client-cert and client-key");
+    let Ok(key) = key.resolve() else {
+        // The row `secrets` tells.
+        return Ok((None, None));
+    };
+    let identity = Identity::read(cert, key.expose()).map_err(wrong)?;
+    let shown = cert.display().to_string();
+    let row = match tls::validity(identity.chain()) {
+        Ok(validity) => validity.row("client-cert", &shown, "have a new one made, and put it there"),
+        Err(why) => return Err(wrong(format!("{shown}: {why}"))),
+    };
+    Ok((Some(identity), Some(row)))
+}
+
+type Wrong = (String, String);
+
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Wrong> {
+    let wrong = |why: String| {
+        (format!("{host} has no address: {why}"), "see the network's DNS, or the host in the URL".to_owned())
+    };
+    let addresses: Vec<_> = (host, port).to_socket_addrs().map_err(|error| wrong(error.to_string()))?.collect();
+    if addresses.is_empty() { Err(wrong("none found".to_owned())) } else { Ok(addresses) }
+}
+
+/// The first of its addresses that answers.
+fn connect(host: &str, port: u16) -> Result<TcpStream, Wrong> {
+    let mut last = None;
+    for address in resolve(host, port)? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = Some(error),
+        }
+    }
+    let why = last.map(|error| error.to_string()).unwrap_or_default();
+    Err((format!("{host}:{port}: {why}"), "see that the server runs, the port in the URL, and the firewall".to_owned()))
+}
+
+fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>, own: Option<&Identity>) -> Row {
+    let asked = connect(host, port).and_then(|mut stream| {
+        let Some(ca) = ca else { return Ok(ok(check, format!("{host}:{port} answers, unencrypted"))) };
+        let shaken = tls::shake_hands(&mut stream, host, ca, own);
+        let validity = shaken.map_err(|why| (format!("{host}:{port}: {why}"), advice(&why).to_owned()))?;
+        Ok(validity.row(check, &format!("{host}:{port} answers, encrypted"), "tell whoever keeps the server"))
+    });
+    asked.unwrap_or_else(|(found, advice)| fail(check, found, advice))
+}
+
+fn advice(why: &str) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| why.contains(word));
+    if has(&["valid for name"]) {
+        "write in the URL the name that its certificate has"
+    } else if has(&["UnknownIssuer"]) {
+        "its authority is not trusted: set ca-file, or install the authority"
+    } else if has(&["CertificateRequired", "HandshakeFailure", "BadCertificate"]) {
+        "it wants a client certificate: set [mqtt] client-cert and client-key"
+    } else if has(&["UnknownCA", "CertificateUnknown", "DecryptError"]) {
+        "it does not take this box's certificate: see [mqtt] client-cert, and which authority signed it"
+    } else if has(&["xpired", "not valid yet"]) {
+        "see this box's clock, and the certificates' dates"
+    } else {
+        "see the server's TLS settings"
+    }
+}

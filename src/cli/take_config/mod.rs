@@ -1,0 +1,141 @@
+//! `tallybox take-config`: a configuration that somebody brings, on a USB stick for the most part. It is judged before
+//! it is taken, never while the box is on air, and what it replaces is kept.
+
+mod judge;
+mod place;
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::client::{Client, block_on};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::ipc::Request;
+
+use place::Place;
+
+/// Longest file that is taken, in bytes; one with every key and its comments has 4,000.
+const LONGEST: u64 = 64 * 1024;
+/// The roles that know a configuration. Capture is not among them: without a guard there is none.
+const ROLES: [&str; 2] = ["tallybox-guard.service", "tallybox-agent.service"];
+
+/// What to take, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The file that somebody brought.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Stop guard and agent with systemctl before it is taken, and start them after.
+    #[arg(long)]
+    restart: bool,
+}
+
+/// Takes the file for the box whose main file is `config`.
+pub(crate) fn run(config: &Path, args: &Args) -> Result<(), Exit> {
+    let text = read(&args.file)?;
+    let place = Place::beside(config);
+    let present = Config::load(config)?;
+    let wanted = Config::load_with(config, place::NAME, &args.file, text.clone())?;
+    if place.holds(&text) {
+        println!("{}: is the box's configuration already", args.file.display());
+        return Ok(());
+    }
+    let wrong = judge::refusals(&present, &wanted, judge::has_captured(&present));
+    if !wrong.is_empty() {
+        return Err(Exit::permission(format!("{} is not taken: {}", args.file.display(), wrong.join("; "))));
+    }
+    for note in &wanted.notes {
+        println!("note: {note}");
+    }
+    let running = guard_that_may_stop(&present)?;
+    if running && !args.restart {
+        return Err(Exit::unavailable("a guard runs on this configuration: stop it first, or give --restart"));
+    }
+    if args.restart {
+        systemctl("stop")?;
+        if crate::guard::is_running(&present) {
+            // Not one of systemd's.
+            return Err(Exit::unavailable("a guard goes on that systemctl does not know: stop it first"));
+        }
+    }
+    let taken = place.put(&text).map_err(|error| Exit::io(format!("{place}: {error}; nothing was changed")));
+    if args.restart {
+        start_again(&place, &wanted, taken.is_ok())?;
+    }
+    taken?;
+    println!("{}: taken as {place}; where streams go: {}", args.file.display(), wanted.ingest.host);
+    Ok(())
+}
+
+/// Whoever brought the file cannot make this wait, fill the memory, or lead it to another file.
+fn read(path: &Path) -> Result<String, Exit> {
+    let shown = path.display();
+    let follow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(follow.bits()).map_err(|error| Exit::software(error.to_string()))?;
+    let unreadable = |error: std::io::Error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return Exit::no_input(format!("there is no {shown}"));
+        }
+        Exit::data(format!("{shown} is not taken: {error}; it must be a plain file"))
+    };
+    let file: File = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(Exit::data(format!("{shown} is not taken: it must be a plain file")));
+    }
+    let mut text = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > LONGEST {
+        return Err(Exit::data(format!("{shown} is not taken: it is longer than 64 KiB")));
+    }
+    String::from_utf8(text).map_err(|_| Exit::data(format!("{shown} is not taken: it is not text in UTF-8")))
+}
+
+/// Whether a guard runs; an error if it may be capturing, or does not say.
+fn guard_that_may_stop(config: &Config) -> Result<bool, Exit> {
+    if !crate::guard::is_running(config) {
+        return Ok(false);
+    }
+    let status = block_on(async { Client::connect(config).await?.call(Request::Status {}).await })?;
+    match status {
+        Some(status) if status.phase.may_capture() => Err(Exit::temporary(format!(
+            "the box is {}: a configuration is taken only when nothing is captured; try again after the session",
+            status.phase.word()
+        ))),
+        Some(_) => Ok(true),
+        None => Err(Exit::software("the guard answered without a status")),
+    }
+}
+
+fn systemctl(verb: &str) -> Result<(), Exit> {
+    let done = Command::new("systemctl").arg(verb).args(ROLES).status();
+    match done {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => {
+            let roles = ROLES.join(" ");
+            Err(Exit::unavailable(format!("systemctl {verb} {roles}: {status}; see journalctl -u {}", ROLES[0])))
+        }
+        Err(error) => Err(Exit::unavailable(format!("systemctl cannot be started: {error}"))),
+    }
+}
+
+/// Starts the roles; if they do not start with what was taken, then with what was there before.
+fn start_again(place: &Place, wanted: &Config, taken: bool) -> Result<(), Exit> {
+    let started = systemctl("start");
+    if !taken {
+        return started;
+    }
+    if let Err(exit) = started {
+        place.take_back().map_err(|error| Exit::io(format!("{exit}; and {place}.bak cannot be put back: {error}")))?;
+        systemctl("start")?;
+        return Err(Exit::unavailable(format!("{exit}; the configuration from before is in force again")));
+    }
+    // The lamp tells whoever brought the stick that it may be pulled out.
+    let shown = block_on(async { Client::connect(wanted).await?.call(Request::Identify {}).await });
+    if let Err(exit) = shown {
+        println!("note: the lamp does not show that it was taken: {exit}");
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Where a configuration that somebody brought is put: a file of its own in `conf.d`, so that the main file stays as
+//! the package and the integrator left it.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Its name: after what is shipped, before what an integrator may want to have the last word.
+pub(super) const NAME: &str = "50-usb.toml";
+
+pub(super) struct Place {
+    main: PathBuf,
+    dir: PathBuf,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.file().display().fmt(f)
+    }
+}
+
+impl Place {
+    pub(super) fn beside(main: &Path) -> Self {
+        Self { main: main.to_owned(), dir: main.parent().unwrap_or(Path::new(".")).join("conf.d") }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.join(NAME)
+    }
+
+    /// What was there before; not read, because its name does not end in `.toml`.
+    fn former(&self) -> PathBuf {
+        self.dir.join(format!("{NAME}.bak"))
+    }
+
+    /// Whether `text` is there already.
+    pub(super) fn holds(&self, text: &str) -> bool {
+        std::fs::read(self.file()).is_ok_and(|known| known == text.as_bytes())
+    }
+
+    /// Puts `text` there in one step, with the owner and mode of the main file: it may hold keys as that one may.
+    pub(super) fn put(&self, text: &str) -> io::Result<()> {
+        let main = std::fs::metadata(&self.main)?;
+        match std::fs::create_dir(&self.dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let new = self.dir.join(format!("{NAME}.new"));
+        gone(std::fs::remove_file(&new))?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        std::os::unix::fs::fchown(&file, Some(main.uid()), Some(main.gid()))?;
+        file.set_permissions(main.permissions())?;
+        file.sync_all()?;
+        gone(std::fs::remove_file(self.former()))?;
+        gone(std::fs::hard_link(self.file(), self.former()))?;
+        std::fs::rename(&new, self.file())?;
+        self.sync()
+    }
+
+    /// Puts back what was there before, if anything was.
+    pub(super) fn take_back(&self) -> io::Result<()> {
+        match std::fs::rename(self.former(), self.file()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::remove_file(self.file())?,
+            moved => moved?,
+        }
+        self.sync()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.dir)?.sync_all()
+    }
+}
+
+/// What is not there is as good as gone.
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,182 @@
+//! The key that stands for this box: made on the box when the guard first starts without one, kept beside the ledger,
+//! destroyed by unbind. It is read, and its public half told; nothing holds the private half in between.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use rustix::rand::{GetRandomFlags, getrandom};
+use sha2::{Digest, Sha256};
+
+use super::erase::CREDENTIALS;
+use crate::ipc::Identity;
+
+/// The key in [`CREDENTIALS`], in PEM form as openssl reads it, with the public key behind it: if the two do not belong
+/// together, the file is damaged.
+const FILE: &str = "identity";
+/// Where the public key begins.
+const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----";
+/// Longest file that could be a key, in bytes; a real one has 232.
+const LONGEST: u64 = 4096;
+
+/// Why there is no identity, with advice.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IdentityError {
+    /// The file cannot be read or written.
+    #[error(
+        "the box's key {path} cannot be read or written: {error}; look at the disk's free space and at who owns data-dir"
+    )]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// There is a file, and it is not a key.
+    #[error(
+        "the box's key {path} is damaged: {wrong}; put it back from a backup, or delete it and restart the guard: the box then gets a new identity and has to be claimed anew"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        wrong: String,
+    },
+}
+
+fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join(CREDENTIALS).join(FILE)
+}
+
+/// The identity of the box, if it has one.
+pub(crate) fn read(data_dir: &Path) -> Result<Option<Identity>, IdentityError> {
+    let path = path(data_dir);
+    let store = |error| IdentityError::Store { path: path.clone(), error };
+    let damaged = |wrong: String| IdentityError::Damaged { path: path.clone(), wrong };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(store(error)),
+    };
+    let data = file.metadata().map_err(store)?;
+    if !data.is_file() || data.len() > LONGEST {
+        return Err(damaged("it is not a key's file".to_owned()));
+    }
+    if data.permissions().mode() & 0o077 != 0 {
+        let mode = data.permissions().mode() & 0o777;
+        return Err(damaged(format!("others may have read it, with mode {mode:o}")));
+    }
+    let text = std::fs::read_to_string(&path).map_err(store)?;
+    let Some((secret, open)) = text.find(PUBLIC).map(|at| text.split_at(at)) else {
+        return Err(damaged("its end is missing".to_owned()));
+    };
+    let key = SigningKey::from_pkcs8_pem(secret).map_err(|error| damaged(error.to_string()))?.verifying_key();
+    let told = VerifyingKey::from_public_key_pem(open).map_err(|error| damaged(error.to_string()))?;
+    if key != told {
+        return Err(damaged("its two halves do not belong together".to_owned()));
+    }
+    public(&key).map(Some).map_err(damaged)
+}
+
+fn public(key: &VerifyingKey) -> Result<Identity, String> {
+    let der = key.to_public_key_der().map_err(|error| error.to_string())?;
+    Ok(Identity::new(&Sha256::digest(der.as_bytes()).into()))
+}
+
+/// The identity of the box, made if there is none. One that is damaged is never replaced: what was claimed with it
+/// would be lost without a word.
+pub(super) fn read_or_make(data_dir: &Path) -> Result<Identity, IdentityError> {
+    match read(data_dir)? {
+        Some(identity) => Ok(identity),
+        None => make(data_dir).map_err(|error| IdentityError::Store { path: path(data_dir), error }),
+    }
+}
+
+/// Written beside its place and moved there: a power cut leaves a whole key, or none.
+fn make(data_dir: &Path) -> io::Result<Identity> {
+    let dir = data_dir.join(CREDENTIALS);
+    match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut seed = [0; 32];
+    // Without flags it waits until the kernel has gathered enough noise: a first boot is when there is least of it.
+    let filled = getrandom(&mut seed, GetRandomFlags::empty())?;
+    if filled != seed.len() {
+        return Err(io::Error::other("the kernel gave too little noise"));
+    }
+    let key = SigningKey::from_bytes(&seed).verifying_key();
+    // Version 1 of the format, without the public key in it: openssl reads no other.
+    let secret = KeypairBytes { secret_key: std::mem::take(&mut seed), public_key: None };
+    let pem = secret.to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
+    let open = key.to_public_key_pem(LineEnding::LF).map_err(io::Error::other)?;
+    let new = dir.join("identity.new");
+    // Left over from a power cut; nothing was ever said with it.
+    let _ = std::fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(pem.as_bytes())?;
+    file.write_all(open.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&new, dir.join(FILE))?;
+    File::open(&dir)?.sync_all()?;
+    File::open(data_dir)?.sync_all()?;
+    public(&key).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_made_once_and_only_its_owner_may_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(read(dir.path()).unwrap().is_none());
+        let made = read_or_make(dir.path()).unwrap();
+        assert_eq!(read_or_make(dir.path()).unwrap(), made);
+        assert_eq!(read(dir.path()).unwrap(), Some(made.clone()));
+        let bits = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(bits(&path(dir.path())), 0o600);
+        assert_eq!(bits(&dir.path().join(CREDENTIALS)), 0o700);
+        let left: Vec<_> = std::fs::read_dir(dir.path().join(CREDENTIALS)).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(read_or_make(other.path()).unwrap(), made, "two boxes are never the same");
+    }
+
+    #[test]
+    fn a_power_cut_before_it_was_in_its_place_leaves_no_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(CREDENTIALS)).unwrap();
+        std::fs::write(dir.path().join(CREDENTIALS).join("identity.new"), "-----BEGIN PRIV").unwrap();
+        let made = read_or_make(dir.path()).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Some(made));
+    }
+
+    #[test]
+    fn a_damaged_key_is_told_and_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        read_or_make(dir.path()).unwrap();
+        let path = path(dir.path());
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..whole.len() - 1 {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            assert!(matches!(read_or_make(dir.path()), Err(IdentityError::Damaged { .. })), "{cut} bytes");
+            assert_eq!(std::fs::read(&path).unwrap(), &whole[..cut]);
+        }
+        // Any one bit of it.
+        for place in 0..whole.len() - 1 {
+            let mut wrong = whole.clone();
+            wrong[place] ^= 1;
+            std::fs::write(&path, &wrong).unwrap();
+            assert!(read_or_make(dir.path()).is_err(), "byte {place}");
+        }
+        std::fs::write(&path, &whole).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let told = read(dir.path()).unwrap_err().to_string();
+        assert!(told.contains("mode 644") && told.contains("delete it and restart the guard"), "{told}");
+    }
+}

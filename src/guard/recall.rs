@@ -1,0 +1,69 @@
+//! What a box has to remember across power cuts, learned from its ledger fact by fact.
+
+use serde::{Deserialize, Serialize};
+
+use crate::consent::{Memory, SessionId};
+use crate::ipc::{Fact, Recorded};
+
+/// What the ledger tells about the time before the guard came up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Recall {
+    /// The highest session number.
+    pub last_session: u64,
+    /// A session without an end: the guard had died in it.
+    pub open_session: Option<u64>,
+    /// Staff locked the box and did not unlock it.
+    pub locked: bool,
+    /// The policy that staff acknowledged last; `None` on a new box.
+    pub acknowledged: Option<String>,
+    /// The policy that was last said to wait for staff.
+    pub announced: Option<String>,
+    /// The policy in force waits for staff.
+    pub policy_pending: bool,
+    /// Fingerprint of the key that last spoke for the box.
+    pub identity: Option<String>,
+    /// Hash of the configuration that was last in force.
+    pub configuration: Option<String>,
+}
+
+impl Recall {
+    pub(super) fn learn(&mut self, fact: &Recorded) {
+        let fact = match fact {
+            Recorded::Known(fact) => fact,
+            Recorded::Foreign(_) => return,
+        };
+        match fact {
+            Fact::SessionStarted { session, .. } | Fact::Probed { session, .. } => {
+                self.last_session = self.last_session.max(*session);
+                self.open_session = Some(*session);
+            }
+            Fact::SessionStopped { .. } | Fact::SessionCut { .. } => self.open_session = None,
+            Fact::Locked {} => self.locked = true,
+            Fact::Unlocked {} => self.locked = false,
+            Fact::PolicyPending { policy_version } => self.announced = Some(policy_version.clone()),
+            Fact::PolicyAcknowledged { policy_version } => self.acknowledged = Some(policy_version.clone()),
+            Fact::Identified { fingerprint } => self.identity = Some(fingerprint.clone()),
+            Fact::Configured { hash, .. } => self.configuration = Some(hash.clone()),
+            Fact::GuardStarted { .. }
+            | Fact::GuardStopped {}
+            | Fact::OnAir { .. }
+            | Fact::OffAir { .. }
+            | Fact::Muted { .. }
+            | Fact::Requested { .. }
+            | Fact::RequestEnded { .. }
+            | Fact::Broke { .. }
+            | Fact::Mended { .. }
+            | Fact::FootageDestroyed { .. }
+            | Fact::Unbound { .. }
+            | Fact::CommandRefused { .. }
+            | Fact::CommandsRefused { .. }
+            | Fact::DoorRefused { .. } => {}
+        }
+    }
+
+    /// The same in the consent machine's terms.
+    pub fn memory(&self) -> Memory {
+        Memory { last_session: SessionId(self.last_session), locked: self.locked, policy_pending: self.policy_pending }
+    }
+}

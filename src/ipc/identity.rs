@@ -1,0 +1,82 @@
+//! Which box this is, in public: the fingerprint of its key, and the same short enough to be read out.
+
+use serde::{Deserialize, Serialize};
+
+/// The box's public key as people and programs compare it. Neither field is a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Identity {
+    /// SHA-256 of the key in its usual form (`SubjectPublicKeyInfo`, DER), in hex.
+    pub fingerprint: String,
+    /// The fingerprint's first 75 bits: what an integrator reads out to claim the box.
+    pub claim_code: String,
+}
+
+/// Crockford's base 32: without I, L, O and U, which are read as something else.
+const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// Digits that come from the fingerprint, 5 bits each; 75 bits are too many to find another key for.
+const DATA: usize = 15;
+
+impl Identity {
+    /// From the SHA-256 of the key.
+    pub fn new(digest: &[u8; 32]) -> Self {
+        let bit = |index: usize| usize::from(digest[index / 8] >> (7 - index % 8) & 1);
+        let mut values: Vec<usize> =
+            (0..DATA).map(|digit| (0..5).fold(0, |value, place| value << 1 | bit(digit * 5 + place))).collect();
+        values.push(check(&values));
+        let digits: Vec<char> = values.into_iter().map(|value| char::from(DIGITS[value])).collect();
+        let groups: Vec<String> = digits.chunks(4).map(|group| group.iter().collect()).collect();
+        Self { fingerprint: crate::hex(digest), claim_code: groups.join("-") }
+    }
+}
+
+/// The last digit, by Luhn's rule for 32 digits: one digit that was read wrongly always shows, and so do two
+/// neighbours that changed places, but for `0Z`.
+fn check(values: &[usize]) -> usize {
+    let sum: usize = values
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(place, value)| {
+            let weighted = value * if place % 2 == 0 { 2 } else { 1 };
+            weighted / 32 + weighted % 32
+        })
+        .sum();
+    (32 - sum % 32) % 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good(code: &str) -> bool {
+        let value = |digit: u8| DIGITS.iter().position(|known| *known == digit).unwrap();
+        let values: Vec<usize> = code.bytes().filter(|digit| *digit != b'-').map(value).collect();
+        let (last, data) = values.split_last().unwrap();
+        check(data) == *last
+    }
+
+    #[test]
+    fn the_code_is_the_beginning_of_the_fingerprint() {
+        let mut digest = [0; 32];
+        assert_eq!(Identity::new(&digest).claim_code, "0000-0000-0000-0000");
+        // 5 bits a digit: 00001 00010 00011 00100 ...
+        digest[..5].copy_from_slice(&[0b0000_1000, 0b1000_0110, 0b0100_0010, 0b1001_1000, 0b1110_1000]);
+        let identity = Identity::new(&digest);
+        assert!(identity.claim_code.starts_with("1234-5678-"), "{}", identity.claim_code);
+        assert!(good(&identity.claim_code) && identity.fingerprint.starts_with("0886"));
+    }
+
+    #[test]
+    fn a_digit_that_was_read_wrongly_shows() {
+        let code = Identity::new(&std::array::from_fn(|index| u8::try_from(index * 37 % 251).unwrap())).claim_code;
+        assert!(good(&code));
+        for place in (0..code.len()).filter(|place| place % 5 != 4) {
+            for digit in DIGITS.iter().filter(|digit| code.as_bytes()[place] != **digit) {
+                let mut wrong = code.clone().into_bytes();
+                wrong[place] = *digit;
+                assert!(!good(&String::from_utf8(wrong).unwrap()));
+            }
+        }
+    }
+}
