@@ -32,7 +32,8 @@ pub fn run(config: &Config) -> Result<(), Exit> {
         tracing::info!(
             "there is no [mqtt] url: this box is not controlled from outside, and the agent has nothing to do"
         );
-        health::notify(&[sd_notify::NotifyState::Ready]);
+        // What a deployment takes for well, instead of a connection.
+        health::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("no broker is configured")]);
         return Ok(());
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
