@@ -133,7 +133,7 @@ def refused(box, peers):
     assert code != 0 and "is not tallybox for this box" in said, said
     box.sh("systemctl stop tallybox-agent")
     code, said, _ = deploy(box, variant(box, "12.1-1"))
-    assert code != 0 and "not well before the upgrade: broker" in said, said
+    assert code != 0 and "not well before the upgrade: agent broker" in said, said
     box.sh("systemctl start tallybox-agent")
     assert version(box) == former
     clean(box)
