@@ -1,6 +1,6 @@
 # The commands of the README: make demo, make test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-.PHONY: demo test deb fmt
+.PHONY: demo test deb deb-test arm64-test fmt
 
 demo:
 	scripts/setup demo
@@ -19,6 +19,14 @@ test:
 # The Debian package of this machine's architecture, or of ARCH=arm64, ARCH=armhf.
 deb:
 	scripts/deb $(ARCH)
+
+# The package's life on Debian 12 and 13, from installation to purge, with systemd. SUITES=bookworm is the short form.
+deb-test:
+	tests/deb/run $(SUITES)
+
+# The arm64 package, run under emulation.
+arm64-test:
+	tests/deb/emulated arm64
 
 fmt:
 	cargo fmt
