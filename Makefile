@@ -1,6 +1,6 @@
 # The commands of the README: make demo, make test, make vm-test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-.PHONY: demo test vm-test deb deploy fmt
+.PHONY: demo test vm-test deb deb-test arm64-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -29,6 +29,15 @@ deb:
 # make deploy HOST="user@box1 user@box2" [DEB=file | ARCH=arm64] [FLAGS="--jobs 4"]: over ssh, with a way back.
 deploy:
 	scripts/deploy $(FLAGS) $(or $(DEB),$$(scripts/deb $(ARCH) | tail -1)) $(HOST)
+
+# The package's life on Debian 12 and 13, from installation to purge, with systemd. SUITES=bookworm is the short form.
+deb-test:
+	tests/deb/run $(SUITES)
+
+# The arm64 package, run under emulation: its commands and a stream; then button and lamp, with an emulated kernel.
+arm64-test:
+	tests/deb/emulated arm64
+	tests/arm64/gpio
 
 fmt:
 	cargo fmt
