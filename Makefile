@@ -37,7 +37,7 @@ deb-test:
 # The arm64 package, run under emulation: its commands and a stream; then button and lamp, with an emulated kernel.
 arm64-test:
 	tests/deb/emulated arm64
-	tests/arm64/gpio
+	tests/deb/gpio
 
 fmt:
 	cargo fmt
