@@ -1,6 +1,7 @@
-//! Cameras, microphones, encoders: from sysfs and GStreamer's registry, with nothing opened.
+//! Cameras, microphones, encoders: from sysfs and the files of GStreamer's plugins. GStreamer itself is not started in
+//! here: where its list of plugins is stale it opens every video node to look for encoders.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gstreamer as gst;
 
@@ -8,12 +9,8 @@ use super::{Row, fail, ok, warn};
 use crate::config::{AudioSource, Config, Encoder, VideoSource};
 
 pub(super) fn rows(config: &Config) -> Vec<Row> {
-    let mut rows = vec![camera(config), microphone(config)];
-    match gst::init() {
-        Ok(()) => rows.extend([elements(config), encoder(config)]),
-        Err(error) => rows.push(fail("gstreamer", error.to_string(), "install gstreamer1.0-plugins-base")),
-    }
-    rows
+    let plugins = Plugins::find();
+    vec![camera(config), microphone(config), elements(config, &plugins), encoder(config, &plugins)]
 }
 
 /// Names of the video nodes, as the kernel has them.
@@ -87,52 +84,82 @@ fn microphone(config: &Config) -> Row {
     }
 }
 
-fn here(factory: &str) -> bool {
-    gst::ElementFactory::find(factory).is_some()
+/// Where GStreamer's plugins are.
+struct Plugins(Option<PathBuf>);
+
+impl Plugins {
+    /// Beside the library that this very program runs with.
+    fn find() -> Self {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        let library = maps
+            .lines()
+            .find_map(|line| line.find('/').map(|at| &line[at..]).filter(|path| path.contains("libgstreamer-1.0.so")));
+        Self(library.and_then(|path| Some(Path::new(path).parent()?.join("gstreamer-1.0"))))
+    }
+
+    /// Whether the plugin with this name is installed.
+    fn has(&self, plugin: &str) -> bool {
+        self.0.as_ref().is_some_and(|dir| dir.join(format!("libgst{plugin}.so")).exists())
+    }
 }
 
-fn elements(config: &Config) -> Row {
-    let wanted: &[(&str, &str)] = &[
-        ("h264parse", "gstreamer1.0-plugins-bad"),
-        ("rtmp2sink", "gstreamer1.0-plugins-bad"),
-        ("srtsink", "gstreamer1.0-plugins-bad"),
+fn elements(config: &Config, plugins: &Plugins) -> Row {
+    let libcamera = (config.video.source == VideoSource::Libcamera).then_some(("libcamera", "gstreamer1.0-libcamera"));
+    let wanted = [
+        ("videoparsersbad", "gstreamer1.0-plugins-bad"),
+        ("rtmp2", "gstreamer1.0-plugins-bad"),
+        ("srt", "gstreamer1.0-plugins-bad"),
         ("mpegtsmux", "gstreamer1.0-plugins-bad"),
         ("videorate", "gstreamer1.0-plugins-base"),
-        ("avenc_aac", "gstreamer1.0-libav"),
-        ("alsasrc", "gstreamer1.0-alsa"),
+        ("video4linux2", "gstreamer1.0-plugins-good"),
+        ("libav", "gstreamer1.0-libav"),
+        ("alsa", "gstreamer1.0-alsa"),
     ];
-    let mut missing: Vec<(&str, &str)> = wanted.iter().copied().filter(|(factory, _)| !here(factory)).collect();
-    if config.video.source == VideoSource::Libcamera && !here("libcamerasrc") {
-        missing.push(("libcamerasrc", "gstreamer1.0-libcamera"));
-    }
+    let missing: Vec<(&str, &str)> =
+        wanted.into_iter().chain(libcamera).filter(|(plugin, _)| !plugins.has(plugin)).collect();
     if missing.is_empty() {
         return ok("gstreamer", gst::version_string().to_string());
     }
-    let names: Vec<&str> = missing.iter().map(|(factory, _)| *factory).collect();
+    let names: Vec<&str> = missing.iter().map(|(plugin, _)| *plugin).collect();
     let mut packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
     packages.dedup();
-    fail("gstreamer", format!("without {}", names.join(", ")), format!("apt install {}", packages.join(" ")))
+    let found = format!("without the plugins {}", names.join(", "));
+    fail("gstreamer", found, format!("apt install {}", packages.join(" ")))
 }
 
-fn encoder(config: &Config) -> Row {
-    let hardware = here("v4l2h264enc");
-    let found: Vec<&str> =
-        ["v4l2h264enc", "x264enc", "openh264enc"].into_iter().filter(|factory| here(factory)).collect();
+/// Kernel drivers that encode H.264, by what they call their nodes: the Raspberry Pi's up to model 4. Others are found
+/// when a capture tries them.
+const HARDWARE: &str = "bcm2835-codec-encode";
+
+fn encoder(config: &Config, plugins: &Plugins) -> Row {
+    let here = |encoder: Encoder| match encoder {
+        Encoder::V4l2h264enc => video_nodes().iter().any(|name| name.contains(HARDWARE)),
+        Encoder::X264enc => plugins.has("x264"),
+        Encoder::Openh264enc => plugins.has("openh264"),
+        Encoder::Auto => false,
+    };
+    let all = [Encoder::V4l2h264enc, Encoder::X264enc, Encoder::Openh264enc];
+    let found: Vec<&str> = all.into_iter().filter(|encoder| here(*encoder)).map(Encoder::word).collect();
     match config.video.encoder {
         Encoder::Auto if found.is_empty() => {
             fail("encoder", "no H.264 encoder", "apt install gstreamer1.0-plugins-ugly")
         }
-        Encoder::Auto if hardware => ok("encoder", format!("in hardware; {}", found.join(", "))),
+        Encoder::Auto if here(Encoder::V4l2h264enc) => ok("encoder", format!("in hardware; {}", found.join(", "))),
         Encoder::Auto => warn(
             "encoder",
             format!("in software; {}", found.join(", ")),
             "a Pi 5 has no hardware encoder: lower [video] width and height if frames are dropped",
         ),
-        Encoder::V4l2h264enc | Encoder::X264enc | Encoder::Openh264enc if here(config.video.encoder.word()) => {
-            ok("encoder", config.video.encoder.word())
+        chosen @ (Encoder::V4l2h264enc | Encoder::X264enc | Encoder::Openh264enc) if here(chosen) => {
+            ok("encoder", chosen.word())
         }
-        Encoder::V4l2h264enc | Encoder::X264enc | Encoder::Openh264enc => {
-            fail("encoder", format!("no {}", config.video.encoder.word()), "set [video] encoder = \"auto\"")
+        // Not every driver is known by its name; `--probe` tries it.
+        Encoder::V4l2h264enc => {
+            let advice = "doctor --probe tries it; or set [video] encoder = \"auto\"";
+            warn("encoder", "v4l2h264enc: no encoder of a Raspberry Pi is seen here", advice)
+        }
+        chosen @ (Encoder::X264enc | Encoder::Openh264enc) => {
+            fail("encoder", format!("no {}", chosen.word()), "set [video] encoder = \"auto\"")
         }
     }
 }
