@@ -90,9 +90,9 @@ impl Board {
         self.on_lamp(|lamp, panel| lamp.identify(panel, now))
     }
 
-    /// Drives the lamp if that is due, or even if not.
-    pub(super) fn drive(&mut self, now: Time, anyway: bool) -> Result<(), PanelError> {
-        if !anyway && (self.panel.is_none() || now < self.lamp.deadline()) {
+    /// Drives the lamp if that is due.
+    pub(super) fn drive(&mut self, now: Time) -> Result<(), PanelError> {
+        if self.panel.is_none() || now < self.lamp.deadline() {
             return Ok(());
         }
         self.on_lamp(|lamp, panel| lamp.drive(panel, now))
@@ -148,7 +148,7 @@ impl Board {
             return false;
         }
         let works = match fault {
-            Fault::Lamp => self.drive(now, true).is_ok(),
+            Fault::Lamp => self.on_lamp(|lamp, panel| lamp.prove(panel, now)).is_ok(),
             // A button that is still held is still stuck.
             Fault::Button => self.panel.as_mut().is_some_and(|panel| panel.is_down(Button::Record) == Ok(false)),
             Fault::Ledger => true,
