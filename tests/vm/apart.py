@@ -110,12 +110,18 @@ def grant(box, peers):
     for user in ("tallybox-agent", "tallybox-capture", "nobody"):
         assert not box.ok(f"runuser -u {user} -- {DOOR} 0"), f"{user} reached the capture socket"
     mark = box.hand.mark()
+    # As after a change of plugins, when GStreamer looks at everything anew; the kernel tells of each opening.
+    box.sh("rm -f /var/cache/tallybox-capture/*")
+    box.sh("systemd-run -q --unit=rig-opened -p StandardOutput=truncate:/run/rig-opened /rig/opened 600 /dev/video* /dev/media* /dev/snd/pcm*c")
+    wait("it looks", lambda: "looking" in box.sh("cat /run/rig-opened", check=False))
     # Root may connect to anything. What it starts is given no grant, opens nothing, and ends by itself.
     box.sh(f"systemd-run -q --unit=rig-intruder {DOOR} 30")
     born = box.hand.first(mark, "capture", lambda pids: pids != "")
     gone = box.hand.first(mark, "capture", lambda pids: pids == "", after=born)
     box.sh("systemctl stop rig-intruder", check=False)
-    assert not any(box.hand.values(mark, "open")), "a capture without a grant opened a device"
+    opened = box.sh("sleep 0.5; cat /run/rig-opened").split()
+    assert opened == ["looking"], f"a capture without a grant opened {opened[1:]}"
+    assert not any(box.hand.values(mark, "open"))
     for user in ("root", "tallybox-capture"):
         done = box.run(f"runuser -u {user} -- tallybox capture </dev/null", check=False)
         assert done.returncode == 64 and "press the button" in done.stderr, done
@@ -123,4 +129,6 @@ def grant(box, peers):
     wait("the socket takes the guard again", lambda: box.ok("systemctl is-active tallybox-capture.socket"))
     box.live()
     box.touch()
+    opened = box.sh("systemctl stop rig-opened; cat /run/rig-opened").split()
+    assert len(opened) > 1, "a session opens the camera: the one who looks is blind"
     return f"three users kept out; root's capture ended by itself after {gone - born} ms with nothing open; the next press works"
