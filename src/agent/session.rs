@@ -242,7 +242,7 @@ impl<'a> Agent<'a> {
         let calls = self.guard.calls.clone();
         match judged {
             Err(Refusal { id, why }) => {
-                tracing::warn!(verb = word, "command refused: {why}");
+                tracing::warn!("command refused: {word:?}: {why}");
                 let reply = Reply { id, verb: word.clone(), ok: false, error: Some(why.clone()), diagnosis: None };
                 let noted = Request::Refused { verb: word, why };
                 // However much nonsense comes, there is room left for a stop.
@@ -257,7 +257,7 @@ impl<'a> Agent<'a> {
                 Ok(())
             }
             Ok(Command { id, verb }) => {
-                tracing::info!(verb = word, "command");
+                tracing::info!("command: {word:?}");
                 let request = match verb {
                     Verb::RequestStart => Request::RequestStart {},
                     Verb::Stop => Request::Stop {},

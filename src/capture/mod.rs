@@ -48,6 +48,12 @@ pub fn run(config: &Config) -> Result<(), Exit> {
     Ok(())
 }
 
+/// Brings GStreamer's list of plugins up to date, which the first press would otherwise wait for. Its unit has no devices:
+/// what depends on them is looked at anew by a capture, once it may.
+pub fn list_plugins() -> Result<(), Exit> {
+    gstreamer::init().map_err(|error| Exit::software(format!("GStreamer does not start: {error}")))
+}
+
 /// The guard's connection, given to this process as its standard input.
 fn connection() -> Result<UnixStream, Exit> {
     // Where the guard dies without closing anything, this process dies with it.
@@ -64,14 +70,14 @@ fn connection() -> Result<UnixStream, Exit> {
 
 /// One session, from the guard's start to its end.
 fn session(config: &Config, door: &Door) -> Result<(), Failure> {
-    // Reads the list of plugins; opens no device. Done while the guard writes the start into its ledger.
-    gstreamer::init().map_err(|error| Failure::internal(format!("GStreamer does not start: {error}")))?;
     let Some(Start { sound, purpose, configuration }) = door.wait_for_start() else { return Ok(()) };
     if configuration != config.hash {
         // Another policy or server may stand in there, which staff were not asked about.
         let message = "the configuration was changed since the guard was started: restart guard and agent";
         return Err(Failure::config(message));
     }
+    // Not before: where its list of plugins is stale GStreamer opens every video node to look for encoders.
+    gstreamer::init().map_err(|error| Failure::internal(format!("GStreamer does not start: {error}")))?;
     if purpose == Purpose::Probe {
         return probe::run(config, sound, door);
     }

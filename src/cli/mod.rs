@@ -59,6 +59,9 @@ enum Command {
     Agent(RoleArgs),
     /// The role that holds camera and microphone, as the guard starts it: door 1 is its standard input.
     Capture(ConfigFile),
+    /// Bring GStreamer's list of plugins up to date, as systemd does before the first press.
+    #[command(hide = true)]
+    ListPlugins,
     /// What the box is doing now, from the guard.
     Status {
         #[command(flatten)]
@@ -203,6 +206,7 @@ pub fn main() -> ExitCode {
         Command::Guard(args) => guard(args),
         Command::Agent(args) => agent(&args),
         Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),
+        Command::ListPlugins => crate::capture::list_plugins(),
         Command::Status { file, json, watch } => file.load().and_then(|config| status::run(&config, json, watch)),
         Command::Press { file, hold, mute } => file.load().and_then(|config| press::run(&config, hold, mute)),
         Command::Doctor { file, args } => file.load().and_then(|config| doctor::run(&config, &args)),

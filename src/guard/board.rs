@@ -90,9 +90,9 @@ impl Board {
         self.on_lamp(|lamp, panel| lamp.identify(panel, now))
     }
 
-    /// Drives the lamp if that is due, or even if not.
-    pub(super) fn drive(&mut self, now: Time, anyway: bool) -> Result<(), PanelError> {
-        if !anyway && (self.panel.is_none() || now < self.lamp.deadline()) {
+    /// Drives the lamp if that is due.
+    pub(super) fn drive(&mut self, now: Time) -> Result<(), PanelError> {
+        if self.panel.is_none() || now < self.lamp.deadline() {
             return Ok(());
         }
         self.on_lamp(|lamp, panel| lamp.drive(panel, now))
@@ -114,15 +114,23 @@ impl Board {
     /// Takes in a raw change.
     pub(super) fn signal(&mut self, now: Time, signal: Signal) -> Option<Event> {
         match signal {
-            Signal::Level { button: Button::Record, down } => self.record.level(now, down),
-            Signal::Level { button: Button::Mute, down } => self.mute.level(now, down),
+            Signal::Level { button, down, at } => {
+                let debouncer = match button {
+                    Button::Record => &mut self.record,
+                    Button::Mute => &mut self.mute,
+                };
+                let Some(at) = at else {
+                    debouncer.level(now, down);
+                    return None;
+                };
+                debouncer.edge(now, down, at).and_then(|down| event(button, down))
+            }
             Signal::ButtonLost(why) => {
                 self.panel = None;
                 let _ = self.noted::<()>(Err(PanelError(why)));
-                return Some(Event::Broken(Fault::Button));
+                Some(Event::Broken(Fault::Button))
             }
         }
-        None
     }
 
     /// Reads the levels anew, so that an edge that was lost is made good.
@@ -137,8 +145,8 @@ impl Board {
 
     /// What the buttons say now that they have settled.
     pub(super) fn settle(&mut self, now: Time) -> Vec<Event> {
-        let record = self.record.settle(now).map(|down| if down { Event::ButtonDown } else { Event::ButtonUp });
-        let mute = self.mute.settle(now).filter(|down| *down).map(|_| Event::MuteDown);
+        let record = self.record.settle(now).and_then(|down| event(Button::Record, down));
+        let mute = self.mute.settle(now).and_then(|down| event(Button::Mute, down));
         record.into_iter().chain(mute).collect()
     }
 
@@ -148,7 +156,7 @@ impl Board {
             return false;
         }
         let works = match fault {
-            Fault::Lamp => self.drive(now, true).is_ok(),
+            Fault::Lamp => self.on_lamp(|lamp, panel| lamp.prove(panel, now)).is_ok(),
             // A button that is still held is still stuck.
             Fault::Button => self.panel.as_mut().is_some_and(|panel| panel.is_down(Button::Record) == Ok(false)),
             Fault::Ledger => true,
@@ -167,5 +175,15 @@ impl Board {
         }
         let buttons = self.record.deadline().into_iter().chain(self.mute.deadline()).min();
         buttons.map_or(self.lamp.deadline(), |at| at.min(self.lamp.deadline()))
+    }
+}
+
+/// What a button's settled level means.
+fn event(button: Button, down: bool) -> Option<Event> {
+    match (button, down) {
+        (Button::Record, true) => Some(Event::ButtonDown),
+        (Button::Record, false) => Some(Event::ButtonUp),
+        (Button::Mute, true) => Some(Event::MuteDown),
+        (Button::Mute, false) => None,
     }
 }

@@ -175,7 +175,8 @@ impl Engine {
     }
 
     pub(super) fn write(&mut self, fact: Fact) -> Result<(), Event> {
-        tracing::info!(fact = ?fact, "ledger");
+        // In the message itself: journalctl shows no fields.
+        tracing::info!("ledger: {fact:?}");
         self.journal.write(fact).map_err(|error| {
             self.ledger_failed(&error);
             Event::Broken(Fault::Ledger)
@@ -199,7 +200,7 @@ impl Engine {
         }
         let phase = self.machine.phase();
         if phase != before {
-            tracing::info!(?phase, "phase");
+            tracing::info!("phase: {}", phase.word());
             self.status.send_modify(|status| status.since = clock::utc());
         }
         if !phase.may_capture() {

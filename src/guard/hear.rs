@@ -32,7 +32,7 @@ impl Engine {
             }
             News::Said(FromCapture::Hello { pid }) => self.session.pid = Some(pid),
             News::Said(FromCapture::Encoder { name, why }) => {
-                tracing::info!(name, why, "encoder");
+                tracing::info!("encoder: {name}: {why}");
                 self.session.encoder = Some(format!("{name}: {why}"));
             }
             News::Said(FromCapture::Stats(stats)) => self.session.stream = Some(stats),
@@ -41,7 +41,7 @@ impl Engine {
                 self.link(session, Report::Live, Fact::OnAir { session });
             }
             News::Said(FromCapture::Reconnecting { reason }) => {
-                tracing::warn!(reason, "the ingest server is out of reach");
+                tracing::warn!("the ingest server is out of reach: {reason}");
                 self.session.offline = Some(reason.clone());
                 self.link(session, Report::Reconnecting, Fact::OffAir { session, reason });
             }

@@ -64,8 +64,53 @@ impl LampDriver {
         panel.drive(shown, lit)
     }
 
+    /// Whether the lamp obeys both ways. What the rhythm has now would not do: a dead lamp passes in every dark moment.
+    pub(super) fn prove(&mut self, panel: &mut dyn Panel, now: Time) -> Result<(), PanelError> {
+        let shown = self.shown(now);
+        panel.drive(shown, true)?;
+        panel.drive(shown, false)?;
+        self.drive(panel, now)
+    }
+
     /// When to call [`LampDriver::drive`] next.
     pub(super) fn deadline(&self) -> Time {
         self.next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::panel::Button;
+
+    /// A lamp that stays at one level, with a sense pin that says so.
+    #[derive(Debug)]
+    struct Stuck(bool);
+
+    impl Panel for Stuck {
+        fn name(&self) -> &'static str {
+            "stuck"
+        }
+
+        fn drive(&mut self, _lamp: Lamp, lit: bool) -> Result<(), PanelError> {
+            if lit == self.0 { Ok(()) } else { Err(PanelError("it does not obey".to_owned())) }
+        }
+
+        fn is_down(&mut self, _button: Button) -> Result<bool, PanelError> {
+            Ok(false)
+        }
+    }
+
+    #[test]
+    fn a_lamp_that_is_stuck_does_not_pass_in_any_moment_of_its_rhythm() {
+        for level in [false, true] {
+            for moment in 0..100 {
+                let start = Time::at(Duration::ZERO);
+                let mut lamp = LampDriver::new(start);
+                let _ = lamp.show(&mut Stuck(level), start, Lamp::Sos);
+                let now = Time::at(Duration::from_millis(moment * 50));
+                assert!(lamp.prove(&mut Stuck(level), now).is_err(), "stuck at {level}, {now:?}");
+            }
+        }
     }
 }

@@ -208,7 +208,7 @@ impl Engine {
     fn tick(&mut self, chores: &mut Chores, config: &Config) {
         let now = self.clock.now();
         self.feed(Event::Tick);
-        if self.board.drive(now, false).is_err() {
+        if self.board.drive(now).is_err() {
             self.feed(Event::Broken(Fault::Lamp));
         }
         if now < chores.next {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gpiocdev::line::{Bias, EdgeDetection, Value};
+use gpiocdev::line::{Bias, EdgeDetection, EdgeKind, Value};
 use gpiocdev::{Chip, Request};
 use tokio::sync::mpsc;
 
@@ -118,15 +118,16 @@ fn watch(button: Button, line: Request, signals: mpsc::UnboundedSender<Signal>) 
     let wait = move || {
         while !end.load(Ordering::Acquire) {
             let seen = watched.wait_edge_event(LOOK).and_then(|there| {
-                if there {
-                    watched.read_edge_event()?;
-                    return watched.lone_value().map(Some);
-                }
-                Ok(None)
+                // The level read now could be a later one: the edge says what it became. The guard reads the level
+                // every second, in case an edge is lost.
+                if there { watched.read_edge_event().map(Some) } else { Ok(None) }
             });
             let signal = match seen {
                 Ok(None) => continue,
-                Ok(Some(value)) => Signal::Level { button, down: value == Value::Active },
+                Ok(Some(edge)) => {
+                    let down = edge.kind == EdgeKind::Rising;
+                    Signal::Level { button, down, at: Some(Duration::from_nanos(edge.timestamp_ns)) }
+                }
                 Err(error) => Signal::ButtonLost(format!("the {button:?} button cannot be read: {error}")),
             };
             let lost = matches!(signal, Signal::ButtonLost(_));

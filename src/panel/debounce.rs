@@ -10,12 +10,14 @@ pub struct Debouncer {
     span: Duration,
     settled: bool,
     pending: Option<(bool, Time)>,
+    /// When the last edge was, by the kernel.
+    edge: Option<Duration>,
 }
 
 impl Debouncer {
     /// A level has to hold for `span` to be believed; `initial` is believed from the start.
     pub const fn new(span: Duration, initial: bool) -> Self {
-        Self { span, settled: initial, pending: None }
+        Self { span, settled: initial, pending: None, edge: None }
     }
 
     /// The raw level changed, or was read again.
@@ -25,6 +27,19 @@ impl Debouncer {
         } else if self.pending.is_none() {
             self.pending = Some((level, now));
         }
+    }
+
+    /// An edge, with the kernel's time of it. Returns the level that held long enough before it, where nobody had the time
+    /// to ask: on a busy machine both edges of a quick touch are heard at once, and a touch that stops must not be lost.
+    pub fn edge(&mut self, now: Time, level: bool, at: Duration) -> Option<bool> {
+        let held = self.edge.replace(at).is_some_and(|before| at.saturating_sub(before) >= self.span);
+        let late = self.pending.filter(|&(was, _)| held && was != level).map(|(was, _)| was);
+        if let Some(was) = late {
+            self.pending = None;
+            self.settled = was;
+        }
+        self.level(now, level);
+        late
     }
 
     /// The new settled level, once.
@@ -71,6 +86,25 @@ mod tests {
         }
         assert_eq!(button.settle(ms(51)), None);
         assert_eq!(button.settle(ms(52)), Some(true));
+    }
+
+    #[test]
+    fn a_touch_whose_edges_are_heard_too_late_counts_by_the_kernels_time() {
+        let at = Duration::from_millis;
+        let mut button = Debouncer::new(at(30), false);
+        assert_eq!(button.edge(ms(500), true, at(7000)), None);
+        assert_eq!(button.edge(ms(500), false, at(7031)), Some(true));
+        assert_eq!(button.settle(ms(530)), Some(false));
+        // A bounce and a spike are still nothing, however late.
+        for (level, time) in [(true, 8000), (false, 8010), (true, 8015), (false, 8025)] {
+            assert_eq!(button.edge(ms(900), level, at(time)), None);
+        }
+        assert_eq!((button.settle(ms(2000)), button.deadline()), (None, None));
+        // Heard in time it is told once.
+        assert_eq!(button.edge(ms(3000), true, at(10_000)), None);
+        assert_eq!(button.settle(ms(3030)), Some(true));
+        assert_eq!(button.edge(ms(3100), false, at(10_100)), None);
+        assert_eq!(button.settle(ms(3130)), Some(false));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod rppal;
 mod sim;
 
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -32,6 +33,8 @@ pub enum Signal {
         button: Button,
         /// Whether it is down now.
         down: bool,
+        /// When, where the kernel says so; only differences between two of one button mean anything.
+        at: Option<Duration>,
     },
     /// A button cannot be read any more.
     ButtonLost(String),

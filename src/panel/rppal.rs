@@ -45,7 +45,7 @@ impl Rppal {
             // The level read in here could be stale; the edge says what it became.
             let told = move |event: rppal::gpio::Event| {
                 let down = (event.trigger == Trigger::FallingEdge) == active_low;
-                let _ = signals.send(Signal::Level { button, down });
+                let _ = signals.send(Signal::Level { button, down, at: Some(event.timestamp) });
             };
             input.set_async_interrupt(Trigger::Both, None, told).map_err(|error| explain(number, &error))?;
             Ok(input)

@@ -59,6 +59,8 @@ impl Panel for Sim {
             Button::Record => self.record = down,
             Button::Mute => self.mute = down,
         }
-        self.signals.send(Signal::Level { button, down }).map_err(|_| PanelError("the guard is ending".to_owned()))
+        self.signals
+            .send(Signal::Level { button, down, at: None })
+            .map_err(|_| PanelError("the guard is ending".to_owned()))
     }
 }

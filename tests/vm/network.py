@@ -6,9 +6,24 @@ from scenario import scenario
 from wire import HOST, wait
 
 
-def link(state):
-    """The host's end of the wire: nothing gets across while it is down, and nobody is told."""
-    subprocess.run(["ip", "link", "set", "tap0", state], check=True)
+RULES = """table inet cut {
+  chain in {
+    type filter hook input priority 0;
+    iifname "tap0" tcp sport != 22 drop
+    iifname "tap0" udp sport != 0 drop
+  }
+  chain out {
+    type filter hook output priority 0;
+    oifname "tap0" tcp dport != 22 drop
+    oifname "tap0" udp dport != 0 drop
+  }
+}
+"""
+
+
+def link(up):
+    """Cuts the wire without a word to anybody, or mends it; the harness's own ssh goes on, so that it can look."""
+    subprocess.run(["nft", "-f", "-"], input="delete table inet cut\n" if up else RULES, text=True, check=True)
 
 
 @scenario("the ingest restarts while live: double blink, then live again")
@@ -17,8 +32,7 @@ def ingest(box, peers):
     pid, mark = box.hand.now("capture"), box.hand.mark()
     peers.stop("nginx")
     box.until("reconnecting")
-    rhythm = box.hand.rhythm(5)
-    assert rhythm and any(600 <= span <= 900 for span in rhythm) and all(100 <= span <= 900 for span in rhythm), f"not a double blink: {rhythm}"
+    double_blink(box)
     peers.start("nginx")
     before, started = peers.received(), time.monotonic()
     box.until("live", 90)
@@ -30,27 +44,35 @@ def ingest(box, peers):
     return f"live {took:.1f} s after the server was back; the same capture all along"
 
 
-@scenario("the network is cut without a word while live, and comes back")
+@scenario("the network is cut without a word while live, and comes back: double blink, then live again")
 def cut(box, peers):
     box.live()
-    wait("the ingest receives", lambda: peers.recordings() and peers.received() > 100_000)
-    pid, lines = box.hand.now("capture"), len(box.ledger())
-    box.sh("(sleep 1; for i in $(seq 300); do tallybox status --json | tr -d '\\n' ; echo; sleep 0.2; done) >/run/rig-status 2>&1 &")
-    link("down")
-    try:
-        time.sleep(15)
-    finally:
-        link("up")
     before = peers.received()
+    wait("the ingest receives", lambda: peers.received() > before + 100_000)
+    pid, lines, started = box.hand.now("capture"), len(box.ledger()), time.monotonic()
+    link(False)
+    try:
+        box.until("reconnecting", 90)
+        noticed = time.monotonic() - started
+        double_blink(box)
+        wait("systemd hears that the broker is lost", lambda: box.sh("systemctl show -P StatusText tallybox-agent").startswith("not connected"), 120)
+    finally:
+        link(True)
+    before, started = peers.received(), time.monotonic()
     box.until("live", 120)
+    took = time.monotonic() - started
     wait("the ingest receives again", lambda: peers.received() > before + 100_000, 90)
     kinds = [fact["kind"] for fact in box.facts()[lines:]]
-    said = box.sh("grep -c '\"phase\": *\"reconnecting\"' /run/rig-status", check=False)
-    assert "off-air" in kinds and int(said) > 0, f"{kinds}; reconnecting seen {said} times"
+    assert kinds == ["off-air", "on-air"], kinds
     assert box.hand.now("capture") == pid, "capture went on through it"
-    wait("the broker hears the box again", lambda: peers.state() == "live", 90)
+    wait("the broker hears the box again", lambda: peers.events() and peers.events()[-1]["seq"] >= len(box.ledger()), 120)
     box.touch()
-    return f"cut for 15 s; {' '.join(kinds)}"
+    return f"noticed after {noticed:.0f} s; live {took:.0f} s after the network was back; {' '.join(kinds)} at the broker too"
+
+
+def double_blink(box):
+    rhythm = box.hand.rhythm(5)
+    assert rhythm and any(600 <= span <= 900 for span in rhythm) and all(90 <= span <= 900 for span in rhythm), f"not a double blink: {rhythm}"
 
 
 def shaped(box, netem, play):
@@ -59,10 +81,6 @@ def shaped(box, netem, play):
         return play()
     finally:
         box.sh("tc qdisc del dev vec0 root", check=False)
-
-
-def drops(box):
-    return box.status()["stream"]["dropped-frames"]
 
 
 @scenario("3 % loss and 200 ms of delay: on air over RTMP")

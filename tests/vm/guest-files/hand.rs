@@ -61,6 +61,8 @@ fn obey() {
                 pull(line, false);
                 sleep(Duration::from_millis(millis.parse().expect("a number of milliseconds")));
                 pull(line, true);
+                // A finger that comes back at once was never away.
+                sleep(Duration::from_millis(150));
             }
         }
     }
