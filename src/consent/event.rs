@@ -9,6 +9,9 @@ pub enum Event {
     ButtonDown,
     /// The record button went up, debounced.
     ButtonUp,
+    /// Just before [`Event::ButtonUp`]: by the kernel's clock the button was down for at least this long. A guard that was
+    /// busy hears of both edges at once, and would take a long press for a short one.
+    ButtonHeld(core::time::Duration),
     /// The mute button went down, debounced.
     MuteDown,
     /// Remote asks staff to start.

@@ -31,6 +31,8 @@ pub(super) const SOUND_BELOW: Duration = Duration::from_millis(700);
 pub(super) const PICTURE_BELOW: Duration = Duration::from_secs(3);
 /// Held this long: acknowledges a policy (rule 7) or ends a lock (rule 9).
 pub(super) const ACKNOWLEDGE: Duration = Duration::from_secs(2);
+/// A hold that was heard of too late counts as this at most: picture only, and below every hold that does more.
+pub(super) const HEARD_LATE: Duration = Duration::from_millis(1999);
 /// Held this long: privacy lock (rule 9).
 pub(super) const LOCK: Duration = Duration::from_secs(5);
 /// Held this long: the lamp warns that unbinding is near (rule 10).

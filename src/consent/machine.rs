@@ -149,6 +149,7 @@ impl Machine {
             Event::Tick => {}
             Event::ButtonDown => self.button_down(now, &mut todo),
             Event::ButtonUp => self.button_up(now, &mut todo),
+            Event::ButtonHeld(held) => self.touch.was_held(now, held),
             Event::MuteDown => self.change_sound(Sound::toggled_by_staff, &mut todo),
             Event::RemoteRequest => self.request(now, Purpose::OnAir, &mut todo),
             Event::ProbeRequest => self.request(now, Purpose::Probe, &mut todo),

@@ -21,6 +21,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         6 => Just(Event::Tick),
         6 => Just(Event::ButtonDown),
         6 => Just(Event::ButtonUp),
+        2 => (0_u64..20_000).prop_map(|held| Event::ButtonHeld(Duration::from_millis(held))),
         2 => Just(Event::MuteDown),
         2 => Just(Event::RemoteRequest),
         1 => Just(Event::ProbeRequest),

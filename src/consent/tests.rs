@@ -45,6 +45,27 @@ pub(super) fn launches(effects: Vec<Effect>) -> Vec<(SessionId, bool)> {
         .collect()
 }
 
+/// A guard that was busy hears of both edges of a long press at once: the microphone stays closed all the same, and
+/// nothing that takes a hold of 2 s or more happens for something that nobody saw in time.
+#[test]
+fn a_press_is_as_long_as_the_kernel_says() {
+    for (held, sound) in [(100, true), (699, true), (700, false), (1200, false), (5500, false), (60_000, false)] {
+        let mut machine = fresh();
+        assert!(machine.step(ms(70_000), Event::ButtonDown).is_empty());
+        let said = machine.step(ms(70_030), Event::ButtonHeld(Duration::from_millis(held)));
+        assert!(said.is_empty());
+        let effects = machine.step(ms(70_030), Event::ButtonUp);
+        assert_eq!(launches(effects), [(SessionId(42), sound)], "{held}");
+        assert_eq!(machine.phase(), Phase::Connecting);
+    }
+    // What was seen to be longer stays longer, and without a touch it means nothing.
+    let mut machine = fresh();
+    machine.step(ms(100), Event::ButtonHeld(Duration::from_secs(1)));
+    machine.step(ms(200), Event::ButtonDown);
+    machine.step(ms(1200), Event::ButtonHeld(Duration::from_millis(10)));
+    assert_eq!(launches(machine.step(ms(1200), Event::ButtonUp)), [(SessionId(42), false)]);
+}
+
 #[test]
 fn a_press_lights_the_lamp_then_writes_then_starts() {
     let mut machine = fresh();

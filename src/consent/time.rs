@@ -17,6 +17,12 @@ impl Time {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// The time `span` earlier, not before the clock's start.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span))
+    }
+
     /// The time `span` later.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {

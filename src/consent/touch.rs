@@ -1,7 +1,7 @@
 //! One touch of the record button, from down to up, and the holds it passes on the way.
 
 use super::Time;
-use super::limits::{ACKNOWLEDGE, LOCK, PICTURE_BELOW, SOUND_BELOW, STUCK, UNBIND, UNBIND_WARNING};
+use super::limits::{ACKNOWLEDGE, HEARD_LATE, LOCK, PICTURE_BELOW, SOUND_BELOW, STUCK, UNBIND, UNBIND_WARNING};
 
 /// The button, as far as gestures go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +81,14 @@ impl Touch {
                 })
             }
             Self::Unknown | Self::Up => None,
+        }
+    }
+
+    /// It began earlier than was heard.
+    pub(super) fn was_held(&mut self, now: Time, held: core::time::Duration) {
+        match self {
+            Self::Down { since, .. } => *since = (*since).min(now.minus(held.min(HEARD_LATE))),
+            Self::Unknown | Self::Up => {}
         }
     }
 

@@ -145,9 +145,12 @@ impl Board {
 
     /// What the buttons say now that they have settled.
     pub(super) fn settle(&mut self, now: Time) -> Vec<Event> {
-        let record = self.record.settle(now).and_then(|down| event(Button::Record, down));
+        let record = self.record.settle(now);
+        // A press is as long as the kernel says, also where the guard heard of its beginning late.
+        let held = if record == Some(false) { self.record.held().map(Event::ButtonHeld) } else { None };
+        let record = record.and_then(|down| event(Button::Record, down));
         let mute = self.mute.settle(now).and_then(|down| event(Button::Mute, down));
-        record.into_iter().chain(mute).collect()
+        held.into_iter().chain(record).chain(mute).collect()
     }
 
     /// Tries a part that was broken.

@@ -12,12 +12,14 @@ pub struct Debouncer {
     pending: Option<(bool, Time)>,
     /// When the last edge was, by the kernel.
     edge: Option<Duration>,
+    /// The same for the first edge of the touch that is on, and how long that has been at its last edge.
+    touch: Option<(Duration, Duration)>,
 }
 
 impl Debouncer {
     /// A level has to hold for `span` to be believed; `initial` is believed from the start.
     pub const fn new(span: Duration, initial: bool) -> Self {
-        Self { span, settled: initial, pending: None, edge: None }
+        Self { span, settled: initial, pending: None, edge: None, touch: None }
     }
 
     /// The raw level changed, or was read again.
@@ -33,6 +35,11 @@ impl Debouncer {
     /// to ask: on a busy machine both edges of a quick touch are heard at once, and a touch that stops must not be lost.
     pub fn edge(&mut self, now: Time, level: bool, at: Duration) -> Option<bool> {
         let held = self.edge.replace(at).is_some_and(|before| at.saturating_sub(before) >= self.span);
+        let nothing_on = !self.settled && self.pending.is_none();
+        self.touch = match self.touch.filter(|_| !nothing_on) {
+            Some((began, _)) => Some((began, at.saturating_sub(began))),
+            None => level.then_some((at, Duration::ZERO)),
+        };
         let late = self.pending.filter(|&(was, _)| held && was != level).map(|(was, _)| was);
         if let Some(was) = late {
             self.pending = None;
@@ -50,6 +57,11 @@ impl Debouncer {
             self.settled = level;
             level
         })
+    }
+
+    /// How long the touch that has ended was, by the kernel; once, and only where the kernel tells.
+    pub fn held(&mut self) -> Option<Duration> {
+        self.touch.take().map(|(_, held)| held)
     }
 
     /// When [`Debouncer::settle`] will have something to say, if nothing changes until then.
@@ -100,11 +112,12 @@ mod tests {
             assert_eq!(button.edge(ms(900), level, at(time)), None);
         }
         assert_eq!((button.settle(ms(2000)), button.deadline()), (None, None));
-        // Heard in time it is told once.
+        // Heard in time it is told once, with its length.
         assert_eq!(button.edge(ms(3000), true, at(10_000)), None);
         assert_eq!(button.settle(ms(3030)), Some(true));
         assert_eq!(button.edge(ms(3100), false, at(10_100)), None);
         assert_eq!(button.settle(ms(3130)), Some(false));
+        assert_eq!((button.held(), button.held()), (Some(at(100)), None));
     }
 
     #[test]
