@@ -108,11 +108,13 @@ impl Engine {
 
     /// Brings up ledger and panel; what does not come up is a fault, and nothing starts.
     pub(super) fn boot(&mut self) {
+        let now = self.clock.now();
+        // The panel first: a ledger that fails wants a lamp that can say so.
+        let panel = self.board.reopen(now);
         if self.recall().is_err() {
             self.feed(Event::Broken(Fault::Ledger));
         }
-        let now = self.clock.now();
-        if self.board.reopen(now).is_err() {
+        if panel.is_err() {
             self.feed(Event::Broken(Fault::Button));
             self.feed(Event::Broken(Fault::Lamp));
         } else if self.board.show(now, self.machine.lamp()).is_err() {
