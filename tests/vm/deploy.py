@@ -9,8 +9,6 @@ from box import REPO
 from scenario import scenario
 from wire import GUEST, wait
 
-SHORT = os.environ.get("TALLYBOX_SHORT")
-
 
 def variant(box, version, change=lambda tree: None):
     """The package under test with another version, changed as `change` says."""
@@ -81,7 +79,7 @@ def good(box, peers):
     return f"from {former} in {took:.0f} s, {up - ended:.1f} s of them without a guard"
 
 
-@scenario("deploy: a live box is refused, unless told otherwise")
+@scenario("deploy: a live box is refused, unless told otherwise", short=False)
 def live(box, peers):
     connected(box)
     deb = variant(box, "9.1-1")
@@ -98,7 +96,7 @@ def live(box, peers):
     clean(box)
 
 
-@scenario("deploy: a broken program, a broken unit: the former version comes back by itself")
+@scenario("deploy: a broken program, a broken unit: the former version comes back by itself", short=False)
 def broken(box, peers):
     seen = []
     for number, (what, change) in enumerate([("program", broken_program), ("unit", broken_unit)]):
@@ -139,9 +137,9 @@ def refused(box, peers):
     clean(box)
 
 
-@scenario("deploy: the plug is pulled in the middle, and the former version comes back")
+@scenario("deploy: the plug is pulled in the middle, and the former version comes back", short=False)
 def cut(box, peers):
-    rounds, dice, stages = (2 if SHORT else 10), random.Random(7), []
+    rounds, dice, stages = 10, random.Random(7), []
     for number in range(rounds):
         connected(box)
         former = version(box)
