@@ -212,8 +212,11 @@ impl Attendant {
                     send(connection, &message).await?;
                 }
                 said = connection.receive() => match said {
-                    Err(error) => return Err(format!("capture sent what is not its language: {error}")),
-                    Ok(None) => return Ok(last),
+                    Err(error) if error.is_nonsense() => {
+                        return Err(format!("capture sent what is not its language: {error}"));
+                    }
+                    // One that ends without having read all that was sent to it resets the connection.
+                    Ok(None) | Err(_) => return Ok(last),
                     Ok(Some(FromCapture::Hello { pid })) => {
                         process.known(pid).map_err(|error| format!("capture's process {pid} cannot be watched: {error}"))?;
                         // Only now that its end can be verified may it open anything.

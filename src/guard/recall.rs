@@ -38,7 +38,11 @@ impl Recall {
                 self.last_session = self.last_session.max(*session);
                 self.open_session = Some(*session);
             }
-            Fact::SessionStopped { .. } | Fact::SessionCut { .. } => self.open_session = None,
+            Fact::SessionStopped { session, .. } | Fact::SessionCut { session } => {
+                // One whose lamp failed was stopped without having been started; its number is used up all the same.
+                self.last_session = self.last_session.max(*session);
+                self.open_session = None;
+            }
             Fact::Locked {} => self.locked = true,
             Fact::Unlocked {} => self.locked = false,
             Fact::PolicyPending { policy_version } => self.announced = Some(policy_version.clone()),

@@ -195,3 +195,34 @@ fn a_configuration_that_the_guard_does_not_know_opens_nothing() {
     shop.press();
     shop.wait_for_phase("connecting");
 }
+
+/// A capture that fails says why and ends, with the guard's last renewals unread: the kernel then resets the connection.
+#[test]
+fn the_last_words_of_a_capture_count_however_its_connection_ends() {
+    let shop = Shop::new(&Plan::default());
+    let socket = shop.path("capture.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let mut guard = shop.command(&["guard", &format!("--capture-socket={}", socket.display())]);
+    let _guard = Program::start(guard.stderr(Stdio::null()));
+    wait_until("the guard answers", || shop.status().is_some());
+    shop.press();
+    let (mut stream, _) = listener.accept().unwrap();
+    // A process that stands for capture's.
+    let mut process = Program::start(std::process::Command::new("sleep").arg("1000"));
+    stream.write_all(&frame(&format!(r#"{{"tell":"hello","pid":{}}}"#, process.pid()))).unwrap();
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).unwrap();
+    let mut start = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut start).unwrap();
+    assert!(String::from_utf8(start).unwrap().contains("start"));
+    stream.write_all(&frame(r#"{"tell":"failed","kind":"source","message":"it was unplugged"}"#)).unwrap();
+    // The first renewal, which is never read.
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut one = [0; 1];
+    rustix::net::recv(&stream, &mut one, rustix::net::RecvFlags::PEEK).unwrap();
+    drop(stream);
+    process.kill();
+    shop.wait_for_phase("idle");
+    let status = shop.status().unwrap();
+    assert_eq!((&status["reason"], &status["message"]), (&"capture-failed".into(), &"it was unplugged".into()));
+}
