@@ -119,7 +119,7 @@ def stops(box, peers):
     assert version(box) == former
 
 
-@scenario("deploy: not tallybox, not this architecture, not well before: refused, nothing changed")
+@scenario("deploy: not tallybox, not this architecture, not well before: refused, nothing changed", short=False)
 def refused(box, peers):
     connected(box)
     former = version(box)

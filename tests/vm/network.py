@@ -44,7 +44,7 @@ def ingest(box, peers):
     return f"live {took:.1f} s after the server was back; the same capture all along"
 
 
-@scenario("the network is cut without a word while live, and comes back: double blink, then live again")
+@scenario("the network is cut without a word while live, and comes back: double blink, then live again", short=False)
 def cut(box, peers):
     box.live()
     before = peers.received()
@@ -100,7 +100,7 @@ def rtmp_loss(box, peers):
     return shaped(box, "delay 200ms loss 3%", play)
 
 
-@scenario("3 % loss and 200 ms of delay: on air over SRT")
+@scenario("3 % loss and 200 ms of delay: on air over SRT", short=False)
 def srt_loss(box, peers):
     target = peers.work / "srt.ts"
     server = subprocess.Popen(["srt-live-transmit", "-q", f"srt://{HOST}:9000?mode=listener&latency=1000", "file://con"], stdin=subprocess.DEVNULL,

@@ -77,7 +77,7 @@ def full(box, peers):
     return on_a_small_disk(box, play)
 
 
-@scenario("a read-only disk: nothing starts, SOS; writable again it works")
+@scenario("a read-only disk: nothing starts, SOS; writable again it works", short=False)
 def read_only(box, peers):
     def play():
         # A file system with files open for writing cannot be made read-only: as after a boot that found it damaged.
