@@ -97,9 +97,22 @@ impl Browser {
         ]));
     }
 
-    /// Presses with the mouse, and holds until the page says `phase`.
+    /// Presses with the mouse, and holds until the page says `phase`. The page itself lets go: what a hold brings lasts
+    /// for some seconds only, and this program could look too late on a busy machine.
     #[track_caller]
     pub fn hold_until(&self, selector: &str, phase: &str) {
+        self.value(&format!(
+            "(() => {{
+                const said = document.getElementById('phase'), button = document.querySelector('{selector}');
+                const seen = new MutationObserver(() => {{
+                    if (said.textContent !== '{phase}') return;
+                    seen.disconnect();
+                    button.dispatchEvent(new PointerEvent('pointercancel'));
+                }});
+                seen.observe(said, {{ childList: true, characterData: true, subtree: true }});
+                return true;
+            }})()"
+        ));
         let element = self.post("element", &json!({ "using": "css selector", "value": selector }));
         self.finger(&json!([
             { "type": "pointerMove", "duration": 0, "origin": element, "x": 0, "y": 0 },
