@@ -61,19 +61,24 @@ def refuses(box):
     return status["message"]
 
 
+def refuses_until(box, mend):
+    """Refuses, and works again after `mend`, a shell command. The message for whoever asked meanwhile."""
+    wait("the guard answers", box.phase)
+    message = refuses(box)
+    box.sh(mend)
+    box.until("idle", 90)
+    box.live()
+    box.touch()
+    assert box.ok("tallybox ledger verify")
+    return message
+
+
 @scenario("a full disk: nothing starts, SOS; with room again it works")
 def full(box, peers):
     def play():
         box.sh("cat /dev/zero >/mnt/data/filler", check=False)
         box.sh("systemctl restart tallybox-guard")
-        wait("the guard answers", box.phase)
-        message = refuses(box)
-        box.sh("rm /mnt/data/filler")
-        box.until("idle", 90)
-        box.live()
-        box.touch()
-        assert box.ok("tallybox ledger verify")
-        return message
+        return refuses_until(box, "rm /mnt/data/filler")
     return on_a_small_disk(box, play)
 
 
@@ -82,14 +87,7 @@ def read_only(box, peers):
     def play():
         # A file system with files open for writing cannot be made read-only: as after a boot that found it damaged.
         box.sh("systemctl stop tallybox-guard tallybox-agent; mount -o remount,ro /mnt/data; systemctl start tallybox-guard tallybox-agent")
-        wait("the guard answers", box.phase)
-        message = refuses(box)
-        box.sh("mount -o remount,rw /mnt/data")
-        box.until("idle", 90)
-        box.live()
-        box.touch()
-        assert box.ok("tallybox ledger verify")
-        return message
+        return refuses_until(box, "mount -o remount,rw /mnt/data")
     return on_a_small_disk(box, play)
 
 
