@@ -14,6 +14,7 @@ mod pipeline;
 mod probe;
 mod push;
 mod queue;
+mod rendition;
 mod video;
 
 use std::os::fd::AsFd;

@@ -133,6 +133,7 @@ impl Pusher {
                     dropped_frames,
                     rtt_ms,
                     reconnects,
+                    ..StreamStats::default()
                 }));
             }
         }

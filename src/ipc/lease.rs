@@ -117,4 +117,12 @@ pub struct StreamStats {
     pub rtt_ms: Option<u32>,
     /// How often the server had to be reached again since the session began.
     pub reconnects: u32,
+    /// What the encoder is asked for at present, picture alone, in kbit/s.
+    pub target_kbps: u32,
+    /// Height of the picture that the encoder is asked for at present, in pixels.
+    pub height: u32,
+    /// How much encoded media waits on the box to be sent, in milliseconds.
+    pub queue_ms: u32,
+    /// Loudness of the sound that is sent, RMS over the last second, in dB relative to full scale; `None`: no sound is sent.
+    pub level_db: Option<f32>,
 }

@@ -1,0 +1,15 @@
+//! What the encoder is asked for: the bitrate controller decides it, the capture pipeline carries it out while it runs.
+
+/// Bitrate, frame rate and size of the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code)] // nothing decides it yet
+pub(super) struct Rendition {
+    /// Of the picture alone, in kbit/s.
+    pub(super) bitrate_kbps: u32,
+    /// Frames per second, at most the configured ones.
+    pub(super) fps: u32,
+    /// Pixels, even, at most the configured ones.
+    pub(super) width: u32,
+    /// Pixels, even, at most the configured ones.
+    pub(super) height: u32,
+}
