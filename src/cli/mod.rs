@@ -10,6 +10,7 @@ mod run;
 mod status;
 mod take_config;
 mod users;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,7 +70,8 @@ enum Command {
         /// As JSON, with stable fields.
         #[arg(long)]
         json: bool,
-        /// Go on, with a new status at each change.
+        /// Go on: plots in a terminal, drawn each second; with --json, or where it is no terminal, the status as a line of
+        /// JSON at each change.
         #[arg(long)]
         watch: bool,
     },
@@ -207,7 +209,8 @@ pub fn main() -> ExitCode {
         Command::Agent(args) => agent(&args),
         Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),
         Command::ListPlugins => crate::capture::list_plugins(),
-        Command::Status { file, json, watch } => file.load().and_then(|config| status::run(&config, json, watch)),
+        Command::Status { file, json, watch: true } => file.load().and_then(|config| watch::run(&config, json)),
+        Command::Status { file, json, watch: false } => file.load().and_then(|config| status::run(&config, json)),
         Command::Press { file, hold, mute } => file.load().and_then(|config| press::run(&config, hold, mute)),
         Command::Doctor { file, args } => file.load().and_then(|config| doctor::run(&config, &args)),
         Command::CheckConfig { files } => check_config::run(&files),

@@ -3,27 +3,19 @@
 use super::client::{Client, block_on};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::ipc::{FromGuard, Request, Status};
+use crate::ipc::{Request, Status};
 
-/// Prints the status, once or at each change.
-pub(crate) fn run(config: &Config, json: bool, watch: bool) -> Result<(), Exit> {
+/// Prints the status.
+pub(super) fn run(config: &Config, json: bool) -> Result<(), Exit> {
     block_on(async {
         let mut client = Client::connect(config).await?;
-        if !watch {
-            let status = client.call(Request::Status {}).await?;
-            let status = status.ok_or_else(|| Exit::software("the guard answered without a status"))?;
-            return print(&status, json);
-        }
-        client.send(Request::Subscribe { entries_after: None }).await?;
-        loop {
-            if let FromGuard::Status(status) = client.receive().await? {
-                print(&status, json)?;
-            }
-        }
+        let status = client.call(Request::Status {}).await?;
+        let status = status.ok_or_else(|| Exit::software("the guard answered without a status"))?;
+        print(&status, json)
     })
 }
 
-fn print(status: &Status, json: bool) -> Result<(), Exit> {
+pub(super) fn print(status: &Status, json: bool) -> Result<(), Exit> {
     use std::io::Write;
     let text = if json {
         serde_json::to_string(status).map_err(|error| Exit::software(error.to_string()))? + "\n"

@@ -16,3 +16,4 @@ mod notify;
 mod support;
 mod sync;
 mod take_config;
+mod watch;
