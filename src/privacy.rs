@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::agent::state::State;
 use crate::agent::telemetry::Telemetry;
-use crate::config::Config;
+use crate::config::{Config, Outage, OutageBuffer};
 use crate::ipc::{Fact, Identity};
 
 /// One datum, disclosed.
@@ -58,6 +58,23 @@ fn written(name: &str) -> String {
     text
 }
 
+/// How long footage can be on the box.
+fn waits(config: &Config) -> String {
+    let Outage { buffer, size_mib, .. } = config.ingest.outage;
+    let window = config.ingest.reconnect_window;
+    let (place, longest) = match buffer {
+        OutageBuffer::Memory => ("in memory", window),
+        OutageBuffer::Disk => {
+            ("on disk, sealed, in a file without a name", window.min(config.privacy.footage_retention))
+        }
+    };
+    format!(
+        "not kept on the box: it leaves at once or is dropped within 2 s; while the server is out of reach at most {size_mib} MiB \
+         of it wait for at most {} s, {place}, and are gone when the session ends",
+        longest.as_secs()
+    )
+}
+
 /// Everything that a box with this configuration collects.
 pub fn report(config: &Config) -> Vec<Datum> {
     let broker = config
@@ -80,7 +97,7 @@ pub fn report(config: &Config) -> Vec<Datum> {
         ("picture", "the live show that staff started with a press"),
         ("sound", "the same; only after a short press, and never while muted"),
     ];
-    add("stream", &ingest, "not kept on the box: it leaves at once or is dropped within 2 s", &stream);
+    add("stream", &ingest, &waits(config), &stream);
     let state = fields!(State {
         phase: "to see from afar whether the box is on air",
         session: "to tell one session from the next",

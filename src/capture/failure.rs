@@ -3,6 +3,7 @@
 use gst::prelude::*;
 use gstreamer as gst;
 
+use super::line::Names;
 use crate::ipc::FailureKind;
 
 /// Why capture cannot go on.
@@ -24,6 +25,33 @@ impl Failure {
 
     pub(super) fn source(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Source, message: message.into() }
+    }
+}
+
+/// What a server has against the stream, and so how soon it is worth trying again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TroubleKind {
+    /// It is not there, or the network is not.
+    Away,
+    /// Somebody else publishes under this name, perhaps our own last connection.
+    InUse,
+    /// It says no: somebody has to change something.
+    Refused,
+    /// It does not prove who it is.
+    Untrusted,
+}
+
+/// Why a connection failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) kind: TroubleKind,
+    /// What is wrong and what to do about it, with the server's name and without any key.
+    pub(super) reason: String,
+}
+
+impl Trouble {
+    pub(super) fn away(reason: impl Into<String>) -> Self {
+        Self { kind: TroubleKind::Away, reason: reason.into() }
     }
 }
 
@@ -129,29 +157,45 @@ pub(super) fn of_capture(posted: &Posted, video: &str, audio: &str) -> Failure {
     Failure::source(format!("{what} {advice} ({said})"))
 }
 
-/// An error of the push pipeline, without anything of `hide` in it.
-pub(super) fn of_push(posted: &Posted, host: &str, hide: &[String]) -> String {
+/// An error of the push pipeline, without anything that has to be hidden.
+pub(super) fn of_push(posted: &Posted, names: &Names) -> Trouble {
+    let Names { host, hide } = names;
     let text = format!("{} {}", posted.error.message(), posted.debug);
     tracing::debug!("push: {}", redact(&text, hide));
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let reason = if has(&["resolv", "Name or service not known", "Temporary failure in name"]) {
-        "the host name cannot be resolved: see the network's DNS, or [ingest] url"
+    let (kind, reason) = if has(&["resolv", "Name or service not known", "Temporary failure in name"]) {
+        (TroubleKind::Away, "the host name cannot be resolved: see the network's DNS, or [ingest] url")
     } else if has(&["ertificate", "TLS"]) {
-        "its certificate is not accepted: wrong name, unknown authority or expired, or this box's clock is wrong"
-    } else if has(&["refused", "Refused"]) && !has(&["publish", "Publish"]) {
-        "connection refused: no ingest server listens on that port"
-    } else if has(&["BadName", "denied", "Denied", "publish", "Publish", "ejected", "Rejected"]) {
-        "the server refuses the stream: see the stream key"
+        (
+            TroubleKind::Untrusted,
+            "its certificate is not accepted: wrong name, unknown authority or expired, or this box's clock is wrong",
+        )
+    } else if has(&["stream already exists", "BadName", "lready publishing"]) {
+        (
+            TroubleKind::InUse,
+            "the stream is in use: somebody else publishes with this stream key, or the server has not missed our last \
+             connection yet",
+        )
+    } else if has(&["'publish' cmd", "ublish denied", "releaseStream", "Publish.Unauthorized", "Publish.Failed"]) {
+        (TroubleKind::Refused, "the server refuses the stream: see the stream key, the last part of [ingest] url")
+    } else if has(&["'connect' cmd", "Connect.Rejected", "Connect.InvalidApp", "authmod", "uthentication"]) {
+        (
+            TroubleKind::Refused,
+            "the server has no such application, or does not let this box in: see the part of [ingest] url between host \
+             and stream key, and the server's own list of boxes",
+        )
+    } else if has(&["refused", "Refused"]) {
+        (TroubleKind::Away, "connection refused: no ingest server listens on that port")
     } else if has(&["timed out", "Timeout", "timeout"]) {
-        "no answer in time"
+        (TroubleKind::Away, "no answer in time")
     } else if has(&["unreachable"]) {
-        "the network is unreachable"
+        (TroubleKind::Away, "the network is unreachable")
     } else if has(&["closed", "Short read", "reset", "Broken pipe", "EOF", "broken", "lost"]) {
-        "the server closed the connection"
+        (TroubleKind::Away, "the server closed the connection")
     } else {
-        return format!("{host}: {}", redact(posted.error.message(), hide));
+        return Trouble::away(format!("{host}: {}", redact(posted.error.message(), hide)));
     };
-    format!("{host}: {reason}")
+    Trouble { kind, reason: format!("{host}: {reason}") }
 }
 
 /// `text` without any of `hide`.

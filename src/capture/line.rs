@@ -1,4 +1,4 @@
-//! One connection to the ingest server: a pipeline of its own, on capture's clock.
+//! One connection to an ingest server: what they have in common, and what those that are pipelines share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,21 +7,60 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use super::failure::{Failure, error_on, make, of_push};
-use super::flv::Flv;
+use super::failure::{Failure, Trouble, TroubleKind, error_on, of_push};
 use super::pipeline::Timebase;
-use super::queue::{Frame, Track};
+use super::queue::Frame;
+use super::{rtmp, srt, tls};
 use crate::config::{Ingest, IngestScheme, Secret};
+
+/// A connection. Dropping it closes it.
+pub(super) trait Line {
+    /// The server lets the stream in.
+    fn is_connected(&self) -> bool;
+
+    /// Whether the server is found out only by sending: it is given a few frames before it is connected.
+    fn knocks(&self) -> bool {
+        false
+    }
+
+    /// Sends a frame, or puts it in front of the sink.
+    fn supply(&mut self, frame: Frame) -> Result<(), Trouble>;
+
+    /// More waits in front of the sink than should.
+    fn is_full(&self) -> bool;
+
+    /// The server has taken the first frame.
+    fn on_air(&mut self) {}
+
+    /// How many buffers have reached the network; it takes none that the server does not.
+    fn passed(&self) -> u64;
+
+    /// What went wrong, if something did.
+    fn trouble(&self) -> Option<Trouble>;
+
+    /// Round-trip time in milliseconds, where the protocol tells.
+    fn rtt(&self) -> Option<u32> {
+        None
+    }
+}
 
 /// Where the stream goes, and what it is made of.
 pub(super) struct Target {
     scheme: IngestScheme,
-    url: Secret,
+    pub(super) url: Secret,
+    pub(super) sound: bool,
+    time: Timebase,
+    server: (String, u16),
+    names: Names,
+}
+
+/// What may be said of a server, and what may not.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
     /// Host and port, for messages.
     pub(super) host: String,
-    hide: Vec<String>,
-    sound: bool,
-    time: Timebase,
+    /// Keys, and all else that is nobody's business.
+    pub(super) hide: Arc<[String]>,
 }
 
 /// The parts of a URL that are nobody's business: what stands behind the host, and who.
@@ -43,19 +82,44 @@ impl Target {
     /// `url` is the ingest's with its secrets in place.
     pub(super) fn new(ingest: &Ingest, url: Secret, sound: bool, time: Timebase) -> Self {
         let host = format!("{}:{}", ingest.host, ingest.port);
-        Self { scheme: ingest.scheme, hide: hidden(url.expose()), url, host, sound, time }
+        let names = Names { host, hide: hidden(url.expose()).into() };
+        let server = (ingest.host.clone(), ingest.port);
+        Self { scheme: ingest.scheme, url, sound, time, server, names }
     }
 
-    /// Builds the pipeline for one connection.
-    pub(super) fn connect(&self) -> Result<Line, Failure> {
+    /// Host and port, for messages.
+    pub(super) fn host(&self) -> &str {
+        &self.names.host
+    }
+
+    /// The same trouble, with all that can be found out about it.
+    pub(super) fn explain(&self, trouble: Trouble) -> Trouble {
+        let (host, port) = &self.server;
+        match trouble.kind {
+            TroubleKind::Untrusted => match tls::why_not(host, *port) {
+                Some(why) => Trouble { reason: format!("{}: {why}", self.host()), ..trouble },
+                None => trouble,
+            },
+            TroubleKind::Away | TroubleKind::InUse | TroubleKind::Refused => trouble,
+        }
+    }
+
+    /// Begins a connection.
+    pub(super) fn connect(&self) -> Result<Box<dyn Line>, Trouble> {
+        let broken = |failure: Failure| Trouble::away(failure.message);
+        match self.scheme {
+            IngestScheme::Rtmp | IngestScheme::Rtmps => rtmp::connect(self).map_err(broken)?.begin(),
+            IngestScheme::Srt => srt::connect(self).map_err(broken)?.begin(),
+        }
+    }
+
+    /// A pipeline that ends in `sink`, not yet started.
+    pub(super) fn pipe(&self, sink: gst::Element) -> Result<Pipe, Failure> {
         let pipeline = gst::Pipeline::with_name("push");
         let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
-        let (feed, sink) = match self.scheme {
-            IngestScheme::Rtmp | IngestScheme::Rtmps => self.tags(&pipeline)?,
-            IngestScheme::Srt => self.streams(&pipeline)?,
-        };
         sink.set_property("sync", false);
         sink.set_property("async", false);
+        pipeline.add(&sink)?;
         let passed = Arc::new(AtomicU64::new(0));
         let counter = passed.clone();
         if let Some(pad) = sink.static_pad("sink") {
@@ -72,136 +136,66 @@ impl Target {
         if let Some(base) = self.time.base {
             pipeline.set_base_time(base);
         }
-        let (host, hide) = (self.host.clone(), self.hide.clone());
-        let line = Line { pipeline, bus, feed, sink, passed, host, hide };
-        if line.pipeline.set_state(gst::State::Playing).is_err() {
-            let unknown = || format!("{}: the connection cannot be made", self.host);
-            return Err(Failure::source(line.error().unwrap_or_else(unknown)));
-        }
-        Ok(line)
-    }
-
-    /// RTMP: tags go straight into the sink.
-    fn tags(&self, pipeline: &gst::Pipeline) -> Result<(Feed, gst::Element), Failure> {
-        let sink = make("rtmp2sink", "sink")?;
-        sink.set_property("location", self.url.expose());
-        let source = source("tags");
-        source.set_caps(Some(&gst::Caps::new_empty_simple("video/x-flv")));
-        pipeline.add_many([source.upcast_ref(), &sink])?;
-        source.link(&sink)?;
-        Ok((Feed::Tags { source, flv: Flv::new(self.sound) }, sink))
-    }
-
-    /// SRT: MPEG-TS.
-    fn streams(&self, pipeline: &gst::Pipeline) -> Result<(Feed, gst::Element), Failure> {
-        let muxer = make("mpegtsmux", "mux")?;
-        // Seven packets of 188 bytes fill SRT's 1316.
-        muxer.set_property("alignment", 7);
-        // At first one track waits for the other, since the muxer has to know both before it begins.
-        muxer.set_property("latency", gst::ClockTime::from_seconds(2).nseconds());
-        let sink = make("srtsink", "sink")?;
-        sink.set_property("uri", self.url.expose());
-        if sink.has_property("auto-reconnect") {
-            // Reconnecting is ours to do: with a reason, and at a keyframe.
-            sink.set_property("auto-reconnect", false);
-        }
-        let video = source("video");
-        pipeline.add_many([video.upcast_ref(), &muxer, &sink])?;
-        video.link(&muxer)?;
-        let audio = self.sound.then(|| source("audio"));
-        if let Some(audio) = &audio {
-            pipeline.add(audio)?;
-            audio.link(&muxer)?;
-        }
-        muxer.link(&sink)?;
-        Ok((Feed::Streams { video, audio, muxer }, sink))
+        Ok(Pipe { pipeline, bus, sink, passed, names: self.names.clone() })
     }
 }
 
-fn source(name: &str) -> gst_app::AppSrc {
-    let source = gst_app::AppSrc::builder().name(name).format(gst::Format::Time).build();
-    // What stands between the queue and a server that does not read; the queue behind it is bounded by itself.
-    source.set_max_bytes(256 * 1024);
-    source.set_block(false);
-    // Muxers wait for what is late only where their sources are live.
-    source.set_is_live(true);
-    source
-}
-
-/// One connection's pipeline.
-pub(super) struct Line {
-    pipeline: gst::Pipeline,
+/// The pipeline of a connection that is one.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    pub(super) pipeline: gst::Pipeline,
     bus: gst::Bus,
-    feed: Feed,
-    sink: gst::Element,
+    pub(super) sink: gst::Element,
     /// Buffers that reached the sink; it blocks until the server has taken the stream.
     passed: Arc<AtomicU64>,
-    host: String,
-    hide: Vec<String>,
+    names: Names,
 }
 
-/// How frames reach the sink.
-enum Feed {
-    /// As FLV tags (RTMP), in the order in which they come.
-    Tags { source: gst_app::AppSrc, flv: Flv },
-    /// Through GStreamer's muxer for MPEG-TS (SRT).
-    Streams { video: gst_app::AppSrc, audio: Option<gst_app::AppSrc>, muxer: gst::Element },
-}
-
-impl Drop for Line {
+impl Drop for Pipe {
     fn drop(&mut self) {
         let _ = self.pipeline.set_state(gst::State::Null);
     }
 }
 
-impl Line {
-    pub(super) fn supply(&mut self, frame: Frame) -> Result<(), gst::FlowError> {
-        let source = match (&mut self.feed, frame.track) {
-            (Feed::Tags { source, flv }, _) => {
-                return flv.tags(&frame).into_iter().try_for_each(|tag| source.push_buffer(tag).map(|_| ()));
-            }
-            (Feed::Streams { video, .. }, Track::Video) => video,
-            (Feed::Streams { audio: Some(audio), .. }, Track::Audio) => audio,
-            (Feed::Streams { audio: None, .. }, Track::Audio) => return Ok(()),
+impl Pipe {
+    pub(super) fn start(&self) -> Result<(), Trouble> {
+        if self.pipeline.set_state(gst::State::Playing).is_err() {
+            let unknown = || Trouble::away(format!("{}: the connection cannot be made", self.names.host));
+            return Err(self.trouble().unwrap_or_else(unknown));
+        }
+        Ok(())
+    }
+
+    /// Gives `buffer` to one of its sources.
+    pub(super) fn push(&self, source: &gst_app::AppSrc, buffer: gst::Buffer) -> Result<(), Trouble> {
+        let refused = |error| {
+            let unknown = || Trouble::away(format!("{}: {error}", self.names.host));
+            self.trouble().unwrap_or_else(unknown)
         };
-        if let Some(caps) = &frame.caps
-            && source.caps().as_ref() != Some(caps)
-        {
-            source.set_caps(Some(caps));
-        }
-        source.push_buffer(frame.buffer).map(|_| ())
+        source.push_buffer(buffer).map(|_| ()).map_err(refused)
     }
 
-    /// More waits in front of the sink than should.
-    pub(super) fn is_full(&self) -> bool {
-        let (Feed::Tags { source, .. } | Feed::Streams { video: source, .. }) = &self.feed;
-        source.current_level_bytes() > source.max_bytes()
-    }
-
-    /// The server has the stream: from now on no track waits for the other.
-    pub(super) fn on_air(&self) {
-        match &self.feed {
-            Feed::Tags { .. } => {}
-            Feed::Streams { muxer, .. } => muxer.set_property("latency", 0_u64),
-        }
-    }
-
-    /// How many buffers have reached the sink.
     pub(super) fn passed(&self) -> u64 {
         self.passed.load(Ordering::Relaxed)
     }
 
-    /// What went wrong, if something did.
-    pub(super) fn error(&self) -> Option<String> {
-        error_on(&self.bus, |_| {}).map(|posted| of_push(&posted, &self.host, &self.hide))
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        error_on(&self.bus, |_| {}).map(|posted| of_push(&posted, &self.names))
     }
 
-    /// Round-trip time in milliseconds, where the protocol tells.
-    pub(super) fn rtt(&self) -> Option<u32> {
-        let stats = self.sink.property::<Option<gst::Structure>>("stats")?;
-        let rtt = stats.get::<f64>("rtt-ms").ok()?;
-        // A round trip is between nothing and a minute.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        (rtt.is_finite() && rtt >= 0.0).then_some(rtt as u32)
+    /// A figure of the sink's statistics.
+    pub(super) fn figure<T: for<'a> gst::glib::value::FromValue<'a>>(&self, name: &str) -> Option<T> {
+        self.sink.property::<Option<gst::Structure>>("stats")?.get(name).ok()
     }
+}
+
+/// What stands between the queue and a pipeline.
+pub(super) fn source(name: &str) -> gst_app::AppSrc {
+    let source = gst_app::AppSrc::builder().name(name).format(gst::Format::Time).build();
+    // What may wait for a server that does not read; the queue behind it is bounded by itself.
+    source.set_max_bytes(256 * 1024);
+    source.set_block(false);
+    // Muxers wait for what is late only where their sources are live.
+    source.set_is_live(true);
+    source
 }

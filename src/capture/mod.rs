@@ -8,6 +8,7 @@ mod encoder;
 mod failure;
 mod file;
 mod flv;
+mod keyframe;
 mod line;
 mod meter;
 mod pipeline;
@@ -15,15 +16,20 @@ mod probe;
 mod push;
 mod queue;
 mod rendition;
+mod rtmp;
+mod srt;
+mod tls;
+mod vault;
 mod video;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Outage, OutageBuffer};
 use crate::exit::Exit;
 use crate::ipc::{FailureKind, FromCapture, Purpose};
 
@@ -32,7 +38,8 @@ use failure::Failure;
 use line::Target;
 use pipeline::Pipeline;
 use push::Push;
-use queue::Queue;
+use queue::{Bounds, Queue};
+use vault::{Keeper, Vault};
 
 /// Runs until the door on standard input closes or the lease runs out.
 pub fn run(config: &Config) -> Result<(), Exit> {
@@ -87,17 +94,43 @@ fn session(config: &Config, door: &Door) -> Result<(), Failure> {
         return Err(Failure { kind: FailureKind::IngestNotAllowed, message });
     }
     let url = config.ingest.url.resolve().map_err(|error| Failure::config(error.to_string()))?;
-    let queue = Arc::new(Queue::default());
+    let (queue, _keeper) = buffer(config)?;
     let pipeline = Pipeline::start(config, sound, door.gate(), queue.clone(), |name, why| {
         door.tell(FromCapture::Encoder { name, why });
     })?;
     let target = Target::new(&config.ingest, url, pipeline.sound(), pipeline.time());
-    let push = Push::start(target, queue, door.teller())?;
+    let push = Push::start(target, queue, door.teller(), pipeline.keyframes())?;
     let ended = attend(&pipeline, door);
     // The pipelines first, so that devices are closed before the process says that it is done.
     drop(push);
     drop(pipeline);
     ended
+}
+
+/// The queue, with what an outage needs.
+fn buffer(config: &Config) -> Result<(Arc<Queue>, Option<Keeper>), Failure> {
+    let Outage { buffer, size_mib, catch_up } = config.ingest.outage;
+    // At most 4 GiB, which only a 64-bit box has.
+    let bytes = usize::try_from(u64::from(size_mib) * 1024 * 1024).unwrap_or(usize::MAX);
+    let window = config.ingest.reconnect_window;
+    let memory = || (Arc::new(Queue::new(Bounds { bytes, span: window, catch_up }, None)), None);
+    if buffer == OutageBuffer::Memory {
+        return Ok(memory());
+    }
+    // systemd's, else the box's own folder.
+    let dir = std::env::var_os("CACHE_DIRECTORY").map_or_else(|| config.device.data_dir.clone(), PathBuf::from);
+    let vault = match Vault::open_in(&dir) {
+        Ok(vault) => Arc::new(vault),
+        Err(error) => {
+            tracing::warn!("no outage buffer in {}: {error}; frames wait in memory instead", dir.display());
+            return Ok(memory());
+        }
+    };
+    let span = window.min(config.privacy.footage_retention);
+    let queue = Arc::new(Queue::new(Bounds { bytes, span, catch_up }, Some(vault.clone())));
+    let keeper = Keeper::start(queue.clone(), vault, bytes);
+    let keeper = keeper.map_err(|error| Failure::internal(format!("no thread: {error}")))?;
+    Ok((queue, Some(keeper)))
 }
 
 /// Carries out what the guard says, and watches the camera, until one of them ends it.

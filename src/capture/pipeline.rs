@@ -11,6 +11,7 @@ use gstreamer_app as gst_app;
 use super::door::Gate;
 use super::failure::{Failure, error_on, make, of_capture};
 use super::file::File;
+use super::keyframe::Keyframes;
 use super::queue::{Frame, Queue, Track};
 use super::{audio, encoder, video};
 use crate::config::{Audio, AudioSource, Config, IngestScheme, Video, VideoSource};
@@ -126,6 +127,11 @@ impl Pipeline {
         if let Some(volume) = &self.mute {
             volume.set_property("mute", muted);
         }
+    }
+
+    /// What asks the encoder for a keyframe.
+    pub(super) fn keyframes(&self) -> Keyframes {
+        Keyframes(self.elements.by_name("video-tap").map(|tap| tap.downgrade()).unwrap_or_default())
     }
 
     /// Clock and base time.

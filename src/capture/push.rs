@@ -1,14 +1,15 @@
-//! The push pipeline: a thread that keeps the ingest server supplied, builds the pipeline anew when the server goes
-//! away, and begins each time with a keyframe. Capture goes on meanwhile.
+//! The push pipeline: a thread that keeps an ingest server supplied, connects anew when the server goes away, and begins
+//! each time with a keyframe. Capture goes on meanwhile.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::door::Teller;
-use super::failure::Failure;
+use super::failure::{Failure, Trouble};
+use super::keyframe::Keyframes;
 use super::line::{Line, Target};
 use super::meter::Meter;
 use super::queue::{Frame, Queue};
@@ -23,8 +24,12 @@ const STALL: Duration = Duration::from_secs(8);
 const GOOD: Duration = Duration::from_secs(10);
 /// How often the guard is told how the stream does.
 const STATS: Duration = Duration::from_secs(1);
+/// Between two looks at a connection that is being made: nobody waits for more than this once it is.
+const GLANCE: Duration = Duration::from_millis(2);
 /// Buffers that pass before one of them is a frame: metadata and the codecs' configurations.
 const HEADERS: u64 = 3;
+/// Frames that a server is given before it has taken one: a muxer needs both tracks, and the sound may come late.
+const KNOCK: usize = 256;
 
 /// The thread, owned. Dropping it ends it.
 pub(super) struct Push {
@@ -43,9 +48,15 @@ impl Drop for Push {
 
 impl Push {
     /// Begins to push `queue` to `target`.
-    pub(super) fn start(target: Target, queue: Arc<Queue>, teller: Teller) -> Result<Self, Failure> {
+    pub(super) fn start(
+        target: Target,
+        queue: Arc<Queue>,
+        teller: Teller,
+        keyframes: Keyframes,
+    ) -> Result<Self, Failure> {
         let (stop, stopped) = channel();
-        let pusher = Pusher { target, queue, teller, stopped, clock: Clock::start(), reconnects: 0 };
+        let clock = Clock::start();
+        let pusher = Pusher { target, queue, teller, keyframes, stopped, clock, reconnects: 0, told: None };
         let thread = std::thread::Builder::new().name("push".to_owned()).spawn(move || pusher.run());
         let thread = thread.map_err(|error| Failure::internal(format!("no thread: {error}")))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
@@ -56,92 +67,146 @@ struct Pusher {
     target: Target,
     queue: Arc<Queue>,
     teller: Teller,
+    keyframes: Keyframes,
     stopped: Receiver<()>,
     clock: Clock,
     reconnects: u32,
+    /// What was last said about a server out of reach.
+    told: Option<String>,
 }
+
+/// It is over.
+struct Over;
 
 impl Pusher {
     fn run(mut self) {
         let mut backoff = Backoff::new();
         loop {
             let begun = self.clock.now();
-            let reason = match self.target.connect() {
-                Ok(mut line) => match self.supply(&mut line) {
-                    Some(reason) => reason,
-                    None => return,
+            let trouble = match self.target.connect() {
+                Ok(mut line) => match self.supply(line.as_mut()) {
+                    Ok(trouble) => trouble,
+                    Err(Over) => return,
                 },
-                Err(failure) => failure.message,
+                Err(trouble) => trouble,
             };
-            self.teller.tell(FromCapture::Reconnecting { reason });
+            self.queue.hold();
+            self.ask_for_keyframe();
+            let Trouble { kind, reason } = self.target.explain(trouble);
+            if self.told.as_ref() != Some(&reason) {
+                self.told = Some(reason.clone());
+                self.teller.tell(FromCapture::Reconnecting { reason });
+            }
             self.reconnects += 1;
             if self.clock.now().since(begun) >= GOOD {
                 backoff.reset();
             }
-            // While nobody takes them the queue keeps the newest frames only.
-            if self.wait(backoff.wait()) {
+            if self.rest(backoff.wait(kind)).is_err() {
                 return;
             }
-            self.queue.trim_to_keyframe();
         }
     }
 
-    /// Waits; whether it is over.
-    fn wait(&self, span: Duration) -> bool {
-        !matches!(self.stopped.recv_timeout(span), Err(RecvTimeoutError::Timeout))
+    /// Waits for the next attempt.
+    fn rest(&self, span: Duration) -> Result<(), Over> {
+        let until = self.clock.now().plus(span);
+        loop {
+            self.ask_for_keyframe();
+            let left = until.since(self.clock.now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.pause(left.min(STATS))?;
+        }
     }
 
-    /// Supplies one connection with frames until it fails. `None`: it is over.
-    fn supply(&self, line: &mut Line) -> Option<String> {
-        let mut meter = Meter::new(self.clock.now());
+    fn pause(&self, span: Duration) -> Result<(), Over> {
+        match self.stopped.recv_timeout(span) {
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Err(Over),
+        }
+    }
+
+    fn ask_for_keyframe(&self) {
+        if self.queue.wants_keyframe() {
+            self.keyframes.ask();
+        }
+    }
+
+    /// Supplies one connection with frames until it fails.
+    fn supply(&mut self, line: &mut dyn Line) -> Result<Trouble, Over> {
+        let mut given = Vec::new();
         let mut on_air = false;
+        let ended = self.attend(line, &mut given, &mut on_air);
+        if !on_air {
+            self.queue.give_back(given);
+        }
+        ended
+    }
+
+    fn attend(&mut self, line: &mut dyn Line, given: &mut Vec<Frame>, on_air: &mut bool) -> Result<Trouble, Over> {
+        let mut meter = Meter::new(self.clock.now());
         let mut taken = (0, self.clock.now());
+        let mut connected = false;
         // The first frame of a connection is a keyframe with everything that a decoder needs.
         let mut begun = false;
         loop {
-            if !matches!(self.stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty)) {
-                return None;
+            if !connected && line.is_connected() {
+                connected = true;
+                self.queue.resume();
             }
-            let frame = if line.is_full() { self.pause() } else { self.queue.take(LOOK) };
+            let wanted = if connected { !line.is_full() } else { line.knocks() && given.len() < KNOCK };
+            if !matches!(self.stopped.try_recv(), Err(TryRecvError::Empty)) {
+                return Err(Over);
+            }
+            let frame = if wanted {
+                self.queue.take(LOOK)
+            } else {
+                self.pause(if connected { LOOK } else { GLANCE })?;
+                None
+            };
             if let Some(frame) = frame.filter(|frame| begun || frame.is_keyframe()) {
                 begun = true;
                 meter.count(&frame);
-                if let Err(error) = line.supply(frame) {
-                    return Some(line.error().unwrap_or_else(|| format!("{}: {error}", self.target.host)));
+                if !*on_air {
+                    given.push(frame.clone());
+                }
+                if let Err(trouble) = line.supply(frame) {
+                    return Ok(trouble);
                 }
             }
-            if let Some(error) = line.error() {
-                return Some(error);
+            self.ask_for_keyframe();
+            if let Some(trouble) = line.trouble() {
+                return Ok(trouble);
             }
             let (passed, now) = (line.passed(), self.clock.now());
             if passed != taken.0 {
                 taken = (passed, now);
-                if !on_air && passed > HEADERS {
-                    on_air = true;
+                if !*on_air && passed > HEADERS {
+                    *on_air = true;
+                    given.clear();
                     line.on_air();
+                    self.told = None;
                     self.teller.tell(FromCapture::Live {});
                 }
             } else if now.since(taken.1) >= STALL {
-                return Some(format!("{}: it takes nothing any more", self.target.host));
+                let said = if connected { "it takes nothing any more" } else { "no answer in time" };
+                return Ok(Trouble::away(format!("{}: {said}", self.target.host())));
             }
             if let Some((fps, bitrate_kbps)) = meter.over(STATS, now) {
                 let (dropped_frames, rtt_ms) = (self.queue.dropped(), line.rtt());
                 let reconnects = self.reconnects;
+                let queue_ms = u32::try_from(self.queue.span().mseconds()).unwrap_or(u32::MAX);
                 self.teller.tell(FromCapture::Stats(StreamStats {
                     fps,
                     bitrate_kbps,
                     dropped_frames,
                     rtt_ms,
                     reconnects,
+                    queue_ms,
                     ..StreamStats::default()
                 }));
             }
         }
-    }
-
-    /// The server is behind: frames wait in the queue, which drops what gets too old.
-    fn pause(&self) -> Option<Frame> {
-        let _ = self.wait(LOOK);
-        None
     }
 }

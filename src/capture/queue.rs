@@ -1,15 +1,24 @@
-//! The bounded queue of encoded frames between capture and push.
+//! The bounded queue of encoded frames between capture and push: short while the server takes them, and during an
+//! outage a buffer that bridges it.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gstreamer as gst;
 
-/// At most this much time is queued: more would only put the viewer further behind.
-const SPAN: gst::ClockTime = gst::ClockTime::from_seconds(2);
-/// At most this many bytes are queued: 2 s at 20 Mbit/s, the highest bitrate that can be configured, and a keyframe.
+use super::vault::{Place, Vault};
+
+/// At most this much time is queued on air: more would only put the viewer further behind. During an outage this
+/// much stays in memory, whatever holds the rest.
+pub(super) const SPAN: gst::ClockTime = gst::ClockTime::from_seconds(2);
+/// At most this many bytes are queued on air: 2 s at 20 Mbit/s, the highest bitrate that can be configured, and a
+/// keyframe. During an outage on disk at most this many wait to be written.
 const BYTES: usize = 8 * 1024 * 1024;
+/// Less than this behind, the stream is at its live edge again.
+const CAUGHT_UP: gst::ClockTime = gst::ClockTime::from_seconds(1);
+/// A link that has this much over, and a third of what is coded, catches up in time; another never would.
+const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(5);
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,44 +41,121 @@ impl Frame {
     }
 }
 
+/// How much may wait during an outage.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Bytes.
+    pub(super) bytes: usize,
+    /// Time from the oldest to the newest frame.
+    pub(super) span: Duration,
+    /// A shorter outage is bridged: everything that waits is sent. After a longer one the stream goes on at the live edge.
+    pub(super) catch_up: Duration,
+}
+
+/// A frame that waits. In the vault its buffer has everything but the data.
+#[derive(Debug)]
+struct Waiting {
+    serial: u64,
+    frame: Frame,
+    size: usize,
+    place: Option<Place>,
+}
+
+/// What the server does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mode {
+    /// It takes frames as they come.
+    #[default]
+    Live,
+    /// It is out of reach, since then in the stream's own time; `None`: nothing came yet.
+    Outage { since: Option<gst::ClockTime> },
+    /// It takes what waited; until then in the stream's own time.
+    CatchingUp { until: gst::ClockTime },
+}
+
 #[derive(Debug, Default)]
 struct Inner {
-    frames: VecDeque<Frame>,
+    frames: VecDeque<Waiting>,
+    /// Of all frames, and of those that are not in the vault.
     bytes: usize,
+    plain: usize,
+    serial: u64,
+    mode: Mode,
     /// Frames are dropped until a keyframe comes.
     waiting: bool,
+    /// The encoder should make one.
+    wanted: bool,
     dropped: u64,
 }
 
 /// Capture puts in, push takes out. Never blocks the one that puts in.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     inner: Mutex<Inner>,
     arrived: Condvar,
+    /// Something became old enough for the vault, or there is nothing left in it.
+    changed: Condvar,
+    bounds: Bounds,
+    vault: Option<Arc<Vault>>,
+}
+
+impl Default for Queue {
+    /// One that no outage makes longer.
+    fn default() -> Self {
+        let span = Duration::from_nanos(SPAN.nseconds());
+        Self::new(Bounds { bytes: BYTES, span, catch_up: Duration::ZERO }, None)
+    }
 }
 
 impl Queue {
+    /// What waits during an outage is in `vault`, or else in memory.
+    pub(super) fn new(bounds: Bounds, vault: Option<Arc<Vault>>) -> Self {
+        Self { inner: Mutex::default(), arrived: Condvar::new(), changed: Condvar::new(), bounds, vault }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a frame in. When the queue is full all of it is dropped, up to the next keyframe.
+    /// Puts a frame in. On air a queue that is full drops all, up to the next keyframe; during an outage the oldest.
     pub(super) fn put(&self, frame: Frame) {
         let mut inner = self.lock();
-        let first = inner.frames.front().and_then(|first| first.buffer.pts());
-        let span = first.zip(frame.buffer.pts()).map(|(first, last)| last.saturating_sub(first));
-        if inner.bytes + frame.buffer.size() > BYTES || span.is_some_and(|span| span > SPAN) {
-            inner.restart();
+        let size = frame.buffer.size();
+        let span = inner.span_to(frame.buffer.pts());
+        match inner.mode {
+            Mode::Live if inner.bytes + size > BYTES || span > SPAN => inner.restart(),
+            Mode::Live => {}
+            Mode::CatchingUp { until } if frame.buffer.pts().is_some_and(|pts| pts > until) => inner.jump(),
+            Mode::CatchingUp { .. } | Mode::Outage { .. } => {
+                let longest = gst::ClockTime::try_from(self.bounds.span).unwrap_or(SPAN);
+                while !inner.frames.is_empty()
+                    && (inner.bytes + size > self.bounds.bytes
+                        || inner.span_to(frame.buffer.pts()) > longest
+                        || (self.vault.is_some() && inner.plain + size > BYTES))
+                {
+                    inner.drop_oldest();
+                }
+            }
         }
         if inner.waiting && !frame.is_keyframe() {
             inner.dropped += u64::from(frame.track == Track::Video);
             return;
         }
         inner.waiting = false;
-        inner.bytes += frame.buffer.size();
-        inner.frames.push_back(frame);
+        if let Mode::Outage { since } = &mut inner.mode {
+            *since = since.or(frame.buffer.pts());
+        }
+        inner.bytes += size;
+        inner.plain += size;
+        inner.serial += 1;
+        let serial = inner.serial;
+        inner.frames.push_back(Waiting { serial, frame, size, place: None });
+        let busy = inner.mode != Mode::Live;
         drop(inner);
         self.arrived.notify_one();
+        if busy {
+            self.changed.notify_one();
+        }
     }
 
     /// The next frame, or nothing within `patience`.
@@ -78,44 +164,181 @@ impl Queue {
             .arrived
             .wait_timeout_while(self.lock(), patience, |inner| inner.frames.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
-        let frame = inner.frames.pop_front()?;
-        inner.bytes -= frame.buffer.size();
-        Some(frame)
+        let taken = inner.pop()?;
+        if matches!(inner.mode, Mode::CatchingUp { .. }) && inner.span() <= CAUGHT_UP {
+            inner.mode = Mode::Live;
+        }
+        drop(inner);
+        match (taken.place, &self.vault) {
+            (None, _) => Some(taken.frame),
+            (Some(place), Some(vault)) => match vault.open(place, &taken.frame) {
+                Ok(frame) => Some(frame),
+                Err(error) => {
+                    tracing::warn!("a frame of the outage buffer is lost: {error}");
+                    let mut inner = self.lock();
+                    inner.dropped += u64::from(taken.frame.track == Track::Video);
+                    inner.jump();
+                    None
+                }
+            },
+            (Some(_), None) => None,
+        }
     }
 
-    /// A new connection begins: keeps what is queued from its last keyframe on.
-    pub(super) fn trim_to_keyframe(&self) {
+    /// Gives back what a connection was given that then never came to be.
+    pub(super) fn give_back(&self, frames: Vec<Frame>) {
         let mut inner = self.lock();
-        match inner.frames.iter().rposition(Frame::is_keyframe) {
-            None => inner.restart(),
-            Some(position) => {
-                let old: Vec<Frame> = inner.frames.drain(..position).collect();
-                inner.bytes -= old.iter().map(|frame| frame.buffer.size()).sum::<usize>();
-                inner.dropped += old.iter().filter(|frame| frame.track == Track::Video).count() as u64;
-            }
+        for frame in frames.into_iter().rev() {
+            let size = frame.buffer.size();
+            inner.bytes += size;
+            inner.plain += size;
+            // Serials only tell waiting frames apart; these are too old to be written.
+            inner.frames.push_front(Waiting { serial: 0, frame, size, place: None });
         }
+    }
+
+    /// The server is out of reach: what comes waits, from a keyframe on, that the encoder should make now.
+    pub(super) fn hold(&self) {
+        let mut inner = self.lock();
+        if matches!(inner.mode, Mode::Outage { .. }) {
+            return;
+        }
+        // Frames in front of the first keyframe belong to a picture that the next connection does not have.
+        let useless = inner.frames.iter().position(|waiting| waiting.frame.is_keyframe()).unwrap_or(inner.frames.len());
+        inner.drop_front(useless);
+        let since = inner.frames.front().and_then(|first| first.frame.buffer.pts());
+        inner.mode = Mode::Outage { since };
+        if since.is_none() {
+            inner.waiting = true;
+            inner.wanted = true;
+        }
+    }
+
+    /// A connection begins: what waits is sent, or, where that is too much to catch up with, what is at the live edge.
+    pub(super) fn resume(&self) {
+        let mut inner = self.lock();
+        let Mode::Outage { since } = inner.mode else { return };
+        let newest = inner.frames.back().and_then(|last| last.frame.buffer.pts());
+        let away = newest.zip(since).map_or(gst::ClockTime::ZERO, |(newest, since)| newest.saturating_sub(since));
+        let behind = inner.span();
+        if gst::ClockTime::try_from(self.bounds.catch_up).is_ok_and(|longest| away > longest.max(SPAN)) {
+            inner.jump();
+        } else if behind <= SPAN {
+            inner.mode = Mode::Live;
+        } else {
+            inner.mode = Mode::CatchingUp { until: newest.unwrap_or_default() + 3 * behind + PATIENCE };
+        }
+    }
+
+    /// Whether the encoder should make a keyframe, since without one nothing can be sent; told once.
+    pub(super) fn wants_keyframe(&self) -> bool {
+        std::mem::take(&mut self.lock().wanted)
     }
 
     /// How many video frames were dropped since the session began.
     pub(super) fn dropped(&self) -> u64 {
         self.lock().dropped
     }
+
+    /// From the oldest to the newest frame.
+    pub(super) fn span(&self) -> gst::ClockTime {
+        self.lock().span()
+    }
+
+    /// A frame that is to go into the vault, and the oldest place there that is in use; waits for one.
+    pub(super) fn to_seal(&self, patience: Duration) -> (Option<(u64, Frame)>, Option<Place>) {
+        let (inner, _) = self
+            .changed
+            .wait_timeout_while(self.lock(), patience, |inner| inner.old_one().is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        let oldest = inner.frames.iter().find_map(|waiting| waiting.place);
+        (inner.old_one().map(|waiting| (waiting.serial, waiting.frame.clone())), oldest)
+    }
+
+    /// It is there; if nobody took it meanwhile its data leave the memory.
+    pub(super) fn sealed(&self, serial: u64, place: Place) {
+        let mut inner = self.lock();
+        let Some(waiting) = inner.frames.iter_mut().find(|waiting| waiting.serial == serial) else { return };
+        waiting.place = Some(place);
+        waiting.frame = Vault::shell(&waiting.frame);
+        let size = waiting.size;
+        inner.plain -= size;
+    }
+
+    /// There is no room for it: the oldest make some.
+    pub(super) fn make_room(&self) {
+        self.lock().drop_oldest();
+    }
 }
 
 impl Inner {
+    fn span_to(&self, pts: Option<gst::ClockTime>) -> gst::ClockTime {
+        let first = self.frames.front().and_then(|first| first.frame.buffer.pts());
+        first.zip(pts).map_or(gst::ClockTime::ZERO, |(first, last)| last.saturating_sub(first))
+    }
+
+    fn span(&self) -> gst::ClockTime {
+        self.span_to(self.frames.back().and_then(|last| last.frame.buffer.pts()))
+    }
+
+    /// The first frame that is not in the vault, if it is old enough to go there.
+    fn old_one(&self) -> Option<&Waiting> {
+        if !matches!(self.mode, Mode::Outage { .. }) {
+            return None;
+        }
+        let newest = self.frames.back()?.frame.buffer.pts()?;
+        let plain = self.frames.iter().find(|waiting| waiting.place.is_none() && waiting.serial > 0)?;
+        (newest.saturating_sub(plain.frame.buffer.pts()?) > SPAN).then_some(plain)
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        let taken = self.frames.pop_front()?;
+        self.bytes -= taken.size;
+        if taken.place.is_none() {
+            self.plain -= taken.size;
+        }
+        Some(taken)
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(gone) = self.pop() else { return };
+            self.dropped += u64::from(gone.frame.track == Track::Video);
+        }
+    }
+
     fn restart(&mut self) {
-        self.dropped += self.frames.iter().filter(|frame| frame.track == Track::Video).count() as u64;
-        self.frames.clear();
-        self.bytes = 0;
+        self.drop_front(self.frames.len());
         self.waiting = true;
+        self.wanted = true;
+    }
+
+    /// Drops the oldest keyframe and what depends on it.
+    fn drop_oldest(&mut self) {
+        match self.frames.iter().skip(1).position(|waiting| waiting.frame.is_keyframe()) {
+            Some(position) => self.drop_front(position + 1),
+            None => self.restart(),
+        }
+    }
+
+    /// To the live edge: keeps what is queued from its last keyframe on.
+    fn jump(&mut self) {
+        self.mode = Mode::Live;
+        match self.frames.iter().rposition(|waiting| waiting.frame.is_keyframe()) {
+            Some(position) => self.drop_front(position),
+            None => self.restart(),
+        }
+        if self.span() > SPAN {
+            self.restart();
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn frame(track: Track, millis: u64, key: bool, size: usize) -> Frame {
+    pub(crate) fn frame(track: Track, millis: u64, key: bool, size: usize) -> Frame {
         gst::init().unwrap();
         let mut buffer = gst::Buffer::with_size(size).unwrap();
         let edit = buffer.get_mut().unwrap();
@@ -126,10 +349,22 @@ mod tests {
         Frame { track, buffer, caps: None }
     }
 
-    fn times(queue: &Queue) -> Vec<u64> {
+    pub(crate) fn times(queue: &Queue) -> Vec<u64> {
         std::iter::from_fn(|| queue.take(Duration::ZERO))
             .filter_map(|frame| Some(frame.buffer.pts()?.mseconds()))
             .collect()
+    }
+
+    /// A picture each 100 ms, each tenth a keyframe.
+    pub(crate) fn film(queue: &Queue, from: u64, to: u64, size: usize) {
+        for millis in (from..to).step_by(100) {
+            queue.put(frame(Track::Video, millis, millis.is_multiple_of(1000), size));
+        }
+    }
+
+    fn buffering(bytes: usize, span: u64, catch_up: u64) -> Queue {
+        let bounds = Bounds { bytes, span: Duration::from_secs(span), catch_up: Duration::from_secs(catch_up) };
+        Queue::new(bounds, None)
     }
 
     #[test]
@@ -140,6 +375,7 @@ mod tests {
         queue.put(frame(Track::Video, 1000, false, 10));
         queue.put(frame(Track::Video, 2001, false, 10));
         queue.put(frame(Track::Audio, 2010, true, 10));
+        assert!(queue.wants_keyframe() && !queue.wants_keyframe());
         queue.put(frame(Track::Video, 2034, true, 10));
         queue.put(frame(Track::Audio, 2040, true, 10));
         assert_eq!(queue.dropped(), 3);
@@ -157,17 +393,65 @@ mod tests {
     }
 
     #[test]
-    fn a_new_connection_begins_at_the_last_keyframe() {
-        let queue = Queue::default();
-        for (millis, key) in [(0, true), (40, false), (80, true), (120, false)] {
-            queue.put(frame(Track::Video, millis, key, 10));
-        }
-        queue.trim_to_keyframe();
-        assert_eq!(times(&queue), [80, 120]);
-        queue.put(frame(Track::Video, 160, false, 10));
-        queue.trim_to_keyframe();
-        queue.put(frame(Track::Video, 200, false, 10));
-        queue.put(frame(Track::Video, 240, true, 10));
-        assert_eq!(times(&queue), [240]);
+    fn a_short_outage_loses_nothing_behind_the_keyframe_that_it_asks_for() {
+        let queue = buffering(BYTES, 600, 10);
+        queue.put(frame(Track::Video, 0, true, 10));
+        queue.put(frame(Track::Video, 100, false, 10));
+        assert_eq!(queue.take(Duration::ZERO).map(|frame| frame.is_keyframe()), Some(true));
+        queue.hold();
+        assert!(queue.wants_keyframe(), "the rest of a picture that the server has no more is of no use");
+        film(&queue, 1000, 9000, 10);
+        queue.hold();
+        queue.resume();
+        film(&queue, 9000, 12_000, 10);
+        assert_eq!(times(&queue), (1000..12_000).step_by(100).collect::<Vec<_>>());
+        assert_eq!(queue.lock().mode, Mode::Live);
+        assert_eq!(queue.dropped(), 1);
+    }
+
+    #[test]
+    fn after_a_long_one_it_goes_on_at_the_live_edge() {
+        let queue = buffering(BYTES, 600, 10);
+        queue.hold();
+        film(&queue, 1000, 15_500, 10);
+        queue.resume();
+        assert_eq!(times(&queue), [15_000, 15_100, 15_200, 15_300, 15_400]);
+        assert_eq!(queue.dropped(), 140);
+    }
+
+    #[test]
+    fn who_does_not_catch_up_jumps_too() {
+        let queue = buffering(BYTES, 600, 10);
+        queue.hold();
+        film(&queue, 1000, 5000, 10);
+        queue.resume();
+        // Until 4.9 s, three times the 3.9 s that wait, and 5 s.
+        film(&queue, 5000, 21_600, 10);
+        assert_eq!(queue.span().mseconds(), 20_500, "it may take its time");
+        film(&queue, 21_600, 21_800, 10);
+        assert_eq!(times(&queue), (21_000..21_800).step_by(100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes_and_time_and_drops_the_oldest() {
+        let queue = buffering(5000, 600, 600);
+        queue.hold();
+        film(&queue, 0, 100_000, 100);
+        assert!(queue.lock().bytes <= 5000 && queue.lock().bytes > 3900);
+        assert!(queue.lock().frames.front().unwrap().frame.is_keyframe());
+        let queue = buffering(BYTES, 5, 600);
+        queue.hold();
+        film(&queue, 0, 100_000, 100);
+        assert!((3900..=5000).contains(&queue.span().mseconds()), "{}", queue.span());
+    }
+
+    #[test]
+    fn a_connection_that_never_was_gives_back_what_it_was_given() {
+        let queue = buffering(BYTES, 600, 10);
+        film(&queue, 0, 1000, 10);
+        let given: Vec<Frame> = (0..5).filter_map(|_| queue.take(Duration::ZERO)).collect();
+        queue.give_back(given);
+        queue.hold();
+        assert_eq!(times(&queue), (0..1000).step_by(100).collect::<Vec<_>>());
     }
 }

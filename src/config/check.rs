@@ -7,7 +7,8 @@ use url::Url;
 use super::reader::{Place, Reader};
 use super::types::Choice;
 use super::{
-    Audio, AudioSource, HostPattern, Ingest, IngestScheme, Mqtt, Panel, PanelBackend, Template, Video, VideoSource,
+    Audio, AudioSource, HostPattern, Ingest, IngestScheme, Mqtt, Outage, OutageBuffer, Panel, PanelBackend, Privacy,
+    Template, Video, VideoSource,
 };
 
 /// A URL with its secrets replaced by a letter, so that its parts can be judged without them.
@@ -55,7 +56,7 @@ pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-pub(super) fn ingest(r: &mut Reader<'_>, reconnect_window: Duration) -> Option<Ingest> {
+pub(super) fn ingest(r: &mut Reader<'_>, reconnect_window: Duration, outage: Outage) -> Option<Ingest> {
     let example =
         "\"rtmps://push.example.cn/live/${STREAM_KEY}\" or \"srt://push.example.cn:9000?streamid=${STREAM_KEY}\"";
     let Some((text, place)) = r.text("ingest", "url") else {
@@ -99,7 +100,7 @@ pub(super) fn ingest(r: &mut Reader<'_>, reconnect_window: Duration) -> Option<I
         let advice = "use rtmps://, or srt:// with passphrase=${NAME}";
         r.note(Some(place), "the stream will cross the network unencrypted", advice);
     }
-    Some(Ingest { url: Template::new(text, shown(&url)), scheme: *scheme, host, port, reconnect_window })
+    Some(Ingest { url: Template::new(text, shown(&url)), scheme: *scheme, host, port, reconnect_window, outage })
 }
 
 pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<Mqtt> {
@@ -195,6 +196,15 @@ pub(super) fn allowed_hosts(r: &mut Reader<'_>, ingest: Option<&Ingest>) -> Vec<
         r.wrong(place, format!("the ingest host {:?} is not one of allowed-ingest-hosts", ingest.host), advice);
     }
     patterns
+}
+
+/// Footage on disk has a longest life, which may be none.
+pub(super) fn footage(r: &mut Reader<'_>, outage: Outage, privacy: &Privacy) {
+    if outage.buffer == OutageBuffer::Disk && privacy.footage_retention.is_zero() {
+        let place = r.place("ingest", "outage-buffer");
+        let advice = "write outage-buffer = \"memory\", or a [privacy] footage-retention above 0";
+        r.wrong(place, "outage-buffer = \"disk\", and footage-retention says that footage is never written", advice);
+    }
 }
 
 pub(super) fn contradictions(r: &mut Reader<'_>, panel: &Panel, video: &Video, audio: &Audio) {

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 pub use mistake::{ConfigError, Mistake};
 pub use secret::{MissingSecret, Secret, Template};
 pub use types::{
-    Audio, AudioSource, Consent, Device, Encoder, HostPattern, Ingest, IngestScheme, Mqtt, Panel, PanelBackend,
-    Privacy, Video, VideoSource,
+    Audio, AudioSource, Consent, Device, Encoder, HostPattern, Ingest, IngestScheme, Mqtt, Outage, OutageBuffer, Panel,
+    PanelBackend, Privacy, Video, VideoSource,
 };
 
 /// Where the configuration is when nobody says otherwise (design 4).

@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::reader::Reader;
-use super::{Audio, Config, Consent, Device, Panel, Privacy, Video, check};
+use super::{Audio, Config, Consent, Device, Outage, Panel, Privacy, Video, check};
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -32,7 +32,12 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
         bitrate_kbps: r.number("audio", "bitrate-kbps", 16..=320).unwrap_or(128),
     };
     let window = r.span("ingest", "reconnect-window", secs(600), secs(1)..=days(1));
-    let ingest = check::ingest(r, window);
+    let outage = Outage {
+        buffer: r.choice("ingest", "outage-buffer"),
+        size_mib: r.number("ingest", "outage-buffer-mib", 8..=4096).unwrap_or(32),
+        catch_up: r.span("ingest", "catch-up", secs(10), Duration::ZERO..=days(1)),
+    };
+    let ingest = check::ingest(r, window, outage);
     let interval = r.span("mqtt", "telemetry-interval", secs(30), secs(1)..=days(1));
     let mqtt = check::mqtt(r, interval);
     let consent = Consent {
@@ -47,6 +52,7 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
         footage_retention: r.span("privacy", "footage-retention", days(1), Duration::ZERO..=days(30)),
     };
     check::contradictions(r, &panel, &video, &audio);
+    check::footage(r, outage, &privacy);
     Some(Config {
         device,
         panel,

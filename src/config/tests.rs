@@ -73,6 +73,18 @@ fn contradictions_are_mistakes() {
         &["tallybox.toml:4:20: ledger-retention = \"30d\" is out of range; write a span from \"183d\""],
     );
     says(
+        &format!("{URL}outage-buffer = \"disk\"\n[privacy]\nfootage-retention = \"0\"\n"),
+        &["tallybox.toml:3:17: outage-buffer = \"disk\", and footage-retention says that footage is never written"],
+    );
+    says(
+        &format!("{URL}outage-buffer = \"tape\"\noutage-buffer-mib = 1\ncatch-up = \"2d\"\n"),
+        &[
+            "tallybox.toml:3:17: outage-buffer = \"tape\" is not known; choose one of: memory, disk",
+            "tallybox.toml:4:21: outage-buffer-mib = 1 is out of range; write a whole number from 8 to 4096",
+            "tallybox.toml:5:12: catch-up = \"2d\" is out of range; write a span from \"0ms\" to \"1d\"",
+        ],
+    );
+    says(
         &format!("{URL}[mqtt]\nurl = \"mqtt://h\"\nclient-cert = \"/c\"\n"),
         &["tallybox.toml:5:15: client-cert needs TLS", "tallybox.toml:5:15: client-cert without client-key"],
     );

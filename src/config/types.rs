@@ -97,6 +97,16 @@ choice!(
     }
 );
 
+choice!(
+    /// Where frames wait while the server is out of reach.
+    OutageBuffer {
+        /// In memory.
+        Memory = "memory",
+        /// On disk, sealed with a key that only capture's memory has.
+        Disk = "disk",
+    }
+);
+
 /// `[device]`
 #[derive(Clone, Debug)]
 pub struct Device {
@@ -174,6 +184,19 @@ pub struct Ingest {
     pub port: u16,
     /// How long a session may be without the server.
     pub reconnect_window: Duration,
+    /// What waits meanwhile.
+    pub outage: Outage,
+}
+
+/// What becomes of frames while the server is out of reach.
+#[derive(Clone, Copy, Debug)]
+pub struct Outage {
+    /// Where they wait.
+    pub buffer: OutageBuffer,
+    /// At most this many MiB of them; then the oldest are dropped.
+    pub size_mib: u32,
+    /// After an outage no longer than this everything that waits is sent; after a longer one the stream goes on live.
+    pub catch_up: Duration,
 }
 
 /// `[mqtt]`

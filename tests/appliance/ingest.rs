@@ -84,7 +84,9 @@ impl Nginx {
 pub(crate) fn ffmpeg_listener(port: u16, file: &Path) -> Program {
     let mut command = Command::new("ffmpeg");
     command.args(["-hide_banner", "-loglevel", "error", "-listen", "1", "-i"]);
-    command.arg(format!("rtmp://127.0.0.1:{port}/live/key-of-the-stream")).args(["-c", "copy", "-y"]).arg(file);
+    command.arg(format!("rtmp://127.0.0.1:{port}/live/key-of-the-stream"));
+    // The times that were sent, and not others that begin with 0.
+    command.args(["-copyts", "-c", "copy", "-flush_packets", "1", "-y"]).arg(file);
     let listener = Program::start(command.stdin(Stdio::null()).stderr(Stdio::null()));
     wait_until("ffmpeg listens", || listens("tcp", port));
     listener

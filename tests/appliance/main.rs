@@ -12,6 +12,8 @@ mod ingest;
 mod media;
 mod mqtt;
 mod notify;
+mod outage;
+mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;

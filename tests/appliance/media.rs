@@ -1,10 +1,8 @@
 //! What reaches real ingest servers.
 
-use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::ingest::{Nginx, Packet, ffmpeg_listener, packets, srt_listener, streams};
-use crate::support::authority::Authority;
 use crate::support::shop::{Plan, Shop};
 use crate::support::{Program, footage, free_port, wait_until};
 
@@ -179,53 +177,6 @@ fn why_the_server_is_out_of_reach_is_said() {
         assert!(reason.contains(said), "{url}: {reason}");
         assert!(!reason.contains("key-of"), "{reason}");
     }
-}
-
-#[test]
-fn rtmps_is_taken_from_a_server_that_proves_who_it_is() {
-    let authority = Authority::new();
-    let (port, nginx) = Nginx::with_tls(&authority);
-    let trusted = format!("mount --bind {} /etc/ssl/certs/ca-certificates.crt", authority.file("ca.pem"));
-    for (host, mounts, good) in
-        [("127.0.0.1", trusted.as_str(), false), ("localhost", "true", false), ("localhost", &trusted, true)]
-    {
-        let shop = shop(&format!("rtmps://{host}:{port}/live/key-of-the-stream"));
-        let mut guard = shop.start_guard_with(mounts);
-        shop.press();
-        if good {
-            shop.wait_for_phase("live");
-            wait_until("the stream arrives", || nginx.recordings().first().is_some_and(|file| size(file) > 150_000));
-        } else {
-            wait_until("a reason is given", || shop.status().is_some_and(|status| status["reason"].is_string()));
-            let status = shop.status().unwrap();
-            assert!(status["reason"].as_str().unwrap().contains("certificate is not accepted"), "{status}");
-            assert!(nginx.recordings().is_empty(), "{host} {mounts}");
-        }
-        shop.press();
-        shop.wait_for_phase("idle");
-        assert_eq!(guard.finish(), Some(0));
-    }
-    assert_eq!(streams(&nginx.recordings()[0]).lines().collect::<Vec<_>>(), ["h264,320,180", "aac"]);
-}
-
-#[test]
-fn a_stream_key_that_is_refused_is_said_to_be() {
-    let gate = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nginx = Nginx::with_gate(gate.local_addr().unwrap().port());
-    std::thread::spawn(move || {
-        for mut asked in gate.incoming().flatten() {
-            let mut question = [0; 2048];
-            let _ = asked.read(&mut question);
-            let _ = asked.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        }
-    });
-    let shop = shop(&nginx.url());
-    let _guard = shop.start("guard");
-    shop.press();
-    wait_until("a reason is given", || shop.status().is_some_and(|status| status["reason"].is_string()));
-    let reason = shop.status().unwrap()["reason"].as_str().unwrap().to_owned();
-    assert!(reason.contains("see the stream key") && !reason.contains("key-of"), "{reason}");
-    assert!(!shop.kinds().contains(&"on-air".to_owned()), "a refused stream was never live");
 }
 
 #[test]

@@ -72,8 +72,13 @@ impl Shop {
 
     /// Starts a role, and waits until the guard answers.
     pub fn start(&self, role: &str) -> Program {
+        self.start_with(role, "TALLYBOX_LOG", "info")
+    }
+
+    /// The same, with a variable of the environment.
+    pub fn start_with(&self, role: &str, name: &str, value: &str) -> Program {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let program = Program::start(self.command(&[role]).stdin(Stdio::null()).stderr(log));
+        let program = Program::start(self.command(&[role]).env(name, value).stdin(Stdio::null()).stderr(log));
         if role != "agent" {
             wait_until("the guard answers", || self.status().is_some());
         }
