@@ -119,6 +119,7 @@ pub fn report(config: &Config) -> Vec<Datum> {
         dropped_frames: "quality of the network",
         round_trip_ms: "quality of the network",
         reconnects: "quality of the network",
+        level_db: "to notice a dead or too quiet microphone: one number a second, from which no word can be told",
     });
     add("telemetry", &broker, "not kept on the box", &telemetry);
     let identity = fields!(Identity {

@@ -30,6 +30,8 @@ pub struct Telemetry {
     pub round_trip_ms: Option<u32>,
     /// How often the server had to be reached again since the session began.
     pub reconnects: Option<u32>,
+    /// Loudness of the sound that is sent, over one second, in dB relative to full scale: one number, and nothing to listen to.
+    pub level_db: Option<f32>,
 }
 
 fn read(path: &str) -> Option<String> {
@@ -56,5 +58,6 @@ pub fn gather(data_dir: &Path, status: Option<&Status>) -> Telemetry {
         dropped_frames: stream.map(|stream| stream.dropped_frames),
         round_trip_ms: stream.and_then(|stream| stream.rtt_ms),
         reconnects: stream.map(|stream| stream.reconnects),
+        level_db: stream.and_then(|stream| stream.level_db),
     }
 }

@@ -1,7 +1,17 @@
 //! The sound: from its source to AAC, or to silence while muted.
 
+mod drift;
+mod loudness;
+mod slave;
+mod stretch;
+#[cfg(test)]
+mod tests;
+mod voice;
+
 use gst::prelude::*;
 use gstreamer as gst;
+
+pub(super) use loudness::{Loudness, measure};
 
 use super::failure::{Failure, make};
 use crate::config::{Audio, AudioSource};
@@ -42,7 +52,7 @@ pub(super) fn add_microphone(pipeline: &gst::Pipeline, audio: &Audio) -> Result<
     let source = if decide(audio) == AudioSource::Alsa {
         let source = make("alsasrc", "audio-source")?;
         source.set_property("device", audio.device.as_str());
-        source
+        return slaved(pipeline, &source);
     } else {
         let source = make("audiotestsrc", "audio-source")?;
         source.set_property("is-live", true);
@@ -52,6 +62,23 @@ pub(super) fn add_microphone(pipeline: &gst::Pipeline, audio: &Audio) -> Result<
     };
     pipeline.add(&source)?;
     Ok(source)
+}
+
+/// Adds a sound card, slaved to the pipeline's clock; returns the last element.
+fn slaved(pipeline: &gst::Pipeline, source: &gst::Element) -> Result<gst::Element, Failure> {
+    // The pipeline's clock is the machine's, which pictures are timed by as well.
+    source.set_property("provide-clock", false);
+    // Each buffer is timed by that clock when it is read. The driver's times are of a clock that not all of them name.
+    source.set_property("use-driver-timestamps", false);
+    source.set_property_from_str("slave-method", "re-timestamp");
+    let convert = make("audioconvert", "audio-source-samples")?;
+    let filter = make("capsfilter", "audio-source-slave")?;
+    filter.set_property("caps", slave::caps());
+    pipeline.add_many([source, &convert, &filter])?;
+    gst::Element::link_many([source, &convert, &filter])?;
+    let pad = filter.static_pad("src").ok_or_else(|| Failure::internal("a capsfilter without a pad"))?;
+    slave::attach(&pad);
+    Ok(filter)
 }
 
 /// Adds what makes any sound AAC; returns the first and the last element, and the one that mutes.
@@ -77,6 +104,8 @@ pub(super) fn add_encoder(
     coded.set_property("caps", caps.build());
     let all = [&convert, &resample, &rate, &raw, &mute, &encoder, &parser, &coded];
     pipeline.add_many(all)?;
-    gst::Element::link_many(all)?;
+    // Before the mute: what is muted is silence, not silence with its noise suppressed.
+    let voice = voice::add(pipeline, audio)?;
+    gst::Element::link_many(all[..4].iter().copied().chain(&voice).chain(all[4..].iter().copied()))?;
     Ok((convert, coded, mute))
 }

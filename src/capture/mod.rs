@@ -15,6 +15,8 @@ mod pipeline;
 mod probe;
 mod push;
 mod queue;
+#[cfg(test)]
+mod rate_tests;
 mod rendition;
 mod rtmp;
 mod srt;
@@ -99,7 +101,7 @@ fn session(config: &Config, door: &Door) -> Result<(), Failure> {
         door.tell(FromCapture::Encoder { name, why });
     })?;
     let target = Target::new(&config.ingest, url, pipeline.sound(), pipeline.time());
-    let push = Push::start(target, queue, door.teller(), pipeline.keyframes())?;
+    let push = Push::start(target, queue, pipeline.loudness(), door.teller(), pipeline.keyframes())?;
     let ended = attend(&pipeline, door);
     // The pipelines first, so that devices are closed before the process says that it is done.
     drop(push);

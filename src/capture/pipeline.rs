@@ -32,6 +32,7 @@ pub(super) struct Pipeline {
     elements: gst::Pipeline,
     bus: gst::Bus,
     mute: Option<gst::Element>,
+    loudness: Option<Arc<audio::Loudness>>,
     files: Vec<File>,
     video: String,
     audio: String,
@@ -94,6 +95,7 @@ impl Pipeline {
         let this = Self {
             elements: pipeline,
             bus,
+            loudness: mute.as_ref().and_then(audio::measure),
             mute,
             files,
             video: video::described(&config.video),
@@ -132,6 +134,11 @@ impl Pipeline {
     /// What asks the encoder for a keyframe.
     pub(super) fn keyframes(&self) -> Keyframes {
         Keyframes(self.elements.by_name("video-tap").map(|tap| tap.downgrade()).unwrap_or_default())
+    }
+
+    /// How loud the sound is that leaves; none where there is none.
+    pub(super) fn loudness(&self) -> Option<Arc<audio::Loudness>> {
+        self.loudness.clone()
     }
 
     /// Clock and base time.

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::audio::Loudness;
 use super::backoff::Backoff;
 use super::door::Teller;
 use super::failure::{Failure, Trouble};
@@ -51,12 +52,13 @@ impl Push {
     pub(super) fn start(
         target: Target,
         queue: Arc<Queue>,
+        loudness: Option<Arc<Loudness>>,
         teller: Teller,
         keyframes: Keyframes,
     ) -> Result<Self, Failure> {
         let (stop, stopped) = channel();
         let clock = Clock::start();
-        let pusher = Pusher { target, queue, teller, keyframes, stopped, clock, reconnects: 0, told: None };
+        let pusher = Pusher { target, queue, loudness, teller, keyframes, stopped, clock, reconnects: 0, told: None };
         let thread = std::thread::Builder::new().name("push".to_owned()).spawn(move || pusher.run());
         let thread = thread.map_err(|error| Failure::internal(format!("no thread: {error}")))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
@@ -66,6 +68,7 @@ impl Push {
 struct Pusher {
     target: Target,
     queue: Arc<Queue>,
+    loudness: Option<Arc<Loudness>>,
     teller: Teller,
     keyframes: Keyframes,
     stopped: Receiver<()>,
@@ -204,6 +207,7 @@ impl Pusher {
                     rtt_ms,
                     reconnects,
                     queue_ms,
+                    level_db: self.loudness.as_ref().and_then(|loudness| loudness.db()),
                     ..StreamStats::default()
                 }));
             }

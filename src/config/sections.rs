@@ -30,6 +30,8 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
         source: r.choice("audio", "source"),
         device: r.text("audio", "device").map_or_else(|| "default".to_owned(), |(text, _)| text),
         bitrate_kbps: r.number("audio", "bitrate-kbps", 16..=320).unwrap_or(128),
+        noise_suppression: r.flag("audio", "noise-suppression", false),
+        high_pass: r.flag("audio", "high-pass", false),
     };
     let window = r.span("ingest", "reconnect-window", secs(600), secs(1)..=days(1));
     let outage = Outage {

@@ -169,6 +169,10 @@ pub struct Audio {
     pub device: String,
     /// Target in kbit/s.
     pub bitrate_kbps: u32,
+    /// Whether steady noise is made quieter than voices.
+    pub noise_suppression: bool,
+    /// Whether what is deeper than voices is left out: hum and rumble.
+    pub high_pass: bool,
 }
 
 /// `[ingest]`

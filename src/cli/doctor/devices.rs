@@ -105,6 +105,8 @@ impl Plugins {
 
 fn elements(config: &Config, plugins: &Plugins) -> Row {
     let libcamera = (config.video.source == VideoSource::Libcamera).then_some(("libcamera", "gstreamer1.0-libcamera"));
+    let voice =
+        (config.audio.noise_suppression || config.audio.high_pass).then_some(("webrtcdsp", "gstreamer1.0-plugins-bad"));
     let wanted = [
         ("videoparsersbad", "gstreamer1.0-plugins-bad"),
         ("rtmp2", "gstreamer1.0-plugins-bad"),
@@ -116,12 +118,13 @@ fn elements(config: &Config, plugins: &Plugins) -> Row {
         ("alsa", "gstreamer1.0-alsa"),
     ];
     let missing: Vec<(&str, &str)> =
-        wanted.into_iter().chain(libcamera).filter(|(plugin, _)| !plugins.has(plugin)).collect();
+        wanted.into_iter().chain(libcamera).chain(voice).filter(|(plugin, _)| !plugins.has(plugin)).collect();
     if missing.is_empty() {
         return ok("gstreamer", gst::version_string().to_string());
     }
     let names: Vec<&str> = missing.iter().map(|(plugin, _)| *plugin).collect();
     let mut packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    packages.sort_unstable();
     packages.dedup();
     let found = format!("without the plugins {}", names.join(", "));
     fail("gstreamer", found, format!("apt install {}", packages.join(" ")))
