@@ -37,7 +37,7 @@ fn shaped(video: &Video, says: gst::Fraction, times: &[gst::ClockTime]) -> Vec<(
     last.link(&exit).unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     let given = times.to_vec();
-    let giver = std::thread::spawn(move || {
+    let feeder = std::thread::spawn(move || {
         for (number, time) in (0_u32..).zip(given) {
             // The number stands in the first four points.
             let mut picture = vec![128_u8; 64 * 36 * 3 / 2];
@@ -55,7 +55,7 @@ fn shaped(video: &Video, says: gst::Fraction, times: &[gst::ClockTime]) -> Vec<(
         let number = u32::from_le_bytes(picture[..4].try_into().unwrap());
         all.push((number as usize, buffer.pts().unwrap()));
     }
-    giver.join().unwrap();
+    feeder.join().unwrap();
     pipeline.set_state(gst::State::Null).unwrap();
     all
 }

@@ -56,6 +56,18 @@ fn every_mistake_is_told_at_once_with_its_place() {
 }
 
 #[test]
+fn what_is_done_for_voices_is_off_unless_it_is_said() {
+    let of = |text: &str| load(&[("tallybox.toml", &format!("{URL}{text}"))]).unwrap().audio;
+    assert!(!of("").noise_suppression && !of("").high_pass);
+    let on = of("[audio]\nnoise-suppression = true\nhigh-pass = true\n");
+    assert!(on.noise_suppression && on.high_pass);
+    says(
+        &format!("{URL}[audio]\nhigh-pass = \"80 Hz\"\n"),
+        &["tallybox.toml:4:13: high-pass must be true or false, not string"],
+    );
+}
+
+#[test]
 fn contradictions_are_mistakes() {
     says(&format!("{URL}[panel]\nmute-pin = 17\n"), &["tallybox.toml:4:12: mute-pin and button-pin are both pin 17"]);
     says(&format!("{URL}[video]\nmin-bitrate-kbps = 3000\n"), &["tallybox.toml:4:20: min-bitrate-kbps 3000 is above"]);

@@ -56,7 +56,7 @@ impl Bench {
         blocks: impl Iterator<Item = (gst::ClockTime, Vec<i16>)> + Send + 'static,
     ) -> Vec<(gst::ClockTime, Vec<i16>)> {
         let entry = self.entry.clone();
-        let giver = std::thread::spawn(move || {
+        let feeder = std::thread::spawn(move || {
             for (time, words) in blocks {
                 let mut buffer = gst::Buffer::from_mut_slice(bytes(&words));
                 buffer.get_mut().unwrap().set_pts(time);
@@ -69,7 +69,7 @@ impl Bench {
             let buffer = sample.buffer().unwrap();
             all.push((buffer.pts().unwrap(), words(&buffer.map_readable().unwrap())));
         }
-        giver.join().unwrap();
+        feeder.join().unwrap();
         all
     }
 }
@@ -247,9 +247,9 @@ fn db(sound: &[i16], on: bool) -> f64 {
 
 #[test]
 fn noise_suppression_leaves_voices_and_little_noise() {
-    let noisy = syllables(10, 0.02, 0.0);
-    let (plain, clean) = (processed(&noisy, &audio(false, false)), processed(&noisy, &audio(true, false)));
-    assert_eq!(plain, noisy, "off, nothing is there");
+    let sound = syllables(10, 0.02, 0.0);
+    let (plain, clean) = (processed(&sound, &audio(false, false)), processed(&sound, &audio(true, false)));
+    assert_eq!(plain, sound, "off, nothing is there");
     let (noise, voice) = ([db(&plain, false), db(&clean, false)], [db(&plain, true), db(&clean, true)]);
     println!("pauses {:.1} dB -> {:.1} dB, syllables {:.1} dB -> {:.1} dB", noise[0], noise[1], voice[0], voice[1]);
     assert!(noise[1] < noise[0] - 6.0, "{noise:?}");
