@@ -66,6 +66,8 @@ impl Capture {
         let lease = CancellationToken::new();
         let kill = Arc::new(Notify::new());
         let attendant = Attendant { inbox, lease: lease.clone(), kill: kill.clone(), news, session };
+        // The attendants of earlier captures are done; each would keep its memory until it is asked for.
+        while tasks.try_join_next().is_some() {}
         tasks.spawn(attendant.run(door.clone(), ToCapture::Start { session, sound, purpose, configuration }));
         Self { session, messages, lease, kill }
     }

@@ -1,0 +1,124 @@
+"""Hours on air with faults from a seeded schedule: what reached the ingest against what was captured, and what it cost."""
+import random
+import signal
+import time
+
+from relay import Relay
+from appliance import Box, Servers, compare
+
+# Seconds: a stall this short has to be borne without losing a frame; one this long ends the connection.
+BORNE, LONG = (0.3, 1.2), (9, 15)
+
+
+class Air:
+    def __init__(self, program, home, seed):
+        self.servers = Servers(home, record=True)
+        self.relay = Relay(self.servers.rtmp)
+        self.box = Box(program, home, f"rtmp://127.0.0.1:{self.relay.port}/live/soak", f"mqtt://127.0.0.1:{self.servers.mqtt}")
+        self.rng, self.counts, self.back, self.dropped = random.Random(seed), {}, [], 0
+
+    # Each fault leaves everything whole again.
+    def ingest_killed(self):
+        self.servers.kill("nginx")
+        self.box.door.phase("reconnecting")
+        time.sleep(self.rng.uniform(0, 6))
+        self.servers.start("nginx")
+
+    def ingest_frozen(self, span=LONG):
+        self.servers.signal("nginx", signal.SIGSTOP)
+        time.sleep(self.rng.uniform(*span))
+        self.servers.signal("nginx", signal.SIGCONT)
+
+    def link_cut(self):
+        self.relay.cut()
+        self.box.door.phase("reconnecting")
+        time.sleep(self.rng.uniform(0, 6))
+        self.relay.mend()
+
+    def link_stalled(self, span=LONG):
+        self.relay.stall()
+        time.sleep(self.rng.uniform(*span))
+        self.relay.flow()
+
+    def link_stalled_for_a_moment(self):
+        self.link_stalled(BORNE)
+
+    def ingest_frozen_for_a_moment(self):
+        self.ingest_frozen(BORNE)
+
+    def broker_restarted(self):
+        self.servers.kill("mosquitto")
+        time.sleep(self.rng.uniform(0, 3))
+        self.servers.start("mosquitto")
+
+    def muted(self):
+        for _ in range(2):
+            self.box.door.button(True, mute=True)
+            time.sleep(0.1)
+            self.box.door.button(False, mute=True)
+            time.sleep(self.rng.uniform(0.5, 2))
+
+    FAULTS = [ingest_killed, ingest_frozen, link_cut, link_stalled, link_stalled_for_a_moment, ingest_frozen_for_a_moment,
+              broker_restarted, muted]
+
+
+def frames(path):
+    """Video frames in a recording, and how many its times have room for."""
+    times = []
+    with open(path, "rb") as file:
+        file.seek(13)
+        while len(head := file.read(11)) == 11:
+            size = int.from_bytes(head[1:4], "big")
+            body = file.read(size)
+            if len(body) < size or len(file.read(4)) < 4:
+                break
+            if head[0] == 9 and size > 5 and body[1] == 1:
+                times.append(int.from_bytes(head[4:7], "big") | head[7] << 24)
+    return (len(times), round((times[-1] - times[0]) * 30 / 1000) + 1) if times else (0, 0)
+
+
+def run(program, home, hours, seed, calm, note):
+    """Runs for `hours`, a fault every `calm` seconds on average; the table's rows. What counts is the end against a tenth."""
+    air, samples = Air(program, home, seed), []
+    begun = time.monotonic()
+    passed = lambda: time.monotonic() - begun
+    air.box.touch(0.1)
+    air.box.door.phase("live")
+    pid = air.box.door.status["capture-pid"]
+    bag = []
+    while passed() < hours * 3600:
+        # Each fault once before any comes again, in an order of the seed's.
+        bag = bag or air.rng.sample(Air.FAULTS, len(Air.FAULTS))
+        end = passed() + air.rng.expovariate(1 / calm)
+        while passed() < end:
+            time.sleep(min(1, max(end - passed(), 0)))
+            samples.append({"seconds": round(passed(), 1), "use": air.box.use()})
+            note(samples[-1])
+        fault = bag.pop()
+        air.counts[fault.__name__] = air.counts.get(fault.__name__, 0) + 1
+        fault(air)
+        mended = time.monotonic()
+        air.box.door.phase("live", limit=90)
+        air.back.append(time.monotonic() - mended)
+        # Frames flow again: whoever counts recordings has one with something in it.
+        time.sleep(1)
+    status = air.box.door.status
+    if status["capture-pid"] != pid:
+        raise SystemExit("soak: capture did not last")
+    took = passed()
+    air.box.door.button(True)
+    air.box.door.phase("idle")
+    air.box.door.button(False)
+    verified = air.box.call("ledger", "verify")
+    air.box.end()
+    air.servers.end()
+    if verified.returncode:
+        raise SystemExit(f"soak: {verified.stderr}")
+    counted = [frames(path) for path in air.servers.records.glob("*.flv")]
+    out, room = (sum(column) for column in zip(*counted))
+    said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(air.counts.items()))
+    print(f"on air: {took:.0f} s, {sum(air.counts.values())} faults ({said}); {len(counted)} recordings; frames out/in while on air "
+          f"{out}/{room} = {out / room:.5f}; given up while off air {status['stream']['dropped-frames']}; "
+          f"live again after the mend: median {sorted(air.back)[len(air.back) // 2]:.2f} s, longest {max(air.back):.2f} s")
+    tenth = max(len(samples) // 10, 1)
+    return compare(samples, samples[tenth:2 * tenth] or samples[:1], samples[-tenth:]), out / room
