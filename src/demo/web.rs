@@ -63,6 +63,7 @@ pub(super) async fn run(
         .route("/style.css", file("text/css", include_str!("page/style.css")))
         .route("/app.js", file("text/javascript", include_str!("page/app.js")))
         .route("/player.js", file("text/javascript", include_str!("page/player.js")))
+        .route("/plots.js", file("text/javascript", include_str!("page/plots.js")))
         .route("/control", get(control))
         .route("/media", get(media))
         .layer(middleware::from_fn_with_state(shared.clone(), only_us))

@@ -65,9 +65,20 @@ fn the_promises_can_be_tried() {
     assert_eq!(browser.value("document.getElementById('lamp').dataset.lit"), "true");
     wait_until("the platform hears of it", || browser.text("m-phase") == "live");
     wait_until("telemetry comes", || browser.text("m-fps") == "30");
+    for figure in ["bitrate", "frames"] {
+        let line = format!("document.querySelector('#plot-{figure} .line').getAttribute('d')");
+        wait_until(&format!("{figure} is plotted"), || {
+            browser.value(&line).as_str().unwrap().matches('L').count() >= 3
+        });
+        let label = format!("document.querySelector('#plot-{figure} svg').getAttribute('aria-label')");
+        let told = browser.value(&label);
+        assert!(told.as_str().is_some_and(|told| told.contains(" now; ") && told.contains("between")), "{told}");
+    }
     wait_until("it has sound", || browser.value("player.video.webkitAudioDecodedByteCount > 0") == true);
     screenshot(&browser, "live.b64");
-    browser.resize(390, 1500);
+    browser.resize(1280, 1500);
+    screenshot(&browser, "whole.b64");
+    browser.resize(390, 2600);
     screenshot(&browser, "phone.b64");
     browser.resize(1280, 1000);
 
@@ -95,6 +106,8 @@ fn the_promises_can_be_tried() {
     // Remote stops.
     browser.click("[data-verb=stop]");
     browser.wait_for_phase("idle");
+    let off_air = "plots.points.at(-1) === null && document.querySelector('#plot-bitrate b').textContent === '–'";
+    wait_until("nothing more is plotted", || browser.value(off_air) == true);
     wait_until("the video ends", || browser.value("document.getElementById('dark').hidden") == false);
     assert_eq!(browser.text("reason"), "(remote-stop)");
     wait_until("the ledger says so", || browser.text("ledger").contains("session-stopped"));

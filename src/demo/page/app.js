@@ -91,6 +91,7 @@ const hear = {
     $("phase").textContent = status ? status.phase : "no answer";
     $("reason").textContent = status && (status.message || status.reason) ? `(${status.message || status.reason})` : "";
     $("mute").dataset.muted = Boolean(status && status.muted);
+    plots.hear(status && status.stream);
     if (heldSince === null) rest();
   },
   entry({ entry }) {
