@@ -1,6 +1,6 @@
 # The commands of the README: make demo, make test, make vm-test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-.PHONY: demo test vm-test deb deb-test arm64-test deploy fmt
+.PHONY: demo test soak vm-test deb deb-test arm64-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -21,6 +21,13 @@ test:
 vm-test:
 	scripts/setup vm
 	tests/vm/run $(if $(SHORT),--short) $(if $(ONLY),--only '$(ONLY)')
+
+# Start and stop 40,000 times, then hours on air with faults. CYCLES=1000 HOURS=0.5 SEED=1 make it another one; FLAGS="--seconds 3600"
+# ends the cycles after an hour.
+soak:
+	scripts/setup test
+	cargo build --release
+	tests/soak/run $(CARGO_TARGET_DIR)/release/tallybox --cycles $(or $(CYCLES),40000) --hours $(or $(HOURS),2) $(if $(SEED),--seed $(SEED)) $(FLAGS)
 
 # The Debian package of this machine's architecture, or of ARCH=arm64, ARCH=armhf.
 deb:

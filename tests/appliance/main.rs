@@ -14,6 +14,7 @@ mod mqtt;
 mod notify;
 mod outage;
 mod refusals;
+mod soak;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;

@@ -31,9 +31,9 @@ def settle(box, limit=30):
 
 
 def cycle(box, kind, linger):
-    """One start and stop; the session's number."""
+    """One start and stop; the session's number, and how many touches it took."""
     box.door.phase("idle")
-    box.touch()
+    touches = box.touch()
     up = box.door.until("a capture", lambda status: status.get("capture-pid"))
     if kind == "on air":
         box.door.phase("live")
@@ -46,13 +46,11 @@ def cycle(box, kind, linger):
         except ProcessLookupError:
             pass
     else:
-        box.door.button(True)
-        box.door.phase("idle", "stopping")
-        box.door.button(False)
+        box.stop()
     box.door.phase("idle")
     if os.path.exists(f"/proc/{up['capture-pid']}"):
         raise SystemExit(f"soak: session {up['session']} is over, and its capture {up['capture-pid']} is there")
-    return up["session"]
+    return up["session"], touches
 
 
 def run(program, home, cycles, seconds, seed, base, note):
@@ -66,7 +64,7 @@ def run(program, home, cycles, seconds, seed, base, note):
     begun = time.monotonic()
     # At the base and at the end GROUP samples, so many cycles apart; between them one now and then.
     step = max(base // 10, 1)
-    number, last = 0, cycles
+    number, last, missed = 0, cycles, 0
     while number < last:
         number += 1
         if time.monotonic() - begun > seconds and last == cycles:
@@ -74,7 +72,9 @@ def run(program, home, cycles, seconds, seed, base, note):
         kind = rng.choices(kinds, weights)[0]
         counts[kind] += 1
         at = time.monotonic()
-        sessions.add(cycle(box, kind, rng.uniform(0, SPAN)))
+        session, touches = cycle(box, kind, rng.uniform(0, SPAN))
+        sessions.add(session)
+        missed += touches - 1
         spent[kind] += time.monotonic() - at
         at_base, at_end = base <= number < base + step * GROUP, number > last - step * GROUP
         if (number - base) % step == 0 and at_base or (last - number) % step == 0 and at_end or number % max(500, step) == 0:
@@ -91,5 +91,5 @@ def run(program, home, cycles, seconds, seed, base, note):
         raise SystemExit(f"soak: {number} cycles, {len(sessions)} sessions, {started} starts and {ended} ends in the ledger: {verified.stderr}")
     rows = compare(samples, [s for s in samples if base <= s["cycle"] < base + step * GROUP], samples[-GROUP:])
     said = ", ".join(f"{count} {kind} ({spent[kind] / max(count, 1) * 1000:.0f} ms each)" for kind, count in counts.items())
-    print(f"cycles: {number} in {took:.0f} s: {said}; {started} starts and as many ends in the ledger, which verifies")
+    print(f"cycles: {number} in {took:.0f} s: {said}; {started} starts and as many ends in the ledger, which verifies; {missed} touches not felt, and made again")
     return rows
