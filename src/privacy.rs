@@ -81,7 +81,7 @@ pub fn report(config: &Config) -> Vec<Datum> {
         .mqtt
         .as_ref()
         .map_or_else(|| "nobody: no broker is configured".to_owned(), |mqtt| format!("the platform, at {}", mqtt.host));
-    let ingest = format!("the platform's viewers, at {}", config.ingest.host);
+    let ingest = format!("the platform's viewers, at {}", config.ingest.hosts());
     let ledger_days = config.privacy.ledger_retention.as_secs() / 86_400;
     let mut all = Vec::new();
     let mut add = |part, recipient: &str, retention: &str, data: &[(&str, &'static str)]| {

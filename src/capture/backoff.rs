@@ -24,7 +24,9 @@ const fn pace(kind: TroubleKind) -> Pace {
     match kind {
         // A restart of a server takes a second or two: staff should hardly notice it. One that comes back after
         // minutes should not have to wait for us much longer.
-        TroubleKind::Away => Pace { first: Duration::from_millis(200), flat: 20, longest: Duration::from_secs(10) },
+        TroubleKind::Away | TroubleKind::Again => {
+            Pace { first: Duration::from_millis(200), flat: 20, longest: Duration::from_secs(10) }
+        }
         // Mostly it is our own last connection, which the server has not missed yet.
         TroubleKind::InUse => Pace { first: Duration::from_secs(1), flat: 4, longest: Duration::from_secs(10) },
         // Somebody has to change something first: servers lock out those who hammer.

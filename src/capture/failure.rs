@@ -28,11 +28,17 @@ impl Failure {
     }
 }
 
+/// What an SRT server has against a stream.
+pub(super) const SRT_REFUSED: &str =
+    "the passphrase is not the server's, or only one side has one, or it does not want this streamid: see [ingest]";
+
 /// What a server has against the stream, and so how soon it is worth trying again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TroubleKind {
     /// It is not there, or the network is not.
     Away,
+    /// Nothing is wrong: a new connection fits better.
+    Again,
     /// Somebody else publishes under this name, perhaps our own last connection.
     InUse,
     /// It says no: somebody has to change something.
@@ -184,6 +190,8 @@ pub(super) fn of_push(posted: &Posted, names: &Names) -> Trouble {
             "the server has no such application, or does not let this box in: see the part of [ingest] url between host \
              and stream key, and the server's own list of boxes",
         )
+    } else if has(&["ailed to authenticate", "BADSECRET", "UNSECURE"]) {
+        (TroubleKind::Refused, SRT_REFUSED)
     } else if has(&["refused", "Refused"]) {
         (TroubleKind::Away, "connection refused: no ingest server listens on that port")
     } else if has(&["timed out", "Timeout", "timeout"]) {

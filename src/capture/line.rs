@@ -1,7 +1,9 @@
 //! One connection to an ingest server: what they have in common, and what those that are pipelines share.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
@@ -11,7 +13,7 @@ use super::failure::{Failure, Trouble, TroubleKind, error_on, of_push};
 use super::pipeline::Timebase;
 use super::queue::Frame;
 use super::{rtmp, srt, tls};
-use crate::config::{Ingest, IngestScheme, Secret};
+use crate::config::{Destination, IngestScheme, MissingSecret, Secret, Template};
 
 /// A connection. Dropping it closes it.
 pub(super) trait Line {
@@ -21,6 +23,11 @@ pub(super) trait Line {
     /// Whether the server is found out only by sending: it is given a few frames before it is connected.
     fn knocks(&self) -> bool {
         false
+    }
+
+    /// The round trip, if another connection, made with it in mind, would fit better; asked once, before it is on air.
+    fn misfit(&self) -> Option<Duration> {
+        None
     }
 
     /// Sends a frame, or puts it in front of the sink.
@@ -46,12 +53,58 @@ pub(super) trait Line {
 
 /// Where the stream goes, and what it is made of.
 pub(super) struct Target {
-    scheme: IngestScheme,
-    pub(super) url: Secret,
+    pub(super) to: Destination,
+    pub(super) keys: Keys,
     pub(super) sound: bool,
+    /// Round trip as it was last seen.
+    pub(super) rtt: Cell<Option<Duration>>,
     time: Timebase,
-    server: (String, u16),
     names: Names,
+}
+
+/// The secrets of a destination, in place.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    pub(super) url: Secret,
+    pub(super) passphrase: Option<Secret>,
+    pub(super) streamid: Option<Secret>,
+    pub(super) token: Option<Secret>,
+}
+
+impl Keys {
+    pub(super) fn resolve(to: &Destination) -> Result<Self, Failure> {
+        let missing = |error: MissingSecret| Failure::config(error.to_string());
+        let optional = |template: &Option<Template>| template.as_ref().map(Template::resolve).transpose();
+        let passphrase = optional(&to.srt.passphrase).map_err(missing)?;
+        if passphrase.as_ref().is_some_and(|secret| !(10..=79).contains(&secret.expose().len())) {
+            return Err(Failure::config("[ingest] passphrase must have 10 to 79 characters: SRT takes no other"));
+        }
+        Ok(Self {
+            url: to.url.resolve().map_err(missing)?,
+            passphrase,
+            streamid: optional(&to.srt.streamid).map_err(missing)?,
+            token: optional(&to.token).map_err(missing)?,
+        })
+    }
+
+    /// The parts that are nobody's business: what stands behind the host, and who.
+    fn hidden(&self) -> Vec<String> {
+        let url = self.url.expose();
+        let mut hide = vec![url.to_owned()];
+        if let Ok(url) = url::Url::parse(url) {
+            hide.extend(url.path_segments().into_iter().flatten().map(str::to_owned));
+            hide.extend(url.query().map(str::to_owned));
+            hide.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+            hide.extend(url.password().map(str::to_owned));
+        }
+        hide.extend(
+            [&self.passphrase, &self.streamid, &self.token].into_iter().flatten().map(|key| key.expose().to_owned()),
+        );
+        // One or two letters hide nothing and would eat words.
+        hide.retain(|part| part.len() > 2);
+        hide.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        hide
+    }
 }
 
 /// What may be said of a server, and what may not.
@@ -63,28 +116,10 @@ pub(super) struct Names {
     pub(super) hide: Arc<[String]>,
 }
 
-/// The parts of a URL that are nobody's business: what stands behind the host, and who.
-fn hidden(url: &str) -> Vec<String> {
-    let mut hide = vec![url.to_owned()];
-    if let Ok(url) = url::Url::parse(url) {
-        hide.extend(url.path_segments().into_iter().flatten().map(str::to_owned));
-        hide.extend(url.query().map(str::to_owned));
-        hide.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
-        hide.extend(url.password().map(str::to_owned));
-    }
-    // One or two letters hide nothing and would eat words.
-    hide.retain(|part| part.len() > 2);
-    hide.sort_by_key(|part| std::cmp::Reverse(part.len()));
-    hide
-}
-
 impl Target {
-    /// `url` is the ingest's with its secrets in place.
-    pub(super) fn new(ingest: &Ingest, url: Secret, sound: bool, time: Timebase) -> Self {
-        let host = format!("{}:{}", ingest.host, ingest.port);
-        let names = Names { host, hide: hidden(url.expose()).into() };
-        let server = (ingest.host.clone(), ingest.port);
-        Self { scheme: ingest.scheme, url, sound, time, server, names }
+    pub(super) fn new(to: &Destination, keys: Keys, sound: bool, time: Timebase) -> Self {
+        let names = Names { host: format!("{}:{}", to.host, to.port), hide: keys.hidden().into() };
+        Self { to: to.clone(), keys, sound, rtt: Cell::new(None), time, names }
     }
 
     /// Host and port, for messages.
@@ -94,22 +129,22 @@ impl Target {
 
     /// The same trouble, with all that can be found out about it.
     pub(super) fn explain(&self, trouble: Trouble) -> Trouble {
-        let (host, port) = &self.server;
         match trouble.kind {
-            TroubleKind::Untrusted => match tls::why_not(host, *port) {
+            TroubleKind::Untrusted => match tls::why_not(&self.to.host, self.to.port) {
                 Some(why) => Trouble { reason: format!("{}: {why}", self.host()), ..trouble },
                 None => trouble,
             },
-            TroubleKind::Away | TroubleKind::InUse | TroubleKind::Refused => trouble,
+            TroubleKind::Away | TroubleKind::Again | TroubleKind::InUse | TroubleKind::Refused => trouble,
         }
     }
 
     /// Begins a connection.
     pub(super) fn connect(&self) -> Result<Box<dyn Line>, Trouble> {
         let broken = |failure: Failure| Trouble::away(failure.message);
-        match self.scheme {
+        match self.to.scheme {
             IngestScheme::Rtmp | IngestScheme::Rtmps => rtmp::connect(self).map_err(broken)?.begin(),
             IngestScheme::Srt => srt::connect(self).map_err(broken)?.begin(),
+            IngestScheme::Https | IngestScheme::Http => Err(Trouble::away("WHIP is not built yet")),
         }
     }
 
@@ -173,6 +208,11 @@ impl Pipe {
             self.trouble().unwrap_or_else(unknown)
         };
         source.push_buffer(buffer).map(|_| ()).map_err(refused)
+    }
+
+    /// Host and port, for messages.
+    pub(super) fn host(&self) -> &str {
+        &self.names.host
     }
 
     pub(super) fn passed(&self) -> u64 {

@@ -37,7 +37,7 @@ use crate::ipc::{FailureKind, FromCapture, Purpose};
 
 use door::{Door, Order, Start};
 use failure::Failure;
-use line::Target;
+use line::{Keys, Target};
 use pipeline::Pipeline;
 use push::Push;
 use queue::{Bounds, Queue};
@@ -91,16 +91,17 @@ fn session(config: &Config, door: &Door) -> Result<(), Failure> {
     if purpose == Purpose::Probe {
         return probe::run(config, sound, door);
     }
-    if !config.privacy.allowed_ingest_hosts.iter().any(|pattern| pattern.allows(&config.ingest.host)) {
-        let message = format!("{} is not one of [privacy] allowed-ingest-hosts", config.ingest.host);
+    let to = &config.ingest.first;
+    if !config.privacy.allowed_ingest_hosts.iter().any(|pattern| pattern.allows(&to.host)) {
+        let message = format!("{} is not one of [privacy] allowed-ingest-hosts", to.host);
         return Err(Failure { kind: FailureKind::IngestNotAllowed, message });
     }
-    let url = config.ingest.url.resolve().map_err(|error| Failure::config(error.to_string()))?;
+    let keys = Keys::resolve(to)?;
     let (queue, _keeper) = buffer(config)?;
     let pipeline = Pipeline::start(config, sound, door.gate(), queue.clone(), |name, why| {
         door.tell(FromCapture::Encoder { name, why });
     })?;
-    let target = Target::new(&config.ingest, url, pipeline.sound(), pipeline.time());
+    let target = Target::new(to, keys, pipeline.sound(), pipeline.time());
     let push = Push::start(target, queue, pipeline.loudness(), door.teller(), pipeline.keyframes())?;
     let ended = attend(&pipeline, door);
     // The pipelines first, so that devices are closed before the process says that it is done.

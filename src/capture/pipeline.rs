@@ -48,7 +48,7 @@ impl Drop for Pipeline {
 fn formats(scheme: IngestScheme) -> (&'static str, &'static str) {
     match scheme {
         IngestScheme::Rtmp | IngestScheme::Rtmps => ("avc", "raw"),
-        IngestScheme::Srt => ("byte-stream", "adts"),
+        IngestScheme::Srt | IngestScheme::Http | IngestScheme::Https => ("byte-stream", "adts"),
     }
 }
 
@@ -63,7 +63,7 @@ impl Pipeline {
     ) -> Result<Self, Failure> {
         let pipeline = gst::Pipeline::with_name("capture");
         let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
-        let (h264, aac) = formats(config.ingest.scheme);
+        let (h264, aac) = formats(config.ingest.first.scheme);
 
         let (shape, shaped) = video::add_shape(&pipeline, &config.video)?;
         let encoder = encoder::choose(&config.video)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::audio::Loudness;
 use super::backoff::Backoff;
 use super::door::Teller;
-use super::failure::{Failure, Trouble};
+use super::failure::{Failure, Trouble, TroubleKind};
 use super::keyframe::Keyframes;
 use super::line::{Line, Target};
 use super::meter::Meter;
@@ -96,6 +96,9 @@ impl Pusher {
             self.queue.hold();
             self.ask_for_keyframe();
             let Trouble { kind, reason } = self.target.explain(trouble);
+            if kind == TroubleKind::Again {
+                continue;
+            }
             if self.told.as_ref() != Some(&reason) {
                 self.told = Some(reason.clone());
                 self.teller.tell(FromCapture::Reconnecting { reason });
@@ -155,6 +158,10 @@ impl Pusher {
         let mut begun = false;
         loop {
             if !connected && line.is_connected() {
+                if let Some(rtt) = line.misfit() {
+                    self.target.rtt.set(Some(rtt));
+                    return Ok(Trouble { kind: TroubleKind::Again, reason: String::new() });
+                }
                 connected = true;
                 self.queue.resume();
             }
@@ -185,7 +192,7 @@ impl Pusher {
             let (passed, now) = (line.passed(), self.clock.now());
             if passed != taken.0 {
                 taken = (passed, now);
-                if !*on_air && passed > HEADERS {
+                if !*on_air && connected && passed > HEADERS {
                     *on_air = true;
                     given.clear();
                     line.on_air();
@@ -198,6 +205,9 @@ impl Pusher {
             }
             if let Some((fps, bitrate_kbps)) = meter.over(STATS, now) {
                 let (dropped_frames, rtt_ms) = (self.queue.dropped(), line.rtt());
+                self.target
+                    .rtt
+                    .set(rtt_ms.map(|millis| Duration::from_millis(millis.into())).or(self.target.rtt.get()));
                 let reconnects = self.reconnects;
                 let queue_ms = u32::try_from(self.queue.span().mseconds()).unwrap_or(u32::MAX);
                 self.teller.tell(FromCapture::Stats(StreamStats {

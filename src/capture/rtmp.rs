@@ -19,7 +19,7 @@ pub(super) struct Rtmp {
 /// Builds one; it connects as soon as it begins.
 pub(super) fn connect(target: &Target) -> Result<Rtmp, Failure> {
     let sink = make("rtmp2sink", "sink")?;
-    sink.set_property("location", target.url.expose());
+    sink.set_property("location", target.keys.url.expose());
     let pipe = target.pipe(sink)?;
     let tags = source("tags");
     tags.set_caps(Some(&gst::Caps::new_empty_simple("video/x-flv")));

@@ -1,12 +1,26 @@
-//! SRT: MPEG-TS from GStreamer's muxer.
+//! SRT: MPEG-TS from GStreamer's muxer, with a latency that fits the way to the server.
+
+use std::cell::Cell;
+use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use super::failure::{Failure, Trouble, make};
+use super::failure::{Failure, SRT_REFUSED, Trouble, TroubleKind, make};
 use super::line::{Line, Pipe, Target, source};
 use super::queue::{Frame, Track};
+use crate::clock::Clock;
+use crate::consent::Time;
+
+/// Round trips that are left for what was lost to be sent again: SRT's guide says so for losses up to 3 %.
+const ROUND_TRIPS: u32 = 4;
+/// More would help nobody: viewers are gone.
+const LONGEST: Duration = Duration::from_secs(8);
+/// A server that does not answer is given up after 3 s (libsrt's default); one that says no says it sooner.
+const TURNED_AWAY: Duration = Duration::from_millis(2500);
+/// Bytes of an MPEG-TS packet.
+const PACKET: u32 = 188;
 
 /// One connection.
 pub(super) struct Srt {
@@ -14,17 +28,44 @@ pub(super) struct Srt {
     video: gst_app::AppSrc,
     audio: Option<gst_app::AppSrc>,
     muxer: gst::Element,
+    latency: Duration,
+    shortest: Duration,
+    clock: Clock,
+    begun: Time,
+    /// How long the handshake took.
+    handshake: Cell<Option<Duration>>,
+    /// The round trip was known before: the latency fits.
+    known: bool,
+}
+
+fn latency(rtt: Duration, shortest: Duration) -> Duration {
+    (rtt * ROUND_TRIPS).clamp(shortest, LONGEST)
 }
 
 /// Builds one; it connects as soon as it begins.
 pub(super) fn connect(target: &Target) -> Result<Srt, Failure> {
+    let (options, keys) = (&target.to.srt, &target.keys);
     let muxer = make("mpegtsmux", "mux")?;
-    // Seven packets of 188 bytes fill SRT's 1316.
-    muxer.set_property("alignment", 7);
+    // Whole packets only; the configuration leaves room for one at least.
+    muxer.set_property("alignment", i32::try_from(options.packet_size / PACKET).unwrap_or(7));
     // At first one track waits for the other, since the muxer has to know both before it begins.
     muxer.set_property("latency", gst::ClockTime::from_seconds(2).nseconds());
     let sink = make("srtsink", "sink")?;
-    sink.set_property("uri", target.url.expose());
+    sink.set_property("uri", keys.url.expose());
+    let rtt = target.rtt.get();
+    let latency = latency(rtt.unwrap_or_default(), options.min_latency);
+    // Whoever writes the latency into the URL means it.
+    let fixed = keys.url.expose().contains("latency=");
+    if !fixed {
+        sink.set_property("latency", i32::try_from(latency.as_millis()).unwrap_or(i32::MAX));
+    }
+    if let Some(passphrase) = &keys.passphrase {
+        sink.set_property("passphrase", passphrase.expose());
+        sink.set_property_from_str("pbkeylen", &options.pbkeylen.to_string());
+    }
+    if let Some(streamid) = &keys.streamid {
+        sink.set_property("streamid", streamid.expose());
+    }
     if sink.has_property("auto-reconnect") {
         // Reconnecting is ours to do: with a reason, and at a keyframe.
         sink.set_property("auto-reconnect", false);
@@ -39,11 +80,14 @@ pub(super) fn connect(target: &Target) -> Result<Srt, Failure> {
         audio.link(&muxer)?;
     }
     muxer.link(&pipe.sink)?;
-    Ok(Srt { pipe, video, audio, muxer })
+    let clock = Clock::start();
+    let (begun, shortest, known) = (clock.now(), options.min_latency, fixed || rtt.is_some());
+    Ok(Srt { pipe, video, audio, muxer, latency, shortest, clock, begun, handshake: Cell::new(None), known })
 }
 
 impl Srt {
-    pub(super) fn begin(self) -> Result<Box<dyn Line>, Trouble> {
+    pub(super) fn begin(mut self) -> Result<Box<dyn Line>, Trouble> {
+        self.begun = self.clock.now();
         self.pipe.start()?;
         Ok(Box::new(self))
     }
@@ -51,12 +95,23 @@ impl Srt {
 
 impl Line for Srt {
     fn is_connected(&self) -> bool {
-        self.rtt().is_some()
+        let connected = self.pipe.figure::<f64>("rtt-ms").is_some();
+        if connected && self.handshake.get().is_none() {
+            self.handshake.set(Some(self.clock.now().since(self.begun)));
+        }
+        connected
     }
 
     fn knocks(&self) -> bool {
         // Its sink looks at the socket, and sees that the server said no, only when it has something to send.
         true
+    }
+
+    fn misfit(&self) -> Option<Duration> {
+        // A handshake is two round trips; the least latency covers what else it takes.
+        let rtt = self.handshake.get().filter(|_| !self.known)? / 2;
+        // A quarter more or less is no reason to begin again.
+        (latency(rtt, self.shortest) > self.latency * 5 / 4).then_some(rtt)
     }
 
     fn supply(&mut self, frame: Frame) -> Result<(), Trouble> {
@@ -80,6 +135,8 @@ impl Line for Srt {
     fn on_air(&mut self) {
         // From now on no track waits for the other.
         self.muxer.set_property("latency", 0_u64);
+        let latency: Option<i32> = self.pipe.figure("negotiated-latency-ms");
+        tracing::info!("SRT: latency {} ms", latency.unwrap_or_default());
     }
 
     fn passed(&self) -> u64 {
@@ -87,7 +144,15 @@ impl Line for Srt {
     }
 
     fn trouble(&self) -> Option<Trouble> {
-        self.pipe.trouble()
+        let trouble = self.pipe.trouble()?;
+        let soon = self.handshake.get().is_none() && self.clock.now().since(self.begun) < TURNED_AWAY;
+        if soon && trouble.kind == TroubleKind::Away {
+            // GStreamer 1.22 does not tell why, if it looks only after the answer came.
+            let host = self.pipe.host();
+            let reason = format!("{host}: the server turned the connection away: {SRT_REFUSED}");
+            return Some(Trouble { kind: TroubleKind::Refused, reason });
+        }
+        Some(trouble)
     }
 
     fn rtt(&self) -> Option<u32> {
@@ -95,5 +160,18 @@ impl Line for Srt {
         // A round trip is between nothing and a minute.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         (rtt.is_finite() && rtt >= 0.0).then_some(rtt as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latency_follows_the_round_trip_between_its_bounds() {
+        let ms = Duration::from_millis;
+        assert_eq!(latency(ms(5), ms(120)), ms(120));
+        assert_eq!(latency(ms(80), ms(120)), ms(320));
+        assert_eq!(latency(ms(9000), ms(120)), LONGEST);
     }
 }

@@ -5,14 +5,12 @@ use core::time::Duration;
 use url::Url;
 
 use super::reader::{Place, Reader};
-use super::types::Choice;
 use super::{
-    Audio, AudioSource, HostPattern, Ingest, IngestScheme, Mqtt, Outage, OutageBuffer, Panel, PanelBackend, Privacy,
-    Template, Video, VideoSource,
+    Audio, AudioSource, Mqtt, Outage, OutageBuffer, Panel, PanelBackend, Privacy, Template, Video, VideoSource,
 };
 
 /// A URL with its secrets replaced by a letter, so that its parts can be judged without them.
-fn parse_url(r: &mut Reader<'_>, key: &str, text: &str, place: Place, example: &str) -> Option<Url> {
+pub(super) fn parse_url(r: &mut Reader<'_>, key: &str, text: &str, place: Place, example: &str) -> Option<Url> {
     if let Err(wrong) = Template::names(text) {
         r.wrong(Some(place), format!("{key}: {wrong}"), "write ${NAME}, a secret that is looked up when it is used");
         return None;
@@ -43,64 +41,17 @@ fn parse_url(r: &mut Reader<'_>, key: &str, text: &str, place: Place, example: &
 }
 
 /// A URL without anything that could be a secret.
-fn shown(url: &Url) -> String {
+pub(super) fn shown(url: &Url) -> String {
     let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
     format!("{}://{}{port}/…", url.scheme(), url.host_str().unwrap_or(""))
 }
 
-fn bare_host(url: &Url) -> String {
+pub(super) fn bare_host(url: &Url) -> String {
     url.host_str().unwrap_or("").trim_matches(['[', ']']).to_owned()
 }
 
 pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-pub(super) fn ingest(r: &mut Reader<'_>, reconnect_window: Duration, outage: Outage) -> Option<Ingest> {
-    let example =
-        "\"rtmps://push.example.cn/live/${STREAM_KEY}\" or \"srt://push.example.cn:9000?streamid=${STREAM_KEY}\"";
-    let Some((text, place)) = r.text("ingest", "url") else {
-        if r.place("ingest", "url").is_none() {
-            r.wrong(None, "[ingest] url is missing, and there is no default for it", format!("write url = {example}"));
-        }
-        return None;
-    };
-    let url = parse_url(r, "url", &text, place, example)?;
-    let Some((_, scheme)) = IngestScheme::ALL.iter().find(|(word, _)| *word == url.scheme()) else {
-        let advice = "choose rtmps://, rtmp:// or srt://";
-        r.wrong(Some(place), format!("an ingest over {}:// is not supported", url.scheme()), advice);
-        return None;
-    };
-    let usual_port = match scheme {
-        IngestScheme::Rtmps => Some(443),
-        IngestScheme::Rtmp => Some(1935),
-        IngestScheme::Srt => None,
-    };
-    let Some(port) = url.port().or(usual_port) else {
-        r.wrong(Some(place), "an srt:// URL needs a port", "write one such as srt://push.example.cn:9000");
-        return None;
-    };
-    let host = bare_host(&url);
-    match scheme {
-        IngestScheme::Rtmp | IngestScheme::Rtmps => {
-            let parts = url.path().split('/').filter(|part| !part.is_empty()).count();
-            if parts < 2 {
-                let advice = "write rtmps://HOST/APP/STREAM_KEY: server URL, a slash, stream key";
-                r.wrong(Some(place), "an RTMP URL needs an application and a stream key", advice);
-            }
-        }
-        IngestScheme::Srt => {}
-    }
-    let open = match scheme {
-        IngestScheme::Rtmps => false,
-        IngestScheme::Rtmp => true,
-        IngestScheme::Srt => !url.query_pairs().any(|(key, _)| key == "passphrase"),
-    };
-    if open && !is_loopback(&host) {
-        let advice = "use rtmps://, or srt:// with passphrase=${NAME}";
-        r.note(Some(place), "the stream will cross the network unencrypted", advice);
-    }
-    Some(Ingest { url: Template::new(text, shown(&url)), scheme: *scheme, host, port, reconnect_window, outage })
 }
 
 pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<Mqtt> {
@@ -168,34 +119,6 @@ pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<M
         topic_prefix,
         telemetry_interval,
     })
-}
-
-pub(super) fn allowed_hosts(r: &mut Reader<'_>, ingest: Option<&Ingest>) -> Vec<HostPattern> {
-    let Some(listed) = r.list("privacy", "allowed-ingest-hosts") else {
-        // Without a list the one host that the integrator wrote is allowed, and nothing else.
-        return ingest.and_then(|ingest| HostPattern::new(&ingest.host)).into_iter().collect();
-    };
-    let mut patterns = Vec::new();
-    for (text, place) in listed {
-        match HostPattern::new(&text) {
-            Some(pattern) => patterns.push(pattern),
-            None => {
-                r.wrong(
-                    Some(place),
-                    format!("{text:?} is not a host"),
-                    "write \"push.example.cn\" or \"*.example.cn\"",
-                );
-            }
-        }
-    }
-    if let Some(ingest) = ingest
-        && !patterns.iter().any(|pattern| pattern.allows(&ingest.host))
-    {
-        let place = r.place("ingest", "url");
-        let advice = "add the host to [privacy] allowed-ingest-hosts if the policy lets streams go there";
-        r.wrong(place, format!("the ingest host {:?} is not one of allowed-ingest-hosts", ingest.host), advice);
-    }
-    patterns
 }
 
 /// Footage on disk has a longest life, which may be none.

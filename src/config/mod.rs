@@ -3,6 +3,7 @@
 
 mod check;
 mod document;
+mod ingest;
 mod mistake;
 mod reader;
 mod secret;
@@ -16,8 +17,8 @@ use std::path::{Path, PathBuf};
 pub use mistake::{ConfigError, Mistake};
 pub use secret::{MissingSecret, Secret, Template};
 pub use types::{
-    Audio, AudioSource, Consent, Device, Encoder, HostPattern, Ingest, IngestScheme, Mqtt, Outage, OutageBuffer, Panel,
-    PanelBackend, Privacy, Video, VideoSource,
+    Audio, AudioSource, Consent, Destination, Device, Encoder, HostPattern, Ingest, IngestScheme, Mqtt, Outage,
+    OutageBuffer, Panel, PanelBackend, Privacy, Srt, Video, VideoSource,
 };
 
 /// Where the configuration is when nobody says otherwise (design 4).
@@ -78,7 +79,12 @@ impl Config {
     /// Secrets that are named and that are nowhere to be found from here.
     pub fn missing_secrets(&self) -> Vec<MissingSecret> {
         let broker = self.mqtt.iter().flat_map(|mqtt| [Some(&mqtt.url), mqtt.client_key.as_ref()]).flatten();
-        std::iter::once(&self.ingest.url).chain(broker).filter_map(|template| template.resolve().err()).collect()
+        let keys = self.ingest.destinations().flat_map(|to| {
+            [Some(&to.url), to.srt.passphrase.as_ref(), to.srt.streamid.as_ref(), to.token.as_ref()]
+                .into_iter()
+                .flatten()
+        });
+        keys.chain(broker).filter_map(|template| template.resolve().err()).collect()
     }
 
     /// The agent's own folder, for how far the platform has read the ledger.

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use jiff::{Span, SpanRelativeTo};
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use super::Mistake;
 use super::document::Document;
@@ -38,7 +38,12 @@ impl<'t> Reader<'t> {
     fn find(&mut self, section: &'static str, key: &'static str) -> Option<Found<'t>> {
         self.known.push((section, key));
         self.documents.iter().enumerate().rev().find_map(|(document, Document { table, .. })| {
-            let value = table.get(section)?.get_ref().as_table()?.get(key)?;
+            let mut names = section.split('.');
+            let mut table = table.get(names.next()?)?.get_ref().as_table()?;
+            for name in names {
+                table = table.get(name)?.get_ref().as_table()?;
+            }
+            let value = table.get(key)?;
             Some((value.get_ref().clone(), Place { document, offset: value.span().start }))
         })
     }
@@ -167,9 +172,16 @@ impl<'t> Reader<'t> {
     /// Everything that no call asked for is unknown. Returns mistakes, in order, and notes.
     pub(super) fn finish(mut self) -> (Vec<Mistake>, Vec<Mistake>) {
         let mut unknown = Vec::new();
+        // A section in a section is a key of it.
+        let nested: Vec<_> = self.known.iter().filter_map(|(section, _)| section.rsplit_once('.')).collect();
+        self.known.extend(nested);
         for (index, document) in self.documents.iter().enumerate() {
-            let mut sections: Vec<&str> = self.known.iter().map(|(section, _)| *section).collect();
-            sections.dedup();
+            let mut sections: Vec<&str> = Vec::new();
+            for (section, _) in &self.known {
+                if !section.contains('.') && !sections.contains(section) {
+                    sections.push(section);
+                }
+            }
             for (name, value) in &document.table {
                 let section = name.get_ref().as_ref();
                 let place = Place { document: index, offset: name.span().start };
@@ -181,17 +193,7 @@ impl<'t> Reader<'t> {
                     );
                     unknown.push((place, format!("[{section}] is not a section"), advice));
                 } else if let Some(table) = value.get_ref().as_table() {
-                    let keys = || self.known.iter().filter(|(of, _)| *of == section).map(|(_, key)| *key);
-                    for (name, _) in table {
-                        let key = name.get_ref().as_ref();
-                        if !keys().any(|known| known == key) {
-                            let place = Place { document: index, offset: name.span().start };
-                            let mut all: Vec<&str> = keys().collect();
-                            all.dedup();
-                            let advice = format!("{}[{section}] has: {}", did_you_mean(key, keys()), all.join(", "));
-                            unknown.push((place, format!("[{section}] {key} is not known"), advice));
-                        }
-                    }
+                    self.unknown_keys(index, section, table, &mut unknown);
                 } else {
                     unknown.push((
                         place,
@@ -208,6 +210,38 @@ impl<'t> Reader<'t> {
         let mut all = self.syntax;
         all.extend(self.mistakes.into_iter().map(|(_, mistake)| mistake));
         (all, self.notes)
+    }
+
+    fn unknown_keys(
+        &self,
+        document: usize,
+        section: &str,
+        table: &DeTable<'_>,
+        unknown: &mut Vec<(Place, String, String)>,
+    ) {
+        let keys = || self.known.iter().filter(|(of, _)| *of == section).map(|(_, key)| *key);
+        for (name, value) in table {
+            let key = name.get_ref().as_ref();
+            let inner = format!("{section}.{key}");
+            let place = Place { document, offset: name.span().start };
+            if self.known.iter().any(|(of, _)| *of == inner) {
+                if let Some(table) = value.get_ref().as_table() {
+                    self.unknown_keys(document, &inner, table, unknown);
+                } else {
+                    let advice = format!("write [{inner}] on a line of its own");
+                    unknown.push((place, format!("{inner} must be a section"), advice));
+                }
+            } else if !keys().any(|known| known == key) {
+                let mut all: Vec<&str> = Vec::new();
+                for key in keys() {
+                    if !all.contains(&key) {
+                        all.push(key);
+                    }
+                }
+                let advice = format!("{}[{section}] has: {}", did_you_mean(key, keys()), all.join(", "));
+                unknown.push((place, format!("[{section}] {key} is not known"), advice));
+            }
+        }
     }
 }
 

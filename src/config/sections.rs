@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::reader::Reader;
-use super::{Audio, Config, Consent, Device, Outage, Panel, Privacy, Video, check};
+use super::{Audio, Config, Consent, Device, Panel, Privacy, Video, check, ingest};
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -33,13 +33,7 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
         noise_suppression: r.flag("audio", "noise-suppression", false),
         high_pass: r.flag("audio", "high-pass", false),
     };
-    let window = r.span("ingest", "reconnect-window", secs(600), secs(1)..=days(1));
-    let outage = Outage {
-        buffer: r.choice("ingest", "outage-buffer"),
-        size_mib: r.number("ingest", "outage-buffer-mib", 8..=4096).unwrap_or(32),
-        catch_up: r.span("ingest", "catch-up", secs(10), Duration::ZERO..=days(1)),
-    };
-    let ingest = check::ingest(r, window, outage);
+    let ingest = ingest::ingest(r);
     let interval = r.span("mqtt", "telemetry-interval", secs(30), secs(1)..=days(1));
     let mqtt = check::mqtt(r, interval);
     let consent = Consent {
@@ -47,14 +41,16 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
         max_session: r.span("consent", "max-session", secs(4 * 3600), secs(5)..=days(1)),
         request_timeout: r.span("consent", "request-timeout", secs(60), secs(1)..=secs(3600)),
     };
-    let allowed_ingest_hosts = check::allowed_hosts(r, ingest.as_ref());
+    let allowed_ingest_hosts = ingest::allowed_hosts(r, ingest.as_ref());
     let privacy = Privacy {
         allowed_ingest_hosts,
         ledger_retention: r.span("privacy", "ledger-retention", days(SIX_MONTHS), days(SIX_MONTHS)..=days(3660)),
         footage_retention: r.span("privacy", "footage-retention", days(1), Duration::ZERO..=days(30)),
     };
     check::contradictions(r, &panel, &video, &audio);
-    check::footage(r, outage, &privacy);
+    if let Some(ingest) = &ingest {
+        check::footage(r, ingest.outage, &privacy);
+    }
     Some(Config {
         device,
         panel,

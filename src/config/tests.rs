@@ -115,8 +115,62 @@ fn urls_are_judged_without_their_secrets() {
         says(&format!("[ingest]\nurl = \"{url}\"\n"), &[&format!("tallybox.toml:2:7: {wrong}")]);
     }
     let config = load(&[("tallybox.toml", "[ingest]\nurl = \"rtmps://a.example.cn/live/${NOT_SET_HERE}\"\n")]).unwrap();
-    assert_eq!(config.ingest.port, 443);
-    assert!(config.ingest.url.resolve().unwrap_err().to_string().contains("NOT_SET_HERE"));
+    assert_eq!(config.ingest.first.port, 443);
+    assert!(config.ingest.first.url.resolve().unwrap_err().to_string().contains("NOT_SET_HERE"));
+}
+
+#[test]
+fn each_protocol_has_its_own_keys() {
+    says(
+        &format!("{URL}passphrase = \"${{K\"\nmin-latency = \"1s\"\ntoken = \"t\"\n"),
+        &[
+            "tallybox.toml:3:14: passphrase: \"${\" without a closing",
+            "tallybox.toml:3:14: passphrase is for srt:// only; leave it out",
+            "tallybox.toml:4:15: min-latency is for srt:// only",
+            "tallybox.toml:5:9: token is for https:// (WHIP) only",
+        ],
+    );
+    says(
+        "[ingest]\nurl = \"srt://127.0.0.1:9\"\npbkeylen = 20\npacket-size = 100\n",
+        &[
+            "tallybox.toml:3:12: pbkeylen = 20 is no length of an AES key; choose one of: 16, 24, 32",
+            "tallybox.toml:4:15: packet-size = 100 is out of range; write a whole number from 188 to 1456",
+        ],
+    );
+    let config = load(&[(
+        "tallybox.toml",
+        "[ingest]\nurl = \"srt://a.cn:9\"\npassphrase = \"hidden-hidden\"\nstreamid = \"#!::m=publish,r=hidden\"\n\
+         [ingest.second]\nurl = \"https://b.cn/whip/hidden\"\ntoken = \"${HIDDEN}\"\n",
+    )])
+    .unwrap();
+    assert!(config.notes.is_empty() && !format!("{config:?}").contains("hidden"), "{config:?}");
+    let second = config.ingest.second.as_ref().unwrap();
+    assert_eq!((second.host.as_str(), second.port, second.scheme), ("b.cn", 443, super::IngestScheme::Https));
+    assert_eq!(config.ingest.first.srt.min_latency.as_millis(), 120);
+    assert_eq!(config.missing_secrets().len(), 1);
+    assert!(config.privacy.allowed_ingest_hosts.iter().any(|pattern| pattern.allows("b.cn")));
+}
+
+#[test]
+fn the_second_destination_is_judged_like_the_first() {
+    says(
+        &format!("{URL}[ingest.second]\nurl = \"rtmp://h/live\"\nport = 1\n"),
+        &[
+            "tallybox.toml:4:7: an RTMP URL needs an application and a stream key",
+            "tallybox.toml:5:1: [ingest.second] port is not known; [ingest.second] has: url,",
+        ],
+    );
+    says(&format!("{URL}[ingest.second]\n"), &["tallybox.toml:3:1: [ingest.second] has no url"]);
+    says(
+        &format!("{URL}second = 2\n"),
+        &["tallybox.toml:3:1: ingest.second must be a section", "tallybox.toml:3:10: [ingest.second] has no url"],
+    );
+    says(
+        &format!(
+            "{URL}[ingest.second]\nurl = \"rtmp://h/live/k\"\n[privacy]\nallowed-ingest-hosts = [\"127.0.0.1\"]\n"
+        ),
+        &["tallybox.toml:4:7: the ingest host \"h\" is not one of allowed-ingest-hosts"],
+    );
 }
 
 #[test]
@@ -127,9 +181,9 @@ fn keys_are_never_printed() {
     )])
     .unwrap();
     assert!(!format!("{config:?}").contains("hidden"));
-    assert!(!config.ingest.url.to_string().contains("hidden"));
-    assert!(!format!("{:?}", config.ingest.url.resolve()).contains("hidden"));
-    assert!(config.ingest.url.resolve().unwrap().expose().contains("hidden"));
+    assert!(!config.ingest.first.url.to_string().contains("hidden"));
+    assert!(!format!("{:?}", config.ingest.first.url.resolve()).contains("hidden"));
+    assert!(config.ingest.first.url.resolve().unwrap().expose().contains("hidden"));
     assert_eq!(config.notes.len(), 2, "{:?}", config.notes);
 }
 

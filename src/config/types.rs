@@ -94,6 +94,10 @@ choice!(
         Rtmp = "rtmp",
         /// SRT.
         Srt = "srt",
+        /// WHIP, asked over TLS.
+        Https = "https",
+        /// WHIP, asked in plain text; the media are encrypted all the same.
+        Http = "http",
     }
 );
 
@@ -178,18 +182,68 @@ pub struct Audio {
 /// `[ingest]`
 #[derive(Clone, Debug)]
 pub struct Ingest {
-    /// Where the stream goes, its key included.
+    /// Where the stream goes; the session lives with it.
+    pub first: Destination,
+    /// Where it goes as well.
+    pub second: Option<Destination>,
+    /// How long a session may be without the first.
+    pub reconnect_window: Duration,
+    /// What waits meanwhile.
+    pub outage: Outage,
+}
+
+impl Ingest {
+    /// All of them.
+    pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
+        std::iter::once(&self.first).chain(&self.second)
+    }
+
+    /// Their hosts, for people.
+    pub fn hosts(&self) -> String {
+        self.destinations().map(|destination| destination.host.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// One place where the stream goes.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// Its URL, key included.
     pub url: Template,
-    /// How it travels.
+    /// How the stream travels.
     pub scheme: IngestScheme,
     /// The host in it.
     pub host: String,
     /// The port in it, or the scheme's own.
     pub port: u16,
-    /// How long a session may be without the server.
-    pub reconnect_window: Duration,
-    /// What waits meanwhile.
-    pub outage: Outage,
+    /// What only SRT heeds.
+    pub srt: Srt,
+    /// What WHIP proves itself with.
+    pub token: Option<Template>,
+}
+
+/// Keys for SRT.
+#[derive(Clone, Debug)]
+pub struct Srt {
+    /// Encrypts the stream, 10 to 79 characters.
+    pub passphrase: Option<Template>,
+    /// Length of the AES key in bytes: 16, 24 or 32.
+    pub pbkeylen: u32,
+    /// What the server tells streams apart by.
+    pub streamid: Option<Template>,
+    /// The least time that is left for what was lost to be sent again.
+    pub min_latency: Duration,
+    /// Bytes of media in a packet, at most.
+    pub packet_size: u32,
+}
+
+impl IngestScheme {
+    /// Whether it is WHIP.
+    pub const fn is_whip(self) -> bool {
+        match self {
+            Self::Https | Self::Http => true,
+            Self::Rtmps | Self::Rtmp | Self::Srt => false,
+        }
+    }
 }
 
 /// What becomes of frames while the server is out of reach.

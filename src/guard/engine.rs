@@ -141,7 +141,7 @@ impl Engine {
         let hash = self.config.hash.clone();
         let configured = (recall.configuration.as_ref() != Some(&hash)).then(|| Fact::Configured {
             hash,
-            ingest_host: self.config.ingest.host.clone(),
+            ingest_host: self.config.ingest.hosts(),
             broker_host: self.config.mqtt.as_ref().map(|mqtt| mqtt.host.clone()),
         });
         for fact in cut.into_iter().chain([started]).chain(policy).chain(configured) {

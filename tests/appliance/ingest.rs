@@ -92,10 +92,10 @@ pub(crate) fn ffmpeg_listener(port: u16, file: &Path) -> Program {
     listener
 }
 
-/// An srt-live-transmit that takes one stream into a file.
-pub(crate) fn srt_listener(port: u16, file: &Path) -> Program {
+/// An srt-live-transmit that takes one stream into a file; `options` begin with `&`.
+pub(crate) fn srt_listener(port: u16, options: &str, file: &Path) -> Program {
     let mut command = Command::new("srt-live-transmit");
-    command.args(["-q", &format!("srt://127.0.0.1:{port}?mode=listener"), "file://con"]);
+    command.args(["-q", &format!("srt://127.0.0.1:{port}?mode=listener{options}"), "file://con"]);
     let file = std::fs::File::create(file).unwrap();
     let listener = Program::start(command.stdin(Stdio::null()).stdout(file).stderr(Stdio::null()));
     wait_until("srt-live-transmit listens", || listens("udp", port));

@@ -15,6 +15,7 @@ mod notify;
 mod outage;
 mod refusals;
 mod soak;
+mod srt;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;

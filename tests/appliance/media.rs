@@ -108,7 +108,7 @@ fn srt_live_transmit_gets_the_stream_and_may_come_late() {
     shop.wait_for_phase("connecting");
     wait_until("the first attempt fails", || shop.status().unwrap()["reason"].is_string());
     let file = shop.path("out.ts");
-    let mut listener: Program = srt_listener(port, &file);
+    let mut listener: Program = srt_listener(port, "", &file);
     shop.wait_for_phase("live");
     wait_until("the stream arrives", || size(&file) > 400_000);
     let stream = &shop.status().unwrap()["stream"];

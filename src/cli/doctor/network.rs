@@ -11,7 +11,7 @@ pub(super) fn rows(machine: &Machine, config: &Config) -> Vec<Row> {
 }
 
 fn hosts(config: &Config) -> impl Iterator<Item = &str> {
-    std::iter::once(config.ingest.host.as_str()).chain(config.mqtt.iter().map(|mqtt| mqtt.host.as_str()))
+    config.ingest.destinations().map(|to| to.host.as_str()).chain(config.mqtt.iter().map(|mqtt| mqtt.host.as_str()))
 }
 
 fn is_local(host: &str) -> bool {

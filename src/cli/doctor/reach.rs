@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::tls::{self, Identity};
 use super::{PATIENCE, Row, fail, ok, warn};
-use crate::config::{Config, IngestScheme, Mqtt};
+use crate::config::{Config, Destination, IngestScheme, Mqtt};
 
 /// Debian's bundle of the authorities that it trusts.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -19,9 +19,12 @@ pub(super) fn rows(config: &Config) -> Vec<Row> {
 }
 
 fn ingest(config: &Config) -> Vec<Row> {
-    let ingest = &config.ingest;
-    let (host, port) = (ingest.host.as_str(), ingest.port);
-    vec![match ingest.scheme {
+    config.ingest.destinations().map(destination).collect()
+}
+
+fn destination(to: &Destination) -> Row {
+    let (host, port) = (to.host.as_str(), to.port);
+    match to.scheme {
         IngestScheme::Srt => match resolve(host, port) {
             Ok(_) => warn(
                 "ingest",
@@ -30,9 +33,11 @@ fn ingest(config: &Config) -> Vec<Row> {
             ),
             Err((found, advice)) => fail("ingest", found, advice),
         },
-        IngestScheme::Rtmp => row("ingest", host, port, None, None),
-        IngestScheme::Rtmps => row("ingest", host, port, Some(Path::new(SYSTEM_AUTHORITIES)), None),
-    }]
+        IngestScheme::Rtmp | IngestScheme::Http => row("ingest", host, port, None, None),
+        IngestScheme::Rtmps | IngestScheme::Https => {
+            row("ingest", host, port, Some(Path::new(SYSTEM_AUTHORITIES)), None)
+        }
+    }
 }
 
 fn broker(config: &Config) -> Vec<Row> {

@@ -66,7 +66,7 @@ pub(crate) fn run(config: &Path, args: &Args) -> Result<(), Exit> {
         start_again(&place, &wanted, taken.is_ok())?;
     }
     taken?;
-    println!("{}: taken as {place}; where streams go: {}", args.file.display(), wanted.ingest.host);
+    println!("{}: taken as {place}; where streams go: {}", args.file.display(), wanted.ingest.hosts());
     Ok(())
 }
 
