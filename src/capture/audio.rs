@@ -18,6 +18,27 @@ use crate::config::{Audio, AudioSource};
 
 /// Samples per second; what cameras' microphones and AAC have in common.
 const RATE: i32 = 48_000;
+/// Bytes of a sample of both channels.
+const BLOCK: usize = 4;
+
+/// Sound between a microphone and the encode pipeline: what most sound cards give, so that nothing is converted twice.
+pub(super) fn raw_caps() -> gst::Caps {
+    gst::Caps::builder("audio/x-raw")
+        .field("format", "S16LE")
+        .field("layout", "interleaved")
+        .field("rate", RATE)
+        .field("channels", 2)
+        .field("channel-mask", gst::Bitmask::new(3))
+        .build()
+}
+
+/// How many bytes of silence fill `span`, down to a whole sample, and how long they are.
+pub(super) fn silence(span: gst::ClockTime) -> (usize, gst::ClockTime) {
+    let rate = u64::from(RATE.unsigned_abs());
+    let samples = span.nseconds().saturating_mul(rate) / gst::ClockTime::SECOND.nseconds();
+    let span = gst::ClockTime::from_nseconds(samples.saturating_mul(gst::ClockTime::SECOND.nseconds()) / rate);
+    (usize::try_from(samples).unwrap_or(0) * BLOCK, span)
+}
 
 /// Where sound comes from, once `auto` is decided.
 pub(super) fn decide(audio: &Audio) -> AudioSource {
@@ -47,21 +68,28 @@ pub(super) fn described(audio: &Audio) -> String {
     }
 }
 
-/// Adds a microphone to `pipeline`. Files are `file`'s matter.
+/// Adds a microphone to `pipeline`, and what makes its sound that of `raw_caps`; returns the last element. Files are
+/// `file`'s matter.
 pub(super) fn add_microphone(pipeline: &gst::Pipeline, audio: &Audio) -> Result<gst::Element, Failure> {
     let source = if decide(audio) == AudioSource::Alsa {
         let source = make("alsasrc", "audio-source")?;
         source.set_property("device", audio.device.as_str());
-        return slaved(pipeline, &source);
+        slaved(pipeline, &source)?
     } else {
         let source = make("audiotestsrc", "audio-source")?;
         source.set_property("is-live", true);
         // A tone of half loudness is a nuisance in a shop.
         source.set_property("volume", 0.1);
+        pipeline.add(&source)?;
         source
     };
-    pipeline.add(&source)?;
-    Ok(source)
+    let convert = make("audioconvert", "audio-source-convert")?;
+    let resample = make("audioresample", "audio-source-resample")?;
+    let raw = make("capsfilter", "audio-source-caps")?;
+    raw.set_property("caps", raw_caps());
+    pipeline.add_many([&convert, &resample, &raw])?;
+    gst::Element::link_many([&source, &convert, &resample, &raw])?;
+    Ok(raw)
 }
 
 /// Adds a sound card, slaved to the pipeline's clock; returns the last element.

@@ -53,6 +53,24 @@ impl Gate {
         millis(self.clock.now().since(Time::default())) < self.until.load(Ordering::Acquire)
     }
 
+    /// One whose lease was given just now, for tests.
+    #[cfg(test)]
+    pub(super) fn opened() -> Self {
+        Self { clock: Clock::start(), until: AtomicU64::new(u64::MAX) }
+    }
+
+    /// For tests: the lease has run out.
+    #[cfg(test)]
+    pub(super) fn shut(&self) {
+        self.close();
+    }
+
+    /// For tests: the lease goes on.
+    #[cfg(test)]
+    pub(super) fn open(&self) {
+        self.until.store(u64::MAX, Ordering::Release);
+    }
+
     fn extend(&self) {
         self.until.store(millis(self.clock.now().plus(LEASE).since(Time::default())), Ordering::Release);
     }
@@ -77,6 +95,13 @@ pub(super) struct Door {
 pub(super) struct Teller(UnboundedSender<FromCapture>);
 
 impl Teller {
+    /// One whose words are heard by a test.
+    #[cfg(test)]
+    pub(super) fn heard() -> (Self, UnboundedReceiver<FromCapture>) {
+        let (teller, heard) = mpsc::unbounded_channel();
+        (Self(teller), heard)
+    }
+
     pub(super) fn tell(&self, message: FromCapture) {
         // The thread behind this ends only with the process.
         let _ = self.0.send(message);

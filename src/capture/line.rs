@@ -10,8 +10,8 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use super::failure::{Failure, Trouble, TroubleKind, error_on, of_push};
-use super::pipeline::Timebase;
 use super::queue::Frame;
+use super::timebase::Timebase;
 use super::{rtmp, srt, tls};
 use crate::config::{Destination, IngestScheme, MissingSecret, Secret, Template};
 
@@ -163,14 +163,8 @@ impl Target {
                 gst::PadProbeReturn::Ok
             });
         }
-        if let Some(clock) = &self.time.clock {
-            pipeline.use_clock(Some(clock));
-        }
         // Capture's time goes on through every connection: no gap and no step back at the server.
-        pipeline.set_start_time(gst::ClockTime::NONE);
-        if let Some(base) = self.time.base {
-            pipeline.set_base_time(base);
-        }
+        self.time.rule(&pipeline);
         Ok(Pipe { pipeline, bus, sink, passed, names: self.names.clone() })
     }
 }

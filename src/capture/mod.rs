@@ -3,12 +3,14 @@
 
 mod audio;
 mod backoff;
+mod devices;
 mod door;
 mod encoder;
 mod failure;
 mod file;
 mod flv;
 mod keyframe;
+mod lane;
 mod line;
 mod meter;
 mod pipeline;
@@ -19,7 +21,11 @@ mod queue;
 mod rate_tests;
 mod rendition;
 mod rtmp;
+mod slate;
+mod source;
 mod srt;
+mod tap;
+mod timebase;
 mod tls;
 mod vault;
 mod video;
@@ -98,9 +104,7 @@ fn session(config: &Config, door: &Door) -> Result<(), Failure> {
     }
     let keys = Keys::resolve(to)?;
     let (queue, _keeper) = buffer(config)?;
-    let pipeline = Pipeline::start(config, sound, door.gate(), queue.clone(), |name, why| {
-        door.tell(FromCapture::Encoder { name, why });
-    })?;
+    let pipeline = Pipeline::start(config, sound, &door.gate(), queue.clone(), &door.teller())?;
     let target = Target::new(to, keys, pipeline.sound(), pipeline.time());
     let push = Push::start(target, queue, pipeline.loudness(), door.teller(), pipeline.keyframes())?;
     let ended = attend(&pipeline, door);

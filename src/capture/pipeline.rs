@@ -1,4 +1,11 @@
-//! The capture pipeline: sources, encoders, and the taps that put encoded frames into the queue.
+//! The encode pipeline: what comes from the devices (or a file) goes through picture and sound operations into the
+//! encoders, and the taps put what they give into the queue. Devices are `devices`'s and have pipelines of their own:
+//!
+//! ```text
+//! camera:     v4l2src … video-caps ! camera-out  ─ lane ─►  video-in ! (picture operations) ! encoder … video-tap
+//! microphone: alsasrc … caps ! microphone-out    ─ lane ─►  audio-in ! audio-convert ! audio-resample … audio-tap
+//! ```
+//! A file stands in the encode pipeline itself: nobody can unplug it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,41 +13,46 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
-use gstreamer_app as gst_app;
 
-use super::door::Gate;
+use super::devices::{Devices, Rules};
+use super::door::{Gate, Teller};
 use super::failure::{Failure, error_on, make, of_capture};
 use super::file::File;
 use super::keyframe::Keyframes;
-use super::queue::{Frame, Queue, Track};
+use super::lane::Lane;
+use super::queue::{Queue, Track};
+use super::source::{self, Origin};
+use super::tap::tap;
+use super::timebase::Timebase;
 use super::{audio, encoder, video};
+use crate::clock::Clock;
 use crate::config::{Audio, AudioSource, Config, IngestScheme, Video, VideoSource};
+use crate::ipc::FromCapture;
 
 /// A file that is not decoded this long after it was opened will not be.
 const PREROLL: Duration = Duration::from_secs(10);
-
-/// Clock and base time, so that what is pushed keeps capture's time.
-#[derive(Clone, Debug)]
-pub(super) struct Timebase {
-    pub(super) clock: Option<gst::Clock>,
-    pub(super) base: Option<gst::ClockTime>,
-}
+/// An encoder that does not close within this hangs in its driver; the end of the process closes it.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// Camera and microphone, open. Dropping it closes them.
 #[derive(Debug)]
 pub(super) struct Pipeline {
+    /// First of all, so that devices are closed first.
+    devices: Option<Devices>,
     elements: gst::Pipeline,
     bus: gst::Bus,
     mute: Option<gst::Element>,
     loudness: Option<Arc<audio::Loudness>>,
     files: Vec<File>,
+    time: Timebase,
     video: String,
     audio: String,
 }
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        let _ = self.elements.set_state(gst::State::Null);
+        self.devices = None;
+        source::close_within(&self.elements, CLOSING);
     }
 }
 
@@ -57,66 +69,94 @@ impl Pipeline {
     pub(super) fn start(
         config: &Config,
         sound: bool,
-        gate: Arc<Gate>,
+        gate: &Arc<Gate>,
         queue: Arc<Queue>,
-        chosen: impl FnOnce(String, String),
+        teller: &Teller,
     ) -> Result<Self, Failure> {
+        // Decided once: `auto` would find no microphone while it is unplugged.
+        let video = Video { source: video::decide(&config.video), ..config.video.clone() };
+        let source = if sound { audio::decide(&config.audio) } else { AudioSource::None };
+        let audio = Audio { source, ..config.audio.clone() };
+        let (described_video, described_audio) = (video::described(&video), audio::described(&audio));
+
+        let (clock, limit) = (Clock::start(), config.capture.device_lost_limit);
+        let mut all = Vec::new();
+        let seen = (video.source != VideoSource::File).then(|| Arc::new(Lane::of_pictures(video.fps, clock)));
+        let heard = matches!(audio.source, AudioSource::Alsa | AudioSource::Test);
+        let heard = heard.then(|| Arc::new(Lane::of_sound(clock)));
+        all.extend(seen.clone().map(|lane| (Origin::Camera(video.clone()), lane)));
+        all.extend(heard.clone().map(|lane| (Origin::Microphone(audio.clone()), lane)));
+        let lanes = [seen.clone(), heard.clone()];
+        let rules = |time: &Timebase| {
+            let (time, gate, teller) = (time.clone(), gate.clone(), teller.clone());
+            Rules { time, gate, teller, clock, limit }
+        };
+
+        let (mut time, mut devices) = (Timebase::begin(), None);
+        let only_devices = video.source != VideoSource::File && audio.source != AudioSource::File;
+        if only_devices {
+            // A camera takes its time to start: it does so while the encoder is chosen.
+            devices = Some(Devices::start(core::mem::take(&mut all), &rules(&time))?);
+        }
         let pipeline = gst::Pipeline::with_name("capture");
         let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
         let (h264, aac) = formats(config.ingest.first.scheme);
-
-        let (shape, shaped) = video::add_shape(&pipeline, &config.video)?;
-        let encoder = encoder::choose(&config.video)?;
-        let level = make("capsfilter", "video-level")?;
-        level.set_property("caps", encoder::caps(encoder.name));
-        let parser = make("h264parse", "video-parser")?;
-        // Parameter sets with each keyframe: whoever joins later can decode from there.
-        parser.set_property("config-interval", -1);
-        let coded = make("capsfilter", "video-coded")?;
-        let caps = gst::Caps::builder("video/x-h264").field("stream-format", h264).field("alignment", "au");
-        coded.set_property("caps", caps.build());
-        let tap = tap(Track::Video, gate.clone(), queue.clone());
-        let behind = [&encoder.element, &level, &parser, &coded, tap.upcast_ref()];
-        pipeline.add_many(behind)?;
-        shaped.link(&encoder.element)?;
-        gst::Element::link_many(behind)?;
-        chosen(encoder.name.to_owned(), encoder.why);
-
-        let with_sound = sound && audio::decide(&config.audio) != AudioSource::None;
+        let see = add_picture(&pipeline, &video, h264, tap(Track::Video, gate.clone(), queue.clone()), teller)?;
         let (mut mute, mut hear) = (None, None);
-        if with_sound {
-            let (first, last, volume) = audio::add_encoder(&pipeline, &config.audio, aac)?;
-            let tap = self::tap(Track::Audio, gate, queue);
+        if audio.source != AudioSource::None {
+            let (first, last, volume) = audio::add_encoder(&pipeline, &audio, aac)?;
+            let tap = tap(Track::Audio, gate.clone(), queue);
             pipeline.add(&tap)?;
             last.link(&tap)?;
             (mute, hear) = (Some(volume), Some(first));
         }
-        let files = add_sources(&pipeline, &config.video, &config.audio, &shape, hear.as_ref())?;
-        let this = Self {
+        for (lane, next) in [(&seen, Some(&see)), (&heard, hear.as_ref())] {
+            let (Some(lane), Some(next)) = (lane, next) else { continue };
+            pipeline.add(lane.entry())?;
+            lane.entry().link(next)?;
+        }
+        let files = add_files(&pipeline, &video, &audio, &see, hear.as_ref())?;
+        let mut this = Self {
+            devices,
             elements: pipeline,
             bus,
             loudness: mute.as_ref().and_then(audio::measure),
             mute,
             files,
-            video: video::described(&config.video),
-            audio: audio::described(&config.audio),
+            time: time.clone(),
+            video: described_video,
+            audio: described_audio,
         };
+        if !only_devices {
+            this.preroll()?;
+            // Time begins with the first picture that is ready.
+            time = Timebase::begin();
+            this.time = time.clone();
+            this.devices = Some(Devices::start(all, &rules(&time))?);
+        }
         this.play()?;
+        lanes.iter().flatten().for_each(|lane| lane.begin());
         Ok(this)
     }
 
-    fn play(&self) -> Result<(), Failure> {
-        let failed = |_| {
-            self.check().err().unwrap_or_else(|| Failure::source(format!("the camera {} does not start", self.video)))
-        };
-        if !self.files.is_empty() {
-            self.elements.set_state(gst::State::Paused).map_err(failed)?;
-            for file in &self.files {
-                file.wait_until_decoded(PREROLL, || self.check())?;
-                file.loop_from_start()?;
-            }
+    /// Opens the files as far as their first pictures.
+    fn preroll(&self) -> Result<(), Failure> {
+        self.elements.set_state(gst::State::Paused).map_err(|_| self.failed())?;
+        for file in &self.files {
+            file.wait_until_decoded(PREROLL, || self.check())?;
+            file.loop_from_start()?;
         }
-        self.elements.set_state(gst::State::Playing).map(|_| ()).map_err(failed)
+        Ok(())
+    }
+
+    fn play(&self) -> Result<(), Failure> {
+        self.time.rule(&self.elements);
+        self.elements.set_state(gst::State::Playing).map(|_| ()).map_err(|_| self.failed())
+    }
+
+    fn failed(&self) -> Failure {
+        let unknown = || Failure::source(format!("the picture from {} does not start", self.video));
+        self.check().err().unwrap_or_else(unknown)
     }
 
     /// Whether microphone or sound file are in it.
@@ -143,11 +183,15 @@ impl Pipeline {
 
     /// Clock and base time.
     pub(super) fn time(&self) -> Timebase {
-        Timebase { clock: self.elements.clock(), base: self.elements.base_time() }
+        self.time.clone()
     }
 
-    /// What the pipeline has to say: an error ends the session, the end of a file makes it begin anew.
+    /// What the pipelines have to say: an error ends the session, the end of a file makes it begin anew. A device that
+    /// goes away is a matter of `devices`, until it has been away for too long.
     pub(super) fn check(&self) -> Result<(), Failure> {
+        if let Some(devices) = &self.devices {
+            devices.check()?;
+        }
         let mut done = Ok(());
         let posted = error_on(&self.bus, |message| {
             let kind = message.type_();
@@ -166,8 +210,35 @@ impl Pipeline {
     }
 }
 
-/// Adds the sources and links them to what takes picture and sound. Returns the files among them.
-fn add_sources(
+/// Adds all from the first picture operation to the tap; returns the element that takes raw pictures of the configured
+/// size.
+fn add_picture(
+    pipeline: &gst::Pipeline,
+    video: &Video,
+    stream_format: &str,
+    tap: gstreamer_app::AppSink,
+    teller: &Teller,
+) -> Result<gst::Element, Failure> {
+    let chosen = encoder::choose(video)?;
+    let level = make("capsfilter", "video-level")?;
+    level.set_property("caps", encoder::caps(chosen.name));
+    let parser = make("h264parse", "video-parser")?;
+    // Parameter sets with each keyframe: whoever joins later can decode from there.
+    parser.set_property("config-interval", -1);
+    let coded = make("capsfilter", "video-coded")?;
+    let caps = gst::Caps::builder("video/x-h264").field("stream-format", stream_format).field("alignment", "au");
+    coded.set_property("caps", caps.build());
+    let tap = tap.upcast();
+    // Picture operations belong in front of the encoder: slate and camera go through them alike.
+    let all = [&chosen.element, &level, &parser, &coded, &tap];
+    pipeline.add_many(all)?;
+    gst::Element::link_many(all)?;
+    teller.tell(FromCapture::Encoder { name: chosen.name.to_owned(), why: chosen.why });
+    Ok(chosen.element)
+}
+
+/// Adds the files among the sources and links them to what takes picture and sound.
+fn add_files(
     pipeline: &gst::Pipeline,
     video: &Video,
     audio: &Audio,
@@ -175,54 +246,17 @@ fn add_sources(
     hear: Option<&gst::Element>,
 ) -> Result<Vec<File>, Failure> {
     let mut files = Vec::new();
-    let picture_file = (video::decide(video) == VideoSource::File).then_some(video.device.as_path());
-    let sound_file = (audio.source == AudioSource::File).then_some(Path::new(&audio.device));
-    match (picture_file, sound_file.filter(|_| hear.is_some())) {
-        (Some(picture), Some(sound)) if picture == sound => {
-            files.push(File::add(pipeline, picture, "video-source", Some(see), hear)?);
-            return Ok(files);
-        }
-        (Some(picture), _) => files.push(File::add(pipeline, picture, "video-source", Some(see), None)?),
-        (None, _) => video::add_camera(pipeline, video)?.link(see)?,
+    let mut sound = (audio.source == AudioSource::File).then_some(Path::new(&audio.device));
+    if video.source == VideoSource::File {
+        let (first, last) = video::add_shape(pipeline, video)?;
+        last.link(see)?;
+        // One file for both is decoded once.
+        let hear = hear.filter(|_| sound == Some(&video.device));
+        sound = sound.filter(|_| hear.is_none());
+        files.push(File::add(pipeline, &video.device, "video-source", Some(&first), hear)?);
     }
-    match (hear, sound_file) {
-        (None, _) => {}
-        (Some(hear), Some(sound)) => files.push(File::add(pipeline, sound, "audio-source", None, Some(hear))?),
-        (Some(hear), None) => audio::add_microphone(pipeline, audio)?.link(hear)?,
+    if let (Some(sound), Some(hear)) = (sound, hear) {
+        files.push(File::add(pipeline, sound, "audio-source", None, Some(hear))?);
     }
     Ok(files)
-}
-
-/// Where encoded frames leave: at once, with their times turned into running time, and only while the lease goes on.
-fn tap(track: Track, gate: Arc<Gate>, queue: Arc<Queue>) -> gst_app::AppSink {
-    let name = match track {
-        Track::Video => "video-tap",
-        Track::Audio => "audio-tap",
-    };
-    let take = move |sink: &gst_app::AppSink| {
-        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        if gate.is_open()
-            && let Some(frame) = frame(track, &sample)
-        {
-            queue.put(frame);
-        }
-        Ok(gst::FlowSuccess::Ok)
-    };
-    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(take).build();
-    let tap = gst_app::AppSink::builder().name(name).sync(false).max_buffers(4).build();
-    // The clock paces sources, not sinks; and a sink that waits to be started would hold the other back.
-    tap.set_property("async", false);
-    tap.set_callbacks(callbacks);
-    tap
-}
-
-fn frame(track: Track, sample: &gst::Sample) -> Option<Frame> {
-    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
-    let mut buffer = sample.buffer_owned()?;
-    let pts = segment.to_running_time(buffer.pts()?)?;
-    let dts = buffer.dts().and_then(|dts| segment.to_running_time(dts)).unwrap_or(pts);
-    let edit = buffer.make_mut();
-    edit.set_pts(pts);
-    edit.set_dts(dts);
-    Some(Frame { track, buffer, caps: sample.caps_owned() })
 }

@@ -22,9 +22,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Runs a probe and tells the guard what it found.
 pub(super) fn run(config: &Config, sound: bool, door: &Door) -> Result<(), Failure> {
     let queue = Arc::new(Queue::default());
-    let pipeline = Pipeline::start(config, sound, door.gate(), queue.clone(), |name, why| {
-        door.tell(FromCapture::Encoder { name, why });
-    })?;
+    let pipeline = Pipeline::start(config, sound, &door.gate(), queue.clone(), &door.teller())?;
     let mut findings = Findings { sound: pipeline.sound().then_some(false), ..Findings::default() };
     let clock = Clock::start();
     let begun = clock.now();

@@ -52,8 +52,16 @@ pub(super) fn described(video: &Video) -> String {
     }
 }
 
-/// Adds the elements of a camera to `pipeline`; returns the last of them. Files are `file`'s matter.
+/// Adds a camera to `pipeline`, and what makes its pictures the configured ones; returns the last element. Files are
+/// `file`'s matter.
 pub(super) fn add_camera(pipeline: &gst::Pipeline, video: &Video) -> Result<gst::Element, Failure> {
+    let camera = add_source(pipeline, video)?;
+    let (first, last) = add_shape(pipeline, video)?;
+    camera.link(&first)?;
+    Ok(last)
+}
+
+fn add_source(pipeline: &gst::Pipeline, video: &Video) -> Result<gst::Element, Failure> {
     let (width, height, fps) = size(video);
     let source = match decide(video) {
         VideoSource::Test | VideoSource::File | VideoSource::Auto => {

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 pub use mistake::{ConfigError, Mistake};
 pub use secret::{MissingSecret, Secret, Template};
 pub use types::{
-    Audio, AudioSource, Consent, Destination, Device, Encoder, HostPattern, Ingest, IngestScheme, Mqtt, Outage,
-    OutageBuffer, Panel, PanelBackend, Privacy, Srt, Video, VideoSource,
+    Audio, AudioSource, Capture, Consent, Destination, Device, Encoder, HostPattern, Ingest, IngestScheme, Mqtt,
+    Outage, OutageBuffer, Panel, PanelBackend, Privacy, Srt, Video, VideoSource,
 };
 
 /// Where the configuration is when nobody says otherwise (design 4).
@@ -35,6 +35,8 @@ pub struct Config {
     pub video: Video,
     /// `[audio]`
     pub audio: Audio,
+    /// `[capture]`
+    pub capture: Capture,
     /// `[ingest]`
     pub ingest: Ingest,
     /// `[mqtt]`; `None`: this box is not controlled from outside.

@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::reader::Reader;
-use super::{Audio, Config, Consent, Device, Panel, Privacy, Video, check, ingest};
+use super::{Audio, Capture, Config, Consent, Device, Panel, Privacy, Video, check, ingest};
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -33,6 +33,8 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
         noise_suppression: r.flag("audio", "noise-suppression", false),
         high_pass: r.flag("audio", "high-pass", false),
     };
+    // A minute: time to push a plug back in, and no camera that comes back when nobody thinks of it any more.
+    let capture = Capture { device_lost_limit: r.span("capture", "device-lost-limit", secs(60), secs(1)..=secs(3600)) };
     let ingest = ingest::ingest(r);
     let interval = r.span("mqtt", "telemetry-interval", secs(30), secs(1)..=days(1));
     let mqtt = check::mqtt(r, interval);
@@ -56,6 +58,7 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
         panel,
         video,
         audio,
+        capture,
         ingest: ingest?,
         mqtt,
         consent,

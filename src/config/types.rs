@@ -179,6 +179,13 @@ pub struct Audio {
     pub high_pass: bool,
 }
 
+/// `[capture]`
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// How long a session goes on without its camera or its microphone.
+    pub device_lost_limit: Duration,
+}
+
 /// `[ingest]`
 #[derive(Clone, Debug)]
 pub struct Ingest {

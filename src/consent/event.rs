@@ -106,6 +106,10 @@ pub enum Reason {
     IngestNotAllowed,
     /// The ingest server was out of reach for longer than `reconnect-window`.
     ReconnectWindow,
+    /// The camera was away for longer than `device-lost-limit`.
+    CameraLost,
+    /// The microphone was away for longer than `device-lost-limit`.
+    MicrophoneLost,
     /// Staff unbound the box, or the platform did.
     Unbind,
     /// The platform had the box erased.
@@ -140,6 +144,8 @@ impl Reason {
             Self::Fault(Fault::Ledger) => "ledger-fault",
             Self::IngestNotAllowed => "ingest-not-allowed",
             Self::ReconnectWindow => "reconnect-window",
+            Self::CameraLost => "camera-lost",
+            Self::MicrophoneLost => "microphone-lost",
             Self::Unbind => "unbind",
             Self::Erase => "erase",
             Self::LowPower => "low-power",

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::engine::Engine;
 use super::launcher::News;
 use crate::consent::{Event, Fault, Phase, Reason, Report};
-use crate::ipc::{Fact, FailureKind, Findings, FromCapture, SOFTWARE, Status, StreamStats};
+use crate::ipc::{Device, Fact, FailureKind, Findings, FromCapture, SOFTWARE, Status, StreamStats};
 
 /// What is known about the present session beyond what consent needs.
 #[derive(Debug, Default)]
@@ -17,6 +17,16 @@ pub(super) struct Session {
     pub(super) findings: Option<Findings>,
     /// Why the server is out of reach.
     pub(super) offline: Option<String>,
+    /// Devices that are away, the camera first, and why.
+    pub(super) away: Vec<(Device, String)>,
+}
+
+/// Which device is away, as a reason.
+fn lost(device: Device) -> Reason {
+    match device {
+        Device::Camera => Reason::CameraLost,
+        Device::Microphone => Reason::MicrophoneLost,
+    }
 }
 
 impl Engine {
@@ -45,12 +55,32 @@ impl Engine {
                 self.session.offline = Some(reason.clone());
                 self.link(session, Report::Reconnecting, Fact::OffAir { session, reason });
             }
+            News::Said(FromCapture::Lost { device, why }) => {
+                tracing::warn!("{}: {why}", lost(device).word());
+                self.session.away.retain(|(known, _)| *known != device);
+                self.session.away.push((device, why));
+                self.session.away.sort_by_key(|(device, _)| *device != Device::Camera);
+            }
+            News::Said(FromCapture::Back { device }) => {
+                tracing::info!("{}: it is back", lost(device).word());
+                self.session.away.retain(|(known, _)| *known != device);
+            }
             News::Said(FromCapture::Probed(findings)) => self.session.findings = Some(findings),
             News::Said(FromCapture::Failed { kind, message }) => {
                 tracing::error!(?kind, "capture cannot go on: {message}");
                 self.message = Some(message);
-                if kind == FailureKind::IngestNotAllowed {
-                    self.feed(Event::Revoke(Reason::IngestNotAllowed));
+                let reason = match kind {
+                    FailureKind::IngestNotAllowed => Some(Reason::IngestNotAllowed),
+                    FailureKind::CameraLost => Some(Reason::CameraLost),
+                    FailureKind::MicrophoneLost => Some(Reason::MicrophoneLost),
+                    FailureKind::Source
+                    | FailureKind::Encoder
+                    | FailureKind::Ingest
+                    | FailureKind::Config
+                    | FailureKind::Internal => None,
+                };
+                if let Some(reason) = reason {
+                    self.feed(Event::Revoke(reason));
                 }
             }
         }
@@ -81,6 +111,12 @@ impl Engine {
             | Phase::Policy
             | Phase::Fault => None,
         };
+        // Capture goes on with a slate or silence in its place; the lamp says that it may capture, as before.
+        let away = match phase {
+            Phase::Connecting | Phase::Live | Phase::Reconnecting => self.session.away.first(),
+            Phase::Idle | Phase::Requested | Phase::Stopping | Phase::Locked | Phase::Policy | Phase::Fault => None,
+        };
+        let (missing, why) = away.map(|(device, why)| (lost(*device).word().to_owned(), why.clone())).unzip();
         let faults: Vec<Fault> = Fault::ALL.into_iter().filter(|part| self.machine.broken(*part)).collect();
         let fault = faults.first().map(|part| Reason::Fault(*part));
         let reason = fault.or(self.machine.last_reason()).map(|reason| reason.word().to_owned());
@@ -90,8 +126,8 @@ impl Engine {
             phase,
             session: self.machine.session().map(|session| session.0),
             since,
-            reason: offline.clone().or(reason),
-            message: offline.or_else(|| self.message.clone()).or(trouble),
+            reason: offline.clone().or(missing).or(reason),
+            message: offline.or(why).or_else(|| self.message.clone()).or(trouble),
             muted: self.machine.muted(),
             policy_version: self.config.consent.policy_version.clone(),
             software: SOFTWARE.to_owned(),

@@ -234,6 +234,8 @@ impl Attendant {
                             | FromCapture::Encoder { .. }
                             | FromCapture::Live {}
                             | FromCapture::Reconnecting { .. }
+                            | FromCapture::Lost { .. }
+                            | FromCapture::Back { .. }
                             | FromCapture::Stats(_) => {}
                         }
                         self.tell(News::Said(message));

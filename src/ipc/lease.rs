@@ -58,6 +58,18 @@ pub enum FromCapture {
         /// What the last attempt said.
         reason: String,
     },
+    /// Camera or microphone gives nothing any more; a slate or silence goes out in its place.
+    Lost {
+        /// Which of the two.
+        device: Device,
+        /// What is known about why.
+        why: String,
+    },
+    /// It is there again, and so is its picture or sound.
+    Back {
+        /// Which of the two.
+        device: Device,
+    },
     /// How the stream does, each second.
     Stats(StreamStats),
     /// Last words of a probe: what camera, microphone and encoder gave.
@@ -85,12 +97,26 @@ pub struct Findings {
     pub sound: Option<bool>,
 }
 
+/// One of the two that consent is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Device {
+    /// What sees.
+    Camera,
+    /// What hears.
+    Microphone,
+}
+
 /// What sort of trouble ended a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
-    /// Camera or microphone: absent, busy, unplugged, wrong format.
+    /// Camera or microphone: absent, busy, wrong format.
     Source,
+    /// The camera was away for longer than `device-lost-limit`.
+    CameraLost,
+    /// The microphone was.
+    MicrophoneLost,
     /// No encoder works.
     Encoder,
     /// The ingest server refused the stream for good (wrong key, wrong name in its certificate).

@@ -15,7 +15,7 @@ pub struct Status {
     pub session: Option<u64>,
     /// When this phase began, UTC.
     pub since: Timestamp,
-    /// Why the last session or request ended, or why the stream reconnects.
+    /// Why the last session or request ended, why the stream reconnects, or which device is away.
     pub reason: Option<String>,
     /// What was said about it to be read by a person.
     pub message: Option<String>,

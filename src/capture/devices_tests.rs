@@ -1,0 +1,244 @@
+//! Real pipelines whose source is taken away in the middle: what comes out at the other end of the lane is looked at.
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::*;
+use crate::config::{Audio, AudioSource, Encoder, Video, VideoSource};
+
+const FPS: u32 = 25;
+
+/// What came out: running time in milliseconds, whether it is the stand-in, whether a keyframe was asked for before it.
+#[derive(Clone, Debug)]
+struct Seen {
+    at: u64,
+    until: u64,
+    stand_in: bool,
+    key: bool,
+}
+
+/// One device, a thread that keeps it as `Devices` does, and the pipeline behind its lane.
+struct Rig {
+    kept: Arc<Mutex<Kept>>,
+    ended: Receiver<Failure>,
+    gate: Arc<Gate>,
+    heard: UnboundedReceiver<FromCapture>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    behind: gst::Pipeline,
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.kept.lock().unwrap().give_up();
+        let _ = self.behind.set_state(gst::State::Null);
+    }
+}
+
+fn video() -> Video {
+    Video {
+        source: VideoSource::Test,
+        device: "/dev/video0".into(),
+        width: 320,
+        height: 180,
+        fps: FPS,
+        encoder: Encoder::Auto,
+        bitrate_kbps: 500,
+        min_bitrate_kbps: 300,
+        keyframe_interval: Duration::from_secs(2),
+    }
+}
+
+impl Rig {
+    fn start(device: Device, limit: Duration) -> Self {
+        gst::init().unwrap();
+        let (clock, gate) = (Clock::start(), Arc::new(Gate::opened()));
+        let (teller, heard) = Teller::heard();
+        let (lane, origin) = match device {
+            Device::Camera => (Lane::of_pictures(FPS, clock), Origin::Camera(video())),
+            Device::Microphone => {
+                let audio = Audio {
+                    source: AudioSource::Test,
+                    device: String::new(),
+                    bitrate_kbps: 128,
+                    noise_suppression: false,
+                    high_pass: false,
+                };
+                (Lane::of_sound(clock), Origin::Microphone(audio))
+            }
+        };
+        let lane = Arc::new(lane);
+        let behind = gst::Pipeline::new();
+        let (seen, key) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(false)));
+        let sink = gst_app::AppSink::builder().sync(false).build();
+        behind.add_many([lane.entry().upcast_ref::<gst::Element>(), sink.upcast_ref()]).unwrap();
+        lane.entry().link(&sink).unwrap();
+        let asked = key.clone();
+        sink.static_pad("sink").unwrap().add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            let forced = info.event().is_some_and(|event| gstreamer_video::ForceKeyUnitEvent::is(event));
+            *asked.lock().unwrap() |= forced;
+            gst::PadProbeReturn::Ok
+        });
+        let log = seen.clone();
+        let take = move |sink: &gst_app::AppSink| {
+            let sample = sink.pull_sample().unwrap();
+            let buffer = sample.buffer().unwrap();
+            let map = buffer.map_readable().unwrap();
+            // The slate's corner is dark grey, the test picture's is not; silence is zeros, the test tone is not.
+            let stand_in = match device {
+                Device::Camera => map[0] == 48,
+                Device::Microphone => map.iter().all(|value| *value == 0),
+            };
+            let at = buffer.pts().unwrap();
+            let until = (at + buffer.duration().unwrap()).mseconds();
+            let key = core::mem::take(&mut *key.lock().unwrap());
+            log.lock().unwrap().push(Seen { at: at.mseconds(), until, stand_in, key });
+            Ok(gst::FlowSuccess::Ok)
+        };
+        sink.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(take).build());
+        let time = Timebase::begin();
+        time.rule(&behind);
+        behind.set_state(gst::State::Playing).unwrap();
+        lane.begin();
+        let rules = Rules { time, gate: gate.clone(), teller, clock, limit };
+        let kept = Arc::new(Mutex::new(Kept::open(origin, lane, rules).unwrap()));
+        let (last, ended) = channel();
+        let here = Arc::downgrade(&kept);
+        std::thread::spawn(move || {
+            while let Some(kept) = here.upgrade() {
+                let pause = {
+                    let mut kept = kept.lock().unwrap();
+                    if let Err(failure) = kept.look() {
+                        let _ = last.send(failure);
+                        return;
+                    }
+                    kept.stand_in()
+                };
+                std::thread::sleep(pause);
+            }
+        });
+        Self { kept, ended, gate, heard, seen, behind }
+    }
+
+    fn wait(&self, what: &str, there: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
+        for _ in 0..1500 {
+            let seen = self.seen.lock().unwrap().clone();
+            if there(&seen) {
+                return seen;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let seen = self.seen.lock().unwrap();
+        panic!("{what} did not come: {:?}", &seen[seen.len().saturating_sub(5)..]);
+    }
+
+    /// Does something to the source that is open.
+    fn harm(&self, how: fn(&gst::Element)) {
+        for _ in 0..500 {
+            if let Some(open) = &self.kept.lock().unwrap().open {
+                return how(&open.pipeline.iterate_sources().into_iter().flatten().next().unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("nothing is open");
+    }
+
+    fn said(&mut self) -> FromCapture {
+        for _ in 0..1500 {
+            if let Ok(message) = self.heard.try_recv() {
+                return message;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("capture said nothing");
+    }
+}
+
+fn break_off(source: &gst::Element) {
+    source.post_error_message(gst::error_msg!(gst::ResourceError::Read, ["unplugged by a test"]));
+}
+
+/// It goes on being open, and gives nothing any more.
+fn fall_silent(source: &gst::Element) {
+    let pad = source.static_pad("src").unwrap();
+    pad.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Drop);
+}
+
+#[test]
+fn a_camera_that_breaks_off_or_falls_silent_is_a_slate_until_it_is_back() {
+    let mut rig = Rig::start(Device::Camera, Duration::from_mins(1));
+    for (round, break_it) in [break_off as fn(&gst::Element), fall_silent, break_off].into_iter().enumerate() {
+        let before = rig.wait("a picture", |seen| seen.iter().rev().take(5).filter(|one| !one.stand_in).count() == 5);
+        // While it is away it cannot be opened again: consent is needed for that, and a closed gate has none.
+        rig.gate.shut();
+        rig.harm(break_it);
+        let said = rig.said();
+        assert!(matches!(&said, FromCapture::Lost { device: Device::Camera, why } if !why.is_empty()), "{said:?}");
+        let from = before.len();
+        let slates = |seen: &[Seen]| seen[from..].iter().filter(|one| one.stand_in).count();
+        let seen = rig.wait("slates", |seen| slates(seen) >= 10);
+        let first = seen[from..].iter().position(|one| one.stand_in).unwrap() + from;
+        assert!(seen[first].key, "the slate begins with a keyframe");
+        let gap = seen[first].at - seen[first - 1].at;
+        assert!(gap < 2000, "round {round}: the slate was out after {gap} ms");
+        assert!(seen[first..].iter().all(|one| one.stand_in), "nothing is opened while the gate is closed");
+        rig.gate.open();
+        let seen = rig.wait("a picture again", |seen| !seen.last().unwrap().stand_in);
+        let back = seen.iter().rposition(|one| one.stand_in).unwrap() + 1;
+        assert!(seen[back].key, "the picture begins with a keyframe");
+        assert!(matches!(rig.said(), FromCapture::Back { device: Device::Camera }));
+        for pair in seen.windows(2).skip(first) {
+            let step = pair[1].at - pair[0].at;
+            assert!((15..=1000).contains(&step), "{step} ms from {:?} to {:?}", pair[0], pair[1]);
+        }
+    }
+    assert_eq!(rig.ended.try_recv().err(), Some(TryRecvError::Empty));
+}
+
+#[test]
+fn a_microphone_that_breaks_off_is_silence_without_a_gap() {
+    let mut rig = Rig::start(Device::Microphone, Duration::from_mins(1));
+    for break_it in [break_off as fn(&gst::Element), fall_silent] {
+        let from = rig.seen.lock().unwrap().len();
+        rig.wait("sound", |seen| seen[from..].iter().filter(|one| !one.stand_in).count() > 20);
+        rig.harm(break_it);
+        assert!(matches!(rig.said(), FromCapture::Lost { device: Device::Microphone, .. }));
+        assert!(matches!(rig.said(), FromCapture::Back { device: Device::Microphone }));
+    }
+    let from = rig.seen.lock().unwrap().len();
+    let seen = rig.wait("sound", |seen| seen[from..].iter().filter(|one| !one.stand_in).count() > 20);
+    assert!(seen.iter().any(|one| one.stand_in));
+    for pair in seen.windows(2) {
+        // What is left open or doubled around the return is made good behind the lane, by audiorate.
+        assert!(pair[1].at.abs_diff(pair[0].until) <= 60, "{:?} and {:?}", pair[0], pair[1]);
+    }
+}
+
+#[test]
+fn after_the_limit_it_ends_and_says_what_was_away() {
+    for (device, kind) in [(Device::Camera, FailureKind::CameraLost), (Device::Microphone, FailureKind::MicrophoneLost)]
+    {
+        let mut rig = Rig::start(device, Duration::from_millis(600));
+        rig.wait("something", |seen| !seen.is_empty());
+        // Open altogether: an opening that consent leaves half-way is a failure of its own.
+        rig.harm(|_| ());
+        rig.gate.shut();
+        rig.harm(break_off);
+        assert!(matches!(rig.said(), FromCapture::Lost { .. }));
+        let failed = rig.ended.recv_timeout(Duration::from_secs(15)).unwrap();
+        assert_eq!(failed.kind, kind);
+        assert!(failed.message.contains("device-lost-limit"), "{}", failed.message);
+    }
+}
+
+#[test]
+fn what_breaks_before_anything_came_is_a_failure_as_ever() {
+    gst::init().unwrap();
+    let (clock, gate, (teller, _heard)) = (Clock::start(), Arc::new(Gate::opened()), Teller::heard());
+    let origin = Origin::Camera(Video { source: VideoSource::V4l2, device: "/dev/no-such-camera".into(), ..video() });
+    let rules = Rules { time: Timebase::begin(), gate, teller, clock, limit: Duration::from_mins(1) };
+    let failed = Devices::start(vec![(origin, Arc::new(Lane::of_pictures(FPS, clock)))], &rules).unwrap_err();
+    assert_eq!(failed.kind, FailureKind::Source);
+    assert!(failed.message.starts_with("there is no camera at /dev/no-such-camera"), "{}", failed.message);
+}

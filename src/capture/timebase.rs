@@ -1,0 +1,32 @@
+//! One clock and one beginning for all pipelines of a session, so that times mean the same in each of them.
+
+use gst::prelude::*;
+use gstreamer as gst;
+
+/// The clock, and its time when the session began.
+#[derive(Clone, Debug)]
+pub(super) struct Timebase {
+    clock: gst::Clock,
+    base: gst::ClockTime,
+}
+
+impl Timebase {
+    /// Begins now, on the system's monotonic clock: no device's, because a device may go away.
+    pub(super) fn begin() -> Self {
+        let clock = gst::SystemClock::obtain();
+        let base = clock.time();
+        Self { clock, base }
+    }
+
+    /// Makes `pipeline` keep this time, whenever it starts.
+    pub(super) fn rule(&self, pipeline: &gst::Pipeline) {
+        pipeline.use_clock(Some(&self.clock));
+        pipeline.set_start_time(gst::ClockTime::NONE);
+        pipeline.set_base_time(self.base);
+    }
+
+    /// How long the session has been going on.
+    pub(super) fn running(&self) -> gst::ClockTime {
+        self.clock.time().saturating_sub(self.base)
+    }
+}
