@@ -135,6 +135,7 @@ pub fn report(config: &Config) -> Vec<Datum> {
         SessionStarted: "proof of consent: who pressed is not known, that somebody did is",
         OnAir: "network log",
         OffAir: "network log",
+        EncoderFallback: "quality of the stream: which encoder failed, and how",
         SessionStopped: "proof that recording ended, and why",
         SessionCut: "proof that recording ended with a power cut or crash",
         Muted: "proof of consent to sound",

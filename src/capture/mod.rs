@@ -3,6 +3,8 @@
 
 mod audio;
 mod backoff;
+mod coder;
+mod coding;
 mod devices;
 mod door;
 mod encoder;
@@ -11,8 +13,10 @@ mod file;
 mod flv;
 mod keyframe;
 mod lane;
+mod level;
 mod line;
 mod meter;
+mod pace;
 mod pipeline;
 mod probe;
 mod push;
@@ -29,6 +33,7 @@ mod timebase;
 mod tls;
 mod vault;
 mod video;
+mod vigil;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;

@@ -1,8 +1,9 @@
 //! The encode pipeline: what comes from the devices (or a file) goes through picture and sound operations into the
-//! encoders, and the taps put what they give into the queue. Devices are `devices`'s and have pipelines of their own:
+//! encoders, and the taps put what they give into the queue. Devices are `devices`'s and have pipelines of their own, and
+//! so has the video encoder, which is `coding`'s:
 //!
 //! ```text
-//! camera:     v4l2src … video-caps ! camera-out  ─ lane ─►  video-in ! (picture operations) ! encoder … video-tap
+//! camera:     v4l2src … video-caps ! camera-out  ─ lane ─►  video-in ! (picture operations) ! video-out ─► encoder … video-tap
 //! microphone: alsasrc … caps ! microphone-out    ─ lane ─►  audio-in ! audio-convert ! audio-resample … audio-tap
 //! ```
 //! A file stands in the encode pipeline itself: nobody can unplug it.
@@ -14,9 +15,10 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
+use super::coding::{Coding, Knobs, MakeTap};
 use super::devices::{Devices, Rules};
 use super::door::{Gate, Teller};
-use super::failure::{Failure, error_on, make, of_capture};
+use super::failure::{Failure, error_on, of_capture};
 use super::file::File;
 use super::keyframe::Keyframes;
 use super::lane::Lane;
@@ -24,23 +26,22 @@ use super::queue::{Queue, Track};
 use super::source::{self, Origin};
 use super::tap::tap;
 use super::timebase::Timebase;
-use super::{audio, encoder, video};
+use super::{audio, video};
 use crate::clock::Clock;
 use crate::config::{Audio, AudioSource, Config, IngestScheme, Video, VideoSource};
-use crate::ipc::FromCapture;
 
 /// A file that is not decoded this long after it was opened will not be.
 const PREROLL: Duration = Duration::from_secs(10);
-/// An encoder that does not close within this hangs in its driver; the end of the process closes it.
+/// A pipeline that does not close within this hangs; the end of the process closes it.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// Camera and microphone, open. Dropping it closes them.
-#[derive(Debug)]
 pub(super) struct Pipeline {
     /// First of all, so that devices are closed first.
     devices: Option<Devices>,
     elements: gst::Pipeline,
     bus: gst::Bus,
+    coding: Arc<Coding>,
     mute: Option<gst::Element>,
     loudness: Option<Arc<audio::Loudness>>,
     files: Vec<File>,
@@ -101,7 +102,11 @@ impl Pipeline {
         let pipeline = gst::Pipeline::with_name("capture");
         let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
         let (h264, aac) = formats(config.ingest.first.scheme);
-        let see = add_picture(&pipeline, &video, h264, tap(Track::Video, gate.clone(), queue.clone()), teller)?;
+        let make_tap: MakeTap = {
+            let (gate, queue) = (gate.clone(), queue.clone());
+            Box::new(move || tap(Track::Video, gate.clone(), queue.clone()).upcast())
+        };
+        let (coding, see) = Coding::add(&pipeline, &video, h264, make_tap, teller)?;
         let (mut mute, mut hear) = (None, None);
         if audio.source != AudioSource::None {
             let (first, last, volume) = audio::add_encoder(&pipeline, &audio, aac)?;
@@ -120,6 +125,7 @@ impl Pipeline {
             devices,
             elements: pipeline,
             bus,
+            coding,
             loudness: mute.as_ref().and_then(audio::measure),
             mute,
             files,
@@ -173,7 +179,13 @@ impl Pipeline {
 
     /// What asks the encoder for a keyframe.
     pub(super) fn keyframes(&self) -> Keyframes {
-        Keyframes(self.elements.by_name("video-tap").map(|tap| tap.downgrade()).unwrap_or_default())
+        Keyframes(self.coding.knobs())
+    }
+
+    /// What changes bitrate, rate and size while it runs.
+    #[allow(dead_code)] // the controller is to come
+    pub(super) fn knobs(&self) -> Knobs {
+        self.coding.knobs()
     }
 
     /// How loud the sound is that leaves; none where there is none.
@@ -192,6 +204,7 @@ impl Pipeline {
         if let Some(devices) = &self.devices {
             devices.check()?;
         }
+        self.coding.check()?;
         let mut done = Ok(());
         let posted = error_on(&self.bus, |message| {
             let kind = message.type_();
@@ -208,33 +221,6 @@ impl Pipeline {
             None => done,
         }
     }
-}
-
-/// Adds all from the first picture operation to the tap; returns the element that takes raw pictures of the configured
-/// size.
-fn add_picture(
-    pipeline: &gst::Pipeline,
-    video: &Video,
-    stream_format: &str,
-    tap: gstreamer_app::AppSink,
-    teller: &Teller,
-) -> Result<gst::Element, Failure> {
-    let chosen = encoder::choose(video)?;
-    let level = make("capsfilter", "video-level")?;
-    level.set_property("caps", encoder::caps(chosen.name));
-    let parser = make("h264parse", "video-parser")?;
-    // Parameter sets with each keyframe: whoever joins later can decode from there.
-    parser.set_property("config-interval", -1);
-    let coded = make("capsfilter", "video-coded")?;
-    let caps = gst::Caps::builder("video/x-h264").field("stream-format", stream_format).field("alignment", "au");
-    coded.set_property("caps", caps.build());
-    let tap = tap.upcast();
-    // Picture operations belong in front of the encoder: slate and camera go through them alike.
-    let all = [&chosen.element, &level, &parser, &coded, &tap];
-    pipeline.add_many(all)?;
-    gst::Element::link_many(all)?;
-    teller.tell(FromCapture::Encoder { name: chosen.name.to_owned(), why: chosen.why });
-    Ok(chosen.element)
 }
 
 /// Adds the files among the sources and links them to what takes picture and sound.

@@ -2,7 +2,6 @@
 
 /// Bitrate, frame rate and size of the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code)] // nothing decides it yet
 pub(super) struct Rendition {
     /// Of the picture alone, in kbit/s.
     pub(super) bitrate_kbps: u32,

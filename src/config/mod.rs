@@ -14,6 +14,9 @@ mod types;
 
 use std::path::{Path, PathBuf};
 
+#[cfg(test)]
+pub(crate) use tests::{example, example_to};
+
 pub use mistake::{ConfigError, Mistake};
 pub use secret::{MissingSecret, Secret, Template};
 pub use types::{

@@ -17,6 +17,18 @@ fn load(files: &[(&str, &str)]) -> Result<Config, String> {
         .map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
 }
 
+/// The defaults, but for `text`.
+#[track_caller]
+pub(crate) fn example(text: &str) -> Config {
+    load(&[("tallybox.toml", &format!("{URL}{text}"))]).unwrap()
+}
+
+/// The defaults, but for where the stream goes, and `text`.
+#[track_caller]
+pub(crate) fn example_to(url: &str, text: &str) -> Config {
+    load(&[("tallybox.toml", &format!("[ingest]\nurl = \"{url}\"\n{text}"))]).unwrap()
+}
+
 #[track_caller]
 fn says(text: &str, lines: &[&str]) {
     let error = load(&[("tallybox.toml", text)]).unwrap_err();

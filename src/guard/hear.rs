@@ -7,6 +7,9 @@ use super::launcher::News;
 use crate::consent::{Event, Fault, Phase, Reason, Report};
 use crate::ipc::{Device, Fact, FailureKind, Findings, FromCapture, SOFTWARE, Status, StreamStats};
 
+/// The reason of a session whose encoder was replaced.
+const ENCODER_FALLBACK: &str = "encoder-fallback";
+
 /// What is known about the present session beyond what consent needs.
 #[derive(Debug, Default)]
 pub(super) struct Session {
@@ -19,6 +22,8 @@ pub(super) struct Session {
     pub(super) offline: Option<String>,
     /// Devices that are away, the camera first, and why.
     pub(super) away: Vec<(Device, String)>,
+    /// Which encoder took whose place, and why.
+    pub(super) fallback: Option<String>,
 }
 
 /// Which device is away, as a reason.
@@ -45,6 +50,7 @@ impl Engine {
                 tracing::info!("encoder: {name}: {why}");
                 self.session.encoder = Some(format!("{name}: {why}"));
             }
+            News::Said(FromCapture::EncoderFallback { from, to, why }) => self.fell_back(session, from, to, why),
             News::Said(FromCapture::Stats(stats)) => self.session.stream = Some(stats),
             News::Said(FromCapture::Live {}) => {
                 self.session.offline = None;
@@ -87,6 +93,17 @@ impl Engine {
         self.publish();
     }
 
+    /// The stream goes on with another encoder, and everybody hears of it.
+    fn fell_back(&mut self, session: u64, from: String, to: String, why: String) {
+        tracing::error!("the encoder {from} was given up: {why}; {to} goes on in its place");
+        let said = format!("{to}: in place of {from}: {why}");
+        self.session.encoder = Some(said.clone());
+        self.session.fallback = Some(said);
+        if let Err(failure) = self.write(Fact::EncoderFallback { session, from, to, why }) {
+            self.feed(failure);
+        }
+    }
+
     fn link(&mut self, session: u64, report: Report, fact: Fact) {
         let before = self.machine.phase();
         self.feed(Event::Capture(report));
@@ -117,6 +134,11 @@ impl Engine {
             Phase::Idle | Phase::Requested | Phase::Stopping | Phase::Locked | Phase::Policy | Phase::Fault => None,
         };
         let (missing, why) = away.map(|(device, why)| (lost(*device).word().to_owned(), why.clone())).unzip();
+        let fallback = match phase {
+            Phase::Connecting | Phase::Live | Phase::Reconnecting => self.session.fallback.clone(),
+            Phase::Idle | Phase::Requested | Phase::Stopping | Phase::Locked | Phase::Policy | Phase::Fault => None,
+        };
+        let replaced = fallback.as_ref().map(|_| ENCODER_FALLBACK.to_owned());
         let faults: Vec<Fault> = Fault::ALL.into_iter().filter(|part| self.machine.broken(*part)).collect();
         let fault = faults.first().map(|part| Reason::Fault(*part));
         let reason = fault.or(self.machine.last_reason()).map(|reason| reason.word().to_owned());
@@ -126,8 +148,8 @@ impl Engine {
             phase,
             session: self.machine.session().map(|session| session.0),
             since,
-            reason: offline.clone().or(missing).or(reason),
-            message: offline.or(why).or_else(|| self.message.clone()).or(trouble),
+            reason: offline.clone().or(missing).or(replaced).or(reason),
+            message: offline.or(why).or(fallback).or_else(|| self.message.clone()).or(trouble),
             muted: self.machine.muted(),
             policy_version: self.config.consent.policy_version.clone(),
             software: SOFTWARE.to_owned(),

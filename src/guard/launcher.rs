@@ -232,6 +232,7 @@ impl Attendant {
                             FromCapture::Probed(_) => last = Outcome::Done,
                             FromCapture::Hello { .. }
                             | FromCapture::Encoder { .. }
+                            | FromCapture::EncoderFallback { .. }
                             | FromCapture::Live {}
                             | FromCapture::Reconnecting { .. }
                             | FromCapture::Lost { .. }

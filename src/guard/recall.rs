@@ -53,6 +53,7 @@ impl Recall {
             | Fact::GuardStopped {}
             | Fact::OnAir { .. }
             | Fact::OffAir { .. }
+            | Fact::EncoderFallback { .. }
             | Fact::Muted { .. }
             | Fact::Requested { .. }
             | Fact::RequestEnded { .. }

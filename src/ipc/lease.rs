@@ -51,6 +51,15 @@ pub enum FromCapture {
         /// Why this one and not a better one.
         why: String,
     },
+    /// An encoder did not do its work any more; another one goes on in its place.
+    EncoderFallback {
+        /// The GStreamer element that was given up.
+        from: String,
+        /// The one that goes on.
+        to: String,
+        /// What was wrong.
+        why: String,
+    },
     /// The ingest server has the stream.
     Live {},
     /// The ingest server is out of reach; capture goes on.

@@ -93,6 +93,17 @@ pub enum Fact {
         /// What the last attempt said.
         reason: String,
     },
+    /// An encoder did not do its work any more; another one went on in its place.
+    EncoderFallback {
+        /// The session's number.
+        session: u64,
+        /// The element that was given up.
+        from: String,
+        /// The one that went on.
+        to: String,
+        /// What was wrong.
+        why: String,
+    },
     /// The capture process is gone.
     SessionStopped {
         /// The session's number.

@@ -1,0 +1,136 @@
+//! One encoder in a pipeline of its own, fed by hand: one that fails, or hangs in its driver, takes nothing with it and
+//! can be left where it is.
+
+use std::time::Duration;
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use gstreamer_video as gst_video;
+
+use super::failure::{Failure, Posted, error_on, make};
+use super::{encoder, source};
+use crate::config::Video;
+
+/// So many pictures wait in front of an encoder before its source has to wait.
+const WAITING: u64 = 2;
+/// A pipeline that does not close within this hangs in a driver; the end of the process closes it.
+pub(super) const CLOSING: Duration = Duration::from_secs(1);
+
+/// An encoder at work.
+#[derive(Debug)]
+pub(super) struct Coder {
+    pub(super) factory: &'static str,
+    pipeline: Option<gst::Pipeline>,
+    bus: gst::Bus,
+    source: gst_app::AppSrc,
+    element: gst::Element,
+}
+
+impl Drop for Coder {
+    fn drop(&mut self) {
+        if let Some(pipeline) = self.let_go() {
+            source::close_within(&pipeline, CLOSING);
+        }
+    }
+}
+
+impl Coder {
+    /// Builds and starts the pipeline around `element`, one of `factory`: encoder, `behind` (what must stand behind it),
+    /// parser, `tap`. Frames come out as H.264 of `stream_format`, or as they are where that is `None`.
+    pub(super) fn start(
+        (factory, element): (&'static str, gst::Element),
+        behind: gst::Caps,
+        stream_format: Option<&str>,
+        tap: &gst::Element,
+    ) -> Result<Self, Failure> {
+        let pipeline = gst::Pipeline::with_name("coder");
+        let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
+        let source = gst_app::AppSrc::builder().name("coder-in").format(gst::Format::Time).block(true);
+        let source = source.max_bytes(0).max_buffers(WAITING).build();
+        let level = make("capsfilter", "video-level")?;
+        level.set_property("caps", behind);
+        let mut all = vec![source.clone().upcast(), element.clone(), level];
+        if let Some(stream_format) = stream_format {
+            let parser = make("h264parse", "video-parser")?;
+            // Parameter sets with each keyframe: whoever joins later can decode from there.
+            parser.set_property("config-interval", -1);
+            let coded = make("capsfilter", "video-coded")?;
+            let caps =
+                gst::Caps::builder("video/x-h264").field("stream-format", stream_format).field("alignment", "au");
+            coded.set_property("caps", caps.build());
+            all.extend([parser, coded]);
+        }
+        all.push(tap.clone());
+        pipeline.add_many(&all)?;
+        gst::Element::link_many(&all)?;
+        let this = Self { factory, pipeline: Some(pipeline.clone()), bus, source, element };
+        pipeline.set_state(gst::State::Playing).map_err(|_| {
+            let said = this.error().map(|posted| format!(": {}", posted.error.message())).unwrap_or_default();
+            Failure { kind: crate::ipc::FailureKind::Encoder, message: format!("{factory} does not start{said}") }
+        })?;
+        Ok(this)
+    }
+
+    /// Starts `factory` for the configured picture.
+    pub(super) fn h264(
+        factory: &'static str,
+        video: &Video,
+        stream_format: &str,
+        tap: &gst::Element,
+    ) -> Result<Self, Failure> {
+        let element = encoder::set_up(factory, video)?;
+        Self::start((factory, element), encoder::caps(factory, video), Some(stream_format), tap)
+    }
+
+    /// What pictures go into, for a thread of its own: handing one over may wait for the encoder.
+    pub(super) fn source(&self) -> gst_app::AppSrc {
+        self.source.clone()
+    }
+
+    /// The encoder itself.
+    pub(super) fn element(&self) -> &gst::Element {
+        &self.element
+    }
+
+    /// Another bitrate from now on.
+    pub(super) fn set_bitrate(&self, kbps: u32) {
+        encoder::set_bitrate(&self.element, self.factory, kbps);
+    }
+
+    /// The next picture becomes a keyframe.
+    pub(super) fn force_keyframe(&self) {
+        let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
+        if !self.element.static_pad("src").is_some_and(|pad| pad.send_event(event)) {
+            tracing::debug!("{} makes no keyframe on demand", self.factory);
+        }
+    }
+
+    /// What it says went wrong, if something did.
+    pub(super) fn error(&self) -> Option<Posted> {
+        error_on(&self.bus, |_| {})
+    }
+
+    /// Leaves it to itself: closes it without waiting for that.
+    pub(super) fn abandon(mut self) {
+        if let Some(pipeline) = self.let_go() {
+            drop(source::close(pipeline));
+        }
+    }
+
+    /// Whoever waits to hand it a picture waits no more; closing alone would get that far last.
+    fn let_go(&mut self) -> Option<gst::Pipeline> {
+        let pipeline = self.pipeline.take()?;
+        self.source.send_event(gst::event::FlushStart::new());
+        Some(pipeline)
+    }
+}
+
+/// Hands a picture to `source`; waits while the encoder behind it has no room.
+pub(super) fn hand(source: &gst_app::AppSrc, caps: &gst::Caps, picture: gst::Buffer) {
+    if source.caps().as_ref() != Some(caps) {
+        source.set_caps(Some(caps));
+    }
+    // It fails only where the encoder did, which is on the bus, or where it is being closed.
+    let _ = source.push_buffer(picture);
+}

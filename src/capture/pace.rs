@@ -1,0 +1,68 @@
+//! Which pictures stay when fewer a second are wanted than come.
+
+use gstreamer as gst;
+
+/// Lets through what a rate wants, as evenly as the pictures allow.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Time from one picture to the next; `None`: all stay.
+    interval: Option<gst::ClockTime>,
+    /// How much too early a picture may be: half of the time between two that come.
+    slack: gst::ClockTime,
+    due: Option<gst::ClockTime>,
+}
+
+impl Pace {
+    /// `wanted` of the `coming` pictures a second stay.
+    pub(super) fn set(&mut self, wanted: u32, coming: u32) {
+        let each = |fps: u32| gst::ClockTime::SECOND.nseconds() / u64::from(fps.max(1));
+        self.interval = (wanted < coming).then(|| gst::ClockTime::from_nseconds(each(wanted)));
+        self.slack = gst::ClockTime::from_nseconds(each(coming) / 2);
+        self.due = None;
+    }
+
+    /// Whether a picture of the time `at` stays.
+    pub(super) fn keeps(&mut self, at: gst::ClockTime) -> bool {
+        let Some(interval) = self.interval else { return true };
+        let due = self.due.unwrap_or(at);
+        if at + self.slack < due {
+            return false;
+        }
+        // After a gap it begins anew, instead of letting through all that was missed.
+        self.due = Some(if at > due + interval { at + interval } else { due + interval });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(wanted: u32, coming: u32, jitter: impl Fn(u64) -> u64) -> Vec<u64> {
+        let mut pace = Pace::default();
+        pace.set(wanted, coming);
+        let times =
+            (0..u64::from(coming) * 4).map(|number| (number, number * 1000 / u64::from(coming) + jitter(number)));
+        let kept = times.filter(|(_, millis)| pace.keeps(gst::ClockTime::from_mseconds(*millis)));
+        kept.map(|(number, _)| number).collect()
+    }
+
+    #[test]
+    fn the_rate_is_met_evenly() {
+        assert_eq!(kept(30, 30, |_| 0).len(), 120);
+        assert_eq!(kept(15, 30, |_| 0), (0..120).step_by(2).collect::<Vec<_>>());
+        assert_eq!(kept(10, 30, |number| number * 7 % 9), (0..120).step_by(3).collect::<Vec<_>>());
+        let twenty = kept(20, 30, |_| 0);
+        assert!((79..=81).contains(&twenty.len()), "{twenty:?}");
+        assert!(twenty.windows(2).all(|pair| pair[1] - pair[0] <= 2), "{twenty:?}");
+    }
+
+    #[test]
+    fn a_gap_is_not_made_up_for() {
+        let mut pace = Pace::default();
+        pace.set(10, 30);
+        assert!(pace.keeps(gst::ClockTime::ZERO));
+        let after = (0..30).filter(|n| pace.keeps(gst::ClockTime::from_mseconds(60_000 + n * 33))).count();
+        assert!((9..=11).contains(&after), "{after}");
+    }
+}
