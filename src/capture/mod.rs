@@ -5,6 +5,8 @@ mod audio;
 mod backoff;
 mod coder;
 mod coding;
+#[cfg(test)]
+mod day_tests;
 mod devices;
 mod door;
 mod encoder;

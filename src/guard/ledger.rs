@@ -38,6 +38,10 @@ pub struct Ledger {
     head: Head,
 }
 
+/// Pages that are kept in memory, in KiB (negative, as SQLite has it): entries are written behind each other and read once,
+/// and what SQLite keeps otherwise, 2 MB, would only fill up over the months.
+const CACHE: i32 = -128;
+
 #[derive(Clone, Debug)]
 struct Head {
     seq: u64,
@@ -55,6 +59,7 @@ impl Ledger {
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let store = Connection::open(path)?;
         store.busy_timeout(Duration::from_secs(5))?;
+        store.pragma_update(None, "cache_size", CACHE)?;
         store.pragma_update(None, "journal_mode", "WAL")?;
         // On disk before a write returns, so that no power cut loses a start that took effect.
         store.pragma_update(None, "synchronous", "FULL")?;
@@ -75,6 +80,7 @@ impl Ledger {
         let store =
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         store.busy_timeout(Duration::from_secs(5))?;
+        store.pragma_update(None, "cache_size", CACHE)?;
         Ok(Self { store, head: Head { seq: 0, hash: GENESIS.to_owned(), at: None } })
     }
 

@@ -152,10 +152,11 @@ max-session = "24h"
         raise SystemExit("soak: the guard does not feel the button")
 
     def stop(self):
-        """A touch that ends the session; returns when it is over."""
+        """A touch that ends the session; returns when it is over, and the guard has felt that the finger is gone."""
         self.door.button(True)
         self.door.phase("idle")
         self.door.button(False)
+        time.sleep(0.01)
 
     def call(self, *arguments):
         return subprocess.run([self.program, *arguments, "--config", self.config], capture_output=True, text=True)
