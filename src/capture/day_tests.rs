@@ -105,7 +105,7 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
     let to = Config::load(&file).unwrap().ingest.first;
     let (queue, (teller, mut heard)) = (Arc::new(Queue::default()), Teller::heard());
     let target = Target::new(&to, Keys::resolve(&to).unwrap(), true, Timebase::begin());
-    let push = Push::start(target, queue.clone(), None, teller, Keyframes(gst::glib::WeakRef::new())).unwrap();
+    let push = Push::start(target, queue.clone(), None, teller, Keyframes(None)).unwrap();
 
     let (mut heard_live, mut early, mut sounds) = (false, 0, 0);
     let pause = || std::thread::park_timeout(Duration::from_millis(1));

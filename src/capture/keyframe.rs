@@ -2,13 +2,15 @@
 
 use super::coding::Knobs;
 
-/// Asks the encoder at work, whichever that is.
+/// Asks the encoder at work, whichever that is; `None`: what is pushed comes from none.
 #[derive(Clone)]
-pub(super) struct Keyframes(pub(super) Knobs);
+pub(super) struct Keyframes(pub(super) Option<Knobs>);
 
 impl Keyframes {
     /// The next picture is one, with everything that a decoder needs.
     pub(super) fn ask(&self) {
-        self.0.keyframe();
+        if let Some(knobs) = &self.0 {
+            knobs.keyframe();
+        }
     }
 }

@@ -179,7 +179,7 @@ impl Pipeline {
 
     /// What asks the encoder for a keyframe.
     pub(super) fn keyframes(&self) -> Keyframes {
-        Keyframes(self.coding.knobs())
+        Keyframes(Some(self.coding.knobs()))
     }
 
     /// What changes bitrate, rate and size while it runs.

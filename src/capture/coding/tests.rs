@@ -129,7 +129,7 @@ impl Air {
         source.set_state(gst::State::Playing).unwrap();
         let to = &config.ingest.first;
         let keys = Keys::resolve(to).unwrap();
-        let keyframes = Keyframes(coding.knobs());
+        let keyframes = Keyframes(Some(coding.knobs()));
         let push = Push::start(Target::new(to, keys, false, time), queue.clone(), None, teller, keyframes).unwrap();
         Self { source, coding, queue, push: Some(push), told }
     }
