@@ -227,14 +227,15 @@ fn syllables(seconds: u32, noise: f64, hum: f64) -> Vec<i16> {
 }
 
 fn processed(sound: &[i16], audio: &Audio) -> Vec<i16> {
-    let bench = Bench::new(&pcm(48_000, 1), &pcm(48_000, 1), |pipeline| {
+    let bench = Bench::new(&pcm(48_000, 2), &pcm(48_000, 2), |pipeline| {
         let mut all = vec![make(pipeline, "audioconvert")];
         all.extend(voice::add(pipeline, audio).unwrap());
         all
     });
-    let blocks: Vec<Vec<i16>> = sound.chunks(480).map(<[i16]>::to_vec).collect();
+    let both = |words: &[i16]| words.iter().flat_map(|word| [*word, *word]).collect();
+    let blocks: Vec<Vec<i16>> = sound.chunks(480).map(both).collect();
     let timed = (0..).zip(blocks).map(|(n, words)| (gst::ClockTime::from_mseconds(10 * n), words));
-    bench.through(timed).into_iter().flat_map(|(_, words)| words).collect()
+    bench.through(timed).into_iter().flat_map(|(_, words)| words).step_by(2).collect()
 }
 
 /// Loudness in dB of the half seconds with syllables (`on`) or without, the first seconds left out: it learns from them.
