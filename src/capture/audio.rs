@@ -119,6 +119,8 @@ pub(super) fn add_encoder(
     let resample = make("audioresample", "audio-resample")?;
     // Fills what a source leaves out, so that sound never creeps away from the picture.
     let rate = make("audiorate", "audio-rate")?;
+    // By itself it would bear 40 ms, which is what people notice: where a microphone came back, that is.
+    rate.set_property("tolerance", gst::ClockTime::from_mseconds(10).nseconds());
     let raw = make("capsfilter", "audio-caps")?;
     raw.set_property("caps", gst::Caps::builder("audio/x-raw").field("rate", RATE).field("channels", 2).build());
     let mute = make("volume", "audio-mute")?;
