@@ -47,6 +47,7 @@ fn video() -> Video {
         bitrate_kbps: 500,
         min_bitrate_kbps: 300,
         keyframe_interval: Duration::from_secs(2),
+        ..crate::config::example("").video
     }
 }
 

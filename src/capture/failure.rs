@@ -90,7 +90,7 @@ const PACKAGES: [(&str, &[&str]); 6] = [
     ("gstreamer1.0-libcamera", &["libcamerasrc"]),
     ("gstreamer1.0-plugins-ugly", &["x264enc"]),
     ("gstreamer1.0-libav", &["avenc_aac"]),
-    ("gstreamer1.0-plugins-good", &["v4l2src", "v4l2h264enc"]),
+    ("gstreamer1.0-plugins-good", &["v4l2src", "v4l2h264enc", "videoflip", "videocrop"]),
 ];
 
 /// Makes an element called `name`; where its plugin is absent the error names the package.

@@ -22,11 +22,12 @@ use super::failure::{Failure, error_on, of_capture};
 use super::file::File;
 use super::keyframe::Keyframes;
 use super::lane::Lane;
+use super::overlay::Writing;
 use super::queue::{Queue, Track};
 use super::source::{self, Origin};
 use super::tap::tap;
 use super::timebase::Timebase;
-use super::{audio, video};
+use super::{audio, picture, video};
 use crate::clock::Clock;
 use crate::config::{Audio, AudioSource, Config, IngestScheme, Video, VideoSource};
 
@@ -45,6 +46,8 @@ pub(super) struct Pipeline {
     mute: Option<gst::Element>,
     loudness: Option<Arc<audio::Loudness>>,
     files: Vec<File>,
+    /// Draws the words on the picture for as long as there is one.
+    _writing: Option<Writing>,
     time: Timebase,
     video: String,
     audio: String,
@@ -107,6 +110,11 @@ impl Pipeline {
             Box::new(move || tap(Track::Video, gate.clone(), queue.clone()).upcast())
         };
         let (coding, see) = Coding::add(&pipeline, &video, h264, make_tap, teller)?;
+        let size = (video.width, video.height);
+        let writing = Writing::start(&config.overlay, size)?;
+        let entry = see.static_pad("sink").ok_or_else(|| Failure::internal("an element without a sink pad"))?;
+        // Here, and not with the camera: whatever comes in its place is covered too.
+        picture::cover(&entry, config.masks.clone(), writing.as_ref(), size);
         let (mut mute, mut hear) = (None, None);
         if audio.source != AudioSource::None {
             let (first, last, volume) = audio::add_encoder(&pipeline, &audio, aac)?;
@@ -129,6 +137,7 @@ impl Pipeline {
             loudness: mute.as_ref().and_then(audio::measure),
             mute,
             files,
+            _writing: writing,
             time: time.clone(),
             video: described_video,
             audio: described_audio,

@@ -62,7 +62,8 @@ pub(super) fn add_camera(pipeline: &gst::Pipeline, video: &Video) -> Result<gst:
 }
 
 fn add_source(pipeline: &gst::Pipeline, video: &Video) -> Result<gst::Element, Failure> {
-    let (width, height, fps) = size(video);
+    let (width, height) = super::picture::camera_size(video);
+    let (width, height, fps) = size(&Video { width, height, ..video.clone() });
     let source = match decide(video) {
         VideoSource::Test | VideoSource::File | VideoSource::Auto => {
             let source = make("videotestsrc", "video-source")?;
@@ -135,8 +136,11 @@ pub(super) fn add_shape(pipeline: &gst::Pipeline, video: &Video) -> Result<(gst:
         structure.set("framerate", gst::FractionRange::new(gst::Fraction::new(0, 1), gst::Fraction::new(fps, 1)));
     }
     filter.set_property("caps", caps);
-    let all = [&convert, &scale, &rate, &filter];
-    pipeline.add_many(all)?;
-    gst::Element::link_many(all)?;
+    let turned = super::picture::geometry(video)?;
+    let mut all = vec![&convert];
+    all.extend(&turned);
+    all.extend([&scale, &rate, &filter]);
+    pipeline.add_many(&all)?;
+    gst::Element::link_many(&all)?;
     Ok((convert, filter))
 }

@@ -5,6 +5,7 @@ mod check;
 mod document;
 mod ingest;
 mod mistake;
+mod picture;
 mod reader;
 mod secret;
 mod sections;
@@ -20,8 +21,8 @@ pub(crate) use tests::{example, example_to};
 pub use mistake::{ConfigError, Mistake};
 pub use secret::{MissingSecret, Secret, Template};
 pub use types::{
-    Audio, AudioSource, Capture, Consent, Destination, Device, Encoder, HostPattern, Ingest, IngestScheme, Mqtt,
-    Outage, OutageBuffer, Panel, PanelBackend, Privacy, Srt, Video, VideoSource,
+    Audio, AudioSource, Capture, Consent, Crop, Destination, Device, Encoder, HostPattern, Ingest, IngestScheme, Mask,
+    Mqtt, Outage, OutageBuffer, Overlay, Panel, PanelBackend, Privacy, Srt, Video, VideoSource,
 };
 
 /// Where the configuration is when nobody says otherwise (design 4).
@@ -36,6 +37,10 @@ pub struct Config {
     pub panel: Panel,
     /// `[video]`
     pub video: Video,
+    /// `[overlay]`
+    pub overlay: Overlay,
+    /// `[[privacy-mask]]` of all files together: no file takes away another's.
+    pub masks: Vec<Mask>,
     /// `[audio]`
     pub audio: Audio,
     /// `[capture]`

@@ -22,6 +22,8 @@ pub(super) struct Place {
 pub(super) struct Reader<'t> {
     documents: Vec<Document<'t>>,
     known: Vec<(&'static str, &'static str)>,
+    /// Sections that may be written several times, as `[[name]]`.
+    arrays: Vec<&'static str>,
     mistakes: Vec<(Option<Place>, Mistake)>,
     notes: Vec<Mistake>,
     syntax: Vec<Mistake>,
@@ -31,7 +33,7 @@ type Found<'t> = (DeValue<'t>, Place);
 
 impl<'t> Reader<'t> {
     pub(super) fn new(documents: Vec<Document<'t>>, syntax: Vec<Mistake>) -> Self {
-        Self { documents, known: Vec::new(), mistakes: Vec::new(), notes: Vec::new(), syntax }
+        Self { documents, known: Vec::new(), arrays: Vec::new(), mistakes: Vec::new(), notes: Vec::new(), syntax }
     }
 
     /// The value of the last document that has it.
@@ -169,6 +171,73 @@ impl<'t> Reader<'t> {
         Some(all)
     }
 
+    /// A table within a section; `None` where there is none.
+    pub(super) fn table(&mut self, section: &'static str, key: &'static str) -> Option<(DeTable<'t>, Place)> {
+        let (value, place) = self.find(section, key)?;
+        if let Some(table) = value.as_table() {
+            return Some((table.clone(), place));
+        }
+        self.wrong(Some(place), mismatch(key, "a table", &value), format!("write {key} = {{ ... }}"));
+        None
+    }
+
+    /// The tables `[[section]]` of all documents: no document takes away what another has.
+    pub(super) fn tables(&mut self, section: &'static str) -> Vec<(DeTable<'t>, Place)> {
+        self.arrays.push(section);
+        let (mut all, mut wrong) = (Vec::new(), Vec::new());
+        for (document, Document { table, .. }) in self.documents.iter().enumerate() {
+            let Some(value) = table.get(section) else { continue };
+            let Some(array) = value.get_ref().as_array() else {
+                wrong.push((Place { document, offset: value.span().start }, value.get_ref().type_str()));
+                continue;
+            };
+            for item in array {
+                let place = Place { document, offset: item.span().start };
+                match item.get_ref().as_table() {
+                    Some(table) => all.push((table.clone(), place)),
+                    None => wrong.push((place, item.get_ref().type_str())),
+                }
+            }
+        }
+        for (place, kind) in wrong {
+            let what = format!("{section} must be a list of tables, not {kind}");
+            self.wrong(Some(place), what, format!("write [[{section}]] on a line of its own, once for each"));
+        }
+        all
+    }
+
+    /// The whole numbers `names` of a table that is called `what` and stands at `place`, and where each stands.
+    pub(super) fn numbers<const N: usize>(
+        &mut self,
+        what: &str,
+        table: &DeTable<'t>,
+        place: Place,
+        names: [&'static str; N],
+        range: RangeInclusive<u32>,
+    ) -> [Option<(u32, Place)>; N] {
+        let mut found = [None; N];
+        let right = format!("write a whole number from {} to {}", range.start(), range.end());
+        for (name, value) in table {
+            let key = name.get_ref().as_ref();
+            let Some(index) = names.iter().position(|known| *known == key) else {
+                let place = Place { offset: name.span().start, ..place };
+                let advice = format!("{}{what} has: {}", did_you_mean(key, names.into_iter()), names.join(", "));
+                self.wrong(Some(place), format!("{what}: {key} is not known"), advice);
+                continue;
+            };
+            let place = Place { offset: value.span().start, ..place };
+            let Some(number) = value.get_ref().as_integer() else {
+                self.wrong(Some(place), mismatch(key, "a whole number", value.get_ref()), right.clone());
+                continue;
+            };
+            match u32::from_str_radix(number.as_str(), number.radix()).ok().filter(|number| range.contains(number)) {
+                Some(number) => found[index] = Some((number, place)),
+                None => self.wrong(Some(place), format!("{key} = {} is out of range", number.as_str()), right.clone()),
+            }
+        }
+        found
+    }
+
     /// Everything that no call asked for is unknown. Returns mistakes, in order, and notes.
     pub(super) fn finish(mut self) -> (Vec<Mistake>, Vec<Mistake>) {
         let mut unknown = Vec::new();
@@ -182,10 +251,13 @@ impl<'t> Reader<'t> {
                     sections.push(section);
                 }
             }
+            sections.extend(&self.arrays);
             for (name, value) in &document.table {
                 let section = name.get_ref().as_ref();
                 let place = Place { document: index, offset: name.span().start };
-                if !sections.contains(&section) {
+                if self.arrays.contains(&section) {
+                    // `tables` looked at it.
+                } else if !sections.contains(&section) {
                     let advice = format!(
                         "{}sections are: {}",
                         did_you_mean(section, sections.iter().copied()),

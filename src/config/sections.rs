@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::reader::Reader;
-use super::{Audio, Capture, Config, Consent, Device, Panel, Privacy, Video, check, ingest};
+use super::{Audio, Capture, Config, Consent, Device, Panel, Privacy, Video, check, ingest, picture};
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -26,6 +26,8 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
     let device = device(r);
     let panel = panel(r);
     let video = video(r);
+    let overlay = picture::overlay(r);
+    let masks = picture::masks(r, &video);
     let audio = Audio {
         source: r.choice("audio", "source"),
         device: r.text("audio", "device").map_or_else(|| "default".to_owned(), |(text, _)| text),
@@ -57,6 +59,8 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
         device,
         panel,
         video,
+        overlay,
+        masks,
         audio,
         capture,
         ingest: ingest?,
@@ -121,5 +125,8 @@ fn video(r: &mut Reader<'_>) -> Video {
         bitrate_kbps: r.number("video", "bitrate-kbps", 100..=20_000).unwrap_or(2500),
         min_bitrate_kbps: r.number("video", "min-bitrate-kbps", 50..=20_000).unwrap_or(300),
         keyframe_interval: r.span("video", "keyframe-interval", secs(2), ms(500)..=secs(10)),
+        rotation: picture::rotation(r),
+        mirror: r.flag("video", "mirror", false),
+        crop: picture::crop(r),
     }
 }

@@ -115,6 +115,45 @@ fn contradictions_are_mistakes() {
 }
 
 #[test]
+fn what_is_done_to_the_picture() {
+    let config = load(&[
+        (
+            "tallybox.toml",
+            &format!(
+                "{URL}[video]\nrotation = 90\nmirror = true\ncrop = {{ left = 10, bottom = 5 }}\n[overlay]\ntext = \"Tea\"\n\
+                 [[privacy-mask]]\nx = 1\ny = 2\nwidth = 3\nheight = 4\n"
+            ),
+        ),
+        ("conf.d/10.toml", "[[privacy-mask]]\nx = 0\ny = 0\nwidth = 1280\nheight = 720\n"),
+    ])
+    .unwrap();
+    let video = &config.video;
+    assert_eq!((video.rotation, video.mirror, video.crop.left, video.crop.bottom), (90, true, 10, 5));
+    assert_eq!((config.overlay.text.as_deref(), config.overlay.clock), (Some("Tea"), false));
+    // A file that comes later adds masks and takes none away.
+    assert_eq!(config.masks.iter().map(|mask| mask.width).collect::<Vec<_>>(), [3, 1280]);
+    for (text, wrong) in [
+        ("[video]\nrotation = 45\n", "4:12: rotation = 45 is not a quarter turn; write 0, 90, 180 or 270"),
+        ("[video]\ncrop = 5\n", "4:8: crop must be a table, not integer"),
+        ("[video]\ncrop = { lft = 5 }\n", "4:10: crop: lft is not known; did you mean \"left\"?"),
+        ("[video]\ncrop = { left = 50, right = 41 }\n", "4:8: crop: left and right together cut off 91 percent"),
+        ("[overlay]\ntext = \"\"\n", "4:8: text = \"\" cannot be shown"),
+        ("[privacy-mask]\nx = 1\n", "3:1: privacy-mask must be a list of tables"),
+        ("[[privacy-mask]]\nx = 1\ny = 1\nwidth = 5\n", "3:1: a privacy-mask without height"),
+        (
+            "[[privacy-mask]]\nx = 1000\ny = 0\nwidth = 281\nheight = 9\n",
+            "6:9: a privacy-mask from 1000 with width = 281 reaches beyond the picture's 1280; write at most 280",
+        ),
+        ("[[privacy-mask]]\nx = 1\ny = 0\nwidth = 0\nheight = 9\n", "6:9: a privacy-mask with width = 0"),
+        ("[[privacy-mask]]\nx = -1\ny = 0\nwidth = 1\nheight = 9\n", "4:5: x = -1 is out of range"),
+        ("[[privacy-mask]]\nx = 1\ny = 0\nw = 1\nwidth = 1\nheight = 9\n", "6:1: privacy-mask: w is not known"),
+        ("[[privacy-maks]]\nx = 1\n", "3:3: [privacy-maks] is not a section; did you mean \"privacy-mask\"?"),
+    ] {
+        says(&format!("{URL}{text}"), &[&format!("tallybox.toml:{wrong}")]);
+    }
+}
+
+#[test]
 fn urls_are_judged_without_their_secrets() {
     for (url, wrong) in [
         ("whip://h/x", "an ingest over whip:// is not supported"),

@@ -162,6 +162,48 @@ pub struct Video {
     pub min_bitrate_kbps: u32,
     /// From one keyframe to the next.
     pub keyframe_interval: Duration,
+    /// By how many degrees the camera's picture is turned, clockwise: 0, 90, 180 or 270.
+    pub rotation: u32,
+    /// Whether left and right change places, once it is turned.
+    pub mirror: bool,
+    /// What is cut off at its edges then.
+    pub crop: Crop,
+}
+
+/// `[video] crop`: percent of the camera's picture, turned and mirrored, that are cut off at each edge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crop {
+    /// Of the width.
+    pub left: u32,
+    /// Of the width.
+    pub right: u32,
+    /// Of the height.
+    pub top: u32,
+    /// Of the height.
+    pub bottom: u32,
+}
+
+/// `[overlay]`: words on the picture.
+#[derive(Clone, Debug, Default)]
+pub struct Overlay {
+    /// The shop's name.
+    pub text: Option<String>,
+    /// Whether the time of day is shown.
+    pub clock: bool,
+}
+
+/// `[[privacy-mask]]`: a rectangle that is black in every frame, in pixels of the picture of `[video] width` and `height`
+/// (turned, mirrored, cropped and scaled), counted from its upper left corner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mask {
+    /// Pixels from the left edge.
+    pub x: u32,
+    /// Pixels from the upper edge.
+    pub y: u32,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
 }
 
 /// `[audio]`

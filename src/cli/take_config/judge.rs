@@ -1,7 +1,7 @@
 //! What may be changed by whoever has a USB stick and a minute. Shop floors have such people; so what protects those in
 //! front of the camera is out of a stick's reach, or asks staff first.
 
-use crate::config::{AudioSource, Config, Panel, PanelBackend};
+use crate::config::{AudioSource, Config, Crop, Panel, PanelBackend};
 use crate::guard::ledger::{Ledger, LedgerError};
 
 /// Whether this box has ever captured; one whose ledger cannot tell may have.
@@ -22,6 +22,14 @@ pub(super) fn has_captured(config: &Config) -> bool {
 fn wiring(panel: &Panel) -> (PanelBackend, [u32; 2], [Option<u32>; 2], bool) {
     let Panel { backend, button_pin, lamp_pin, lamp_sense_pin, mute_pin, active_low, debounce: _ } = panel;
     (*backend, [*button_pin, *lamp_pin], [*lamp_sense_pin, *mute_pin], *active_low)
+}
+
+/// Whether something may be seen under `wanted` that was hidden under `now`. Masks lie where the geometry puts them.
+fn uncovers(now: &Config, wanted: &Config) -> bool {
+    let geometry =
+        |Config { video, .. }: &Config| (video.rotation, video.mirror, video.crop, video.width, video.height);
+    let hides = !now.masks.is_empty() || now.video.crop != Crop::default();
+    !now.masks.iter().all(|mask| wanted.masks.contains(mask)) || (hides && geometry(now) != geometry(wanted))
 }
 
 /// Why `wanted` may not follow on `now`, each with what to do; empty where it may.
@@ -57,6 +65,8 @@ pub(super) fn refusals(now: &Config, wanted: &Config, has_captured: bool) -> Vec
     let silent = |config: &Config| config.audio.source == AudioSource::None;
     let what = "it opens a microphone on a box that had none";
     refuse(silent(now) && !silent(wanted) && same_policy, what, advice);
+    let what = "it uncovers what a privacy mask or a crop hid";
+    refuse(uncovers(now, wanted) && same_policy, what, advice);
     all
 }
 
@@ -109,6 +119,23 @@ mod tests {
         assert_eq!(judged(&wide, &list("\"push.example.org\""), true), "");
         assert!(judged(&list("\"push.example.org\""), &wide, true).contains("did not agree"));
         assert_eq!(judged(&wide, "", true), "");
+    }
+
+    #[test]
+    fn to_uncover_something_needs_another_policy() {
+        let mask = "[[privacy-mask]]\nx = 0\ny = 0\nwidth = 100\nheight = 100\n";
+        let turned = format!("[video]\nrotation = 180\n{mask}");
+        for (now, wanted) in [
+            (mask, ""),
+            (mask, turned.as_str()),
+            ("[video]\ncrop = { left = 20 }\n", "[video]\ncrop = { left = 19 }\n"),
+        ] {
+            assert!(judged(now, wanted, true).contains("it uncovers"), "{now} {wanted}");
+            assert_eq!(judged(now, wanted, false), "");
+            assert_eq!(judged(now, &format!("{wanted}[consent]\npolicy-version = \"2\"\n"), true), "");
+        }
+        assert_eq!(judged("", &turned, true), "");
+        assert_eq!(judged(mask, mask, true), "");
     }
 
     #[test]
