@@ -125,3 +125,37 @@ pub(super) fn attach(pad: &gst::Pad) {
         gst::PadProbeReturn::Ok
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_card_lost_is_silence_and_what_it_gave_twice_is_left_out() {
+        gst::init().unwrap();
+        let block: Vec<u8> = [1000_i16; 80].iter().flat_map(|word| word.to_le_bytes()).collect();
+        let step = gst::ClockTime::from_mseconds(10);
+        for off_ms in [0, 100, -100, 2000, -500] {
+            let begin = gst::ClockTime::from_seconds(10);
+            let (mut slave, mut taken, mut silent) = (Slave::new(8000, 1, begin), begin, 0);
+            for turn in 0..900 {
+                if turn == 500 {
+                    let off = gst::ClockTime::from_mseconds(u64::from(i32::unsigned_abs(off_ms)));
+                    taken = if off_ms < 0 { taken - off } else { taken + off };
+                }
+                let next = slave.next();
+                if let Some(buffer) = slave.buffer(&block, taken) {
+                    assert_eq!(buffer.pts(), Some(next));
+                    assert_eq!(buffer.duration(), Some(slave.next() - next));
+                    let sound = buffer.map_readable().unwrap();
+                    silent += sound.chunks_exact(2).filter(|word| *word == [0, 0]).count();
+                }
+                taken += step;
+            }
+            let apart = seconds(slave.next(), taken) - slave.stretch.pending() / 8000.0;
+            assert!(apart.abs() < 0.002, "{off_ms} ms: {apart}");
+            let wanted = usize::try_from(off_ms.max(0)).unwrap() * 8;
+            assert!(silent.abs_diff(wanted) < 20, "{silent} silent samples after {off_ms} ms");
+        }
+    }
+}

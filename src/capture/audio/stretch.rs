@@ -7,12 +7,8 @@ const BEFORE: usize = TAPS / 2 - 1;
 /// Places between two samples for which the weights are kept; those between are drawn straight, wrong by less than -100 dB.
 const PLACES: usize = 512;
 
-/// Products that are added up side by side, so that the processor's vectors are in use; a multiple of the channels.
-const LANES: usize = 8;
-
-/// The weights: a sinc in a Blackman window, one row for each place, each weight as often as there are channels. Nothing
-/// below 0.8 of half the rate is touched.
-fn weights(channels: usize) -> Vec<f32> {
+/// The weights: a sinc in a Blackman window, one row for each place. Nothing below 0.8 of half the rate is touched.
+fn weights() -> Vec<[f32; TAPS]> {
     let row = |place: usize| {
         let mut row = [0.0f64; TAPS];
         for (tap, weight) in row.iter_mut().enumerate() {
@@ -27,7 +23,7 @@ fn weights(channels: usize) -> Vec<f32> {
         #[allow(clippy::cast_possible_truncation)]
         row.map(|weight| (weight / sum) as f32)
     };
-    (0..=PLACES).flat_map(row).flat_map(|weight| core::iter::repeat_n(weight, channels)).collect()
+    (0..=PLACES).map(row).collect()
 }
 
 /// Small numbers only.
@@ -39,7 +35,7 @@ fn to_f64(number: usize) -> f64 {
 /// Sound on its way through.
 pub(super) struct Stretch {
     channels: usize,
-    weights: Vec<f32>,
+    weights: Vec<[f32; TAPS]>,
     /// Samples of all channels that are still needed.
     kept: Vec<f32>,
     /// The place of the next new sample in `kept`, counted in samples of one channel.
@@ -47,9 +43,9 @@ pub(super) struct Stretch {
 }
 
 impl Stretch {
-    /// For sound of one channel or two.
+    /// For sound of so many channels.
     pub(super) fn new(channels: usize) -> Self {
-        Self { channels, weights: weights(channels), kept: vec![0.0; BEFORE * channels], at: to_f64(BEFORE) }
+        Self { channels, weights: weights(), kept: vec![0.0; BEFORE * channels], at: to_f64(BEFORE) }
     }
 
     /// How many samples of one channel have been taken and are not in what was given, in samples: about half of `TAPS`.
@@ -85,21 +81,14 @@ impl Stretch {
         let row = (place as usize).min(PLACES - 1);
         #[allow(clippy::cast_possible_truncation)]
         let between = (place - to_f64(row)) as f32;
-        let width = TAPS * self.channels;
-        let weights = self.weights.get(row * width..(row + 2) * width);
+        let (Some(here), Some(next)) = (self.weights.get(row), self.weights.get(row + 1)) else { return };
         let first = (whole - BEFORE) * self.channels;
-        let (Some(weights), Some(about)) = (weights, self.kept.get(first..first + width)) else { return };
-        let (here, next) = weights.split_at(width);
-        let mut sums = [0.0; LANES];
-        for ((about, here), next) in
-            about.chunks_exact(LANES).zip(here.chunks_exact(LANES)).zip(next.chunks_exact(LANES))
-        {
-            for (((sum, about), here), next) in sums.iter_mut().zip(about).zip(here).zip(next) {
-                *sum += about * (here + (next - here) * between);
-            }
-        }
+        let Some(about) = self.kept.get(first..first + TAPS * self.channels) else { return };
         for channel in 0..self.channels {
-            let sum: f32 = sums.iter().skip(channel).step_by(self.channels).sum();
+            let mut sum = 0.0;
+            for ((tap, here), next) in about.chunks_exact(self.channels).zip(here).zip(next) {
+                sum += tap[channel] * (here + (next - here) * between);
+            }
             #[allow(clippy::cast_possible_truncation)]
             out.push(sum.round() as i16);
         }
