@@ -175,11 +175,11 @@ max-session = "24h"
 
 
 def use(pid):
-    """Resident and proportional memory in KiB, descriptors and threads of a process; None: it is gone."""
+    """Resident, anonymous and proportional memory in KiB, descriptors and threads of a process; None: it is gone."""
     try:
         status = dict(line.split(":", 1) for line in open(f"/proc/{pid}/status"))
         rollup = dict(line.split(":", 1) for line in open(f"/proc/{pid}/smaps_rollup") if ":" in line[:20])
-        return {"rss": int(status["VmRSS"].split()[0]), "pss": int(rollup["Pss"].split()[0]),
+        return {"rss": int(status["VmRSS"].split()[0]), "anon": int(status["RssAnon"].split()[0]), "pss": int(rollup["Pss"].split()[0]),
                 "fds": len(os.listdir(f"/proc/{pid}/fd")), "threads": int(status["Threads"])}
     except (OSError, KeyError, ValueError):
         return None
@@ -233,12 +233,11 @@ def answers(port):
 
 
 def compare(samples, first, last):
-    """Each role's use: medians of the samples in `last` over those in `first`, as lines of the table. Threads and
-    descriptors are small numbers: no ratio under one more than there was is told apart."""
+    """Each role's use: medians of the samples in `last` over those in `first`, as lines of the table."""
     median = lambda values: sorted(values)[len(values) // 2]
     rows = []
     for role in ("guard", "agent", "capture"):
-        for what in ("rss", "pss", "fds", "threads"):
+        for what in ("rss", "anon", "pss", "fds", "threads"):
             before, after = ([sample["use"][role][what] for sample in part if role in sample["use"]] for part in (first, last))
             if before and after:
                 rows.append((role, what, median(before), median(after), median(after) / median(before)))

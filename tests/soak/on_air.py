@@ -65,8 +65,9 @@ class Air:
               broker_restarted, muted]
 
 
-def frames(path):
-    """Video frames in a recording, and how many its times have room for."""
+def gaps(path):
+    """Video frames in a recording; how many its times have room for; its last time in seconds; and each gap, with its
+    time and the frames that it is short of."""
     times = []
     with open(path, "rb") as file:
         file.seek(13)
@@ -76,8 +77,11 @@ def frames(path):
             if len(body) < size or len(file.read(4)) < 4:
                 break
             if head[0] == 9 and size > 5 and body[1] == 1:
-                times.append(int.from_bytes(head[4:7], "big") | head[7] << 24)
-    return (len(times), round((times[-1] - times[0]) * 30 / 1000) + 1) if times else (0, 0)
+                times.append((int.from_bytes(head[4:7], "big") | head[7] << 24) / 1000)
+    if not times:
+        return 0, 0, 0, []
+    short = [(a, round((b - a) * 30) - 1) for a, b in zip(times, times[1:])]
+    return len(times), round((times[-1] - times[0]) * 30) + 1, times[-1], [gap for gap in short if gap[1]]
 
 
 def run(program, home, hours, seed, calm, short, note):
@@ -91,7 +95,7 @@ def run(program, home, hours, seed, calm, short, note):
     air.box.touch(0.1)
     air.box.door.phase("live")
     pid = air.box.door.status["capture-pid"]
-    bag = []
+    bag, away = [], []
     while passed() < hours * 3600:
         # Each fault once before any comes again, in an order of the seed's.
         bag = bag or air.rng.sample(faults, len(faults))
@@ -100,12 +104,15 @@ def run(program, home, hours, seed, calm, short, note):
             time.sleep(min(1, max(end - passed(), 0)))
             samples.append({"seconds": round(passed(), 1), "use": air.box.use()})
             note(samples[-1])
-        fault = bag.pop()
+        fault, begun_fault = bag.pop(), passed()
         air.counts[fault.__name__] = air.counts.get(fault.__name__, 0) + 1
         fault(air)
         mended = time.monotonic()
         air.box.door.phase("live", limit=90)
         air.back.append(time.monotonic() - mended)
+        if fault in (Air.ingest_frozen, Air.link_stalled):
+            # Longer than any live queue bears, and than what the kernel takes for the server.
+            away.append((begun_fault, passed() + 3))
         # Frames flow again: whoever counts recordings has one with something in it.
         time.sleep(1)
     status = air.box.door.status
@@ -118,11 +125,18 @@ def run(program, home, hours, seed, calm, short, note):
     air.servers.end()
     if verified.returncode:
         raise SystemExit(f"soak: {verified.stderr}")
-    counted = [frames(path) for path in air.servers.records.glob("*.flv")]
-    out, room = (sum(column) for column in zip(*counted))
+    counted = [gaps(path) for path in air.servers.records.glob("*.flv")]
+    out, room = (sum(counts[column] for counts in counted) for column in (0, 1))
+    # The stream's time, on this program's clock: its last frame is as old as the stop.
+    shift = took - max(counts[2] for counts in counted)
+    behind = [(at + shift, count) for counts in counted for at, count in counts[3]]
+    stalled = sum(count for at, count in behind if any(begin - 1 <= at <= end for begin, end in away))
+    share = out / (room - stalled)
     said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(air.counts.items()))
     print(f"on air: {took:.0f} s, {sum(air.counts.values())} faults ({said}); {len(counted)} recordings; frames out/in while on air "
-          f"{out}/{room} = {out / room:.5f}; given up while off air {status['stream']['dropped-frames']}; "
-          f"live again after the mend: median {sorted(air.back)[len(air.back) // 2]:.2f} s, longest {max(air.back):.2f} s")
+          f"{out}/{room - stalled} = {share:.5f}, not counted {stalled} while ingest or link stood still for {LONG[0]} s and more; given up in all "
+          f"{status['stream']['dropped-frames']}; live again after the mend: median {sorted(air.back)[len(air.back) // 2]:.2f} s, longest {max(air.back):.2f} s")
+    if share < 1:
+        print(f"gaps, in seconds of this run: {[(round(at, 1), count) for at, count in behind]}; stood still {[(round(a, 1), round(b, 1)) for a, b in away]}")
     tenth = max(len(samples) // 10, 1)
-    return compare(samples, samples[tenth:2 * tenth] or samples[:1], samples[-tenth:]), out / room
+    return compare(samples, samples[tenth:2 * tenth] or samples[:1], samples[-tenth:]), share
