@@ -22,10 +22,10 @@ struct Pace {
 
 const fn pace(kind: TroubleKind) -> Pace {
     match kind {
-        // A restart of a server takes a second or two: staff should hardly notice it. One that comes back after
-        // minutes should not have to wait for us much longer.
+        // A restart of a server takes a second or two, that of its machine half a minute: staff should hardly notice
+        // it. One that comes back after minutes should not have to wait for us much longer.
         TroubleKind::Away | TroubleKind::Again => {
-            Pace { first: Duration::from_millis(200), flat: 20, longest: Duration::from_secs(10) }
+            Pace { first: Duration::from_millis(250), flat: 200, longest: Duration::from_secs(10) }
         }
         // Mostly it is our own last connection, which the server has not missed yet.
         TroubleKind::InUse => Pace { first: Duration::from_secs(1), flat: 4, longest: Duration::from_secs(10) },
@@ -70,7 +70,7 @@ mod tests {
             let Pace { first, flat, longest } = pace(kind);
             let mut backoff = Backoff::new();
             let mut ceiling = first;
-            for number in 1..40 {
+            for number in 1..flat + 20 {
                 let wait = backoff.wait(kind);
                 assert!(wait <= ceiling && wait >= ceiling / 2, "{number}: {wait:?} {ceiling:?}");
                 ceiling = if number < flat { first } else { (ceiling * 2).min(longest) };

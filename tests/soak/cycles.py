@@ -33,8 +33,15 @@ def settle(box, limit=30):
 def cycle(box, kind, linger):
     """One start and stop; the session's number, and how many touches it took."""
     box.door.phase("idle")
-    touches = box.touch()
-    up = box.door.until("a capture", lambda status: status.get("capture-pid"))
+    touches, up = 0, None
+    while not up:
+        touches += box.touch()
+        # A touch that was felt late is a session that the next one stopped: then once more.
+        with box.door.changed:
+            box.door.changed.wait_for(lambda: box.door.status.get("capture-pid") or box.door.status.get("phase") == "idle", 30)
+            up = box.door.status if box.door.status.get("capture-pid") else None
+        if touches > 20:
+            raise SystemExit("soak: no capture comes")
     if kind == "on air":
         box.door.phase("live")
     time.sleep(linger)
@@ -87,7 +94,7 @@ def run(program, home, cycles, seconds, seed, base, note):
     started, ended = facts.count('"session-started"'), facts.count('"session-stopped"') + facts.count('"session-cut"')
     box.end()
     servers.end()
-    if verified.returncode or not started == ended == number == len(sessions):
+    if verified.returncode or started != ended or not number == len(sessions) <= started <= number + missed:
         raise SystemExit(f"soak: {number} cycles, {len(sessions)} sessions, {started} starts and {ended} ends in the ledger: {verified.stderr}")
     rows = compare(samples, [s for s in samples if base <= s["cycle"] < base + step * GROUP], samples[-GROUP:])
     said = ", ".join(f"{count} {kind} ({spent[kind] / max(count, 1) * 1000:.0f} ms each)" for kind, count in counts.items())
