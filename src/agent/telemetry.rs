@@ -24,6 +24,14 @@ pub struct Telemetry {
     pub fps: Option<f32>,
     /// Video and sound that left for the server, in kbit/s.
     pub bitrate_kbps: Option<u32>,
+    /// What the encoder is asked for, picture alone, in kbit/s.
+    pub target_kbps: Option<u32>,
+    /// Height of the picture that it is asked for, in pixels.
+    pub height: Option<u32>,
+    /// Whether bitrate, frame rate or size are below what was configured, because the way to the server takes no more.
+    pub reduced: Option<bool>,
+    /// Encoded media that waits on the box to be sent, in milliseconds.
+    pub queue_ms: Option<u32>,
     /// Frames dropped since the session began.
     pub dropped_frames: Option<u64>,
     /// Round-trip time to the server in milliseconds.
@@ -55,6 +63,10 @@ pub fn gather(data_dir: &Path, status: Option<&Status>) -> Telemetry {
         disk_free_mib: rustix::fs::statvfs(data_dir).ok().map(|disk| disk.f_bavail * disk.f_frsize / (1024 * 1024)),
         fps: stream.map(|stream| stream.fps),
         bitrate_kbps: stream.map(|stream| stream.bitrate_kbps),
+        target_kbps: stream.map(|stream| stream.target_kbps),
+        height: stream.map(|stream| stream.height),
+        reduced: stream.map(|stream| stream.reduced),
+        queue_ms: stream.map(|stream| stream.queue_ms),
         dropped_frames: stream.map(|stream| stream.dropped_frames),
         round_trip_ms: stream.and_then(|stream| stream.rtt_ms),
         reconnects: stream.map(|stream| stream.reconnects),

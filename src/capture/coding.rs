@@ -40,7 +40,6 @@ impl Knobs {
     ///
     /// # Errors
     /// Nothing is changed where `wanted` is more than what is configured, or nothing that can be encoded.
-    #[allow(dead_code)] // the controller is to come
     pub(super) fn apply(&self, wanted: &Rendition) -> Result<(), Failure> {
         self.0.apply(wanted)
     }

@@ -14,6 +14,7 @@ use super::keyframe::Keyframes;
 use super::line::{Keys, Target};
 use super::push::Push;
 use super::queue::{Frame, Queue, Track};
+use super::steer::Steer;
 use super::timebase::Timebase;
 use crate::config::Config;
 use crate::ipc::FromCapture;
@@ -90,7 +91,7 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
     let to = Config::load(&file).unwrap().ingest.first;
     let (queue, (teller, mut heard)) = (Arc::new(Queue::default()), Teller::heard());
     let target = Target::new(&to, Keys::resolve(&to).unwrap(), true, Timebase::begin());
-    let push = Push::start(target, queue.clone(), None, teller, Keyframes(None)).unwrap();
+    let push = Push::start(target, queue.clone(), None, teller, Keyframes(None), Steer::still()).unwrap();
 
     let (mut heard_live, mut early, mut sounds) = (false, 0, 0);
     let pause = || std::thread::park_timeout(Duration::from_millis(1));

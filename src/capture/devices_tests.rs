@@ -45,6 +45,7 @@ fn video() -> Video {
         fps: FPS,
         encoder: Encoder::Auto,
         bitrate_kbps: 500,
+        adaptive: false,
         min_bitrate_kbps: 300,
         keyframe_interval: Duration::from_secs(2),
         ..crate::config::example("").video

@@ -45,10 +45,30 @@ pub(super) trait Line {
     /// What went wrong, if something did.
     fn trouble(&self) -> Option<Trouble>;
 
+    /// What the bitrate controller wants to know.
+    fn way(&self) -> Way {
+        Way::default()
+    }
+
     /// Round-trip time in milliseconds, where the protocol tells.
     fn rtt(&self) -> Option<u32> {
         None
     }
+}
+
+/// What stands between the queue and the server, as far as the protocol tells; see `adapt::Measurement`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Way {
+    /// Bytes in front of the socket.
+    pub(super) in_front: u64,
+    /// Bytes that the socket has and the server has not acknowledged.
+    pub(super) unacknowledged: Option<u64>,
+    /// Round trip with all that waits on it.
+    pub(super) rtt: Option<Duration>,
+    /// Bytes that were sent again since the connection began.
+    pub(super) resent: u64,
+    /// What the protocol itself thinks that the way carries, in kbit/s.
+    pub(super) estimate_kbps: Option<u32>,
 }
 
 /// Where the stream goes, and what it is made of.

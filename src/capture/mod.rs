@@ -1,6 +1,7 @@
 //! The role that holds camera and microphone. It exists only while there is consent, opens nothing before the guard
 //! says start, and goes dark by itself when the guard is silent.
 
+mod adapt;
 mod audio;
 mod backoff;
 mod coder;
@@ -33,7 +34,9 @@ mod rtmp;
 mod slate;
 mod source;
 mod srt;
+mod steer;
 mod tap;
+mod tcp;
 mod timebase;
 mod tls;
 mod vault;
@@ -57,6 +60,8 @@ use line::{Keys, Target};
 use pipeline::Pipeline;
 use push::Push;
 use queue::{Bounds, Queue};
+use rendition::Rendition;
+use steer::Steer;
 use vault::{Keeper, Vault};
 
 /// Runs until the door on standard input closes or the lease runs out.
@@ -116,7 +121,14 @@ fn session(config: &Config, door: &Door) -> Result<(), Failure> {
     let (queue, _keeper) = buffer(config)?;
     let pipeline = Pipeline::start(config, sound, &door.gate(), queue.clone(), &door.teller())?;
     let target = Target::new(to, keys, pipeline.sound(), pipeline.time());
-    let push = Push::start(target, queue, pipeline.loudness(), door.teller(), pipeline.keyframes())?;
+    let knobs = pipeline.knobs();
+    let apply = move |wanted: &Rendition| {
+        if let Err(failure) = knobs.apply(wanted) {
+            tracing::warn!("{}", failure.message);
+        }
+    };
+    let steer = Steer::new(&config.video, pipeline.sound().then_some(&config.audio), Box::new(apply));
+    let push = Push::start(target, queue, pipeline.loudness(), door.teller(), pipeline.keyframes(), steer)?;
     let ended = attend(&pipeline, door);
     // The pipelines first, so that devices are closed before the process says that it is done.
     drop(push);

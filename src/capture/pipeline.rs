@@ -192,7 +192,6 @@ impl Pipeline {
     }
 
     /// What changes bitrate, rate and size while it runs.
-    #[allow(dead_code)] // the controller is to come
     pub(super) fn knobs(&self) -> Knobs {
         self.coding.knobs()
     }

@@ -14,6 +14,7 @@ use super::keyframe::Keyframes;
 use super::line::{Line, Target};
 use super::meter::Meter;
 use super::queue::{Frame, Queue};
+use super::steer::Steer;
 use crate::clock::Clock;
 use crate::ipc::{FromCapture, StreamStats};
 
@@ -55,10 +56,12 @@ impl Push {
         loudness: Option<Arc<Loudness>>,
         teller: Teller,
         keyframes: Keyframes,
+        steer: Steer,
     ) -> Result<Self, Failure> {
         let (stop, stopped) = channel();
         let clock = Clock::start();
-        let pusher = Pusher { target, queue, loudness, teller, keyframes, stopped, clock, reconnects: 0, told: None };
+        let pusher =
+            Pusher { target, queue, loudness, teller, keyframes, steer, stopped, clock, reconnects: 0, told: None };
         let thread = std::thread::Builder::new().name("push".to_owned()).spawn(move || pusher.run());
         let thread = thread.map_err(|error| Failure::internal(format!("no thread: {error}")))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
@@ -71,6 +74,7 @@ struct Pusher {
     loudness: Option<Arc<Loudness>>,
     teller: Teller,
     keyframes: Keyframes,
+    steer: Steer,
     stopped: Receiver<()>,
     clock: Clock,
     reconnects: u32,
@@ -152,6 +156,7 @@ impl Pusher {
 
     fn attend(&mut self, line: &mut dyn Line, given: &mut Vec<Frame>, on_air: &mut bool) -> Result<Trouble, Over> {
         let mut meter = Meter::new(self.clock.now());
+        self.steer.connected();
         let mut taken = (0, self.clock.now());
         let mut connected = false;
         // The first frame of a connection is a keyframe with everything that a decoder needs.
@@ -178,6 +183,7 @@ impl Pusher {
             if let Some(frame) = frame.filter(|frame| begun || frame.is_keyframe()) {
                 begun = true;
                 meter.count(&frame);
+                self.steer.gave(frame.buffer.size());
                 if !*on_air {
                     given.push(frame.clone());
                 }
@@ -190,6 +196,9 @@ impl Pusher {
                 return Ok(trouble);
             }
             let (passed, now) = (line.passed(), self.clock.now());
+            if *on_air {
+                self.steer.look(now, &self.queue, line);
+            }
             if passed != taken.0 {
                 taken = (passed, now);
                 if !*on_air && connected && passed > HEADERS {
@@ -210,15 +219,19 @@ impl Pusher {
                     .set(rtt_ms.map(|millis| Duration::from_millis(millis.into())).or(self.target.rtt.get()));
                 let reconnects = self.reconnects;
                 let queue_ms = u32::try_from(self.queue.span().mseconds()).unwrap_or(u32::MAX);
+                let asked = self.steer.asked();
                 self.teller.tell(FromCapture::Stats(StreamStats {
                     fps,
                     bitrate_kbps,
                     dropped_frames,
                     rtt_ms,
                     reconnects,
-                    queue_ms,
+                    // What the kernel has not got rid of waits on the box too.
+                    queue_ms: queue_ms.max(self.steer.wait_ms()),
+                    target_kbps: asked.bitrate_kbps,
+                    height: asked.height,
+                    reduced: self.steer.reduces(),
                     level_db: self.loudness.as_ref().and_then(|loudness| loudness.db()),
-                    ..StreamStats::default()
                 }));
             }
         }

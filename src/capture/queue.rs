@@ -235,6 +235,11 @@ impl Queue {
         std::mem::take(&mut self.lock().wanted)
     }
 
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lock().bytes as u64
+    }
+
     /// How many video frames were dropped since the session began.
     pub(super) fn dropped(&self) -> u64 {
         self.lock().dropped

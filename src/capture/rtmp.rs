@@ -1,19 +1,24 @@
 //! RTMP and RTMPS: FLV tags that go straight into the sink.
 
+use std::cell::Cell;
+
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use super::failure::{Failure, Trouble, make};
 use super::flv::Flv;
-use super::line::{Line, Pipe, Target, source};
+use super::line::{Line, Pipe, Target, Way, source};
 use super::queue::Frame;
+use super::tcp::Socket;
 
 /// One connection.
 pub(super) struct Rtmp {
     pipe: Pipe,
     tags: gst_app::AppSrc,
     flv: Flv,
+    port: u16,
+    socket: Cell<Option<Socket>>,
 }
 
 /// Builds one; it connects as soon as it begins.
@@ -25,7 +30,7 @@ pub(super) fn connect(target: &Target) -> Result<Rtmp, Failure> {
     tags.set_caps(Some(&gst::Caps::new_empty_simple("video/x-flv")));
     pipe.pipeline.add(&tags)?;
     tags.link(&pipe.sink)?;
-    Ok(Rtmp { pipe, tags, flv: Flv::new(target.sound) })
+    Ok(Rtmp { pipe, tags, flv: Flv::new(target.sound), port: target.to.port, socket: Cell::new(None) })
 }
 
 impl Rtmp {
@@ -42,12 +47,19 @@ impl Line for Rtmp {
     }
 
     fn supply(&mut self, frame: Frame) -> Result<(), Trouble> {
-        let Self { pipe, tags, flv } = self;
+        let Self { pipe, tags, flv, .. } = self;
         flv.tags(&frame).into_iter().try_for_each(|tag| pipe.push(tags, tag))
     }
 
     fn is_full(&self) -> bool {
         self.tags.current_level_bytes() > self.tags.max_bytes()
+    }
+
+    fn way(&self) -> Way {
+        let known = self.socket.get();
+        let known = known.or_else(|| Socket::find(self.port).inspect(|found| self.socket.set(Some(*found))));
+        let unacknowledged = known.and_then(Socket::unacknowledged);
+        Way { in_front: self.tags.current_level_bytes(), unacknowledged, ..Way::default() }
     }
 
     fn passed(&self) -> u64 {

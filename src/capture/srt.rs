@@ -8,7 +8,7 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use super::failure::{Failure, SRT_REFUSED, Trouble, TroubleKind, make};
-use super::line::{Line, Pipe, Target, source};
+use super::line::{Line, Pipe, Target, Way, source};
 use super::queue::{Frame, Track};
 use crate::clock::Clock;
 use crate::consent::Time;
@@ -130,6 +130,15 @@ impl Line for Srt {
 
     fn is_full(&self) -> bool {
         self.video.current_level_bytes() > self.video.max_bytes()
+    }
+
+    fn way(&self) -> Way {
+        let level = |source: &gst_app::AppSrc| source.current_level_bytes();
+        let in_front = level(&self.video) + self.audio.as_ref().map_or(0, level);
+        let rtt: Option<f64> = self.pipe.figure("rtt-ms");
+        let rtt = rtt.and_then(|millis| Duration::try_from_secs_f64(millis / 1000.0).ok());
+        let resent = self.pipe.figure("bytes-retransmitted").unwrap_or(0);
+        Way { in_front, rtt, resent, ..Way::default() }
     }
 
     fn on_air(&mut self) {

@@ -44,8 +44,14 @@ fn describe(status: &Status) -> String {
         "stream",
         status.stream.map(|stream| {
             format!(
-                "{:.0} fps, {} kbit/s, {} frames dropped, {} reconnects",
-                stream.fps, stream.bitrate_kbps, stream.dropped_frames, stream.reconnects
+                "{:.0} fps, {} lines, {} kbit/s, {} ms queued, {} frames dropped, {} reconnects{}",
+                stream.fps,
+                stream.height,
+                stream.bitrate_kbps,
+                stream.queue_ms,
+                stream.dropped_frames,
+                stream.reconnects,
+                if stream.reduced { "; reduced: the network takes no more" } else { "" }
             )
         }),
     );

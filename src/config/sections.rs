@@ -123,6 +123,7 @@ fn video(r: &mut Reader<'_>) -> Video {
         fps: r.number("video", "fps", 1..=60).unwrap_or(30),
         encoder: r.choice("video", "encoder"),
         bitrate_kbps: r.number("video", "bitrate-kbps", 100..=20_000).unwrap_or(2500),
+        adaptive: r.flag("video", "adaptive", true),
         min_bitrate_kbps: r.number("video", "min-bitrate-kbps", 50..=20_000).unwrap_or(300),
         keyframe_interval: r.span("video", "keyframe-interval", secs(2), ms(500)..=secs(10)),
         rotation: picture::rotation(r),

@@ -44,7 +44,7 @@ fn only_the_ingest_url_has_no_default() {
     let config = load(&[("tallybox.toml", URL)]).unwrap();
     assert_eq!((config.video.width, config.video.height, config.video.fps), (1280, 720, 30));
     assert_eq!(config.panel.debounce.as_millis(), 30);
-    assert!(config.mqtt.is_none());
+    assert!(config.video.adaptive && config.mqtt.is_none());
     assert!(config.device.id.starts_with("box-"));
     assert!(config.privacy.allowed_ingest_hosts[0].allows("127.0.0.1"));
     says("", &["tallybox.toml: [ingest] url is missing"]);

@@ -158,6 +158,8 @@ pub struct Video {
     pub encoder: Encoder,
     /// Target in kbit/s.
     pub bitrate_kbps: u32,
+    /// Whether bitrate, frame rate and size follow what the way to the server takes.
+    pub adaptive: bool,
     /// Floor for adaptation in kbit/s.
     pub min_bitrate_kbps: u32,
     /// From one keyframe to the next.

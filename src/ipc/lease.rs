@@ -156,6 +156,8 @@ pub struct StreamStats {
     pub target_kbps: u32,
     /// Height of the picture that the encoder is asked for at present, in pixels.
     pub height: u32,
+    /// Whether bitrate, frame rate or size are below what was configured, because the way to the server takes no more.
+    pub reduced: bool,
     /// How much encoded media waits on the box to be sent, in milliseconds.
     pub queue_ms: u32,
     /// Loudness of the sound that is sent, RMS over the last second, in dB relative to full scale; `None`: no sound is sent.

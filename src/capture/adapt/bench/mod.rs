@@ -1,0 +1,75 @@
+//! Three controllers over the same simulated links: ours, and the rules of OBS (RTMP) and belacoder (SRT).
+//!
+//! `benches/adapt` prints the table; the tests hold ours to what is promised. Time is simulated: every run is the same.
+
+mod belacoder;
+mod encoder;
+mod figures;
+mod link;
+mod obs;
+mod stage;
+mod tests;
+mod traces;
+
+use super::{Controller, EVERY, Limits, Measurement};
+use crate::capture::rendition::Rendition;
+use crate::consent::Time;
+use link::Sent;
+
+/// Milliseconds of simulated time.
+type Millis = u64;
+
+/// What all three are given: 720p30, at most 6 Mbit/s (belacoder's default), at least 300 kbit/s.
+const LIMITS: Limits = Limits {
+    best: Rendition { bitrate_kbps: 6000, fps: 30, width: 1280, height: 720 },
+    floor_kbps: 300,
+    beside_kbps: AUDIO,
+};
+/// Sound, in kbit/s.
+const AUDIO: u32 = 128;
+
+/// What a controller can see.
+struct Sight<'a> {
+    now: Millis,
+    measurement: Measurement,
+    /// Oldest to newest frame in front of the socket, in milliseconds.
+    queued_ms: f64,
+    /// Packets that SRT keeps because they are not acknowledged.
+    packets: usize,
+    /// Frames that the socket took since the last look.
+    sent: &'a [Sent],
+}
+
+/// A controller on trial.
+trait Contender {
+    /// Looks at the world, each 20 ms; says what the encoder shall do.
+    fn step(&mut self, sight: &Sight<'_>) -> Rendition;
+}
+
+/// Ours.
+struct Ours {
+    controller: Controller,
+    next: Millis,
+}
+
+impl Ours {
+    fn new() -> Self {
+        Self { controller: Controller::new(LIMITS), next: 0 }
+    }
+}
+
+impl Contender for Ours {
+    fn step(&mut self, sight: &Sight<'_>) -> Rendition {
+        let Measurement { now, made, waiting, .. } = sight.measurement;
+        self.controller.note(now, made, waiting);
+        if sight.now < self.next {
+            return self.controller.rendition();
+        }
+        self.next = sight.now + crate::clock::millis(EVERY);
+        self.controller.step(&sight.measurement)
+    }
+}
+
+fn time(now: Millis) -> Time {
+    Time::at(core::time::Duration::from_millis(now))
+}

@@ -1,0 +1,91 @@
+//! One run: encoder, queue, link and controller, millisecond by millisecond.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use super::encoder::Encoder;
+use super::link::{Link, Protocol, Sent};
+use super::traces::Trace;
+use super::{AUDIO, Contender, LIMITS, Measurement, Millis, Sight, belacoder, time};
+
+/// The queue of our push: what is older is dropped. In milliseconds.
+const QUEUE: Millis = 2000;
+
+/// What came out of a run.
+#[derive(Default)]
+pub(super) struct Record {
+    /// Each 100 ms: what was asked for with the sound, what the link takes, and bytes that had arrived; kbit/s, bytes.
+    pub(super) moments: Vec<(Millis, f64, f64, f64)>,
+    /// From the encoder to the server's acknowledgement, in milliseconds, of each frame that arrived.
+    pub(super) delays: Vec<Millis>,
+    pub(super) frames: usize,
+    pub(super) lost: usize,
+}
+
+struct Waiting {
+    frame: usize,
+    at: Millis,
+    bytes: f64,
+}
+
+/// Runs `contender` over `trace`.
+pub(super) fn run(trace: &Trace, protocol: Protocol, contender: &mut dyn Contender) -> Record {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let latency = belacoder::LATENCY as Millis;
+    let mut link = Link::new(protocol, 11, trace.at(0).rtt, latency);
+    let mut encoder = Encoder::new(7);
+    let mut queue: VecDeque<Waiting> = VecDeque::new();
+    let (mut born, mut sent, mut record) = (Vec::new(), Vec::new(), Record::default());
+    let (mut made, mut dropped, mut free_since) = (0.0, 0.0, 0);
+    let mut asked = LIMITS.best;
+    for now in 0..trace.length {
+        let way = trace.at(now);
+        if let Some(bytes) = encoder.frame(now, asked) {
+            if queue.front().is_some_and(|first| now - first.at > QUEUE) {
+                record.lost += queue.len();
+                dropped += queue.drain(..).map(|waiting| waiting.bytes).sum::<f64>();
+            }
+            queue.push_back(Waiting { frame: born.len(), at: now, bytes });
+            born.push(now);
+            made += bytes;
+        }
+        while link.takes()
+            && let Some(first) = queue.pop_front()
+        {
+            link.give(now, first.frame, first.bytes);
+            sent.push(Sent { begin: free_since.max(first.at), end: now, bytes: first.bytes });
+            free_since = now;
+        }
+        link.step(now, &way);
+        if now % 20 == 0 {
+            let waiting: f64 = queue.iter().map(|waiting| waiting.bytes).sum();
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let whole = |bytes: f64| bytes.max(0.0) as u64;
+            let tcp = protocol == Protocol::Tcp;
+            let measurement = Measurement {
+                now: time(now),
+                made: whole(made - dropped),
+                waiting: whole(waiting),
+                unacknowledged: tcp.then(|| whole(link.unacknowledged())),
+                resent: if tcp { 0 } else { whole(link.resent) },
+                estimate_kbps: None,
+                rtt: (!tcp).then(|| Duration::from_secs_f64(link.rtt / 1000.0)),
+            };
+            #[allow(clippy::cast_precision_loss)]
+            let queued_ms = queue.front().map_or(0.0, |first| (now - first.at) as f64);
+            let sight = Sight { now, measurement, queued_ms, packets: link.packets(), sent: &sent };
+            asked = contender.step(&sight);
+            sent.clear();
+        }
+        if now % 100 == 0 {
+            let whole = f64::from(asked.bitrate_kbps + AUDIO);
+            record.moments.push((now, whole, way.kbps, link.arrived));
+        }
+    }
+    record.delays = link.done.iter().map(|(frame, at)| at - born[*frame]).collect();
+    link.late.sort_unstable();
+    link.late.dedup();
+    record.lost += link.late.len();
+    record.frames = born.len();
+    record
+}

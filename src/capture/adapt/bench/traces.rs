@@ -1,0 +1,100 @@
+//! What links do: steps, ramps, a mobile network, bursts of loss, and a router with too large a queue.
+
+use super::Millis;
+
+/// A link at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Way {
+    /// What passes, in kbit/s.
+    pub(super) kbps: f64,
+    /// Share of packets that get lost behind the bottleneck.
+    pub(super) loss: f64,
+    /// Round trip without any queue, in milliseconds.
+    pub(super) rtt: Millis,
+    /// Bytes that the bottleneck queues.
+    pub(super) buffer: f64,
+}
+
+/// A link over time.
+pub(super) struct Trace {
+    pub(super) name: &'static str,
+    pub(super) length: Millis,
+    /// When it falls and when it comes back, where it does so at once.
+    pub(super) steps: Option<(Millis, Millis)>,
+    at: Box<dyn Fn(Millis) -> Way>,
+}
+
+/// 128 KB: a quarter of a second at 4 Mbit/s, one at 1 Mbit/s.
+const USUAL: Way = Way { kbps: 4000.0, loss: 0.0, rtt: 40, buffer: 131_072.0 };
+
+impl Trace {
+    pub(super) fn at(&self, now: Millis) -> Way {
+        (self.at)(now)
+    }
+}
+
+/// 4, 1, 4 Mbit/s: 40 s to get there, 40 s of little, 60 s to come back.
+fn step(name: &'static str, way: Way) -> Trace {
+    let (fall, back) = (40_000, 80_000);
+    let at = move |now| Way { kbps: if (fall..back).contains(&now) { way.kbps / 4.0 } else { way.kbps }, ..way };
+    Trace { name, length: 140_000, steps: Some((fall, back)), at: Box::new(at) }
+}
+
+/// Falls for 20 s, stays for 20, comes back in 20.
+#[allow(clippy::cast_precision_loss)]
+fn ramp() -> Trace {
+    let at = |now: Millis| {
+        let down = now.clamp(40_000, 60_000) - 40_000;
+        let up = now.clamp(80_000, 100_000) - 80_000;
+        Way { kbps: 4000.0 - 0.15 * down as f64 + 0.15 * up as f64, ..USUAL }
+    };
+    Trace { name: "ramp 4, 1, 4", length: 140_000, steps: None, at: Box::new(at) }
+}
+
+/// A walk between 0.6 and 6 Mbit/s, a new value every half second, with holes of a second; as recorded mobile uplinks do.
+fn mobile(seed: u64) -> Trace {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut level: f64 = 2.0;
+    let mut hole = 0;
+    let values: Vec<f64> = (0..400)
+        .map(|_| {
+            level = (level * (0.82 + 0.38 * random.f64())).clamp(0.6, 6.0);
+            hole = if hole > 0 {
+                hole - 1
+            } else if random.f64() < 0.01 {
+                2
+            } else {
+                0
+            };
+            1000.0 * if hole > 0 { 0.4 } else { level }
+        })
+        .collect();
+    let at = move |now: Millis| {
+        let index = usize::try_from(now / 500).unwrap_or(usize::MAX);
+        Way { kbps: values[index.min(values.len() - 1)], loss: 0.002, rtt: 60, buffer: 262_144.0 }
+    };
+    Trace { name: if seed == 1 { "mobile 1" } else { "mobile 2" }, length: 200_000, steps: None, at: Box::new(at) }
+}
+
+/// Every 10 s 2 s in which a tenth gets lost; half a percent always.
+fn bursts() -> Trace {
+    let at = |now: Millis| Way { loss: if now % 10_000 < 2000 { 0.1 } else { 0.005 }, ..USUAL };
+    Trace { name: "bursts of loss", length: 140_000, steps: None, at: Box::new(at) }
+}
+
+/// The same all the time.
+pub(super) fn even(kbps: f64) -> Trace {
+    Trace { name: "even", length: 120_000, steps: None, at: Box::new(move |_| Way { kbps, ..USUAL }) }
+}
+
+pub(super) fn all() -> Vec<Trace> {
+    vec![
+        step("step 4, 1, 4", USUAL),
+        step("step, 1 MB queue", Way { buffer: 1_000_000.0, ..USUAL }),
+        step("step, 0.3 s away", Way { rtt: 300, ..USUAL }),
+        ramp(),
+        mobile(1),
+        mobile(2),
+        bursts(),
+    ]
+}

@@ -1,0 +1,45 @@
+//! A count that only grows, over the last seconds: how much it was at a time, and when it was so much.
+
+use std::collections::VecDeque;
+
+/// No byte waits longer than this and is still of interest: longer than what is queued on air (2 s) and any way (1 s),
+/// and room for what the kernel holds. Seconds.
+const KEPT: f64 = 15.0;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Curve {
+    /// Time and count, both growing.
+    points: VecDeque<(f64, f64)>,
+}
+
+impl Curve {
+    /// It is `count` at `at`.
+    pub(super) fn add(&mut self, at: f64, count: f64) {
+        if self.points.back().is_some_and(|last| last.0 > at || last.1 >= count) {
+            return;
+        }
+        self.points.push_back((at, count));
+        while self.points.front().is_some_and(|old| at - old.0 > KEPT) {
+            self.points.pop_front();
+        }
+    }
+
+    /// When it first was more than `count`; `None`: it never was.
+    pub(super) fn reached(&self, count: f64) -> Option<f64> {
+        let index = self.points.partition_point(|point| point.1 <= count);
+        self.points.get(index).map(|point| point.0)
+    }
+
+    /// How much it was at `at`: between two points as if it had grown evenly, since what is made at once leaves
+    /// piece by piece.
+    pub(super) fn at(&self, at: f64) -> f64 {
+        let index = self.points.partition_point(|point| point.0 <= at);
+        let before = index.checked_sub(1).and_then(|index| self.points.get(index));
+        match (before, self.points.get(index)) {
+            (Some(before), Some(after)) => before.1 + (after.1 - before.1) * (at - before.0) / (after.0 - before.0),
+            (Some(before), None) => before.1,
+            (None, Some(after)) => after.1,
+            (None, None) => 0.0,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Which rate the whole stream may have, picture and sound together.
+
+use super::window::View;
+
+/// Everything waited this long at least: a frame at 15 frames per second, and some. Seconds.
+const BUSY: f64 = 0.08;
+/// Everything waited this long at least, for a short while. Seconds.
+const JAM: f64 = 0.16;
+/// Less arrives than this share of what is asked for: the link has become slower.
+const SHORTFALL: f64 = 0.9;
+/// So much has to be sent again, as a share of what is asked for: the link throws away what it cannot take. The worst
+/// that SRT's guide plans for is a tenth.
+const POLICED: f64 = 0.3;
+/// A queue that stands at this is too long, whatever arrives. Seconds.
+const STANDS: f64 = 0.2;
+/// A probe failed when everything waits this long, and less than this share of what is asked for arrives.
+const PROBE_BUSY: f64 = 0.05;
+const PROBE_SHORTFALL: f64 = 0.98;
+/// Nothing waits that is worth the name. Seconds.
+const IDLE: f64 = 0.04;
+/// This share of what the link takes leaves room for the encoder's ups and downs.
+const SHARE: f64 = 0.94;
+/// A queue is to be drained within this; after a probe there is less of a hurry. Seconds.
+const DRAIN: f64 = 1.0;
+const DRAIN_PROBE: f64 = 2.5;
+/// While it drains, at least this share of what arrives is made: a picture that is too bad for a second helps nobody.
+const DRAIN_SHARE: f64 = 0.5;
+/// A queue that does not drain within this although less is made than arrives is not one: the way became longer. Seconds.
+const PATIENCE: f64 = 4.0;
+/// After a cut the encoder needs so long, and then the measurements the span that they look back. Seconds.
+const ANSWER: f64 = 0.1;
+/// Where nothing is known against it the target rises by this factor each time the measurements show what the last one
+/// did: fourfold in 4 to 8 s.
+const RISE: f64 = 1.12;
+/// Near the rate that was too much the last time it rises by this factor ...
+const PROBE: f64 = 1.06;
+/// ... and so long later it is judged. Seconds.
+const PROBE_LASTS: f64 = 0.7;
+/// Pause before the first probe after a cut, factor after each that fails, longest pause. Seconds.
+const PAUSE: f64 = 1.0;
+const PAUSE_GROWS: f64 = 1.5;
+const LONGEST_PAUSE: f64 = 6.0;
+/// When so many times what was too much the last time goes well, that counts no more.
+const CONVINCED: f64 = 1.15;
+/// An encoder that makes less than this share of the target, over a second, does not need more and proves nothing.
+const USED: f64 = 0.65;
+
+/// Whether what waits is a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It goes, or there is none.
+    Goes,
+    /// It stays whatever is done: it is the way itself.
+    Stays,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    /// Nothing waits; the next rise comes at `next`.
+    Steady { next: f64 },
+    /// More than was known to be good is tried, since then; `good` is what was.
+    Probing { since: f64, good: f64 },
+    /// A queue drains: since when, how long it was, what the link takes, what is asked for afterwards at most, and when
+    /// a further cut may follow.
+    Draining { since: f64, wait: f64, takes: f64, most: f64, answered: f64 },
+}
+
+/// The rate and what is known of the link.
+#[derive(Clone, Debug)]
+pub(super) struct Rate {
+    target: f64,
+    /// What the link took when it was too much.
+    limit: Option<f64>,
+    phase: Phase,
+    pause: f64,
+}
+
+impl Rate {
+    pub(super) fn new(target: f64) -> Self {
+        Self { target, limit: None, phase: Phase::Steady { next: 0.0 }, pause: PAUSE }
+    }
+
+    /// In kbit/s; may lie outside of the present bounds, which can change.
+    pub(super) fn target(&self) -> f64 {
+        self.target
+    }
+
+    /// A new connection: the link may be another.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new(self.target);
+    }
+
+    /// The protocol knows better.
+    pub(super) fn believe(&mut self, kbps: f64, floor: f64, cap: f64) {
+        *self = Self::new((kbps * SHARE).clamp(floor, cap));
+    }
+
+    pub(super) fn step(&mut self, view: &View, floor: f64, cap: f64) -> Verdict {
+        let asked = self.target.clamp(floor, cap);
+        let waits = view.busy > BUSY || view.jam > JAM;
+        let slower = (waits && view.arrives < SHORTFALL * asked) || view.resent > POLICED * asked;
+        match self.phase {
+            Phase::Draining { since, wait, takes, most, answered } => {
+                // While something waits the link is as fast as it can.
+                let takes = if view.busy > IDLE { 0.7 * takes + 0.3 * view.arrives } else { takes };
+                if slower && view.at >= answered {
+                    self.cut(view, asked, (floor, most), DRAIN);
+                } else if view.busy <= IDLE {
+                    self.settle(view.at, takes, asked, most);
+                } else if view.at - since > PATIENCE && view.busy > wait * 0.7 && asked > floor {
+                    self.settle(view.at, takes, asked, most);
+                    return Verdict::Stays;
+                } else {
+                    self.phase = Phase::Draining { since, wait, takes, most, answered };
+                }
+            }
+            Phase::Probing { since, good } if slower || failed(view, asked, view.at - since >= PROBE_LASTS) => {
+                self.pause = (self.pause * PAUSE_GROWS).min(LONGEST_PAUSE);
+                self.cut(view, asked, (floor, good), if slower { DRAIN } else { DRAIN_PROBE });
+            }
+            Phase::Probing { since, .. } if view.at - since >= PROBE_LASTS => {
+                self.pause = PAUSE;
+                self.limit = self.limit.filter(|limit| asked < limit * CONVINCED);
+                self.phase = Phase::Steady { next: view.at };
+                self.rise(view, asked, cap);
+            }
+            Phase::Steady { .. } if slower || view.stands > STANDS => {
+                self.pause = PAUSE;
+                self.cut(view, asked, (floor, asked), DRAIN);
+            }
+            Phase::Steady { next } if view.at >= next => self.rise(view, asked, cap),
+            Phase::Probing { .. } | Phase::Steady { .. } => {}
+        }
+        Verdict::Goes
+    }
+
+    /// Below what arrives, so that what waits drains; never above what is asked for.
+    fn cut(&mut self, view: &View, asked: f64, (floor, most): (f64, f64), drain: f64) {
+        let share = (SHARE - view.wait / drain).max(DRAIN_SHARE);
+        self.target = (view.arrives * share).clamp(floor, asked.max(floor));
+        self.limit = Some(view.arrives);
+        let (since, wait, takes) = (view.at, view.wait, view.arrives);
+        self.phase = Phase::Draining { since, wait, takes, most, answered: view.at + view.span + ANSWER };
+    }
+
+    /// The queue is empty.
+    fn settle(&mut self, at: f64, takes: f64, asked: f64, most: f64) {
+        self.target = (takes * SHARE).min(most).max(asked.min(most));
+        self.limit = Some(takes);
+        self.phase = Phase::Steady { next: at + self.pause };
+    }
+
+    fn rise(&mut self, view: &View, asked: f64, cap: f64) {
+        let next = Phase::Steady { next: view.at + view.span };
+        if view.busy > IDLE || view.wait > JAM || view.made < USED * asked || asked >= cap {
+            self.phase = next;
+        } else if self.limit.is_some_and(|limit| asked * RISE > limit) {
+            self.target = (asked * PROBE).min(cap);
+            self.phase = Phase::Probing { since: view.at, good: asked };
+        } else {
+            self.target = (asked * RISE).min(cap);
+            self.phase = next;
+        }
+    }
+}
+
+/// Whether a probe failed; at its end half of the proof is enough.
+fn failed(view: &View, asked: f64, at_its_end: bool) -> bool {
+    let busy = if at_its_end { PROBE_BUSY / 2.0 } else { PROBE_BUSY };
+    view.busy > busy && view.arrives < PROBE_SHORTFALL * asked
+}

@@ -1,0 +1,108 @@
+//! Joins the bitrate controller with a connection and the encoder: measures, asks, and turns the knobs.
+
+use super::adapt::{Controller, EVERY, Limits, Measurement};
+use super::line::Line;
+use super::queue::Queue;
+use super::rendition::Rendition;
+use crate::config::{Audio, Video};
+use crate::consent::Time;
+
+/// What carries a rendition out while the encoder runs.
+pub(super) type Apply = Box<dyn Fn(&Rendition) + Send>;
+
+/// At the wheel of one stream.
+pub(super) struct Steer {
+    /// `None`: the encoder is asked for the same all the time.
+    controller: Option<Controller>,
+    apply: Apply,
+    best: Rendition,
+    asked: Rendition,
+    next: Time,
+    /// Bytes that this connection was given.
+    given: u64,
+    dropped: u64,
+}
+
+impl Steer {
+    /// For the configured picture, with or without sound.
+    pub(super) fn new(video: &Video, sound: Option<&Audio>, apply: Apply) -> Self {
+        let best =
+            Rendition { bitrate_kbps: video.bitrate_kbps, fps: video.fps, width: video.width, height: video.height };
+        let beside_kbps = sound.map_or(0, |audio| audio.bitrate_kbps);
+        let limits = Limits { best, floor_kbps: video.min_bitrate_kbps, beside_kbps };
+        let controller = video.adaptive.then(|| Controller::new(limits));
+        Self { controller, apply, best, asked: best, next: Time::default(), given: 0, dropped: 0 }
+    }
+
+    /// One that lets everything be as it is.
+    #[cfg(test)]
+    pub(super) fn still() -> Self {
+        let video = crate::config::example("").video;
+        Self::new(&Video { adaptive: false, ..video }, None, Box::new(|_| ()))
+    }
+
+    /// What the encoder is asked for.
+    pub(super) fn asked(&self) -> Rendition {
+        self.asked
+    }
+
+    /// Whether that is less than what was configured.
+    pub(super) fn reduces(&self) -> bool {
+        self.asked != self.best
+    }
+
+    /// How much longer than usual the oldest byte waits that has not arrived, in milliseconds.
+    pub(super) fn wait_ms(&self) -> u32 {
+        self.controller.as_ref().map_or(0, Controller::wait_ms)
+    }
+
+    /// A connection is there.
+    pub(super) fn connected(&mut self) {
+        self.given = 0;
+        if let Some(controller) = &mut self.controller {
+            controller.reconnected();
+        }
+    }
+
+    /// The connection was given so many bytes.
+    pub(super) fn gave(&mut self, bytes: usize) {
+        self.given += bytes as u64;
+    }
+
+    /// Looks at the way, and asks for something else if it is time to.
+    pub(super) fn look(&mut self, now: Time, queue: &Queue, line: &dyn Line) {
+        let Some(controller) = &mut self.controller else { return };
+        let queued = queue.bytes();
+        let made = self.given + queued;
+        controller.note(now, made, queued);
+        if now < self.next {
+            return;
+        }
+        self.next = now.plus(EVERY);
+        let dropped = queue.dropped();
+        if dropped != self.dropped {
+            // What was made is less than it was: the counts begin anew.
+            self.dropped = dropped;
+            controller.dropped();
+        }
+        let way = line.way();
+        let measurement = Measurement {
+            now,
+            made,
+            waiting: queued + way.in_front,
+            unacknowledged: way.unacknowledged,
+            rtt: way.rtt,
+            resent: way.resent,
+            estimate_kbps: way.estimate_kbps,
+        };
+        let asked = controller.step(&measurement);
+        if asked != self.asked {
+            tracing::debug!("{measurement:?}: {asked:?}");
+            if (asked.fps, asked.height) != (self.asked.fps, self.asked.height) {
+                tracing::info!("the picture has {} lines at {} frames per second now", asked.height, asked.fps);
+            }
+            self.asked = asked;
+            (self.apply)(&asked);
+        }
+    }
+}
