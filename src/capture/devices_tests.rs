@@ -167,10 +167,19 @@ fn fall_silent(source: &gst::Element) {
     pad.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Drop);
 }
 
+/// Its driver hangs, so that it can be neither read nor closed for a while.
+fn hang(source: &gst::Element) {
+    let pad = source.static_pad("src").unwrap();
+    pad.add_probe(gst::PadProbeType::BUFFER, |_, _| {
+        std::thread::park_timeout(Duration::from_secs(5));
+        gst::PadProbeReturn::Drop
+    });
+}
+
 #[test]
-fn a_camera_that_breaks_off_or_falls_silent_is_a_slate_until_it_is_back() {
+fn a_camera_that_breaks_off_hangs_or_falls_silent_is_a_slate_until_it_is_back() {
     let mut rig = Rig::start(Device::Camera, Duration::from_mins(1));
-    for (round, break_it) in [break_off as fn(&gst::Element), fall_silent, break_off].into_iter().enumerate() {
+    for (round, break_it) in [break_off as fn(&gst::Element), fall_silent, hang, break_off].into_iter().enumerate() {
         let before = rig.wait("a picture", |seen| seen.iter().rev().take(5).filter(|one| !one.stand_in).count() == 5);
         // While it is away it cannot be opened again: consent is needed for that, and a closed gate has none.
         rig.gate.shut();

@@ -301,3 +301,15 @@ fn wildcards_cover_hosts_below_and_nothing_else() {
     assert!(!covers("*.example.cn", "*.cn") && !covers("a.cn", "*.a.cn") && !covers("x.a.cn", "*.a.cn"));
     assert!(super::HostPattern::new("*").is_none() && super::HostPattern::new("a/b").is_none());
 }
+
+#[test]
+fn a_session_without_its_camera_ends_after_a_minute_or_what_is_configured() {
+    let config = load(&[("tallybox.toml", URL)]).unwrap();
+    assert_eq!(config.capture.device_lost_limit.as_secs(), 60);
+    let config = load(&[("tallybox.toml", &format!("{URL}[capture]\ndevice-lost-limit = \"5m\"\n"))]).unwrap();
+    assert_eq!(config.capture.device_lost_limit.as_secs(), 300);
+    says(
+        &format!("{URL}[capture]\ndevice-lost-limit = \"0s\"\n"),
+        &["tallybox.toml:4:21: device-lost-limit = \"0s\" is out of range; write a span from \"1s\" to \"1h\""],
+    );
+}

@@ -1,7 +1,6 @@
-"""A bad day inside the box: roles die or hang, the lamp lies, camera and microphone go away."""
+"""A bad day inside the box: roles die or hang, the lamp lies."""
 import time
 
-from peers import ffprobe
 from scenario import scenario
 from wire import wait
 
@@ -90,55 +89,3 @@ def sense(box, peers):
         box.configure()
         box.until("idle", 90)
         box.dark()
-
-
-@scenario("the camera is unplugged while live and comes back")
-def camera(box, peers):
-    box.live()
-    wait("a stream", lambda: box.status().get("stream"))
-    mark, started = box.hand.mark(), time.monotonic()
-    driver = "/sys/bus/platform/drivers/vivid"
-    box.sh(f"timeout 20 sh -c 'echo vivid.0 >{driver}/unbind'")
-    try:
-        box.hand.first(mark, "capture", lambda pids: pids == "", limit=30)
-        took = time.monotonic() - started
-        box.until("idle")
-        box.dark()
-        said = box.facts()[-1]
-        assert said["kind"] == "session-stopped" and said["reason"] == "capture-failed", said
-        assert "shopcam" in said["message"], said
-        box.hand.press()
-        wait("a press without a camera ends, and says why", lambda: box.facts()[-1] != said and box.facts()[-1]["kind"] == "session-stopped", 30)
-        without = box.facts()[-1]
-        box.until("idle")
-    finally:
-        box.sh(f"echo vivid.0 >{driver}/bind; udevadm settle; for i in $(seq 100); do [ -e /dev/shopcam ] && break; sleep 0.1; done; ls /dev/shopcam")
-    box.live()
-    box.touch()
-    return f"ended after {took:.1f} s: {said['message']}; pressed without it: {without['message']}; back: live"
-
-
-@scenario("the microphone is lost while live")
-def microphone(box, peers):
-    box.live()
-    wait("a stream", lambda: box.status().get("stream"))
-    driver = "/sys/bus/platform/drivers/snd_aloop"
-    mark = box.hand.mark()
-    started = time.monotonic()
-    # The driver waits until nobody has it open.
-    box.sh(f"systemd-run -q --unit=rig-unplug sh -c 'echo snd_aloop.0 >{driver}/unbind'")
-    try:
-        box.hand.first(mark, "capture", lambda pids: pids == "", limit=40)
-        took = time.monotonic() - started
-        box.until("idle")
-        box.dark()
-        said = box.facts()[-1]
-        assert said["kind"] == "session-stopped" and said["reason"] == "capture-failed", said
-    finally:
-        wait("it is unplugged", lambda: not box.ok("systemctl is-active rig-unplug"), 30)
-        box.sh(f"echo snd_aloop.0 >{driver}/bind; udevadm settle; sleep 0.5")
-    box.live()
-    box.touch()
-    streams = {stream["codec_name"] for stream in ffprobe(peers.recordings()[-1], "stream=codec_name")["streams"]}
-    assert streams == {"h264", "aac"}, streams
-    return f"ended after {took:.1f} s: {said['message']}; back: live with sound"

@@ -1,0 +1,173 @@
+"""Camera and microphone are pulled out while live, and put back: slate and silence, and never a hole in the stream."""
+import json
+import os
+import random
+import subprocess
+import time
+
+from peers import ffprobe
+from scenario import scenario
+from wire import wait
+
+CAMERA, MICROPHONE = "vivid/vivid.0", "snd_aloop/snd_aloop.0"
+# The driver of the sound card waits until nobody has it open any more: pulling a plug does not, so it is not waited for.
+OUT = "echo {device} >/sys/bus/platform/drivers/{driver}/unbind"
+IN = "echo {device} >/sys/bus/platform/drivers/{driver}/bind"
+THERE = {CAMERA: "[ -e /dev/shopcam ]", MICROPHONE: "grep -q capture /proc/asound/pcm"}
+WORD = {CAMERA: "camera-lost", MICROPHONE: "microphone-lost"}
+
+
+def clock(box):
+    """The guest's own monotonic clock, in seconds."""
+    return float(box.sh("cut -d' ' -f1 /proc/uptime"))
+
+
+def pull(box, what):
+    """Pulls the plug; when that was, by the guest's clock."""
+    driver, device = what.split("/")
+    order = OUT.format(device=device, driver=driver)
+    return float(box.sh(f"cut -d' ' -f1 /proc/uptime; systemd-run -q --collect --unit=rig-unplug sh -c '{order}'"))
+
+
+def push(box, what):
+    """Puts the plug back in; when the device was there again, by the guest's clock."""
+    driver, device = what.split("/")
+    wait("it is pulled out altogether", lambda: not box.ok("systemctl is-active rig-unplug"), 60, 0.1)
+    order = IN.format(device=device, driver=driver)
+    return float(box.sh(f"{order}; until {THERE[what]}; do sleep 0.02; done; cut -d' ' -f1 /proc/uptime"))
+
+
+def told(box, what, since):
+    """When the guard heard of losses and returns, by the guest's clock: [(lost, back), ...]."""
+    lines = box.sh("journalctl -b --no-pager -o json -t tallybox-guard -n 1000").splitlines()
+    lost, pairs = None, []
+    for line in map(json.loads, lines):
+        at, said = int(line["__MONOTONIC_TIMESTAMP"]) / 1e6, line["MESSAGE"]
+        if at < since or not isinstance(said, str) or f"{WORD[what]}: " not in said:
+            continue
+        if "it is back" in said:
+            pairs.append((lost, at))
+            lost = None
+        else:
+            lost = at
+    return pairs + ([(lost, None)] if lost else [])
+
+
+def reason(box, wanted, limit=30):
+    """Waits until a live box gives this reason."""
+    def there():
+        status = box.status()
+        return status.get("phase") == "live" and status.get("reason") == wanted and status
+    return wait(f"live, reason {wanted}; {box.status()}", there, limit, 0.1)
+
+
+def whole(file, most=2.0):
+    """Both tracks of a recording go on without a hole of more than `most` seconds, and without a step back: (longest
+    step of the picture, of the sound)."""
+    longest = []
+    for track in "va":
+        times = [float(packet["pts_time"]) for packet in ffprobe(file, "packet=pts_time", track)["packets"]]
+        steps = [later - earlier for earlier, later in zip(times, times[1:])]
+        assert min(steps) > 0, f"{track}: a step of {min(steps)} s"
+        assert max(steps) < most, f"{track}: a hole of {max(steps)} s"
+        longest.append(max(steps))
+    return longest
+
+
+def slates(file):
+    """How often a recording goes over to the slate: grey throughout, while the camera's picture has all colours."""
+    filters = "scale=160:-2,signalstats,metadata=print:file=-"
+    said = subprocess.run(["ffmpeg", "-v", "error", "-i", str(file), "-an", "-vf", filters, "-f", "null", "-"], capture_output=True, text=True, check=True).stdout
+    values = {name: [float(line.split("=")[1]) for line in said.splitlines() if f".{name}=" in line] for name in ("UMIN", "UMAX", "VMIN", "VMAX")}
+    grey = [min(pair[0], pair[2]) > 118 and max(pair[1], pair[3]) < 138 for pair in zip(*values.values())]
+    return sum(now and not before for before, now in zip([False, *grey], grey))
+
+
+def cycles(box, peers, what, rounds):
+    box.live()
+    wait("a stream", lambda: box.status().get("stream"))
+    known, begun, mark = len(peers.recordings()), clock(box), box.hand.mark()
+    capture = box.hand.now("capture")
+    gone, back = [], []
+    chance = random.Random(4)
+    for _ in range(rounds):
+        pulled = pull(box, what)
+        status = reason(box, WORD[what])
+        assert status["lamp"] == "solid", status
+        time.sleep(chance.uniform(0, 2))
+        pushed = push(box, what)
+        reason(box, None)
+        lost, found = told(box, what, pulled)[-1]
+        gone.append(lost - pulled)
+        back.append(found - pushed)
+        time.sleep(chance.uniform(0, 1))
+    assert box.hand.now("capture") == capture, "it was one and the same capture"
+    assert not box.hand.values(mark, "lamp"), "the lamp was solid throughout"
+    states = [payload for topic, payload in peers.heard if topic == "state"]
+    assert any(state["phase"] == "live" and state["reason"] == WORD[what] for state in states), states[-5:]
+    took = box.touch()
+    assert took < 500, f"capture gone after {took} ms"
+    box.dark()
+    assert max(gone) < 2 and max(back) < 2, f"away after {max(gone):.2f} s, back after {max(back):.2f} s"
+    recordings = peers.recordings()[known - 1:]
+    assert len(recordings) == 1, f"the stream broke: {recordings}"
+    return recordings[0], f"{rounds} of {rounds}; told {max(gone):.2f} s after the pull at most, back {max(back):.2f} s after its return at most"
+
+
+def rounds(short, long):
+    return short if os.environ.get("TALLYBOX_SHORT") else long
+
+
+@scenario("the camera is unplugged while live and comes back: a slate meanwhile, and one stream")
+def camera(box, peers):
+    count = rounds(3, 100)
+    file, seen = cycles(box, peers, CAMERA, count)
+    picture, sound = whole(file)
+    assert slates(file) == count, f"{slates(file)} slates in {count} rounds"
+    return f"{seen}; longest step at the ingest {picture:.2f} s of picture, {sound:.2f} s of sound"
+
+
+@scenario("the microphone is lost while live and comes back: silence meanwhile, and one stream")
+def microphone(box, peers):
+    file, seen = cycles(box, peers, MICROPHONE, rounds(2, 20))
+    picture, sound = whole(file)
+    assert sound < 0.1, f"a hole of {sound} s in the sound"
+    return f"{seen}; longest step at the ingest {picture:.2f} s of picture, {sound:.2f} s of sound"
+
+
+@scenario("a camera that stays away ends the session; while it is away a touch ends it, and its return opens nothing")
+def stays_away(box, peers):
+    box.idle()
+    box.configure(capture={"device-lost-limit": "5s"})
+    try:
+        box.live()
+        wait("a stream", lambda: box.status().get("stream"))
+        pulled = pull(box, CAMERA)
+        box.until("idle")
+        box.dark()
+        said = box.facts()[-1]
+        assert said["kind"] == "session-stopped" and said["reason"] == "camera-lost", said
+        took = clock(box) - pulled
+        box.hand.press()
+        wait("a press without a camera ends, and says why", lambda: box.facts()[-1] != said and box.facts()[-1]["kind"] == "session-stopped", 30)
+        without = box.facts()[-1]
+        assert without["reason"] == "capture-failed" and "shopcam" in without["message"], without
+        box.until("idle")
+        push(box, CAMERA)
+        box.live()
+        wait("a stream", lambda: box.status().get("stream"))
+        pull(box, CAMERA)
+        reason(box, "camera-lost")
+        touched = box.touch()
+        assert touched < 500, f"capture gone after {touched} ms"
+        mark = box.hand.mark()
+        push(box, CAMERA)
+        time.sleep(2)
+        assert not box.devices_open() and not any(box.hand.values(mark, "open")) and box.phase() == "idle"
+    finally:
+        if not box.ok(THERE[CAMERA]):
+            push(box, CAMERA)
+        box.configure()
+    box.live()
+    box.touch()
+    return f"ended {took:.1f} s after the pull ({said['message']}); without it: {without['message']}; capture gone {touched} ms after a touch meanwhile"
