@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
+use gstreamer_video as gst_video;
 
 use super::coder::{Coder, hand};
 use super::door::Teller;
@@ -166,6 +167,16 @@ impl Coding {
                 coding.encode(pad, picture);
             }
             eat(info)
+        });
+        let coding = Arc::downgrade(self);
+        pad(out)?.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            // What comes in place of the camera, and the camera that is back, begin with a keyframe.
+            if let (Some(coding), Some(event)) = (coding.upgrade(), info.event())
+                && gst_video::ForceKeyUnitEvent::is(event)
+            {
+                lock(&coding.state).coder.source().send_event(event.clone());
+            }
+            gst::PadProbeReturn::Ok
         });
         Ok(())
     }
