@@ -44,8 +44,14 @@ impl Place {
     pub(super) fn put(&self, text: &str) -> io::Result<()> {
         let main = std::fs::metadata(&self.main)?;
         match std::fs::create_dir(&self.dir) {
+            // As open as the directory above, whatever this process's mask is: the roles have to look into it.
+            Ok(()) => {
+                let above = std::fs::metadata(self.dir.parent().unwrap_or(Path::new(".")))?;
+                std::os::unix::fs::chown(&self.dir, Some(above.uid()), Some(above.gid()))?;
+                std::fs::set_permissions(&self.dir, above.permissions())?;
+            }
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            Ok(()) | Err(_) => {}
+            Err(_) => {}
         }
         let new = self.dir.join(format!("{NAME}.new"));
         gone(std::fs::remove_file(&new))?;
@@ -79,5 +85,25 @@ fn gone(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_roles_can_read_what_was_put_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = dir.path().join("tallybox.toml");
+        std::fs::write(&main, "").unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o751)).unwrap();
+        std::fs::set_permissions(&main, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let place = Place::beside(&main);
+        place.put("[video]\nfps = 10\n").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&place.dir), mode(&place.file())), (0o751, 0o640));
     }
 }
