@@ -27,6 +27,8 @@ pub mod log;
 pub mod panel;
 #[cfg(feature = "appliance")]
 pub mod privacy;
+#[cfg(feature = "appliance")]
+mod trust;
 
 /// Lower-case hexadecimal, two digits a byte.
 #[cfg(feature = "appliance")]

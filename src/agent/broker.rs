@@ -8,6 +8,7 @@ use rumqttc::{MqttOptions, TlsConfiguration, Transport};
 
 use crate::config::{Config, Mqtt};
 use crate::exit::Exit;
+use crate::trust::{self, SYSTEM_AUTHORITIES};
 
 /// Seconds after which a silent connection is probed: a pulled cable shows within a minute.
 const KEEP_ALIVE: u16 = 20;
@@ -15,8 +16,6 @@ const KEEP_ALIVE: u16 = 20;
 const PACKET: u32 = 64 * 1024;
 /// Publishes that wait for their acknowledgement at once.
 pub(super) const IN_FLIGHT: u16 = 16;
-/// Debian's bundle of the authorities that it trusts, from the package ca-certificates.
-const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// `<prefix>/<id>/<name>`
 pub(super) fn topic(mqtt: &Mqtt, id: &str, name: &str) -> String {
@@ -86,14 +85,8 @@ fn pem(path: &Path, what: &str, kind: &str) -> Result<Vec<u8>, Exit> {
 pub(super) fn explain(error: &rumqttc::ConnectionError) -> String {
     let text = error.to_string();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let advice = if has(&["NotValidForName", "not valid for name"]) {
-        "its certificate is for another name: write in [mqtt] url the name that the certificate has"
-    } else if has(&["UnknownIssuer", "unknown issuer"]) {
-        "its certificate is from an authority that is not trusted: set [mqtt] ca-file"
-    } else if has(&["Expired", "expired", "NotValidYet"]) {
-        "its certificate is not valid at this time: see this box's clock, and the certificate's dates"
-    } else if has(&["CertificateRequired", "certificate required", "HandshakeFailure"]) {
-        "it wants a client certificate: set [mqtt] client-cert and client-key"
+    let advice = if let Some(advice) = trust::advice(&text) {
+        advice
     } else if has(&["failed to lookup", "Name or service", "name resolution"]) {
         "its name cannot be resolved: see the network's DNS, or [mqtt] url"
     } else if has(&["refused (os", "Connection refused (os"]) {

@@ -8,8 +8,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, ClientConnection, Error, RootCertStore};
 
-/// Debian's bundle of the authorities that it trusts, from the package ca-certificates.
-const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+use crate::trust::SYSTEM_AUTHORITIES;
+
 /// What a handshake may take that only explains.
 const PATIENCE: Duration = Duration::from_secs(3);
 

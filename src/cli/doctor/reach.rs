@@ -6,9 +6,7 @@ use std::path::Path;
 use super::tls::{self, Identity};
 use super::{PATIENCE, Row, fail, ok, warn};
 use crate::config::{Config, Destination, IngestScheme, Mqtt};
-
-/// Debian's bundle of the authorities that it trusts.
-const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+use crate::trust::{self, SYSTEM_AUTHORITIES};
 
 pub(super) fn rows(config: &Config) -> Vec<Row> {
     std::thread::scope(|scope| {
@@ -98,25 +96,9 @@ fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>, own: Optio
     let asked = connect(host, port).and_then(|mut stream| {
         let Some(ca) = ca else { return Ok(ok(check, format!("{host}:{port} answers, unencrypted"))) };
         let shaken = tls::shake_hands(&mut stream, host, ca, own);
-        let validity = shaken.map_err(|why| (format!("{host}:{port}: {why}"), advice(&why).to_owned()))?;
+        let advice = |why: &str| trust::advice(why).unwrap_or("see the server's TLS settings").to_owned();
+        let validity = shaken.map_err(|why| (format!("{host}:{port}: {why}"), advice(&why)))?;
         Ok(validity.row(check, &format!("{host}:{port} answers, encrypted"), "tell whoever keeps the server"))
     });
     asked.unwrap_or_else(|(found, advice)| fail(check, found, advice))
-}
-
-fn advice(why: &str) -> &'static str {
-    let has = |words: &[&str]| words.iter().any(|word| why.contains(word));
-    if has(&["valid for name"]) {
-        "write in the URL the name that its certificate has"
-    } else if has(&["UnknownIssuer"]) {
-        "its authority is not trusted: set ca-file, or install the authority"
-    } else if has(&["CertificateRequired", "HandshakeFailure", "BadCertificate"]) {
-        "it wants a client certificate: set [mqtt] client-cert and client-key"
-    } else if has(&["UnknownCA", "CertificateUnknown", "DecryptError"]) {
-        "it does not take this box's certificate: see [mqtt] client-cert, and which authority signed it"
-    } else if has(&["xpired", "not valid yet"]) {
-        "see this box's clock, and the certificates' dates"
-    } else {
-        "see the server's TLS settings"
-    }
 }
