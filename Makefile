@@ -11,7 +11,7 @@ test:
 	cargo fmt --check
 	cargo clippy --all-targets --features demo -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features demo
-	if command -v cargo-deny >/dev/null; then cargo fetch --locked && cargo deny --offline check bans licenses sources; else echo "cargo-deny is not installed: skipped"; fi
+	scripts/deny
 	cargo test --no-default-features
 	cargo test --features demo --doc
 	cargo test --features demo --lib --bins --tests
