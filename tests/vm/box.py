@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from machine import Hand, Machine
-from wire import wait
+from wire import HOST, wait
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parent.parent
@@ -57,9 +57,20 @@ def tools(work):
 class Box(Machine):
     """A machine with tallybox on it."""
 
-    def __init__(self, work, disk=None):
-        super().__init__(work, *(os.environ[f"TALLYBOX_{name}"] for name in ("IMAGE", "KERNEL", "KEY")), disk=disk)
-        self.eyes = None
+    def __init__(self, work, disk=None, seat=0):
+        super().__init__(work, *(os.environ[f"TALLYBOX_{name}"] for name in ("IMAGE", "KERNEL", "KEY")), disk=disk, seat=seat)
+        self.eyes, self.origin = None, disk
+        # What makes a box at another seat another box, for the broker and the ingest.
+        self.id = "vm-box" if seat == 0 else f"vm-box-{seat}"
+        self.own = {} if seat == 0 else {"device": {"id": self.id}, "ingest": {"url": f"rtmp://{HOST}/live/{self.id}"}}
+
+    def sibling(self, seat):
+        """Another box that is on at the same time, with the disk that this one began with."""
+        other = Box(self.work.parent, self.origin, seat)
+        other.boot()
+        other.configure()
+        other.until("idle")
+        return other
 
     @property
     def hand(self):
@@ -91,7 +102,7 @@ class Box(Machine):
 
     def configure(self, **changes):
         """Writes the configuration, the defaults above with these changes, and starts the box anew with it."""
-        sections = {name: {**DEFAULTS.get(name, {}), **changes.get(name, {})} for name in {**DEFAULTS, **changes}}
+        sections = {name: {**DEFAULTS.get(name, {}), **self.own.get(name, {}), **changes.get(name, {})} for name in {**DEFAULTS, **changes}}
         text = ""
         for name, values in sections.items():
             text += f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items() if value is not None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from box import REPO
 from scenario import scenario
-from wire import GUEST, wait
+from wire import wait
 
 
 def variant(box, version, change=lambda tree: None):
@@ -22,10 +22,14 @@ def variant(box, version, change=lambda tree: None):
     return deb
 
 
-def command(box, deb, *flags, hosts=(f"root@{GUEST}",)):
+def host(box):
+    return f"root@{box.address}"
+
+
+def command(box, deb, *flags, hosts=()):
     options = [part for part in box.ssh()[1:] if not part.startswith(("-oControl", "-oBatch"))]
     environment = {**os.environ, "SSH": " ".join(["ssh", *options]), "SCP": " ".join(["scp", *options])}
-    return subprocess.Popen([REPO / "scripts/deploy", *flags, str(deb), *hosts], env=environment, text=True,
+    return subprocess.Popen([REPO / "scripts/deploy", *flags, str(deb), *(hosts or [host(box)])], env=environment, text=True,
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -114,9 +118,63 @@ def broken(box, peers):
 def stops(box, peers):
     connected(box)
     former = version(box)
-    code, said, _ = deploy(box, variant(box, "11.0-1"), "--jobs", "1", hosts=("root@10.78.0.99", f"root@{GUEST}"))
-    assert code != 0 and f"not begun: root@{GUEST}" in said, said
+    code, said, _ = deploy(box, variant(box, "11.0-1"), "--jobs", "1", hosts=("root@10.78.0.99", host(box)))
+    assert code != 0 and f"not begun: {host(box)}" in said, said
     assert version(box) == former
+
+
+# A box of its own kind: the package that is good elsewhere is not for it.
+ALLERGIC = """[Service]
+ExecStartPre=+/bin/sh -c '! dpkg-query -W -f=$${Version} tallybox | grep -q ^15'
+"""
+
+
+def upgrading(box):
+    """From when to when a box was about its last upgrade; the machines have one clock."""
+    lines = box.sh("journalctl -b -o short-unix --no-pager -u tallybox-upgrade | grep -E 'stage (try|ended)'").splitlines()[-2:]
+    return tuple(float(line.split()[0]) for line in lines)
+
+
+@scenario("deploy: three boxes in one call: stops at the first that refuses or is not well, the rest untouched; two at a time", short=False)
+def several(box, peers):
+    boxes = [box, box.sibling(1), box.sibling(2)]
+    first, second, third = boxes
+    try:
+        for one in boxes:
+            connected(one)
+        former = version(first)
+        # One is live and refuses at once; the one beside it is let finish; the third is not begun.
+        second.live()
+        code, said, _ = deploy(box, variant(box, "14.0-1"), "--jobs", "2", hosts=map(host, boxes))
+        assert code != 0 and f"upgraded: 1; failed: {host(second)}; not begun: {host(third)}" in said, said
+        assert f"[{host(second)}] " in said and "a session is not interrupted" in said, said
+        assert [version(one) for one in boxes] == ["14.0-1", former, former]
+        assert second.phase() == "live"
+        second.touch()
+        # One does not get well with it, and goes back by itself.
+        second.write("/etc/systemd/system/tallybox-guard.service.d/allergic.conf", ALLERGIC)
+        second.sh("systemctl daemon-reload; systemctl restart tallybox-guard")
+        for one in boxes:
+            connected(one)
+        code, said, back = deploy(box, variant(box, "15.0-1"), "--jobs", "1", hosts=map(host, [second, third, first]))
+        assert code != 0 and f"upgraded: 0; failed: {host(second)}; not begun: {host(third)} {host(first)}" in said, said
+        assert "the former version is back" in said, said
+        assert [version(one) for one in boxes] == ["14.0-1", former, former]
+        second.sh("rm -r /etc/systemd/system/tallybox-guard.service.d; systemctl daemon-reload")
+        for one in boxes:
+            connected(one)
+        code, said, took = deploy(box, variant(box, "16.0-1"), "--jobs", "2", hosts=map(host, boxes))
+        assert code == 0 and "upgraded: 3; failed: none; not begun: none" in said, said
+        assert {version(one) for one in boxes} == {"16.0-1"}
+        spans = [upgrading(one) for one in boxes]
+        most = max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans)
+        assert most == 2, f"{most} boxes at the same time: {spans}"
+        for one in boxes:
+            clean(one)
+        return f"back after {back:.0f} s; three boxes in {took:.0f} s, {most} at a time"
+    finally:
+        for one in boxes[1:]:
+            one.close()
 
 
 @scenario("deploy: not tallybox, not this architecture, not well before: refused, nothing changed", short=False)

@@ -3,21 +3,24 @@ import os
 import shlex
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-from wire import GUEST, wait
+from wire import HOST, address, wait
 
 
 class Machine:
     """One machine. Its disk holds what differs from the image it began with, so that a new one costs nothing."""
 
-    def __init__(self, work, image, kernel, key, disk=None):
+    def __init__(self, work, image, kernel, key, disk=None, seat=0):
         self.work = Path(tempfile.mkdtemp(dir=work, prefix="m"))
         self.image, self.kernel, self.key = image, kernel, key
+        self.seat, self.address = seat, address(seat)
         self.disk = self.work / "disk.cow"
         if disk:
             subprocess.run(["cp", "--sparse=always", disk, self.disk], check=True)
@@ -27,18 +30,48 @@ class Machine:
         """Switches the power on."""
         self.console = open(self.work / "console.log", "ab")
         self.begun = time.monotonic()
-        # HOME is where the kernel keeps its control socket. The camera is a webcam, and takes what is shown to it.
+        # HOME is where the kernel keeps its control socket. The camera is a webcam; its other input is at the end of a
+        # cable from the test driver's output, so that footage can be shown to it.
         self.process = subprocess.Popen(
             [self.kernel, f"ubd0={self.disk},{self.image}", "root=/dev/ubda", "rw", "mem=1024M", "con=null", "con0=null,fd:1", "ssl=null",
-             "console=tty0", "quiet", "panic=-1", "systemd.show_status=0", "vivid.node_types=0x0101", "vivid.num_inputs=1",
-             "vivid.input_types=0", "vec0:transport=tap,ifname=tap0,depth=64,gro=1", *more],
+             "console=tty0", "quiet", "panic=-1", "systemd.show_status=0", "umid=box", "vivid.node_types=0x0101",
+             "vivid.num_inputs=2", "vivid.input_types=0x0c", "vivid.num_outputs=1", "vivid.output_types=1",
+             f"vec0:transport=tap,ifname=tap{self.seat},depth=64,gro=1", f"ip={self.address}::{HOST}:255.255.255.0::vec0:none", *more],
             stdin=subprocess.DEVNULL, stdout=self.console, stderr=self.console, start_new_session=True,
             env={**os.environ, "HOME": str(self.work), "TMPDIR": "/dev/shm"})
 
     def boot(self, *more):
         """Switches the power on, and returns when a command can be given."""
         self.switch_on(*more)
+        # An ssh that asks before there is a network sits for seconds on an answer that does not come.
+        wait("the guest is on the network", lambda: self.alive() and self.listens(), 180, 0.1)
         wait("the guest answers over ssh", lambda: self.alive() and self.ok("true", timeout=20), 180, 0.2)
+
+    def listens(self):
+        try:
+            socket.create_connection((self.address, 22), 0.3).close()
+        except OSError:
+            return False
+        return True
+
+    def order(self, command):
+        """An order to the machine itself, over the kernel's control socket, as `plug` below."""
+        answers = self.work / "order"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as console:
+            console.bind(str(answers))
+            console.settimeout(20)
+            # magic, version, length, and the order in a field of 512 bytes
+            console.sendto(struct.pack("=III512s", 0xCAFEBABE, 2, len(command), command.encode()), str(self.work / ".uml/box/mconsole"))
+            failed, _, length = struct.unpack("=III", (answer := console.recv(1024))[:12])
+            answers.unlink()
+            assert not failed, f"{command}: {answer[12:12 + length].decode(errors='replace')}"
+
+    def plug(self, name, file):
+        """A disk is put in while the machine runs, and is /dev/`name` then."""
+        self.order(f"config {name}={file}")
+
+    def unplug(self, name):
+        self.order(f"remove {name}")
 
     def alive(self):
         assert self.process.poll() is None, f"the machine went off: {self.console_tail()}"
@@ -55,7 +88,7 @@ class Machine:
     def run(self, command, check=True, timeout=120, stdin=None):
         """Runs a shell command in the guest as root."""
         try:
-            done = subprocess.run([*self.ssh(), f"root@{GUEST}", command], capture_output=True, text=True, timeout=timeout,
+            done = subprocess.run([*self.ssh(), f"root@{self.address}", command], capture_output=True, text=True, timeout=timeout,
                                   **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}))
         except subprocess.TimeoutExpired:
             done = subprocess.CompletedProcess(command, 255, "", "no answer in time")
@@ -73,7 +106,7 @@ class Machine:
         self.run(f"install -D -m {mode} /dev/stdin {shlex.quote(path)}", stdin=text)
 
     def copy(self, target, *sources):
-        subprocess.run([*self.ssh("scp"), "-q", *map(str, sources), f"root@{GUEST}:{target}"], check=True)
+        subprocess.run([*self.ssh("scp"), "-q", *map(str, sources), f"root@{self.address}:{target}"], check=True)
 
     def cut(self):
         """Pulls the plug: nothing in the guest gets to do anything any more."""
@@ -95,7 +128,7 @@ class Machine:
 
     def forget(self):
         """The connection to a machine that is off is of no use; nor is the wish to end it in order."""
-        subprocess.run([*self.ssh(), "-O", "exit", GUEST], capture_output=True)
+        subprocess.run([*self.ssh(), "-O", "exit", self.address], capture_output=True)
         (self.work / "ssh").unlink(missing_ok=True)
         self.console.close()
 
@@ -110,7 +143,7 @@ class Hand:
 
     def __init__(self, machine):
         self.seen = []
-        self.process = subprocess.Popen([*machine.ssh(), f"root@{GUEST}", "/rig/hand"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([*machine.ssh(), f"root@{machine.address}", "/rig/hand"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self.look, daemon=True).start()
         wait("the hand is there", lambda: self.now("open") is not None, 30)
 

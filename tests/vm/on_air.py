@@ -18,7 +18,7 @@ def installs(box, peers):
     for unit in UNITS:
         assert box.ok(f"systemctl is-active {unit}"), box.sh(f"systemctl status --no-pager {unit}", check=False)
     box.until("idle")
-    wait("the broker hears it", lambda: ("availability", "online") in peers.heard)
+    wait("the broker hears it", lambda: "online" in peers.said("availability"))
     return box.sh("dpkg-query -W -f='${Package} ${Version}, ${Installed-Size} KiB installed' tallybox")
 
 

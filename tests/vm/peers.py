@@ -55,13 +55,18 @@ rtmp {{ server {{ listen {HOST}:1935; application live {{ live on; drop_idle_pub
                 payload = json.loads(payload)
             except ValueError:
                 pass  # availability is a word
-            self.heard.append((topic.split("/", 3)[-1], payload))
+            _, _, box, name = topic.split("/", 3)
+            self.heard.append((box, name, payload))
 
-    def events(self):
-        return [payload for topic, payload in list(self.heard) if topic == "event"]
+    def said(self, name, box="vm-box"):
+        """What a box published under a name, in order."""
+        return [payload for teller, topic, payload in list(self.heard) if (teller, topic) == (box, name)]
+
+    def events(self, box="vm-box"):
+        return self.said("event", box)
 
     def state(self):
-        states = [payload for topic, payload in list(self.heard) if topic == "state"]
+        states = self.said("state")
         return states[-1]["phase"] if states else None
 
     def command(self, verb, box="vm-box", life=60):
@@ -70,7 +75,7 @@ rtmp {{ server {{ listen {HOST}:1935; application live {{ live on; drop_idle_pub
         at = lambda seconds: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
         payload = json.dumps({"id": number, "issued-at": at(0), "expires-at": at(life)})
         subprocess.run(["mosquitto_pub", "-V", "5", "-q", "1", "-h", HOST, "-t", f"tallybox/v1/{box}/cmd/{verb}", "-m", payload], check=True)
-        answer = lambda: next((p for t, p in list(self.heard) if t == "reply" and p.get("id") == number), None)
+        answer = lambda: next((reply for reply in self.said("reply", box) if reply.get("id") == number), None)
         return wait(f"an answer to {verb}", answer)
 
     def recordings(self):

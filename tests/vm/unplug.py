@@ -103,7 +103,7 @@ def cycles(box, peers, what, rounds):
         time.sleep(chance.uniform(0, 1))
     assert box.hand.now("capture") == capture, "it was one and the same capture"
     assert not box.hand.values(mark, "lamp"), "the lamp was solid throughout"
-    states = [payload for topic, payload in peers.heard if topic == "state"]
+    states = peers.said("state")
     assert any(state["phase"] == "live" and state["reason"] == WORD[what] for state in states), states[-5:]
     took = box.touch()
     assert took < 500, f"capture gone after {took} ms"

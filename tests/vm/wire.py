@@ -4,7 +4,14 @@ import subprocess
 import sys
 import time
 
-HOST, GUEST = "10.78.0.1", "10.78.0.2"
+HOST = "10.78.0.1"
+# Machines that can be on at the same time.
+SEATS = 3
+
+
+def address(seat):
+    """A machine's address at its seat, which is a tap device of the host's."""
+    return f"10.78.0.{2 + seat}"
 
 
 def private_network():
@@ -15,7 +22,11 @@ def private_network():
         os.environ["TALLYBOX_VM"] = "inside"
         unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         os.execvp("unshare", [*unshare, sys.executable, *sys.argv])
-    for command in ("ip link set lo up", "ip tuntap add tap0 mode tap", f"ip addr add {HOST}/24 dev tap0", "ip link set tap0 up"):
+    commands = ["ip link set lo up"]
+    for seat in range(SEATS):
+        commands += [f"ip tuntap add tap{seat} mode tap", f"ip addr add {HOST}/32 dev tap{seat}", f"ip link set tap{seat} up",
+                     f"ip route add {address(seat)}/32 dev tap{seat} src {HOST}"]
+    for command in commands:
         subprocess.run(command.split(), check=True)
 
 
