@@ -11,7 +11,7 @@ from scenario import scenario
 
 RATE = 48_000
 # The loop is followed from here on, and for so long; in seconds.
-SETTLED, MEASURED = 15, 75
+SETTLED, MEASURED = 15, 60
 
 
 def beeps(box):
@@ -62,11 +62,12 @@ def card_clock(box, peers):
         middle = statistics.median(off)
         worst = max(abs(one - middle) for one in off)
         drift, counted = times[-1] - times[0] - round((times[-1] - times[0]) / second) * second, (times[-1] - times[0]) * ppm * 1e-6
-        assert len(times) > MEASURED * 0.9, f"{len(times)} beeps in {video[-1] - first:.0f} s"
+        lost = box.log(40).split("phase: live")[-1].count("sound were lost")
+        assert len(times) > MEASURED * 0.9, f"the machine was too busy to tell: {len(times)} beeps in {video[-1] - first:.0f} s, sound lost {lost} times"
         gaps = max(later - earlier for earlier, later in zip(audio, audio[1:]))
         assert gaps < 0.03, f"a hole of {gaps:.3f} s in the sound"
-        assert abs(audio[-1] - video[-1]) < 0.2, f"sound ends at {audio[-1]}, the picture at {video[-1]}"
-        assert abs(counted) > 0.05, "nothing would be seen"
+        assert abs(audio[-1] - video[-1]) < 0.5, f"sound ends at {audio[-1]}, the picture at {video[-1]}"
+        assert abs(counted) > 0.04, "nothing would be seen"
         assert worst < 0.040 and abs(drift) < 0.020, f"{ppm} ppm: {drift * 1000:.0f} ms of drift, {worst * 1000:.0f} ms at worst: {off}"
         seen.append(f"{ppm:+} ppm over {times[-1] - times[0]:.0f} s: {abs(drift) * 1000:.1f} ms of drift (merely counted {abs(counted) * 1000:.0f}), at worst {worst * 1000:.1f} ms")
     return "; ".join(seen)
