@@ -111,14 +111,18 @@ proptest! {
     }
 
     #[test]
-    fn what_waits_longer_never_gets_more(looks in prop::collection::vec((500..6000_u64, 0..100_000_u64), 5..60), more in 1..500_000_u64) {
+    fn a_slower_link_never_gets_more(looks in prop::collection::vec((500..6000_u64, 100..6000_u64), 5..60), slower in 50..6000_u64) {
         let mut walk = Walk::new();
-        for (made, queue) in &looks {
-            walk.goes(*made, *queue);
+        let mut queue = 0;
+        let after = |queue: u64, made: u64, link: u64| (queue + made * 100 / 8).saturating_sub(link * 100 / 8);
+        for (made, link) in &looks {
+            queue = after(queue, *made, *link);
+            walk.goes(*made, queue);
         }
-        let (made, queue) = looks[0];
+        let (made, link) = looks[0];
         let mut worse = walk.clone();
-        let (better, worse) = (walk.goes(made, queue), worse.goes(made, queue + more));
+        let better = walk.goes(made, after(queue, made, link.max(slower)));
+        let worse = worse.goes(made, after(queue, made, link.min(slower)));
         prop_assert!(worse.bitrate_kbps <= better.bitrate_kbps, "{better:?} {worse:?}");
     }
 

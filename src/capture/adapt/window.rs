@@ -7,7 +7,7 @@ use super::curve::Curve;
 
 /// Over so long the rate at which bytes arrive is taken: ten frames at 30 frames per second.
 const SHORT: f64 = 0.3;
-/// The same where only the round-trip time is known, which says nothing about where in a keyframe the confirmations are.
+/// The same where confirmations stall, or where only the round-trip time is known, which says nothing about where in a keyframe the confirmations are.
 const BLURRED: f64 = 0.6;
 /// A jam shows in this already. Seconds.
 const JAM: f64 = 0.2;
@@ -129,7 +129,7 @@ impl Window {
             return None;
         }
         let normal = self.lows.front()?.1;
-        let span = if self.blurred { BLURRED } else { SHORT };
+        let span = if self.blurred || self.stalls(last) { BLURRED } else { SHORT };
         let (recent, from) = (self.since(last, span)?, self.since(last, MADE)?);
         Some(View {
             at: last.at,
@@ -150,6 +150,14 @@ impl Window {
         if let Some(last) = self.samples.back() {
             self.lows = VecDeque::from([(last.at, last.wait)]);
         }
+    }
+
+    /// Whether nothing at all arrived for a moment although something was under way: TCP confirms in order, and one
+    /// packet that was lost holds back all that came behind it. A link that is merely slow always confirms something.
+    fn stalls(&self, last: &Sample) -> bool {
+        let late = self.samples.iter().skip_while(|sample| last.at - sample.at > SHORT + 1e-6);
+        let pairs = late.clone().zip(late.skip(1));
+        pairs.into_iter().any(|(before, after)| after.arrived <= before.arrived && after.made > after.arrived)
     }
 
     fn shortest(&self, since: f64) -> f64 {
