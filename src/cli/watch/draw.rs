@@ -92,7 +92,7 @@ fn shown(figure: Figure, stats: Option<&StreamStats>, muted: bool) -> String {
     let (name, unit) = match figure {
         Figure::Bitrate => ("bitrate", "kbit/s"),
         Figure::Target => ("target", "kbit/s"),
-        Figure::Frames => ("frames", "a s"),
+        Figure::Frames => ("frames", "fps"),
         Figure::Queue => ("queue", "ms"),
         Figure::RoundTrip => ("round trip", "ms"),
         Figure::Level => ("level", "dB"),
@@ -168,7 +168,7 @@ mod tests {
         assert!(lines[0].starts_with("live since 1970-01-01T00:00:00Z"), "{lines:#?}");
         assert_eq!(line(&lines, "bitrate"), "bitrate      2000 kbit/s          ▁▂▄▆█");
         assert_eq!(line(&lines, "target"), "target       2000 kbit/s          █████");
-        assert_eq!(line(&lines, "frames"), "frames         26 a s             ██▇▇▇");
+        assert_eq!(line(&lines, "frames"), "frames         26 fps             ██▇▇▇");
         assert_eq!(line(&lines, "queue"), "queue           7 ms              ▁▁▁▁▁");
         assert!(line(&lines, "round trip").trim_end().ends_with('-'));
         assert_eq!(line(&lines, "level"), "level       -21.5 dB              ▅▅▅▅▅");
