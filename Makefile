@@ -1,6 +1,6 @@
 # The commands of the README: make demo, make test, make vm-test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-.PHONY: demo test soak vm-test deb deb-test arm64-test deploy fmt
+.PHONY: demo test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -45,6 +45,10 @@ deb-test:
 arm64-test:
 	tests/deb/emulated arm64
 	tests/deb/gpio
+
+# The armhf package, run under emulation in the same way.
+armhf-test:
+	tests/deb/emulated armhf
 
 fmt:
 	cargo fmt

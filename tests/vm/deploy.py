@@ -125,7 +125,7 @@ def stops(box, peers):
 
 # A box of its own kind: the package that is good elsewhere is not for it.
 ALLERGIC = """[Service]
-ExecStartPre=+/bin/sh -c '! dpkg-query -W -f=$${Version} tallybox | grep -q ^15'
+ExecStartPre=+/bin/sh -c '! dpkg -s tallybox | grep -q "^Version: 15"'
 """
 
 
