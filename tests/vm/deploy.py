@@ -51,6 +51,10 @@ def connected(box):
     wait("the agent has its broker", lambda: box.sh("systemctl show -P StatusText tallybox-agent").startswith("connected"), 90, 0.5)
 
 
+def settings(box):
+    return box.sh("sha256sum /etc/tallybox/tallybox.toml")
+
+
 def clean(box):
     """Nothing of an upgrade lies about, and the box works."""
     assert not box.ok("ls -d /var/lib/tallybox-upgrade /etc/systemd/system/tallybox-upgrade.service /tmp/tallybox-deploy.* 2>/dev/null | grep ."), "leftovers"
@@ -71,11 +75,11 @@ def broken_unit(tree):
 @scenario("deploy: a good package, and what it interrupts")
 def good(box, peers):
     connected(box)
-    former, entries, config = version(box), len(box.ledger()), box.sh("sha256sum /etc/tallybox/tallybox.toml")
+    former, entries, config = version(box), len(box.ledger()), settings(box)
     since = box.sh("date +%s")
     code, said, took = deploy(box, variant(box, "9.0-1"))
     assert code == 0 and "upgraded: 1" in said, said
-    assert version(box) == "9.0-1" and box.sh("sha256sum /etc/tallybox/tallybox.toml") == config
+    assert version(box) == "9.0-1" and settings(box) == config
     assert len(box.ledger()) > entries, "the ledger goes on"
     stamps = box.sh(f"journalctl -o short-unix --no-pager --since=@{since} -t tallybox-guard | grep -E 'guard has ended|guard is up'").splitlines()
     ended, up = (next(float(line.split()[0]) for line in stamps if word in line) for word in ("has ended", "is up"))
@@ -102,7 +106,7 @@ def live(box, peers):
 
 @scenario("deploy: a broken program, a broken unit: the former version comes back by itself", short=False)
 def broken(box, peers):
-    seen = []
+    seen, config = [], settings(box)
     for number, (what, change) in enumerate([("program", broken_program), ("unit", broken_unit)]):
         connected(box)
         former = version(box)
@@ -110,7 +114,11 @@ def broken(box, peers):
         assert code != 0 and "the former version is back" in said, said
         assert version(box) == former, version(box)
         clean(box)
+        assert settings(box) == config
         seen.append(f"{what}: back after {took:.0f} s")
+    # What came back was packed anew; dpkg must not take the box's own configuration for that package's default.
+    code, said, _ = deploy(box, variant(box, "10.9-1"))
+    assert code == 0 and settings(box) == config, said
     return "; ".join(seen)
 
 
@@ -142,7 +150,7 @@ def several(box, peers):
     try:
         for one in boxes:
             connected(one)
-        former = version(first)
+        former, config = version(first), [settings(one) for one in boxes]
         # One is live and refuses at once; the one beside it is let finish; the third is not begun.
         second.live()
         code, said, _ = deploy(box, variant(box, "14.0-1"), "--jobs", "2", hosts=map(host, boxes))
@@ -165,7 +173,7 @@ def several(box, peers):
             connected(one)
         code, said, took = deploy(box, variant(box, "16.0-1"), "--jobs", "2", hosts=map(host, boxes))
         assert code == 0 and "upgraded: 3; failed: none; not begun: none" in said, said
-        assert {version(one) for one in boxes} == {"16.0-1"}
+        assert {version(one) for one in boxes} == {"16.0-1"} and [settings(one) for one in boxes] == config
         spans = [upgrading(one) for one in boxes]
         most = max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans)
         assert most == 2, f"{most} boxes at the same time: {spans}"
