@@ -42,6 +42,8 @@ struct State {
     /// Running time up to which something was sent: the last picture's, or the end of the last sound.
     filled: Option<gst::ClockTime>,
     slate: Option<gst::Buffer>,
+    /// What was sent last was the slate.
+    slated: bool,
     /// The encode pipeline does not run yet: the newest waits for it.
     early: Option<gst::Buffer>,
     runs: bool,
@@ -133,10 +135,10 @@ impl Lane {
         if core::mem::take(&mut state.away) {
             self.key();
             state.heard = Some(self.clock.now());
-            if self.device == Device::Camera {
-                // Two pictures in one instant are none. The next one comes in time, now that the slate is off.
-                earliest = earliest.map(|filled| filled + self.interval / 2);
-            }
+        }
+        if state.slated {
+            // Two pictures in one instant are none. The next one comes in time, now that the slate is off.
+            earliest = earliest.map(|filled| filled + self.interval / 2);
         }
         if earliest.is_some_and(|earliest| end <= earliest) {
             return None;
@@ -151,6 +153,7 @@ impl Lane {
         }
         state.heard = Some(self.clock.now());
         state.filled = Some(end);
+        state.slated = false;
         self.send(&mut state, buffer);
         Some(())
     }
@@ -192,6 +195,7 @@ impl Lane {
         buffer.make_mut().set_pts(at);
         buffer.make_mut().set_duration(self.interval);
         state.filled = Some(at);
+        state.slated = true;
         self.send(state, buffer);
     }
 
