@@ -50,7 +50,12 @@ impl Coder {
         let source = source.max_bytes(0).max_buffers(WAITING).build();
         let level = make("capsfilter", "video-level")?;
         level.set_property("caps", behind);
-        let mut all = vec![source.clone().upcast(), element.clone(), level];
+        let mut all = vec![source.clone().upcast()];
+        if !encoder::is_software(factory) {
+            // A driver takes only the colours on its list; what is on it goes through as it is.
+            all.push(make("videoconvert", "coder-convert")?);
+        }
+        all.extend([element.clone(), level]);
         if let Some(stream_format) = stream_format {
             let parser = make("h264parse", "video-parser")?;
             // Parameter sets with each keyframe: whoever joins later can decode from there.

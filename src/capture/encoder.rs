@@ -49,6 +49,11 @@ pub(super) fn choose(video: &Video) -> Result<Chosen, Failure> {
     })
 }
 
+/// Whether an encoder runs in software, and takes any colours.
+pub(super) fn is_software(factory: &str) -> bool {
+    SOFTWARE.contains(&factory)
+}
+
 /// The first encoder in software that is here and not among those that `failed`.
 pub(super) fn after(gone: &[&'static str], video: &Video) -> Option<&'static str> {
     SOFTWARE.into_iter().find(|factory| !gone.contains(factory) && set_up(factory, video).is_ok())
