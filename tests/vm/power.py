@@ -112,6 +112,8 @@ class Lane:
     def run(self, rounds):
         box = self.box
         box.idle()
+        # What the test itself wrote, the configuration before all, is no part of what is tried.
+        box.sh("sync")
         # Machines of other scenarios had ledgers of their own: only what is heard from now on is this one's.
         began, heard = len(box.ledger()), len(self.peers.events(box.id))
         for number in range(rounds):
