@@ -123,6 +123,10 @@ pub fn report(config: &Config) -> Vec<Datum> {
         dropped_frames: "quality of the network",
         round_trip_ms: "quality of the network",
         reconnects: "quality of the network",
+        second_on_air: "to see from afar whether the second destination has the stream",
+        second_bitrate_kbps: "quality of the stream",
+        second_dropped_frames: "quality of the network",
+        second_reconnects: "quality of the network",
         level_db: "to notice a dead or too quiet microphone: one number a second, from which no word can be told",
     });
     add("telemetry", &broker, "not kept on the box", &telemetry);

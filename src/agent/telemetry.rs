@@ -40,6 +40,14 @@ pub struct Telemetry {
     pub reconnects: Option<u32>,
     /// Loudness of the sound that is sent, over one second, in dB relative to full scale: one number, and nothing to listen to.
     pub level_db: Option<f32>,
+    /// Whether the second destination has the stream.
+    pub second_on_air: Option<bool>,
+    /// Video and sound that left for the second destination, in kbit/s.
+    pub second_bitrate_kbps: Option<u32>,
+    /// Frames dropped for the second destination since the session began.
+    pub second_dropped_frames: Option<u64>,
+    /// How often the second destination had to be reached again since the session began.
+    pub second_reconnects: Option<u32>,
 }
 
 fn read(path: &str) -> Option<String> {
@@ -49,6 +57,7 @@ fn read(path: &str) -> Option<String> {
 /// Gathers one report.
 pub fn gather(data_dir: &Path, status: Option<&Status>) -> Telemetry {
     let stream = status.and_then(|status| status.stream);
+    let second = status.and_then(|status| status.second.as_ref());
     let kib = |text: String| text.split_whitespace().nth(1)?.parse::<u64>().ok();
     Telemetry {
         uptime_s: read("/proc/uptime").and_then(|text| text.split('.').next()?.parse().ok()),
@@ -71,5 +80,9 @@ pub fn gather(data_dir: &Path, status: Option<&Status>) -> Telemetry {
         round_trip_ms: stream.and_then(|stream| stream.rtt_ms),
         reconnects: stream.map(|stream| stream.reconnects),
         level_db: stream.and_then(|stream| stream.level_db),
+        second_on_air: second.map(|second| second.on_air),
+        second_bitrate_kbps: second.map(|second| second.bitrate_kbps),
+        second_dropped_frames: second.map(|second| second.dropped_frames),
+        second_reconnects: second.map(|second| second.reconnects),
     }
 }

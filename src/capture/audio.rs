@@ -1,4 +1,4 @@
-//! The sound: from its source to AAC, or to silence while muted.
+//! The sound: from its source to AAC or Opus, or to silence while muted.
 
 mod drift;
 mod loudness;
@@ -112,12 +112,8 @@ fn slaved(pipeline: &gst::Pipeline, source: &gst::Element) -> Result<gst::Elemen
     Ok(filter)
 }
 
-/// Adds what makes any sound AAC; returns the first and the last element, and the one that mutes.
-pub(super) fn add_encoder(
-    pipeline: &gst::Pipeline,
-    audio: &Audio,
-    stream_format: &str,
-) -> Result<(gst::Element, gst::Element, gst::Element), Failure> {
+/// Adds what any sound goes through before it is coded; returns the first element, and the last, which mutes.
+pub(super) fn add_voice(pipeline: &gst::Pipeline, audio: &Audio) -> Result<(gst::Element, gst::Element), Failure> {
     let convert = make("audioconvert", "audio-convert")?;
     let resample = make("audioresample", "audio-resample")?;
     // Fills what a source leaves out, so that sound never creeps away from the picture.
@@ -127,18 +123,47 @@ pub(super) fn add_encoder(
     let raw = make("capsfilter", "audio-caps")?;
     raw.set_property("caps", gst::Caps::builder("audio/x-raw").field("rate", RATE).field("channels", 2).build());
     let mute = make("volume", "audio-mute")?;
-    let encoder = make("avenc_aac", "audio-encoder").or_else(|_| make("voaacenc", "audio-encoder"))?;
-    // Checked to be at most 320: fits.
-    let bits = i32::try_from(audio.bitrate_kbps).unwrap_or(128) * 1000;
-    encoder.set_property("bitrate", bits);
-    let parser = make("aacparse", "audio-parser")?;
-    let coded = make("capsfilter", "audio-coded")?;
-    let caps = gst::Caps::builder("audio/mpeg").field("mpegversion", 4).field("stream-format", stream_format);
-    coded.set_property("caps", caps.build());
-    let all = [&convert, &resample, &rate, &raw, &mute, &encoder, &parser, &coded];
+    let split = make("tee", "audio-split")?;
+    let all = [&convert, &resample, &rate, &raw, &mute, &split];
     pipeline.add_many(all)?;
     // Before the mute: what is muted is silence, not silence with its noise suppressed.
     let voice = voice::add(pipeline, audio)?;
     gst::Element::link_many(all[..4].iter().copied().chain(&voice).chain(all[4..].iter().copied()))?;
-    Ok((convert, coded, mute))
+    Ok((convert, mute))
+}
+
+/// What sound becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Codec {
+    /// For RTMP and SRT.
+    Aac,
+    /// For WHIP.
+    Opus,
+}
+
+/// Adds what codes the sound that `add_voice` made ready; returns the last element.
+pub(super) fn add_coder(pipeline: &gst::Pipeline, audio: &Audio, codec: Codec) -> Result<gst::Element, Failure> {
+    // Checked to be at most 320: fits.
+    let bits = i32::try_from(audio.bitrate_kbps).unwrap_or(128) * 1000;
+    let all = match codec {
+        Codec::Aac => {
+            let encoder = make("avenc_aac", "audio-encoder").or_else(|_| make("voaacenc", "audio-encoder"))?;
+            encoder.set_property("bitrate", bits);
+            let parser = make("aacparse", "audio-parser")?;
+            let form = make("capsfilter", "audio-coded")?;
+            let caps = gst::Caps::builder("audio/mpeg").field("mpegversion", 4).field("stream-format", "raw");
+            form.set_property("caps", caps.build());
+            vec![encoder, parser, form]
+        }
+        Codec::Opus => {
+            let convert = make("audioconvert", "opus-convert")?;
+            let encoder = make("opusenc", "opus-encoder")?;
+            encoder.set_property("bitrate", bits);
+            vec![convert, encoder]
+        }
+    };
+    let split = pipeline.by_name("audio-split").ok_or_else(|| Failure::internal("sound that is not ready"))?;
+    pipeline.add_many(&all)?;
+    gst::Element::link_many([&split].into_iter().chain(&all))?;
+    all.last().cloned().ok_or_else(|| Failure::internal("sound that is not coded"))
 }

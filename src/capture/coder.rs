@@ -77,15 +77,15 @@ impl Coder {
         Ok(this)
     }
 
-    /// Starts `factory` for the configured picture.
+    /// Starts `factory` for the configured picture, in a profile of H.264.
     pub(super) fn h264(
         factory: &'static str,
         video: &Video,
-        stream_format: &str,
+        profile: &str,
         tap: &gst::Element,
     ) -> Result<Self, Failure> {
         let element = encoder::set_up(factory, video)?;
-        Self::start((factory, element), encoder::caps(factory, video), Some(stream_format), tap)
+        Self::start((factory, element), encoder::caps(factory, video, profile), Some("avc"), tap)
     }
 
     /// What pictures go into, for a thread of its own: handing one over may wait for the encoder.

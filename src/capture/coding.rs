@@ -54,7 +54,7 @@ impl Knobs {
 /// The part of the pipeline behind the picture.
 pub(super) struct Coding {
     video: Video,
-    stream_format: &'static str,
+    profile: &'static str,
     make_tap: MakeTap,
     teller: Teller,
     clock: Clock,
@@ -91,18 +91,18 @@ impl Coding {
     pub(super) fn add(
         pipeline: &gst::Pipeline,
         video: &Video,
-        stream_format: &'static str,
+        profile: &'static str,
         make_tap: MakeTap,
         teller: &Teller,
     ) -> Result<(Arc<Self>, gst::Element), Failure> {
-        Self::add_with(pipeline, video, stream_format, make_tap, teller, None)
+        Self::add_with(pipeline, video, profile, make_tap, teller, None)
     }
 
     /// The same, with a first encoder that has a fault.
     pub(super) fn add_with(
         pipeline: &gst::Pipeline,
         video: &Video,
-        stream_format: &'static str,
+        profile: &'static str,
         make_tap: MakeTap,
         teller: &Teller,
         fault: Option<Fault>,
@@ -122,11 +122,11 @@ impl Coding {
         let asked =
             Rendition { bitrate_kbps: video.bitrate_kbps, fps: video.fps, width: video.width, height: video.height };
         let tap = make_tap();
-        let coder = Coder::h264(factory, video, stream_format, &tap)?;
+        let coder = Coder::h264(factory, video, profile, &tap)?;
         let state = State { coder, asked, pace: Pace::default(), keyframe: None, gone: Vec::new() };
         let this = Arc::new(Self {
             video: video.clone(),
-            stream_format,
+            profile,
             make_tap,
             teller: teller.clone(),
             clock: Clock::start(),
@@ -271,7 +271,7 @@ impl Coding {
             return Err(ended(format!("{from}: {why}, and there is no other encoder: restart the box")));
         };
         let tap = (self.make_tap)();
-        let coder = Coder::h264(to, &self.video, self.stream_format, &tap)?;
+        let coder = Coder::h264(to, &self.video, self.profile, &tap)?;
         coder.set_bitrate(state.asked.bitrate_kbps);
         self.watch(&tap, coder.element(), to, None);
         state.keyframe = None;

@@ -12,7 +12,7 @@ use gstreamer_app as gst_app;
 use super::door::Teller;
 use super::keyframe::Keyframes;
 use super::line::{Keys, Target};
-use super::push::Push;
+use super::push::{Push, Reporter};
 use super::queue::{Frame, Queue, Track};
 use super::steer::Steer;
 use super::timebase::Timebase;
@@ -88,10 +88,12 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
 
     let file = dir.path().join("tallybox.toml");
     std::fs::write(&file, format!("[ingest]\nurl = \"{url}\"\n")).unwrap();
-    let to = Config::load(&file).unwrap().ingest.first;
+    let config = Config::load(&file).unwrap();
+    let to = &config.ingest.first;
     let (queue, (teller, mut heard)) = (Arc::new(Queue::default()), Teller::heard());
-    let target = Target::new(&to, Keys::resolve(&to).unwrap(), true, Timebase::begin());
-    let push = Push::start(target, queue.clone(), None, teller, Keyframes(None), Steer::still()).unwrap();
+    let target = Target::new(&config, to, Keys::resolve(to).unwrap(), true, Timebase::begin());
+    let push =
+        Push::start(target, queue.clone(), None, Reporter::First(teller), Keyframes(None), Steer::still()).unwrap();
 
     let (mut heard_live, mut early, mut sounds) = (false, 0, 0);
     let pause = || std::thread::park_timeout(Duration::from_millis(1));

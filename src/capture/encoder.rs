@@ -13,6 +13,11 @@ pub(super) const V4L2: &str = "v4l2h264enc";
 /// In software, what `auto` takes next, in this order.
 const SOFTWARE: [&str; 2] = ["x264enc", "openh264enc"];
 
+/// The profile of H.264 that most can decode.
+pub(super) const MAIN: &str = "main";
+/// The profile that all of WebRTC can decode.
+pub(super) const BASELINE: &str = "constrained-baseline";
+
 /// The encoder of choice, and why it and not a better one.
 #[derive(Clone, Debug)]
 pub(super) struct Chosen {
@@ -120,19 +125,19 @@ pub(super) fn set_bitrate(element: &gst::Element, factory: &str, kbps: u32) {
 
 /// What must stand behind the encoder. The Pi's starts with no level but one that it is told, and one that is too low
 /// gives garbage or nothing; of what is listed the driver gets the first that it knows.
-pub(super) fn caps(factory: &str, video: &Video) -> gst::Caps {
+pub(super) fn caps(factory: &str, video: &Video, profile: &str) -> gst::Caps {
     let caps = gst::Caps::builder("video/x-h264");
     if factory != V4L2 {
-        return caps.field("profile", "main").build();
+        return caps.field("profile", profile).build();
     }
     let mut levels = levels(video.width, video.height, video.fps, video.bitrate_kbps);
     if levels.is_empty() {
         // Larger than any level is larger than any such encoder: it will say so itself.
         levels.push("5.2");
     }
-    caps.field("profile", gst::List::new(["main", "high", "constrained-baseline"]))
-        .field("level", gst::List::new(levels))
-        .build()
+    // Who can decode the one can mostly decode the others; WebRTC cannot.
+    let all: &[&str] = if profile == MAIN { &[MAIN, "high", BASELINE] } else { &[profile] };
+    caps.field("profile", gst::List::new(all)).field("level", gst::List::new(levels)).build()
 }
 
 /// Encodes five test pictures; a driver that is stuck, or fails, shows here and not on air.
@@ -142,7 +147,7 @@ fn trial(encoder: &gst::Element, video: &Video) -> Result<(), Failure> {
     let filter = make("capsfilter", "trial-caps")?;
     filter.set_property("caps", super::video::raw_caps(video));
     let level = make("capsfilter", "trial-level")?;
-    level.set_property("caps", caps(V4L2, video));
+    level.set_property("caps", caps(V4L2, video, MAIN));
     let sink = make("fakesink", "trial-sink")?;
     let pipeline = gst::Pipeline::with_name("trial");
     let all = [&source, &filter, encoder, &level, &sink];
@@ -181,7 +186,7 @@ mod tests {
             (video(1920, 1080, 30, 6_000), "4"),
             (video(1080, 1920, 60, 6_000), "4.2"),
         ] {
-            let caps = caps(V4L2, &video);
+            let caps = caps(V4L2, &video, MAIN);
             let structure = caps.structure(0).unwrap();
             let levels = structure.get::<gst::List>("level").unwrap();
             assert_eq!(levels.first().unwrap().get::<&str>().unwrap(), level);

@@ -207,6 +207,6 @@ pub(super) fn of_push(posted: &Posted, names: &Names) -> Trouble {
 }
 
 /// `text` without any of `hide`.
-fn redact(text: &str, hide: &[String]) -> String {
+pub(super) fn redact(text: &str, hide: &[String]) -> String {
     hide.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
 }

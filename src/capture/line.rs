@@ -1,19 +1,21 @@
 //! One connection to an ingest server: what they have in common, and what those that are pipelines share.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use super::failure::{Failure, Trouble, TroubleKind, error_on, of_push};
+use super::failure::{Failure, Trouble, TroubleKind, error_on, of_push, redact};
 use super::queue::Frame;
+use super::rendition::Rendition;
 use super::timebase::Timebase;
-use super::{rtmp, srt, tls};
-use crate::config::{Destination, IngestScheme, MissingSecret, Secret, Template};
+use super::{rtmp, srt, tls, whip};
+use crate::config::{Config, Destination, HostPattern, IngestScheme, MissingSecret, Secret, Template, Video};
 
 /// A connection. Dropping it closes it.
 pub(super) trait Line {
@@ -54,6 +56,11 @@ pub(super) trait Line {
     fn rtt(&self) -> Option<u32> {
         None
     }
+
+    /// Whether somebody who watches misses a keyframe; told once.
+    fn wants_keyframe(&self) -> bool {
+        false
+    }
 }
 
 /// What stands between the queue and the server, as far as the protocol tells; see `adapt::Measurement`.
@@ -78,8 +85,29 @@ pub(super) struct Target {
     pub(super) sound: bool,
     /// Round trip as it was last seen.
     pub(super) rtt: Cell<Option<Duration>>,
+    /// The picture at its best.
+    pub(super) picture: Rendition,
+    /// Hosts that a stream may go to.
+    pub(super) allowed: Arc<[HostPattern]>,
     time: Timebase,
-    names: Names,
+    pub(super) names: Names,
+    /// Threads of connections that take their leave of the server.
+    leaving: RefCell<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        for thread in self.leaving.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Names {
+    /// `text` without what has to be hidden.
+    pub(super) fn clean(&self, text: &str) -> String {
+        redact(text, &self.hide)
+    }
 }
 
 /// The secrets of a destination, in place.
@@ -137,9 +165,27 @@ pub(super) struct Names {
 }
 
 impl Target {
-    pub(super) fn new(to: &Destination, keys: Keys, sound: bool, time: Timebase) -> Self {
+    pub(super) fn new(config: &Config, to: &Destination, keys: Keys, sound: bool, time: Timebase) -> Self {
         let names = Names { host: format!("{}:{}", to.host, to.port), hide: keys.hidden().into() };
-        Self { to: to.clone(), keys, sound, rtt: Cell::new(None), time, names }
+        let Video { bitrate_kbps, fps, width, height, .. } = config.video;
+        Self {
+            to: to.clone(),
+            keys,
+            sound,
+            rtt: Cell::new(None),
+            picture: Rendition { bitrate_kbps, fps, width, height },
+            allowed: config.privacy.allowed_ingest_hosts.clone().into(),
+            time,
+            names,
+            leaving: RefCell::default(),
+        }
+    }
+
+    /// A thread that ends by itself, and that the session's end waits for.
+    pub(super) fn farewell(&self, thread: JoinHandle<()>) {
+        let mut all = self.leaving.borrow_mut();
+        all.retain(|thread| !thread.is_finished());
+        all.push(thread);
     }
 
     /// Host and port, for messages.
@@ -164,7 +210,7 @@ impl Target {
         match self.to.scheme {
             IngestScheme::Rtmp | IngestScheme::Rtmps => rtmp::connect(self).map_err(broken)?.begin(),
             IngestScheme::Srt => srt::connect(self).map_err(broken)?.begin(),
-            IngestScheme::Https | IngestScheme::Http => Err(Trouble::away("WHIP is not built yet")),
+            IngestScheme::Https | IngestScheme::Http => whip::connect(self),
         }
     }
 

@@ -2,6 +2,7 @@
 //! says start, and goes dark by itself when the guard is silent.
 
 mod adapt;
+mod annexb;
 mod audio;
 mod backoff;
 mod coder;
@@ -20,6 +21,7 @@ mod level;
 mod line;
 mod mask;
 mod meter;
+mod outlets;
 mod overlay;
 mod pace;
 mod picture;
@@ -30,6 +32,7 @@ mod queue;
 #[cfg(test)]
 mod rate_tests;
 mod rendition;
+mod reporter;
 mod rtmp;
 mod slate;
 mod source;
@@ -42,27 +45,21 @@ mod tls;
 mod vault;
 mod video;
 mod vigil;
+mod whip;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{Config, Outage, OutageBuffer};
+use crate::config::Config;
 use crate::exit::Exit;
-use crate::ipc::{FailureKind, FromCapture, Purpose};
+use crate::ipc::{FromCapture, Purpose};
 
 use door::{Door, Order, Start};
 use failure::Failure;
-use line::{Keys, Target};
+use outlets::Outlet;
 use pipeline::Pipeline;
-use push::Push;
-use queue::{Bounds, Queue};
-use rendition::Rendition;
-use steer::Steer;
-use vault::{Keeper, Vault};
 
 /// Runs until the door on standard input closes or the lease runs out.
 pub fn run(config: &Config) -> Result<(), Exit> {
@@ -112,54 +109,17 @@ fn session(config: &Config, door: &Door) -> Result<(), Failure> {
     if purpose == Purpose::Probe {
         return probe::run(config, sound, door);
     }
-    let to = &config.ingest.first;
-    if !config.privacy.allowed_ingest_hosts.iter().any(|pattern| pattern.allows(&to.host)) {
-        let message = format!("{} is not one of [privacy] allowed-ingest-hosts", to.host);
-        return Err(Failure { kind: FailureKind::IngestNotAllowed, message });
-    }
-    let keys = Keys::resolve(to)?;
-    let (queue, _keeper) = buffer(config)?;
-    let pipeline = Pipeline::start(config, sound, &door.gate(), queue.clone(), &door.teller())?;
-    let target = Target::new(to, keys, pipeline.sound(), pipeline.time());
-    let knobs = pipeline.knobs();
-    let apply = move |wanted: &Rendition| {
-        if let Err(failure) = knobs.apply(wanted) {
-            tracing::warn!("{}", failure.message);
-        }
-    };
-    let steer = Steer::new(&config.video, pipeline.sound().then_some(&config.audio), Box::new(apply));
-    let push = Push::start(target, queue, pipeline.loudness(), door.teller(), pipeline.keyframes(), steer)?;
+    let outlets = Outlet::all(config)?;
+    let pipeline = Pipeline::start(config, sound, &door.gate(), &Outlet::taps(&outlets), &door.teller())?;
+    let mut supplied = Outlet::supply(outlets, config, &pipeline, door)?;
     let ended = attend(&pipeline, door);
-    // The pipelines first, so that devices are closed before the process says that it is done.
-    drop(push);
-    drop(pipeline);
-    ended
-}
-
-/// The queue, with what an outage needs.
-fn buffer(config: &Config) -> Result<(Arc<Queue>, Option<Keeper>), Failure> {
-    let Outage { buffer, size_mib, catch_up } = config.ingest.outage;
-    // At most 4 GiB, which only a 64-bit box has.
-    let bytes = usize::try_from(u64::from(size_mib) * 1024 * 1024).unwrap_or(usize::MAX);
-    let window = config.ingest.reconnect_window;
-    let memory = || (Arc::new(Queue::new(Bounds { bytes, span: window, catch_up }, None)), None);
-    if buffer == OutageBuffer::Memory {
-        return Ok(memory());
+    // Devices are closed before the process says that it is done, and before any server has heard of the end.
+    for outlet in &mut supplied {
+        outlet.stop();
     }
-    // systemd's, else the box's own folder.
-    let dir = std::env::var_os("CACHE_DIRECTORY").map_or_else(|| config.device.data_dir.clone(), PathBuf::from);
-    let vault = match Vault::open_in(&dir) {
-        Ok(vault) => Arc::new(vault),
-        Err(error) => {
-            tracing::warn!("no outage buffer in {}: {error}; frames wait in memory instead", dir.display());
-            return Ok(memory());
-        }
-    };
-    let span = window.min(config.privacy.footage_retention);
-    let queue = Arc::new(Queue::new(Bounds { bytes, span, catch_up }, Some(vault.clone())));
-    let keeper = Keeper::start(queue.clone(), vault, bytes);
-    let keeper = keeper.map_err(|error| Failure::internal(format!("no thread: {error}")))?;
-    Ok((queue, Some(keeper)))
+    drop(pipeline);
+    drop(supplied);
+    ended
 }
 
 /// Carries out what the guard says, and watches the camera, until one of them ends it.

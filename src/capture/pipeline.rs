@@ -15,6 +15,7 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
+use super::audio::Codec;
 use super::coding::{Coding, Knobs, MakeTap};
 use super::devices::{Devices, Rules};
 use super::door::{Gate, Teller};
@@ -22,14 +23,15 @@ use super::failure::{Failure, error_on, of_capture};
 use super::file::File;
 use super::keyframe::Keyframes;
 use super::lane::Lane;
+use super::outlets::Taps;
 use super::overlay::Writing;
-use super::queue::{Queue, Track};
+use super::queue::Track;
 use super::source::{self, Origin};
 use super::tap::tap;
 use super::timebase::Timebase;
-use super::{audio, picture, video};
+use super::{audio, encoder, picture, video};
 use crate::clock::Clock;
-use crate::config::{Audio, AudioSource, Config, IngestScheme, Video, VideoSource};
+use crate::config::{Audio, AudioSource, Config, Video, VideoSource};
 
 /// A file that is not decoded this long after it was opened will not be.
 const PREROLL: Duration = Duration::from_secs(10);
@@ -60,21 +62,13 @@ impl Drop for Pipeline {
     }
 }
 
-/// What the muxer of each protocol wants: H.264 and AAC stream formats.
-fn formats(scheme: IngestScheme) -> (&'static str, &'static str) {
-    match scheme {
-        IngestScheme::Rtmp | IngestScheme::Rtmps => ("avc", "raw"),
-        IngestScheme::Srt | IngestScheme::Http | IngestScheme::Https => ("byte-stream", "adts"),
-    }
-}
-
 impl Pipeline {
-    /// Opens camera and, if staff asked for sound, microphone; encoded frames go to `queue` while `gate` is open.
+    /// Opens camera and, if staff asked for sound, microphone; encoded frames go to `taps` while `gate` is open.
     pub(super) fn start(
         config: &Config,
         sound: bool,
         gate: &Arc<Gate>,
-        queue: Arc<Queue>,
+        taps: &Taps,
         teller: &Teller,
     ) -> Result<Self, Failure> {
         // Decided once: `auto` would find no microphone while it is unplugged.
@@ -104,12 +98,12 @@ impl Pipeline {
         }
         let pipeline = gst::Pipeline::with_name("capture");
         let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
-        let (h264, aac) = formats(config.ingest.first.scheme);
         let make_tap: MakeTap = {
-            let (gate, queue) = (gate.clone(), queue.clone());
-            Box::new(move || tap(Track::Video, gate.clone(), queue.clone()).upcast())
+            let (gate, queues) = (gate.clone(), taps.pictures.clone());
+            Box::new(move || tap("video-tap", Track::Video, gate.clone(), queues.clone()).upcast())
         };
-        let (coding, see) = Coding::add(&pipeline, &video, h264, make_tap, teller)?;
+        let profile = if taps.opus.is_empty() { encoder::MAIN } else { encoder::BASELINE };
+        let (coding, see) = Coding::add(&pipeline, &video, profile, make_tap, teller)?;
         let size = (video.width, video.height);
         let writing = Writing::start(&config.overlay, size)?;
         let entry = see.static_pad("sink").ok_or_else(|| Failure::internal("an element without a sink pad"))?;
@@ -117,10 +111,15 @@ impl Pipeline {
         picture::cover(&entry, config.masks.clone(), writing.as_ref(), size);
         let (mut mute, mut hear) = (None, None);
         if audio.source != AudioSource::None {
-            let (first, last, volume) = audio::add_encoder(&pipeline, &audio, aac)?;
-            let tap = tap(Track::Audio, gate.clone(), queue);
-            pipeline.add(&tap)?;
-            last.link(&tap)?;
+            let (first, volume) = audio::add_voice(&pipeline, &audio)?;
+            for (codec, name, queues) in [(Codec::Aac, "audio-tap", &taps.aac), (Codec::Opus, "opus-tap", &taps.opus)] {
+                if !queues.is_empty() {
+                    let tap = tap(name, Track::Audio, gate.clone(), queues.clone());
+                    let coded = audio::add_coder(&pipeline, &audio, codec)?;
+                    pipeline.add(&tap)?;
+                    coded.link(&tap)?;
+                }
+            }
             (mute, hear) = (Some(volume), Some(first));
         }
         for (lane, next) in [(&seen, Some(&see)), (&heard, hear.as_ref())] {

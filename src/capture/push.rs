@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use super::audio::Loudness;
 use super::backoff::Backoff;
-use super::door::Teller;
 use super::failure::{Failure, Trouble, TroubleKind};
 use super::keyframe::Keyframes;
 use super::line::{Line, Target};
 use super::meter::Meter;
 use super::queue::{Frame, Queue};
+pub(super) use super::reporter::Reporter;
 use super::steer::Steer;
 use crate::clock::Clock;
-use crate::ipc::{FromCapture, StreamStats};
+use crate::ipc::StreamStats;
 
 /// How long the thread waits for a frame before it looks at the bus: a third of a frame at 30 frames per second.
 const LOOK: Duration = Duration::from_millis(10);
@@ -49,19 +49,36 @@ impl Drop for Push {
 }
 
 impl Push {
+    /// Nothing more is sent; does not wait for it.
+    pub(super) fn stop(&mut self) {
+        drop(self.stop.take());
+    }
+
     /// Begins to push `queue` to `target`.
     pub(super) fn start(
         target: Target,
         queue: Arc<Queue>,
         loudness: Option<Arc<Loudness>>,
-        teller: Teller,
+        reporter: Reporter,
         keyframes: Keyframes,
         steer: Steer,
     ) -> Result<Self, Failure> {
         let (stop, stopped) = channel();
         let clock = Clock::start();
-        let pusher =
-            Pusher { target, queue, loudness, teller, keyframes, steer, stopped, clock, reconnects: 0, told: None };
+        let meter = Meter::new(clock.now());
+        let pusher = Pusher {
+            target,
+            queue,
+            loudness,
+            reporter,
+            keyframes,
+            steer,
+            stopped,
+            clock,
+            reconnects: 0,
+            meter,
+            told: None,
+        };
         let thread = std::thread::Builder::new().name("push".to_owned()).spawn(move || pusher.run());
         let thread = thread.map_err(|error| Failure::internal(format!("no thread: {error}")))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
@@ -72,12 +89,13 @@ struct Pusher {
     target: Target,
     queue: Arc<Queue>,
     loudness: Option<Arc<Loudness>>,
-    teller: Teller,
+    reporter: Reporter,
     keyframes: Keyframes,
     steer: Steer,
     stopped: Receiver<()>,
     clock: Clock,
     reconnects: u32,
+    meter: Meter,
     /// What was last said about a server out of reach.
     told: Option<String>,
 }
@@ -105,7 +123,7 @@ impl Pusher {
             }
             if self.told.as_ref() != Some(&reason) {
                 self.told = Some(reason.clone());
-                self.teller.tell(FromCapture::Reconnecting { reason });
+                self.reporter.reconnecting(reason);
             }
             self.reconnects += 1;
             if self.clock.now().since(begun) >= GOOD {
@@ -118,10 +136,11 @@ impl Pusher {
     }
 
     /// Waits for the next attempt.
-    fn rest(&self, span: Duration) -> Result<(), Over> {
+    fn rest(&mut self, span: Duration) -> Result<(), Over> {
         let until = self.clock.now().plus(span);
         loop {
             self.ask_for_keyframe();
+            self.report(None);
             let left = until.since(self.clock.now());
             if left.is_zero() {
                 return Ok(());
@@ -155,7 +174,6 @@ impl Pusher {
     }
 
     fn attend(&mut self, line: &mut dyn Line, given: &mut Vec<Frame>, on_air: &mut bool) -> Result<Trouble, Over> {
-        let mut meter = Meter::new(self.clock.now());
         self.steer.connected();
         let mut taken = (0, self.clock.now());
         let mut connected = false;
@@ -182,7 +200,7 @@ impl Pusher {
             };
             if let Some(frame) = frame.filter(|frame| begun || frame.is_keyframe()) {
                 begun = true;
-                meter.count(&frame);
+                self.meter.count(&frame);
                 self.steer.gave(frame.buffer.size());
                 if !*on_air {
                     given.push(frame.clone());
@@ -192,6 +210,9 @@ impl Pusher {
                 }
             }
             self.ask_for_keyframe();
+            if line.wants_keyframe() {
+                self.keyframes.ask();
+            }
             if let Some(trouble) = line.trouble() {
                 return Ok(trouble);
             }
@@ -206,34 +227,36 @@ impl Pusher {
                     given.clear();
                     line.on_air();
                     self.told = None;
-                    self.teller.tell(FromCapture::Live {});
+                    self.reporter.live();
                 }
             } else if now.since(taken.1) >= STALL {
                 let said = if connected { "it takes nothing any more" } else { "no answer in time" };
                 return Ok(Trouble::away(format!("{}: {said}", self.target.host())));
             }
-            if let Some((fps, bitrate_kbps)) = meter.over(STATS, now) {
-                let (dropped_frames, rtt_ms) = (self.queue.dropped(), line.rtt());
-                self.target
-                    .rtt
-                    .set(rtt_ms.map(|millis| Duration::from_millis(millis.into())).or(self.target.rtt.get()));
-                let reconnects = self.reconnects;
-                let queue_ms = u32::try_from(self.queue.span().mseconds()).unwrap_or(u32::MAX);
-                let asked = self.steer.asked();
-                self.teller.tell(FromCapture::Stats(StreamStats {
-                    fps,
-                    bitrate_kbps,
-                    dropped_frames,
-                    rtt_ms,
-                    reconnects,
-                    // What the kernel has not got rid of waits on the box too.
-                    queue_ms: queue_ms.max(self.steer.wait_ms()),
-                    target_kbps: asked.bitrate_kbps,
-                    height: asked.height,
-                    reduced: self.steer.reduces(),
-                    level_db: self.loudness.as_ref().and_then(|loudness| loudness.db()),
-                }));
-            }
+            self.report(line.rtt());
         }
+    }
+
+    /// Tells how the stream does, each second, also while there is no connection.
+    fn report(&mut self, rtt_ms: Option<u32>) {
+        let Some((fps, bitrate_kbps)) = self.meter.over(STATS, self.clock.now()) else { return };
+        if let Some(rtt) = rtt_ms {
+            self.target.rtt.set(Some(Duration::from_millis(rtt.into())));
+        }
+        let queue_ms = u32::try_from(self.queue.span().mseconds()).unwrap_or(u32::MAX);
+        let asked = self.steer.asked();
+        self.reporter.stats(StreamStats {
+            fps,
+            bitrate_kbps,
+            dropped_frames: self.queue.dropped(),
+            rtt_ms,
+            reconnects: self.reconnects,
+            // What the kernel has not got rid of waits on the box too.
+            queue_ms: queue_ms.max(self.steer.wait_ms()),
+            target_kbps: asked.bitrate_kbps,
+            height: asked.height,
+            reduced: self.steer.reduces(),
+            level_db: self.loudness.as_ref().and_then(|loudness| loudness.db()),
+        });
     }
 }

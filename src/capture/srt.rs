@@ -7,9 +7,11 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
+use super::annexb::annexb;
 use super::failure::{Failure, SRT_REFUSED, Trouble, TroubleKind, make};
 use super::line::{Line, Pipe, Target, Way, source};
 use super::queue::{Frame, Track};
+use super::vault::Vault;
 use crate::clock::Clock;
 use crate::consent::Time;
 
@@ -85,6 +87,13 @@ pub(super) fn connect(target: &Target) -> Result<Srt, Failure> {
     Ok(Srt { pipe, video, audio, muxer, latency, shortest, clock, begun, handshake: Cell::new(None), known })
 }
 
+/// The picture as MPEG-TS wants it.
+fn with_start_codes(frame: &Frame) -> Option<gst::Buffer> {
+    let mut picture = Vault::shell(frame).buffer;
+    picture.get_mut()?.append_memory(gst::Memory::from_mut_slice(annexb(frame)?));
+    Some(picture)
+}
+
 impl Srt {
     pub(super) fn begin(mut self) -> Result<Box<dyn Line>, Trouble> {
         self.begun = self.clock.now();
@@ -115,17 +124,19 @@ impl Line for Srt {
     }
 
     fn supply(&mut self, frame: Frame) -> Result<(), Trouble> {
-        let source = match (frame.track, &self.audio) {
-            (Track::Video, _) => &self.video,
-            (Track::Audio, Some(audio)) => audio,
+        let (source, caps, buffer) = match (frame.track, &self.audio) {
+            (Track::Video, _) => {
+                let Some(picture) = with_start_codes(&frame) else { return Ok(()) };
+                let caps = gst::Caps::builder("video/x-h264").field("stream-format", "byte-stream");
+                (&self.video, Some(caps.field("alignment", "au").build()), picture)
+            }
+            (Track::Audio, Some(audio)) => (audio, frame.caps, frame.buffer),
             (Track::Audio, None) => return Ok(()),
         };
-        if let Some(caps) = &frame.caps
-            && source.caps().as_ref() != Some(caps)
-        {
-            source.set_caps(Some(caps));
+        if caps.is_some() && source.caps() != caps {
+            source.set_caps(caps.as_ref());
         }
-        self.pipe.push(source, frame.buffer)
+        self.pipe.push(source, buffer)
     }
 
     fn is_full(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Where encoded frames leave the encode pipeline for the queue.
+//! Where encoded frames leave the encode pipeline for the queues.
 
 use std::sync::Arc;
 
@@ -10,17 +10,16 @@ use super::door::Gate;
 use super::queue::{Frame, Queue, Track};
 
 /// Where encoded frames leave: at once, with their times turned into running time, and only while the lease goes on.
-pub(super) fn tap(track: Track, gate: Arc<Gate>, queue: Arc<Queue>) -> gst_app::AppSink {
-    let name = match track {
-        Track::Video => "video-tap",
-        Track::Audio => "audio-tap",
-    };
+pub(super) fn tap(name: &str, track: Track, gate: Arc<Gate>, queues: Vec<Arc<Queue>>) -> gst_app::AppSink {
     let take = move |sink: &gst_app::AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         if gate.is_open()
             && let Some(frame) = frame(track, &sample)
         {
-            queue.put(frame);
+            // None of them waits for anything.
+            for queue in &queues {
+                queue.put(frame.clone());
+            }
         }
         Ok(gst::FlowSuccess::Ok)
     };

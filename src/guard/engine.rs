@@ -72,6 +72,7 @@ impl Engine {
             faults: Vec::new(),
             encoder: None,
             stream: None,
+            second: None,
             capture_pid: None,
             panel: board.name().to_owned(),
             identity: None,

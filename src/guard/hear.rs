@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::engine::Engine;
 use super::launcher::News;
 use crate::consent::{Event, Fault, Phase, Reason, Report};
-use crate::ipc::{Device, Fact, FailureKind, Findings, FromCapture, SOFTWARE, Status, StreamStats};
+use crate::ipc::{Device, Fact, FailureKind, Findings, FromCapture, SOFTWARE, Second, Status, StreamStats};
 
 /// The reason of a session whose encoder was replaced.
 const ENCODER_FALLBACK: &str = "encoder-fallback";
@@ -15,6 +15,7 @@ const ENCODER_FALLBACK: &str = "encoder-fallback";
 pub(super) struct Session {
     pub(super) encoder: Option<String>,
     pub(super) stream: Option<StreamStats>,
+    pub(super) second: Option<Second>,
     pub(super) pid: Option<u32>,
     /// What a probe found.
     pub(super) findings: Option<Findings>,
@@ -52,6 +53,15 @@ impl Engine {
             }
             News::Said(FromCapture::EncoderFallback { from, to, why }) => self.fell_back(session, from, to, why),
             News::Said(FromCapture::Stats(stats)) => self.session.stream = Some(stats),
+            News::Said(FromCapture::Second(second)) => {
+                let before = self.session.second.as_ref();
+                if let Some(reason) = &second.reason
+                    && before.is_none_or(|before| before.reason.as_ref() != Some(reason))
+                {
+                    tracing::warn!("the second ingest server is out of reach: {reason}");
+                }
+                self.session.second = Some(second);
+            }
             News::Said(FromCapture::Live {}) => {
                 self.session.offline = None;
                 self.link(session, Report::Live, Fact::OnAir { session });
@@ -157,6 +167,7 @@ impl Engine {
             faults,
             encoder: self.session.encoder.clone(),
             stream: self.session.stream,
+            second: self.session.second.clone(),
             capture_pid: self.session.pid,
             panel: self.board.name().to_owned(),
             identity: self.identity.clone(),

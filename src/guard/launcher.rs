@@ -237,7 +237,8 @@ impl Attendant {
                             | FromCapture::Reconnecting { .. }
                             | FromCapture::Lost { .. }
                             | FromCapture::Back { .. }
-                            | FromCapture::Stats(_) => {}
+                            | FromCapture::Stats(_)
+                            | FromCapture::Second(_) => {}
                         }
                         self.tell(News::Said(message));
                     }

@@ -81,6 +81,8 @@ pub enum FromCapture {
     },
     /// How the stream does, each second.
     Stats(StreamStats),
+    /// How the second destination does, each second and at each change.
+    Second(Second),
     /// Last words of a probe: what camera, microphone and encoder gave.
     Probed(Findings),
     /// Last words: capture cannot go on and ends.
@@ -90,6 +92,26 @@ pub enum FromCapture {
         /// What is wrong and what to do about it.
         message: String,
     },
+}
+
+/// How the second destination does. The session does not depend on it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Second {
+    /// Its server has the stream.
+    pub on_air: bool,
+    /// Why not, if not.
+    pub reason: Option<String>,
+    /// Video and sound together that left for it, in kbit/s, over the last second.
+    pub bitrate_kbps: u32,
+    /// Encoded frames that were dropped because it did not take them, since the session began.
+    pub dropped_frames: u64,
+    /// Round-trip time to it in milliseconds, where the protocol tells.
+    pub rtt_ms: Option<u32>,
+    /// How often it had to be reached again since the session began.
+    pub reconnects: u32,
+    /// How much encoded media waits on the box to be sent to it, in milliseconds.
+    pub queue_ms: u32,
 }
 
 /// What a probe found: figures about the media, and nothing of the media themselves.

@@ -11,7 +11,7 @@ mod status;
 pub use connection::{Connection, IpcError, MAX_FRAME};
 pub use control::{Answer, FromGuard, Request, ToGuard, Verb};
 pub use identity::Identity;
-pub use lease::{Device, FailureKind, Findings, FromCapture, LEASE, RENEWAL, StreamStats, ToCapture};
+pub use lease::{Device, FailureKind, Findings, FromCapture, LEASE, RENEWAL, Second, StreamStats, ToCapture};
 pub use ledger::{By, Entry, Fact, Recorded};
 pub use status::Status;
 

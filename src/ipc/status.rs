@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Identity, Lamp, Phase, StreamStats};
+use super::{Fault, Identity, Lamp, Phase, Second, StreamStats};
 
 /// A snapshot. Its field names are stable: `status --json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub struct Status {
     pub encoder: Option<String>,
     /// How the stream does.
     pub stream: Option<StreamStats>,
+    /// How the second destination does; `None`: there is none, or nothing is captured.
+    pub second: Option<Second>,
     /// Process id of capture, while one exists.
     pub capture_pid: Option<u32>,
     /// The panel's backend.

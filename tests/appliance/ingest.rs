@@ -80,6 +80,22 @@ impl Nginx {
     }
 }
 
+/// An nginx that ends TLS on the port `outside` for whatever listens on `port`.
+pub(crate) fn tls_in_front_of(port: u16, outside: u16, authority: &Authority, dir: &Path) -> Program {
+    let (cert, key, dir) = (authority.file("server.pem"), authority.file("server.key"), dir.display());
+    let config = format!(
+        "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\ndaemon off;\npid {dir}/pid;\nerror_log {dir}/error.log;\n\
+         worker_processes 1;\nevents {{}}\nstream {{ server {{ listen 127.0.0.1:{outside} ssl; ssl_certificate {cert}; \
+         ssl_certificate_key {key}; proxy_pass 127.0.0.1:{port}; }} }}\n"
+    );
+    std::fs::write(format!("{dir}/nginx.conf"), config).unwrap();
+    let mut command = Command::new("nginx");
+    command.args(["-c", &format!("{dir}/nginx.conf"), "-e", &format!("{dir}/error.log")]);
+    let program = Program::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    wait_until("nginx listens", || listens("tcp", outside));
+    program
+}
+
 /// An ffmpeg that takes one RTMP stream into a file.
 pub(crate) fn ffmpeg_listener(port: u16, file: &Path) -> Program {
     let mut command = Command::new("ffmpeg");

@@ -20,4 +20,6 @@ mod srt;
 mod support;
 mod sync;
 mod take_config;
+mod transports;
 mod watch;
+mod whip;

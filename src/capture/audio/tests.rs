@@ -4,7 +4,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use super::{add_encoder, loudness, slave, voice};
+use super::{Codec, add_coder, add_voice, loudness, slave, voice};
 use crate::config::{Audio, AudioSource};
 
 fn audio(noise_suppression: bool, high_pass: bool) -> Audio {
@@ -169,7 +169,8 @@ fn muted_is_digital_silence_within_a_tenth_of_a_second_and_time_runs_on() {
     let pipeline = gst::Pipeline::new();
     let source = make(&pipeline, "audiotestsrc");
     source.set_property("is-live", true);
-    let (first, coded, mute) = add_encoder(&pipeline, &audio(false, false), "raw").unwrap();
+    let (first, mute) = add_voice(&pipeline, &audio(false, false)).unwrap();
+    let coded = add_coder(&pipeline, &audio(false, false), Codec::Aac).unwrap();
     let level = loudness::measure(&mute).unwrap();
     let decode = make(&pipeline, "avdec_aac");
     let convert = make(&pipeline, "audioconvert");

@@ -12,7 +12,7 @@ use super::{Coding, Fault, Rendition};
 use crate::capture::door::{Gate, Teller};
 use crate::capture::keyframe::Keyframes;
 use crate::capture::line::{Keys, Target};
-use crate::capture::push::Push;
+use crate::capture::push::{Push, Reporter};
 use crate::capture::queue::{Queue, Track};
 use crate::capture::steer::Steer;
 use crate::capture::tap::tap;
@@ -121,9 +121,9 @@ impl Air {
         let (teller, told) = Teller::heard();
         let queue = std::sync::Arc::new(Queue::default());
         let (gate, frames) = (std::sync::Arc::new(Gate::opened()), queue.clone());
-        let make_tap = Box::new(move || tap(Track::Video, gate.clone(), frames.clone()).upcast());
-        let format = if url.starts_with("srt") { "byte-stream" } else { "avc" };
-        let (coding, entry) = Coding::add_with(&source, &config.video, format, make_tap, &teller, fault).unwrap();
+        let make_tap = Box::new(move || tap("video-tap", Track::Video, gate.clone(), vec![frames.clone()]).upcast());
+        let (coding, entry) =
+            Coding::add_with(&source, &config.video, crate::capture::encoder::MAIN, make_tap, &teller, fault).unwrap();
         gst::Element::link_many([&camera, &filter, &entry]).unwrap();
         let time = Timebase::begin();
         time.rule(&source);
@@ -132,8 +132,8 @@ impl Air {
         let keys = Keys::resolve(to).unwrap();
         let keyframes = Keyframes(Some(coding.knobs()));
         // The tests turn the knobs themselves.
-        let (target, steer) = (Target::new(to, keys, false, time), Steer::still());
-        let push = Push::start(target, queue.clone(), None, teller, keyframes, steer).unwrap();
+        let (target, steer) = (Target::new(&config, to, keys, false, time), Steer::still());
+        let push = Push::start(target, queue.clone(), None, Reporter::First(teller), keyframes, steer).unwrap();
         Self { source, coding, queue, push: Some(push), told }
     }
 

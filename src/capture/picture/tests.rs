@@ -62,8 +62,9 @@ fn encoded(
     let (teller, _told) = Teller::heard();
     let (queue, gate) = (Arc::new(Queue::default()), Arc::new(Gate::opened()));
     let frames = queue.clone();
-    let make_tap = Box::new(move || tap(Track::Video, gate.clone(), frames.clone()).upcast());
-    let (coding, entry) = Coding::add(&pipeline, &config.video, "byte-stream", make_tap, &teller).unwrap();
+    let make_tap = Box::new(move || tap("video-tap", Track::Video, gate.clone(), vec![frames.clone()]).upcast());
+    let (coding, entry) =
+        Coding::add(&pipeline, &config.video, crate::capture::encoder::MAIN, make_tap, &teller).unwrap();
     let size = (config.video.width, config.video.height);
     let writing = Writing::start(&config.overlay, size).unwrap();
     if let Some(writing) = &writing {
@@ -85,7 +86,7 @@ fn encoded(
             coding.knobs().apply(rendition).unwrap();
         }
         let frame = queue.take(Duration::from_secs(30)).expect("a frame");
-        stream.extend_from_slice(&frame.buffer.map_readable().unwrap());
+        stream.extend(crate::capture::annexb::annexb(&frame).unwrap());
     }
     pipeline.set_state(gst::State::Null).unwrap();
     stream

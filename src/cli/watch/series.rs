@@ -113,6 +113,7 @@ pub(super) mod tests {
             faults: Vec::new(),
             encoder: None,
             stream,
+            second: None,
             capture_pid: None,
             panel: "sim".to_owned(),
             identity: None,

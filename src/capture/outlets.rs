@@ -1,0 +1,134 @@
+//! Where the stream goes: a queue for each destination, with what an outage needs, and the thread that empties it. None
+//! waits for another.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::door::Door;
+use super::failure::Failure;
+use super::line::{Keys, Target};
+use super::pipeline::Pipeline;
+use super::push::{Push, Reporter};
+use super::queue::{Bounds, Queue};
+use super::rendition::Rendition;
+use super::steer::Steer;
+use super::vault::{Keeper, Vault};
+use crate::config::{Config, Destination, Outage, OutageBuffer, Video};
+use crate::ipc::FailureKind;
+
+/// The queues that each of the encoders' outputs goes into.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Taps {
+    pub(super) pictures: Vec<Arc<Queue>>,
+    pub(super) aac: Vec<Arc<Queue>>,
+    pub(super) opus: Vec<Arc<Queue>>,
+}
+
+impl Taps {
+    /// One queue for picture and AAC.
+    pub(super) fn of(queue: &Arc<Queue>) -> Self {
+        Self { pictures: vec![queue.clone()], aac: vec![queue.clone()], opus: Vec::new() }
+    }
+}
+
+/// One destination, before the pipeline runs.
+pub(super) struct Outlet {
+    to: Destination,
+    keys: Keys,
+    queue: Arc<Queue>,
+    keeper: Option<Keeper>,
+}
+
+/// One destination, being supplied. Fields are dropped in order: who empties the queue first.
+pub(super) struct Supplied {
+    push: Push,
+    _keeper: Option<Keeper>,
+}
+
+impl Supplied {
+    /// Nothing more is sent; does not wait for it.
+    pub(super) fn stop(&mut self) {
+        self.push.stop();
+    }
+}
+
+impl Outlet {
+    /// All that are configured, if the policy lets streams go there.
+    pub(super) fn all(config: &Config) -> Result<Vec<Self>, Failure> {
+        config.ingest.destinations().map(|to| Self::new(config, to)).collect()
+    }
+
+    fn new(config: &Config, to: &Destination) -> Result<Self, Failure> {
+        if !config.privacy.allowed_ingest_hosts.iter().any(|pattern| pattern.allows(&to.host)) {
+            let message = format!("{} is not one of [privacy] allowed-ingest-hosts", to.host);
+            return Err(Failure { kind: FailureKind::IngestNotAllowed, message });
+        }
+        let keys = Keys::resolve(to)?;
+        let (queue, keeper) = buffer(config)?;
+        Ok(Self { to: to.clone(), keys, queue, keeper })
+    }
+
+    /// What the encoders' outputs have to go into.
+    pub(super) fn taps(all: &[Self]) -> Taps {
+        let mut taps = Taps::default();
+        for Self { to, queue, .. } in all {
+            taps.pictures.push(queue.clone());
+            if to.scheme.is_whip() { &mut taps.opus } else { &mut taps.aac }.push(queue.clone());
+        }
+        taps
+    }
+
+    /// Begins to supply all of them; the first one's health is the session's.
+    pub(super) fn supply(
+        all: Vec<Self>,
+        config: &Config,
+        pipeline: &Pipeline,
+        door: &Door,
+    ) -> Result<Vec<Supplied>, Failure> {
+        let knobs = pipeline.knobs();
+        let apply = move |wanted: &Rendition| {
+            if let Err(failure) = knobs.apply(wanted) {
+                tracing::warn!("{}", failure.message);
+            }
+        };
+        let steer = Steer::new(&config.video, pipeline.sound().then_some(&config.audio), Box::new(apply));
+        // There is one encoder, and the first destination steers it. The second drops what is too much for it.
+        let first = (Reporter::First(door.teller()), steer);
+        let fixed = Video { adaptive: false, ..config.video.clone() };
+        let second = (Reporter::second(door.teller()), Steer::new(&fixed, None, Box::new(|_| ())));
+        all.into_iter()
+            .zip([first, second])
+            .map(|(Self { to, keys, queue, keeper }, (reporter, steer))| {
+                let target = Target::new(config, &to, keys, pipeline.sound(), pipeline.time());
+                let push = Push::start(target, queue, pipeline.loudness(), reporter, pipeline.keyframes(), steer)?;
+                Ok(Supplied { push, _keeper: keeper })
+            })
+            .collect()
+    }
+}
+
+/// A queue, with what an outage needs.
+fn buffer(config: &Config) -> Result<(Arc<Queue>, Option<Keeper>), Failure> {
+    let Outage { buffer, size_mib, catch_up } = config.ingest.outage;
+    // At most 4 GiB, which only a 64-bit box has.
+    let bytes = usize::try_from(u64::from(size_mib) * 1024 * 1024).unwrap_or(usize::MAX);
+    let window = config.ingest.reconnect_window;
+    let memory = || (Arc::new(Queue::new(Bounds { bytes, span: window, catch_up }, None)), None);
+    if buffer == OutageBuffer::Memory {
+        return Ok(memory());
+    }
+    // systemd's, else the box's own folder.
+    let dir = std::env::var_os("CACHE_DIRECTORY").map_or_else(|| config.device.data_dir.clone(), PathBuf::from);
+    let vault = match Vault::open_in(&dir) {
+        Ok(vault) => Arc::new(vault),
+        Err(error) => {
+            tracing::warn!("no outage buffer in {}: {error}; frames wait in memory instead", dir.display());
+            return Ok(memory());
+        }
+    };
+    let span = window.min(config.privacy.footage_retention);
+    let queue = Arc::new(Queue::new(Bounds { bytes, span, catch_up }, Some(vault.clone())));
+    let keeper = Keeper::start(queue.clone(), vault, bytes);
+    let keeper = keeper.map_err(|error| Failure::internal(format!("no thread: {error}")))?;
+    Ok((queue, Some(keeper)))
+}

@@ -1,0 +1,169 @@
+//! WHIP: WebRTC to a server that is asked over HTTP.
+
+mod http;
+mod session;
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::failure::Trouble;
+use super::line::{Line, Names, Target, Way};
+use super::queue::Frame;
+use crate::clock::Clock;
+
+use http::Endpoint;
+use session::Session;
+
+/// What a connection's thread tells.
+#[derive(Debug, Default)]
+struct Shared {
+    connected: AtomicBool,
+    passed: AtomicU64,
+    /// The peer misses a keyframe.
+    keyframe: AtomicBool,
+    /// Round trip in milliseconds; `u32::MAX`: not known yet.
+    rtt: AtomicU32,
+    /// What the way is thought to carry, in kbit/s; 0: not known yet.
+    estimate: AtomicU32,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+impl Shared {
+    fn fail(&self, trouble: Trouble) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
+    }
+}
+
+/// What is offered.
+#[derive(Clone, Debug)]
+struct Offer {
+    server: SocketAddr,
+    sound: bool,
+    /// Of the picture: constrained baseline, and a level that holds it.
+    profile_level_id: u32,
+    /// What is to be sent in all, in kbit/s.
+    kbps: u32,
+}
+
+/// One connection.
+struct Whip {
+    shared: Arc<Shared>,
+    /// Closed, it ends the thread.
+    frames: Option<Sender<Frame>>,
+    bell: Arc<OwnedFd>,
+    names: Names,
+}
+
+/// Constrained baseline, with the lowest usual level that holds the picture: 3.1 has 108,000 macroblocks a second and
+/// 3,600 in a frame, 4.0 has 245,760 and 8,192, 4.2 has 522,240 and 8,704 (H.264, table A-1).
+fn profile_level_id(width: u32, height: u32, fps: u32) -> u32 {
+    let blocks = width.div_ceil(16) * height.div_ceil(16);
+    let level = match (blocks, blocks * fps) {
+        (..=3600, ..=108_000) => 0x1f,
+        (..=8192, ..=245_760) => 0x28,
+        (..=8704, ..=522_240) => 0x2a,
+        _ => 0x33,
+    };
+    0x42_e000 | level
+}
+
+/// Begins a connection.
+pub(super) fn connect(target: &Target) -> Result<Box<dyn Line>, Trouble> {
+    let names = target.names.clone();
+    let away = |reason: &str| Trouble::away(format!("{}: {reason}", names.host));
+    let mut found = (target.to.host.as_str(), target.to.port).to_socket_addrs().ok();
+    let unknown = "the host name cannot be resolved: see the network's DNS, or [ingest] url";
+    let server = found.as_mut().and_then(Iterator::next).ok_or_else(|| away(unknown))?;
+    let picture = target.picture;
+    let offer = Offer {
+        server,
+        sound: target.sound,
+        profile_level_id: profile_level_id(picture.width, picture.height, picture.fps),
+        kbps: picture.bitrate_kbps,
+    };
+    let nothing = |error: rustix::io::Errno| away(&format!("no event: {error}"));
+    let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(nothing)?);
+    let shared = Arc::new(Shared { rtt: AtomicU32::new(u32::MAX), ..Shared::default() });
+    let (frames, inbox) = channel();
+    let endpoint = Endpoint::new(target.keys.url.clone(), target.keys.token.clone(), target.allowed.clone());
+    let session = Session { offer, shared: shared.clone(), inbox, bell: bell.clone(), clock: Clock::start() };
+    let thread = std::thread::Builder::new().name("whip".to_owned()).spawn(move || session.run(&endpoint));
+    target.farewell(thread.map_err(|error| away(&format!("no thread: {error}")))?);
+    Ok(Box::new(Whip { shared, frames: Some(frames), bell, names: target.names.clone() }))
+}
+
+impl Whip {
+    fn ring(&self) {
+        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+    }
+}
+
+impl Drop for Whip {
+    fn drop(&mut self) {
+        drop(self.frames.take());
+        self.ring();
+    }
+}
+
+impl Line for Whip {
+    fn is_connected(&self) -> bool {
+        self.shared.connected.load(Ordering::Relaxed)
+    }
+
+    fn supply(&mut self, frame: Frame) -> Result<(), Trouble> {
+        if let Some(frames) = &self.frames {
+            // A thread that is gone has said why.
+            let _ = frames.send(frame);
+        }
+        self.ring();
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        // A datagram waits for nobody.
+        false
+    }
+
+    fn passed(&self) -> u64 {
+        self.shared.passed.load(Ordering::Relaxed)
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(Trouble { reason: self.names.clean(&format!("{}: {}", self.names.host, trouble.reason)), ..trouble })
+    }
+
+    fn rtt(&self) -> Option<u32> {
+        Some(self.shared.rtt.load(Ordering::Relaxed)).filter(|rtt| *rtt < u32::MAX)
+    }
+
+    fn way(&self) -> Way {
+        let estimate_kbps = Some(self.shared.estimate.load(Ordering::Relaxed)).filter(|kbps| *kbps > 0);
+        let rtt = self.rtt().map(|millis| Duration::from_millis(millis.into()));
+        Way { rtt, estimate_kbps, ..Way::default() }
+    }
+
+    fn wants_keyframe(&self) -> bool {
+        self.shared.keyframe.swap(false, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_holds_the_picture() {
+        assert_eq!(profile_level_id(1280, 720, 30), 0x42_e01f);
+        assert_eq!(profile_level_id(1280, 720, 60), 0x42_e028);
+        assert_eq!(profile_level_id(1920, 1080, 30), 0x42_e028);
+        assert_eq!(profile_level_id(1920, 1080, 60), 0x42_e02a);
+        assert_eq!(profile_level_id(3840, 2160, 30), 0x42_e033);
+    }
+}

@@ -1,0 +1,135 @@
+//! WHIP against real WebRTC: aiortc decodes pictures and sound, and sees the token and the end.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::authority::Authority;
+use crate::support::shop::{Plan, Shop};
+use crate::support::{Program, free_port, wait_until};
+
+/// `tests/appliance/whip_server.py`, which says what it does.
+pub(crate) struct WhipServer {
+    pub(crate) port: u16,
+    log: PathBuf,
+    program: Option<Program>,
+    more: Vec<String>,
+    starts: u32,
+}
+
+/// A frame that was decoded: since which start of the server, and when in the stream's time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decoded {
+    pub(crate) time: usize,
+    pub(crate) at: f64,
+    pub(crate) key: bool,
+    pub(crate) size: (u32, u32),
+}
+
+impl WhipServer {
+    pub(crate) fn new(log: &Path, authority: Option<&Authority>) -> Self {
+        let more = authority.map(|authority| vec![authority.file("server.pem"), authority.file("server.key")]);
+        let more = more.unwrap_or_default();
+        let mut this = Self { port: free_port(), log: log.to_owned(), program: None, more, starts: 0 };
+        this.start();
+        this
+    }
+
+    pub(crate) fn start(&mut self) {
+        let mut command = Command::new("/usr/bin/python3");
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/appliance/whip_server.py"));
+        self.starts += 1;
+        command.arg(self.port.to_string()).arg(&self.log).arg(format!("{}00", self.starts)).arg("the-token");
+        command.args(&self.more);
+        self.program = Some(Program::start(command.stdin(Stdio::null()).stderr(Stdio::null())));
+        let port = self.port;
+        wait_until("the WHIP server answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    }
+
+    /// Ends it in order.
+    pub(crate) fn end(&mut self) {
+        drop(self.program.take());
+    }
+
+    pub(crate) fn lines(&self, word: &str) -> Vec<Vec<String>> {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines = log.lines().map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        lines.filter(|words| words[0] == word).collect()
+    }
+
+    /// Pictures ("v") or sound ("a") that were decoded.
+    pub(crate) fn decoded(&self, kind: &str) -> Vec<Decoded> {
+        let number = |words: &[String], at: usize| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(0);
+        let frame = |words: Vec<String>| Decoded {
+            time: (number(&words, 1) as usize / 100).saturating_sub(1),
+            at: words[2].parse().unwrap(),
+            key: number(&words, 3) == 1,
+            size: (number(&words, 4), number(&words, 5)),
+        };
+        self.lines(kind).into_iter().filter(|words| words.len() > 2).map(frame).collect()
+    }
+}
+
+fn shop(url: &str, token: &str) -> Shop {
+    Shop::new(&Plan { ingest: format!("{url}\"\ntoken = \"{token}\"\n#\""), ..Plan::default() })
+}
+
+#[test]
+fn pictures_and_sound_arrive_and_the_session_is_deleted_in_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let server = WhipServer::new(&dir.path().join("log"), Some(&authority));
+    // Redirected on the way.
+    let shop = shop(&format!("https://localhost:{}/whip/moved", server.port), "the-token");
+    let trusted = format!("mount --bind {} /etc/ssl/certs/ca-certificates.crt", authority.file("ca.pem"));
+    let mut guard = shop.start_guard_with(&trusted);
+    shop.press();
+    shop.wait_for_phase("live");
+    wait_until("pictures are decoded", || server.decoded("v").len() > 90);
+    wait_until("sound is decoded", || server.decoded("a").len() > 100);
+    wait_until("a round trip is measured", || shop.status().unwrap()["stream"]["rtt-ms"].is_number());
+    shop.press();
+    shop.wait_for_phase("idle");
+    wait_until("the session is deleted", || server.lines("deleted").len() == 1);
+    guard.finish();
+    assert_eq!(server.lines("offer"), [["offer", "100", "42e01f"]], "constrained baseline, level 3.1");
+    assert!(server.lines("foreign-candidate").is_empty());
+    let (video, audio) = (server.decoded("v"), server.decoded("a"));
+    assert!(video.iter().all(|frame| frame.size == (320, 180)) && video[0].key);
+    // No picture is missing between the first and the last. Of the sound aiortc drops what it is too busy for; each frame
+    // is at its time all the same.
+    for frame in &audio {
+        let steps = (frame.at - audio[0].at) / 0.02;
+        assert!((steps - steps.round()).abs() < 0.01, "{frame:?}");
+    }
+    let (first, last) = (video[0].at, video[video.len() - 1].at);
+    let found = f64::from(u32::try_from(video.len()).unwrap() - 1);
+    assert!(((last - first) * 30.0 - found).abs() < 1.0, "{found} in {} s", last - first);
+    let keys: Vec<f64> = video.iter().filter(|frame| frame.key).map(|frame| frame.at).collect();
+    assert!(keys.len() >= 2, "{keys:?}");
+    assert!(!shop.log().contains("the-token"), "{}", shop.log());
+}
+
+#[test]
+fn what_a_whip_server_has_against_the_stream_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = WhipServer::new(&dir.path().join("log"), None);
+    for (path, token, said) in [
+        ("live", "wrong-token", "refuses the token: see [ingest] token (HTTP 401)"),
+        ("none", "the-token", "no such WHIP endpoint"),
+        ("read", "the-token", "takes no offers"),
+        ("busy", "the-token", "the stream is in use"),
+        ("away", "the-token", "not one of [privacy] allowed-ingest-hosts"),
+    ] {
+        let shop = shop(&format!("http://127.0.0.1:{}/whip/{path}", server.port), token);
+        let mut guard = shop.start("guard");
+        shop.press();
+        wait_until("a reason is given", || shop.status().is_some_and(|status| status["reason"].is_string()));
+        let reason = shop.status().unwrap()["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains(said) && !reason.contains("-token"), "{path}: {reason}");
+        assert!(reason.starts_with(&format!("127.0.0.1:{}: ", server.port)), "{reason}");
+        shop.press();
+        shop.wait_for_phase("idle");
+        guard.finish();
+    }
+    assert!(server.lines("offer").is_empty());
+}
