@@ -127,6 +127,9 @@ class Lane:
 
     def cut(self, where, heard):
         box, dice = self.box, self.dice
+        # Mostly there is somebody to acknowledge what happens; sometimes it is too soon after the boot for that.
+        if dice.random() < 0.8:
+            wait("the agent is connected", lambda: box.sh("systemctl show -P StatusText tallybox-agent").startswith("connected"), 90, 0.2)
         # Presses, holds and touches in any rhythm; the plug is pulled somewhere among them.
         for _ in range(dice.randrange(1, 5)):
             box.hand.do(f"button {dice.choice([60, 100, 200, 1000])}")
