@@ -122,8 +122,7 @@ def rounds(short, long):
 def camera(box, peers):
     count = rounds(3, 100)
     file, seen = cycles(box, peers, CAMERA, count)
-    # The sound has holes of up to 3.5 s where a camera comes back, and nobody knows yet why (docs/known-issues.md).
-    picture, sound = whole(file, 2.0, 4.0)
+    picture, sound = whole(file, 2.0, 0.5)
     assert slates(file) == count, f"{slates(file)} slates in {count} rounds"
     return f"{seen}; longest step at the ingest {picture:.2f} s of picture, {sound:.2f} s of sound"
 
