@@ -118,13 +118,16 @@ pub(crate) fn srt_listener(port: u16, options: &str, file: &Path) -> Program {
     listener
 }
 
-/// Whether somebody listens on a port, without connecting to it: the servers above take one connection only.
+/// Whether somebody listens on a port, without connecting to it: the servers above take one connection only. One that
+/// has it already, from a box that tries four times a second, listens no more.
 fn listens(protocol: &str, port: u16) -> bool {
     let table = std::fs::read_to_string(format!("/proc/net/{protocol}")).unwrap_or_default();
-    let state = if protocol == "tcp" { "0A" } else { "07" };
+    // LISTEN and ESTABLISHED; of UDP, unconnected.
+    let states: &[&str] = if protocol == "tcp" { &["0A", "01"] } else { &["07"] };
     table.lines().any(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        words.get(1).is_some_and(|local| local.ends_with(&format!(":{port:04X}"))) && words.get(3) == Some(&state)
+        words.get(1).is_some_and(|local| local.ends_with(&format!(":{port:04X}")))
+            && words.get(3).is_some_and(|state| states.contains(state))
     })
 }
 
