@@ -57,7 +57,8 @@ def card_clock(box, peers):
         first = video[0] + SETTLED
         # Pictures are timed by the machine's clock, by which a second of the card is so much shorter.
         second = 1 / (1 + ppm * 1e-6)
-        times = [at for at in heard(file) if at > first]
+        # Where a recording ends in silence, ffmpeg says that the silence ends there: no beep.
+        times = [at for at in heard(file) if first < at < audio[-1] - 0.1]
         off = [at - times[0] - round((at - times[0]) / second) * second for at in times]
         middle = statistics.median(off)
         worst = max(abs(one - middle) for one in off)
