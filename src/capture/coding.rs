@@ -119,8 +119,7 @@ impl Coding {
         gst::Element::link_many(all)?;
 
         let Chosen { factory, why } = encoder::choose(video)?;
-        let asked =
-            Rendition { bitrate_kbps: video.bitrate_kbps, fps: video.fps, width: video.width, height: video.height };
+        let asked = Rendition::configured(video);
         let tap = make_tap();
         let coder = Coder::h264(factory, video, profile, &tap)?;
         let state = State { coder, asked, pace: Pace::default(), keyframe: None, gone: Vec::new() };
@@ -319,7 +318,7 @@ fn running_time(pad: &gst::Pad, pts: Option<gst::ClockTime>) -> Option<gst::Cloc
 }
 
 /// What goes no further. (`Drop` would leave the core with nothing to drop, which it complains about.)
-fn eat(info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
+pub(super) fn eat(info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
     drop(info.data.take());
     gst::PadProbeReturn::Handled
 }

@@ -15,7 +15,7 @@ use super::queue::Frame;
 use super::rendition::Rendition;
 use super::timebase::Timebase;
 use super::{rtmp, srt, tls, whip};
-use crate::config::{Config, Destination, HostPattern, IngestScheme, MissingSecret, Secret, Template, Video};
+use crate::config::{Config, Destination, HostPattern, IngestScheme, MissingSecret, Secret, Template};
 
 /// A connection. Dropping it closes it.
 pub(super) trait Line {
@@ -167,13 +167,12 @@ pub(super) struct Names {
 impl Target {
     pub(super) fn new(config: &Config, to: &Destination, keys: Keys, sound: bool, time: Timebase) -> Self {
         let names = Names { host: format!("{}:{}", to.host, to.port), hide: keys.hidden().into() };
-        let Video { bitrate_kbps, fps, width, height, .. } = config.video;
         Self {
             to: to.clone(),
             keys,
             sound,
             rtt: Cell::new(None),
-            picture: Rendition { bitrate_kbps, fps, width, height },
+            picture: Rendition::configured(&config.video),
             allowed: config.privacy.allowed_ingest_hosts.clone().into(),
             time,
             names,

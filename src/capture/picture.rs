@@ -7,6 +7,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
+use super::coding::eat;
 use super::failure::{Failure, make};
 use super::mask;
 use super::overlay::Writing;
@@ -103,8 +104,7 @@ pub(super) fn cover(pad: &gst::Pad, masks: Vec<Mask>, writing: Option<&Writing>,
             return gst::PadProbeReturn::Ok;
         }
         failed.lock().unwrap_or_else(PoisonError::into_inner)();
-        drop(info.data.take());
-        gst::PadProbeReturn::Handled
+        eat(info)
     });
 }
 

@@ -26,8 +26,7 @@ pub(super) struct Steer {
 impl Steer {
     /// For the configured picture, with or without sound.
     pub(super) fn new(video: &Video, sound: Option<&Audio>, apply: Apply) -> Self {
-        let best =
-            Rendition { bitrate_kbps: video.bitrate_kbps, fps: video.fps, width: video.width, height: video.height };
+        let best = Rendition::configured(video);
         let beside_kbps = sound.map_or(0, |audio| audio.bitrate_kbps);
         let limits = Limits { best, floor_kbps: video.min_bitrate_kbps, beside_kbps };
         let controller = video.adaptive.then(|| Controller::new(limits));
