@@ -147,7 +147,8 @@ pub(super) fn add_coder(pipeline: &gst::Pipeline, audio: &Audio, codec: Codec) -
     let bits = i32::try_from(audio.bitrate_kbps).unwrap_or(128) * 1000;
     let all = match codec {
         Codec::Aac => {
-            let encoder = make("avenc_aac", "audio-encoder").or_else(|_| make("voaacenc", "audio-encoder"))?;
+            // Not libav's: with it come 170 libraries, which each press would wait for (docs/benchmarks.md).
+            let encoder = make("voaacenc", "audio-encoder")?;
             encoder.set_property("bitrate", bits);
             let parser = make("aacparse", "audio-parser")?;
             let form = make("capsfilter", "audio-coded")?;

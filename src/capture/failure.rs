@@ -68,7 +68,7 @@ impl From<gst::glib::BoolError> for Failure {
 }
 
 /// The Debian package that brings an element.
-const PACKAGES: [(&str, &[&str]); 6] = [
+const PACKAGES: [(&str, &[&str]); 5] = [
     (
         "gstreamer1.0-plugins-base",
         &[
@@ -89,7 +89,6 @@ const PACKAGES: [(&str, &[&str]); 6] = [
     ("gstreamer1.0-alsa", &["alsasrc"]),
     ("gstreamer1.0-libcamera", &["libcamerasrc"]),
     ("gstreamer1.0-plugins-ugly", &["x264enc"]),
-    ("gstreamer1.0-libav", &["avenc_aac"]),
     ("gstreamer1.0-plugins-good", &["v4l2src", "v4l2h264enc", "videoflip", "videocrop"]),
 ];
 

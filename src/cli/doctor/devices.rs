@@ -114,7 +114,7 @@ fn elements(config: &Config, plugins: &Plugins) -> Row {
         ("mpegtsmux", "gstreamer1.0-plugins-bad"),
         ("videorate", "gstreamer1.0-plugins-base"),
         ("video4linux2", "gstreamer1.0-plugins-good"),
-        ("libav", "gstreamer1.0-libav"),
+        ("voaacenc", "gstreamer1.0-plugins-bad"),
         ("alsa", "gstreamer1.0-alsa"),
     ];
     let missing: Vec<(&str, &str)> =
