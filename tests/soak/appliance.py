@@ -6,6 +6,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -37,14 +38,26 @@ def wait(what, probe, limit=60):
 
 
 class Door:
-    """The guard's socket, subscribed: the latest status, and calls."""
+    """The guard's socket, subscribed: the latest status, and calls. While this program is stopped no time passes in here."""
 
     def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(str(path))
+        self.path, self.socket, self.connections = path, None, 0
         self.status, self.answers, self.calls, self.changed = {}, {}, 0, threading.Condition()
+        self.connect()
         threading.Thread(target=self.listen, daemon=True).start()
-        self.call({"ask": "subscribe", "entries_after": None})
+
+    def connect(self):
+        fresh = socket.socket(socket.AF_UNIX)
+        fresh.connect(str(self.path))
+        self.socket = fresh
+        self.send(0, {"ask": "subscribe", "entries_after": None})
+        with self.changed:
+            self.connections += 1
+            self.changed.notify_all()
+
+    def send(self, number, request):
+        text = json.dumps({"call": number, "request": request}).encode()
+        self.socket.sendall(struct.pack(">I", len(text)) + text)
 
     def read(self, length):
         data = b""
@@ -56,37 +69,58 @@ class Door:
         return data
 
     def listen(self):
-        try:
-            while True:
-                message = json.loads(self.read(struct.unpack(">I", self.read(4))[0]))
+        while True:
+            try:
+                while True:
+                    message = json.loads(self.read(struct.unpack(">I", self.read(4))[0]))
+                    with self.changed:
+                        if message["tell"] == "status":
+                            self.status = message
+                        elif message["tell"] == "answer" and message["call"]:
+                            self.answers[message["call"]] = message["answer"]
+                        self.changed.notify_all()
+            except (EOFError, OSError):
+                pass
+            try:
+                # A guard that is there hangs up on whoever does not read: this program was stopped.
+                self.connect()
+            except OSError:
                 with self.changed:
-                    if message["tell"] == "status":
-                        self.status = message
-                    elif message["tell"] == "answer":
-                        self.answers[message["call"]] = message["answer"]
+                    self.status = {}
                     self.changed.notify_all()
-        except (EOFError, OSError):
-            with self.changed:
-                self.status = {}
-                self.changed.notify_all()
+                return
+
+    def wait(self, test, limit):
+        """Whether `test` came true within `limit` seconds; the caller holds `changed`. In small parts, so that what happened
+        while this program was stopped is heard before time is up."""
+        for part in range(int(limit) + 1):
+            if self.changed.wait_for(test, min(limit - part, 1)):
+                return True
+        return False
 
     def call(self, request, limit=30):
         with self.changed:
             self.calls += 1
             number = self.calls
-        text = json.dumps({"call": number, "request": request}).encode()
-        self.socket.sendall(struct.pack(">I", len(text)) + text)
-        with self.changed:
-            if not self.changed.wait_for(lambda: number in self.answers, limit):
-                raise SystemExit(f"soak: the guard does not answer {request}")
-            answer = self.answers.pop(number)
+        while True:
+            connection = self.connections
+            try:
+                self.send(number, request)
+            except OSError:
+                pass
+            with self.changed:
+                if not self.wait(lambda: number in self.answers or self.connections != connection, limit):
+                    raise SystemExit(f"soak: the guard does not answer {request}")
+                if number in self.answers:
+                    answer = self.answers.pop(number)
+                    break
         if answer != "done":
             raise SystemExit(f"soak: {request}: {answer}")
 
     def until(self, what, test, limit=60):
         """Waits for a status that passes `test`."""
         with self.changed:
-            if not self.changed.wait_for(lambda: test(self.status), limit):
+            if not self.wait(lambda: test(self.status), limit):
                 raise SystemExit(f"soak: {what}: not within {limit} s, but {self.status}")
             return self.status
 
@@ -97,10 +131,38 @@ class Door:
         self.call({"ask": "mute-button" if mute else "button", "down": down})
 
 
+class Finger:
+    """The finger on the record button, in a process of its own."""
+
+    def __init__(self, path):
+        command = [sys.executable, Path(__file__).with_name("finger.py"), path]
+        self.process = subprocess.Popen(command, process_group=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.down = False
+
+    def say(self, what):
+        self.process.stdin.write(f"{what}\n".encode())
+        self.process.stdin.flush()
+
+    def touch(self, seconds):
+        """Begins a touch."""
+        self.say(seconds)
+        self.down = True
+
+    def off(self):
+        """Returns when the touch is over."""
+        if self.down and self.process.stdout.readline() != b"done\n":
+            raise SystemExit("soak: the finger is lost")
+        self.down = False
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
 class Box:
     """Guard and agent of one box, started as themselves: each keeps its process from beginning to end."""
 
-    def __init__(self, program, home, ingest, broker="mqtt://127.0.0.1:9", debounce="30ms", size=(320, 180), kbps=400, video='source = "test"', audio='source = "test"', **environment):
+    def __init__(self, program, home, ingest, broker="mqtt://127.0.0.1:9", debounce=30, size=(320, 180), kbps=400, video='source = "test"', audio='source = "test"', **environment):
         self.program, self.home, self.config = program, home, home / "tallybox.toml"
         self.config.write_text(f"""[device]
 id = "soak-box"
@@ -108,7 +170,7 @@ data-dir = "{home}/data"
 runtime-dir = "{home}/run"
 [panel]
 backend = "sim"
-debounce = "{debounce}"
+debounce = "{debounce}ms"
 [video]
 {video}
 encoder = "x264enc"
@@ -130,6 +192,9 @@ max-session = "24h"
         path = home / "run" / "guard.sock"
         wait("the guard's socket", path.exists)
         self.door = wait("the guard answers", self.open)
+        self.finger = Finger(path)
+        # Longer than the debounce, by what a machine with something to do may be late.
+        self.felt = (debounce + 3) / 1000
         self.door.phase("idle")
 
     def open(self):
@@ -139,24 +204,25 @@ max-session = "24h"
         except OSError:
             return None
 
-    def touch(self, hold=0.02):
+    def touch(self, hold=0):
         """A touch of the record button, longer than the debounce. On a machine that is so busy that the guard heard both its
         edges at once it was none, as a bounce would be: then once more. Returns how many it took."""
         for count in range(1, 10):
-            self.door.button(True)
-            time.sleep(hold)
-            self.door.button(False)
+            self.finger.touch(max(hold, self.felt))
+            self.finger.off()
             with self.door.changed:
-                if self.door.changed.wait_for(lambda: self.door.status.get("phase") != "idle", 1):
+                if self.door.wait(lambda: self.door.status.get("phase") != "idle", 1):
                     return count
         raise SystemExit("soak: the guard does not feel the button")
 
     def stop(self):
         """A touch that ends the session; returns when it is over, and the guard has felt that the finger is gone."""
-        self.door.button(True)
+        # Longer would mean something else, and nothing more happens when a touch that stopped is over.
+        self.finger.touch(2)
         self.door.phase("idle")
-        self.door.button(False)
-        time.sleep(0.01)
+        self.finger.say("off")
+        self.finger.off()
+        time.sleep(self.felt)
 
     def call(self, *arguments):
         return subprocess.run([self.program, *arguments, "--config", self.config], capture_output=True, text=True)
@@ -167,6 +233,7 @@ max-session = "24h"
         return {role: found for role, pid in pids.items() if pid and (found := use(pid))}
 
     def end(self):
+        self.finger.end()
         for role in ("guard", "agent"):
             self.roles[role].terminate()
         codes = {role: process.wait(30) for role, process in self.roles.items()}

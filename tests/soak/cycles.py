@@ -6,8 +6,8 @@ import time
 
 from appliance import Box, Servers, compare, wait
 
-# How a cycle goes, and how often of a hundred. The finger stays for a random part of SPAN seconds after capture is up:
-# the pipeline is being built, the encoder started, the server sought.
+# How a cycle goes, and how often of a hundred. After capture is up it has up to SPAN seconds, mostly fewer: plugins are
+# loaded, the pipeline is built, the encoder started, the server sought.
 KINDS = {"touched": 86, "on air": 10, "stopped from afar": 2, "killed": 2}
 SPAN = 0.08
 # Samples are medians of this many, one after the other; and so are what they are compared with.
@@ -38,7 +38,7 @@ def cycle(box, kind, linger):
         touches += box.touch()
         # A touch that was felt late is a session that the next one stopped: then once more.
         with box.door.changed:
-            box.door.changed.wait_for(lambda: box.door.status.get("capture-pid") or box.door.status.get("phase") == "idle", 30)
+            box.door.wait(lambda: box.door.status.get("capture-pid") or box.door.status.get("phase") == "idle", 30)
             up = box.door.status if box.door.status.get("capture-pid") else None
         if touches > 20:
             raise SystemExit("soak: no capture comes")
@@ -64,7 +64,7 @@ def run(program, home, cycles, seconds, seed, base, note):
     """Runs `cycles`, or fewer when `seconds` are over; the table's rows. What counts is the end against the value after
     `base` cycles."""
     servers = Servers(home, record=False)
-    box = Box(program, home, f"rtmp://127.0.0.1:{servers.rtmp}/live/soak", f"mqtt://127.0.0.1:{servers.mqtt}", debounce="1ms")
+    box = Box(program, home, f"rtmp://127.0.0.1:{servers.rtmp}/live/soak", f"mqtt://127.0.0.1:{servers.mqtt}", debounce=1)
     rng, samples, sessions = random.Random(seed), [], set()
     kinds, weights = zip(*KINDS.items())
     counts, spent = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0.0)
@@ -72,14 +72,20 @@ def run(program, home, cycles, seconds, seed, base, note):
     # At the base and at the end GROUP samples, so many cycles apart; between them one now and then.
     step = max(base // 10, 1)
     number, last, missed = 0, cycles, 0
+    # Asked to rest (^Z) it does so on an idle box.
+    rest = []
+    signal.signal(signal.SIGTSTP, lambda *_: rest.append(True))
     while number < last:
         number += 1
+        if rest:
+            rest.clear()
+            os.kill(os.getpid(), signal.SIGSTOP)
         if time.monotonic() - begun > seconds and last == cycles:
             last = min(max(number, base + step * GROUP) + step * GROUP, cycles)
         kind = rng.choices(kinds, weights)[0]
         counts[kind] += 1
         at = time.monotonic()
-        session, touches = cycle(box, kind, rng.uniform(0, SPAN))
+        session, touches = cycle(box, kind, SPAN * rng.random() ** 2)
         sessions.add(session)
         missed += touches - 1
         spent[kind] += time.monotonic() - at
