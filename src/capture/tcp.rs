@@ -4,6 +4,7 @@
 //! families that capture's unit allows. Reading it takes some 50 µs on a box with few connections.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 
 /// A connection, found once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +38,18 @@ impl Row {
     }
 }
 
-fn rows() -> Vec<Row> {
+/// Bytes of a row of `/proc/self/net/tcp`.
+const ROW: usize = 150;
+
+/// The kernel's table, as far as it is asked for. For each row the kernel searches a hash table whose size goes with the
+/// machine's memory: 2 ms from one end to the other with 24 GB, and once more to see that this was the end.
+fn rows() -> impl Iterator<Item = Row> {
     let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"].into_iter();
-    let texts: Vec<String> = tables.filter_map(|path| fs::read_to_string(path).ok()).collect();
-    texts.iter().flat_map(|text| text.lines()).filter_map(Row::parse).collect()
+    let lines = tables.filter_map(|path| fs::File::open(path).ok()).flat_map(|table| {
+        // With a larger buffer the kernel would search for as many rows as fit.
+        BufReader::with_capacity(ROW, table).lines().map_while(Result::ok)
+    });
+    lines.filter_map(|line| Row::parse(&line))
 }
 
 /// The sockets that this process has open.
@@ -54,13 +63,13 @@ impl Socket {
     /// This process's newest connection to `port`, whatever name or address it was made with.
     pub(super) fn find(port: u16) -> Option<Self> {
         let own = own();
-        let ours = rows().into_iter().filter(|row| row.established && row.remote_port == port);
+        let ours = rows().filter(|row| row.established && row.remote_port == port);
         ours.map(|row| row.inode).filter(|inode| own.contains(inode)).max().map(|inode| Self { inode })
     }
 
     /// Bytes that were given to the kernel and are not acknowledged; `None`: the connection is gone.
     pub(super) fn unacknowledged(self) -> Option<u64> {
-        rows().into_iter().find(|row| row.inode == self.inode).map(|row| row.send_queue)
+        rows().find(|row| row.inode == self.inode).map(|row| row.send_queue)
     }
 }
 
