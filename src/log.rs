@@ -2,12 +2,13 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 /// Starts logging for a role. `TALLYBOX_LOG` sets the level, such as `debug` or `tallybox=debug`; info without it.
 pub fn init(role: &'static str) {
-    let filter = EnvFilter::try_from_env("TALLYBOX_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let asked: Option<Targets> = std::env::var("TALLYBOX_LOG").ok().and_then(|text| text.parse().ok());
+    let filter = asked.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let registry = tracing_subscriber::registry().with(filter);
     // systemd says that standard error is its journal; a terminal or a pipe gets text.
     let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
