@@ -10,6 +10,7 @@ mod voice;
 
 use gst::prelude::*;
 use gstreamer as gst;
+use gstreamer_app as gst_app;
 
 pub(super) use loudness::{Loudness, measure};
 
@@ -110,6 +111,17 @@ fn slaved(pipeline: &gst::Pipeline, source: &gst::Element) -> Result<gst::Elemen
     let pad = filter.static_pad("src").ok_or_else(|| Failure::internal("a capsfilter without a pad"))?;
     slave::attach(&pad);
     Ok(filter)
+}
+
+/// Adds where a microphone's sound comes in, in front of `first`.
+pub(super) fn add_entry(pipeline: &gst::Pipeline, first: &gst::Element) -> Result<gst_app::AppSrc, Failure> {
+    // A second of what a sound card gives at a time: more is dropped, the oldest first, which `audio-rate` makes good.
+    let entry = gst_app::AppSrc::builder().name("audio-in").format(gst::Format::Time).is_live(true);
+    let entry = entry.max_bytes(0).max_buffers(100).leaky_type(gst_app::AppLeakyType::Downstream);
+    let entry = entry.caps(&raw_caps()).build();
+    pipeline.add(&entry)?;
+    entry.link(first)?;
+    Ok(entry)
 }
 
 /// Adds what any sound goes through before it is coded; returns the first element, and the last, which mutes.

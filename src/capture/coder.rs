@@ -12,8 +12,9 @@ use super::failure::{Failure, Posted, error_on, make};
 use super::{encoder, source};
 use crate::config::Video;
 
-/// So many pictures wait in front of an encoder before its source has to wait.
-const WAITING: u64 = 2;
+/// So many pictures wait in front of an encoder: it may take a tenth of a second to start, or for a picture now and then.
+/// Each is memory that stays with the camera's pool.
+const WAITING: u64 = 4;
 /// A pipeline that does not close within this hangs in a driver; the end of the process closes it.
 pub(super) const CLOSING: Duration = Duration::from_secs(1);
 
@@ -24,7 +25,17 @@ pub(super) struct Coder {
     pipeline: Option<gst::Pipeline>,
     bus: gst::Bus,
     source: gst_app::AppSrc,
+    size: gst::Element,
     element: gst::Element,
+}
+
+/// What happens when an encoder has no room for a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pressure {
+    /// The oldest picture that waits is dropped: a camera does not stop.
+    Drop,
+    /// Whoever hands it over waits: a file can.
+    Wait,
 }
 
 impl Drop for Coder {
@@ -36,21 +47,30 @@ impl Drop for Coder {
 }
 
 impl Coder {
-    /// Builds and starts the pipeline around `element`, one of `factory`: encoder, `behind` (what must stand behind it),
-    /// parser, `tap`. Frames come out as H.264 of `stream_format`, or as they are where that is `None`.
+    /// Builds and starts the pipeline around `element`, one of `factory`: scaler, encoder, `behind` (what must stand behind
+    /// it), parser, `tap`. Frames come out as H.264 of `stream_format`, or as they are where that is `None`.
     pub(super) fn start(
         (factory, element): (&'static str, gst::Element),
         behind: gst::Caps,
         stream_format: Option<&str>,
+        pressure: Pressure,
         tap: &gst::Element,
     ) -> Result<Self, Failure> {
         let pipeline = gst::Pipeline::with_name("coder");
         let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
-        let source = gst_app::AppSrc::builder().name("coder-in").format(gst::Format::Time).block(true);
+        let source = gst_app::AppSrc::builder().name("coder-in").format(gst::Format::Time);
+        let source = match pressure {
+            Pressure::Drop => source.leaky_type(gst_app::AppLeakyType::Downstream),
+            Pressure::Wait => source.block(true),
+        };
         let source = source.max_bytes(0).max_buffers(WAITING).build();
+        // Pictures of the size that is asked for go through both as they are.
+        let scale = make("videoscale", "video-size-scale")?;
+        scale.set_property("add-borders", false);
+        let size = make("capsfilter", "video-size")?;
         let level = make("capsfilter", "video-level")?;
         level.set_property("caps", behind);
-        let mut all = vec![source.clone().upcast()];
+        let mut all = vec![source.clone().upcast(), scale, size.clone()];
         if !encoder::is_software(factory) {
             // A driver takes only the colours on its list; what is on it goes through as it is.
             all.push(make("videoconvert", "coder-convert")?);
@@ -69,7 +89,7 @@ impl Coder {
         all.push(tap.clone());
         pipeline.add_many(&all)?;
         gst::Element::link_many(&all)?;
-        let this = Self { factory, pipeline: Some(pipeline.clone()), bus, source, element };
+        let this = Self { factory, pipeline: Some(pipeline.clone()), bus, source, size, element };
         pipeline.set_state(gst::State::Playing).map_err(|_| {
             let said = this.error().map(|posted| format!(": {}", posted.error.message())).unwrap_or_default();
             Failure { kind: crate::ipc::FailureKind::Encoder, message: format!("{factory} does not start{said}") }
@@ -82,10 +102,11 @@ impl Coder {
         factory: &'static str,
         video: &Video,
         profile: &str,
+        pressure: Pressure,
         tap: &gst::Element,
     ) -> Result<Self, Failure> {
         let element = encoder::set_up(factory, video)?;
-        Self::start((factory, element), encoder::caps(factory, video, profile), Some("avc"), tap)
+        Self::start((factory, element), encoder::caps(factory, video, profile), Some("avc"), pressure, tap)
     }
 
     /// What pictures go into, for a thread of its own: handing one over may wait for the encoder.
@@ -101,6 +122,14 @@ impl Coder {
     /// Another bitrate from now on.
     pub(super) fn set_bitrate(&self, kbps: u32) {
         encoder::set_bitrate(&self.element, self.factory, kbps);
+    }
+
+    /// Pictures of another size from now on; with a keyframe, and new parameter sets.
+    pub(super) fn set_size(&self, width: u32, height: u32) {
+        // Checked to be at most 3840: fits.
+        let number = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
+        let caps = gst::Caps::builder("video/x-raw").field("width", number(width)).field("height", number(height));
+        self.size.set_property("caps", caps.build());
     }
 
     /// The next picture becomes a keyframe.
@@ -131,7 +160,7 @@ impl Coder {
     }
 }
 
-/// Hands a picture to `source`; waits while the encoder behind it has no room.
+/// Hands a picture to `source`. Where there is no room it is as its `Pressure` says.
 pub(super) fn hand(source: &gst_app::AppSrc, caps: &gst::Caps, picture: gst::Buffer) {
     if source.caps().as_ref() != Some(caps) {
         source.set_caps(Some(caps));

@@ -1,22 +1,23 @@
-//! From pictures to encoded frames: hands the picture to the encoder at work, changes what is asked of it while it runs,
-//! and puts another in its place when it hangs, fails, or gives what nobody can watch.
+//! From pictures to encoded frames: covers what nobody may see, hands the picture to the encoder at work, changes what is
+//! asked of it while it runs, and puts another in its place when it hangs, fails, or gives what nobody can watch.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-use super::coder::{Coder, hand};
+use super::coder::{Coder, Pressure, hand};
 use super::door::Teller;
 use super::encoder::{self, Chosen};
 use super::failure::{Failure, make};
 use super::pace::Pace;
+use super::picture::Cover;
 use super::rendition::Rendition;
 use super::vigil::Vigil;
 use crate::clock::Clock;
-use crate::config::Video;
+use crate::config::{Video, VideoSource};
 use crate::ipc::{FailureKind, FromCapture};
 
 /// Hardware that gives nothing for this long hangs: it needs a tenth of a second for a picture.
@@ -31,34 +32,42 @@ const LATE: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 /// Makes the sink for each encoder's frames.
 pub(super) type MakeTap = Box<dyn Fn() -> gst::Element + Send + Sync>;
 
-/// Changes what the encoder is asked for while it runs.
-#[derive(Clone)]
-pub(super) struct Knobs(Arc<Coding>);
+/// Changes what the encoder is asked for while it runs; before there is one, nothing.
+#[derive(Clone, Default)]
+pub(super) struct Knobs(Arc<OnceLock<Arc<Coding>>>);
 
 impl Knobs {
+    /// From now on they change `coding`.
+    pub(super) fn attach(&self, coding: &Arc<Coding>) {
+        let _ = self.0.set(coding.clone());
+    }
+
     /// Carries out `wanted`: the bitrate without a seam; another rate or size with a keyframe, and new parameter sets,
     /// at the next picture. What is so already costs nothing.
     ///
     /// # Errors
     /// Nothing is changed where `wanted` is more than what is configured, or nothing that can be encoded.
     pub(super) fn apply(&self, wanted: &Rendition) -> Result<(), Failure> {
-        self.0.apply(wanted)
+        self.0.get().map_or(Ok(()), |coding| coding.apply(wanted))
     }
 
-    /// The next picture becomes a keyframe.
+    /// The next picture becomes a keyframe. (The first of all is one anyway.)
     pub(super) fn keyframe(&self) {
-        lock(&self.0.state).coder.force_keyframe();
+        if let Some(coding) = self.0.get() {
+            lock(&coding.state).coder.force_keyframe();
+        }
     }
 }
 
-/// The part of the pipeline behind the picture.
+/// What stands behind camera and file.
 pub(super) struct Coding {
     video: Video,
     profile: &'static str,
+    pressure: Pressure,
     make_tap: MakeTap,
     teller: Teller,
     clock: Clock,
-    size: gst::Element,
+    cover: Cover,
     state: Mutex<State>,
     /// Of its own, because frames come out while pictures go in.
     vigil: Mutex<Vigil>,
@@ -87,105 +96,58 @@ fn vigil_of(factory: &str, video: &Video) -> Vigil {
 }
 
 impl Coding {
-    /// Chooses and starts an encoder; adds to `pipeline` what takes pictures to it. Returns the element to link to.
-    pub(super) fn add(
-        pipeline: &gst::Pipeline,
+    /// Chooses and starts an encoder for pictures that are to be covered first.
+    pub(super) fn start(
         video: &Video,
         profile: &'static str,
+        cover: Cover,
         make_tap: MakeTap,
         teller: &Teller,
-    ) -> Result<(Arc<Self>, gst::Element), Failure> {
-        Self::add_with(pipeline, video, profile, make_tap, teller, None)
+    ) -> Result<Arc<Self>, Failure> {
+        Self::start_with(video, profile, cover, make_tap, teller, None)
     }
 
     /// The same, with a first encoder that has a fault.
-    pub(super) fn add_with(
-        pipeline: &gst::Pipeline,
+    pub(super) fn start_with(
         video: &Video,
         profile: &'static str,
+        cover: Cover,
         make_tap: MakeTap,
         teller: &Teller,
         fault: Option<Fault>,
-    ) -> Result<(Arc<Self>, gst::Element), Failure> {
-        let scale = make("videoscale", "video-size-scale")?;
-        scale.set_property("add-borders", false);
-        let size = make("capsfilter", "video-size")?;
-        let out = make("fakesink", "video-out")?;
-        for flag in ["sync", "async", "enable-last-sample"] {
-            out.set_property(flag, false);
-        }
-        let all = [&scale, &size, &out];
-        pipeline.add_many(all)?;
-        gst::Element::link_many(all)?;
-
+    ) -> Result<Arc<Self>, Failure> {
         let Chosen { factory, why } = encoder::choose(video)?;
-        let asked = Rendition::configured(video);
+        let pressure = if video.source == VideoSource::File { Pressure::Wait } else { Pressure::Drop };
         let tap = make_tap();
-        let coder = Coder::h264(factory, video, profile, &tap)?;
-        let state = State { coder, asked, pace: Pace::default(), keyframe: None, gone: Vec::new() };
+        let encoder = Coder::h264(factory, video, profile, pressure, &tap)?;
+        let element = encoder.element().clone();
+        let asked = Rendition::configured(video);
+        let state = State { coder: encoder, asked, pace: Pace::default(), keyframe: None, gone: Vec::new() };
         let this = Arc::new(Self {
             video: video.clone(),
             profile,
+            pressure,
             make_tap,
             teller: teller.clone(),
             clock: Clock::start(),
-            size,
+            cover,
             state: Mutex::new(state),
             vigil: Mutex::new(vigil_of(factory, video)),
         });
-        let element = lock(&this.state).coder.element().clone();
         this.watch(&tap, &element, factory, fault);
         teller.tell(FromCapture::Encoder { name: factory.to_owned(), why });
-        this.take_from(&scale, &out)?;
-        Ok((this, scale))
+        Ok(this)
     }
 
-    /// What changes it from outside.
-    pub(super) fn knobs(self: &Arc<Self>) -> Knobs {
-        Knobs(self.clone())
-    }
-
-    /// Takes pictures off the pipeline: some go when fewer are wanted, the others go into the encoder.
-    fn take_from(self: &Arc<Self>, scale: &gst::Element, out: &gst::Element) -> Result<(), Failure> {
-        let pad = |element: &gst::Element| {
-            element.static_pad("sink").ok_or_else(|| Failure::internal("an element without a sink pad"))
-        };
-        let coding = Arc::downgrade(self);
-        pad(scale)?.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            let at = info.buffer().and_then(|buffer| buffer.pts());
-            match (coding.upgrade(), at) {
-                (Some(coding), Some(at)) if !lock(&coding.state).pace.keeps(at) => eat(info),
-                _ => gst::PadProbeReturn::Ok,
-            }
-        });
-        let coding = Arc::downgrade(self);
-        pad(out)?.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-            if let Some(coding) = coding.upgrade()
-                && let Some(gst::PadProbeData::Buffer(picture)) = info.data.take()
-            {
-                coding.encode(pad, picture);
-            }
-            eat(info)
-        });
-        let coding = Arc::downgrade(self);
-        pad(out)?.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-            // What comes in place of the camera, and the camera that is back, begin with a keyframe.
-            if let (Some(coding), Some(event)) = (coding.upgrade(), info.event())
-                && gst_video::ForceKeyUnitEvent::is(event)
-            {
-                lock(&coding.state).coder.source().send_event(event.clone());
-            }
-            gst::PadProbeReturn::Ok
-        });
-        Ok(())
-    }
-
-    /// Hands one picture to the encoder, with its time turned into running time.
-    fn encode(&self, pad: &gst::Pad, mut picture: gst::Buffer) {
-        let (Some(at), Some(mut caps)) = (running_time(pad, picture.pts()), pad.current_caps()) else { return };
-        let edit = picture.make_mut();
-        edit.set_pts(at);
-        edit.set_dts(gst::ClockTime::NONE);
+    /// Takes one picture, its time being running time. Fewer a second may be wanted than come. With `key` a keyframe
+    /// begins with it.
+    pub(super) fn see(&self, mut picture: gst::Buffer, caps: &gst::Caps, key: bool) {
+        let Some(at) = picture.pts() else { return };
+        let kept = lock(&self.state).pace.keeps(at);
+        if !(kept || key) || !self.cover.apply(&mut picture, caps) {
+            return;
+        }
+        let mut caps = caps.clone();
         let source = {
             let mut state = lock(&self.state);
             let slower = state.asked.fps < self.video.fps;
@@ -201,9 +163,35 @@ impl Coding {
             }
             state.coder.source()
         };
+        if key {
+            // In its place among the pictures: those before it are not meant.
+            let _ = source.send_event(gst_video::DownstreamForceKeyUnitEvent::builder().all_headers(true).build());
+        }
         lock(&self.vigil).hand(self.clock.now());
         hand(&source, &caps, picture);
         lock(&self.vigil).handed(self.clock.now());
+    }
+
+    /// An element, for a pipeline on the session's clock, that hands the pictures that come to it on.
+    pub(super) fn entry(self: &Arc<Self>) -> Result<gst::Element, Failure> {
+        let out = make("fakesink", "video-out")?;
+        for flag in ["sync", "async", "enable-last-sample"] {
+            out.set_property(flag, false);
+        }
+        let pad = out.static_pad("sink").ok_or_else(|| Failure::internal("an element without a sink pad"))?;
+        let coding = self.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            if let Some(gst::PadProbeData::Buffer(mut picture)) = info.data.take()
+                && let (Some(at), Some(caps)) = (running_time(pad, picture.pts()), pad.current_caps())
+            {
+                let edit = picture.make_mut();
+                edit.set_pts(at);
+                edit.set_dts(gst::ClockTime::NONE);
+                coding.see(picture, &caps, false);
+            }
+            gst::PadProbeReturn::Handled
+        });
+        Ok(out)
     }
 
     /// Watches what an encoder gives to its tap.
@@ -270,8 +258,10 @@ impl Coding {
             return Err(ended(format!("{from}: {why}, and there is no other encoder: restart the box")));
         };
         let tap = (self.make_tap)();
-        let coder = Coder::h264(to, &self.video, self.profile, &tap)?;
-        coder.set_bitrate(state.asked.bitrate_kbps);
+        let coder = Coder::h264(to, &self.video, self.profile, self.pressure, &tap)?;
+        let Rendition { bitrate_kbps, width, height, .. } = state.asked;
+        coder.set_bitrate(bitrate_kbps);
+        coder.set_size(width, height);
         self.watch(&tap, coder.element(), to, None);
         state.keyframe = None;
         let old = std::mem::replace(&mut state.coder, coder);
@@ -303,9 +293,8 @@ impl Coding {
         if before.fps != fps {
             state.pace.set(fps, self.video.fps);
         }
-        drop(state);
         if (before.width, before.height) != (width, height) {
-            self.size.set_property("caps", size(width, height));
+            state.coder.set_size(width, height);
         }
         Ok(())
     }
@@ -318,16 +307,9 @@ fn running_time(pad: &gst::Pad, pts: Option<gst::ClockTime>) -> Option<gst::Cloc
 }
 
 /// What goes no further. (`Drop` would leave the core with nothing to drop, which it complains about.)
-pub(super) fn eat(info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
+fn eat(info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
     drop(info.data.take());
     gst::PadProbeReturn::Handled
-}
-
-/// Pictures of a size.
-fn size(width: u32, height: u32) -> gst::Caps {
-    // Checked to be at most 3840: fits.
-    let number = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
-    gst::Caps::builder("video/x-raw").field("width", number(width)).field("height", number(height)).build()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
+use super::coding::Knobs;
 use super::door::Teller;
-use super::keyframe::Keyframes;
 use super::line::{Keys, Target};
 use super::push::{Push, Reporter};
 use super::queue::{Frame, Queue, Track};
@@ -93,7 +93,7 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
     let (queue, (teller, mut heard)) = (Arc::new(Queue::default()), Teller::heard());
     let target = Target::new(&config, to, Keys::resolve(to).unwrap(), true, Timebase::begin());
     let push =
-        Push::start(target, queue.clone(), None, Reporter::First(teller), Keyframes(None), Steer::still()).unwrap();
+        Push::start(target, queue.clone(), None, Reporter::First(teller), Knobs::default(), Steer::still()).unwrap();
 
     let (mut heard_live, mut early, mut sounds) = (false, 0, 0);
     let pause = || std::thread::park_timeout(Duration::from_millis(1));

@@ -2,7 +2,6 @@
 
 use gst::prelude::*;
 use gstreamer as gst;
-use gstreamer_app as gst_app;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
@@ -19,20 +18,18 @@ struct Seen {
     key: bool,
 }
 
-/// One device, a thread that keeps it as `Devices` does, and the pipeline behind its lane.
+/// One device, a thread that keeps it as `Devices` does, and who takes what comes out of its lane.
 struct Rig {
     kept: Arc<Mutex<Kept>>,
     ended: Receiver<Failure>,
     gate: Arc<Gate>,
     heard: UnboundedReceiver<FromCapture>,
     seen: Arc<Mutex<Vec<Seen>>>,
-    behind: gst::Pipeline,
 }
 
 impl Drop for Rig {
     fn drop(&mut self) {
         self.kept.lock().unwrap().give_up();
-        let _ = self.behind.set_state(gst::State::Null);
     }
 }
 
@@ -71,21 +68,9 @@ impl Rig {
             }
         };
         let lane = Arc::new(lane);
-        let behind = gst::Pipeline::new();
-        let (seen, key) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(false)));
-        let sink = gst_app::AppSink::builder().sync(false).build();
-        behind.add_many([lane.entry().upcast_ref::<gst::Element>(), sink.upcast_ref()]).unwrap();
-        lane.entry().link(&sink).unwrap();
-        let asked = key.clone();
-        sink.static_pad("sink").unwrap().add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-            let forced = info.event().is_some_and(|event| gstreamer_video::ForceKeyUnitEvent::is(event));
-            *asked.lock().unwrap() |= forced;
-            gst::PadProbeReturn::Ok
-        });
+        let seen = Arc::new(Mutex::new(Vec::new()));
         let log = seen.clone();
-        let take = move |sink: &gst_app::AppSink| {
-            let sample = sink.pull_sample().unwrap();
-            let buffer = sample.buffer().unwrap();
+        lane.begin(Box::new(move |buffer, _, key| {
             let map = buffer.map_readable().unwrap();
             // The slate's corner is dark grey, the test picture's is not; silence is zeros, the test tone is not.
             let stand_in = match device {
@@ -94,15 +79,9 @@ impl Rig {
             };
             let at = buffer.pts().unwrap();
             let until = (at + buffer.duration().unwrap()).mseconds();
-            let key = core::mem::take(&mut *key.lock().unwrap());
             log.lock().unwrap().push(Seen { at: at.mseconds(), until, stand_in, key });
-            Ok(gst::FlowSuccess::Ok)
-        };
-        sink.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(take).build());
+        }));
         let time = Timebase::begin();
-        time.rule(&behind);
-        behind.set_state(gst::State::Playing).unwrap();
-        lane.begin();
         let rules = Rules { time, gate: gate.clone(), teller, clock, limit };
         let kept = Arc::new(Mutex::new(Kept::open(origin, lane, rules).unwrap()));
         let (last, ended) = channel();
@@ -120,7 +99,7 @@ impl Rig {
                 std::thread::sleep(pause);
             }
         });
-        Self { kept, ended, gate, heard, seen, behind }
+        Self { kept, ended, gate, heard, seen }
     }
 
     fn wait(&self, what: &str, there: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {

@@ -1,13 +1,12 @@
-//! Where picture or sound enter the encode pipeline: what its device gives or, while that is away, a stand-in. Time goes
+//! Where picture or sound come in for encoding: what their device gives or, while that is away, a stand-in. Time goes
 //! on through every change and never steps back, and the caps stay those of the beginning, so the encoder sees no seam.
+//! What comes is handed on in the thread that brought it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gst::prelude::*;
+use gst::prelude::MulDiv;
 use gstreamer as gst;
-use gstreamer_app as gst_app;
-use gstreamer_video as gst_video;
 
 use super::audio;
 use super::slate;
@@ -20,18 +19,20 @@ const MORSEL: gst::ClockTime = gst::ClockTime::from_mseconds(10);
 /// More silence than this is not made at a time.
 const MOUTHFUL: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
-/// One of the two ways into the encode pipeline.
+/// Takes a buffer, its time being running time, and its caps; and whether a keyframe should begin with it. Must not wait.
+pub(super) type Next = Box<dyn Fn(gst::Buffer, &gst::Caps, bool) + Send>;
+
+/// One of the two ways in.
 #[derive(Debug)]
 pub(super) struct Lane {
     device: Device,
-    entry: gst_app::AppSrc,
     clock: Clock,
     /// From one picture to the next.
     interval: gst::ClockTime,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// Which opening of the device counts: one that was given up may still say something.
     opening: u32,
@@ -44,45 +45,38 @@ struct State {
     slate: Option<gst::Buffer>,
     /// What was sent last was the slate.
     slated: bool,
-    /// The encode pipeline does not run yet: the newest waits for it.
+    /// What comes next is another picture than what came before it.
+    changed: bool,
+    caps: Option<gst::Caps>,
+    /// Nobody takes anything yet: the newest waits.
     early: Option<gst::Buffer>,
-    runs: bool,
+    next: Option<Next>,
+}
+
+impl core::fmt::Debug for State {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("State").field("opening", &self.opening).field("away", &self.away).finish_non_exhaustive()
+    }
 }
 
 impl Lane {
     /// For pictures, `fps` a second.
     pub(super) fn of_pictures(fps: u32, clock: Clock) -> Self {
         let interval = gst::ClockTime::SECOND.mul_div_floor(1, u64::from(fps.max(1))).unwrap_or(gst::ClockTime::SECOND);
-        // More than some pictures wait only for an encoder that is too slow: the oldest are dropped.
-        Self::new(Device::Camera, "video-in", None, 4, interval, clock)
+        Self::new(Device::Camera, None, interval, clock)
     }
 
     /// For sound.
     pub(super) fn of_sound(clock: Clock) -> Self {
-        Self::new(Device::Microphone, "audio-in", Some(&audio::raw_caps()), 100, MORSEL, clock)
+        Self::new(Device::Microphone, Some(audio::raw_caps()), MORSEL, clock)
     }
 
-    fn new(
-        device: Device,
-        name: &str,
-        caps: Option<&gst::Caps>,
-        longest: u64,
-        interval: gst::ClockTime,
-        clock: Clock,
-    ) -> Self {
-        let entry = gst_app::AppSrc::builder().name(name).format(gst::Format::Time).is_live(true);
-        let entry = entry.max_bytes(0).max_buffers(longest).leaky_type(gst_app::AppLeakyType::Downstream).build();
-        entry.set_caps(caps);
-        Self { device, entry, clock, interval, state: Mutex::default() }
+    fn new(device: Device, caps: Option<gst::Caps>, interval: gst::ClockTime, clock: Clock) -> Self {
+        Self { device, clock, interval, state: Mutex::new(State { caps, ..State::default() }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The element that belongs into the encode pipeline.
-    pub(super) fn entry(&self) -> &gst_app::AppSrc {
-        &self.entry
     }
 
     /// Which of the two.
@@ -95,12 +89,12 @@ impl Lane {
         self.interval.into()
     }
 
-    /// The encode pipeline runs.
-    pub(super) fn begin(&self) {
+    /// From now on `next` takes what comes.
+    pub(super) fn begin(&self, next: Next) {
         let mut state = self.lock();
-        state.runs = true;
+        state.next = Some(next);
         if let Some(early) = state.early.take() {
-            let _ = self.entry.push_buffer(early);
+            state.send(early);
         }
     }
 
@@ -133,7 +127,7 @@ impl Lane {
         };
         let mut earliest = state.filled;
         if core::mem::take(&mut state.away) {
-            self.key();
+            state.changed = true;
             state.heard = Some(self.clock.now());
         }
         if state.slated {
@@ -143,8 +137,8 @@ impl Lane {
         if earliest.is_some_and(|earliest| end <= earliest) {
             return None;
         }
-        if self.entry.caps().is_none() {
-            self.entry.set_caps(sample.caps_owned().as_ref());
+        if state.caps.is_none() {
+            state.caps = sample.caps_owned();
         }
         if at != given {
             let edit = buffer.make_mut();
@@ -154,7 +148,7 @@ impl Lane {
         state.heard = Some(self.clock.now());
         state.filled = Some(end);
         state.slated = false;
-        self.send(&mut state, buffer);
+        state.send(buffer);
         Some(())
     }
 
@@ -164,7 +158,7 @@ impl Lane {
         state.opening += 1;
         state.heard = None;
         state.away = true;
-        self.key();
+        state.changed = true;
     }
 
     /// Stands in for the device up to the running time `now`, unless it is back. Returns when to be called again.
@@ -173,7 +167,7 @@ impl Lane {
         if state.away {
             match self.device {
                 Device::Camera => self.show(&mut state, now),
-                Device::Microphone => self.hush(&mut state, now),
+                Device::Microphone => state.hush(now),
             }
         }
         (state.filled.unwrap_or(now) + self.interval).max(now + gst::ClockTime::MSECOND)
@@ -187,7 +181,7 @@ impl Lane {
         // On the grid of the pictures before it, unless the gap is too long to be made good.
         let at = if due + self.interval < now { now } else { due };
         if state.slate.is_none() {
-            state.slate = self.entry.caps().and_then(|caps| slate::draw(&caps));
+            state.slate = state.caps.as_ref().and_then(slate::draw);
         }
         let Some(drawn) = &state.slate else { return };
         // Its memory is the same each time.
@@ -196,11 +190,14 @@ impl Lane {
         buffer.make_mut().set_duration(self.interval);
         state.filled = Some(at);
         state.slated = true;
-        self.send(state, buffer);
+        state.send(buffer);
     }
+}
 
-    fn hush(&self, state: &mut State, now: gst::ClockTime) {
-        let from = state.filled.unwrap_or(now).max(now.saturating_sub(MOUTHFUL));
+impl State {
+    /// Silence up to `now`.
+    fn hush(&mut self, now: gst::ClockTime) {
+        let from = self.filled.unwrap_or(now).max(now.saturating_sub(MOUTHFUL));
         if now < from + MORSEL {
             return;
         }
@@ -210,23 +207,15 @@ impl Lane {
             edit.set_pts(from);
             edit.set_duration(span);
         }
-        state.filled = Some(from + span);
-        self.send(state, buffer);
+        self.filled = Some(from + span);
+        self.send(buffer);
     }
 
-    /// Whoever joins, and whoever was there before, sees the change at once and whole.
-    fn key(&self) {
-        if self.device == Device::Camera {
-            let _ = self.entry.send_event(gst_video::DownstreamForceKeyUnitEvent::builder().all_headers(true).build());
-        }
-    }
-
-    fn send(&self, state: &mut State, buffer: gst::Buffer) {
-        if state.runs {
-            // A pipeline that takes nothing any more says why on its bus.
-            let _ = self.entry.push_buffer(buffer);
-        } else {
-            state.early = Some(buffer);
+    /// Whoever joins, and whoever was there before, sees a change at once and whole: it begins with a keyframe.
+    fn send(&mut self, buffer: gst::Buffer) {
+        match (&self.next, &self.caps) {
+            (Some(next), Some(caps)) => next(buffer, caps, core::mem::take(&mut self.changed)),
+            _ => self.early = Some(buffer),
         }
     }
 }

@@ -15,7 +15,6 @@ mod encoder;
 mod failure;
 mod file;
 mod flv;
-mod keyframe;
 mod lane;
 mod level;
 mod line;
@@ -59,7 +58,7 @@ use crate::ipc::{FromCapture, Purpose};
 use door::{Door, Order, Start};
 use failure::Failure;
 use outlets::Outlet;
-use pipeline::Pipeline;
+use pipeline::{Begun, Pipeline};
 
 /// Runs until the door on standard input closes or the lease runs out.
 pub fn run(config: &Config) -> Result<(), Exit> {
@@ -110,8 +109,13 @@ fn session(config: &Config, door: &Door) -> Result<(), Failure> {
         return probe::run(config, sound, door);
     }
     let outlets = Outlet::all(config)?;
-    let pipeline = Pipeline::start(config, sound, &door.gate(), &Outlet::taps(&outlets), &door.teller())?;
-    let mut supplied = Outlet::supply(outlets, config, &pipeline, door)?;
+    let (taps, mut supplied) = (Outlet::taps(&outlets), Vec::new());
+    // Servers are called while the camera starts: what takes longer is not known before.
+    let begin = |begun: &Begun| {
+        supplied = Outlet::supply(outlets, config, begun, door)?;
+        Ok(())
+    };
+    let pipeline = Pipeline::start(config, sound, &door.gate(), &taps, &door.teller(), begin)?;
     let ended = attend(&pipeline, door);
     // Devices are closed before the process says that it is done, and before any server has heard of the end.
     for outlet in &mut supplied {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::door::Door;
 use super::failure::Failure;
 use super::line::{Keys, Target};
-use super::pipeline::Pipeline;
+use super::pipeline::Begun;
 use super::push::{Push, Reporter};
 use super::queue::{Bounds, Queue};
 use super::rendition::Rendition;
@@ -78,20 +78,21 @@ impl Outlet {
         taps
     }
 
-    /// Begins to supply all of them; the first one's health is the session's.
+    /// Begins to supply all of them, with the first frame that comes; the first one's health is the session's.
     pub(super) fn supply(
         all: Vec<Self>,
         config: &Config,
-        pipeline: &Pipeline,
+        begun: &Begun,
         door: &Door,
     ) -> Result<Vec<Supplied>, Failure> {
-        let knobs = pipeline.knobs();
+        let Begun { time, loudness, knobs } = begun;
+        let (sound, wheel) = (loudness.is_some(), knobs.clone());
         let apply = move |wanted: &Rendition| {
-            if let Err(failure) = knobs.apply(wanted) {
+            if let Err(failure) = wheel.apply(wanted) {
                 tracing::warn!("{}", failure.message);
             }
         };
-        let steer = Steer::new(&config.video, pipeline.sound().then_some(&config.audio), Box::new(apply));
+        let steer = Steer::new(&config.video, sound.then_some(&config.audio), Box::new(apply));
         // There is one encoder, and the first destination steers it. The second drops what is too much for it.
         let first = (Reporter::First(door.teller()), steer);
         let fixed = Video { adaptive: false, ..config.video.clone() };
@@ -99,8 +100,8 @@ impl Outlet {
         all.into_iter()
             .zip([first, second])
             .map(|(Self { to, keys, queue, keeper }, (reporter, steer))| {
-                let target = Target::new(config, &to, keys, pipeline.sound(), pipeline.time());
-                let push = Push::start(target, queue, pipeline.loudness(), reporter, pipeline.keyframes(), steer)?;
+                let target = Target::new(config, &to, keys, sound, time.clone());
+                let push = Push::start(target, queue, loudness.clone(), reporter, knobs.clone(), steer)?;
                 Ok(Supplied { push, _keeper: keeper })
             })
             .collect()

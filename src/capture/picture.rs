@@ -1,13 +1,13 @@
 //! What happens to the picture before it is encoded: turned, mirrored and cropped as the camera hangs; covered where
 //! nobody may be seen; written on. What is not configured is not there.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-use super::coding::eat;
 use super::failure::{Failure, make};
 use super::mask;
 use super::overlay::Writing;
@@ -76,48 +76,57 @@ fn set_crop(cut: &gst::Element, crop: Crop, caps: &gst::Caps) {
     }
 }
 
-/// Covers and writes on every picture that comes to `pad`, of whatever source; they have the size `configured`.
-pub(super) fn cover(pad: &gst::Pad, masks: Vec<Mask>, writing: Option<&Writing>, configured: (u32, u32)) {
-    if masks.is_empty() && writing.is_none() {
-        return;
+/// Covers and writes on every picture, of whatever source.
+#[derive(Debug, Default)]
+pub(super) struct Cover {
+    masks: Vec<Mask>,
+    shown: Option<Shown>,
+    /// The size that masks are counted in.
+    configured: (u32, u32),
+    known: Known,
+    told: AtomicBool,
+}
+
+impl Cover {
+    /// `masks` count in pixels of the size `configured`.
+    pub(super) fn new(masks: Vec<Mask>, writing: Option<&Writing>, configured: (u32, u32)) -> Self {
+        Self { masks, shown: writing.map(Writing::shown), configured, ..Self::default() }
     }
-    let shown = writing.map(Writing::shown);
-    let known = Mutex::new(None);
-    let mut told = false;
-    let failed = Mutex::new(move || {
-        if !std::mem::replace(&mut told, true) {
+
+    /// Whether `picture` may go on: one that cannot be masked may not.
+    pub(super) fn apply(&self, picture: &mut gst::Buffer, caps: &gst::Caps) -> bool {
+        if self.masks.is_empty() && self.shown.is_none() {
+            return true;
+        }
+        let done = self.draw(picture, caps).is_some();
+        if !done && !self.told.swap(true, Ordering::Relaxed) {
             tracing::error!("a picture cannot be masked, and goes no further: it is not I420, or cannot be written to");
         }
-    });
-    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |pad, info| {
-        let info_of = pad.current_caps().and_then(|caps| info_of(&known, caps));
-        let done = info.buffer_mut().zip(info_of).and_then(|(picture, info)| {
-            let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(picture.make_mut(), &info).ok()?;
-            mask::cover(&mut frame, &masks, configured)?;
-            if let Some(shown) = shown.as_ref().and_then(Shown::now) {
-                // Where the words cannot be written the picture goes on without them.
-                let _ = shown.blend(&mut frame);
-            }
-            Some(())
-        });
-        if done.is_some() {
-            return gst::PadProbeReturn::Ok;
+        done
+    }
+
+    fn draw(&self, picture: &mut gst::Buffer, caps: &gst::Caps) -> Option<()> {
+        let info = info_of(&self.known, caps)?;
+        let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(picture.make_mut(), &info).ok()?;
+        mask::cover(&mut frame, &self.masks, self.configured)?;
+        if let Some(shown) = self.shown.as_ref().and_then(Shown::now) {
+            // Where the words cannot be written the picture goes on without them.
+            let _ = shown.blend(&mut frame);
         }
-        failed.lock().unwrap_or_else(PoisonError::into_inner)();
-        eat(info)
-    });
+        Some(())
+    }
 }
 
 type Known = Mutex<Option<(gst::Caps, gst_video::VideoInfo)>>;
 
 /// What `caps` say of the pictures; read once for each.
-fn info_of(known: &Known, caps: gst::Caps) -> Option<gst_video::VideoInfo> {
+fn info_of(known: &Known, caps: &gst::Caps) -> Option<gst_video::VideoInfo> {
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, info)) = known.as_ref().filter(|(of, _)| *of == caps) {
+    if let Some((_, info)) = known.as_ref().filter(|(of, _)| of == caps) {
         return Some(info.clone());
     }
-    let info = gst_video::VideoInfo::from_caps(&caps).ok()?;
-    *known = Some((caps, info.clone()));
+    let info = gst_video::VideoInfo::from_caps(caps).ok()?;
+    *known = Some((caps.clone(), info.clone()));
     Some(info)
 }
 

@@ -1,12 +1,12 @@
-//! The encode pipeline: what comes from the devices (or a file) goes through picture and sound operations into the
-//! encoders, and the taps put what they give into the queue. Devices are `devices`'s and have pipelines of their own, and
-//! so has the video encoder, which is `coding`'s:
+//! One session's pipelines. Devices are `devices`'s and have pipelines of their own, and so has the video encoder, which
+//! is `coding`'s; what stands here is the one that sound goes through into its encoders. The taps put what encoders give
+//! into the queues:
 //!
 //! ```text
-//! camera:     v4l2src … video-caps ! camera-out  ─ lane ─►  video-in ! (picture operations) ! video-out ─► encoder … video-tap
+//! camera:     v4l2src … video-caps ! camera-out  ─ lane ─ masks, words ─►  coder-in ! (scaler) ! encoder … video-tap
 //! microphone: alsasrc … caps ! microphone-out    ─ lane ─►  audio-in ! audio-convert ! audio-resample … audio-tap
 //! ```
-//! A file stands in the encode pipeline itself: nobody can unplug it.
+//! A file stands in the pipeline here: nobody can unplug it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,15 +21,15 @@ use super::devices::{Devices, Rules};
 use super::door::{Gate, Teller};
 use super::failure::{Failure, error_on, of_capture};
 use super::file::File;
-use super::keyframe::Keyframes;
 use super::lane::Lane;
 use super::outlets::Taps;
 use super::overlay::Writing;
+use super::picture::Cover;
 use super::queue::Track;
 use super::source::{self, Origin};
 use super::tap::tap;
 use super::timebase::Timebase;
-use super::{audio, encoder, picture, video};
+use super::{audio, encoder, video};
 use crate::clock::Clock;
 use crate::config::{Audio, AudioSource, Config, Video, VideoSource};
 
@@ -37,6 +37,15 @@ use crate::config::{Audio, AudioSource, Config, Video, VideoSource};
 const PREROLL: Duration = Duration::from_secs(10);
 /// A pipeline that does not close within this hangs; the end of the process closes it.
 const CLOSING: Duration = Duration::from_secs(1);
+
+/// What is known once a session's time has begun, before its first picture.
+pub(super) struct Begun {
+    pub(super) time: Timebase,
+    /// How loud the sound is that leaves; none where there is none.
+    pub(super) loudness: Option<Arc<audio::Loudness>>,
+    /// What changes what the encoder is asked for, once there is one.
+    pub(super) knobs: Knobs,
+}
 
 /// Camera and microphone, open. Dropping it closes them.
 pub(super) struct Pipeline {
@@ -46,11 +55,9 @@ pub(super) struct Pipeline {
     bus: gst::Bus,
     coding: Arc<Coding>,
     mute: Option<gst::Element>,
-    loudness: Option<Arc<audio::Loudness>>,
     files: Vec<File>,
     /// Draws the words on the picture for as long as there is one.
     _writing: Option<Writing>,
-    time: Timebase,
     video: String,
     audio: String,
 }
@@ -63,13 +70,15 @@ impl Drop for Pipeline {
 }
 
 impl Pipeline {
-    /// Opens camera and, if staff asked for sound, microphone; encoded frames go to `taps` while `gate` is open.
+    /// Opens camera and, if staff asked for sound, microphone; encoded frames go to `taps` while `gate` is open. `call`
+    /// is called as early as can be.
     pub(super) fn start(
         config: &Config,
         sound: bool,
         gate: &Arc<Gate>,
         taps: &Taps,
         teller: &Teller,
+        call: impl FnOnce(&Begun) -> Result<(), Failure>,
     ) -> Result<Self, Failure> {
         // Decided once: `auto` would find no microphone while it is unplugged.
         let video = Video { source: video::decide(&config.video), ..config.video.clone() };
@@ -84,33 +93,40 @@ impl Pipeline {
         let heard = heard.then(|| Arc::new(Lane::of_sound(clock)));
         all.extend(seen.clone().map(|lane| (Origin::Camera(video.clone()), lane)));
         all.extend(heard.clone().map(|lane| (Origin::Microphone(audio.clone()), lane)));
-        let lanes = [seen.clone(), heard.clone()];
         let rules = |time: &Timebase| {
             let (time, gate, teller) = (time.clone(), gate.clone(), teller.clone());
             Rules { time, gate, teller, clock, limit }
         };
-
-        let (mut time, mut devices) = (Timebase::begin(), None);
+        let loudness = (audio.source != AudioSource::None).then(Arc::default);
+        let mut begun = Begun { time: Timebase::begin(), loudness, knobs: Knobs::default() };
+        let (mut devices, mut call) = (None, Some(call));
+        let mut go = |begun: &Begun| call.take().map_or(Ok(()), |call| call(begun));
         let only_devices = video.source != VideoSource::File && audio.source != AudioSource::File;
         if only_devices {
-            // A camera takes its time to start: it does so while the encoder is chosen.
-            devices = Some(Devices::start(core::mem::take(&mut all), &rules(&time))?);
+            // A camera takes its time to start, and a server to answer: they do so while the encoder is chosen.
+            devices = Some(Devices::start(core::mem::take(&mut all), &rules(&begun.time))?);
+            go(&begun)?;
         }
         let pipeline = gst::Pipeline::with_name("capture");
         let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
+        let size = (video.width, video.height);
+        let writing = Writing::start(&config.overlay, size)?;
         let make_tap: MakeTap = {
             let (gate, queues) = (gate.clone(), taps.pictures.clone());
             Box::new(move || tap("video-tap", Track::Video, gate.clone(), queues.clone()).upcast())
         };
         let profile = if taps.opus.is_empty() { encoder::MAIN } else { encoder::BASELINE };
-        let (coding, see) = Coding::add(&pipeline, &video, profile, make_tap, teller)?;
-        let size = (video.width, video.height);
-        let writing = Writing::start(&config.overlay, size)?;
-        let entry = see.static_pad("sink").ok_or_else(|| Failure::internal("an element without a sink pad"))?;
-        // Here, and not with the camera: whatever comes in its place is covered too.
-        picture::cover(&entry, config.masks.clone(), writing.as_ref(), size);
+        // Not with the camera: whatever comes in its place is covered too.
+        let cover = Cover::new(config.masks.clone(), writing.as_ref(), size);
+        let coding = Coding::start(&video, profile, cover, make_tap, teller)?;
+        begun.knobs.attach(&coding);
+        if let Some(lane) = seen {
+            // The picture does not wait for the sound's encoder, whose libraries take longest of all to load.
+            let coding = coding.clone();
+            lane.begin(Box::new(move |picture, caps, key| coding.see(picture, caps, key)));
+        }
         let (mut mute, mut hear) = (None, None);
-        if audio.source != AudioSource::None {
+        if let Some(loudness) = &begun.loudness {
             let (first, volume) = audio::add_voice(&pipeline, &audio)?;
             for (codec, name, queues) in [(Codec::Aac, "audio-tap", &taps.aac), (Codec::Opus, "opus-tap", &taps.opus)] {
                 if !queues.is_empty() {
@@ -120,36 +136,39 @@ impl Pipeline {
                     coded.link(&tap)?;
                 }
             }
+            audio::measure(loudness, &volume);
             (mute, hear) = (Some(volume), Some(first));
         }
-        for (lane, next) in [(&seen, Some(&see)), (&heard, hear.as_ref())] {
-            let (Some(lane), Some(next)) = (lane, next) else { continue };
-            pipeline.add(lane.entry())?;
-            lane.entry().link(next)?;
-        }
-        let files = add_files(&pipeline, &video, &audio, &see, hear.as_ref())?;
+        let listen = match (&heard, &hear) {
+            (Some(_), Some(first)) => Some(audio::add_entry(&pipeline, first)?),
+            _ => None,
+        };
+        let files = add_files(&pipeline, &video, &audio, &coding, hear.as_ref())?;
         let mut this = Self {
             devices,
             elements: pipeline,
             bus,
             coding,
-            loudness: mute.as_ref().and_then(audio::measure),
             mute,
             files,
             _writing: writing,
-            time: time.clone(),
             video: described_video,
             audio: described_audio,
         };
         if !only_devices {
             this.preroll()?;
             // Time begins with the first picture that is ready.
-            time = Timebase::begin();
-            this.time = time.clone();
-            this.devices = Some(Devices::start(all, &rules(&time))?);
+            begun.time = Timebase::begin();
+            this.devices = Some(Devices::start(all, &rules(&begun.time))?);
+            go(&begun)?;
         }
-        this.play()?;
-        lanes.iter().flatten().for_each(|lane| lane.begin());
+        this.play(&begun.time)?;
+        if let (Some(lane), Some(listen)) = (heard, listen) {
+            lane.begin(Box::new(move |sound, _, _| {
+                // A pipeline that takes nothing any more says why on its bus.
+                let _ = listen.push_buffer(sound);
+            }));
+        }
         Ok(this)
     }
 
@@ -163,8 +182,8 @@ impl Pipeline {
         Ok(())
     }
 
-    fn play(&self) -> Result<(), Failure> {
-        self.time.rule(&self.elements);
+    fn play(&self, time: &Timebase) -> Result<(), Failure> {
+        time.rule(&self.elements);
         self.elements.set_state(gst::State::Playing).map(|_| ()).map_err(|_| self.failed())
     }
 
@@ -183,26 +202,6 @@ impl Pipeline {
         if let Some(volume) = &self.mute {
             volume.set_property("mute", muted);
         }
-    }
-
-    /// What asks the encoder for a keyframe.
-    pub(super) fn keyframes(&self) -> Keyframes {
-        Keyframes(Some(self.coding.knobs()))
-    }
-
-    /// What changes bitrate, rate and size while it runs.
-    pub(super) fn knobs(&self) -> Knobs {
-        self.coding.knobs()
-    }
-
-    /// How loud the sound is that leaves; none where there is none.
-    pub(super) fn loudness(&self) -> Option<Arc<audio::Loudness>> {
-        self.loudness.clone()
-    }
-
-    /// Clock and base time.
-    pub(super) fn time(&self) -> Timebase {
-        self.time.clone()
     }
 
     /// What the pipelines have to say: an error ends the session, the end of a file makes it begin anew. A device that
@@ -235,14 +234,16 @@ fn add_files(
     pipeline: &gst::Pipeline,
     video: &Video,
     audio: &Audio,
-    see: &gst::Element,
+    coding: &Arc<Coding>,
     hear: Option<&gst::Element>,
 ) -> Result<Vec<File>, Failure> {
     let mut files = Vec::new();
     let mut sound = (audio.source == AudioSource::File).then_some(Path::new(&audio.device));
     if video.source == VideoSource::File {
         let (first, last) = video::add_shape(pipeline, video)?;
-        last.link(see)?;
+        let entry = coding.entry()?;
+        pipeline.add(&entry)?;
+        last.link(&entry)?;
         // One file for both is decoded once.
         let hear = hear.filter(|_| sound == Some(&video.device));
         sound = sound.filter(|_| hear.is_none());

@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Runs a probe and tells the guard what it found.
 pub(super) fn run(config: &Config, sound: bool, door: &Door) -> Result<(), Failure> {
     let queue = Arc::new(Queue::default());
-    let pipeline = Pipeline::start(config, sound, &door.gate(), &Taps::of(&queue), &door.teller())?;
+    let pipeline = Pipeline::start(config, sound, &door.gate(), &Taps::of(&queue), &door.teller(), |_| Ok(()))?;
     let mut findings = Findings { sound: pipeline.sound().then_some(false), ..Findings::default() };
     let clock = Clock::start();
     let begun = clock.now();

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::audio::Loudness;
 use super::backoff::Backoff;
+use super::coding::Knobs;
 use super::failure::{Failure, Trouble, TroubleKind};
-use super::keyframe::Keyframes;
 use super::line::{Line, Target};
 use super::meter::Meter;
 use super::queue::{Frame, Queue};
@@ -60,7 +60,7 @@ impl Push {
         queue: Arc<Queue>,
         loudness: Option<Arc<Loudness>>,
         reporter: Reporter,
-        keyframes: Keyframes,
+        knobs: Knobs,
         steer: Steer,
     ) -> Result<Self, Failure> {
         let (stop, stopped) = channel();
@@ -71,7 +71,7 @@ impl Push {
             queue,
             loudness,
             reporter,
-            keyframes,
+            knobs,
             steer,
             stopped,
             clock,
@@ -90,7 +90,7 @@ struct Pusher {
     queue: Arc<Queue>,
     loudness: Option<Arc<Loudness>>,
     reporter: Reporter,
-    keyframes: Keyframes,
+    knobs: Knobs,
     steer: Steer,
     stopped: Receiver<()>,
     clock: Clock,
@@ -158,7 +158,7 @@ impl Pusher {
 
     fn ask_for_keyframe(&self) {
         if self.queue.wants_keyframe() {
-            self.keyframes.ask();
+            self.knobs.keyframe();
         }
     }
 
@@ -211,7 +211,7 @@ impl Pusher {
             }
             self.ask_for_keyframe();
             if line.wants_keyframe() {
-                self.keyframes.ask();
+                self.knobs.keyframe();
             }
             if let Some(trouble) = line.trouble() {
                 return Ok(trouble);

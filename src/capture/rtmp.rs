@@ -34,6 +34,11 @@ pub(super) fn connect(target: &Target) -> Result<Rtmp, Failure> {
 }
 
 impl Rtmp {
+    /// The socket, once there is one.
+    fn socket(&self) -> Option<Socket> {
+        self.socket.get().or_else(|| Socket::find(self.port).inspect(|found| self.socket.set(Some(*found))))
+    }
+
     pub(super) fn begin(self) -> Result<Box<dyn Line>, Trouble> {
         self.pipe.start()?;
         Ok(Box::new(self))
@@ -42,6 +47,10 @@ impl Rtmp {
 
 impl Line for Rtmp {
     fn is_connected(&self) -> bool {
+        // Asked for some hundred times a second until then: the handshake does not wait for more.
+        if let Some(socket) = self.socket() {
+            socket.hurry();
+        }
         // It has counters once the server has said that it may publish, and not before.
         self.pipe.figure::<u64>("out-bytes-total").is_some_and(|bytes| bytes > 0)
     }
@@ -56,9 +65,7 @@ impl Line for Rtmp {
     }
 
     fn way(&self) -> Way {
-        let known = self.socket.get();
-        let known = known.or_else(|| Socket::find(self.port).inspect(|found| self.socket.set(Some(*found))));
-        let unacknowledged = known.and_then(Socket::unacknowledged);
+        let unacknowledged = self.socket().and_then(Socket::unacknowledged);
         Way { in_front: self.tags.current_level_bytes(), unacknowledged, ..Way::default() }
     }
 

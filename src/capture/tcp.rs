@@ -1,22 +1,30 @@
-//! What the kernel says of a TCP connection: bytes in its send queue, sent or not, that the server has not acknowledged.
+//! A TCP connection that GStreamer keeps to itself: what the kernel says of it, and that nothing should wait on it.
 //!
-//! From `/proc/self/net/tcp`: GStreamer keeps the socket to itself, and netlink (what `ss` asks) is not among the address
-//! families that capture's unit allows. Reading it takes some 50 µs on a box with few connections.
+//! What waits for acknowledgement is read from `/proc/self/net/tcp`: netlink (what `ss` asks) is not among the address
+//! families that capture's unit allows.
+//!
+//! `rtmp2sink` (1.22) leaves Nagle's algorithm on. RTMP's handshake is a row of short messages, each of which then
+//! waits for the server's delayed acknowledgement of the one before it, and the server's for ours: 150 ms of the 160 that
+//! it takes to nginx on the same machine. On air a sound frame waits for a round trip.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use rustix::net::{getpeername, sockopt};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 /// A connection, found once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Socket {
     inode: u64,
+    descriptor: i32,
 }
 
 /// One line of the kernel's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Row {
-    remote_port: u16,
-    established: bool,
     send_queue: u64,
     inode: u64,
 }
@@ -24,17 +32,9 @@ struct Row {
 impl Row {
     /// `sl local remote state tx:rx timer:when retransmits uid timeout inode ...`
     fn parse(line: &str) -> Option<Self> {
-        let mut words = line.split_whitespace().skip(2);
-        let (_, port) = words.next()?.rsplit_once(':')?;
-        let established = words.next()? == "01";
+        let mut words = line.split_whitespace().skip(4);
         let (send, _) = words.next()?.split_once(':')?;
-        let inode = words.nth(4)?;
-        Some(Self {
-            remote_port: u16::from_str_radix(port, 16).ok()?,
-            established,
-            send_queue: u64::from_str_radix(send, 16).ok()?,
-            inode: inode.parse().ok()?,
-        })
+        Some(Self { send_queue: u64::from_str_radix(send, 16).ok()?, inode: words.nth(4)?.parse().ok()? })
     }
 }
 
@@ -52,19 +52,48 @@ fn rows() -> impl Iterator<Item = Row> {
     lines.filter_map(|line| Row::parse(&line))
 }
 
-/// The sockets that this process has open.
-fn own() -> Vec<u64> {
+/// The sockets that this process has open: inode and descriptor.
+fn own() -> Vec<(u64, i32)> {
     let links = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let names = links.filter_map(|link| fs::read_link(link.path()).ok());
-    names.filter_map(|name| name.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()).collect()
+    let sockets = links.filter_map(|link| {
+        let name = fs::read_link(link.path()).ok()?;
+        let inode = name.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
+        Some((inode, link.file_name().to_str()?.parse().ok()?))
+    });
+    sockets.collect()
+}
+
+/// Another descriptor for what is open as `descriptor`.
+fn again(descriptor: i32) -> rustix::io::Result<OwnedFd> {
+    pidfd_getfd(pidfd_open(getpid(), PidfdFlags::empty())?, descriptor, PidfdGetfdFlags::empty())
+}
+
+/// The port at the other end of a connection that is made.
+fn remote_port(socket: &OwnedFd) -> Option<u16> {
+    let address = SocketAddr::try_from(getpeername(socket).ok()??).ok()?;
+    Some(address.port())
 }
 
 impl Socket {
     /// This process's newest connection to `port`, whatever name or address it was made with.
     pub(super) fn find(port: u16) -> Option<Self> {
-        let own = own();
-        let ours = rows().filter(|row| row.established && row.remote_port == port);
-        ours.map(|row| row.inode).filter(|inode| own.contains(inode)).max().map(|inode| Self { inode })
+        let to_it = |descriptor: i32| again(descriptor).ok().and_then(|socket| remote_port(&socket)) == Some(port);
+        let newest = own().into_iter().filter(|(_, descriptor)| to_it(*descriptor)).max();
+        newest.map(|(inode, descriptor)| Self { inode, descriptor })
+    }
+
+    /// Sends short messages at once from now on, and acknowledges at once what has come until now. Whole frames are
+    /// written at a time, so that waiting for more would gain nothing. It goes on without, only slower.
+    pub(super) fn hurry(self) {
+        // Where the descriptor was closed meanwhile, and another opened as it, that one is meant: it does no harm there,
+        // and what is no TCP connection refuses it.
+        let done = again(self.descriptor).and_then(|socket| {
+            sockopt::set_tcp_nodelay(&socket, true)?;
+            sockopt::set_tcp_quickack(&socket, true)
+        });
+        if let Err(error) = done {
+            tracing::debug!("the connection is left as it is: {error}");
+        }
     }
 
     /// Bytes that were given to the kernel and are not acknowledged; `None`: the connection is gone.
@@ -89,6 +118,9 @@ mod tests {
         let (mut other, _) = listener.accept().unwrap();
         let socket = Socket::find(port).unwrap();
         assert_eq!(socket.unacknowledged(), Some(0));
+        assert!(!stream.nodelay().unwrap());
+        socket.hurry();
+        assert!(stream.nodelay().unwrap());
         stream.set_nonblocking(true).unwrap();
         while stream.write(&[0; 8192]).is_ok() {}
         assert!(socket.unacknowledged().unwrap() > 65_536);

@@ -62,9 +62,8 @@ impl Sum {
 }
 
 /// Measures what `element` gives.
-pub(in crate::capture) fn measure(element: &gst::Element) -> Option<Arc<Loudness>> {
+pub(in crate::capture) fn measure(loudness: &Arc<Loudness>, element: &gst::Element) -> Option<()> {
     let pad = element.static_pad("src")?;
-    let loudness = Arc::new(Loudness::default());
     let (written, sum, form) = (loudness.clone(), Mutex::new(Sum::default()), Mutex::new(None));
     pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
         let (Ok(mut sum), Ok(mut form)) = (sum.lock(), form.lock()) else { return gst::PadProbeReturn::Ok };
@@ -85,7 +84,7 @@ pub(in crate::capture) fn measure(element: &gst::Element) -> Option<Arc<Loudness
         }
         gst::PadProbeReturn::Ok
     });
-    Some(loudness)
+    Some(())
 }
 
 /// Words a second, and whether they are floating-point: the two formats that AAC encoders here take.

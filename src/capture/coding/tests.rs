@@ -8,16 +8,16 @@ use gst::prelude::*;
 use gstreamer as gst;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{Coding, Fault, Rendition};
+use super::{Coding, Fault, Knobs, Rendition};
 use crate::capture::door::{Gate, Teller};
-use crate::capture::keyframe::Keyframes;
 use crate::capture::line::{Keys, Target};
+use crate::capture::picture::Cover;
 use crate::capture::push::{Push, Reporter};
 use crate::capture::queue::{Queue, Track};
 use crate::capture::steer::Steer;
 use crate::capture::tap::tap;
 use crate::capture::timebase::Timebase;
-use crate::config::example_to;
+use crate::config::{Video, VideoSource, example_to};
 use crate::ipc::FromCapture;
 
 #[track_caller]
@@ -87,6 +87,7 @@ impl Server {
 struct Air {
     source: gst::Pipeline,
     coding: std::sync::Arc<Coding>,
+    knobs: Knobs,
     queue: std::sync::Arc<Queue>,
     push: Option<Push>,
     told: UnboundedReceiver<FromCapture>,
@@ -122,19 +123,24 @@ impl Air {
         let queue = std::sync::Arc::new(Queue::default());
         let (gate, frames) = (std::sync::Arc::new(Gate::opened()), queue.clone());
         let make_tap = Box::new(move || tap("video-tap", Track::Video, gate.clone(), vec![frames.clone()]).upcast());
-        let (coding, entry) =
-            Coding::add_with(&source, &config.video, crate::capture::encoder::MAIN, make_tap, &teller, fault).unwrap();
+        let (profile, cover) = (crate::capture::encoder::MAIN, Cover::default());
+        // What comes through a pipeline waits for the encoder.
+        let video = Video { source: VideoSource::File, ..config.video.clone() };
+        let coding = Coding::start_with(&video, profile, cover, make_tap, &teller, fault).unwrap();
+        let entry = coding.entry().unwrap();
+        source.add(&entry).unwrap();
         gst::Element::link_many([&camera, &filter, &entry]).unwrap();
         let time = Timebase::begin();
         time.rule(&source);
         source.set_state(gst::State::Playing).unwrap();
         let to = &config.ingest.first;
         let keys = Keys::resolve(to).unwrap();
-        let keyframes = Keyframes(Some(coding.knobs()));
+        let knobs = Knobs::default();
+        knobs.attach(&coding);
         // The tests turn the knobs themselves.
         let (target, steer) = (Target::new(&config, to, keys, false, time), Steer::still());
-        let push = Push::start(target, queue.clone(), None, Reporter::First(teller), keyframes, steer).unwrap();
-        Self { source, coding, queue, push: Some(push), told }
+        let push = Push::start(target, queue.clone(), None, Reporter::First(teller), knobs.clone(), steer).unwrap();
+        Self { source, coding, knobs, queue, push: Some(push), told }
     }
 
     /// Looks after the encoder until `done`.
@@ -200,7 +206,7 @@ const STEPS: [(Rendition, f64); 5] = [
 fn steps_arrive(server: &Server, url: &str, encoder: &str) {
     let mut air = Air::go(url, "zone-plate", &format!("encoder = \"{encoder}\"\n"), None);
     air.until("on air", || size(&server.recording()) > 100_000);
-    let knobs = air.coding.knobs();
+    let knobs = air.knobs.clone();
     let now = |air: &Air| air.source.current_running_time().unwrap().seconds_f64();
     let mut starts = Vec::new();
     for (rendition, seconds) in STEPS {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::super::coding::Coding;
+use super::super::coding::{Coding, Knobs};
 use super::super::door::{Gate, Teller};
 use super::super::failure::make;
 use super::super::overlay::Writing;
@@ -15,7 +15,7 @@ use super::super::queue::{Queue, Track};
 use super::super::rendition::Rendition;
 use super::super::tap::tap;
 use super::super::video;
-use crate::config::{Config, example};
+use crate::config::{Config, Video, VideoSource, example};
 
 /// Decoded pictures, luma only.
 struct Seen {
@@ -63,8 +63,6 @@ fn encoded(
     let (queue, gate) = (Arc::new(Queue::default()), Arc::new(Gate::opened()));
     let frames = queue.clone();
     let make_tap = Box::new(move || tap("video-tap", Track::Video, gate.clone(), vec![frames.clone()]).upcast());
-    let (coding, entry) =
-        Coding::add(&pipeline, &config.video, crate::capture::encoder::MAIN, make_tap, &teller).unwrap();
     let size = (config.video.width, config.video.height);
     let writing = Writing::start(&config.overlay, size).unwrap();
     if let Some(writing) = &writing {
@@ -76,14 +74,20 @@ fn encoded(
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
-    super::cover(&entry.static_pad("sink").unwrap(), config.masks.clone(), writing.as_ref(), size);
+    let cover = super::Cover::new(config.masks.clone(), writing.as_ref(), size);
+    // Not a camera's pace: pictures wait for the encoder.
+    let video = Video { source: VideoSource::File, ..config.video.clone() };
+    let coding = Coding::start(&video, crate::capture::encoder::MAIN, cover, make_tap, &teller).unwrap();
+    let (knobs, entry) = (Knobs::default(), coding.entry().unwrap());
+    knobs.attach(&coding);
+    pipeline.add(&entry).unwrap();
     gst::Element::link_many([camera, &filter, &first]).unwrap();
     last.link(&entry).unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     let mut stream = Vec::new();
     for number in 0..count {
         if let Some((_, rendition)) = changes.iter().find(|(at, _)| *at == number) {
-            coding.knobs().apply(rendition).unwrap();
+            knobs.apply(rendition).unwrap();
         }
         let frame = queue.take(Duration::from_secs(30)).expect("a frame");
         stream.extend(crate::capture::annexb::annexb(&frame).unwrap());
