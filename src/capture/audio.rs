@@ -144,6 +144,10 @@ pub(super) fn add_voice(pipeline: &gst::Pipeline, audio: &Audio) -> Result<(gst:
     Ok((convert, mute))
 }
 
+/// How much later than its frame's time a sound leaves the decoder, in nanoseconds: 1600 samples (docs/benchmarks.md), which
+/// `voaacenc` looks ahead.
+const AAC_DELAY: i64 = 1600 * 1_000_000_000 / RATE as i64;
+
 /// What sound becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Codec {
@@ -162,6 +166,11 @@ pub(super) fn add_coder(pipeline: &gst::Pipeline, audio: &Audio, codec: Codec) -
             // Not libav's: with it come 170 libraries, which each press would wait for (docs/benchmarks.md).
             let encoder = make("voaacenc", "audio-encoder")?;
             encoder.set_property("bitrate", bits);
+            // What comes out of a decoder is so much older than the frame's time: the frame's time is put right.
+            encoder
+                .static_pad("src")
+                .ok_or_else(|| Failure::internal("an encoder without a pad"))?
+                .set_offset(-AAC_DELAY);
             let parser = make("aacparse", "audio-parser")?;
             let form = make("capsfilter", "audio-coded")?;
             let caps = gst::Caps::builder("audio/mpeg").field("mpegversion", 4).field("stream-format", "raw");
