@@ -10,9 +10,10 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "soak"))
+sys.path[:0] = [str(ROOT / "tests" / "soak"), str(ROOT / "tests" / "support")]
+from patience import free_port, wait  # noqa: E402,F401
 from relay import Relay  # noqa: E402,F401
-from appliance import Box, Servers, free_port, start, use, wait  # noqa: E402,F401
+from appliance import Box, Servers, start, use  # noqa: E402,F401
 
 
 def gst(sink, size=(1280, 720), kbps=2500, source=None, h264="stream-format=avc,alignment=au", aac="stream-format=raw", mux="flvmux name=mux streamable=true"):
@@ -63,13 +64,11 @@ def flv(path):
 
 def first_keyframe(records, name, known, limit=60):
     """When a new recording of `name` has its first keyframe on disk."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        for path in records.glob(f"{name}-*.flv"):
-            if path not in known and any(key for _, key in flv(path)[:1]):
-                return time.monotonic()
-        time.sleep(0.002)
-    raise SystemExit(f"nothing arrived from {name}; see {records}")
+    def arrived():
+        new = (path for path in records.glob(f"{name}-*.flv") if path not in known)
+        return any(key for path in new for _, key in flv(path)[:1]) and time.monotonic()
+
+    return wait(f"something arrives from {name}; see {records}", arrived, limit, 0.002)
 
 
 def median(values):

@@ -11,30 +11,14 @@ import threading
 import time
 from pathlib import Path
 
+from patience import free_port, wait
+
 
 def start(command, **more):
     """A program in a process group of its own, so that it can be frozen or killed with its workers; it ends with this one."""
     process = subprocess.Popen(command, process_group=0, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **more)
     atexit.register(lambda: process.poll() is None and os.killpg(process.pid, signal.SIGKILL))
     return process
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait(what, probe, limit=60):
-    """What `probe` gives within `limit` seconds."""
-    end = time.monotonic() + limit
-    while True:
-        found = probe()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise SystemExit(f"soak: {what}: not within {limit} s")
-        time.sleep(0.005)
 
 
 class Door:

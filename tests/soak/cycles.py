@@ -4,7 +4,7 @@ import random
 import signal
 import time
 
-from appliance import Box, Servers, compare, wait
+from appliance import Box, Servers, compare
 
 # How a cycle goes, and how often of a hundred. After capture is up it has up to SPAN seconds, mostly fewer: plugins are
 # loaded, the pipeline is built, the encoder started, the server sought.

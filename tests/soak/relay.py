@@ -3,7 +3,7 @@ import socket
 import struct
 import threading
 
-from appliance import free_port
+from patience import free_port
 
 
 class Relay:

@@ -2,8 +2,8 @@
 without it, because a test that fails for another reason would show nothing."""
 import shlex
 
+from patience import wait
 from scenario import scenario
-from wire import wait
 
 GUARD, AGENT, CAPTURE = "tallybox-guard.service", "tallybox-agent.service", "tallybox-capture@.service"
 TCP = "exec 3<>/dev/tcp/10.78.0.1/1883"

@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 from machine import Hand, Machine
-from wire import HOST, wait
+from patience import wait
+from wire import HOST
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parent.parent

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from box import REPO
+from patience import wait
 from scenario import scenario
-from wire import wait
 
 
 def variant(box, version, change=lambda tree: None):

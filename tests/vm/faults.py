@@ -1,8 +1,8 @@
 """A bad day inside the box: roles die or hang, the lamp lies."""
 import time
 
+from patience import wait
 from scenario import scenario
-from wire import wait
 
 
 def main_pid(box, role):

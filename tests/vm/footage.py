@@ -5,8 +5,8 @@ import time
 from operator import sub
 
 from on_air import SPEECH as FOOTAGE
+from patience import wait
 from scenario import scenario
-from wire import wait
 
 WIDTH, HEIGHT, FPS = 640, 360, 25
 SMALL = (32, 18)

@@ -11,7 +11,8 @@ import threading
 import time
 from pathlib import Path
 
-from wire import HOST, address, wait
+from patience import wait
+from wire import HOST, address
 
 
 class Machine:

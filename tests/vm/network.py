@@ -2,8 +2,9 @@
 import subprocess
 import time
 
+from patience import wait
 from scenario import scenario
-from wire import HOST, wait
+from wire import HOST
 
 
 RULES = """table inet cut {

@@ -4,9 +4,9 @@ import subprocess
 import time
 
 from box import REPO
+from patience import wait
 from peers import ffprobe, silences, volume
 from scenario import scenario
-from wire import wait
 
 UNITS = ("tallybox.target", "tallybox-capture.socket", "tallybox-guard.service", "tallybox-agent.service")
 SPEECH = REPO / "tests/media/bigbuckbunny-720p25-5s.mp4"

@@ -5,7 +5,8 @@ import threading
 import time
 from pathlib import Path
 
-from wire import HOST, wait
+from patience import wait
+from wire import HOST
 
 
 class Peers:

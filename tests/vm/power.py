@@ -5,8 +5,8 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from patience import wait
 from scenario import scenario
-from wire import wait
 
 
 @scenario("no clock at boot: 1970; asks are refused, a stop is taken, the button works")

@@ -2,9 +2,9 @@
 import struct
 import subprocess
 
+from patience import wait
 from peers import ffprobe
 from scenario import scenario
-from wire import wait
 
 # The test machine's disks are not on a USB: this is what udev would find out about one that is.
 RULE = 'SUBSYSTEM=="block", KERNEL=="ubdb*", ENV{ID_BUS}="usb"\n'

@@ -5,9 +5,9 @@ import random
 import subprocess
 import time
 
+from patience import wait
 from peers import ffprobe
 from scenario import scenario
-from wire import wait
 
 CAMERA, MICROPHONE = "vivid/vivid.0", "snd_aloop/snd_aloop.0"
 # The driver of the sound card waits until nobody has it open any more: pulling a plug does not, so it is not waited for.

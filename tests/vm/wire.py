@@ -1,8 +1,7 @@
-"""The wire between host and guest, in a network namespace of its own, and waiting for what comes over it."""
+"""The wire between host and guest, in a network namespace of its own."""
 import os
 import subprocess
 import sys
-import time
 
 HOST = "10.78.0.1"
 # Machines that can be on at the same time.
@@ -28,15 +27,3 @@ def private_network():
                      f"ip route add {address(seat)}/32 dev tap{seat} src {HOST}"]
     for command in commands:
         subprocess.run(command.split(), check=True)
-
-
-def wait(what, probe, limit=60, step=0.05):
-    """What `probe` gives, once it gives something; a limit that no healthy machine comes near."""
-    end = time.monotonic() + limit
-    while True:
-        found = probe()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {limit} s: {what}")
-        time.sleep(step)
