@@ -39,9 +39,15 @@ pub(super) fn levels(width: u32, height: u32, fps: u32, kbps: u32) -> Vec<&'stat
     LEVELS.iter().filter(|level| level.holds(width, height, fps, kbps)).map(|level| level.0).collect()
 }
 
+/// What streams call a level (`level_idc`): ten times its name. `None`: 1b, which is told by a bit elsewhere.
+pub(super) fn number(level: &str) -> Option<u32> {
+    let (whole, tenths) = level.split_once('.').unwrap_or((level, "0"));
+    Some(whole.parse::<u32>().ok()? * 10 + tenths.parse::<u32>().ok()?)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::levels;
+    use super::{LEVELS, levels, number};
 
     #[test]
     fn the_lowest_level_that_holds_the_picture() {
@@ -73,5 +79,11 @@ mod tests {
     fn higher_levels_follow_and_nothing_holds_too_much() {
         assert_eq!(levels(1920, 1080, 60, 12_000), ["4.2", "5", "5.1", "5.2"]);
         assert!(levels(7680, 4320, 30, 20_000).is_empty());
+    }
+
+    #[test]
+    fn a_level_has_its_number() {
+        let all: Vec<_> = LEVELS.iter().filter_map(|level| number(level.0)).collect();
+        assert_eq!(all, [10, 11, 12, 13, 20, 21, 22, 30, 31, 32, 40, 41, 42, 50, 51, 52]);
     }
 }

@@ -91,7 +91,7 @@ fn pictures_and_sound_arrive_and_the_session_is_deleted_in_the_end() {
     shop.wait_for_phase("idle");
     wait_until("the session is deleted", || server.lines("deleted").len() == 1);
     guard.finish();
-    assert_eq!(server.lines("offer"), [["offer", "100", "42e01f"]], "constrained baseline, level 3.1");
+    assert_eq!(server.lines("offer"), [["offer", "100", "42e00d"]], "constrained baseline, level 1.3");
     assert!(server.lines("foreign-candidate").is_empty());
     let (video, audio) = (server.decoded("v"), server.decoded("a"));
     assert!(video.iter().all(|frame| frame.size == (320, 180)) && video[0].key);

@@ -13,8 +13,10 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::failure::Trouble;
+use super::level;
 use super::line::{Line, Names, Target, Way};
 use super::queue::Frame;
+use super::rendition::Rendition;
 use crate::clock::Clock;
 
 use http::Endpoint;
@@ -60,16 +62,14 @@ struct Whip {
     names: Names,
 }
 
-/// Constrained baseline, with the lowest usual level that holds the picture: 3.1 has 108,000 macroblocks a second and
-/// 3,600 in a frame, 4.0 has 245,760 and 8,192, 4.2 has 522,240 and 8,704 (H.264, table A-1).
-fn profile_level_id(width: u32, height: u32, fps: u32) -> u32 {
-    let blocks = width.div_ceil(16) * height.div_ceil(16);
-    let level = match (blocks, blocks * fps) {
-        (..=3600, ..=108_000) => 0x1f,
-        (..=8192, ..=245_760) => 0x28,
-        (..=8704, ..=522_240) => 0x2a,
-        _ => 0x33,
-    };
+/// Constrained baseline, with the lowest level that holds the picture at its best: as RTP's H.264 payload format writes
+/// it (RFC 6184, 8.1), profile, constraints, and ten times the level.
+fn profile_level_id(picture: Rendition) -> u32 {
+    let Rendition { width, height, fps, bitrate_kbps } = picture;
+    // Level 1b has no number of its own, and not every server knows the bit that stands for it.
+    let lowest = level::levels(width, height, fps, bitrate_kbps).into_iter().find_map(level::number);
+    // Where no level holds it the highest comes closest.
+    let level = lowest.unwrap_or(52);
     0x42_e000 | level
 }
 
@@ -80,12 +80,11 @@ pub(super) fn connect(target: &Target) -> Result<Box<dyn Line>, Trouble> {
     let mut found = (target.to.host.as_str(), target.to.port).to_socket_addrs().ok();
     let unknown = "the host name cannot be resolved: see the network's DNS, or [ingest] url";
     let server = found.as_mut().and_then(Iterator::next).ok_or_else(|| away(unknown))?;
-    let picture = target.picture;
     let offer = Offer {
         server,
         sound: target.sound,
-        profile_level_id: profile_level_id(picture.width, picture.height, picture.fps),
-        kbps: picture.bitrate_kbps,
+        profile_level_id: profile_level_id(target.picture),
+        kbps: target.picture.bitrate_kbps,
     };
     let nothing = |error: rustix::io::Errno| away(&format!("no event: {error}"));
     let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(nothing)?);
@@ -160,10 +159,22 @@ mod tests {
 
     #[test]
     fn the_level_holds_the_picture() {
-        assert_eq!(profile_level_id(1280, 720, 30), 0x42_e01f);
-        assert_eq!(profile_level_id(1280, 720, 60), 0x42_e028);
-        assert_eq!(profile_level_id(1920, 1080, 30), 0x42_e028);
-        assert_eq!(profile_level_id(1920, 1080, 60), 0x42_e02a);
-        assert_eq!(profile_level_id(3840, 2160, 30), 0x42_e033);
+        for ((width, height, fps, bitrate_kbps), level) in [
+            ((176, 144, 15, 64), 10),
+            // What 1b would hold.
+            ((176, 144, 15, 100), 11),
+            ((320, 180, 30, 400), 13),
+            ((640, 360, 30, 1_000), 30),
+            ((1280, 720, 30, 2_500), 31),
+            ((1280, 720, 30, 14_001), 32),
+            ((1280, 720, 60, 2_500), 32),
+            ((1920, 1080, 30, 6_000), 40),
+            ((1920, 1080, 60, 12_000), 42),
+            ((3840, 2160, 30, 20_000), 51),
+            ((3840, 3840, 60, 20_000), 52),
+        ] {
+            let picture = Rendition { bitrate_kbps, fps, width, height };
+            assert_eq!(profile_level_id(picture), 0x42_e000 | level, "{picture:?}");
+        }
     }
 }
