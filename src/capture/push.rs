@@ -22,8 +22,6 @@ use crate::ipc::StreamStats;
 const LOOK: Duration = Duration::from_millis(10);
 /// A server that takes nothing for this long is gone: twice the longest pause of a busy server, and what a viewer bears.
 const STALL: Duration = Duration::from_secs(8);
-/// A connection that held this long was good: the next wait is the shortest again.
-const GOOD: Duration = Duration::from_secs(10);
 /// How often the guard is told how the stream does.
 const STATS: Duration = Duration::from_secs(1);
 /// Between two looks at a connection that is being made: nobody waits for more than this once it is.
@@ -107,13 +105,12 @@ impl Pusher {
     fn run(mut self) {
         let mut backoff = Backoff::new();
         loop {
-            let begun = self.clock.now();
-            let trouble = match self.target.connect() {
+            let (trouble, on_air) = match self.target.connect() {
                 Ok(mut line) => match self.supply(line.as_mut()) {
-                    Ok(trouble) => trouble,
+                    Ok(ended) => ended,
                     Err(Over) => return,
                 },
-                Err(trouble) => trouble,
+                Err(trouble) => (trouble, Duration::ZERO),
             };
             self.queue.hold();
             self.ask_for_keyframe();
@@ -126,9 +123,7 @@ impl Pusher {
                 self.reporter.reconnecting(reason);
             }
             self.reconnects += 1;
-            if self.clock.now().since(begun) >= GOOD {
-                backoff.reset();
-            }
+            backoff.was_on_air(on_air);
             if self.rest(backoff.wait(kind)).is_err() {
                 return;
             }
@@ -162,21 +157,28 @@ impl Pusher {
         }
     }
 
-    /// Supplies one connection with frames until it fails.
-    fn supply(&mut self, line: &mut dyn Line) -> Result<Trouble, Over> {
+    /// Supplies one connection with frames until it fails. Why it did, and how long the server took the stream.
+    fn supply(&mut self, line: &mut dyn Line) -> Result<(Trouble, Duration), Over> {
         let mut given = Vec::new();
-        let mut on_air = false;
+        let mut on_air = None;
         let ended = self.attend(line, &mut given, &mut on_air);
-        if !on_air {
+        if on_air.is_none() {
             self.queue.give_back(given);
         }
-        ended
+        Ok((ended?, on_air.unwrap_or_default()))
     }
 
-    fn attend(&mut self, line: &mut dyn Line, given: &mut Vec<Frame>, on_air: &mut bool) -> Result<Trouble, Over> {
+    /// `on_air`: from the first that the server took to the last; `None` until it took something.
+    fn attend(
+        &mut self,
+        line: &mut dyn Line,
+        given: &mut Vec<Frame>,
+        on_air: &mut Option<Duration>,
+    ) -> Result<Trouble, Over> {
         self.steer.connected();
         let mut taken = (0, self.clock.now());
         let mut connected = false;
+        let mut live_since = None;
         // The first frame of a connection is a keyframe with everything that a decoder needs.
         let mut begun = false;
         loop {
@@ -202,7 +204,7 @@ impl Pusher {
                 begun = true;
                 self.meter.count(&frame);
                 self.steer.gave(frame.buffer.size());
-                if !*on_air {
+                if on_air.is_none() {
                     given.push(frame.clone());
                 }
                 if let Err(trouble) = line.supply(frame) {
@@ -217,18 +219,19 @@ impl Pusher {
                 return Ok(trouble);
             }
             let (passed, now) = (line.passed(), self.clock.now());
-            if *on_air {
+            if on_air.is_some() {
                 self.steer.look(now, &self.queue, line);
             }
             if passed != taken.0 {
                 taken = (passed, now);
-                if !*on_air && connected && passed > HEADERS {
-                    *on_air = true;
+                if on_air.is_none() && connected && passed > HEADERS {
+                    live_since = Some(now);
                     given.clear();
                     line.on_air();
                     self.told = None;
                     self.reporter.live();
                 }
+                *on_air = live_since.map(|since| now.since(since));
             } else if now.since(taken.1) >= STALL {
                 let said = if connected { "it takes nothing any more" } else { "no answer in time" };
                 return Ok(Trouble::away(format!("{}: {said}", self.target.host())));
