@@ -41,8 +41,12 @@ pub(super) trait Line {
     /// The server has taken the first frame.
     fn on_air(&mut self) {}
 
-    /// How many buffers have reached the network; it takes none that the server does not.
-    fn passed(&self) -> u64;
+    /// How much has arrived at the server, as far as the protocol tells: bytes, buffers or frames. A server that is
+    /// there makes it grow.
+    fn arrived(&self) -> u64;
+
+    /// The server has the first frame, as far as the protocol tells: the stream is on air.
+    fn has_first(&self) -> bool;
 
     /// What went wrong, if something did.
     fn trouble(&self) -> Option<Trouble>;
@@ -62,6 +66,9 @@ pub(super) trait Line {
         false
     }
 }
+
+/// Buffers that pass a sink before one of them is a frame: metadata and the codecs' configurations.
+const HEADERS: u64 = 3;
 
 /// What stands between the queue and the server, as far as the protocol tells; see `adapt::Measurement`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -274,8 +281,14 @@ impl Pipe {
         &self.names.host
     }
 
+    /// Buffers that the sink was given.
     pub(super) fn passed(&self) -> u64 {
         self.passed.load(Ordering::Relaxed)
+    }
+
+    /// Whether a frame is among them.
+    pub(super) fn passed_frame(&self) -> bool {
+        self.passed() > HEADERS
     }
 
     pub(super) fn trouble(&self) -> Option<Trouble> {

@@ -26,8 +26,6 @@ const STALL: Duration = Duration::from_secs(8);
 const STATS: Duration = Duration::from_secs(1);
 /// Between two looks at a connection that is being made: nobody waits for more than this once it is.
 const GLANCE: Duration = Duration::from_millis(2);
-/// Buffers that pass before one of them is a frame: metadata and the codecs' configurations.
-const HEADERS: u64 = 3;
 /// Frames that a server is given before it has taken one: a muxer needs both tracks, and the sound may come late.
 const KNOCK: usize = 256;
 
@@ -168,7 +166,7 @@ impl Pusher {
         Ok((ended?, on_air.unwrap_or_default()))
     }
 
-    /// `on_air`: from the first that the server took to the last; `None` until it took something.
+    /// `on_air`: from the server's having the first frame to the last sign of it; `None` until then.
     fn attend(
         &mut self,
         line: &mut dyn Line,
@@ -218,19 +216,19 @@ impl Pusher {
             if let Some(trouble) = line.trouble() {
                 return Ok(trouble);
             }
-            let (passed, now) = (line.passed(), self.clock.now());
-            if on_air.is_some() {
+            let (arrived, now) = (line.arrived(), self.clock.now());
+            if live_since.is_some() {
                 self.steer.look(now, &self.queue, line);
+            } else if connected && line.has_first() {
+                live_since = Some(now);
+                *on_air = Some(Duration::ZERO);
+                given.clear();
+                line.on_air();
+                self.told = None;
+                self.reporter.live();
             }
-            if passed != taken.0 {
-                taken = (passed, now);
-                if on_air.is_none() && connected && passed > HEADERS {
-                    live_since = Some(now);
-                    given.clear();
-                    line.on_air();
-                    self.told = None;
-                    self.reporter.live();
-                }
+            if arrived != taken.0 {
+                taken = (arrived, now);
                 *on_air = live_since.map(|since| now.since(since));
             } else if now.since(taken.1) >= STALL {
                 let said = if connected { "it takes nothing any more" } else { "no answer in time" };
@@ -263,3 +261,7 @@ impl Pusher {
         });
     }
 }
+
+#[cfg(test)]
+#[path = "push_tests.rs"]
+mod tests;

@@ -1,6 +1,7 @@
-//! RTMP and RTMPS: FLV tags that go straight into the sink.
+//! RTMP and RTMPS: FLV tags that go straight into the sink, and what the kernel says of their way.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
@@ -11,6 +12,13 @@ use super::flv::Flv;
 use super::line::{Line, Pipe, Target, Way, source};
 use super::queue::Frame;
 use super::tcp::Socket;
+use crate::clock::Clock;
+use crate::consent::Time;
+
+/// Between two looks at what has been acknowledged, once the stream is on air.
+const LOOK: Duration = Duration::from_millis(250);
+/// Bytes of an FLV tag that RTMP does not send: its header, and its size behind it.
+const TAG: u64 = 15;
 
 /// One connection.
 pub(super) struct Rtmp {
@@ -19,6 +27,20 @@ pub(super) struct Rtmp {
     flv: Flv,
     port: u16,
     socket: Cell<Option<Socket>>,
+    clock: Clock,
+    on_air: bool,
+    first: Option<First>,
+    /// When it was last looked for, and how far it had come.
+    arrived: Cell<(Time, u64)>,
+}
+
+/// The first frame, with what a decoder needs.
+#[derive(Clone, Copy, Debug)]
+struct First {
+    /// Bytes that were on the socket before it.
+    before: u64,
+    /// Its own bytes.
+    bytes: u64,
 }
 
 /// Builds one; it connects as soon as it begins.
@@ -30,7 +52,9 @@ pub(super) fn connect(target: &Target) -> Result<Rtmp, Failure> {
     tags.set_caps(Some(&gst::Caps::new_empty_simple("video/x-flv")));
     pipe.pipeline.add(&tags)?;
     tags.link(&pipe.sink)?;
-    Ok(Rtmp { pipe, tags, flv: Flv::new(target.sound), port: target.to.port, socket: Cell::new(None) })
+    let (flv, port, clock) = (Flv::new(target.sound), target.to.port, Clock::start());
+    let (socket, arrived) = (Cell::default(), Cell::default());
+    Ok(Rtmp { pipe, tags, flv, port, socket, clock, on_air: false, first: None, arrived })
 }
 
 impl Rtmp {
@@ -43,6 +67,19 @@ impl Rtmp {
         self.pipe.start()?;
         Ok(Box::new(self))
     }
+
+    /// Bytes that the sink has written to its socket. It has none before the server has said that it may publish.
+    fn written(&self) -> Option<u64> {
+        self.pipe.figure("out-bytes-total")
+    }
+
+    /// Bytes of the stream that the server's kernel has acknowledged. Over TLS these are some fewer than it has, by what
+    /// encryption adds to those that it has not.
+    fn acknowledged(&self) -> Option<u64> {
+        // In this order: what is written in between counts as not acknowledged.
+        let written = self.written()?.saturating_sub(self.first?.before);
+        Some(written.saturating_sub(self.socket()?.unacknowledged()?))
+    }
 }
 
 impl Line for Rtmp {
@@ -51,13 +88,16 @@ impl Line for Rtmp {
         if let Some(socket) = self.socket() {
             socket.hurry();
         }
-        // It has counters once the server has said that it may publish, and not before.
-        self.pipe.figure::<u64>("out-bytes-total").is_some_and(|bytes| bytes > 0)
+        self.written().is_some_and(|bytes| bytes > 0)
     }
 
     fn supply(&mut self, frame: Frame) -> Result<(), Trouble> {
-        let Self { pipe, tags, flv, .. } = self;
-        flv.tags(&frame).into_iter().try_for_each(|tag| pipe.push(tags, tag))
+        let tags = self.flv.tags(&frame);
+        if self.first.is_none() {
+            let bytes = tags.iter().map(|tag| (tag.size() as u64).saturating_sub(TAG)).sum();
+            self.first = Some(First { before: self.written().unwrap_or_default(), bytes });
+        }
+        tags.into_iter().try_for_each(|tag| self.pipe.push(&self.tags, tag))
     }
 
     fn is_full(&self) -> bool {
@@ -69,8 +109,24 @@ impl Line for Rtmp {
         Way { in_front: self.tags.current_level_bytes(), unacknowledged, ..Way::default() }
     }
 
-    fn passed(&self) -> u64 {
-        self.pipe.passed()
+    fn on_air(&mut self) {
+        self.on_air = true;
+    }
+
+    fn arrived(&self) -> u64 {
+        let ((looked, before), now) = (self.arrived.get(), self.clock.now());
+        if self.on_air && now.since(looked) < LOOK {
+            return before;
+        }
+        // Where the kernel does not tell (a proxy has another port), what the sink takes has to do.
+        let arrived = before.max(self.acknowledged().unwrap_or_else(|| self.pipe.passed()));
+        self.arrived.set((now, arrived));
+        arrived
+    }
+
+    fn has_first(&self) -> bool {
+        let Some(first) = self.first else { return false };
+        self.pipe.passed_frame() && self.acknowledged().is_none_or(|bytes| bytes >= first.bytes)
     }
 
     fn trouble(&self) -> Option<Trouble> {

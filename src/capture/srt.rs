@@ -159,8 +159,14 @@ impl Line for Srt {
         tracing::info!("SRT: latency {} ms", latency.unwrap_or_default());
     }
 
-    fn passed(&self) -> u64 {
+    fn arrived(&self) -> u64 {
+        // libsrt itself finds out within 5 s that the server is gone.
         self.pipe.passed()
+    }
+
+    fn has_first(&self) -> bool {
+        // The server says each 10 ms how far it has all packets.
+        self.pipe.passed_frame() && self.pipe.figure("packet-ack-received").is_none_or(|all: i32| all > 0)
     }
 
     fn trouble(&self) -> Option<Trouble> {

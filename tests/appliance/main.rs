@@ -14,6 +14,7 @@ mod mqtt;
 mod notify;
 mod outage;
 mod refusals;
+mod relay;
 mod soak;
 mod srt;
 #[path = "../support/mod.rs"]

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::ingest::{Packet, ffmpeg_listener, packets, srt_listener, tls_in_front_of};
+use crate::ingest::{Nginx, Packet, ffmpeg_listener, packets, srt_listener, tls_in_front_of};
+use crate::relay::{Reads, Relay};
 use crate::support::authority::Authority;
 use crate::support::shop::{Plan, Shop};
-use crate::support::{Program, free_port, wait_until};
+use crate::support::{Program, free_port, timed, wait_until};
 use crate::whip::WhipServer;
 
 /// A server that can go away and come back; what it gets is kept apart for each time.
@@ -129,6 +131,33 @@ fn rtmps_rides_out_a_restart() {
     let server = Server::Rtmp { port, files: Vec::new(), program: None };
     let trusted = format!("mount --bind {} /etc/ssl/certs/ca-certificates.crt", authority.file("ca.pem"));
     rides_out_a_restart(&shop(&format!("rtmps://localhost:{outside}/live/key-of-the-stream")), server, &trusted);
+}
+
+#[test]
+fn rtmp_is_live_only_while_the_server_takes_the_stream() {
+    let nginx = Nginx::new();
+    let relay = Relay::new(nginx.port, Reads::UntilPublishing);
+    let shop = shop(&format!("rtmp://127.0.0.1:{}/live/key-of-the-stream", relay.port));
+    let mut guard = shop.start("guard");
+    let misses =
+        || shop.status().unwrap()["reason"].as_str().is_some_and(|said| said.contains("takes nothing any more"));
+    shop.press();
+    wait_until("the server is missed", misses);
+    assert!(!shop.kinds().contains(&"on-air".to_owned()), "it took some headers, and no picture");
+    relay.reads(Reads::All);
+    shop.wait_for_phase("live");
+    wait_until("pictures arrive", || nginx.recordings().iter().any(|file| packets(file, "v").len() > 60));
+    // What the kernel of the box takes would do for half a minute, and has arrived nowhere.
+    relay.reads(Reads::Nothing);
+    let ((), noticed) = timed(|| shop.wait_for_phase("reconnecting"));
+    assert!(misses(), "{:?}", shop.status());
+    println!("missed after {noticed:?}");
+    assert!(noticed > Duration::from_secs(6) && noticed < Duration::from_secs(20), "{noticed:?}");
+    relay.reads(Reads::All);
+    shop.wait_for_phase("live");
+    shop.press();
+    shop.wait_for_phase("idle");
+    guard.finish();
 }
 
 #[test]

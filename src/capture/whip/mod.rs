@@ -129,8 +129,14 @@ impl Line for Whip {
         false
     }
 
-    fn passed(&self) -> u64 {
+    fn arrived(&self) -> u64 {
+        // ICE finds out within seconds that the server is gone.
         self.shared.passed.load(Ordering::Relaxed)
+    }
+
+    fn has_first(&self) -> bool {
+        // The server has proved over DTLS that it is there; its first report on what it got may take a second.
+        self.arrived() > 0
     }
 
     fn trouble(&self) -> Option<Trouble> {
