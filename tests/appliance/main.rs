@@ -6,6 +6,7 @@ mod chaos;
 mod cli;
 mod doctor;
 mod doors;
+mod encoder;
 mod examples;
 mod guard;
 mod ingest;
