@@ -1,11 +1,13 @@
 //! WHIP against real WebRTC: aiortc decodes pictures and sound, and sees the token and the end.
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::support::authority::Authority;
 use crate::support::shop::{Plan, Shop};
-use crate::support::{Program, free_port, wait_until};
+use crate::support::{Program, free_port, poll, wait_until};
 
 /// `tests/appliance/whip_server.py`, which says what it does.
 pub(crate) struct WhipServer {
@@ -28,7 +30,15 @@ pub(crate) struct Decoded {
 impl WhipServer {
     pub(crate) fn new(log: &Path, authority: Option<&Authority>) -> Self {
         let more = authority.map(|authority| vec![authority.file("server.pem"), authority.file("server.key")]);
-        let more = more.unwrap_or_default();
+        Self::with(log, more.unwrap_or_default())
+    }
+
+    /// Behind a relay that loses a share of all datagrams.
+    fn behind_loss(log: &Path, share: f64) -> Self {
+        Self::with(log, vec!["--loss".to_owned(), share.to_string()])
+    }
+
+    fn with(log: &Path, more: Vec<String>) -> Self {
         let mut this = Self { port: free_port(), log: log.to_owned(), program: None, more, starts: 0 };
         this.start();
         this
@@ -54,6 +64,23 @@ impl WhipServer {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines = log.lines().map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
         lines.filter(|words| words[0] == word).collect()
+    }
+
+    /// Has it say something to the box; see `whip_server.py`.
+    fn ask(&self, path: &str) {
+        let request =
+            format!("POST /ask/{path} HTTP/1.1\r\nAuthorization: Bearer the-token\r\nContent-Length: 0\r\n\r\n");
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+    }
+
+    /// What the relay counted last: lost, sent again, NACKs, keyframes asked for, estimates.
+    fn relayed(&self) -> [u64; 5] {
+        let last = self.lines("relay").pop().unwrap_or_default();
+        std::array::from_fn(|at| last.get(at + 2).and_then(|word| word.parse().ok()).unwrap_or(0))
     }
 
     /// Pictures ("v") or sound ("a") that were decoded.
@@ -107,6 +134,59 @@ fn pictures_and_sound_arrive_and_the_session_is_deleted_in_the_end() {
     let keys: Vec<f64> = video.iter().filter(|frame| frame.key).map(|frame| frame.at).collect();
     assert!(keys.len() >= 2, "{keys:?}");
     assert!(!shop.log().contains("the-token"), "{}", shop.log());
+}
+
+#[test]
+fn what_is_lost_is_sent_again_a_keyframe_comes_when_asked_for_and_the_bitrate_follows_the_servers_estimate() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = WhipServer::behind_loss(&dir.path().join("log"), 0.05);
+    let plan = Plan::default();
+    let video = plan.video.replace("kbps = 400\nadaptive = false", "kbps = 1500\nkeyframe-interval = \"10s\"");
+    let ingest = format!("http://127.0.0.1:{}/whip/live\"\ntoken = \"the-token\"\n#\"", server.port);
+    let shop = Shop::new(&Plan { ingest, video, ..plan });
+    let mut guard = shop.start("guard");
+    shop.press();
+    shop.wait_for_phase("live");
+    wait_until("pictures are decoded", || server.decoded("v").len() > 450);
+    let pictures = server.decoded("v");
+    let [lost, again, nacks, ..] = server.relayed();
+    let span = pictures[pictures.len() - 1].at - pictures[0].at;
+    let (found, room) = (pictures.len(), (span * 30.0).round() + 1.0);
+    println!("{found} of {room} pictures with {lost} datagrams lost; {nacks} NACKs, {again} sent again");
+    assert!(lost > 20 && nacks > 10 && again > 10, "{:?}", server.relayed());
+    #[allow(clippy::cast_precision_loss)] // some hundred
+    let share = found as f64 / room;
+    // aiortc asks but once for what is lost, and not at all for what it is too busy to. Without any repair a picture in five
+    // would lack a datagram.
+    assert!(share > 0.9, "{share}");
+
+    // The encoder makes one each 10 s by itself.
+    let keys = || server.decoded("v").iter().filter(|picture| picture.key).count();
+    for _ in 0..3 {
+        let (before, begun) = (keys(), server.decoded("v").last().unwrap().at);
+        // The question itself may be lost.
+        let asked = (0..10).any(|_| {
+            server.ask("keyframe");
+            poll(Duration::from_secs(1), || (keys() > before).then_some(())).is_some()
+        });
+        assert!(asked, "no keyframe came: {:?}", server.relayed());
+        let key = server.decoded("v").into_iter().rfind(|picture| picture.key).unwrap();
+        println!("a keyframe {:.2} s after the question", key.at - begun);
+        assert!(key.at - begun < 5.0, "{begun} {key:?}");
+    }
+
+    let target = || shop.status().unwrap()["stream"]["target-kbps"].as_u64().unwrap();
+    wait_until("the server's estimates come through", || server.relayed()[4] > 3);
+    let before = target();
+    server.ask("bitrate/500");
+    wait_until("the encoder is asked for less", || target() <= 500);
+    println!("{before} kbit/s, then {}", target());
+    assert!(before > 500, "{before}");
+    assert_eq!(shop.status().unwrap()["stream"]["reduced"], true);
+    assert_eq!(shop.kinds().iter().filter(|kind| *kind == "on-air").count(), 1, "the connection held");
+    shop.press();
+    shop.wait_for_phase("idle");
+    guard.finish();
 }
 
 #[test]

@@ -1,29 +1,104 @@
 #!/usr/bin/python3
 """A WHIP server for tests, with aiortc: takes real pictures and sound, and writes down each frame that it decoded.
 
-usage: whip_server.py PORT LOG FIRST TOKEN [CERT KEY]
-Sessions are numbered from FIRST.
+usage: whip_server.py PORT LOG FIRST TOKEN [CERT KEY] [--loss SHARE]
+Sessions are numbered from FIRST. With --loss media go through a relay that loses so many of the datagrams, both ways.
 LOG gets a line for each thing that happens, its words separated by spaces:
   offer SESSION LEVEL · connected SESSION · v SESSION TIME KEY WIDTH HEIGHT · a SESSION TIME · deleted SESSION
+  relay SESSION LOST AGAIN NACKS KEYFRAMES ESTIMATES, each second: datagrams that were lost, and of those that came
+  through what was sent again, and the peer's words on what it misses, wants, and thinks that the way carries
 TIME is in seconds, from the RTP timestamp. Paths: /whip/live takes offers, /whip/moved redirects there, /whip/away
-redirects to a host that nobody allowed, /whip/busy is in use, /whip/read takes no POST.
+redirects to a host that nobody allowed, /whip/busy is in use, /whip/read takes no POST. POST /ask/keyframe has the
+server ask for one (PLI), POST /ask/bitrate/KBPS has it think no more of the way than that.
 """
+import argparse
 import asyncio
+import random
 import re
 import signal
 import ssl
-import sys
 
 import aioice.ice
 import aiortc.rtcrtpreceiver
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-port, log, first, token = int(sys.argv[1]), open(sys.argv[2], "a", buffering=1), int(sys.argv[3]), sys.argv[4]
+parser = argparse.ArgumentParser()
+for name in ("port", "log", "first", "token"):
+    parser.add_argument(name)
+parser.add_argument("certificate", nargs="*")
+parser.add_argument("--loss", type=float, default=0)
+args = parser.parse_args()
+port, log, first, token = int(args.port), open(args.log, "a", buffering=1), int(args.first), args.token
 # aioice leaves loopback out; here there is nothing else.
 aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
 # Times as they were sent, and not from 0 in each session.
 aiortc.rtcrtpreceiver.TimestampMapper.map = lambda self, timestamp: timestamp
-sessions = {}
+sessions, relays = {}, []
+# Kept the same from run to run: which of the datagrams are lost.
+dice = random.Random(5)
+# What the server says at most that the way carries, in bit/s.
+most = float("inf")
+
+
+class Estimator(aiortc.rtcrtpreceiver.RemoteBitrateEstimator):
+    def add(self, **packet):
+        found = super().add(**packet)
+        return found and (int(min(found[0], most)), found[1])
+
+
+aiortc.rtcrtpreceiver.RemoteBitrateEstimator = Estimator
+
+
+class End(asyncio.DatagramProtocol):
+    """One end of the relay: what comes goes out of the other one, or is lost."""
+
+    def __init__(self, counts):
+        self.counts, self.other, self.peer = counts, None, None
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, address):
+        if dice.random() < args.loss:
+            self.counts["lost"] += 1
+            return
+        # What kind of packet it is stands in front of what is encrypted (RFC 3711, 4585, 5104).
+        kind, form = data[1], data[0] & 31
+        if data[0] >> 6 == 2:
+            self.counts["again"] += kind & 127 == 103
+            self.counts["nacks"] += kind == 205 and form == 1
+            self.counts["keyframes"] += kind == 206 and form == 1
+            self.counts["estimates"] += kind == 206 and form == 15
+        self.other.transport.sendto(data, self.other.peer)
+
+    def port(self):
+        return self.transport.get_extra_info("sockname")[1]
+
+
+CANDIDATE = re.compile(r"(a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 )(\d+)( typ host)", re.IGNORECASE)
+
+
+async def relay():
+    """Its two ends: what the box sees, and what the server sees."""
+    counts = dict.fromkeys(("lost", "again", "nacks", "keyframes", "estimates"), 0)
+    loop, ends = asyncio.get_running_loop(), []
+    for _ in range(2):
+        ends.append((await loop.create_datagram_endpoint(lambda: End(counts), ("127.0.0.1", 0)))[1])
+    ends[0].other, ends[1].other = reversed(ends)
+    return ends
+
+
+def through(end, other, sdp):
+    """`sdp` with `end` in the place of its candidate, which is where `other`'s datagrams go on to."""
+    found = CANDIDATE.search(sdp)
+    other.peer = ("127.0.0.1", int(found[2]))
+    return CANDIDATE.sub(rf"\g<1>{end.port()}\g<3>", sdp)
+
+
+async def count(session, counts):
+    while True:
+        await asyncio.sleep(1)
+        note("relay", session, *counts.values())
 
 
 def note(*words):
@@ -50,6 +125,11 @@ async def offer(sdp):
     if re.search(r"typ (srflx|relay)", sdp):
         note("foreign-candidate", session)
 
+    if args.loss:
+        near, far = await relay()
+        relays.append(asyncio.ensure_future(count(session, near.counts)))
+        sdp = through(far, near, sdp)
+
     @pc.on("track")
     def on_track(track):
         asyncio.ensure_future(take(track.kind, session, track))
@@ -60,7 +140,8 @@ async def offer(sdp):
 
     await pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
     await pc.setLocalDescription(await pc.createAnswer())
-    return session, pc.localDescription.sdp
+    answer = pc.localDescription.sdp
+    return session, through(near, far, answer) if args.loss else answer
 
 
 async def answer(method, path, headers, body):
@@ -73,6 +154,15 @@ async def answer(method, path, headers, body):
             return 404, {}, ""
         note("deleted", found[1])
         asyncio.ensure_future(pc.close())
+        return 200, {}, ""
+    if path == "/ask/keyframe":
+        for receiver in (one for pc in sessions.values() for one in pc.getReceivers() if one.track.kind == "video"):
+            for source in receiver.getSynchronizationSources():
+                await receiver._send_rtcp_pli(source.source)
+        return 200, {}, ""
+    if found := re.fullmatch(r"/ask/bitrate/(\d+)", path):
+        global most
+        most = int(found[1]) * 1000
         return 200, {}, ""
     if path == "/whip/read":
         return 405, {"Allow": "GET"}, ""
@@ -108,9 +198,9 @@ async def serve(reader, writer):
 
 async def main():
     context = None
-    if len(sys.argv) > 5:
+    if args.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(sys.argv[5], sys.argv[6])
+        context.load_cert_chain(*args.certificate)
     server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=context)
     ending = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
