@@ -219,6 +219,24 @@ fn boards_differ() {
     says(&rows, "board", "ok", "not a Raspberry Pi (ThinkPad X230)", "");
 }
 
+#[test]
+fn words_on_the_picture_need_fonts() {
+    let machine = Machine::pi4();
+    let with = |text: &str| {
+        let shop = shop("");
+        let more = if text.is_empty() { String::new() } else { format!("[overlay]\ntext = \"{text}\"\n") };
+        std::fs::write(&shop.config, std::fs::read_to_string(&shop.config).unwrap() + &more).unwrap();
+        shop
+    };
+    assert!(!machine.doctor(&with("")).to_string().contains("fonts"), "nobody writes anything");
+    says(&machine.doctor(&with("Shop 42")), "fonts", "warn", "left out", "install fonts-dejavu-core");
+    machine.write(&[("usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", ""), ("usr/share/fonts/cmap/README", "")]);
+    says(&machine.doctor(&with("Shop 42")), "fonts", "ok", "1 for the words", "");
+    says(&machine.doctor(&with("\u{676f}\u{5b50}")), "fonts", "warn", "the signs of", "install fonts-noto-cjk");
+    machine.write(&[("usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "")]);
+    says(&machine.doctor(&with("\u{676f}\u{5b50}")), "fonts", "ok", "2 for the words", "");
+}
+
 /// The one row of a check.
 fn row(shop: &Shop, check: &str, key: &str) -> Value {
     let output = shop.command(&["doctor", "--json"]).env("BOX_KEY", key).output().unwrap();

@@ -217,6 +217,15 @@ fn number(path: &Path, key: &str) -> f64 {
     line.split('#').next().unwrap().trim().parse().unwrap()
 }
 
+/// Mean luminance of 20 x 20 pixels of the first picture, 16 being black.
+fn brightness(file: &Path, x: u32, y: u32) -> u32 {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-i"]).arg(file).args(["-frames:v", "1", "-vf", &format!("crop=20:20:{x}:{y}")]);
+    let output = command.args(["-pix_fmt", "gray", "-f", "rawvideo", "-"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.stdout.len(), 400, "{output:?}");
+    output.stdout.iter().map(|level| u32::from(*level)).sum::<u32>() / 400
+}
+
 #[test]
 fn each_streams_to_the_example_servers() {
     let servers = Servers::start();
@@ -235,6 +244,11 @@ fn each_streams_to_the_example_servers() {
         let mut found: Vec<String> = streams(&watched).lines().map(str::to_owned).collect();
         found.sort_by_key(|line| line.starts_with("aac"));
         assert_eq!(found, wanted, "{path:?}");
+        if path.ends_with("counter-with-masks.toml") {
+            // In the middle of each mask, and beside it.
+            assert!(brightness(&watched, 166, 570) < 20 && brightness(&watched, 1150, 190) < 20, "{path:?}");
+            assert!(brightness(&watched, 700, 200) > 40, "{path:?}: the rest of the test picture is bright there");
+        }
         let frames = packets(&watched, "v");
         assert!(frames[0].key, "{path:?}: a viewer begins with a keyframe");
         #[allow(clippy::cast_precision_loss)] // some hundred

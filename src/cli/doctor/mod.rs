@@ -6,6 +6,7 @@ mod boot;
 mod clock;
 mod devices;
 mod disk;
+mod fonts;
 mod groups;
 mod identity;
 mod kernel;
@@ -95,6 +96,7 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<(), Exit> {
     rows.extend(disk::rows(&machine, config));
     rows.extend([ledger(config), clock::row(&machine)]);
     rows.extend(devices::rows(config));
+    rows.extend(fonts::row(&machine, config));
     rows.extend(secrets(config));
     rows.extend(network::rows(&machine, config));
     rows.extend(reach::rows(config));
