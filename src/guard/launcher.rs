@@ -17,9 +17,15 @@ use tokio_util::sync::CancellationToken;
 use crate::consent::{Grant, Outcome};
 use crate::ipc::{Connection, FromCapture, ToCapture};
 
-/// Environment of a capture, as its unit has it: streams go to the server itself. `GLib` would ask the desktop's settings for a
-/// proxy before each connection, and load libproxy, dconf and what they need to do so.
-const NO_PROXY: (&str, &str) = ("GIO_USE_PROXY_RESOLVER", "dummy");
+/// Environment of a capture, as its unit has it.
+const ENVIRONMENT: [(&str, &str); 2] = [
+    // Streams go to the server itself. `GLib` would ask the desktop's settings for a proxy before each connection, and
+    // load libproxy, dconf and what they need to do so.
+    ("GIO_USE_PROXY_RESOLVER", "dummy"),
+    // GStreamer (1.22) leaks a camera's buffers and descriptor at each close where it leaves buffers to themselves that
+    // are still in use; it waits for them instead.
+    ("GST_V4L2_FORCE_DRAIN", "1"),
+];
 
 /// How capture is started.
 #[derive(Clone, Debug)]
@@ -268,7 +274,7 @@ async fn open(door: &Door) -> std::io::Result<(UnixStream, Process)> {
             ours.set_nonblocking(true)?;
             let child = Command::from(crate::ipc::this_program())
                 .args(arguments)
-                .env(NO_PROXY.0, NO_PROXY.1)
+                .envs(ENVIRONMENT)
                 .stdin(Stdio::from(OwnedFd::from(theirs)))
                 .stdout(Stdio::null())
                 .kill_on_drop(true)

@@ -23,5 +23,6 @@ mod support;
 mod sync;
 mod take_config;
 mod transports;
+mod unplug;
 mod watch;
 mod whip;

@@ -1,10 +1,14 @@
 """Hours on air with faults from a seeded schedule: what reached the ingest against what was captured, and what it cost."""
 import random
 import signal
+import subprocess
 import time
+from pathlib import Path
 
-from relay import Relay
 from appliance import Box, Servers, compare
+from relay import Relay
+
+DEVICES = Path(__file__).resolve().parent.parent / "support" / "devices.c"
 
 # Seconds: a stall this short has to be borne without losing a frame; one this long ends the connection.
 BORNE, LONG = (0.3, 1.2), (9, 15)
@@ -17,8 +21,25 @@ class Air:
     def __init__(self, program, home, seed):
         self.servers = Servers(home, record=True)
         self.relay = Relay(self.servers.rtmp)
-        self.box = Box(program, home, f"rtmp://127.0.0.1:{self.relay.port}/live/soak", f"mqtt://127.0.0.1:{self.servers.mqtt}")
+        (home / "second").mkdir()
+        self.second = Servers(home / "second", record=True, broker=False)
+        # Camera and microphone that can be pulled out: GStreamer's own elements, and a library in the place of the devices.
+        library, self.camera, self.microphone = home / "devices.so", home / "camera", home / "microphone"
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, DEVICES, "-ldl", "-lpthread"], check=True)
+        self.plug()
+        ingest = f'rtmp://127.0.0.1:{self.relay.port}/live/soak"\n[ingest.second]\nurl = "rtmp://127.0.0.1:{self.second.rtmp}/live/second'
+        self.box = Box(program, home, ingest, f"mqtt://127.0.0.1:{self.servers.mqtt}", video=f'source = "v4l2"\ndevice = "{self.camera}"',
+                       audio='source = "alsa"', LD_PRELOAD=str(library), FAKE_CAMERA=str(self.camera), FAKE_MICROPHONE=str(self.microphone))
         self.rng, self.counts, self.back = random.Random(seed), {}, []
+
+    def plug(self):
+        """Puts in what is pulled out."""
+        if not self.camera.is_symlink():
+            self.camera.symlink_to("/dev/null")
+        self.microphone.touch()
+
+    def second_is(self, there, limit=60):
+        return self.box.door.until(f"second destination on air: {there}", lambda status: (status.get("second") or {}).get("on-air") is there, limit)
 
     # Each fault leaves everything whole again.
     def ingest_killed(self):
@@ -61,7 +82,37 @@ class Air:
             self.box.door.button(False, mute=True)
             time.sleep(self.rng.uniform(0.5, 2))
 
-    FAULTS = [ingest_killed, ingest_frozen, link_cut, link_stalled, link_stalled_for_a_moment, ingest_frozen_for_a_moment,
+    def unplugged(self, *devices):
+        lost = "camera-lost" if self.camera in devices else "microphone-lost"
+        for device in devices:
+            device.unlink()
+        self.box.door.until(lost, lambda status: status.get("reason") == lost)
+        time.sleep(self.rng.uniform(0, self.away))
+        self.plug()
+        self.box.door.until("it is back", lambda status: status.get("reason") not in ("camera-lost", "microphone-lost"))
+
+    def camera_lost(self):
+        self.unplugged(self.camera)
+
+    def microphone_lost(self):
+        self.unplugged(self.microphone)
+
+    def both_lost(self):
+        self.unplugged(self.camera, self.microphone)
+
+    def second_killed(self):
+        self.second.kill("nginx")
+        if self.second_is(False)["phase"] != "live":
+            raise SystemExit("soak: the first destination does not outlive the second")
+        time.sleep(self.rng.uniform(0, self.away))
+        self.second.start("nginx")
+
+    def second_frozen(self):
+        self.second.signal("nginx", signal.SIGSTOP)
+        time.sleep(self.rng.uniform(*LONG))
+        self.second.signal("nginx", signal.SIGCONT)
+
+    FAULTS = [camera_lost, microphone_lost, both_lost, second_killed, second_frozen, ingest_killed, ingest_frozen, link_cut, link_stalled, link_stalled_for_a_moment, ingest_frozen_for_a_moment,
               broker_restarted, muted]
 
 
@@ -89,11 +140,12 @@ def run(program, home, hours, seed, calm, short, note):
     end against the second tenth. `short`: no fault that takes long."""
     air, samples = Air(program, home, seed), []
     air.away = 1 if short else Air.away
-    faults = [fault for fault in Air.FAULTS if not short or fault not in (Air.ingest_frozen, Air.link_stalled)]
+    faults = [fault for fault in Air.FAULTS if not short or fault not in (Air.ingest_frozen, Air.link_stalled, Air.second_frozen)]
     begun = time.monotonic()
     passed = lambda: time.monotonic() - begun
     air.box.touch(0.1)
     air.box.door.phase("live")
+    air.second_is(True)
     pid = air.box.door.status["capture-pid"]
     bag, away = [], []
     while passed() < hours * 3600:
@@ -110,8 +162,9 @@ def run(program, home, hours, seed, calm, short, note):
         mended = time.monotonic()
         air.box.door.phase("live", limit=90)
         air.back.append(time.monotonic() - mended)
-        if fault in (Air.ingest_frozen, Air.link_stalled):
-            # Longer than any live queue bears, and than what the kernel takes for the server.
+        air.second_is(True, limit=90)
+        if fault in (Air.ingest_frozen, Air.link_stalled, Air.camera_lost, Air.both_lost):
+            # Longer than any live queue bears, or without a camera: until that is noticed there is nothing to send.
             away.append((begun_fault, passed() + 3))
         # Frames flow again: whoever counts recordings has one with something in it.
         time.sleep(1)
@@ -123,6 +176,9 @@ def run(program, home, hours, seed, calm, short, note):
     verified = air.box.call("ledger", "verify")
     air.box.end()
     air.servers.end()
+    air.second.end()
+    if not any(gaps(path)[0] for path in air.second.records.glob("*.flv")):
+        raise SystemExit("soak: nothing has arrived at the second destination")
     if verified.returncode:
         raise SystemExit(f"soak: {verified.stderr}")
     counted = [gaps(path) for path in air.servers.records.glob("*.flv")]
@@ -134,7 +190,7 @@ def run(program, home, hours, seed, calm, short, note):
     share = out / (room - stalled)
     said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(air.counts.items()))
     print(f"on air: {took:.0f} s, {sum(air.counts.values())} faults ({said}); {len(counted)} recordings; frames out/in while on air "
-          f"{out}/{room - stalled} = {share:.5f}, not counted {stalled} while ingest or link stood still for {LONG[0]} s and more; given up in all "
+          f"{out}/{room - stalled} = {share:.5f}, not counted {stalled} while ingest or link stood still for {LONG[0]} s and more, or the camera was away; given up in all "
           f"{status['stream']['dropped-frames']}; live again after the mend: median {sorted(air.back)[len(air.back) // 2]:.2f} s, longest {max(air.back):.2f} s")
     if share < 1:
         print(f"gaps, in seconds of this run: {[(round(at, 1), count) for at, count in behind]}; stood still {[(round(a, 1), round(b, 1)) for a, b in away]}")

@@ -1,0 +1,380 @@
+/* Camera and microphone without hardware, for tests: a library that stands between a program and its devices (LD_PRELOAD).
+ * The path in FAKE_CAMERA, a symbolic link to /dev/null, is a V4L2 camera that gives pictures, 30 a second, of I420 or what
+ * FAKE_FORMAT says (YUYV); the file in
+ * FAKE_MICROPHONE is an ALSA device, whatever its name, that gives a tone. Taking link or file away unplugs the device:
+ * whoever has it open is told that there is no such device. Another link or file is another device. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/videodev2.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FDS 1024
+#define SECOND 1000000000L
+/* Between two pictures, in nanoseconds. */
+#define INTERVAL (SECOND / 30)
+#define BUFFERS 32
+/* Pictures that wait for a reader at most. */
+#define RING 8
+/* Where buffers seem to be, one behind the other. */
+#define SPAN 0x1000000
+#define NEXT(name) ((typeof(name) *) dlsym(RTLD_NEXT, #name))
+
+/* One opening of the device. */
+struct camera {
+  struct stat node;
+  int users, count, waiting, queue[BUFFERS];
+  unsigned width, height, sequence;
+  /* When the next picture is there. */
+  struct timespec due;
+  void *memory[BUFFERS];
+};
+
+static struct camera *cameras[FDS];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct camera *camera_of(int fd)
+{
+  return fd >= 0 && fd < FDS ? cameras[fd] : NULL;
+}
+
+static unsigned layout(void)
+{
+  const char *name = getenv("FAKE_FORMAT");
+  return name ? v4l2_fourcc(name[0], name[1], name[2], name[3]) : V4L2_PIX_FMT_YUV420;
+}
+
+static unsigned size(unsigned width, unsigned height)
+{
+  return layout() == V4L2_PIX_FMT_YUV420 ? width * height * 3 / 2 : width * height * 2;
+}
+
+/* Whether what was at `path` is not there any more. */
+static int gone(const char *path, const struct stat *was)
+{
+  struct stat now;
+  return lstat(path, &now) || now.st_ino != was->st_ino || now.st_ctim.tv_nsec != was->st_ctim.tv_nsec
+      || now.st_ctim.tv_sec != was->st_ctim.tv_sec;
+}
+
+static int unplugged(const struct camera *it)
+{
+  return gone(getenv("FAKE_CAMERA"), &it->node);
+}
+
+static void later(struct timespec *time, long nanoseconds)
+{
+  time->tv_nsec += nanoseconds;
+  time->tv_sec += time->tv_nsec / SECOND;
+  time->tv_nsec %= SECOND;
+}
+
+/* The descriptor can be read when the next picture is there. */
+static void wait_for_picture(int fd, const struct camera *it)
+{
+  const struct itimerspec once = { .it_value = it->due };
+  if (timerfd_settime(fd, TFD_TIMER_ABSTIME, &once, NULL))
+    abort();
+}
+
+static int plug(const char *path)
+{
+  struct camera *it = calloc(1, sizeof *it);
+  int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+  if (!it || fd < 0 || fd >= FDS || lstat(path, &it->node))
+    abort();
+  *it = (struct camera) { .node = it->node, .users = 1, .width = 320, .height = 180 };
+  cameras[fd] = it;
+  return fd;
+}
+
+#define OPEN(name) \
+  int name(const char *path, int flags, ...) \
+  { \
+    va_list more; \
+    va_start(more, flags); \
+    mode_t mode = va_arg(more, mode_t); \
+    va_end(more); \
+    const char *camera = getenv("FAKE_CAMERA"); \
+    int fd = ((int (*)(const char *, int, ...)) dlsym(RTLD_NEXT, #name))(path, flags, mode); \
+    if (fd < 0 || !camera || strcmp(path, camera)) \
+      return fd; \
+    close(fd); \
+    return plug(path); \
+  }
+OPEN(open)
+OPEN(open64)
+
+int dup(int fd)
+{
+  int other = NEXT(dup)(fd);
+  pthread_mutex_lock(&lock);
+  if (other >= 0 && other < FDS && camera_of(fd)) {
+    cameras[other] = cameras[fd];
+    cameras[fd]->users++;
+  }
+  pthread_mutex_unlock(&lock);
+  return other;
+}
+
+int close(int fd)
+{
+  pthread_mutex_lock(&lock);
+  struct camera *it = camera_of(fd);
+  if (it) {
+    cameras[fd] = NULL;
+    if (!--it->users)
+      free(it);
+  }
+  pthread_mutex_unlock(&lock);
+  return NEXT(close)(fd);
+}
+
+#define MMAP(name, offset_t) \
+  void *name(void *where, size_t length, int how, int flags, int fd, offset_t offset) \
+  { \
+    struct camera *it = camera_of(fd); \
+    if (!it) \
+      return ((void *(*)(void *, size_t, int, int, int, offset_t)) dlsym(RTLD_NEXT, #name))(where, length, how, flags, fd, offset); \
+    return it->memory[offset / SPAN % BUFFERS] = mmap(NULL, length, how, MAP_SHARED | MAP_ANONYMOUS, -1, 0); \
+  }
+MMAP(mmap, off_t)
+MMAP(mmap64, off64_t)
+
+static int describe(struct camera *it, struct v4l2_buffer *buffer)
+{
+  if (buffer->index >= (unsigned) it->count)
+    return EINVAL;
+  buffer->length = size(it->width, it->height);
+  buffer->memory = V4L2_MEMORY_MMAP;
+  buffer->m.offset = buffer->index * SPAN;
+  buffer->field = V4L2_FIELD_NONE;
+  buffer->flags |= V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
+  return 0;
+}
+
+/* The next picture: a ramp that moves. Whoever reads late loses none of the last eight. */
+static int take(int fd, struct camera *it, struct v4l2_buffer *buffer)
+{
+  uint64_t ticks;
+  struct timespec now;
+  if (read(fd, &ticks, sizeof ticks) != sizeof ticks || !it->waiting)
+    return EAGAIN;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  long late = ((now.tv_sec - it->due.tv_sec) * (int64_t) SECOND + now.tv_nsec - it->due.tv_nsec) / INTERVAL;
+  for (; late >= RING; late--)
+    later(&it->due, INTERVAL);
+  buffer->timestamp = (struct timeval) { it->due.tv_sec, it->due.tv_nsec / 1000 };
+  later(&it->due, INTERVAL);
+  wait_for_picture(fd, it);
+  buffer->index = it->queue[0];
+  memmove(it->queue, it->queue + 1, --it->waiting * sizeof it->queue[0]);
+  describe(it, buffer);
+  unsigned char *picture = it->memory[buffer->index];
+  memset(picture, 128, size(it->width, it->height));
+  /* Of the packed layout the upper half, colours and all. */
+  for (unsigned row = 0; row < it->height; row++)
+    memset(picture + row * it->width, 16 + (row + it->sequence) % 200, it->width);
+  buffer->sequence = it->sequence++;
+  buffer->bytesused = size(it->width, it->height);
+  return 0;
+}
+
+static int give(int fd, struct camera *it, struct v4l2_buffer *buffer)
+{
+  if (buffer->index >= (unsigned) it->count || it->waiting == BUFFERS)
+    return EINVAL;
+  it->queue[it->waiting++] = buffer->index;
+  buffer->flags |= V4L2_BUF_FLAG_QUEUED;
+  /* It may be what the next picture waited for. */
+  wait_for_picture(fd, it);
+  return 0;
+}
+
+static int format(struct camera *it, struct v4l2_format *format, int set)
+{
+  struct v4l2_pix_format *picture = &format->fmt.pix;
+  if (format->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
+    return EINVAL;
+  if (!set)
+    *picture = (struct v4l2_pix_format) { .width = it->width, .height = it->height };
+  unsigned width = picture->width & ~1u, height = picture->height & ~1u;
+  *picture = (struct v4l2_pix_format) {
+    .width = width, .height = height, .pixelformat = layout(), .field = V4L2_FIELD_NONE,
+    .bytesperline = layout() == V4L2_PIX_FMT_YUV420 ? width : width * 2, .sizeimage = size(width, height), .colorspace = V4L2_COLORSPACE_SMPTE170M };
+  if (set == 2) {
+    it->width = width;
+    it->height = height;
+  }
+  return 0;
+}
+
+static int ask(int fd, struct camera *it, unsigned long request, void *data)
+{
+  switch (request) {
+  case VIDIOC_QUERYCAP: {
+    struct v4l2_capability *found = data;
+    *found = (struct v4l2_capability) { .driver = "fake", .card = "A camera of the tests", .bus_info = "none", .version = 0x60100 };
+    found->device_caps = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_STREAMING | V4L2_CAP_EXT_PIX_FORMAT;
+    found->capabilities = found->device_caps | V4L2_CAP_DEVICE_CAPS;
+    return 0;
+  }
+  case VIDIOC_ENUMINPUT: {
+    struct v4l2_input *input = data;
+    if (input->index)
+      return EINVAL;
+    *input = (struct v4l2_input) { .name = "Camera", .type = V4L2_INPUT_TYPE_CAMERA };
+    return 0;
+  }
+  case VIDIOC_G_INPUT:
+    *(int *) data = 0;
+    return 0;
+  case VIDIOC_ENUM_FMT: {
+    struct v4l2_fmtdesc *one = data;
+    if (one->index || one->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
+      return EINVAL;
+    one->pixelformat = layout();
+    return 0;
+  }
+  case VIDIOC_ENUM_FRAMESIZES: {
+    struct v4l2_frmsizeenum *sizes = data;
+    if (sizes->index || sizes->pixel_format != layout())
+      return EINVAL;
+    sizes->type = V4L2_FRMSIZE_TYPE_STEPWISE;
+    sizes->stepwise = (struct v4l2_frmsize_stepwise) { 16, 1920, 2, 16, 1080, 2 };
+    return 0;
+  }
+  case VIDIOC_ENUM_FRAMEINTERVALS: {
+    struct v4l2_frmivalenum *rates = data;
+    if (rates->index)
+      return EINVAL;
+    rates->type = V4L2_FRMIVAL_TYPE_DISCRETE;
+    rates->discrete = (struct v4l2_fract) { 1, 30 };
+    return 0;
+  }
+  case VIDIOC_G_FMT:
+    return format(it, data, 0);
+  case VIDIOC_TRY_FMT:
+    return format(it, data, 1);
+  case VIDIOC_S_FMT:
+    return format(it, data, 2);
+  case VIDIOC_G_PARM:
+  case VIDIOC_S_PARM: {
+    struct v4l2_streamparm *rate = data;
+    if (rate->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
+      return EINVAL;
+    rate->parm.capture = (struct v4l2_captureparm) { .capability = V4L2_CAP_TIMEPERFRAME, .timeperframe = { 1, 30 } };
+    return 0;
+  }
+  case VIDIOC_REQBUFS: {
+    struct v4l2_requestbuffers *wanted = data;
+    if (wanted->memory != V4L2_MEMORY_MMAP || wanted->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
+      return EINVAL;
+    it->count = wanted->count = wanted->count > BUFFERS ? BUFFERS : wanted->count;
+    wanted->capabilities = V4L2_BUF_CAP_SUPPORTS_MMAP | V4L2_BUF_CAP_SUPPORTS_ORPHANED_BUFS;
+    return 0;
+  }
+  case VIDIOC_CREATE_BUFS: {
+    struct v4l2_create_buffers *wanted = data;
+    if (wanted->memory != V4L2_MEMORY_MMAP || wanted->format.type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
+      return EINVAL;
+    wanted->capabilities = V4L2_BUF_CAP_SUPPORTS_MMAP | V4L2_BUF_CAP_SUPPORTS_ORPHANED_BUFS;
+    wanted->index = it->count;
+    if (it->count + wanted->count > BUFFERS)
+      return ENOBUFS;
+    it->count += wanted->count;
+    return 0;
+  }
+  case VIDIOC_QUERYBUF:
+    return describe(it, data);
+  case VIDIOC_QBUF:
+    return give(fd, it, data);
+  case VIDIOC_DQBUF:
+    return take(fd, it, data);
+  case VIDIOC_STREAMOFF:
+    it->waiting = 0;
+    return 0;
+  case VIDIOC_STREAMON:
+    clock_gettime(CLOCK_MONOTONIC, &it->due);
+    later(&it->due, INTERVAL);
+    wait_for_picture(fd, it);
+    return 0;
+  default:
+    return ENOTTY;
+  }
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+  va_list more;
+  va_start(more, request);
+  void *data = va_arg(more, void *);
+  va_end(more);
+  struct camera *it = camera_of(fd);
+  if (!it)
+    return NEXT(ioctl)(fd, request, data);
+  int error = unplugged(it) ? ENODEV : ask(fd, it, request, data);
+  errno = error ? error : errno;
+  return error ? -1 : 0;
+}
+
+/* The kernel tells whoever waits for a picture that the device is gone. */
+int ppoll(struct pollfd *all, nfds_t count, const struct timespec *limit, const sigset_t *mask)
+{
+  int ready = NEXT(ppoll)(all, count, limit, mask);
+  for (nfds_t i = 0; ready > 0 && i < count; i++) {
+    struct camera *it = camera_of(all[i].fd);
+    if (it && all[i].revents && unplugged(it))
+      all[i].revents = POLLERR | POLLHUP | POLLPRI;
+  }
+  return ready;
+}
+
+/* ALSA, of which this is all that a reader needs to be fooled: the rest is done by its own device "null". */
+typedef struct _snd_pcm snd_pcm_t;
+#define CAPTURE 1
+#define RATE 48000
+static struct stat microphone;
+static struct timespec due;
+
+int snd_pcm_open(snd_pcm_t **pcm, const char *name, int stream, int mode)
+{
+  const char *file = getenv("FAKE_MICROPHONE");
+  int (*open)(snd_pcm_t **, const char *, int, int) = dlsym(dlopen("libasound.so.2", RTLD_LAZY), "snd_pcm_open");
+  if (!file || stream != CAPTURE)
+    return open(pcm, name, stream, mode);
+  if (lstat(file, &microphone))
+    return -ENODEV;
+  clock_gettime(CLOCK_MONOTONIC, &due);
+  return open(pcm, "null", stream, mode);
+}
+
+/* Two channels of 16 bits, in real time. */
+long snd_pcm_readi(snd_pcm_t *pcm, void *data, unsigned long frames)
+{
+  const char *file = getenv("FAKE_MICROPHONE");
+  long (*readi)(snd_pcm_t *, void *, unsigned long) = dlsym(dlopen("libasound.so.2", RTLD_LAZY), "snd_pcm_readi");
+  if (!file)
+    return readi(pcm, data, frames);
+  later(&due, (int64_t) frames * SECOND / RATE);
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
+    ;
+  if (gone(file, &microphone))
+    return -ENODEV;
+  int16_t *samples = data;
+  for (unsigned long i = 0; i < frames * 2; i++)
+    samples[i] = i / 2 / 48 % 2 ? 3000 : -3000;
+  return frames;
+}
