@@ -79,6 +79,8 @@ pub(super) struct Way {
     pub(super) unacknowledged: Option<u64>,
     /// Round trip with all that waits on it.
     pub(super) rtt: Option<Duration>,
+    /// Acknowledgements that were heard since the connection began, where the round trip is smoothed as SRT does.
+    pub(super) acks: Option<u64>,
     /// Bytes that were sent again since the connection began.
     pub(super) resent: u64,
     /// What the protocol itself thinks that the way carries, in kbit/s.
@@ -295,9 +297,14 @@ impl Pipe {
         error_on(&self.bus, |_| {}).map(|posted| of_push(&posted, &self.names))
     }
 
+    /// The sink's statistics, as they are now.
+    pub(super) fn figures(&self) -> Option<gst::Structure> {
+        self.sink.property("stats")
+    }
+
     /// A figure of the sink's statistics.
     pub(super) fn figure<T: for<'a> gst::glib::value::FromValue<'a>>(&self, name: &str) -> Option<T> {
-        self.sink.property::<Option<gst::Structure>>("stats")?.get(name).ok()
+        self.figures()?.get(name).ok()
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Steer {
     best: Rendition,
     asked: Rendition,
     next: Time,
+    /// The connection tells round trips.
+    round_trips: bool,
     /// Bytes that this connection was given.
     given: u64,
     dropped: u64,
@@ -30,7 +32,7 @@ impl Steer {
         let beside_kbps = sound.map_or(0, |audio| audio.bitrate_kbps);
         let limits = Limits { best, floor_kbps: video.min_bitrate_kbps, beside_kbps };
         let controller = video.adaptive.then(|| Controller::new(limits));
-        Self { controller, apply, best, asked: best, next: Time::default(), given: 0, dropped: 0 }
+        Self { controller, apply, best, asked: best, next: Time::default(), round_trips: false, given: 0, dropped: 0 }
     }
 
     /// One that lets everything be as it is.
@@ -58,6 +60,7 @@ impl Steer {
     /// A connection is there.
     pub(super) fn connected(&mut self) {
         self.given = 0;
+        self.round_trips = false;
         if let Some(controller) = &mut self.controller {
             controller.reconnected();
         }
@@ -72,10 +75,24 @@ impl Steer {
     pub(super) fn look(&mut self, now: Time, queue: &Queue, line: &dyn Line) {
         let Some(controller) = &mut self.controller else { return };
         let queued = queue.bytes();
-        let made = self.given + queued;
-        controller.note(now, made, queued);
-        if now < self.next {
-            return;
+        let mut measurement = Measurement { now, made: self.given + queued, waiting: queued, ..Measurement::default() };
+        let due = now >= self.next;
+        // Round trips are told smoothed: nothing is missed if each change is seen, and it costs little to look.
+        if due || self.round_trips {
+            let way = line.way();
+            self.round_trips = way.acks.is_some();
+            measurement = Measurement {
+                waiting: queued + way.in_front,
+                unacknowledged: way.unacknowledged,
+                rtt: way.rtt,
+                acks: way.acks,
+                resent: way.resent,
+                estimate_kbps: way.estimate_kbps,
+                ..measurement
+            };
+        }
+        if !due {
+            return controller.note(&measurement);
         }
         self.next = now.plus(EVERY);
         let dropped = queue.dropped();
@@ -84,16 +101,6 @@ impl Steer {
             self.dropped = dropped;
             controller.dropped();
         }
-        let way = line.way();
-        let measurement = Measurement {
-            now,
-            made,
-            waiting: queued + way.in_front,
-            unacknowledged: way.unacknowledged,
-            rtt: way.rtt,
-            resent: way.resent,
-            estimate_kbps: way.estimate_kbps,
-        };
         let asked = controller.step(&measurement);
         if asked != self.asked {
             tracing::debug!("{measurement:?}: {asked:?}");

@@ -19,9 +19,15 @@ impl Curve {
             return;
         }
         self.points.push_back((at, count));
-        while self.points.front().is_some_and(|old| at - old.0 > KEPT) {
+        // The last one before that tells how much it was then.
+        while self.points.get(1).is_some_and(|old| at - old.0 > KEPT) {
             self.points.pop_front();
         }
+    }
+
+    /// How much it is.
+    pub(super) fn last(&self) -> f64 {
+        self.points.back().map_or(0.0, |point| point.1)
     }
 
     /// When it first was more than `count`; `None`: it never was.
@@ -30,16 +36,10 @@ impl Curve {
         self.points.get(index).map(|point| point.0)
     }
 
-    /// How much it was at `at`: between two points as if it had grown evenly, since what is made at once leaves
-    /// piece by piece.
+    /// How much it was at `at`.
     pub(super) fn at(&self, at: f64) -> f64 {
         let index = self.points.partition_point(|point| point.0 <= at);
-        let before = index.checked_sub(1).and_then(|index| self.points.get(index));
-        match (before, self.points.get(index)) {
-            (Some(before), Some(after)) => before.1 + (after.1 - before.1) * (at - before.0) / (after.0 - before.0),
-            (Some(before), None) => before.1,
-            (None, Some(after)) => after.1,
-            (None, None) => 0.0,
-        }
+        let known = index.checked_sub(1).and_then(|index| self.points.get(index));
+        known.or(self.points.front()).map_or(0.0, |point| point.1)
     }
 }

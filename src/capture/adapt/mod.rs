@@ -17,6 +17,7 @@ mod ladder;
 mod rate;
 #[cfg(test)]
 mod tests;
+mod trip;
 mod window;
 
 use core::time::Duration;
@@ -43,6 +44,8 @@ pub(super) struct Measurement {
     pub(super) unacknowledged: Option<u64>,
     /// Round-trip time as the protocol measures it, with what waits on the way.
     pub(super) rtt: Option<Duration>,
+    /// Acknowledgements that were heard since the connection began, where the round-trip time is smoothed as SRT does.
+    pub(super) acks: Option<u64>,
     /// Bytes that had to be sent again since the connection began, where `unacknowledged` does not tell.
     pub(super) resent: u64,
     /// What the protocol itself thinks that the way carries (WebRTC does), in kbit/s: it is believed.
@@ -78,8 +81,8 @@ impl Controller {
 
     /// Takes in how much was made and what of it waits, as in a [`Measurement`]: with each frame, so that it is known how
     /// long each of them waits.
-    pub(super) fn note(&mut self, now: Time, made: u64, waiting: u64) {
-        self.window.note(now.since(Time::default()).as_secs_f64(), made, waiting);
+    pub(super) fn note(&mut self, measurement: &Measurement) {
+        self.window.note(measurement);
     }
 
     /// Takes a measurement in, each [`EVERY`], and says what to ask of the encoder from now on.
@@ -89,7 +92,8 @@ impl Controller {
         if let Some(estimate) = measurement.estimate_kbps {
             self.rate.believe(f64::from(estimate), floor, cap);
         } else if let Some(view) = self.window.view() {
-            match self.rate.step(&view, floor, cap) {
+            let beat = f64::from(self.ladder.rendition().fps).recip();
+            match self.rate.step(&view, (floor, cap), beat) {
                 rate::Verdict::Goes => {}
                 rate::Verdict::Stays => self.window.take_as_normal(),
             }

@@ -11,10 +11,16 @@ const SHORTFALL: f64 = 0.9;
 /// So much has to be sent again, as a share of what is asked for: the link throws away what it cannot take. The worst
 /// that SRT's guide plans for is a tenth.
 const POLICED: f64 = 0.3;
+/// It shows for a second, and stops when the cut has passed the queue. Seconds.
+const POLICED_FOR: f64 = 2.0;
 /// A queue that stands at this is too long, whatever arrives. Seconds.
 const STANDS: f64 = 0.2;
 /// A probe failed when everything waits this long, and less than this share of what is asked for arrives.
 const PROBE_BUSY: f64 = 0.05;
+/// At its end this is enough. Seconds.
+const PROBE_BUSY_LATE: f64 = 0.04;
+/// But it has to be more than a frame, which is how exactly waits are known. Frames.
+const BEATS: f64 = 1.2;
 const PROBE_SHORTFALL: f64 = 0.98;
 /// Nothing waits that is worth the name. Seconds.
 const IDLE: f64 = 0.04;
@@ -25,6 +31,8 @@ const DRAIN: f64 = 1.0;
 const DRAIN_PROBE: f64 = 2.5;
 /// While it drains, at least this share of what arrives is made: a picture that is too bad for a second helps nobody.
 const DRAIN_SHARE: f64 = 0.5;
+/// Where nothing is heard at all, this share of the bound: what is too much now is lost.
+const SILENT: f64 = 0.5;
 /// A queue that does not drain within this although less is made than arrives is not one: the way became longer. Seconds.
 const PATIENCE: f64 = 4.0;
 /// After a cut the encoder needs so long, and then the measurements the span that they look back. Seconds.
@@ -36,6 +44,9 @@ const RISE: f64 = 1.12;
 const PROBE: f64 = 1.06;
 /// ... and so long later it is judged. Seconds.
 const PROBE_LASTS: f64 = 0.7;
+/// After one that fails what was good before it is still good, but for this. An encoder that had little to do, and so little that
+/// arrived, is no proof against it.
+const GOOD_STILL: f64 = 0.88;
 /// Pause before the first probe after a cut, factor after each that fails, longest pause. Seconds.
 const PAUSE: f64 = 1.0;
 const PAUSE_GROWS: f64 = 1.5;
@@ -73,11 +84,13 @@ pub(super) struct Rate {
     limit: Option<f64>,
     phase: Phase,
     pause: f64,
+    /// What is sent again shows for a while; until then it was answered.
+    policed: f64,
 }
 
 impl Rate {
     pub(super) fn new(target: f64) -> Self {
-        Self { target, limit: None, phase: Phase::Steady { next: 0.0 }, pause: PAUSE }
+        Self { target, limit: None, phase: Phase::Steady { next: 0.0 }, pause: PAUSE, policed: 0.0 }
     }
 
     /// In kbit/s; may lie outside of the present bounds, which can change.
@@ -95,17 +108,23 @@ impl Rate {
         *self = Self::new((kbps * SHARE).clamp(floor, cap));
     }
 
-    pub(super) fn step(&mut self, view: &View, floor: f64, cap: f64) -> Verdict {
+    /// `beat` is from one frame to the next, in seconds: no wait is known better than that.
+    pub(super) fn step(&mut self, view: &View, (floor, cap): (f64, f64), beat: f64) -> Verdict {
+        let idle = IDLE.max(beat);
         let asked = self.target.clamp(floor, cap);
         let waits = view.busy > BUSY || view.jam > JAM;
-        let slower = (waits && view.arrives < SHORTFALL * asked) || view.resent > POLICED * asked;
+        let policed = view.resent > POLICED * asked && view.arrives < asked && view.at >= self.policed;
+        let slower = (waits && view.arrives < SHORTFALL * asked) || policed;
+        if policed {
+            self.policed = view.at + POLICED_FOR;
+        }
         match self.phase {
             Phase::Draining { since, wait, takes, most, answered } => {
                 // While something waits the link is as fast as it can.
-                let takes = if view.busy > IDLE { 0.7 * takes + 0.3 * view.arrives } else { takes };
+                let takes = if view.busy > idle { 0.7 * takes + 0.3 * view.arrives } else { takes };
                 if slower && view.at >= answered {
                     self.cut(view, asked, (floor, most), DRAIN);
-                } else if view.busy <= IDLE {
+                } else if view.busy <= idle && view.at - since >= view.span {
                     self.settle(view.at, takes, asked, most);
                 } else if view.at - since > PATIENCE && view.busy > wait * 0.7 && asked > floor {
                     self.settle(view.at, takes, asked, most);
@@ -114,33 +133,37 @@ impl Rate {
                     self.phase = Phase::Draining { since, wait, takes, most, answered };
                 }
             }
-            Phase::Probing { since, good } if slower || failed(view, asked, view.at - since >= PROBE_LASTS) => {
+            Phase::Probing { since, good } if slower || failed(view, asked, beat, view.at - since >= PROBE_LASTS) => {
                 self.pause = (self.pause * PAUSE_GROWS).min(LONGEST_PAUSE);
-                self.cut(view, asked, (floor, good), if slower { DRAIN } else { DRAIN_PROBE });
+                let (least, drain) = if slower { (floor, DRAIN) } else { (good * GOOD_STILL, DRAIN_PROBE) };
+                self.cut(view, asked, (least.max(floor), good), drain);
             }
             Phase::Probing { since, .. } if view.at - since >= PROBE_LASTS => {
                 self.pause = PAUSE;
                 self.limit = self.limit.filter(|limit| asked < limit * CONVINCED);
                 self.phase = Phase::Steady { next: view.at };
-                self.rise(view, asked, cap);
+                self.rise(view, asked, cap, idle);
             }
             Phase::Steady { .. } if slower || view.stands > STANDS => {
                 self.pause = PAUSE;
-                self.cut(view, asked, (floor, asked), DRAIN);
+                self.cut(view, asked, (floor, asked), if slower { DRAIN } else { DRAIN_PROBE });
             }
-            Phase::Steady { next } if view.at >= next => self.rise(view, asked, cap),
+            Phase::Steady { next } if view.at >= next => self.rise(view, asked, cap, idle),
             Phase::Probing { .. } | Phase::Steady { .. } => {}
         }
         Verdict::Goes
     }
 
     /// Below what arrives, so that what waits drains; never above what is asked for.
-    fn cut(&mut self, view: &View, asked: f64, (floor, most): (f64, f64), drain: f64) {
+    fn cut(&mut self, view: &View, asked: f64, (least, most): (f64, f64), drain: f64) {
         let share = (SHARE - view.wait / drain).max(DRAIN_SHARE);
-        self.target = (view.arrives * share).clamp(floor, asked.max(floor));
+        let share = if view.silent { share * SILENT } else { share };
+        self.target = (view.arrives * share).clamp(least, asked.max(least));
         self.limit = Some(view.arrives);
         let (since, wait, takes) = (view.at, view.wait, view.arrives);
-        self.phase = Phase::Draining { since, wait, takes, most, answered: view.at + view.span + ANSWER };
+        // A probe that failed may have been the beginning of a fall: then more is to follow at once.
+        let answer = if drain > DRAIN { 0.0 } else { view.span + ANSWER };
+        self.phase = Phase::Draining { since, wait, takes, most, answered: view.at + answer };
     }
 
     /// The queue is empty.
@@ -150,9 +173,9 @@ impl Rate {
         self.phase = Phase::Steady { next: at + self.pause };
     }
 
-    fn rise(&mut self, view: &View, asked: f64, cap: f64) {
+    fn rise(&mut self, view: &View, asked: f64, cap: f64, idle: f64) {
         let next = Phase::Steady { next: view.at + view.span };
-        if view.busy > IDLE || view.wait > JAM || view.made < USED * asked || asked >= cap {
+        if view.busy > idle || view.wait > BUSY || view.made < USED * asked || asked >= cap {
             self.phase = next;
         } else if self.limit.is_some_and(|limit| asked * RISE > limit) {
             self.target = (asked * PROBE).min(cap);
@@ -164,8 +187,8 @@ impl Rate {
     }
 }
 
-/// Whether a probe failed; at its end half of the proof is enough.
-fn failed(view: &View, asked: f64, at_its_end: bool) -> bool {
-    let busy = if at_its_end { PROBE_BUSY / 2.0 } else { PROBE_BUSY };
-    view.busy > busy && view.arrives < PROBE_SHORTFALL * asked
+/// Whether a probe failed; at its end less proof is enough.
+fn failed(view: &View, asked: f64, beat: f64, at_its_end: bool) -> bool {
+    let busy = if at_its_end { PROBE_BUSY_LATE } else { PROBE_BUSY };
+    view.busy > busy.max(beat * BEATS) && view.arrives < PROBE_SHORTFALL * asked
 }

@@ -54,6 +54,7 @@ impl Walk {
             waiting: look.waiting,
             unacknowledged: look.unacknowledged,
             rtt: look.rtt.map(Duration::from_millis),
+            acks: Some(self.now / 10),
             resent: 0,
             estimate_kbps: None,
         })

@@ -5,6 +5,8 @@ use crate::capture::rendition::Rendition;
 
 /// Its default, in milliseconds.
 pub(super) const LATENCY: f64 = 2000.0;
+/// It looks so often, in milliseconds.
+const TICK: Millis = 20;
 
 #[derive(Default)]
 pub(super) struct Belacoder {
@@ -42,10 +44,8 @@ impl Belacoder {
         }
         self.rtt_jitter = (0.99 * self.rtt_jitter).max(grown);
     }
-}
 
-impl Contender for Belacoder {
-    fn step(&mut self, sight: &Sight<'_>) -> Rendition {
+    fn tick(&mut self, sight: &Sight<'_>) {
         let rtt = sight.measurement.rtt.map_or(100.0, |rtt| (rtt.as_secs_f64() * 1000.0).floor());
         let buffer = f64::from(u32::try_from(sight.packets).unwrap_or(u32::MAX));
         self.notice(buffer, rtt);
@@ -70,6 +70,14 @@ impl Contender for Belacoder {
             self.next_up = sight.now + 500;
         }
         self.kbps = self.kbps.clamp(floor, f64::from(LIMITS.best.bitrate_kbps));
+    }
+}
+
+impl Contender for Belacoder {
+    fn step(&mut self, sight: &Sight<'_>) -> Rendition {
+        if sight.now.is_multiple_of(TICK) {
+            self.tick(sight);
+        }
         // The encoder is given whole hundreds, and what is beside the picture is not thought of.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let bitrate_kbps = (self.kbps / 100.0).floor() as u32 * 100;

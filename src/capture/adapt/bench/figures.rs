@@ -14,12 +14,29 @@ pub(super) struct Figures {
     pub(super) used: f64,
     /// From the return until 90 % of it are asked for.
     pub(super) back: Option<Millis>,
+    /// At worst, where it stands for several runs.
     pub(super) lost: usize,
     /// From encoder to acknowledgement, of 95 in 100 frames, in milliseconds.
     pub(super) delay: Millis,
 }
 
 impl Figures {
+    /// Of several runs: the means, and what was lost at worst.
+    #[allow(clippy::cast_precision_loss)] // a few
+    pub(super) fn mean(of: &[Self]) -> Self {
+        let millis = |each: fn(&Self) -> Option<Millis>| {
+            let all: Option<Vec<Millis>> = of.iter().map(each).collect();
+            all.map(|all| all.iter().sum::<Millis>() / (of.len() as Millis))
+        };
+        Self {
+            settled: millis(|run| run.settled),
+            used: of.iter().map(|run| run.used).sum::<f64>() / of.len() as f64,
+            back: millis(|run| run.back),
+            lost: of.iter().map(|run| run.lost).max().unwrap_or(0),
+            delay: millis(|run| Some(run.delay)).unwrap_or(0),
+        }
+    }
+
     pub(super) fn of(trace: &Trace, record: &Record) -> Self {
         let mut delays = record.delays.clone();
         delays.sort_unstable();

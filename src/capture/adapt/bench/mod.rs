@@ -3,18 +3,21 @@
 //! `benches/adapt` prints the table; the tests hold ours to what is promised. Time is simulated: every run is the same.
 
 mod belacoder;
+mod carrier;
 mod encoder;
 mod figures;
-mod link;
 mod obs;
+mod path;
+mod srt;
 mod stage;
+mod tcp;
 mod tests;
 mod traces;
 
 use super::{Controller, EVERY, Limits, Measurement};
 use crate::capture::rendition::Rendition;
 use crate::consent::Time;
-use link::Sent;
+use carrier::Sent;
 
 /// Milliseconds of simulated time.
 type Millis = u64;
@@ -42,7 +45,7 @@ struct Sight<'a> {
 
 /// A controller on trial.
 trait Contender {
-    /// Looks at the world, each 20 ms; says what the encoder shall do.
+    /// Looks at the world, each 10 ms; says what the encoder shall do.
     fn step(&mut self, sight: &Sight<'_>) -> Rendition;
 }
 
@@ -60,8 +63,7 @@ impl Ours {
 
 impl Contender for Ours {
     fn step(&mut self, sight: &Sight<'_>) -> Rendition {
-        let Measurement { now, made, waiting, .. } = sight.measurement;
-        self.controller.note(now, made, waiting);
+        self.controller.note(&sight.measurement);
         if sight.now < self.next {
             return self.controller.rendition();
         }

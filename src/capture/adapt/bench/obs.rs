@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::link::Sent;
+use super::carrier::Sent;
 use super::{AUDIO, Contender, LIMITS, Millis, Sight};
 use crate::capture::rendition::Rendition;
 

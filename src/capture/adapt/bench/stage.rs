@@ -3,13 +3,17 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use super::carrier::{Carrier, Protocol, Sent};
 use super::encoder::Encoder;
-use super::link::{Link, Protocol, Sent};
+use super::srt::Srt;
+use super::tcp::Tcp;
 use super::traces::Trace;
 use super::{AUDIO, Contender, LIMITS, Measurement, Millis, Sight, belacoder, time};
 
 /// The queue of our push: what is older is dropped. In milliseconds.
 const QUEUE: Millis = 2000;
+/// How often a controller may look, in milliseconds: as our push does.
+const LOOK: Millis = 10;
 
 /// What came out of a run.
 #[derive(Default)]
@@ -32,8 +36,11 @@ struct Waiting {
 pub(super) fn run(trace: &Trace, protocol: Protocol, contender: &mut dyn Contender) -> Record {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let latency = belacoder::LATENCY as Millis;
-    let mut link = Link::new(protocol, 11, trace.at(0).rtt, latency);
-    let mut encoder = Encoder::new(7);
+    let mut link: Box<dyn Carrier> = match protocol {
+        Protocol::Tcp => Box::new(Tcp::new(trace.seed)),
+        Protocol::Srt => Box::new(Srt::new(trace.seed, latency)),
+    };
+    let mut encoder = Encoder::new(trace.seed, trace.footage);
     let mut queue: VecDeque<Waiting> = VecDeque::new();
     let (mut born, mut sent, mut record) = (Vec::new(), Vec::new(), Record::default());
     let (mut made, mut dropped, mut free_since) = (0.0, 0.0, 0);
@@ -57,35 +64,34 @@ pub(super) fn run(trace: &Trace, protocol: Protocol, contender: &mut dyn Contend
             free_since = now;
         }
         link.step(now, &way);
-        if now % 20 == 0 {
-            let waiting: f64 = queue.iter().map(|waiting| waiting.bytes).sum();
+        if now % LOOK == 0 {
+            let state = link.state();
+            let waiting = queue.iter().map(|waiting| waiting.bytes).sum::<f64>() + state.unsent;
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let whole = |bytes: f64| bytes.max(0.0) as u64;
-            let tcp = protocol == Protocol::Tcp;
             let measurement = Measurement {
                 now: time(now),
                 made: whole(made - dropped),
                 waiting: whole(waiting),
-                unacknowledged: tcp.then(|| whole(link.unacknowledged())),
-                resent: if tcp { 0 } else { whole(link.resent) },
+                unacknowledged: state.unacknowledged.map(whole),
+                resent: whole(state.resent),
+                acks: state.acks,
                 estimate_kbps: None,
-                rtt: (!tcp).then(|| Duration::from_secs_f64(link.rtt / 1000.0)),
+                rtt: state.rtt.map(|rtt| Duration::from_secs_f64(rtt / 1000.0)),
             };
             #[allow(clippy::cast_precision_loss)]
             let queued_ms = queue.front().map_or(0.0, |first| (now - first.at) as f64);
-            let sight = Sight { now, measurement, queued_ms, packets: link.packets(), sent: &sent };
+            let sight = Sight { now, measurement, queued_ms, packets: state.packets, sent: &sent };
             asked = contender.step(&sight);
             sent.clear();
         }
         if now % 100 == 0 {
             let whole = f64::from(asked.bitrate_kbps + AUDIO);
-            record.moments.push((now, whole, way.kbps, link.arrived));
+            record.moments.push((now, whole, way.kbps, link.state().arrived));
         }
     }
-    record.delays = link.done.iter().map(|(frame, at)| at - born[*frame]).collect();
-    link.late.sort_unstable();
-    link.late.dedup();
-    record.lost += link.late.len();
+    record.delays = link.done().iter().map(|(frame, at)| at - born[*frame]).collect();
+    record.lost += link.lost();
     record.frames = born.len();
     record
 }

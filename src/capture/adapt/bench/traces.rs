@@ -13,31 +13,53 @@ pub(super) struct Way {
     pub(super) rtt: Millis,
     /// Bytes that the bottleneck queues.
     pub(super) buffer: f64,
+    /// It is an interface of the box's own: the socket takes no more than that lets through.
+    pub(super) near: bool,
 }
 
 /// A link over time.
 pub(super) struct Trace {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) length: Millis,
     /// When it falls and when it comes back, where it does so at once.
     pub(super) steps: Option<(Millis, Millis)>,
+    /// With the frames of real footage.
+    pub(super) footage: bool,
+    /// Of all dice but the link's own.
+    pub(super) seed: u64,
     at: Box<dyn Fn(Millis) -> Way>,
 }
 
 /// 128 KB: a quarter of a second at 4 Mbit/s, one at 1 Mbit/s.
-const USUAL: Way = Way { kbps: 4000.0, loss: 0.0, rtt: 40, buffer: 131_072.0 };
+const USUAL: Way = Way { kbps: 4000.0, loss: 0.0, rtt: 40, buffer: 131_072.0, near: false };
 
 impl Trace {
+    fn new(name: impl Into<String>, length: Millis, at: impl Fn(Millis) -> Way + 'static) -> Self {
+        Self { name: name.into(), length, steps: None, footage: false, seed: 7, at: Box::new(at) }
+    }
+
+    /// The same with other dice, and steps and all so much later: keyframes come each 2 s, before a fall or after it.
+    pub(super) fn turn(self, turn: u64) -> Self {
+        let by = turn * 2000 / TURNS.end;
+        let (at, steps) = (self.at, self.steps.map(|(fall, back)| (fall + by, back + by)));
+        let at = Box::new(move |now: Millis| at(now.saturating_sub(by)));
+        Self { at, steps, length: self.length + by, seed: 7 + turn, ..self }
+    }
+
+    pub(super) fn with_footage(self) -> Self {
+        Self { footage: true, name: format!("{}, real footage", self.name), ..self }
+    }
+
     pub(super) fn at(&self, now: Millis) -> Way {
         (self.at)(now)
     }
 }
 
 /// 4, 1, 4 Mbit/s: 40 s to get there, 40 s of little, 60 s to come back.
-fn step(name: &'static str, way: Way) -> Trace {
+fn step(name: impl Into<String>, way: Way) -> Trace {
     let (fall, back) = (40_000, 80_000);
     let at = move |now| Way { kbps: if (fall..back).contains(&now) { way.kbps / 4.0 } else { way.kbps }, ..way };
-    Trace { name, length: 140_000, steps: Some((fall, back)), at: Box::new(at) }
+    Trace { steps: Some((fall, back)), ..Trace::new(name, 140_000, at) }
 }
 
 /// Falls for 20 s, stays for 20, comes back in 20.
@@ -48,7 +70,7 @@ fn ramp() -> Trace {
         let up = now.clamp(80_000, 100_000) - 80_000;
         Way { kbps: 4000.0 - 0.15 * down as f64 + 0.15 * up as f64, ..USUAL }
     };
-    Trace { name: "ramp 4, 1, 4", length: 140_000, steps: None, at: Box::new(at) }
+    Trace::new("ramp 4, 1, 4", 140_000, at)
 }
 
 /// A walk between 0.6 and 6 Mbit/s, a new value every half second, with holes of a second; as recorded mobile uplinks do.
@@ -71,30 +93,47 @@ fn mobile(seed: u64) -> Trace {
         .collect();
     let at = move |now: Millis| {
         let index = usize::try_from(now / 500).unwrap_or(usize::MAX);
-        Way { kbps: values[index.min(values.len() - 1)], loss: 0.002, rtt: 60, buffer: 262_144.0 }
+        Way { kbps: values[index.min(values.len() - 1)], loss: 0.002, rtt: 60, buffer: 262_144.0, near: false }
     };
-    Trace { name: if seed == 1 { "mobile 1" } else { "mobile 2" }, length: 200_000, steps: None, at: Box::new(at) }
+    Trace::new(format!("mobile {seed}"), 200_000, at)
 }
 
 /// Every 10 s 2 s in which a tenth gets lost; half a percent always.
 fn bursts() -> Trace {
     let at = |now: Millis| Way { loss: if now % 10_000 < 2000 { 0.1 } else { 0.005 }, ..USUAL };
-    Trace { name: "bursts of loss", length: 140_000, steps: None, at: Box::new(at) }
+    Trace::new("bursts of loss", 140_000, at)
 }
 
 /// The same all the time.
 pub(super) fn even(kbps: f64) -> Trace {
-    Trace { name: "even", length: 120_000, steps: None, at: Box::new(move |_| Way { kbps, ..USUAL }) }
+    Trace::new("even", 120_000, move |_| Way { kbps, ..USUAL })
 }
 
+/// How often each is run.
+pub(super) const TURNS: core::ops::Range<u64> = 0..6;
+
+/// What the table shows.
 pub(super) fn all() -> Vec<Trace> {
     vec![
         step("step 4, 1, 4", USUAL),
+        step("step", USUAL).with_footage(),
         step("step, 1 MB queue", Way { buffer: 1_000_000.0, ..USUAL }),
         step("step, 0.3 s away", Way { rtt: 300, ..USUAL }),
+        step("step at the box's own modem", Way { near: true, ..USUAL }),
         ramp(),
         mobile(1),
         mobile(2),
+        mobile(2).with_footage(),
         bursts(),
     ]
+}
+
+/// Other ways than the usual one: ours is tuned to none of them.
+pub(super) fn others() -> Vec<Trace> {
+    let ways = [10, 40, 150].into_iter().flat_map(|rtt| [32, 128, 1024].map(|kib| (rtt, kib)));
+    let step =
+        |(rtt, kib)| step(format!("step, {rtt} ms, {kib} KiB"), Way { rtt, buffer: f64::from(kib) * 1024.0, ..USUAL });
+    let even =
+        [1000.0, 2000.0, 4000.0].map(|kbps| Trace { name: format!("even {kbps} kbit/s"), ..even(kbps) }.with_footage());
+    ways.map(step).chain(even).chain([3, 4, 5, 6].map(mobile)).collect()
 }
