@@ -1,6 +1,7 @@
 //! The appliance as it is used: real processes, a real broker, real ingest servers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::duration_suboptimal_units, clippy::must_use_candidate)]
 
+mod adaptation;
 mod broker;
 mod chaos;
 mod cli;
