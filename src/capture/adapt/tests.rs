@@ -210,3 +210,21 @@ fn a_way_that_became_longer_is_no_queue() {
     }
     assert_eq!(u64::from(walk.controller.rendition().bitrate_kbps + LIMITS.beside_kbps), made);
 }
+
+/// Over SRT, an encoder that makes nothing for a while: nothing is heard, since nothing was sent.
+#[test]
+fn silence_is_no_slow_link() {
+    let mut walk = Walk::new();
+    for index in 0..300_u64 {
+        let made = if index % 60 < 30 { 50_000 } else { 0 };
+        let millis = if made > 0 { 40 + index % 3 } else { 41 };
+        walk.now += 100;
+        walk.made += made;
+        // What is heard of stands still with what is made.
+        let acks = Some(walk.made / 5000);
+        let now = Time::at(Duration::from_millis(walk.now));
+        let rtt = Some(Duration::from_millis(millis));
+        walk.controller.step(&Measurement { now, made: walk.made, rtt, acks, ..Measurement::default() });
+    }
+    assert_eq!(walk.controller.rendition(), BEST);
+}

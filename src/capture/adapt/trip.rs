@@ -100,8 +100,8 @@ impl Trip {
 mod tests {
     use super::Trip;
 
-    /// A sender in front of a queue that takes `queue(now)` to pass, for a second: answers leave each 10 ms if `each` says so.
-    /// How far off the single round trips are that are found at worst.
+    /// How far off single round trips are at worst: of answers that leave each 10 ms, each behind the frame before it, into
+    /// a queue that what leaves at a time needs `queue(time)` seconds to pass.
     fn worst(queue: impl Fn(f64) -> f64, frame: f64) -> f64 {
         let (mut trip, mut smoothed, mut worst) = (Trip::default(), 0.04, 0.0_f64);
         let mut on_the_way: Vec<(f64, f64)> = Vec::new();

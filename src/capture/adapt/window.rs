@@ -16,8 +16,8 @@ const JAM: f64 = 0.2;
 const FRESH: f64 = 0.1;
 /// A piece that is lost is back after one of these, or after twice that if it is lost once more. Round trips.
 const REPAIR: f64 = 2.5;
-/// What leaves within a frame of what was heard of, before or after, may delay the next. Seconds.
-const FRAME: f64 = 0.035;
+/// What leaves within two frames of what was heard of, before or after, may delay the next. Seconds.
+const FRAME: f64 = 0.07;
 /// A queue that is never empty for this long stands: no keyframe alone (every 2 s, drained in half of it) makes one.
 const LONG: f64 = 1.2;
 /// What the encoder makes is judged over this span, of some 30 frames.
@@ -140,7 +140,9 @@ impl Window {
         let makes = self.samples.back().map_or(0.0, |last| self.makes(last));
         // Nor is anything acknowledged behind what is lost, until it was sent again.
         let repair = if resent > self.again.at(heard - FRESH) { REPAIR * rtt } else { 0.0 };
-        let stalled = (at - heard > FRESH + under_way / makes.max(1.0) + repair).then_some(at - heard);
+        // Where nothing is under way there is nothing to be heard.
+        let late = at - heard > FRESH + under_way / makes.max(1.0) + repair && left > self.left.at(through);
+        let stalled = late.then_some(at - heard);
         let way = if stalled.is_some() { at - through } else { self.trip.take_least() };
         let on_box = self.made.reached(left).map_or(0.0, |since| at - since);
         // It cannot be faster than that, or it would have been heard of.
