@@ -16,8 +16,8 @@ const CAP: u64 = 1500;
 const SOUND: u64 = 128;
 const SLOW: u32 = 500;
 const FAST: u32 = 8000;
-/// What queues in front of the slow link, at most: half a second of it. Bytes.
-const QUEUE: usize = 32 * 1024;
+/// What queues in front of the slow link, at most: a second of it. Bytes.
+const QUEUE: usize = 64 * 1024;
 
 /// Lets so many kbit/s pass.
 #[derive(Clone)]
@@ -34,7 +34,8 @@ impl Rate {
 
     /// How long so many bytes take.
     fn time_for(&self, bytes: usize) -> Duration {
-        Duration::from_secs_f64(bytes as f64 / 125.0 / f64::from(self.0.load(Ordering::Relaxed)))
+        let bytes = u32::try_from(bytes).unwrap();
+        Duration::from_secs(1) * bytes / (125 * self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -46,7 +47,7 @@ fn now() -> Instant {
 /// A TCP relay to `server` whose socket takes little more than the link: its port.
 fn tcp(server: u16, rate: Rate) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    rustix::net::sockopt::set_socket_recv_buffer_size(&listener, QUEUE / 2).unwrap();
+    rustix::net::sockopt::set_socket_recv_buffer_size(&listener, QUEUE / 4).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for near in listener.incoming().flatten() {
