@@ -96,7 +96,11 @@ pub(super) fn set_up(factory: &'static str, video: &Video) -> Result<gst::Elemen
             element.set_property_from_str("complexity", "low");
             element.set_property("scene-change-detection", false);
         }
-        _ => element.set_property("extra-controls", controls(video.bitrate_kbps, Some(interval))),
+        _ => {
+            // The bitrate is among them; another structure would take their place before the device is open.
+            element.set_property("extra-controls", controls(video.bitrate_kbps, Some(interval)));
+            return Ok(element);
+        }
     }
     set_bitrate(&element, factory, video.bitrate_kbps);
     Ok(element)

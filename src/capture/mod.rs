@@ -6,6 +6,8 @@ mod annexb;
 mod audio;
 mod backoff;
 mod coder;
+#[cfg(test)]
+mod coder_tests;
 mod coding;
 #[cfg(test)]
 mod day_tests;

@@ -41,10 +41,19 @@ def last_line(*command):
     return done.stdout.strip().splitlines()[-1]
 
 
+def unit_tests():
+    """The program with the library's own tests, as `make test` builds it; some of them run in the guest."""
+    built = subprocess.run(["cargo", "test", "--features", "demo", "--lib", "--no-run", "--message-format=json"], cwd=REPO, stdout=subprocess.PIPE,
+                           text=True, check=True, stdin=subprocess.DEVNULL,
+                           env={"CARGO_TARGET_DIR": str(Path.home() / ".cache/tallybox/target"), **os.environ}).stdout
+    made = [json.loads(line) for line in built.splitlines()]
+    return next(one["executable"] for one in made if one.get("executable") and one["profile"]["test"])
+
+
 def prepare(deb=None):
     """What is made once: kernel, guest, package. Needs the machine's own network; the paths go into the environment."""
     image = last_line(HERE / "guest")
-    paths = {"KERNEL": last_line(HERE / "kernel"), "IMAGE": image, "KEY": Path(image).parent / "key", "DEB": deb or last_line(REPO / "scripts/deb")}
+    paths = {"KERNEL": last_line(HERE / "kernel"), "IMAGE": image, "KEY": Path(image).parent / "key", "DEB": deb or last_line(REPO / "scripts/deb"), "TESTS": unit_tests()}
     os.environ.update({f"TALLYBOX_{name}": str(path) for name, path in paths.items()})
 
 

@@ -33,9 +33,9 @@ def frames(data, size):
     return [data[at:at + size] for at in range(0, len(data) - size + 1, size)]
 
 
-def similarity(one, other):
+def similarity(one, other, size=(WIDTH, HEIGHT)):
     """SSIM of two files of I420 pictures as ffmpeg has it, 1 being the same: of all, and of the worst picture."""
-    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{WIDTH}x{HEIGHT}", "-r", str(FPS)]
+    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{size[0]}x{size[1]}", "-r", str(FPS)]
     done = subprocess.run(["ffmpeg", "-v", "error", *raw, "-i", one, *raw, "-i", other, "-lavfi", "ssim=stats_file=-", "-f", "null", "-"],
                           capture_output=True, text=True, check=True).stdout
     each = [float(line.split("All:")[1].split()[0]) for line in done.splitlines() if "All:" in line]

@@ -109,6 +109,9 @@ class Machine:
     def copy(self, target, *sources):
         subprocess.run([*self.ssh("scp"), "-q", *map(str, sources), f"root@{self.address}:{target}"], check=True)
 
+    def fetch(self, source, target):
+        subprocess.run([*self.ssh("scp"), "-q", f"root@{self.address}:{source}", str(target)], check=True)
+
     def cut(self):
         """Pulls the plug: nothing in the guest gets to do anything any more."""
         # It may have gone off by itself.
