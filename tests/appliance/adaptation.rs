@@ -89,11 +89,14 @@ fn udp(server: u16, rate: Rate) -> u16 {
         let (mut waiting, mut inside, mut free_at): (VecDeque<Vec<u8>>, _, _) = (VecDeque::new(), 0, now());
         let mut data = [0; 2048];
         loop {
-            let patience = if waiting.is_empty() { Duration::from_millis(50) } else { free_at - now() };
+            let patience =
+                if waiting.is_empty() { Duration::from_millis(50) } else { free_at.saturating_duration_since(now()) };
             from.set_read_timeout(Some(patience.max(Duration::from_micros(100)))).unwrap();
             if let Ok((size, source)) = from.recv_from(&mut data) {
                 known.get_or_init(|| source);
                 if inside + size <= QUEUE {
+                    // What was not used of the link is gone; but what waits goes on as if nobody had looked late.
+                    free_at = if waiting.is_empty() { free_at.max(now()) } else { free_at };
                     inside += size;
                     waiting.push_back(data[..size].to_vec());
                 }
@@ -103,7 +106,7 @@ fn udp(server: u16, rate: Rate) -> u16 {
             {
                 inside -= first.len();
                 let _ = to.send(&first);
-                free_at = free_at.max(now()) + rate.time_for(first.len());
+                free_at += rate.time_for(first.len());
             }
         }
     });
