@@ -180,9 +180,10 @@ impl Example {
         let sound = if silent { "none" } else { "test" };
         let dir = this.0.dir.path().display();
         std::fs::create_dir(this.0.path("conf.d")).unwrap();
+        // On a busy machine servers read late, and the encoder would be asked for less.
         let here = format!(
             "[device]\ndata-dir = \"{dir}/data\"\nruntime-dir = \"{dir}/run\"\n[panel]\nbackend = \"sim\"\n\
-             [video]\nsource = \"test\"\n[audio]\nsource = \"{sound}\"\n"
+             [video]\nsource = \"test\"\nadaptive = false\n[audio]\nsource = \"{sound}\"\n"
         );
         std::fs::write(this.0.path("conf.d/90-here.toml"), here).unwrap();
         this

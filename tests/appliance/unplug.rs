@@ -94,6 +94,7 @@ fn lost_and_back(layout: &str) {
             .windows(2)
             .map(|pair| pair[1].pts - pair[0].pts)
             .fold((f64::MAX, 0.0_f64), |found, step| (found.0.min(step), found.1.max(step)));
-        assert!(step.0 > 0.0 && step.1 < most, "{track}: steps of {step:?} s");
+        // FLV counts milliseconds: sound that is made up around a return may have the time of the frame before it.
+        assert!(step.0 >= 0.0 && step.1 < most, "{track}: steps of {step:?} s");
     }
 }
