@@ -27,7 +27,7 @@ def gst(sink, size=(1280, 720), kbps=2500, source=None, h264="stream-format=avc,
         f"x264enc name=encoder tune=zerolatency speed-preset=superfast bitrate={kbps} key-int-max=60 option-string=scenecut=0 ! "
         f"capsfilter name=video-level caps=video/x-h264,profile=main ! h264parse config-interval=-1 ! video/x-h264,{h264} ! mux. "
         f"{sound} ! audioconvert ! audioresample ! audiorate ! audio/x-raw,rate=48000,channels=2 ! "
-        f"volume ! avenc_aac bitrate=128000 ! aacparse ! audio/mpeg,mpegversion=4,{aac} ! mux.")
+        f"volume ! voaacenc bitrate=128000 ! aacparse ! audio/mpeg,mpegversion=4,{aac} ! mux.")
 
 
 def ffmpeg(output, size=(1280, 720), kbps=2500, source=None):
