@@ -130,9 +130,11 @@ impl Lane {
             state.changed = true;
             state.heard = Some(self.clock.now());
         }
-        if state.slated {
-            // Two pictures in one instant are none. The next one comes in time, now that the slate is off.
-            earliest = earliest.map(|filled| filled + self.interval / 2);
+        if self.device == Device::Camera {
+            // Two pictures in one instant are none: FLV counts milliseconds, and a driver that was kept from running gives
+            // some at once. Behind the slate the next one comes in time.
+            let apart = if state.slated { self.interval / 2 } else { gst::ClockTime::MSECOND };
+            earliest = earliest.map(|filled| filled + apart);
         }
         if earliest.is_some_and(|earliest| end <= earliest) {
             return None;
@@ -217,5 +219,29 @@ impl State {
             (Some(next), Some(caps)) => next(buffer, caps, core::mem::take(&mut self.changed)),
             _ => self.early = Some(buffer),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn pictures_that_come_at_once_are_one() {
+        gst::init().unwrap();
+        let lane = Lane::of_pictures(15, Clock::start());
+        let passed = Arc::new(Mutex::new(Vec::new()));
+        let heard = passed.clone();
+        lane.begin(Box::new(move |buffer, _, _| heard.lock().unwrap().push(buffer.pts().unwrap().useconds())));
+        let (caps, opening) = (gst::Caps::new_empty_simple("video/x-raw"), lane.expect());
+        for at in [0, 66_667, 66_900, 67_600, 67_668, 133_333] {
+            let mut buffer = gst::Buffer::new();
+            buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_useconds(at));
+            let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+            lane.take(opening, &gst::Sample::builder().buffer(&buffer).caps(&caps).segment(&segment).build());
+        }
+        assert_eq!(*passed.lock().unwrap(), [0, 66_667, 67_668, 133_333]);
     }
 }
