@@ -154,7 +154,7 @@ def several(box, peers):
         # One is live and refuses at once; the one beside it is let finish; the third is not begun.
         second.live()
         code, said, _ = deploy(box, variant(box, "14.0-1"), "--jobs", "2", hosts=map(host, boxes))
-        assert code != 0 and f"upgraded: 1; failed: {host(second)}; not begun: {host(third)}" in said, said
+        assert code != 0 and f"upgraded: 1; failed: {host(second)}; not begun: {host(third)}" in said, said + second.log(30)
         assert f"[{host(second)}] " in said and "a session is not interrupted" in said, said
         assert [version(one) for one in boxes] == ["14.0-1", former, former]
         assert second.phase() == "live"
