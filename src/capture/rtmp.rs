@@ -118,7 +118,7 @@ impl Line for Rtmp {
         if self.on_air && now.since(looked) < LOOK {
             return before;
         }
-        // Where the kernel does not tell (a proxy has another port), what the sink takes has to do.
+        // Where the kernel does not tell, what the sink takes has to do.
         let arrived = before.max(self.acknowledged().unwrap_or_else(|| self.pipe.passed()));
         self.arrived.set((now, arrived));
         arrived
