@@ -121,7 +121,7 @@ impl Pipeline {
         let coding = Coding::start(&video, profile, cover, make_tap, teller)?;
         begun.knobs.attach(&coding);
         if let Some(lane) = seen {
-            // The picture does not wait for the sound's encoder, whose libraries take longest of all to load.
+            // The picture does not wait for the sound's elements.
             let coding = coding.clone();
             lane.begin(Box::new(move |picture, caps, key| coding.see(picture, caps, key)));
         }
