@@ -4,6 +4,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
 
 demo:
 	scripts/setup demo
+	cargo build --release --features demo
 	cargo run --release --features demo -- demo
 
 test:

@@ -30,8 +30,8 @@ KINDS = {
 FILES = ("LICEN[CS]E*", "COPYING*", "COPYRIGHT*", "NOTICE*", "UNLICENSE*", "license*", "copyright*")
 HEAD = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: tallybox
-Comment: /usr/bin/tallybox is linked from tallybox itself and from the crates below, each under the licence that it
- names. Where it offers a choice, all that it offers is repeated.
+Comment: /usr/bin/tallybox and /usr/libexec/tallybox-capture are linked from tallybox itself and from the crates below,
+ each under the licence that it names. Where it offers a choice, all that it offers is repeated.
 
 Files: *
 Copyright: 2026 the tallybox developers

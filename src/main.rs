@@ -1,4 +1,4 @@
-//! tallybox's one binary; its first argument is the role.
+//! tallybox's one command; its first argument is the role. For capture it becomes `tallybox-capture`.
 
 use std::process::ExitCode;
 

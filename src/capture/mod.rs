@@ -50,6 +50,7 @@ mod whip;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -81,6 +82,16 @@ pub fn run(config: &Config) -> Result<(), Exit> {
 /// what depends on them is looked at anew by a capture, once it may.
 pub fn list_plugins() -> Result<(), Exit> {
     gstreamer::init().map_err(|error| Exit::software(format!("GStreamer does not start: {error}")))
+}
+
+/// Which GStreamer this program is linked with, and where its plugins are: beside that library. It is not started.
+pub fn gstreamer() -> (String, PathBuf) {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let library = maps
+        .lines()
+        .find_map(|line| line.find('/').map(|at| &line[at..]).filter(|path| path.contains("libgstreamer-1.0.so")));
+    let folder = library.and_then(|path| Path::new(path).parent()).map(|folder| folder.join("gstreamer-1.0"));
+    (gstreamer::version_string().to_string(), folder.unwrap_or_default())
 }
 
 /// The guard's connection, given to this process as its standard input.

@@ -18,7 +18,8 @@ use super::steer::Steer;
 use crate::clock::Clock;
 use crate::ipc::StreamStats;
 
-/// How long the thread waits for a frame before it looks at the bus: a third of a frame at 30 frames per second.
+/// How long the thread waits for a frame before it looks at the bus, until the stream is on air: a third of a frame at 30
+/// frames per second.
 const LOOK: Duration = Duration::from_millis(10);
 /// A server that takes nothing for this long is gone: twice the longest pause of a busy server, and what a viewer bears.
 const STALL: Duration = Duration::from_secs(8);
@@ -193,7 +194,7 @@ impl Pusher {
                 return Err(Over);
             }
             let frame = if wanted {
-                self.queue.take(LOOK)
+                self.queue.take(if live_since.is_some() { self.steer.patience() } else { LOOK })
             } else {
                 self.pause(if connected { LOOK } else { GLANCE })?;
                 None

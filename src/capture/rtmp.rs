@@ -15,7 +15,7 @@ use super::tcp::Socket;
 use crate::clock::Clock;
 use crate::consent::Time;
 
-/// Between two looks at what has been acknowledged, once the stream is on air.
+/// What has been acknowledged is looked up after this at the latest, once the stream is on air.
 const LOOK: Duration = Duration::from_millis(250);
 /// Bytes of an FLV tag that RTMP does not send: its header, and its size behind it.
 const TAG: u64 = 15;
@@ -30,7 +30,7 @@ pub(super) struct Rtmp {
     clock: Clock,
     on_air: bool,
     first: Option<First>,
-    /// When it was last looked for, and how far it had come.
+    /// When the kernel was last asked, and how far the stream had come.
     arrived: Cell<(Time, u64)>,
 }
 
@@ -73,13 +73,27 @@ impl Rtmp {
         self.pipe.figure("out-bytes-total")
     }
 
+    /// Asks the kernel how far the stream has come.
+    fn look(&self) -> Seen {
+        // In this order: what is written in between counts as not acknowledged.
+        let written = self.written().zip(self.first).map(|(bytes, first)| bytes.saturating_sub(first.before));
+        let unacknowledged = self.socket().and_then(Socket::unacknowledged);
+        let acknowledged = written.zip(unacknowledged).map(|(written, open)| written.saturating_sub(open));
+        // Where the kernel does not tell, what the sink takes has to do.
+        let arrived = self.arrived.get().1.max(acknowledged.unwrap_or_else(|| self.pipe.passed()));
+        self.arrived.set((self.clock.now(), arrived));
+        Seen { unacknowledged, acknowledged }
+    }
+}
+
+/// What the kernel says, where it does.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Bytes that it was given and the server has not acknowledged.
+    unacknowledged: Option<u64>,
     /// Bytes of the stream that the server's kernel has acknowledged. Over TLS these are some fewer than it has, by what
     /// encryption adds to those that it has not.
-    fn acknowledged(&self) -> Option<u64> {
-        // In this order: what is written in between counts as not acknowledged.
-        let written = self.written()?.saturating_sub(self.first?.before);
-        Some(written.saturating_sub(self.socket()?.unacknowledged()?))
-    }
+    acknowledged: Option<u64>,
 }
 
 impl Line for Rtmp {
@@ -105,7 +119,7 @@ impl Line for Rtmp {
     }
 
     fn way(&self) -> Way {
-        let unacknowledged = self.socket().and_then(Socket::unacknowledged);
+        let unacknowledged = self.look().unacknowledged;
         Way { in_front: self.tags.current_level_bytes(), unacknowledged, ..Way::default() }
     }
 
@@ -114,19 +128,15 @@ impl Line for Rtmp {
     }
 
     fn arrived(&self) -> u64 {
-        let ((looked, before), now) = (self.arrived.get(), self.clock.now());
-        if self.on_air && now.since(looked) < LOOK {
-            return before;
+        if !self.on_air || self.clock.now().since(self.arrived.get().0) >= LOOK {
+            self.look();
         }
-        // Where the kernel does not tell, what the sink takes has to do.
-        let arrived = before.max(self.acknowledged().unwrap_or_else(|| self.pipe.passed()));
-        self.arrived.set((now, arrived));
-        arrived
+        self.arrived.get().1
     }
 
     fn has_first(&self) -> bool {
         let Some(first) = self.first else { return false };
-        self.pipe.passed_frame() && self.acknowledged().is_none_or(|bytes| bytes >= first.bytes)
+        self.pipe.passed_frame() && self.look().acknowledged.is_none_or(|bytes| bytes >= first.bytes)
     }
 
     fn trouble(&self) -> Option<Trouble> {

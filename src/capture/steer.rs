@@ -1,11 +1,19 @@
 //! Joins the bitrate controller with a connection and the encoder: measures, asks, and turns the knobs.
 
+use std::time::Duration;
+
 use super::adapt::{Controller, EVERY, Limits, Measurement};
 use super::line::Line;
 use super::queue::Queue;
 use super::rendition::Rendition;
 use crate::config::{Audio, Video};
 use crate::consent::Time;
+
+/// SRT acknowledges at this interval (`COMM_SYN_INTERVAL_US` in libsrt's core.h).
+const EACH_CHANGE: Duration = Duration::from_millis(10);
+
+/// The time of a frame at 30 frames per second.
+const A_FRAME: Duration = Duration::from_millis(33);
 
 /// What carries a rendition out while the encoder runs.
 pub(super) type Apply = Box<dyn Fn(&Rendition) + Send>;
@@ -71,13 +79,18 @@ impl Steer {
         self.given += bytes as u64;
     }
 
+    /// How long it may be until the next look, where no frame comes before.
+    pub(super) fn patience(&self) -> Duration {
+        if self.round_trips { EACH_CHANGE } else { A_FRAME }
+    }
+
     /// Looks at the way, and asks for something else if it is time to.
     pub(super) fn look(&mut self, now: Time, queue: &Queue, line: &dyn Line) {
         let Some(controller) = &mut self.controller else { return };
         let queued = queue.bytes();
         let mut measurement = Measurement { now, made: self.given + queued, waiting: queued, ..Measurement::default() };
         let due = now >= self.next;
-        // Round trips are told smoothed: nothing is missed if each change is seen, and it costs little to look.
+        // Round trips are told smoothed: nothing is missed if each change is seen.
         if due || self.round_trips {
             let way = line.way();
             self.round_trips = way.acks.is_some();

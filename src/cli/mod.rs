@@ -4,6 +4,7 @@ mod check_config;
 pub(crate) mod client;
 mod doctor;
 mod ledger;
+mod media;
 mod press;
 mod privacy;
 mod run;
@@ -58,11 +59,8 @@ enum Command {
     Guard(GuardArgs),
     /// The role that reaches the broker, as systemd starts it.
     Agent(RoleArgs),
-    /// The role that holds camera and microphone, as the guard starts it: door 1 is its standard input.
-    Capture(ConfigFile),
-    /// Bring GStreamer's list of plugins up to date, as systemd does before the first press.
-    #[command(hide = true)]
-    ListPlugins,
+    #[command(flatten)]
+    Media(media::Command),
     /// What the box is doing now, from the guard.
     Status {
         #[command(flatten)]
@@ -191,24 +189,35 @@ pub fn command() -> clap::Command {
 
 /// Parses the arguments and does what they say.
 pub fn main() -> ExitCode {
+    perform(|cli: Cli| carry_out(cli.command))
+}
+
+/// The program that `capture` and `list-plugins` are carried out in.
+pub fn media_main() -> ExitCode {
+    perform(media::carry_out)
+}
+
+fn perform<C: Parser>(carry_out: impl FnOnce(C) -> Result<(), Exit>) -> ExitCode {
     // Started through /proc/self/exe the kernel would call it "exe".
     let _ = rustix::thread::set_name(c"tallybox");
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    match C::try_parse() {
+        Ok(cli) => carry_out(cli).map_or_else(Exit::report, |()| ExitCode::SUCCESS),
         Err(error) => {
             // Help and version are asked for; the rest is wrong usage.
             let _ = error.print();
-            return if error.use_stderr() { Exit::usage("").report() } else { ExitCode::SUCCESS };
+            if error.use_stderr() { Exit::usage("").report() } else { ExitCode::SUCCESS }
         }
-    };
-    let done = match cli.command {
+    }
+}
+
+fn carry_out(command: Command) -> Result<(), Exit> {
+    match command {
         #[cfg(feature = "demo")]
         Command::Demo { listen } => crate::demo::run(listen),
         Command::Run(args) => supervise(&args),
         Command::Guard(args) => guard(args),
         Command::Agent(args) => agent(&args),
-        Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),
-        Command::ListPlugins => crate::capture::list_plugins(),
+        Command::Media(_) => Err(media::hand_over()),
         Command::Status { file, json, watch: true } => file.load().and_then(|config| watch::run(&config, json)),
         Command::Status { file, json, watch: false } => file.load().and_then(|config| status::run(&config, json)),
         Command::Press { file, hold, mute } => file.load().and_then(|config| press::run(&config, hold, mute)),
@@ -217,9 +226,5 @@ pub fn main() -> ExitCode {
         Command::TakeConfig { file, args } => take_config::run(&file.config, &args),
         Command::Privacy { file, topic } => file.load().and_then(|config| privacy::run(&config, topic)),
         Command::Ledger { file, action } => file.load().and_then(|config| ledger::run(&config, action)),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(exit) => exit.report(),
     }
 }

@@ -3,14 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use gstreamer as gst;
-
+use super::super::media;
 use super::{Row, fail, ok, warn};
 use crate::config::{AudioSource, Config, Encoder, VideoSource};
 
 pub(super) fn rows(config: &Config) -> Vec<Row> {
-    let plugins = Plugins::find();
-    vec![camera(config), microphone(config), elements(config, &plugins), encoder(config, &plugins)]
+    let gstreamer = GStreamer::find();
+    vec![camera(config), microphone(config), elements(config, &gstreamer), encoder(config, &gstreamer)]
 }
 
 /// Names of the video nodes, as the kernel has them.
@@ -84,26 +83,38 @@ fn microphone(config: &Config) -> Row {
     }
 }
 
-/// Where GStreamer's plugins are.
-struct Plugins(Option<PathBuf>);
+/// What capture's program says of its GStreamer.
+struct GStreamer {
+    /// Its version, or why there is none.
+    version: Result<String, String>,
+    /// Where its plugins are.
+    plugins: PathBuf,
+}
 
-impl Plugins {
-    /// Beside the library that this very program runs with.
+impl GStreamer {
     fn find() -> Self {
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-        let library = maps
-            .lines()
-            .find_map(|line| line.find('/').map(|at| &line[at..]).filter(|path| path.contains("libgstreamer-1.0.so")));
-        Self(library.and_then(|path| Some(Path::new(path).parent()?.join("gstreamer-1.0"))))
+        let said = media::program(&["gstreamer"]).output();
+        let version = match &said {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let (name, plugins) = said.trim_end().split_once('\n').unwrap_or_default();
+        Self { version: version.map(|()| name.to_owned()), plugins: PathBuf::from(plugins) }
     }
 
     /// Whether the plugin with this name is installed.
     fn has(&self, plugin: &str) -> bool {
-        self.0.as_ref().is_some_and(|dir| dir.join(format!("libgst{plugin}.so")).exists())
+        self.plugins.join(format!("libgst{plugin}.so")).exists()
     }
 }
 
-fn elements(config: &Config, plugins: &Plugins) -> Row {
+fn elements(config: &Config, gstreamer: &GStreamer) -> Row {
+    let version = match &gstreamer.version {
+        Ok(version) => version.as_str(),
+        Err(why) => return fail("gstreamer", format!("tallybox-capture: {why}"), "install the package again"),
+    };
     let libcamera = (config.video.source == VideoSource::Libcamera).then_some(("libcamera", "gstreamer1.0-libcamera"));
     let voice =
         (config.audio.noise_suppression || config.audio.high_pass).then_some(("webrtcdsp", "gstreamer1.0-plugins-bad"));
@@ -118,9 +129,9 @@ fn elements(config: &Config, plugins: &Plugins) -> Row {
         ("alsa", "gstreamer1.0-alsa"),
     ];
     let missing: Vec<(&str, &str)> =
-        wanted.into_iter().chain(libcamera).chain(voice).filter(|(plugin, _)| !plugins.has(plugin)).collect();
+        wanted.into_iter().chain(libcamera).chain(voice).filter(|(plugin, _)| !gstreamer.has(plugin)).collect();
     if missing.is_empty() {
-        return ok("gstreamer", gst::version_string().to_string());
+        return ok("gstreamer", version);
     }
     let names: Vec<&str> = missing.iter().map(|(plugin, _)| *plugin).collect();
     let mut packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
@@ -134,11 +145,11 @@ fn elements(config: &Config, plugins: &Plugins) -> Row {
 /// when a capture tries them.
 const HARDWARE: &str = "bcm2835-codec-encode";
 
-fn encoder(config: &Config, plugins: &Plugins) -> Row {
+fn encoder(config: &Config, gstreamer: &GStreamer) -> Row {
     let here = |encoder: Encoder| match encoder {
         Encoder::V4l2h264enc => video_nodes().iter().any(|name| name.contains(HARDWARE)),
-        Encoder::X264enc => plugins.has("x264"),
-        Encoder::Openh264enc => plugins.has("openh264"),
+        Encoder::X264enc => gstreamer.has("x264"),
+        Encoder::Openh264enc => gstreamer.has("openh264"),
         Encoder::Auto => false,
     };
     let all = [Encoder::V4l2h264enc, Encoder::X264enc, Encoder::Openh264enc];

@@ -1,0 +1,69 @@
+//! The commands that need GStreamer, which are carried out in a program of their own: guard and agent then have neither
+//! GStreamer nor OpenSSL in them, and take half the memory.
+
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process;
+
+use clap::{Parser, Subcommand};
+
+use super::ConfigFile;
+use crate::exit::Exit;
+
+/// The program's name, beside `tallybox` where cargo makes them, in `libexec` where a package installs them.
+const PROGRAM: &str = "tallybox-capture";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// The role that holds camera and microphone, as the guard starts it: door 1 is its standard input.
+    Capture(ConfigFile),
+    /// Bring GStreamer's list of plugins up to date, as systemd does before the first press.
+    #[command(hide = true)]
+    ListPlugins,
+    /// Which GStreamer this is, and on a second line where its plugins are, for doctor. It is not started.
+    #[command(hide = true)]
+    Gstreamer,
+}
+
+#[derive(Debug, Parser)]
+#[command(name = "tallybox", version)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+pub(super) fn carry_out(cli: Cli) -> Result<(), Exit> {
+    match cli.command {
+        Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),
+        Command::ListPlugins => crate::capture::list_plugins(),
+        Command::Gstreamer => {
+            let (version, plugins) = crate::capture::gstreamer();
+            println!("{version}\n{}", plugins.display());
+            Ok(())
+        }
+    }
+}
+
+/// That program, with these arguments.
+pub(super) fn program(arguments: &[impl AsRef<OsStr>]) -> process::Command {
+    let here = std::env::current_exe().unwrap_or_default();
+    let folder = here.parent().unwrap_or(Path::new("/"));
+    let beside = folder.join(PROGRAM);
+    let mut command =
+        process::Command::new(if beside.exists() { beside } else { folder.join("../libexec").join(PROGRAM) });
+    command.args(arguments);
+    command
+}
+
+/// Becomes that program, with the same arguments; returns if it cannot.
+pub(super) fn hand_over() -> Exit {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    let mut program = program(&arguments.collect::<Vec<_>>());
+    let error = program.arg0(name).exec();
+    Exit::software(format!(
+        "{} cannot be started: {error}; install the package again, or make both programs with cargo build",
+        program.get_program().display()
+    ))
+}
