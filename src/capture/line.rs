@@ -226,8 +226,9 @@ impl Target {
     pub(super) fn pipe(&self, sink: gst::Element) -> Result<Pipe, Failure> {
         let pipeline = gst::Pipeline::with_name("push");
         let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
-        sink.set_property("sync", false);
-        sink.set_property("async", false);
+        for flag in ["sync", "async", "enable-last-sample"] {
+            sink.set_property(flag, false);
+        }
         pipeline.add(&sink)?;
         let passed = Arc::new(AtomicU64::new(0));
         let counter = passed.clone();

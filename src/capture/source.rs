@@ -94,6 +94,8 @@ impl Source {
 fn out(name: &str, lane: Arc<Lane>) -> Result<gst_app::AppSink, Failure> {
     let out = gst_app::AppSink::builder().name(format!("{name}-out")).sync(false).max_buffers(4).build();
     out.set_property("async", false);
+    // The picture before this one is nobody's any more; its memory is the next one's.
+    out.set_property("enable-last-sample", false);
     let pad = out.static_pad("sink").ok_or_else(|| Failure::internal("an appsink without a pad"))?;
     if lane.device() == Device::Camera {
         // Without this a camera whose lines are padded would copy each picture.

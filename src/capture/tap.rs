@@ -27,6 +27,7 @@ pub(super) fn tap(name: &str, track: Track, gate: Arc<Gate>, queues: Vec<Arc<Que
     let tap = gst_app::AppSink::builder().name(name).sync(false).max_buffers(4).build();
     // The clock paces sources, not sinks; and a sink that waits to be started would hold the other back.
     tap.set_property("async", false);
+    tap.set_property("enable-last-sample", false);
     tap.set_callbacks(callbacks);
     tap
 }

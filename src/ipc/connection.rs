@@ -18,7 +18,7 @@ pub enum IpcError {
     /// The socket failed, or the frame was longer than [`MAX_FRAME`].
     #[error("the socket failed: {0}")]
     Socket(#[from] std::io::Error),
-    /// The frame is not a message of this version; both ends are the same binary, so whoever wrote it is something else.
+    /// The frame is not a message of this version; both ends come from one package, so whoever wrote it is something else.
     #[error("not a message of this door: {0}")]
     Message(#[from] serde_json::Error),
 }

@@ -25,8 +25,9 @@ pub const SIM_LAMP: &str = "lamp";
 /// The consent ledger in `data-dir`.
 pub const LEDGER_FILE: &str = "ledger.db";
 
-/// Runs this very program, whatever lies at its path since it was started: both ends of a door are of one version, and
-/// an upgrade under a running box stops nothing from starting.
+/// Runs this very program, whatever lies at its path since it was started: guard and agent are of one version, and an
+/// upgrade under a running box stops nothing from starting. (Capture's program is looked for at each press, here as by
+/// systemd; a guard that does not understand it ends the session.)
 pub fn this_program() -> std::process::Command {
     use std::os::unix::process::CommandExt;
     let mut command = std::process::Command::new("/proc/self/exe");

@@ -150,13 +150,14 @@ def several(box, peers):
     try:
         for one in boxes:
             connected(one)
-        former, config = version(first), [settings(one) for one in boxes]
+        # The first may have been upgraded by the scenarios before this one.
+        former, config = [version(one) for one in boxes], [settings(one) for one in boxes]
         # One is live and refuses at once; the one beside it is let finish; the third is not begun.
         second.live()
         code, said, _ = deploy(box, variant(box, "14.0-1"), "--jobs", "2", hosts=map(host, boxes))
         assert code != 0 and f"upgraded: 1; failed: {host(second)}; not begun: {host(third)}" in said, said + second.log(30)
         assert f"[{host(second)}] " in said and "a session is not interrupted" in said, said
-        assert [version(one) for one in boxes] == ["14.0-1", former, former]
+        assert [version(one) for one in boxes] == ["14.0-1", *former[1:]]
         assert second.phase() == "live"
         second.touch()
         # One does not get well with it, and goes back by itself.
@@ -167,7 +168,7 @@ def several(box, peers):
         code, said, back = deploy(box, variant(box, "15.0-1"), "--jobs", "1", hosts=map(host, [second, third, first]))
         assert code != 0 and f"upgraded: 0; failed: {host(second)}; not begun: {host(third)} {host(first)}" in said, said
         assert "the former version is back" in said, said
-        assert [version(one) for one in boxes] == ["14.0-1", former, former]
+        assert [version(one) for one in boxes] == ["14.0-1", *former[1:]]
         second.sh("rm -r /etc/systemd/system/tallybox-guard.service.d; systemctl daemon-reload")
         for one in boxes:
             connected(one)
