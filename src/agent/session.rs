@@ -10,7 +10,7 @@ use futures_util::stream::FuturesOrdered;
 use jiff::Timestamp;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{Packet, Publish, PublishProperties, SubscribeReasonCode};
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, PublishNotice, PublishOptions};
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, PublishNotice, PublishOptions};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -27,8 +27,10 @@ use crate::clock::{self, Clock};
 use crate::config::{Config, Mqtt};
 use crate::ipc::{Answer, Entry, Request, SOFTWARE, Verb};
 
-/// Requests that wait for the socket: what is in flight, and room for state, telemetry and answers.
+/// Publishes that wait for the socket: events, and room for state, telemetry and answers.
 const WAITING: usize = 64;
+/// With more than this waiting no refusal is answered: there is room left for the answers that matter.
+const BUSY: usize = WAITING / 4;
 /// Commands that are carried out at once; a stop takes half a second, the others none.
 const COMMANDS: usize = 16;
 /// What a clean end waits for the broker's acknowledgement.
@@ -75,6 +77,8 @@ struct Line {
     connected: bool,
     /// How many of `pending` are on their way.
     sent: usize,
+    /// How many publishes wait for the socket.
+    waiting: usize,
     notices: FuturesOrdered<Settling>,
     published: Option<State>,
 }
@@ -107,7 +111,8 @@ impl<'a> Agent<'a> {
         let mut tasks = JoinSet::new();
         tasks.spawn(listen(eventloop, heard));
         let mut commands: JoinSet<Answered> = JoinSet::new();
-        let mut line = Line { client, connected: false, sent: 0, notices: FuturesOrdered::new(), published: None };
+        let mut line =
+            Line { client, connected: false, sent: 0, waiting: 0, notices: FuturesOrdered::new(), published: None };
         let mut telemetry = interval(self.mqtt.telemetry_interval);
         telemetry.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let lost = loop {
@@ -124,6 +129,10 @@ impl<'a> Agent<'a> {
                     None => Err("the connection ended".to_owned()),
                     Some(Err(error)) => Err(explain(&error)),
                     Some(Ok(Event::Incoming(packet))) => self.incoming(&mut line, &mut commands, packet),
+                    Some(Ok(Event::Outgoing(Outgoing::Publish(_)))) => {
+                        line.waiting = line.waiting.saturating_sub(1);
+                        Ok(())
+                    }
                     Some(Ok(Event::Outgoing(_) | Event::Auth(_))) => Ok(()),
                 },
                 Some(acknowledged) = line.notices.next() => acknowledged.map(|()| self.acknowledged(&mut line)),
@@ -137,8 +146,8 @@ impl<'a> Agent<'a> {
                     }
                     self.send_state(&mut line)
                 }
-                Some(Ok((address, reply))) = commands.join_next() => answer(&line, address, &reply),
-                _ = telemetry.tick(), if line.connected => self.send_telemetry(&line),
+                Some(Ok((address, reply))) = commands.join_next() => line.answer(address, &reply),
+                _ = telemetry.tick(), if line.connected => self.send_telemetry(&mut line),
             };
             if let Err(reason) = done {
                 break reason;
@@ -167,12 +176,7 @@ impl<'a> Agent<'a> {
                 tracing::info!("connected to the broker {}", self.mqtt.url);
                 line.connected = true;
                 self.health.connected();
-                publish(
-                    &line.client,
-                    self.topic("availability"),
-                    "online",
-                    PublishOptions::at_least_once().retained(),
-                )?;
+                line.publish(self.topic("availability"), "online", PublishOptions::at_least_once().retained())?;
                 self.send_state(line)?;
                 self.send_events(line)
             }
@@ -193,14 +197,14 @@ impl<'a> Agent<'a> {
         if line.published.as_ref() == Some(&state) {
             return Ok(());
         }
-        publish(&line.client, self.topic("state"), &json(&state), PublishOptions::at_least_once().retained())?;
+        line.publish(self.topic("state"), &json(&state), PublishOptions::at_least_once().retained())?;
         line.published = Some(state);
         Ok(())
     }
 
-    fn send_telemetry(&self, line: &Line) -> Result<(), String> {
+    fn send_telemetry(&self, line: &mut Line) -> Result<(), String> {
         let report = telemetry::gather(&self.config.device.data_dir, self.guard.seen.borrow().status());
-        publish(&line.client, self.topic("telemetry"), &json(&report), PublishOptions::at_most_once())
+        line.publish(self.topic("telemetry"), &json(&report), PublishOptions::at_most_once())
     }
 
     /// Sends what is pending and not yet on its way.
@@ -212,6 +216,7 @@ impl<'a> Agent<'a> {
                 .client
                 .try_publish_tracked(self.topic("event"), payload, PublishOptions::at_least_once())
                 .map_err(|error| error.to_string())?;
+            line.waiting += 1;
             line.notices.push_back(Box::pin(settled(notice)));
         }
         line.sent = self.pending.len();
@@ -226,7 +231,7 @@ impl<'a> Agent<'a> {
         }
     }
 
-    fn command(&mut self, line: &Line, commands: &mut JoinSet<Answered>, message: &Publish) -> Result<(), String> {
+    fn command(&mut self, line: &mut Line, commands: &mut JoinSet<Answered>, message: &Publish) -> Result<(), String> {
         let topic = String::from_utf8_lossy(&message.topic).into_owned();
         // Longer words than any verb are cut: they go into the ledger, and into an answer.
         let word: String = topic.strip_prefix(&self.topic("cmd/")).unwrap_or(&topic).chars().take(64).collect();
@@ -235,7 +240,7 @@ impl<'a> Agent<'a> {
         let address = self.address(message);
         let mut judged = self.judge.judge(now, &word, message.retain, &message.payload);
         if let Ok(Command { id, .. }) = &judged
-            && commands.len() >= COMMANDS
+            && (commands.len() >= COMMANDS || line.waiting >= WAITING / 2)
         {
             judged = Err(Refusal { id: Some(id.clone()), why: "too many commands at once".to_owned() });
         }
@@ -245,14 +250,16 @@ impl<'a> Agent<'a> {
                 tracing::warn!("command refused: {word:?}: {why}");
                 let reply = Reply { id, verb: word.clone(), ok: false, error: Some(why.clone()), diagnosis: None };
                 let noted = Request::Refused { verb: word, why };
-                // However much nonsense comes, there is room left for a stop.
-                if commands.len() < COMMANDS / 2 {
+                // However much nonsense comes, there is room left for a stop and its answer.
+                if line.waiting > BUSY {
+                    tracing::debug!("the refusal goes unanswered: too many at once");
+                } else if commands.len() < COMMANDS / 2 {
                     commands.spawn(async move {
                         calls.call(noted).await;
                         (address, reply)
                     });
-                } else if let Err(error) = answer(line, address, &reply) {
-                    tracing::debug!("a refusal goes unanswered: {error}");
+                } else {
+                    line.answer(address, &reply)?;
                 }
                 Ok(())
             }
@@ -267,7 +274,7 @@ impl<'a> Agent<'a> {
                     Verb::Diagnose => {
                         let diagnosis = Some(self.diagnose());
                         let reply = Reply { id: Some(id), verb: word, ok: true, error: None, diagnosis };
-                        return answer(line, address, &reply);
+                        return line.answer(address, &reply);
                     }
                 };
                 commands.spawn(async move {
@@ -350,14 +357,19 @@ async fn settled(notice: PublishNotice) -> Result<(), String> {
     notice.wait_async().await.map(|_| ()).map_err(|error| format!("an event was not taken: {error}"))
 }
 
-fn publish(client: &AsyncClient, topic: String, payload: &str, options: PublishOptions) -> Result<(), String> {
-    client.try_publish(topic, payload.to_owned(), options).map_err(|error| error.to_string())
-}
-
-fn answer(line: &Line, address: Address, reply: &Reply) -> Result<(), String> {
-    let mut options = PublishOptions::at_least_once();
-    if let Some(properties) = address.correlation {
-        options = options.properties(properties);
+impl Line {
+    /// An error where more waits than may: the connection is given up, and begins anew.
+    fn publish(&mut self, topic: String, payload: &str, options: PublishOptions) -> Result<(), String> {
+        self.client.try_publish(topic, payload.to_owned(), options).map_err(|error| error.to_string())?;
+        self.waiting += 1;
+        Ok(())
     }
-    publish(&line.client, address.topic, &json(reply), options)
+
+    fn answer(&mut self, address: Address, reply: &Reply) -> Result<(), String> {
+        let mut options = PublishOptions::at_least_once();
+        if let Some(properties) = address.correlation {
+            options = options.properties(properties);
+        }
+        self.publish(address.topic, &json(reply), options)
+    }
 }

@@ -111,7 +111,7 @@ fn commands_that_may_not_be_are_refused_and_written_down() {
     operator.publish(&same);
     refused(&mut operator, "taken already");
     // Noise, of which only so much is written down; then the box still answers.
-    for number in 0..200 {
+    for number in 0..500 {
         let noise = format!("{{\"id\":{number},\"\u{0}\u{fffd}[[[\":{}}}", "9".repeat(number));
         operator.publish(&json!({ "verb": "stop", "payload": noise }));
     }
@@ -120,6 +120,7 @@ fn commands_that_may_not_be_are_refused_and_written_down() {
     assert!(shop.captures().is_empty());
     let written = shop.kinds().iter().filter(|kind| *kind == "command-refused").count();
     assert!((5..=10).contains(&written), "{written}");
+    assert_eq!(shop.log().matches("connected to the broker").count(), 1, "no noise ends the connection");
     assert!(!shop.log().contains("panicked"));
 }
 
