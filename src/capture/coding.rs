@@ -15,6 +15,7 @@ use super::failure::{Failure, make};
 use super::pace::Pace;
 use super::picture::Cover;
 use super::rendition::Rendition;
+use super::tap::at_once;
 use super::vigil::Vigil;
 use crate::clock::Clock;
 use crate::config::{Video, VideoSource};
@@ -175,9 +176,7 @@ impl Coding {
     /// An element, for a pipeline on the session's clock, that hands the pictures that come to it on.
     pub(super) fn entry(self: &Arc<Self>) -> Result<gst::Element, Failure> {
         let out = make("fakesink", "video-out")?;
-        for flag in ["sync", "async", "enable-last-sample"] {
-            out.set_property(flag, false);
-        }
+        at_once(&out);
         let pad = out.static_pad("sink").ok_or_else(|| Failure::internal("an element without a sink pad"))?;
         let coding = self.clone();
         pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {

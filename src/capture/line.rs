@@ -13,6 +13,7 @@ use gstreamer_app as gst_app;
 use super::failure::{Failure, Trouble, TroubleKind, error_on, of_push, redact};
 use super::queue::Frame;
 use super::rendition::Rendition;
+use super::tap::at_once;
 use super::timebase::Timebase;
 use super::{rtmp, srt, tls, whip};
 use crate::config::{Config, Destination, HostPattern, IngestScheme, MissingSecret, Secret, Template};
@@ -226,9 +227,7 @@ impl Target {
     pub(super) fn pipe(&self, sink: gst::Element) -> Result<Pipe, Failure> {
         let pipeline = gst::Pipeline::with_name("push");
         let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
-        for flag in ["sync", "async", "enable-last-sample"] {
-            sink.set_property(flag, false);
-        }
+        at_once(&sink);
         pipeline.add(&sink)?;
         let passed = Arc::new(AtomicU64::new(0));
         let counter = passed.clone();

@@ -13,6 +13,7 @@ use gstreamer_video as gst_video;
 use super::door::Gate;
 use super::failure::{Failure, error_on, of_capture};
 use super::lane::Lane;
+use super::tap::at_once;
 use super::timebase::Timebase;
 use super::{audio, video};
 use crate::config::{Audio, Video, VideoSource};
@@ -92,10 +93,8 @@ impl Source {
 
 /// The end of a device's pipeline: hands over what comes, at once.
 fn out(name: &str, lane: Arc<Lane>) -> Result<gst_app::AppSink, Failure> {
-    let out = gst_app::AppSink::builder().name(format!("{name}-out")).sync(false).max_buffers(4).build();
-    out.set_property("async", false);
-    // The picture before this one is nobody's any more; its memory is the next one's.
-    out.set_property("enable-last-sample", false);
+    let out = gst_app::AppSink::builder().name(format!("{name}-out")).max_buffers(4).build();
+    at_once(&out);
     let pad = out.static_pad("sink").ok_or_else(|| Failure::internal("an appsink without a pad"))?;
     if lane.device() == Device::Camera {
         // Without this a camera whose lines are padded would copy each picture.

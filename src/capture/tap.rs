@@ -24,12 +24,19 @@ pub(super) fn tap(name: &str, track: Track, gate: Arc<Gate>, queues: Vec<Arc<Que
         Ok(gst::FlowSuccess::Ok)
     };
     let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(take).build();
-    let tap = gst_app::AppSink::builder().name(name).sync(false).max_buffers(4).build();
-    // The clock paces sources, not sinks; and a sink that waits to be started would hold the other back.
-    tap.set_property("async", false);
-    tap.set_property("enable-last-sample", false);
+    let tap = gst_app::AppSink::builder().name(name).max_buffers(4).build();
+    at_once(&tap);
     tap.set_callbacks(callbacks);
     tap
+}
+
+/// Has a sink take what comes at once, and keep nothing of it.
+pub(super) fn at_once(sink: &impl IsA<gst::Element>) {
+    // The clock paces sources, not sinks; a sink that waits to be started would hold the other back; and the picture
+    // before this one is nobody's any more: its memory is the next one's.
+    for flag in ["sync", "async", "enable-last-sample"] {
+        sink.set_property(flag, false);
+    }
 }
 
 fn frame(track: Track, sample: &gst::Sample) -> Option<Frame> {

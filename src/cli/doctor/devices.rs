@@ -93,15 +93,16 @@ struct GStreamer {
 
 impl GStreamer {
     fn find() -> Self {
-        let said = media::program(&["gstreamer"]).output();
-        let version = match &said {
-            Ok(output) if output.status.success() => Ok(()),
-            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-        let (name, plugins) = said.trim_end().split_once('\n').unwrap_or_default();
-        Self { version: version.map(|()| name.to_owned()), plugins: PathBuf::from(plugins) }
+        let none = |why: String| Self { version: Err(why), plugins: PathBuf::new() };
+        match media::program(&["gstreamer"]).output() {
+            Err(error) => none(error.to_string()),
+            Ok(output) if !output.status.success() => none(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stdout);
+                let (version, plugins) = said.trim_end().split_once('\n').unwrap_or_default();
+                Self { version: Ok(version.to_owned()), plugins: PathBuf::from(plugins) }
+            }
+        }
     }
 
     /// Whether the plugin with this name is installed.
