@@ -14,7 +14,8 @@ use gstreamer_app as gst_app;
 
 pub(super) use loudness::{Loudness, measure};
 
-use super::failure::{Failure, make};
+use super::failure::Failure;
+use super::plugins::make;
 use crate::config::{Audio, AudioSource};
 
 /// Samples per second; what cameras' microphones and AAC have in common.

@@ -8,7 +8,8 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
-use super::failure::{Failure, Posted, error_on, make};
+use super::failure::{Failure, Posted, error_on};
+use super::plugins::make;
 use super::{encoder, source};
 use crate::config::Video;
 

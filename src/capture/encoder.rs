@@ -3,8 +3,9 @@
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::failure::{Failure, error_on, make};
+use super::failure::{Failure, error_on};
 use super::level::levels;
+use super::plugins::{self, make};
 use crate::config::{Encoder, Video};
 use crate::ipc::FailureKind;
 
@@ -75,7 +76,7 @@ pub(super) fn keyframe_interval(video: &Video) -> u32 {
 
 /// Makes an encoder for the configured picture.
 pub(super) fn set_up(factory: &'static str, video: &Video) -> Result<gst::Element, Failure> {
-    if factory == V4L2 && gst::ElementFactory::find(factory).is_none() {
+    if factory == V4L2 && !plugins::has(factory) {
         // It registers only where the kernel has an encoder device.
         return Err(failed("v4l2h264enc: no encoder device here"));
     }

@@ -67,40 +67,6 @@ impl From<gst::glib::BoolError> for Failure {
     }
 }
 
-/// The Debian package that brings an element.
-const PACKAGES: [(&str, &[&str]); 5] = [
-    (
-        "gstreamer1.0-plugins-base",
-        &[
-            "videotestsrc",
-            "audiotestsrc",
-            "videoconvert",
-            "videoscale",
-            "videorate",
-            "audioconvert",
-            "audioresample",
-            "audiorate",
-            "volume",
-            "decodebin",
-            "appsrc",
-            "appsink",
-        ],
-    ),
-    ("gstreamer1.0-alsa", &["alsasrc"]),
-    ("gstreamer1.0-libcamera", &["libcamerasrc"]),
-    ("gstreamer1.0-plugins-ugly", &["x264enc"]),
-    ("gstreamer1.0-plugins-good", &["v4l2src", "v4l2h264enc", "videoflip", "videocrop"]),
-];
-
-/// Makes an element called `name`; where its plugin is absent the error names the package.
-pub(super) fn make(factory: &str, name: &str) -> Result<gst::Element, Failure> {
-    gst::ElementFactory::make_with_name(factory, Some(name)).map_err(|_| {
-        let package = PACKAGES.iter().find(|(_, all)| all.contains(&factory));
-        let package = package.map_or("gstreamer1.0-plugins-bad", |(package, _)| package);
-        Failure::internal(format!("the GStreamer element {factory} is not here; install the package {package}"))
-    })
-}
-
 /// The error that a pipeline posted on its bus: who posted it, and what.
 #[derive(Clone, Debug)]
 pub(super) struct Posted {

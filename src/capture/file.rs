@@ -7,7 +7,8 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::failure::{Failure, make};
+use super::failure::Failure;
+use super::plugins::{self, make};
 
 /// A decoder for one file in `pipeline`, and where its picture and sound go.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ impl File {
     ) -> Result<Self, Failure> {
         let source = make("filesrc", &format!("{name}-file"))?;
         source.set_property("location", path.to_string_lossy().as_ref());
+        plugins::load(plugins::OF_FILES);
         let decoder = make("decodebin", name)?;
         pipeline.add_many([&source, &decoder])?;
         source.link(&decoder)?;

@@ -27,6 +27,7 @@ mod overlay;
 mod pace;
 mod picture;
 mod pipeline;
+mod plugins;
 mod probe;
 mod push;
 mod queue;
@@ -50,7 +51,7 @@ mod whip;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -62,6 +63,7 @@ use door::{Door, Order, Start};
 use failure::Failure;
 use outlets::Outlet;
 use pipeline::{Begun, Pipeline};
+pub(crate) use plugins::package_of;
 
 /// Runs until the door on standard input closes or the lease runs out.
 pub fn run(config: &Config) -> Result<(), Exit> {
@@ -78,20 +80,9 @@ pub fn run(config: &Config) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Brings GStreamer's list of plugins up to date, which the first press would otherwise wait for. Its unit has no devices:
-/// what depends on them is looked at anew by a capture, once it may.
-pub fn list_plugins() -> Result<(), Exit> {
-    gstreamer::init().map_err(|error| Exit::software(format!("GStreamer does not start: {error}")))
-}
-
-/// Which GStreamer this program is linked with, and where its plugins are: beside that library. It is not started.
+/// Which GStreamer this program is linked with, and where its plugins are. It is not started.
 pub fn gstreamer() -> (String, PathBuf) {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let library = maps
-        .lines()
-        .find_map(|line| line.find('/').map(|at| &line[at..]).filter(|path| path.contains("libgstreamer-1.0.so")));
-    let folder = library.and_then(|path| Path::new(path).parent()).map(|folder| folder.join("gstreamer-1.0"));
-    (gstreamer::version_string().to_string(), folder.unwrap_or_default())
+    (gstreamer::version_string().to_string(), plugins::beside_the_library())
 }
 
 /// The guard's connection, given to this process as its standard input.
@@ -116,7 +107,7 @@ fn session(config: &Config, door: &Door) -> Result<(), Failure> {
         let message = "the configuration was changed since the guard was started: restart guard and agent";
         return Err(Failure::config(message));
     }
-    // Not before: where its list of plugins is stale GStreamer opens every video node to look for encoders.
+    // Not before: its plugin for cameras opens every video node, to look for encoders.
     gstreamer::init().map_err(|error| Failure::internal(format!("GStreamer does not start: {error}")))?;
     if purpose == Purpose::Probe {
         return probe::run(config, sound, door);

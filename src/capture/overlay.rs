@@ -10,8 +10,9 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
-use super::failure::{Failure, make};
+use super::failure::Failure;
 use super::picture::Shown;
+use super::plugins::make;
 use crate::config::Overlay;
 
 /// How long drawing may take; the first time the system's fonts are looked through.

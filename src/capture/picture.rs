@@ -8,9 +8,10 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-use super::failure::{Failure, make};
+use super::failure::Failure;
 use super::mask;
 use super::overlay::Writing;
+use super::plugins::make;
 use crate::config::{Crop, Mask, Video};
 
 /// The size that is asked of the camera, so that it is the configured one once it is turned.

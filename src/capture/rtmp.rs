@@ -7,9 +7,10 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use super::failure::{Failure, Trouble, make};
+use super::failure::{Failure, Trouble};
 use super::flv::Flv;
 use super::line::{Line, Pipe, Target, Way, source};
+use super::plugins::make;
 use super::queue::Frame;
 use super::tcp::Socket;
 use crate::clock::Clock;
@@ -112,6 +113,10 @@ impl Line for Rtmp {
             self.first = Some(First { before: self.written().unwrap_or_default(), bytes });
         }
         tags.into_iter().try_for_each(|tag| self.pipe.push(&self.tags, tag))
+    }
+
+    fn bundles(&self) -> bool {
+        true
     }
 
     fn is_full(&self) -> bool {

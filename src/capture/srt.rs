@@ -8,8 +8,9 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use super::annexb::annexb;
-use super::failure::{Failure, SRT_REFUSED, Trouble, TroubleKind, make};
+use super::failure::{Failure, SRT_REFUSED, Trouble, TroubleKind};
 use super::line::{Line, Pipe, Target, Way, source};
+use super::plugins::make;
 use super::queue::{Frame, Track};
 use super::vault::Vault;
 use crate::clock::Clock;

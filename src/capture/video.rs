@@ -5,7 +5,8 @@ use std::path::Path;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::failure::{Failure, make};
+use super::failure::Failure;
+use super::plugins::{self, make};
 use crate::config::{Video, VideoSource};
 
 /// What goes into the encoder. I420 is what every encoder here takes without a copy of its own.
@@ -96,6 +97,7 @@ fn add_source(pipeline: &gst::Pipeline, video: &Video) -> Result<gst::Element, F
         }
     }
     filter.set_property("caps", caps);
+    plugins::load(plugins::OF_CAMERAS);
     let decoder = make("decodebin", "video-source-decoder")?;
     let out = make("identity", "video-source-out")?;
     pipeline.add_many([&source, &filter, &decoder, &out])?;

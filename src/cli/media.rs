@@ -18,9 +18,6 @@ const PROGRAM: &str = "tallybox-capture";
 pub(super) enum Command {
     /// The role that holds camera and microphone, as the guard starts it: door 1 is its standard input.
     Capture(ConfigFile),
-    /// Bring GStreamer's list of plugins up to date, as systemd does before the first press.
-    #[command(hide = true)]
-    ListPlugins,
     /// Which GStreamer this is, and on a second line where its plugins are, for doctor. It is not started.
     #[command(hide = true)]
     Gstreamer,
@@ -36,7 +33,6 @@ pub(super) struct Cli {
 pub(super) fn carry_out(cli: Cli) -> Result<(), Exit> {
     match cli.command {
         Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),
-        Command::ListPlugins => crate::capture::list_plugins(),
         Command::Gstreamer => {
             let (version, plugins) = crate::capture::gstreamer();
             println!("{version}\n{}", plugins.display());
@@ -52,7 +48,8 @@ pub(super) fn program(arguments: &[impl AsRef<OsStr>]) -> process::Command {
     let beside = folder.join(PROGRAM);
     let mut command =
         process::Command::new(if beside.exists() { beside } else { folder.join("../libexec").join(PROGRAM) });
-    command.args(arguments);
+    // It loads what it needs by itself (src/capture/plugins.rs).
+    command.args(arguments).env("GST_REGISTRY_DISABLE", "yes");
     command
 }
 

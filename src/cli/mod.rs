@@ -192,7 +192,7 @@ pub fn main() -> ExitCode {
     perform(|cli: Cli| carry_out(cli.command))
 }
 
-/// The program that `capture` and `list-plugins` are carried out in.
+/// The program that `capture` is carried out in.
 pub fn media_main() -> ExitCode {
     perform(media::carry_out)
 }

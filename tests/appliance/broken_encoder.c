@@ -68,6 +68,7 @@ static void broken_class_init(BrokenClass *class)
 
 static void broken_init(Broken *self)
 {
+  gst_plugin_load_file(PLUGINS "/libgstx264.so", NULL);
   self->inside = gst_element_factory_make("x264enc", NULL);
   gst_util_set_object_arg(G_OBJECT(self->inside), "tune", "zerolatency");
   g_object_set(self->inside, "option-string", "scenecut=0", NULL);
@@ -87,4 +88,4 @@ static gboolean init(GstPlugin *plugin)
 }
 
 #define PACKAGE "tallybox"
-GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, broken, "Breaks", init, "1", "MIT/X11", "tests", "https://example.org")
+GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, video4linux2, "Breaks", init, "1", "MIT/X11", "tests", "https://example.org")

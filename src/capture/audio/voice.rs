@@ -3,7 +3,8 @@
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::failure::{Failure, make};
+use crate::capture::failure::Failure;
+use crate::capture::plugins::make;
 use crate::config::Audio;
 
 /// Adds the processing that the configuration asks for to `pipeline`; returns it in order, to be linked behind an `audioconvert`.

@@ -109,14 +109,14 @@ impl Air {
             &format!("[video]\nsource = \"test\"\nwidth = 640\nheight = 360\nbitrate-kbps = 1500\n{more}"),
         );
         let source = gst::Pipeline::with_name("test");
-        let camera = crate::capture::failure::make("videotestsrc", "video-source").unwrap();
+        let camera = crate::capture::plugins::make("videotestsrc", "video-source").unwrap();
         camera.set_property("is-live", true);
         camera.set_property_from_str("pattern", pattern);
         // Of the zone plate: rings that move, which a picture's bits depend on.
         for (key, value) in [("kx2", 20), ("ky2", 20), ("kt", 3)] {
             camera.set_property(key, value);
         }
-        let filter = crate::capture::failure::make("capsfilter", "video-caps").unwrap();
+        let filter = crate::capture::plugins::make("capsfilter", "video-caps").unwrap();
         filter.set_property("caps", crate::capture::video::raw_caps(&config.video));
         source.add_many([&camera, &filter]).unwrap();
         let (teller, told) = Teller::heard();

@@ -9,8 +9,8 @@ use gstreamer as gst;
 
 use super::super::coding::{Coding, Knobs};
 use super::super::door::{Gate, Teller};
-use super::super::failure::make;
 use super::super::overlay::Writing;
+use super::super::plugins::make;
 use super::super::queue::{Queue, Track};
 use super::super::rendition::Rendition;
 use super::super::tap::tap;

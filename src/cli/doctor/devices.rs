@@ -1,10 +1,11 @@
 //! Cameras, microphones, encoders: from sysfs and the files of GStreamer's plugins. GStreamer itself is not started in
-//! here: where its list of plugins is stale it opens every video node to look for encoders.
+//! here: its plugin for cameras opens every video node, to look for encoders.
 
 use std::path::{Path, PathBuf};
 
 use super::super::media;
 use super::{Row, fail, ok, warn};
+use crate::capture::package_of;
 use crate::config::{AudioSource, Config, Encoder, VideoSource};
 
 pub(super) fn rows(config: &Config) -> Vec<Row> {
@@ -116,29 +117,18 @@ fn elements(config: &Config, gstreamer: &GStreamer) -> Row {
         Ok(version) => version.as_str(),
         Err(why) => return fail("gstreamer", format!("tallybox-capture: {why}"), "install the package again"),
     };
-    let libcamera = (config.video.source == VideoSource::Libcamera).then_some(("libcamera", "gstreamer1.0-libcamera"));
-    let voice =
-        (config.audio.noise_suppression || config.audio.high_pass).then_some(("webrtcdsp", "gstreamer1.0-plugins-bad"));
-    let wanted = [
-        ("videoparsersbad", "gstreamer1.0-plugins-bad"),
-        ("rtmp2", "gstreamer1.0-plugins-bad"),
-        ("srt", "gstreamer1.0-plugins-bad"),
-        ("mpegtsmux", "gstreamer1.0-plugins-bad"),
-        ("videorate", "gstreamer1.0-plugins-base"),
-        ("video4linux2", "gstreamer1.0-plugins-good"),
-        ("voaacenc", "gstreamer1.0-plugins-bad"),
-        ("alsa", "gstreamer1.0-alsa"),
-    ];
-    let missing: Vec<(&str, &str)> =
-        wanted.into_iter().chain(libcamera).chain(voice).filter(|(plugin, _)| !gstreamer.has(plugin)).collect();
+    let libcamera = (config.video.source == VideoSource::Libcamera).then_some("libcamera");
+    let voice = (config.audio.noise_suppression || config.audio.high_pass).then_some("webrtcdsp");
+    let wanted = ["videoparsersbad", "rtmp2", "srt", "mpegtsmux", "videorate", "video4linux2", "voaacenc", "alsa"];
+    let missing: Vec<&str> =
+        wanted.into_iter().chain(libcamera).chain(voice).filter(|plugin| !gstreamer.has(plugin)).collect();
     if missing.is_empty() {
         return ok("gstreamer", version);
     }
-    let names: Vec<&str> = missing.iter().map(|(plugin, _)| *plugin).collect();
-    let mut packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    let mut packages: Vec<&str> = missing.iter().map(|plugin| package_of(plugin)).collect();
     packages.sort_unstable();
     packages.dedup();
-    let found = format!("without the plugins {}", names.join(", "));
+    let found = format!("without the plugins {}", missing.join(", "));
     fail("gstreamer", found, format!("apt install {}", packages.join(" ")))
 }
 

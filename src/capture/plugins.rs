@@ -1,0 +1,192 @@
+//! Where elements come from: the few of GStreamer's plugins that a session needs are loaded one by one, when the first of
+//! their elements is made.
+//!
+//! GStreamer's own way is a list of all that is installed (1.2 MB), which each process reads at its start and which has to
+//! be made anew, by loading everything, whenever a package or a video node comes or goes: a press would wait for that, and
+//! pay in memory (docs/benchmarks.md). It is switched off for capture's program (`GST_REGISTRY_DISABLE`, in `cli::media`).
+//! Where it is on, as in unit tests, everything is known already and nothing is loaded here.
+
+use std::env;
+use std::path::PathBuf;
+
+use gstreamer as gst;
+
+use super::failure::Failure;
+
+/// One of GStreamer's plugins: its file is called `libgst` and this, and `.so`.
+struct Plugin {
+    name: &'static str,
+    /// The Debian package that brings it.
+    package: &'static str,
+    /// What is made of it.
+    elements: &'static [&'static str],
+}
+
+const BASE: &str = "gstreamer1.0-plugins-base";
+const GOOD: &str = "gstreamer1.0-plugins-good";
+const BAD: &str = "gstreamer1.0-plugins-bad";
+
+const fn plugin(name: &'static str, package: &'static str, elements: &'static [&'static str]) -> Plugin {
+    Plugin { name, package, elements }
+}
+
+const PLUGINS: [Plugin; 28] = [
+    plugin(
+        "coreelements",
+        "libgstreamer1.0-0",
+        &["capsfilter", "clocksync", "fakesink", "filesrc", "identity", "queue", "tee"],
+    ),
+    plugin("audioconvert", BASE, &["audioconvert"]),
+    plugin("audiorate", BASE, &["audiorate"]),
+    plugin("audioresample", BASE, &["audioresample"]),
+    plugin("audiotestsrc", BASE, &["audiotestsrc"]),
+    plugin("opus", BASE, &["opusenc"]),
+    plugin("playback", BASE, &["decodebin"]),
+    plugin("videoconvertscale", BASE, &["videoconvert", "videoscale"]),
+    plugin("videorate", BASE, &["videorate"]),
+    plugin("videotestsrc", BASE, &["videotestsrc"]),
+    plugin("volume", BASE, &["volume"]),
+    plugin("alsa", "gstreamer1.0-alsa", &["alsasrc"]),
+    plugin("audioparsers", GOOD, &["aacparse"]),
+    plugin("video4linux2", GOOD, &["v4l2src", "v4l2h264enc"]),
+    plugin("videocrop", GOOD, &["videocrop"]),
+    plugin("videofilter", GOOD, &["videoflip"]),
+    plugin("mpegtsmux", BAD, &["mpegtsmux"]),
+    plugin("openh264", BAD, &["openh264enc"]),
+    plugin("rsvg", BAD, &["rsvgdec"]),
+    plugin("rtmp2", BAD, &["rtmp2sink"]),
+    plugin("srt", BAD, &["srtsink"]),
+    plugin("videoparsersbad", BAD, &["h264parse"]),
+    plugin("voaacenc", BAD, &["voaacenc"]),
+    plugin("webrtcdsp", BAD, &["webrtcdsp"]),
+    plugin("x264", "gstreamer1.0-plugins-ugly", &["x264enc"]),
+    plugin("libcamera", "gstreamer1.0-libcamera", &["libcamerasrc"]),
+    // What decodebin looks for by itself.
+    plugin("jpeg", GOOD, &[]),
+    plugin("typefindfunctions", BASE, &[]),
+];
+
+/// The plugins with which decodebin makes raw pictures of a camera's JPEG.
+pub(super) const OF_CAMERAS: &[&str] = &["jpeg"];
+
+/// The plugins with which decodebin opens a media file: what Debian's packages have for files that are in use.
+pub(super) const OF_FILES: &[&str] = &[
+    "typefindfunctions",
+    "isomp4",
+    "matroska",
+    "mpegtsdemux",
+    "mpegpsdemux",
+    "flv",
+    "avi",
+    "ogg",
+    "wavparse",
+    "id3demux",
+    "audioparsers",
+    "videoparsersbad",
+    "jpeg",
+    "png",
+    "vpx",
+    "theora",
+    "vorbis",
+    "opus",
+    "flac",
+    "mpg123",
+    "video4linux2",
+    "openh264",
+    "libav",
+];
+
+/// The Debian package that brings the plugin with this name.
+pub(crate) fn package_of(name: &str) -> &'static str {
+    PLUGINS.iter().find(|plugin| plugin.name == name).map_or(BAD, |plugin| plugin.package)
+}
+
+/// Makes an element called `name`.
+///
+/// # Errors
+/// Its plugin is not installed; the error names the package.
+pub(super) fn make(factory: &str, name: &str) -> Result<gst::Element, Failure> {
+    has(factory);
+    gst::ElementFactory::make_with_name(factory, Some(name)).map_err(|_| {
+        let package = of(factory).map_or(BAD, |plugin| plugin.package);
+        Failure::internal(format!("the GStreamer element {factory} is not here; install the package {package}"))
+    })
+}
+
+/// Whether there is such an element here.
+pub(super) fn has(factory: &str) -> bool {
+    let is_known = || gst::ElementFactory::find(factory).is_some();
+    is_known() || of(factory).is_some_and(|plugin| load(&[plugin.name]) == 1 && is_known())
+}
+
+fn of(factory: &str) -> Option<&'static Plugin> {
+    PLUGINS.iter().find(|plugin| plugin.elements.contains(&factory))
+}
+
+/// Loads the plugins with these names, those that are installed; how many that are.
+pub(super) fn load(names: &[&str]) -> usize {
+    let load = |name: &&&str| {
+        gst::Registry::get().find_plugin(name).is_some()
+            || folders().map(|folder| folder.join(format!("libgst{name}.so"))).filter(|file| file.exists()).any(
+                |file| {
+                    let loaded = gst::Plugin::load_file(&file);
+                    if let Err(error) = &loaded {
+                        tracing::warn!("{}: {error}; install its package again", file.display());
+                    }
+                    loaded.is_ok()
+                },
+            )
+    };
+    names.iter().filter(load).count()
+}
+
+/// Where plugins are, in GStreamer's order: what the environment names, then beside its library.
+fn folders() -> impl Iterator<Item = PathBuf> {
+    let named = env::var_os("GST_PLUGIN_PATH").unwrap_or_default();
+    env::split_paths(&named).collect::<Vec<_>>().into_iter().chain([beside_the_library()])
+}
+
+/// GStreamer's folder of plugins: beside the library that this process runs with.
+pub(super) fn beside_the_library() -> PathBuf {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let library = maps
+        .lines()
+        .find_map(|line| line.find('/').map(|at| &line[at..]).filter(|path| path.contains("libgstreamer-1.0.so")));
+    let folder = library.and_then(|path| std::path::Path::new(path).parent());
+    folder.map(|folder| folder.join("gstreamer-1.0")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use gst::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn elements_are_where_they_are_looked_for() {
+        gst::init().unwrap();
+        for Plugin { name, elements, .. } in &PLUGINS {
+            for element in *elements {
+                // Two of them are there only with their hardware, or its own package.
+                let Some(factory) = gst::ElementFactory::find(element) else {
+                    assert!(["v4l2h264enc", "libcamerasrc"].contains(element), "{element}");
+                    continue;
+                };
+                assert_eq!(factory.plugin_name().as_deref(), Some(*name), "{element}");
+            }
+        }
+        for name in OF_CAMERAS.iter().chain(OF_FILES) {
+            assert!(beside_the_library().join(format!("libgst{name}.so")).exists(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_here_is_told_with_its_package() {
+        gst::init().unwrap();
+        let message = make("nothingenc", "encoder").unwrap_err().message;
+        assert!(
+            message.contains("nothingenc") && message.contains("install the package gstreamer1.0-plugins-bad"),
+            "{message}"
+        );
+    }
+}
