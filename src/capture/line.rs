@@ -28,6 +28,11 @@ pub(super) trait Line {
         false
     }
 
+    /// Whether sound may wait for the next picture, a frame's time at most: both then go with fewer wake-ups and packets.
+    fn bundles(&self) -> bool {
+        false
+    }
+
     /// The round trip, if another connection, made with it in mind, would fit better; asked once, before it is on air.
     fn misfit(&self) -> Option<Duration> {
         None

@@ -180,6 +180,8 @@ impl Pusher {
         let mut live_since = None;
         // The first frame of a connection is a keyframe with everything that a decoder needs.
         let mut begun = false;
+        // What waits together is sent together.
+        let mut more = false;
         loop {
             if !connected && line.is_connected() {
                 if let Some(rtt) = line.misfit() {
@@ -194,11 +196,17 @@ impl Pusher {
                 return Err(Over);
             }
             let frame = if wanted {
-                self.queue.take(if live_since.is_some() { self.steer.patience() } else { LOOK })
+                match live_since {
+                    _ if more => self.queue.take(Duration::ZERO),
+                    None => self.queue.take(LOOK),
+                    Some(_) if line.bundles() => self.queue.take_bundled(self.steer.patience()),
+                    Some(_) => self.queue.take(self.steer.patience()),
+                }
             } else {
                 self.pause(if connected { LOOK } else { GLANCE })?;
                 None
             };
+            more = frame.is_some();
             if let Some(frame) = frame.filter(|frame| begun || frame.is_keyframe()) {
                 begun = true;
                 self.meter.count(&frame);

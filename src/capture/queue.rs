@@ -85,6 +85,8 @@ struct Inner {
     waiting: bool,
     /// The encoder should make one.
     wanted: bool,
+    /// Whoever takes is not to be woken for sound.
+    bundles: bool,
     dropped: u64,
 }
 
@@ -148,11 +150,14 @@ impl Queue {
         inner.bytes += size;
         inner.plain += size;
         inner.serial += 1;
-        let serial = inner.serial;
+        let (serial, track) = (inner.serial, frame.track);
         inner.frames.push_back(Waiting { serial, frame, size, place: None });
         let busy = inner.mode != Mode::Live;
+        let awaited = track == Track::Video || !inner.bundles;
         drop(inner);
-        self.arrived.notify_one();
+        if awaited {
+            self.arrived.notify_one();
+        }
         if busy {
             self.changed.notify_one();
         }
@@ -160,9 +165,20 @@ impl Queue {
 
     /// The next frame, or nothing within `patience`.
     pub(super) fn take(&self, patience: Duration) -> Option<Frame> {
+        self.take_when(patience, false)
+    }
+
+    /// The next frame once a picture waits, or after `patience`: sound alone wakes nobody.
+    pub(super) fn take_bundled(&self, patience: Duration) -> Option<Frame> {
+        self.take_when(patience, true)
+    }
+
+    fn take_when(&self, patience: Duration, bundles: bool) -> Option<Frame> {
+        let mut inner = self.lock();
+        inner.bundles = bundles;
         let (mut inner, _) = self
             .arrived
-            .wait_timeout_while(self.lock(), patience, |inner| inner.frames.is_empty())
+            .wait_timeout_while(inner, patience, |inner| !inner.has(bundles))
             .unwrap_or_else(PoisonError::into_inner);
         let taken = inner.pop()?;
         if matches!(inner.mode, Mode::CatchingUp { .. }) && inner.span() <= CAUGHT_UP {
@@ -284,6 +300,11 @@ impl Inner {
 
     fn span(&self) -> gst::ClockTime {
         self.span_to(self.frames.back().and_then(|last| last.frame.buffer.pts()))
+    }
+
+    /// Whether there is a frame, or, where sound waits for it, a picture.
+    fn has(&self, bundles: bool) -> bool {
+        self.frames.iter().any(|waiting| !bundles || waiting.frame.track == Track::Video)
     }
 
     /// The first frame that is not in the vault, if it is old enough to go there.

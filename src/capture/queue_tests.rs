@@ -45,6 +45,20 @@ fn an_overflow_goes_on_at_a_keyframe() {
 }
 
 #[test]
+fn bundled_sound_waits_for_a_picture_but_not_for_ever() {
+    let queue = Arc::new(Queue::default());
+    queue.put(frame(Track::Audio, 0, true, 10));
+    assert_eq!(queue.take_bundled(Duration::ZERO).map(|frame| frame.track), Some(Track::Audio));
+    let taken = std::thread::spawn({
+        let queue = queue.clone();
+        move || (queue.take_bundled(Duration::from_mins(1)).map(|frame| frame.track), queue.bytes())
+    });
+    queue.put(frame(Track::Audio, 20, true, 10));
+    queue.put(frame(Track::Video, 33, true, 1000));
+    assert_eq!(taken.join().unwrap(), (Some(Track::Audio), 1000), "the picture was there when the sound was taken");
+}
+
+#[test]
 fn bytes_are_bounded_too() {
     let queue = Queue::default();
     for number in 0..100 {

@@ -12,8 +12,8 @@ use crate::consent::Time;
 /// SRT acknowledges at this interval (`COMM_SYN_INTERVAL_US` in libsrt's core.h).
 const EACH_CHANGE: Duration = Duration::from_millis(10);
 
-/// The time of a frame at 30 frames per second.
-const A_FRAME: Duration = Duration::from_millis(33);
+/// From one frame to the next at 25 frames per second and more, with room for their coming unevenly.
+const A_FRAME: Duration = Duration::from_millis(50);
 
 /// What carries a rendition out while the encoder runs.
 pub(super) type Apply = Box<dyn Fn(&Rendition) + Send>;
