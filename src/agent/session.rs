@@ -51,7 +51,8 @@ struct Address {
     correlation: Option<PublishProperties>,
 }
 
-type Answered = (Address, Reply);
+/// Where an answer goes, and what it is; `None`: too much waits already.
+type Answered = Option<(Address, Reply)>;
 
 /// A publish on its way to its acknowledgement.
 type Settling = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
@@ -146,7 +147,8 @@ impl<'a> Agent<'a> {
                     }
                     self.send_state(&mut line)
                 }
-                Some(Ok((address, reply))) = commands.join_next() => line.answer(address, &reply),
+                Some(Ok(answered)) = commands.join_next() =>
+                    answered.map_or(Ok(()), |(address, reply)| line.answer(address, &reply)),
                 _ = telemetry.tick(), if line.connected => self.send_telemetry(&mut line),
             };
             if let Err(reason) = done {
@@ -251,14 +253,13 @@ impl<'a> Agent<'a> {
                 let reply = Reply { id, verb: word.clone(), ok: false, error: Some(why.clone()), diagnosis: None };
                 let noted = Request::Refused { verb: word, why };
                 // However much nonsense comes, there is room left for a stop and its answer.
-                if line.waiting > BUSY {
-                    tracing::debug!("the refusal goes unanswered: too many at once");
-                } else if commands.len() < COMMANDS / 2 {
+                let answers = line.waiting <= BUSY;
+                if commands.len() < COMMANDS / 2 {
                     commands.spawn(async move {
                         calls.call(noted).await;
-                        (address, reply)
+                        answers.then_some((address, reply))
                     });
-                } else {
+                } else if answers {
                     line.answer(address, &reply)?;
                 }
                 Ok(())
@@ -282,7 +283,7 @@ impl<'a> Agent<'a> {
                         Answer::Done | Answer::Probed(_) => (true, None),
                         Answer::Refused(why) => (false, Some(why)),
                     };
-                    (address, Reply { id: Some(id), verb: word, ok, error, diagnosis: None })
+                    Some((address, Reply { id: Some(id), verb: word, ok, error, diagnosis: None }))
                 });
                 Ok(())
             }
