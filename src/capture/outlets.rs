@@ -92,11 +92,12 @@ impl Outlet {
                 tracing::warn!("{}", failure.message);
             }
         };
-        let steer = Steer::new(&config.video, sound.then_some(&config.audio), Box::new(apply));
+        let (video, scheme) = (&config.video, config.ingest.first.scheme);
+        let steer = Steer::new(scheme, video, sound.then_some(&config.audio), Box::new(apply));
         // There is one encoder, and the first destination steers it. The second drops what is too much for it.
         let first = (Reporter::First(door.teller()), steer);
-        let fixed = Video { adaptive: false, ..config.video.clone() };
-        let second = (Reporter::second(door.teller()), Steer::new(&fixed, None, Box::new(|_| ())));
+        let fixed = Video { adaptive: false, ..video.clone() };
+        let second = (Reporter::second(door.teller()), Steer::new(scheme, &fixed, None, Box::new(|_| ())));
         all.into_iter()
             .zip([first, second])
             .map(|(Self { to, keys, queue, keeper }, (reporter, steer))| {

@@ -6,7 +6,7 @@ use super::adapt::{Controller, EVERY, Limits, Measurement};
 use super::line::Line;
 use super::queue::Queue;
 use super::rendition::Rendition;
-use crate::config::{Audio, Video};
+use crate::config::{Audio, IngestScheme, Video};
 use crate::consent::Time;
 
 /// SRT acknowledges at this interval (`COMM_SYN_INTERVAL_US` in libsrt's core.h).
@@ -14,6 +14,12 @@ const EACH_CHANGE: Duration = Duration::from_millis(10);
 
 /// From one frame to the next at 25 frames per second and more, with room for their coming unevenly.
 const A_FRAME: Duration = Duration::from_millis(50);
+
+/// What a session over SRT begins with, in kbit/s: half of what is configured, for the two seconds that it takes to find
+/// out that there is room. What is too much for the link is lost, where over TCP it would wait (docs/benchmarks.md).
+pub(super) fn carefully(cap: u32) -> u32 {
+    cap / 2
+}
 
 /// What carries a rendition out while the encoder runs.
 pub(super) type Apply = Box<dyn Fn(&Rendition) + Send>;
@@ -34,11 +40,13 @@ pub(super) struct Steer {
 }
 
 impl Steer {
-    /// For the configured picture, with or without sound.
-    pub(super) fn new(video: &Video, sound: Option<&Audio>, apply: Apply) -> Self {
+    /// For the configured picture, with or without sound, to a server that is spoken to by `scheme`.
+    pub(super) fn new(scheme: IngestScheme, video: &Video, sound: Option<&Audio>, apply: Apply) -> Self {
         let best = Rendition::configured(video);
         let beside_kbps = sound.map_or(0, |audio| audio.bitrate_kbps);
-        let limits = Limits { best, floor_kbps: video.min_bitrate_kbps, beside_kbps };
+        let cap = best.bitrate_kbps;
+        let first_kbps = if scheme == IngestScheme::Srt { carefully(cap) } else { cap };
+        let limits = Limits { best, floor_kbps: video.min_bitrate_kbps, first_kbps, beside_kbps };
         let controller = video.adaptive.then(|| Controller::new(limits));
         Self { controller, apply, best, asked: best, next: Time::default(), round_trips: false, given: 0, dropped: 0 }
     }
@@ -47,7 +55,7 @@ impl Steer {
     #[cfg(test)]
     pub(super) fn still() -> Self {
         let video = crate::config::example("").video;
-        Self::new(&Video { adaptive: false, ..video }, None, Box::new(|_| ()))
+        Self::new(IngestScheme::Rtmp, &Video { adaptive: false, ..video }, None, Box::new(|_| ()))
     }
 
     /// What the encoder is asked for.

@@ -59,6 +59,8 @@ pub(super) struct Limits {
     pub(super) best: Rendition,
     /// Nothing below it is ever asked for, in kbit/s.
     pub(super) floor_kbps: u32,
+    /// What is asked for at first, in kbit/s.
+    pub(super) first_kbps: u32,
     /// Sound, and what container and protocol add to it, in kbit/s.
     pub(super) beside_kbps: u32,
 }
@@ -73,9 +75,9 @@ pub(super) struct Controller {
 }
 
 impl Controller {
-    /// Begins at the cap: what the link cannot take is found out within half a second.
+    /// What the link cannot take is found out within half a second.
     pub(super) fn new(limits: Limits) -> Self {
-        let rate = Rate::new(f64::from(limits.best.bitrate_kbps + limits.beside_kbps));
+        let rate = Rate::new(f64::from(limits.first_kbps + limits.beside_kbps));
         Self { limits, window: Window::default(), rate, ladder: Ladder::new(limits.best) }
     }
 
@@ -133,7 +135,7 @@ impl Controller {
 
     /// Lowest and highest rate of the whole stream, in kbit/s.
     fn bounds(&self) -> (f64, f64) {
-        let Limits { best, floor_kbps, beside_kbps } = self.limits;
+        let Limits { best, floor_kbps, beside_kbps, .. } = self.limits;
         let cap = best.bitrate_kbps;
         (f64::from(floor_kbps.min(cap) + beside_kbps), f64::from(cap + beside_kbps))
     }

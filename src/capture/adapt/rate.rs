@@ -122,7 +122,8 @@ impl Rate {
             Phase::Draining { since, wait, takes, most, answered } => {
                 // While something waits the link is as fast as it can.
                 let takes = if view.busy > idle { 0.7 * takes + 0.3 * view.arrives } else { takes };
-                if slower && view.at >= answered {
+                // What should drain and grows instead: the link takes less than it seemed to.
+                if (slower || view.busy > wait.max(BUSY)) && view.at >= answered {
                     self.cut(view, asked, (floor, most), DRAIN);
                 } else if view.busy <= idle && view.at - since >= view.span {
                     self.settle(view.at, takes, asked, most);

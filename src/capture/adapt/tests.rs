@@ -9,7 +9,7 @@ use crate::capture::rendition::Rendition;
 use crate::consent::Time;
 
 const BEST: Rendition = Rendition { bitrate_kbps: 4000, fps: 30, width: 1280, height: 720 };
-const LIMITS: Limits = Limits { best: BEST, floor_kbps: 300, beside_kbps: 140 };
+const LIMITS: Limits = Limits { best: BEST, floor_kbps: 300, first_kbps: 4000, beside_kbps: 140 };
 
 /// A connection that goes on: bytes made since the last look, bytes that wait, round trip.
 #[derive(Clone, Debug)]
@@ -133,6 +133,13 @@ proptest! {
         prop_assert!(u64::from(walk.choked(60, link).bitrate_kbps) < link * 6 / 5, "at most a probe above it");
         prop_assert_eq!(walk.well(300), BEST);
     }
+}
+
+#[test]
+fn what_begins_carefully_has_everything_soon() {
+    let mut walk = Walk { controller: Controller::new(Limits { first_kbps: 2000, ..LIMITS }), ..Walk::new() };
+    assert_eq!(walk.controller.rendition(), Rendition { bitrate_kbps: 2000, ..BEST });
+    assert_eq!(walk.well(40), BEST, "after 4 s");
 }
 
 #[test]

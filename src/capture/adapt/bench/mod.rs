@@ -16,8 +16,9 @@ mod traces;
 
 use super::{Controller, EVERY, Limits, Measurement};
 use crate::capture::rendition::Rendition;
+use crate::capture::steer::carefully;
 use crate::consent::Time;
-use carrier::Sent;
+use carrier::{Protocol, Sent};
 
 /// Milliseconds of simulated time.
 type Millis = u64;
@@ -26,6 +27,7 @@ type Millis = u64;
 const LIMITS: Limits = Limits {
     best: Rendition { bitrate_kbps: 6000, fps: 30, width: 1280, height: 720 },
     floor_kbps: 300,
+    first_kbps: 6000,
     beside_kbps: AUDIO,
 };
 /// Sound, in kbit/s.
@@ -56,8 +58,10 @@ struct Ours {
 }
 
 impl Ours {
-    fn new() -> Self {
-        Self { controller: Controller::new(LIMITS), next: 0 }
+    fn new(protocol: Protocol) -> Self {
+        let cap = LIMITS.best.bitrate_kbps;
+        let first_kbps = if protocol == Protocol::Srt { carefully(cap) } else { cap };
+        Self { controller: Controller::new(Limits { first_kbps, ..LIMITS }), next: 0 }
     }
 }
 

@@ -20,11 +20,11 @@ fn turns(make: &dyn Fn() -> Trace, protocol: Protocol, contender: &dyn Fn() -> B
         let trace = make().turn(turn);
         Figures::of(&trace, &stage::run(&trace, protocol, contender().as_mut()))
     };
-    Figures::mean(&TURNS.filter(|turn| long() || turn % 3 == 0).map(turn).collect::<Vec<_>>())
+    Figures::mean(&TURNS.map(turn).collect::<Vec<_>>())
 }
 
 fn ours(make: &dyn Fn() -> Trace, protocol: Protocol) -> Figures {
-    turns(make, protocol, &|| Box::new(Ours::new()))
+    turns(make, protocol, &|| Box::new(Ours::new(protocol)))
 }
 
 /// Ours and OBS over RTMP, ours and belacoder over SRT.
@@ -119,7 +119,7 @@ fn over_tcp_no_link_loses_a_frame() {
 
 /// The least and the most that is asked for on a link that takes 2 Mbit/s all the time, once that is found.
 fn swing(trace: &Trace, protocol: Protocol) -> (f64, f64) {
-    let record = stage::run(trace, protocol, &mut Ours::new());
+    let record = stage::run(trace, protocol, &mut Ours::new(protocol));
     let asked = record.moments.iter().filter(|(at, ..)| *at > 20_000).map(|moment| moment.1);
     asked.fold((f64::MAX, 0.0_f64), |(least, most), kbps| (least.min(kbps), most.max(kbps)))
 }
