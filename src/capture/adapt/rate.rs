@@ -127,7 +127,10 @@ impl Rate {
                     self.cut(view, asked, (floor, most), DRAIN);
                 } else if view.busy <= idle && view.at - since >= view.span {
                     self.settle(view.at, takes, asked, most);
-                } else if view.at - since > PATIENCE && view.busy > wait * 0.7 && asked > floor {
+                } else if view.at - since > PATIENCE
+                    && view.busy > wait * 0.7
+                    && (asked > floor || view.arrives > view.made)
+                {
                     self.settle(view.at, takes, asked, most);
                     return Verdict::Stays;
                 } else {

@@ -106,10 +106,18 @@ impl Window {
         self.note(m);
         let (made, left, resent) = (kilobits(m.made), kilobits(m.made.saturating_sub(m.waiting)), kilobits(m.resent));
         let normal = self.lows.front().map_or(0.0, |low| low.1);
-        let sample = match (m.unacknowledged, m.acks.and(self.trip.heard())) {
-            (None, Some((rtt, heard))) => self.by_round_trips(at, made, left, resent, (rtt, heard)),
+        let sample = match (m.unacknowledged, m.acks) {
+            // Before the first round trip is known nobody knows how long the way is: nothing would pass for normal.
+            (None, Some(_)) => match self.trip.heard() {
+                Some(heard) => self.by_round_trips(at, made, left, resent, heard),
+                None => return,
+            },
             (bytes, _) => {
                 let arrived = (left - kilobits(bytes.unwrap_or(0))).max(0.0);
+                if arrived <= 0.0 && self.samples.is_empty() {
+                    // Nor where nothing has come there yet.
+                    return;
+                }
                 // Nothing is under way: that says nothing about how long it would be.
                 let wait = self.made.reached(arrived).map_or(normal, |since| at - since);
                 Sample { at, made, arrived, heard: at, resent, wait, most: f64::INFINITY }

@@ -109,6 +109,11 @@ pub(super) fn even(kbps: f64) -> Trace {
     Trace::new("even", 120_000, move |_| Way { kbps, ..USUAL })
 }
 
+/// With room for everything, so far away, in milliseconds.
+pub(super) fn wide(rtt: Millis) -> Trace {
+    Trace::new("wide", 20_000, move |_| Way { kbps: 30_000.0, rtt, ..USUAL })
+}
+
 /// How often each is run.
 pub(super) const TURNS: core::ops::Range<u64> = 0..6;
 
