@@ -55,7 +55,7 @@ fn millis(figure: Option<u64>) -> u64 {
 #[test]
 #[allow(clippy::print_stdout)]
 fn table() {
-    let lists: [fn() -> Vec<Trace>; 2] = [traces::all, traces::others];
+    let lists: [fn() -> Vec<Trace>; 3] = [traces::all, traces::others, traces::recorded];
     for list in lists.into_iter().filter(|_| long()) {
         println!(
             "| link | controller | below it after | use | back at 90 % after | frames lost at worst | delay, 95 % |"

@@ -33,6 +33,9 @@ pub(super) struct Trace {
 /// 128 KB: a quarter of a second at 4 Mbit/s, one at 1 Mbit/s.
 const USUAL: Way = Way { kbps: 4000.0, loss: 0.0, rtt: 40, buffer: 131_072.0, near: false };
 
+/// A mobile network's way, whatever passes at the moment.
+const MOBILE: Way = Way { kbps: 0.0, loss: 0.002, rtt: 60, buffer: 262_144.0, near: false };
+
 impl Trace {
     fn new(name: impl Into<String>, length: Millis, at: impl Fn(Millis) -> Way + 'static) -> Self {
         Self { name: name.into(), length, steps: None, footage: false, seed: 7, at: Box::new(at) }
@@ -93,7 +96,7 @@ fn mobile(seed: u64) -> Trace {
         .collect();
     let at = move |now: Millis| {
         let index = usize::try_from(now / 500).unwrap_or(usize::MAX);
-        Way { kbps: values[index.min(values.len() - 1)], loss: 0.002, rtt: 60, buffer: 262_144.0, near: false }
+        Way { kbps: values[index.min(values.len() - 1)], ..MOBILE }
     };
     Trace::new(format!("mobile {seed}"), 200_000, at)
 }
@@ -107,6 +110,28 @@ fn bursts() -> Trace {
 /// The same all the time.
 pub(super) fn even(kbps: f64) -> Trace {
     Trace::new("even", 120_000, move |_| Way { kbps, ..USUAL })
+}
+
+/// Uplinks that were recorded elsewhere, from the files that `TALLYBOX_TRACES` names (as `PATH` names folders): in each line
+/// for how long, in milliseconds, and what passes, in kbit/s; in a loop. Away and lossy as a mobile one.
+pub(super) fn recorded() -> Vec<Trace> {
+    let files = std::env::var_os("TALLYBOX_TRACES").unwrap_or_default();
+    std::env::split_paths(&files).map(|file| replay(&file)).collect()
+}
+
+fn replay(file: &std::path::Path) -> Trace {
+    let text = std::fs::read_to_string(file).expect("a file of TALLYBOX_TRACES");
+    let (mut end, mut steps) = (0, Vec::new());
+    for line in text.lines() {
+        let (span, kbps) = line.split_once(' ').expect("milliseconds and kbit/s");
+        end += span.parse::<Millis>().expect("milliseconds");
+        steps.push((end, kbps.parse::<f64>().expect("kbit/s")));
+    }
+    let at = move |now: Millis| {
+        let index = steps.partition_point(|step| step.0 <= now % end);
+        Way { kbps: steps[index].1, ..MOBILE }
+    };
+    Trace::new(file.file_stem().unwrap_or_default().to_string_lossy(), 200_000, at)
 }
 
 /// With room for everything, so far away, in milliseconds.
