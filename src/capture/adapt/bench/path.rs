@@ -8,6 +8,9 @@ use super::traces::Way;
 /// Payload of a packet: SRT's, and nearly TCP's.
 pub(super) const PACKET: f64 = 1316.0;
 
+/// A gap in which less than this passes, in kbit/s, is over soon: nobody waits for hours.
+const SLOWEST: f64 = 250.0;
+
 /// What `T` stands for passes through it.
 pub(super) struct Path<T> {
     random: fastrand::Rng,
@@ -31,7 +34,7 @@ impl<T: Copy> Path<T> {
     /// How long what comes now has to queue.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // seconds
     pub(super) fn wait(&self, way: &Way) -> Millis {
-        (self.inside / (way.kbps / 8.0)) as Millis
+        (self.inside / (way.kbps.max(SLOWEST) / 8.0)) as Millis
     }
 
     /// Takes `bytes` in; false: they do not fit.
