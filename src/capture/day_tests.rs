@@ -123,15 +123,26 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
     }
     let late = resident();
     assert_eq!(queue.dropped(), 0);
-    // What stands between the queue and the server goes out before the connection ends.
-    std::thread::park_timeout(Duration::from_secs(1));
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    let last = |key: &str| {
+        let progress = read(&progress);
+        progress.lines().rev().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim().to_owned()
+    };
+    // What stands between the queue and the server goes out before the connection ends: until nothing more comes. The ingest
+    // says twice a second how far it is.
+    let clock = crate::clock::Clock::start();
+    let mut moved = (String::new(), clock.now());
+    while clock.now().since(moved.1) < Duration::from_secs(4) {
+        let frames = last("frame=");
+        if frames != moved.0 {
+            moved = (frames, clock.now());
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
     drop(push);
     ingest.wait().unwrap();
-    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
-    let (said, progress) = (read(&words), read(&progress));
-    let last =
-        |key: &str| progress.lines().rev().find_map(|line| line.strip_prefix(key)).unwrap_or_default().to_owned();
-    let (given, out) = (seconds * FPS, last("frame=").trim().parse::<u64>().unwrap());
+    let said = read(&words);
+    let (given, out) = (seconds * FPS, last("frame=").parse::<u64>().unwrap());
     println!(
         "{seconds} s on air: {out} of {given} pictures arrived, and {sounds} of sound were given; the ingest's clock stands at {}; resident {early} KiB after a tenth, {late} KiB at the end; it said: {said:?}",
         last("out_time=")
