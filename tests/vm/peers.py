@@ -17,13 +17,14 @@ class Peers:
         self.records = self.work / "records"
         self.records.mkdir(mode=0o777)
         self.records.chmod(0o777)
-        # A box that lost power never said goodbye: nginx would keep its place, and refuse it, for a minute and a half.
+        # A box that lost power never said goodbye: nginx would keep its place, and refuse it, for a minute and a half. One that had
+        # not sent a picture yet is not idle to nginx, and is found out by pings alone.
         # nginx's workers are not root, and a temporary directory is root's alone.
         self.work.chmod(0o755)
         (self.work / "nginx.conf").write_text(
             f"""load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
 daemon off; pid {self.work}/nginx.pid; error_log {self.work}/nginx.log; events {{}}
-rtmp {{ server {{ listen {HOST}:1935; application live {{ live on; drop_idle_publisher 10s; record all; record_path {self.records}; record_unique on; allow play all; }} }} }}
+rtmp {{ server {{ listen {HOST}:1935; ping 10s; ping_timeout 15s; application live {{ live on; drop_idle_publisher 10s; record all; record_path {self.records}; record_unique on; allow play all; }} }} }}
 """
         )
         (self.work / "mosquitto.conf").write_text(f"user root\nlistener 1883 {HOST}\nallow_anonymous true\n")
