@@ -29,7 +29,7 @@ impl File {
     ) -> Result<Self, Failure> {
         let source = make("filesrc", &format!("{name}-file"))?;
         source.set_property("location", path.to_string_lossy().as_ref());
-        plugins::load(plugins::OF_FILES);
+        plugins::load_all(plugins::OF_FILES);
         let decoder = make("decodebin", name)?;
         pipeline.add_many([&source, &decoder])?;
         source.link(&decoder)?;

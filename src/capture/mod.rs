@@ -82,7 +82,7 @@ pub fn run(config: &Config) -> Result<(), Exit> {
 
 /// Which GStreamer this program is linked with, and where its plugins are. It is not started.
 pub fn gstreamer() -> (String, PathBuf) {
-    (gstreamer::version_string().to_string(), plugins::beside_the_library())
+    (gstreamer::version_string().to_string(), plugins::beside_the_library().to_owned())
 }
 
 /// The guard's connection, given to this process as its standard input.

@@ -7,7 +7,8 @@
 //! Where it is on, as in unit tests, everything is known already and nothing is loaded here.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use gstreamer as gst;
 
@@ -116,44 +117,52 @@ pub(super) fn make(factory: &str, name: &str) -> Result<gst::Element, Failure> {
 /// Whether there is such an element here.
 pub(super) fn has(factory: &str) -> bool {
     let is_known = || gst::ElementFactory::find(factory).is_some();
-    is_known() || of(factory).is_some_and(|plugin| load(&[plugin.name]) == 1 && is_known())
+    is_known() || of(factory).is_some_and(|plugin| load(plugin.name) && is_known())
 }
 
 fn of(factory: &str) -> Option<&'static Plugin> {
     PLUGINS.iter().find(|plugin| plugin.elements.contains(&factory))
 }
 
-/// Loads the plugins with these names, those that are installed; how many that are.
-pub(super) fn load(names: &[&str]) -> usize {
-    let load = |name: &&&str| {
-        gst::Registry::get().find_plugin(name).is_some()
-            || folders().map(|folder| folder.join(format!("libgst{name}.so"))).filter(|file| file.exists()).any(
-                |file| {
-                    let loaded = gst::Plugin::load_file(&file);
-                    if let Err(error) = &loaded {
-                        tracing::warn!("{}: {error}; install its package again", file.display());
-                    }
-                    loaded.is_ok()
-                },
-            )
-    };
-    names.iter().filter(load).count()
+/// Loads those of the plugins with these names that are installed.
+pub(super) fn load_all(names: &[&str]) {
+    for name in names {
+        load(name);
+    }
+}
+
+/// Loads a plugin; false: it is not installed, or cannot be loaded.
+fn load(name: &str) -> bool {
+    let file = format!("libgst{name}.so");
+    let mut files = folders().map(|folder| folder.join(&file)).filter(|file| file.exists());
+    gst::Registry::get().find_plugin(name).is_some() || files.any(|file| load_file(&file))
+}
+
+fn load_file(file: &Path) -> bool {
+    let loaded = gst::Plugin::load_file(file);
+    if let Err(error) = &loaded {
+        tracing::warn!("{}: {error}; install its package again", file.display());
+    }
+    loaded.is_ok()
 }
 
 /// Where plugins are, in GStreamer's order: what the environment names, then beside its library.
 fn folders() -> impl Iterator<Item = PathBuf> {
     let named = env::var_os("GST_PLUGIN_PATH").unwrap_or_default();
-    env::split_paths(&named).collect::<Vec<_>>().into_iter().chain([beside_the_library()])
+    let named: Vec<PathBuf> = env::split_paths(&named).collect();
+    named.into_iter().chain([beside_the_library().to_owned()])
 }
 
 /// GStreamer's folder of plugins: beside the library that this process runs with.
-pub(super) fn beside_the_library() -> PathBuf {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let library = maps
-        .lines()
-        .find_map(|line| line.find('/').map(|at| &line[at..]).filter(|path| path.contains("libgstreamer-1.0.so")));
-    let folder = library.and_then(|path| std::path::Path::new(path).parent());
-    folder.map(|folder| folder.join("gstreamer-1.0")).unwrap_or_default()
+pub(super) fn beside_the_library() -> &'static Path {
+    // Each press loads some twenty plugins, and the more are loaded the longer the list of what is mapped.
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        let mut paths = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
+        let library = paths.find(|path| path.contains("libgstreamer-1.0.so"));
+        library.and_then(|path| Path::new(path).parent()).map(|folder| folder.join("gstreamer-1.0")).unwrap_or_default()
+    })
 }
 
 #[cfg(test)]

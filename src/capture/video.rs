@@ -97,7 +97,7 @@ fn add_source(pipeline: &gst::Pipeline, video: &Video) -> Result<gst::Element, F
         }
     }
     filter.set_property("caps", caps);
-    plugins::load(plugins::OF_CAMERAS);
+    plugins::load_all(plugins::OF_CAMERAS);
     let decoder = make("decodebin", "video-source-decoder")?;
     let out = make("identity", "video-source-out")?;
     pipeline.add_many([&source, &filter, &decoder, &out])?;
