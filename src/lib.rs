@@ -13,6 +13,8 @@ pub mod cli;
 pub mod clock;
 #[cfg(feature = "appliance")]
 pub mod config;
+#[cfg(feature = "appliance")]
+mod connect;
 #[cfg(feature = "demo")]
 pub mod demo;
 #[cfg(feature = "appliance")]

@@ -1,6 +1,5 @@
 //! Whom connections trust: the system's authorities. And why a server is not trusted, which GStreamer does not tell.
 
-use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, ClientConnection, Error, RootCertStore};
 
+use crate::connect::connect;
 use crate::trust::SYSTEM_AUTHORITIES;
 
 /// What a handshake may take that only explains.
@@ -21,8 +21,7 @@ pub(super) fn authorities() -> Vec<CertificateDer<'static>> {
 
 /// Shakes hands with a server that was not trusted, to learn why. `None`: there is nothing wrong with it now.
 pub(super) fn why_not(host: &str, port: u16) -> Option<&'static str> {
-    let address = (host, port).to_socket_addrs().ok()?.next()?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    let mut stream = connect(host, port, PATIENCE, &|| false).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE))).ok()?;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(authorities());

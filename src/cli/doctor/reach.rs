@@ -1,11 +1,12 @@
 //! Broker and ingest: names, ports, certificates. Asked side by side; a stream key is never sent.
 
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use super::tls::{self, Identity};
 use super::{PATIENCE, Row, fail, ok, warn};
 use crate::config::{Config, Destination, IngestScheme, Mqtt};
+use crate::connect;
 use crate::trust::{self, SYSTEM_AUTHORITIES};
 
 pub(super) fn rows(config: &Config) -> Vec<Row> {
@@ -72,28 +73,21 @@ fn own_certificate(mqtt: &Mqtt) -> Result<(Option<Identity>, Option<Row>), Row> 
 type Wrong = (String, String);
 
 fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Wrong> {
-    let wrong = |why: String| {
-        (format!("{host} has no address: {why}"), "see the network's DNS, or the host in the URL".to_owned())
-    };
-    let addresses: Vec<_> = (host, port).to_socket_addrs().map_err(|error| wrong(error.to_string()))?.collect();
-    if addresses.is_empty() { Err(wrong("none found".to_owned())) } else { Ok(addresses) }
+    connect::resolve(host, port, PATIENCE, &|| false)
+        .map_err(|_| (format!("{host} has no address"), "see the network's DNS, or the host in the URL".to_owned()))
 }
 
 /// The first of its addresses that answers.
-fn connect(host: &str, port: u16) -> Result<TcpStream, Wrong> {
-    let mut last = None;
-    for address in resolve(host, port)? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Some(error),
-        }
-    }
-    let why = last.map(|error| error.to_string()).unwrap_or_default();
-    Err((format!("{host}:{port}: {why}"), "see that the server runs, the port in the URL, and the firewall".to_owned()))
+fn reach(host: &str, port: u16) -> Result<TcpStream, Wrong> {
+    let addresses = resolve(host, port)?;
+    connect::connect_any(&addresses, PATIENCE, &|| false).map_err(|why| {
+        let advice = "see that the server runs, the port in the URL, and the firewall";
+        (format!("{host}:{port}: {why}"), advice.to_owned())
+    })
 }
 
 fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>, own: Option<&Identity>) -> Row {
-    let asked = connect(host, port).and_then(|mut stream| {
+    let asked = reach(host, port).and_then(|mut stream| {
         let Some(ca) = ca else { return Ok(ok(check, format!("{host}:{port} answers, unencrypted"))) };
         let shaken = tls::shake_hands(&mut stream, host, ca, own);
         let advice = |why: &str| trust::advice(why).unwrap_or("see the server's TLS settings").to_owned();
