@@ -6,7 +6,7 @@ use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::LastWill;
 use rumqttc::{MqttOptions, TlsConfiguration, Transport};
 
-use crate::config::{Config, Mqtt};
+use crate::config::{Config, Login, Mqtt, Template};
 use crate::exit::Exit;
 use crate::trust::{self, SYSTEM_AUTHORITIES};
 
@@ -25,28 +25,21 @@ pub(super) fn topic(mqtt: &Mqtt, id: &str, name: &str) -> String {
 /// Everything but the connection itself.
 pub(super) fn options(config: &Config, mqtt: &Mqtt) -> Result<MqttOptions, Exit> {
     let id = &config.device.id;
-    let mut options = MqttOptions::new(id.clone(), (mqtt.host.clone(), mqtt.port));
+    let mut options = MqttOptions::new(id.clone(), (mqtt.host.as_str(), mqtt.port));
     options.set_keep_alive(KEEP_ALIVE).set_clean_start(true).set_max_packet_size(Some(PACKET));
     options.set_receive_maximum(Some(IN_FLIGHT));
     // The client keeps a slot for each: 65,535, which is what it takes unasked, are 16 MB.
     options.set_outgoing_inflight_upper_limit(IN_FLIGHT * 2);
     let will = LastWill::new(topic(mqtt, id, "availability"), "offline", QoS::AtLeastOnce, true, None);
     options.set_last_will(will);
-    let url = mqtt.url.resolve().map_err(|error| Exit::config(error.to_string()))?;
-    let url = url::Url::parse(url.expose())
-        .map_err(|_| Exit::config("[mqtt] url is not a URL once its secrets are in place"))?;
-    if !url.username().is_empty() {
-        options.set_credentials(decoded(url.username())?, decoded(url.password().unwrap_or(""))?);
+    if let Some(Login { user, password }) = &mqtt.login {
+        let value = |template: &Template| template.resolve().map_err(|error| Exit::config(error.to_string()));
+        options.set_credentials(value(user)?.expose().to_owned(), value(password)?.expose().to_owned());
     }
     if mqtt.tls {
         options.set_transport(Transport::tls_with_config(tls(mqtt)?));
     }
     Ok(options)
-}
-
-fn decoded(part: &str) -> Result<String, Exit> {
-    let decoded = percent_encoding::percent_decode_str(part).decode_utf8();
-    decoded.map(Into::into).map_err(|_| Exit::config("user name or password in [mqtt] url are not UTF-8"))
 }
 
 fn tls(mqtt: &Mqtt) -> Result<TlsConfiguration, Exit> {

@@ -76,7 +76,7 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
         agent.health.lost(&reason);
         // Once for each cause, not for each attempt: a broker that is away for a day must not fill the journal.
         if reason != known {
-            tracing::warn!("the broker {} is out of reach: {reason}", mqtt.url);
+            tracing::warn!("the broker {} is out of reach: {reason}", mqtt.origin());
             known = reason;
         }
         let mut waited = std::pin::pin!(tokio::time::sleep(wait));

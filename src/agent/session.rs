@@ -175,7 +175,7 @@ impl<'a> Agent<'a> {
                         "it refuses the subscription to {topic} ({code:?}): see the broker's access rules"
                     ));
                 }
-                tracing::info!("connected to the broker {}", self.mqtt.url);
+                tracing::info!("connected to the broker {}", self.mqtt.origin());
                 line.connected = true;
                 self.health.connected();
                 line.publish(self.topic("availability"), "online", PublishOptions::at_least_once().retained())?;

@@ -16,7 +16,9 @@ use super::rendition::Rendition;
 use super::tap::at_once;
 use super::timebase::Timebase;
 use super::{rtmp, srt, tls, whip};
-use crate::config::{Config, Destination, HostPattern, IngestScheme, MissingSecret, Secret, Template};
+use crate::config::{
+    Config, Destination, HostPattern, Login, MissingSecret, Protocol, Rtmp, Secret, Srt, Template, Wrong,
+};
 
 /// A connection. Dropping it closes it.
 pub(super) trait Line {
@@ -125,44 +127,59 @@ impl Names {
     }
 }
 
-/// The secrets of a destination, in place.
+/// What a server is told, with its secrets in place.
 #[derive(Clone, Debug)]
-pub(super) struct Keys {
-    pub(super) url: Secret,
-    pub(super) passphrase: Option<Secret>,
-    pub(super) streamid: Option<Secret>,
-    pub(super) token: Option<Secret>,
+pub(super) enum Keys {
+    Rtmp {
+        application: Secret,
+        stream: Secret,
+        /// User and password.
+        login: Option<(Secret, Secret)>,
+    },
+    Srt {
+        passphrase: Option<Secret>,
+        stream_id: Option<Secret>,
+    },
+    Whip {
+        endpoint: Secret,
+        token: Option<Secret>,
+    },
 }
 
 impl Keys {
     pub(super) fn resolve(to: &Destination) -> Result<Self, Failure> {
         let missing = |error: MissingSecret| Failure::config(error.to_string());
-        let optional = |template: &Option<Template>| template.as_ref().map(Template::resolve).transpose();
-        let passphrase = optional(&to.srt.passphrase).map_err(missing)?;
-        if passphrase.as_ref().is_some_and(|secret| !(10..=79).contains(&secret.expose().len())) {
-            return Err(Failure::config("[ingest] passphrase must have 10 to 79 characters: SRT takes no other"));
-        }
-        Ok(Self {
-            url: to.url.resolve().map_err(missing)?,
-            passphrase,
-            streamid: optional(&to.srt.streamid).map_err(missing)?,
-            token: optional(&to.token).map_err(missing)?,
-        })
+        let unusable = |Wrong { wrong, advice }: Wrong| Failure::config(format!("[ingest] {wrong}; {advice}"));
+        let get = |template: &Template| template.resolve().map_err(missing);
+        let optional = |template: &Option<Template>| template.as_ref().map(get).transpose();
+        let keys = match &to.protocol {
+            Protocol::Rtmp(Rtmp { tls: _, application, stream, login }) => {
+                let login = match login {
+                    Some(Login { user, password }) => Some((get(user)?, get(password)?)),
+                    None => None,
+                };
+                Self::Rtmp { application: get(application)?, stream: get(stream)?, login }
+            }
+            Protocol::Srt(Srt { passphrase, stream_id, .. }) => {
+                Self::Srt { passphrase: optional(passphrase)?, stream_id: optional(stream_id)? }
+            }
+            Protocol::Whip(whip) => {
+                Self::Whip { endpoint: to.endpoint(whip).map_err(missing)?, token: optional(&whip.token)? }
+            }
+        };
+        to.unusable_secrets().into_iter().next().map_or(Ok(keys), |wrong| Err(unusable(wrong)))
     }
 
-    /// The parts that are nobody's business: what stands behind the host, and who.
+    /// The fields that are nobody's business.
     fn hidden(&self) -> Vec<String> {
-        let url = self.url.expose();
-        let mut hide = vec![url.to_owned()];
-        if let Ok(url) = url::Url::parse(url) {
-            hide.extend(url.path_segments().into_iter().flatten().map(str::to_owned));
-            hide.extend(url.query().map(str::to_owned));
-            hide.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
-            hide.extend(url.password().map(str::to_owned));
-        }
-        hide.extend(
-            [&self.passphrase, &self.streamid, &self.token].into_iter().flatten().map(|key| key.expose().to_owned()),
-        );
+        let all = match self {
+            Self::Rtmp { application: _, stream, login } => {
+                vec![Some(stream), login.as_ref().map(|(_, password)| password)]
+            }
+            Self::Srt { passphrase, stream_id } => vec![passphrase.as_ref(), stream_id.as_ref()],
+            Self::Whip { endpoint, token } => vec![Some(endpoint), token.as_ref()],
+        };
+        let mut hide: Vec<_> = all.into_iter().flatten().map(|secret| secret.expose().to_owned()).collect();
         // One or two letters hide nothing and would eat words.
         hide.retain(|part| part.len() > 2);
         hide.sort_by_key(|part| std::cmp::Reverse(part.len()));
@@ -181,7 +198,7 @@ pub(super) struct Names {
 
 impl Target {
     pub(super) fn new(config: &Config, to: &Destination, keys: Keys, sound: bool, time: Timebase) -> Self {
-        let names = Names { host: format!("{}:{}", to.host, to.port), hide: keys.hidden().into() };
+        let names = Names { host: format!("{}:{}", to.host.in_url(), to.port), hide: keys.hidden().into() };
         Self {
             to: to.clone(),
             keys,
@@ -210,7 +227,7 @@ impl Target {
     /// The same trouble, with all that can be found out about it.
     pub(super) fn explain(&self, trouble: Trouble) -> Trouble {
         match trouble.kind {
-            TroubleKind::Untrusted => match tls::why_not(&self.to.host, self.to.port) {
+            TroubleKind::Untrusted => match tls::why_not(self.to.host.as_str(), self.to.port) {
                 Some(why) => Trouble { reason: format!("{}: {why}", self.host()), ..trouble },
                 None => trouble,
             },
@@ -221,10 +238,17 @@ impl Target {
     /// Begins a connection.
     pub(super) fn connect(&self) -> Result<Box<dyn Line>, Trouble> {
         let broken = |failure: Failure| Trouble::away(failure.message);
-        match self.to.scheme {
-            IngestScheme::Rtmp | IngestScheme::Rtmps => rtmp::connect(self).map_err(broken)?.begin(),
-            IngestScheme::Srt => srt::connect(self).map_err(broken)?.begin(),
-            IngestScheme::Https | IngestScheme::Http => whip::connect(self),
+        match (&self.to.protocol, &self.keys) {
+            (Protocol::Rtmp(to), Keys::Rtmp { application, stream, login }) => {
+                rtmp::connect(self, to, [application, stream], login.as_ref()).map_err(broken)?.begin()
+            }
+            (Protocol::Srt(to), Keys::Srt { passphrase, stream_id }) => {
+                srt::connect(self, to, passphrase.as_ref(), stream_id.as_ref()).map_err(broken)?.begin()
+            }
+            (Protocol::Whip(_), Keys::Whip { endpoint, token }) => whip::connect(self, endpoint, token.as_ref()),
+            (Protocol::Rtmp(_) | Protocol::Srt(_) | Protocol::Whip(_), _) => {
+                Err(broken(Failure::internal("the keys are another protocol's")))
+            }
         }
     }
 

@@ -73,7 +73,7 @@ impl Outlet {
         let mut taps = Taps::default();
         for Self { to, queue, .. } in all {
             taps.pictures.push(queue.clone());
-            if to.scheme.is_whip() { &mut taps.opus } else { &mut taps.aac }.push(queue.clone());
+            if to.scheme().is_whip() { &mut taps.opus } else { &mut taps.aac }.push(queue.clone());
         }
         taps
     }
@@ -92,7 +92,7 @@ impl Outlet {
                 tracing::warn!("{}", failure.message);
             }
         };
-        let (video, scheme) = (&config.video, config.ingest.first.scheme);
+        let (video, scheme) = (&config.video, config.ingest.first.scheme());
         let steer = Steer::new(scheme, video, sound.then_some(&config.audio), Box::new(apply));
         // There is one encoder, and the first destination steers it. The second drops what is too much for it.
         let first = (Reporter::First(door.teller()), steer);

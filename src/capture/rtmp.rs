@@ -14,6 +14,7 @@ use super::plugins::make;
 use super::queue::Frame;
 use super::tcp::Socket;
 use crate::clock::Clock;
+use crate::config::{self, Secret};
 use crate::consent::Time;
 
 /// What has been acknowledged is looked up after this at the latest, once the stream is on air.
@@ -45,9 +46,23 @@ struct First {
 }
 
 /// Builds one; it connects as soon as it begins.
-pub(super) fn connect(target: &Target) -> Result<Rtmp, Failure> {
+pub(super) fn connect(
+    target: &Target,
+    to: &config::Rtmp,
+    [application, stream]: [&Secret; 2],
+    login: Option<&(Secret, Secret)>,
+) -> Result<Rtmp, Failure> {
     let sink = make("rtmp2sink", "sink")?;
-    sink.set_property("location", target.keys.url.expose());
+    // Property by property: its own parser of addresses is never asked.
+    sink.set_property_from_str("scheme", if to.tls { "rtmps" } else { "rtmp" });
+    sink.set_property("host", target.to.host.as_str());
+    sink.set_property("port", i32::from(target.to.port));
+    sink.set_property("application", application.expose());
+    sink.set_property("stream", stream.expose());
+    if let Some((user, password)) = login {
+        sink.set_property("username", user.expose());
+        sink.set_property("password", password.expose());
+    }
     let pipe = target.pipe(sink)?;
     let tags = source("tags");
     tags.set_caps(Some(&gst::Caps::new_empty_simple("video/x-flv")));

@@ -14,6 +14,7 @@ use super::plugins::make;
 use super::queue::{Frame, Track};
 use super::vault::Vault;
 use crate::clock::Clock;
+use crate::config::{self, Latency, Secret};
 use crate::consent::Time;
 
 /// Round trips that are left for what was lost to be sent again: SRT's guide says so for losses up to 3 %.
@@ -65,28 +66,33 @@ fn counts(figures: &gst::StructureRef) -> (u64, u64) {
 }
 
 /// Builds one; it connects as soon as it begins.
-pub(super) fn connect(target: &Target) -> Result<Srt, Failure> {
-    let (options, keys) = (&target.to.srt, &target.keys);
+pub(super) fn connect(
+    target: &Target,
+    options: &config::Srt,
+    passphrase: Option<&Secret>,
+    stream_id: Option<&Secret>,
+) -> Result<Srt, Failure> {
     let muxer = make("mpegtsmux", "mux")?;
     // Whole packets only; the configuration leaves room for one at least.
     muxer.set_property("alignment", i32::try_from(options.packet_size / PACKET).unwrap_or(7));
     // At first one track waits for the other, since the muxer has to know both before it begins.
     muxer.set_property("latency", gst::ClockTime::from_seconds(2).nseconds());
     let sink = make("srtsink", "sink")?;
-    sink.set_property("uri", keys.url.expose());
+    // Property by property: its own parser of addresses sees a host and a port. It calls, and never listens.
+    sink.set_property("uri", format!("srt://{}:{}", target.to.host.in_url(), target.to.port));
+    sink.set_property_from_str("mode", "caller");
     let rtt = target.rtt.get();
-    let latency = latency(rtt.unwrap_or_default(), options.min_latency);
-    // Whoever writes the latency into the URL means it.
-    let fixed = keys.url.expose().contains("latency=");
-    if !fixed {
-        sink.set_property("latency", i32::try_from(latency.as_millis()).unwrap_or(i32::MAX));
-    }
-    if let Some(passphrase) = &keys.passphrase {
+    let (latency, shortest, fixed) = match options.latency {
+        Latency::AtLeast(shortest) => (latency(rtt.unwrap_or_default(), shortest), shortest, false),
+        Latency::Fixed(span) => (span, span, true),
+    };
+    sink.set_property("latency", i32::try_from(latency.as_millis()).unwrap_or(i32::MAX));
+    if let Some(passphrase) = passphrase {
         sink.set_property("passphrase", passphrase.expose());
-        sink.set_property_from_str("pbkeylen", &options.pbkeylen.to_string());
+        sink.set_property_from_str("pbkeylen", &options.key_length.to_string());
     }
-    if let Some(streamid) = &keys.streamid {
-        sink.set_property("streamid", streamid.expose());
+    if let Some(stream_id) = stream_id {
+        sink.set_property("streamid", stream_id.expose());
     }
     if sink.has_property("auto-reconnect") {
         // Reconnecting is ours to do: with a reason, and at a keyframe.
@@ -103,7 +109,7 @@ pub(super) fn connect(target: &Target) -> Result<Srt, Failure> {
     }
     muxer.link(&pipe.sink)?;
     let clock = Clock::start();
-    let (begun, shortest, known) = (clock.now(), options.min_latency, fixed || rtt.is_some());
+    let (begun, known) = (clock.now(), fixed || rtt.is_some());
     Ok(Srt { pipe, video, audio, muxer, latency, shortest, clock, begun, handshake: Cell::new(None), known })
 }
 

@@ -1,58 +1,26 @@
-//! What no single key can tell: URLs, hosts, and contradictions between keys.
+//! What no single key can tell: the broker, and contradictions between keys.
 
 use core::time::Duration;
 
-use url::Url;
-
+use super::address::Raw;
 use super::reader::{Place, Reader};
 use super::{
-    Audio, AudioSource, Mqtt, Outage, OutageBuffer, Panel, PanelBackend, Privacy, Template, Video, VideoSource,
+    Audio, AudioSource, Login, Mqtt, Outage, OutageBuffer, Panel, PanelBackend, Privacy, Template, Video, VideoSource,
+    Wrong,
 };
 
-/// A URL with its secrets replaced by a letter, so that its parts can be judged without them.
-pub(super) fn parse_url(r: &mut Reader<'_>, key: &str, text: &str, place: Place, example: &str) -> Option<Url> {
-    if let Err(wrong) = Template::names(text) {
-        r.wrong(Some(place), format!("{key}: {wrong}"), "write ${NAME}, a secret that is looked up when it is used");
+/// A value with secrets in it, taken literally but for them.
+pub(super) fn template(r: &mut Reader<'_>, key: &'static str, text: &str, place: Place) -> Option<Template> {
+    if let Some(bad) = text.chars().find(|letter| letter.is_control()) {
+        let wrong = format!("{key} has the character U+{:04X} in it", u32::from(bad));
+        r.wrong(Some(place), wrong, "take it out");
         return None;
     }
-    let blank = Template::fill(text, |_| Ok::<_, ()>("x".to_owned())).unwrap_or_default();
-    let url = match Url::parse(&blank) {
-        Ok(url) => url,
-        Err(error) => {
-            r.wrong(Some(place), format!("{key} is not a URL: {error}"), format!("write one such as {example}"));
-            return None;
-        }
-    };
-    let authority = text.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(""));
-    let host_part = authority.rsplit('@').next().unwrap_or("");
-    if host_part.contains("${") {
-        r.wrong(
-            Some(place),
-            format!("{key} has a secret for a host"),
-            "write the host out: it is checked before any secret is read",
-        );
-        return None;
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        r.wrong(Some(place), format!("{key} has no host"), format!("write one such as {example}"));
-        return None;
-    }
-    Some(url)
+    let wrong = |wrong| r.wrong(Some(place), format!("{key}: {wrong}"), TEMPLATE);
+    Template::parse(text, key).map_err(wrong).ok()
 }
 
-/// A URL without anything that could be a secret.
-pub(super) fn shown(url: &Url) -> String {
-    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
-    format!("{}://{}{port}/…", url.scheme(), url.host_str().unwrap_or(""))
-}
-
-pub(super) fn bare_host(url: &Url) -> String {
-    url.host_str().unwrap_or("").trim_matches(['[', ']']).to_owned()
-}
-
-pub(super) fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
+const TEMPLATE: &str = "write ${NAME}, a secret that is looked up when it is used";
 
 pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<Mqtt> {
     let ca_file = r.text("mqtt", "ca-file").map(|(text, _)| text.into());
@@ -61,8 +29,9 @@ pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<M
     let topic_prefix = r.text("mqtt", "topic-prefix");
     let example = "\"mqtts://broker.example.cn:8883\"";
     let (text, place) = r.text("mqtt", "url")?;
-    let url = parse_url(r, "url", &text, place, example)?;
-    let tls = match url.scheme() {
+    let raw = Raw::split(&text, example);
+    let raw = raw.map_err(|Wrong { wrong, advice }| r.wrong(Some(place), format!("url {wrong}"), advice)).ok()?;
+    let tls = match raw.scheme.as_str() {
         "mqtts" => true,
         "mqtt" => false,
         other => {
@@ -70,8 +39,11 @@ pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<M
             return None;
         }
     };
-    let host = bare_host(&url);
-    if !tls && !is_loopback(&host) {
+    if !matches!(raw.rest, "" | "/") {
+        r.wrong(Some(place), "a broker's URL has nothing behind host and port", format!("write one such as {example}"));
+    }
+    let login = login(r, &raw, place);
+    if !tls && !raw.host.is_loopback() {
         r.note(Some(place), "telemetry and commands will cross the network unencrypted", "use mqtts://");
     }
     if let Some((_, place)) = &client_cert
@@ -92,11 +64,6 @@ pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<M
         }
         (Some(_), Some(_)) | (None, None) => {}
     }
-    if let Some((key, place)) = &client_key
-        && let Err(wrong) = Template::names(key)
-    {
-        r.wrong(Some(*place), format!("client-key: {wrong}"), "write ${NAME}");
-    }
     let topic_prefix = topic_prefix.map_or_else(
         || "tallybox/v1".to_owned(),
         |(text, place)| {
@@ -109,16 +76,50 @@ pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<M
         },
     );
     Some(Mqtt {
-        port: url.port().unwrap_or(if tls { 8883 } else { 1883 }),
-        url: Template::new(text, shown(&url)),
+        port: raw.port.unwrap_or(if tls { 8883 } else { 1883 }),
         tls,
-        host,
+        host: raw.host,
+        login,
         ca_file,
         client_cert: client_cert.map(|(text, _)| text.into()),
-        client_key: client_key.map(|(text, _)| Template::new(text, "client-key".to_owned())),
+        client_key: client_key.and_then(|(text, place)| {
+            let wrong = |wrong| r.wrong(Some(place), format!("client-key: {wrong}"), TEMPLATE);
+            Template::parse(&text, "client-key").map_err(wrong).ok()
+        }),
         topic_prefix,
         telemetry_interval,
     })
+}
+
+/// Who the box is at the broker: `user` and `password`, or what stands before the host.
+fn login(r: &mut Reader<'_>, raw: &Raw<'_>, place: Place) -> Option<Login> {
+    let mut key = |key: &'static str| {
+        let (text, place) = r.text("mqtt", key)?;
+        template(r, key, &text, place).map(|template| (template, place))
+    };
+    let (user, password) = (key("user"), key("password"));
+    let own = match (user, password) {
+        (Some((user, at)), _) if user.literal().is_some_and(|user| user.is_empty()) => {
+            r.wrong(Some(at), "user is empty", "write the name that the broker knows, or leave it out");
+            return None;
+        }
+        (Some((user, at)), password) => {
+            let empty = || Template::parse("", "password").ok();
+            password.map(|(password, _)| password).or_else(empty).map(|password| (Login { user, password }, at))
+        }
+        (None, Some((_, at))) => {
+            r.wrong(Some(at), "password without user", "write user = \"NAME\", the name that the broker knows");
+            return None;
+        }
+        (None, None) => None,
+    };
+    let Some(user) = raw.user else { return own.map(|(login, _)| login) };
+    if let Some((_, at)) = own {
+        r.wrong(Some(at), "user is in the URL too", "leave the one before the host out");
+        return None;
+    }
+    let wrong = |Wrong { wrong, advice }: Wrong| r.wrong(Some(place), format!("url {wrong}"), advice);
+    Login::parse(user, raw.password).map_err(wrong).ok()
 }
 
 /// Footage on disk has a longest life, which may be none.

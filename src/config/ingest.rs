@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use url::Url;
-
-use super::check::{bare_host, is_loopback, parse_url, shown};
+use super::address::{self, Query, Raw};
 use super::reader::{Place, Reader};
 use super::types::Choice;
-use super::{Destination, HostPattern, Ingest, IngestScheme, Outage, Srt, Template};
+use super::{
+    Destination, HostPattern, Ingest, IngestScheme, Latency, Outage, Protocol, Rtmp, Srt, Template, Whip, Wrong,
+};
 
 /// The section of the second destination.
 pub(super) const SECOND: &str = "ingest.second";
@@ -37,19 +37,51 @@ pub(super) fn ingest(r: &mut Reader<'_>) -> Option<Ingest> {
 const EXAMPLE: &str =
     "\"rtmps://push.example.cn/live/${STREAM_KEY}\" or \"srt://push.example.cn:9000?streamid=${STREAM_KEY}\"";
 
+/// What stands beside `url`.
+struct Keys {
+    stream_key: Option<Template>,
+    token: Option<Template>,
+    srt: Query,
+}
+
+impl Keys {
+    fn read(r: &mut Reader<'_>, section: &'static str) -> Self {
+        let lengths = address::PACKET_SIZES;
+        let min_latency = r.place(section, "min-latency").is_some();
+        let latency = r.span(section, "min-latency", address::DEFAULT_LATENCY, address::LATENCIES);
+        let key_length = r.number(section, "pbkeylen", 16..=32);
+        Self {
+            stream_key: secret(r, section, "stream-key", |key| match key.literal() {
+                Some(text) if text.is_empty() => {
+                    Err(Wrong::new("stream-key is empty", "write the key, or leave it out"))
+                }
+                Some(_) | None => Ok(key),
+            }),
+            token: secret(r, section, "token", Ok),
+            srt: Query {
+                passphrase: secret(r, section, "passphrase", address::passphrase),
+                stream_id: secret(r, section, "streamid", address::stream_id),
+                key_length: key_length.and_then(|bytes| {
+                    let place = r.place(section, "pbkeylen");
+                    address::key_length(bytes).map_err(|Wrong { wrong, advice }| r.wrong(place, wrong, advice)).ok()
+                }),
+                latency: min_latency.then_some(latency),
+                packet_size: r.number(section, "packet-size", lengths),
+            },
+        }
+    }
+}
+
 fn destination(r: &mut Reader<'_>, section: &'static str) -> Option<Destination> {
     let found = r.text(section, "url");
-    let passphrase = secret(r, section, "passphrase");
-    let streamid = secret(r, section, "streamid");
-    let token = secret(r, section, "token");
-    let key_length = r.number(section, "pbkeylen", 16..=32);
-    let min_latency = r.span(section, "min-latency", Duration::from_millis(120), ms(20)..=ms(8000));
-    let packet_size = r.number(section, "packet-size", 188..=1456);
+    let keys = Keys::read(r, section);
     let (text, place) = found?;
-    let url = parse_url(r, "url", &text, place, EXAMPLE)?;
-    let Some((_, scheme)) = IngestScheme::ALL.iter().find(|(word, _)| *word == url.scheme()) else {
+    let raw = Raw::split(&text, EXAMPLE)
+        .map_err(|Wrong { wrong, advice }| r.wrong(Some(place), format!("url {wrong}"), advice));
+    let raw = raw.ok()?;
+    let Some((_, scheme)) = IngestScheme::ALL.iter().find(|(word, _)| *word == raw.scheme) else {
         let advice = "choose rtmps://, rtmp://, srt://, or https:// for WHIP";
-        r.wrong(Some(place), format!("an ingest over {}:// is not supported", url.scheme()), advice);
+        r.wrong(Some(place), format!("an ingest over {}:// is not supported", raw.scheme), advice);
         return None;
     };
     if !scheme.is_whip() {
@@ -58,42 +90,84 @@ fn destination(r: &mut Reader<'_>, section: &'static str) -> Option<Destination>
     if *scheme != IngestScheme::Srt {
         only(r, section, &["passphrase", "pbkeylen", "streamid", "min-latency", "packet-size"], "srt://");
     }
-    let port = port(r, *scheme, &url, place)?;
-    let host = bare_host(&url);
-    let open = match scheme {
-        IngestScheme::Rtmps | IngestScheme::Https => false,
-        IngestScheme::Rtmp | IngestScheme::Http => true,
-        IngestScheme::Srt => passphrase.is_none() && !url.query_pairs().any(|(key, _)| key == "passphrase"),
+    if !scheme.is_rtmp() {
+        only(r, section, &["stream-key"], "rtmps:// and rtmp://");
+    }
+    let port = raw.port.or(scheme.default_port());
+    if port.is_none() {
+        r.wrong(Some(place), "an srt:// URL needs a port", "write one such as srt://push.example.cn:9000");
+    }
+    let written = keys.stream_key.is_some();
+    let protocol = match scheme {
+        IngestScheme::Rtmp => Rtmp::parse(&raw, false, keys.stream_key).map(Protocol::Rtmp),
+        IngestScheme::Rtmps => Rtmp::parse(&raw, true, keys.stream_key).map(Protocol::Rtmp),
+        IngestScheme::Http => Whip::parse(&raw, false, keys.token).map(Protocol::Whip),
+        IngestScheme::Https => Whip::parse(&raw, true, keys.token).map(Protocol::Whip),
+        IngestScheme::Srt => Query::parse(&raw).map(|query| Protocol::Srt(srt(r, section, query, keys.srt))),
     };
-    if open && !is_loopback(&host) {
-        let (wrong, advice) = if scheme.is_whip() {
+    let protocol = protocol.map_err(|Wrong { wrong, advice }| r.wrong(Some(place), wrong, advice)).ok()?;
+    let to = Destination { host: raw.host, port: port?, protocol };
+    notes(r, place, &to, written);
+    Some(to)
+}
+
+/// The address and the keys beside it together.
+fn srt(r: &mut Reader<'_>, section: &'static str, url: Query, keys: Query) -> Srt {
+    let usual = Srt::default();
+    let twice = [
+        ("passphrase", url.passphrase.is_some() && keys.passphrase.is_some()),
+        ("pbkeylen", url.key_length.is_some() && keys.key_length.is_some()),
+        ("streamid", url.stream_id.is_some() && keys.stream_id.is_some()),
+        ("min-latency", url.latency.is_some() && keys.latency.is_some()),
+        ("packet-size", url.packet_size.is_some() && keys.packet_size.is_some()),
+    ];
+    for (key, _) in twice.into_iter().filter(|(_, twice)| *twice) {
+        let place = r.place(section, key);
+        r.wrong(place, format!("{key} is in the URL too"), "leave one of them");
+    }
+    Srt {
+        passphrase: keys.passphrase.or(url.passphrase),
+        key_length: keys.key_length.or(url.key_length).unwrap_or(usual.key_length),
+        stream_id: keys.stream_id.or(url.stream_id),
+        latency: url.latency.map(Latency::Fixed).or(keys.latency.map(Latency::AtLeast)).unwrap_or(usual.latency),
+        packet_size: keys.packet_size.or(url.packet_size).unwrap_or(usual.packet_size),
+    }
+}
+
+/// What is allowed and worth knowing.
+fn notes(r: &mut Reader<'_>, place: Place, to: &Destination, stream_key: bool) {
+    let open = match &to.protocol {
+        Protocol::Rtmp(Rtmp { tls, .. }) | Protocol::Whip(Whip { tls, .. }) => !tls,
+        Protocol::Srt(Srt { passphrase, .. }) => passphrase.is_none(),
+    };
+    if open && !to.host.is_loopback() {
+        let (wrong, advice) = if to.scheme().is_whip() {
             ("the token will cross the network unencrypted", "use https://")
         } else {
             ("the stream will cross the network unencrypted", "use rtmps://, or srt:// with passphrase = \"${NAME}\"")
         };
         r.note(Some(place), wrong, advice);
     }
-    let pbkeylen = key_length.unwrap_or(16);
-    if !pbkeylen.is_multiple_of(8) {
-        let place = r.place(section, "pbkeylen");
-        r.wrong(place, format!("pbkeylen = {pbkeylen} is no length of an AES key"), "choose one of: 16, 24, 32");
+    match &to.protocol {
+        Protocol::Rtmp(rtmp) if !stream_key => {
+            for Wrong { wrong, advice } in rtmp.doubts() {
+                r.note(Some(place), wrong, advice);
+            }
+        }
+        Protocol::Rtmp(_) | Protocol::Srt(_) | Protocol::Whip(_) => {}
     }
-    let srt = Srt { passphrase, pbkeylen, streamid, min_latency, packet_size: packet_size.unwrap_or(1316) };
-    Some(Destination { url: Template::new(text, shown(&url)), scheme: *scheme, host, port, srt, token })
 }
 
-const fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-/// A value that is a secret, or has one in it.
-fn secret(r: &mut Reader<'_>, section: &'static str, key: &'static str) -> Option<Template> {
+/// A value that is a secret, or has one in it; taken literally, and judged by `fits`.
+fn secret(
+    r: &mut Reader<'_>,
+    section: &'static str,
+    key: &'static str,
+    fits: impl FnOnce(Template) -> Result<Template, Wrong>,
+) -> Option<Template> {
     let (text, place) = r.text(section, key)?;
-    if let Err(wrong) = Template::names(&text) {
-        r.wrong(Some(place), format!("{key}: {wrong}"), "write ${NAME}, a secret that is looked up when it is used");
-        return None;
-    }
-    Some(Template::new(text, key.to_owned()))
+    let template = super::check::template(r, key, &text, place)?;
+    fits(template).map_err(|Wrong { wrong, advice }| r.wrong(Some(place), wrong, advice)).ok()
 }
 
 /// Keys that another protocol would not heed.
@@ -105,52 +179,22 @@ fn only(r: &mut Reader<'_>, section: &'static str, keys: &[&'static str], scheme
     }
 }
 
-fn port(r: &mut Reader<'_>, scheme: IngestScheme, url: &Url, place: Place) -> Option<u16> {
-    let usual_port = match scheme {
-        IngestScheme::Rtmps | IngestScheme::Https => Some(443),
-        IngestScheme::Rtmp => Some(1935),
-        IngestScheme::Http => Some(80),
-        IngestScheme::Srt => None,
-    };
-    let port = url.port().or(usual_port);
-    if port.is_none() {
-        r.wrong(Some(place), "an srt:// URL needs a port", "write one such as srt://push.example.cn:9000");
-    }
-    match scheme {
-        IngestScheme::Rtmp | IngestScheme::Rtmps => {
-            let parts = url.path().split('/').filter(|part| !part.is_empty()).count();
-            if parts < 2 {
-                let advice = "write rtmps://HOST/APP/STREAM_KEY: server URL, a slash, stream key";
-                r.wrong(Some(place), "an RTMP URL needs an application and a stream key", advice);
-            }
-        }
-        IngestScheme::Srt | IngestScheme::Http | IngestScheme::Https => {}
-    }
-    port
-}
-
 pub(super) fn allowed_hosts(r: &mut Reader<'_>, ingest: Option<&Ingest>) -> Vec<HostPattern> {
     let destinations = || ingest.into_iter().flat_map(Ingest::destinations);
     let Some(listed) = r.list("privacy", "allowed-ingest-hosts") else {
         // Without a list the hosts that the integrator wrote are allowed, and nothing else.
-        return destinations().filter_map(|destination| HostPattern::new(&destination.host)).collect();
+        return destinations().map(|destination| HostPattern::Exact(destination.host.clone())).collect();
     };
     let mut patterns = Vec::new();
     for (text, place) in listed {
-        match HostPattern::new(&text) {
-            Some(pattern) => patterns.push(pattern),
-            None => {
-                r.wrong(
-                    Some(place),
-                    format!("{text:?} is not a host"),
-                    "write \"push.example.cn\" or \"*.example.cn\"",
-                );
-            }
+        match HostPattern::parse(&text) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(Wrong { wrong, advice }) => r.wrong(Some(place), wrong, advice),
         }
     }
     for (section, destination) in ["ingest", SECOND].into_iter().zip(destinations()) {
-        let host = &destination.host;
-        if !patterns.iter().any(|pattern| pattern.allows(host)) {
+        let host = destination.host.as_str();
+        if !patterns.iter().any(|pattern| pattern.allows(&destination.host)) {
             let place = r.place(section, "url");
             let advice = "add the host to [privacy] allowed-ingest-hosts if the policy lets streams go there";
             r.wrong(place, format!("the ingest host {host:?} is not one of allowed-ingest-hosts"), advice);

@@ -1,6 +1,7 @@
 //! The configuration: read from TOML, every mistake reported with its place, then checked once and for all.
 //! Nothing behind [`Config::load`] validates again.
 
+mod address;
 mod check;
 mod document;
 mod ingest;
@@ -18,11 +19,13 @@ use std::path::{Path, PathBuf};
 #[cfg(test)]
 pub(crate) use tests::{example, example_to};
 
+pub use address::{Destination, Host, HostPattern, Latency, Login, Protocol, Rtmp, Srt, Whip, Wrong};
 pub use mistake::{ConfigError, Mistake};
+use reader::did_you_mean;
 pub use secret::{MissingSecret, Secret, Template};
 pub use types::{
-    Audio, AudioSource, Capture, Consent, Crop, Destination, Device, Encoder, HostPattern, Ingest, IngestScheme, Mask,
-    Mqtt, Outage, OutageBuffer, Overlay, Panel, PanelBackend, Privacy, Srt, Video, VideoSource,
+    Audio, AudioSource, Capture, Consent, Crop, Device, Encoder, Ingest, IngestScheme, Mask, Mqtt, Outage,
+    OutageBuffer, Overlay, Panel, PanelBackend, Privacy, Video, VideoSource,
 };
 
 /// Where the configuration is when nobody says otherwise (design 4).
@@ -88,12 +91,11 @@ impl Config {
 
     /// Secrets that are named and that are nowhere to be found from here.
     pub fn missing_secrets(&self) -> Vec<MissingSecret> {
-        let broker = self.mqtt.iter().flat_map(|mqtt| [Some(&mqtt.url), mqtt.client_key.as_ref()]).flatten();
-        let keys = self.ingest.destinations().flat_map(|to| {
-            [Some(&to.url), to.srt.passphrase.as_ref(), to.srt.streamid.as_ref(), to.token.as_ref()]
-                .into_iter()
-                .flatten()
+        let broker = self.mqtt.iter().flat_map(|mqtt| {
+            let login = mqtt.login.iter().flat_map(|Login { user, password }| [user, password]);
+            login.chain(&mqtt.client_key)
         });
+        let keys = self.ingest.destinations().flat_map(Destination::templates);
         keys.chain(broker).filter_map(|template| template.resolve().err()).collect()
     }
 

@@ -322,7 +322,7 @@ fn mismatch(key: &str, wanted: &str, value: &DeValue<'_>) -> String {
 }
 
 /// "did you mean ...? " for the nearest of `all`, if one is near.
-fn did_you_mean<'a>(text: &str, all: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn did_you_mean<'a>(text: &str, all: impl Iterator<Item = &'a str>) -> String {
     // 0.75 on the Jaro-Winkler scale (0 to 1) lets "buton-pin" through and keeps "colour" out.
     all.map(|word| (strsim::jaro_winkler(text, word), word))
         .filter(|(likeness, _)| *likeness >= 0.75)

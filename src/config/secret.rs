@@ -1,13 +1,22 @@
-//! Secrets: `${NAME}` in a value, looked up where it is used, never printed.
+//! Secrets: `${NAME}` in a value, looked up where it is used, never printed, and taken literally.
 
 use core::fmt;
 use std::path::PathBuf;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What a URL's path and query take as it is (RFC 3986, 2.3).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A value that cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
+    pub(super) const fn new(value: String) -> Self {
+        Self(value)
+    }
+
     /// The value itself; hand it on, never into a log or a message.
     pub fn expose(&self) -> &str {
         &self.0
@@ -27,55 +36,94 @@ impl fmt::Debug for Secret {
 )]
 pub struct MissingSecret(pub String);
 
-/// A value with `${NAME}` in it, not yet looked up. Printed with everything behind the host left out, because people
-/// also write keys straight into their configuration.
+/// A piece of a value.
+#[derive(Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    /// `${NAME}`
+    Name(String),
+}
+
+/// A value with `${NAME}` in it, not yet looked up. What a secret says is never parsed: it stands where it was put. Printed
+/// as what it is for and nothing else, because people also write keys straight into their configuration.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Template {
-    text: String,
-    shown: String,
+    pieces: Vec<Piece>,
+    shown: &'static str,
 }
 
 impl Template {
-    pub(super) fn new(text: String, shown: String) -> Self {
-        Self { text, shown }
-    }
-
-    /// Names of the secrets in `text`; `Err` with what is wrong with it.
-    pub(super) fn names(text: &str) -> Result<Vec<&str>, String> {
-        let mut names = Vec::new();
+    /// Takes `text` apart; `shown` is printed in its place.
+    ///
+    /// # Errors
+    /// What is wrong with a `${`.
+    pub(super) fn parse(text: &str, shown: &'static str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
         let mut rest = text;
-        while let Some(start) = rest.find("${") {
-            let Some(length) = rest[start..].find('}') else {
+        while let Some((before, behind)) = rest.split_once("${") {
+            let Some((name, after)) = behind.split_once('}') else {
                 return Err("\"${\" without a closing \"}\"".to_owned());
             };
-            let name = &rest[start + 2..start + length];
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if name.is_empty() || !name.chars().all(plain) {
                 return Err(format!("{name:?} cannot be a secret's name"));
             }
-            names.push(name);
-            rest = &rest[start + length..];
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before.to_owned()));
+            }
+            pieces.push(Piece::Name(name.to_owned()));
+            rest = after;
         }
-        Ok(names)
+        if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        Ok(Self { pieces, shown })
     }
 
-    /// `text` with each `${NAME}` replaced by what `value` gives for it.
-    pub(super) fn fill<E>(text: &str, mut value: impl FnMut(&str) -> Result<String, E>) -> Result<String, E> {
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("${") {
-            let (name, behind) = after.split_once('}').unwrap_or((after, ""));
-            out.push_str(before);
-            out.push_str(&value(name)?);
-            rest = behind;
-        }
-        out.push_str(rest);
-        Ok(out)
+    /// The same, with everything that is no secret replaced by what `with` makes of it.
+    ///
+    /// # Errors
+    /// The first of `with`.
+    pub(super) fn try_map<E>(self, mut with: impl FnMut(&str) -> Result<String, E>) -> Result<Self, E> {
+        let pieces = self.pieces.into_iter().map(|piece| match piece {
+            Piece::Text(text) => with(&text).map(Piece::Text),
+            Piece::Name(name) => Ok(Piece::Name(name)),
+        });
+        Ok(Self { pieces: pieces.collect::<Result<_, _>>()?, ..self })
+    }
+
+    /// The whole value, where no secret is in it.
+    pub fn literal(&self) -> Option<String> {
+        self.pieces.iter().map(|piece| if let Piece::Text(text) = piece { Some(text.as_str()) } else { None }).collect()
+    }
+
+    /// The names of its secrets.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| if let Piece::Name(name) = piece { Some(name.as_str()) } else { None })
     }
 
     /// The value with its secrets in place: from systemd's credentials first, then from the environment.
+    ///
+    /// # Errors
+    /// The first secret that is in neither.
     pub fn resolve(&self) -> Result<Secret, MissingSecret> {
-        Self::fill(&self.text, |name| look_up(name).ok_or_else(|| MissingSecret(name.to_owned()))).map(Secret)
+        self.fill(|secret| secret)
+    }
+
+    /// The same as part of a URL: each secret percent-encoded, so that no letter of it means anything there.
+    ///
+    /// # Errors
+    /// The first secret that is nowhere to be found.
+    pub(super) fn resolve_encoded(&self) -> Result<Secret, MissingSecret> {
+        self.fill(|secret| utf8_percent_encode(&secret, UNRESERVED).to_string())
+    }
+
+    fn fill(&self, with: impl Fn(String) -> String) -> Result<Secret, MissingSecret> {
+        let value = self.pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => Ok(text.clone()),
+            Piece::Name(name) => look_up(name).map(&with).ok_or_else(|| MissingSecret(name.clone())),
+        });
+        value.collect::<Result<_, _>>().map(Secret)
     }
 }
 
@@ -88,12 +136,12 @@ fn look_up(name: &str) -> Option<String> {
 
 impl fmt::Debug for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
+        f.write_str(self.shown)
     }
 }
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
+        f.write_str(self.shown)
     }
 }

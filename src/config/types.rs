@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::path::PathBuf;
 
-use super::Template;
+use super::{Destination, Host, HostPattern, Login, Template};
 
 /// A choice among words; the first is the default.
 pub(super) trait Choice: Copy + 'static {
@@ -255,44 +255,30 @@ impl Ingest {
     }
 }
 
-/// One place where the stream goes.
-#[derive(Clone, Debug)]
-pub struct Destination {
-    /// Its URL, key included.
-    pub url: Template,
-    /// How the stream travels.
-    pub scheme: IngestScheme,
-    /// The host in it.
-    pub host: String,
-    /// The port in it, or the scheme's own.
-    pub port: u16,
-    /// What only SRT heeds.
-    pub srt: Srt,
-    /// What WHIP proves itself with.
-    pub token: Option<Template>,
-}
-
-/// Keys for SRT.
-#[derive(Clone, Debug)]
-pub struct Srt {
-    /// Encrypts the stream, 10 to 79 characters.
-    pub passphrase: Option<Template>,
-    /// Length of the AES key in bytes: 16, 24 or 32.
-    pub pbkeylen: u32,
-    /// What the server tells streams apart by.
-    pub streamid: Option<Template>,
-    /// The least time that is left for what was lost to be sent again.
-    pub min_latency: Duration,
-    /// Bytes of media in a packet, at most.
-    pub packet_size: u32,
-}
-
 impl IngestScheme {
     /// Whether it is WHIP.
     pub const fn is_whip(self) -> bool {
         match self {
             Self::Https | Self::Http => true,
             Self::Rtmps | Self::Rtmp | Self::Srt => false,
+        }
+    }
+
+    /// Whether it is RTMP, over TLS or not.
+    pub const fn is_rtmp(self) -> bool {
+        match self {
+            Self::Rtmps | Self::Rtmp => true,
+            Self::Https | Self::Http | Self::Srt => false,
+        }
+    }
+
+    /// The port of an address that has none; SRT has no usual one.
+    pub const fn default_port(self) -> Option<u16> {
+        match self {
+            Self::Rtmps | Self::Https => Some(443),
+            Self::Rtmp => Some(1935),
+            Self::Http => Some(80),
+            Self::Srt => None,
         }
     }
 }
@@ -311,14 +297,14 @@ pub struct Outage {
 /// `[mqtt]`
 #[derive(Clone, Debug)]
 pub struct Mqtt {
-    /// The broker, with user name and password if it wants them.
-    pub url: Template,
     /// Whether TLS is spoken.
     pub tls: bool,
     /// The broker's host.
-    pub host: String,
+    pub host: Host,
     /// The broker's port.
     pub port: u16,
+    /// User name and password, if it wants them.
+    pub login: Option<Login>,
     /// Certificates that are trusted; `None`: the system's.
     pub ca_file: Option<PathBuf>,
     /// This box's certificate.
@@ -329,6 +315,13 @@ pub struct Mqtt {
     pub topic_prefix: String,
     /// How often telemetry is sent.
     pub telemetry_interval: Duration,
+}
+
+impl Mqtt {
+    /// The broker, for people: nothing that could be secret.
+    pub fn origin(&self) -> String {
+        format!("{}://{}:{}", if self.tls { "mqtts" } else { "mqtt" }, self.host.in_url(), self.port)
+    }
 }
 
 /// `[consent]`
@@ -351,35 +344,4 @@ pub struct Privacy {
     pub ledger_retention: Duration,
     /// Longest life of unsent footage; zero: never written.
     pub footage_retention: Duration,
-}
-
-/// A host, or `*.` and a domain for each host under it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPattern(String);
-
-impl HostPattern {
-    /// `None` where `text` is neither.
-    pub fn new(text: &str) -> Option<Self> {
-        let host = text.strip_prefix("*.").unwrap_or(text);
-        let plain = !host.is_empty() && !host.contains(['*', '/', '@', ' ']);
-        plain.then(|| Self(text.to_ascii_lowercase()))
-    }
-
-    /// Whether each host that `other` allows is one of those.
-    pub fn covers(&self, other: &Self) -> bool {
-        match other.0.strip_prefix("*.") {
-            // A name under the domain stands for all of them.
-            Some(domain) => self.0.starts_with("*.") && self.allows(&format!("x.{domain}")),
-            None => self.allows(&other.0),
-        }
-    }
-
-    /// Whether `host` is one of those.
-    pub fn allows(&self, host: &str) -> bool {
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        match self.0.strip_prefix('*') {
-            Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
-            None => host == self.0,
-        }
-    }
 }

@@ -143,7 +143,7 @@ impl Engine {
         let configured = (recall.configuration.as_ref() != Some(&hash)).then(|| Fact::Configured {
             hash,
             ingest_host: self.config.ingest.hosts(),
-            broker_host: self.config.mqtt.as_ref().map(|mqtt| mqtt.host.clone()),
+            broker_host: self.config.mqtt.as_ref().map(|mqtt| mqtt.host.to_string()),
         });
         for fact in cut.into_iter().chain([started]).chain(policy).chain(configured) {
             self.write(fact).map_err(|_| ())?;

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::super::failure::{Trouble, TroubleKind};
 use super::super::tls;
-use crate::config::{HostPattern, Secret};
+use crate::config::{Host, HostPattern, Secret};
 
 /// What a server may take to answer an offer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -97,8 +97,9 @@ impl Endpoint {
     }
 
     fn may(&self, from: &Url, to: &Url) -> bool {
-        let host = to.host_str().unwrap_or("").trim_matches(['[', ']']);
-        to.scheme() == from.scheme() && self.allowed.iter().any(|pattern| pattern.allows(host))
+        let host = to.host_str().and_then(|host| Host::parse(host).ok());
+        let allowed = host.is_some_and(|host| self.allowed.iter().any(|pattern| pattern.allows(&host)));
+        allowed && to.scheme() == from.scheme() && to.username().is_empty() && to.password().is_none()
     }
 
     /// Deletes what an offer made, so that no ghost of it stays on the server.

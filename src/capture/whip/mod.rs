@@ -18,6 +18,7 @@ use super::line::{Line, Names, Target, Way};
 use super::queue::Frame;
 use super::rendition::Rendition;
 use crate::clock::Clock;
+use crate::config::Secret;
 
 use http::Endpoint;
 use session::Session;
@@ -74,7 +75,7 @@ fn profile_level_id(picture: Rendition) -> u32 {
 }
 
 /// Begins a connection.
-pub(super) fn connect(target: &Target) -> Result<Box<dyn Line>, Trouble> {
+pub(super) fn connect(target: &Target, endpoint: &Secret, token: Option<&Secret>) -> Result<Box<dyn Line>, Trouble> {
     let names = target.names.clone();
     let away = |reason: &str| Trouble::away(format!("{}: {reason}", names.host));
     let mut found = (target.to.host.as_str(), target.to.port).to_socket_addrs().ok();
@@ -90,7 +91,7 @@ pub(super) fn connect(target: &Target) -> Result<Box<dyn Line>, Trouble> {
     let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(nothing)?);
     let shared = Arc::new(Shared { rtt: AtomicU32::new(u32::MAX), ..Shared::default() });
     let (frames, inbox) = channel();
-    let endpoint = Endpoint::new(target.keys.url.clone(), target.keys.token.clone(), target.allowed.clone());
+    let endpoint = Endpoint::new(endpoint.clone(), token.cloned(), target.allowed.clone());
     let session = Session { offer, shared: shared.clone(), inbox, bell: bell.clone(), clock: Clock::start() };
     let thread = std::thread::Builder::new().name("whip".to_owned()).spawn(move || session.run(&endpoint));
     target.farewell(thread.map_err(|error| away(&format!("no thread: {error}")))?);

@@ -1,21 +1,15 @@
 //! The way out: default route, MTU, name servers.
 
-use std::net::IpAddr;
-
 use super::machine::Machine;
 use super::{Row, fail, ok, warn};
-use crate::config::Config;
+use crate::config::{Config, Host};
 
 pub(super) fn rows(machine: &Machine, config: &Config) -> Vec<Row> {
     vec![route(machine, config), names(machine, config)]
 }
 
-fn hosts(config: &Config) -> impl Iterator<Item = &str> {
-    config.ingest.destinations().map(|to| to.host.as_str()).chain(config.mqtt.iter().map(|mqtt| mqtt.host.as_str()))
-}
-
-fn is_local(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+fn hosts(config: &Config) -> impl Iterator<Item = &Host> {
+    config.ingest.destinations().map(|to| &to.host).chain(config.mqtt.iter().map(|mqtt| &mqtt.host))
 }
 
 /// Interface of the default route with the lowest metric. `/proc/net/route`: interface, destination, gateway, flags,
@@ -43,7 +37,7 @@ const ETHERNET: u32 = 1500;
 
 fn route(machine: &Machine, config: &Config) -> Row {
     let Some(name) = default_interface(machine) else {
-        if hosts(config).all(is_local) {
+        if hosts(config).all(Host::is_loopback) {
             return ok("network", "no default route, and none is needed");
         }
         return fail("network", "no default route", "plug in the cable, or join the wireless network; see ip route");
@@ -74,7 +68,7 @@ fn route(machine: &Machine, config: &Config) -> Row {
 fn names(machine: &Machine, config: &Config) -> Row {
     let text = machine.read("/etc/resolv.conf").unwrap_or_default();
     let servers: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("nameserver")).map(str::trim).collect();
-    if hosts(config).all(|host| is_local(host) || host.parse::<IpAddr>().is_ok()) {
+    if hosts(config).all(|host| host.is_loopback() || host.ip().is_some()) {
         return ok("dns", "no name has to be looked up");
     }
     if servers.is_empty() {

@@ -23,7 +23,7 @@ fn ingest(config: &Config) -> Vec<Row> {
 
 fn destination(to: &Destination) -> Row {
     let (host, port) = (to.host.as_str(), to.port);
-    match to.scheme {
+    match to.scheme() {
         IngestScheme::Srt => match resolve(host, port) {
             Ok(_) => warn(
                 "ingest",
@@ -46,7 +46,7 @@ fn broker(config: &Config) -> Vec<Row> {
     let ca = mqtt.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
     match own_certificate(mqtt) {
         Ok((identity, rows)) => {
-            let asked = row("broker", &mqtt.host, mqtt.port, mqtt.tls.then_some(ca), identity.as_ref());
+            let asked = row("broker", mqtt.host.as_str(), mqtt.port, mqtt.tls.then_some(ca), identity.as_ref());
             std::iter::once(asked).chain(rows).collect()
         }
         Err(row) => vec![row],

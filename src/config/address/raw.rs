@@ -1,0 +1,153 @@
+//! An address taken apart: scheme, user, host, port, and the rest as it stands. Secrets are never looked up here: `${NAME}`
+//! is a piece of text that no separator can be in.
+
+use super::{Host, Wrong};
+use crate::config::Template;
+
+/// The parts of an address. User, password and rest are as they were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Raw<'t> {
+    /// In lower case.
+    pub(in crate::config) scheme: String,
+    /// What stands before the last `@`, up to the first `:`.
+    pub(in crate::config) user: Option<&'t str>,
+    pub(in crate::config) password: Option<&'t str>,
+    pub(in crate::config) host: Host,
+    pub(in crate::config) port: Option<u16>,
+    /// Path, query and all that follows: begins with `/`, `?` or `#`, or is empty.
+    pub(in crate::config) rest: &'t str,
+}
+
+impl<'t> Raw<'t> {
+    /// Takes `text` apart; `example` is an address such as is wanted, for advice.
+    pub(in crate::config) fn split(text: &'t str, example: &str) -> Result<Self, Wrong> {
+        let right = || format!("write one such as {example}");
+        if let Some((place, what)) = odd_character(text) {
+            let advice = "take it out; it may be invisible, and come from copying";
+            return Err(Wrong::new(format!("has {what} as character {place}"), advice));
+        }
+        if let Err(wrong) = Template::parse(text, "") {
+            return Err(Wrong::new(wrong, "write ${NAME}, a secret that is looked up when it is used"));
+        }
+        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '+' | '-' | '.');
+        let Some(behind) = text[scheme.len()..].strip_prefix("://").filter(|_| scheme.chars().all(plain)) else {
+            return Err(Wrong::new("is not a URL: it does not begin with a scheme and \"://\"", right()));
+        };
+        let (authority, rest) = behind.split_at(behind.find(['/', '?', '#']).unwrap_or(behind.len()));
+        let (login, server) =
+            authority.rsplit_once('@').map_or((None, authority), |(login, server)| (Some(login), server));
+        if server.contains("${") {
+            let advice = "write host and port out: they are checked before any secret is read";
+            return Err(Wrong::new("has a secret for a host or port", advice));
+        }
+        let (user, password) = match login {
+            Some(login) => login.split_once(':').map_or((Some(login), None), |(user, word)| (Some(user), Some(word))),
+            None => (None, None),
+        };
+        let (host, port) = server_parts(server).map_err(|Wrong { wrong, advice }| Wrong {
+            // A password with "/" in it ends the host too soon.
+            advice: if rest.contains('@') {
+                format!("{advice}; where a password has / ? or # in it, write it as ${{NAME}} or percent-encoded")
+            } else {
+                advice
+            },
+            wrong,
+        })?;
+        if host.is_empty() {
+            return Err(Wrong::new("has no host", right()));
+        }
+        let host = Host::parse(host)
+            .map_err(|Wrong { wrong, advice }| Wrong::new(format!("is not a URL: {wrong}"), advice))?;
+        Ok(Self { scheme: scheme.to_ascii_lowercase(), user, password, host, port, rest })
+    }
+}
+
+/// Host and port of `server`.
+fn server_parts(server: &str) -> Result<(&str, Option<u16>), Wrong> {
+    let (host, port) = match server.find(']') {
+        Some(end) => server.split_at(end + 1),
+        None if server.matches(':').count() > 1 => {
+            let wrong = format!("is not a URL: {server:?} has more than one colon, and no brackets");
+            return Err(Wrong::new(wrong, "write an IPv6 address in brackets: [2001:db8::1]:1935"));
+        }
+        None => server.split_at(server.find(':').unwrap_or(server.len())),
+    };
+    if port.is_empty() {
+        return Ok((host, None));
+    }
+    let number = port.strip_prefix(':').filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
+    match number.and_then(|digits| digits.parse::<u16>().ok()) {
+        Some(port) if port > 0 => Ok((host, Some(port))),
+        Some(_) | None => {
+            let shown = port.trim_start_matches(':');
+            // A password that ended the host too soon stands here.
+            let wrong = if shown.bytes().all(|byte| byte.is_ascii_digit()) && !shown.is_empty() {
+                format!("has the port {shown}, which does not exist")
+            } else {
+                "is not a URL: what stands behind the host's colon is no port".to_owned()
+            };
+            Err(Wrong::new(wrong, "write a port from 1 to 65535"))
+        }
+    }
+}
+
+/// The first character that cannot be in an address and that people do not see, counted from 1, and what it is.
+pub(in crate::config) fn odd_character(text: &str) -> Option<(usize, String)> {
+    let (index, letter) = text.chars().enumerate().find(|(_, letter)| is_odd(*letter))?;
+    let what = match letter {
+        ' ' => "a space".to_owned(),
+        '\t' => "a tab".to_owned(),
+        '\u{a0}' | '\u{202f}' => format!("a no-break space (U+{:04X})", u32::from(letter)),
+        '\u{3000}' => "an ideographic space (U+3000)".to_owned(),
+        '\u{feff}' => "a byte order mark (U+FEFF)".to_owned(),
+        '\u{200b}'..='\u{200f}' | '\u{2060}' => format!("a character without width (U+{:04X})", u32::from(letter)),
+        other => format!("the character U+{:04X}", u32::from(other)),
+    };
+    Some((index + 1, what))
+}
+
+/// White space, controls, and what has no width of its own (Unicode's general categories Zs, Zl, Zp, Cc and Cf, as far as
+/// the last are in use).
+fn is_odd(letter: char) -> bool {
+    letter.is_whitespace()
+        || letter.is_control()
+        || matches!(
+            letter,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{115f}' | '\u{1160}'
+                | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// `text` with `%XX` replaced, once.
+pub(in crate::config) fn decoded(text: &str) -> Result<String, Wrong> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, behind @ ..] = rest {
+        if *first != b'%' {
+            out.push(*first);
+            rest = behind;
+            continue;
+        }
+        let digit = |index: usize| behind.get(index).and_then(|digit| char::from(*digit).to_digit(16));
+        let Some(byte) = digit(0).zip(digit(1)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) else {
+            return Err(Wrong::new(
+                "has \"%\" without two hexadecimal digits behind it",
+                "write %25 for a percent sign",
+            ));
+        };
+        out.push(byte);
+        rest = behind.get(2..).unwrap_or_default();
+    }
+    let text = String::from_utf8(out)
+        .map_err(|_| Wrong::new("is not UTF-8 once %XX is decoded", "encode it as UTF-8, or write it as it is"))?;
+    match text.chars().find(|letter| letter.is_control()) {
+        Some(bad) => {
+            Err(Wrong::new(format!("has the character U+{:04X} once %XX is decoded", u32::from(bad)), "take it out"))
+        }
+        None => Ok(text),
+    }
+}
