@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::ipc::{Answer, Connection, Entry, FromGuard, Request, Status, ToGuard};
+use crate::ipc::{Answer, Connection, Cursor, Entry, FromGuard, Request, Status, ToGuard};
 
 /// Between two attempts to reach a guard that restarts: it is back within a second.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -48,8 +48,8 @@ impl Seen {
 #[derive(Debug)]
 pub(super) struct GuardLink {
     pub(super) seen: watch::Receiver<Seen>,
-    /// Ledger entries in order.
-    pub(super) entries: mpsc::Receiver<Entry>,
+    /// Ledger entries in order, each with the place that it has in its ledger.
+    pub(super) entries: mpsc::Receiver<(Cursor, Entry)>,
     pub(super) calls: Caller,
 }
 
@@ -71,7 +71,12 @@ impl Caller {
 
 /// Starts the tasks that keep two connections, until `ending`: one for entries, which may wait for the broker for days,
 /// and one for what cannot wait.
-pub(super) fn connect(socket: PathBuf, after: u64, ending: CancellationToken, tasks: &mut JoinSet<()>) -> GuardLink {
+pub(super) fn connect(
+    socket: PathBuf,
+    after: Option<Cursor>,
+    ending: CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> GuardLink {
     let (seen, sight) = watch::channel(Seen::NotYet);
     let (entry, entries) = mpsc::channel(HELD);
     let (calls, inbox) = mpsc::channel(CALLS);
@@ -87,21 +92,25 @@ pub(super) fn connect(socket: PathBuf, after: u64, ending: CancellationToken, ta
 }
 
 /// Hands on each ledger entry after `after`, in order and without a gap, whatever becomes of the connection.
-async fn follow(socket: PathBuf, mut after: u64, entries: mpsc::Sender<Entry>) {
+async fn follow(socket: PathBuf, mut after: Option<Cursor>, entries: mpsc::Sender<(Cursor, Entry)>) {
     loop {
         // The other connection says why when the guard is out of reach.
         if let Ok(stream) = UnixStream::connect(&socket).await {
             let mut guard: Connection<FromGuard, ToGuard> = Connection::new(stream);
-            let subscribe = ToGuard { call: 1, request: Request::Subscribe { entries_after: Some(after) } };
+            let subscribe = ToGuard { call: 1, request: Request::Subscribe { entries: true, after: after.clone() } };
+            let mut ledger = None;
             let mut subscribed = guard.send(&subscribe).await.is_ok();
             while subscribed {
                 match guard.receive().await {
+                    Ok(Some(FromGuard::Ledger { id })) => ledger = Some(id),
                     Ok(Some(FromGuard::Entry(entry))) => {
-                        let seq = entry.seq;
-                        if entries.send(*entry).await.is_err() {
+                        // The guard names the ledger before its first entry.
+                        let Some(ledger) = ledger.clone() else { break };
+                        let place = Cursor { ledger, seq: entry.seq };
+                        if entries.send((place.clone(), *entry)).await.is_err() {
                             return;
                         }
-                        after = seq;
+                        after = Some(place);
                     }
                     Ok(Some(FromGuard::Status(_) | FromGuard::Answer { .. })) => {}
                     Ok(None) | Err(_) => subscribed = false,
@@ -155,7 +164,7 @@ impl Link {
     async fn talk(&mut self, mut guard: Connection<FromGuard, ToGuard>) -> String {
         let mut number = 1;
         let mut waiting: HashMap<u64, oneshot::Sender<Answer>> = HashMap::new();
-        let subscribe = ToGuard { call: number, request: Request::Subscribe { entries_after: None } };
+        let subscribe = ToGuard { call: number, request: Request::Subscribe { entries: false, after: None } };
         if let Err(error) = guard.send(&subscribe).await {
             return error.to_string();
         }
@@ -173,7 +182,7 @@ impl Link {
                             let _ = reply.send(answer);
                         }
                     }
-                    Ok(Some(FromGuard::Entry(_))) => {}
+                    Ok(Some(FromGuard::Ledger { .. } | FromGuard::Entry(_))) => {}
                 },
                 Some((request, reply)) = self.inbox.recv(), if waiting.len() < CALLS => {
                     number += 1;

@@ -52,7 +52,7 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
     let ending = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let outbox = Outbox::open(&config.agent_dir());
-    let guard = guard_link::connect(config.guard_socket(), outbox.acknowledged(), ending.clone(), &mut tasks);
+    let guard = guard_link::connect(config.guard_socket(), outbox.acknowledged().cloned(), ending.clone(), &mut tasks);
     let clock = Clock::start();
     let mut agent = Agent::new(config, mqtt, clock, guard, outbox, Judge::default());
     let mut backoff = Backoff::new();

@@ -4,56 +4,69 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::ipc::Cursor;
+
 /// The cursor's file, in the agent's folder.
 const FILE: &str = "outbox-cursor";
 
-/// The number of the last entry that the broker acknowledged, with all before it.
+/// The last entry that the broker acknowledged, with all before it, and the ledger in which it counts.
 #[derive(Debug)]
 pub(super) struct Outbox {
     dir: PathBuf,
-    acknowledged: u64,
+    acknowledged: Option<Cursor>,
 }
 
 impl Outbox {
     /// Reads the cursor. Where it is absent or damaged everything is sent again: the platform knows each by its id.
     pub(super) fn open(dir: &Path) -> Self {
         let acknowledged = match std::fs::read_to_string(dir.join(FILE)) {
-            Ok(text) => text.trim().parse().unwrap_or_else(|error| {
-                tracing::warn!(%error, "the outbox's cursor is damaged: all events are sent again");
-                0
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Ok(text) => {
+                let cursor = parse(&text);
+                if cursor.is_none() {
+                    tracing::warn!("the outbox's cursor is damaged, or names no ledger: all events are sent again");
+                }
+                cursor
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::warn!(%error, "the outbox's cursor cannot be read: all events are sent again");
-                0
+                None
             }
         };
         Self { dir: dir.to_owned(), acknowledged }
     }
 
-    pub(super) fn acknowledged(&self) -> u64 {
-        self.acknowledged
+    pub(super) fn acknowledged(&self) -> Option<&Cursor> {
+        self.acknowledged.as_ref()
     }
 
     /// Moves the cursor. A cursor that cannot be written costs a repetition after the next start, never a loss.
-    pub(super) fn acknowledge(&mut self, seq: u64) {
-        self.acknowledged = seq;
-        if let Err(error) = self.write() {
+    pub(super) fn acknowledge(&mut self, cursor: Cursor) {
+        let written = self.write(&cursor);
+        self.acknowledged = Some(cursor);
+        if let Err(error) = written {
             tracing::error!(%error, "the outbox's cursor cannot be written to {}", self.dir.display());
         }
     }
 
-    fn write(&self) -> io::Result<()> {
+    fn write(&self, cursor: &Cursor) -> io::Result<()> {
         if !self.dir.is_dir() {
             std::fs::create_dir(&self.dir)?;
         }
         let (new, path) = (self.dir.join("outbox-cursor.new"), self.dir.join(FILE));
         let mut file = File::create(&new)?;
-        writeln!(file, "{}", self.acknowledged)?;
+        writeln!(file, "{} {}", cursor.seq, cursor.ledger)?;
         file.sync_all()?;
         std::fs::rename(new, path)?;
         File::open(&self.dir)?.sync_all()
     }
+}
+
+/// `NUMBER LEDGER`, the ledger as 64 hex digits.
+fn parse(text: &str) -> Option<Cursor> {
+    let (seq, ledger) = text.trim().split_once(' ')?;
+    let whole = ledger.len() == 64 && ledger.bytes().all(|byte| byte.is_ascii_hexdigit());
+    Some(Cursor { seq: seq.parse().ok()?, ledger: ledger.to_owned() }).filter(|_| whole)
 }
 
 #[cfg(test)]
@@ -64,12 +77,14 @@ mod tests {
     fn the_cursor_survives_and_damage_means_all_again() {
         let dir = tempfile::tempdir().unwrap();
         let mut outbox = Outbox::open(dir.path());
-        assert_eq!(outbox.acknowledged(), 0);
-        outbox.acknowledge(42);
-        assert_eq!(Outbox::open(dir.path()).acknowledged(), 42);
-        for damage in ["", "forty", "-1", "99999999999999999999999"] {
+        assert_eq!(outbox.acknowledged(), None);
+        let cursor = Cursor { ledger: "0f".repeat(32), seq: 42 };
+        outbox.acknowledge(cursor.clone());
+        assert_eq!(Outbox::open(dir.path()).acknowledged(), Some(&cursor));
+        // The last one is as it was written before ledgers had names.
+        for damage in ["", "forty", "-1 0f", "99999999999999999999999 0f", "42 0f0f", "42"] {
             std::fs::write(dir.path().join(FILE), damage).unwrap();
-            assert_eq!(Outbox::open(dir.path()).acknowledged(), 0, "{damage:?}");
+            assert_eq!(Outbox::open(dir.path()).acknowledged(), None, "{damage:?}");
         }
     }
 }

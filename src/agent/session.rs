@@ -25,7 +25,7 @@ use super::state::State;
 use super::telemetry;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Mqtt};
-use crate::ipc::{Answer, Entry, Request, SOFTWARE, Verb};
+use crate::ipc::{Answer, Cursor, Entry, Request, SOFTWARE, Verb};
 
 /// Publishes that wait for the socket: events, and room for state, telemetry and answers.
 const WAITING: usize = 64;
@@ -67,7 +67,7 @@ pub(super) struct Agent<'a> {
     judge: Judge,
     pub(super) health: Health,
     /// Entries that the broker has not acknowledged, in order.
-    pending: VecDeque<Entry>,
+    pending: VecDeque<(Cursor, Entry)>,
     /// When the guard went out of reach.
     alone_since: Timestamp,
 }
@@ -211,8 +211,9 @@ impl<'a> Agent<'a> {
 
     /// Sends what is pending and not yet on its way.
     fn send_events(&self, line: &mut Line) -> Result<(), String> {
-        for entry in self.pending.iter().skip(line.sent) {
-            let id = format!("{}-{}", self.config.device.id, entry.seq);
+        for (place, entry) in self.pending.iter().skip(line.sent) {
+            // Numbers begin anew in a new ledger: its name keeps the ids apart.
+            let id = format!("{}-{:.16}-{}", self.config.device.id, place.ledger, entry.seq);
             let payload = json(&Published { id, entry });
             let notice = line
                 .client
@@ -227,9 +228,9 @@ impl<'a> Agent<'a> {
 
     /// The broker has the first of the pending entries.
     fn acknowledged(&mut self, line: &mut Line) {
-        if let Some(entry) = self.pending.pop_front() {
+        if let Some((place, _)) = self.pending.pop_front() {
             line.sent = line.sent.saturating_sub(1);
-            self.outbox.acknowledge(entry.seq);
+            self.outbox.acknowledge(place);
         }
     }
 
@@ -312,7 +313,7 @@ impl<'a> Agent<'a> {
             software: SOFTWARE,
             tls: self.mqtt.tls,
             unacknowledged_events: self.pending.len(),
-            acknowledged_event: self.outbox.acknowledged(),
+            acknowledged_event: self.outbox.acknowledged().map_or(0, |place| place.seq),
             status: status.map(State::from),
             faults: status.map(|status| status.faults.clone()).unwrap_or_default(),
             telemetry: telemetry::gather(&self.config.device.data_dir, status),

@@ -73,7 +73,7 @@ impl Client {
                             Answer::Refused(why) => Err(Exit::unavailable(format!("refused: {why}"))),
                         };
                     }
-                    FromGuard::Answer { .. } | FromGuard::Entry(_) => {}
+                    FromGuard::Answer { .. } | FromGuard::Ledger { .. } | FromGuard::Entry(_) => {}
                 }
             }
         };

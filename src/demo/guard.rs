@@ -10,7 +10,7 @@ use super::hub::{Hub, Tell};
 use crate::cli::client::Client;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::ipc::{FromGuard, Lamp, Request};
+use crate::ipc::{Cursor, FromGuard, Lamp, Request};
 
 /// Before a guard that is away is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -22,7 +22,7 @@ pub(super) async fn run(
     mut fingers: mpsc::Receiver<Request>,
     ending: CancellationToken,
 ) {
-    let mut last = 0;
+    let mut last = None;
     let watch = async {
         loop {
             let _ = attend(&config, &hub, &mut fingers, &mut last).await;
@@ -38,9 +38,14 @@ pub(super) async fn run(
     }
 }
 
-async fn attend(config: &Config, hub: &Hub, fingers: &mut mpsc::Receiver<Request>, last: &mut u64) -> Result<(), Exit> {
+async fn attend(
+    config: &Config,
+    hub: &Hub,
+    fingers: &mut mpsc::Receiver<Request>,
+    last: &mut Option<Cursor>,
+) -> Result<(), Exit> {
     let mut client = Client::connect(config).await?;
-    client.send(Request::Subscribe { entries_after: Some(*last) }).await?;
+    client.send(Request::Subscribe { entries: true, after: last.clone() }).await?;
     loop {
         tokio::select! {
             received = client.receive() => match received? {
@@ -48,8 +53,15 @@ async fn attend(config: &Config, hub: &Hub, fingers: &mut mpsc::Receiver<Request
                     let spans = status.lamp.spans();
                     hub.tell(Tell::Shop { status: Some(status), spans });
                 }
+                FromGuard::Ledger { id } => {
+                    if last.as_ref().is_none_or(|last| last.ledger != id) {
+                        *last = Some(Cursor { ledger: id, seq: 0 });
+                    }
+                }
                 FromGuard::Entry(entry) => {
-                    *last = entry.seq;
+                    if let Some(last) = last {
+                        last.seq = entry.seq;
+                    }
                     hub.tell(Tell::Entry { entry });
                 }
                 FromGuard::Answer { .. } => {}

@@ -10,8 +10,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::journal::Head;
 use super::ledger::Ledger;
-use crate::ipc::{Answer, Connection, FromGuard, IpcError, Request, Status, ToGuard};
+use crate::ipc::{Answer, Connection, Cursor, FromGuard, IpcError, Request, Status, ToGuard};
 
 /// Connections at once; the agent, `status --watch` and a few more.
 const CONNECTIONS: usize = 32;
@@ -36,7 +37,7 @@ pub(super) enum Call {
 pub(super) struct Desk {
     pub(super) calls: mpsc::Sender<Call>,
     pub(super) status: watch::Receiver<Status>,
-    pub(super) head: watch::Receiver<u64>,
+    pub(super) head: watch::Receiver<Head>,
     pub(super) ledger: PathBuf,
     /// Users that may connect, besides root and the guard's own.
     pub(super) uids: Vec<u32>,
@@ -75,7 +76,7 @@ pub(super) async fn serve(listener: UnixListener, desk: Desk) {
 
 async fn attend(stream: UnixStream, desk: Desk, uid: u32, local: bool) {
     let calls = desk.calls.clone();
-    let mut peer = Peer { desk, local, entries_after: None, subscribed: false, ledger: None, holds: Holds::default() };
+    let mut peer = Peer { desk, local, follows: None, subscribed: false, ledger: None, holds: Holds::default() };
     if let Err(error) = peer.talk(Connection::new(stream)).await
         && error.is_nonsense()
     {
@@ -111,13 +112,39 @@ impl Holds {
     }
 }
 
+/// A peer that wants ledger entries.
+#[derive(Debug)]
+enum Follows {
+    /// It has what its cursor says.
+    From(Option<Cursor>),
+    /// It was told which ledger this is, and has all up to this place.
+    At(Cursor),
+}
+
+impl Follows {
+    /// The place behind which this peer goes on in the ledger `id`.
+    fn place(&self, id: &str, head: &Head) -> Cursor {
+        let known = match self {
+            Self::At(cursor) | Self::From(Some(cursor)) => Some(cursor),
+            Self::From(None) => None,
+        };
+        // One that knows more than there is knew another end of this ledger: it was put back from a backup.
+        let after = known.filter(|known| known.ledger == id && known.seq <= head.seq).map_or(0, |known| known.seq);
+        let begun = match self {
+            Self::At(_) => 0,
+            Self::From(_) => head.unbound.saturating_sub(1),
+        };
+        Cursor { ledger: id.to_owned(), seq: after.max(begun) }
+    }
+}
+
 struct Peer {
     desk: Desk,
     /// It is root or the guard's own user.
     local: bool,
     subscribed: bool,
-    /// The last entry that the peer has; `None`: wants none.
-    entries_after: Option<u64>,
+    /// Where it is in the ledger; `None`: wants no entries.
+    follows: Option<Follows>,
     ledger: Option<Ledger>,
     holds: Holds,
 }
@@ -136,10 +163,10 @@ impl Peer {
                             send(&mut connection, FromGuard::Status(status)).await?;
                             send(&mut connection, FromGuard::Answer { call, answer: Answer::Done }).await?;
                         }
-                        Request::Subscribe { entries_after } => {
+                        Request::Subscribe { entries, after } => {
                             send(&mut connection, FromGuard::Answer { call, answer: Answer::Done }).await?;
                             self.subscribed = true;
-                            self.entries_after = entries_after;
+                            self.follows = entries.then_some(Follows::From(after));
                             self.desk.status.mark_changed();
                             self.desk.head.mark_changed();
                         }
@@ -172,30 +199,31 @@ impl Peer {
                     let status = Box::new(self.desk.status.borrow_and_update().clone());
                     send(&mut connection, FromGuard::Status(status)).await?;
                 }
-                Ok(()) = self.desk.head.changed(), if self.entries_after.is_some() => self.entries(&mut connection).await?,
+                Ok(()) = self.desk.head.changed(), if self.follows.is_some() => self.entries(&mut connection).await?,
             }
         }
     }
 
     /// Sends a page of entries that the peer does not have; comes again while there are more.
     async fn entries(&mut self, connection: &mut Connection<ToGuard, FromGuard>) -> Result<(), IpcError> {
-        let head = *self.desk.head.borrow_and_update();
-        let Some(after) = self.entries_after else { return Ok(()) };
-        // A peer that knows more than there is knew another ledger.
-        let after = if after > head { 0 } else { after };
-        let page = match self.read(after) {
+        let head = self.desk.head.borrow_and_update().clone();
+        let (Some(follows), Some(id)) = (&self.follows, &head.ledger) else { return Ok(()) };
+        let place = follows.place(id, &head);
+        if !matches!(follows, Follows::At(known) if known.ledger == *id) {
+            send(connection, FromGuard::Ledger { id: id.clone() }).await?;
+        }
+        let page = match self.read(place.seq) {
             Ok(page) => page,
             Err(error) => {
                 tracing::error!(%error, "ledger entries cannot be handed out");
                 return Ok(());
             }
         };
-        if let Some(last) = page.last() {
-            self.entries_after = Some(last.seq);
-            if last.seq < head {
-                self.desk.head.mark_changed();
-            }
+        let seq = page.last().map_or(place.seq, |last| last.seq);
+        if seq < head.seq && !page.is_empty() {
+            self.desk.head.mark_changed();
         }
+        self.follows = Some(Follows::At(Cursor { seq, ..place }));
         for entry in page {
             send(connection, FromGuard::Entry(Box::new(entry))).await?;
         }

@@ -75,6 +75,7 @@ impl Engine {
             second: None,
             capture_pid: None,
             panel: board.name().to_owned(),
+            ledger: None,
             identity: None,
         });
         Self {

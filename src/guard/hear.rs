@@ -170,6 +170,7 @@ impl Engine {
             second: self.session.second.clone(),
             capture_pid: self.session.pid,
             panel: self.board.name().to_owned(),
+            ledger: self.journal.ledger_id(),
             identity: self.identity.clone(),
         };
         self.status.send_if_modified(|known| {

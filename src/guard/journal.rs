@@ -20,13 +20,24 @@ const REFUSALS: u32 = 10;
 /// See [`REFUSALS`].
 const WINDOW: Duration = Duration::from_mins(1);
 
+/// Where the ledger ends, for those to whom entries are handed out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    /// The ledger's id; `None`: it is not open, or empty.
+    pub(super) ledger: Option<String>,
+    /// The last entry's number.
+    pub(super) seq: u64,
+    /// The last `unbound` entry's number; 0: none.
+    pub(super) unbound: u64,
+}
+
 /// The ledger, or the reason why there is none.
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
     ledger: Option<Ledger>,
     waiting: VecDeque<(jiff::Timestamp, Fact)>,
-    head: watch::Sender<u64>,
+    head: watch::Sender<Head>,
     window: Time,
     refusals: u32,
 }
@@ -34,20 +45,26 @@ pub(super) struct Journal {
 impl Journal {
     /// Not opened yet.
     pub(super) fn new(path: &Path) -> Self {
-        let (path, waiting, head) = (path.to_owned(), VecDeque::new(), watch::Sender::new(0));
+        let (path, waiting, head) = (path.to_owned(), VecDeque::new(), watch::Sender::new(Head::default()));
         Self { path, ledger: None, waiting, head, window: Time::default(), refusals: 0 }
     }
 
-    /// The number of the last entry, as it grows.
-    pub(super) fn head(&self) -> watch::Receiver<u64> {
+    /// Where the ledger ends, as it grows.
+    pub(super) fn head(&self) -> watch::Receiver<Head> {
         self.head.subscribe()
+    }
+
+    /// The ledger's id, once it has an entry.
+    pub(super) fn ledger_id(&self) -> Option<String> {
+        self.head.borrow().ledger.clone()
     }
 
     /// Opens the ledger and tells what it remembers.
     pub(super) fn open(&mut self, policy_version: &str) -> Result<Recall, LedgerError> {
         let ledger = Ledger::open(&self.path)?;
         let recall = ledger.recall(policy_version)?;
-        self.head.send_replace(ledger.last());
+        let (id, seq, unbound) = (ledger.id().map(str::to_owned), ledger.last(), recall.unbound_entry);
+        self.head.send_replace(Head { ledger: id, seq, unbound });
         self.ledger = Some(ledger);
         Ok(recall)
     }
@@ -69,8 +86,15 @@ impl Journal {
         }
         if let Some(ledger) = &mut self.ledger {
             ledger.append(self.waiting.make_contiguous())?;
+            let last = ledger.last();
+            let back = self.waiting.iter().rev().position(|(_, fact)| matches!(fact, Fact::Unbound { .. }));
+            let back = back.and_then(|back| u64::try_from(back).ok());
             self.waiting.clear();
-            self.head.send_replace(ledger.last());
+            self.head.send_modify(|head| {
+                head.ledger = ledger.id().map(str::to_owned);
+                head.seq = last;
+                head.unbound = back.map_or(head.unbound, |back| last.saturating_sub(back));
+            });
         }
         Ok(())
     }

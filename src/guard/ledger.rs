@@ -36,6 +36,7 @@ pub enum LedgerError {
 pub struct Ledger {
     store: Connection,
     head: Head,
+    id: Option<String>,
 }
 
 /// Pages that are kept in memory, in KiB (negative, as SQLite has it): entries are written behind each other and read once,
@@ -65,13 +66,18 @@ impl Ledger {
         store.pragma_update(None, "synchronous", "FULL")?;
         store.execute_batch(
             "CREATE TABLE IF NOT EXISTS entry (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, fact TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
+             CREATE TABLE IF NOT EXISTS mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
              CREATE TABLE IF NOT EXISTS anchor (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;",
         )?;
         if !has_memory(&store)? {
             store.execute_batch("ALTER TABLE anchor ADD COLUMN memory TEXT NOT NULL DEFAULT '{}'")?;
         }
-        let mut ledger = Self { store, head: Head { seq: 0, hash: GENESIS.to_owned(), at: None } };
+        let mut ledger = Self { store, head: Head { seq: 0, hash: GENESIS.to_owned(), at: None }, id: None };
         ledger.head = ledger.verify()?;
+        ledger.id = ledger.find_id()?;
+        if let Some(id) = &ledger.id {
+            keep_id(&ledger.store, id)?;
+        }
         Ok(ledger)
     }
 
@@ -81,7 +87,25 @@ impl Ledger {
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         store.busy_timeout(Duration::from_secs(5))?;
         store.pragma_update(None, "cache_size", CACHE)?;
-        Ok(Self { store, head: Head { seq: 0, hash: GENESIS.to_owned(), at: None } })
+        Ok(Self { store, head: Head { seq: 0, hash: GENESIS.to_owned(), at: None }, id: None })
+    }
+
+    /// Which ledger this is: the hash of the very first entry that it had; `None`: it has none yet.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// The first entry's hash, from the entry itself or from what is kept of it once it was pruned. Where an older
+    /// version pruned it without keeping it, the newest pruned entry stands for it, from then on.
+    fn find_id(&self) -> Result<Option<String>, LedgerError> {
+        let text = |query: &str| self.store.query_row(query, [], |row| row.get::<_, String>(0)).optional();
+        if let Some(first) = text("SELECT hash FROM entry WHERE seq = 1")? {
+            return Ok(Some(first));
+        }
+        if let Some(kept) = text("SELECT value FROM mark WHERE name = 'ledger'")? {
+            return Ok(Some(kept));
+        }
+        Ok(text("SELECT hash FROM anchor")?)
     }
 
     /// Number of the last entry that was written through this handle, or found when it was opened to write.
@@ -93,6 +117,7 @@ impl Ledger {
     /// it: a clock that was set back, or is not set yet, does not turn history round.
     pub fn append(&mut self, facts: &[(Timestamp, Fact)]) -> Result<(), LedgerError> {
         let mut head = self.head.clone();
+        let mut first = None;
         let transaction = self.store.transaction()?;
         for (at, fact) in facts {
             let at = head.at.map_or(*at, |last| last.max(*at));
@@ -102,10 +127,15 @@ impl Ledger {
             transaction
                 .prepare_cached("INSERT INTO entry (seq, at, fact, hash) VALUES (?1, ?2, ?3, ?4)")?
                 .execute(params![seq, at_text, fact, hash])?;
+            if seq == 1 {
+                keep_id(&transaction, &hash)?;
+                first = Some(hash.clone());
+            }
             head = Head { seq, hash, at: Some(at) };
         }
         transaction.commit()?;
         self.head = head;
+        self.id = first.or(self.id.take());
         Ok(())
     }
 
@@ -188,8 +218,8 @@ impl Ledger {
             .optional()?;
         let Some((seq, hash)) = last else { return Ok(0) };
         // A lock is a lock, and a policy acknowledged, however long ago that was.
-        for fact in facts(&transaction, seq)? {
-            memory.learn(&fact);
+        for (seq, fact) in facts(&transaction, seq)? {
+            memory.learn(seq, &fact);
         }
         let memory = serde_json::to_string(&memory).unwrap_or_default();
         transaction.execute(
@@ -227,7 +257,7 @@ impl Ledger {
             let Some(last) = page.last() else { break };
             after = last.seq;
             for entry in &page {
-                recall.learn(&entry.fact);
+                recall.learn(entry.seq, &entry.fact);
             }
         }
         recall.policy_pending = recall.acknowledged.as_deref().is_some_and(|known| known != policy_version);
@@ -241,15 +271,21 @@ fn has_memory(store: &Connection) -> Result<bool, LedgerError> {
     Ok(store.query_row(columns, [], |row| row.get::<_, u64>(0))? > 0)
 }
 
-/// The facts up to number `last`, in order.
-fn facts(store: &Connection, last: u64) -> Result<Vec<Recorded>, LedgerError> {
+/// Keeps the ledger's id for when its first entry has been pruned.
+fn keep_id(store: &Connection, id: &str) -> Result<(), LedgerError> {
+    store.execute("INSERT OR IGNORE INTO mark (name, value) VALUES ('ledger', ?1)", [id])?;
+    Ok(())
+}
+
+/// The facts up to number `last`, with their numbers, in order.
+fn facts(store: &Connection, last: u64) -> Result<Vec<(u64, Recorded)>, LedgerError> {
     let mut statement = store.prepare("SELECT seq, fact FROM entry WHERE seq <= ?1 ORDER BY seq")?;
     let mut rows = statement.query([last])?;
     let mut facts = Vec::new();
     while let Some(row) = rows.next()? {
         let (seq, text): (u64, String) = (row.get(0)?, row.get(1)?);
         let bad = |error: serde_json::Error| LedgerError::Bad { seq, wrong: format!("it cannot be read: {error}") };
-        facts.push(serde_json::from_str(&text).map_err(bad)?);
+        facts.push((seq, serde_json::from_str(&text).map_err(bad)?));
     }
     Ok(facts)
 }
@@ -285,6 +321,8 @@ mod tests {
         let facts: Vec<_> = (0_i64..).zip(facts).map(|(day, fact)| (at(day), fact)).collect();
         ledger.append(&facts).unwrap();
         let before = ledger.recall("2").unwrap();
+        let first = ledger.entries_after(0, 1).unwrap().remove(0).hash;
+        assert_eq!(ledger.id(), Some(first.as_str()));
         assert!(before.locked && before.policy_pending && before.last_session == 7);
         // In two steps: what was remembered in the first is not forgotten in the second.
         assert_eq!(ledger.prune(at(2)).unwrap(), 2);
@@ -294,5 +332,6 @@ mod tests {
         drop(ledger);
         let ledger = Ledger::open(&path).unwrap();
         assert_eq!((ledger.recall("2").unwrap(), ledger.prove().unwrap().2), (before, 1));
+        assert_eq!(ledger.id().unwrap(), first, "it is still the same ledger");
     }
 }

@@ -23,12 +23,14 @@ pub struct Recall {
     pub policy_pending: bool,
     /// Fingerprint of the key that last spoke for the box.
     pub identity: Option<String>,
+    /// Number of the last `unbound` entry; 0: the box was never unbound. What stands before it is the former shop's.
+    pub unbound_entry: u64,
     /// Hash of the configuration that was last in force.
     pub configuration: Option<String>,
 }
 
 impl Recall {
-    pub(super) fn learn(&mut self, fact: &Recorded) {
+    pub(super) fn learn(&mut self, seq: u64, fact: &Recorded) {
         let fact = match fact {
             Recorded::Known(fact) => fact,
             Recorded::Foreign(_) => return,
@@ -49,6 +51,7 @@ impl Recall {
             Fact::PolicyAcknowledged { policy_version } => self.acknowledged = Some(policy_version.clone()),
             Fact::Identified { fingerprint } => self.identity = Some(fingerprint.clone()),
             Fact::Configured { hash, .. } => self.configuration = Some(hash.clone()),
+            Fact::Unbound { .. } => self.unbound_entry = seq,
             Fact::GuardStarted { .. }
             | Fact::GuardStopped {}
             | Fact::OnAir { .. }
@@ -60,7 +63,6 @@ impl Recall {
             | Fact::Broke { .. }
             | Fact::Mended { .. }
             | Fact::FootageDestroyed { .. }
-            | Fact::Unbound { .. }
             | Fact::CommandRefused { .. }
             | Fact::CommandsRefused { .. }
             | Fact::DoorRefused { .. } => {}

@@ -20,10 +20,14 @@ pub struct ToGuard {
 pub enum Request {
     /// One [`FromGuard::Status`], then the answer.
     Status {},
-    /// A [`FromGuard::Status`] now and at each change, and each ledger entry after the given one, old and new.
+    /// A [`FromGuard::Status`] now and at each change; and ledger entries in order, old and new, if they are wanted.
     Subscribe {
-        /// Number of the last entry that the caller has; `None`: no entries.
-        entries_after: Option<u64>,
+        /// Whether ledger entries are wanted.
+        entries: bool,
+        /// The last entry that the caller has. Where it counts in another ledger, or there is none, entries begin with
+        /// the last `unbound`, else with the first that is kept. What stands before the last `unbound` belongs to a
+        /// binding that is over, and is never handed out.
+        after: Option<Cursor>,
     },
     /// Ask staff to press. Never starts anything.
     RequestStart {},
@@ -55,6 +59,16 @@ pub enum Request {
         /// Whether it goes down.
         down: bool,
     },
+}
+
+/// A place in a ledger, which is named: after a damaged one was moved away, numbers begin anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Cursor {
+    /// The ledger's id, as [`Status::ledger`] and [`FromGuard::Ledger`] have it.
+    pub ledger: String,
+    /// The entry's number.
+    pub seq: u64,
 }
 
 /// The verbs that the platform may send.
@@ -99,6 +113,11 @@ impl Verb {
 pub enum FromGuard {
     /// What the box is doing now.
     Status(Box<Status>),
+    /// Which ledger the entries that follow are of: before the first one, and again if that changes.
+    Ledger {
+        /// The ledger's id: the hash of the very first entry that it had, in hex.
+        id: String,
+    },
     /// One entry of the ledger.
     Entry(Box<Entry>),
     /// The end of a call.

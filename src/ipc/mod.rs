@@ -9,7 +9,7 @@ mod ledger;
 mod status;
 
 pub use connection::{Connection, IpcError, MAX_FRAME};
-pub use control::{Answer, FromGuard, Request, ToGuard, Verb};
+pub use control::{Answer, Cursor, FromGuard, Request, ToGuard, Verb};
 pub use identity::Identity;
 pub use lease::{Device, FailureKind, Findings, FromCapture, LEASE, RENEWAL, Second, StreamStats, ToCapture};
 pub use ledger::{By, Entry, Fact, Recorded};

@@ -39,6 +39,8 @@ pub struct Status {
     pub capture_pid: Option<u32>,
     /// The panel's backend.
     pub panel: String,
+    /// Which ledger the box writes: the hash of its very first entry, in hex; `None`: it has none that works.
+    pub ledger: Option<String>,
     /// Which box this is; `None`: its key cannot be used, and the guard's log says why.
     pub identity: Option<Identity>,
 }

@@ -11,6 +11,7 @@ mod encoder;
 mod examples;
 mod guard;
 mod ingest;
+mod ledger;
 mod media;
 mod mqtt;
 mod notify;

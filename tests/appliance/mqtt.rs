@@ -130,7 +130,9 @@ fn events(operator: &Operator) -> Vec<u64> {
     events
         .map(|event| {
             let payload = &event["payload"];
-            assert_eq!(payload["id"], format!("test-box-{}", payload["seq"]));
+            let id: Vec<&str> = payload["id"].as_str().unwrap().split('-').collect();
+            assert_eq!(id[..2], ["test", "box"]);
+            assert_eq!((id[2].len(), id[3]), (16, payload["seq"].to_string().as_str()), "ledger and number");
             payload["seq"].as_u64().unwrap()
         })
         .collect()

@@ -34,7 +34,7 @@ class Door:
         fresh = socket.socket(socket.AF_UNIX)
         fresh.connect(str(self.path))
         self.socket = fresh
-        self.send(0, {"ask": "subscribe", "entries_after": None})
+        self.send(0, {"ask": "subscribe", "entries": False, "after": None})
         with self.changed:
             self.connections += 1
             self.changed.notify_all()

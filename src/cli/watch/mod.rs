@@ -45,7 +45,7 @@ pub(super) fn run(config: &Config, json: bool) -> Result<(), Exit> {
 
 async fn subscribe(config: &Config) -> Result<Client, Exit> {
     let mut client = Client::connect(config).await?;
-    client.send(Request::Subscribe { entries_after: None }).await?;
+    client.send(Request::Subscribe { entries: false, after: None }).await?;
     Ok(client)
 }
 
@@ -99,7 +99,7 @@ async fn watch(config: &Config) -> Result<(), Exit> {
                         show(&series)?;
                     }
                 }
-                Ok(FromGuard::Answer { .. } | FromGuard::Entry(_)) => {}
+                Ok(FromGuard::Answer { .. } | FromGuard::Ledger { .. } | FromGuard::Entry(_)) => {}
                 Err(exit) => {
                     client = None;
                     series.lose(exit.to_string());

@@ -116,6 +116,7 @@ pub(super) mod tests {
             second: None,
             capture_pid: None,
             panel: "sim".to_owned(),
+            ledger: None,
             identity: None,
         }
     }
