@@ -6,6 +6,8 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_mins(1);
+/// The wait of a client that another one with its id threw out: were it short, both would throw each other out for ever.
+const LONG: Duration = Duration::from_mins(2);
 /// A connection that held this long was good.
 pub(super) const GOOD: Duration = Duration::from_secs(30);
 
@@ -27,6 +29,11 @@ impl Backoff {
         (FIRST / 4).max(span.mul_f64(fastrand::f64()))
     }
 
+    /// The next wait where coming back soon does harm: half of [`LONG`] to one and a half, and more from time to time.
+    pub(super) fn wait_long(&mut self) -> Duration {
+        self.wait() + LONG.mul_f64(0.5 + fastrand::f64())
+    }
+
     pub(super) fn reset(&mut self) {
         self.next = FIRST;
     }
@@ -45,5 +52,9 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.wait() <= FIRST);
+        for _ in 0..50 {
+            let wait = backoff.wait_long();
+            assert!(wait >= LONG / 2 && wait <= LONG * 2 + LONGEST);
+        }
     }
 }

@@ -1,10 +1,11 @@
-//! Commands as they come from the broker, judged before anything is done. Pure.
+//! Commands as they come from the broker, judged before anything is done, and their answers, remembered. Pure.
 
 use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
+use super::messages::Reply;
 use crate::ipc::Verb;
 
 /// Longest command in bytes.
@@ -13,16 +14,22 @@ const LONGEST: usize = 8 * 1024;
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// Longest life of a command.
 const LIFE: SignedDuration = SignedDuration::from_hours(24);
-/// Ids that are remembered, so that a command that comes twice is done once.
+/// Commands that are remembered with their answers, so that a command that comes twice is done once.
 const REMEMBERED: usize = 256;
 
-/// A command's payload.
+/// The payload of a command that has to be fresh.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Payload {
     id: String,
     issued_at: Timestamp,
     expires_at: Timestamp,
+}
+
+/// The payload of `stop` and `mute`: whatever else it says is no reason to refuse what makes people safer.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct IdOnly {
+    id: String,
 }
 
 /// A command that may be carried out.
@@ -39,69 +46,122 @@ pub(super) struct Refusal {
     pub(super) why: String,
 }
 
-/// Judges commands; remembers the ids of those that it let through.
+/// What is to be done with a command.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Judged {
+    /// It is new and may be carried out: [`Judge::begin`] it, or refuse it without a trace.
+    New(Command),
+    /// It was carried out; this was its answer.
+    Answered(Box<Reply>),
+    /// It is being carried out; its answer will come.
+    UnderWay(Command),
+    /// It may not be carried out.
+    Refused(Refusal),
+}
+
+/// A command that was begun, and its answer once there is one.
+#[derive(Clone, Debug)]
+struct Remembered {
+    id: String,
+    verb: Verb,
+    reply: Option<Reply>,
+}
+
+/// Judges commands; remembers those that were begun.
 #[derive(Debug, Default)]
 pub(super) struct Judge {
-    seen: VecDeque<String>,
+    remembered: VecDeque<Remembered>,
 }
 
 impl Judge {
     /// Judges what came as `cmd/<word>` at `now`; `now` is `None` while the clock is not set.
     ///
-    /// Without a clock nothing can be said about expiry. Then only `stop` and `mute` are taken: they are the ones that
-    /// can do no harm to anybody in front of the camera.
-    pub(super) fn judge(
-        &mut self,
-        now: Option<Timestamp>,
-        word: &str,
-        retained: bool,
-        payload: &[u8],
-    ) -> Result<Command, Refusal> {
-        let refuse = |id: Option<&String>, why: &str| Err(Refusal { id: id.cloned(), why: why.to_owned() });
+    /// `stop` and `mute` need an id and nothing else: they can do no harm to anybody in front of the camera, and a
+    /// clock that is wrong on either side must not keep them out. The others have to be fresh.
+    pub(super) fn judge(&self, now: Option<Timestamp>, word: &str, retained: bool, payload: &[u8]) -> Judged {
+        let refuse = |id: Option<&String>, why: &str| Judged::Refused(Refusal { id: id.cloned(), why: why.to_owned() });
         if retained {
             return refuse(None, "it is retained: it could be of any age, and would come again at each connection");
         }
         if payload.len() > LONGEST {
             return refuse(None, "it is longer than 8 KiB");
         }
-        let payload: Payload = match serde_json::from_slice(payload) {
-            Ok(payload) => payload,
+        let verb = Verb::ALL.into_iter().find(|verb| verb.word() == word);
+        let (id, times) = match read(verb, payload) {
+            Ok(read) => read,
             Err(error) => return refuse(None, &format!("it cannot be read: {error}")),
         };
-        let id = Some(&payload.id);
-        if payload.id.is_empty() || payload.id.len() > 128 {
+        if id.is_empty() || id.len() > 128 {
             return refuse(None, "its id must have 1 to 128 bytes");
         }
-        let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.word() == word) else {
-            return refuse(id, "there is no such command");
+        let Some(verb) = verb else {
+            return refuse(Some(&id), "there is no such command");
         };
-        match (now, verb) {
-            (None, Verb::Stop | Verb::Mute) => {}
-            (None, Verb::RequestStart | Verb::Unmute | Verb::Identify | Verb::Diagnose) => {
-                return refuse(id, "this box's clock is not set, so that its age is unknown");
-            }
-            (Some(now), _) => {
-                let life = payload.expires_at.duration_since(payload.issued_at);
-                if payload.expires_at <= now {
-                    return refuse(id, "it has expired");
+        if let Some(known) = self.remembered.iter().find(|known| known.id == id) {
+            return match &known.reply {
+                _ if known.verb != verb => {
+                    refuse(Some(&id), &format!("its id was taken already, by a command {}", known.verb.word()))
                 }
-                if payload.issued_at.duration_since(now) > SKEW {
-                    return refuse(id, "it is from the future: see both clocks");
-                }
-                if life > LIFE || life.is_negative() {
-                    return refuse(id, "it must expire within 24 hours of its issue");
-                }
-            }
+                Some(reply) => Judged::Answered(Box::new(reply.clone())),
+                None => Judged::UnderWay(Command { id, verb }),
+            };
         }
-        if self.seen.contains(&payload.id) {
-            return refuse(id, "a command with this id was taken already");
+        match times.map_or(Ok(()), |(issued_at, expires_at)| fresh(now, issued_at, expires_at)) {
+            Ok(()) => Judged::New(Command { id, verb }),
+            Err(why) => refuse(Some(&id), why),
         }
-        if self.seen.len() == REMEMBERED {
-            self.seen.pop_front();
-        }
-        self.seen.push_back(payload.id.clone());
-        Ok(Command { id: payload.id, verb })
     }
+
+    /// Takes the id of a command that is carried out from now on.
+    pub(super) fn begin(&mut self, command: &Command) {
+        if self.remembered.len() >= REMEMBERED {
+            // The oldest that has its answer: one that is under way still waits for it.
+            let oldest = self.remembered.iter().position(|known| known.reply.is_some()).unwrap_or(0);
+            self.remembered.remove(oldest);
+        }
+        self.remembered.push_back(Remembered { id: command.id.clone(), verb: command.verb, reply: None });
+    }
+
+    /// Remembers the answer to a command that was carried out, or judged by the guard.
+    pub(super) fn settle(&mut self, id: &str, reply: &Reply) {
+        if let Some(known) = self.remembered.iter_mut().find(|known| known.id == id) {
+            known.reply = Some(reply.clone());
+        }
+    }
+
+    /// Gives back the id of a command that nobody carried out or judged: it may be tried again.
+    pub(super) fn forget(&mut self, id: &str) {
+        self.remembered.retain(|known| known.id != id);
+    }
+}
+
+/// The id of a command, and the times that it has to be judged by.
+fn read(verb: Option<Verb>, payload: &[u8]) -> Result<(String, Option<(Timestamp, Timestamp)>), serde_json::Error> {
+    match verb {
+        Some(Verb::Stop | Verb::Mute) => serde_json::from_slice::<IdOnly>(payload).map(|read| (read.id, None)),
+        Some(Verb::RequestStart | Verb::Unmute | Verb::Identify | Verb::Diagnose) | None => {
+            let read: Payload = serde_json::from_slice(payload)?;
+            Ok((read.id, Some((read.issued_at, read.expires_at))))
+        }
+    }
+}
+
+/// Whether a command with these times may be carried out at `now`.
+fn fresh(now: Option<Timestamp>, issued_at: Timestamp, expires_at: Timestamp) -> Result<(), &'static str> {
+    let Some(now) = now else {
+        return Err("this box's clock is not set, so that its age is unknown");
+    };
+    let life = expires_at.duration_since(issued_at);
+    if expires_at <= now {
+        return Err("it has expired");
+    }
+    if issued_at.duration_since(now) > SKEW {
+        return Err("it is from the future: see both clocks");
+    }
+    if life > LIFE || life.is_negative() {
+        return Err("it must expire within 24 hours of its issue");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -124,32 +184,97 @@ mod tests {
         payload(id, NOW, "2026-11-24T12:01:00Z")
     }
 
+    fn reply(id: &str, ok: bool) -> Reply {
+        Reply { id: Some(id.to_owned()), verb: "stop".to_owned(), ok, error: None, diagnosis: None }
+    }
+
     #[track_caller]
-    fn refused(result: Result<Command, Refusal>, why: &str) {
-        let refusal = result.unwrap_err();
+    fn refused(judged: Judged, why: &str) {
+        let Judged::Refused(refusal) = judged else { panic!("not refused: {judged:?}") };
         assert!(refusal.why.contains(why), "{refusal:?}");
     }
 
     #[test]
-    fn a_fresh_command_is_taken_once() {
+    fn a_command_that_comes_twice_is_done_once_and_answered_twice() {
         let mut judge = Judge::default();
-        let command = judge.judge(at(NOW), "stop", false, &fresh("a")).unwrap();
-        assert_eq!(command, Command { id: "a".to_owned(), verb: Verb::Stop });
-        refused(judge.judge(at(NOW), "stop", false, &fresh("a")), "taken already");
+        let command = Command { id: "a".to_owned(), verb: Verb::Unmute };
+        assert_eq!(judge.judge(at(NOW), "unmute", false, &fresh("a")), Judged::New(command.clone()));
+        judge.begin(&command);
+        assert_eq!(judge.judge(at(NOW), "unmute", false, &fresh("a")), Judged::UnderWay(command.clone()));
+        judge.settle("a", &reply("a", false));
+        assert_eq!(judge.judge(at(NOW), "unmute", false, &fresh("a")), Judged::Answered(Box::new(reply("a", false))));
+        // Its answer is asked for again when it has long expired.
+        assert_eq!(
+            judge.judge(at("2026-12-24T12:00:00Z"), "unmute", false, &fresh("a")),
+            Judged::Answered(Box::new(reply("a", false)))
+        );
+        refused(judge.judge(at(NOW), "stop", false, &fresh("a")), "taken already, by a command unmute");
+    }
+
+    #[test]
+    fn an_id_is_not_burnt_by_a_command_that_nobody_carried_out() {
+        let mut judge = Judge::default();
+        let command = Command { id: "a".to_owned(), verb: Verb::Identify };
+        assert_eq!(judge.judge(at(NOW), "identify", false, &fresh("a")), Judged::New(command.clone()));
+        assert_eq!(judge.judge(at(NOW), "identify", false, &fresh("a")), Judged::New(command.clone()));
+        judge.begin(&command);
+        judge.forget("a");
+        assert_eq!(judge.judge(at(NOW), "identify", false, &fresh("a")), Judged::New(command));
+    }
+
+    #[test]
+    fn the_oldest_answers_are_forgotten_and_never_a_command_under_way() {
+        let mut judge = Judge::default();
+        let name = |number: usize| Command { id: number.to_string(), verb: Verb::Stop };
+        for number in 0..1000 {
+            judge.begin(&name(number));
+            if number > 0 {
+                judge.settle(&number.to_string(), &reply(&number.to_string(), true));
+            }
+        }
+        assert_eq!(judge.remembered.len(), REMEMBERED);
+        assert_eq!(judge.judge(at(NOW), "stop", false, &fresh("0")), Judged::UnderWay(name(0)));
+        assert_eq!(judge.judge(at(NOW), "stop", false, &fresh("1")), Judged::New(name(1)));
+        assert_eq!(judge.judge(at(NOW), "stop", false, &fresh("999")), Judged::Answered(Box::new(reply("999", true))));
+    }
+
+    #[test]
+    fn stop_and_mute_need_an_id_and_nothing_else() {
+        let judge = Judge::default();
+        for (verb, word) in [(Verb::Stop, "stop"), (Verb::Mute, "mute")] {
+            for payload in [
+                r#"{"id":"a"}"#,
+                r#"{"id":"a","issued-at":"1999-01-01T00:00:00Z","expires-at":"1999-01-01T00:01:00Z"}"#,
+                r#"{"id":"a","issued-at":"2099-01-01T00:00:00Z","expires-at":"2199-01-01T00:01:00Z"}"#,
+                r#"{"id":"a","issued-at":"yesterday","expires-at":17}"#,
+                r#"{"id":"a","issued-at":null,"why":"fire alarm"}"#,
+            ] {
+                for now in [None, at(NOW), at("1970-01-01T00:00:00Z"), at("2036-11-24T12:00:00Z")] {
+                    let judged = judge.judge(now, word, false, payload.as_bytes());
+                    assert_eq!(judged, Judged::New(Command { id: "a".to_owned(), verb }), "{payload} at {now:?}");
+                }
+            }
+            refused(judge.judge(at(NOW), word, true, br#"{"id":"a"}"#), "retained");
+            refused(judge.judge(at(NOW), word, false, b"{}"), "cannot be read");
+            refused(judge.judge(at(NOW), word, false, br#"{"id":""}"#), "1 to 128");
+        }
+        for word in ["request-start", "unmute", "identify", "diagnose"] {
+            refused(judge.judge(at(NOW), word, false, br#"{"id":"a"}"#), "cannot be read");
+        }
     }
 
     #[test]
     fn retained_expired_future_and_endless_commands_are_refused() {
-        let mut judge = Judge::default();
-        refused(judge.judge(at(NOW), "stop", true, &fresh("a")), "retained");
+        let judge = Judge::default();
+        refused(judge.judge(at(NOW), "request-start", true, &fresh("a")), "retained");
         let old = payload("a", "2026-11-24T11:00:00Z", "2026-11-24T12:00:00Z");
-        refused(judge.judge(at(NOW), "stop", false, &old), "expired");
+        refused(judge.judge(at(NOW), "unmute", false, &old), "expired");
         let future = payload("a", "2026-11-24T12:06:00Z", "2026-11-24T12:07:00Z");
-        refused(judge.judge(at(NOW), "stop", false, &future), "future");
+        refused(judge.judge(at(NOW), "request-start", false, &future), "future");
         let endless = payload("a", NOW, "2026-11-26T12:00:00Z");
-        refused(judge.judge(at(NOW), "stop", false, &endless), "24 hours");
+        refused(judge.judge(at(NOW), "identify", false, &endless), "24 hours");
         let turned = payload("a", "2026-11-24T12:04:00Z", "2026-11-24T12:03:00Z");
-        refused(judge.judge(at(NOW), "stop", false, &turned), "24 hours");
+        refused(judge.judge(at(NOW), "diagnose", false, &turned), "24 hours");
         refused(judge.judge(at(NOW), "start", false, &fresh("a")), "no such command");
         refused(judge.judge(at(NOW), "stop", false, &vec![b' '; LONGEST + 1]), "longer");
         let extra =
@@ -159,17 +284,17 @@ mod tests {
 
     #[test]
     fn without_a_clock_only_what_makes_the_box_safer_is_taken() {
-        let mut judge = Judge::default();
         for verb in Verb::ALL {
-            let taken = judge.judge(None, verb.word(), false, &fresh(verb.word())).is_ok();
-            assert_eq!(taken, matches!(verb, Verb::Stop | Verb::Mute), "{verb:?}");
+            let judged = Judge::default().judge(None, verb.word(), false, &fresh(verb.word()));
+            assert_eq!(matches!(judged, Judged::New(_)), matches!(verb, Verb::Stop | Verb::Mute), "{verb:?}");
         }
     }
 
     proptest! {
         #[test]
         fn garbage_is_refused(word in ".{0,20}", payload in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(Judge::default().judge(at(NOW), &word, false, &payload).is_err());
+            let judged = Judge::default().judge(at(NOW), &word, false, &payload);
+            prop_assert!(matches!(judged, Judged::Refused(_)));
         }
     }
 }

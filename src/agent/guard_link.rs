@@ -55,14 +55,19 @@ pub(super) struct GuardLink {
 
 /// Calls the guard.
 #[derive(Clone, Debug)]
-pub(super) struct Caller(mpsc::Sender<Call>);
+pub(super) struct Caller {
+    calls: mpsc::Sender<Call>,
+    /// A way of their own for stops, so that nothing else keeps them waiting.
+    stops: mpsc::Sender<Call>,
+}
 
 impl Caller {
     /// Asks the guard; where it is out of reach that is the answer.
     pub(super) async fn call(&self, request: Request) -> Answer {
-        let away = || Answer::Refused("the guard is out of reach".to_owned());
+        let away = || Answer::NotNow("the guard is out of reach".to_owned());
         let (reply, answer) = oneshot::channel();
-        if self.0.send((request, reply)).await.is_err() {
+        let way = if matches!(request, Request::Stop {}) { &self.stops } else { &self.calls };
+        if way.send((request, reply)).await.is_err() {
             return away();
         }
         answer.await.unwrap_or_else(|_| away())
@@ -80,7 +85,8 @@ pub(super) fn connect(
     let (seen, sight) = watch::channel(Seen::NotYet);
     let (entry, entries) = mpsc::channel(HELD);
     let (calls, inbox) = mpsc::channel(CALLS);
-    let mut link = Link { socket: socket.clone(), seen, attempts: 0, inbox };
+    let (stops, stop_inbox) = mpsc::channel(1);
+    let mut link = Link { socket: socket.clone(), seen, attempts: 0, inbox, stop_inbox };
     let stop = ending.clone();
     tasks.spawn(async move {
         stop.run_until_cancelled(link.run()).await;
@@ -88,7 +94,7 @@ pub(super) fn connect(
     tasks.spawn(async move {
         ending.run_until_cancelled(follow(socket, after, entry)).await;
     });
-    GuardLink { seen: sight, entries, calls: Caller(calls) }
+    GuardLink { seen: sight, entries, calls: Caller { calls, stops } }
 }
 
 /// Hands on each ledger entry after `after`, in order and without a gap, whatever becomes of the connection.
@@ -126,6 +132,7 @@ struct Link {
     seen: watch::Sender<Seen>,
     attempts: u32,
     inbox: mpsc::Receiver<Call>,
+    stop_inbox: mpsc::Receiver<Call>,
 }
 
 impl Link {
@@ -155,6 +162,7 @@ impl Link {
         loop {
             tokio::select! {
                 () = &mut again => return,
+                Some((_, reply)) = self.stop_inbox.recv() => drop(reply),
                 Some((_, reply)) = self.inbox.recv() => drop(reply),
             }
         }
@@ -184,7 +192,15 @@ impl Link {
                     }
                     Ok(Some(FromGuard::Ledger { .. } | FromGuard::Entry(_))) => {}
                 },
-                Some((request, reply)) = self.inbox.recv(), if waiting.len() < CALLS => {
+                Some((request, reply)) = self.stop_inbox.recv() => {
+                    number += 1;
+                    waiting.insert(number, reply);
+                    if let Err(error) = guard.send(&ToGuard { call: number, request }).await {
+                        return error.to_string();
+                    }
+                }
+                // One place is left for a stop: the guard takes no more of one connection.
+                Some((request, reply)) = self.inbox.recv(), if waiting.len() + 1 < CALLS => {
                     number += 1;
                     waiting.insert(number, reply);
                     if let Err(error) = guard.send(&ToGuard { call: number, request }).await {

@@ -1,33 +1,47 @@
-//! What systemd is told of the agent: that its loop turns, and in one line how it stands with the broker.
+//! What systemd, the log and `doctor` are told of the agent: that its loop turns, and how it stands with the broker.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::explain::Loss;
 use crate::config::Mqtt;
 
 /// How often the watchdog is fed; the unit's `WatchdogSec=` is six times this.
 const BEAT: Duration = Duration::from_secs(5);
+/// What is wrong between agent and broker now, in the agent's folder, a line each; for `doctor`.
+const FILE: &str = "broker-remarks";
 
 /// Fed by whichever loop the agent is in: with a connection, or waiting for the next attempt.
 #[derive(Debug)]
 pub(super) struct Health {
     broker: String,
     beat: Interval,
+    /// How it stands with the connection.
+    connection: String,
+    /// What does not work although there is a connection, by what it is about.
+    remarks: BTreeMap<&'static str, String>,
+    file: PathBuf,
 }
 
 impl Health {
-    pub(super) fn new(mqtt: &Mqtt) -> Self {
+    pub(super) fn new(mqtt: &Mqtt, agent_dir: &Path) -> Self {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Host and port and no more: a URL may have a user name and a password in it.
-        Self { broker: format!("{}:{}", mqtt.host, mqtt.port), beat }
+        let broker = format!("{}:{}", mqtt.host, mqtt.port);
+        let connection = format!("connecting to {broker}");
+        Self { broker, beat, connection, remarks: BTreeMap::new(), file: agent_dir.join(FILE) }
     }
 
     /// The agent is up, whether or not there is a broker.
     pub(super) fn up(&self) {
-        notify(&[NotifyState::Ready, NotifyState::Status(&format!("connecting to {}", self.broker))]);
+        // Remarks of an agent that is gone.
+        self.write();
+        notify(&[NotifyState::Ready, NotifyState::Status(&self.status())]);
     }
 
     /// Feeds the watchdog when it is time. One arm of each loop: a loop that hangs does not get here.
@@ -37,14 +51,74 @@ impl Health {
     }
 
     /// Commands will be heard from now on.
-    pub(super) fn connected(&self) {
-        notify(&[NotifyState::Status(&format!("connected to {}", self.broker))]);
+    pub(super) fn connected(&mut self) {
+        self.connection = format!("connected to {}", self.broker);
+        self.told();
     }
 
-    /// The broker is out of reach.
-    pub(super) fn lost(&self, reason: &str) {
-        notify(&[NotifyState::Status(&one_line(&format!("not connected to {}: {reason}", self.broker)))]);
+    /// The broker is out of reach, or cannot be used.
+    pub(super) fn lost(&mut self, loss: &Loss) {
+        self.connection = format!("not connected to {}: {}", self.broker, loss.reason);
+        self.told();
     }
+
+    /// The agent has no business with a broker, for this reason.
+    #[allow(dead_code)]
+    pub(super) fn resting(&mut self, reason: &str) {
+        reason.clone_into(&mut self.connection);
+        self.remarks.clear();
+        self.told();
+    }
+
+    /// What is wrong `about` something, or that nothing is any more. Logged once for each change.
+    pub(super) fn remark(&mut self, about: &'static str, what: Option<String>) {
+        if self.remarks.get(about) == what.as_ref() {
+            return;
+        }
+        if let Some(what) = what {
+            tracing::warn!("{what}");
+            self.remarks.insert(about, what);
+        } else {
+            tracing::info!("the broker takes {about} again");
+            self.remarks.remove(about);
+        }
+        self.told();
+    }
+
+    fn status(&self) -> String {
+        let remarks = self.remarks.values().map(|remark| format!("; {remark}"));
+        one_line(&std::iter::once(self.connection.clone()).chain(remarks).collect::<String>())
+    }
+
+    fn told(&self) {
+        notify(&[NotifyState::Status(&self.status())]);
+        self.write();
+    }
+
+    /// For `doctor` alone: what cannot be written stands in the log.
+    fn write(&self) {
+        let lines: Vec<String> = self.remarks.values().map(|remark| one_line(remark)).collect();
+        let text = lines.join("\n");
+        let written = if text.is_empty() { std::fs::remove_file(&self.file) } else { self.replace(&text) };
+        if let Err(error) = written
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::debug!(%error, "{} cannot be written", self.file.display());
+        }
+    }
+
+    fn replace(&self, text: &str) -> std::io::Result<()> {
+        if let Some(dir) = self.file.parent().filter(|dir| !dir.is_dir()) {
+            std::fs::create_dir(dir)?;
+        }
+        std::fs::write(&self.file, text)
+    }
+}
+
+/// What the agent says is wrong between it and the broker; nothing where it says nothing.
+pub(crate) fn remarks(agent_dir: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(agent_dir.join(FILE)).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
 }
 
 /// A reason may quote what a broker sent, and each line of a message to systemd is an instruction.

@@ -15,7 +15,7 @@ pub(super) struct Published<'a> {
 }
 
 /// An answer to a command.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Reply {
     pub(super) id: Option<String>,
@@ -27,7 +27,7 @@ pub(super) struct Reply {
 }
 
 /// What `diagnose` answers with: nothing that telemetry and state do not tell, but now.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Diagnosis {
     pub(super) software: &'static str,

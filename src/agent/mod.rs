@@ -2,12 +2,17 @@
 //! the guard's socket has no verb for it.
 
 mod backoff;
-mod broker;
+pub(crate) mod broker;
 mod commands;
+mod dial;
+mod events;
+mod explain;
 mod guard_link;
-mod health;
+pub(crate) mod health;
 mod messages;
 mod outbox;
+mod publisher;
+mod requests;
 mod session;
 pub mod state;
 pub mod telemetry;
@@ -21,7 +26,7 @@ use crate::config::{Config, Mqtt};
 use crate::exit::Exit;
 
 use backoff::Backoff;
-use commands::Judge;
+use broker::Denied;
 use outbox::Outbox;
 use session::{Agent, End};
 
@@ -47,14 +52,14 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
     let software = |error: std::io::Error| Exit::software(format!("no signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(software)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(software)?;
-    // What is wrong with certificates and secrets does not heal by trying again.
-    let options = broker::options(config, mqtt)?;
+    // What is wrong with certificates and secrets now is said at once; later it may heal, and is tried again.
+    broker::prepare(config, mqtt, Denied::default().at(Clock::start().now()))?;
     let ending = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let outbox = Outbox::open(&config.agent_dir());
     let guard = guard_link::connect(config.guard_socket(), outbox.acknowledged().cloned(), ending.clone(), &mut tasks);
     let clock = Clock::start();
-    let mut agent = Agent::new(config, mqtt, clock, guard, outbox, Judge::default());
+    let mut agent = Agent::new(config, mqtt, clock, guard, outbox);
     let mut backoff = Backoff::new();
     agent.health.up();
     let stop = async {
@@ -67,17 +72,18 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
     let mut known = String::new();
     loop {
         let begun = clock.now();
-        let End::Lost(reason) = agent.connection(options.clone(), stop.as_mut()).await else { break };
+        let End::Lost(loss) = agent.connection(stop.as_mut()).await else { break };
         if clock.now().since(begun) >= backoff::GOOD {
             backoff.reset();
             known.clear();
         }
-        let wait = backoff.wait();
-        agent.health.lost(&reason);
+        let wait = if loss.patient { backoff.wait_long() } else { backoff.wait() };
+        agent.health.lost(&loss);
         // Once for each cause, not for each attempt: a broker that is away for a day must not fill the journal.
-        if reason != known {
-            tracing::warn!("the broker {} is out of reach: {reason}", mqtt.origin());
-            known = reason;
+        if loss.reason != known {
+            let said = loss.said.map_or_else(String::new, |said| format!("; it says {said:?}"));
+            tracing::warn!("the broker {} is out of reach: {}{said}", mqtt.origin(), loss.reason);
+            known = loss.reason;
         }
         let mut waited = std::pin::pin!(tokio::time::sleep(wait));
         let stopped = loop {

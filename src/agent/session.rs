@@ -1,38 +1,38 @@
 //! One connection to the broker, from its beginning to its end: every one starts clean, and what the broker has not
 //! acknowledged is sent again.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesOrdered;
 use jiff::Timestamp;
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v5::{Packet, Publish, PublishProperties, SubscribeReasonCode};
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, PublishNotice, PublishOptions};
+use rumqttc::mqttbytes::v5::{ConnAck, Packet, SubscribeReasonCode};
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::broker::{IN_FLIGHT, explain, topic};
-use super::commands::{Command, Judge, Refusal};
+use super::broker::{self, Denied, topic};
+use super::commands::Judge;
+use super::events::EventQueue;
+use super::explain::{Loss, explain};
 use super::guard_link::{GuardLink, Seen};
 use super::health::Health;
-use super::messages::{Diagnosis, Published, Reply, json};
+use super::messages::{Published, json};
 use super::outbox::Outbox;
+use super::publisher::{CAPACITY, Kind, Limits, Outcome, Publisher, Refusal};
+use super::requests::{Address, Requests};
 use super::state::State;
 use super::telemetry;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Mqtt};
-use crate::ipc::{Answer, Cursor, Entry, Request, SOFTWARE, Verb};
+use crate::consent::Time;
 
-/// Publishes that wait for the socket: events, and room for state, telemetry and answers.
-const WAITING: usize = 64;
-/// With more than this waiting no refusal is answered: there is room left for the answers that matter.
-const BUSY: usize = WAITING / 4;
-/// Commands that are carried out at once; a stop takes half a second, the others none.
-const COMMANDS: usize = 16;
+/// The least time between two publishes of `state`: twice a second at most, whatever the reason.
+const STATE_INTERVAL: Duration = Duration::from_millis(500);
+/// After the broker refused `state` it is tried again this much later.
+const STATE_RETRY: Duration = Duration::from_secs(30);
 /// What a clean end waits for the broker's acknowledgement.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -40,304 +40,315 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(super) enum End {
     /// As it should: the agent is to end.
     Stopped,
-    /// The broker is out of reach.
-    Lost(String),
+    /// The broker is out of reach, or cannot be used.
+    Lost(Loss),
 }
-
-/// Where an answer goes.
-#[derive(Clone, Debug)]
-struct Address {
-    topic: String,
-    correlation: Option<PublishProperties>,
-}
-
-/// Where an answer goes, and what it is; `None`: too much waits already.
-type Answered = Option<(Address, Reply)>;
-
-/// A publish on its way to its acknowledgement.
-type Settling = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 /// The agent, across connections.
 pub(super) struct Agent<'a> {
-    config: &'a Config,
-    mqtt: &'a Mqtt,
-    clock: Clock,
-    guard: GuardLink,
-    outbox: Outbox,
-    judge: Judge,
+    pub(super) config: &'a Config,
+    pub(super) mqtt: &'a Mqtt,
+    pub(super) clock: Clock,
+    pub(super) guard: GuardLink,
+    pub(super) outbox: Outbox,
+    pub(super) judge: Judge,
     pub(super) health: Health,
-    /// Entries that the broker has not acknowledged, in order.
-    pending: VecDeque<(Cursor, Entry)>,
+    pub(super) events: EventQueue,
+    /// Commands under way; they outlive a connection, and so do their answers.
+    pub(super) requests: Requests,
+    /// Where answers to commands under way go, by the commands' ids.
+    pub(super) askers: HashMap<String, Vec<Address>>,
+    /// What brokers turned out not to take, beyond what they said.
+    pub(super) denied: Denied,
+    /// `state` is not published before this.
+    state_at: Time,
     /// When the guard went out of reach.
     alone_since: Timestamp,
 }
 
-/// One connection's client, with what is known of it.
-struct Line {
-    client: AsyncClient,
-    connected: bool,
-    /// How many of `pending` are on their way.
-    sent: usize,
-    /// How many publishes wait for the socket.
-    waiting: usize,
-    notices: FuturesOrdered<Settling>,
+/// One connection, with what is known of it.
+pub(super) struct Line {
+    pub(super) publisher: Publisher,
+    limits: Option<Limits>,
+    /// Commands are heard.
+    online: bool,
+    /// What was last published, and not refused.
     published: Option<State>,
+    /// There may be a newer one.
+    state_due: bool,
 }
 
 impl<'a> Agent<'a> {
-    pub(super) fn new(
-        config: &'a Config,
-        mqtt: &'a Mqtt,
-        clock: Clock,
-        guard: GuardLink,
-        outbox: Outbox,
-        judge: Judge,
-    ) -> Self {
-        let health = Health::new(mqtt);
-        Self { config, mqtt, clock, guard, outbox, judge, health, pending: VecDeque::new(), alone_since: clock::utc() }
+    pub(super) fn new(config: &'a Config, mqtt: &'a Mqtt, clock: Clock, guard: GuardLink, outbox: Outbox) -> Self {
+        Self {
+            config,
+            mqtt,
+            clock,
+            guard,
+            outbox,
+            judge: Judge::default(),
+            health: Health::new(mqtt, &config.agent_dir()),
+            events: EventQueue::default(),
+            requests: Requests::default(),
+            askers: HashMap::new(),
+            denied: Denied::default(),
+            state_at: clock.now(),
+            alone_since: clock::utc(),
+        }
     }
 
-    fn topic(&self, name: &str) -> String {
+    pub(super) fn topic(&self, name: &str) -> String {
         topic(self.mqtt, &self.config.device.id, name)
     }
 
     /// Keeps one connection, until it is lost or `stop` comes.
-    pub(super) async fn connection(
-        &mut self,
-        options: MqttOptions,
-        mut stop: Pin<&mut impl Future<Output = ()>>,
-    ) -> End {
-        let (client, eventloop) = AsyncClient::builder(options).capacity(WAITING).build();
-        let (heard, mut hear) = mpsc::channel(WAITING);
+    pub(super) async fn connection(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> End {
+        // Anew each time: a certificate that was renewed counts from the next connection on.
+        let accepts = self.denied.at(self.clock.now());
+        let (client, mut broker) = match broker::prepare(self.config, self.mqtt, accepts) {
+            Ok(prepared) => prepared,
+            Err(error) => return End::Lost(error.to_string().into()),
+        };
+        let (client, eventloop) = AsyncClient::builder(client).capacity(CAPACITY).build();
+        let (events, mut hear) = mpsc::channel(CAPACITY);
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(eventloop, heard));
-        let mut commands: JoinSet<Answered> = JoinSet::new();
-        let mut line =
-            Line { client, connected: false, sent: 0, waiting: 0, notices: FuturesOrdered::new(), published: None };
+        tasks.spawn(listen(eventloop, events));
+        let publisher = Publisher::new(client);
+        let mut line = Line { publisher, limits: None, online: false, published: None, state_due: true };
         let mut telemetry = interval(self.mqtt.telemetry_interval);
         telemetry.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let lost = loop {
-            let room = line.connected && self.pending.len() < usize::from(IN_FLIGHT);
+            self.send_state(&mut line);
+            self.send_events(&mut line);
+            let due = self.due(&line);
             let done = tokio::select! {
                 biased;
                 () = stop.as_mut() => {
-                    self.farewell(&line, &mut hear).await;
+                    self.farewell(&mut line, &mut hear).await;
                     return End::Stopped;
                 }
                 // Before what is heard: a broker that never stops talking must not look like a loop that hangs.
-                () = self.health.beat() => Ok(()),
+                () = self.health.beat() => self.check_overdue(&line),
+                Some(done) = self.requests.next(), if line.online => { self.done(&mut line, done); Ok(()) }
+                outcome = line.publisher.outcome() => { self.settled(&mut line, outcome); Ok(()) }
                 event = hear.recv() => match event {
-                    None => Err("the connection ended".to_owned()),
-                    Some(Err(error)) => Err(explain(&error)),
-                    Some(Ok(Event::Incoming(packet))) => self.incoming(&mut line, &mut commands, packet),
-                    Some(Ok(Event::Outgoing(Outgoing::Publish(_)))) => {
-                        line.waiting = line.waiting.saturating_sub(1);
-                        Ok(())
+                    None => Err("the connection ended".to_owned().into()),
+                    Some(Err(error)) => {
+                        self.denied.learn(self.clock.now(), &error);
+                        Err(explain(&error, &broker.circumstances(line.online)))
                     }
+                    Some(Ok(Event::Incoming(packet))) => self.incoming(&mut line, packet),
                     Some(Ok(Event::Outgoing(_) | Event::Auth(_))) => Ok(()),
                 },
-                Some(acknowledged) = line.notices.next() => acknowledged.map(|()| self.acknowledged(&mut line)),
-                Some(entry) = self.guard.entries.recv(), if room => {
-                    self.pending.push_back(entry);
-                    self.send_events(&mut line)
+                Some(entry) = self.guard.entries.recv(), if line.online && self.events.has_room() => {
+                    self.events.push(entry);
+                    Ok(())
                 }
                 Ok(()) = self.guard.seen.changed() => {
                     if matches!(*self.guard.seen.borrow(), Seen::Away) {
                         self.alone_since = clock::utc();
                     }
-                    self.send_state(&mut line)
+                    line.state_due = true;
+                    Ok(())
                 }
-                Some(Ok(answered)) = commands.join_next() =>
-                    answered.map_or(Ok(()), |(address, reply)| line.answer(address, &reply)),
-                _ = telemetry.tick(), if line.connected => self.send_telemetry(&mut line),
+                _ = telemetry.tick(), if line.online => { self.send_telemetry(&mut line); Ok(()) }
+                () = tokio::time::sleep_until(self.clock.instant(due)) => Ok(()),
             };
             if let Err(reason) = done {
                 break reason;
             }
         };
+        if self.events.connection_lost(self.clock.now()) {
+            let why = "the broker ends the connection, or does not acknowledge, when it is sent events: \
+                       see its log and its access rules; they wait, and are tried again";
+            self.health.remark(Kind::Event.word(), Some(why.to_owned()));
+        }
         End::Lost(lost)
     }
 
     #[allow(clippy::wildcard_enum_match_arm)] // the rest of the protocol is the client's own matter
-    fn incoming(&mut self, line: &mut Line, commands: &mut JoinSet<Answered>, packet: Packet) -> Result<(), String> {
+    fn incoming(&mut self, line: &mut Line, packet: Packet) -> Result<(), Loss> {
         match packet {
-            Packet::ConnAck(_) => {
-                let subscribed = line.client.try_subscribe(self.topic("cmd/+"), QoS::AtLeastOnce);
-                subscribed.map_err(|error| error.to_string())
-            }
+            Packet::ConnAck(answer) => self.subscribe(line, &answer),
             // Online means that a stop will be heard: said only once the broker has taken the subscription.
             Packet::SubAck(taken) => {
                 if let Some(code) =
                     taken.return_codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_)))
                 {
                     let topic = self.topic("cmd/+");
-                    return Err(format!(
-                        "it refuses the subscription to {topic} ({code:?}): see the broker's access rules"
-                    ));
+                    let why =
+                        format!("it refuses the subscription to {topic} ({code:?}): see the broker's access rules");
+                    return Err(why.into());
                 }
                 tracing::info!("connected to the broker {}", self.mqtt.origin());
-                line.connected = true;
+                line.online = true;
                 self.health.connected();
-                line.publish(self.topic("availability"), "online", PublishOptions::at_least_once().retained())?;
-                self.send_state(line)?;
-                self.send_events(line)
+                self.publish(line, Kind::Availability, "online".to_owned());
+                Ok(())
             }
-            Packet::Publish(message) => self.command(line, commands, &message),
+            Packet::Publish(message) => {
+                self.command(line, &message);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
 
-    fn send_state(&self, line: &mut Line) -> Result<(), String> {
-        if !line.connected {
-            return Ok(());
+    /// The broker lets this box in: keeps to what it takes, and asks for commands.
+    fn subscribe(&mut self, line: &mut Line, answer: &ConnAck) -> Result<(), Loss> {
+        let limits = self.denied.at(self.clock.now()).within(Limits::new(answer));
+        let retained = "the broker keeps no retained messages: state and availability go without, and whoever \
+                        subscribes later sees the state when it is told again with the telemetry";
+        self.health.remark("retained messages", (!limits.retain).then(|| retained.to_owned()));
+        let acknowledged = "the broker does not allow QoS 1: nothing is acknowledged, and events, which must not be \
+                            lost, wait until it does; allow QoS 1 at the broker";
+        self.health.remark("QoS 1", (!limits.qos1).then(|| acknowledged.to_owned()));
+        line.publisher.keep_to(limits);
+        line.limits = Some(limits);
+        let qos = if limits.qos1 { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+        let asked = line.publisher.client.try_subscribe(self.topic("cmd/+"), qos);
+        asked.map_err(|error| error.to_string().into())
+    }
+
+    fn publish(&mut self, line: &mut Line, kind: Kind, payload: String) -> bool {
+        let topic = self.topic(match kind {
+            Kind::Availability => "availability",
+            Kind::State => "state",
+            Kind::Telemetry => "telemetry",
+            Kind::Event => "event",
+            Kind::Reply(_) => "reply",
+        });
+        match line.publisher.send(self.clock.now(), kind, topic, payload, None) {
+            Ok(()) => true,
+            Err(refusal) => {
+                self.settled(line, Outcome { kind, result: Err(refusal) });
+                false
+            }
         }
+    }
+
+    /// Publishes `state` if it is another one than before: not too often, one at a time, and the last one always.
+    fn send_state(&mut self, line: &mut Line) {
+        let now = self.clock.now();
+        if !line.online || !line.state_due || now < self.state_at || line.publisher.is_under_way(Kind::State) {
+            return;
+        }
+        line.state_due = false;
         let state = match &*self.guard.seen.borrow() {
-            Seen::NotYet => return Ok(()),
+            Seen::NotYet => return,
             Seen::Says(status) => State::from(&**status),
             Seen::Away => State::without_guard(self.alone_since, &self.config.consent.policy_version),
         };
         if line.published.as_ref() == Some(&state) {
-            return Ok(());
+            return;
         }
-        line.publish(self.topic("state"), &json(&state), PublishOptions::at_least_once().retained())?;
+        self.state_at = now.plus(STATE_INTERVAL);
+        let payload = json(&state);
         line.published = Some(state);
-        Ok(())
+        self.publish(line, Kind::State, payload);
     }
 
-    fn send_telemetry(&self, line: &mut Line) -> Result<(), String> {
+    fn send_telemetry(&mut self, line: &mut Line) {
+        if line.limits.is_some_and(|limits| !limits.retain) {
+            line.published = None;
+            line.state_due = true;
+        }
+        if line.publisher.is_under_way(Kind::Telemetry) {
+            return;
+        }
         let report = telemetry::gather(&self.config.device.data_dir, self.guard.seen.borrow().status());
-        line.publish(self.topic("telemetry"), &json(&report), PublishOptions::at_most_once())
+        self.publish(line, Kind::Telemetry, json(&report));
     }
 
-    /// Sends what is pending and not yet on its way.
-    fn send_events(&self, line: &mut Line) -> Result<(), String> {
-        for (place, entry) in self.pending.iter().skip(line.sent) {
+    /// Sends the entry that is next. One that nothing would acknowledge is not sent.
+    fn send_events(&mut self, line: &mut Line) {
+        if !line.online || line.limits.is_none_or(|limits| !limits.qos1) {
+            return;
+        }
+        if let Some((place, entry)) = self.events.next(self.clock.now()) {
             // Numbers begin anew in a new ledger: its name keeps the ids apart.
             let id = format!("{}-{:.16}-{}", self.config.device.id, place.ledger, entry.seq);
             let payload = json(&Published { id, entry });
-            let notice = line
-                .client
-                .try_publish_tracked(self.topic("event"), payload, PublishOptions::at_least_once())
-                .map_err(|error| error.to_string())?;
-            line.waiting += 1;
-            line.notices.push_back(Box::pin(settled(notice)));
+            self.publish(line, Kind::Event, payload);
         }
-        line.sent = self.pending.len();
-        Ok(())
     }
 
-    /// The broker has the first of the pending entries.
-    fn acknowledged(&mut self, line: &mut Line) {
-        if let Some((place, _)) = self.pending.pop_front() {
-            line.sent = line.sent.saturating_sub(1);
+    /// A publish has its outcome.
+    fn settled(&mut self, line: &mut Line, Outcome { kind, result }: Outcome) {
+        let now = self.clock.now();
+        let refusal = match result {
+            Ok(()) => {
+                if kind == Kind::Event {
+                    self.accepted();
+                }
+                self.health.remark(kind.word(), None);
+                return;
+            }
+            // What was under way on a connection that ended is sent again on the next.
+            Err(Refusal::Lost) => return,
+            Err(refusal) => refusal,
+        };
+        let then = match kind {
+            Kind::Event => {
+                self.events.refused(now);
+                "they wait, and are tried again with growing pauses"
+            }
+            Kind::State => {
+                line.published = None;
+                line.state_due = true;
+                self.state_at = now.plus(STATE_RETRY);
+                "it is tried again"
+            }
+            Kind::Availability | Kind::Telemetry => "the box goes on without",
+            Kind::Reply(_) => {
+                "what they answer was done all the same, and a command that is repeated is answered again"
+            }
+        };
+        self.health.remark(kind.word(), Some(format!("the broker refuses {}: {refusal}; {then}", kind.word())));
+    }
+
+    /// The broker has the event that was on its way.
+    fn accepted(&mut self) {
+        if let Some(place) = self.events.accepted() {
             self.outbox.acknowledge(place);
         }
     }
 
-    fn command(&mut self, line: &mut Line, commands: &mut JoinSet<Answered>, message: &Publish) -> Result<(), String> {
-        let topic = String::from_utf8_lossy(&message.topic).into_owned();
-        // Longer words than any verb are cut: they go into the ledger, and into an answer.
-        let word: String = topic.strip_prefix(&self.topic("cmd/")).unwrap_or(&topic).chars().take(64).collect();
-        let now = clock::utc();
-        let now = clock::is_set(now).then_some(now);
-        let address = self.address(message);
-        let mut judged = self.judge.judge(now, &word, message.retain, &message.payload);
-        if let Ok(Command { id, .. }) = &judged
-            && (commands.len() >= COMMANDS || line.waiting >= WAITING / 2)
-        {
-            judged = Err(Refusal { id: Some(id.clone()), why: "too many commands at once".to_owned() });
-        }
-        let calls = self.guard.calls.clone();
-        match judged {
-            Err(Refusal { id, why }) => {
-                tracing::warn!("command refused: {word:?}: {why}");
-                let reply = Reply { id, verb: word.clone(), ok: false, error: Some(why.clone()), diagnosis: None };
-                let noted = Request::Refused { verb: word, why };
-                // However much nonsense comes, there is room left for a stop and its answer.
-                let answers = line.waiting <= BUSY;
-                if commands.len() < COMMANDS / 2 {
-                    commands.spawn(async move {
-                        calls.call(noted).await;
-                        answers.then_some((address, reply))
-                    });
-                } else if answers {
-                    line.answer(address, &reply)?;
-                }
-                Ok(())
-            }
-            Ok(Command { id, verb }) => {
-                tracing::info!("command: {word:?}");
-                let request = match verb {
-                    Verb::RequestStart => Request::RequestStart {},
-                    Verb::Stop => Request::Stop {},
-                    Verb::Mute => Request::Mute {},
-                    Verb::Unmute => Request::Unmute {},
-                    Verb::Identify => Request::Identify {},
-                    Verb::Diagnose => {
-                        let diagnosis = Some(self.diagnose());
-                        let reply = Reply { id: Some(id), verb: word, ok: true, error: None, diagnosis };
-                        return line.answer(address, &reply);
-                    }
-                };
-                commands.spawn(async move {
-                    let (ok, error) = match calls.call(request).await {
-                        Answer::Done | Answer::Probed(_) => (true, None),
-                        Answer::Refused(why) => (false, Some(why)),
-                    };
-                    Some((address, Reply { id: Some(id), verb: word, ok, error, diagnosis: None }))
-                });
-                Ok(())
-            }
-        }
+    /// When there is something to do that nothing else wakes this loop for.
+    fn due(&self, line: &Line) -> Time {
+        let far = self.clock.now().plus(Duration::from_hours(1));
+        let state = if line.online && line.state_due { self.state_at } else { far };
+        let events = self.events.resume_at().filter(|_| line.online).unwrap_or(far);
+        state.min(events).min(far)
     }
 
-    /// The response topic, if it can be published to and is outside of what boxes say and are told; else `reply`.
-    fn address(&self, message: &Publish) -> Address {
-        let properties = message.properties.as_ref();
-        let wanted = properties.and_then(|properties| properties.response_topic.clone());
-        let boxes = format!("{}/", self.mqtt.topic_prefix);
-        let sane =
-            |topic: &String| !topic.is_empty() && !topic.contains(['#', '+', '\0']) && !topic.starts_with(&boxes);
-        let correlation = properties.and_then(|properties| properties.correlation_data.clone());
-        Address {
-            topic: wanted.filter(sane).unwrap_or_else(|| self.topic("reply")),
-            correlation: correlation
-                .map(|data| PublishProperties { correlation_data: Some(data), ..PublishProperties::default() }),
-        }
-    }
-
-    fn diagnose(&self) -> Diagnosis {
-        let seen = self.guard.seen.borrow();
-        let status = seen.status();
-        Diagnosis {
-            software: SOFTWARE,
-            tls: self.mqtt.tls,
-            unacknowledged_events: self.pending.len(),
-            acknowledged_event: self.outbox.acknowledged().map_or(0, |place| place.seq),
-            status: status.map(State::from),
-            faults: status.map(|status| status.faults.clone()).unwrap_or_default(),
-            telemetry: telemetry::gather(&self.config.device.data_dir, status),
+    fn check_overdue(&self, line: &Line) -> Result<(), Loss> {
+        match line.publisher.overdue(self.clock.now()) {
+            Some(kind) => Err(format!("it does not acknowledge {}: see the broker's log", kind.word()).into()),
+            None => Ok(()),
         }
     }
 
     /// Says that this end was meant, and waits until the broker has heard it.
-    async fn farewell(&self, line: &Line, hear: &mut mpsc::Receiver<Result<Event, ConnectionError>>) {
-        if !line.connected {
+    async fn farewell(&mut self, line: &mut Line, hear: &mut mpsc::Receiver<Result<Event, ConnectionError>>) {
+        if !line.online || !self.publish(line, Kind::Availability, "stopped".to_owned()) {
             return;
         }
         let begun = self.clock.now();
-        let options = PublishOptions::at_least_once().retained();
-        let Ok(notice) = line.client.try_publish_tracked(self.topic("availability"), "stopped", options) else {
-            return;
-        };
-        let mut heard = std::pin::pin!(timeout(FAREWELL, notice.wait_async()));
-        loop {
-            tokio::select! {
-                _ = &mut heard => break,
-                event = hear.recv() => if event.is_none_or(|event| event.is_err()) { return },
+        let told = timeout(FAREWELL, async {
+            while line.publisher.is_under_way(Kind::Availability) {
+                tokio::select! {
+                    outcome = line.publisher.outcome() => {
+                        if let Outcome { kind: Kind::Event, result: Ok(()) } = outcome {
+                            self.accepted();
+                        }
+                    }
+                    event = hear.recv() => if event.is_none_or(|event| event.is_err()) { return },
+                }
             }
-        }
-        let _ = line.client.try_disconnect();
+        });
+        let _ = told.await;
+        let _ = line.publisher.client.try_disconnect();
         let left = FAREWELL.saturating_sub(self.clock.now().since(begun));
         // Drains until the connection is closed.
         let _ = timeout(left, async { while matches!(hear.recv().await, Some(Ok(_))) {} }).await;
@@ -352,26 +363,5 @@ async fn listen(mut eventloop: EventLoop, heard: mpsc::Sender<Result<Event, Conn
         if heard.send(event).await.is_err() || last {
             return;
         }
-    }
-}
-
-async fn settled(notice: PublishNotice) -> Result<(), String> {
-    notice.wait_async().await.map(|_| ()).map_err(|error| format!("an event was not taken: {error}"))
-}
-
-impl Line {
-    /// An error where more waits than may: the connection is given up, and begins anew.
-    fn publish(&mut self, topic: String, payload: &str, options: PublishOptions) -> Result<(), String> {
-        self.client.try_publish(topic, payload.to_owned(), options).map_err(|error| error.to_string())?;
-        self.waiting += 1;
-        Ok(())
-    }
-
-    fn answer(&mut self, address: Address, reply: &Reply) -> Result<(), String> {
-        let mut options = PublishOptions::at_least_once();
-        if let Some(properties) = address.correlation {
-            options = options.properties(properties);
-        }
-        self.publish(address.topic, &json(reply), options)
     }
 }

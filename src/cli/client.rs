@@ -70,7 +70,9 @@ impl Client {
                         return match answer {
                             Answer::Done => Ok((seen, None)),
                             Answer::Probed(findings) => Ok((seen, Some(findings))),
-                            Answer::Refused(why) => Err(Exit::unavailable(format!("refused: {why}"))),
+                            Answer::Refused(why) | Answer::NotNow(why) => {
+                                Err(Exit::unavailable(format!("refused: {why}")))
+                            }
                         };
                     }
                     FromGuard::Answer { .. } | FromGuard::Ledger { .. } | FromGuard::Entry(_) => {}

@@ -192,7 +192,7 @@ impl Peer {
                     }
                 }
                 Some((call, answer)) = answers.next() => {
-                    let answer = answer.unwrap_or_else(|_| Answer::Refused("the guard is ending".to_owned()));
+                    let answer = answer.unwrap_or_else(|_| Answer::NotNow("the guard is ending".to_owned()));
                     send(&mut connection, FromGuard::Answer { call, answer }).await?;
                 }
                 Ok(()) = self.desk.status.changed(), if self.subscribed => {

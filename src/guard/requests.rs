@@ -32,7 +32,7 @@ impl Engine {
             Call::Do(request, reply) => (request, reply),
         };
         if ending {
-            let _ = reply.send(Answer::Refused("the guard is ending".to_owned()));
+            let _ = reply.send(Answer::NotNow("the guard is ending".to_owned()));
             return;
         }
         if let Some((answer, reply)) = self.act(request, reply) {

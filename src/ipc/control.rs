@@ -137,6 +137,8 @@ pub enum Answer {
     Done,
     /// It is done, and this was found.
     Probed(Findings),
-    /// It is not, and nothing changed.
+    /// It was judged and is not done; nothing changed.
     Refused(String),
+    /// It was not even judged, for a reason that passes (the guard ends, or has too much to do): ask again.
+    NotNow(String),
 }

@@ -3,6 +3,7 @@
 
 mod adaptation;
 mod broker;
+mod broker_refusals;
 mod chaos;
 mod cli;
 mod doctor;
@@ -15,6 +16,7 @@ mod ledger;
 mod media;
 mod mqtt;
 mod notify;
+mod odd_broker;
 mod outage;
 mod refusals;
 mod relay;

@@ -108,7 +108,8 @@ fn commands_that_may_not_be_are_refused_and_written_down() {
     let same = json!({ "verb": "diagnose", "payload": payload("d", 0, 60) });
     operator.publish(&same);
     operator.wait("the first is taken", |message| message["payload"]["id"] == "d" && message["payload"]["ok"] == true);
-    operator.publish(&same);
+    let other = json!({ "verb": "identify", "payload": same["payload"] });
+    operator.publish(&other);
     refused(&mut operator, "taken already");
     // Noise, of which only so much is written down; then the box still answers.
     for number in 0..500 {

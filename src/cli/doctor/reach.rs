@@ -47,7 +47,9 @@ fn broker(config: &Config) -> Vec<Row> {
     match own_certificate(mqtt) {
         Ok((identity, rows)) => {
             let asked = row("broker", mqtt.host.as_str(), mqtt.port, mqtt.tls.then_some(ca), identity.as_ref());
-            std::iter::once(asked).chain(rows).collect()
+            let remarks = crate::agent::health::remarks(&config.agent_dir());
+            let remarks = remarks.into_iter().map(|remark| warn("broker", remark, "the agent's log says since when"));
+            std::iter::once(asked).chain(rows).chain(remarks).collect()
         }
         Err(row) => vec![row],
     }

@@ -1,0 +1,156 @@
+//! Ledger entries on their way to the broker: one at a time and in order, again after a refusal, and never in the way of
+//! anything else. Pure.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::consent::Time;
+use crate::ipc::{Cursor, Entry};
+
+/// Entries that are held here at once; the rest stay in the ledger.
+const HELD: usize = 16;
+/// The first pause after a refusal, and the longest: whoever mends an access rule wants to see it work soon.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+/// Connections in a row that the broker ended with an event on its way, before events are blamed for it.
+const STRIKES: u32 = 2;
+
+/// Entries that the broker has not accepted, oldest first. The second is sent once the broker has the first: with several
+/// under way the ones behind a refused one would overtake it.
+#[derive(Debug, Default)]
+pub(super) struct EventQueue {
+    entries: VecDeque<(Cursor, Entry)>,
+    /// The first of them is on its way.
+    under_way: bool,
+    /// Nothing is sent before this.
+    resume_at: Option<Time>,
+    pause: Option<Duration>,
+    strikes: u32,
+}
+
+impl EventQueue {
+    /// Whether another entry may be handed in.
+    pub(super) fn has_room(&self) -> bool {
+        self.entries.len() < HELD
+    }
+
+    /// Hands in the next entry, with its place in its ledger.
+    pub(super) fn push(&mut self, entry: (Cursor, Entry)) {
+        self.entries.push_back(entry);
+    }
+
+    /// How many the broker has not accepted, of those that are held here.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The entry to send now, if there is one. It is on its way from then on.
+    pub(super) fn next(&mut self, now: Time) -> Option<&(Cursor, Entry)> {
+        if self.under_way || self.resume_at.is_some_and(|at| now < at) {
+            return None;
+        }
+        self.resume_at = None;
+        self.under_way = !self.entries.is_empty();
+        self.entries.front()
+    }
+
+    /// When the pause after a refusal is over.
+    pub(super) fn resume_at(&self) -> Option<Time> {
+        self.resume_at
+    }
+
+    /// The broker has the entry that was on its way; its place is given back.
+    pub(super) fn accepted(&mut self) -> Option<Cursor> {
+        if !std::mem::take(&mut self.under_way) {
+            return None;
+        }
+        (self.pause, self.strikes) = (None, 0);
+        self.entries.pop_front().map(|(place, _)| place)
+    }
+
+    /// The broker refused the entry that was on its way, or cannot be sent it: it waits, and so do those behind it.
+    pub(super) fn refused(&mut self, now: Time) {
+        if std::mem::take(&mut self.under_way) {
+            self.begin_pause(now);
+        }
+    }
+
+    /// The connection ended: what was under way is sent again. Returns whether events are blamed for it.
+    pub(super) fn connection_lost(&mut self, now: Time) -> bool {
+        if !std::mem::take(&mut self.under_way) {
+            return false;
+        }
+        self.strikes = self.strikes.saturating_add(1);
+        let blamed = self.strikes >= STRIKES;
+        if blamed {
+            self.begin_pause(now);
+        }
+        blamed
+    }
+
+    fn begin_pause(&mut self, now: Time) {
+        let pause = self.pause.map_or(FIRST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
+        self.pause = Some(pause);
+        // A fleet that was refused together does not come back together.
+        self.resume_at = Some(now.plus(pause.mul_f64(0.75 + fastrand::f64() / 2.0)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::{Fact, Recorded};
+
+    fn entry(seq: u64) -> (Cursor, Entry) {
+        let fact = Recorded::Known(Fact::GuardStopped {});
+        let entry = Entry { seq, at: jiff::Timestamp::UNIX_EPOCH, fact, prev: String::new(), hash: String::new() };
+        (Cursor { ledger: String::new(), seq }, entry)
+    }
+
+    fn queue(entries: u64) -> EventQueue {
+        let mut queue = EventQueue::default();
+        (1..=entries).for_each(|seq| queue.push(entry(seq)));
+        queue
+    }
+
+    fn next(queue: &mut EventQueue, now: Time) -> Option<u64> {
+        queue.next(now).map(|(_, entry)| entry.seq)
+    }
+
+    #[test]
+    fn nothing_overtakes_an_entry_that_is_refused_and_pauses_grow() {
+        let mut queue = queue(3);
+        let mut now = Time::default();
+        assert_eq!((next(&mut queue, now), next(&mut queue, now)), (Some(1), None));
+        assert_eq!(queue.accepted().map(|place| place.seq), Some(1));
+        let mut last = Duration::ZERO;
+        for round in 0..12 {
+            assert_eq!(next(&mut queue, now), Some(2), "round {round}");
+            queue.refused(now);
+            let at = queue.resume_at().unwrap();
+            let pause = at.since(now);
+            assert!(pause <= LONGEST_PAUSE.mul_f64(1.25) && (pause > last || pause > LONGEST_PAUSE / 2), "{pause:?}");
+            assert_eq!(next(&mut queue, now.plus(pause / 2)), None);
+            (now, last) = (at, pause);
+        }
+        assert_eq!(next(&mut queue, now), Some(2));
+        assert_eq!(queue.accepted().map(|place| place.seq), Some(2));
+        assert_eq!(next(&mut queue, now), Some(3), "no pause is left over");
+    }
+
+    #[test]
+    fn what_was_under_way_is_sent_again_and_blamed_the_second_time() {
+        let mut queue = queue(1);
+        let now = Time::default();
+        assert!(!queue.connection_lost(now), "nothing was under way");
+        assert_eq!(next(&mut queue, now), Some(1));
+        assert!(!queue.connection_lost(now), "once is nothing");
+        assert_eq!(next(&mut queue, now), Some(1));
+        assert!(queue.connection_lost(now));
+        assert_eq!(next(&mut queue, now), None);
+        let resumed = queue.resume_at().unwrap();
+        assert_eq!(next(&mut queue, resumed), Some(1));
+        assert!(queue.accepted().is_some());
+        assert!(queue.accepted().is_none(), "an answer to nothing");
+    }
+}

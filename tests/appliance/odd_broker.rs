@@ -1,0 +1,256 @@
+//! A broker for one box that does as it is told: it refuses, keeps silent, hangs up, or is no broker at all.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::wait_for;
+
+/// What it does with a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ack {
+    /// PUBACK with this reason; 0 accepts.
+    Reason(u8),
+    /// Nothing.
+    Silence,
+    /// DISCONNECT with this reason.
+    Disconnect(u8),
+}
+
+/// Judges a publish by its topic and payload.
+type Judge = Box<dyn Fn(&str, &str) -> Ack + Send>;
+
+/// How it behaves; may be changed while it runs.
+pub(crate) struct Rules {
+    /// What it answers to CONNECT with; a whole packet, or other bytes. Empty: it hangs up.
+    pub(crate) greeting: Vec<u8>,
+    /// What it says before it hears anything.
+    pub(crate) banner: Vec<u8>,
+    /// What it does with a publish, by what follows the box's topic, and the payload.
+    pub(crate) ack: Judge,
+    /// DISCONNECT with this reason once the box says that it is online.
+    pub(crate) throw_out: Option<u8>,
+    /// Refuses a CONNECT with a retained last will (0x9A) or with one that it would acknowledge (0x9B), if they are set.
+    pub(crate) will: Option<u8>,
+}
+
+/// A packet of the box's.
+#[derive(Clone, Debug)]
+pub(crate) struct Heard {
+    /// What follows `tallybox/v1/<id>/`; `CONNECT` for a connection.
+    pub(crate) topic: String,
+    pub(crate) payload: Value,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    pub(crate) at: Instant,
+}
+
+pub(crate) struct OddBroker {
+    pub(crate) port: u16,
+    rules: Arc<Mutex<Rules>>,
+    heard: Arc<Mutex<Vec<Heard>>>,
+    /// The newest connection.
+    writer: Arc<Mutex<Option<TcpStream>>>,
+}
+
+/// A CONNACK with a reason and properties.
+pub(crate) fn connack(reason: u8, properties: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(properties.len()).unwrap();
+    [&[0x20, 3 + length, 0, reason, length], properties].concat()
+}
+
+impl OddBroker {
+    /// One that behaves.
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let rules = Rules {
+            greeting: connack(0, &[]),
+            banner: Vec::new(),
+            ack: Box::new(|_, _| Ack::Reason(0)),
+            throw_out: None,
+            will: None,
+        };
+        let this = Self {
+            port: listener.local_addr().unwrap().port(),
+            rules: Arc::new(Mutex::new(rules)),
+            heard: Arc::default(),
+            writer: Arc::default(),
+        };
+        let (rules, heard, writer) = (this.rules.clone(), this.heard.clone(), this.writer.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (rules, heard, writer) = (rules.clone(), heard.clone(), writer.clone());
+                std::thread::spawn(move || serve(stream, &rules, &heard, &writer));
+            }
+        });
+        this
+    }
+
+    pub(crate) fn with(rule: impl FnOnce(&mut Rules)) -> Self {
+        let this = Self::new();
+        this.change(rule);
+        this
+    }
+
+    pub(crate) fn change(&self, rule: impl FnOnce(&mut Rules)) {
+        rule(&mut self.rules.lock().unwrap());
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("url = \"mqtt://127.0.0.1:{}\"", self.port)
+    }
+
+    /// All that was heard, in order.
+    pub(crate) fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    /// What was heard on one topic.
+    pub(crate) fn on(&self, topic: &str) -> Vec<Heard> {
+        self.heard().into_iter().filter(|heard| heard.topic == topic).collect()
+    }
+
+    /// Waits for something that fits.
+    #[track_caller]
+    pub(crate) fn wait(&self, what: &str, fits: impl Fn(&Heard) -> bool) -> Heard {
+        wait_for(what, Duration::from_secs(60), || self.heard().into_iter().find(&fits))
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_phase(&self, phase: &str) {
+        wait_for(phase, Duration::from_secs(60), || {
+            self.on("state").last().is_some_and(|state| state.payload["phase"] == phase).then_some(())
+        });
+    }
+
+    /// Sends the box a command, without asking for an acknowledgement.
+    pub(crate) fn command(&self, verb: &str, payload: &str) {
+        let topic = format!("tallybox/v1/test-box/cmd/{verb}");
+        let length = 2 + topic.len() + 1 + payload.len();
+        let mut packet = vec![0x30];
+        push_length(&mut packet, length);
+        packet.extend(u16::try_from(topic.len()).unwrap().to_be_bytes());
+        packet.extend(topic.as_bytes());
+        packet.push(0);
+        packet.extend(payload.as_bytes());
+        // Between two connections it goes to nobody, as with any broker.
+        if let Some(writer) = self.writer.lock().unwrap().as_mut() {
+            let _ = writer.write_all(&packet);
+        }
+    }
+
+    /// Sends a command and waits for its answer.
+    #[track_caller]
+    pub(crate) fn ask(&self, verb: &str, id: &str) -> Value {
+        self.command(verb, &crate::broker::payload(id, 0, 60).to_string());
+        self.wait(verb, |heard| heard.topic == "reply" && heard.payload["id"] == id).payload
+    }
+}
+
+fn push_length(packet: &mut Vec<u8>, mut length: usize) {
+    while length > 127 {
+        packet.push(u8::try_from(length & 127 | 128).unwrap());
+        length >>= 7;
+    }
+    packet.push(u8::try_from(length).unwrap());
+}
+
+/// A variable byte integer (MQTT 5, section 1.5.5).
+fn length(mut next: impl FnMut() -> Option<u8>) -> Option<usize> {
+    let (mut length, mut shift) = (0, 0);
+    loop {
+        let byte = next()?;
+        length |= usize::from(byte & 127) << shift;
+        shift += 7;
+        if byte < 128 {
+            return Some(length);
+        }
+    }
+}
+
+fn read(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let mut byte = || {
+        let mut one = [0];
+        stream.read_exact(&mut one).ok().map(|()| one[0])
+    };
+    let header = byte()?;
+    let length = length(byte)?;
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    Some((header, body))
+}
+
+fn serve(
+    mut stream: TcpStream,
+    rules: &Mutex<Rules>,
+    heard: &Mutex<Vec<Heard>>,
+    writer: &Mutex<Option<TcpStream>>,
+) -> Option<()> {
+    let note = |topic: &str, payload: Value, header: u8| {
+        #[allow(clippy::disallowed_methods)] // a test's own clock
+        let at = Instant::now();
+        let (qos, retain) = (header >> 1 & 3, header & 1 == 1);
+        heard.lock().unwrap().push(Heard { topic: topic.to_owned(), payload, qos, retain, at });
+    };
+    stream.write_all(&rules.lock().unwrap().banner).ok()?;
+    while let Some((header, body)) = read(&mut stream) {
+        if header >> 4 == 1 && !body.starts_with(b"\0\x04MQTT") {
+            return None;
+        }
+        match header >> 4 {
+            1 => {
+                note("CONNECT", Value::Null, header);
+                let flags = body[7];
+                let (greeting, will) = {
+                    let rules = rules.lock().unwrap();
+                    (rules.greeting.clone(), rules.will)
+                };
+                match will {
+                    Some(0x9a) if flags & 0x20 != 0 => return stream.write_all(&connack(0x9a, &[])).ok(),
+                    Some(0x9b) if flags & 0x18 != 0 => return stream.write_all(&connack(0x9b, &[])).ok(),
+                    Some(_) | None => {}
+                }
+                stream.write_all(&greeting).ok()?;
+                if greeting.len() < 5 || greeting[0] != 0x20 || greeting[3] != 0 {
+                    return None;
+                }
+                *writer.lock().unwrap() = stream.try_clone().ok();
+            }
+            3 => {
+                let qos = header >> 1 & 3;
+                let topic_end = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+                let topic = String::from_utf8_lossy(&body[2..topic_end]).into_owned();
+                let mut at = topic_end + if qos > 0 { 2 } else { 0 };
+                let properties = length(|| {
+                    at += 1;
+                    body.get(at - 1).copied()
+                })?;
+                let payload = String::from_utf8_lossy(&body[at + properties..]).into_owned();
+                let topic = topic.splitn(4, '/').nth(3).unwrap_or("").to_owned();
+                let json = serde_json::from_str(&payload).unwrap_or_else(|_| Value::from(payload.clone()));
+                let (ack, throw_out) = {
+                    let rules = rules.lock().unwrap();
+                    ((rules.ack)(&topic, &payload), rules.throw_out.filter(|_| payload == "online"))
+                };
+                note(&topic, json, header);
+                let id = [body[topic_end], body[topic_end + 1]];
+                match ack {
+                    Ack::Reason(reason) if qos > 0 => stream.write_all(&[0x40, 4, id[0], id[1], reason, 0]).ok()?,
+                    Ack::Reason(_) | Ack::Silence => {}
+                    Ack::Disconnect(reason) => return stream.write_all(&[0xe0, 2, reason, 0]).ok(),
+                }
+                if let Some(reason) = throw_out {
+                    return stream.write_all(&[0xe0, 2, reason, 0]).ok();
+                }
+            }
+            8 => stream.write_all(&[0x90, 4, body[0], body[1], 0, 0]).ok()?,
+            12 => stream.write_all(&[0xd0, 0]).ok()?,
+            14 => return None,
+            _ => {}
+        }
+    }
+    None
+}
