@@ -7,6 +7,8 @@ pub enum Event {
     Tick,
     /// The record button went down, debounced.
     ButtonDown,
+    /// The record button was found to be down, and since when is not known: it stops as a press does, and starts nothing.
+    ButtonFound,
     /// The record button went up, debounced.
     ButtonUp,
     /// Just before [`Event::ButtonUp`]: by the kernel's clock the button was down for at least this long. A guard that was
@@ -68,7 +70,7 @@ pub enum Outcome {
 pub enum Fault {
     /// The lamp cannot be driven, or its sense pin reads otherwise.
     Lamp,
-    /// The button cannot be read, or is stuck.
+    /// The button cannot be read, or is stuck. Nothing is known of the finger then, until the button is seen up.
     Button,
     /// The ledger cannot be written.
     Ledger,

@@ -31,16 +31,19 @@ pub(super) const SOUND_BELOW: Duration = Duration::from_millis(700);
 pub(super) const PICTURE_BELOW: Duration = Duration::from_secs(3);
 /// Held this long: acknowledges a policy (rule 7) or ends a lock (rule 9).
 pub(super) const ACKNOWLEDGE: Duration = Duration::from_secs(2);
-/// A hold that was heard of too late counts as this at most: picture only, and below every hold that does more.
-pub(super) const HEARD_LATE: Duration = Duration::from_millis(1999);
-/// Held this long: privacy lock (rule 9).
+/// Held this long: privacy lock, at once; unsent footage is destroyed when the button comes up (rules 9 and 10).
 pub(super) const LOCK: Duration = Duration::from_secs(5);
 /// Held this long: the lamp warns that unbinding is near (rule 10).
 pub(super) const UNBIND_WARNING: Duration = Duration::from_secs(8);
-/// Held this long: unbind (rule 10).
+/// Let go after this, and before [`STUCK`]: unbind (rule 10).
 pub(super) const UNBIND: Duration = Duration::from_secs(10);
-/// Held this long the button is taken to be stuck: twice the longest gesture and then some.
+/// Held this long the button is taken to be stuck (rule 10): letting go does nothing any more.
 pub(super) const STUCK: Duration = Duration::from_secs(30);
+/// While the button is down somebody has to look at least this often.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Time between two looks that are further apart than this does not count as held: the button may have been up in between.
+/// A write to a slow SD card stays below it.
+pub(super) const LOOK_AWAY: Duration = Duration::from_millis(500);
 /// Capture that was told to stop is killed after this; leaves 200 ms of rule 4's 500 ms to verify that it is gone.
 pub(super) const KILL_AFTER: Duration = Duration::from_millis(300);
 /// How often the kill is repeated until the process is seen to be gone.

@@ -1,8 +1,10 @@
 //! `(state, event, now) -> effects`: the ten rules of design 3.
 
+mod button;
+
 use super::limits::{KILL_AFTER, KILL_AGAIN, PROBE};
 use super::sound::Sound;
-use super::touch::{Gesture, Hold, Touch};
+use super::touch::Touch;
 use super::{Effect, Event, Fault, Grant, Lamp, Limits, Outcome, Phase, Purpose, Reason, Report, SessionId, Time};
 
 /// What the ledger remembers across a power cut. Nothing in it can restore a session.
@@ -12,6 +14,8 @@ pub struct Memory {
     pub last_session: SessionId,
     /// Staff locked the box and did not unlock it.
     pub locked: bool,
+    /// The box was unbound and not claimed again: no gesture ends that.
+    pub unbound: bool,
     /// The policy in force is not the one that staff acknowledged.
     pub policy_pending: bool,
 }
@@ -31,6 +35,17 @@ enum Session {
     Stopping { id: SessionId, reason: Reason, kill_at: Time, sound: Sound },
 }
 
+/// Whose box this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Binding {
+    /// A shop's.
+    Bound,
+    /// A shop's until capture is gone.
+    Ending,
+    /// Nobody's, until somebody claims it.
+    Unbound,
+}
+
 /// The consent state machine. One step never looks at a clock: time comes with the event.
 #[derive(Debug)]
 pub struct Machine {
@@ -40,7 +55,7 @@ pub struct Machine {
     touch: Touch,
     locked: bool,
     policy_pending: bool,
-    unbind_wanted: bool,
+    binding: Binding,
     faults: u8,
     /// What the lamp was last told; `None` when a failure left that in doubt.
     shown: Option<Lamp>,
@@ -57,10 +72,10 @@ impl Machine {
             touch: Touch::Unknown,
             locked: memory.locked,
             policy_pending: memory.policy_pending,
-            unbind_wanted: false,
+            binding: if memory.unbound { Binding::Unbound } else { Binding::Bound },
             faults: 0,
             shown: Some(Lamp::Dark),
-            last_reason: None,
+            last_reason: memory.unbound.then_some(Reason::Unbind),
         }
     }
 
@@ -72,7 +87,7 @@ impl Machine {
             Session::On { link: Link::Reconnecting, .. } => Phase::Reconnecting,
             Session::Stopping { .. } => Phase::Stopping,
             Session::None | Session::Requested { .. } if self.faults != 0 => Phase::Fault,
-            Session::None | Session::Requested { .. } if self.locked => Phase::Locked,
+            Session::None | Session::Requested { .. } if self.locked || self.unbound() => Phase::Locked,
             Session::None | Session::Requested { .. } if self.policy_pending => Phase::Policy,
             Session::Requested { .. } => Phase::Requested,
             Session::None => Phase::Idle,
@@ -98,6 +113,11 @@ impl Machine {
     /// Why the last session or request ended.
     pub fn last_reason(&self) -> Option<Reason> {
         self.last_reason
+    }
+
+    /// Whether the box was unbound, and nobody claimed it since.
+    pub fn unbound(&self) -> bool {
+        self.binding == Binding::Unbound
     }
 
     /// Whether `fault` is known and not yet mended.
@@ -143,13 +163,18 @@ impl Machine {
     /// Takes one event at `now` and says what has to be done, in order.
     pub fn step(&mut self, now: Time, event: Event) -> Vec<Effect> {
         let mut todo = Vec::new();
+        if event == Event::Broken(Fault::Button) {
+            // Nor is anything known of the time since somebody last looked.
+            self.touch.forget();
+        }
         // Deadlines that passed before this event came are met first, whatever the event is.
         self.pass_time(now, &mut todo);
         match event {
             Event::Tick => {}
-            Event::ButtonDown => self.button_down(now, &mut todo),
+            Event::ButtonDown => self.button_down(now, false, &mut todo),
+            Event::ButtonFound => self.button_down(now, true, &mut todo),
             Event::ButtonUp => self.button_up(now, &mut todo),
-            Event::ButtonHeld(held) => self.touch.was_held(now, held),
+            Event::ButtonHeld(held) => self.touch.was_held(held),
             Event::MuteDown => self.change_sound(Sound::toggled_by_staff, &mut todo),
             Event::RemoteRequest => self.request(now, Purpose::OnAir, &mut todo),
             Event::ProbeRequest => self.request(now, Purpose::Probe, &mut todo),
@@ -180,7 +205,8 @@ impl Machine {
     }
 
     fn pass_time(&mut self, now: Time, todo: &mut Vec<Effect>) {
-        while let Some(hold) = self.touch.passes(now) {
+        self.touch.look(now);
+        while let Some(hold) = self.touch.passes() {
             self.held(now, hold, todo);
         }
         match self.session {
@@ -210,31 +236,6 @@ impl Machine {
         }
     }
 
-    fn button_down(&mut self, now: Time, todo: &mut Vec<Effect>) {
-        let may_capture = self.phase().may_capture();
-        if may_capture {
-            self.revoke(now, Reason::Press, todo);
-        }
-        self.touch.down(now, may_capture);
-    }
-
-    fn button_up(&mut self, now: Time, todo: &mut Vec<Effect>) {
-        let gesture = self.touch.up(now);
-        match (gesture, self.phase()) {
-            (Gesture::Start { sound }, Phase::Idle | Phase::Requested) => self.start(now, sound, todo),
-            (Gesture::Start { .. }, Phase::Fault) => todo.push(Effect::SelfTest),
-            (
-                Gesture::Start { .. },
-                Phase::Connecting | Phase::Live | Phase::Reconnecting | Phase::Stopping | Phase::Locked | Phase::Policy,
-            )
-            | (Gesture::Nothing, _) => {}
-        }
-        if self.broken(Fault::Button) {
-            // It came up after all: whoever runs the machine looks again before believing it.
-            todo.push(Effect::SelfTest);
-        }
-    }
-
     fn start(&mut self, now: Time, sound: bool, todo: &mut Vec<Effect>) {
         let id = SessionId(self.last_session.0 + 1);
         let (purpose, longest) = match self.session {
@@ -251,44 +252,6 @@ impl Machine {
         self.light(todo);
         todo.push(Effect::RecordStart { session: id, sound, purpose });
         todo.push(Effect::Launch(Grant::from_press(id, sound, purpose)));
-    }
-
-    fn held(&mut self, now: Time, hold: Hold, todo: &mut Vec<Effect>) {
-        match hold {
-            Hold::Short | Hold::UnbindWarning => {}
-            Hold::Acknowledge => match self.phase() {
-                Phase::Locked => {
-                    self.locked = false;
-                    self.touch.spend();
-                    todo.push(Effect::RecordUnlock);
-                }
-                Phase::Policy => {
-                    self.policy_pending = false;
-                    self.touch.spend();
-                    todo.push(Effect::RecordPolicyAcknowledged);
-                }
-                Phase::Idle
-                | Phase::Requested
-                | Phase::Connecting
-                | Phase::Live
-                | Phase::Reconnecting
-                | Phase::Stopping
-                | Phase::Fault => {}
-            },
-            Hold::Lock => {
-                self.revoke(now, Reason::Lock, todo);
-                self.locked = true;
-                self.touch.spend();
-                todo.push(Effect::RecordLock);
-                todo.push(Effect::DestroyFootage);
-            }
-            Hold::Unbind => {
-                self.revoke(now, Reason::Unbind, todo);
-                self.unbind_wanted = true;
-                self.unbind_when_dark(todo);
-            }
-            Hold::Stuck => self.broke(now, Fault::Button, todo),
-        }
     }
 
     fn request(&mut self, now: Time, purpose: Purpose, todo: &mut Vec<Effect>) {
@@ -350,16 +313,13 @@ impl Machine {
         self.unbind_when_dark(todo);
     }
 
-    fn unbind_when_dark(&mut self, todo: &mut Vec<Effect>) {
-        if self.unbind_wanted && !self.phase().may_capture() {
-            self.unbind_wanted = false;
-            todo.push(Effect::Unbind);
-        }
-    }
-
     fn broke(&mut self, now: Time, fault: Fault, todo: &mut Vec<Effect>) {
         let new = !self.broken(fault);
         self.faults |= fault.bit();
+        match fault {
+            Fault::Button => self.touch.forget(),
+            Fault::Lamp | Fault::Ledger => {}
+        }
         self.revoke(now, Reason::Fault(fault), todo);
         // A failure drops the effects behind it, `Light` perhaps among them: drive the lamp anew. Only a lamp that
         // is known to be broken is left alone, or its failure would call for itself for ever.

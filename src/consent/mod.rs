@@ -26,6 +26,8 @@ pub use phase::Phase;
 pub use time::Time;
 
 #[cfg(test)]
+mod button_tests;
+#[cfg(test)]
 mod random_tests;
 #[cfg(test)]
 mod tests;

@@ -9,18 +9,18 @@ pub(super) const fn ms(millis: u64) -> Time {
 }
 
 pub(super) fn fresh() -> Machine {
-    let memory = Memory { last_session: SessionId(41), locked: false, policy_pending: false };
+    let memory = Memory { last_session: SessionId(41), locked: false, unbound: false, policy_pending: false };
     let mut machine = Machine::boot(Limits::default(), memory);
     assert!(machine.step(ms(0), Event::ButtonUp).is_empty());
     machine
 }
 
-fn words(effects: &[Effect]) -> Vec<String> {
+pub(super) fn words(effects: &[Effect]) -> Vec<String> {
     effects.iter().map(|effect| format!("{effect:?}")).collect()
 }
 
 /// A touch from `down` to `up`, with ticks every 10 ms as the guard gives them.
-fn touch(machine: &mut Machine, down: u64, up: u64) -> Vec<Effect> {
+pub(super) fn touch(machine: &mut Machine, down: u64, up: u64) -> Vec<Effect> {
     let mut all = machine.step(ms(down), Event::ButtonDown);
     for at in (down + 10..up).step_by(10) {
         all.extend(machine.step(ms(at), Event::Tick));
@@ -29,7 +29,7 @@ fn touch(machine: &mut Machine, down: u64, up: u64) -> Vec<Effect> {
     all
 }
 
-fn live() -> Machine {
+pub(super) fn live() -> Machine {
     let mut machine = fresh();
     touch(&mut machine, 100, 200);
     machine.step(ms(900), Event::Capture(Report::Live));
@@ -43,27 +43,6 @@ pub(super) fn launches(effects: Vec<Effect>) -> Vec<(SessionId, bool)> {
         .filter_map(|effect| if let Effect::Launch(grant) = effect { Some(grant.spend()) } else { None })
         .map(|(session, sound, _)| (session, sound))
         .collect()
-}
-
-/// A guard that was busy hears of both edges of a long press at once: the microphone stays closed all the same, and
-/// nothing that takes a hold of 2 s or more happens for something that nobody saw in time.
-#[test]
-fn a_press_is_as_long_as_the_kernel_says() {
-    for (held, sound) in [(100, true), (699, true), (700, false), (1200, false), (5500, false), (60_000, false)] {
-        let mut machine = fresh();
-        assert!(machine.step(ms(70_000), Event::ButtonDown).is_empty());
-        let said = machine.step(ms(70_030), Event::ButtonHeld(Duration::from_millis(held)));
-        assert!(said.is_empty());
-        let effects = machine.step(ms(70_030), Event::ButtonUp);
-        assert_eq!(launches(effects), [(SessionId(42), sound)], "{held}");
-        assert_eq!(machine.phase(), Phase::Connecting);
-    }
-    // What was seen to be longer stays longer, and without a touch it means nothing.
-    let mut machine = fresh();
-    machine.step(ms(100), Event::ButtonHeld(Duration::from_secs(1)));
-    machine.step(ms(200), Event::ButtonDown);
-    machine.step(ms(1200), Event::ButtonHeld(Duration::from_millis(10)));
-    assert_eq!(launches(machine.step(ms(1200), Event::ButtonUp)), [(SessionId(42), false)]);
 }
 
 #[test]
@@ -94,7 +73,7 @@ fn the_length_of_the_press_decides_about_the_microphone() {
 
 #[test]
 fn a_button_that_is_down_at_boot_is_no_press() {
-    let memory = Memory { last_session: SessionId(0), locked: false, policy_pending: false };
+    let memory = Memory { last_session: SessionId(0), locked: false, unbound: false, policy_pending: false };
     let mut machine = Machine::boot(Limits::default(), memory);
     assert!(machine.step(ms(50), Event::ButtonUp).is_empty());
     assert_eq!(machine.phase(), Phase::Idle);
@@ -164,12 +143,12 @@ fn a_probe_needs_a_press_too_and_is_short() {
 fn a_touch_has_its_deadlines() {
     let mut machine = fresh();
     machine.step(ms(1000), Event::ButtonDown);
-    for hold in [2, 5, 8, 10, 30] {
-        let due = 1000 + hold * 1000;
-        assert_eq!(machine.deadline(), Some(ms(due)), "for the hold of {hold} s");
+    // Somebody looks ten times a second, and exactly when a hold is reached.
+    for due in (1100..=31_000).step_by(100) {
+        assert_eq!(machine.deadline(), Some(ms(due)));
         machine.step(ms(due), Event::Tick);
     }
-    assert_eq!(machine.deadline(), None);
+    assert_eq!(machine.deadline(), None, "it is stuck, and nothing more is counted");
 }
 
 #[test]
@@ -210,31 +189,13 @@ fn a_hold_of_five_seconds_locks_and_two_unlock() {
 
 #[test]
 fn a_lock_survives_a_power_cut() {
-    let memory = Memory { last_session: SessionId(7), locked: true, policy_pending: true };
+    let memory = Memory { last_session: SessionId(7), locked: true, unbound: false, policy_pending: true };
     let mut machine = Machine::boot(Limits::default(), memory);
     assert_eq!(machine.phase(), Phase::Locked);
     machine.step(ms(0), Event::ButtonUp);
     touch(&mut machine, 100, 2200);
     assert_eq!(machine.phase(), Phase::Policy);
     assert_eq!(words(&touch(&mut machine, 3000, 5010)), ["RecordPolicyAcknowledged", "Light(Dark)"]);
-}
-
-#[test]
-fn ten_seconds_unbind_after_a_warning_and_letting_go_cancels() {
-    let mut machine = fresh();
-    let effects = words(&touch(&mut machine, 0, 9_990));
-    assert!(effects.contains(&"Light(UnbindWarning)".into()) && !effects.contains(&"Unbind".into()), "{effects:?}");
-    assert_eq!(machine.lamp(), Lamp::LockFlash, "let go: the lock stays, the warning goes");
-    let effects = words(&touch(&mut machine, 20_000, 30_010));
-    assert_eq!(effects.iter().filter(|&effect| effect == "Unbind").count(), 1, "{effects:?}");
-}
-
-#[test]
-fn unbinding_waits_until_capture_is_gone() {
-    let mut machine = live();
-    let effects = touch(&mut machine, 5000, 15_010);
-    assert!(!words(&effects).contains(&"Unbind".into()));
-    assert!(words(&machine.step(ms(15_100), Event::CaptureGone(Outcome::Ended))).contains(&"Unbind".into()));
 }
 
 #[test]
@@ -282,13 +243,6 @@ fn a_stop_that_cannot_be_written_leaves_the_lamp_saying_fault() {
     // The guard dropped `Light(Dark)` behind the write that failed.
     assert!(words(&machine.step(ms(5060), Event::Broken(Fault::Ledger))).contains(&"Light(Sos)".into()));
     assert!(words(&machine.step(ms(5070), Event::Broken(Fault::Ledger))).contains(&"Light(Sos)".into()));
-}
-
-#[test]
-fn a_stuck_button_is_a_fault() {
-    let mut machine = fresh();
-    assert!(words(&touch(&mut machine, 0, 30_010)).contains(&"RecordFault(Button)".into()));
-    assert_eq!(machine.phase(), Phase::Fault);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::lamp::LampDriver;
 use crate::config;
 use crate::consent::{Event, Fault, Lamp, Time};
-use crate::panel::{self, Button, Debouncer, Panel, PanelError, Signal};
+use crate::panel::{self, Button, Debouncer, Panel, PanelError, Settled, Signal};
 
 /// Panel, lamp and buttons.
 #[derive(Debug)]
@@ -37,19 +37,25 @@ impl Board {
             signals,
             panel: None,
             lamp: LampDriver::new(now),
-            // A button that is held when the guard comes up was not pressed for it: only its release counts.
             record: Debouncer::new(config.debounce, true),
-            mute: Debouncer::new(config.debounce, false),
+            mute: Debouncer::new(config.debounce, true),
             trouble: None,
         }
     }
 
     /// Opens the panel anew.
     pub(super) fn reopen(&mut self, now: Time) -> Result<(), PanelError> {
-        self.panel = None;
+        self.lose();
         let opened = panel::open(&self.config, &self.runtime_dir, self.signals.clone());
         self.panel = Some(self.noted(opened)?);
         self.poll(now)
+    }
+
+    /// Gives the panel up. A button that is held when it comes back was not pressed for us: only its release counts.
+    fn lose(&mut self) {
+        self.panel = None;
+        self.record = Debouncer::new(self.config.debounce, true);
+        self.mute = Debouncer::new(self.config.debounce, true);
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -111,8 +117,8 @@ impl Board {
         }
     }
 
-    /// Takes in a raw change.
-    pub(super) fn signal(&mut self, now: Time, signal: Signal) -> Option<Event> {
+    /// Takes in a raw change; says what it means if the level before it was one that counts.
+    pub(super) fn signal(&mut self, now: Time, signal: Signal) -> Vec<Event> {
         match signal {
             Signal::Level { button, down, at } => {
                 let debouncer = match button {
@@ -121,14 +127,15 @@ impl Board {
                 };
                 let Some(at) = at else {
                     debouncer.level(now, down);
-                    return None;
+                    return Vec::new();
                 };
-                debouncer.edge(now, down, at).and_then(|down| event(button, down))
+                let late = debouncer.edge(now, down, at);
+                late.map_or_else(Vec::new, |settled| self.events(button, settled))
             }
             Signal::ButtonLost(why) => {
-                self.panel = None;
+                self.lose();
                 let _ = self.noted::<()>(Err(PanelError(why)));
-                Some(Event::Broken(Fault::Button))
+                vec![Event::Broken(Fault::Button)]
             }
         }
     }
@@ -138,19 +145,31 @@ impl Board {
         let Some(panel) = &mut self.panel else { return Ok(()) };
         let levels = panel.is_down(Button::Record).and_then(|record| Ok((record, panel.is_down(Button::Mute)?)));
         let (record, mute) = self.noted(levels)?;
-        self.record.level(now, record);
-        self.mute.level(now, mute);
+        self.record.found(now, record);
+        self.mute.found(now, mute);
         Ok(())
     }
 
     /// What the buttons say now that they have settled.
     pub(super) fn settle(&mut self, now: Time) -> Vec<Event> {
-        let record = self.record.settle(now);
-        // A press is as long as the kernel says, also where the guard heard of its beginning late.
-        let held = if record == Some(false) { self.record.held().map(Event::ButtonHeld) } else { None };
-        let record = record.and_then(|down| event(Button::Record, down));
-        let mute = self.mute.settle(now).and_then(|down| event(Button::Mute, down));
-        held.into_iter().chain(record).chain(mute).collect()
+        let settled = [(Button::Record, self.record.settle(now)), (Button::Mute, self.mute.settle(now))];
+        let settled = settled.into_iter().filter_map(|(button, settled)| settled.map(|settled| (button, settled)));
+        settled.flat_map(|(button, settled)| self.events(button, settled)).collect()
+    }
+
+    /// What a button's settled level means.
+    fn events(&self, button: Button, settled: Settled) -> Vec<Event> {
+        let timed = self.panel.as_ref().is_some_and(|panel| panel.times_edges());
+        match (button, settled) {
+            (Button::Record, Settled { down: true, held: None }) if timed => vec![Event::ButtonFound],
+            (Button::Record, Settled { down: true, .. }) => vec![Event::ButtonDown],
+            // A touch is as long as the kernel says, also where the guard heard of its beginning late.
+            (Button::Record, Settled { down: false, held }) => {
+                held.map(Event::ButtonHeld).into_iter().chain([Event::ButtonUp]).collect()
+            }
+            (Button::Mute, Settled { down: true, .. }) => vec![Event::MuteDown],
+            (Button::Mute, Settled { down: false, .. }) => Vec::new(),
+        }
     }
 
     /// Tries a part that was broken.
@@ -181,12 +200,5 @@ impl Board {
     }
 }
 
-/// What a button's settled level means.
-fn event(button: Button, down: bool) -> Option<Event> {
-    match (button, down) {
-        (Button::Record, true) => Some(Event::ButtonDown),
-        (Button::Record, false) => Some(Event::ButtonUp),
-        (Button::Mute, true) => Some(Event::MuteDown),
-        (Button::Mute, false) => None,
-    }
-}
+#[cfg(test)]
+mod tests;

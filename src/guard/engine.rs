@@ -57,7 +57,7 @@ impl Engine {
         news: mpsc::UnboundedSender<(u64, News)>,
     ) -> Self {
         // Until the ledger says otherwise the box is locked.
-        let unknown = Memory { last_session: SessionId(0), locked: true, policy_pending: true };
+        let unknown = Memory { last_session: SessionId(0), locked: true, unbound: false, policy_pending: true };
         let machine = Machine::boot(limits(&config), unknown);
         let status = watch::Sender::new(Status {
             phase: machine.phase(),
@@ -129,7 +129,7 @@ impl Engine {
     fn recall(&mut self) -> Result<(), ()> {
         let policy_version = self.config.consent.policy_version.clone();
         let recall = self.journal.open(&policy_version).map_err(|error| self.ledger_failed(&error))?;
-        self.machine = Machine::boot(limits(&self.config), recall.memory());
+        self.machine = Machine::boot(limits(&self.config), recall.memory(&self.config.hash));
         self.recalled = true;
         let started = Fact::GuardStarted { software: SOFTWARE.to_owned(), policy_version: policy_version.clone() };
         let cut = recall.open_session.map(|session| Fact::SessionCut { session });

@@ -35,6 +35,10 @@ fn lost(device: Device) -> Reason {
     }
 }
 
+/// What `status` says of a box that was unbound.
+const UNCLAIMED: &str = "this box was unbound: it captures nothing until it is claimed, which a new configuration does \
+    (see docs/operations.md)";
+
 impl Engine {
     /// News of a capture; those of an earlier one are of no account.
     pub(super) fn hear(&mut self, session: u64, news: News) {
@@ -151,15 +155,17 @@ impl Engine {
         let replaced = fallback.as_ref().map(|_| ENCODER_FALLBACK.to_owned());
         let faults: Vec<Fault> = Fault::ALL.into_iter().filter(|part| self.machine.broken(*part)).collect();
         let fault = faults.first().map(|part| Reason::Fault(*part));
-        let reason = fault.or(self.machine.last_reason()).map(|reason| reason.word().to_owned());
+        let unbound = self.machine.unbound().then_some(Reason::Unbind);
+        let reason = fault.or(unbound).or(self.machine.last_reason()).map(|reason| reason.word().to_owned());
         let trouble = if faults.is_empty() { None } else { self.board.trouble().map(str::to_owned) };
+        let unclaimed = unbound.map(|_| UNCLAIMED.to_owned());
         let since: Timestamp = self.status.borrow().since;
         let status = Status {
             phase,
             session: self.machine.session().map(|session| session.0),
             since,
             reason: offline.clone().or(missing).or(replaced).or(reason),
-            message: offline.or(why).or(fallback).or_else(|| self.message.clone()).or(trouble),
+            message: offline.or(why).or(fallback).or_else(|| self.message.clone()).or(trouble).or(unclaimed),
             muted: self.machine.muted(),
             policy_version: self.config.consent.policy_version.clone(),
             software: SOFTWARE.to_owned(),

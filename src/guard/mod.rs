@@ -150,7 +150,7 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
             _ = terminate.recv() => ending = engine.end(),
             _ = interrupt.recv() => ending = engine.end(),
             Some(signal) = panel.recv(), if !ending => {
-                if let Some(event) = engine.board.signal(clock.now(), signal) {
+                for event in engine.board.signal(clock.now(), signal) {
                     engine.feed(event);
                 }
             }

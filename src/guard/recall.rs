@@ -15,6 +15,8 @@ pub struct Recall {
     pub open_session: Option<u64>,
     /// Staff locked the box and did not unlock it.
     pub locked: bool,
+    /// The box was unbound, and no other configuration was in force since.
+    pub unbound: bool,
     /// The policy that staff acknowledged last; `None` on a new box.
     pub acknowledged: Option<String>,
     /// The policy that was last said to wait for staff.
@@ -50,8 +52,17 @@ impl Recall {
             Fact::PolicyPending { policy_version } => self.announced = Some(policy_version.clone()),
             Fact::PolicyAcknowledged { policy_version } => self.acknowledged = Some(policy_version.clone()),
             Fact::Identified { fingerprint } => self.identity = Some(fingerprint.clone()),
-            Fact::Configured { hash, .. } => self.configuration = Some(hash.clone()),
-            Fact::Unbound { .. } => self.unbound_entry = seq,
+            // It is written only when it is another one than before: whoever brings one claims the box.
+            Fact::Configured { hash, .. } => {
+                self.configuration = Some(hash.clone());
+                self.unbound = false;
+            }
+            Fact::Unbound { .. } => {
+                self.unbound_entry = seq;
+                self.unbound = true;
+                // The lock on the way to the unbinding was its own; a later one counts.
+                self.locked = false;
+            }
             Fact::GuardStarted { .. }
             | Fact::GuardStopped {}
             | Fact::OnAir { .. }
@@ -69,8 +80,14 @@ impl Recall {
         }
     }
 
-    /// The same in the consent machine's terms.
-    pub fn memory(&self) -> Memory {
-        Memory { last_session: SessionId(self.last_session), locked: self.locked, policy_pending: self.policy_pending }
+    /// The same in the consent machine's terms, under the configuration with the hash `configuration`: a box that was
+    /// unbound is claimed by another one than the one it had then.
+    pub fn memory(&self, configuration: &str) -> Memory {
+        Memory {
+            last_session: SessionId(self.last_session),
+            locked: self.locked,
+            unbound: self.unbound && self.configuration.as_deref().is_none_or(|known| known == configuration),
+            policy_pending: self.policy_pending,
+        }
     }
 }

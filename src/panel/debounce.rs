@@ -4,6 +4,15 @@ use core::time::Duration;
 
 use crate::consent::Time;
 
+/// A level that held long enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Whether the button is down.
+    pub down: bool,
+    /// Up: how long the touch was that has ended; down: how long until its last edge. By the kernel's clock, where that told.
+    pub held: Option<Duration>,
+}
+
 /// Turns a bouncing level into a settled one.
 #[derive(Debug)]
 pub struct Debouncer {
@@ -12,7 +21,7 @@ pub struct Debouncer {
     pending: Option<(bool, Time)>,
     /// When the last edge was, by the kernel.
     edge: Option<Duration>,
-    /// The same for the first edge of the touch that is on, and how long that has been at its last edge.
+    /// The same for the first and the last edge of the touch that is on.
     touch: Option<(Duration, Duration)>,
 }
 
@@ -22,7 +31,14 @@ impl Debouncer {
         Self { span, settled: initial, pending: None, edge: None, touch: None }
     }
 
-    /// The raw level changed, or was read again.
+    /// The raw level was read again, in case an edge was lost. A level that is just settling has edges that are not heard yet.
+    pub fn found(&mut self, now: Time, level: bool) {
+        if self.pending.is_none() {
+            self.level(now, level);
+        }
+    }
+
+    /// The raw level changed.
     pub fn level(&mut self, now: Time, level: bool) {
         if level == self.settled {
             self.pending = None;
@@ -32,36 +48,30 @@ impl Debouncer {
     }
 
     /// An edge, with the kernel's time of it. Returns the level that held long enough before it, where nobody had the time
-    /// to ask: on a busy machine both edges of a quick touch are heard at once, and a touch that stops must not be lost.
-    pub fn edge(&mut self, now: Time, level: bool, at: Duration) -> Option<bool> {
+    /// to ask: on a busy machine all edges of quick touches are heard at once, and a touch that stops must not be lost.
+    pub fn edge(&mut self, now: Time, level: bool, at: Duration) -> Option<Settled> {
         let held = self.edge.replace(at).is_some_and(|before| at.saturating_sub(before) >= self.span);
+        let late = self.pending.filter(|&(was, _)| held && was != level).map(|(was, _)| self.believe(was));
         let nothing_on = !self.settled && self.pending.is_none();
         self.touch = match self.touch.filter(|_| !nothing_on) {
-            Some((began, _)) => Some((began, at.saturating_sub(began))),
-            None => level.then_some((at, Duration::ZERO)),
+            Some((began, _)) => Some((began, at)),
+            None => level.then_some((at, at)),
         };
-        let late = self.pending.filter(|&(was, _)| held && was != level).map(|(was, _)| was);
-        if let Some(was) = late {
-            self.pending = None;
-            self.settled = was;
-        }
         self.level(now, level);
         late
     }
 
     /// The new settled level, once.
-    pub fn settle(&mut self, now: Time) -> Option<bool> {
+    pub fn settle(&mut self, now: Time) -> Option<Settled> {
         let (level, since) = self.pending?;
-        (now.since(since) >= self.span).then(|| {
-            self.pending = None;
-            self.settled = level;
-            level
-        })
+        (now.since(since) >= self.span).then(|| self.believe(level))
     }
 
-    /// How long the touch that has ended was, by the kernel; once, and only where the kernel tells.
-    pub fn held(&mut self) -> Option<Duration> {
-        self.touch.take().map(|(_, held)| held)
+    fn believe(&mut self, down: bool) -> Settled {
+        self.pending = None;
+        self.settled = down;
+        let touch = if down { self.touch } else { self.touch.take() };
+        Settled { down, held: touch.map(|(began, last)| last.saturating_sub(began)) }
     }
 
     /// When [`Debouncer::settle`] will have something to say, if nothing changes until then.
@@ -78,13 +88,17 @@ mod tests {
         Time::at(Duration::from_millis(millis))
     }
 
+    const fn settled(down: bool, held: u64) -> Settled {
+        Settled { down, held: Some(Duration::from_millis(held)) }
+    }
+
     #[test]
     fn a_level_that_holds_is_believed_once() {
         let mut button = Debouncer::new(Duration::from_millis(30), false);
         button.level(ms(0), true);
         assert_eq!(button.deadline(), Some(ms(30)));
         assert_eq!(button.settle(ms(29)), None);
-        assert_eq!(button.settle(ms(30)), Some(true));
+        assert_eq!(button.settle(ms(30)).map(|settled| settled.down), Some(true));
         assert_eq!(button.settle(ms(31)), None);
         assert_eq!(button.deadline(), None);
     }
@@ -97,7 +111,7 @@ mod tests {
             assert_eq!(button.settle(ms(at)), None);
         }
         assert_eq!(button.settle(ms(51)), None);
-        assert_eq!(button.settle(ms(52)), Some(true));
+        assert_eq!(button.settle(ms(52)).map(|settled| settled.down), Some(true));
     }
 
     #[test]
@@ -105,8 +119,8 @@ mod tests {
         let at = Duration::from_millis;
         let mut button = Debouncer::new(at(30), false);
         assert_eq!(button.edge(ms(500), true, at(7000)), None);
-        assert_eq!(button.edge(ms(500), false, at(7031)), Some(true));
-        assert_eq!(button.settle(ms(530)), Some(false));
+        assert_eq!(button.edge(ms(500), false, at(7031)), Some(settled(true, 0)));
+        assert_eq!(button.settle(ms(530)), Some(settled(false, 31)));
         // A bounce and a spike are still nothing, however late.
         for (level, time) in [(true, 8000), (false, 8010), (true, 8015), (false, 8025)] {
             assert_eq!(button.edge(ms(900), level, at(time)), None);
@@ -114,10 +128,38 @@ mod tests {
         assert_eq!((button.settle(ms(2000)), button.deadline()), (None, None));
         // Heard in time it is told once, with its length.
         assert_eq!(button.edge(ms(3000), true, at(10_000)), None);
-        assert_eq!(button.settle(ms(3030)), Some(true));
+        assert_eq!(button.settle(ms(3030)), Some(settled(true, 0)));
         assert_eq!(button.edge(ms(3100), false, at(10_100)), None);
-        assert_eq!(button.settle(ms(3130)), Some(false));
-        assert_eq!((button.held(), button.held()), (Some(at(100)), None));
+        assert_eq!(button.settle(ms(3130)), Some(settled(false, 100)));
+    }
+
+    #[test]
+    fn each_of_two_touches_that_are_heard_at_once_has_its_own_length() {
+        let at = Duration::from_millis;
+        let mut button = Debouncer::new(at(30), false);
+        assert_eq!(button.edge(ms(9000), true, at(1000)), None);
+        assert_eq!(button.edge(ms(9000), false, at(7000)), Some(settled(true, 0)));
+        assert_eq!(button.edge(ms(9000), true, at(7500)), Some(settled(false, 6000)));
+        assert_eq!(button.edge(ms(9000), false, at(7700)), Some(settled(true, 0)));
+        assert_eq!(button.settle(ms(9030)), Some(settled(false, 200)));
+    }
+
+    #[test]
+    fn a_level_that_is_read_between_two_late_edges_hides_no_touch() {
+        let at = Duration::from_millis;
+        let mut button = Debouncer::new(at(30), false);
+        assert_eq!(button.edge(ms(9000), true, at(1000)), None);
+        button.found(ms(9000), false);
+        assert_eq!(button.edge(ms(9001), false, at(1200)), Some(settled(true, 0)));
+    }
+
+    #[test]
+    fn a_touch_that_was_found_by_its_level_has_no_length() {
+        let mut button = Debouncer::new(Duration::from_millis(30), false);
+        button.found(ms(0), true);
+        assert_eq!(button.settle(ms(30)), Some(Settled { down: true, held: None }));
+        assert_eq!(button.edge(ms(100), false, Duration::from_secs(9)), None);
+        assert_eq!(button.settle(ms(130)), Some(Settled { down: false, held: None }));
     }
 
     #[test]

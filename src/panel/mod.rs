@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::config;
 use crate::consent::Lamp;
 
-pub use debounce::Debouncer;
+pub use debounce::{Debouncer, Settled};
 
 /// Which button.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,11 @@ pub trait Panel: Send + std::fmt::Debug {
 
     /// Whether the button is down now, raw.
     fn is_down(&mut self, button: Button) -> Result<bool, PanelError>;
+
+    /// Whether the kernel says when an edge was. Where it does, a touch without such a time is one whose beginning was missed.
+    fn times_edges(&self) -> bool {
+        true
+    }
 
     /// Moves a simulated button; only the backend "sim" can.
     fn simulate(&mut self, _button: Button, _down: bool) -> Result<(), PanelError> {

@@ -54,6 +54,10 @@ impl Panel for Sim {
         })
     }
 
+    fn times_edges(&self) -> bool {
+        false
+    }
+
     fn simulate(&mut self, button: Button, down: bool) -> Result<(), PanelError> {
         match button {
             Button::Record => self.record = down,

@@ -211,7 +211,7 @@ fn identity_is_made_once_told_and_destroyed_by_unbind() {
     let mut guard = shop.start("guard");
     assert_eq!(identity(), first);
     assert_eq!(shop.kinds().iter().filter(|kind| *kind == "identified").count(), 1);
-    shop.hold("10.3");
+    shop.hold("12");
     wait_until("another identity", || identity()["fingerprint"].is_string() && identity() != first);
     let kinds = shop.kinds();
     assert!(kinds.ends_with(&["unbound".to_owned(), "identified".to_owned()]), "{kinds:?}");

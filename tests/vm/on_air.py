@@ -188,6 +188,14 @@ def unbind(box, peers):
     wait("the ledger says so", lambda: any(fact["kind"] == "unbound" for fact in box.facts()[before:]), 30)
     assert not box.devices_open()
     wait("the box answers", box.phase)
+    assert (box.phase(), box.status()["reason"]) == ("locked", "unbind"), box.status()
+    box.hand.hold(2.3)
+    box.hand.press()
+    box.sh("systemctl restart tallybox-guard")
+    wait("the box answers", box.phase)
+    assert (box.phase(), box.status()["reason"]) == ("locked", "unbind"), box.status()
+    # Another configuration claims it.
+    box.sh("echo '# claimed' >>/etc/tallybox/tallybox.toml; systemctl restart tallybox-guard tallybox-agent")
     box.idle()
     return " ".join(fact["kind"] for fact in box.facts()[before:])
 

@@ -27,8 +27,9 @@ function showHold(seconds) {
   const phase = shop ? shop.phase : "";
   let hint;
   if (stopped && seconds < 5) hint = "That touch stopped it. Letting go starts nothing.";
-  else if (seconds >= 10) hint = "Unbound: keys, credentials and footage are destroyed.";
-  else if (seconds >= 8) hint = "The lamp warns: at 10 s the box is unbound. Letting go now cancels that.";
+  else if (seconds >= 30) hint = "The button counts as stuck: letting go destroys nothing.";
+  else if (seconds >= 10) hint = "Letting go now unbinds: keys, credentials and footage are destroyed.";
+  else if (seconds >= 8) hint = "The lamp warns: from 10 s on letting go unbinds the box. Letting go now does not.";
   else if (seconds >= 5) hint = "Privacy lock. Hold 2 s later to unlock.";
   else if (phase === "locked" || phase === "policy") hint = seconds < 2 ? "Hold for 2 s." : "Done.";
   else if (seconds >= 3) hint = "Letting go now does nothing. 5 s lock the box.";
