@@ -2,7 +2,11 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::ipc::Fact;
 
@@ -10,8 +14,12 @@ use crate::ipc::Fact;
 const FOOTAGE: &str = "footage";
 /// Keys and credentials, in data-dir; the guard's alone.
 pub(super) const CREDENTIALS: &str = "credentials";
-/// What binds the box to a shop: keys, credentials, and how far the platform has read the ledger.
-const BINDING: [&str; 2] = [CREDENTIALS, "agent/outbox-cursor"];
+/// The agent's folder in data-dir, where the agent's user writes too.
+const AGENT: &str = "agent";
+/// How far the platform has read the ledger, in the agent's folder; the second is what a power cut leaves of it.
+const CURSOR: [&str; 2] = ["outbox-cursor", "outbox-cursor.new"];
+/// So deep may folders lie in each other: each takes a descriptor while it is emptied.
+const DEEPEST: usize = 16;
 
 /// Deletions that are due. One that fails stays due, and is tried again until it is done.
 #[derive(Debug, Default)]
@@ -47,72 +55,70 @@ impl Due {
 
 /// Destroys unsent footage. Returns how many files there were.
 fn footage(data_dir: &Path) -> io::Result<u64> {
-    let files = remove(&data_dir.join(FOOTAGE))?;
-    sync(data_dir)?;
-    Ok(files)
+    remove(data_dir, &[], FOOTAGE)
 }
 
 /// Destroys footage, keys and credentials. Returns how many files there were.
 fn binding(data_dir: &Path) -> io::Result<u64> {
-    let mut files = footage(data_dir)?;
-    for name in BINDING {
-        files += remove(&data_dir.join(name))?;
+    let mut files = footage(data_dir)? + remove(data_dir, &[], CREDENTIALS)?;
+    for name in CURSOR {
+        files += remove(data_dir, &[AGENT], name)?;
     }
-    sync(data_dir)?;
     Ok(files)
 }
 
-fn sync(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+/// Removes `name`, a file or a folder with all that is in it, from the folder that `path` leads to below `root`, and
+/// syncs that folder. Returns how many files there were.
+fn remove(root: &Path, path: &[&str], name: &str) -> io::Result<u64> {
+    let mut dir = OwnedFd::from(File::open(root)?);
+    for part in path {
+        match folder(&dir, *part) {
+            Ok(inner) => dir = inner,
+            Err(Errno::NOENT) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let files = remove_from(&dir, name, DEEPEST)?;
+    rustix::fs::fsync(&dir)?;
+    Ok(files)
 }
 
-fn remove(path: &Path) -> io::Result<u64> {
-    let Some(kind) = found(path.symlink_metadata())? else { return Ok(0) };
-    if !kind.is_dir() {
-        return found(std::fs::remove_file(path)).map(|removed| u64::from(removed.is_some()));
+/// Every step goes by the descriptor of a folder that is open, never by a path: others may write in some of them, and
+/// a folder that they put a symbolic link in place of would lead to the ledger.
+fn remove_from<P: rustix::path::Arg + Copy>(dir: &OwnedFd, name: P, depth: usize) -> io::Result<u64> {
+    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+        Ok(()) => return Ok(1),
+        // What is gone already is as good as deleted.
+        Err(Errno::NOENT) => return Ok(0),
+        // A folder.
+        Err(Errno::ISDIR) => {}
+        Err(error) => return Err(error.into()),
     }
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(io::Error::other("folders lie too deep in each other"));
+    };
+    let inner = folder(dir, name)?;
     let mut files = 0;
-    for entry in std::fs::read_dir(path)? {
-        files += remove(&entry?.path())?;
+    for entry in rustix::fs::Dir::read_from(&inner)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name != c"." && name != c".." {
+            files += remove_from(&inner, name, depth)?;
+        }
     }
-    found(std::fs::remove_dir(path))?;
-    Ok(files)
+    rustix::fs::fsync(&inner)?;
+    match rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(files),
+        Err(error) => Err(error.into()),
+    }
 }
 
-/// What is gone already is as good as deleted.
-fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+/// Opens a folder in `dir`; a symbolic link is none.
+fn folder<P: rustix::path::Arg>(dir: &OwnedFd, name: P) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(dir, name, flags, Mode::empty())
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::ipc::Fact;
-
-    #[test]
-    fn what_is_erased_is_gone_and_counted() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path();
-        assert_eq!(super::binding(path).unwrap(), 0);
-        std::fs::create_dir_all(path.join("footage/old")).unwrap();
-        std::fs::create_dir(path.join("agent")).unwrap();
-        for name in ["footage/a", "footage/old/b", "agent/outbox-cursor", "ledger.db"] {
-            std::fs::write(path.join(name), "x").unwrap();
-        }
-        let mut due = super::Due { footage: true, binding: true };
-        let (done, wrong) = due.carry_out(path);
-        assert_eq!(done, [Fact::FootageDestroyed { files: 2 }, Fact::Unbound { files: 1 }]);
-        assert_eq!((wrong, due.footage, due.binding), (None, false, false));
-        let mut left: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!(
-            left,
-            ["agent", "ledger.db"],
-            "only the ledger is left, and the agent's folder, which is not ours to make"
-        );
-        assert_eq!(std::fs::read_dir(path.join("agent")).unwrap().count(), 0);
-    }
-}
+#[path = "erase_tests.rs"]
+mod tests;
