@@ -44,7 +44,11 @@ pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<M
     }
     let login = login(r, &raw, place);
     if !tls && !raw.host.is_loopback() {
-        r.note(Some(place), "telemetry and commands will cross the network unencrypted", "use mqtts://");
+        if login.is_none() {
+            r.note(Some(place), "telemetry and commands will cross the network unencrypted", "use mqtts://");
+        } else {
+            r.wrong(Some(place), "user name and password would cross the network unencrypted", "write mqtts:// in url");
+        }
     }
     if let Some((_, place)) = &client_cert
         && !tls

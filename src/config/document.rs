@@ -9,9 +9,10 @@ use super::reader::Reader;
 use super::{Config, ConfigError, Mistake};
 
 /// One file's text.
+#[derive(Clone)]
 pub(super) struct Text {
     /// Where it is, for whoever reads about its mistakes.
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// What it is called among its neighbours.
     name: String,
     content: String,
@@ -21,6 +22,17 @@ impl Text {
     fn new(path: PathBuf, content: String) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self { path, name, content }
+    }
+
+    /// Line and column of a key in a section, both from 1, where it is in here.
+    pub(super) fn find(&self, section: &str, key: &str) -> Option<(usize, usize)> {
+        let table = DeTable::parse_recoverable(&self.content).0.into_inner();
+        let document = Document { path: &self.path, text: &self.content, table };
+        let mut table = &document.table;
+        for name in section.split('.') {
+            table = table.get(name)?.get_ref().as_table()?;
+        }
+        Some(document.place(table.get(key)?.span().start))
     }
 }
 
@@ -86,6 +98,14 @@ pub(super) fn put(texts: &mut Vec<Text>, name: &str, from: &Path, content: Strin
     let place =
         texts.iter().skip(1).position(|known| known.name.as_str() > name).map_or(texts.len(), |found| found + 1);
     texts.insert(place, Text { path: from.to_owned(), name: name.to_owned(), content });
+}
+
+/// The text that `conf.d` has under `name`, if any, and all the others.
+pub(super) fn take_out(texts: &[Text], name: &str) -> Option<(Text, Vec<Text>)> {
+    let (main, others) = texts.split_first()?;
+    let found = others.iter().find(|text| text.name == name)?;
+    let rest = others.iter().filter(|text| text.name != name);
+    Some((found.clone(), std::iter::once(main).chain(rest).cloned().collect()))
 }
 
 /// SHA-256 over names and contents, each with its length before it.

@@ -141,8 +141,18 @@ fn notes(r: &mut Reader<'_>, place: Place, to: &Destination, stream_key: bool) {
         Protocol::Srt(Srt { passphrase, .. }) => passphrase.is_none(),
     };
     if open && !to.host.is_loopback() {
+        // A stream key too is a secret; but many platforms take RTMP in clear text only, so that it is said and allowed.
+        let proof = match &to.protocol {
+            Protocol::Whip(Whip { tls: _, path_and_query, token }) => {
+                token.is_some() || path_and_query.names().next().is_some()
+            }
+            Protocol::Rtmp(_) | Protocol::Srt(_) => false,
+        };
+        if proof {
+            r.wrong(Some(place), "who publishes would cross the network unencrypted", "write https:// in url");
+        }
         let (wrong, advice) = if to.scheme().is_whip() {
-            ("the token will cross the network unencrypted", "use https://")
+            ("the offer will cross the network unencrypted", "use https://")
         } else {
             ("the stream will cross the network unencrypted", "use rtmps://, or srt:// with passphrase = \"${NAME}\"")
         };

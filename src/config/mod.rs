@@ -2,6 +2,9 @@
 //! Nothing behind [`Config::load`] validates again.
 
 mod address;
+mod binding;
+#[cfg(test)]
+mod binding_tests;
 mod check;
 mod document;
 mod ingest;
@@ -20,6 +23,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use tests::{example, example_to};
 
 pub use address::{Destination, Host, HostPattern, Latency, Login, Protocol, Rtmp, Srt, Whip, Wrong};
+pub use binding::STICK_FILE;
 pub use mistake::{ConfigError, Mistake};
 use reader::did_you_mean;
 pub use secret::{MissingSecret, Secret, Template};
@@ -85,7 +89,15 @@ impl Config {
     }
 
     fn from_texts(path: &Path, texts: &[document::Text]) -> Result<Self, ConfigError> {
-        let config = document::with_documents(texts, |reader| sections::read(reader, path))?;
+        let read = |texts: &[document::Text]| document::with_documents(texts, |reader| sections::read(reader, path));
+        let config = read(texts)?;
+        if let Some((stick, own)) = document::take_out(texts, STICK_FILE) {
+            // The box's own files are whole without it: what they say of secrets could not be known otherwise.
+            let mistakes = binding::mistakes(&own, &read(&own)?, &stick, &config);
+            if !mistakes.is_empty() {
+                return Err(ConfigError { mistakes });
+            }
+        }
         Ok(Self { hash: document::hash(texts), ..config })
     }
 

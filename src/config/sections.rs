@@ -41,7 +41,7 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
     let interval = r.span("mqtt", "telemetry-interval", secs(30), secs(1)..=days(1));
     let mqtt = check::mqtt(r, interval);
     let consent = Consent {
-        policy_version: r.text("consent", "policy-version").map_or_else(|| "2022-07-11".to_owned(), |(text, _)| text),
+        policy_version: policy_version(r),
         max_session: r.span("consent", "max-session", secs(4 * 3600), secs(5)..=days(1)),
         request_timeout: r.span("consent", "request-timeout", secs(60), secs(1)..=secs(3600)),
     };
@@ -71,6 +71,18 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
         hash: String::new(),
         notes: Vec::new(),
     })
+}
+
+/// A word for a policy: it goes into the ledger, into topics' payloads and onto the command line.
+fn policy_version(r: &mut Reader<'_>) -> String {
+    let Some((text, place)) = r.text("consent", "policy-version") else { return "2022-07-11".to_owned() };
+    let plain = |c: char| c.is_alphanumeric() || " -_.:/+".contains(c);
+    if text.trim() != text || !(1..=64).contains(&text.chars().count()) || !text.chars().all(plain) {
+        let advice =
+            "write 1 to 64 letters, digits, and \"-\", \"_\", \".\", \":\", \"/\", \"+\", such as \"2022-07-11\"";
+        r.wrong(Some(place), format!("policy-version = {text:?} cannot name a policy"), advice);
+    }
+    text
 }
 
 fn device(r: &mut Reader<'_>) -> Device {

@@ -1,0 +1,117 @@
+//! Secrets stay with the server that they were configured for. A file that a stick brought may name the box's secrets
+//! only where the box's own files name them, and cannot lead a connection that carries them to another server.
+
+use std::path::Path;
+
+use super::document::Text;
+use super::{Config, Destination, Ingest, Login, Mistake, Mqtt, Protocol, Rtmp, Srt, Template, Whip};
+
+/// The file in `conf.d` that holds what a stick brought: after what is shipped, before what an integrator may want to
+/// have the last word. All other files are the box's own.
+pub const STICK_FILE: &str = "50-usb.toml";
+
+/// Keys beside an address that hold a secret, in any section. They stay when another file changes the address.
+const BESIDE: [&str; 6] = ["stream-key", "passphrase", "streamid", "token", "password", "client-key"];
+
+/// A connection that the box makes by itself, and the values with secrets in them that it shows there.
+struct Connection<'c> {
+    section: &'static str,
+    /// Scheme, host, port.
+    server: String,
+    /// Whom TLS trusts; `None`: the system's authorities.
+    ca_file: Option<&'c Path>,
+    values: Vec<(&'static str, &'c Template)>,
+}
+
+impl<'c> Connection<'c> {
+    fn ingest(section: &'static str, to: &'c Destination) -> Self {
+        let Destination { host, port, protocol } = to;
+        let values = match protocol {
+            Protocol::Rtmp(Rtmp { tls: _, application, stream, login }) => present([
+                ("application", Some(application)),
+                ("stream-key", Some(stream)),
+                ("user", login.as_ref().map(|Login { user, password: _ }| user)),
+                ("password", login.as_ref().map(|Login { user: _, password }| password)),
+            ]),
+            Protocol::Srt(Srt { passphrase, key_length: _, stream_id, latency: _, packet_size: _ }) => {
+                present([("passphrase", passphrase.as_ref()), ("streamid", stream_id.as_ref())])
+            }
+            Protocol::Whip(Whip { tls: _, path_and_query, token }) => {
+                present([("path", Some(path_and_query)), ("token", token.as_ref())])
+            }
+        };
+        let server = format!("{}://{}:{port}", to.scheme().word(), host.in_url());
+        Self { section, server, ca_file: None, values }
+    }
+
+    fn broker(broker: &'c Mqtt) -> Self {
+        let Mqtt { tls, host, port, login, ca_file, client_cert: _, client_key, topic_prefix: _, telemetry_interval: _ } =
+            broker;
+        let values = present([
+            ("user", login.as_ref().map(|Login { user, password: _ }| user)),
+            ("password", login.as_ref().map(|Login { user: _, password }| password)),
+            ("client-key", client_key.as_ref()),
+        ]);
+        let server = format!("{}://{}:{port}", if *tls { "mqtts" } else { "mqtt" }, host.in_url());
+        Self { section: "mqtt", server, ca_file: ca_file.as_deref(), values }
+    }
+
+    fn all(config: &'c Config) -> Vec<Self> {
+        let Ingest { first, second, reconnect_window: _, outage: _ } = &config.ingest;
+        let second = second.as_ref().map(|second| Self::ingest(super::ingest::SECOND, second));
+        let broker = config.mqtt.as_ref().map(Self::broker);
+        std::iter::once(Self::ingest("ingest", first)).chain(second).chain(broker).collect()
+    }
+
+    fn goes_where(&self, other: &Self) -> bool {
+        (self.section, &self.server, self.ca_file) == (other.section, &other.server, other.ca_file)
+    }
+
+    /// Whether `secret` is a part of the value that is called `key`.
+    fn names(&self, key: &str, secret: &str) -> bool {
+        self.values.iter().any(|(known, value)| *known == key && value.names().any(|name| name == secret))
+    }
+}
+
+fn present<'c, const N: usize>(
+    all: [(&'static str, Option<&'c Template>); N],
+) -> Vec<(&'static str, &'c Template)> {
+    all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}
+
+/// What is wrong with `all`, made of the box's `own` files and of `stick`. `own_config` is made of the former alone.
+pub(super) fn mistakes(own: &[Text], own_config: &Config, stick: &Text, all: &Config) -> Vec<Mistake> {
+    let own_connections = Connection::all(own_config);
+    let mut mistakes = Vec::new();
+    for connection in Connection::all(all) {
+        let same = own_connections.iter().find(|known| connection.goes_where(known));
+        let Connection { section, server, ca_file: _, values } = &connection;
+        let mut wrong = |key: &'static str, what: String, advice: &str| {
+            let key = if stick.find(section, key).is_some() { key } else { "url" };
+            let (file, at) = (stick.path.clone(), stick.find(section, key));
+            let wrong = format!("[{section}] {key}: a stick cannot send {what} to {server}");
+            mistakes.push(Mistake { file, at, wrong, advice: advice.to_owned() });
+        };
+        for (key, value) in values {
+            if let Some(secret) = value.names().find(|name| !same.is_some_and(|known| known.names(key, name))) {
+                let advice =
+                    "write the value itself instead of ${...}, or write the address into tallybox.toml, as root";
+                wrong(key, format!("the secret {secret}"), advice);
+            }
+        }
+        if same.is_some() {
+            continue;
+        }
+        // A value that the box's own files have written out goes along with whatever address the stick wrote.
+        let literal = |key: &str| values.iter().any(|(known, value)| *known == key && value.literal().is_some());
+        for key in BESIDE {
+            let kept = stick.find(section, key).is_none() && own.iter().any(|text| text.find(section, key).is_some());
+            if kept && literal(key) {
+                let advice =
+                    "write that server's own beside the address, or write the address into tallybox.toml, as root";
+                wrong(key, format!("the box's {key}"), advice);
+            }
+        }
+    }
+    mistakes
+}
