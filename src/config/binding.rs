@@ -45,8 +45,17 @@ impl<'c> Connection<'c> {
     }
 
     fn broker(broker: &'c Mqtt) -> Self {
-        let Mqtt { tls, host, port, login, ca_file, client_cert: _, client_key, topic_prefix: _, telemetry_interval: _ } =
-            broker;
+        let Mqtt {
+            tls,
+            host,
+            port,
+            login,
+            ca_file,
+            client_cert: _,
+            client_key,
+            topic_prefix: _,
+            telemetry_interval: _,
+        } = broker;
         let values = present([
             ("user", login.as_ref().map(|Login { user, password: _ }| user)),
             ("password", login.as_ref().map(|Login { user: _, password }| password)),
@@ -73,9 +82,7 @@ impl<'c> Connection<'c> {
     }
 }
 
-fn present<'c, const N: usize>(
-    all: [(&'static str, Option<&'c Template>); N],
-) -> Vec<(&'static str, &'c Template)> {
+fn present<'c, const N: usize>(all: [(&'static str, Option<&'c Template>); N]) -> Vec<(&'static str, &'c Template)> {
     all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 

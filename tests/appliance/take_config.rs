@@ -81,7 +81,7 @@ fn what_is_no_configuration_is_not_taken() {
 fn a_new_box_is_configured_and_the_ledger_says_so() {
     let (shop, stick) = (Shop::new(&Plan::default()), Stick::new());
     std::fs::set_permissions(&shop.config, std::fs::Permissions::from_mode(0o640)).unwrap();
-    let one = "[ingest]\nurl = \"rtmp://127.0.0.2/live/${KEY}\"\n[panel]\nlamp-pin = 5\n";
+    let one = "[ingest]\nurl = \"rtmp://127.0.0.2/live/key\"\n[panel]\nlamp-pin = 5\n";
     let taken = stick.brings(&shop, one);
     assert!(taken.status.success() && said(&taken).contains("where streams go: 127.0.0.2"), "{}", said(&taken));
     assert_eq!(here(&shop).as_deref(), Some(one));
@@ -90,7 +90,7 @@ fn a_new_box_is_configured_and_the_ledger_says_so() {
     assert!(said(&stick.taken(&shop, &[])).contains("already"));
     shop.start("guard").finish();
     // Another one: what it replaces is kept, and the ledger tells the two apart.
-    assert!(stick.brings(&shop, "[ingest]\nurl = \"rtmp://127.0.0.3/live/${KEY}\"\n").status.success());
+    assert!(stick.brings(&shop, "[ingest]\nurl = \"rtmp://127.0.0.3/live/key\"\n").status.success());
     assert_eq!(std::fs::read_to_string(shop.path("conf.d/50-usb.toml.bak")).unwrap(), one);
     shop.start("guard").finish();
     shop.start("guard").finish();
@@ -127,19 +127,88 @@ fn nothing_is_taken_on_air() {
 fn another_server_waits_for_staff() {
     let (shop, stick) = (Shop::new(&Plan::default()), Stick::new());
     use_once(&shop);
-    let other = "[ingest]\nurl = \"rtmp://127.0.0.2/live/${KEY}\"\n";
-    refused(&stick.brings(&shop, other), 77, "a host that staff did not agree to");
+    let other = "[ingest]\nurl = \"rtmp://127.0.0.2/live/key\"\n";
+    refused(&stick.brings(&shop, other), 77, "a server that staff did not agree to");
     refused(&stick.brings(&shop, "[panel]\nlamp-pin = 5\n"), 77, "its lamp could be left dark");
     refused(&stick.brings(&shop, "[device]\ndata-dir = \"/tmp/another-ledger\"\n"), 77, "data-dir");
     assert_eq!(here(&shop), None);
     let taken = stick.brings(&shop, &format!("{other}[consent]\npolicy-version = \"2026-12\"\n"));
     assert!(taken.status.success(), "{}", said(&taken));
+    // A second stick cannot take the question back, for the same server: staff acknowledged the former policy only.
+    for version in ["[consent]\npolicy-version = \"2022-07-11\"\n", ""] {
+        refused(&stick.brings(&shop, &format!("{other}{version}")), 77, "is older than \"2026-12\"");
+    }
     let _guard = shop.start("guard");
     assert_eq!((shop.phase().as_str(), shop.lamp().as_str()), ("policy", "triple-blink"));
     shop.press();
     assert!(shop.captures().is_empty() && shop.phase() == "policy");
     shop.hold("2.2");
     assert_eq!(shop.phase(), "idle");
+}
+
+#[test]
+fn a_used_box_takes_a_short_list_of_keys_and_no_other() {
+    let (shop, stick) = (Shop::new(&Plan::default()), Stick::new());
+    use_once(&shop);
+    for (text, why) in [
+        ("[ingest]\nurl = \"rtmp://127.0.0.1:9/live/another-key\"\n", "under another key"),
+        ("[ingest]\nurl = \"srt://127.0.0.1:9\"\n", "how the stream is encrypted"),
+        ("[ingest.second]\nurl = \"rtmp://127.0.0.1:9/live/second\"\n", "a second place"),
+        ("[ingest]\nreconnect-window = \"1h\"\n", "reconnect-window"),
+        ("[audio]\nsource = \"alsa\"\n", "another microphone"),
+        ("[video]\ndevice = \"/dev/video2\"\nsource = \"v4l2\"\n", "another camera"),
+        ("[consent]\nmax-session = \"24h\"\n", "max-session"),
+        ("[consent]\nrequest-timeout = \"1h\"\n", "request-timeout"),
+        ("[privacy]\nfootage-retention = \"30d\"\n", "footage-retention"),
+        ("[privacy]\nledger-retention = \"3660d\"\n", "ledger-retention"),
+        ("[device]\nid = \"another-shop\"\n", "[device] id"),
+        ("[panel]\ndebounce = \"200ms\"\n", "a touch unheard"),
+        ("[mqtt]\nurl = \"mqtts://attacker.example\"\n", "who asks and stops"),
+        ("[consent]\npolicy-version = \"1999\"\n", "is older than"),
+        ("[device]\nid = \"another-shop\"\n[consent]\npolicy-version = \"2030\"\n", "[device] id"),
+    ] {
+        refused(&stick.brings(&shop, text), 77, why);
+        assert_eq!(here(&shop), None);
+    }
+    refused(&stick.brings(&shop, "[consent]\npolicy-version = \"\"\n"), 78, "cannot name a policy");
+    let free = "[video]\nfps = 10\nbitrate-kbps = 500\n[overlay]\ntext = \"Tea\"\n[consent]\nmax-session = \"1h\"\n";
+    let taken = stick.brings(&shop, free);
+    assert!(taken.status.success() && here(&shop).as_deref() == Some(free), "{}", said(&taken));
+    let _guard = shop.start("guard");
+    assert_eq!(shop.phase(), "idle", "nobody has to be asked for that");
+}
+
+#[test]
+fn a_stick_does_not_send_the_boxs_secrets_to_anybody() {
+    let attacker = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+    attacker.set_nonblocking(true).unwrap();
+    let mqtt = "url = \"mqtt://box:${BROKER_PASSWORD}@127.0.0.1:9\"".to_owned();
+    let ingest = "rtmp://127.0.0.1:9/live/${STREAM_KEY}".to_owned();
+    let (shop, stick) = (Shop::new(&Plan { ingest, mqtt, ..Plan::default() }), Stick::new());
+    let bait =
+        format!("[mqtt]\nurl = \"mqtt://${{BROKER_PASSWORD}}:${{STREAM_KEY}}@{}\"\n", attacker.local_addr().unwrap());
+    // A box with secrets is worth it before its first session too.
+    refused(&stick.brings(&shop, &bait), 78, "tallybox.toml:2:7: [mqtt] url: a stick cannot send the secret");
+    assert_eq!(here(&shop), None);
+    // What an older version took, or somebody put there by hand, is not followed either.
+    std::fs::create_dir_all(shop.path("conf.d")).unwrap();
+    std::fs::write(shop.path("conf.d/50-usb.toml"), bait).unwrap();
+    for role in ["agent", "guard", "capture"] {
+        let mut command = shop.command(&[role]);
+        let ended = command.env("BROKER_PASSWORD", "pass").env("STREAM_KEY", "key").output().unwrap();
+        refused(&ended, 78, "50-usb.toml:2:7: [mqtt] url: a stick cannot send the secret");
+    }
+    assert_eq!(attacker.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn two_sticks_are_taken_one_after_the_other() {
+    let (shop, stick) = (Shop::new(&Plan::default()), Stick::new());
+    let other = std::fs::File::open(shop.dir.path()).unwrap();
+    other.lock().unwrap();
+    refused(&stick.brings(&shop, "[video]\nfps = 10\n"), 75, "another configuration is being taken");
+    drop(other);
+    assert!(stick.taken(&shop, &[]).status.success());
 }
 
 /// What systemctl does for the roles, for a box that systemd does not know: ends the guard, and starts it.

@@ -75,6 +75,10 @@ def stick(box, peers):
         # A box that was used has staff who agreed to where streams go.
         other = '[ingest]\nurl = "rtmp://203.0.113.9/live/key"\n[privacy]\nallowed-ingest-hosts = ["10.78.0.1", "203.0.113.9"]\n'
         refused(other, 77, "did not agree")
+        refused('[ingest]\nurl = "rtmp://10.78.0.1/live/another-key"\n', 77, "another key")
+        refused('[device]\nid = "another-box"\n', 77, "as root")
+        # The box's secrets stay with its own servers, whatever a stick writes around them.
+        refused('[mqtt]\nurl = "mqtts://${BROKER_PASSWORD}:${STREAM_KEY}@203.0.113.9"\n', 78, "a stick cannot send the secret")
         mark = box.hand.mark()
         code, said = put_in(box, good)
         assert code == 0 and "taken as /etc/tallybox/conf.d/50-usb.toml" in said, (code, said)

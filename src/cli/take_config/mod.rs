@@ -1,8 +1,10 @@
 //! `tallybox take-config`: a configuration that somebody brings, on a USB stick for the most part. It is judged before
 //! it is taken, never while the box is on air, and what it replaces is kept.
 
+mod history;
 mod judge;
 mod place;
+mod policy;
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -11,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::client::{Client, block_on};
-use crate::config::Config;
+use crate::config::{Config, STICK_FILE};
 use crate::exit::Exit;
 use crate::ipc::Request;
 
+use history::History;
 use place::Place;
 
 /// Longest file that is taken, in bytes; one with every key and its comments has 4,000.
@@ -37,16 +40,14 @@ pub(crate) struct Args {
 pub(crate) fn run(config: &Path, args: &Args) -> Result<(), Exit> {
     let text = read(&args.file)?;
     let place = Place::beside(config);
+    let _alone = place.lock()?;
     let present = Config::load(config)?;
-    let wanted = Config::load_with(config, place::NAME, &args.file, text.clone())?;
+    let wanted = Config::load_with(config, STICK_FILE, &args.file, text.clone())?;
     if place.holds(&text) {
         println!("{}: is the box's configuration already", args.file.display());
         return Ok(());
     }
-    let wrong = judge::refusals(&present, &wanted, judge::has_captured(&present));
-    if !wrong.is_empty() {
-        return Err(Exit::permission(format!("{} is not taken: {}", args.file.display(), wrong.join("; "))));
-    }
+    judged(&present, &wanted, &args.file)?;
     for note in &wanted.notes {
         println!("note: {note}");
     }
@@ -61,13 +62,24 @@ pub(crate) fn run(config: &Path, args: &Args) -> Result<(), Exit> {
             return Err(Exit::unavailable("a guard goes on that systemctl does not know: stop it first"));
         }
     }
-    let taken = place.put(&text).map_err(|error| Exit::io(format!("{place}: {error}; nothing was changed")));
+    // Once more, now that no session can begin: the first one ever may have begun and ended meanwhile.
+    let taken = judged(&present, &wanted, &args.file)
+        .and_then(|()| place.put(&text).map_err(|error| Exit::io(format!("{place}: {error}; nothing was changed"))));
     if args.restart {
         start_again(&place, &wanted, taken.is_ok())?;
     }
     taken?;
     println!("{}: taken as {place}; where streams go: {}", args.file.display(), wanted.ingest.hosts());
     Ok(())
+}
+
+/// Whether `wanted` may follow on `present`, for whoever brought `file`.
+fn judged(present: &Config, wanted: &Config, file: &Path) -> Result<(), Exit> {
+    let wrong = judge::refusals(present, wanted, &History::of(present));
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Exit::permission(format!("{} is not taken: {}", file.display(), wrong.join("; "))))
 }
 
 /// Whoever brought the file cannot make this wait, fill the memory, or lead it to another file.

@@ -7,8 +7,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Its name: after what is shipped, before what an integrator may want to have the last word.
-pub(super) const NAME: &str = "50-usb.toml";
+use rustix::fs::FlockOperation;
+
+use crate::config::STICK_FILE as NAME;
+use crate::exit::Exit;
 
 pub(super) struct Place {
     main: PathBuf,
@@ -28,6 +30,19 @@ impl Place {
 
     fn file(&self) -> PathBuf {
         self.dir.join(NAME)
+    }
+
+    /// Holds others off until the file is dropped: what is judged is judged against what is there.
+    pub(super) fn lock(&self) -> Result<File, Exit> {
+        let dir = self.main.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = File::open(dir).map_err(|error| Exit::io(format!("{}: {error}", dir.display())))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                Err(Exit::temporary("another configuration is being taken; try again when it is done"))
+            }
+            Err(error) => Err(Exit::io(format!("{}: {error}", dir.display()))),
+        }
     }
 
     /// What was there before; not read, because its name does not end in `.toml`.

@@ -18,7 +18,7 @@ pub struct Rtmp {
 }
 
 /// Who the box is at a server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// Name.
     pub user: Template,
