@@ -68,4 +68,9 @@ fn the_users_can_be_made() {
     for role in ["guard", "agent", "capture"] {
         assert!(users.lines().any(|line| line.starts_with(&format!("tallybox-{role}:"))), "{users}");
     }
+    let groups = std::fs::read_to_string(root.path().join("etc/group")).unwrap();
+    let members = groups.lines().find_map(|line| line.strip_prefix("tallybox:")).unwrap();
+    for role in ["guard", "agent", "capture"] {
+        assert!(members.contains(&format!("tallybox-{role}")), "{role} cannot read the configuration: {groups}");
+    }
 }

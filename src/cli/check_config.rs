@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::Config;
+use crate::config::{Config, exposed_secrets};
 use crate::exit::Exit;
 
 /// Checks each file on its own.
@@ -12,7 +12,7 @@ pub(crate) fn run(files: &[PathBuf]) -> Result<(), Exit> {
         match Config::load(file) {
             Err(error) => wrong.push(error.to_string()),
             Ok(config) => {
-                for note in &config.notes {
+                for note in config.notes.iter().chain(&exposed_secrets(file)) {
                     println!("note: {note}");
                 }
                 for missing in config.missing_secrets() {

@@ -26,13 +26,19 @@ impl Text {
 
     /// Line and column of a key in a section, both from 1, where it is in here.
     pub(super) fn find(&self, section: &str, key: &str) -> Option<(usize, usize)> {
+        self.value(section, key).map(|(_, place)| place)
+    }
+
+    /// The same with the key's text; empty where it is something else.
+    pub(super) fn value(&self, section: &str, key: &str) -> Option<(String, (usize, usize))> {
         let table = DeTable::parse_recoverable(&self.content).0.into_inner();
         let document = Document { path: &self.path, text: &self.content, table };
         let mut table = &document.table;
         for name in section.split('.') {
             table = table.get(name)?.get_ref().as_table()?;
         }
-        Some(document.place(table.get(key)?.span().start))
+        let value = table.get(key)?;
+        Some((value.get_ref().as_str().unwrap_or_default().to_owned(), document.place(value.span().start)))
     }
 }
 
@@ -53,11 +59,16 @@ impl Document<'_> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
+    let advice = if error.kind() == std::io::ErrorKind::PermissionDenied {
+        "call it as root, or as a user in the group tallybox; files for tallybox belong to that group, with mode 640"
+    } else {
+        "give the file's name with --config, or write it: only [ingest] url has no default"
+    };
     let mistake = Mistake {
         file: path.to_owned(),
         at: None,
         wrong: format!("cannot be read: {error}"),
-        advice: "give the file's name with --config, or write it: only [ingest] url has no default".to_owned(),
+        advice: advice.to_owned(),
     };
     ConfigError { mistakes: vec![mistake] }
 }
@@ -125,7 +136,7 @@ pub(super) fn with_documents(
 ) -> Result<Config, ConfigError> {
     let mut documents = Vec::new();
     let mut syntax = Vec::new();
-    for Text { path, content: text, .. } in texts {
+    for Text { path, name: _, content: text } in texts {
         let (table, errors) = DeTable::parse_recoverable(text);
         let document = Document { path, text, table: table.into_inner() };
         for error in errors {

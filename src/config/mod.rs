@@ -7,6 +7,7 @@ mod binding;
 mod binding_tests;
 mod check;
 mod document;
+mod exposure;
 mod ingest;
 mod mistake;
 mod picture;
@@ -24,6 +25,7 @@ pub(crate) use tests::{example, example_to};
 
 pub use address::{Destination, Host, HostPattern, Latency, Login, Protocol, Rtmp, Srt, Whip, Wrong};
 pub use binding::STICK_FILE;
+pub(crate) use exposure::exposed_secrets;
 pub use mistake::{ConfigError, Mistake};
 use reader::did_you_mean;
 pub use secret::{MissingSecret, Secret, Template};

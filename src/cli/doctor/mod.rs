@@ -133,10 +133,11 @@ fn print(rows: &[Row]) {
 
 fn configuration(config: &Config) -> Row {
     let path = config.path.display().to_string();
-    if config.notes.is_empty() {
+    let exposed = crate::config::exposed_secrets(&config.path);
+    let notes: Vec<String> = config.notes.iter().chain(&exposed).map(ToString::to_string).collect();
+    if notes.is_empty() {
         return ok("config", path);
     }
-    let notes: Vec<String> = config.notes.iter().map(ToString::to_string).collect();
     warn("config", path, notes.join("; "))
 }
 

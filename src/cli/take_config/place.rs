@@ -2,9 +2,9 @@
 //! the package and the integrator left it.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -63,7 +63,8 @@ impl Place {
             Ok(()) => {
                 let above = std::fs::metadata(self.dir.parent().unwrap_or(Path::new(".")))?;
                 std::os::unix::fs::chown(&self.dir, Some(above.uid()), Some(above.gid()))?;
-                std::fs::set_permissions(&self.dir, above.permissions())?;
+                // Its unit may set no other bits.
+                std::fs::set_permissions(&self.dir, Permissions::from_mode(above.mode() & 0o777))?;
             }
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             Err(_) => {}
@@ -105,8 +106,6 @@ fn gone(result: io::Result<()>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
