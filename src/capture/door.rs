@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::timeout;
 
+use super::steady::steadied;
 use crate::clock::{Clock, millis};
 use crate::consent::Time;
 use crate::exit::Exit;
@@ -104,7 +105,7 @@ impl Teller {
 
     pub(super) fn tell(&self, message: FromCapture) {
         // The thread behind this ends only with the process.
-        let _ = self.0.send(message);
+        let _ = self.0.send(steadied(message));
     }
 }
 

@@ -4,6 +4,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 
 use super::line::Names;
+use crate::connect::Unreachable;
 use crate::ipc::FailureKind;
 
 /// Why capture cannot go on.
@@ -169,6 +170,16 @@ pub(super) fn of_push(posted: &Posted, names: &Names) -> Trouble {
         return Trouble::away(format!("{host}: {}", redact(posted.error.message(), hide)));
     };
     Trouble { kind, reason: format!("{host}: {reason}") }
+}
+
+/// Why an ingest server could not be reached.
+pub(super) fn of_unreachable(why: Unreachable) -> Trouble {
+    let advice = match why {
+        Unreachable::Unresolved => ": see the network's DNS, or [ingest] url",
+        Unreachable::Refused => ": no ingest server listens there, see [ingest] url",
+        Unreachable::TimedOut | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => "",
+    };
+    Trouble::away(format!("{why}{advice}"))
 }
 
 /// `text` without any of `hide`.

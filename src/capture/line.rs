@@ -10,7 +10,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use super::failure::{Failure, Trouble, TroubleKind, error_on, of_push, redact};
+use super::failure::{Failure, Trouble, TroubleKind, error_on, of_push};
 use super::queue::Frame;
 use super::rendition::Rendition;
 use super::tap::at_once;
@@ -117,13 +117,6 @@ impl Drop for Target {
         for thread in self.leaving.take() {
             let _ = thread.join();
         }
-    }
-}
-
-impl Names {
-    /// `text` without what has to be hidden.
-    pub(super) fn clean(&self, text: &str) -> String {
-        redact(text, &self.hide)
     }
 }
 

@@ -39,6 +39,7 @@ mod rtmp;
 mod slate;
 mod source;
 mod srt;
+mod steady;
 mod steer;
 mod tap;
 mod tcp;

@@ -14,6 +14,7 @@ use super::line::{Line, Target};
 use super::meter::Meter;
 use super::queue::{Frame, Queue};
 pub(super) use super::reporter::Reporter;
+use super::steady::steady;
 use super::steer::Steer;
 use crate::clock::Clock;
 use crate::ipc::StreamStats;
@@ -117,6 +118,7 @@ impl Pusher {
             if kind == TroubleKind::Again {
                 continue;
             }
+            let reason = steady(&reason);
             if self.told.as_ref() != Some(&reason) {
                 self.told = Some(reason.clone());
                 self.reporter.reconnecting(reason);

@@ -38,6 +38,11 @@ impl WhipServer {
         Self::with(log, vec!["--loss".to_owned(), share.to_string()])
     }
 
+    /// Whose media go to one address only, wherever it is asked.
+    fn with_media_at(log: &Path, address: &str) -> Self {
+        Self::with(log, vec!["--media".to_owned(), address.to_owned()])
+    }
+
     fn with(log: &Path, more: Vec<String>) -> Self {
         let mut this = Self { port: free_port(), log: log.to_owned(), program: None, more, starts: 0 };
         this.start();
@@ -212,4 +217,50 @@ fn what_a_whip_server_has_against_the_stream_is_said() {
         guard.finish();
     }
     assert!(server.lines("offer").is_empty());
+}
+
+/// A name with addresses of both families, each of which takes the offer; media answer on one of them.
+#[test]
+fn media_go_on_either_family_whichever_the_servers_name_is_found_by() {
+    for media in ["127.0.0.1", "::1"] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = WhipServer::with_media_at(&dir.path().join("log"), media);
+        let hosts = dir.path().join("hosts");
+        std::fs::write(&hosts, "::1 both.test\n127.0.0.1 both.test localhost\n").unwrap();
+        let shop = shop(&format!("http://both.test:{}/whip/live", server.port), "the-token");
+        let mut guard = shop.start_guard_with(&format!("mount --bind {} /etc/hosts", hosts.display()));
+        shop.press();
+        shop.wait_for_phase("live");
+        wait_until("pictures are decoded", || server.decoded("v").len() > 30);
+        shop.press();
+        shop.wait_for_phase("idle");
+        guard.finish();
+    }
+}
+
+/// What is no WHIP endpoint may still answer "OK". It is said once, in words that stay, however often it is asked.
+#[test]
+fn an_answer_that_is_no_sdp_is_refused_in_one_line_without_addresses_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = WhipServer::new(&dir.path().join("log"), None);
+    for (path, said) in [
+        ("json", "there is no WHIP endpoint, it sends JSON where WHIP has SDP: see the path in [ingest] url"),
+        ("page", "it sends a web page where WHIP has SDP"),
+        ("long", "it sends more than an answer can hold where WHIP has SDP"),
+        ("garbled", "the server's answer to the offer is SDP that cannot be read"),
+    ] {
+        let path = format!("/whip/{path}");
+        let shop = shop(&format!("http://127.0.0.1:{}{path}", server.port), "the-token");
+        let mut guard = shop.start("guard");
+        shop.press();
+        wait_until("it is asked again", || server.lines("asked").iter().filter(|words| words[1] == path).count() >= 2);
+        let reason = shop.status().unwrap()["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains(said) && !reason.contains("0x"), "{path}: {reason}");
+        assert!(reason.starts_with(&format!("127.0.0.1:{}: ", server.port)), "{reason}");
+        let told = shop.log().matches("the ingest server is out of reach").count();
+        assert_eq!(told, 1, "{path}: {}", shop.log());
+        shop.press();
+        shop.wait_for_phase("idle");
+        guard.finish();
+    }
 }

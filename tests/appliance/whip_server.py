@@ -1,14 +1,17 @@
 #!/usr/bin/python3
 """A WHIP server for tests, with aiortc: takes real pictures and sound, and writes down each frame that it decoded.
 
-usage: whip_server.py PORT LOG FIRST TOKEN [CERT KEY] [--loss SHARE]
+usage: whip_server.py PORT LOG FIRST TOKEN [CERT KEY] [--loss SHARE] [--media ADDRESS]
 Sessions are numbered from FIRST. With --loss media go through a relay that loses so many of the datagrams, both ways.
+It listens on both families' loopback, and media go to ADDRESS only (127.0.0.1 unless said otherwise).
 LOG gets a line for each thing that happens, its words separated by spaces:
   offer SESSION LEVEL · connected SESSION · v SESSION TIME KEY WIDTH HEIGHT · a SESSION TIME · deleted SESSION
   relay SESSION LOST AGAIN NACKS KEYFRAMES ESTIMATES, each second: datagrams that were lost, and of those that came
   through what was sent again, and the peer's words on what it misses, wants, and thinks that the way carries
+  asked PATH, for each POST that is authorised
 TIME is in seconds, from the RTP timestamp. Paths: /whip/live takes offers, /whip/moved redirects there, /whip/away
-redirects to a host that nobody allowed, /whip/busy is in use, /whip/read takes no POST. POST /ask/keyframe has the
+redirects to a host that nobody allowed, /whip/busy is in use, /whip/read takes no POST, /whip/json and /whip/page
+answer 200 with something else than SDP, /whip/garbled 201 with SDP that is none. POST /ask/keyframe has the
 server ask for one (PLI), POST /ask/bitrate/KBPS has it think no more of the way than that.
 """
 import argparse
@@ -27,10 +30,11 @@ for name in ("port", "log", "first", "token"):
     parser.add_argument(name)
 parser.add_argument("certificate", nargs="*")
 parser.add_argument("--loss", type=float, default=0)
+parser.add_argument("--media", default="127.0.0.1")
 args = parser.parse_args()
 port, log, first, token = int(args.port), open(args.log, "a", buffering=1), int(args.first), args.token
 # aioice leaves loopback out; here there is nothing else.
-aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: [args.media]
 # Times as they were sent, and not from 0 in each session.
 aiortc.rtcrtpreceiver.TimestampMapper.map = lambda self, timestamp: timestamp
 sessions, relays = {}, []
@@ -144,6 +148,14 @@ async def offer(sdp):
     return session, through(near, far, answer) if args.loss else answer
 
 
+NO_SDP = {
+    "/whip/json": (200, {"Content-Type": "application/json"}, '{"error": "not found"}'),
+    "/whip/page": (200, {"Content-Type": "text/html"}, "<!doctype html><title>Welcome</title>"),
+    "/whip/long": (200, {"Content-Type": "text/html"}, "<!doctype html>" + 100 * 1024 * "x"),
+    "/whip/garbled": (201, {"Content-Type": "application/sdp"}, "v=0\r\no=who knows\r\nm=\r\n"),
+}
+
+
 async def answer(method, path, headers, body):
     """Status, headers and body of the response."""
     if headers.get("authorization") != f"Bearer {token}":
@@ -155,6 +167,10 @@ async def answer(method, path, headers, body):
         note("deleted", found[1])
         asyncio.ensure_future(pc.close())
         return 200, {}, ""
+    if method == "POST":
+        note("asked", path)
+    if path in NO_SDP:
+        return NO_SDP[path]
     if path == "/ask/keyframe":
         for receiver in (one for pc in sessions.values() for one in pc.getReceivers() if one.track.kind == "video"):
             for source in receiver.getSynchronizationSources():
@@ -201,7 +217,7 @@ async def main():
     if args.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*args.certificate)
-    server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=context)
+    server = await asyncio.start_server(serve, ["127.0.0.1", "::1"], port, ssl=context)
     ending = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
     await ending.wait()

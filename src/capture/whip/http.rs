@@ -8,12 +8,14 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body};
 use url::Url;
 
-use super::super::failure::{Trouble, TroubleKind};
+use super::super::failure::{Trouble, TroubleKind, of_unreachable};
 use super::super::tls;
+use super::dialer;
 use crate::config::{Host, HostPattern, Secret};
+use crate::connect::Unreachable;
 
 /// What a server may take to answer an offer.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Redirects that are followed.
 const HOPS: usize = 3;
 /// An answer with a hundred candidates has some 10 KiB.
@@ -30,7 +32,8 @@ pub(super) struct Endpoint {
 
 /// What the server made of an offer.
 pub(super) struct Taken {
-    pub(super) answer: String,
+    /// SDP, or why it is none.
+    pub(super) answer: Result<String, Trouble>,
     /// What is to be deleted in the end; `None`: the server did not say.
     pub(super) resource: Option<Url>,
 }
@@ -43,7 +46,7 @@ impl Endpoint {
             .root_certs(RootCerts::new_with_certs(&roots))
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .build();
-        let agent = Agent::config_builder()
+        let config = Agent::config_builder()
             .tls_config(tls)
             // Each hop is judged first, and a token goes nowhere unasked.
             .max_redirects(0)
@@ -52,9 +55,8 @@ impl Endpoint {
             // The connection is kept for the end: deleting then takes one round trip and not four.
             .max_idle_age(Duration::from_hours(24))
             .proxy(None)
-            .build()
-            .new_agent();
-        Self { url, token, allowed, agent }
+            .build();
+        Self { url, token, allowed, agent: dialer::agent(config) }
     }
 
     /// Posts an offer.
@@ -79,8 +81,7 @@ impl Endpoint {
                 return Err(refused(status));
             }
             let resource = location(&url, &response).filter(|to| self.may(&url, to));
-            let answer = response.body_mut().with_config().limit(ANSWER).read_to_string();
-            return Ok(Taken { answer: answer.map_err(|error| unreachable(&error))?, resource });
+            return Ok(Taken { answer: answer(&mut response), resource });
         }
         Err(no("the server redirects in circles"))
     }
@@ -111,9 +112,38 @@ impl Endpoint {
         match request.call() {
             Ok(response) if response.status().is_success() => {}
             Ok(response) => tracing::warn!("the server keeps our WHIP session: HTTP {}", response.status().as_u16()),
-            Err(error) => tracing::debug!("the WHIP session could not be deleted: {error}"),
+            Err(error) => {
+                let why = unreachable(&error).reason;
+                tracing::warn!("the WHIP session is left on the server, it could not be deleted: {why}");
+            }
         }
     }
+}
+
+/// The answer to an offer. What is no SDP comes from something that is no WHIP endpoint, whatever its status says.
+fn answer(response: &mut Response<Body>) -> Result<String, Trouble> {
+    let body = match response.body_mut().with_config().limit(ANSWER).read_to_vec() {
+        Ok(body) => body,
+        Err(ureq::Error::BodyExceedsLimit(_)) => return Err(no_sdp("more than an answer can hold")),
+        Err(error) => return Err(unreachable(&error)),
+    };
+    let text = String::from_utf8_lossy(&body);
+    let text = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    if text.starts_with("v=0") {
+        return Ok(text.to_owned());
+    }
+    Err(no_sdp(match text.chars().next() {
+        None => "nothing",
+        Some('<') => "a web page",
+        Some('{' | '[') => "JSON",
+        Some(_) => "something else",
+    }))
+}
+
+fn no_sdp(found: &str) -> Trouble {
+    no(&format!(
+        "what answers there is no WHIP endpoint, it sends {found} where WHIP has SDP: see the path in [ingest] url"
+    ))
 }
 
 fn location(from: &Url, response: &Response<Body>) -> Option<Url> {
@@ -127,22 +157,24 @@ fn no(reason: &str) -> Trouble {
 /// Why there was no answer at all.
 fn unreachable(error: &ureq::Error) -> Trouble {
     let untrusted = |error| Trouble { kind: TroubleKind::Refused, reason: tls::explain(error).to_owned() };
-    let away = |reason: &str| Trouble::away(reason);
-    // What else a library may say some day is told as it says it.
+    // What else a library may say some day is written down for whoever looks for it, and told in words that stay.
     #[allow(clippy::wildcard_enum_match_arm)]
     match error {
         ureq::Error::Rustls(error) => untrusted(error),
-        ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(error) => untrusted(error),
-            None if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                away("connection refused: no ingest server listens on that port")
+        ureq::Error::Io(error) => {
+            let inner = error.get_ref();
+            match (inner.and_then(|inner| inner.downcast_ref()), inner.and_then(|inner| inner.downcast_ref())) {
+                (Some(error), _) => untrusted(error),
+                (None, Some(why)) => of_unreachable(*why),
+                (None, None) => Trouble::away("the server closed the connection"),
             }
-            None => away("the server closed the connection"),
-        },
-        ureq::Error::HostNotFound => away("the host name cannot be resolved: see the network's DNS, or [ingest] url"),
-        ureq::Error::Timeout(_) => away("no answer in time"),
-        ureq::Error::ConnectionFailed => away("connection refused: no ingest server listens on that port"),
-        other => away(&other.to_string()),
+        }
+        ureq::Error::HostNotFound => of_unreachable(Unreachable::Unresolved),
+        ureq::Error::Timeout(_) => of_unreachable(Unreachable::TimedOut),
+        other => {
+            tracing::debug!("WHIP: {other}");
+            Trouble::away("the server's answer is not HTTP, or breaks off")
+        }
     }
 }
 

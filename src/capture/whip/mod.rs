@@ -1,9 +1,10 @@
 //! WHIP: WebRTC to a server that is asked over HTTP.
 
+mod dialer;
 mod http;
 mod session;
+mod sockets;
 
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -46,7 +47,8 @@ impl Shared {
 /// What is offered.
 #[derive(Clone, Debug)]
 struct Offer {
-    server: SocketAddr,
+    host: String,
+    port: u16,
     sound: bool,
     /// Of the picture: constrained baseline, and a level that holds it.
     profile_level_id: u32,
@@ -78,11 +80,9 @@ fn profile_level_id(picture: Rendition) -> u32 {
 pub(super) fn connect(target: &Target, endpoint: &Secret, token: Option<&Secret>) -> Result<Box<dyn Line>, Trouble> {
     let names = target.names.clone();
     let away = |reason: &str| Trouble::away(format!("{}: {reason}", names.host));
-    let mut found = (target.to.host.as_str(), target.to.port).to_socket_addrs().ok();
-    let unknown = "the host name cannot be resolved: see the network's DNS, or [ingest] url";
-    let server = found.as_mut().and_then(Iterator::next).ok_or_else(|| away(unknown))?;
     let offer = Offer {
-        server,
+        host: target.to.host.as_str().to_owned(),
+        port: target.to.port,
         sound: target.sound,
         profile_level_id: profile_level_id(target.picture),
         kbps: target.picture.bitrate_kbps,
@@ -142,7 +142,8 @@ impl Line for Whip {
 
     fn trouble(&self) -> Option<Trouble> {
         let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Trouble { reason: self.names.clean(&format!("{}: {}", self.names.host, trouble.reason)), ..trouble })
+        // Its words are ours, and none of the URL's.
+        Some(Trouble { reason: format!("{}: {}", self.names.host, trouble.reason), ..trouble })
     }
 
     fn rtt(&self) -> Option<u32> {

@@ -1,18 +1,16 @@
 //! The thread of one WHIP connection: str0m, which does no I/O of its own, between a socket and the frames.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
 use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::SdpAnswer;
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Direction, Frequency, MediaKind, MediaTime, Mid, Pt};
-use str0m::net::{Protocol, Receive, Transmit};
+use str0m::net::{Protocol, Receive};
 
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcError};
 use url::Url;
@@ -21,6 +19,7 @@ use super::super::annexb::annexb;
 use super::super::failure::{Trouble, TroubleKind};
 use super::super::queue::{Frame, Track};
 use super::http::Endpoint;
+use super::sockets::Sockets;
 use super::{Offer, Shared};
 use crate::clock::Clock;
 
@@ -47,14 +46,20 @@ pub(super) struct Session {
 
 impl From<RtcError> for Trouble {
     fn from(error: RtcError) -> Self {
-        Self::away(format!("WebRTC failed: {error}"))
+        tracing::debug!("WebRTC: {error}");
+        Self::away("the WebRTC connection failed")
     }
 }
 
 impl From<std::io::Error> for Trouble {
     fn from(error: std::io::Error) -> Self {
-        Self::away(format!("the network cannot be used: {error}"))
+        tracing::debug!("WebRTC: {error}");
+        Self::away("the network cannot be used")
     }
+}
+
+fn refused(reason: &str) -> Trouble {
+    Trouble { kind: TroubleKind::Refused, reason: reason.to_owned() }
 }
 
 impl Session {
@@ -70,11 +75,11 @@ impl Session {
     }
 
     fn connect(&self, endpoint: &Endpoint, resource: &mut Option<Url>) -> Result<(), Trouble> {
-        let socket = self.socket()?;
-        let local = socket.local_addr()?;
         let mut rtc = self.rtc();
-        let candidate = Candidate::host(local, Protocol::Udp).map_err(RtcError::from)?;
-        rtc.add_local_candidate(candidate);
+        let sockets = Sockets::open(&self.offer.host, self.offer.port)?;
+        for local in sockets.addresses() {
+            rtc.add_local_candidate(Candidate::host(local, Protocol::Udp).map_err(RtcError::from)?);
+        }
         let mut change = rtc.sdp_api();
         let stream = Some("tallybox".to_owned());
         let video = change.add_media(MediaKind::Video, Direction::SendOnly, stream.clone(), None, None);
@@ -84,27 +89,19 @@ impl Session {
         let (offer, pending) = change.apply().ok_or_else(nothing)?;
         let taken = endpoint.post(&offer.to_sdp_string())?;
         *resource = taken.resource;
-        let unreadable = |error| Trouble::away(format!("the server's answer is not SDP: {error}"));
-        let answer = SdpAnswer::from_sdp_string(&taken.answer).map_err(unreadable)?;
-        rtc.sdp_api().accept_answer(pending, answer)?;
-        let mut peer = Peer { rtc, socket, local, tracks: [Some(video), audio] };
+        // A parser's own words name addresses in this process's memory.
+        let answer = SdpAnswer::from_sdp_string(&taken.answer?).map_err(|error| {
+            tracing::debug!("the server's answer: {error}");
+            refused("the server's answer to the offer is SDP that cannot be read")
+        })?;
+        rtc.sdp_api().accept_answer(pending, answer).map_err(|error| {
+            tracing::debug!("the server's answer: {error}");
+            refused("the server's answer does not fit the offer")
+        })?;
+        let mut peer = Peer { rtc, sockets, tracks: [Some(video), audio] };
         let ended = peer.send(self);
         peer.say_goodbye();
         ended
-    }
-
-    /// A socket at the address that the way to the server begins with: the only candidate. There is no server of
-    /// somebody else's that would have to be told about this box to find more.
-    fn socket(&self) -> std::io::Result<UdpSocket> {
-        let any: IpAddr = match self.offer.server {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let probe = UdpSocket::bind((any, 0))?;
-        probe.connect(self.offer.server)?;
-        let socket = UdpSocket::bind((probe.local_addr()?.ip(), 0))?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
     }
 
     fn rtc(&self) -> Rtc {
@@ -129,8 +126,7 @@ impl Session {
 /// A peer that was agreed on.
 struct Peer {
     rtc: Rtc,
-    socket: UdpSocket,
-    local: SocketAddr,
+    sockets: Sockets,
     /// Picture and sound.
     tracks: [Option<Mid>; 2],
 }
@@ -155,7 +151,7 @@ impl Peer {
                 Err(TryRecvError::Disconnected) => return Ok(()),
             }
             let left = until.saturating_duration_since(session.now()).min(FIGURES);
-            wait(&self.socket, &session.bell, left)?;
+            self.sockets.wait(&session.bell, left)?;
             self.receive(session)?;
             self.rtc.handle_input(Input::Timeout(session.now()))?;
         }
@@ -166,24 +162,17 @@ impl Peer {
         loop {
             match self.rtc.poll_output()? {
                 Output::Timeout(until) => return Ok(until),
-                Output::Transmit(packet) => self.transmit(&packet),
+                Output::Transmit(packet) => self.sockets.send(&packet),
                 Output::Event(event) => heard(&event, session)?,
             }
         }
     }
 
-    fn transmit(&self, packet: &Transmit) {
-        // A datagram that does not leave is one that is lost: it is asked for again.
-        if let Err(error) = self.socket.send_to(&packet.contents, packet.destination) {
-            tracing::debug!("a datagram was not sent: {error}");
-        }
-    }
-
     fn receive(&mut self, session: &Session) -> Result<(), Trouble> {
         let mut data = [0; DATAGRAM];
-        while let Ok((size, source)) = self.socket.recv_from(&mut data) {
+        while let Some((size, source, destination)) = self.sockets.receive(&mut data) {
             let Ok(contents) = data[..size].try_into() else { continue };
-            let received = Receive { proto: Protocol::Udp, source, destination: self.local, contents };
+            let received = Receive { proto: Protocol::Udp, source, destination, contents };
             let input = Input::Receive(session.now(), received);
             if self.rtc.accepts(&input) {
                 self.rtc.handle_input(input)?;
@@ -209,8 +198,7 @@ impl Peer {
         let Some(pt) = writer.payload_params().find(|params| params.spec().codec == codec).map(PayloadParams::pt)
         else {
             let what = if codec == Codec::H264 { "H.264 constrained baseline" } else { "Opus" };
-            let reason = format!("the server does not take {what}");
-            return Err(Trouble { kind: TroubleKind::Refused, reason });
+            return Err(refused(&format!("the server does not take {what}")));
         };
         writer.write(pt, now, time, data)?;
         session.shared.passed.fetch_add(1, Ordering::Relaxed);
@@ -221,7 +209,7 @@ impl Peer {
     fn say_goodbye(&mut self) {
         let _ = self.rtc.close();
         while let Ok(Output::Transmit(packet)) = self.rtc.poll_output() {
-            self.transmit(&packet);
+            self.sockets.send(&packet);
         }
     }
 }
@@ -249,18 +237,5 @@ fn heard(event: &Event, session: &Session) -> Result<(), Trouble> {
         }
         _ => {}
     }
-    Ok(())
-}
-
-/// Waits for the network or the bell.
-fn wait(socket: &UdpSocket, bell: &OwnedFd, longest: Duration) -> std::io::Result<()> {
-    let limit = Timespec::try_from(longest).ok();
-    let mut both = [PollFd::new(socket, PollFlags::IN), PollFd::new(bell, PollFlags::IN)];
-    match rustix::event::poll(&mut both, limit.as_ref()) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => {}
-        Err(error) => return Err(error.into()),
-    }
-    // It is not blocking: one that did not ring is left alone.
-    let _ = rustix::io::read(bell, &mut [0; 8]);
     Ok(())
 }

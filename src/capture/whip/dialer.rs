@@ -1,0 +1,112 @@
+//! How WHIP's HTTP client reaches a server: with the box's own lookup and race of addresses, because `ureq` tries one
+//! address after the other and leaves an address that is silent more than half of all the time there is.
+
+use std::io::{Error as IoError, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use ureq::Error;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::http::uri::Scheme;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector, Transport,
+};
+use ureq::{Agent, Timeout};
+
+use super::super::whip::http::PATIENCE;
+use crate::connect::{self, Unreachable};
+
+/// Addresses that `ureq` hands on.
+const ADDRESSES: usize = 16;
+
+/// Looks names up and connects.
+#[derive(Debug)]
+struct Dialer;
+
+/// A client that dials by itself.
+pub(super) fn agent(config: Config) -> Agent {
+    Agent::with_parts(config, Dialer.chain(RustlsConnector::default()), Dialer)
+}
+
+fn span(timeout: NextTimeout) -> Duration {
+    timeout.not_zero().map_or(PATIENCE, |span| *span)
+}
+
+impl Resolver for Dialer {
+    fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        let usual = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
+        let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(usual));
+        let found = connect::resolve(host, port, span(timeout), &|| false).map_err(|_| Error::HostNotFound)?;
+        let mut all = self.empty();
+        found.into_iter().take(ADDRESSES).for_each(|address| all.push(address));
+        Ok(all)
+    }
+}
+
+impl Connector for Dialer {
+    type Out = Stream;
+
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Stream>, Error> {
+        let connected = connect::connect_any(&details.addrs, span(details.timeout), &|| false);
+        let stream = connected.map_err(|why| match why {
+            Unreachable::TimedOut => Error::Timeout(Timeout::Connect),
+            Unreachable::Unresolved => Error::HostNotFound,
+            Unreachable::Refused | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => {
+                Error::Io(std::io::Error::other(why))
+            }
+        })?;
+        stream.set_nodelay(true)?;
+        let config = details.config;
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        Ok(Some(Stream { stream, buffers }))
+    }
+}
+
+/// A connection, as `ureq` wants to have it.
+#[derive(Debug)]
+struct Stream {
+    stream: TcpStream,
+    buffers: LazyBuffers,
+}
+
+fn failed(error: IoError, timeout: NextTimeout) -> Error {
+    match error.kind() {
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => Error::Timeout(timeout.reason),
+        _ => Error::Io(error),
+    }
+}
+
+impl Transport for Stream {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let timeout = timeout.for_write();
+        self.stream.set_write_timeout(Some(span(timeout)))?;
+        self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| failed(error, timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let timeout = timeout.for_read();
+        self.stream.set_read_timeout(Some(span(timeout)))?;
+        let amount = loop {
+            match self.stream.read(self.buffers.input_append_buf()) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read.map_err(|error| failed(error, timeout))?,
+            }
+        };
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    /// Nothing waits to be read: neither the peer's end, nor words that nobody asked for.
+    fn is_open(&mut self) -> bool {
+        let quiet = |read: std::io::Result<usize>| read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        self.stream.set_nonblocking(true).is_ok()
+            && quiet(self.stream.peek(&mut [0]))
+            && self.stream.set_nonblocking(false).is_ok()
+    }
+}
