@@ -71,8 +71,12 @@ pub(super) fn described(audio: &Audio) -> String {
 }
 
 /// Adds a microphone to `pipeline`, and what makes its sound that of `raw_caps`; returns the last element. Files are
-/// `file`'s matter.
-pub(super) fn add_microphone(pipeline: &gst::Pipeline, audio: &Audio) -> Result<gst::Element, Failure> {
+/// `file`'s matter. `now` is the session's running time.
+pub(super) fn add_microphone(
+    pipeline: &gst::Pipeline,
+    audio: &Audio,
+    now: gst::ClockTime,
+) -> Result<gst::Element, Failure> {
     let source = if decide(audio) == AudioSource::Alsa {
         let source = make("alsasrc", "audio-source")?;
         source.set_property("device", audio.device.as_str());
@@ -82,6 +86,8 @@ pub(super) fn add_microphone(pipeline: &gst::Pipeline, audio: &Audio) -> Result<
         source.set_property("is-live", true);
         // A tone of half loudness is a nuisance in a shop.
         source.set_property("volume", 0.1);
+        // It counts from the session's beginning, and would make up for all that is gone by.
+        source.set_property("timestamp-offset", i64::try_from(now.nseconds()).unwrap_or(0));
         pipeline.add(&source)?;
         source
     };
@@ -133,6 +139,8 @@ pub(super) fn add_voice(pipeline: &gst::Pipeline, audio: &Audio) -> Result<(gst:
     let rate = make("audiorate", "audio-rate")?;
     // By itself it would bear 40 ms, which is what people notice: where a microphone came back, that is.
     rate.set_property("tolerance", gst::ClockTime::from_mseconds(10).nseconds());
+    // A microphone that comes late does not have the silence before it coded all at once.
+    rate.set_property("skip-to-first", true);
     let raw = make("capsfilter", "audio-caps")?;
     raw.set_property("caps", gst::Caps::builder("audio/x-raw").field("rate", RATE).field("channels", 2).build());
     let mute = make("volume", "audio-mute")?;

@@ -156,7 +156,12 @@ impl Kept {
     fn trouble(&mut self) -> Option<Failure> {
         if let Some(opening) = &self.opening {
             match opening.try_recv() {
-                Ok(Ok(source)) => self.open = Some(source),
+                Ok(Ok(source)) => {
+                    if let Some(mode) = &source.mode {
+                        self.rules.teller.tell(FromCapture::Camera { mode: mode.clone() });
+                    }
+                    self.open = Some(source);
+                }
                 Ok(Err(failure)) => {
                     self.opening = None;
                     return Some(failure);

@@ -10,7 +10,7 @@ use crate::config::{Audio, AudioSource, Encoder, Video, VideoSource};
 const FPS: u32 = 25;
 
 /// What came out: running time in milliseconds, whether it is the stand-in, whether a keyframe was asked for before it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Seen {
     at: u64,
     until: u64,
@@ -51,6 +51,10 @@ fn video() -> Video {
 
 impl Rig {
     fn start(device: Device, limit: Duration) -> Self {
+        Self::start_at(device, limit, Timebase::begin())
+    }
+
+    fn start_at(device: Device, limit: Duration, time: Timebase) -> Self {
         gst::init().unwrap();
         let (clock, gate) = (Clock::start(), Arc::new(Gate::opened()));
         let (teller, heard) = Teller::heard();
@@ -81,7 +85,6 @@ impl Rig {
             let until = (at + buffer.duration().unwrap()).mseconds();
             log.lock().unwrap().push(Seen { at: at.mseconds(), until, stand_in, key });
         }));
-        let time = Timebase::begin();
         let rules = Rules { time, gate: gate.clone(), teller, clock, limit };
         let kept = Arc::new(Mutex::new(Kept::open(origin, lane, rules).unwrap()));
         let (last, ended) = channel();
@@ -202,6 +205,23 @@ fn a_microphone_that_breaks_off_is_silence_without_a_gap() {
     for pair in seen.windows(2) {
         // What is left open or doubled around the return is made good behind the lane, by audiorate.
         assert!(pair[1].at.abs_diff(pair[0].until) <= 60, "{:?} and {:?}", pair[0], pair[1]);
+    }
+}
+
+/// What counts from the session's beginning would make up for the hour before.
+#[test]
+fn a_device_that_is_opened_an_hour_into_a_session_gives_what_is_now() {
+    const HOUR: u64 = 3_600_000;
+    for device in [Device::Camera, Device::Microphone] {
+        // Few machines have been up for that long: their clock may not go back so far.
+        let hour = gst::ClockTime::from_mseconds(HOUR).min(gst::SystemClock::obtain().time());
+        let rig = Rig::start_at(device, Duration::from_mins(1), Timebase::began(hour));
+        let seen = rig.wait("two seconds", |seen| seen.last().is_some_and(|last| last.at > seen[0].at + 2000));
+        let (first, last) = (seen[0], seen[seen.len() - 1]);
+        assert!(first.at + 10_000 > hour.mseconds(), "{device:?} begins at {} ms", first.at);
+        let (most, span) = (u64::from(FPS), last.at - first.at);
+        let count = u64::try_from(seen.len()).unwrap();
+        assert!(device != Device::Camera || count <= most * span / 1000 + 2, "{count} in {span} ms");
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) type Next = Box<dyn Fn(gst::Buffer, &gst::Caps, bool) + Send>;
 pub(super) struct Lane {
     device: Device,
     clock: Clock,
+    /// Pictures a second at most; of sound 0.
+    fps: u32,
     /// From one picture to the next.
     interval: gst::ClockTime,
     state: Mutex<State>,
@@ -63,7 +65,7 @@ impl Lane {
     /// For pictures, `fps` a second.
     pub(super) fn of_pictures(fps: u32, clock: Clock) -> Self {
         let interval = gst::ClockTime::SECOND.mul_div_floor(1, u64::from(fps.max(1))).unwrap_or(gst::ClockTime::SECOND);
-        Self::new(Device::Camera, None, interval, clock)
+        Self { fps, ..Self::new(Device::Camera, None, interval, clock) }
     }
 
     /// For sound.
@@ -72,7 +74,7 @@ impl Lane {
     }
 
     fn new(device: Device, caps: Option<gst::Caps>, interval: gst::ClockTime, clock: Clock) -> Self {
-        Self { device, clock, interval, state: Mutex::new(State { caps, ..State::default() }) }
+        Self { device, clock, fps: 0, interval, state: Mutex::new(State { caps, ..State::default() }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -140,7 +142,7 @@ impl Lane {
             return None;
         }
         if state.caps.is_none() {
-            state.caps = sample.caps_owned();
+            state.caps = sample.caps_owned().map(|caps| self.rated(caps));
         }
         if at != given {
             let edit = buffer.make_mut();
@@ -152,6 +154,19 @@ impl Lane {
         state.slated = false;
         state.send(buffer);
         Some(())
+    }
+
+    /// `caps` with the rate that pictures come at most, by which the encoder divides its bits.
+    fn rated(&self, mut caps: gst::Caps) -> gst::Caps {
+        let most = gst::Fraction::new(i32::try_from(self.fps).unwrap_or(1), 1);
+        if self.device == Device::Camera
+            && let Some(structure) = caps.make_mut().structure_mut(0)
+        {
+            let given = structure.get::<gst::Fraction>("framerate").ok();
+            let slower = given.filter(|rate| *rate < most && rate.numer() > 0);
+            structure.set("framerate", slower.unwrap_or(most));
+        }
+        caps
     }
 
     /// The device is away: from now on `fill` stands in.

@@ -22,6 +22,7 @@ mod level;
 mod line;
 mod mask;
 mod meter;
+mod modes;
 mod outlets;
 mod overlay;
 mod pace;

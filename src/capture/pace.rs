@@ -1,4 +1,5 @@
-//! Which pictures stay when fewer a second are wanted than come.
+//! Which pictures stay when fewer a second are wanted than come. Only the time since the last ones counts, so that a
+//! gap, or an opening in the middle of a session, lets through no more than the rate afterwards.
 
 use gstreamer as gst;
 
@@ -13,6 +14,16 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// At most `most` of the `coming` pictures a second stay, whatever the source says that it gives: one per cent more is
+    /// taken for a difference of clocks where it does not say more.
+    pub(super) fn at_most(most: u32, coming: u32) -> Self {
+        let each = |fps: u32| gst::ClockTime::SECOND.nseconds() / u64::from(fps.max(1));
+        let tolerance = if coming > most { 0 } else { each(most) / 100 };
+        let interval = gst::ClockTime::from_nseconds(each(most) - tolerance);
+        let slack = gst::ClockTime::from_nseconds(each(coming.max(most)) / 2);
+        Self { interval: Some(interval), slack, due: None }
+    }
+
     /// `wanted` of the `coming` pictures a second stay.
     pub(super) fn set(&mut self, wanted: u32, coming: u32) {
         let each = |fps: u32| gst::ClockTime::SECOND.nseconds() / u64::from(fps.max(1));
@@ -55,6 +66,40 @@ mod tests {
         let twenty = kept(20, 30, |_| 0);
         assert!((79..=81).contains(&twenty.len()), "{twenty:?}");
         assert!(twenty.windows(2).all(|pair| pair[1] - pair[0] <= 2), "{twenty:?}");
+    }
+
+    #[test]
+    fn a_source_never_gives_more_than_its_rate_whenever_it_begins_and_whatever_it_says() {
+        for begin in [0, 3_600_000_000] {
+            for (most, says, gives) in
+                [(25, 30, 30), (25, 60, 60), (25, 25, 50), (30, 30, 60), (15, 30, 30), (25, 0, 100)]
+            {
+                let mut pace = Pace::at_most(most, says);
+                let mut kept = Vec::new();
+                // It stands still for 0.9 s in each third second.
+                for micros in (0..10_000_000_u64).step_by(1_000_000 / gives).filter(|at| at % 3_000_000 < 2_100_000) {
+                    if pace.keeps(gst::ClockTime::from_useconds(begin + micros)) {
+                        kept.push(micros);
+                    }
+                }
+                for from in (0..10_000_000).step_by(50_000) {
+                    let second = kept.iter().filter(|at| (from..from + 1_000_000).contains(*at)).count();
+                    assert!(
+                        second <= most as usize + 1,
+                        "{second} a second of {most}, which gives {gives} and says {says}"
+                    );
+                }
+                let full = kept.iter().filter(|at| (500_000..1_500_000).contains(*at)).count();
+                assert!(full >= most as usize - 1, "{full} of {most} a second");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cameras_clock_may_be_a_little_fast() {
+        let mut pace = Pace::at_most(30, 30);
+        let times = (0..30_000_u64).map(|number| gst::ClockTime::from_nseconds(number * 33_333_333 * 999 / 1000));
+        assert_eq!(times.filter(|at| !pace.keeps(*at)).count(), 0);
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Pictures keep the times at which they were taken, whatever rate the camera says and gives: nothing adds up.
 
+use std::sync::{Arc, Mutex};
+
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
+use super::pace::Pace;
 use super::video;
 use crate::config::{Config, Video, VideoSource};
 
@@ -32,6 +35,11 @@ fn shaped(video: &Video, says: gst::Fraction, times: &[gst::ClockTime]) -> Vec<(
     let entry = gst_app::AppSrc::builder().caps(&caps).format(gst::Format::Time).block(true).build();
     let exit = gst_app::AppSink::builder().sync(false).build();
     pipeline.add_many([entry.upcast_ref::<gst::Element>(), exit.upcast_ref()]).unwrap();
+    if video.source == VideoSource::V4l2 {
+        let coming = u32::try_from(says.numer() / says.denom()).unwrap();
+        let pace = Arc::new(Mutex::new(Pace::at_most(video.fps, coming)));
+        video::limit(entry.upcast_ref(), &pace).unwrap();
+    }
     let (first, last) = video::add_shape(&pipeline, video).unwrap();
     entry.link(&first).unwrap();
     last.link(&exit).unwrap();
@@ -72,6 +80,29 @@ fn a_camera_may_give_another_rate_than_it_says() {
         let shaped = shaped(&video, says, &times);
         let wanted: Vec<_> = times.iter().copied().enumerate().collect();
         assert_eq!(shaped, wanted, "{says:?} {gives}");
+    }
+}
+
+#[test]
+fn a_camera_that_is_opened_late_or_stood_still_gives_no_more_than_the_configured_rate() {
+    let video = Video { fps: 25, ..video_of(VideoSource::V4l2) };
+    for begin in [0.0, 3600.0] {
+        for gives in [30, 50, 60] {
+            // Every third second but for 0.2 s of it is missing.
+            let times: Vec<_> = (0..gives * 12_u32)
+                .map(|n| f64::from(n) / f64::from(gives))
+                .filter(|at| at % 3.0 < 2.2)
+                .map(|at| ns(begin + at))
+                .collect();
+            let shaped = shaped(&video, gst::Fraction::new(i32::try_from(gives).unwrap(), 1), &times);
+            let at: Vec<f64> = shaped.iter().map(|(_, time)| time.seconds_f64() - begin).collect();
+            for from in 0..110 {
+                let from = f64::from(from) / 10.0;
+                let within = at.iter().filter(|at| (from..from + 1.0).contains(*at)).count();
+                assert!(within <= 26, "{within} pictures in the second from {from} of a camera that gives {gives}");
+            }
+            assert!(at.iter().filter(|at| (0.5..1.5).contains(*at)).count() >= 24, "{gives}");
+        }
     }
 }
 

@@ -64,12 +64,26 @@ pub(super) struct Source {
     origin: Origin,
     pub(super) pipeline: gst::Pipeline,
     bus: gst::Bus,
+    camera: Option<video::Camera>,
+    /// The mode that the camera was opened with, in words; `None`: it has none to tell, or is a microphone.
+    pub(super) mode: Option<String>,
 }
 
 impl Source {
     /// What went wrong with it, if something did.
     pub(super) fn trouble(&self) -> Option<Failure> {
         self.origin.failure(&self.bus)
+    }
+
+    /// Opens the device and has it run.
+    fn start(&mut self) -> Result<(), Failure> {
+        if let (Origin::Camera(video), Some(camera)) = (&self.origin, &self.camera) {
+            self.mode = camera.settle(video)?;
+        }
+        self.pipeline.set_state(gst::State::Playing).map(|_| ()).map_err(|_| {
+            let unknown = || Failure::source(format!("{} does not start", self.origin.described()));
+            self.trouble().unwrap_or_else(unknown)
+        })
     }
 
     fn build(origin: &Origin, lane: &Arc<Lane>, time: &Timebase) -> Result<Self, Failure> {
@@ -79,15 +93,19 @@ impl Source {
         };
         let pipeline = gst::Pipeline::with_name(name);
         let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
-        let last = match origin {
-            Origin::Camera(video) => video::add_camera(&pipeline, video)?,
-            Origin::Microphone(audio) => audio::add_microphone(&pipeline, audio)?,
+        let now = time.running();
+        let (last, camera) = match origin {
+            Origin::Camera(video) => {
+                let camera = video::add_camera(&pipeline, video, now)?;
+                (camera.last.clone(), Some(camera))
+            }
+            Origin::Microphone(audio) => (audio::add_microphone(&pipeline, audio, now)?, None),
         };
         let out = out(name, lane.clone())?;
         pipeline.add(&out)?;
         last.link(&out)?;
         time.rule(&pipeline);
-        Ok(Self { origin: origin.clone(), pipeline, bus })
+        Ok(Self { origin: origin.clone(), pipeline, bus, camera, mode: None })
     }
 }
 
@@ -125,17 +143,14 @@ pub(super) fn open(
     time: &Timebase,
     gate: &Arc<Gate>,
 ) -> Result<Receiver<Result<Source, Failure>>, Failure> {
-    let source = Source::build(origin, lane, time)?;
+    let mut source = Source::build(origin, lane, time)?;
     let gate = gate.clone();
     let (done, opened) = channel();
     let work = move || {
         // Consent may have ended since it was asked for, or while the driver took its time.
         let may = |what: &str| gate.is_open().then_some(()).ok_or_else(|| Failure::source(what));
         let said = may("consent has ended").and_then(|()| {
-            source.pipeline.set_state(gst::State::Playing).map_err(|_| {
-                let unknown = || Failure::source(format!("{} does not start", source.origin.described()));
-                source.trouble().unwrap_or_else(unknown)
-            })?;
+            source.start()?;
             may("consent has ended")
         });
         let result = match said {

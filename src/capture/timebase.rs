@@ -18,6 +18,13 @@ impl Timebase {
         Self { clock, base }
     }
 
+    /// One that began `ago`, for tests of what happens late in a session.
+    #[cfg(test)]
+    pub(super) fn began(ago: gst::ClockTime) -> Self {
+        let now = Self::begin();
+        Self { base: now.base.saturating_sub(ago), ..now }
+    }
+
     /// Makes `pipeline` keep this time, whenever it starts.
     pub(super) fn rule(&self, pipeline: &gst::Pipeline) {
         pipeline.use_clock(Some(&self.clock));

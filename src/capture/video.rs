@@ -1,11 +1,14 @@
 //! The picture: from its source to pictures of the configured size and rate.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
 use gstreamer as gst;
 
 use super::failure::Failure;
+use super::modes::{self, Wanted};
+use super::pace::Pace;
 use super::plugins::{self, make};
 use crate::config::{Video, VideoSource};
 
@@ -53,24 +56,113 @@ pub(super) fn described(video: &Video) -> String {
     }
 }
 
-/// Adds a camera to `pipeline`, and what makes its pictures the configured ones; returns the last element. Files are
-/// `file`'s matter.
-pub(super) fn add_camera(pipeline: &gst::Pipeline, video: &Video) -> Result<gst::Element, Failure> {
-    let camera = add_source(pipeline, video)?;
-    let (first, last) = add_shape(pipeline, video)?;
-    camera.link(&first)?;
-    Ok(last)
+/// A camera in a pipeline: what has to be settled once it is open.
+#[derive(Debug)]
+pub(super) struct Camera {
+    /// Where its pictures come out in the configured size.
+    pub(super) last: gst::Element,
+    source: gst::Element,
+    /// What is asked of it; `None`: it makes any picture.
+    filter: Option<gst::Element>,
+    wanted: Wanted,
+    pace: Arc<Mutex<Pace>>,
 }
 
-fn add_source(pipeline: &gst::Pipeline, video: &Video) -> Result<gst::Element, Failure> {
+/// Adds a camera to `pipeline`, and what makes its pictures the configured ones. Files are `file`'s matter.
+/// `now` is the session's running time.
+pub(super) fn add_camera(pipeline: &gst::Pipeline, video: &Video, now: gst::ClockTime) -> Result<Camera, Failure> {
     let (width, height) = super::picture::camera_size(video);
-    let (width, height, fps) = size(&Video { width, height, ..video.clone() });
+    let wanted = Wanted { width, height, fps: video.fps };
+    let (source, filter, out) = add_source(pipeline, video, wanted)?;
+    if source.has_property("timestamp-offset") {
+        // A test picture counts from the session's beginning, and would make up for all that is gone by.
+        source.set_property("timestamp-offset", i64::try_from(now.nseconds()).unwrap_or(0));
+    }
+    let (first, last) = add_shape(pipeline, video)?;
+    out.link(&first)?;
+    let pace = Arc::new(Mutex::new(Pace::at_most(video.fps, video.fps)));
+    // Before anything is decoded or converted: what is too much costs nothing.
+    limit(&source, &pace)?;
+    Ok(Camera { last, source, filter, wanted, pace })
+}
+
+/// Lets through what `pace` keeps of what `source` gives.
+pub(super) fn limit(source: &gst::Element, pace: &Arc<Mutex<Pace>>) -> Result<(), Failure> {
+    let pad = source.static_pad("src").ok_or_else(|| Failure::internal("a camera without a pad"))?;
+    let pace = pace.clone();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let at = info.buffer().and_then(|buffer| buffer.pts());
+        let keeps = at.is_none_or(|at| pace.lock().unwrap_or_else(PoisonError::into_inner).keeps(at));
+        if keeps { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
+    });
+    Ok(())
+}
+
+impl Camera {
+    /// Opens the device as far as it tells its modes, and chooses one; may take as long as its driver likes. Returns the
+    /// mode, in words.
+    pub(super) fn settle(&self, video: &Video) -> Result<Option<String>, Failure> {
+        let (Some(filter), VideoSource::V4l2) = (&self.filter, decide(video)) else { return Ok(None) };
+        let name = described(video);
+        if self.source.set_state(gst::State::Ready).is_err() {
+            // Its pipeline's bus says why.
+            return Ok(None);
+        }
+        let pad = self.source.static_pad("src").ok_or_else(|| Failure::internal("a camera without a pad"))?;
+        let offered = pad.query_caps(None);
+        tracing::debug!("{name} offers {offered}");
+        if offered.is_any() {
+            return Ok(None);
+        }
+        let mode = modes::choose(&offered, self.wanted).map_err(|unusable| {
+            // Closed here: its pipeline has not begun.
+            let _ = self.source.set_state(gst::State::Null);
+            Failure::source(format!("the camera {name} {unusable}"))
+        })?;
+        filter.set_property("caps", mode.caps());
+        let coming = mode.fps().unwrap_or(self.wanted.fps);
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = Pace::at_most(self.wanted.fps, coming);
+        Ok(Some(mode.to_string()))
+    }
+}
+
+/// What a camera is asked for before it has told its modes, and where it tells none: the right size raw, then as JPEG,
+/// each with the rate and then with any; then any size.
+fn preferred(wanted: Wanted) -> gst::Caps {
+    let mut caps = gst::Caps::new_empty();
+    let int = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
+    if let Some(caps) = caps.get_mut() {
+        for (sized, rated) in [(true, true), (true, false), (false, false)] {
+            for kind in ["video/x-raw", "image/jpeg"] {
+                let mut structure = gst::Structure::new_empty(kind);
+                if sized {
+                    structure.set("width", int(wanted.width));
+                    structure.set("height", int(wanted.height));
+                }
+                if rated {
+                    structure.set("framerate", gst::Fraction::new(int(wanted.fps), 1));
+                }
+                caps.append_structure(structure);
+            }
+        }
+    }
+    caps
+}
+
+/// The source, what it is asked by, and where raw pictures come out.
+type Opened = (gst::Element, Option<gst::Element>, gst::Element);
+
+fn add_source(pipeline: &gst::Pipeline, video: &Video, wanted: Wanted) -> Result<Opened, Failure> {
     let source = match decide(video) {
         VideoSource::Test | VideoSource::File | VideoSource::Auto => {
             let source = make("videotestsrc", "video-source")?;
             source.set_property("is-live", true);
-            pipeline.add(&source)?;
-            return Ok(source);
+            let filter = make("capsfilter", "video-source-caps")?;
+            filter
+                .set_property("caps", raw_caps(&Video { width: wanted.width, height: wanted.height, ..video.clone() }));
+            pipeline.add_many([&source, &filter])?;
+            source.link(&filter)?;
+            return Ok((source, None, filter));
         }
         VideoSource::Libcamera => make("libcamerasrc", "video-source")?,
         VideoSource::V4l2 => {
@@ -81,22 +173,7 @@ fn add_source(pipeline: &gst::Pipeline, video: &Video) -> Result<gst::Element, F
         }
     };
     let filter = make("capsfilter", "video-source-caps")?;
-    let mut caps = gst::Caps::new_empty();
-    // In the order of preference: the right size raw, the right size as JPEG, any size.
-    if let Some(caps) = caps.get_mut() {
-        for (kind, sized) in
-            [("video/x-raw", true), ("image/jpeg", true), ("video/x-raw", false), ("image/jpeg", false)]
-        {
-            let mut structure = gst::Structure::new_empty(kind);
-            if sized {
-                structure.set("width", width);
-                structure.set("height", height);
-                structure.set("framerate", gst::Fraction::new(fps, 1));
-            }
-            caps.append_structure(structure);
-        }
-    }
-    filter.set_property("caps", caps);
+    filter.set_property("caps", preferred(wanted));
     plugins::load_all(plugins::OF_CAMERAS);
     let decoder = make("decodebin", "video-source-decoder")?;
     let out = make("identity", "video-source-out")?;
@@ -108,7 +185,7 @@ fn add_source(pipeline: &gst::Pipeline, video: &Video) -> Result<gst::Element, F
             let _ = pad.link(&sink);
         }
     });
-    Ok(out)
+    Ok((source, Some(filter), out))
 }
 
 fn there(device: &Path) -> Result<(), Failure> {
@@ -125,23 +202,29 @@ fn there(device: &Path) -> Result<(), Failure> {
 pub(super) fn add_shape(pipeline: &gst::Pipeline, video: &Video) -> Result<(gst::Element, gst::Element), Failure> {
     let convert = make("videoconvert", "video-convert")?;
     let scale = make("videoscale", "video-scale")?;
-    let rate = make("videorate", "video-rate")?;
-    // A camera's frames go on as they come; only a file's rate is filled up, at the price of a frame's delay.
-    rate.set_property("drop-only", decide(video) != VideoSource::File);
     let filter = make("capsfilter", "video-caps")?;
     let mut caps = raw_caps(video);
-    if decide(video) != VideoSource::File
-        && let Some(structure) = caps.make_mut().structure_mut(0)
-    {
+    let mut all = vec![&convert];
+    let (upright, rate);
+    let turned = super::picture::geometry(video)?;
+    if decide(video) == VideoSource::File {
+        // A phone's clip says in a tag how it was held.
+        upright = make("videoflip", "video-upright")?;
+        upright.set_property_from_str("video-direction", "auto");
+        // Only a file's rate is filled up, at the price of a frame's delay: a camera's frames go on as they come.
+        rate = make("videorate", "video-rate")?;
+        all.push(&upright);
+        all.extend(&turned);
+        all.extend([&scale, &rate, &filter]);
+    } else {
         // A camera that gives fewer frames in the dark is no reason to give none.
-        let fps = size(video).2;
-        structure.set("framerate", gst::FractionRange::new(gst::Fraction::new(0, 1), gst::Fraction::new(fps, 1)));
+        if let Some(structure) = caps.make_mut().structure_mut(0) {
+            structure.remove_field("framerate");
+        }
+        all.extend(&turned);
+        all.extend([&scale, &filter]);
     }
     filter.set_property("caps", caps);
-    let turned = super::picture::geometry(video)?;
-    let mut all = vec![&convert];
-    all.extend(&turned);
-    all.extend([&scale, &rate, &filter]);
     pipeline.add_many(&all)?;
     gst::Element::link_many(&all)?;
     Ok((convert, filter))

@@ -40,6 +40,7 @@ fn describe(status: &Status) -> String {
     line("reason", status.reason.clone());
     line("message", status.message.clone());
     line("encoder", status.encoder.clone());
+    line("camera", status.camera.clone());
     line(
         "stream",
         status.stream.map(|stream| {

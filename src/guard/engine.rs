@@ -71,6 +71,7 @@ impl Engine {
             lamp: machine.lamp(),
             faults: Vec::new(),
             encoder: None,
+            camera: None,
             stream: None,
             second: None,
             capture_pid: None,

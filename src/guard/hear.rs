@@ -14,6 +14,8 @@ const ENCODER_FALLBACK: &str = "encoder-fallback";
 #[derive(Debug, Default)]
 pub(super) struct Session {
     pub(super) encoder: Option<String>,
+    /// The camera's mode.
+    pub(super) camera: Option<String>,
     pub(super) stream: Option<StreamStats>,
     pub(super) second: Option<Second>,
     pub(super) pid: Option<u32>,
@@ -54,6 +56,10 @@ impl Engine {
             News::Said(FromCapture::Encoder { name, why }) => {
                 tracing::info!("encoder: {name}: {why}");
                 self.session.encoder = Some(format!("{name}: {why}"));
+            }
+            News::Said(FromCapture::Camera { mode }) => {
+                tracing::info!("camera: {mode}");
+                self.session.camera = Some(mode);
             }
             News::Said(FromCapture::EncoderFallback { from, to, why }) => self.fell_back(session, from, to, why),
             News::Said(FromCapture::Stats(stats)) => self.session.stream = Some(stats),
@@ -172,6 +178,7 @@ impl Engine {
             lamp: self.board.shown(now),
             faults,
             encoder: self.session.encoder.clone(),
+            camera: self.session.camera.clone(),
             stream: self.session.stream,
             second: self.session.second.clone(),
             capture_pid: self.session.pid,

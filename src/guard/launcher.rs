@@ -242,6 +242,7 @@ impl Attendant {
                             FromCapture::Probed(_) => last = Outcome::Done,
                             FromCapture::Hello { .. }
                             | FromCapture::Encoder { .. }
+                            | FromCapture::Camera { .. }
                             | FromCapture::EncoderFallback { .. }
                             | FromCapture::Live {}
                             | FromCapture::Reconnecting { .. }

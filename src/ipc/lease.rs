@@ -51,6 +51,11 @@ pub enum FromCapture {
         /// Why this one and not a better one.
         why: String,
     },
+    /// The camera was opened, again or for the first time.
+    Camera {
+        /// The mode that it runs in: what it sends, size and rate.
+        mode: String,
+    },
     /// An encoder did not do its work any more; another one goes on in its place.
     EncoderFallback {
         /// The GStreamer element that was given up.

@@ -4,6 +4,7 @@
 mod adaptation;
 mod broker;
 mod broker_refusals;
+mod camera;
 mod chaos;
 mod cli;
 mod doctor;

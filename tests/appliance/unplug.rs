@@ -11,7 +11,7 @@ use crate::support::{Program, poll, wait_until};
 const ROUNDS: usize = 6;
 
 /// The library, compiled into `dir`.
-fn devices(dir: &Path) -> PathBuf {
+pub(crate) fn devices(dir: &Path) -> PathBuf {
     let (source, made) = (concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/devices.c"), dir.join("devices.so"));
     let mut cc = Command::new("cc");
     cc.args(["-shared", "-fPIC", "-o"]).arg(&made).arg(source).args(["-ldl", "-lpthread"]);

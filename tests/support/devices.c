@@ -1,6 +1,7 @@
 /* Camera and microphone without hardware, for tests: a library that stands between a program and its devices (LD_PRELOAD).
  * The path in FAKE_CAMERA, a symbolic link to /dev/null, is a V4L2 camera that gives pictures, 30 a second, of I420 or what
- * FAKE_FORMAT says (YUYV); the file in
+ * FAKE_FORMAT says (YUYV). With FAKE_MODES it has these and no others, each FORMAT:WIDTHxHEIGHT:RATE, with spaces between
+ * them, the modes of a format together; a picture of a coded format (MJPG) is what the file FAKE_PICTURE holds. The file in
  * FAKE_MICROPHONE is an ALSA device, whatever its name, that gives a tone. Taking link or file away unplugs the device:
  * whoever has it open is told that there is no such device. Another link or file is another device. */
 #define _GNU_SOURCE
@@ -13,6 +14,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,8 +25,9 @@
 
 #define FDS 1024
 #define SECOND 1000000000L
-/* Between two pictures, in nanoseconds. */
-#define INTERVAL (SECOND / 30)
+#define MODES 64
+/* The largest picture of a coded format. */
+#define CODED (1 << 20)
 #define BUFFERS 32
 /* Pictures that wait for a reader at most. */
 #define RING 8
@@ -36,7 +39,7 @@
 struct camera {
   struct stat node;
   int users, count, waiting, queue[BUFFERS];
-  unsigned width, height, sequence;
+  unsigned width, height, format, rate, sequence;
   /* When the next picture is there. */
   struct timespec due;
   void *memory[BUFFERS];
@@ -50,15 +53,54 @@ static struct camera *camera_of(int fd)
   return fd >= 0 && fd < FDS ? cameras[fd] : NULL;
 }
 
-static unsigned layout(void)
+struct mode {
+  unsigned format, width, height, rate;
+};
+
+/* What FAKE_MODES names; how many there are. */
+static int modes(struct mode all[MODES])
 {
-  const char *name = getenv("FAKE_FORMAT");
-  return name ? v4l2_fourcc(name[0], name[1], name[2], name[3]) : V4L2_PIX_FMT_YUV420;
+  const char *text = getenv("FAKE_MODES");
+  int count = 0, used;
+  char name[5];
+  struct mode one;
+  for (; text && count < MODES; text += used) {
+    if (sscanf(text, " %4[^:]:%ux%u:%u%n", name, &one.width, &one.height, &one.rate, &used) != 4)
+      break;
+    one.format = v4l2_fourcc(name[0], name[1], name[2], name[3]);
+    all[count++] = one;
+  }
+  return count;
 }
 
-static unsigned size(unsigned width, unsigned height)
+/* The format number `index` of the camera; 0: it has no more. */
+static unsigned layout(unsigned index)
 {
-  return layout() == V4L2_PIX_FMT_YUV420 ? width * height * 3 / 2 : width * height * 2;
+  struct mode all[MODES];
+  int count = modes(all);
+  unsigned found = 0;
+  for (int i = 0; i < count; i++)
+    if (!i || all[i].format != all[i - 1].format)
+      if (found++ == index)
+        return all[i].format;
+  const char *name = getenv("FAKE_FORMAT");
+  return count || index ? 0 : name ? v4l2_fourcc(name[0], name[1], name[2], name[3]) : V4L2_PIX_FMT_YUV420;
+}
+
+static int coded(unsigned format)
+{
+  return format == V4L2_PIX_FMT_MJPEG || format == V4L2_PIX_FMT_H264;
+}
+
+static unsigned size(unsigned format, unsigned width, unsigned height)
+{
+  return coded(format) ? CODED : format == V4L2_PIX_FMT_YUV420 ? width * height * 3 / 2 : width * height * 2;
+}
+
+/* Between two pictures, in nanoseconds. */
+static long interval(const struct camera *it)
+{
+  return SECOND / it->rate;
 }
 
 /* Whether what was at `path` is not there any more. */
@@ -95,7 +137,7 @@ static int plug(const char *path)
   int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
   if (!it || fd < 0 || fd >= FDS || lstat(path, &it->node))
     abort();
-  *it = (struct camera) { .node = it->node, .users = 1, .width = 320, .height = 180 };
+  *it = (struct camera) { .node = it->node, .users = 1, .width = 320, .height = 180, .format = layout(0), .rate = 30 };
   cameras[fd] = it;
   return fd;
 }
@@ -157,7 +199,7 @@ static int describe(struct camera *it, struct v4l2_buffer *buffer)
 {
   if (buffer->index >= (unsigned) it->count)
     return EINVAL;
-  buffer->length = size(it->width, it->height);
+  buffer->length = size(it->format, it->width, it->height);
   buffer->memory = V4L2_MEMORY_MMAP;
   buffer->m.offset = buffer->index * SPAN;
   buffer->field = V4L2_FIELD_NONE;
@@ -173,22 +215,30 @@ static int take(int fd, struct camera *it, struct v4l2_buffer *buffer)
   if (read(fd, &ticks, sizeof ticks) != sizeof ticks || !it->waiting)
     return EAGAIN;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  long late = ((now.tv_sec - it->due.tv_sec) * (int64_t) SECOND + now.tv_nsec - it->due.tv_nsec) / INTERVAL;
+  long late = ((now.tv_sec - it->due.tv_sec) * (int64_t) SECOND + now.tv_nsec - it->due.tv_nsec) / interval(it);
   for (; late >= RING; late--)
-    later(&it->due, INTERVAL);
+    later(&it->due, interval(it));
   buffer->timestamp = (struct timeval) { it->due.tv_sec, it->due.tv_nsec / 1000 };
-  later(&it->due, INTERVAL);
+  later(&it->due, interval(it));
   wait_for_picture(fd, it);
   buffer->index = it->queue[0];
   memmove(it->queue, it->queue + 1, --it->waiting * sizeof it->queue[0]);
   describe(it, buffer);
   unsigned char *picture = it->memory[buffer->index];
-  memset(picture, 128, size(it->width, it->height));
+  buffer->sequence = it->sequence++;
+  if (coded(it->format)) {
+    FILE *file = fopen(getenv("FAKE_PICTURE"), "r");
+    if (!file)
+      abort();
+    buffer->bytesused = fread(picture, 1, CODED, file);
+    fclose(file);
+    return 0;
+  }
+  memset(picture, 128, size(it->format, it->width, it->height));
   /* Of the packed layout the upper half, colours and all. */
   for (unsigned row = 0; row < it->height; row++)
     memset(picture + row * it->width, 16 + (row + it->sequence) % 200, it->width);
-  buffer->sequence = it->sequence++;
-  buffer->bytesused = size(it->width, it->height);
+  buffer->bytesused = size(it->format, it->width, it->height);
   return 0;
 }
 
@@ -209,14 +259,28 @@ static int format(struct camera *it, struct v4l2_format *format, int set)
   if (format->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
     return EINVAL;
   if (!set)
-    *picture = (struct v4l2_pix_format) { .width = it->width, .height = it->height };
-  unsigned width = picture->width & ~1u, height = picture->height & ~1u;
+    *picture = (struct v4l2_pix_format) { .width = it->width, .height = it->height, .pixelformat = it->format };
+  unsigned width = picture->width & ~1u, height = picture->height & ~1u, layout_of = layout(0);
+  struct mode all[MODES];
+  int count = modes(all);
+  /* As drivers do: the nearest that there is. */
+  for (unsigned i = 0; layout(i); i++)
+    if (layout(i) == picture->pixelformat)
+      layout_of = layout(i);
+  for (int i = 0, near = -1; i < count; i++)
+    if (all[i].format == layout_of) {
+      int apart = abs((int) (all[i].width - picture->width)) + abs((int) (all[i].height - picture->height));
+      if (near < 0 || apart < near)
+        near = apart, width = all[i].width, height = all[i].height;
+    }
   *picture = (struct v4l2_pix_format) {
-    .width = width, .height = height, .pixelformat = layout(), .field = V4L2_FIELD_NONE,
-    .bytesperline = layout() == V4L2_PIX_FMT_YUV420 ? width : width * 2, .sizeimage = size(width, height), .colorspace = V4L2_COLORSPACE_SMPTE170M };
+    .width = width, .height = height, .pixelformat = layout_of, .field = V4L2_FIELD_NONE,
+    .bytesperline = coded(layout_of) ? 0 : layout_of == V4L2_PIX_FMT_YUV420 ? width : width * 2,
+    .sizeimage = size(layout_of, width, height), .colorspace = V4L2_COLORSPACE_SMPTE170M };
   if (set == 2) {
     it->width = width;
     it->height = height;
+    it->format = layout_of;
   }
   return 0;
 }
@@ -243,14 +307,28 @@ static int ask(int fd, struct camera *it, unsigned long request, void *data)
     return 0;
   case VIDIOC_ENUM_FMT: {
     struct v4l2_fmtdesc *one = data;
-    if (one->index || one->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
+    if (!layout(one->index) || one->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
       return EINVAL;
-    one->pixelformat = layout();
+    one->pixelformat = layout(one->index);
+    one->flags = coded(one->pixelformat) ? V4L2_FMT_FLAG_COMPRESSED : 0;
     return 0;
   }
   case VIDIOC_ENUM_FRAMESIZES: {
     struct v4l2_frmsizeenum *sizes = data;
-    if (sizes->index || sizes->pixel_format != layout())
+    struct mode all[MODES];
+    int count = modes(all);
+    unsigned found = 0;
+    for (int i = 0; i < count; i++) {
+      int first = all[i].format == sizes->pixel_format;
+      for (int j = 0; j < i; j++)
+        first &= all[j].format != all[i].format || all[j].width != all[i].width || all[j].height != all[i].height;
+      if (first && found++ == sizes->index) {
+        sizes->type = V4L2_FRMSIZE_TYPE_DISCRETE;
+        sizes->discrete = (struct v4l2_frmsize_discrete) { all[i].width, all[i].height };
+        return 0;
+      }
+    }
+    if (count || sizes->index || sizes->pixel_format != layout(0))
       return EINVAL;
     sizes->type = V4L2_FRMSIZE_TYPE_STEPWISE;
     sizes->stepwise = (struct v4l2_frmsize_stepwise) { 16, 1920, 2, 16, 1080, 2 };
@@ -258,9 +336,18 @@ static int ask(int fd, struct camera *it, unsigned long request, void *data)
   }
   case VIDIOC_ENUM_FRAMEINTERVALS: {
     struct v4l2_frmivalenum *rates = data;
-    if (rates->index)
-      return EINVAL;
+    struct mode all[MODES];
+    int count = modes(all);
+    unsigned found = 0;
     rates->type = V4L2_FRMIVAL_TYPE_DISCRETE;
+    for (int i = 0; i < count; i++)
+      if (all[i].format == rates->pixel_format && all[i].width == rates->width && all[i].height == rates->height
+          && found++ == rates->index) {
+        rates->discrete = (struct v4l2_fract) { 1, all[i].rate };
+        return 0;
+      }
+    if (count || rates->index)
+      return EINVAL;
     rates->discrete = (struct v4l2_fract) { 1, 30 };
     return 0;
   }
@@ -275,7 +362,14 @@ static int ask(int fd, struct camera *it, unsigned long request, void *data)
     struct v4l2_streamparm *rate = data;
     if (rate->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
       return EINVAL;
-    rate->parm.capture = (struct v4l2_captureparm) { .capability = V4L2_CAP_TIMEPERFRAME, .timeperframe = { 1, 30 } };
+    const struct v4l2_fract *asked = &rate->parm.capture.timeperframe;
+    struct mode all[MODES];
+    int count = modes(all);
+    for (int i = 0; i < count; i++)
+      if (request == VIDIOC_S_PARM && all[i].format == it->format && all[i].width == it->width
+          && all[i].height == it->height && all[i].rate * asked->numerator == asked->denominator)
+        it->rate = all[i].rate;
+    rate->parm.capture = (struct v4l2_captureparm) { .capability = V4L2_CAP_TIMEPERFRAME, .timeperframe = { 1, it->rate } };
     return 0;
   }
   case VIDIOC_REQBUFS: {
@@ -308,7 +402,7 @@ static int ask(int fd, struct camera *it, unsigned long request, void *data)
     return 0;
   case VIDIOC_STREAMON:
     clock_gettime(CLOCK_MONOTONIC, &it->due);
-    later(&it->due, INTERVAL);
+    later(&it->due, interval(it));
     wait_for_picture(fd, it);
     return 0;
   default:

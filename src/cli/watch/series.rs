@@ -112,6 +112,7 @@ pub(super) mod tests {
             lamp: if stream.is_some() { Lamp::Solid } else { Lamp::Dark },
             faults: Vec::new(),
             encoder: None,
+            camera: None,
             stream,
             second: None,
             capture_pid: None,
