@@ -11,6 +11,7 @@ mod doctor;
 mod doors;
 mod encoder;
 mod examples;
+mod files;
 mod guard;
 mod ingest;
 mod ledger;
