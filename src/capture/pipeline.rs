@@ -93,20 +93,12 @@ impl Pipeline {
         let heard = heard.then(|| Arc::new(Lane::of_sound(clock)));
         all.extend(seen.clone().map(|lane| (Origin::Camera(video.clone()), lane)));
         all.extend(heard.clone().map(|lane| (Origin::Microphone(audio.clone()), lane)));
-        let rules = |time: &Timebase| {
-            let (time, gate, teller) = (time.clone(), gate.clone(), teller.clone());
-            Rules { time, gate, teller, clock, limit }
-        };
         let loudness = (audio.source != AudioSource::None).then(Arc::default);
-        let mut begun = Begun { time: Timebase::begin(), loudness, knobs: Knobs::default() };
-        let (mut devices, mut call) = (None, Some(call));
-        let mut go = |begun: &Begun| call.take().map_or(Ok(()), |call| call(begun));
-        let only_devices = video.source != VideoSource::File && audio.source != AudioSource::File;
-        if only_devices {
-            // A camera takes its time to start, and a server to answer: they do so while the encoder is chosen.
-            devices = Some(Devices::start(core::mem::take(&mut all), &rules(&begun.time))?);
-            go(&begun)?;
-        }
+        let begun = Begun { time: Timebase::begin(), loudness, knobs: Knobs::default() };
+        // A camera takes its time to start, a server to answer: they do so while the encoder is chosen and a file is read.
+        let rules = Rules { time: begun.time.clone(), gate: gate.clone(), teller: teller.clone(), clock, limit };
+        let devices = Some(Devices::start(all, &rules)?);
+        call(&begun)?;
         let pipeline = gst::Pipeline::with_name("capture");
         let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
         let size = (video.width, video.height);
@@ -144,7 +136,7 @@ impl Pipeline {
             _ => None,
         };
         let files = add_files(&pipeline, &video, &audio, &coding, hear.as_ref())?;
-        let mut this = Self {
+        let this = Self {
             devices,
             elements: pipeline,
             bus,
@@ -155,13 +147,7 @@ impl Pipeline {
             video: described_video,
             audio: described_audio,
         };
-        if !only_devices {
-            this.preroll()?;
-            // Time begins with the first picture that is ready.
-            begun.time = Timebase::begin();
-            this.devices = Some(Devices::start(all, &rules(&begun.time))?);
-            go(&begun)?;
-        }
+        this.preroll()?;
         this.play(&begun.time)?;
         if let (Some(lane), Some(listen)) = (heard, listen) {
             lane.begin(Box::new(move |sound, _, _| {
@@ -172,8 +158,11 @@ impl Pipeline {
         Ok(this)
     }
 
-    /// Opens the files as far as their first pictures.
+    /// Opens the files as far as their first pictures, where there are any.
     fn preroll(&self) -> Result<(), Failure> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
         self.elements.set_state(gst::State::Paused).map_err(|_| self.failed())?;
         for file in &self.files {
             file.wait_until_decoded(PREROLL, || self.check())?;
@@ -183,7 +172,10 @@ impl Pipeline {
     }
 
     fn play(&self, time: &Timebase) -> Result<(), Failure> {
-        time.rule(&self.elements);
+        // A file begins with the first picture that is ready, however long that took.
+        let late = if self.files.is_empty() { gst::ClockTime::ZERO } else { time.running() };
+        self.files.iter().for_each(|file| file.begin_at(late));
+        time.rule_from(&self.elements, late);
         self.elements.set_state(gst::State::Playing).map(|_| ()).map_err(|_| self.failed())
     }
 

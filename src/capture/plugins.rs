@@ -70,32 +70,45 @@ const PLUGINS: [Plugin; 28] = [
 /// The plugins with which decodebin makes raw pictures of a camera's JPEG.
 pub(super) const OF_CAMERAS: &[&str] = &["jpeg"];
 
-/// The plugins with which decodebin opens a media file: what Debian's packages have for files that are in use.
-pub(super) const OF_FILES: &[&str] = &[
-    "typefindfunctions",
-    "isomp4",
-    "matroska",
-    "mpegtsdemux",
-    "mpegpsdemux",
-    "flv",
-    "avi",
-    "ogg",
-    "wavparse",
-    "id3demux",
-    "audioparsers",
-    "videoparsersbad",
-    "jpeg",
-    "png",
-    "vpx",
-    "theora",
-    "vorbis",
-    "opus",
-    "flac",
-    "mpg123",
-    "video4linux2",
-    "openh264",
-    "libav",
+/// The plugins with which decodebin opens a media file, by what it finds on the way: media types, and what reads them. They
+/// are what Debian's packages have for files that are in use. What a file does not have in it is not loaded: libav alone
+/// brings 170 libraries.
+pub(super) const OF_FILES: &[(&[&str], &[&str])] = &[
+    (&[ANY_FILE], &["typefindfunctions"]),
+    (&["video/quicktime", "audio/x-m4a", "application/x-3gp"], &["isomp4"]),
+    (&["video/x-matroska", "audio/x-matroska", "video/webm", "audio/webm"], &["matroska"]),
+    (&["video/mpegts"], &["mpegtsdemux"]),
+    (&["video/mpeg", "video/x-cdxa"], &["mpegpsdemux", "videoparsersbad", "libav"]),
+    (&["video/x-flv"], &["flv"]),
+    (&["video/x-msvideo"], &["avi"]),
+    (&["application/ogg", "audio/ogg", "video/ogg"], &["ogg"]),
+    (&["audio/x-wav"], &["wavparse"]),
+    (&["application/x-id3"], &["id3demux"]),
+    (&["audio/mpeg"], &["audioparsers", "mpg123", "libav"]),
+    (&["audio/x-flac"], &["audioparsers", "flac"]),
+    (&["audio/x-vorbis"], &["vorbis"]),
+    (&["audio/x-opus"], &["opus"]),
+    (&["video/x-h264"], &["videoparsersbad", "video4linux2", "openh264", "libav"]),
+    (&["video/x-h265"], &["videoparsersbad", "video4linux2", "libav"]),
+    (&["video/x-vp8", "video/x-vp9"], &["videoparsersbad", "vpx"]),
+    (&["video/x-theora"], &["theora"]),
+    (&["image/jpeg"], &["jpeg"]),
+    (&["image/png"], &["png"]),
 ];
+
+/// What has to be there before anything is known of a file.
+pub(super) const ANY_FILE: &str = "any file";
+
+/// Loads what reads `media_type`, and everything where that is not known. Raw pictures and sound need nothing.
+pub(super) fn load_for(media_type: &str) {
+    if media_type.ends_with("/x-raw") {
+        return;
+    }
+    let is_known = OF_FILES.iter().any(|(types, _)| types.contains(&media_type));
+    for (_, plugins) in OF_FILES.iter().filter(|(types, _)| !is_known || types.contains(&media_type)) {
+        load_all(plugins);
+    }
+}
 
 /// The Debian package that brings the plugin with this name.
 pub(crate) fn package_of(name: &str) -> &'static str {

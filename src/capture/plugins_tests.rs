@@ -17,7 +17,7 @@ fn elements_are_where_they_are_looked_for() {
             assert_eq!(factory.plugin_name().as_deref(), Some(*name), "{element}");
         }
     }
-    for name in OF_CAMERAS.iter().chain(OF_FILES) {
+    for name in OF_CAMERAS.iter().chain(OF_FILES.iter().flat_map(|(_, plugins)| *plugins)) {
         assert!(beside_the_library().join(format!("libgst{name}.so")).exists(), "{name}");
     }
 }

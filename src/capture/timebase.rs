@@ -27,9 +27,14 @@ impl Timebase {
 
     /// Makes `pipeline` keep this time, whenever it starts.
     pub(super) fn rule(&self, pipeline: &gst::Pipeline) {
+        self.rule_from(pipeline, gst::ClockTime::ZERO);
+    }
+
+    /// The same for one whose own time begins when the session's running time is `late`.
+    pub(super) fn rule_from(&self, pipeline: &gst::Pipeline, late: gst::ClockTime) {
         pipeline.use_clock(Some(&self.clock));
         pipeline.set_start_time(gst::ClockTime::NONE);
-        pipeline.set_base_time(self.base);
+        pipeline.set_base_time(self.base + late);
     }
 
     /// How long the session has been going on.
