@@ -155,16 +155,16 @@ impl Mode {
     fn shape(&self, wanted: Wanted) -> Shape {
         let area = |width: u32, height: u32| u64::from(width) * u64::from(height);
         let covers = self.width >= wanted.width && self.height >= wanted.height;
-        let same_shape = area(self.width, wanted.height) == area(wanted.width, self.height);
+        let same = area(self.width, wanted.height) == area(wanted.width, self.height);
         let (is, asked) = (area(self.width, self.height), area(wanted.width, wanted.height));
-        Shape { covers: Reverse(covers), same_shape: Reverse(same_shape), apart: is.abs_diff(asked) }
+        Shape { covers: Reverse(covers), proportions: Reverse(same), apart: is.abs_diff(asked) }
     }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Shape {
     covers: Reverse<bool>,
-    same_shape: Reverse<bool>,
+    proportions: Reverse<bool>,
     apart: u64,
 }
 

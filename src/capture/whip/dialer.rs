@@ -72,10 +72,8 @@ struct Stream {
 }
 
 fn failed(error: IoError, timeout: NextTimeout) -> Error {
-    match error.kind() {
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => Error::Timeout(timeout.reason),
-        _ => Error::Io(error),
-    }
+    let late = [ErrorKind::TimedOut, ErrorKind::WouldBlock].contains(&error.kind());
+    if late { Error::Timeout(timeout.reason) } else { Error::Io(error) }
 }
 
 impl Transport for Stream {
