@@ -2,6 +2,7 @@
 
 mod drift;
 mod loudness;
+mod mute;
 mod slave;
 mod stretch;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 pub(super) use loudness::{Loudness, measure};
+pub(super) use mute::silence_while_muted;
 
 use super::failure::Failure;
 use super::plugins::make;
@@ -131,7 +133,8 @@ pub(super) fn add_entry(pipeline: &gst::Pipeline, first: &gst::Element) -> Resul
     Ok(entry)
 }
 
-/// Adds what any sound goes through before it is coded; returns the first element, and the last, which mutes.
+/// Adds what any sound goes through before it is coded; returns the first element, and the last, behind
+/// which it can be muted.
 pub(super) fn add_voice(pipeline: &gst::Pipeline, audio: &Audio) -> Result<(gst::Element, gst::Element), Failure> {
     let convert = make("audioconvert", "audio-convert")?;
     let resample = make("audioresample", "audio-resample")?;
@@ -143,14 +146,16 @@ pub(super) fn add_voice(pipeline: &gst::Pipeline, audio: &Audio) -> Result<(gst:
     rate.set_property("skip-to-first", true);
     let raw = make("capsfilter", "audio-caps")?;
     raw.set_property("caps", gst::Caps::builder("audio/x-raw").field("rate", RATE).field("channels", 2).build());
-    let mute = make("volume", "audio-mute")?;
+    // One form for whatever mutes, measures and codes it, in which zeros are silence.
+    let form = make("capsfilter", "audio-form")?;
+    form.set_property("caps", raw_caps());
     let split = make("tee", "audio-split")?;
-    let all = [&convert, &resample, &rate, &raw, &mute, &split];
+    let all = [&convert, &resample, &rate, &raw, &form, &split];
     pipeline.add_many(all)?;
     // Before the mute: what is muted is silence, not silence with its noise suppressed.
     let voice = voice::add(pipeline, audio)?;
     gst::Element::link_many(all[..4].iter().copied().chain(&voice).chain(all[4..].iter().copied()))?;
-    Ok((convert, mute))
+    Ok((convert, form))
 }
 
 /// How much later than its frame's time a sound leaves the decoder, in nanoseconds: 1600 samples (docs/benchmarks.md), which

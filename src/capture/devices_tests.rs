@@ -2,7 +2,6 @@
 
 use gst::prelude::*;
 use gstreamer as gst;
-use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
 use crate::config::{Audio, AudioSource, Encoder, Video, VideoSource};
@@ -23,7 +22,7 @@ struct Rig {
     kept: Arc<Mutex<Kept>>,
     ended: Receiver<Failure>,
     gate: Arc<Gate>,
-    heard: UnboundedReceiver<FromCapture>,
+    heard: tokio::sync::mpsc::Receiver<FromCapture>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 

@@ -2,34 +2,28 @@
 //! guard is gone, silent or talks nonsense, whatever the rest of the process is doing.
 
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::steady::steadied;
 use crate::clock::{Clock, millis};
 use crate::consent::Time;
 use crate::exit::Exit;
-use crate::ipc::{Connection, FromCapture, LEASE, Purpose, ToCapture};
+use crate::ipc::{Connection, FromCapture, LEASE, Purpose, ToCapture, Wanted};
 
 /// What the pipelines are given to close in order. After it the kernel closes the devices, with the process:
 /// it leaves half of the guard's 300 ms before it kills.
 const GRACE: Duration = Duration::from_millis(150);
 
-/// What the guard wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    /// Silence, or sound again.
-    Mute(bool),
-    /// Consent has ended.
-    Dark,
-}
+/// Messages that wait for a guard that is busy; whoever has more to tell waits with them.
+const WAITING: usize = 64;
 
 /// What the guard's start allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,11 +35,13 @@ pub(super) struct Start {
     pub(super) configuration: String,
 }
 
-/// Whether frames may leave: a grant proves that consent was given, the lease that it still is.
+/// Whether frames may leave, and whether there may be sound in them: a grant proves that consent was given, the lease that
+/// it still is.
 #[derive(Debug)]
 pub(super) struct Gate {
     clock: Clock,
     until: AtomicU64,
+    muted: AtomicBool,
 }
 
 impl Gate {
@@ -54,10 +50,20 @@ impl Gate {
         millis(self.clock.now().since(Time::default())) < self.until.load(Ordering::Acquire)
     }
 
+    /// Whether silence goes out in place of sound. Asked for each piece of sound, in the one place that all of it passes.
+    pub(super) fn is_muted(&self) -> bool {
+        self.muted.load(Ordering::SeqCst)
+    }
+
+    /// Sound that passes after this is silence, or sound again. What was on its way past was recorded before.
+    pub(super) fn mute(&self, muted: bool) {
+        self.muted.store(muted, Ordering::SeqCst);
+    }
+
     /// One whose lease was given just now, for tests.
     #[cfg(test)]
     pub(super) fn opened() -> Self {
-        Self { clock: Clock::start(), until: AtomicU64::new(u64::MAX) }
+        Self { clock: Clock::start(), until: AtomicU64::new(u64::MAX), muted: AtomicBool::new(false) }
     }
 
     /// For tests: the lease has run out.
@@ -85,27 +91,28 @@ impl Gate {
 pub(super) struct Door {
     gate: Arc<Gate>,
     starts: Mutex<Receiver<Start>>,
-    orders: Mutex<Receiver<Order>>,
-    messages: UnboundedSender<FromCapture>,
-    done: Sender<u8>,
+    over: Mutex<Receiver<()>>,
+    messages: mpsc::Sender<FromCapture>,
+    done: Sender<()>,
     thread: JoinHandle<()>,
 }
 
 /// Lets other threads tell the guard something.
 #[derive(Clone, Debug)]
-pub(super) struct Teller(UnboundedSender<FromCapture>);
+pub(super) struct Teller(mpsc::Sender<FromCapture>);
 
 impl Teller {
     /// One whose words are heard by a test.
     #[cfg(test)]
-    pub(super) fn heard() -> (Self, UnboundedReceiver<FromCapture>) {
-        let (teller, heard) = mpsc::unbounded_channel();
+    pub(super) fn heard() -> (Self, mpsc::Receiver<FromCapture>) {
+        let (teller, heard) = mpsc::channel(1 << 20);
         (Self(teller), heard)
     }
 
+    /// Waits while the guard has much to read; a guard that does not read for 2 s ends the process.
     pub(super) fn tell(&self, message: FromCapture) {
         // The thread behind this ends only with the process.
-        let _ = self.0.send(steadied(message));
+        let _ = self.0.blocking_send(steadied(message));
     }
 }
 
@@ -114,21 +121,21 @@ impl Door {
     pub(super) fn open(stream: UnixStream, clock: Clock) -> Result<Self, Exit> {
         let broken = |error: std::io::Error| Exit::software(format!("the guard's connection cannot be used: {error}"));
         stream.set_nonblocking(true).map_err(broken)?;
-        let gate = Arc::new(Gate { clock, until: AtomicU64::new(0) });
+        let gate = Arc::new(Gate { clock, until: AtomicU64::new(0), muted: AtomicBool::new(true) });
         let (starter, starts) = channel();
-        let (orderer, orders) = channel();
+        let (ender, over) = channel();
         let (done, finished) = channel();
-        let (messages, outbox) = mpsc::unbounded_channel();
-        let listener = Listener { gate: gate.clone(), starter, orderer };
+        let (messages, outbox) = mpsc::channel(WAITING);
+        let listener = Listener { gate: gate.clone(), starter, ender };
         let thread = std::thread::Builder::new()
             .name("door".to_owned())
             .spawn(move || {
-                let code = listener.run(stream, outbox, &finished);
-                go_dark(code);
+                listener.run(stream, outbox, &finished);
+                end_process();
             })
             .map_err(broken)?;
-        let (starts, orders) = (Mutex::new(starts), Mutex::new(orders));
-        Ok(Self { gate, starts, orders, messages, done, thread })
+        let (starts, over) = (Mutex::new(starts), Mutex::new(over));
+        Ok(Self { gate, starts, over, messages, done, thread })
     }
 
     pub(super) fn gate(&self) -> Arc<Gate> {
@@ -148,71 +155,70 @@ impl Door {
         self.starts.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
     }
 
-    /// The guard's next order, or nothing within `patience`.
-    pub(super) fn next_order(&self, patience: Duration) -> Option<Order> {
-        match self.orders.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience) {
-            Ok(order) => Some(order),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => Some(Order::Dark),
+    /// Whether consent has ended, or does so within `patience`.
+    pub(super) fn is_over(&self, patience: Duration) -> bool {
+        match self.over.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience) {
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
+            Err(RecvTimeoutError::Timeout) => false,
         }
     }
 
     /// Everything is closed: ends the process as soon as the guard has what was told to it.
-    pub(super) fn dark(self, code: u8) {
+    pub(super) fn dark(self) {
         self.gate.close();
-        let _ = self.done.send(code);
+        let _ = self.done.send(());
         drop(self.messages);
         let _ = self.thread.join();
     }
 }
 
-/// Ends the process. The one place that may: nothing that hangs elsewhere can keep a camera open.
-#[allow(clippy::disallowed_methods)]
-fn go_dark(code: u8) {
-    std::process::exit(code.into());
+/// Ends the process, and nothing that hangs elsewhere can keep a camera open: not in an exit handler either, of which each
+/// library may have some. Its unit counts this signal as success; the guard goes by what was told to it before.
+fn end_process() -> ! {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    std::process::abort()
 }
 
 struct Listener {
     gate: Arc<Gate>,
     starter: Sender<Start>,
-    orderer: Sender<Order>,
+    ender: Sender<()>,
 }
 
 impl Listener {
-    /// Listens until it is over. Returns the process's exit code.
-    fn run(self, stream: UnixStream, outbox: UnboundedReceiver<FromCapture>, finished: &Receiver<u8>) -> u8 {
+    /// Listens until it is over, and until what is open is closed or has had its time.
+    fn run(self, stream: UnixStream, outbox: mpsc::Receiver<FromCapture>, finished: &Receiver<()>) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
                 tracing::error!(%error, "no runtime");
-                return 1;
+                return;
             }
         };
-        let Self { gate, starter, orderer } = self;
-        let why = runtime.block_on(async { talk(stream, outbox, &gate, starter, &orderer).await });
+        let Self { gate, starter, ender } = self;
+        let why = runtime.block_on(async { talk(stream, outbox, &gate, starter).await });
         gate.close();
         if let Err(why) = why {
             tracing::info!("going dark: {why}");
         }
-        let _ = orderer.send(Order::Dark);
-        finished.recv_timeout(GRACE).unwrap_or(0)
+        let _ = ender.send(());
+        let _ = finished.recv_timeout(GRACE);
     }
 }
 
 /// `Ok`: capture itself is done and has told all. `Err`: why consent is taken to have ended.
 async fn talk(
     stream: UnixStream,
-    mut outbox: UnboundedReceiver<FromCapture>,
+    mut outbox: mpsc::Receiver<FromCapture>,
     gate: &Gate,
     starter: Sender<Start>,
-    orderer: &Sender<Order>,
 ) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
     let mut terminate = signal(SignalKind::terminate()).map_err(text)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(text)?;
     let stream = tokio::net::UnixStream::from_std(stream).map_err(text)?;
-    let mut guard: Connection<ToCapture, FromCapture> = Connection::new(stream);
-    guard.send(&FromCapture::Hello { pid: std::process::id() }).await.map_err(|error| error.to_string())?;
+    let mut guard: Guard = Connection::new(stream);
+    say(&mut guard, &FromCapture::Hello { pid: std::process::id() }).await?;
     let mut starter = Some(starter);
     let mut renewed = tokio::time::Instant::now();
     loop {
@@ -226,28 +232,38 @@ async fn talk(
                 match received {
                     Err(error) => return Err(error.to_string()),
                     Ok(None) => return Err("the guard closed the connection".to_owned()),
-                    Ok(Some(ToCapture::Start { sound, purpose, configuration, .. })) => {
+                    Ok(Some(ToCapture::Start { sound, purpose, configuration, wanted, .. })) => {
                         let Some(starter) = starter.take() else { return Err("the guard said start twice".to_owned()) };
-                        gate.extend();
+                        put_in_force(&mut guard, gate, wanted).await?;
                         let _ = starter.send(Start { sound, purpose, configuration });
                     }
-                    Ok(Some(ToCapture::Renew {} | ToCapture::Mute { .. })) if starter.is_some() => {
+                    Ok(Some(ToCapture::Renew { .. })) if starter.is_some() => {
                         return Err("the guard did not begin with start".to_owned());
                     }
-                    Ok(Some(ToCapture::Renew {})) => gate.extend(),
-                    Ok(Some(ToCapture::Mute { muted })) => {
-                        let _ = orderer.send(Order::Mute(muted));
-                    }
+                    Ok(Some(ToCapture::Renew { wanted })) => put_in_force(&mut guard, gate, wanted).await?,
                 }
             }
             message = outbox.recv() => {
                 let Some(message) = message else { return Ok(()) };
-                match timeout(LEASE, guard.send(&message)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return Err(error.to_string()),
-                    Err(_) => return Err("the guard does not read".to_owned()),
-                }
+                say(&mut guard, &message).await?;
             }
         }
+    }
+}
+
+type Guard = Connection<ToCapture, FromCapture>;
+
+/// Does what is wanted, and only then says that it is so.
+async fn put_in_force(guard: &mut Guard, gate: &Gate, wanted: Wanted) -> Result<(), String> {
+    gate.mute(wanted.muted);
+    gate.extend();
+    say(guard, &FromCapture::InForce(Wanted { revision: wanted.revision, muted: gate.is_muted() })).await
+}
+
+async fn say(guard: &mut Guard, message: &FromCapture) -> Result<(), String> {
+    match timeout(LEASE, guard.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the guard does not read".to_owned()),
     }
 }

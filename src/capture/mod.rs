@@ -61,7 +61,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{FromCapture, Purpose};
 
-use door::{Door, Order, Start};
+use door::{Door, Start};
 use failure::Failure;
 use outlets::Outlet;
 use pipeline::{Begun, Pipeline};
@@ -72,11 +72,11 @@ pub fn run(config: &Config) -> Result<(), Exit> {
     crate::log::init("capture");
     let door = Door::open(connection()?, Clock::start())?;
     match session(config, &door) {
-        Ok(()) => door.dark(0),
+        Ok(()) => door.dark(),
         Err(failure) => {
             tracing::error!("{}", failure.message);
             door.tell(FromCapture::Failed { kind: failure.kind, message: failure.message });
-            door.dark(1);
+            door.dark();
         }
     }
     Ok(())
@@ -132,14 +132,10 @@ fn session(config: &Config, door: &Door) -> Result<(), Failure> {
     ended
 }
 
-/// Carries out what the guard says, and watches the camera, until one of them ends it.
+/// Watches camera and microphone until the guard or one of them ends it.
 fn attend(pipeline: &Pipeline, door: &Door) -> Result<(), Failure> {
-    loop {
-        match door.next_order(Duration::from_millis(50)) {
-            Some(Order::Dark) => return Ok(()),
-            Some(Order::Mute(muted)) => pipeline.mute(muted),
-            None => {}
-        }
+    while !door.is_over(Duration::from_millis(50)) {
         pipeline.check()?;
     }
+    Ok(())
 }

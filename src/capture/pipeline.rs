@@ -54,7 +54,8 @@ pub(super) struct Pipeline {
     elements: gst::Pipeline,
     bus: gst::Bus,
     coding: Arc<Coding>,
-    mute: Option<gst::Element>,
+    /// Microphone or sound file are in it.
+    sound: bool,
     files: Vec<File>,
     /// Draws the words on the picture for as long as there is one.
     _writing: Option<Writing>,
@@ -117,9 +118,10 @@ impl Pipeline {
             let coding = coding.clone();
             lane.begin(Box::new(move |picture, caps, key| coding.see(picture, caps, key)));
         }
-        let (mut mute, mut hear) = (None, None);
+        let mut hear = None;
         if let Some(loudness) = &begun.loudness {
-            let (first, volume) = audio::add_voice(&pipeline, &audio)?;
+            let (first, last) = audio::add_voice(&pipeline, &audio)?;
+            audio::silence_while_muted(&last, gate)?;
             for (codec, name, queues) in [(Codec::Aac, "audio-tap", &taps.aac), (Codec::Opus, "opus-tap", &taps.opus)] {
                 if !queues.is_empty() {
                     let tap = tap(name, Track::Audio, gate.clone(), queues.clone());
@@ -128,8 +130,8 @@ impl Pipeline {
                     coded.link(&tap)?;
                 }
             }
-            audio::measure(loudness, &volume);
-            (mute, hear) = (Some(volume), Some(first));
+            audio::measure(loudness, &last);
+            hear = Some(first);
         }
         let listen = match (&heard, &hear) {
             (Some(_), Some(first)) => Some(audio::add_entry(&pipeline, first)?),
@@ -141,7 +143,7 @@ impl Pipeline {
             elements: pipeline,
             bus,
             coding,
-            mute,
+            sound: hear.is_some(),
             files,
             _writing: writing,
             video: described_video,
@@ -186,14 +188,7 @@ impl Pipeline {
 
     /// Whether microphone or sound file are in it.
     pub(super) fn sound(&self) -> bool {
-        self.mute.is_some()
-    }
-
-    /// Sends silence, or sound again.
-    pub(super) fn mute(&self, muted: bool) {
-        if let Some(volume) = &self.mute {
-            volume.set_property("mute", muted);
-        }
+        self.sound
     }
 
     /// What the pipelines have to say: an error ends the session, the end of a file makes it begin anew. A device that

@@ -31,7 +31,7 @@ const fn plugin(name: &'static str, package: &'static str, elements: &'static [&
     Plugin { name, package, elements }
 }
 
-const PLUGINS: [Plugin; 28] = [
+const PLUGINS: [Plugin; 27] = [
     plugin(
         "coreelements",
         "libgstreamer1.0-0",
@@ -46,7 +46,6 @@ const PLUGINS: [Plugin; 28] = [
     plugin("videoconvertscale", BASE, &["videoconvert", "videoscale"]),
     plugin("videorate", BASE, &["videorate"]),
     plugin("videotestsrc", BASE, &["videotestsrc"]),
-    plugin("volume", BASE, &["volume"]),
     plugin("alsa", "gstreamer1.0-alsa", &["alsasrc"]),
     plugin("audioparsers", GOOD, &["aacparse"]),
     plugin("video4linux2", GOOD, &["v4l2src", "v4l2h264enc"]),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::door::{Door, Order};
+use super::door::Door;
 use super::failure::Failure;
 use super::meter::Meter;
 use super::outlets::Taps;
@@ -29,7 +29,7 @@ pub(super) fn run(config: &Config, sound: bool, door: &Door) -> Result<(), Failu
     let begun = clock.now();
     let mut meter: Option<Meter> = None;
     (findings.fps, findings.bitrate_kbps) = loop {
-        if door.next_order(Duration::ZERO) == Some(Order::Dark) {
+        if door.is_over(Duration::ZERO) {
             return Ok(());
         }
         pipeline.check()?;

@@ -24,6 +24,7 @@ pub(super) fn steadied(message: FromCapture) -> FromCapture {
         }
         FromCapture::Failed { kind, message } => FromCapture::Failed { kind, message: steady(&message) },
         told @ (FromCapture::Hello { .. }
+        | FromCapture::InForce(_)
         | FromCapture::Camera { .. }
         | FromCapture::Live {}
         | FromCapture::Back { .. }

@@ -1,6 +1,6 @@
 //! What the machine wants done.
 
-use super::{Grant, Lamp, Purpose, Reason, SessionId};
+use super::{By, Grant, Lamp, Purpose, Reason, SessionId, Wanted};
 
 /// One thing to do. Effects of one step are carried out in order; a failure drops the rest of the step and comes back
 /// as [`super::Event::Broken`] or [`super::Event::CaptureGone`].
@@ -42,8 +42,17 @@ pub enum Effect {
     RecordPolicyAcknowledged,
     /// Write that a part broke, if it was whole before.
     RecordFault(super::Fault),
-    /// Tell capture to send silence, or sound again, and write it.
-    Mute(bool),
+    /// Tell capture what it shall do from now on.
+    Want(Wanted),
+    /// Write that no sound leaves any more, once capture has confirmed it; or that sound may leave again, before it does.
+    RecordMute {
+        /// The session.
+        session: SessionId,
+        /// Whether silence is sent.
+        muted: bool,
+        /// Who wanted it so.
+        by: By,
+    },
     /// Destroy unsent footage.
     DestroyFootage,
     /// Destroy keys, credentials, footage and shop binding, with a receipt.

@@ -1,5 +1,7 @@
 //! What can happen to a box.
 
+use super::Wanted;
+
 /// Everything the machine reacts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -40,13 +42,15 @@ pub enum Event {
     Mended(Fault),
 }
 
-/// How the stream does, in capture's own words.
+/// How the stream does, in capture's own words, and what is in force there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
     /// The ingest server has the stream.
     Live,
     /// The ingest server went away; capture goes on and tries to reach it.
     Reconnecting,
+    /// What capture has in force of what it was told.
+    InForce(Wanted),
 }
 
 /// How the capture process ended.
@@ -126,6 +130,8 @@ pub enum Reason {
     CaptureFailed,
     /// The capture process died.
     CaptureDied,
+    /// Capture did not confirm in time that it sends silence.
+    MuteUnconfirmed,
     /// Capture could not be started.
     NeverStarted,
     /// Nobody pressed within `request-timeout`.
@@ -155,6 +161,7 @@ impl Reason {
             Self::Probed => "probed",
             Self::CaptureFailed => "capture-failed",
             Self::CaptureDied => "capture-died",
+            Self::MuteUnconfirmed => "mute-unconfirmed",
             Self::NeverStarted => "never-started",
             Self::RequestTimeout => "request-timeout",
         }

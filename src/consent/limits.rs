@@ -46,5 +46,8 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) const LOOK_AWAY: Duration = Duration::from_millis(500);
 /// Capture that was told to stop is killed after this; leaves 200 ms of rule 4's 500 ms to verify that it is gone.
 pub(super) const KILL_AFTER: Duration = Duration::from_millis(300);
+/// A mute that capture has not confirmed within this ends the session: the lamp may not say "no sound" before, nor stay
+/// silent about a wish that was not carried out.
+pub(super) const CONFIRM: Duration = Duration::from_millis(500);
 /// How often the kill is repeated until the process is seen to be gone.
 pub(super) const KILL_AGAIN: Duration = Duration::from_millis(100);

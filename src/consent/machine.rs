@@ -3,9 +3,9 @@
 mod button;
 
 use super::limits::{KILL_AFTER, KILL_AGAIN, PROBE};
-use super::sound::Sound;
+use super::sound::{Change, Sound, Verdict};
 use super::touch::Touch;
-use super::{Effect, Event, Fault, Grant, Lamp, Limits, Outcome, Phase, Purpose, Reason, Report, SessionId, Time};
+use super::{By, Effect, Event, Fault, Grant, Lamp, Limits, Outcome, Phase, Purpose, Reason, Report, SessionId, Time};
 
 /// What the ledger remembers across a power cut. Nothing in it can restore a session.
 #[derive(Clone, Copy, Debug)]
@@ -102,11 +102,28 @@ impl Machine {
         }
     }
 
-    /// Whether the stream, if there is one, is without sound.
+    /// Whether the stream, if there is one, is without sound for certain: no microphone was asked for, or capture has
+    /// confirmed the mute.
     pub fn muted(&self) -> bool {
         match self.session {
-            Session::On { sound, .. } | Session::Stopping { sound, .. } => !sound.heard(),
+            Session::On { sound, .. } | Session::Stopping { sound, .. } => sound.is_silent(),
             Session::None | Session::Requested { .. } => false,
+        }
+    }
+
+    /// Whether sound shall leave.
+    pub fn sound_wanted(&self) -> bool {
+        match self.session {
+            Session::On { sound, .. } => !sound.wanted().muted,
+            Session::None | Session::Requested { .. } | Session::Stopping { .. } => false,
+        }
+    }
+
+    /// Whether a mute is wanted that capture has not confirmed yet.
+    pub fn mute_pending(&self) -> bool {
+        match self.session {
+            Session::On { sound, .. } => sound.deadline().is_some(),
+            Session::None | Session::Requested { .. } | Session::Stopping { .. } => false,
         }
     }
 
@@ -148,10 +165,13 @@ impl Machine {
         let session = match self.session {
             Session::None => None,
             Session::Requested { until, .. } => Some(until),
-            Session::On { ends, link, link_since, .. } => Some(match link {
-                Link::Live => ends,
-                Link::Connecting | Link::Reconnecting => ends.min(link_since.plus(self.limits.reconnect_window)),
-            }),
+            Session::On { ends, link, link_since, sound, .. } => {
+                let link = match link {
+                    Link::Live => ends,
+                    Link::Connecting | Link::Reconnecting => ends.min(link_since.plus(self.limits.reconnect_window)),
+                };
+                Some(sound.deadline().map_or(link, |at| at.min(link)))
+            }
             Session::Stopping { kill_at, .. } => Some(kill_at),
         };
         match (session, self.touch.deadline()) {
@@ -175,18 +195,18 @@ impl Machine {
             Event::ButtonFound => self.button_down(now, true, &mut todo),
             Event::ButtonUp => self.button_up(now, &mut todo),
             Event::ButtonHeld(held) => self.touch.was_held(held),
-            Event::MuteDown => self.change_sound(Sound::toggled_by_staff, &mut todo),
+            Event::MuteDown => self.change_sound(By::Staff, |sound| sound.toggle(now), &mut todo),
             Event::RemoteRequest => self.request(now, Purpose::OnAir, &mut todo),
             Event::ProbeRequest => self.request(now, Purpose::Probe, &mut todo),
             Event::RemoteStop => self.revoke(now, Reason::Remote, &mut todo),
-            Event::RemoteMute => self.change_sound(|sound| sound.by_remote(true), &mut todo),
-            Event::RemoteUnmute => self.change_sound(|sound| sound.by_remote(false), &mut todo),
+            Event::RemoteMute => self.change_sound(By::Remote, |sound| sound.by_remote(now, true), &mut todo),
+            Event::RemoteUnmute => self.change_sound(By::Remote, |sound| sound.by_remote(now, false), &mut todo),
             Event::PolicyChanged => {
                 self.revoke(now, Reason::Policy, &mut todo);
                 self.policy_pending = true;
             }
             Event::Revoke(reason) => self.revoke(now, reason, &mut todo),
-            Event::Capture(report) => self.capture_reports(now, report),
+            Event::Capture(report) => self.capture_reports(now, report, &mut todo),
             Event::CaptureGone(outcome) => self.capture_gone(outcome, &mut todo),
             Event::Broken(fault) => self.broke(now, fault, &mut todo),
             Event::Mended(fault) => self.faults &= !fault.bit(),
@@ -216,7 +236,7 @@ impl Machine {
                     self.revoke(now, Reason::RequestTimeout, todo);
                 }
             }
-            Session::On { ends, link, link_since, .. } => {
+            Session::On { ends, link, link_since, sound, .. } => {
                 let offline = match link {
                     Link::Live => false,
                     Link::Connecting | Link::Reconnecting => now.since(link_since) >= self.limits.reconnect_window,
@@ -225,6 +245,8 @@ impl Machine {
                     self.revoke(now, Reason::MaxSession, todo);
                 } else if offline {
                     self.revoke(now, Reason::ReconnectWindow, todo);
+                } else if sound.deadline().is_some_and(|at| now >= at) {
+                    self.revoke(now, Reason::MuteUnconfirmed, todo);
                 }
             }
             Session::Stopping { id, reason, kill_at, sound } => {
@@ -278,9 +300,17 @@ impl Machine {
         }
     }
 
-    fn capture_reports(&mut self, now: Time, report: Report) {
-        if let Session::On { ref mut link, ref mut link_since, .. } = self.session {
+    fn capture_reports(&mut self, now: Time, report: Report, todo: &mut Vec<Effect>) {
+        if let Session::On { id, ref mut link, ref mut link_since, ref mut sound, .. } = self.session {
             let new = match (report, *link) {
+                (Report::InForce(said), _) => {
+                    match sound.confirm(said) {
+                        Verdict::None => {}
+                        Verdict::Silenced(by) => todo.push(Effect::RecordMute { session: id, muted: true, by }),
+                        Verdict::Disobeyed => self.revoke(now, Reason::MuteUnconfirmed, todo),
+                    }
+                    return;
+                }
                 (Report::Live, _) => Link::Live,
                 // Before the first success the lamp says "connecting", and the window counts from the press.
                 (Report::Reconnecting, Link::Connecting) => Link::Connecting,
@@ -331,13 +361,21 @@ impl Machine {
         }
     }
 
-    fn change_sound(&mut self, change: impl FnOnce(Sound) -> Sound, todo: &mut Vec<Effect>) {
-        if let Session::On { ref mut sound, .. } = self.session {
-            let before = sound.heard();
-            *sound = change(*sound);
-            if sound.heard() != before {
-                todo.push(Effect::Mute(before));
+    /// Silence counts once capture has confirmed it; that sound may leave again is said before it does.
+    fn change_sound(&mut self, by: By, change: impl FnOnce(&mut Sound) -> Change, todo: &mut Vec<Effect>) {
+        let Session::On { id, ref mut sound, .. } = self.session else { return };
+        let change = change(sound);
+        let wanted = sound.wanted();
+        match change {
+            Change::None => return,
+            Change::Silence => {}
+            Change::Heard { recorded } => {
+                self.light(todo);
+                if recorded {
+                    todo.push(Effect::RecordMute { session: id, muted: false, by });
+                }
             }
         }
+        todo.push(Effect::Want(wanted));
     }
 }

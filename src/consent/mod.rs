@@ -23,6 +23,7 @@ pub use lamp::Lamp;
 pub use limits::Limits;
 pub use machine::{Machine, Memory};
 pub use phase::Phase;
+pub use sound::{By, Wanted};
 pub use time::Time;
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! All rules of design 3 at once, over random events and delays.
 #![allow(clippy::wildcard_enum_match_arm)] // the onlooker names only what it looks at
+#![allow(clippy::struct_excessive_bools)] // and notes whether it saw each
 
 use core::time::Duration;
 
 use proptest::prelude::*;
 
 use super::tests::{fresh, launches, ms};
-use super::{Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, Reason, Report, SessionId};
+use super::{Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, Reason, Report, SessionId, Wanted};
 
 fn any_event() -> impl Strategy<Value = Event> {
     let fault = prop::sample::select(Fault::ALL.to_vec());
@@ -33,6 +34,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::PolicyChanged),
         1 => prop::sample::select(vec![Reason::LowPower, Reason::IngestNotAllowed, Reason::Shutdown, Reason::Erase]).prop_map(Event::Revoke),
         3 => prop::sample::select(vec![Report::Live, Report::Reconnecting]).prop_map(Event::Capture),
+        4 => (0_u64..6, any::<bool>()).prop_map(|(revision, muted)| Event::Capture(Report::InForce(Wanted { revision, muted }))),
         3 => outcome.prop_map(Event::CaptureGone),
         1 => fault.clone().prop_map(Event::Broken),
         2 => fault.prop_map(Event::Mended),
@@ -57,6 +59,13 @@ struct Onlooker {
     broken: bool,
     capture: Option<bool>,
     recorded: bool,
+    /// The session may have sound.
+    sound: bool,
+    /// What capture was last told, and whether it has confirmed that.
+    wanted: Wanted,
+    confirmed: bool,
+    /// What the ledger says of the sound.
+    muted: bool,
 }
 
 /// The finger, as far as events tell.
@@ -133,6 +142,9 @@ impl Onlooker {
             Event::CaptureGone(_) => self.capture = None,
             _ => {}
         }
+        if let Event::Capture(Report::InForce(said)) = event {
+            self.confirmed |= said == self.wanted;
+        }
     }
 
     /// How long the finger has been down, as heard; none: nobody knows of one.
@@ -158,6 +170,7 @@ impl Onlooker {
                 prop_assert!(std::mem::take(&mut self.recorded), "capture before the ledger");
                 prop_assert!(self.capture.is_none(), "a second capture beside the first");
                 self.capture = Some(true);
+                (self.sound, self.wanted, self.confirmed, self.muted) = (sound, Wanted::default(), false, false);
             }
             // A button that is stuck is as broken as one that cannot be read.
             Effect::RecordFault(Fault::Button) => {
@@ -180,11 +193,24 @@ impl Onlooker {
                 "footage destroyed by a button that did not come up in time"
             ),
             Effect::Unbind => prop_assert!(std::mem::take(&mut self.unbinds), "unbound without a hold that was let go"),
+            Effect::Want(wanted) => {
+                prop_assert!(self.sound && wanted.revision == self.wanted.revision + 1);
+                prop_assert!(wanted.muted || self.lamp != Lamp::SolidNotched, "sound before the lamp says so");
+                prop_assert!(wanted.muted || !self.muted, "sound before the ledger says so");
+                (self.wanted, self.confirmed) = (wanted, false);
+            }
+            Effect::RecordMute { muted, .. } => {
+                prop_assert!(!muted || (self.wanted.muted && self.confirmed), "a mute that nobody confirmed");
+                prop_assert!(muted != self.muted, "the same twice");
+                self.muted = muted;
+            }
             _ => {}
         }
         if self.capture.is_some() {
             prop_assert!(self.lamp.says_capturing(), "lamp {:?} while capture may exist", self.lamp);
         }
+        let silent = !self.sound || (self.wanted.muted && self.confirmed);
+        prop_assert!(silent || self.lamp != Lamp::SolidNotched, "the lamp says silence that nobody confirmed");
         Ok(())
     }
 
@@ -240,6 +266,15 @@ fn check(script: &[(u64, Event)], memory: Memory) -> Result<(), TestCaseError> {
         prop_assert!(!(machine.unbound() && machine.phase() == Phase::Idle), "an unbound box that a press would start");
         prop_assert_eq!(onlooker.capture.is_some(), machine.phase().may_capture());
         prop_assert_eq!(machine.session().is_some(), machine.phase().may_capture());
+        if machine.muted() {
+            prop_assert!(
+                !onlooker.sound || (onlooker.wanted.muted && onlooker.confirmed),
+                "muted that nobody confirmed"
+            );
+        }
+        if machine.mute_pending() {
+            prop_assert!(machine.deadline().is_some_and(|at| at.since(ms(now)) <= Duration::from_millis(500)));
+        }
         if revokes(event) {
             prop_assert!(onlooker.capture != Some(true), "{:?} did not reach stop", event);
         }

@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use super::{Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, Reason, Report, SessionId, Time};
+use super::{
+    Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, Reason, Report, SessionId, Time, Wanted,
+};
 
 pub(super) const fn ms(millis: u64) -> Time {
     Time::at(Duration::from_millis(millis))
@@ -267,19 +269,77 @@ fn the_longest_session_and_the_reconnect_window_end_it() {
     assert_eq!(words(&machine.step(ms(600_100), Event::Tick))[0], "Stop(ReconnectWindow)");
 }
 
+/// What a step wants of capture.
+fn wanted(effects: &[Effect]) -> Option<Wanted> {
+    effects.iter().find_map(|effect| if let Effect::Want(wanted) = effect { Some(*wanted) } else { None })
+}
+
+/// Feeds an event that changes the sound, and lets capture confirm what it asks for, as it does within milliseconds.
+fn obeyed(machine: &mut Machine, at: u64, event: Event) -> Vec<String> {
+    let mut effects = machine.step(ms(at), event);
+    if let Some(wanted) = wanted(&effects) {
+        effects.extend(machine.step(ms(at + 10), Event::Capture(Report::InForce(wanted))));
+    }
+    words(&effects)
+}
+
+const SILENCED: [&str; 3] = [
+    "Want(Wanted { revision: 1, muted: true })",
+    "RecordMute { session: SessionId(42), muted: true, by: Remote }",
+    "Light(SolidNotched)",
+];
+const HEARD: [&str; 3] = [
+    "Light(Solid)",
+    "RecordMute { session: SessionId(42), muted: false, by: Remote }",
+    "Want(Wanted { revision: 2, muted: false })",
+];
+
 #[test]
 fn remote_takes_back_only_its_own_mute() {
     let mut machine = live();
-    assert_eq!(words(&machine.step(ms(1000), Event::RemoteMute)), ["Mute(true)", "Light(SolidNotched)"]);
+    assert_eq!(obeyed(&mut machine, 1000, Event::RemoteMute), SILENCED);
     assert!(machine.step(ms(1100), Event::RemoteMute).is_empty());
-    assert_eq!(words(&machine.step(ms(1200), Event::RemoteUnmute)), ["Mute(false)", "Light(Solid)"]);
-    machine.step(ms(1300), Event::MuteDown);
+    assert_eq!(obeyed(&mut machine, 1200, Event::RemoteUnmute), HEARD);
+    obeyed(&mut machine, 1300, Event::MuteDown);
     assert!(machine.muted());
     assert!(machine.step(ms(1400), Event::RemoteUnmute).is_empty() && machine.muted());
-    assert_eq!(words(&machine.step(ms(1500), Event::MuteDown)), ["Mute(false)", "Light(Solid)"]);
-    machine.step(ms(1600), Event::RemoteMute);
-    machine.step(ms(1700), Event::MuteDown);
+    obeyed(&mut machine, 1500, Event::MuteDown);
+    assert!(!machine.muted());
+    obeyed(&mut machine, 1600, Event::RemoteMute);
+    obeyed(&mut machine, 1700, Event::MuteDown);
     assert!(!machine.muted(), "staff decide");
+}
+
+#[test]
+fn a_mute_that_capture_does_not_confirm_ends_the_session() {
+    let mut machine = live();
+    machine.step(ms(1000), Event::RemoteMute);
+    assert_eq!((machine.muted(), machine.lamp(), machine.deadline()), (false, Lamp::Solid, Some(ms(1500))));
+    // What it has in force of before is no confirmation.
+    let stale = Wanted { revision: 0, muted: true };
+    assert!(machine.step(ms(1100), Event::Capture(Report::InForce(stale))).is_empty());
+    assert!(machine.step(ms(1499), Event::Tick).is_empty());
+    assert_eq!(words(&machine.step(ms(1500), Event::Tick)), ["Stop(MuteUnconfirmed)", "Light(FastBlink)"]);
+    assert!(!machine.muted());
+}
+
+#[test]
+fn a_capture_that_sends_sound_although_it_is_muted_is_ended() {
+    let mut machine = live();
+    obeyed(&mut machine, 1000, Event::MuteDown);
+    let said = Wanted { revision: 1, muted: false };
+    let effects = machine.step(ms(5000), Event::Capture(Report::InForce(said)));
+    assert_eq!(words(&effects), ["Stop(MuteUnconfirmed)", "Light(FastBlink)"]);
+}
+
+#[test]
+fn a_mute_that_is_taken_back_before_it_took_effect_is_not_written() {
+    let mut machine = live();
+    machine.step(ms(1000), Event::RemoteMute);
+    assert_eq!(words(&machine.step(ms(1100), Event::RemoteUnmute)), [HEARD[2]]);
+    let late = Wanted { revision: 1, muted: true };
+    assert!(machine.step(ms(1200), Event::Capture(Report::InForce(late))).is_empty());
+    assert!(!machine.muted() && machine.step(ms(2000), Event::Tick).is_empty());
 }
 
 #[test]

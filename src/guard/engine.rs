@@ -13,10 +13,12 @@ use super::identity;
 use super::journal::Journal;
 use super::launcher::{Capture, Door, News};
 use super::ledger::LedgerError;
+use super::link_log::LinkLog;
+use super::process::PidFile;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, Reason, SessionId};
-use crate::ipc::{Answer, By, Fact, Identity, SOFTWARE, Status, ToCapture};
+use crate::ipc::{Answer, Fact, Identity, SOFTWARE, Status};
 
 /// Consent machine, panel, ledger and capture, joined.
 #[derive(Debug)]
@@ -29,12 +31,15 @@ pub(super) struct Engine {
     pub(super) journal: Journal,
     pub(super) capture: Option<Capture>,
     pub(super) session: Session,
+    pub(super) link_log: LinkLog,
     /// What was last said about why something ended or does not work.
     pub(super) message: Option<String>,
-    news: mpsc::UnboundedSender<(u64, News)>,
+    news: mpsc::Sender<(u64, News)>,
     tasks: JoinSet<()>,
     /// Remote stops that wait for capture to be gone.
     stops: Vec<oneshot::Sender<Answer>>,
+    /// Remote mutes that wait for capture to confirm.
+    mutes: Vec<oneshot::Sender<Answer>>,
     /// Who asked for the probe that is pending or under way.
     prober: Option<oneshot::Sender<Answer>>,
     pub(super) status: watch::Sender<Status>,
@@ -54,7 +59,7 @@ impl Engine {
         clock: Clock,
         board: Board,
         journal: Journal,
-        news: mpsc::UnboundedSender<(u64, News)>,
+        news: mpsc::Sender<(u64, News)>,
     ) -> Self {
         // Until the ledger says otherwise the box is locked.
         let unknown = Memory { last_session: SessionId(0), locked: true, unbound: false, policy_pending: true };
@@ -88,10 +93,12 @@ impl Engine {
             journal,
             capture: None,
             session: Session::default(),
+            link_log: LinkLog::new(clock.now()),
             message: None,
             news,
             tasks: JoinSet::new(),
             stops: Vec::new(),
+            mutes: Vec::new(),
             prober: None,
             status,
             due: erase::Due::default(),
@@ -197,7 +204,7 @@ impl Engine {
                 self.capture = None;
             }
             for effect in self.machine.step(self.clock.now(), event) {
-                if let Err(failure) = self.carry_out(effect, event, &mut events) {
+                if let Err(failure) = self.carry_out(effect, &mut events) {
                     events.push_back(failure);
                     break;
                 }
@@ -217,10 +224,11 @@ impl Engine {
                 let _ = stop.send(Answer::Done);
             }
         }
+        self.answer_mutes();
         self.publish();
     }
 
-    fn carry_out(&mut self, effect: Effect, cause: Event, events: &mut VecDeque<Event>) -> Result<(), Event> {
+    fn carry_out(&mut self, effect: Effect, events: &mut VecDeque<Event>) -> Result<(), Event> {
         let now = self.clock.now();
         let policy_version = || self.config.consent.policy_version.clone();
         match effect {
@@ -234,8 +242,9 @@ impl Engine {
                 })
             }
             Effect::Launch(grant) => {
-                let news = self.news.clone();
-                self.capture = Some(Capture::launch(&self.door, grant, &self.config.hash, &mut self.tasks, news));
+                let (hash, news) = (&self.config.hash, self.news.clone());
+                let pid_file = PidFile::new(&self.config.device.runtime_dir);
+                self.capture = Some(Capture::launch(&self.door, grant, hash, pid_file, &mut self.tasks, news));
                 Ok(())
             }
             Effect::Stop(_) => {
@@ -254,7 +263,14 @@ impl Engine {
             }
             Effect::RecordStop { session, reason } => {
                 let message = self.message.clone();
-                self.write(Fact::SessionStopped { session: session.0, reason: reason.word().to_owned(), message })
+                let stopped = Fact::SessionStopped { session: session.0, reason: reason.word().to_owned(), message };
+                // Each is handed over, also behind one that the disk did not take.
+                let mut done = Ok(());
+                for fact in self.link_log.finish().into_iter().chain([stopped]) {
+                    let written = self.write(fact);
+                    done = done.and(written);
+                }
+                done
             }
             Effect::RecordRequest(purpose) => self.write(Fact::Requested { purpose }),
             Effect::RecordRequestEnded(reason) => self.write(Fact::RequestEnded { reason: reason.word().to_owned() }),
@@ -265,13 +281,13 @@ impl Engine {
                 self.write(Fact::PolicyAcknowledged { policy_version })
             }
             Effect::RecordFault(part) => self.write(Fact::Broke { part }),
-            Effect::Mute(muted) => {
-                let by = if event_is_staff(cause) { By::Staff } else { By::Remote };
-                let Some(capture) = &self.capture else { return Ok(()) };
-                capture.send(ToCapture::Mute { muted });
-                let session = capture.session;
-                self.write(Fact::Muted { session, muted, by })
+            Effect::Want(wanted) => {
+                if let Some(capture) = &self.capture {
+                    capture.want(wanted);
+                }
+                Ok(())
             }
+            Effect::RecordMute { session, muted, by } => self.write(Fact::Muted { session: session.0, muted, by }),
             Effect::DestroyFootage => {
                 self.due.footage = true;
                 self.erase()
@@ -327,7 +343,7 @@ impl Engine {
         if let Some(capture) = &self.capture
             && self.machine.phase() != Phase::Stopping
         {
-            capture.send(ToCapture::Renew {});
+            capture.renew();
         }
     }
 
@@ -362,15 +378,35 @@ impl Engine {
         let _ = prober.send(answer);
     }
 
+    /// Answers a remote mute when capture has confirmed it, or it will not.
+    pub(super) fn mute(&mut self, reply: oneshot::Sender<Answer>) {
+        self.mutes.push(reply);
+        self.feed(Event::RemoteMute);
+    }
+
+    fn answer_mutes(&mut self) {
+        if self.machine.mute_pending() {
+            return;
+        }
+        let phase = self.machine.phase();
+        let answer = if phase.may_capture() && self.machine.muted() {
+            Answer::Done
+        } else if self.machine.sound_wanted() {
+            Answer::Refused("the sound was switched on again before that".to_owned())
+        } else {
+            Answer::Refused(format!("there is no stream to mute: the box is {}", phase.word()))
+        };
+        for mute in self.mutes.drain(..) {
+            // A caller that went away does not need its answer.
+            let _ = mute.send(answer.clone());
+        }
+    }
+
     /// Answers a remote stop now, or when capture is gone and the ledger says so.
     pub(super) fn stop(&mut self, reply: oneshot::Sender<Answer>) {
         self.stops.push(reply);
         self.feed(Event::RemoteStop);
     }
-}
-
-fn event_is_staff(event: Event) -> bool {
-    matches!(event, Event::MuteDown)
 }
 
 fn limits(config: &Config) -> Limits {

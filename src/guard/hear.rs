@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::engine::Engine;
 use super::launcher::News;
-use crate::consent::{Event, Fault, Phase, Reason, Report};
+use crate::consent::{Event, Fault, Phase, Reason, Report, Time};
 use crate::ipc::{Device, Fact, FailureKind, Findings, FromCapture, SOFTWARE, Second, Status, StreamStats};
 
 /// The reason of a session whose encoder was replaced.
@@ -53,6 +53,7 @@ impl Engine {
                 self.feed(Event::CaptureGone(outcome));
             }
             News::Said(FromCapture::Hello { pid }) => self.session.pid = Some(pid),
+            News::Said(FromCapture::InForce(wanted)) => self.feed(Event::Capture(Report::InForce(wanted))),
             News::Said(FromCapture::Encoder { name, why }) => {
                 tracing::info!("encoder: {name}: {why}");
                 self.session.encoder = Some(format!("{name}: {why}"));
@@ -74,12 +75,14 @@ impl Engine {
             }
             News::Said(FromCapture::Live {}) => {
                 self.session.offline = None;
-                self.link(session, Report::Live, Fact::OnAir { session });
+                self.link(session, Report::Live);
             }
             News::Said(FromCapture::Reconnecting { reason }) => {
-                tracing::warn!("the ingest server is out of reach: {reason}");
-                self.session.offline = Some(reason.clone());
-                self.link(session, Report::Reconnecting, Fact::OffAir { session, reason });
+                if self.session.offline.as_ref() != Some(&reason) {
+                    tracing::warn!("the ingest server is out of reach: {reason}");
+                }
+                self.session.offline = Some(reason);
+                self.link(session, Report::Reconnecting);
             }
             News::Said(FromCapture::Lost { device, why }) => {
                 tracing::warn!("{}: {why}", lost(device).word());
@@ -119,19 +122,36 @@ impl Engine {
         let said = format!("{to}: in place of {from}: {why}");
         self.session.encoder = Some(said.clone());
         self.session.fallback = Some(said);
-        if let Err(failure) = self.write(Fact::EncoderFallback { session, from, to, why }) {
-            self.feed(failure);
-        }
+        self.link_log.fell_back(Fact::EncoderFallback { session, from, to, why });
+        self.write_link(self.clock.now());
     }
 
-    fn link(&mut self, session: u64, report: Report, fact: Fact) {
+    fn link(&mut self, session: u64, report: Report) {
         let before = self.machine.phase();
         self.feed(Event::Capture(report));
-        if self.machine.phase() != before
-            && self.machine.session().is_some_and(|id| id.0 == session)
-            && let Err(failure) = self.write(fact)
-        {
-            self.feed(failure);
+        if self.machine.phase() == before || self.machine.session().is_none_or(|id| id.0 != session) {
+            return;
+        }
+        match report {
+            Report::Live => {
+                if let Some(fact) = self.link_log.on_air(session)
+                    && let Err(failure) = self.write(fact)
+                {
+                    self.feed(failure);
+                }
+            }
+            Report::Reconnecting => self.link_log.off_air(session, self.session.offline.clone().unwrap_or_default()),
+            Report::InForce(_) => {}
+        }
+        self.write_link(self.clock.now());
+    }
+
+    /// Writes what may be written of the link by now.
+    pub(super) fn write_link(&mut self, now: Time) {
+        for fact in self.link_log.due(now) {
+            if let Err(failure) = self.write(fact) {
+                self.feed(failure);
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! The role that holds button, lamp, consent, ledger and policy. It touches no network but Unix sockets, and no
 //! camera or microphone.
 
+mod allowance;
+mod attendant;
 mod board;
 mod control;
 mod engine;
@@ -11,6 +13,8 @@ mod journal;
 mod lamp;
 mod launcher;
 pub mod ledger;
+mod link_log;
+mod process;
 mod recall;
 mod requests;
 
@@ -35,11 +39,15 @@ use control::Desk;
 use engine::Engine;
 use journal::Journal;
 pub use launcher::Door;
+use process::{LeftOver, PidFile};
 
 /// How often broken parts are tried again.
 const RETRY: Duration = Duration::from_secs(5);
 /// How often entries that are older than `ledger-retention` are looked for.
 const PRUNE: Duration = Duration::from_hours(1);
+
+/// Reports of captures that wait for the loop; more wait with the capture.
+const REPORTS: usize = 16;
 
 /// How long whoever listens has to hear the last status and entries.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -64,11 +72,36 @@ pub fn run(config: Config, options: Options) -> Result<(), Exit> {
 
 /// Leaves the lamp dark after a guard that could not: a line keeps its level when whoever drove it has died.
 pub fn darken(config: &Config) -> Result<(), Exit> {
-    // Capture lost its door with the guard; it is gone after this, and the lamp stays lit until then.
-    std::thread::sleep(Duration::from_millis(500));
+    // A guard that lives has the lamp to itself, and so has one that starts meanwhile.
+    let _lock = File::open(lock_file(config)).ok().map(|file| hold(config, file)).transpose()?;
     let (signals, _) = mpsc::unbounded_channel();
-    let panel = crate::panel::open(&config.panel, &config.device.runtime_dir, signals);
+    let open = || crate::panel::open(&config.panel, &config.device.runtime_dir, signals);
+    let pid_file = PidFile::new(&config.device.runtime_dir);
+    let panel = match left_over(&pid_file)? {
+        None => open(),
+        Some(capture) => {
+            // Some chips let a line go with whoever drove it: it is lit anew until nothing captures any more.
+            let panel = open().and_then(|mut panel| panel.drive(Lamp::FastBlink, true).map(|()| panel));
+            end(&pid_file, &capture)?;
+            panel
+        }
+    };
     panel.and_then(|mut panel| panel.drive(Lamp::Dark, false)).map_err(|error| Exit::unavailable(error.to_string()))
+}
+
+/// A capture that has outlived its guard, if there is one.
+fn left_over(pid_file: &PidFile) -> Result<Option<LeftOver>, Exit> {
+    let found = pid_file.left_over();
+    found
+        .map_err(|error| Exit::io(format!("whether a capture is left cannot be known, so the lamp stays lit: {error}")))
+}
+
+/// Sees to it that it is gone.
+fn end(pid_file: &PidFile, capture: &LeftOver) -> Result<(), Exit> {
+    tracing::warn!("a capture has outlived its guard");
+    capture.end().map_err(|error| Exit::unavailable(format!("{error}; the lamp stays lit: restart the box")))?;
+    pid_file.remove();
+    Ok(())
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), Exit> {
@@ -96,9 +129,14 @@ pub(crate) fn is_running(config: &Config) -> bool {
 fn lock(config: &Config) -> Result<File, Exit> {
     let path = lock_file(config);
     let file = File::create(&path).map_err(|error| Exit::io(format!("{} cannot be made: {error}", path.display())))?;
+    hold(config, file)
+}
+
+/// Its lock, unless somebody has it.
+fn hold(config: &Config, file: File) -> Result<File, Exit> {
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(error) => Err(Exit::unavailable(format!("another guard runs on {}: {error}", path.display()))),
+        Err(error) => Err(Exit::unavailable(format!("another guard runs on {}: {error}", lock_file(config).display()))),
     }
 }
 
@@ -121,11 +159,15 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
     make_dir(&config.device.runtime_dir, 0o750)?;
     make_dir(&config.device.data_dir, 0o700)?;
     let _lock = lock(&config)?;
+    let pid_file = PidFile::new(&config.device.runtime_dir);
+    if let Some(capture) = left_over(&pid_file)? {
+        end(&pid_file, &capture)?;
+    }
     let listener = listen(&config)?;
 
     let clock = Clock::start();
     let (signals, mut panel) = mpsc::unbounded_channel();
-    let (news, mut captures) = mpsc::unbounded_channel();
+    let (news, mut captures) = mpsc::channel(REPORTS);
     let (calls, mut requests) = mpsc::channel(64);
     let board = Board::new(&config.panel, &config.device.runtime_dir, signals, clock.now());
     let mut engine = Engine::new(config.clone(), options.door, clock, board, Journal::new(&config.ledger()), news);
@@ -154,8 +196,14 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
                     engine.feed(event);
                 }
             }
+            Some(call) = requests.recv() => {
+                engine.answer(call, ending);
+                // Commands come before reports, and yet cannot keep a confirmation or an end from being heard.
+                if let Ok((session, news)) = captures.try_recv() {
+                    engine.hear(session, news);
+                }
+            }
             Some((session, news)) = captures.recv() => engine.hear(session, news),
-            Some(call) = requests.recv() => engine.answer(call, ending),
             () = &mut door, if up => return Err(Exit::software("the guard's socket is lost")),
             () = tokio::time::sleep_until(clock.instant(due)) => {}
         }
@@ -208,6 +256,7 @@ impl Engine {
     fn tick(&mut self, chores: &mut Chores, config: &Config) {
         let now = self.clock.now();
         self.feed(Event::Tick);
+        self.write_link(now);
         if self.board.drive(now).is_err() {
             self.feed(Event::Broken(Fault::Lamp));
         }

@@ -55,16 +55,17 @@ impl Engine {
             }
             Request::RequestStart {} => {
                 self.feed(Event::RemoteRequest);
-                self.when(|phase, _| phase == Phase::Requested, "nothing can be asked for now")
+                self.when(|phase| phase == Phase::Requested, "nothing can be asked for now")
             }
             Request::Mute {} => {
-                self.feed(Event::RemoteMute);
-                self.when(|phase, muted| phase.may_capture() && muted, "there is no stream to mute")
+                self.mute(reply);
+                return None;
             }
             Request::Unmute {} => {
                 self.feed(Event::RemoteUnmute);
                 let why = "remote takes back only its own mute, in a session that staff started with sound";
-                self.when(|phase, muted| phase.may_capture() && !muted, why)
+                let heard = self.machine.sound_wanted();
+                self.when(|_| heard, why)
             }
             Request::Identify {} if self.may_capture() => {
                 Answer::Refused("the lamp says that the box is capturing, and goes on saying so".to_owned())
@@ -90,12 +91,9 @@ impl Engine {
         Some((answer, reply))
     }
 
-    fn when(&self, holds: impl FnOnce(Phase, bool) -> bool, why: &str) -> Answer {
-        let status = self.status().borrow().clone();
-        if holds(status.phase, status.muted) {
-            return Answer::Done;
-        }
-        Answer::Refused(format!("{why}: the box is {}", status.phase.word()))
+    fn when(&self, holds: impl FnOnce(Phase) -> bool, why: &str) -> Answer {
+        let phase = self.machine.phase();
+        if holds(phase) { Answer::Done } else { Answer::Refused(format!("{why}: the box is {}", phase.word())) }
     }
 
     fn refused(&mut self, fact: Fact) {

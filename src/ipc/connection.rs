@@ -9,8 +9,9 @@ use tokio::net::UnixStream;
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-/// Longest frame in bytes, 64 KiB: the longest real message (a ledger entry with a refused command in it) is under 2 KiB.
-pub const MAX_FRAME: usize = 64 * 1024;
+/// Longest frame in bytes. The longest message of today is under 8 KiB, since texts are cut where they come in; a ledger may
+/// hold entries from before that, which are as long as a frame was then (64 KiB) and have to be handed on.
+pub const MAX_FRAME: usize = 128 * 1024;
 
 /// Why a message could not be sent or taken.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,14 @@ pub enum IpcError {
     Socket(#[from] std::io::Error),
     /// The frame is not a message of this version; both ends come from one package, so whoever wrote it is something else.
     #[error("not a message of this door: {0}")]
-    Message(#[from] serde_json::Error),
+    Message(String),
+}
+
+impl From<serde_json::Error> for IpcError {
+    fn from(error: serde_json::Error) -> Self {
+        // It repeats words of the message, which may be as long as a frame.
+        Self::Message(super::clean(&error.to_string(), super::WHY))
+    }
 }
 
 impl IpcError {

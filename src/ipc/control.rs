@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Findings, Status};
+use super::{Entry, Findings, Status, text};
 
 /// One call to the guard; answered by a [`FromGuard::Answer`] with the same number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub enum Request {
     Probe {},
     /// End the session; answered when the capture process is gone and the ledger says so.
     Stop {},
-    /// Remote mutes.
+    /// Remote mutes; answered when capture has confirmed that it sends silence.
     Mute {},
     /// Remote takes back its own mute.
     Unmute {},
@@ -44,9 +44,11 @@ pub enum Request {
     Identify {},
     /// A command from outside was refused by the agent: write it down.
     Refused {
-        /// The verb as it came, at most 64 characters.
+        /// The verb as it came; cut at 64 bytes.
+        #[serde(deserialize_with = "text::name")]
         verb: String,
-        /// Why, at most 200 characters.
+        /// Why; cut at 200 bytes.
+        #[serde(deserialize_with = "text::why")]
         why: String,
     },
     /// The simulated panel's record button goes down or up. Refused by real panels.

@@ -1,10 +1,13 @@
 //! Door 1: guard to capture. The grant is a lease; there is no message that gives back what closing the socket takes.
+//!
+//! What capture shall do is complete state in each renewal, and not a message that could be lost; capture answers each with
+//! what it has in force.
 
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Purpose;
+use super::{Purpose, Wanted, text};
 
 /// How often the guard renews the lease (design 2).
 pub const RENEWAL: Duration = Duration::from_secs(1);
@@ -25,14 +28,27 @@ pub enum ToCapture {
         purpose: Purpose,
         /// Hash of the configuration that the guard knows, and staff with it: under another one nothing is opened.
         configuration: String,
+        /// What capture shall do from the beginning.
+        wanted: Wanted,
     },
     /// The lease goes on for [`LEASE`] from now.
-    Renew {},
-    /// Send silence, or sound again.
-    Mute {
-        /// Whether to send silence.
-        muted: bool,
+    Renew {
+        /// What capture shall do from now on, whatever it was told before.
+        wanted: Wanted,
     },
+}
+
+impl ToCapture {
+    /// The same, with what is wanted by now.
+    #[must_use]
+    pub fn with(self, now: Wanted) -> Self {
+        match self {
+            Self::Start { session, sound, purpose, configuration, wanted: _ } => {
+                Self::Start { session, sound, purpose, configuration, wanted: now }
+            }
+            Self::Renew { wanted: _ } => Self::Renew { wanted: now },
+        }
+    }
 }
 
 /// Capture to guard.
@@ -44,25 +60,33 @@ pub enum FromCapture {
         /// Process id.
         pid: u32,
     },
+    /// What is in force here now, in answer to each start and renewal. Muted: nothing that is recorded after it leaves.
+    InForce(Wanted),
     /// Which encoder was chosen, and why.
     Encoder {
         /// The GStreamer element's name.
+        #[serde(deserialize_with = "text::name")]
         name: String,
         /// Why this one and not a better one.
+        #[serde(deserialize_with = "text::reason")]
         why: String,
     },
     /// The camera was opened, again or for the first time.
     Camera {
         /// The mode that it runs in: what it sends, size and rate.
+        #[serde(deserialize_with = "text::reason")]
         mode: String,
     },
     /// An encoder did not do its work any more; another one goes on in its place.
     EncoderFallback {
         /// The GStreamer element that was given up.
+        #[serde(deserialize_with = "text::name")]
         from: String,
         /// The one that goes on.
+        #[serde(deserialize_with = "text::name")]
         to: String,
         /// What was wrong.
+        #[serde(deserialize_with = "text::reason")]
         why: String,
     },
     /// The ingest server has the stream.
@@ -70,6 +94,7 @@ pub enum FromCapture {
     /// The ingest server is out of reach; capture goes on.
     Reconnecting {
         /// What the last attempt said.
+        #[serde(deserialize_with = "text::reason")]
         reason: String,
     },
     /// Camera or microphone gives nothing any more; a slate or silence goes out in its place.
@@ -77,6 +102,7 @@ pub enum FromCapture {
         /// Which of the two.
         device: Device,
         /// What is known about why.
+        #[serde(deserialize_with = "text::reason")]
         why: String,
     },
     /// It is there again, and so is its picture or sound.
@@ -95,6 +121,7 @@ pub enum FromCapture {
         /// What sort of trouble.
         kind: FailureKind,
         /// What is wrong and what to do about it.
+        #[serde(deserialize_with = "text::message")]
         message: String,
     },
 }
@@ -106,6 +133,7 @@ pub struct Second {
     /// Its server has the stream.
     pub on_air: bool,
     /// Why not, if not.
+    #[serde(default, deserialize_with = "text::maybe_reason")]
     pub reason: Option<String>,
     /// Video and sound together that left for it, in kbit/s, over the last second.
     pub bitrate_kbps: u32,
@@ -124,6 +152,7 @@ pub struct Second {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Findings {
     /// Encoded frames per second.
+    #[serde(deserialize_with = "text::finite")]
     pub fps: f32,
     /// Keyframes among them.
     pub keyframes: u32,
@@ -170,6 +199,7 @@ pub enum FailureKind {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct StreamStats {
     /// Encoded frames per second that left for the server, over the last second.
+    #[serde(deserialize_with = "text::finite")]
     pub fps: f32,
     /// Video and sound together that left for the server, in kbit/s, over the last second.
     pub bitrate_kbps: u32,
@@ -188,5 +218,6 @@ pub struct StreamStats {
     /// How much encoded media waits on the box to be sent, in milliseconds.
     pub queue_ms: u32,
     /// Loudness of the sound that is sent, RMS over the last second, in dB relative to full scale; `None`: no sound is sent.
+    #[serde(default, deserialize_with = "text::maybe_finite")]
     pub level_db: Option<f32>,
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Purpose};
+use super::{By, Fault, Purpose};
 
 /// One entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,16 +33,6 @@ pub enum Recorded {
     Known(Fact),
     /// Something else.
     Foreign(serde_json::Map<String, serde_json::Value>),
-}
-
-/// Who muted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum By {
-    /// The mute button.
-    Staff,
-    /// The platform.
-    Remote,
 }
 
 /// What can happen to a box, as far as anybody has to account for it.
@@ -118,7 +108,7 @@ pub enum Fact {
         /// The session's number.
         session: u64,
     },
-    /// Sound was switched off or on.
+    /// Sound was switched off, as capture confirmed, or is about to be switched on.
     Muted {
         /// The session's number.
         session: u64,

@@ -7,15 +7,17 @@ mod identity;
 mod lease;
 mod ledger;
 mod status;
+mod text;
 
 pub use connection::{Connection, IpcError, MAX_FRAME};
 pub use control::{Answer, Cursor, FromGuard, Request, ToGuard, Verb};
 pub use identity::Identity;
 pub use lease::{Device, FailureKind, Findings, FromCapture, LEASE, RENEWAL, Second, StreamStats, ToCapture};
-pub use ledger::{By, Entry, Fact, Recorded};
+pub use ledger::{Entry, Fact, Recorded};
 pub use status::Status;
+pub use text::{MESSAGE, WHY, clean};
 
-pub use crate::consent::{Fault, Lamp, Phase, Purpose};
+pub use crate::consent::{By, Fault, Lamp, Phase, Purpose, Wanted};
 
 /// The guard's socket (door 2) in `runtime-dir`.
 pub const GUARD_SOCKET: &str = "guard.sock";

@@ -6,20 +6,16 @@ use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::played::frame;
 use crate::support::shop::{Plan, Shop, openers};
 use crate::support::{Program, footage, timed, wait_for, wait_until};
-
-fn frame(json: &str) -> Vec<u8> {
-    let length = u32::try_from(json.len()).unwrap();
-    [&length.to_be_bytes()[..], json.as_bytes()].concat()
-}
 
 fn garbage() -> Vec<Vec<u8>> {
     let mut all = vec![
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
         vec![0xff; 100],
         vec![0, 0, 0, 0],
-        (64 * 1024 + 1u32).to_be_bytes().to_vec(),
+        (128 * 1024 + 1u32).to_be_bytes().to_vec(),
         frame("{}"),
         frame("null"),
         frame(r#"{"call":1,"request":{"ask":"start"}}"#),
@@ -105,7 +101,7 @@ impl Capture {
     fn begin(&mut self, shop: &Shop, sound: bool) {
         let hash = tallybox::config::Config::load(&shop.config).unwrap().hash;
         self.say(&format!(
-            r#"{{"do":"start","session":1,"sound":{sound},"purpose":"on-air","configuration":"{hash}"}}"#
+            r#"{{"do":"start","session":1,"sound":{sound},"purpose":"on-air","configuration":"{hash}","wanted":{{"revision":0,"muted":false}}}}"#
         ));
     }
 
@@ -142,7 +138,7 @@ fn a_silent_guard_makes_capture_go_dark_by_itself() {
     let mut capture = Capture::start(&shop);
     capture.begin(&shop, true);
     wait_until("the camera's file is open", || capture.has_the_camera());
-    capture.say(r#"{"do":"renew"}"#);
+    capture.say(r#"{"do":"renew","wanted":{"revision":0,"muted":false}}"#);
     let took = capture.ends();
     assert!(took >= Duration::from_millis(1900) && took < Duration::from_secs(4), "{took:?}");
     assert!(shop.log().contains("the guard is silent"));

@@ -4,7 +4,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use super::{Codec, add_coder, add_voice, loudness, slave, voice};
+use super::{Codec, add_coder, add_voice, loudness, silence_while_muted, slave, voice};
 use crate::config::{Audio, AudioSource};
 
 fn audio(noise_suppression: bool, high_pass: bool) -> Audio {
@@ -169,10 +169,12 @@ fn muted_is_digital_silence_within_a_tenth_of_a_second_and_time_runs_on() {
     let pipeline = gst::Pipeline::new();
     let source = make(&pipeline, "audiotestsrc");
     source.set_property("is-live", true);
-    let (first, mute) = add_voice(&pipeline, &audio(false, false)).unwrap();
+    let (first, last) = add_voice(&pipeline, &audio(false, false)).unwrap();
+    let gate = std::sync::Arc::new(crate::capture::door::Gate::opened());
+    silence_while_muted(&last, &gate).unwrap();
     let coded = add_coder(&pipeline, &audio(false, false), Codec::Aac).unwrap();
     let level = std::sync::Arc::default();
-    loudness::measure(&level, &mute).unwrap();
+    loudness::measure(&level, &last).unwrap();
     let decode = make(&pipeline, "avdec_aac");
     let convert = make(&pipeline, "audioconvert");
     // It would add noise of its own.
@@ -193,7 +195,7 @@ fn muted_is_digital_silence_within_a_tenth_of_a_second_and_time_runs_on() {
         heard.push((pts, sound.iter().all(|word| *word == 0)));
         if pts > gst::ClockTime::from_mseconds(1500) && muted_at.is_none() {
             loud = level.db();
-            mute.set_property("mute", true);
+            gate.mute(true);
             muted_at = pipeline.current_running_time();
         }
         if pts > gst::ClockTime::from_mseconds(4000) {

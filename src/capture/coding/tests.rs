@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 
 use super::{Coding, Fault, Knobs, Rendition};
 use crate::capture::door::{Gate, Teller};
@@ -90,7 +90,7 @@ struct Air {
     knobs: Knobs,
     queue: std::sync::Arc<Queue>,
     push: Option<Push>,
-    told: UnboundedReceiver<FromCapture>,
+    told: Receiver<FromCapture>,
 }
 
 impl Drop for Air {

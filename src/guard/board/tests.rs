@@ -175,7 +175,8 @@ fn check(touches: &[(u64, u64, u64, u64)], locked: bool) -> Result<(), TestCaseE
             | Effect::RecordRequestEnded(_)
             | Effect::RecordPolicyAcknowledged
             | Effect::RecordFault(_)
-            | Effect::Mute(_)
+            | Effect::Want(_)
+            | Effect::RecordMute { .. }
             | Effect::SelfTest => {}
         }
     }

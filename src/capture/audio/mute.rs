@@ -1,0 +1,30 @@
+//! The mute: the one place that all sound passes on its way to the encoders, and where it becomes silence.
+
+use std::sync::Arc;
+
+use gst::prelude::*;
+use gstreamer as gst;
+
+use crate::capture::door::Gate;
+use crate::capture::failure::Failure;
+
+/// Makes digital silence of what `element` gives while `gate` says muted. Whoever mutes need not wait for a piece of sound
+/// to pass: one that is passing just then was recorded before.
+pub(in crate::capture) fn silence_while_muted(element: &gst::Element, gate: &Arc<Gate>) -> Result<(), Failure> {
+    let pad = element.static_pad("src").ok_or_else(|| Failure::internal("sound without a pad"))?;
+    let gate = gate.clone();
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
+        if !gate.is_muted() {
+            return gst::PadProbeReturn::Ok;
+        }
+        let silenced = info.buffer_mut().is_some_and(|buffer| {
+            buffer.make_mut().map_writable().is_ok_and(|mut sound| {
+                sound.fill(0);
+                true
+            })
+        });
+        // What cannot be silenced does not leave at all.
+        if silenced { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
+    });
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! The task that attends one capture from its start until its process is gone: renews its lease, takes its word, and has
+//! it killed where it does not keep to the rules.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::allowance::Allowance;
+use super::launcher::{Door, News, Orders};
+use super::process::{PidFile, Process};
+use crate::clock::Clock;
+use crate::consent::Outcome;
+use crate::ipc::{Connection, FromCapture, IpcError, ToCapture};
+
+/// Reports that a capture may give at once, beside one for each renewal; a start brings about ten.
+const REPORTS: u32 = 256;
+/// One more each so often: 50 a second, where 2 and a few are usual. What reports faster is out of order, or an attack.
+const EACH: Duration = Duration::from_millis(20);
+/// A capture that does not take a message within this does not read.
+const SEND: Duration = Duration::from_secs(1);
+/// Pauses between attempts at a socket that does not answer: systemd takes no connection before it has tidied up after the
+/// last one. Few, so that they stay below the limit at which systemd gives the socket up.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(700), Duration::from_millis(1500)];
+
+/// See the module.
+pub(super) struct Attendant {
+    pub(super) session: u64,
+    pub(super) orders: watch::Receiver<Orders>,
+    pub(super) lease: CancellationToken,
+    pub(super) kill: Arc<Notify>,
+    pub(super) news: mpsc::Sender<(u64, News)>,
+    pub(super) pid_file: PidFile,
+    /// What it is told first, until it was.
+    pub(super) start: Option<ToCapture>,
+}
+
+impl Attendant {
+    /// Where the guard's loop is busy this waits for it, and so does capture.
+    async fn tell(&self, news: News) {
+        // Nobody listens any more only when the guard is ending; then the lease is closed.
+        let _ = self.news.send((self.session, news)).await;
+    }
+
+    pub(super) async fn run(mut self, door: Door) {
+        let mut pauses = PAUSES.into_iter();
+        let (outcome, message) = loop {
+            let ended = self.once(&door).await;
+            // What never said hello was never told to start: it may be tried again, by the same press.
+            let again = self.start.is_some() && !self.lease.is_cancelled() && matches!(door, Door::Socket(_));
+            let Some(pause) = pauses.next().filter(|_| again) else { break ended };
+            tokio::select! {
+                () = self.lease.cancelled() => break (Outcome::Ended, None),
+                () = tokio::time::sleep(pause) => {}
+            }
+        };
+        self.tell(News::Gone(outcome, message)).await;
+    }
+
+    /// One attempt; returns when the process is gone, or never was.
+    async fn once(&mut self, door: &Door) -> (Outcome, Option<String>) {
+        let opened = tokio::select! {
+            () = self.lease.cancelled() => return (Outcome::Ended, None),
+            opened = door.open() => opened,
+        };
+        let (stream, mut process) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return (Outcome::NeverStarted, Some(door.says(&error))),
+        };
+        let mut connection = Connection::new(stream);
+        let outcome = self.attend(&mut connection, &mut process).await;
+        drop(connection);
+        let ended = match outcome {
+            Ok(Outcome::Died) if self.start.is_some() && matches!(door, Door::Socket(_)) => {
+                let closed = std::io::Error::other("the connection is closed at once");
+                (Outcome::NeverStarted, Some(door.says(&closed)))
+            }
+            Ok(outcome) => (outcome, None),
+            Err(message) => {
+                // It does not keep to the door's language, or not to its pace: it is not waited for.
+                process.kill();
+                (Outcome::Died, Some(message))
+            }
+        };
+        self.wait_or_kill(&mut process).await;
+        self.pid_file.remove();
+        ended
+    }
+
+    async fn wait_or_kill(&self, process: &mut Process) {
+        let killer = process.handle();
+        let mut gone = std::pin::pin!(process.gone());
+        loop {
+            tokio::select! {
+                () = &mut gone => return,
+                () = self.kill.notified() => killer.kill(),
+            }
+        }
+    }
+
+    /// Talks with capture until one side closes. `Err`: it has to be killed, and why.
+    async fn attend(
+        &mut self,
+        connection: &mut Connection<FromCapture, ToCapture>,
+        process: &mut Process,
+    ) -> Result<Outcome, String> {
+        let clock = Clock::start();
+        let mut reports = Allowance::new(REPORTS, EACH, clock.now());
+        // How it ended, if it ends now.
+        let mut last = Outcome::Died;
+        // What the guard's loop has no room for yet; nothing more is read before it has.
+        let mut held: Option<News> = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.lease.cancelled() => return Ok(Outcome::Ended),
+                changed = self.orders.changed() => {
+                    if changed.is_err() {
+                        return Ok(Outcome::Ended);
+                    }
+                    let wanted = self.orders.borrow_and_update().wanted;
+                    if self.start.is_some() {
+                        // It goes out with the start, and nothing is open before that.
+                        held = Some(News::Said(FromCapture::InForce(wanted)));
+                    } else {
+                        reports.give();
+                        self.send(connection, &ToCapture::Renew { wanted }).await?;
+                    }
+                }
+                room = self.news.reserve(), if held.is_some() => match room {
+                    Ok(room) => {
+                        if let Some(news) = held.take() {
+                            room.send((self.session, news));
+                        }
+                    }
+                    Err(_) => return Ok(Outcome::Ended),
+                },
+                said = connection.receive(), if held.is_none() => match said {
+                    Err(error) if error.is_nonsense() => {
+                        return Err(format!("capture sent what is not its language: {error}"));
+                    }
+                    // One that ends without having read all that was sent to it resets the connection.
+                    Ok(None) | Err(_) => return Ok(last),
+                    Ok(Some(_)) if !reports.take(clock.now()) => {
+                        return Err("capture reported without end, and was killed".to_owned());
+                    }
+                    Ok(Some(FromCapture::Hello { pid })) => {
+                        let known = process.known(pid, &self.pid_file);
+                        known.map_err(|error| format!("capture's process {pid} cannot be watched: {error}"))?;
+                        // Only now that its end can be verified may it open anything.
+                        let Some(start) = self.start.take() else { return Err("capture said hello twice".to_owned()) };
+                        let wanted = self.orders.borrow_and_update().wanted;
+                        self.send(connection, &start.with(wanted)).await?;
+                        held = Some(News::Said(FromCapture::Hello { pid }));
+                    }
+                    Ok(Some(message)) => {
+                        last = outcome(&message).unwrap_or(last);
+                        held = Some(News::Said(message));
+                    }
+                },
+            }
+        }
+    }
+
+    /// Sends a message, unless consent ends meanwhile: that is seen to next.
+    async fn send(
+        &self,
+        connection: &mut Connection<FromCapture, ToCapture>,
+        message: &ToCapture,
+    ) -> Result<(), String> {
+        tokio::select! {
+            biased;
+            () = self.lease.cancelled() => Ok(()),
+            sent = tokio::time::timeout(SEND, connection.send(message)) => match sent {
+                // Where it closed its end the next receive says so.
+                Ok(Ok(()) | Err(IpcError::Socket(_))) => Ok(()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("capture does not read its messages".to_owned()),
+            },
+        }
+    }
+}
+
+/// How a capture that ends after these words ended.
+fn outcome(message: &FromCapture) -> Option<Outcome> {
+    match message {
+        FromCapture::Failed { .. } => Some(Outcome::Failed),
+        FromCapture::Probed(_) => Some(Outcome::Done),
+        FromCapture::Hello { .. }
+        | FromCapture::InForce(_)
+        | FromCapture::Encoder { .. }
+        | FromCapture::Camera { .. }
+        | FromCapture::EncoderFallback { .. }
+        | FromCapture::Live {}
+        | FromCapture::Reconnecting { .. }
+        | FromCapture::Lost { .. }
+        | FromCapture::Back { .. }
+        | FromCapture::Stats(_)
+        | FromCapture::Second(_) => None,
+    }
+}

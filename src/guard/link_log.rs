@@ -1,0 +1,98 @@
+//! Which of capture's reports become entries: a stream that comes and goes all the time, or a capture that says so, writes at
+//! a bounded rate, and what the ledger says last is true, or says too much rather than too little.
+
+use core::time::Duration;
+
+use super::allowance::Allowance;
+use crate::consent::Time;
+use crate::ipc::Fact;
+
+/// Entries of one kind that may be written at once.
+const BURST: u32 = 10;
+/// One more each so often: a link that is bad all day writes some 3,000 pairs.
+const EACH: Duration = Duration::from_secs(30);
+
+/// What the ledger says of the link, and what waits to be said.
+#[derive(Debug)]
+pub(super) struct LinkLog {
+    on_air: bool,
+    link: Allowance,
+    /// An `off-air` that has to wait; meanwhile the ledger says that the box is on air, which it may be again at any time.
+    off_air: Option<Fact>,
+    encoder: Allowance,
+    /// The newest fallback of those that have to wait.
+    fallback: Option<Fact>,
+}
+
+impl LinkLog {
+    pub(super) fn new(now: Time) -> Self {
+        let (link, encoder) = (Allowance::new(BURST, EACH, now), Allowance::new(BURST, EACH, now));
+        Self { on_air: false, link, off_air: None, encoder, fallback: None }
+    }
+
+    /// The server has the stream: what has to be written now. Never waits, since each costs an `off-air` before it.
+    pub(super) fn on_air(&mut self, session: u64) -> Option<Fact> {
+        self.off_air = None;
+        let new = !core::mem::replace(&mut self.on_air, true);
+        new.then_some(Fact::OnAir { session })
+    }
+
+    /// The server went away.
+    pub(super) fn off_air(&mut self, session: u64, reason: String) {
+        if self.on_air {
+            self.off_air = Some(Fact::OffAir { session, reason });
+        }
+    }
+
+    /// Another encoder goes on.
+    pub(super) fn fell_back(&mut self, fact: Fact) {
+        self.fallback = Some(fact);
+    }
+
+    /// What may be written by now, in order.
+    pub(super) fn due(&mut self, now: Time) -> Vec<Fact> {
+        let fallback = if self.fallback.is_some() && self.encoder.take(now) { self.fallback.take() } else { None };
+        let off_air = if self.off_air.is_some() && self.link.take(now) { self.off_air.take() } else { None };
+        if off_air.is_some() {
+            self.on_air = false;
+        }
+        fallback.into_iter().chain(off_air).collect()
+    }
+
+    /// The session ends: what is still to be said before its last entry.
+    pub(super) fn finish(&mut self) -> Vec<Fact> {
+        self.on_air = false;
+        self.fallback.take().into_iter().chain(self.off_air.take()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_flaps_writes_little_and_ends_with_the_truth() {
+        let at = |millis: u64| Time::at(Duration::from_millis(millis));
+        let mut log = LinkLog::new(at(0));
+        let mut written = Vec::new();
+        for flap in 0..10_000 {
+            written.extend(log.on_air(7));
+            log.off_air(7, format!("attempt {flap}"));
+            written.extend(log.due(at(flap * 10)));
+        }
+        // 10 at once, and one each 30 s of the 100; each with its `on-air`.
+        assert!((24..=28).contains(&written.len()), "{} entries", written.len());
+        assert!(
+            written
+                .windows(2)
+                .all(|pair| matches!(pair[0], Fact::OnAir { .. }) != matches!(pair[1], Fact::OnAir { .. }))
+        );
+        let rest = log.due(at(1_000_000));
+        assert_eq!(rest, [Fact::OffAir { session: 7, reason: "attempt 9999".to_owned() }]);
+        assert_eq!(log.on_air(7), Some(Fact::OnAir { session: 7 }));
+        assert_eq!(log.on_air(7), None);
+        log.off_air(7, "gone".to_owned());
+        assert_eq!(log.finish().len(), 1);
+        assert!(log.finish().is_empty());
+    }
+}

@@ -1,0 +1,238 @@
+//! The process behind a capture: watched through a pidfd, so that its end is seen and no other process is killed in its
+//! place, and written down in the runtime directory for whoever comes after a guard that died.
+
+use std::io::{Error, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::io::unix::AsyncFd;
+use tokio::process::Child;
+
+use crate::clock::Clock;
+
+/// In `runtime-dir`: process id and start time of the capture that may exist.
+const FILE: &str = "capture.pid";
+/// What a capture whose guard is gone gets to go dark by itself, as from a guard that lives.
+const GRACE: Duration = Duration::from_millis(300);
+/// How often the kill is repeated until the process is seen to be gone.
+const AGAIN: Duration = Duration::from_millis(100);
+/// A process that is still there after this hangs in the kernel, or may not be killed. Shorter than the guard's unit waits.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// The process behind a connection, once it is known.
+#[derive(Debug, Default)]
+pub(super) struct Process {
+    child: Option<Child>,
+    pidfd: Option<OwnedFd>,
+}
+
+/// Where the process is written down while it may exist.
+#[derive(Clone, Debug)]
+pub(super) struct PidFile(PathBuf);
+
+impl Process {
+    /// A child of this process.
+    pub(super) fn child(child: Child) -> std::io::Result<Self> {
+        let mut this = Self { child: Some(child), pidfd: None };
+        if let Some(pid) = this.child.as_ref().and_then(Child::id) {
+            this.pidfd = Some(open(pid)?);
+        }
+        Ok(this)
+    }
+
+    /// It says that it is `pid`: from now on its end can be seen, also by whoever comes after this guard.
+    pub(super) fn known(&mut self, pid: u32, file: &PidFile) -> std::io::Result<()> {
+        if let Some(child) = &self.child {
+            if child.id() != Some(pid) {
+                return Err(Error::other("that is not the process that was started"));
+            }
+        } else if pid <= 1 || pid == std::process::id() {
+            return Err(Error::other("that is no capture"));
+        }
+        if self.pidfd.is_none() {
+            self.pidfd = Some(open(pid)?);
+        }
+        file.write(pid)
+    }
+
+    /// The same process once more, to kill it while somebody waits for its end.
+    pub(super) fn handle(&self) -> Self {
+        Self { child: None, pidfd: self.pidfd.as_ref().and_then(|pidfd| pidfd.try_clone().ok()) }
+    }
+
+    pub(super) fn kill(&self) {
+        if let Some(pidfd) = &self.pidfd
+            && let Err(error) = kill(pidfd)
+        {
+            tracing::error!(%error, "capture cannot be killed; its lease is closed, and systemd ends it");
+        }
+    }
+
+    /// Returns when the process is gone. One that never said who it is was never told to start.
+    pub(super) async fn gone(&mut self) {
+        match (&mut self.child, self.pidfd.take()) {
+            (Some(child), pidfd) => {
+                let _ = child.wait().await;
+                drop(pidfd);
+            }
+            (None, Some(pidfd)) => ended(pidfd).await,
+            (None, None) => {}
+        }
+    }
+}
+
+/// Returns when the process behind `pidfd` has ended.
+#[allow(deprecated)] // an OwnedFd keeps its number, and its replacement `register` is unsafe to call
+async fn ended(pidfd: OwnedFd) {
+    match AsyncFd::new(pidfd) {
+        Ok(pidfd) => {
+            let _ = pidfd.readable().await;
+        }
+        Err(error) => tracing::error!(%error, "cannot wait for capture's process"),
+    }
+}
+
+fn open(pid: u32) -> std::io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| Error::other("that is not a process id"))?;
+    Ok(pidfd_open(pid, PidfdFlags::NONBLOCK)?)
+}
+
+fn kill(pidfd: &OwnedFd) -> rustix::io::Result<()> {
+    match pidfd_send_signal(pidfd, Signal::KILL) {
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        other => other,
+    }
+}
+
+/// When a process started, in clock ticks since the machine did (proc(5), `starttime`): with its id it names one process.
+fn started(pid: u32) -> std::io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name before it is in parentheses, and may hold anything. The start time is the 20th word behind it.
+    let words = stat.rsplit_once(')').map(|(_, words)| words);
+    let ticks = words.and_then(|words| words.split_ascii_whitespace().nth(19)?.parse().ok());
+    ticks.ok_or_else(|| Error::new(ErrorKind::InvalidData, format!("/proc/{pid}/stat cannot be read")))
+}
+
+impl PidFile {
+    pub(super) fn new(runtime_dir: &Path) -> Self {
+        Self(runtime_dir.join(FILE))
+    }
+
+    /// Written whole or not at all; it lives as long as the machine's memory does, so nothing is synchronised.
+    fn write(&self, pid: u32) -> std::io::Result<()> {
+        let new = self.0.with_extension("new");
+        std::fs::write(&new, format!("{pid} {}\n", started(pid)?))?;
+        std::fs::rename(new, &self.0)
+    }
+
+    /// The process was seen to be gone.
+    pub(super) fn remove(&self) {
+        match std::fs::remove_file(&self.0) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::error!("{} cannot be removed: {error}", self.0.display());
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// The process that is written down, if that very one still exists.
+    pub(super) fn left_over(&self) -> std::io::Result<Option<LeftOver>> {
+        let text = match std::fs::read_to_string(&self.0) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let (pid, since) = text.trim_end().split_once(' ').unwrap_or_default();
+        let (Ok(pid), Ok(since)) = (pid.parse(), since.parse::<u64>()) else {
+            return Err(Error::new(ErrorKind::InvalidData, "it does not name a process"));
+        };
+        let gone = |error: &Error| matches!(error.kind(), ErrorKind::NotFound) || error.raw_os_error() == Some(ESRCH);
+        let pidfd = match open(pid) {
+            Err(error) if gone(&error) => return Ok(None),
+            other => other?,
+        };
+        // Looked at only now: it cannot become another one's id any more.
+        match started(pid) {
+            Err(error) if gone(&error) => Ok(None),
+            Ok(now) if now != since => Ok(None),
+            Ok(_) => Ok(Some(LeftOver { pid, pidfd })),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// `ESRCH`, which has no [`ErrorKind`].
+const ESRCH: i32 = 3;
+
+/// A capture whose guard has died.
+#[derive(Debug)]
+pub(super) struct LeftOver {
+    pid: u32,
+    pidfd: OwnedFd,
+}
+
+impl LeftOver {
+    /// Waits until it is gone, and kills it when it does not go by itself. Blocks for up to [`PATIENCE`].
+    pub(super) fn end(&self) -> std::io::Result<()> {
+        let clock = Clock::start();
+        let begun = clock.now();
+        let mut wait = GRACE;
+        while !self.is_gone(wait)? {
+            let killed = kill(&self.pidfd);
+            if clock.now().since(begun) >= PATIENCE {
+                let why = killed.err().map_or_else(|| "the kernel holds it".to_owned(), |error| error.to_string());
+                return Err(Error::other(format!("capture (process {}) does not end: {why}", self.pid)));
+            }
+            wait = AGAIN;
+        }
+        Ok(())
+    }
+
+    fn is_gone(&self, within: Duration) -> std::io::Result<bool> {
+        let within = rustix::event::Timespec { tv_sec: 0, tv_nsec: within.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&within)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeper() -> std::process::Child {
+        std::process::Command::new("sleep").arg("1000").spawn().unwrap()
+    }
+
+    #[test]
+    fn the_very_process_is_ended_and_no_other_with_its_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = PidFile::new(dir.path());
+        assert!(file.left_over().unwrap().is_none());
+        let mut process = sleeper();
+        // Somebody else has got its id since.
+        std::fs::write(&file.0, format!("{} {}\n", process.id(), started(process.id()).unwrap() - 1)).unwrap();
+        assert!(file.left_over().unwrap().is_none());
+        assert!(process.try_wait().unwrap().is_none());
+        file.write(process.id()).unwrap();
+        file.left_over().unwrap().unwrap().end().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&process.wait().unwrap()), Some(9));
+        assert!(file.left_over().unwrap().is_none());
+        std::fs::write(&file.0, "nonsense").unwrap();
+        assert!(file.left_over().is_err(), "what cannot be read is no proof that nothing captures");
+    }
+
+    #[test]
+    fn a_capture_cannot_pass_off_another_process_as_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = PidFile::new(dir.path());
+        for pid in [0, 1, std::process::id(), u32::MAX] {
+            assert!(Process::default().known(pid, &file).is_err(), "{pid}");
+        }
+    }
+}
