@@ -2,6 +2,7 @@
 //! guard noticing; none of them holds anything that could start a capture.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -10,12 +11,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::guests::{Guests, Standing};
 use super::journal::Head;
 use super::ledger::Ledger;
-use crate::ipc::{Answer, Connection, Cursor, FromGuard, IpcError, Request, Status, ToGuard};
+use crate::ipc::{Answer, Connection, Cursor, FromGuard, IpcError, Request, Status, ToGuard, WHY, clean};
 
-/// Connections at once; the agent, `status --watch` and a few more.
-const CONNECTIONS: usize = 32;
 /// Calls of one connection that wait for their answer at once.
 const CALLS: usize = 16;
 /// A peer that does not take a message within this is dropped.
@@ -46,7 +46,7 @@ pub(super) struct Desk {
 /// Accepts connections until dropped.
 pub(super) async fn serve(listener: UnixListener, desk: Desk) {
     let own = rustix::process::getuid().as_raw();
-    let mut connections = JoinSet::new();
+    let (mut connections, mut guests) = (JoinSet::new(), Guests::new());
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -54,11 +54,13 @@ pub(super) async fn serve(listener: UnixListener, desk: Desk) {
                     let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
                     let local = uid == 0 || uid == own;
                     let allowed = local || desk.uids.contains(&uid);
-                    if allowed && connections.len() < CONNECTIONS {
-                        connections.spawn(attend(stream, desk.clone(), uid, local));
-                    } else {
-                        let why = if allowed { "too many connections" } else { "this user may not connect" };
-                        let _ = desk.calls.send(Call::TurnedAway { uid, why: why.to_owned() }).await;
+                    match if allowed { guests.admit(uid) } else { Err("this user may not connect") } {
+                        Ok(standing) => {
+                            connections.spawn(attend(stream, desk.clone(), uid, local, standing));
+                        }
+                        Err(why) => {
+                            let _ = desk.calls.send(Call::TurnedAway { uid, why: why.to_owned() }).await;
+                        }
                     }
                 }
                 Err(error) => {
@@ -74,13 +76,16 @@ pub(super) async fn serve(listener: UnixListener, desk: Desk) {
     }
 }
 
-async fn attend(stream: UnixStream, desk: Desk, uid: u32, local: bool) {
+async fn attend(stream: UnixStream, desk: Desk, uid: u32, local: bool, standing: Arc<Standing>) {
     let calls = desk.calls.clone();
-    let mut peer = Peer { desk, local, follows: None, subscribed: false, ledger: None, holds: Holds::default() };
-    if let Err(error) = peer.talk(Connection::new(stream)).await
+    let holds = Holds::default();
+    let mut peer =
+        Peer { desk, local, standing: standing.clone(), follows: None, subscribed: false, ledger: None, holds };
+    let ended = standing.until_asked_to_leave(peer.talk(Connection::new(stream))).await;
+    if let Some(Err(error)) = ended
         && error.is_nonsense()
     {
-        let _ = calls.send(Call::TurnedAway { uid, why: error.to_string() }).await;
+        let _ = calls.send(Call::TurnedAway { uid, why: clean(&error.to_string(), WHY) }).await;
     }
     // Whoever held a simulated button and went away has let go of it.
     for request in peer.holds.released() {
@@ -104,6 +109,10 @@ impl Holds {
         if let Request::MuteButton { down } = request {
             self.mute = *down;
         }
+    }
+
+    fn any(&self) -> bool {
+        self.record || self.mute
     }
 
     fn released(&self) -> Vec<Request> {
@@ -140,6 +149,7 @@ impl Follows {
 
 struct Peer {
     desk: Desk,
+    standing: Arc<Standing>,
     /// It is root or the guard's own user.
     local: bool,
     subscribed: bool,
@@ -153,9 +163,11 @@ impl Peer {
     async fn talk(&mut self, mut connection: Connection<ToGuard, FromGuard>) -> Result<(), IpcError> {
         let mut answers = FuturesUnordered::new();
         loop {
+            self.standing.set(self.subscribed, !answers.is_empty() || self.holds.any());
             tokio::select! {
                 received = connection.receive(), if answers.len() < CALLS => {
                     let Some(ToGuard { call, request }) = received? else { return Ok(()) };
+                    self.standing.heard();
                     self.holds.note(&request);
                     match request {
                         Request::Status {} => {

@@ -7,6 +7,7 @@ mod board;
 mod control;
 mod engine;
 mod erase;
+mod guests;
 mod hear;
 pub(crate) mod identity;
 mod journal;
