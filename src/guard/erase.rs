@@ -14,12 +14,13 @@ use crate::ipc::Fact;
 const FOOTAGE: &str = "footage";
 /// Keys and credentials, in data-dir; the guard's alone.
 pub(super) const CREDENTIALS: &str = "credentials";
-/// The agent's folder in data-dir, where the agent's user writes too.
+/// The agent's folder in data-dir, where the agent's user writes too: how far the platform has read the ledger, and what
+/// the broker said.
 const AGENT: &str = "agent";
-/// How far the platform has read the ledger, in the agent's folder; the second is what a power cut leaves of it.
-const CURSOR: [&str; 2] = ["outbox-cursor", "outbox-cursor.new"];
 /// So deep may folders lie in each other: each takes a descriptor while it is emptied.
 const DEEPEST: usize = 16;
+/// So many files and folders are looked at in one attempt: some tenths of a second on an SD card, far below the lease.
+const MOST: u32 = 5_000;
 
 /// Deletions that are due. One that fails stays due, and is tried again until it is done.
 #[derive(Debug, Default)]
@@ -55,61 +56,98 @@ impl Due {
 
 /// Destroys unsent footage. Returns how many files there were.
 fn footage(data_dir: &Path) -> io::Result<u64> {
-    remove(data_dir, &[], FOOTAGE)
+    let root = OwnedFd::from(File::open(data_dir)?);
+    let mut sweep = Sweep::default();
+    sweep.remove(&root, FOOTAGE, DEEPEST);
+    sweep.end(&root)
 }
 
-/// Destroys footage, keys and credentials. Returns how many files there were.
+/// Destroys footage, keys, credentials and all that the agent wrote. Returns how many files there were.
 fn binding(data_dir: &Path) -> io::Result<u64> {
-    let mut files = footage(data_dir)? + remove(data_dir, &[], CREDENTIALS)?;
-    for name in CURSOR {
-        files += remove(data_dir, &[AGENT], name)?;
+    let root = OwnedFd::from(File::open(data_dir)?);
+    let mut sweep = Sweep::default();
+    sweep.remove(&root, FOOTAGE, DEEPEST);
+    sweep.remove(&root, CREDENTIALS, DEEPEST);
+    // The folder itself is not ours to make, and stays.
+    match folder(&root, AGENT) {
+        Err(Errno::NOENT) => {}
+        Err(error) => sweep.fail(error.into()),
+        Ok(agent) => {
+            if let Err(error) = sweep.empty(&agent, DEEPEST) {
+                sweep.fail(error);
+            }
+        }
     }
-    Ok(files)
+    sweep.end(&root)
 }
 
-/// Removes `name`, a file or a folder with all that is in it, from the folder that `path` leads to below `root`, and
-/// syncs that folder. Returns how many files there were.
-fn remove(root: &Path, path: &[&str], name: &str) -> io::Result<u64> {
-    let mut dir = OwnedFd::from(File::open(root)?);
-    for part in path {
-        match folder(&dir, *part) {
-            Ok(inner) => dir = inner,
-            Err(Errno::NOENT) => return Ok(0),
+/// One attempt. It goes on behind what cannot be deleted, and ends in any case: whoever writes in a folder meanwhile
+/// could keep the guard busy.
+///
+/// Every step goes by the descriptor of a folder that is open, never by a path: a folder that somebody put a symbolic
+/// link in place of would lead to the ledger.
+#[derive(Debug, Default)]
+struct Sweep {
+    files: u64,
+    seen: u32,
+    failed: Option<io::Error>,
+}
+
+impl Sweep {
+    fn fail(&mut self, error: io::Error) {
+        self.failed.get_or_insert(error);
+    }
+
+    /// Removes a file, or a folder with all that is in it, from `dir`.
+    fn remove<P: rustix::path::Arg + Copy>(&mut self, dir: &OwnedFd, name: P, depth: usize) {
+        if let Err(error) = self.try_to_remove(dir, name, depth) {
+            self.fail(error);
+        }
+    }
+
+    fn try_to_remove<P: rustix::path::Arg + Copy>(&mut self, dir: &OwnedFd, name: P, depth: usize) -> io::Result<()> {
+        match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+            Ok(()) => {
+                self.files += 1;
+                return Ok(());
+            }
+            // What is gone already is as good as deleted.
+            Err(Errno::NOENT) => return Ok(()),
+            // A folder.
+            Err(Errno::ISDIR) => {}
             Err(error) => return Err(error.into()),
         }
-    }
-    let files = remove_from(&dir, name, DEEPEST)?;
-    rustix::fs::fsync(&dir)?;
-    Ok(files)
-}
-
-/// Every step goes by the descriptor of a folder that is open, never by a path: others may write in some of them, and
-/// a folder that they put a symbolic link in place of would lead to the ledger.
-fn remove_from<P: rustix::path::Arg + Copy>(dir: &OwnedFd, name: P, depth: usize) -> io::Result<u64> {
-    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
-        Ok(()) => return Ok(1),
-        // What is gone already is as good as deleted.
-        Err(Errno::NOENT) => return Ok(0),
-        // A folder.
-        Err(Errno::ISDIR) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let Some(depth) = depth.checked_sub(1) else {
-        return Err(io::Error::other("folders lie too deep in each other"));
-    };
-    let inner = folder(dir, name)?;
-    let mut files = 0;
-    for entry in rustix::fs::Dir::read_from(&inner)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name != c"." && name != c".." {
-            files += remove_from(&inner, name, depth)?;
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(io::Error::other("folders lie too deep in each other"));
+        };
+        self.empty(&folder(dir, name)?, depth)?;
+        match rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
-    rustix::fs::fsync(&inner)?;
-    match rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
-        Ok(()) | Err(Errno::NOENT) => Ok(files),
-        Err(error) => Err(error.into()),
+
+    /// Removes all that is in `dir`.
+    fn empty(&mut self, dir: &OwnedFd, depth: usize) -> io::Result<()> {
+        for entry in rustix::fs::Dir::read_from(dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            self.seen += 1;
+            if self.seen > MOST {
+                return Err(io::Error::other("there are too many for one attempt"));
+            }
+            self.remove(dir, name, depth);
+        }
+        Ok(rustix::fs::fsync(dir)?)
+    }
+
+    /// How many files were deleted, for good: the disk knows it too.
+    fn end(self, root: &OwnedFd) -> io::Result<u64> {
+        rustix::fs::fsync(root)?;
+        self.failed.map_or(Ok(self.files), Err)
     }
 }
 

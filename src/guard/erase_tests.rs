@@ -19,12 +19,13 @@ fn what_is_erased_is_gone_and_counted() {
     assert_eq!(binding(path).unwrap(), 0);
     std::fs::create_dir_all(path.join("footage/old")).unwrap();
     std::fs::create_dir(path.join("agent")).unwrap();
-    for name in ["footage/a", "footage/old/b", "agent/outbox-cursor", "agent/outbox-cursor.new", "ledger.db"] {
+    for name in ["footage/a", "footage/old/b", "agent/outbox-cursor", "agent/outbox-cursor.new", "agent/x", "ledger.db"]
+    {
         std::fs::write(path.join(name), "x").unwrap();
     }
     let mut due = Due { footage: true, binding: true };
     let (done, wrong) = due.carry_out(path);
-    assert_eq!(done, [Fact::FootageDestroyed { files: 2 }, Fact::Unbound { files: 2 }]);
+    assert_eq!(done, [Fact::FootageDestroyed { files: 2 }, Fact::Unbound { files: 3 }]);
     assert_eq!((wrong, due.footage, due.binding), (None, false, false));
     assert_eq!(
         names(path),
@@ -54,6 +55,27 @@ fn a_link_is_removed_and_not_what_it_leads_to() {
     let (done, wrong) = due.carry_out(path);
     assert!(done.is_empty() && due.binding && wrong.is_some(), "{done:?} {wrong:?}");
     assert_eq!(names(other.path()), ["kept", "outbox-cursor"]);
+}
+
+#[test]
+fn what_cannot_be_deleted_keeps_nothing_else_and_nobody_keeps_the_guard_busy() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    let deep: std::path::PathBuf = std::iter::repeat_n("d", 40).collect();
+    std::fs::create_dir_all(path.join("footage").join(deep)).unwrap();
+    for folder in ["credentials", "agent"] {
+        std::fs::create_dir(path.join(folder)).unwrap();
+        std::fs::write(path.join(folder).join("a"), "x").unwrap();
+    }
+    assert!(binding(path).is_err());
+    assert_eq!((names(path), names(&path.join("agent")).len()), (vec!["agent".to_owned(), "footage".to_owned()], 0));
+    std::fs::remove_dir_all(path.join("footage")).unwrap();
+    // Each attempt is bounded, and the next one goes on.
+    for file in 0..=MOST {
+        std::fs::write(path.join(format!("agent/{file}")), "").unwrap();
+    }
+    assert!(binding(path).unwrap_err().to_string().contains("too many for one attempt"));
+    assert_eq!(binding(path).unwrap(), 1);
 }
 
 #[test]
