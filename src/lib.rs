@@ -20,6 +20,8 @@ pub mod demo;
 #[cfg(feature = "appliance")]
 pub mod exit;
 #[cfg(feature = "appliance")]
+mod foreign_file;
+#[cfg(feature = "appliance")]
 pub mod guard;
 #[cfg(feature = "appliance")]
 pub mod ipc;

@@ -14,6 +14,8 @@ use crate::config::Mqtt;
 const BEAT: Duration = Duration::from_secs(5);
 /// What is wrong between agent and broker now, in the agent's folder, a line each; for `doctor`.
 const FILE: &str = "broker-remarks";
+/// Longest file of remarks that is read, in bytes.
+const LONGEST: u64 = 16 * 1024;
 
 /// Fed by whichever loop the agent is in: with a connection, or waiting for the next attempt.
 #[derive(Debug)]
@@ -117,8 +119,9 @@ impl Health {
 
 /// What the agent says is wrong between it and the broker; nothing where it says nothing.
 pub(crate) fn remarks(agent_dir: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(agent_dir.join(FILE)).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
+    // Root asks, in a folder where the agent's user writes.
+    let text = crate::foreign_file::read(&agent_dir.join(FILE), LONGEST).unwrap_or_default();
+    String::from_utf8_lossy(&text).lines().map(one_line).collect()
 }
 
 /// A reason may quote what a broker sent, and each line of a message to systemd is an instruction.
@@ -133,6 +136,20 @@ pub(super) fn notify(state: &[NotifyState<'_>]) {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn remarks_are_read_from_a_plain_file_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, secret) = (dir.path().join(super::FILE), dir.path().join("secret"));
+        std::fs::write(&secret, "hidden").unwrap();
+        std::os::unix::fs::symlink(&secret, &file).unwrap();
+        assert_eq!(super::remarks(dir.path()), [""; 0]);
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, "one\u{1b}[2J\ntwo").unwrap();
+        assert_eq!(super::remarks(dir.path()), ["one [2J", "two"]);
+        std::fs::write(&file, vec![b'x'; 1024 * 1024]).unwrap();
+        assert_eq!(super::remarks(dir.path()), [""; 0]);
+    }
+
     #[test]
     fn a_reason_gives_systemd_no_instructions() {
         assert_eq!(super::one_line("a\nWATCHDOG=1\r\u{0}"), "a WATCHDOG=1  ");

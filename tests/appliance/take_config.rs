@@ -202,6 +202,30 @@ fn a_stick_does_not_send_the_boxs_secrets_to_anybody() {
 }
 
 #[test]
+fn a_secret_that_everybody_can_read_is_told() {
+    let shop = Shop::new(&Plan::default());
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let warned = || {
+        let checked = Command::new(crate::support::TALLYBOX).arg("check-config").arg(&shop.config).output().unwrap();
+        assert!(checked.status.success(), "{}", said(&checked));
+        let told = said(&checked).contains("[ingest] url: everybody on this machine can read the secret");
+        assert_eq!(said(&shop.call(&["doctor"])).contains("everybody on this machine can read the secret"), told);
+        assert!(!said(&checked).contains("key-of-the-stream"));
+        told
+    };
+    mode(shop.dir.path(), 0o755);
+    mode(&shop.config, 0o644);
+    assert!(warned());
+    mode(&shop.config, 0o640);
+    assert!(!warned());
+    mode(&shop.config, 0o644);
+    mode(shop.dir.path(), 0o750);
+    assert!(!warned(), "nobody else can enter the folder");
+}
+
+#[test]
 fn two_sticks_are_taken_one_after_the_other() {
     let (shop, stick) = (Shop::new(&Plan::default()), Stick::new());
     let other = std::fs::File::open(shop.dir.path()).unwrap();

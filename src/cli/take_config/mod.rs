@@ -6,15 +6,14 @@ mod judge;
 mod place;
 mod policy;
 
-use std::fs::{File, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::client::{Client, block_on};
 use crate::config::{Config, STICK_FILE};
 use crate::exit::Exit;
+use crate::foreign_file;
 use crate::ipc::Request;
 
 use history::History;
@@ -82,27 +81,18 @@ fn judged(present: &Config, wanted: &Config, file: &Path) -> Result<(), Exit> {
     Err(Exit::permission(format!("{} is not taken: {}", file.display(), wrong.join("; "))))
 }
 
-/// Whoever brought the file cannot make this wait, fill the memory, or lead it to another file.
 fn read(path: &Path) -> Result<String, Exit> {
     let shown = path.display();
-    let follow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let flags = i32::try_from(follow.bits()).map_err(|error| Exit::software(error.to_string()))?;
-    let unreadable = |error: std::io::Error| {
-        if error.kind() == std::io::ErrorKind::NotFound {
+    let content = foreign_file::read(path, LONGEST).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
             return Exit::no_input(format!("there is no {shown}"));
         }
+        if error.kind() == io::ErrorKind::FileTooLarge {
+            return Exit::data(format!("{shown} is not taken: it is longer than 64 KiB"));
+        }
         Exit::data(format!("{shown} is not taken: {error}; it must be a plain file"))
-    };
-    let file: File = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(Exit::data(format!("{shown} is not taken: it must be a plain file")));
-    }
-    let mut text = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > LONGEST {
-        return Err(Exit::data(format!("{shown} is not taken: it is longer than 64 KiB")));
-    }
-    String::from_utf8(text).map_err(|_| Exit::data(format!("{shown} is not taken: it is not text in UTF-8")))
+    })?;
+    String::from_utf8(content).map_err(|_| Exit::data(format!("{shown} is not taken: it is not text in UTF-8")))
 }
 
 /// Whether a guard runs; an error if it may be capturing, or does not say.
