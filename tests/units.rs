@@ -13,7 +13,10 @@ fn systemd_finds_nothing_wrong_with_them() {
     let into = tempfile::tempdir().unwrap();
     let mut names = Vec::new();
     for file in std::fs::read_dir(units()).unwrap().map(|file| file.unwrap().path()) {
-        if !["service", "socket", "target"].iter().any(|end| file.extension().is_some_and(|found| found == *end)) {
+        if !["service", "socket", "target", "path"]
+            .iter()
+            .any(|end| file.extension().is_some_and(|found| found == *end))
+        {
             continue;
         }
         // The program is where a package would have put it.
@@ -24,7 +27,7 @@ fn systemd_finds_nothing_wrong_with_them() {
         std::fs::write(&instance, text).unwrap();
         names.push(instance);
     }
-    assert_eq!(names.len(), 6, "{names:?}");
+    assert_eq!(names.len(), 8, "{names:?}");
     let verified = Command::new("systemd-analyze").arg("verify").args(names).output().unwrap();
     let said = String::from_utf8_lossy(&verified.stderr).into_owned();
     // What the machine's own units say is not our matter.
@@ -35,9 +38,10 @@ fn systemd_finds_nothing_wrong_with_them() {
 #[test]
 fn exposure_stays_under_its_limit() {
     for (unit, limit) in [
-        ("tallybox-guard.service", 12),
+        ("tallybox-guard.service", 9),
         ("tallybox-agent.service", 13),
-        ("tallybox-capture@.service", 18),
+        ("tallybox-capture@.service", 16),
+        ("tallybox-config.service", 13),
         // Has to mount.
         ("tallybox-usb@.service", 24),
     ] {
@@ -73,4 +77,44 @@ fn the_users_can_be_made() {
     for role in ["guard", "agent", "capture"] {
         assert!(members.contains(&format!("tallybox-{role}")), "{role} cannot read the configuration: {groups}");
     }
+}
+
+/// A real systemd, on this machine's own files under an overlay: what limits, restarts and dependencies come to.
+#[test]
+fn what_ends_comes_back_without_a_person() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let job = tempfile::tempdir().unwrap();
+    let copy = |from: &Path, to: &str| std::fs::copy(from, job.path().join(to)).map(drop).unwrap();
+    copy(&here.join("tests/units/job"), "job");
+    copy(&here.join("tests/deb/common"), "common");
+    copy(Path::new(env!("CARGO_BIN_EXE_tallybox")), "tallybox");
+    copy(Path::new(env!("CARGO_BIN_EXE_tallybox-capture")), "tallybox-capture");
+    std::fs::create_dir(job.path().join("units")).unwrap();
+    for file in std::fs::read_dir(units()).unwrap().map(|file| file.unwrap().path()) {
+        copy(&file, &format!("units/{}", file.file_name().unwrap().display()));
+    }
+    let ran = Command::new(here.join("tests/deb/box")).arg("/").arg(job.path()).arg("/job/job").output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    println!("{said}{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success() && said.lines().filter(|line| line.starts_with("ok ")).count() == 11, "{said}");
+}
+
+/// Two operators, or one who is impatient: the second is told so, and touches nothing.
+#[test]
+fn an_upgrade_turns_a_second_one_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = dir.path().join("lock");
+    let upgrade = || {
+        let mut command = Command::new("bash");
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/upgrade"));
+        command.args(["begin", "/nowhere/tallybox.deb"]).env("TALLYBOX_UPGRADE_LOCK", &lock).output().unwrap()
+    };
+    let held = std::fs::File::create(&lock).unwrap();
+    held.lock().unwrap();
+    let turned_away = upgrade();
+    assert_eq!(turned_away.status.code(), Some(75), "{turned_away:?}");
+    assert!(String::from_utf8_lossy(&turned_away.stderr).contains("another upgrade is under way"), "{turned_away:?}");
+    drop(held);
+    let alone = upgrade();
+    assert!(!String::from_utf8_lossy(&alone.stderr).contains("under way"), "it looks at the package: {alone:?}");
 }
