@@ -12,7 +12,7 @@ pub(crate) const SHORT: f64 = 0.25;
 /// Longer than any gesture: 30 s count as a stuck button.
 const LONGEST: f64 = 60.0;
 
-/// Pushes the record or mute button down for `hold` seconds.
+/// Pushes the record or mute button down for `hold` seconds, and not for less than the guard feels.
 pub(crate) fn run(config: &Config, hold: f64, mute: bool) -> Result<(), Exit> {
     if !(0.0..=LONGEST).contains(&hold) {
         return Err(Exit::usage(format!("--hold {hold}: write seconds from 0 to {LONGEST}")));
@@ -21,10 +21,10 @@ pub(crate) fn run(config: &Config, hold: f64, mute: bool) -> Result<(), Exit> {
     block_on(async {
         let mut client = Client::connect(config).await?;
         client.call(button(true)).await?;
-        tokio::time::sleep(Duration::from_secs_f64(hold)).await;
+        tokio::time::sleep(Duration::from_secs_f64(hold).max(config.panel.shortest_press())).await;
         client.call(button(false)).await?;
         // A finger cannot press again within the debounce either, and whoever looks next sees what this press did.
-        tokio::time::sleep(config.panel.debounce * 2).await;
+        tokio::time::sleep(config.panel.shortest_press()).await;
         Ok(())
     })
 }

@@ -141,6 +141,14 @@ pub struct Panel {
     pub debounce: Duration,
 }
 
+impl Panel {
+    /// How long a simulated finger keeps a button down, or up, at least: as long as the quickest real one, and long enough
+    /// for a guard that is somewhat late to feel it.
+    pub fn shortest_press(&self) -> Duration {
+        (self.debounce * 2).max(Duration::from_millis(60))
+    }
+}
+
 /// `[video]`
 #[derive(Clone, Debug)]
 pub struct Video {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::fingers::Fingers;
 use super::hub::{Hub, Tell};
 use crate::cli::client::Client;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{Cursor, FromGuard, Lamp, Request};
@@ -41,12 +43,15 @@ pub(super) async fn run(
 async fn attend(
     config: &Config,
     hub: &Hub,
-    fingers: &mut mpsc::Receiver<Request>,
+    page: &mut mpsc::Receiver<Request>,
     last: &mut Option<Cursor>,
 ) -> Result<(), Exit> {
     let mut client = Client::connect(config).await?;
     client.send(Request::Subscribe { entries: true, after: last.clone() }).await?;
+    let clock = Clock::start();
+    let mut fingers = Fingers::new(config.panel.shortest_press());
     loop {
+        let due = fingers.deadline();
         tokio::select! {
             received = client.receive() => match received? {
                 FromGuard::Status(status) => {
@@ -66,9 +71,11 @@ async fn attend(
                 }
                 FromGuard::Answer { .. } => {}
             },
-            Some(request) = fingers.recv() => {
-                client.send(request).await?;
-            }
+            Some(request) = page.recv(), if fingers.has_room() => fingers.take(clock.now(), request),
+            () = tokio::time::sleep_until(clock.instant(due.unwrap_or_default())), if due.is_some() => {}
+        }
+        while let Some(request) = fingers.due(clock.now()) {
+            client.send(request).await?;
         }
     }
 }

@@ -2,6 +2,7 @@
 //! only the panel is simulated, and the camera is a media file.
 
 mod children;
+mod fingers;
 mod guard;
 mod hub;
 mod ingest;
