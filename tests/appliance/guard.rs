@@ -48,6 +48,65 @@ fn a_press_starts_and_the_next_touch_stops() {
     shop.verify();
 }
 
+/// A finger of the simulated panel that is quicker than the debounce is a bounce to the guard: so there is none.
+#[test]
+fn the_shortest_simulated_press_is_felt() {
+    let shop = Shop::new(&Plan::default());
+    let _guard = shop.start("guard");
+    for phase in ["connecting", "idle", "connecting"] {
+        shop.hold("0");
+        shop.wait_for_phase(phase);
+    }
+}
+
+#[test]
+fn an_unbound_box_captures_nothing_until_another_configuration_claims_it() {
+    let shop = Shop::new(&Plan::default());
+    let mut guard = shop.start("guard");
+    let is_unbound = |when: &str| {
+        let status = shop.status().unwrap();
+        assert_eq!((&status["phase"], &status["reason"]), (&"locked".into(), &"unbind".into()), "{when}: {status}");
+        assert!(status["message"].as_str().unwrap().contains("until it is claimed"), "{when}: {status}");
+    };
+    shop.hold("12");
+    wait_until("the ledger says so", || shop.kinds().contains(&"unbound".to_owned()));
+    is_unbound("just now");
+    shop.hold("2.5");
+    shop.press();
+    is_unbound("after a hold and a press");
+    guard.kill();
+    let mut guard = shop.start("guard");
+    shop.press();
+    is_unbound("after a restart");
+    assert!(shop.captures().is_empty() && !shop.kinds().contains(&"session-started".to_owned()));
+    guard.finish();
+    shop.configure(&Plan { more: "[consent]\nmax-session = \"3h\"".to_owned(), ..Plan::default() });
+    let mut guard = shop.start("guard");
+    assert_eq!(shop.phase(), "idle");
+    guard.finish();
+    let _guard = shop.start("guard");
+    shop.press();
+    shop.wait_for_phase("connecting");
+    shop.verify();
+}
+
+#[test]
+fn a_button_that_does_not_come_up_in_time_destroys_nothing() {
+    let shop = Shop::new(&Plan::default());
+    let _guard = shop.start("guard");
+    let key = std::fs::read(shop.path("data/credentials/identity")).unwrap();
+    let mut finger = crate::support::Program::start(&mut shop.command(&["press", "--hold", "32"]));
+    wait_until("the lamp warns", || shop.lamp() == "unbind-warning");
+    shop.wait_for_phase("fault");
+    assert_eq!(shop.status().unwrap()["faults"][0], "button");
+    wait_until("it comes up after all", || !finger.is_running());
+    shop.wait_for_phase("locked");
+    let kinds = shop.kinds();
+    assert!(kinds.contains(&"locked".to_owned()), "{kinds:?}");
+    assert!(!kinds.contains(&"unbound".to_owned()) && !kinds.contains(&"footage-destroyed".to_owned()), "{kinds:?}");
+    assert_eq!(std::fs::read(shop.path("data/credentials/identity")).unwrap(), key);
+}
+
 #[test]
 fn a_lock_survives_a_restart_and_a_hold_ends_it() {
     let shop = Shop::new(&Plan::default());
