@@ -14,6 +14,7 @@ test:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features demo
 	scripts/deny
 	cargo test --no-default-features
+	cargo test -p kernel-clock
 	cargo test --features demo --doc
 	cargo test --features demo --lib --bins --tests
 

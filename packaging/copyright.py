@@ -57,7 +57,7 @@ def crates(target):
     while todo:
         node = nodes[todo.pop()]
         for dep in node["deps"]:
-            if any(kind["kind"] is None for kind in dep["dep_kinds"]) and dep["pkg"] not in seen:
+            if any(kind["kind"] is None for kind in dep["dep_kinds"]) and dep["pkg"] not in seen and packages[dep["pkg"]]["source"]:
                 seen.add(dep["pkg"])
                 todo.append(dep["pkg"])
     return sorted((packages[id] for id in seen - {root}), key=lambda package: (package["name"], package["version"]))

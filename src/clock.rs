@@ -1,9 +1,11 @@
 //! The one module that reads a clock.
 
 use core::time::Duration;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
 use crate::consent::Time;
 
@@ -43,6 +45,83 @@ const FLOOR: i64 = 1_767_225_600;
 /// Whether the wall clock can be right at all; certificates and expiry dates cannot be judged before it is.
 pub fn is_set(now: Timestamp) -> bool {
     now.as_second() >= FLOOR
+}
+
+/// What the box's clocks say at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The wall clock, right or wrong.
+    pub utc: Timestamp,
+    /// Whether the kernel says that somebody keeps the wall clock in step with the world.
+    pub synchronised: bool,
+    /// Which boot of the machine this is, in 16 hex digits: made from the kernel's random number of this boot, so it
+    /// tells one boot from the next, and no box from another.
+    pub boot: Arc<str>,
+    /// Time since the machine was booted, sleep included, in milliseconds.
+    pub monotonic_ms: u64,
+}
+
+/// Reads all of them.
+pub fn reading() -> Reading {
+    let up = || Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::Boottime)).unwrap_or_default();
+    let look = || {
+        let before = up();
+        (utc(), before, up().saturating_sub(before))
+    };
+    // Where the process had to wait between the two clocks they do not belong together: the best of three.
+    let (utc, up, _) = [look(), look(), look()].into_iter().min_by_key(|(_, _, took)| *took).unwrap_or_else(look);
+    let boot = boot(up);
+    let monotonic_ms = millis(up.saturating_sub(boot.begun));
+    Reading { utc, synchronised: kernel_clock::is_synchronised(), boot: boot.id.clone(), monotonic_ms }
+}
+
+/// A boot of the machine.
+struct Boot {
+    id: Arc<str>,
+    /// From when on its time counts.
+    begun: Duration,
+}
+
+/// The boot, from what systemd's unit hands over (`%b`: the guard sees no `/proc/sys`), else from the kernel. Where
+/// neither says it, each process counts as a boot of its own that begins now, and no time is seen to pass between two.
+fn boot(now: Duration) -> &'static Boot {
+    static BOOT: OnceLock<Boot> = OnceLock::new();
+    let find = || {
+        let told = std::env::var("TALLYBOX_BOOT_ID").ok().filter(|id| !id.is_empty());
+        let known = told.or_else(|| std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok());
+        let begun = if known.is_some() { Duration::ZERO } else { now };
+        let id = known.unwrap_or_else(|| format!("{} {}", std::process::id(), utc()));
+        // The kernel's own number would tie these entries to the logs of everything else on the machine.
+        let digest = Sha256::digest(format!("tallybox boot\n{}", id.trim().replace('-', "")));
+        Boot { id: crate::hex(&digest)[..16].into(), begun }
+    };
+    BOOT.get_or_init(find)
+}
+
+/// Notices a wall clock that is set: it moves apart from the monotonic clock at once, which slewing never does.
+#[derive(Debug)]
+pub struct StepWatch {
+    last: Reading,
+}
+
+/// A wall clock that is off by more than this between two looks was stepped. NTP slews what is less.
+const STEP: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+
+impl StepWatch {
+    /// Watches from now on.
+    pub fn new(now: Reading) -> Self {
+        Self { last: now }
+    }
+
+    /// What the clock would say if it had not been stepped since the last look; `None`: it was not.
+    pub fn look(&mut self, now: Reading) -> Option<Timestamp> {
+        let passed = now.monotonic_ms.saturating_sub(self.last.monotonic_ms);
+        let passed = jiff::SignedDuration::from_millis(i64::try_from(passed).unwrap_or(i64::MAX));
+        let expected = self.last.utc.checked_add(passed).unwrap_or(Timestamp::MAX);
+        let stepped = now.utc.duration_since(expected).abs() > STEP;
+        self.last = now;
+        stepped.then_some(expected)
+    }
 }
 
 /// `span` as whole milliseconds, for messages.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::agent::state::State;
 use crate::agent::telemetry::Telemetry;
 use crate::config::{Config, Outage, OutageBuffer};
-use crate::ipc::{Fact, Identity};
+use crate::ipc::{Entry, Fact, Identity};
 
 /// One datum, disclosed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,6 +73,21 @@ fn waits(config: &Config) -> String {
          of it wait for at most {} s, {place}, and are gone when the session ends",
         longest.as_secs()
     )
+}
+
+/// What stands in each entry of the ledger.
+fn entry() -> [(&'static str, &'static str); 9] {
+    fields!(Entry {
+        seq: "the order of entries",
+        at: "when it was",
+        clock: "when it was, as the box's clock had it",
+        synchronised: "whether that clock could be believed",
+        boot: "to tell restarts apart; a new random number at each, which tells no box from another",
+        monotonic_ms: "how much time passed in between, whatever the clock says",
+        fact: "one of the above",
+        prev: "proof that nothing was changed or removed",
+        hash: "proof that nothing was changed or removed",
+    })
 }
 
 /// Everything that a box with this configuration collects.
@@ -161,9 +176,14 @@ pub fn report(config: &Config) -> Vec<Datum> {
         CommandsRefused: "security log: commands that were turned away",
         DoorRefused: "security log: local programs that were turned away",
         Probed: "security log: devices opened for a test",
+        ClockStepped: "security log: that times before and after do not fit together",
+        Pruned: "proof of deletion: which entries were kept for their time and are gone",
+        EntriesLost: "security log: that something is missing here",
+        EntriesLeftOut: "security log: that something is missing here",
     });
     let kept = format!("{ledger_days} days (security and network logs: at least six months)");
     add("ledger", &broker, &kept, &facts);
+    add("ledger entry", &broker, &kept, &entry());
     all
 }
 

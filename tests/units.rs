@@ -38,7 +38,8 @@ fn systemd_finds_nothing_wrong_with_them() {
 #[test]
 fn exposure_stays_under_its_limit() {
     for (unit, limit) in [
-        ("tallybox-guard.service", 9),
+        // Asks the kernel whether the clock is synchronised, which systemd does not tell from setting it.
+        ("tallybox-guard.service", 14),
         ("tallybox-agent.service", 13),
         ("tallybox-capture@.service", 16),
         ("tallybox-config.service", 13),

@@ -103,7 +103,17 @@ mod tests {
 
     fn entry(seq: u64) -> (Cursor, Entry) {
         let fact = Recorded::Known(Fact::GuardStopped {});
-        let entry = Entry { seq, at: jiff::Timestamp::UNIX_EPOCH, fact, prev: String::new(), hash: String::new() };
+        let entry = Entry {
+            seq,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            clock: None,
+            synchronised: None,
+            boot: None,
+            monotonic_ms: None,
+            fact,
+            prev: String::new(),
+            hash: String::new(),
+        };
         (Cursor { ledger: String::new(), seq }, entry)
     }
 

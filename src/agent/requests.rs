@@ -202,6 +202,7 @@ impl Agent<'_> {
     fn finish(&mut self, line: &mut Line, id: &str, verb: Verb, answer: Answer, urgency: Urgency) {
         let (ok, error, judged) = match answer {
             Answer::Done | Answer::Probed(_) => (true, None, true),
+            Answer::Unwritten => (true, Some("done, and not yet written to the ledger".to_owned()), true),
             Answer::Refused(why) => (false, Some(why), true),
             Answer::NotNow(why) => (false, Some(why), false),
         };

@@ -68,7 +68,7 @@ impl Client {
                     FromGuard::Status(status) => seen = Some(*status),
                     FromGuard::Answer { call, answer } if call == number => {
                         return match answer {
-                            Answer::Done => Ok((seen, None)),
+                            Answer::Done | Answer::Unwritten => Ok((seen, None)),
                             Answer::Probed(findings) => Ok((seen, Some(findings))),
                             Answer::Refused(why) | Answer::NotNow(why) => {
                                 Err(Exit::unavailable(format!("refused: {why}")))

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::Subcommand;
 
+use crate::clock::Reading;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::guard::ledger::{Ledger, LedgerError};
@@ -12,7 +13,8 @@ use crate::ipc::{Entry, Recorded};
 /// What to do with the ledger.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum Action {
-    /// Print the entries, one a line.
+    /// Print the entries, one a line: number, time (with `?` where the clock was not synchronised), fact, and what the
+    /// clocks said.
     Show,
     /// Follow the hash chain; names the first bad entry and ends with 65 if there is one.
     Verify,
@@ -66,7 +68,15 @@ fn each(ledger: &Ledger, line: impl Fn(&Entry) -> serde_json::Result<String>) ->
 }
 
 fn describe(entry: &Entry) -> String {
-    format!("{:>6}  {:.19}Z  {}", entry.seq, entry.at.to_string(), words(&entry.fact))
+    let (seq, at, fact) = (entry.seq, entry.at.to_string(), words(&entry.fact));
+    let Some(Reading { utc, synchronised, boot, monotonic_ms }) = entry.reading() else {
+        return format!("{seq:>6}  {at:.19}Z  {fact}");
+    };
+    let kept = if synchronised { "" } else { "?" };
+    // The clock's own reading where it is not the time that orders the entry.
+    let clock = if utc == entry.at { String::new() } else { format!("  clock={:.19}Z", utc.to_string()) };
+    let (seconds, ms) = (monotonic_ms / 1000, monotonic_ms % 1000);
+    format!("{seq:>6}  {at:.19}Z{kept:1}  {fact}{clock}  boot={boot:.4} up={seconds}.{ms:03}s")
 }
 
 /// The fact as `kind key=value ...`, whatever its kind is.

@@ -115,7 +115,7 @@ impl<'t> Reader<'t> {
         parsed
     }
 
-    /// A span of time, as jiff's friendly format has it: "30ms", "2s", "10m", "4h", "183d" (a day is 24 hours).
+    /// A span of time, as jiff's friendly format has it: "30ms", "2s", "10m", "4h", "184d" (a day is 24 hours).
     pub(super) fn span(
         &mut self,
         section: &'static str,

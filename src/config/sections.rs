@@ -18,8 +18,9 @@ const fn days(n: u64) -> Duration {
     Duration::from_hours(24 * n)
 }
 
-/// Security and network logs are kept for at least six months: 183 days.
-const SIX_MONTHS: u64 = 183;
+/// Security and network logs are kept for at least six months, and six months can have 184 days: July to December, or
+/// March to August.
+const SIX_MONTHS: u64 = 184;
 
 /// Reads all sections. `None` where something without a default is missing; the mistakes say what.
 pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {

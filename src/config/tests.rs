@@ -114,7 +114,7 @@ fn contradictions_are_mistakes() {
     );
     says(
         &format!("{URL}[privacy]\nledger-retention = \"30d\"\n"),
-        &["tallybox.toml:4:20: ledger-retention = \"30d\" is out of range; write a span from \"183d\""],
+        &["tallybox.toml:4:20: ledger-retention = \"30d\" is out of range; write a span from \"184d\""],
     );
     says(
         &format!("{URL}outage-buffer = \"disk\"\n[privacy]\nfootage-retention = \"0\"\n"),

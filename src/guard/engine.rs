@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -12,13 +13,26 @@ use super::hear::Session;
 use super::identity;
 use super::journal::Journal;
 use super::launcher::{Capture, Door, News};
-use super::ledger::LedgerError;
 use super::link_log::LinkLog;
 use super::process::PidFile;
+use super::requests::Quotas;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, Reason, SessionId};
-use crate::ipc::{Answer, Fact, Identity, SOFTWARE, Status};
+use crate::consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, Reason, SessionId, Time};
+use crate::ipc::{Answer, Fact, Identity, LedgerCheck, SOFTWARE, Status};
+
+/// An answer that waits for the ledger, not for long.
+#[derive(Debug)]
+struct Unwritten {
+    /// The last fact that belongs to it.
+    fact: u64,
+    /// Until then; after that the answer is that it was done, and is not written.
+    until: Time,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// What an answer waits for the ledger: a caller has a second or two.
+const UNWRITTEN: Duration = Duration::from_secs(1);
 
 /// Consent machine, panel, ledger and capture, joined.
 #[derive(Debug)]
@@ -40,6 +54,10 @@ pub(super) struct Engine {
     stops: Vec<oneshot::Sender<Answer>>,
     /// Remote mutes that wait for capture to confirm.
     mutes: Vec<oneshot::Sender<Answer>>,
+    /// What was done, and is answered when the ledger has it.
+    unwritten: Vec<Unwritten>,
+    /// The verbs that others may call, and how often.
+    pub(super) quotas: Quotas,
     /// Who asked for the probe that is pending or under way.
     prober: Option<oneshot::Sender<Answer>>,
     pub(super) status: watch::Sender<Status>,
@@ -82,6 +100,7 @@ impl Engine {
             capture_pid: None,
             panel: board.name().to_owned(),
             ledger: None,
+            ledger_check: LedgerCheck::Running,
             identity: None,
         });
         Self {
@@ -99,6 +118,8 @@ impl Engine {
             tasks: JoinSet::new(),
             stops: Vec::new(),
             mutes: Vec::new(),
+            unwritten: Vec::new(),
+            quotas: Quotas::new(clock.now()),
             prober: None,
             status,
             due: erase::Due::default(),
@@ -136,7 +157,7 @@ impl Engine {
     /// Starts the machine from what the ledger remembers, and writes down that the guard is up.
     fn recall(&mut self) -> Result<(), ()> {
         let policy_version = self.config.consent.policy_version.clone();
-        let recall = self.journal.open(&policy_version).map_err(|error| self.ledger_failed(&error))?;
+        let recall = self.journal.open().map_err(|error| self.ledger_failed(error))?.under(&policy_version);
         self.machine = Machine::boot(limits(&self.config), recall.memory(&self.config.hash));
         self.recalled = true;
         let started = Fact::GuardStarted { software: SOFTWARE.to_owned(), policy_version: policy_version.clone() };
@@ -154,10 +175,13 @@ impl Engine {
             ingest_host: self.config.ingest.hosts(),
             broker_host: self.config.mqtt.as_ref().map(|mqtt| mqtt.host.to_string()),
         });
-        for fact in cut.into_iter().chain([started]).chain(policy).chain(configured) {
-            self.write(fact).map_err(|_| ())?;
-        }
-        self.identify(recall.identity.as_deref()).map_err(|_| ())
+        let now = clock::reading();
+        let stepped = recall.time.went_back(&now).map(|from| Fact::ClockStepped { from, to: now.utc });
+        // One that fails waits, with all behind it, in order: no session may run under what the ledger has not seen.
+        let facts = cut.into_iter().chain([started]).chain(stepped).chain(policy).chain(configured);
+        let written = facts.map(|fact| self.write(fact)).fold(Ok(()), Result::and);
+        let identified = self.identify(recall.identity.as_deref());
+        written.and(identified).map_err(|_| ())
     }
 
     /// Finds out which box this is, and writes it down unless the ledger knows it as `known`. Consent does not stand on
@@ -178,8 +202,7 @@ impl Engine {
         }
     }
 
-    fn ledger_failed(&mut self, error: &LedgerError) {
-        let text = error.to_string();
+    fn ledger_failed(&mut self, text: String) {
         if self.message.as_ref() != Some(&text) {
             tracing::error!("{text}");
             self.message = Some(text);
@@ -189,10 +212,54 @@ impl Engine {
     pub(super) fn write(&mut self, fact: Fact) -> Result<(), Event> {
         // In the message itself: journalctl shows no fields.
         tracing::info!("ledger: {fact:?}");
-        self.journal.write(fact).map_err(|error| {
-            self.ledger_failed(&error);
+        let written = self.journal.write(fact);
+        self.noted(written)
+    }
+
+    /// The same for what takes effect only once it is on disk.
+    fn write_durably(&mut self, fact: Fact) -> Result<(), Event> {
+        tracing::info!("ledger: {fact:?}");
+        let written = self.journal.write_durably(fact);
+        self.noted(written)
+    }
+
+    fn noted(&mut self, written: Result<(), String>) -> Result<(), Event> {
+        written.map_err(|text| {
+            self.ledger_failed(text);
             Event::Broken(Fault::Ledger)
         })
+    }
+
+    /// Looks how the ledger does: answers what waited for it, and makes a fault of what does not come to an end.
+    pub(super) fn look_at_ledger(&mut self) {
+        let now = self.clock.now();
+        let well = self.journal.trouble();
+        for waiting in std::mem::take(&mut self.unwritten) {
+            if self.journal.has(waiting.fact) {
+                let _ = waiting.reply.send(Answer::Done);
+            } else if well.is_some() || now >= waiting.until {
+                let _ = waiting.reply.send(Answer::Unwritten);
+            } else {
+                self.unwritten.push(waiting);
+            }
+        }
+        if let Some(text) = well
+            && !self.machine.broken(Fault::Ledger)
+        {
+            self.ledger_failed(text);
+            self.feed(Event::Broken(Fault::Ledger));
+        }
+    }
+
+    /// Answers that something was done, when the ledger has it; where that takes long, that it does not have it yet.
+    pub(super) fn answer_when_written(&mut self, reply: oneshot::Sender<Answer>) {
+        if self.journal.has(self.journal.sent()) {
+            // A caller that went away does not need its answer.
+            let _ = reply.send(Answer::Done);
+            return;
+        }
+        let (fact, until) = (self.journal.sent(), self.clock.now().plus(UNWRITTEN));
+        self.unwritten.push(Unwritten { fact, until, reply });
     }
 
     /// Feeds one event, and whatever failures its effects bring.
@@ -220,8 +287,8 @@ impl Engine {
                 self.answer_prober();
             }
             self.session = Session::default();
-            for stop in self.stops.drain(..) {
-                let _ = stop.send(Answer::Done);
+            for stop in std::mem::take(&mut self.stops) {
+                self.answer_when_written(stop);
             }
         }
         self.answer_mutes();
@@ -236,7 +303,7 @@ impl Engine {
             Effect::RecordStart { session, sound, purpose } => {
                 self.message = None;
                 let (session, policy_version) = (session.0, policy_version());
-                self.write(match purpose {
+                self.write_durably(match purpose {
                     Purpose::OnAir => Fact::SessionStarted { session, sound, policy_version },
                     Purpose::Probe => Fact::Probed { session, sound, policy_version },
                 })
@@ -326,10 +393,10 @@ impl Engine {
             let works = match part {
                 Fault::Lamp | Fault::Button => self.board.works(now, part),
                 Fault::Ledger if !self.recalled => {
-                    self.restart = self.journal.open(&self.config.consent.policy_version).is_ok();
+                    self.restart = self.journal.is_open();
                     false
                 }
-                Fault::Ledger => self.journal.flush().is_ok(),
+                Fault::Ledger => self.journal.is_well(),
             };
             if works && self.write(Fact::Mended { part }).is_ok() {
                 self.message = None;
@@ -349,7 +416,8 @@ impl Engine {
 
     pub(super) fn deadline(&self) -> crate::consent::Time {
         let board = self.board.deadline();
-        self.machine.deadline().map_or(board, |at| at.min(board))
+        let answers = self.unwritten.iter().map(|waiting| waiting.until).min();
+        self.machine.deadline().into_iter().chain(answers).fold(board, Time::min)
     }
 
     /// Asks staff to press for a probe; answered when it is over, or will not come.
@@ -396,9 +464,13 @@ impl Engine {
         } else {
             Answer::Refused(format!("there is no stream to mute: the box is {}", phase.word()))
         };
-        for mute in self.mutes.drain(..) {
-            // A caller that went away does not need its answer.
-            let _ = mute.send(answer.clone());
+        for mute in std::mem::take(&mut self.mutes) {
+            if answer == Answer::Done {
+                self.answer_when_written(mute);
+            } else {
+                // A caller that went away does not need its answer.
+                let _ = mute.send(answer.clone());
+            }
         }
     }
 

@@ -204,6 +204,7 @@ impl Engine {
             capture_pid: self.session.pid,
             panel: self.board.name().to_owned(),
             ledger: self.journal.ledger_id(),
+            ledger_check: self.journal.check(),
             identity: self.identity.clone(),
         };
         self.status.send_if_modified(|known| {

@@ -18,6 +18,8 @@ mod link_log;
 mod process;
 mod recall;
 mod requests;
+mod timeline;
+mod writer;
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
@@ -29,7 +31,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock, StepWatch};
 use crate::config::Config;
 use crate::consent::{Event, Fault, Lamp, Reason, Time};
 use crate::exit::Exit;
@@ -171,7 +173,8 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
     let (news, mut captures) = mpsc::channel(REPORTS);
     let (calls, mut requests) = mpsc::channel(64);
     let board = Board::new(&config.panel, &config.device.runtime_dir, signals, clock.now());
-    let mut engine = Engine::new(config.clone(), options.door, clock, board, Journal::new(&config.ledger()), news);
+    let mut engine =
+        Engine::new(config.clone(), options.door, clock, board, Journal::new(&config.ledger(), clock), news);
     engine.boot();
     let desk = Desk {
         calls,
@@ -180,6 +183,7 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
         ledger: config.ledger(),
         uids: options.uids,
     };
+    let mut ledger = engine.journal.progress();
     let mut door = std::pin::pin!(control::serve(listener, desk));
     // The buttons' first levels have to settle: a press before that could be one that was held through the boot.
     let settled = clock.now().plus(config.panel.debounce * 2);
@@ -205,6 +209,7 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
                 }
             }
             Some((session, news)) = captures.recv() => engine.hear(session, news),
+            Ok(()) = ledger.changed() => engine.look_at_ledger(),
             () = &mut door, if up => return Err(Exit::software("the guard's socket is lost")),
             () = tokio::time::sleep_until(clock.instant(due)) => {}
         }
@@ -220,10 +225,13 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
             tracing::info!(panel = engine.board.name(), "the guard is up");
         }
         if engine.restart {
+            engine.journal.close();
             return Err(Exit::unavailable("the ledger can be read now: the guard has to start anew"));
         }
     }
     let _ = engine.journal.write(Fact::GuardStopped {});
+    engine.journal.close();
+    engine.look_at_ledger();
     let _ = engine.board.show(clock.now(), Lamp::Dark);
     engine.publish();
     // Whoever listens hears the end, the last entry included.
@@ -238,11 +246,12 @@ struct Chores {
     next: Time,
     retry: Time,
     prune: Time,
+    steps: StepWatch,
 }
 
 impl Chores {
     fn new(now: Time) -> Self {
-        Self { next: now.plus(RENEWAL), retry: now.plus(RETRY), prune: now }
+        Self { next: now.plus(RENEWAL), retry: now.plus(RETRY), prune: now, steps: StepWatch::new(clock::reading()) }
     }
 }
 
@@ -271,9 +280,15 @@ impl Engine {
         if self.board.poll(now).is_err() {
             self.feed(Event::Broken(Fault::Button));
         }
-        if self.journal.count_refusals(now).is_err() {
+        if let Some(from) = chores.steps.look(clock::reading())
+            && let Err(failure) = self.write(Fact::ClockStepped { from, to: clock::utc() })
+        {
+            self.feed(failure);
+        }
+        if self.journal.count().is_err() {
             self.feed(Event::Broken(Fault::Ledger));
         }
+        self.look_at_ledger();
         if now >= chores.retry {
             chores.retry = now.plus(RETRY);
             self.self_test();
@@ -283,11 +298,7 @@ impl Engine {
         }
         if now >= chores.prune {
             chores.prune = now.plus(PRUNE);
-            match self.journal.prune(config.privacy.ledger_retention) {
-                Ok(0) => {}
-                Ok(removed) => tracing::info!(removed, "ledger entries past their retention were removed"),
-                Err(error) => tracing::error!(%error, "the ledger cannot be pruned"),
-            }
+            self.journal.prune(config.privacy.ledger_retention);
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::timeline::Timeline;
 use crate::consent::{Memory, SessionId};
-use crate::ipc::{Fact, Recorded};
+use crate::ipc::{Entry, Fact, Recorded};
 
 /// What the ledger tells about the time before the guard came up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,11 +30,14 @@ pub struct Recall {
     pub unbound_entry: u64,
     /// Hash of the configuration that was last in force.
     pub configuration: Option<String>,
+    /// Where the ledger's time stands.
+    pub time: Timeline,
 }
 
 impl Recall {
-    pub(super) fn learn(&mut self, seq: u64, fact: &Recorded) {
-        let fact = match fact {
+    pub(super) fn learn(&mut self, entry: &Entry) {
+        self.time.learn(entry.at, entry.reading().as_ref());
+        let fact = match &entry.fact {
             Recorded::Known(fact) => fact,
             Recorded::Foreign(_) => return,
         };
@@ -58,7 +62,7 @@ impl Recall {
                 self.unbound = false;
             }
             Fact::Unbound { .. } => {
-                self.unbound_entry = seq;
+                self.unbound_entry = entry.seq;
                 self.unbound = true;
                 // The lock on the way to the unbinding was its own; a later one counts.
                 self.locked = false;
@@ -76,8 +80,18 @@ impl Recall {
             | Fact::FootageDestroyed { .. }
             | Fact::CommandRefused { .. }
             | Fact::CommandsRefused { .. }
-            | Fact::DoorRefused { .. } => {}
+            | Fact::DoorRefused { .. }
+            | Fact::ClockStepped { .. }
+            | Fact::Pruned { .. }
+            | Fact::EntriesLost { .. }
+            | Fact::EntriesLeftOut { .. } => {}
         }
+    }
+
+    /// The same for a box on which this policy is in force.
+    pub fn under(self, policy_version: &str) -> Self {
+        let policy_pending = self.acknowledged.as_deref().is_some_and(|known| known != policy_version);
+        Self { policy_pending, ..self }
     }
 
     /// The same in the consent machine's terms, under the configuration with the hash `configuration`: a box that was

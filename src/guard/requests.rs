@@ -1,17 +1,60 @@
 //! What door 2 may ask of the engine. There is no arm in here that starts a capture.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
+use super::allowance::Allowance;
 use super::control::Call;
 use super::engine::Engine;
-use crate::consent::{Event, Fault, Phase};
-use crate::ipc::{Answer, Fact, Request};
+use crate::consent::{Event, Fault, Phase, Time};
+use crate::ipc::{Answer, Fact, Request, Verb};
 use crate::panel::{Button, PanelError};
 
 /// At most this much of what strangers send is written down, in characters.
 const VERB: usize = 64;
 /// See [`VERB`].
 const WHY: usize = 200;
+
+/// How often others may call what leaves a trace in the ledger or at the lamp. Here and not in the agent, which may have
+/// been taken over. `stop` and `mute` always may: repeated ones change nothing, and leave none.
+#[derive(Debug)]
+pub(super) struct Quotas {
+    request_start: Allowance,
+    unmute: Allowance,
+    identify: Allowance,
+}
+
+/// So many at once, and one each [`REFILL`]: more than a person clicks, some 8,600 a day at the very most.
+const BURST: u32 = 10;
+/// See [`BURST`].
+const REFILL: Duration = Duration::from_secs(10);
+
+impl Quotas {
+    pub(super) fn new(now: Time) -> Self {
+        let full = || Allowance::new(BURST, REFILL, now);
+        Self { request_start: full(), unmute: full(), identify: full() }
+    }
+
+    /// Takes one of the verb's tokens; the verb, and why not, where there is none.
+    fn admit(&mut self, request: &Request, now: Time) -> Result<(), (&'static str, &'static str)> {
+        let (allowance, verb) = match request {
+            Request::RequestStart {} => (&mut self.request_start, Verb::RequestStart),
+            Request::Unmute {} => (&mut self.unmute, Verb::Unmute),
+            Request::Identify {} => (&mut self.identify, Verb::Identify),
+            Request::Status {}
+            | Request::Subscribe { .. }
+            | Request::Probe {}
+            | Request::Stop {}
+            | Request::Mute {}
+            | Request::Refused { .. }
+            | Request::Button { .. }
+            | Request::MuteButton { .. } => return Ok(()),
+        };
+        let why = "too many of these: ten at once, then one every 10 s";
+        if allowance.take(now) { Ok(()) } else { Err((verb.word(), why)) }
+    }
+}
 
 fn cut(text: &str, length: usize) -> String {
     text.chars().filter(|c| !c.is_control()).take(length).collect()
@@ -35,15 +78,22 @@ impl Engine {
             let _ = reply.send(Answer::NotNow("the guard is ending".to_owned()));
             return;
         }
-        if let Some((answer, reply)) = self.act(request, reply) {
+        match self.act(request, reply) {
+            Some((Answer::Done, reply)) => self.answer_when_written(reply),
             // A caller that went away does not need its answer.
-            let _ = reply.send(answer);
+            Some((answer, reply)) => drop(reply.send(answer)),
+            None => {}
         }
+        self.look_at_ledger();
         self.publish();
     }
 
     /// Acts; gives the answer back with its channel, unless it comes later.
     fn act(&mut self, request: Request, reply: oneshot::Sender<Answer>) -> Option<(Answer, oneshot::Sender<Answer>)> {
+        if let Err((verb, why)) = self.quotas.admit(&request, self.clock.now()) {
+            self.refused(Fact::CommandRefused { verb: verb.to_owned(), why: why.to_owned() });
+            return Some((Answer::NotNow(why.to_owned()), reply));
+        }
         let answer = match request {
             Request::Stop {} => {
                 self.stop(reply);
@@ -67,8 +117,9 @@ impl Engine {
                 let heard = self.machine.sound_wanted();
                 self.when(|_| heard, why)
             }
-            Request::Identify {} if self.may_capture() => {
-                Answer::Refused("the lamp says that the box is capturing, and goes on saying so".to_owned())
+            Request::Identify {} if !self.may_identify() => {
+                let phase = self.machine.phase().word();
+                Answer::Refused(format!("the lamp says that the box is {phase}, and goes on saying so"))
             }
             Request::Identify {} => {
                 let now = self.clock.now();
@@ -89,6 +140,21 @@ impl Engine {
             Request::Status {} | Request::Subscribe { .. } => Answer::Done,
         };
         Some((answer, reply))
+    }
+
+    /// Whether the lamp says nothing that somebody has to see: neither that the box may be capturing, nor that it is
+    /// locked, out of order or waiting for a policy.
+    fn may_identify(&self) -> bool {
+        match self.machine.phase() {
+            Phase::Idle | Phase::Requested => true,
+            Phase::Connecting
+            | Phase::Live
+            | Phase::Reconnecting
+            | Phase::Stopping
+            | Phase::Locked
+            | Phase::Policy
+            | Phase::Fault => false,
+        }
     }
 
     fn when(&self, holds: impl FnOnce(Phase) -> bool, why: &str) -> Answer {

@@ -137,6 +137,8 @@ pub enum FromGuard {
 pub enum Answer {
     /// It is done.
     Done,
+    /// It is done, and the ledger does not have it yet: its disk does not answer, or fails.
+    Unwritten,
     /// It is done, and this was found.
     Probed(Findings),
     /// It was judged and is not done; nothing changed.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{By, Fault, Purpose};
+use crate::clock::Reading;
 
 /// One entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,14 +12,35 @@ use super::{By, Fault, Purpose};
 pub struct Entry {
     /// Counts from 1 without a gap.
     pub seq: u64,
-    /// Wall clock when it was written, UTC.
+    /// The time it is ordered by, UTC: the clock's where that can be believed. It goes back only where the clock was
+    /// wrong before.
     pub at: Timestamp,
+    /// What the clock said, right or wrong. This and the next three are missing in entries of before they were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Timestamp>,
+    /// Whether the kernel said that the clock was synchronised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synchronised: Option<bool>,
+    /// Which boot of the machine it was: 16 hex digits that tell one boot from the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+    /// Time since that boot, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monotonic_ms: Option<u64>,
     /// What happened.
     pub fact: Recorded,
     /// SHA-256 of the entry before, in hex; 64 zeros before the first.
     pub prev: String,
-    /// SHA-256 over `prev`, `seq`, `at` and `fact`, in hex.
+    /// SHA-256 over all of the above, in hex; docs/ledger.md has the bytes.
     pub hash: String,
+}
+
+impl Entry {
+    /// What the clocks said when it was written.
+    pub fn reading(&self) -> Option<Reading> {
+        let (utc, synchronised) = (self.clock?, self.synchronised?);
+        Some(Reading { utc, synchronised, boot: self.boot.as_deref()?.into(), monotonic_ms: self.monotonic_ms? })
+    }
 }
 
 /// What stands in the ledger: a fact, or what another version of this software wrote and this one does not know.
@@ -179,6 +201,36 @@ pub enum Fact {
         uid: u32,
         /// Why.
         why: String,
+    },
+    /// The wall clock was set: at once, or while the box was off, backwards.
+    ClockStepped {
+        /// What it would have said.
+        from: Timestamp,
+        /// What it said instead.
+        to: Timestamp,
+    },
+    /// Entries that had been kept for their time were removed. The hash of the last of them is where the chain goes on.
+    Pruned {
+        /// Number of the first.
+        first: u64,
+        /// Number of the last.
+        last: u64,
+        /// Time of the first.
+        from: Timestamp,
+        /// Time of the last.
+        until: Timestamp,
+    },
+    /// The disk failed for so long that there was no room for what waited: so many entries are missing here.
+    EntriesLost {
+        /// How many.
+        count: u64,
+    },
+    /// More of one kind than are worth an entry each.
+    EntriesLeftOut {
+        /// The kind.
+        of: String,
+        /// How many since the last such entry.
+        count: u64,
     },
     /// Staff pressed for a `doctor --probe`: devices may open, and nothing leaves the box. Durable before they do.
     Probed {

@@ -14,7 +14,7 @@ pub use control::{Answer, Cursor, FromGuard, Request, ToGuard, Verb};
 pub use identity::Identity;
 pub use lease::{Device, FailureKind, Findings, FromCapture, LEASE, RENEWAL, Second, StreamStats, ToCapture};
 pub use ledger::{Entry, Fact, Recorded};
-pub use status::Status;
+pub use status::{LedgerCheck, Status};
 pub use text::{MESSAGE, WHY, clean};
 
 pub use crate::consent::{By, Fault, Lamp, Phase, Purpose, Wanted};

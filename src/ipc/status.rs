@@ -5,6 +5,20 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fault, Identity, Lamp, Phase, Second, StreamStats};
 
+/// How the ledger's verification goes. A short ledger is verified before it is used, a long one from its last
+/// checkpoint on, and the rest in the background.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LedgerCheck {
+    /// It goes on, or could not be done.
+    #[default]
+    Running,
+    /// All entries verify.
+    Good,
+    /// One does not: nothing starts.
+    Bad,
+}
+
 /// A snapshot. Its field names are stable: `status --json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -43,6 +57,8 @@ pub struct Status {
     pub panel: String,
     /// Which ledger the box writes: the hash of its very first entry, in hex; `None`: it has none that works.
     pub ledger: Option<String>,
+    /// Whether its entries verify, as far as that was looked at.
+    pub ledger_check: LedgerCheck,
     /// Which box this is; `None`: its key cannot be used, and the guard's log says why.
     pub identity: Option<Identity>,
 }

@@ -1,4 +1,5 @@
-//! The ledger as it is handed out: which ledger it is, and from where on.
+//! The ledger as it is handed out: which ledger it is, and from where on; and as it is written: by a disk that fails,
+//! beside another program that holds it, and under a flood.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,18 +8,30 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::shop::{Plan, Shop};
+use crate::support::{timed, wait_until};
 
 /// A connection to the guard's socket that speaks its language.
-struct Door(UnixStream);
+pub(crate) struct Door(UnixStream);
 
 impl Door {
-    fn new(shop: &Shop) -> Self {
+    pub(crate) fn new(shop: &Shop) -> Self {
         let stream = UnixStream::connect(shop.path("run/guard.sock")).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Self(stream)
     }
 
-    fn send(&mut self, call: u64, request: &Value) {
+    /// Asks, and waits for the answer.
+    pub(crate) fn ask(&mut self, ask: &str) -> Value {
+        self.send(7, &json!({ "ask": ask }));
+        loop {
+            let message = self.receive();
+            if message["tell"] == "answer" && message["call"] == 7 {
+                return message["answer"].clone();
+            }
+        }
+    }
+
+    pub(crate) fn send(&mut self, call: u64, request: &Value) {
         let text = json!({ "call": call, "request": request }).to_string();
         self.0.write_all(&u32::try_from(text.len()).unwrap().to_be_bytes()).unwrap();
         self.0.write_all(text.as_bytes()).unwrap();
@@ -52,7 +65,7 @@ impl Door {
 }
 
 /// The ledger as it is exported, entry by entry.
-fn export(shop: &Shop) -> Vec<Value> {
+pub(crate) fn export(shop: &Shop) -> Vec<Value> {
     let output = shop.call(&["ledger", "export"]);
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -100,4 +113,113 @@ fn a_new_binding_begins_at_the_unbound_entry() {
     }
     let (_, seqs) = Door::new(&shop).follow(&json!({ "ledger": ledger, "seq": unbound }), last);
     assert_eq!(seqs, (unbound + 1..=last).collect::<Vec<_>>());
+}
+
+fn store(shop: &Shop) -> rusqlite::Connection {
+    let store = rusqlite::Connection::open(shop.path("data/ledger.db")).unwrap();
+    store.busy_timeout(Duration::from_secs(30)).unwrap();
+    store
+}
+
+/// Another program holds the ledger: a remote stop is carried out at once and answered truly, the box goes on answering,
+/// and what could not be written is written when that program lets go.
+#[test]
+fn a_ledger_that_somebody_holds_delays_neither_a_stop_nor_a_status() {
+    let shop = Shop::new(&Plan::default());
+    let _guard = shop.start("guard");
+    shop.press();
+    shop.wait_for_phase("connecting");
+    let holder = store(&shop);
+    holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let mut door = Door::new(&shop);
+    let (answer, took) = timed(|| door.ask("stop"));
+    assert_eq!(answer, "unwritten");
+    assert!(took < Duration::from_secs(4), "SQLite's own wait would be 5 s: {took:?}");
+    assert!(shop.captures().is_empty());
+    let (_, took) = timed(|| shop.status().unwrap());
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    // What is not on disk does not take effect: a press starts nothing.
+    shop.press();
+    assert!(shop.captures().is_empty());
+    wait_until("it is a fault", || shop.phase() == "fault");
+    holder.execute_batch("ROLLBACK").unwrap();
+    drop(holder);
+    shop.wait_for_phase("idle");
+    let kinds = shop.kinds();
+    let place =
+        |kind: &str| kinds.iter().position(|known| known == kind).unwrap_or_else(|| panic!("{kind}: {kinds:?}"));
+    assert!(place("session-started") < place("session-stopped") && place("session-stopped") < place("broke"));
+    assert_eq!(shop.ledger()[place("session-stopped")]["reason"], "remote-stop");
+    shop.verify();
+}
+
+/// One write fails while the guard comes up: it and all that belongs behind it wait, and are written, in order.
+#[test]
+fn what_could_not_be_written_at_boot_is_written_later() {
+    let shop = Shop::new(&Plan::default());
+    shop.start("guard").finish();
+    let before = shop.kinds().len();
+    shop.configure(&Plan { more: "[consent]\npolicy-version = \"2026-12-01\"".to_owned(), ..Plan::default() });
+    let disk = store(&shop);
+    disk.execute_batch(
+        "CREATE TRIGGER full BEFORE INSERT ON entry WHEN NEW.fact LIKE '%guard-started%' BEGIN SELECT RAISE(FAIL, 'full'); END",
+    )
+    .unwrap();
+    let _guard = shop.start("guard");
+    assert_eq!(shop.phase(), "fault");
+    shop.press();
+    assert!(shop.captures().is_empty());
+    disk.execute_batch("DROP TRIGGER full").unwrap();
+    shop.wait_for_phase("policy");
+    let kinds = shop.kinds();
+    assert_eq!(kinds[before..before + 3], ["guard-started", "policy-pending", "configured"], "{kinds:?}");
+    shop.verify();
+}
+
+/// A platform, or an agent that was taken over, that never stops asking.
+#[test]
+fn a_flood_of_commands_leaves_few_entries_and_a_stop_is_carried_out() {
+    let shop = Shop::new(&Plan::default());
+    let _guard = shop.start("guard");
+    let before = shop.kinds().len();
+    let floods: Vec<_> = (0..4)
+        .map(|_| {
+            let mut door = Door::new(&shop);
+            std::thread::spawn(move || {
+                for _ in 0..250 {
+                    for verb in ["request-start", "stop", "unmute", "identify", "mute"] {
+                        door.ask(verb);
+                    }
+                }
+            })
+        })
+        .collect();
+    shop.press();
+    for flood in floods {
+        flood.join().unwrap();
+    }
+    let kinds = shop.kinds();
+    let written = kinds.len() - before;
+    // 5,000 commands; a request and its end for each token, ten at once and one in 10 s, and ten refusals a minute.
+    assert!(written < 250, "{written}: {kinds:?}");
+    assert!(kinds.contains(&"requested".to_owned()) && kinds.contains(&"command-refused".to_owned()));
+    let mut door = Door::new(&shop);
+    shop.wait_for_phase("idle");
+    shop.press();
+    shop.wait_for_phase("connecting");
+    assert_eq!(door.ask("stop"), "done");
+    assert!(shop.captures().is_empty());
+}
+
+/// `identify` is a pleasantry: it hides nothing that the lamp has to say.
+#[test]
+fn identify_hides_neither_a_lock_nor_a_fault() {
+    let shop = Shop::new(&Plan::default());
+    let _guard = shop.start("guard");
+    assert_eq!(Door::new(&shop).ask("identify"), "done");
+    shop.hold("5.2");
+    assert_eq!(shop.lamp(), "lock-flash");
+    let answer = Door::new(&shop).ask("identify");
+    assert!(answer["refused"].as_str().unwrap().contains("locked"), "{answer}");
+    assert_eq!(shop.lamp(), "lock-flash");
 }

@@ -8,6 +8,7 @@ mod broker_refusals;
 mod camera;
 mod chaos;
 mod cli;
+mod clocks;
 mod doctor;
 mod doors;
 mod encoder;

@@ -8,6 +8,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 pub mod authority;
+pub mod clock;
 pub mod shop;
 
 pub const TALLYBOX: &str = env!("CARGO_BIN_EXE_tallybox");

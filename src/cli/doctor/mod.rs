@@ -3,7 +3,6 @@
 
 mod board;
 mod boot;
-mod clock;
 mod devices;
 mod disk;
 mod fonts;
@@ -15,6 +14,7 @@ mod network;
 mod power;
 mod probe;
 mod reach;
+mod time;
 mod tls;
 
 use std::path::PathBuf;
@@ -23,6 +23,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::client::{Client, block_on};
+use crate::clock;
 use crate::config::{Config, PanelBackend};
 use crate::exit::Exit;
 use crate::guard::ledger::Ledger;
@@ -94,7 +95,7 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<(), Exit> {
     rows.extend(boot::rows(&board, &machine, config));
     rows.push(groups::row(&machine, config));
     rows.extend(disk::rows(&machine, config));
-    rows.extend([ledger(config), clock::row(&machine)]);
+    rows.extend([ledger(config), time::row(&machine)]);
     rows.extend(devices::rows(config));
     rows.extend(fonts::row(&machine, config));
     rows.extend(secrets(config));
@@ -185,11 +186,29 @@ fn ledger(config: &Config) -> Row {
     if !path.exists() {
         return warn("ledger", format!("none yet at {}", path.display()), "the guard makes it when it first starts");
     }
-    match Ledger::open_to_read(&path).and_then(|ledger| ledger.prove()) {
-        Ok((last, _, kept)) => ok("ledger", format!("{kept} entries up to number {last} verify")),
+    let looked = Ledger::open_to_read(&path).and_then(|ledger| {
+        let (last, _, kept) = ledger.prove()?;
+        Ok((last, kept, ledger.entries_after(last.saturating_sub(1), 1)?.pop()))
+    });
+    match looked {
+        Ok((last, kept, newest)) => {
+            let found = format!("{kept} entries up to number {last} verify");
+            match newest.filter(|newest| newest.at.duration_since(clock::utc()) > AHEAD) {
+                Some(newest) => fail(
+                    "ledger",
+                    format!("{found}, and the newest is of {:.0}, in the future", newest.at),
+                    "the clock was wrong when it was written, or is wrong now: see timedatectl; entries that come later \
+                     have their own time again",
+                ),
+                None => ok("ledger", found),
+            }
+        }
         Err(error) => fail("ledger", "does not verify", error.to_string()),
     }
 }
+
+/// An entry that lies further ahead than this was not written under the clock of now, nor under one that is being slewed.
+const AHEAD: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 
 fn secrets(config: &Config) -> Vec<Row> {
     let missing = config.missing_secrets();

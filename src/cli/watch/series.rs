@@ -97,7 +97,7 @@ impl Series {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::ipc::{Lamp, Phase};
+    use crate::ipc::{Lamp, LedgerCheck, Phase};
 
     pub(in super::super) fn status(stream: Option<StreamStats>) -> Status {
         Status {
@@ -118,6 +118,7 @@ pub(super) mod tests {
             capture_pid: None,
             panel: "sim".to_owned(),
             ledger: None,
+            ledger_check: LedgerCheck::Good,
             identity: None,
         }
     }

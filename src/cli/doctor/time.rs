@@ -23,6 +23,10 @@ pub(super) fn row(machine: &Machine) -> Row {
     if machine.has("/run/chrony/chronyd.pid") {
         return chrony(machine.is_here().then(tracking).flatten().as_deref());
     }
+    // Whoever it is, it tells the kernel.
+    if machine.is_here() && kernel_clock::is_synchronised() {
+        return ok("clock", "set, and kept in step, as the kernel says");
+    }
     warn(
         "clock",
         format!("set to {now:.0}, and nobody keeps it"),

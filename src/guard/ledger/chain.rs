@@ -1,0 +1,127 @@
+//! The hash chain: how a stored entry is hashed, and whether the next one fits behind the one before.
+
+use jiff::Timestamp;
+use rusqlite::Row;
+use sha2::{Digest, Sha256};
+
+use super::LedgerError;
+use crate::clock::Reading;
+use crate::guard::recall::Recall;
+use crate::ipc::Entry;
+
+/// What stands before the first entry.
+pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The columns of an entry that has its reading, in the order of [`Stored::read`].
+pub(super) const COLUMNS: &str = "seq, at, fact, hash, clock, synchronised, boot, monotonic";
+/// The same of a ledger that no guard of this version has opened yet.
+pub(super) const OLD_COLUMNS: &str = "seq, at, fact, hash, NULL, NULL, NULL, NULL";
+
+/// An entry as it is stored, to the letter: its hash stands over this.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) seq: u64,
+    pub(super) at: String,
+    pub(super) fact: String,
+    pub(super) hash: String,
+    /// Missing in entries of before readings were kept, which are hashed without it.
+    pub(super) reading: Option<StoredReading>,
+}
+
+/// What the clocks said, as it is stored.
+#[derive(Clone, Debug)]
+pub(super) struct StoredReading {
+    pub(super) clock: String,
+    pub(super) synchronised: bool,
+    pub(super) boot: String,
+    pub(super) monotonic_ms: u64,
+}
+
+impl StoredReading {
+    pub(super) fn new(reading: &Reading) -> Self {
+        Self {
+            clock: reading.utc.to_string(),
+            synchronised: reading.synchronised,
+            boot: reading.boot.to_string(),
+            monotonic_ms: reading.monotonic_ms,
+        }
+    }
+}
+
+/// SHA-256 over the parts of an entry with a line feed between them. The first line names the format; the old one,
+/// without a reading, began with the hash before.
+pub(super) fn digest(prev: &str, seq: u64, at: &str, reading: Option<&StoredReading>, fact: &str) -> String {
+    let text = match reading {
+        None => format!("{prev}\n{seq}\n{at}\n{fact}"),
+        Some(StoredReading { clock, synchronised, boot, monotonic_ms }) => {
+            format!("tallybox/entry/v2\n{prev}\n{seq}\n{at}\n{clock}\n{synchronised}\n{boot}\n{monotonic_ms}\n{fact}")
+        }
+    };
+    crate::hex(&Sha256::digest(text))
+}
+
+fn bad(seq: u64, wrong: impl Into<String>) -> LedgerError {
+    LedgerError::Bad { seq, wrong: wrong.into() }
+}
+
+impl Stored {
+    /// From a row of [`COLUMNS`].
+    pub(super) fn read(row: &Row<'_>) -> Result<Self, LedgerError> {
+        let seq: u64 = row.get(0)?;
+        let text = |index: usize| row.get::<_, String>(index).map_err(|_| bad(seq, "is not text"));
+        let reading = match row.get::<_, Option<String>>(4).map_err(|_| bad(seq, "its clock is not text"))? {
+            None => None,
+            Some(clock) => Some(StoredReading {
+                clock,
+                synchronised: row
+                    .get(5)
+                    .map_err(|_| bad(seq, "says neither that its clock was kept nor that it was not"))?,
+                boot: text(6)?,
+                monotonic_ms: row.get(7).map_err(|_| bad(seq, "its monotonic time is no number"))?,
+            }),
+        };
+        Ok(Self { seq, at: text(1)?, fact: text(2)?, hash: text(3)?, reading })
+    }
+
+    /// As everything else knows it; `prev` is the hash of the entry before.
+    pub(super) fn entry(self, prev: String) -> Result<Entry, LedgerError> {
+        let seq = self.seq;
+        let time =
+            |text: &str| text.parse::<Timestamp>().map_err(|_| bad(seq, format!("its time {text:?} cannot be read")));
+        let fact = serde_json::from_str(&self.fact).map_err(|error| bad(seq, format!("it cannot be read: {error}")))?;
+        let clock = self.reading.as_ref().map(|reading| time(&reading.clock)).transpose()?;
+        let (synchronised, boot, monotonic_ms) = match self.reading {
+            Some(reading) => (Some(reading.synchronised), Some(reading.boot), Some(reading.monotonic_ms)),
+            None => (None, None, None),
+        };
+        let at = time(&self.at)?;
+        Ok(Entry { seq, at, clock, synchronised, boot, monotonic_ms, fact, prev, hash: self.hash })
+    }
+}
+
+/// A place in the chain: the last entry that was followed, its hash, and what is remembered of all up to it.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) seq: u64,
+    pub(super) hash: String,
+    pub(super) recall: Recall,
+}
+
+impl Place {
+    /// Goes on to the next entry, if it fits; returns it.
+    pub(super) fn follow(&mut self, stored: Stored) -> Result<Entry, LedgerError> {
+        let seq = stored.seq;
+        if seq != self.seq + 1 {
+            let wrong =
+                if seq <= self.seq { "is older than what was pruned" } else { "the entries before it are missing" };
+            return Err(bad(seq, wrong));
+        }
+        if stored.hash != digest(&self.hash, seq, &stored.at, stored.reading.as_ref(), &stored.fact) {
+            return Err(bad(seq, "its hash does not fit what it says and what stands before it"));
+        }
+        let entry = stored.entry(std::mem::take(&mut self.hash))?;
+        self.recall.learn(&entry);
+        (self.seq, self.hash) = (seq, entry.hash.clone());
+        Ok(entry)
+    }
+}

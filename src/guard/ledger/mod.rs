@@ -1,0 +1,356 @@
+//! The consent ledger: append-only, hash-chained, on disk before `append` returns.
+
+mod chain;
+mod prune;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use super::recall::Recall;
+use crate::clock::Reading;
+use crate::ipc::{Entry, Fact};
+
+use chain::{COLUMNS, GENESIS, OLD_COLUMNS, Place, Stored, StoredReading, digest};
+
+/// Why the ledger cannot be used, with advice.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The store failed: disk full, not writable, not a database.
+    #[error("the ledger cannot be read or written: {0}; look at the disk's free space and at who owns data-dir")]
+    Store(#[from] rusqlite::Error),
+    /// The chain is broken: entries were changed, removed or damaged.
+    #[error(
+        "entry {seq} of the ledger is bad: {wrong}; keep the file as evidence, move it out of data-dir, and the box starts a new one"
+    )]
+    Bad {
+        /// The first bad entry.
+        seq: u64,
+        /// What is wrong with it.
+        wrong: String,
+    },
+}
+
+impl LedgerError {
+    /// Whether another process holds the ledger, so that trying again is all that it takes.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::Store(error) => error.sqlite_error_code().is_some_and(|code| {
+                [rusqlite::ErrorCode::DatabaseBusy, rusqlite::ErrorCode::DatabaseLocked].contains(&code)
+            }),
+            Self::Bad { .. } => false,
+        }
+    }
+}
+
+/// How long a handle waits for another process that holds the ledger, before it says [`LedgerError::is_busy`].
+const BUSY: Duration = Duration::from_millis(500);
+/// The same for commands, which have nothing else to do.
+const BUSY_TO_READ: Duration = Duration::from_secs(5);
+/// Pages that are kept in memory, in KiB (negative, as SQLite has it): entries are written behind each other and read once,
+/// and what SQLite keeps otherwise, 2 MB, would only fill up over the months.
+const CACHE: i32 = -128;
+/// Entries that are read at once.
+const PAGE: u32 = 500;
+/// A ledger of so many entries is verified whole before it is used: a tenth of a second, half a one on a small board.
+const WHOLE: u64 = 10_000;
+/// Entries between two checkpoints: at most so many are verified before a longer ledger is used.
+const CHECKPOINT: u64 = 256;
+
+/// The ledger, open. Dropping it closes it; nothing is buffered.
+#[derive(Debug)]
+pub struct Ledger {
+    store: Connection,
+    /// Its end.
+    place: Place,
+    id: Option<String>,
+    /// The columns that its entries have.
+    columns: &'static str,
+    /// Up to here it was not verified when it was opened; 0: it was, whole.
+    unverified: u64,
+    /// The last checkpoint's number.
+    checkpoint: u64,
+}
+
+impl Ledger {
+    /// Opens the ledger to write, making it if there is none. A short one is verified whole first, a long one from its
+    /// last checkpoint on: see [`Ledger::unverified`].
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let store = Connection::open(path)?;
+        store.busy_timeout(BUSY)?;
+        store.pragma_update(None, "cache_size", CACHE)?;
+        store.pragma_update(None, "journal_mode", "WAL")?;
+        // On disk before a write returns, so that no power cut loses a start that took effect.
+        store.pragma_update(None, "synchronous", "FULL")?;
+        store.execute_batch(
+            "CREATE TABLE IF NOT EXISTS entry (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, fact TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
+             CREATE TABLE IF NOT EXISTS mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+             CREATE TABLE IF NOT EXISTS anchor (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;",
+        )?;
+        if !has_column(&store, "anchor", "memory")? {
+            store.execute_batch("ALTER TABLE anchor ADD COLUMN memory TEXT NOT NULL DEFAULT '{}'")?;
+        }
+        if !has_column(&store, "entry", "clock")? {
+            store.execute_batch(
+                "BEGIN; ALTER TABLE entry ADD COLUMN synchronised INTEGER; ALTER TABLE entry ADD COLUMN boot TEXT;
+                 ALTER TABLE entry ADD COLUMN monotonic INTEGER; ALTER TABLE entry ADD COLUMN clock TEXT; COMMIT;",
+            )?;
+        }
+        let mut ledger = Self::on(store)?;
+        let begin = ledger.anchor()?;
+        let newest: u64 = ledger.store.query_row("SELECT coalesce(max(seq), 0) FROM entry", [], |row| row.get(0))?;
+        let known = if newest.saturating_sub(begin.seq) > WHOLE { ledger.checkpoint()? } else { None };
+        ledger.unverified = known.as_ref().map_or(0, |known| known.seq);
+        ledger.place = ledger.follow(known.unwrap_or(begin), u64::MAX)?;
+        ledger.id = ledger.find_id()?;
+        let id = ledger.id.clone();
+        let kept =
+            id.map_or(Ok(()), |id| keep_mark(&ledger.store, "ledger", &id)).and_then(|()| ledger.keep_checkpoint());
+        match kept {
+            // Somebody else holds it: the next one will do.
+            Err(error) if !error.is_busy() => Err(error),
+            Ok(()) | Err(_) => Ok(ledger),
+        }
+    }
+
+    /// Opens the ledger to read only, beside a guard that writes it.
+    pub fn open_to_read(path: &Path) -> Result<Self, LedgerError> {
+        let store =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        store.busy_timeout(BUSY_TO_READ)?;
+        store.pragma_update(None, "cache_size", CACHE)?;
+        Self::on(store)
+    }
+
+    fn on(store: Connection) -> Result<Self, LedgerError> {
+        let columns = if has_column(&store, "entry", "clock")? { COLUMNS } else { OLD_COLUMNS };
+        let place = Place { seq: 0, hash: GENESIS.to_owned(), recall: Recall::default() };
+        Ok(Self { store, place, id: None, columns, unverified: 0, checkpoint: 0 })
+    }
+
+    /// Which ledger this is: the hash of the very first entry that it had; `None`: it has none yet.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Number of the last entry that was written through this handle, or found when it was opened to write.
+    pub fn last(&self) -> u64 {
+        self.place.seq
+    }
+
+    /// What the entries up to the last tell of the time before.
+    pub fn memory(&self) -> &Recall {
+        &self.place.recall
+    }
+
+    /// The same from the entries themselves, all of which are verified on the way.
+    pub fn recall(&self, policy_version: &str) -> Result<Recall, LedgerError> {
+        let _snapshot = self.store.unchecked_transaction()?;
+        Ok(self.follow(self.anchor()?, u64::MAX)?.recall.under(policy_version))
+    }
+
+    /// Up to this entry the ledger was not verified when it was opened; 0: it was, whole. [`Ledger::verify_up_to`], on
+    /// a handle of its own, makes up for it.
+    pub fn unverified(&self) -> u64 {
+        self.unverified
+    }
+
+    /// The first entry's hash, from the entry itself or from what is kept of it once it was pruned. Where an older
+    /// version pruned it without keeping it, the newest pruned entry stands for it, from then on.
+    fn find_id(&self) -> Result<Option<String>, LedgerError> {
+        let text = |query: &str| self.store.query_row(query, [], |row| row.get::<_, String>(0)).optional();
+        if let Some(first) = text("SELECT hash FROM entry WHERE seq = 1")? {
+            return Ok(Some(first));
+        }
+        if let Some(kept) = text("SELECT value FROM mark WHERE name = 'ledger'")? {
+            return Ok(Some(kept));
+        }
+        Ok(text("SELECT hash FROM anchor")?)
+    }
+
+    /// Writes entries, all or none; they are on disk when this returns.
+    pub fn append(&mut self, facts: &[(Reading, Fact)]) -> Result<(), LedgerError> {
+        let mut place = self.place.clone();
+        let transaction = self.store.transaction()?;
+        let first = insert(&transaction, &mut place, facts)?;
+        if let Some(first) = &first {
+            keep_mark(&transaction, "ledger", first)?;
+        }
+        transaction.commit()?;
+        self.place = place;
+        self.id = first.or(self.id.take());
+        // The entries are on disk, whatever becomes of this: an error here would have them written twice.
+        if self.place.seq - self.checkpoint >= CHECKPOINT
+            && let Err(error) = self.keep_checkpoint()
+        {
+            tracing::warn!("no checkpoint of the ledger: {error}");
+        }
+        Ok(())
+    }
+
+    /// Remembers that all up to the last entry was followed, so that the next opening begins there.
+    pub fn keep_checkpoint(&mut self) -> Result<(), LedgerError> {
+        let Place { seq, hash, recall } = &self.place;
+        let text = serde_json::to_string(&(seq, hash, recall)).unwrap_or_default();
+        self.store.execute("INSERT OR REPLACE INTO mark (name, value) VALUES ('checkpoint', ?1)", [text])?;
+        self.checkpoint = *seq;
+        Ok(())
+    }
+
+    /// Forgets the checkpoint: the next opening verifies all.
+    pub fn drop_checkpoint(&mut self) -> Result<(), LedgerError> {
+        self.store.execute("DELETE FROM mark WHERE name = 'checkpoint'", [])?;
+        Ok(())
+    }
+
+    /// The last checkpoint, if it is one of this chain.
+    fn checkpoint(&self) -> Result<Option<Place>, LedgerError> {
+        let query = "SELECT value FROM mark WHERE name = 'checkpoint'";
+        let text: Option<String> = self.store.query_row(query, [], |row| row.get(0)).optional()?;
+        let Some((seq, hash, recall)) = text.and_then(|text| serde_json::from_str::<(u64, String, Recall)>(&text).ok())
+        else {
+            return Ok(None);
+        };
+        let stored: Option<String> =
+            self.store.query_row("SELECT hash FROM entry WHERE seq = ?1", [seq], |row| row.get(0)).optional()?;
+        Ok((stored.as_ref() == Some(&hash)).then_some(Place { seq, hash, recall }))
+    }
+
+    /// Follows the chain behind `place`, up to entry `last`.
+    fn follow(&self, mut place: Place, last: u64) -> Result<Place, LedgerError> {
+        loop {
+            let page = self.stored_after(place.seq, PAGE)?;
+            if page.is_empty() {
+                return Ok(place);
+            }
+            for stored in page {
+                if place.seq >= last {
+                    return Ok(place);
+                }
+                place.follow(stored)?;
+            }
+        }
+    }
+
+    /// Verifies all up to entry `last`, which another handle took from its checkpoint, and that what this checkpoint
+    /// remembers is what the entries say.
+    pub fn verify_up_to(&self, last: u64) -> Result<(), LedgerError> {
+        // One state of it all, whatever is pruned meanwhile.
+        let _snapshot = self.store.unchecked_transaction()?;
+        let known = self.checkpoint()?.filter(|known| known.seq >= last);
+        let found = self.follow(self.anchor()?, known.as_ref().map_or(last, |known| known.seq))?;
+        let bad = |wrong: &str| Err(LedgerError::Bad { seq: found.seq, wrong: wrong.to_owned() });
+        match known {
+            Some(known) if known.seq == found.seq && known.recall != found.recall => {
+                bad("what the box remembered at it is not what the entries say")
+            }
+            Some(_) | None if found.seq < last => bad("the entries behind it are missing"),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Verifies all and counts: the last entry's number, its hash, and how many entries are kept.
+    pub fn prove(&self) -> Result<(u64, String, u64), LedgerError> {
+        let _snapshot = self.store.unchecked_transaction()?;
+        let begin = self.anchor()?;
+        let first = begin.seq;
+        let end = self.follow(begin, u64::MAX)?;
+        Ok((end.seq, end.hash, end.seq - first))
+    }
+
+    /// Where the chain begins: behind what was pruned, with what is remembered of it.
+    fn anchor(&self) -> Result<Place, LedgerError> {
+        let memory = if has_column(&self.store, "anchor", "memory")? { "memory" } else { "'{}'" };
+        let read = |row: &Row<'_>| Ok((row.get::<_, u64>(0)?, row.get(1)?, row.get::<_, String>(2)?));
+        let query = format!("SELECT seq, hash, {memory} FROM anchor");
+        let Some((seq, hash, memory)) = self.store.query_row(&query, [], read).optional()? else {
+            return Ok(Place { seq: 0, hash: GENESIS.to_owned(), recall: Recall::default() });
+        };
+        let recall = serde_json::from_str(&memory).map_err(|error| LedgerError::Bad {
+            seq,
+            wrong: format!("what is remembered of it and those before cannot be read: {error}"),
+        })?;
+        Ok(Place { seq, hash, recall })
+    }
+
+    /// At most `limit` entries after number `after` as they are stored, in order.
+    fn stored_after(&self, after: u64, limit: u32) -> Result<Vec<Stored>, LedgerError> {
+        let query = format!("SELECT {} FROM entry WHERE seq > ?1 ORDER BY seq LIMIT ?2", self.columns);
+        let mut statement = self.store.prepare_cached(&query)?;
+        let mut rows = statement.query(params![after, limit])?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next()? {
+            all.push(Stored::read(row)?);
+        }
+        Ok(all)
+    }
+
+    /// At most `limit` entries after number `after`, in order.
+    pub fn entries_after(&self, after: u64, limit: u32) -> Result<Vec<Entry>, LedgerError> {
+        let _snapshot = self.store.unchecked_transaction()?;
+        let begin = self.anchor()?;
+        let mut prev = if after <= begin.seq {
+            begin.hash
+        } else {
+            let known =
+                self.store.query_row("SELECT hash FROM entry WHERE seq = ?1", [after], |row| row.get(0)).optional()?;
+            known.unwrap_or_default()
+        };
+        let mut entries = Vec::new();
+        for stored in self.stored_after(after, limit)? {
+            let hash = stored.hash.clone();
+            entries.push(stored.entry(std::mem::replace(&mut prev, hash))?);
+        }
+        Ok(entries)
+    }
+}
+
+/// Adds entries behind `place`, which moves; returns the hash of the very first one, if that is among them.
+fn insert(store: &Connection, place: &mut Place, facts: &[(Reading, Fact)]) -> Result<Option<String>, LedgerError> {
+    let mut first = None;
+    for (reading, fact) in facts {
+        let at = place.recall.time.order(reading).to_string();
+        // A Fact is strings, numbers and flags: serialising it cannot fail, and an empty text would not verify.
+        let fact = serde_json::to_string(fact).unwrap_or_default();
+        let (seq, reading) = (place.seq + 1, Some(StoredReading::new(reading)));
+        let hash = digest(&place.hash, seq, &at, reading.as_ref(), &fact);
+        let stored = Stored { seq, at, fact, hash, reading };
+        if let Some(reading) = &stored.reading {
+            store
+                .prepare_cached(
+                    "INSERT INTO entry (seq, at, fact, hash, clock, synchronised, boot, monotonic)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                )?
+                .execute(params![
+                    seq,
+                    stored.at,
+                    stored.fact,
+                    stored.hash,
+                    reading.clock,
+                    reading.synchronised,
+                    reading.boot,
+                    reading.monotonic_ms
+                ])?;
+        }
+        let entry = place.follow(stored)?;
+        if seq == 1 {
+            first = Some(entry.hash);
+        }
+    }
+    Ok(first)
+}
+
+/// Whether a table has a column: a ledger of an older version lacks some until a guard has opened it.
+fn has_column(store: &Connection, table: &str, column: &str) -> Result<bool, LedgerError> {
+    let count = "SELECT count(*) FROM pragma_table_info(?1) WHERE name = ?2";
+    Ok(store.query_row(count, [table, column], |row| row.get::<_, u64>(0))? > 0)
+}
+
+/// Keeps something beside the entries, unless it is known already.
+fn keep_mark(store: &Connection, name: &str, value: &str) -> Result<(), LedgerError> {
+    store.execute("INSERT OR IGNORE INTO mark (name, value) VALUES (?1, ?2)", [name, value])?;
+    Ok(())
+}

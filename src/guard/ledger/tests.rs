@@ -1,0 +1,232 @@
+//! What is stored, verified, remembered and removed.
+
+use super::*;
+use crate::ipc::Recorded;
+
+const DAY: i64 = 86_400;
+
+/// Noon of a day of 2026 and later, on a clock that is kept, in one long boot.
+fn on_day(day: i64) -> Reading {
+    reading(day, true, "a", day)
+}
+
+fn reading(day: i64, synchronised: bool, boot: &str, up: i64) -> Reading {
+    let utc = jiff::Timestamp::from_second(1_782_864_000 + day * DAY).unwrap();
+    Reading { utc, synchronised, boot: boot.into(), monotonic_ms: u64::try_from(up * DAY * 1000).unwrap() }
+}
+
+fn days(days: u64) -> Duration {
+    Duration::from_hours(24 * days)
+}
+
+/// A ledger with so many entries, one a day.
+fn daily(path: &Path, count: i64) -> Ledger {
+    let mut ledger = Ledger::open(path).unwrap();
+    for day in 0..count {
+        ledger.append(&[(on_day(day), Fact::Locked {})]).unwrap();
+    }
+    ledger
+}
+
+fn all(ledger: &Ledger) -> Vec<Entry> {
+    ledger.entries_after(0, 100_000).unwrap()
+}
+
+#[test]
+fn what_was_pruned_is_still_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    // As tallybox made it before.
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch("CREATE TABLE anchor (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT").unwrap();
+    drop(old);
+    let mut ledger = Ledger::open(&path).unwrap();
+    let policy_version = || "1".to_owned();
+    let facts = [
+        Fact::PolicyAcknowledged { policy_version: policy_version() },
+        Fact::Identified { fingerprint: "f".to_owned() },
+        Fact::SessionStarted { session: 7, sound: true, policy_version: policy_version() },
+        Fact::Locked {},
+        Fact::GuardStopped {},
+        Fact::GuardStopped {},
+        Fact::GuardStopped {},
+        Fact::GuardStopped {},
+    ];
+    let facts: Vec<_> = (0_i64..).zip(facts).map(|(day, fact)| (on_day(day), fact)).collect();
+    ledger.append(&facts).unwrap();
+    let before = ledger.recall("2").unwrap();
+    let first = all(&ledger).remove(0).hash;
+    assert!(before.locked && before.policy_pending && before.last_session == 7);
+    // In steps: what was remembered in the first is not forgotten in the next.
+    for (step, kept) in [7, 7, 7].into_iter().enumerate() {
+        assert!(ledger.prune(days(2), &on_day(200 + i64::try_from(step).unwrap())).unwrap() > 0);
+        let after = ledger.recall("2").unwrap();
+        assert_eq!((after.locked, after.policy_pending, after.last_session), (true, true, 7));
+        assert_eq!((after.identity.as_deref(), all(&ledger).len()), (Some("f"), kept));
+    }
+    assert_eq!(ledger.id(), Some(first.as_str()));
+    drop(ledger);
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(ledger.memory().last_session, 7);
+    assert_eq!(ledger.id(), Some(first.as_str()), "it is still the same ledger");
+    ledger.prove().unwrap();
+}
+
+/// The fault: one boot with the clock years ahead, and all is gone without a word.
+#[test]
+fn no_clock_removes_what_was_not_seen_to_grow_old() {
+    for synchronised in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = daily(&dir.path().join("ledger.db"), 100);
+        for ahead in [reading(3650, synchronised, "a", 100), reading(3650, synchronised, "b", 0)] {
+            ledger.append(&[(ahead.clone(), Fact::GuardStopped {})]).unwrap();
+            assert_eq!(ledger.prune(days(184), &ahead).unwrap(), 0, "{ahead:?}");
+        }
+        assert_eq!(all(&ledger).len(), 102);
+    }
+}
+
+#[test]
+fn what_is_old_goes_in_parts_and_an_entry_says_which() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = daily(&dir.path().join("ledger.db"), 400);
+    assert_eq!(ledger.prune(days(399), &on_day(400)).unwrap(), 2, "days 0 and 1 are past their time, and a day more");
+    assert_eq!(ledger.prune(days(399), &on_day(401)).unwrap(), 0, "one is not worth an entry yet");
+    let last = all(&ledger).pop().unwrap();
+    assert_eq!(
+        last.fact,
+        Recorded::Known(Fact::Pruned { first: 1, last: 2, from: on_day(0).utc, until: on_day(1).utc })
+    );
+    // Never everything at once, however long nobody looked.
+    assert_eq!(ledger.prune(days(184), &on_day(5000)).unwrap(), 99);
+    assert_eq!(all(&ledger)[0].seq, 102);
+    ledger.prove().unwrap();
+}
+
+/// Entries of before readings were kept stay as they are, and new ones go on behind them.
+#[test]
+fn an_old_ledger_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(
+        "CREATE TABLE entry (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, fact TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
+         CREATE TABLE anchor (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL, memory TEXT NOT NULL DEFAULT '{}') STRICT;",
+    )
+    .unwrap();
+    let mut prev = GENESIS.to_owned();
+    for seq in 1..=4 {
+        let (at, fact) = (format!("2026-07-0{seq}T12:00:00Z"), r#"{"kind":"locked"}"#);
+        let hash = digest(&prev, seq, &at, None, fact);
+        old.execute("INSERT INTO entry (seq, at, fact, hash) VALUES (?1, ?2, ?3, ?4)", params![seq, at, fact, hash])
+            .unwrap();
+        prev = hash;
+    }
+    drop(old);
+    assert_eq!(
+        Ledger::open_to_read(&path).unwrap().prove().unwrap().0,
+        4,
+        "it can be read before a guard has opened it"
+    );
+    let mut ledger = Ledger::open(&path).unwrap();
+    ledger.append(&[(on_day(30), Fact::Unlocked {})]).unwrap();
+    let entries = all(&ledger);
+    assert_eq!((entries.len(), entries[3].reading(), entries[4].reading()), (5, None, Some(on_day(30))));
+    assert_eq!(ledger.prove().unwrap().0, 5);
+    // Their age is not known from anything but a clock of then: it counts from the first reading on.
+    assert_eq!(ledger.prune(days(184), &on_day(30 + 180)).unwrap(), 0);
+    assert_eq!(ledger.prune(days(184), &on_day(30 + 186)).unwrap(), 1);
+}
+
+/// Each column is under the hash.
+#[test]
+fn whatever_is_changed_shows() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    drop(daily(&path, 3));
+    let store = Connection::open(&path).unwrap();
+    for change in [
+        "at = '2026-01-01T00:00:00Z'",
+        "fact = '{\"kind\":\"unlocked\"}'",
+        "clock = '2026-01-01T00:00:00Z'",
+        "synchronised = 0",
+        "boot = 'b'",
+        "monotonic = 5",
+        "clock = NULL",
+    ] {
+        store.execute_batch(&format!("SAVEPOINT s; UPDATE entry SET {change} WHERE seq = 2; RELEASE s;")).unwrap();
+        let wrong = Ledger::open_to_read(&path).unwrap().prove();
+        assert!(matches!(wrong, Err(LedgerError::Bad { seq: 2, .. })), "{change}: {wrong:?}");
+        let undo = "UPDATE entry SET at = '2026-07-02T00:00:00Z', fact = '{\"kind\":\"locked\"}', clock = '2026-07-02T00:00:00Z', synchronised = 1, boot = 'a', monotonic = 86400000 WHERE seq = 2";
+        store.execute_batch(undo).unwrap();
+        Ledger::open_to_read(&path).unwrap().prove().unwrap();
+    }
+}
+
+/// A long ledger is opened from its checkpoint, and what lies before it is not taken on trust for long.
+#[test]
+fn a_long_ledger_is_opened_from_its_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let count = i64::try_from(WHOLE).unwrap() + 600;
+    let mut ledger = Ledger::open(&path).unwrap();
+    let facts: Vec<_> = (0..count).map(|_| (on_day(0), Fact::Locked {})).collect();
+    for part in facts.chunks(300) {
+        ledger.append(part).unwrap();
+    }
+    drop(ledger);
+    let ledger = Ledger::open(&path).unwrap();
+    let unverified = ledger.unverified();
+    assert!(unverified > WHOLE && ledger.last() - unverified <= CHECKPOINT + 300, "{unverified}");
+    assert_eq!(ledger.memory(), &ledger.recall("").unwrap());
+    drop(ledger);
+    Ledger::open_to_read(&path).unwrap().verify_up_to(unverified).unwrap();
+    // Somebody changes an old entry, or what is remembered: seen in the background, not at once.
+    let store = Connection::open(&path).unwrap();
+    for (change, undo) in [
+        (
+            "UPDATE entry SET fact = replace(fact, 'locked', 'unlocked') WHERE seq = 5",
+            "UPDATE entry SET fact = replace(fact, 'unlocked', 'locked') WHERE seq = 5",
+        ),
+        (
+            "UPDATE mark SET value = replace(value, '\"locked\":true', '\"locked\":false')",
+            "UPDATE mark SET value = replace(value, '\"locked\":false', '\"locked\":true')",
+        ),
+    ] {
+        store.execute_batch(change).unwrap();
+        Ledger::open(&path).unwrap();
+        let found = Ledger::open_to_read(&path).unwrap().verify_up_to(unverified);
+        assert!(matches!(found, Err(LedgerError::Bad { .. })), "{change}: {found:?}");
+        store.execute_batch(undo).unwrap();
+    }
+    // A checkpoint that is not of this chain is none.
+    store.execute_batch("UPDATE mark SET value = replace(value, '[', '[9') WHERE name = 'checkpoint'").unwrap();
+    assert_eq!(Ledger::open(&path).unwrap().unverified(), 0);
+}
+
+/// A ledger that was flooded for years comes up at once. `TALLYBOX_LONG=1` makes one of a million entries, and says
+/// how long it takes whole, and from the checkpoint.
+#[test]
+fn a_million_entries_are_opened_at_once() {
+    if std::env::var_os("TALLYBOX_LONG").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let clock = crate::clock::Clock::start();
+    let fact = || Fact::OffAir { session: 7, reason: "the server does not answer within 5 s".to_owned() };
+    let mut ledger = Ledger::open(&path).unwrap();
+    let part: Vec<_> = (0..10_000).map(|_| (on_day(0), fact())).collect();
+    for _ in 0..100 {
+        ledger.append(&part).unwrap();
+    }
+    drop(ledger);
+    let begun = clock.now();
+    Ledger::open_to_read(&path).unwrap().recall("").unwrap();
+    let whole = clock.now().since(begun);
+    let begun = clock.now();
+    let ledger = Ledger::open(&path).unwrap();
+    let opened = clock.now().since(begun);
+    println!("a million entries: followed whole in {whole:?}, opened from the checkpoint in {opened:?}");
+    assert!(ledger.last() == 1_000_000 && opened < Duration::from_secs(1), "{opened:?}");
+}
