@@ -131,9 +131,9 @@ pub(super) fn of_capture(posted: &Posted, video: &str, audio: &str) -> Failure {
 
 /// An error of the push pipeline, without anything that has to be hidden.
 pub(super) fn of_push(posted: &Posted, names: &Names) -> Trouble {
-    let Names { host, hide } = names;
+    let host = &names.host;
     let text = format!("{} {}", posted.error.message(), posted.debug);
-    tracing::debug!("push: {}", redact(&text, hide));
+    tracing::debug!("push: {}", redact(&text, names));
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let (kind, reason) = if has(&["resolv", "Name or service not known", "Temporary failure in name"]) {
         (TroubleKind::Away, "the host name cannot be resolved: see the network's DNS, or [ingest] url")
@@ -167,7 +167,7 @@ pub(super) fn of_push(posted: &Posted, names: &Names) -> Trouble {
     } else if has(&["closed", "Short read", "reset", "Broken pipe", "EOF", "broken", "lost"]) {
         (TroubleKind::Away, "the server closed the connection")
     } else {
-        return Trouble::away(format!("{host}: {}", redact(posted.error.message(), hide)));
+        return Trouble::away(format!("{host}: {}", redact(posted.error.message(), names)));
     };
     Trouble { kind, reason: format!("{host}: {reason}") }
 }
@@ -182,7 +182,54 @@ pub(super) fn of_unreachable(why: Unreachable) -> Trouble {
     Trouble::away(format!("{why}{advice}"))
 }
 
-/// `text` without any of `hide`.
-pub(super) fn redact(text: &str, hide: &[String]) -> String {
-    hide.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
+/// A field of so many letters is no word by chance, and is hidden within longer words too.
+const LONG: usize = 8;
+
+/// `text` without the fields in `names.hide`. The host stays, whatever it has in common with them, and a short field is
+/// hidden where it stands by itself: the stream `live` is no reason to mangle "delivered".
+pub(super) fn redact(text: &str, names: &Names) -> String {
+    let without = |piece: &str| names.hide.iter().fold(piece.to_owned(), |piece, field| hide(&piece, field));
+    let around = names.hide.iter().filter(|field| field.contains(&names.name) && field.len() > names.name.len());
+    let text = around.fold(text.to_owned(), |text, field| text.replace(field.as_str(), "…"));
+    text.split(names.name.as_str()).map(without).collect::<Vec<_>>().join(&names.name)
+}
+
+fn hide(text: &str, field: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(field) {
+        let (before, found) = rest.split_at(at);
+        let behind = found.get(field.len()..).unwrap_or_default();
+        let letter = |next: Option<char>| next.is_some_and(char::is_alphanumeric);
+        let alone =
+            !letter(before.chars().next_back().or_else(|| out.chars().next_back())) && !letter(behind.chars().next());
+        out.push_str(before);
+        out.push_str(if alone || field.len() >= LONG { "…" } else { field });
+        rest = behind;
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_hidden_and_the_host_is_not() {
+        let names = |name: &str, hide: &[&str]| Names {
+            host: format!("{name}:443"),
+            name: name.to_owned(),
+            hide: hide.iter().map(|field| (*field).to_owned()).collect(),
+        };
+        for (name, hide, text, said) in [
+            ("whip.test", &["whip"][..], "whip.test: no whip at whip.test/whip", "whip.test: no … at whip.test/…"),
+            ("a.cn", &["live"], "live delivered to a.cn/live?x", "… delivered to a.cn/…?x"),
+            ("a.cn", &["long-secret"], "xlong-secretx", "x…x"),
+            ("a.cn", &["/whip/abc", "abc"], "https://a.cn/whip/abc and abc", "https://a.cn… and …"),
+            ("key-key.cn", &["key-key.cn-long"], "key-key.cn-long at key-key.cn", "… at key-key.cn"),
+        ] {
+            assert_eq!(redact(text, &names(name, hide)), said);
+        }
+    }
 }

@@ -163,16 +163,28 @@ impl Keys {
         to.unusable_secrets().into_iter().next().map_or(Ok(keys), |wrong| Err(unusable(wrong)))
     }
 
-    /// The fields that are nobody's business.
-    fn hidden(&self) -> Vec<String> {
-        let all = match self {
-            Self::Rtmp { application: _, stream, login } => {
-                vec![Some(stream), login.as_ref().map(|(_, password)| password)]
+    /// The fields that are nobody's business, the longest first.
+    fn hidden(&self, to: &Destination) -> Vec<String> {
+        let whole = |secret: &Secret| Some(secret.expose().to_owned());
+        let has_secret = |template: &Template| template.names().next().is_some();
+        let mut hide: Vec<_> = match (self, &to.protocol) {
+            (Self::Rtmp { application, stream, login }, Protocol::Rtmp(rtmp)) => {
+                let application = application.expose().to_owned();
+                let (name, query) = stream.expose().split_once('?').unwrap_or((stream.expose(), ""));
+                let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1.to_owned()));
+                let password = login.as_ref().and_then(|(_, password)| whole(password));
+                let all = [has_secret(&rtmp.application).then_some(application), whole(stream), Some(name.to_owned())];
+                all.into_iter().chain([password]).flatten().chain(values).collect()
             }
-            Self::Srt { passphrase, stream_id } => vec![passphrase.as_ref(), stream_id.as_ref()],
-            Self::Whip { endpoint, token } => vec![Some(endpoint), token.as_ref()],
+            (Self::Srt { passphrase, stream_id }, _) => {
+                [passphrase, stream_id].into_iter().flatten().filter_map(whole).collect()
+            }
+            (Self::Whip { endpoint, token }, _) => {
+                let path = endpoint.expose().strip_prefix(&to.origin()).unwrap_or_default().to_owned();
+                [Some(path), token.as_ref().and_then(whole)].into_iter().flatten().collect()
+            }
+            (Self::Rtmp { .. }, _) => Vec::new(),
         };
-        let mut hide: Vec<_> = all.into_iter().flatten().map(|secret| secret.expose().to_owned()).collect();
         // One or two letters hide nothing and would eat words.
         hide.retain(|part| part.len() > 2);
         hide.sort_by_key(|part| std::cmp::Reverse(part.len()));
@@ -185,13 +197,19 @@ impl Keys {
 pub(super) struct Names {
     /// Host and port, for messages.
     pub(super) host: String,
+    /// The host alone, which is told whatever it looks like.
+    pub(super) name: String,
     /// Keys, and all else that is nobody's business.
     pub(super) hide: Arc<[String]>,
 }
 
 impl Target {
     pub(super) fn new(config: &Config, to: &Destination, keys: Keys, sound: bool, time: Timebase) -> Self {
-        let names = Names { host: format!("{}:{}", to.host.in_url(), to.port), hide: keys.hidden().into() };
+        let names = Names {
+            host: format!("{}:{}", to.host.in_url(), to.port),
+            name: to.host.to_string(),
+            hide: keys.hidden(to).into(),
+        };
         Self {
             to: to.clone(),
             keys,

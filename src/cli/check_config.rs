@@ -18,7 +18,11 @@ pub(crate) fn run(files: &[PathBuf]) -> Result<(), Exit> {
                 for missing in config.missing_secrets() {
                     println!("note: {}: {missing}", file.display());
                 }
-                println!("{}: ok", file.display());
+                let unusable = config.unusable_secrets();
+                if unusable.is_empty() {
+                    println!("{}: ok", file.display());
+                }
+                wrong.extend(unusable.iter().map(ToString::to_string));
             }
         }
     }

@@ -22,6 +22,9 @@ const WELL: Duration = Duration::from_secs(10);
 /// What a role is given to end in order: a capture's half second, an acknowledgement from the broker, and room.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// The role that may be missing.
+const AGENT: &str = "agent";
+
 struct Role {
     name: &'static str,
     child: Option<Child>,
@@ -98,7 +101,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Exit> {
         let mut terminate = signal(SignalKind::terminate()).map_err(software)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(software)?;
         let mut guard = Role::new("guard");
-        let mut agent = config.mqtt.as_ref().map(|_| Role::new("agent"));
+        let mut agent = config.mqtt.as_ref().map(|_| Role::new(AGENT));
         guard.start(&config.path)?;
         loop {
             let (role, status) = tokio::select! {
@@ -117,7 +120,12 @@ pub(crate) fn run(config: &Config) -> Result<(), Exit> {
                 },
             };
             match status {
-                // A configuration that is wrong does not become right by trying again.
+                // A configuration that is wrong does not become right by trying again. The guard needs no broker: button,
+                // lamp and stream go on without the agent.
+                Some(status) if status.code() == Some(78) && role.name == AGENT => {
+                    tracing::error!("the agent cannot use this configuration: the box goes on without a broker");
+                    agent = None;
+                }
                 Some(status) if status.code() == Some(78) => {
                     return Err(Exit::config(format!("{} cannot use this configuration", role.name)));
                 }

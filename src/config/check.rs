@@ -22,6 +22,9 @@ pub(super) fn template(r: &mut Reader<'_>, key: &'static str, text: &str, place:
 
 const TEMPLATE: &str = "write ${NAME}, a secret that is looked up when it is used";
 
+/// Bytes of a topic's prefix; with the id and the longest word behind it a topic stays far below MQTT's 65,535.
+const LONGEST_PREFIX: usize = 256;
+
 pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<Mqtt> {
     let ca_file = r.text("mqtt", "ca-file").map(|(text, _)| text.into());
     let client_cert = r.text("mqtt", "client-cert");
@@ -71,7 +74,12 @@ pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<M
     let topic_prefix = topic_prefix.map_or_else(
         || "tallybox/v1".to_owned(),
         |(text, place)| {
-            if text.is_empty() || text.contains(['#', '+', '\0']) || text.starts_with(['/', '$']) || text.ends_with('/')
+            if text.is_empty()
+                || text.contains(['#', '+', '\0'])
+                || text.starts_with(['/', '$'])
+                || text.ends_with('/')
+                || text.contains(char::is_control)
+                || text.len() > LONGEST_PREFIX
             {
                 let advice = "write levels with \"/\" between them, such as \"tallybox/v1\"";
                 r.wrong(Some(place), format!("topic-prefix = {text:?} cannot begin a topic"), advice);
@@ -171,8 +179,23 @@ pub(super) fn contradictions(r: &mut Reader<'_>, panel: &Panel, video: &Video, a
     if video.source == VideoSource::File {
         media_file(r, "video", video.device.to_str().unwrap_or(""));
     }
-    if audio.source == AudioSource::File {
-        media_file(r, "audio", &audio.device);
+    match audio.source {
+        AudioSource::File => media_file(r, "audio", &audio.device),
+        AudioSource::Auto | AudioSource::Alsa => microphone(r, &audio.device),
+        AudioSource::Test | AudioSource::None => {}
+    }
+}
+
+/// ALSA takes more than names: a piece of configuration in the name's place, and plugins that write what they hear into
+/// a file or hand it to a program (alsa-lib, `pcm_file.c`).
+fn microphone(r: &mut Reader<'_>, name: &str) {
+    const WRITERS: [&str; 3] = ["file", "rawfile", "tee"];
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | ',' | '=' | '-' | '_' | '.');
+    let writes = WRITERS.contains(&name.split([':', ',']).next().unwrap_or_default());
+    if name.is_empty() || writes || !name.chars().all(plain) {
+        let place = r.place("audio", "device");
+        let advice = "write a device's name alone, such as \"default\" or \"plughw:CARD=C920\"; arecord -L lists them";
+        r.wrong(place, format!("[audio] device = {name:?} is more than the name of an ALSA device"), advice);
     }
 }
 

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use super::reader::Reader;
-use super::{Config, ConfigError, Mistake};
+use super::{Config, ConfigError, Mistake, encoding};
 
 /// One file's text.
 #[derive(Clone)]
@@ -92,11 +92,15 @@ pub(super) fn read(path: &Path) -> Result<Vec<Text>, ConfigError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(unreadable(&overrides, &error)),
     }
-    let text = |path: PathBuf| match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Text::new(path, text)),
-        Err(error) => Err(unreadable(&path, &error)),
-    };
-    paths.into_iter().map(text).collect()
+    let (mut texts, mut mistakes) = (Vec::new(), Vec::new());
+    for path in paths {
+        let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+        match encoding::text(&path, bytes) {
+            Ok(text) => texts.push(Text::new(path, text)),
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+    if mistakes.is_empty() { Ok(texts) } else { Err(ConfigError { mistakes }) }
 }
 
 /// Puts a text among those of `conf.d`, in the order of their names; one of the same name goes.
@@ -139,7 +143,18 @@ pub(super) fn with_documents(
     for Text { path, name: _, content: text } in texts {
         let (table, errors) = DeTable::parse_recoverable(text);
         let document = Document { path, text, table: table.into_inner() };
-        for error in errors {
+        // An error of syntax in a line with such a letter is its doing, and says nothing about it.
+        let odd = if errors.is_empty() { Vec::new() } else { encoding::odd_letters(text) };
+        for (at, what) in &odd {
+            syntax.push(Mistake {
+                file: path.clone(),
+                at: Some(*at),
+                wrong: format!("{what} stands where TOML takes none"),
+                advice: "replace it by what the keyboard gives, and save the file as UTF-8".to_owned(),
+            });
+        }
+        let line = |error: &toml::de::Error| error.span().map(|span| document.place(span.start).0);
+        for error in errors.into_iter().filter(|error| !odd.iter().any(|(at, _)| Some(at.0) == line(error))) {
             syntax.push(Mistake {
                 file: path.clone(),
                 at: error.span().map(|span| document.place(span.start)),

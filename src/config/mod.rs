@@ -7,7 +7,9 @@ mod binding;
 mod binding_tests;
 mod check;
 mod document;
+mod encoding;
 mod exposure;
+
 mod ingest;
 mod mistake;
 mod picture;
@@ -90,6 +92,14 @@ impl Config {
         Self::from_texts(path, &texts)
     }
 
+    /// The text of a file that somebody brought, as [`Config::load`] reads files.
+    ///
+    /// # Errors
+    /// Where it is not UTF-8: what it is, and in which line.
+    pub fn text_of(file: &Path, bytes: Vec<u8>) -> Result<String, Mistake> {
+        encoding::text(file, bytes)
+    }
+
     fn from_texts(path: &Path, texts: &[document::Text]) -> Result<Self, ConfigError> {
         let read = |texts: &[document::Text]| document::with_documents(texts, |reader| sections::read(reader, path));
         let config = read(texts)?;
@@ -111,6 +121,23 @@ impl Config {
         });
         let keys = self.ingest.destinations().flat_map(Destination::templates);
         keys.chain(broker).filter_map(|template| template.resolve().err()).collect()
+    }
+
+    /// Secrets that are found from here and that cannot be used: each with its section.
+    pub fn unusable_secrets(&self) -> Vec<Mistake> {
+        let tell = |section: &str, Wrong { wrong, advice }: Wrong| Mistake {
+            file: self.path.clone(),
+            at: None,
+            wrong: format!("[{section}] {wrong}"),
+            advice,
+        };
+        let sections = ["ingest", ingest::SECOND].into_iter().zip(self.ingest.destinations());
+        let mut all: Vec<_> = sections
+            .flat_map(|(section, to)| to.unusable_secrets().into_iter().map(move |wrong| tell(section, wrong)))
+            .collect();
+        let login = self.mqtt.iter().filter_map(|mqtt| mqtt.login.as_ref());
+        all.extend(login.flat_map(Login::unusable_secrets).map(|wrong| tell("mqtt", wrong)));
+        all
     }
 
     /// The agent's own folder, for how far the platform has read the ledger.

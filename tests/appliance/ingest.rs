@@ -120,7 +120,7 @@ pub(crate) fn srt_listener(port: u16, options: &str, file: &Path) -> Program {
 
 /// Whether somebody listens on a port, without connecting to it: the servers above take one connection only. One that
 /// has it already, from a box that tries four times a second, listens no more.
-fn listens(protocol: &str, port: u16) -> bool {
+pub(crate) fn listens(protocol: &str, port: u16) -> bool {
     let table = std::fs::read_to_string(format!("/proc/net/{protocol}")).unwrap_or_default();
     // LISTEN and ESTABLISHED; of UDP, unconnected.
     let states: &[&str] = if protocol == "tcp" { &["0A", "01"] } else { &["07"] };

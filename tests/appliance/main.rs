@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::duration_suboptimal_units, clippy::must_use_candidate)]
 
 mod adaptation;
+mod addresses;
 mod attacks;
 mod broker;
 mod broker_refusals;

@@ -211,12 +211,11 @@ fn ledger(config: &Config) -> Row {
 const AHEAD: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 
 fn secrets(config: &Config) -> Vec<Row> {
-    let missing = config.missing_secrets();
-    if missing.is_empty() {
-        return vec![ok("secrets", "all found")];
-    }
     let advice = "systemd hands it to the unit only; from a shell, export it to try";
-    missing.into_iter().map(|missing| warn("secrets", missing.to_string(), advice)).collect()
+    let missing = config.missing_secrets().into_iter().map(|missing| warn("secrets", missing.to_string(), advice));
+    let unusable = config.unusable_secrets().into_iter().map(|mistake| fail("secrets", mistake.wrong, mistake.advice));
+    let all: Vec<_> = unusable.chain(missing).collect();
+    if all.is_empty() { vec![ok("secrets", "all found")] } else { all }
 }
 
 /// What each question to the network may take.

@@ -92,7 +92,7 @@ fn read(path: &Path) -> Result<String, Exit> {
         }
         Exit::data(format!("{shown} is not taken: {error}; it must be a plain file"))
     })?;
-    String::from_utf8(content).map_err(|_| Exit::data(format!("{shown} is not taken: it is not text in UTF-8")))
+    Config::text_of(path, content).map_err(|mistake| Exit::data(format!("{shown} is not taken: {mistake}")))
 }
 
 /// Whether a guard runs; an error if it may be capturing, or does not say.

@@ -14,8 +14,8 @@ mod whip;
 use core::fmt;
 
 pub use host::{Host, HostPattern};
-pub(super) use raw::Raw;
 use raw::decoded;
+pub(super) use raw::{Raw, odd_name};
 pub use rtmp::{Login, Rtmp};
 pub(super) use srt::{DEFAULT_LATENCY, LATENCIES, PACKET_SIZES, Query, key_length, passphrase, stream_id};
 pub use srt::{Latency, Srt};

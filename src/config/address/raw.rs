@@ -94,8 +94,15 @@ fn server_parts(server: &str) -> Result<(&str, Option<u16>), Wrong> {
 
 /// The first character that cannot be in an address and that people do not see, counted from 1, and what it is.
 pub(in crate::config) fn odd_character(text: &str) -> Option<(usize, String)> {
-    let (index, letter) = text.chars().enumerate().find(|(_, letter)| is_odd(*letter))?;
-    let what = match letter {
+    text.chars().enumerate().find_map(|(index, letter)| Some((index + 1, odd_name(letter)?)))
+}
+
+/// What a character is that people do not see; `None` for one that they see.
+pub(in crate::config) fn odd_name(letter: char) -> Option<String> {
+    if !is_odd(letter) {
+        return None;
+    }
+    Some(match letter {
         ' ' => "a space".to_owned(),
         '\t' => "a tab".to_owned(),
         '\u{a0}' | '\u{202f}' => format!("a no-break space (U+{:04X})", u32::from(letter)),
@@ -103,8 +110,7 @@ pub(in crate::config) fn odd_character(text: &str) -> Option<(usize, String)> {
         '\u{feff}' => "a byte order mark (U+FEFF)".to_owned(),
         '\u{200b}'..='\u{200f}' | '\u{2060}' => format!("a character without width (U+{:04X})", u32::from(letter)),
         other => format!("the character U+{:04X}", u32::from(other)),
-    };
-    Some((index + 1, what))
+    })
 }
 
 /// White space, controls, and what has no width of its own (Unicode's general categories Zs, Zl, Zp, Cc and Cf, as far as

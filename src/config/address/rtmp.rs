@@ -66,14 +66,9 @@ impl Rtmp {
     }
 
     pub(super) fn unusable_secrets(&self) -> Vec<Wrong> {
-        let login = self.login.as_ref();
-        let named = [
-            ("application", Some(&self.application)),
-            ("stream-key", Some(&self.stream)),
-            ("user", login.map(|login| &login.user)),
-            ("password", login.map(|login| &login.password)),
-        ];
-        let mut wrong: Vec<_> = named.into_iter().filter_map(|(name, value)| unsendable(name, value)).collect();
+        let named = [("application", &self.application), ("stream-key", &self.stream)];
+        let mut wrong: Vec<_> = named.into_iter().filter_map(|(name, value)| unsendable(name, Some(value))).collect();
+        wrong.extend(self.login.iter().flat_map(Login::unusable_secrets));
         if self.stream.resolve().is_ok_and(|stream| stream.expose().is_empty()) {
             wrong.push(Wrong::new("the stream key is empty", BOTH));
         }
@@ -90,6 +85,16 @@ impl Login {
             return Err(Wrong::new("has no user name before \"@\"", "write USER:PASSWORD@HOST, or HOST alone"));
         }
         Ok(login)
+    }
+
+    /// What is wrong with the values of the secrets that are found.
+    pub(in crate::config) fn unusable_secrets(&self) -> Vec<Wrong> {
+        let named = [("user", &self.user), ("password", &self.password)];
+        let mut wrong: Vec<_> = named.into_iter().filter_map(|(name, value)| unsendable(name, Some(value))).collect();
+        if self.user.resolve().is_ok_and(|user| user.expose().is_empty()) {
+            wrong.push(Wrong::new("user is empty", "write the name that the server knows"));
+        }
+        wrong
     }
 }
 
