@@ -17,8 +17,8 @@ pub(super) struct File {
     decoder: gst::Element,
     complete: Receiver<()>,
     path: PathBuf,
-    /// What was asked of it, where it goes in, and where it comes out, paced.
-    wanted: Vec<(Kind, gst::Pad, gst::Pad)>,
+    /// What was asked of it, and where it goes.
+    wanted: Vec<(Kind, gst::Pad)>,
     /// Streams in it for which no decoder is installed, by their media types.
     undecoded: Arc<Mutex<Vec<String>>>,
 }
@@ -109,14 +109,13 @@ impl File {
             pipeline.add_many([&queue, &pacer, &rounds])?;
             gst::Element::link_many([&queue, &pacer, &rounds, next])?;
             let pad = queue.static_pad("sink").ok_or_else(|| Failure::internal("a queue without a sink pad"))?;
-            let out = rounds.static_pad("src").ok_or_else(|| Failure::internal("an element without a pad"))?;
-            wanted.push((kind, pad, out));
+            wanted.push((kind, pad));
         }
         let places = wanted.clone();
         decoder.connect_pad_added(move |_, pad| {
             let Some(found) = pad.current_caps().as_deref().and_then(media_type) else { return };
-            let place = places.iter().find(|(kind, sink, _)| found.starts_with(kind.prefix()) && !sink.is_linked());
-            if let Some((_, sink, _)) = place {
+            let place = places.iter().find(|(kind, sink)| found.starts_with(kind.prefix()) && !sink.is_linked());
+            if let Some((_, sink)) = place {
                 let _ = pad.link(sink);
             }
         });
@@ -156,7 +155,7 @@ impl File {
 
     /// Whether all is in it that was asked for. A server would be blamed for what never comes.
     fn is_whole(&self) -> Result<(), Failure> {
-        let Some((kind, ..)) = self.wanted.iter().find(|(_, sink, _)| !sink.is_linked()) else { return Ok(()) };
+        let Some((kind, _)) = self.wanted.iter().find(|(_, sink)| !sink.is_linked()) else { return Ok(()) };
         let (path, word, advice) = (self.path.display(), kind.word(), kind.advice());
         let lacks = || Failure::source(format!("{path} has no {word} in it: {advice}"));
         Err(self.no_decoder().unwrap_or_else(lacks))
@@ -165,7 +164,7 @@ impl File {
     /// What was asked for is in it, and nothing is installed that can read it.
     fn no_decoder(&self) -> Option<Failure> {
         let undecoded = self.undecoded.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut missing = self.wanted.iter().filter(|(_, sink, _)| !sink.is_linked()).map(|(kind, ..)| *kind);
+        let mut missing = self.wanted.iter().filter(|(_, sink)| !sink.is_linked()).map(|(kind, _)| *kind);
         let (kind, found) =
             missing.find_map(|kind| Some((kind, undecoded.iter().find(|found| found.starts_with(kind.prefix()))?)))?;
         let (path, word, codec) = (self.path.display(), kind.word(), codec(found));
@@ -173,14 +172,6 @@ impl File {
             "{path}: its {word} is {codec}, and no decoder for that is installed: install gstreamer1.0-libav, or make the \
              file H.264 and AAC"
         )))
-    }
-
-    /// Has it begin at the session's running time `late`: its pipeline counts from there, and what comes out of it counts
-    /// as everything else does.
-    pub(super) fn begin_at(&self, late: gst::ClockTime) {
-        for (_, _, out) in &self.wanted {
-            out.set_offset(i64::try_from(late.nseconds()).unwrap_or(0));
-        }
     }
 
     /// Makes the file begin anew each time it ends; call once it is decoded as far as its first picture.

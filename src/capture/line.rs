@@ -12,6 +12,7 @@ use gstreamer_app as gst_app;
 
 use super::failure::{Failure, Trouble, TroubleKind, error_on, of_push};
 use super::queue::Frame;
+use super::race::Reached;
 use super::rendition::Rendition;
 use super::tap::at_once;
 use super::timebase::Timebase;
@@ -106,6 +107,7 @@ pub(super) struct Target {
     pub(super) picture: Rendition,
     /// Hosts that a stream may go to.
     pub(super) allowed: Arc<[HostPattern]>,
+    pub(super) reached: Reached,
     time: Timebase,
     pub(super) names: Names,
     /// Threads of connections that take their leave of the server.
@@ -217,6 +219,7 @@ impl Target {
             rtt: Cell::new(None),
             picture: Rendition::configured(&config.video),
             allowed: config.privacy.allowed_ingest_hosts.clone().into(),
+            reached: Reached::default(),
             time,
             names,
             leaving: RefCell::default(),
@@ -254,7 +257,7 @@ impl Target {
                 rtmp::connect(self, to, [application, stream], login.as_ref()).map_err(broken)?.begin()
             }
             (Protocol::Srt(to), Keys::Srt { passphrase, stream_id }) => {
-                srt::connect(self, to, passphrase.as_ref(), stream_id.as_ref()).map_err(broken)?.begin()
+                Ok(Box::new(srt::connect(self, to, passphrase.as_ref(), stream_id.as_ref())?))
             }
             (Protocol::Whip(_), Keys::Whip { endpoint, token }) => whip::connect(self, endpoint, token.as_ref()),
             (Protocol::Rtmp(_) | Protocol::Srt(_) | Protocol::Whip(_), _) => {

@@ -32,6 +32,7 @@ mod plugins;
 mod probe;
 mod push;
 mod queue;
+mod race;
 #[cfg(test)]
 mod rate_tests;
 mod rendition;

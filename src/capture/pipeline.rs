@@ -57,6 +57,8 @@ pub(super) struct Pipeline {
     /// Microphone or sound file are in it.
     sound: bool,
     files: Vec<File>,
+    /// The last elements that what files give goes through in their own time; behind them it has the session's.
+    ends: Vec<gst::Element>,
     /// Draws the words on the picture for as long as there is one.
     _writing: Option<Writing>,
     video: String,
@@ -118,7 +120,7 @@ impl Pipeline {
             let coding = coding.clone();
             lane.begin(Box::new(move |picture, caps, key| coding.see(picture, caps, key)));
         }
-        let mut hear = None;
+        let (mut hear, mut voiced) = (None, None);
         if let Some(loudness) = &begun.loudness {
             let (first, last) = audio::add_voice(&pipeline, &audio)?;
             audio::silence_while_muted(&last, gate)?;
@@ -131,13 +133,15 @@ impl Pipeline {
                 }
             }
             audio::measure(loudness, &last);
-            hear = Some(first);
+            (hear, voiced) = (Some(first), Some(last));
         }
         let listen = match (&heard, &hear) {
             (Some(_), Some(first)) => Some(audio::add_entry(&pipeline, first)?),
             _ => None,
         };
-        let files = add_files(&pipeline, &video, &audio, &coding, hear.as_ref())?;
+        let (files, mut ends) = add_files(&pipeline, &video, &audio, &coding, hear.as_ref())?;
+        // Not in front of `webrtcdsp`, which counts an offset twice.
+        ends.extend(voiced.filter(|_| audio.source == AudioSource::File));
         let this = Self {
             devices,
             elements: pipeline,
@@ -145,6 +149,7 @@ impl Pipeline {
             coding,
             sound: hear.is_some(),
             files,
+            ends,
             _writing: writing,
             video: described_video,
             audio: described_audio,
@@ -176,7 +181,9 @@ impl Pipeline {
     fn play(&self, time: &Timebase) -> Result<(), Failure> {
         // A file begins with the first picture that is ready, however long that took.
         let late = if self.files.is_empty() { gst::ClockTime::ZERO } else { time.running() };
-        self.files.iter().for_each(|file| file.begin_at(late));
+        for pad in self.ends.iter().filter_map(|end| end.static_pad("src")) {
+            pad.set_offset(i64::try_from(late.nseconds()).unwrap_or(0));
+        }
         time.rule_from(&self.elements, late);
         self.elements.set_state(gst::State::Playing).map(|_| ()).map_err(|_| self.failed())
     }
@@ -216,21 +223,23 @@ impl Pipeline {
     }
 }
 
-/// Adds the files among the sources and links them to what takes picture and sound.
+/// Adds the files among the sources and links them to what takes picture and sound; returns them, and what their
+/// pictures go through last.
 fn add_files(
     pipeline: &gst::Pipeline,
     video: &Video,
     audio: &Audio,
     coding: &Arc<Coding>,
     hear: Option<&gst::Element>,
-) -> Result<Vec<File>, Failure> {
-    let mut files = Vec::new();
+) -> Result<(Vec<File>, Vec<gst::Element>), Failure> {
+    let (mut files, mut ends) = (Vec::new(), Vec::new());
     let mut sound = (audio.source == AudioSource::File).then_some(Path::new(&audio.device));
     if video.source == VideoSource::File {
         let (first, last) = video::add_shape(pipeline, video)?;
         let entry = coding.entry()?;
         pipeline.add(&entry)?;
         last.link(&entry)?;
+        ends.push(last);
         // One file for both is decoded once.
         let hear = hear.filter(|_| sound == Some(&video.device));
         sound = sound.filter(|_| hear.is_none());
@@ -239,5 +248,5 @@ fn add_files(
     if let (Some(sound), Some(hear)) = (sound, hear) {
         files.push(File::add(pipeline, sound, "audio-source", None, Some(hear))?);
     }
-    Ok(files)
+    Ok((files, ends))
 }

@@ -1,6 +1,8 @@
 //! SRT: MPEG-TS from GStreamer's muxer, with a latency that fits the way to the server.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -8,13 +10,15 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use super::annexb::annexb;
-use super::failure::{Failure, SRT_REFUSED, Trouble, TroubleKind};
+use super::failure::{Failure, SRT_REFUSED, Trouble, TroubleKind, of_unreachable};
 use super::line::{Line, Pipe, Target, Way, source};
 use super::plugins::make;
 use super::queue::{Frame, Track};
+use super::race::Race;
 use super::vault::Vault;
 use crate::clock::Clock;
 use crate::config::{self, Latency, Secret};
+use crate::connect;
 use crate::consent::Time;
 
 /// Round trips that are left for what was lost to be sent again: SRT's guide says so for losses up to 3 %.
@@ -23,6 +27,10 @@ const ROUND_TRIPS: u32 = 4;
 const LONGEST: Duration = Duration::from_secs(8);
 /// A server that does not answer is given up after 3 s (libsrt's default); one that says no says it sooner.
 const TURNED_AWAY: Duration = Duration::from_millis(2500);
+/// What looking up the server's name may take: a name server that does not answer is asked twice.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Addresses of one name that are tried: each costs a pipeline.
+const ADDRESSES: usize = 8;
 /// Bytes of the headers of IP, UDP and SRT.
 const HEADERS: u64 = 44;
 /// Bytes of an MPEG-TS packet.
@@ -30,6 +38,7 @@ const PACKET: u32 = 188;
 
 /// One connection.
 pub(super) struct Srt {
+    to: SocketAddr,
     pipe: Pipe,
     video: gst_app::AppSrc,
     audio: Option<gst_app::AppSrc>,
@@ -38,6 +47,8 @@ pub(super) struct Srt {
     shortest: Duration,
     clock: Clock,
     begun: Time,
+    /// When it was given its first frame.
+    knocked: Option<Time>,
     /// How long the handshake took.
     handshake: Cell<Option<Duration>>,
     /// The round trip was known before: the latency fits.
@@ -65,9 +76,35 @@ fn counts(figures: &gst::StructureRef) -> (u64, u64) {
     (given.saturating_sub(sent), resent)
 }
 
-/// Builds one; it connects as soon as it begins.
+/// Connects to the first of the server's addresses that answers.
+///
+/// # Errors
+/// Its name has none, or no connection can be built.
 pub(super) fn connect(
     target: &Target,
+    options: &config::Srt,
+    passphrase: Option<&Secret>,
+    stream_id: Option<&Secret>,
+) -> Result<Race, Trouble> {
+    let (host, port) = (target.to.host.as_str(), target.to.port);
+    let unreachable = |why| {
+        let Trouble { kind, reason } = of_unreachable(why);
+        Trouble { kind, reason: format!("{}: {reason}", target.host()) }
+    };
+    let mut addresses = connect::resolve(host, port, PATIENCE, &|| false).map_err(unreachable)?;
+    let reached = *target.reached.lock().unwrap_or_else(PoisonError::into_inner);
+    // Stable: the others stay in their order.
+    addresses.sort_by_key(|address| Some(*address) != reached);
+    addresses.truncate(ADDRESSES);
+    let attempts = addresses.into_iter().map(|to| build(target, to, options, passphrase, stream_id));
+    let attempts: Result<Vec<_>, Failure> = attempts.collect();
+    Ok(Race::begin(attempts.map_err(|failure| Trouble::away(failure.message))?, &target.reached))
+}
+
+/// Builds one to an address; it connects once it starts.
+fn build(
+    target: &Target,
+    to: SocketAddr,
     options: &config::Srt,
     passphrase: Option<&Secret>,
     stream_id: Option<&Secret>,
@@ -79,7 +116,7 @@ pub(super) fn connect(
     muxer.set_property("latency", gst::ClockTime::from_seconds(2).nseconds());
     let sink = make("srtsink", "sink")?;
     // Property by property: its own parser of addresses sees a host and a port. It calls, and never listens.
-    sink.set_property("uri", format!("srt://{}:{}", target.to.host.in_url(), target.to.port));
+    sink.set_property("uri", format!("srt://{to}"));
     sink.set_property_from_str("mode", "caller");
     let rtt = target.rtt.get();
     let (latency, shortest, fixed) = match options.latency {
@@ -110,7 +147,20 @@ pub(super) fn connect(
     muxer.link(&pipe.sink)?;
     let clock = Clock::start();
     let (begun, known) = (clock.now(), fixed || rtt.is_some());
-    Ok(Srt { pipe, video, audio, muxer, latency, shortest, clock, begun, handshake: Cell::new(None), known })
+    Ok(Srt {
+        to,
+        pipe,
+        video,
+        audio,
+        muxer,
+        latency,
+        shortest,
+        clock,
+        begun,
+        knocked: None,
+        handshake: Cell::new(None),
+        known,
+    })
 }
 
 /// The picture as MPEG-TS wants it.
@@ -121,10 +171,15 @@ fn with_start_codes(frame: &Frame) -> Option<gst::Buffer> {
 }
 
 impl Srt {
-    pub(super) fn begin(mut self) -> Result<Box<dyn Line>, Trouble> {
+    /// Begins to connect.
+    pub(super) fn start(&mut self) -> Result<(), Trouble> {
         self.begun = self.clock.now();
-        self.pipe.start()?;
-        Ok(Box::new(self))
+        self.pipe.start()
+    }
+
+    /// The server's address.
+    pub(super) fn to(&self) -> SocketAddr {
+        self.to
     }
 }
 
@@ -137,11 +192,6 @@ impl Line for Srt {
         connected
     }
 
-    fn knocks(&self) -> bool {
-        // Its sink looks at the socket, and sees that the server said no, only when it has something to send.
-        true
-    }
-
     fn misfit(&self) -> Option<Duration> {
         // A handshake is two round trips; the least latency covers what else it takes.
         let rtt = self.handshake.get().filter(|_| !self.known)? / 2;
@@ -150,6 +200,7 @@ impl Line for Srt {
     }
 
     fn supply(&mut self, frame: Frame) -> Result<(), Trouble> {
+        self.knocked = self.knocked.or(Some(self.clock.now()));
         let (source, caps, buffer) = match (frame.track, &self.audio) {
             (Track::Video, _) => {
                 let Some(picture) = with_start_codes(&frame) else { return Ok(()) };
@@ -199,8 +250,13 @@ impl Line for Srt {
 
     fn trouble(&self) -> Option<Trouble> {
         let trouble = self.pipe.trouble()?;
-        let soon = self.handshake.get().is_none() && self.clock.now().since(self.begun) < TURNED_AWAY;
-        if soon && trouble.kind == TroubleKind::Away {
+        let unconnected = self.handshake.get().is_none() && trouble.kind == TroubleKind::Away;
+        if unconnected && self.knocked.is_some_and(|knocked| knocked.since(self.begun) >= TURNED_AWAY / 2) {
+            // A source that took its time to start: a server that said no looks like one that says nothing by now. Asked
+            // once more, with a picture at hand, it tells which.
+            return Some(Trouble { kind: TroubleKind::Again, ..trouble });
+        }
+        if unconnected && self.clock.now().since(self.begun) < TURNED_AWAY {
             // GStreamer 1.22 does not tell why, if it looks only after the answer came.
             let host = self.pipe.host();
             let reason = format!("{host}: the server turned the connection away: {SRT_REFUSED}");

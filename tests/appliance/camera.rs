@@ -10,6 +10,11 @@ use crate::unplug::devices;
 
 /// A guard whose capture finds a camera with `modes`, and that is asked for `fps` pictures of 320x180.
 fn start(shop: &Shop, plan: &Plan, modes: &str, fps: u32) -> Program {
+    start_with(shop, plan, modes, fps, &[])
+}
+
+/// The same, with more of the environment.
+fn start_with(shop: &Shop, plan: &Plan, modes: &str, fps: u32, more: &[(&str, &str)]) -> Program {
     let (camera, picture) = (shop.path("camera"), shop.path("picture.jpg"));
     let video = format!(
         "source = \"v4l2\"\ndevice = \"{}\"\nwidth = 320\nheight = 180\nfps = {fps}\nbitrate-kbps = 400\nadaptive = false\n",
@@ -23,7 +28,7 @@ fn start(shop: &Shop, plan: &Plan, modes: &str, fps: u32) -> Program {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(shop.path("log")).unwrap();
     let mut command = shop.command(&["guard"]);
     command.env("LD_PRELOAD", devices(shop.dir.path())).env("FAKE_CAMERA", &camera);
-    command.env("FAKE_MODES", modes).env("FAKE_PICTURE", &picture);
+    command.env("FAKE_MODES", modes).env("FAKE_PICTURE", &picture).envs(more.iter().copied());
     let guard = Program::start(command.stdin(Stdio::null()).stderr(log));
     wait_until("the guard answers", || shop.status().is_some());
     guard
@@ -87,6 +92,21 @@ fn the_mode_moves_and_is_told() {
         shop.wait_for_phase("idle");
         guard.finish();
     }
+}
+
+#[test]
+fn pictures_that_are_none_at_first_are_left_out() {
+    let nginx = Nginx::new();
+    let plan = Plan { ingest: nginx.url(), audio: "source = \"none\"\n".to_owned(), ..Plan::default() };
+    let shop = Shop::new(&plan);
+    let mut guard = start_with(&shop, &plan, "MJPG:320x180:30", 30, &[("FAKE_BROKEN", "25")]);
+    shop.press();
+    shop.wait_for_phase("live");
+    wait_until("pictures arrive", || nginx.recordings().first().is_some_and(|file| packets(file, "v").len() > 30));
+    assert!(!shop.log().contains("camera-lost"), "{}", shop.log());
+    shop.press();
+    shop.wait_for_phase("idle");
+    assert_eq!(guard.finish(), Some(0));
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod doctor;
 mod doors;
 mod encoder;
 mod examples;
+mod families;
 mod files;
 mod guard;
 mod ingest;
