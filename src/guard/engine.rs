@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::answers::Unwritten;
 use super::board::Board;
 use super::erase;
 use super::hear::Session;
@@ -18,21 +18,8 @@ use super::process::PidFile;
 use super::requests::Quotas;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, Reason, SessionId, Time};
+use crate::consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, SessionId, Time};
 use crate::ipc::{Answer, Fact, Identity, LedgerCheck, SOFTWARE, Status};
-
-/// An answer that waits for the ledger, not for long.
-#[derive(Debug)]
-struct Unwritten {
-    /// The last fact that belongs to it.
-    fact: u64,
-    /// Until then; after that the answer is that it was done, and is not written.
-    until: Time,
-    reply: oneshot::Sender<Answer>,
-}
-
-/// What an answer waits for the ledger: a caller has a second or two.
-const UNWRITTEN: Duration = Duration::from_secs(1);
 
 /// Consent machine, panel, ledger and capture, joined.
 #[derive(Debug)]
@@ -51,15 +38,15 @@ pub(super) struct Engine {
     news: mpsc::Sender<(u64, News)>,
     tasks: JoinSet<()>,
     /// Remote stops that wait for capture to be gone.
-    stops: Vec<oneshot::Sender<Answer>>,
+    pub(super) stops: Vec<oneshot::Sender<Answer>>,
     /// Remote mutes that wait for capture to confirm.
-    mutes: Vec<oneshot::Sender<Answer>>,
+    pub(super) mutes: Vec<oneshot::Sender<Answer>>,
     /// What was done, and is answered when the ledger has it.
-    unwritten: Vec<Unwritten>,
+    pub(super) unwritten: Vec<Unwritten>,
     /// The verbs that others may call, and how often.
     pub(super) quotas: Quotas,
     /// Who asked for the probe that is pending or under way.
-    prober: Option<oneshot::Sender<Answer>>,
+    pub(super) prober: Option<oneshot::Sender<Answer>>,
     pub(super) status: watch::Sender<Status>,
     due: erase::Due,
     /// Which box this is; `None`: its key cannot be used.
@@ -202,7 +189,7 @@ impl Engine {
         }
     }
 
-    fn ledger_failed(&mut self, text: String) {
+    pub(super) fn ledger_failed(&mut self, text: String) {
         if self.message.as_ref() != Some(&text) {
             tracing::error!("{text}");
             self.message = Some(text);
@@ -228,38 +215,6 @@ impl Engine {
             self.ledger_failed(text);
             Event::Broken(Fault::Ledger)
         })
-    }
-
-    /// Looks how the ledger does: answers what waited for it, and makes a fault of what does not come to an end.
-    pub(super) fn look_at_ledger(&mut self) {
-        let now = self.clock.now();
-        let well = self.journal.trouble();
-        for waiting in std::mem::take(&mut self.unwritten) {
-            if self.journal.has(waiting.fact) {
-                let _ = waiting.reply.send(Answer::Done);
-            } else if well.is_some() || now >= waiting.until {
-                let _ = waiting.reply.send(Answer::Unwritten);
-            } else {
-                self.unwritten.push(waiting);
-            }
-        }
-        if let Some(text) = well
-            && !self.machine.broken(Fault::Ledger)
-        {
-            self.ledger_failed(text);
-            self.feed(Event::Broken(Fault::Ledger));
-        }
-    }
-
-    /// Answers that something was done, when the ledger has it; where that takes long, that it does not have it yet.
-    pub(super) fn answer_when_written(&mut self, reply: oneshot::Sender<Answer>) {
-        if self.journal.has(self.journal.sent()) {
-            // A caller that went away does not need its answer.
-            let _ = reply.send(Answer::Done);
-            return;
-        }
-        let (fact, until) = (self.journal.sent(), self.clock.now().plus(UNWRITTEN));
-        self.unwritten.push(Unwritten { fact, until, reply });
     }
 
     /// Feeds one event, and whatever failures its effects bring.
@@ -418,66 +373,6 @@ impl Engine {
         let board = self.board.deadline();
         let answers = self.unwritten.iter().map(|waiting| waiting.until).min();
         self.machine.deadline().into_iter().chain(answers).fold(board, Time::min)
-    }
-
-    /// Asks staff to press for a probe; answered when it is over, or will not come.
-    pub(super) fn probe(&mut self, reply: oneshot::Sender<Answer>) {
-        if self.machine.phase() != Phase::Idle {
-            let why = format!("only an idle box is probed: this one is {}", self.machine.phase().word());
-            let _ = reply.send(Answer::Refused(why));
-            return;
-        }
-        self.message = None;
-        self.prober = Some(reply);
-        self.feed(Event::ProbeRequest);
-    }
-
-    /// The probe is over, or nobody pressed for it.
-    fn answer_prober(&mut self) {
-        let Some(prober) = self.prober.take() else { return };
-        let why = match self.machine.last_reason() {
-            Some(Reason::RequestTimeout) => "nobody pressed the button in time",
-            other => other.map_or("it did not begin", Reason::word),
-        };
-        let answer = match self.session.findings {
-            Some(findings) => Answer::Probed(findings),
-            None => Answer::Refused(self.message.clone().unwrap_or_else(|| why.to_owned())),
-        };
-        let _ = prober.send(answer);
-    }
-
-    /// Answers a remote mute when capture has confirmed it, or it will not.
-    pub(super) fn mute(&mut self, reply: oneshot::Sender<Answer>) {
-        self.mutes.push(reply);
-        self.feed(Event::RemoteMute);
-    }
-
-    fn answer_mutes(&mut self) {
-        if self.machine.mute_pending() {
-            return;
-        }
-        let phase = self.machine.phase();
-        let answer = if phase.may_capture() && self.machine.muted() {
-            Answer::Done
-        } else if self.machine.sound_wanted() {
-            Answer::Refused("the sound was switched on again before that".to_owned())
-        } else {
-            Answer::Refused(format!("there is no stream to mute: the box is {}", phase.word()))
-        };
-        for mute in std::mem::take(&mut self.mutes) {
-            if answer == Answer::Done {
-                self.answer_when_written(mute);
-            } else {
-                // A caller that went away does not need its answer.
-                let _ = mute.send(answer.clone());
-            }
-        }
-    }
-
-    /// Answers a remote stop now, or when capture is gone and the ledger says so.
-    pub(super) fn stop(&mut self, reply: oneshot::Sender<Answer>) {
-        self.stops.push(reply);
-        self.feed(Event::RemoteStop);
     }
 }
 

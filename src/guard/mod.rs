@@ -2,6 +2,7 @@
 //! camera or microphone.
 
 mod allowance;
+mod answers;
 mod attendant;
 mod board;
 mod control;

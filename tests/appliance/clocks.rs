@@ -55,7 +55,8 @@ fn a_boot_with_a_wrong_clock_removes_nothing_and_stamps_nothing_that_comes_later
             let after = export(&shop);
             assert_eq!(after[..before.len()], before, "{name} {synchronised}");
             let last = after.last().unwrap();
-            assert!(off(time(last, "at")).abs() < 3600, "{name} {synchronised}: {last}");
+            // A step back of up to two hours does not turn the order round; here the "boots" have one uptime in common.
+            assert!(off(time(last, "at")).abs() < 3 * 3600, "{name} {synchronised}: {last}");
             for entry in &after[before.len()..] {
                 let (boot_is_wrong, clock) = (entry["boot"] != last["boot"], off(time(entry, "clock")));
                 let expected = if boot_is_wrong { offset } else { 0 };

@@ -102,6 +102,7 @@ fn a_new_binding_begins_at_the_unbound_entry() {
     let _guard = shop.start("guard");
     let ledger = shop.status().unwrap()["ledger"].clone();
     shop.hold("10.5");
+    wait_until("the box has another key", || shop.kinds().iter().filter(|kind| *kind == "identified").count() == 2);
     let all = export(&shop);
     let unbound = all.iter().find(|entry| entry["fact"]["kind"] == "unbound").unwrap()["seq"].as_u64().unwrap();
     let last = all.len() as u64;
@@ -222,4 +223,38 @@ fn identify_hides_neither_a_lock_nor_a_fault() {
     let answer = Door::new(&shop).ask("identify");
     assert!(answer["refused"].as_str().unwrap().contains("locked"), "{answer}");
     assert_eq!(shop.lamp(), "lock-flash");
+}
+
+/// Somebody changed an old entry of a ledger that is too long to be verified before it is used: it is found in the
+/// background, and the next start finds it first.
+#[test]
+fn a_changed_entry_in_a_long_ledger_is_found_in_the_background() {
+    use tallybox::guard::ledger::Ledger;
+    let shop = Shop::new(&Plan::default());
+    shop.start("guard").finish();
+    let mut ledger = Ledger::open(&shop.path("data/ledger.db")).unwrap();
+    let fact = || (tallybox::clock::reading(), tallybox::ipc::Fact::GuardStopped {});
+    let facts: Vec<_> = (0..11_000).map(|_| fact()).collect();
+    for part in facts.chunks(1000) {
+        ledger.append(part).unwrap();
+    }
+    drop(ledger);
+    let mut guard = shop.start("guard");
+    wait_until("all is verified", || shop.status().unwrap()["ledger-check"] == "good");
+    assert_eq!(shop.phase(), "idle");
+    guard.finish();
+    let disk = store(&shop);
+    disk.execute("UPDATE entry SET fact = replace(fact, 'stopped', 'started') WHERE seq = 5", []).unwrap();
+    drop(disk);
+    for _ in 0..2 {
+        let mut guard = shop.start("guard");
+        shop.wait_for_phase("fault");
+        let status = shop.status().unwrap();
+        assert_eq!(status["faults"][0], "ledger");
+        assert!(status["message"].as_str().unwrap().contains("entry 5 of the ledger is bad"), "{status}");
+        shop.press();
+        assert!(shop.captures().is_empty());
+        guard.finish();
+    }
+    assert_eq!(shop.call(&["ledger", "verify"]).status.code(), Some(65));
 }

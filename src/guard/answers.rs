@@ -1,0 +1,116 @@
+//! Answers that come later: when capture is gone or has confirmed, and when the ledger has it.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::engine::Engine;
+use crate::consent::{Event, Fault, Phase, Reason, Time};
+use crate::ipc::Answer;
+
+/// An answer that waits for the ledger, not for long.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    /// The last fact that belongs to it.
+    fact: u64,
+    /// Until then; after that the answer is that it was done, and is not written.
+    pub(super) until: Time,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// What an answer waits for the ledger: a caller has a second or two.
+const UNWRITTEN: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Looks how the ledger does: answers what waited for it, and makes a fault of what does not come to an end.
+    pub(super) fn look_at_ledger(&mut self) {
+        let now = self.clock.now();
+        let well = self.journal.trouble();
+        for waiting in std::mem::take(&mut self.unwritten) {
+            if self.journal.has(waiting.fact) {
+                let _ = waiting.reply.send(Answer::Done);
+            } else if well.is_some() || now >= waiting.until {
+                let _ = waiting.reply.send(Answer::Unwritten);
+            } else {
+                self.unwritten.push(waiting);
+            }
+        }
+        if let Some(text) = well
+            && !self.machine.broken(Fault::Ledger)
+        {
+            self.ledger_failed(text);
+            self.feed(Event::Broken(Fault::Ledger));
+        }
+    }
+
+    /// Answers that something was done, when the ledger has it; where that takes long, that it does not have it yet.
+    pub(super) fn answer_when_written(&mut self, reply: oneshot::Sender<Answer>) {
+        if self.journal.has(self.journal.sent()) {
+            // A caller that went away does not need its answer.
+            let _ = reply.send(Answer::Done);
+            return;
+        }
+        let (fact, until) = (self.journal.sent(), self.clock.now().plus(UNWRITTEN));
+        self.unwritten.push(Unwritten { fact, until, reply });
+    }
+
+    /// Asks staff to press for a probe; answered when it is over, or will not come.
+    pub(super) fn probe(&mut self, reply: oneshot::Sender<Answer>) {
+        if self.machine.phase() != Phase::Idle {
+            let why = format!("only an idle box is probed: this one is {}", self.machine.phase().word());
+            let _ = reply.send(Answer::Refused(why));
+            return;
+        }
+        self.message = None;
+        self.prober = Some(reply);
+        self.feed(Event::ProbeRequest);
+    }
+
+    /// The probe is over, or nobody pressed for it.
+    pub(super) fn answer_prober(&mut self) {
+        let Some(prober) = self.prober.take() else { return };
+        let why = match self.machine.last_reason() {
+            Some(Reason::RequestTimeout) => "nobody pressed the button in time",
+            other => other.map_or("it did not begin", Reason::word),
+        };
+        let answer = match self.session.findings {
+            Some(findings) => Answer::Probed(findings),
+            None => Answer::Refused(self.message.clone().unwrap_or_else(|| why.to_owned())),
+        };
+        let _ = prober.send(answer);
+    }
+
+    /// Answers a remote mute when capture has confirmed it, or it will not.
+    pub(super) fn mute(&mut self, reply: oneshot::Sender<Answer>) {
+        self.mutes.push(reply);
+        self.feed(Event::RemoteMute);
+    }
+
+    pub(super) fn answer_mutes(&mut self) {
+        if self.machine.mute_pending() {
+            return;
+        }
+        let phase = self.machine.phase();
+        let answer = if phase.may_capture() && self.machine.muted() {
+            Answer::Done
+        } else if self.machine.sound_wanted() {
+            Answer::Refused("the sound was switched on again before that".to_owned())
+        } else {
+            Answer::Refused(format!("there is no stream to mute: the box is {}", phase.word()))
+        };
+        for mute in std::mem::take(&mut self.mutes) {
+            if answer == Answer::Done {
+                self.answer_when_written(mute);
+            } else {
+                // A caller that went away does not need its answer.
+                let _ = mute.send(answer.clone());
+            }
+        }
+    }
+
+    /// Answers a remote stop now, or when capture is gone and the ledger says so.
+    pub(super) fn stop(&mut self, reply: oneshot::Sender<Answer>) {
+        self.stops.push(reply);
+        self.feed(Event::RemoteStop);
+    }
+}
