@@ -25,20 +25,23 @@ impl Engine {
     /// Looks how the ledger does: answers what waited for it, and makes a fault of what does not come to an end.
     pub(super) fn look_at_ledger(&mut self) {
         let now = self.clock.now();
-        let well = self.journal.trouble();
+        let trouble = self.journal.trouble();
         for waiting in std::mem::take(&mut self.unwritten) {
             if self.journal.has(waiting.fact) {
                 let _ = waiting.reply.send(Answer::Done);
-            } else if well.is_some() || now >= waiting.until {
+            } else if trouble.is_some() || now >= waiting.until {
                 let _ = waiting.reply.send(Answer::Unwritten);
             } else {
                 self.unwritten.push(waiting);
             }
         }
-        if let Some(text) = well
-            && !self.machine.broken(Fault::Ledger)
-        {
-            self.ledger_failed(text);
+        if trouble != self.ledger_trouble {
+            self.ledger_trouble.clone_from(&trouble);
+            if let Some(text) = trouble.clone() {
+                self.ledger_failed(text);
+            }
+        }
+        if trouble.is_some() && !self.machine.broken(Fault::Ledger) {
             self.feed(Event::Broken(Fault::Ledger));
         }
     }

@@ -53,6 +53,8 @@ pub(super) struct Engine {
     pub(super) identity: Option<Identity>,
     /// The ledger's memory is known; without it the guard has to start anew before anything can start.
     recalled: bool,
+    /// What was last wrong with the ledger.
+    pub(super) ledger_trouble: Option<String>,
     /// The ledger can be read after all: the guard has to start anew.
     pub(super) restart: bool,
 }
@@ -112,6 +114,7 @@ impl Engine {
             due: erase::Due::default(),
             identity: None,
             recalled: false,
+            ledger_trouble: None,
             restart: false,
         }
     }
