@@ -51,23 +51,49 @@ impl Attendant {
             // What never said hello was never told to start: it may be tried again, by the same press.
             let again = self.start.is_some() && !self.lease.is_cancelled() && matches!(door, Door::Socket(_));
             let Some(pause) = pauses.next().filter(|_| again) else { break ended };
-            tokio::select! {
-                () = self.lease.cancelled() => break (Outcome::Ended, None),
-                () = tokio::time::sleep(pause) => {}
+            if !self.rest(pause).await {
+                break (Outcome::Ended, None);
             }
         };
         self.tell(News::Gone(outcome, message)).await;
     }
 
+    /// Waits before the next attempt; `false`: consent ended meanwhile. What is wanted holds: nothing is open.
+    async fn rest(&mut self, pause: Duration) -> bool {
+        let mut pause = std::pin::pin!(tokio::time::sleep(pause));
+        loop {
+            tokio::select! {
+                () = self.lease.cancelled() => return false,
+                () = &mut pause => return true,
+                Ok(()) = self.orders.changed() => {
+                    let wanted = self.orders.borrow_and_update().wanted;
+                    self.tell(News::Said(FromCapture::InForce(wanted))).await;
+                }
+            }
+        }
+    }
+
     /// One attempt; returns when the process is gone, or never was.
     async fn once(&mut self, door: &Door) -> (Outcome, Option<String>) {
+        if let Err(error) = self.pid_file.announce() {
+            return (
+                Outcome::NeverStarted,
+                Some(format!("capture is not started: its pid file cannot be written: {error}")),
+            );
+        }
         let opened = tokio::select! {
-            () = self.lease.cancelled() => return (Outcome::Ended, None),
+            () = self.lease.cancelled() => {
+                self.pid_file.remove();
+                return (Outcome::Ended, None);
+            }
             opened = door.open() => opened,
         };
         let (stream, mut process) = match opened {
             Ok(opened) => opened,
-            Err(error) => return (Outcome::NeverStarted, Some(door.says(&error))),
+            Err(error) => {
+                self.pid_file.remove();
+                return (Outcome::NeverStarted, Some(door.says(&error)));
+            }
         };
         let mut connection = Connection::new(stream);
         let outcome = self.attend(&mut connection, &mut process).await;

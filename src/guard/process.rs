@@ -17,6 +17,10 @@ use crate::clock::Clock;
 const FILE: &str = "capture.pid";
 /// What a capture whose guard is gone gets to go dark by itself, as from a guard that lives.
 const GRACE: Duration = Duration::from_millis(300);
+/// Stands in the file while a capture is being started that has not said who it is. It opens nothing before it has.
+const STARTING: &str = "starting";
+/// How often a process is looked at whose end the kernel does not announce.
+const LOOK: Duration = Duration::from_millis(20);
 /// How often the kill is repeated until the process is seen to be gone.
 const AGAIN: Duration = Duration::from_millis(100);
 /// A process that is still there after this hangs in the kernel, or may not be killed. Shorter than the guard's unit waits.
@@ -73,25 +77,35 @@ impl Process {
 
     /// Returns when the process is gone. One that never said who it is was never told to start.
     pub(super) async fn gone(&mut self) {
-        match (&mut self.child, self.pidfd.take()) {
-            (Some(child), pidfd) => {
-                let _ = child.wait().await;
-                drop(pidfd);
-            }
-            (None, Some(pidfd)) => ended(pidfd).await,
-            (None, None) => {}
+        if let Some(child) = &mut self.child
+            && let Err(error) = child.wait().await
+        {
+            tracing::error!(%error, "cannot wait for capture as a child");
+        }
+        if let Some(pidfd) = &self.pidfd {
+            ended(pidfd).await;
         }
     }
 }
 
-/// Returns when the process behind `pidfd` has ended.
-#[allow(deprecated)] // an OwnedFd keeps its number, and its replacement `register` is unsafe to call
-async fn ended(pidfd: OwnedFd) {
-    match AsyncFd::new(pidfd) {
-        Ok(pidfd) => {
-            let _ = pidfd.readable().await;
-        }
-        Err(error) => tracing::error!(%error, "cannot wait for capture's process"),
+/// Returns when the process behind `pidfd` has ended, and not because somebody could not be asked: the lamp goes dark for it.
+#[allow(deprecated)] // a pidfd keeps its number, and its replacement `register` is unsafe to call
+async fn ended(pidfd: &OwnedFd) {
+    if let Ok(announced) = pidfd.try_clone().and_then(AsyncFd::new) {
+        let _ = announced.readable().await;
+    }
+    while !has_ended(pidfd, Duration::ZERO).unwrap_or(false) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Whether the process has ended, or does so `within` less than a second.
+fn has_ended(pidfd: &OwnedFd, within: Duration) -> std::io::Result<bool> {
+    let within = rustix::event::Timespec { tv_sec: 0, tv_nsec: within.subsec_nanos().into() };
+    match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&within)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -122,10 +136,19 @@ impl PidFile {
         Self(runtime_dir.join(FILE))
     }
 
-    /// Written whole or not at all; it lives as long as the machine's memory does, so nothing is synchronised.
+    /// A capture is about to be started.
+    pub(super) fn announce(&self) -> std::io::Result<()> {
+        self.replace(STARTING)
+    }
+
     fn write(&self, pid: u32) -> std::io::Result<()> {
+        self.replace(&format!("{pid} {}\n", started(pid)?))
+    }
+
+    /// Written whole or not at all; it lives as long as the machine's memory does, so nothing is synchronised.
+    fn replace(&self, text: &str) -> std::io::Result<()> {
         let new = self.0.with_extension("new");
-        std::fs::write(&new, format!("{pid} {}\n", started(pid)?))?;
+        std::fs::write(&new, text)?;
         std::fs::rename(new, &self.0)
     }
 
@@ -139,12 +162,18 @@ impl PidFile {
         }
     }
 
-    /// The process that is written down, if that very one still exists.
+    /// The process that is written down, if that very one still exists. Blocks for [`GRACE`] where one was being started.
     pub(super) fn left_over(&self) -> std::io::Result<Option<LeftOver>> {
         let text = match std::fs::read_to_string(&self.0) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
+        if text == STARTING {
+            // It ends when it finds its connection closed.
+            std::thread::sleep(GRACE);
+            self.remove();
+            return Ok(None);
+        }
         let (pid, since) = text.trim_end().split_once(' ').unwrap_or_default();
         let (Ok(pid), Ok(since)) = (pid.parse(), since.parse::<u64>()) else {
             return Err(Error::new(ErrorKind::InvalidData, "it does not name a process"));
@@ -180,7 +209,7 @@ impl LeftOver {
         let clock = Clock::start();
         let begun = clock.now();
         let mut wait = GRACE;
-        while !self.is_gone(wait)? {
+        while !has_ended(&self.pidfd, wait)? {
             let killed = kill(&self.pidfd);
             if clock.now().since(begun) >= PATIENCE {
                 let why = killed.err().map_or_else(|| "the kernel holds it".to_owned(), |error| error.to_string());
@@ -189,15 +218,6 @@ impl LeftOver {
             wait = AGAIN;
         }
         Ok(())
-    }
-
-    fn is_gone(&self, within: Duration) -> std::io::Result<bool> {
-        let within = rustix::event::Timespec { tv_sec: 0, tv_nsec: within.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&within)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
     }
 }
 

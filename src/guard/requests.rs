@@ -11,11 +11,6 @@ use crate::consent::{Event, Fault, Phase, Time};
 use crate::ipc::{Answer, Fact, Request, Verb};
 use crate::panel::{Button, PanelError};
 
-/// At most this much of what strangers send is written down, in characters.
-const VERB: usize = 64;
-/// See [`VERB`].
-const WHY: usize = 200;
-
 /// How often others may call what leaves a trace in the ledger or at the lamp. Here and not in the agent, which may have
 /// been taken over. `stop` and `mute` always may: repeated ones change nothing, and leave none.
 #[derive(Debug)]
@@ -56,10 +51,6 @@ impl Quotas {
     }
 }
 
-fn cut(text: &str, length: usize) -> String {
-    text.chars().filter(|c| !c.is_control()).take(length).collect()
-}
-
 fn pressed(moved: Result<(), PanelError>) -> Answer {
     moved.map_or_else(|error| Answer::Refused(error.to_string()), |()| Answer::Done)
 }
@@ -70,7 +61,7 @@ impl Engine {
         let (request, reply) = match call {
             Call::TurnedAway { uid, why } => {
                 tracing::warn!(uid, why, "turned away at the guard's socket");
-                return self.refused(Fact::DoorRefused { uid, why: cut(&why, WHY) });
+                return self.refused(Fact::DoorRefused { uid, why });
             }
             Call::Do(request, reply) => (request, reply),
         };
@@ -132,7 +123,7 @@ impl Engine {
                 }
             }
             Request::Refused { verb, why } => {
-                self.refused(Fact::CommandRefused { verb: cut(&verb, VERB), why: cut(&why, WHY) });
+                self.refused(Fact::CommandRefused { verb, why });
                 Answer::Done
             }
             Request::Button { down } => pressed(self.board.simulate(Button::Record, down)),

@@ -74,13 +74,13 @@ fn who_connects_and_says_nothing_holds_nobody_up() {
 }
 
 /// Plays the guard at door 1.
-struct Capture {
-    process: Program,
-    door: UnixStream,
+pub(crate) struct Capture {
+    pub(crate) process: Program,
+    pub(crate) door: UnixStream,
 }
 
 impl Capture {
-    fn start(shop: &Shop) -> Self {
+    pub(crate) fn start(shop: &Shop) -> Self {
         let (door, theirs) = UnixStream::pair().unwrap();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(shop.path("log")).unwrap();
         let process = Program::start(shop.command(&["capture"]).stdin(Stdio::from(OwnedFd::from(theirs))).stderr(log));
@@ -98,14 +98,14 @@ impl Capture {
         String::from_utf8(text).unwrap()
     }
 
-    fn begin(&mut self, shop: &Shop, sound: bool) {
+    pub(crate) fn begin(&mut self, shop: &Shop, sound: bool) {
         let hash = tallybox::config::Config::load(&shop.config).unwrap().hash;
         self.say(&format!(
             r#"{{"do":"start","session":1,"sound":{sound},"purpose":"on-air","configuration":"{hash}","wanted":{{"revision":0,"muted":false}}}}"#
         ));
     }
 
-    fn say(&mut self, json: &str) {
+    pub(crate) fn say(&mut self, json: &str) {
         self.door.write_all(&frame(json)).unwrap();
     }
 
