@@ -137,25 +137,6 @@ pub(super) fn of_push(posted: &Posted, names: &Names) -> Trouble {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let (kind, reason) = if has(&["resolv", "Name or service not known", "Temporary failure in name"]) {
         (TroubleKind::Away, "the host name cannot be resolved: see the network's DNS, or [ingest] url")
-    } else if has(&["ertificate", "TLS"]) {
-        (
-            TroubleKind::Untrusted,
-            "its certificate is not accepted: wrong name, unknown authority or expired, or this box's clock is wrong",
-        )
-    } else if has(&["stream already exists", "BadName", "lready publishing"]) {
-        (
-            TroubleKind::InUse,
-            "the stream is in use: somebody else publishes with this stream key, or the server has not missed our last \
-             connection yet",
-        )
-    } else if has(&["'publish' cmd", "ublish denied", "releaseStream", "Publish.Unauthorized", "Publish.Failed"]) {
-        (TroubleKind::Refused, "the server refuses the stream: see the stream key, the last part of [ingest] url")
-    } else if has(&["'connect' cmd", "Connect.Rejected", "Connect.InvalidApp", "authmod", "uthentication"]) {
-        (
-            TroubleKind::Refused,
-            "the server has no such application, or does not let this box in: see the part of [ingest] url between host \
-             and stream key, and the server's own list of boxes",
-        )
     } else if has(&["ailed to authenticate", "BADSECRET", "UNSECURE"]) {
         (TroubleKind::Refused, SRT_REFUSED)
     } else if has(&["refused", "Refused"]) {

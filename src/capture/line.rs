@@ -10,19 +10,27 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use super::failure::{Failure, Trouble, TroubleKind, error_on, of_push};
+use super::failure::{Failure, Trouble, error_on, of_push};
 use super::queue::Frame;
 use super::race::Reached;
 use super::rendition::Rendition;
 use super::tap::at_once;
 use super::timebase::Timebase;
-use super::{rtmp, srt, tls, whip};
+use super::{rtmp, srt, whip};
 use crate::config::{
     Config, Destination, HostPattern, Login, MissingSecret, Protocol, Rtmp, Secret, Srt, Template, Wrong,
 };
 
 /// A connection. Dropping it closes it.
 pub(super) trait Line {
+    /// Reads and writes what can be without waiting, where the connection has no thread of its own.
+    fn drive(&mut self) {}
+
+    /// Waits until there is something to be read or written, for `span` at most; false: it does not know how to.
+    fn wait(&mut self, _span: Duration) -> bool {
+        false
+    }
+
     /// The server lets the stream in.
     fn is_connected(&self) -> bool;
 
@@ -101,6 +109,8 @@ pub(super) struct Target {
     pub(super) to: Destination,
     pub(super) keys: Keys,
     pub(super) sound: bool,
+    /// Target of the sound in kbit/s.
+    pub(super) audio_kbps: u32,
     /// Round trip as it was last seen.
     pub(super) rtt: Cell<Option<Duration>>,
     /// The picture at its best.
@@ -216,6 +226,7 @@ impl Target {
             to: to.clone(),
             keys,
             sound,
+            audio_kbps: config.audio.bitrate_kbps,
             rtt: Cell::new(None),
             picture: Rendition::configured(&config.video),
             allowed: config.privacy.allowed_ingest_hosts.clone().into(),
@@ -238,23 +249,12 @@ impl Target {
         &self.names.host
     }
 
-    /// The same trouble, with all that can be found out about it.
-    pub(super) fn explain(&self, trouble: Trouble) -> Trouble {
-        match trouble.kind {
-            TroubleKind::Untrusted => match tls::why_not(self.to.host.as_str(), self.to.port) {
-                Some(why) => Trouble { reason: format!("{}: {why}", self.host()), ..trouble },
-                None => trouble,
-            },
-            TroubleKind::Away | TroubleKind::Again | TroubleKind::InUse | TroubleKind::Refused => trouble,
-        }
-    }
-
     /// Begins a connection.
     pub(super) fn connect(&self) -> Result<Box<dyn Line>, Trouble> {
         let broken = |failure: Failure| Trouble::away(failure.message);
         match (&self.to.protocol, &self.keys) {
             (Protocol::Rtmp(to), Keys::Rtmp { application, stream, login }) => {
-                rtmp::connect(self, to, [application, stream], login.as_ref()).map_err(broken)?.begin()
+                rtmp::connect(self, to, [application, stream], login.as_ref())
             }
             (Protocol::Srt(to), Keys::Srt { passphrase, stream_id }) => {
                 Ok(Box::new(srt::connect(self, to, passphrase.as_ref(), stream_id.as_ref())?))

@@ -31,7 +31,7 @@ const fn plugin(name: &'static str, package: &'static str, elements: &'static [&
     Plugin { name, package, elements }
 }
 
-const PLUGINS: [Plugin; 27] = [
+const PLUGINS: [Plugin; 26] = [
     plugin(
         "coreelements",
         "libgstreamer1.0-0",
@@ -54,7 +54,6 @@ const PLUGINS: [Plugin; 27] = [
     plugin("mpegtsmux", BAD, &["mpegtsmux"]),
     plugin("openh264", BAD, &["openh264enc"]),
     plugin("rsvg", BAD, &["rsvgdec"]),
-    plugin("rtmp2", BAD, &["rtmp2sink"]),
     plugin("srt", BAD, &["srtsink"]),
     plugin("videoparsersbad", BAD, &["h264parse"]),
     plugin("voaacenc", BAD, &["voaacenc"]),

@@ -114,7 +114,7 @@ impl Pusher {
             };
             self.queue.hold();
             self.ask_for_keyframe();
-            let Trouble { kind, reason } = self.target.explain(trouble);
+            let Trouble { kind, reason } = trouble;
             if kind == TroubleKind::Again {
                 continue;
             }
@@ -185,6 +185,9 @@ impl Pusher {
         // What waits together is sent together.
         let mut more = false;
         loop {
+            if !more {
+                line.drive();
+            }
             if !connected && line.is_connected() {
                 if let Some(rtt) = line.misfit() {
                     self.target.rtt.set(Some(rtt));
@@ -205,7 +208,9 @@ impl Pusher {
                     Some(_) => self.queue.take(self.steer.patience()),
                 }
             } else {
-                self.pause(if connected { LOOK } else { GLANCE })?;
+                if !line.wait(LOOK) {
+                    self.pause(if connected { LOOK } else { GLANCE })?;
+                }
                 None
             };
             more = frame.is_some();

@@ -1,17 +1,14 @@
-//! Whom connections trust: the system's authorities. And why a server is not trusted, which GStreamer does not tell.
+//! Whom connections trust: a file of the configuration's, or the system's authorities. And why a server is not trusted.
 
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CertificateError, ClientConfig, ClientConnection, Error, RootCertStore};
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
-use crate::connect::connect;
+use super::failure::{Trouble, TroubleKind};
 use crate::trust::SYSTEM_AUTHORITIES;
-
-/// What a handshake may take that only explains.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The certificates of the system's authorities.
 pub(super) fn authorities() -> Vec<CertificateDer<'static>> {
@@ -19,23 +16,30 @@ pub(super) fn authorities() -> Vec<CertificateDer<'static>> {
     found.filter_map(Result::ok).collect()
 }
 
-/// Shakes hands with a server that was not trusted, to learn why. `None`: there is nothing wrong with it now.
-pub(super) fn why_not(host: &str, port: u16) -> Option<&'static str> {
-    let mut stream = connect(host, port, PATIENCE, &|| false).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE))).ok()?;
+/// A client that trusts the certificates in `ca_file`, or else the system's authorities.
+///
+/// # Errors
+/// The file cannot be read, or has no certificate in it.
+pub(super) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Trouble> {
+    let refused = |reason: String| Trouble { kind: TroubleKind::Refused, reason };
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(authorities());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
-    let config = config.with_root_certificates(roots).with_no_client_auth();
-    let name = ServerName::try_from(host.to_owned()).ok()?;
-    let mut connection = ClientConnection::new(Arc::new(config), name).ok()?;
-    while connection.is_handshaking() {
-        if let Err(error) = connection.complete_io(&mut stream) {
-            return Some(error.get_ref().and_then(|inner| inner.downcast_ref()).map_or(NO_TLS, explain));
+    let (found, _) = match ca_file {
+        None => roots.add_parsable_certificates(authorities()),
+        Some(path) => {
+            let shown = path.display();
+            let found =
+                CertificateDer::pem_file_iter(path).map_err(|error| refused(format!("ca-file {shown}: {error}")))?;
+            roots.add_parsable_certificates(found.filter_map(Result::ok))
         }
+    };
+    if found == 0 {
+        let shown = ca_file.unwrap_or(Path::new(SYSTEM_AUTHORITIES)).display();
+        return Err(refused(format!("{shown}: no certificate in PEM form in it")));
     }
-    None
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| refused(format!("TLS cannot be used: {error}")))?;
+    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
 const NO_TLS: &str = "no TLS is spoken on that port: see scheme and port in [ingest] url";
@@ -51,8 +55,8 @@ pub(super) fn explain(error: &Error) -> &'static str {
             "its certificate is not accepted, it is for another name: write in [ingest] url the name that the certificate has"
         }
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "its certificate is not accepted, it is from an authority that is not trusted: install that one with \
-             update-ca-certificates"
+            "its certificate is not accepted, it is from an authority that is not trusted: set [ingest] ca-file, or install \
+             that one with update-ca-certificates"
         }
         Error::InvalidCertificate(
             CertificateError::Expired

@@ -25,7 +25,7 @@ struct Connection<'c> {
 
 impl<'c> Connection<'c> {
     fn ingest(section: &'static str, to: &'c Destination) -> Self {
-        let Destination { host, port, protocol } = to;
+        let Destination { host, port, ca_file, protocol } = to;
         let values = match protocol {
             Protocol::Rtmp(Rtmp { tls: _, application, stream, login }) => present([
                 ("application", Some(application)),
@@ -41,7 +41,7 @@ impl<'c> Connection<'c> {
             }
         };
         let server = format!("{}://{}:{port}", to.scheme().word(), host.in_url());
-        Self { section, server, ca_file: None, values }
+        Self { section, server, ca_file: ca_file.as_deref(), values }
     }
 
     fn broker(broker: &'c Mqtt) -> Self {

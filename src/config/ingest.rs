@@ -75,6 +75,7 @@ impl Keys {
 fn destination(r: &mut Reader<'_>, section: &'static str) -> Option<Destination> {
     let found = r.text(section, "url");
     let keys = Keys::read(r, section);
+    let ca_file = r.text(section, "ca-file").map(|(text, _)| text.into());
     let (text, place) = found?;
     let raw = Raw::split(&text, EXAMPLE)
         .map_err(|Wrong { wrong, advice }| r.wrong(Some(place), format!("url {wrong}"), advice));
@@ -89,6 +90,9 @@ fn destination(r: &mut Reader<'_>, section: &'static str) -> Option<Destination>
     }
     if *scheme != IngestScheme::Srt {
         only(r, section, &["passphrase", "pbkeylen", "streamid", "min-latency", "packet-size"], "srt://");
+    }
+    if *scheme != IngestScheme::Rtmps {
+        only(r, section, &["ca-file"], "rtmps://");
     }
     if !scheme.is_rtmp() {
         only(r, section, &["stream-key"], "rtmps:// and rtmp://");
@@ -106,7 +110,7 @@ fn destination(r: &mut Reader<'_>, section: &'static str) -> Option<Destination>
         IngestScheme::Srt => Query::parse(&raw).map(|query| Protocol::Srt(srt(r, section, query, keys.srt))),
     };
     let protocol = protocol.map_err(|Wrong { wrong, advice }| r.wrong(Some(place), wrong, advice)).ok()?;
-    let to = Destination { host: raw.host, port: port?, protocol };
+    let to = Destination { host: raw.host, port: port?, ca_file, protocol };
     notes(r, place, &to, written);
     Some(to)
 }

@@ -17,10 +17,7 @@ use crate::consent::{Grant, Outcome, Wanted};
 use crate::ipc::{FromCapture, ToCapture};
 
 /// Environment of a capture, as its unit has it.
-const ENVIRONMENT: [(&str, &str); 2] = [
-    // Streams go to the server itself. `GLib` would ask the desktop's settings for a proxy before each connection, and
-    // load libproxy, dconf and what they need to do so.
-    ("GIO_USE_PROXY_RESOLVER", "dummy"),
+const ENVIRONMENT: [(&str, &str); 1] = [
     // GStreamer (1.22) leaks a camera's buffers and descriptor at each close where it leaves buffers to themselves that
     // are still in use; it waits for them instead.
     ("GST_V4L2_FORCE_DRAIN", "1"),

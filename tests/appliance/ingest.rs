@@ -98,13 +98,18 @@ pub(crate) fn tls_in_front_of(port: u16, outside: u16, authority: &Authority, di
 
 /// An ffmpeg that takes one RTMP stream into a file.
 pub(crate) fn ffmpeg_listener(port: u16, file: &Path) -> Program {
+    ffmpeg_listener_on("127.0.0.1", port, file)
+}
+
+/// The same on another address of loopback.
+pub(crate) fn ffmpeg_listener_on(host: &str, port: u16, file: &Path) -> Program {
     let mut command = Command::new("ffmpeg");
     command.args(["-hide_banner", "-loglevel", "error", "-listen", "1", "-i"]);
-    command.arg(format!("rtmp://127.0.0.1:{port}/live/key-of-the-stream"));
+    command.arg(format!("rtmp://{host}:{port}/live/key-of-the-stream"));
     // The times that were sent, and not others that begin with 0.
     command.args(["-copyts", "-c", "copy", "-flush_packets", "1", "-y"]).arg(file);
     let listener = Program::start(command.stdin(Stdio::null()).stderr(Stdio::null()));
-    wait_until("ffmpeg listens", || listens("tcp", port));
+    wait_until("ffmpeg listens", || listens_on("tcp", host, port));
     listener
 }
 
@@ -121,12 +126,19 @@ pub(crate) fn srt_listener(port: u16, options: &str, file: &Path) -> Program {
 /// Whether somebody listens on a port, without connecting to it: the servers above take one connection only. One that
 /// has it already, from a box that tries four times a second, listens no more.
 pub(crate) fn listens(protocol: &str, port: u16) -> bool {
+    listens_on(protocol, "127.0.0.1", port)
+}
+
+fn listens_on(protocol: &str, host: &str, port: u16) -> bool {
+    // The kernel prints addresses as this machine keeps them, and all of them as zeros.
+    let address = u32::from_ne_bytes(host.parse::<std::net::Ipv4Addr>().unwrap().octets());
+    let places = [format!("{address:08X}:{port:04X}"), format!("00000000:{port:04X}")];
     let table = std::fs::read_to_string(format!("/proc/net/{protocol}")).unwrap_or_default();
     // LISTEN and ESTABLISHED; of UDP, unconnected.
     let states: &[&str] = if protocol == "tcp" { &["0A", "01"] } else { &["07"] };
     table.lines().any(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        words.get(1).is_some_and(|local| local.ends_with(&format!(":{port:04X}")))
+        words.get(1).is_some_and(|local| places.iter().any(|place| place == local))
             && words.get(3).is_some_and(|state| states.contains(state))
     })
 }

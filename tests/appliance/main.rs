@@ -28,6 +28,7 @@ mod outage;
 mod played;
 mod refusals;
 mod relay;
+mod rtmp;
 mod soak;
 mod srt;
 #[path = "../support/mod.rs"]

@@ -119,7 +119,7 @@ fn elements(config: &Config, gstreamer: &GStreamer) -> Row {
     };
     let libcamera = (config.video.source == VideoSource::Libcamera).then_some("libcamera");
     let voice = (config.audio.noise_suppression || config.audio.high_pass).then_some("webrtcdsp");
-    let wanted = ["videoparsersbad", "rtmp2", "srt", "mpegtsmux", "videorate", "video4linux2", "voaacenc", "alsa"];
+    let wanted = ["videoparsersbad", "srt", "mpegtsmux", "videorate", "video4linux2", "voaacenc", "alsa"];
     let missing: Vec<&str> =
         wanted.into_iter().chain(libcamera).chain(voice).filter(|plugin| !gstreamer.has(plugin)).collect();
     if missing.is_empty() {

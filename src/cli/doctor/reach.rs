@@ -34,7 +34,8 @@ fn destination(to: &Destination) -> Row {
         },
         IngestScheme::Rtmp | IngestScheme::Http => row("ingest", host, port, None, None),
         IngestScheme::Rtmps | IngestScheme::Https => {
-            row("ingest", host, port, Some(Path::new(SYSTEM_AUTHORITIES)), None)
+            let ca = to.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
+            row("ingest", host, port, Some(ca), None)
         }
     }
 }

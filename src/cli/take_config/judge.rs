@@ -198,7 +198,7 @@ fn compare_ingest(changes: &mut Changes, now: &Ingest, wanted: &Ingest) {
 }
 
 fn compare_destination(changes: &mut Changes, now: &Destination, wanted: &Destination) {
-    let Destination { host, port, protocol } = wanted;
+    let Destination { host, port, ca_file, protocol } = wanted;
     let server = (host, port) != (&now.host, &now.port);
     changes.staff(server, "it sends the stream to a server that staff did not agree to");
     let (protection, key) = match (&now.protocol, protocol) {
@@ -216,6 +216,7 @@ fn compare_destination(changes: &mut Changes, now: &Destination, wanted: &Destin
         | (Protocol::Srt(_), Protocol::Rtmp(_) | Protocol::Whip(_))
         | (Protocol::Whip(_), Protocol::Rtmp(_) | Protocol::Srt(_)) => (true, true),
     };
+    let protection = protection || *ca_file != now.ca_file;
     changes.staff(protection, "it changes how the stream is encrypted on its way");
     let what = "it sends the stream under another key, which may be another audience: [ingest] url, stream-key, \
                 streamid, token";

@@ -12,11 +12,12 @@ mod tests;
 mod whip;
 
 use core::fmt;
+use std::path::PathBuf;
 
 pub use host::{Host, HostPattern};
 use raw::decoded;
 pub(super) use raw::{Raw, odd_name};
-pub use rtmp::{Login, Rtmp};
+pub use rtmp::{Login, Rtmp, ServerUrl};
 pub(super) use srt::{DEFAULT_LATENCY, LATENCIES, PACKET_SIZES, Query, key_length, passphrase, stream_id};
 pub use srt::{Latency, Srt};
 pub use whip::Whip;
@@ -45,6 +46,8 @@ pub struct Destination {
     pub host: Host,
     /// Its port; the scheme's own where the address has none.
     pub port: u16,
+    /// Certificates that TLS trusts; `None`: the system's authorities.
+    pub ca_file: Option<PathBuf>,
     /// How the stream travels, with what the server is told.
     pub protocol: Protocol,
 }

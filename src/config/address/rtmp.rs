@@ -1,8 +1,8 @@
 //! RTMP's part of an address: application and stream. They are names, not parts of a URL: servers get them letter by letter,
 //! as OBS and `FFmpeg` send them, and nothing in them is decoded.
 
-use super::{Raw, Wrong, decoded, unsendable};
-use crate::config::Template;
+use super::{Host, Raw, Wrong, decoded, unsendable};
+use crate::config::{IngestScheme, Template};
 
 /// What an RTMP server is told.
 #[derive(Clone, Debug)]
@@ -24,6 +24,39 @@ pub struct Login {
     pub user: Template,
     /// Password; empty where the address has none.
     pub password: Template,
+}
+
+/// A server's URL without a stream, as a redirect has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerUrl {
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// The server.
+    pub host: Host,
+    /// Its port; the scheme's own where the URL has none.
+    pub port: u16,
+    /// `app` in `connect`.
+    pub application: String,
+}
+
+impl ServerUrl {
+    /// Reads one that a server named: nobody's secrets are looked up in it, and it says nothing of who the box is.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(url: &str) -> Result<Self, Wrong> {
+        let raw = Raw::split(url, "rtmp://HOST/APP")?;
+        let schemes = [("rtmp", IngestScheme::Rtmp), ("rtmps", IngestScheme::Rtmps)];
+        let scheme = schemes.into_iter().find(|(word, _)| *word == raw.scheme).map(|(_, scheme)| scheme);
+        let application = server_url(raw.rest.trim_start_matches('/'));
+        match scheme.and_then(|scheme| Some((scheme, raw.port.or(scheme.default_port())?))) {
+            Some((scheme, port)) if raw.user.is_none() && !url.contains("${") && !application.is_empty() => {
+                let (tls, application) = (scheme == IngestScheme::Rtmps, application.to_owned());
+                Ok(Self { tls, host: raw.host, port, application })
+            }
+            Some(_) | None => Err(Wrong::new("is no RTMP server's URL", "write one such as rtmp://HOST/APP")),
+        }
+    }
 }
 
 /// The stream's place in an address that says both.
