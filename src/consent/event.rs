@@ -78,17 +78,20 @@ pub enum Fault {
     Button,
     /// The ledger cannot be written.
     Ledger,
+    /// The supply voltage is too low to be trusted.
+    Power,
 }
 
 impl Fault {
     /// Each of them.
-    pub const ALL: [Self; 3] = [Self::Lamp, Self::Button, Self::Ledger];
+    pub const ALL: [Self; 4] = [Self::Lamp, Self::Button, Self::Ledger, Self::Power];
 
     pub(super) const fn bit(self) -> u8 {
         match self {
             Self::Lamp => 1,
             Self::Button => 2,
             Self::Ledger => 4,
+            Self::Power => 8,
         }
     }
 }
@@ -106,7 +109,7 @@ pub enum Reason {
     Policy,
     /// Staff locked the box.
     Lock,
-    /// Lamp, button or ledger failed.
+    /// Lamp, button, ledger or supply failed.
     Fault(Fault),
     /// The ingest server is not one of `allowed-ingest-hosts`.
     IngestNotAllowed,
@@ -120,8 +123,6 @@ pub enum Reason {
     Unbind,
     /// The platform had the box erased.
     Erase,
-    /// The supply voltage is too low to be trusted.
-    LowPower,
     /// The guard is being shut down.
     Shutdown,
     /// A probe has done its work.
@@ -150,13 +151,13 @@ impl Reason {
             Self::Fault(Fault::Lamp) => "lamp-fault",
             Self::Fault(Fault::Button) => "button-fault",
             Self::Fault(Fault::Ledger) => "ledger-fault",
+            Self::Fault(Fault::Power) => "low-power",
             Self::IngestNotAllowed => "ingest-not-allowed",
             Self::ReconnectWindow => "reconnect-window",
             Self::CameraLost => "camera-lost",
             Self::MicrophoneLost => "microphone-lost",
             Self::Unbind => "unbind",
             Self::Erase => "erase",
-            Self::LowPower => "low-power",
             Self::Shutdown => "shutdown",
             Self::Probed => "probed",
             Self::CaptureFailed => "capture-failed",

@@ -348,7 +348,7 @@ impl Machine {
         self.faults |= fault.bit();
         match fault {
             Fault::Button => self.touch.forget(),
-            Fault::Lamp | Fault::Ledger => {}
+            Fault::Lamp | Fault::Ledger | Fault::Power => {}
         }
         self.revoke(now, Reason::Fault(fault), todo);
         // A failure drops the effects behind it, `Light` perhaps among them: drive the lamp anew. Only a lamp that

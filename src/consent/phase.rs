@@ -20,7 +20,7 @@ pub enum Phase {
     Locked,
     /// A policy waits for a hold of 2 s.
     Policy,
-    /// Lamp, button or ledger is broken: nothing starts.
+    /// Lamp, button, ledger or supply is broken: nothing starts.
     Fault,
 }
 

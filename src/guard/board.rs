@@ -181,7 +181,7 @@ impl Board {
             Fault::Lamp => self.on_lamp(|lamp, panel| lamp.prove(panel, now)).is_ok(),
             // A button that is still held is still stuck.
             Fault::Button => self.panel.as_mut().is_some_and(|panel| panel.is_down(Button::Record) == Ok(false)),
-            Fault::Ledger => true,
+            Fault::Ledger | Fault::Power => true,
         };
         if works {
             self.trouble = None;

@@ -1,6 +1,7 @@
 //! Runs the consent machine: feeds it what happens, and carries out what it wants, in order.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,6 +17,7 @@ use super::launcher::{Capture, Door, News};
 use super::link_log::LinkLog;
 use super::process::PidFile;
 use super::requests::Quotas;
+use super::supply::Supply;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, SessionId, Time};
@@ -55,6 +57,7 @@ pub(super) struct Engine {
     recalled: bool,
     /// What was last wrong with the ledger.
     pub(super) ledger_trouble: Option<String>,
+    pub(super) supply: Supply,
     /// The ledger can be read after all: the guard has to start anew.
     pub(super) restart: bool,
 }
@@ -115,6 +118,7 @@ impl Engine {
             identity: None,
             recalled: false,
             ledger_trouble: None,
+            supply: Supply::new(Path::new("/")),
             restart: false,
         }
     }
@@ -355,6 +359,7 @@ impl Engine {
                     false
                 }
                 Fault::Ledger => self.journal.is_well(),
+                Fault::Power => !self.supply.is_low(),
             };
             if works && self.write(Fact::Mended { part }).is_ok() {
                 self.message = None;

@@ -37,6 +37,10 @@ fn lost(device: Device) -> Reason {
     }
 }
 
+/// What `status` says of a supply that is too weak.
+const WEAK: &str =
+    "the supply voltage is too low: use the supply that belongs to this Pi (5.1 V), and a short thick cable";
+
 /// What `status` says of a box that was unbound.
 const UNCLAIMED: &str = "this box was unbound: it captures nothing until it is claimed, which a new configuration does \
     (see docs/operations.md)";
@@ -184,6 +188,7 @@ impl Engine {
         let unbound = self.machine.unbound().then_some(Reason::Unbind);
         let reason = fault.or(unbound).or(self.machine.last_reason()).map(|reason| reason.word().to_owned());
         let trouble = if faults.is_empty() { None } else { self.board.trouble().map(str::to_owned) };
+        let weak = faults.contains(&Fault::Power).then(|| WEAK.to_owned());
         let unclaimed = unbound.map(|_| UNCLAIMED.to_owned());
         let since: Timestamp = self.status.borrow().since;
         let status = Status {
@@ -191,7 +196,7 @@ impl Engine {
             session: self.machine.session().map(|session| session.0),
             since,
             reason: offline.clone().or(missing).or(replaced).or(reason),
-            message: offline.or(why).or(fallback).or_else(|| self.message.clone()).or(trouble).or(unclaimed),
+            message: offline.or(why).or(fallback).or_else(|| self.message.clone()).or(weak).or(trouble).or(unclaimed),
             muted: self.machine.muted(),
             policy_version: self.config.consent.policy_version.clone(),
             software: SOFTWARE.to_owned(),

@@ -19,6 +19,7 @@ mod link_log;
 mod process;
 mod recall;
 mod requests;
+mod supply;
 mod timeline;
 mod writer;
 
@@ -280,6 +281,10 @@ impl Engine {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         if self.board.poll(now).is_err() {
             self.feed(Event::Broken(Fault::Button));
+        }
+        if self.supply.look(now) {
+            tracing::error!("the supply voltage is too low: see tallybox doctor");
+            self.feed(Event::Broken(Fault::Power));
         }
         if let Some(from) = chores.steps.look(clock::reading())
             && let Err(failure) = self.write(Fact::ClockStepped { from, to: clock::utc() })

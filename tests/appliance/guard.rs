@@ -166,6 +166,35 @@ fn without_a_lamp_there_is_no_capture() {
     assert!(shop.kinds().contains(&"mended".to_owned()));
 }
 
+/// The kernel's sensor in a file system of the guard's own.
+#[test]
+fn a_weak_supply_ends_the_session_and_keeps_it_ended_until_it_holds() {
+    let shop = Shop::new(&Plan::default());
+    let sensor = "/sys/class/hwmon/hwmon0";
+    let mut guard = shop.start_guard_with(&format!(
+        "mount -t tmpfs tmpfs /sys/class; mkdir -p {sensor}; echo rpi_volt >{sensor}/name; echo 0 >{sensor}/in0_lcrit_alarm"
+    ));
+    let alarm = format!("/proc/{}/root{sensor}/in0_lcrit_alarm", guard.pid());
+    shop.press();
+    shop.wait_for_phase("connecting");
+    std::fs::write(&alarm, "1\n").unwrap();
+    shop.wait_for_phase("fault");
+    wait_until("nothing captures", || shop.captures().is_empty());
+    let status = shop.status().unwrap();
+    assert_eq!((&status["faults"][0], &status["reason"]), (&"power".into(), &"low-power".into()), "{status}");
+    assert_eq!(shop.lamp(), "sos");
+    // It recovers as soon as nothing draws current any more: that alone is not trusted.
+    std::fs::write(&alarm, "0\n").unwrap();
+    shop.press();
+    assert_eq!((shop.phase().as_str(), shop.captures().len()), ("fault", 0));
+    shop.wait_for_phase("idle");
+    let stopped = shop.ledger().into_iter().find(|fact| fact["kind"] == "session-stopped").unwrap();
+    assert_eq!(stopped["reason"], "low-power");
+    let parts: Vec<_> = shop.ledger().into_iter().filter(|fact| fact["part"] == "power").collect();
+    assert_eq!(parts.len(), 2, "{parts:?}");
+    assert_eq!(guard.finish(), Some(0));
+}
+
 #[test]
 fn without_a_ledger_there_is_no_capture() {
     let shop = Shop::new(&Plan::default());
