@@ -18,7 +18,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use super::dial::{Heard, Route};
 use super::explain::Circumstances;
 use super::publisher::Limits;
-use crate::config::{Config, Login, Mqtt, Template};
+use crate::config::{Login, Mqtt, Template};
 use crate::consent::Time;
 use crate::exit::Exit;
 use crate::trust::SYSTEM_AUTHORITIES;
@@ -111,9 +111,8 @@ impl Broker {
 }
 
 /// Everything but the connection itself.
-pub(super) fn prepare(config: &Config, mqtt: &Mqtt, accepts: Accepts) -> Result<(MqttOptions, Broker), Exit> {
-    let id = &config.device.id;
-    let mut options = MqttOptions::new(id.clone(), (mqtt.host.as_str(), mqtt.port));
+pub(super) fn prepare(id: &str, mqtt: &Mqtt, accepts: Accepts) -> Result<(MqttOptions, Broker), Exit> {
+    let mut options = MqttOptions::new(id, (mqtt.host.as_str(), mqtt.port));
     options.set_keep_alive(KEEP_ALIVE).set_clean_start(true).set_max_packet_size(Some(PACKET));
     options.set_receive_maximum(Some(IN_FLIGHT));
     // The client keeps a slot for each: 65,535, which is what it takes unasked, are 16 MB.
@@ -134,7 +133,7 @@ pub(super) fn prepare(config: &Config, mqtt: &Mqtt, accepts: Accepts) -> Result<
     let heard = Heard::default();
     let broker = Broker {
         tls: mqtt.tls,
-        id: id.clone(),
+        id: id.to_owned(),
         certificate_names,
         heard: heard.clone(),
         first: Vec::new(),

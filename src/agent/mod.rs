@@ -2,6 +2,7 @@
 //! the guard's socket has no verb for it.
 
 mod backoff;
+mod binding;
 pub(crate) mod broker;
 mod commands;
 mod dial;
@@ -26,6 +27,7 @@ use crate::config::{Config, Mqtt};
 use crate::exit::Exit;
 
 use backoff::Backoff;
+use binding::Ready;
 use broker::Denied;
 use outbox::Outbox;
 use session::{Agent, End};
@@ -53,7 +55,7 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
     let mut terminate = signal(SignalKind::terminate()).map_err(software)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(software)?;
     // What is wrong with certificates and secrets now is said at once; later it may heal, and is tried again.
-    broker::prepare(config, mqtt, Denied::default().at(Clock::start().now()))?;
+    broker::prepare("", mqtt, Denied::default().at(Clock::start().now()))?;
     let ending = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let outbox = Outbox::open(&config.agent_dir());
@@ -71,8 +73,18 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
     let mut stop = std::pin::pin!(stop);
     let mut known = String::new();
     loop {
+        match agent.ready(stop.as_mut()).await {
+            Ready::Connect => {}
+            Ready::Stop => break,
+            // With another configuration than the one that is in memory here.
+            Ready::Claimed => return Err(Exit::temporary("the box was claimed: the agent starts anew")),
+        }
         let begun = clock.now();
-        let End::Lost(loss) = agent.connection(stop.as_mut()).await else { break };
+        let loss = match agent.connection(stop.as_mut()).await {
+            End::Lost(loss) => loss,
+            End::Unbound => continue,
+            End::Stopped => break,
+        };
         if clock.now().since(begun) >= backoff::GOOD {
             backoff.reset();
             known.clear();

@@ -49,6 +49,17 @@ impl Outbox {
         }
     }
 
+    /// The box was unbound: whoever it is bound to next is told nothing of before.
+    pub(super) fn forget(&mut self) {
+        self.acknowledged = None;
+        match std::fs::remove_file(self.dir.join(FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::error!(%error, "the outbox's cursor cannot be deleted in {}", self.dir.display());
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
     fn write(&self, cursor: &Cursor) -> io::Result<()> {
         if !self.dir.is_dir() {
             std::fs::create_dir(&self.dir)?;
@@ -81,6 +92,8 @@ mod tests {
         let cursor = Cursor { ledger: "0f".repeat(32), seq: 42 };
         outbox.acknowledge(cursor.clone());
         assert_eq!(Outbox::open(dir.path()).acknowledged(), Some(&cursor));
+        outbox.forget();
+        assert_eq!((outbox.acknowledged(), Outbox::open(dir.path()).acknowledged()), (None, None));
         // The last one is as it was written before ledgers had names.
         for damage in ["", "forty", "-1 0f", "99999999999999999999999 0f", "42 0f0f", "42"] {
             std::fs::write(dir.path().join(FILE), damage).unwrap();

@@ -38,6 +38,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How a connection ended.
 pub(super) enum End {
+    /// The box was unbound: it has no business with this broker any more.
+    Unbound,
     /// As it should: the agent is to end.
     Stopped,
     /// The broker is out of reach, or cannot be used.
@@ -48,6 +50,8 @@ pub(super) enum End {
 pub(super) struct Agent<'a> {
     pub(super) config: &'a Config,
     pub(super) mqtt: &'a Mqtt,
+    /// The box's name in topics.
+    pub(super) id: String,
     pub(super) clock: Clock,
     pub(super) guard: GuardLink,
     pub(super) outbox: Outbox,
@@ -83,6 +87,7 @@ impl<'a> Agent<'a> {
         Self {
             config,
             mqtt,
+            id: config.device.id.clone().unwrap_or_default(),
             clock,
             guard,
             outbox,
@@ -98,14 +103,19 @@ impl<'a> Agent<'a> {
     }
 
     pub(super) fn topic(&self, name: &str) -> String {
-        topic(self.mqtt, &self.config.device.id, name)
+        topic(self.mqtt, &self.id, name)
+    }
+
+    /// Whether the guard says that the box was unbound, and nobody claimed it since.
+    pub(super) fn is_unbound(&self) -> bool {
+        self.guard.seen.borrow().status().is_some_and(|status| status.unbound)
     }
 
     /// Keeps one connection, until it is lost or `stop` comes.
     pub(super) async fn connection(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> End {
         // Anew each time: a certificate that was renewed counts from the next connection on.
         let accepts = self.denied.at(self.clock.now());
-        let (client, mut broker) = match broker::prepare(self.config, self.mqtt, accepts) {
+        let (client, mut broker) = match broker::prepare(&self.id, self.mqtt, accepts) {
             Ok(prepared) => prepared,
             Err(error) => return End::Lost(error.to_string().into()),
         };
@@ -145,6 +155,10 @@ impl<'a> Agent<'a> {
                     Ok(())
                 }
                 Ok(()) = self.guard.seen.changed() => {
+                    if self.is_unbound() {
+                        self.farewell(&mut line, &mut hear).await;
+                        return End::Unbound;
+                    }
                     if matches!(*self.guard.seen.borrow(), Seen::Away) {
                         self.alone_since = clock::utc();
                     }
@@ -267,7 +281,7 @@ impl<'a> Agent<'a> {
         }
         if let Some((place, entry)) = self.events.next(self.clock.now()) {
             // Numbers begin anew in a new ledger: its name keeps the ids apart.
-            let id = format!("{}-{:.16}-{}", self.config.device.id, place.ledger, entry.seq);
+            let id = format!("{}-{:.16}-{}", self.id, place.ledger, entry.seq);
             let payload = json(&Published { id, entry });
             self.publish(line, Kind::Event, payload);
         }

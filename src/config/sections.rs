@@ -88,14 +88,14 @@ fn policy_version(r: &mut Reader<'_>) -> String {
 
 fn device(r: &mut Reader<'_>) -> Device {
     let id = match r.text("device", "id") {
-        None => derived_id(),
+        None => derived_id(&std::fs::read("/etc/machine-id").unwrap_or_default()),
         Some((id, place)) => {
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             if id.is_empty() || id.len() > 64 || !id.chars().all(plain) {
                 let advice = "write 1 to 64 of a-z, 0-9 and \"-\", because it becomes part of MQTT topics";
                 r.wrong(Some(place), format!("id = {id:?} cannot be a box's name"), advice);
             }
-            id
+            Some(id)
         }
     };
     Device {
@@ -106,11 +106,14 @@ fn device(r: &mut Reader<'_>) -> Device {
 }
 
 /// A name that says nothing about the machine and stays the same on it: a keyed hash of its machine-id, as
-/// machine-id(5) asks for.
-fn derived_id() -> String {
-    let machine = std::fs::read("/etc/machine-id").unwrap_or_default();
+/// machine-id(5) asks for. `None` for what is no machine-id: boxes cloned from one image would all get one name.
+pub(super) fn derived_id(machine: &[u8]) -> Option<String> {
+    let text = machine.trim_ascii();
+    if text.len() != 32 || !text.iter().all(u8::is_ascii_hexdigit) || text.iter().all(|digit| *digit == b'0') {
+        return None;
+    }
     let digest = Sha256::new().chain_update(b"tallybox device id\0").chain_update(machine).finalize();
-    format!("box-{}", crate::hex(&digest[..6]))
+    Some(format!("box-{}", crate::hex(&digest[..6])))
 }
 
 fn panel(r: &mut Reader<'_>) -> Panel {

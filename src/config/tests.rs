@@ -53,7 +53,7 @@ fn only_the_ingest_url_has_no_default() {
     assert_eq!((config.video.width, config.video.height, config.video.fps), (1280, 720, 30));
     assert_eq!(config.panel.debounce.as_millis(), 30);
     assert!(config.video.adaptive && config.mqtt.is_none());
-    assert!(config.device.id.starts_with("box-"));
+    assert!(config.device.id.is_none_or(|id| id.starts_with("box-")));
     assert!(config.privacy.allowed_ingest_hosts[0].allows(&config.ingest.first.host));
     says("", &["tallybox.toml: [ingest] url is missing"]);
 }
@@ -356,4 +356,17 @@ fn a_session_without_its_camera_ends_after_a_minute_or_what_is_configured() {
         &format!("{URL}[capture]\ndevice-lost-limit = \"0s\"\n"),
         &["tallybox.toml:4:21: device-lost-limit = \"0s\" is out of range; write a span from \"1s\" to \"1h\""],
     );
+}
+
+#[test]
+fn what_is_no_machine_id_gives_no_name() {
+    use super::sections::derived_id;
+    for wrong in
+        ["", "\n", "uninitialized\n", "00000000000000000000000000000000\n", "0123", "not-a-machine-id-of-32-characters"]
+    {
+        assert_eq!(derived_id(wrong.as_bytes()), None, "{wrong:?}");
+    }
+    let one = derived_id(b"0123456789abcdef0123456789abcdef\n");
+    assert_ne!(one, derived_id(b"0123456789abcdef0123456789abcdee\n"));
+    assert!(one.is_some_and(|id| id.starts_with("box-") && id.len() == 16));
 }

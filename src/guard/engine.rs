@@ -91,6 +91,7 @@ impl Engine {
             second: None,
             capture_pid: None,
             panel: board.name().to_owned(),
+            unbound: false,
             ledger: None,
             ledger_check: LedgerCheck::Running,
             identity: None,

@@ -208,6 +208,7 @@ impl Engine {
             second: self.session.second.clone(),
             capture_pid: self.session.pid,
             panel: self.board.name().to_owned(),
+            unbound: self.machine.unbound(),
             ledger: self.journal.ledger_id(),
             ledger_check: self.journal.check(),
             identity: self.identity.clone(),

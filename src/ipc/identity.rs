@@ -12,6 +12,13 @@ pub struct Identity {
     pub claim_code: String,
 }
 
+impl Identity {
+    /// The box's name in topics where nothing else gives one. It is another one after the box was unbound, as the key is.
+    pub fn device_id(&self) -> String {
+        format!("box-{:.12}", self.fingerprint)
+    }
+}
+
 /// Crockford's base 32: without I, L, O and U, which are read as something else.
 const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Digits that come from the fingerprint, 5 bits each; 75 bits are too many to find another key for.

@@ -55,6 +55,8 @@ pub struct Status {
     pub capture_pid: Option<u32>,
     /// The panel's backend.
     pub panel: String,
+    /// The box was unbound, and nobody claimed it since: it captures nothing, and has no business with a platform.
+    pub unbound: bool,
     /// Which ledger the box writes: the hash of its very first entry, in hex; `None`: it has none that works.
     pub ledger: Option<String>,
     /// Whether its entries verify, as far as that was looked at.

@@ -4,6 +4,7 @@
 mod adaptation;
 mod addresses;
 mod attacks;
+mod binding;
 mod broker;
 mod broker_refusals;
 mod camera;

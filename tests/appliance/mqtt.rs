@@ -176,7 +176,10 @@ fn no_event_is_lost_when_broker_and_agent_die() {
         assert_eq!(operator.ask("diagnose")["ok"], true);
     }
     let last = shop.ledger().len() as u64;
-    let cursor = || std::fs::read_to_string(shop.path("data/agent/outbox-cursor")).ok()?.trim().parse::<u64>().ok();
+    let cursor = || {
+        let text = std::fs::read_to_string(shop.path("data/agent/outbox-cursor")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    };
     wait_until("the broker has acknowledged all", || cursor() >= Some(last));
     let heard: BTreeSet<u64> = events(&operator).into_iter().collect();
     // What came while the operator itself was away went to nobody; the box sent it, as its cursor says.

@@ -32,6 +32,7 @@ fn systemd_hears_how_the_agent_does_and_when_its_loop_hangs() {
     let port = broker.port;
     let url = format!("url = \"mqtt://somebody:pass-word@127.0.0.1:{port}\"");
     let shop = Shop::new(&Plan { mqtt: url, ..Plan::default() });
+    let _guard = shop.start("guard");
     let path = shop.path("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();

@@ -40,7 +40,7 @@ pub(crate) struct Rules {
 /// A packet of the box's.
 #[derive(Clone, Debug)]
 pub(crate) struct Heard {
-    /// What follows `tallybox/v1/<id>/`; `CONNECT` for a connection.
+    /// What follows `tallybox/v1/<id>/`; `CONNECT` for a connection, whose payload is the client's id.
     pub(crate) topic: String,
     pub(crate) payload: Value,
     pub(crate) qos: u8,
@@ -202,7 +202,15 @@ fn serve(
         }
         match header >> 4 {
             1 => {
-                note("CONNECT", Value::Null, header);
+                // Name and version of the protocol, flags, keep-alive, properties, then the client's id.
+                let mut at = 10;
+                let properties = length(|| {
+                    at += 1;
+                    body.get(at - 1).copied()
+                })?;
+                let id = at + properties;
+                let end = id + 2 + usize::from(u16::from_be_bytes([body[id], body[id + 1]]));
+                note("CONNECT", Value::from(String::from_utf8_lossy(&body[id + 2..end])), header);
                 let flags = body[7];
                 let (greeting, will) = {
                     let rules = rules.lock().unwrap();

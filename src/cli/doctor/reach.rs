@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::tls::{self, Identity};
 use super::{PATIENCE, Row, fail, ok, warn};
+use crate::agent::broker::names_in;
 use crate::config::{Config, Destination, IngestScheme, Mqtt};
 use crate::connect;
 use crate::trust::{self, SYSTEM_AUTHORITIES};
@@ -50,10 +51,33 @@ fn broker(config: &Config) -> Vec<Row> {
             let asked = row("broker", mqtt.host.as_str(), mqtt.port, mqtt.tls.then_some(ca), identity.as_ref());
             let remarks = crate::agent::health::remarks(&config.agent_dir());
             let remarks = remarks.into_iter().map(|remark| warn("broker", remark, "the agent's log says since when"));
-            std::iter::once(asked).chain(rows).chain(remarks).collect()
+            let named = [name(config), identity.and_then(|own| other_name(config, &own))];
+            std::iter::once(asked).chain(rows).chain(named.into_iter().flatten()).chain(remarks).collect()
         }
         Err(row) => vec![row],
     }
+}
+
+/// Where the box's name comes from, if it is not what an image may be expected to have.
+fn name(config: &Config) -> Option<Row> {
+    config.device.id.is_none().then(|| {
+        let found =
+            "there is no valid machine-id: the box's name at the broker comes from its key, and changes with it";
+        warn("device-id", found, "run systemd-machine-id-setup and restart the box, or set [device] id")
+    })
+}
+
+/// Some brokers take a client's id from its certificate.
+fn other_name(config: &Config, own: &Identity) -> Option<Row> {
+    let (id, names) = (config.device.id.as_ref()?, names_in(own.chain().first()?));
+    (!names.is_empty() && !names.contains(id)).then(|| {
+        let found = format!("it is for {:?}, and this box's id is {id:?}", names.join(", "));
+        warn(
+            "client-cert",
+            found,
+            "a broker that takes the one for the other refuses the box: set [device] id, or have one made",
+        )
+    })
 }
 
 /// The certificate that the broker knows this box by, and how long it is good.

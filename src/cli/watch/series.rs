@@ -117,6 +117,7 @@ pub(super) mod tests {
             second: None,
             capture_pid: None,
             panel: "sim".to_owned(),
+            unbound: false,
             ledger: None,
             ledger_check: LedgerCheck::Good,
             identity: None,

@@ -1,0 +1,81 @@
+//! Whether this box has any business with a broker: not while it is unbound, and not without a name.
+
+use std::pin::Pin;
+
+use super::guard_link::Seen;
+use super::session::Agent;
+
+/// What comes of waiting.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// The box is bound and has a name.
+    Connect,
+    /// The agent is to end.
+    Stop,
+    /// The box was unbound when it was last looked at, and has been claimed since.
+    Claimed,
+}
+
+/// What the guard's word means for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Binding {
+    Bound,
+    Unbound,
+    /// Nobody can say.
+    Unknown,
+}
+
+fn binding(seen: &Seen, has_cursor: bool) -> Binding {
+    // The cursor is the trace of a binding, and is deleted with it. With one a box whose guard or ledger does not work
+    // may say so to its platform; without one it could be a former platform.
+    let trace = if has_cursor { Binding::Bound } else { Binding::Unknown };
+    match seen {
+        Seen::Says(status) if status.unbound => Binding::Unbound,
+        Seen::Says(status) if status.ledger.is_some() => Binding::Bound,
+        Seen::Says(_) | Seen::Away => trace,
+        Seen::NotYet => Binding::Unknown,
+    }
+}
+
+impl Agent<'_> {
+    /// Waits until there may be a connection.
+    pub(super) async fn ready(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Ready {
+        let mut was_unbound = false;
+        loop {
+            let binding = binding(&self.guard.seen.borrow_and_update(), self.outbox.acknowledged().is_some());
+            match binding {
+                Binding::Unbound if !was_unbound => {
+                    was_unbound = true;
+                    self.outbox.forget();
+                    let why = "the box was unbound: it connects to no broker until another configuration claims it";
+                    tracing::warn!("{why}");
+                    self.health.resting(why);
+                }
+                Binding::Bound if was_unbound => return Ready::Claimed,
+                Binding::Bound if self.has_name() => return Ready::Connect,
+                Binding::Bound => self.health.resting(
+                    "the box has no name: set [device] id, or run systemd-machine-id-setup, or see why its key cannot be used",
+                ),
+                Binding::Unbound | Binding::Unknown => {}
+            }
+            tokio::select! {
+                () = stop.as_mut() => return Ready::Stop,
+                () = self.health.beat() => {}
+                changed = self.guard.seen.changed() => if changed.is_err() {
+                    // The task that listens to the guard ends with the agent.
+                    return Ready::Stop;
+                },
+            }
+        }
+    }
+
+    /// Whether the box has a name; takes the one that its key gives it, if nothing else does.
+    fn has_name(&mut self) -> bool {
+        if self.config.device.id.is_none()
+            && let Some(identity) = self.guard.seen.borrow().status().and_then(|status| status.identity.as_ref())
+        {
+            self.id = identity.device_id();
+        }
+        !self.id.is_empty()
+    }
+}
