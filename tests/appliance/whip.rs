@@ -264,3 +264,33 @@ fn an_answer_that_is_no_sdp_is_refused_in_one_line_without_addresses_in_memory()
         guard.finish();
     }
 }
+
+#[test]
+fn what_was_opened_at_a_server_is_closed_or_the_log_says_why_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = WhipServer::new(&dir.path().join("log"), None);
+    let at = |path: &str| shop(&format!("http://127.0.0.1:{}/whip/{path}", server.port), "the-token");
+    // The button is touched again while the server thinks.
+    let slow = at("slow");
+    let mut guard = slow.start("guard");
+    slow.press();
+    wait_until("the offer is there", || !server.lines("slow").is_empty());
+    slow.press();
+    slow.wait_for_phase("idle");
+    let said = "stopped while a WHIP offer is under way";
+    wait_until("it is closed or told", || slow.log().contains(said) || !server.lines("deleted").is_empty());
+    guard.finish();
+    // The server does not say what would have to be deleted.
+    let nameless = at("nameless");
+    let mut guard = nameless.start("guard");
+    nameless.press();
+    nameless.wait_for_phase("live");
+    nameless.press();
+    nameless.wait_for_phase("idle");
+    guard.finish();
+    assert!(
+        nameless.log().contains("cannot be deleted in the end: the server's answer names none"),
+        "{}",
+        nameless.log()
+    );
+}

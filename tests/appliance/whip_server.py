@@ -188,11 +188,17 @@ async def answer(method, path, headers, body):
         return 307, {"Location": "/whip/live"}, ""
     if path == "/whip/away":
         return 308, {"Location": "https://elsewhere.invalid/whip/live"}, ""
-    if path != "/whip/live":
+    if path == "/whip/slow":
+        note("slow")
+        await asyncio.sleep(3)
+        path = "/whip/live"
+    if path not in ("/whip/live", "/whip/nameless"):
         return 404, {}, ""
     if headers.get("content-type") != "application/sdp":
         return 415, {}, ""
     session, sdp = await offer(body)
+    if path == "/whip/nameless":
+        return 201, {"Content-Type": "application/sdp"}, sdp
     return 201, {"Location": f"/session/{session}", "Content-Type": "application/sdp"}, sdp
 
 

@@ -80,8 +80,14 @@ impl Endpoint {
             if !matches!(status, StatusCode::CREATED | StatusCode::OK) {
                 return Err(refused(status));
             }
-            let resource = location(&url, &response).filter(|to| self.may(&url, to));
-            return Ok(Taken { answer: answer(&mut response), resource });
+            let named = location(&url, &response);
+            let resource = named.clone().filter(|to| self.may(&url, to));
+            let answer = answer(&mut response);
+            if answer.is_ok() && resource.is_none() {
+                let why = if named.is_some() { "names one where we may not go" } else { "names none" };
+                tracing::warn!("the WHIP session cannot be deleted in the end: the server's answer {why} (Location)");
+            }
+            return Ok(Taken { answer, resource });
         }
         Err(no("the server redirects in circles"))
     }

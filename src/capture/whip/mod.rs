@@ -27,6 +27,8 @@ use session::Session;
 /// What a connection's thread tells.
 #[derive(Debug, Default)]
 struct Shared {
+    /// An offer is on its way, and no answer is here.
+    offering: AtomicBool,
     connected: AtomicBool,
     passed: AtomicU64,
     /// The peer misses a keyframe.
@@ -106,6 +108,13 @@ impl Whip {
 
 impl Drop for Whip {
     fn drop(&mut self) {
+        if self.shared.offering.load(Ordering::Relaxed) {
+            // This process does not wait for it: devices close, and it ends. An answer that comes sooner is followed by DELETE.
+            tracing::warn!(
+                "{}: stopped while a WHIP offer is under way: a session that comes of it stays until the server misses us",
+                self.names.host
+            );
+        }
         drop(self.frames.take());
         self.ring();
     }

@@ -87,7 +87,10 @@ impl Session {
             self.offer.sound.then(|| change.add_media(MediaKind::Audio, Direction::SendOnly, stream, None, None));
         let nothing = || Trouble::away("WebRTC made no offer");
         let (offer, pending) = change.apply().ok_or_else(nothing)?;
-        let taken = endpoint.post(&offer.to_sdp_string())?;
+        self.shared.offering.store(true, Ordering::Relaxed);
+        let taken = endpoint.post(&offer.to_sdp_string());
+        self.shared.offering.store(false, Ordering::Relaxed);
+        let taken = taken?;
         *resource = taken.resource;
         // A parser's own words name addresses in this process's memory.
         let answer = SdpAnswer::from_sdp_string(&taken.answer?).map_err(|error| {
