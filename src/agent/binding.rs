@@ -47,6 +47,7 @@ impl Agent<'_> {
                 Binding::Unbound if !was_unbound => {
                     was_unbound = true;
                     self.outbox.forget();
+                    self.memory.forget();
                     let why = "the box was unbound: it connects to no broker until another configuration claims it";
                     tracing::warn!("{why}");
                     self.health.resting(why);

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
+use super::memory::Answered;
 use super::messages::Reply;
 use crate::ipc::Verb;
 
@@ -74,6 +75,27 @@ pub(super) struct Judge {
 }
 
 impl Judge {
+    /// One that remembers what an agent before this one answered.
+    pub(super) fn remembering(answered: Vec<Answered>) -> Self {
+        let skipped = answered.len().saturating_sub(REMEMBERED);
+        let remembered = answered.into_iter().skip(skipped).map(|Answered { id, verb, ok, error }| {
+            let word = verb.word().to_owned();
+            let reply = Reply { id: Some(id.clone()), verb: word, ok, error, diagnosis: None };
+            Remembered { id, verb, reply: Some(reply) }
+        });
+        Self { remembered: remembered.collect() }
+    }
+
+    /// What an agent after this one has to remember: all but `diagnose`, which may be carried out again.
+    pub(super) fn answered(&self) -> Vec<Answered> {
+        let answers = self.remembered.iter().filter(|known| known.verb != Verb::Diagnose);
+        let kept = answers.filter_map(|known| {
+            let reply = known.reply.as_ref()?;
+            Some(Answered { id: known.id.clone(), verb: known.verb, ok: reply.ok, error: reply.error.clone() })
+        });
+        kept.collect()
+    }
+
     /// Judges what came as `cmd/<word>` at `now`; `now` is `None` while the clock is not set.
     ///
     /// `stop` and `mute` need an id and nothing else: they can do no harm to anybody in front of the camera, and a
@@ -220,6 +242,24 @@ mod tests {
         judge.begin(&command);
         judge.forget("a");
         assert_eq!(judge.judge(at(NOW), "identify", false, &fresh("a")), Judged::New(command));
+    }
+
+    #[test]
+    fn answers_outlive_the_judge() {
+        let mut judge = Judge::default();
+        for (id, verb) in [("a", Verb::RequestStart), ("b", Verb::Diagnose), ("c", Verb::Stop)] {
+            judge.begin(&Command { id: id.to_owned(), verb });
+        }
+        let answer = Reply { verb: "request-start".to_owned(), ..reply("a", true) };
+        judge.settle("a", &answer);
+        judge.settle("b", &reply("b", true));
+        // `c` is under way: nobody knows what became of it.
+        let next = Judge::remembering(judge.answered());
+        assert_eq!(next.judge(at(NOW), "request-start", false, &fresh("a")), Judged::Answered(Box::new(answer)));
+        for (word, id, verb) in [("diagnose", "b", Verb::Diagnose), ("stop", "c", Verb::Stop)] {
+            let command = Command { id: id.to_owned(), verb };
+            assert_eq!(next.judge(at(NOW), word, false, &fresh(id)), Judged::New(command));
+        }
     }
 
     #[test]

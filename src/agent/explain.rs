@@ -10,6 +10,9 @@ use crate::trust;
 /// Longest text of a broker's own that is repeated, in characters.
 const QUOTED: usize = 200;
 
+/// The reason of a connection that ended without any.
+pub(super) const CUT: &str = "the connection was lost";
+
 /// What is known when a connection ended.
 pub(super) struct Circumstances<'a> {
     pub(super) tls: bool,
@@ -239,7 +242,7 @@ fn broken(text: &str, known: &Circumstances<'_>) -> String {
             other_name(known)
         );
     } else if known.was_online {
-        "the connection was lost"
+        CUT
     } else {
         return format!("it cannot be talked to: {}", clean(text));
     };

@@ -10,6 +10,7 @@ mod events;
 mod explain;
 mod guard_link;
 pub(crate) mod health;
+mod memory;
 mod messages;
 mod outbox;
 mod publisher;

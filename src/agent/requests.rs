@@ -209,6 +209,7 @@ impl Agent<'_> {
         let reply = Reply { id: Some(id.to_owned()), verb: verb.word().to_owned(), ok, error, diagnosis: None };
         if judged {
             self.judge.settle(id, &reply);
+            self.memory.store(&self.judge.answered());
         } else {
             self.judge.forget(id);
         }

@@ -13,12 +13,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::backoff::GOOD;
 use super::broker::{self, Denied, topic};
 use super::commands::Judge;
 use super::events::EventQueue;
-use super::explain::{Loss, explain};
+use super::explain::{CUT, Loss, explain};
 use super::guard_link::{GuardLink, Seen};
 use super::health::Health;
+use super::memory::Memory;
 use super::messages::{Published, json};
 use super::outbox::Outbox;
 use super::publisher::{CAPACITY, Kind, Limits, Outcome, Publisher, Refusal};
@@ -33,6 +35,8 @@ use crate::consent::Time;
 const STATE_INTERVAL: Duration = Duration::from_millis(500);
 /// After the broker refused `state` it is tried again this much later.
 const STATE_RETRY: Duration = Duration::from_secs(30);
+/// Connections in a row that end soon and without a word before another client is suspected.
+const CUT_SHORT: u32 = 3;
 /// What a clean end waits for the broker's acknowledgement.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -56,6 +60,7 @@ pub(super) struct Agent<'a> {
     pub(super) guard: GuardLink,
     pub(super) outbox: Outbox,
     pub(super) judge: Judge,
+    pub(super) memory: Memory,
     pub(super) health: Health,
     pub(super) events: EventQueue,
     /// Commands under way; they outlive a connection, and so do their answers.
@@ -68,6 +73,8 @@ pub(super) struct Agent<'a> {
     state_at: Time,
     /// When the guard went out of reach.
     alone_since: Timestamp,
+    /// Connections in a row that ended soon, without a word why, after the box was online.
+    cut_short: u32,
 }
 
 /// One connection, with what is known of it.
@@ -84,6 +91,7 @@ pub(super) struct Line {
 
 impl<'a> Agent<'a> {
     pub(super) fn new(config: &'a Config, mqtt: &'a Mqtt, clock: Clock, guard: GuardLink, outbox: Outbox) -> Self {
+        let memory = Memory::new(&config.agent_dir());
         Self {
             config,
             mqtt,
@@ -91,7 +99,8 @@ impl<'a> Agent<'a> {
             clock,
             guard,
             outbox,
-            judge: Judge::default(),
+            judge: Judge::remembering(memory.load()),
+            memory,
             health: Health::new(mqtt, &config.agent_dir()),
             events: EventQueue::default(),
             requests: Requests::default(),
@@ -99,6 +108,7 @@ impl<'a> Agent<'a> {
             denied: Denied::default(),
             state_at: clock.now(),
             alone_since: clock::utc(),
+            cut_short: 0,
         }
     }
 
@@ -125,6 +135,7 @@ impl<'a> Agent<'a> {
         tasks.spawn(listen(eventloop, events));
         let publisher = Publisher::new(client);
         let mut line = Line { publisher, limits: None, online: false, published: None, state_due: true };
+        let begun = self.clock.now();
         let mut telemetry = interval(self.mqtt.telemetry_interval);
         telemetry.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let lost = loop {
@@ -177,7 +188,23 @@ impl<'a> Agent<'a> {
                        see its log and its access rules; they wait, and are tried again";
             self.health.remark(Kind::Event.word(), Some(why.to_owned()));
         }
-        End::Lost(lost)
+        End::Lost(self.cut_short(lost, begun, line.online))
+    }
+
+    /// Some brokers throw the older of two clients with one id out without a word. One that this happens to again and
+    /// again waits as one that is told does.
+    fn cut_short(&mut self, lost: Loss, begun: Time, was_online: bool) -> Loss {
+        let soon = was_online && lost.reason == CUT && self.clock.now().since(begun) < GOOD;
+        self.cut_short = if soon { self.cut_short + 1 } else { 0 };
+        if self.cut_short < CUT_SHORT {
+            return lost;
+        }
+        let reason = format!(
+            "the connection is lost soon after each beginning: another client may use the id {:?}, or an access rule of the \
+             broker's ends it; see the broker's log",
+            self.id
+        );
+        Loss { reason, said: None, patient: true }
     }
 
     #[allow(clippy::wildcard_enum_match_arm)] // the rest of the protocol is the client's own matter

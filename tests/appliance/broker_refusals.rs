@@ -313,3 +313,33 @@ fn a_stop_needs_an_id_and_no_clock() {
         assert!(shop.captures().is_empty());
     }
 }
+
+#[test]
+fn a_command_is_not_carried_out_again_after_a_restart_of_the_agent() {
+    let broker = OddBroker::new();
+    let shop = shop(&broker);
+    let _guard = shop.start("guard");
+    let mut agent = shop.start("agent");
+    broker.wait_for_phase("idle");
+    assert_eq!(broker.ask("request-start", "a")["ok"], true);
+    assert_eq!(broker.ask("stop", "b")["ok"], true);
+    agent.kill();
+    let _agent = shop.start("agent");
+    wait_until("the agent is back", || broker.on("availability").len() == 2);
+    broker.command("request-start", &crate::broker::payload("a", 0, 60).to_string());
+    wait_until("it is answered again", || {
+        broker.on("reply").iter().filter(|reply| reply.payload["id"] == "a" && reply.payload["ok"] == true).count() == 2
+    });
+    assert_eq!(shop.phase(), "idle", "and staff are not asked again");
+}
+
+#[test]
+fn a_broker_that_cuts_the_box_off_again_and_again_is_not_pestered() {
+    let broker = OddBroker::with(|rules| {
+        rules.ack = Box::new(|topic, _| if topic == "state" { Ack::HangUp } else { Ack::Reason(0) });
+    });
+    let shop = shop(&broker);
+    let _guard = shop.start("guard");
+    let _agent = agent_says(&shop, "another client may use the id \"test-box\"");
+    assert_eq!(broker.on("CONNECT").len(), 3);
+}

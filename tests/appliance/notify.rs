@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::broker::Broker;
+use crate::odd_broker::{Ack, OddBroker};
 use crate::support::shop::{Plan, Shop};
 use crate::support::{Program, poll, wait_until};
 
@@ -53,4 +54,19 @@ fn systemd_hears_how_the_agent_does_and_when_its_loop_hangs() {
     broker.start();
     wait_for(&socket, "STATUS=connected to");
     agent.kill();
+}
+
+#[test]
+fn systemd_hears_that_a_broker_refuses_events() {
+    let broker = OddBroker::with(|rules| {
+        rules.ack = Box::new(|topic, _| Ack::Reason(if topic == "event" { 0x87 } else { 0 }));
+    });
+    let shop = Shop::new(&Plan { mqtt: broker.url(), ..Plan::default() });
+    let _guard = shop.start("guard");
+    let path = shop.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let mut command = shop.command(&["agent"]);
+    let _agent = Program::start(command.env("NOTIFY_SOCKET", &path).stdin(Stdio::null()).stderr(Stdio::null()));
+    wait_for(&socket, "the broker refuses events: not authorised");
 }

@@ -18,6 +18,8 @@ pub(crate) enum Ack {
     Silence,
     /// DISCONNECT with this reason.
     Disconnect(u8),
+    /// The connection ends without a word.
+    HangUp,
 }
 
 /// Judges a publish by its topic and payload.
@@ -248,6 +250,8 @@ fn serve(
                 match ack {
                     Ack::Reason(reason) if qos > 0 => stream.write_all(&[0x40, 4, id[0], id[1], reason, 0]).ok()?,
                     Ack::Reason(_) | Ack::Silence => {}
+                    // The command writer holds the connection too: dropping this end would not close it.
+                    Ack::HangUp => return stream.shutdown(std::net::Shutdown::Both).ok(),
                     Ack::Disconnect(reason) => return stream.write_all(&[0xe0, 2, reason, 0]).ok(),
                 }
                 if let Some(reason) = throw_out {

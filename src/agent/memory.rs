@@ -1,0 +1,111 @@
+//! Answers that outlive the agent: a command that is repeated after a restart is not carried out once more.
+//!
+//! The file is replaced whole and not synced: what a power cut loses of it is of no use, for nothing that a command could
+//! have changed outlives a power cut either.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ipc::Verb;
+
+/// In the agent's folder.
+const FILE: &str = "answers";
+/// Longest file that is read, in bytes: 256 answers with ids of 128 bytes have a third of it.
+const LONGEST: u64 = 256 * 1024;
+
+/// One command that was answered. Without what `diagnose` found: that is looked at anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answered {
+    pub(super) id: String,
+    pub(super) verb: Verb,
+    pub(super) ok: bool,
+    pub(super) error: Option<String>,
+}
+
+/// Where they are kept.
+#[derive(Debug)]
+pub(super) struct Memory {
+    path: PathBuf,
+    /// That it does not work was told.
+    told: bool,
+}
+
+impl Memory {
+    pub(super) fn new(agent_dir: &Path) -> Self {
+        Self { path: agent_dir.join(FILE), told: false }
+    }
+
+    /// What was kept, oldest first; nothing where it cannot be read: a command may then be carried out once more.
+    pub(super) fn load(&self) -> Vec<Answered> {
+        let read = || -> io::Result<Vec<Answered>> {
+            if std::fs::metadata(&self.path)?.len() > LONGEST {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            Ok(serde_json::from_slice(&std::fs::read(&self.path)?)?)
+        };
+        read().unwrap_or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                tracing::warn!(%error, "{} cannot be read: answers of before are forgotten", self.path.display());
+            }
+            Vec::new()
+        })
+    }
+
+    /// Keeps these instead.
+    pub(super) fn store(&mut self, answered: &[Answered]) {
+        let write = || -> io::Result<()> {
+            if let Some(dir) = self.path.parent().filter(|dir| !dir.is_dir()) {
+                std::fs::create_dir(dir)?;
+            }
+            let new = self.path.with_extension("new");
+            std::fs::write(&new, serde_json::to_vec(answered)?)?;
+            std::fs::rename(new, &self.path)
+        };
+        match write() {
+            Ok(()) => self.told = false,
+            Err(error) if !self.told => {
+                self.told = true;
+                tracing::error!(%error, "{} cannot be written: answers do not outlive the agent", self.path.display());
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// The box was unbound.
+    pub(super) fn forget(&self) {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::error!(%error, "{} cannot be deleted", self.path.display());
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_kept_and_damage_forgets_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut memory = Memory::new(&dir.path().join("agent"));
+        assert!(memory.load().is_empty());
+        let answered = [
+            Answered { id: "a".to_owned(), verb: Verb::RequestStart, ok: true, error: None },
+            Answered { id: "b\n\"".to_owned(), verb: Verb::Unmute, ok: false, error: Some("no".to_owned()) },
+        ];
+        memory.store(&answered);
+        assert_eq!(memory.load(), answered);
+        for damage in ["", "[", "[{}]", "{\"id\":\"a\"}"] {
+            std::fs::write(dir.path().join("agent/answers"), damage).unwrap();
+            assert!(memory.load().is_empty(), "{damage:?}");
+        }
+        memory.store(&answered);
+        memory.forget();
+        assert!(memory.load().is_empty());
+    }
+}
