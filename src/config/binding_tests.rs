@@ -46,6 +46,7 @@ fn a_secret_goes_only_where_the_boxs_own_files_send_it() {
         ("[ingest]\nurl = \"rtmp://push.example.cn/live/${STREAM_KEY}\"\n", "to rtmp://push.example.cn:1935"),
         ("[ingest]\nurl = \"rtmps://push.example.cn:444/live/${STREAM_KEY}\"\n", "to rtmps://push.example.cn:444"),
         ("[mqtt]\nca-file = \"/tmp/ca.pem\"\n", "[mqtt] url: a stick cannot send the secret USER"),
+        ("[ingest]\nca-file = \"/tmp/ca.pem\"\n", "a stick cannot send the secret STREAM_KEY"),
         // Another secret to the same server, and a secret of whoever wrote the unit.
         ("[ingest]\nurl = \"rtmps://push.example.cn/live/${BROKER_PASSWORD}\"\n", "the secret BROKER_PASSWORD"),
         ("[ingest]\nurl = \"rtmps://push.example.cn/live/${STREAM_KEY}-${HOME}\"\n", "the secret HOME"),
