@@ -233,10 +233,16 @@ impl Engine {
             if matches!(event, Event::CaptureGone(_)) {
                 self.capture = None;
             }
+            let mut failed = false;
             for effect in self.machine.step(self.clock.now(), event) {
+                // A launch stands behind its lamp and its entry. All else that is wanted is done, and written, whatever
+                // became of what was wanted before it.
+                if failed && matches!(effect, Effect::RecordStart { .. } | Effect::Launch(_)) {
+                    continue;
+                }
                 if let Err(failure) = self.carry_out(effect, &mut events) {
                     events.push_back(failure);
-                    break;
+                    failed = true;
                 }
             }
         }
@@ -341,9 +347,10 @@ impl Engine {
             self.message = Some(message);
         }
         let unbound = done.iter().any(|fact| matches!(fact, Fact::Unbound { .. }));
-        done.into_iter().try_for_each(|fact| self.write(fact))?;
+        let written = done.into_iter().map(|fact| self.write(fact)).fold(Ok(()), Result::and);
         // Whoever binds the box next finds another one.
-        if unbound { self.identify(None) } else { Ok(()) }
+        let identified = if unbound { self.identify(None) } else { Ok(()) };
+        written.and(identified)
     }
 
     /// Tries each broken part again.

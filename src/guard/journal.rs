@@ -251,7 +251,7 @@ impl Journal {
             count: std::mem::take(&mut quota.left_out),
         });
         let facts: Vec<_> = refused.into_iter().chain(left_out).collect();
-        facts.into_iter().try_for_each(|fact| self.hand_over(fact, PATIENCE).map(drop))
+        facts.into_iter().map(|fact| self.hand_over(fact, PATIENCE).map(drop)).fold(Ok(()), Result::and)
     }
 
     /// Removes what is older than `retention`, when it comes to it.

@@ -258,3 +258,27 @@ fn a_changed_entry_in_a_long_ledger_is_found_in_the_background() {
     }
     assert_eq!(shop.call(&["ledger", "verify"]).status.code(), Some(65));
 }
+
+/// A disk that takes nothing while staff lock a box that is on air: each thing is done, and written when it can be.
+#[test]
+fn a_lock_that_could_not_be_written_is_written_later_with_all_that_belongs_to_it() {
+    let shop = Shop::new(&Plan::default());
+    let mut guard = shop.start("guard");
+    shop.press();
+    shop.wait_for_phase("connecting");
+    let disk = store(&shop);
+    disk.execute_batch("CREATE TRIGGER full BEFORE INSERT ON entry BEGIN SELECT RAISE(FAIL, 'full'); END").unwrap();
+    shop.hold("5.5");
+    wait_until("nothing captures", || shop.captures().is_empty());
+    wait_until("it is a fault", || shop.phase() == "fault");
+    disk.execute_batch("DROP TRIGGER full").unwrap();
+    shop.wait_for_phase("locked");
+    let kinds = shop.kinds();
+    for kind in ["session-stopped", "locked", "footage-destroyed", "broke", "mended"] {
+        assert!(kinds.contains(&kind.to_owned()), "{kind}: {kinds:?}");
+    }
+    shop.verify();
+    guard.kill();
+    let _guard = shop.start("guard");
+    assert_eq!(shop.phase(), "locked");
+}
