@@ -96,9 +96,11 @@ fn without_retained_messages_a_box_works_and_a_stop_is_never_too_many() {
         let shop = shop(broker);
         let _run = shop.start("run");
         broker.wait_for_phase("idle");
-        for round in 0..20 {
-            assert_eq!(broker.ask("request-start", &format!("a{round}"))["ok"], true);
-            broker.wait_for_phase("requested");
+        // Three states each: more than 32, which is what a broker that drops them must not add up to. Staff press, since
+        // the guard limits how often others may ask.
+        for round in 0..12 {
+            shop.press();
+            broker.wait_for_phase("connecting");
             assert_eq!(broker.ask("stop", &format!("b{round}"))["ok"], true);
             broker.wait_for_phase("idle");
         }
@@ -159,14 +161,15 @@ fn state_is_told_twice_a_second_at_most_and_the_last_one_always() {
     let shop = shop(&broker);
     let _run = shop.start("run");
     broker.wait_for_phase("idle");
+    // As many changes as the guard allows, which limits how often others may ask; then it refuses, and nothing changes.
     for number in 0..60 {
         let verb = if number % 2 == 0 { "request-start" } else { "stop" };
-        assert_eq!(broker.ask(verb, &format!("c{number}"))["ok"], true);
+        broker.ask(verb, &format!("c{number}"));
     }
-    assert_eq!(broker.ask("request-start", "last")["ok"], true);
     let phase = shop.phase();
     broker.wait_for_phase(&phase);
     let states = broker.on("state");
+    assert!(states.len() > 2, "{states:?}");
     for pair in states.windows(2) {
         let apart = pair[1].at.duration_since(pair[0].at);
         assert!(
