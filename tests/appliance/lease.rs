@@ -16,10 +16,13 @@ use crate::support::{Program, poll, timed, wait_for, wait_until};
 /// The loudest sample that a server recorded in the last 1.5 s of its newest file.
 fn loudest(nginx: &Nginx) -> u16 {
     let file = nginx.recordings().pop().unwrap();
-    let mut ffmpeg = Command::new("ffmpeg");
-    ffmpeg.args(["-v", "error", "-sseof", "-1.5", "-i"]).arg(&file).args(["-vn", "-f", "s16le", "-"]);
-    let words = ffmpeg.output().unwrap().stdout;
-    assert!(words.len() > 90_000, "{} bytes of sound", words.len());
+    // The file grows in pieces: its end may lack a picture's worth of sound for a moment.
+    let words = poll(Duration::from_secs(60), || {
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-sseof", "-1.5", "-i"]).arg(&file).args(["-vn", "-f", "s16le", "-"]);
+        Some(ffmpeg.output().unwrap().stdout).filter(|words| words.len() > 90_000)
+    });
+    let words = words.expect("a second of sound is recorded");
     words.chunks_exact(2).map(|word| i16::from_le_bytes([word[0], word[1]]).unsigned_abs()).max().unwrap()
 }
 

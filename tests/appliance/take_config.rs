@@ -64,7 +64,7 @@ fn what_is_no_configuration_is_not_taken() {
     refused(&stick.brings(&shop, "[video]\nmin-bitrate-kbps = 3000\n"), 78, "is above bitrate-kbps 400");
     refused(&stick.brings(&shop, &"# much\n".repeat(10_000)), 65, "longer than 64 KiB");
     std::fs::write(stick.file(), b"\xff\xfe").unwrap();
-    refused(&stick.taken(&shop, &[]), 65, "not text");
+    refused(&stick.taken(&shop, &[]), 65, "save the file as UTF-8");
     std::fs::remove_file(stick.file()).unwrap();
     std::os::unix::fs::symlink("/etc/hostname", stick.file()).unwrap();
     refused(&stick.taken(&shop, &[]), 65, "must be a plain file");
@@ -155,7 +155,7 @@ fn a_used_box_takes_a_short_list_of_keys_and_no_other() {
         ("[ingest]\nurl = \"srt://127.0.0.1:9\"\n", "how the stream is encrypted"),
         ("[ingest.second]\nurl = \"rtmp://127.0.0.1:9/live/second\"\n", "a second place"),
         ("[ingest]\nreconnect-window = \"1h\"\n", "reconnect-window"),
-        ("[audio]\nsource = \"alsa\"\n", "another microphone"),
+        ("[audio]\nsource = \"alsa\"\ndevice = \"default\"\n", "another microphone"),
         ("[video]\ndevice = \"/dev/video2\"\nsource = \"v4l2\"\n", "another camera"),
         ("[consent]\nmax-session = \"24h\"\n", "max-session"),
         ("[consent]\nrequest-timeout = \"1h\"\n", "request-timeout"),
