@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use jiff::Timestamp;
+use nix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
 
 use crate::consent::Time;
@@ -63,7 +64,8 @@ pub struct Reading {
 
 /// Reads all of them.
 pub fn reading() -> Reading {
-    let up = || Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::Boottime)).unwrap_or_default();
+    // A kernel without this clock does not run systemd either.
+    let up = || clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
     let look = || {
         let before = up();
         (utc(), before, up().saturating_sub(before))
