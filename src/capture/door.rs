@@ -203,6 +203,13 @@ impl Listener {
         }
         let _ = ender.send(());
         let _ = finished.recv_timeout(GRACE);
+        let left = super::whip::left_open();
+        if left > 0 {
+            // Devices close, and this process ends, whatever a server does.
+            tracing::warn!(
+                "capture ends before {left} WHIP session(s) are deleted: the server keeps them until it misses us"
+            );
+        }
     }
 }
 

@@ -277,7 +277,7 @@ fn what_was_opened_at_a_server_is_closed_or_the_log_says_why_not() {
     wait_until("the offer is there", || !server.lines("slow").is_empty());
     slow.press();
     slow.wait_for_phase("idle");
-    let said = "stopped while a WHIP offer is under way";
+    let said = "capture ends before 1 WHIP session(s) are deleted";
     wait_until("it is closed or told", || slow.log().contains(said) || !server.lines("deleted").is_empty());
     guard.finish();
     // The server does not say what would have to be deleted.

@@ -6,7 +6,7 @@ mod session;
 mod sockets;
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,11 +24,33 @@ use crate::config::Secret;
 use http::Endpoint;
 use session::Session;
 
+/// Sessions that servers were asked for and that are not deleted.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// How many sessions servers may be left with if this process ends now.
+pub(super) fn left_open() -> usize {
+    OPEN.load(Ordering::Relaxed)
+}
+
+/// Counts as open while it lives.
+struct Opened;
+
+impl Opened {
+    fn new() -> Self {
+        OPEN.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What a connection's thread tells.
 #[derive(Debug, Default)]
 struct Shared {
-    /// An offer is on its way, and no answer is here.
-    offering: AtomicBool,
     connected: AtomicBool,
     passed: AtomicU64,
     /// The peer misses a keyframe.
@@ -108,13 +130,6 @@ impl Whip {
 
 impl Drop for Whip {
     fn drop(&mut self) {
-        if self.shared.offering.load(Ordering::Relaxed) {
-            // This process does not wait for it: devices close, and it ends. An answer that comes sooner is followed by DELETE.
-            tracing::warn!(
-                "{}: stopped while a WHIP offer is under way: a session that comes of it stays until the server misses us",
-                self.names.host
-            );
-        }
         drop(self.frames.take());
         self.ring();
     }

@@ -20,7 +20,7 @@ use super::super::failure::{Trouble, TroubleKind};
 use super::super::queue::{Frame, Track};
 use super::http::Endpoint;
 use super::sockets::Sockets;
-use super::{Offer, Shared};
+use super::{Offer, Opened, Shared};
 use crate::clock::Clock;
 
 /// A datagram: an Ethernet frame at most, whoever sent it.
@@ -65,16 +65,22 @@ fn refused(reason: &str) -> Trouble {
 impl Session {
     /// Connects, sends until it is over or fails, and takes its leave of the server.
     pub(super) fn run(self, endpoint: &Endpoint) {
-        let mut resource = None;
-        if let Err(trouble) = self.connect(endpoint, &mut resource) {
+        let (mut resource, mut opened) = (None, None);
+        if let Err(trouble) = self.connect(endpoint, &mut resource, &mut opened) {
             self.shared.fail(trouble);
         }
         if let Some(resource) = &resource {
             endpoint.delete(resource);
         }
+        drop(opened);
     }
 
-    fn connect(&self, endpoint: &Endpoint, resource: &mut Option<Url>) -> Result<(), Trouble> {
+    fn connect(
+        &self,
+        endpoint: &Endpoint,
+        resource: &mut Option<Url>,
+        opened: &mut Option<Opened>,
+    ) -> Result<(), Trouble> {
         let mut rtc = self.rtc();
         let sockets = Sockets::open(&self.offer.host, self.offer.port)?;
         for local in sockets.addresses() {
@@ -87,10 +93,9 @@ impl Session {
             self.offer.sound.then(|| change.add_media(MediaKind::Audio, Direction::SendOnly, stream, None, None));
         let nothing = || Trouble::away("WebRTC made no offer");
         let (offer, pending) = change.apply().ok_or_else(nothing)?;
-        self.shared.offering.store(true, Ordering::Relaxed);
-        let taken = endpoint.post(&offer.to_sdp_string());
-        self.shared.offering.store(false, Ordering::Relaxed);
-        let taken = taken?;
+        let asked = Opened::new();
+        let taken = endpoint.post(&offer.to_sdp_string())?;
+        *opened = Some(asked);
         *resource = taken.resource;
         // A parser's own words name addresses in this process's memory.
         let answer = SdpAnswer::from_sdp_string(&taken.answer?).map_err(|error| {
