@@ -15,7 +15,7 @@ SMALL = (32, 18)
 CABLE = """out=/dev/$(cd /sys/class/video4linux; grep -l vivid-000-vid-out */name | cut -d/ -f1)
 v4l2-ctl -d /dev/shopcam -i 1 --set-dv-bt-timings index=4 -c hdmi_000_0_is_connected_to=2,osd_text_mode=2
 v4l2-ctl -d $out --set-dv-bt-timings index=4
-v4l2-ctl -d $out --set-fmt-video-out=width={width},height={height},pixelformat=YUYV
+v4l2-ctl -d $out --set-fmt-video-out=width={width},height={height},pixelformat=YU12
 systemctl reset-failed rig-footage 2>/dev/null
 systemd-run -q --unit=rig-footage v4l2-ctl -d $out --stream-out-mmap --stream-from=/dev/shm/footage --stream-loop
 """
@@ -64,7 +64,7 @@ def judge(work, recording):
 
 @scenario("real footage before the camera: what the ingest recorded is the footage, picture by picture")
 def footage(box, peers):
-    box.copy("/dev/shm/footage", pictures(FOOTAGE, box.work / "footage", (WIDTH, HEIGHT), "yuyv422"))
+    box.copy("/dev/shm/footage", pictures(FOOTAGE, box.work / "footage", (WIDTH, HEIGHT), "yuv420p"))
     box.configure(video={"width": WIDTH, "height": HEIGHT, "fps": FPS, "bitrate-kbps": 2500})
     box.sh(CABLE.format(width=WIDTH, height=HEIGHT))
     try:
@@ -74,7 +74,7 @@ def footage(box, peers):
         wait("the ingest receives", lambda: peers.received() > before + 200_000)
         time.sleep(8)
         form = box.sh("v4l2-ctl -d /dev/shopcam --get-fmt-video | grep Pixel")
-        assert "YUYV" in form, f"both ends of the cable want the same format: {form}"
+        assert "YU12" in form, f"both ends of the cable want the same format: {form}"
         box.touch()
         recording = peers.recordings()[-1]
     finally:
