@@ -25,7 +25,9 @@ use std::path::{Path, PathBuf};
 #[cfg(test)]
 pub(crate) use tests::{example, example_to};
 
-pub use address::{Destination, Host, HostPattern, Latency, Login, Protocol, Rtmp, ServerUrl, Srt, Whip, Wrong};
+pub use address::{
+    Destination, Host, HostPattern, Latency, Login, Protocol, Rtmp, ServerUrl, Srt, Whip, Wrong, origin,
+};
 pub use binding::STICK_FILE;
 pub(crate) use exposure::exposed_secrets;
 pub use mistake::{ConfigError, Mistake};

@@ -58,9 +58,7 @@ impl Place {
     /// The same as a URL.
     pub(super) fn tc_url(&self) -> String {
         let scheme = if self.tls { IngestScheme::Rtmps } else { IngestScheme::Rtmp };
-        let port = Some(self.port).filter(|port| Some(*port) != scheme.default_port());
-        let port = port.map_or_else(String::new, |port| format!(":{port}"));
-        format!("{}://{}{port}/{}", scheme.word(), self.host.in_url(), self.app())
+        format!("{}/{}", config::origin(scheme, &self.host, self.port), self.app())
     }
 
     /// Where `url`, which a server named in a redirect, leads; the stream stays the same.

@@ -39,6 +39,13 @@ impl Wrong {
     }
 }
 
+/// `scheme://host:port`: brackets around IPv6, and no port where it is the scheme's own.
+pub fn origin(scheme: IngestScheme, host: &Host, port: u16) -> String {
+    let port = Some(port).filter(|port| Some(*port) != scheme.default_port());
+    let port = port.map_or_else(String::new, |port| format!(":{port}"));
+    format!("{}://{}{port}", scheme.word(), host.in_url())
+}
+
 /// One place where the stream goes.
 #[derive(Clone, Debug)]
 pub struct Destination {
@@ -75,11 +82,9 @@ impl Destination {
         }
     }
 
-    /// `scheme://host:port`: brackets around IPv6, and no port where it is the scheme's own.
+    /// `scheme://host:port`, as [`origin`] writes it.
     pub fn origin(&self) -> String {
-        let port = Some(self.port).filter(|port| Some(*port) != self.scheme().default_port());
-        let port = port.map_or_else(String::new, |port| format!(":{port}"));
-        format!("{}://{}{port}", self.scheme().word(), self.host.in_url())
+        origin(self.scheme(), &self.host, self.port)
     }
 
     /// RTMP's `tcUrl` for an application whose secrets are in place.
