@@ -2,36 +2,18 @@
 
 use std::collections::VecDeque;
 
-use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use jiff::Timestamp;
 
 use super::memory::Answered;
 use super::messages::Reply;
+use super::payload::{self, LONGEST};
 use crate::ipc::Verb;
 
-/// Longest command in bytes.
-const LONGEST: usize = 8 * 1024;
-/// How far ahead of ours the platform's clock may be.
-const SKEW: SignedDuration = SignedDuration::from_mins(5);
-/// Longest life of a command.
-const LIFE: SignedDuration = SignedDuration::from_hours(24);
 /// Commands that are remembered with their answers, so that a command that comes twice is done once.
 const REMEMBERED: usize = 256;
-
-/// The payload of a command that has to be fresh.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Payload {
-    id: String,
-    issued_at: Timestamp,
-    expires_at: Timestamp,
-}
-
-/// The payload of `stop` and `mute`: whatever else it says is no reason to refuse what makes people safer.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct IdOnly {
-    id: String,
-}
+/// Said to whoever sends a retained command, whatever the verb: one that is obeyed now would end each later session too.
+const RETAINED: &str = "it is retained, and would come again at each connection: send it without the retain flag, \
+                        and delete the retained one with an empty retained message";
 
 /// A command that may be carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +40,8 @@ pub(super) enum Judged {
     UnderWay(Command),
     /// It may not be carried out.
     Refused(Refusal),
+    /// Not a command: somebody deleted a retained one.
+    Cleared,
 }
 
 /// A command that was begun, and its answer once there is one.
@@ -101,36 +85,37 @@ impl Judge {
     /// `stop` and `mute` need an id and nothing else: they can do no harm to anybody in front of the camera, and a
     /// clock that is wrong on either side must not keep them out. The others have to be fresh.
     pub(super) fn judge(&self, now: Option<Timestamp>, word: &str, retained: bool, payload: &[u8]) -> Judged {
-        let refuse = |id: Option<&String>, why: &str| Judged::Refused(Refusal { id: id.cloned(), why: why.to_owned() });
-        if retained {
-            return refuse(None, "it is retained: it could be of any age, and would come again at each connection");
+        let refuse = |id: Option<String>, why: String| Judged::Refused(Refusal { id, why });
+        if retained && payload.is_empty() {
+            return Judged::Cleared;
         }
         if payload.len() > LONGEST {
-            return refuse(None, "it is longer than 8 KiB");
+            return refuse(None, format!("it is longer than 8 KiB: send {} bytes less", payload.len() - LONGEST));
         }
-        let verb = Verb::ALL.into_iter().find(|verb| verb.word() == word);
-        let (id, times) = match read(verb, payload) {
-            Ok(read) => read,
-            Err(error) => return refuse(None, &format!("it cannot be read: {error}")),
+        if retained {
+            return refuse(payload::id_of(payload), RETAINED.to_owned());
+        }
+        let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.word() == word) else {
+            let verbs = Verb::ALL.map(Verb::word).join(", ");
+            return refuse(payload::id_of(payload), format!("there is no such command: send one of {verbs}"));
         };
-        if id.is_empty() || id.len() > 128 {
-            return refuse(None, "its id must have 1 to 128 bytes");
-        }
-        let Some(verb) = verb else {
-            return refuse(Some(&id), "there is no such command");
+        let (id, times) = match payload::read(verb, payload) {
+            Ok(read) => read,
+            Err((id, why)) => return refuse(id, why),
         };
         if let Some(known) = self.remembered.iter().find(|known| known.id == id) {
             return match &known.reply {
                 _ if known.verb != verb => {
-                    refuse(Some(&id), &format!("its id was taken already, by a command {}", known.verb.word()))
+                    let word = known.verb.word();
+                    refuse(Some(id), format!("its id was taken already, by a command {word}: send it with a new id"))
                 }
                 Some(reply) => Judged::Answered(Box::new(reply.clone())),
                 None => Judged::UnderWay(Command { id, verb }),
             };
         }
-        match times.map_or(Ok(()), |(issued_at, expires_at)| fresh(now, issued_at, expires_at)) {
+        match times.map_or(Ok(()), |times| times.judge(now)) {
             Ok(()) => Judged::New(Command { id, verb }),
-            Err(why) => refuse(Some(&id), why),
+            Err(why) => refuse(Some(id), why),
         }
     }
 
@@ -155,35 +140,6 @@ impl Judge {
     pub(super) fn forget(&mut self, id: &str) {
         self.remembered.retain(|known| known.id != id);
     }
-}
-
-/// The id of a command, and the times that it has to be judged by.
-fn read(verb: Option<Verb>, payload: &[u8]) -> Result<(String, Option<(Timestamp, Timestamp)>), serde_json::Error> {
-    match verb {
-        Some(Verb::Stop | Verb::Mute) => serde_json::from_slice::<IdOnly>(payload).map(|read| (read.id, None)),
-        Some(Verb::RequestStart | Verb::Unmute | Verb::Identify | Verb::Diagnose) | None => {
-            let read: Payload = serde_json::from_slice(payload)?;
-            Ok((read.id, Some((read.issued_at, read.expires_at))))
-        }
-    }
-}
-
-/// Whether a command with these times may be carried out at `now`.
-fn fresh(now: Option<Timestamp>, issued_at: Timestamp, expires_at: Timestamp) -> Result<(), &'static str> {
-    let Some(now) = now else {
-        return Err("this box's clock is not set, so that its age is unknown");
-    };
-    let life = expires_at.duration_since(issued_at);
-    if expires_at <= now {
-        return Err("it has expired");
-    }
-    if issued_at.duration_since(now) > SKEW {
-        return Err("it is from the future: see both clocks");
-    }
-    if life > LIFE || life.is_negative() {
-        return Err("it must expire within 24 hours of its issue");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -295,11 +251,12 @@ mod tests {
                 }
             }
             refused(judge.judge(at(NOW), word, true, br#"{"id":"a"}"#), "retained");
-            refused(judge.judge(at(NOW), word, false, b"{}"), "cannot be read");
+            refused(judge.judge(at(NOW), word, false, b"{}"), "id: write");
             refused(judge.judge(at(NOW), word, false, br#"{"id":""}"#), "1 to 128");
+            assert_eq!(judge.judge(at(NOW), word, true, b""), Judged::Cleared);
         }
         for word in ["request-start", "unmute", "identify", "diagnose"] {
-            refused(judge.judge(at(NOW), word, false, br#"{"id":"a"}"#), "cannot be read");
+            refused(judge.judge(at(NOW), word, false, br#"{"id":"a"}"#), "issued-at: write 2026-");
         }
     }
 

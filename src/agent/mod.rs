@@ -13,6 +13,7 @@ pub(crate) mod health;
 mod memory;
 mod messages;
 mod outbox;
+mod payload;
 mod publisher;
 mod requests;
 mod session;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use rumqttc::mqttbytes::v5::{Publish, PublishProperties};
+use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
 use super::commands::{Command, Judged, Refusal as Refused};
@@ -25,6 +26,9 @@ const NOTES: usize = 3;
 const STOPS: usize = 32;
 /// Addresses that one command is answered at, if it comes again while it is carried out.
 const ASKERS: usize = 4;
+
+/// Verbs whose retained commands are remembered: more than there are verbs.
+const RETAINED: usize = 16;
 
 /// Where an answer goes.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +111,11 @@ impl Requests {
     }
 }
 
+/// The answer to a command that was refused.
+fn refusal(verb: String, Refused { id, why }: Refused) -> Reply {
+    Reply { id, verb, ok: false, error: Some(why), diagnosis: None }
+}
+
 impl Agent<'_> {
     /// A command came.
     pub(super) fn command(&mut self, line: &mut Line, message: &Publish) {
@@ -124,15 +133,27 @@ impl Agent<'_> {
                 }
             }
             Judged::Answered(reply) => self.answer(line, address, &reply, Urgency::Idle),
+            Judged::Refused(refused) if message.retain && self.is_known_retained(&word, &message.payload) => {
+                self.answer(line, address, &refusal(word, refused), Urgency::Idle);
+            }
             Judged::Refused(refused) => self.refuse(line, address, word, refused),
+            Judged::Cleared => drop(self.retained.remove(&word)),
         }
     }
 
-    fn refuse(&mut self, line: &mut Line, address: Address, word: String, Refused { id, why }: Refused) {
-        tracing::warn!("command refused: {word:?}: {why}");
-        let reply = Reply { id, verb: word.clone(), ok: false, error: Some(why.clone()), diagnosis: None };
-        self.requests.note(&self.guard.calls, word, why);
-        self.answer(line, address, &reply, Urgency::Idle);
+    /// Whether this very retained command was refused before: the broker sends it at each connection.
+    fn is_known_retained(&mut self, word: &str, payload: &[u8]) -> bool {
+        if self.retained.len() >= RETAINED && !self.retained.contains_key(word) {
+            return false;
+        }
+        let digest: [u8; 32] = Sha256::digest(payload).into();
+        self.retained.insert(word.to_owned(), digest) == Some(digest)
+    }
+
+    fn refuse(&mut self, line: &mut Line, address: Address, word: String, refused: Refused) {
+        tracing::warn!("command refused: {word:?}: {}", refused.why);
+        self.requests.note(&self.guard.calls, word.clone(), refused.why.clone());
+        self.answer(line, address, &refusal(word, refused), Urgency::Idle);
     }
 
     /// Carries out a command that may be, unless there is too much to do. A stop always is, whoever hears its answer.

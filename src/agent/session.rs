@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v5::{ConnAck, Packet, SubscribeReasonCode};
+use rumqttc::mqttbytes::v5::{ConnAck, Packet, SubscribeFilter, SubscribeReasonCode};
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -69,6 +69,8 @@ pub(super) struct Agent<'a> {
     pub(super) askers: HashMap<String, Vec<Address>>,
     /// What brokers turned out not to take, beyond what they said.
     pub(super) denied: Denied,
+    /// SHA-256 of retained commands that were refused, by their verbs: written down once, and not at each connection.
+    pub(super) retained: HashMap<String, [u8; 32]>,
     /// `state` is not published before this.
     state_at: Time,
     /// When the guard went out of reach.
@@ -106,6 +108,7 @@ impl<'a> Agent<'a> {
             requests: Requests::default(),
             askers: HashMap::new(),
             denied: Denied::default(),
+            retained: HashMap::new(),
             state_at: clock.now(),
             alone_since: clock::utc(),
             cut_short: 0,
@@ -247,7 +250,10 @@ impl<'a> Agent<'a> {
         line.publisher.keep_to(limits);
         line.limits = Some(limits);
         let qos = if limits.qos1 { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-        let asked = line.publisher.client.try_subscribe(self.topic("cmd/+"), qos);
+        // Without this a broker takes the retain flag off for those who already listen: a retained command would be obeyed
+        // when it is sent, and refused at each later connection.
+        let filter = SubscribeFilter { preserve_retain: true, ..SubscribeFilter::new(self.topic("cmd/+"), qos) };
+        let asked = line.publisher.client.try_subscribe_many([filter]);
         asked.map_err(|error| error.to_string().into())
     }
 

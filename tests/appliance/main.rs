@@ -29,6 +29,7 @@ mod outage;
 mod played;
 mod refusals;
 mod relay;
+mod retained;
 mod rtmp;
 mod soak;
 mod srt;

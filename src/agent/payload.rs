@@ -1,0 +1,177 @@
+//! The payload of a command, read with an error that says what to write instead. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::ipc::Verb;
+
+/// Longest command in bytes.
+pub(super) const LONGEST: usize = 8 * 1024;
+/// Longest id in bytes.
+const LONGEST_ID: usize = 128;
+/// Longest value of a sender's that an error repeats, in characters.
+const QUOTED: usize = 40;
+/// How far ahead of ours the platform's clock may be.
+const SKEW: SignedDuration = SignedDuration::from_mins(5);
+/// Longest life of a command.
+const LIFE: SignedDuration = SignedDuration::from_hours(24);
+
+/// What every command but `stop` and `mute` looks like.
+const WHOLE: &str =
+    r#"{"id":"c1","issued-at":"2026-11-29T10:00:00Z","expires-at":"2026-11-29T10:01:00Z"}, and nothing else"#;
+/// What `stop` and `mute` need.
+const SHORT: &str = r#"{"id":"c1"}"#;
+
+/// The fields of a command that has to be fresh, not judged yet.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Fields {
+    id: Option<Value>,
+    issued_at: Option<Value>,
+    expires_at: Option<Value>,
+}
+
+/// The only field of `stop` and `mute` that counts: whatever else they say is no reason to refuse what makes people safer.
+#[derive(Deserialize)]
+struct IdOnly {
+    id: Option<Value>,
+}
+
+/// When a command was issued and when it expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    issued_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+/// Why a payload is refused: its id if that can be read, and what to write instead.
+type Wrong = (Option<String>, String);
+
+/// The id of a command, and the times that it has to be judged by; none for `stop` and `mute`.
+pub(super) fn read(verb: Verb, payload: &[u8]) -> Result<(String, Option<Times>), Wrong> {
+    match verb {
+        Verb::Stop | Verb::Mute => {
+            let read: IdOnly = parse(payload, SHORT)?;
+            Ok((id(read.id)?, None))
+        }
+        Verb::RequestStart | Verb::Unmute | Verb::Identify | Verb::Diagnose => {
+            let read: Fields = parse(payload, WHOLE)?;
+            let id = id(read.id)?;
+            let known = |why| (Some(id.clone()), why);
+            let issued_at = time("issued-at", read.issued_at).map_err(known)?;
+            let expires_at = time("expires-at", read.expires_at).map_err(known)?;
+            Ok((id, Some(Times { issued_at, expires_at })))
+        }
+    }
+}
+
+/// The id of a payload whose verb is not known.
+pub(super) fn id_of(payload: &[u8]) -> Option<String> {
+    let read: IdOnly = serde_json::from_slice(payload).ok()?;
+    id(read.id).ok()
+}
+
+fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8], wanted: &str) -> Result<T, Wrong> {
+    let why = if payload.is_empty() {
+        "it is empty".to_owned()
+    } else {
+        match serde_json::from_slice(payload) {
+            Ok(read) => return Ok(read),
+            Err(error) if error.is_data() => format!("it cannot be read: {error}"),
+            Err(error) => format!("it cannot be read, it is no JSON: {error}"),
+        }
+    };
+    Err((id_of(payload), format!("{why}; write {wanted}")))
+}
+
+fn id(value: Option<Value>) -> Result<String, Wrong> {
+    match value {
+        Some(Value::String(id)) if (1..=LONGEST_ID).contains(&id.len()) => Ok(id),
+        _ => Err((None, format!("id: write a text of 1 to {LONGEST_ID} bytes, another one for each command"))),
+    }
+}
+
+fn time(name: &str, value: Option<Value>) -> Result<Timestamp, String> {
+    let found = match value {
+        None => "there is none".to_owned(),
+        Some(Value::String(text)) => match text.parse() {
+            Ok(time) => return Ok(time),
+            Err(_) => format!("{:?} is no time in UTC", cut(&text)),
+        },
+        Some(other) => format!("{} is no text", cut(&other.to_string())),
+    };
+    Err(format!("{name}: write 2026-11-29T10:00:00Z; {found}"))
+}
+
+fn cut(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(QUOTED).collect()
+}
+
+impl Times {
+    /// Whether a command with these times may be carried out at `now`; `None`: the clock is not set.
+    pub(super) fn judge(self, now: Option<Timestamp>) -> Result<(), String> {
+        let Self { issued_at, expires_at } = self;
+        let Some(now) = now else {
+            return Err("this box's clock is not set, so that the command's age is unknown: until it is, \
+                        send stop and mute only"
+                .to_owned());
+        };
+        if expires_at <= now {
+            return Err(format!(
+                "it has expired: expires-at was {expires_at:.0}, and here it is {now:.0}; send a new one"
+            ));
+        }
+        if issued_at.duration_since(now) > SKEW {
+            return Err(format!(
+                "it is from the future: issued-at is {issued_at:.0}, and here it is {now:.0}; set the clock that is wrong"
+            ));
+        }
+        let life = expires_at.duration_since(issued_at);
+        if life > LIFE || life.is_negative() {
+            return Err("expires-at: write a time after issued-at, and at most 24 hours after it".to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn wrong(verb: Verb, payload: &str, id: Option<&str>, said: &[&str]) {
+        let (found, why) = read(verb, payload.as_bytes()).unwrap_err();
+        assert_eq!(found.as_deref(), id, "{payload}");
+        assert!(said.iter().all(|said| why.contains(said)), "{payload}: {why}");
+        assert!(why.contains("write "), "{why}");
+    }
+
+    #[test]
+    fn each_mistake_is_named_with_what_to_write_instead() {
+        let start = Verb::RequestStart;
+        wrong(start, "", None, &["it is empty", r#""expires-at":"2026-11-29T10:01:00Z""#]);
+        wrong(start, "{id: 1}", None, &["no JSON", "column"]);
+        wrong(start, r#""c1""#, None, &["cannot be read"]);
+        wrong(start, "{}", None, &["id: write a text of 1 to 128 bytes"]);
+        wrong(start, r#"{"id":7}"#, None, &["id: write a text"]);
+        wrong(start, r#"{"id":"a"}"#, Some("a"), &["issued-at: write 2026-11-29T10:00:00Z", "there is none"]);
+        wrong(
+            start,
+            r#"{"id":"a","issued-at":1}"#,
+            Some("a"),
+            &["issued-at: write 2026-11-29T10:00:00Z", "1 is no text"],
+        );
+        let unzoned = r#"{"id":"a","issued-at":"2026-11-29T10:00:00Z","expires-at":"2026-11-29 10:01"}"#;
+        wrong(
+            start,
+            unzoned,
+            Some("a"),
+            &["expires-at: write 2026-11-29T10:00:00Z", "\"2026-11-29 10:01\" is no time"],
+        );
+        wrong(start, r#"{"id":"a","issued_at":"2026-11-29T10:00:00Z"}"#, Some("a"), &["unknown field `issued_at`"]);
+        wrong(start, r#"{"id":"a","id":"b"}"#, None, &["duplicate field `id`"]);
+        wrong(Verb::Stop, "", None, &[r#"write {"id":"c1"}"#]);
+        wrong(Verb::Mute, r#"{"id":""}"#, None, &["id: write a text"]);
+    }
+}
