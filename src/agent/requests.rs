@@ -134,6 +134,7 @@ impl Agent<'_> {
             }
             Judged::Answered(reply) => self.answer(line, address, &reply, Urgency::Idle),
             Judged::Refused(refused) if message.retain && self.is_known_retained(&word, &message.payload) => {
+                tracing::info!("the same retained command {word:?} came again: it is answered again");
                 self.answer(line, address, &refusal(word, refused), Urgency::Idle);
             }
             Judged::Refused(refused) => self.refuse(line, address, word, refused),

@@ -25,7 +25,12 @@ fn refused(operator: &mut Operator, id: &str) {
 
 #[test]
 fn a_retained_command_is_refused_whenever_it_comes() {
-    let mut broker = Broker::new("persistence true");
+    let kept = tempfile::tempdir().unwrap();
+    // On disk at each change, since the broker is killed below.
+    let mut broker = Broker::new(&format!(
+        "persistence true\npersistence_location {}/\nautosave_on_changes true\nautosave_interval 1",
+        kept.path().display()
+    ));
     let mut operator = Operator::connect(broker.port);
     let shop = Shop::new(&Plan { mqtt: broker.url(), ..Plan::default() });
     let _run = shop.start("run");
@@ -47,6 +52,7 @@ fn a_retained_command_is_refused_whenever_it_comes() {
         wait_until("the box is back", || connections() >= round);
         operator.wait_for_each(&[("the operator is back", &|message| message["topic"] == "connected")]);
         assert_eq!(operator.ask("diagnose")["ok"], true);
+        assert!(shop.log().matches("answered again").count() >= 2 * (round - 1), "the broker sent them again");
     }
     assert_eq!((shop.phase().as_str(), written(&shop)), ("connecting", 2), "{}", shop.log());
     assert_eq!(shop.processes("agent"), pids);
