@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::ipc::{Phase, SOFTWARE, Status};
+use crate::ipc::{GUARD_UNREACHABLE, Phase, SOFTWARE, Status};
 
 /// Exactly the fields of the contract, and no more.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,7 +15,7 @@ pub struct State {
     pub session: Option<u64>,
     /// When this phase began, UTC.
     pub since: Timestamp,
-    /// Why the last session ended, or why the stream reconnects.
+    /// Why the box is in this phase, or, in `idle`, why the last session ended: docs/mqtt.md has the words.
     pub reason: Option<String>,
     /// Whether the stream is without sound.
     pub muted: bool,
@@ -46,7 +46,7 @@ impl State {
             phase: Phase::Fault,
             session: None,
             since,
-            reason: Some("guard-unreachable".to_owned()),
+            reason: Some(GUARD_UNREACHABLE.to_owned()),
             muted: false,
             policy_version: policy_version.to_owned(),
             software: SOFTWARE.to_owned(),

@@ -196,7 +196,7 @@ fn an_unbound_box_captures_nothing_and_no_gesture_ends_that() {
     again.step(ms(0), Event::ButtonUp);
     for (mut machine, name) in [(machine, "just now"), (again, "before the power cut")] {
         assert_eq!((machine.phase(), machine.lamp()), (Phase::Locked, Lamp::LockFlash), "{name}");
-        assert_eq!(machine.last_reason(), Some(Reason::Unbind), "{name}");
+        assert_eq!(machine.reason(), Some(Reason::Unbind), "{name}");
         for (from, held) in [(20_000, 100), (30_000, 1000), (40_000, 2500), (50_000, 4000), (60_000, 6000)] {
             assert!(launches(touch(&mut machine, from, from + held)).is_empty(), "{name}, {held}");
             assert!(machine.step(ms(from + 8000), Event::RemoteRequest).is_empty(), "{name}");

@@ -1,6 +1,6 @@
 //! What can happen to a box.
 
-use super::Wanted;
+use super::{Reason, Wanted};
 
 /// Everything the machine reacts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,79 +92,6 @@ impl Fault {
             Self::Button => 2,
             Self::Ledger => 4,
             Self::Power => 8,
-        }
-    }
-}
-
-/// Why a session ended or a request was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Staff touched the button.
-    Press,
-    /// Remote said stop.
-    Remote,
-    /// `max-session` was reached.
-    MaxSession,
-    /// A new policy has to be acknowledged first.
-    Policy,
-    /// Staff locked the box.
-    Lock,
-    /// Lamp, button, ledger or supply failed.
-    Fault(Fault),
-    /// The ingest server is not one of `allowed-ingest-hosts`.
-    IngestNotAllowed,
-    /// The ingest server was out of reach for longer than `reconnect-window`.
-    ReconnectWindow,
-    /// The camera was away for longer than `device-lost-limit`.
-    CameraLost,
-    /// The microphone was away for longer than `device-lost-limit`.
-    MicrophoneLost,
-    /// Staff unbound the box, or the platform did.
-    Unbind,
-    /// The platform had the box erased.
-    Erase,
-    /// The guard is being shut down.
-    Shutdown,
-    /// A probe has done its work.
-    Probed,
-    /// Capture said that it could not go on.
-    CaptureFailed,
-    /// The capture process died.
-    CaptureDied,
-    /// Capture did not confirm in time that it sends silence.
-    MuteUnconfirmed,
-    /// Capture could not be started.
-    NeverStarted,
-    /// Nobody pressed within `request-timeout`.
-    RequestTimeout,
-}
-
-impl Reason {
-    /// The word for it in the ledger, in `state` and in logs.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Press => "press",
-            Self::Remote => "remote-stop",
-            Self::MaxSession => "max-session",
-            Self::Policy => "policy-change",
-            Self::Lock => "lock",
-            Self::Fault(Fault::Lamp) => "lamp-fault",
-            Self::Fault(Fault::Button) => "button-fault",
-            Self::Fault(Fault::Ledger) => "ledger-fault",
-            Self::Fault(Fault::Power) => "low-power",
-            Self::IngestNotAllowed => "ingest-not-allowed",
-            Self::ReconnectWindow => "reconnect-window",
-            Self::CameraLost => "camera-lost",
-            Self::MicrophoneLost => "microphone-lost",
-            Self::Unbind => "unbind",
-            Self::Erase => "erase",
-            Self::Shutdown => "shutdown",
-            Self::Probed => "probed",
-            Self::CaptureFailed => "capture-failed",
-            Self::CaptureDied => "capture-died",
-            Self::MuteUnconfirmed => "mute-unconfirmed",
-            Self::NeverStarted => "never-started",
-            Self::RequestTimeout => "request-timeout",
         }
     }
 }

@@ -75,7 +75,7 @@ impl Machine {
             binding: if memory.unbound { Binding::Unbound } else { Binding::Bound },
             faults: 0,
             shown: Some(Lamp::Dark),
-            last_reason: memory.unbound.then_some(Reason::Unbind),
+            last_reason: None,
         }
     }
 
@@ -127,9 +127,25 @@ impl Machine {
         }
     }
 
-    /// Why the last session or request ended.
+    /// Why the last session or request since the guard's start ended, whatever the box does now.
     pub fn last_reason(&self) -> Option<Reason> {
         self.last_reason
+    }
+
+    /// Why the box is in its present phase, and in `idle` why the last session or request ended: see [`Reason::fits`].
+    pub fn reason(&self) -> Option<Reason> {
+        match (self.phase(), self.session) {
+            (Phase::Idle, _) => self.last_reason,
+            (Phase::Stopping, Session::Stopping { reason, .. }) => Some(reason),
+            (Phase::Locked, _) if self.unbound() => Some(Reason::Unbind),
+            (Phase::Locked, _) => Some(Reason::Lock),
+            (Phase::Policy, _) => Some(Reason::Policy),
+            (Phase::Fault, _) => Fault::ALL.into_iter().find(|part| self.broken(*part)).map(Reason::Fault),
+            (
+                Phase::Stopping | Phase::Requested | Phase::Connecting | Phase::Live | Phase::Reconnecting,
+                Session::None | Session::Requested { .. } | Session::On { .. } | Session::Stopping { .. },
+            ) => None,
+        }
     }
 
     /// Whether the box was unbound, and nobody claimed it since.

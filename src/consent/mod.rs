@@ -12,17 +12,19 @@ mod lamp;
 mod limits;
 mod machine;
 mod phase;
+mod reason;
 mod sound;
 mod time;
 mod touch;
 
 pub use effect::Effect;
-pub use event::{Event, Fault, Outcome, Reason, Report};
+pub use event::{Event, Fault, Outcome, Report};
 pub use grant::{Grant, Purpose, SessionId};
 pub use lamp::Lamp;
 pub use limits::Limits;
 pub use machine::{Machine, Memory};
 pub use phase::Phase;
+pub use reason::Reason;
 pub use sound::{By, Wanted};
 pub use time::Time;
 

@@ -25,6 +25,19 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Each of them.
+    pub const ALL: [Self; 9] = [
+        Self::Idle,
+        Self::Requested,
+        Self::Connecting,
+        Self::Live,
+        Self::Reconnecting,
+        Self::Stopping,
+        Self::Locked,
+        Self::Policy,
+        Self::Fault,
+    ];
+
     /// The word for it in `state` and in messages.
     pub const fn word(self) -> &'static str {
         match self {

@@ -266,6 +266,7 @@ fn check(script: &[(u64, Event)], memory: Memory) -> Result<(), TestCaseError> {
         prop_assert!(!(machine.unbound() && machine.phase() == Phase::Idle), "an unbound box that a press would start");
         prop_assert_eq!(onlooker.capture.is_some(), machine.phase().may_capture());
         prop_assert_eq!(machine.session().is_some(), machine.phase().may_capture());
+        says_the_present(&machine)?;
         if machine.muted() {
             prop_assert!(
                 !onlooker.sound || (onlooker.wanted.muted && onlooker.confirmed),
@@ -285,6 +286,15 @@ fn check(script: &[(u64, Event)], memory: Memory) -> Result<(), TestCaseError> {
             return Err(TestCaseError::fail(format!("lamp says {:?} and nothing captures", onlooker.lamp)));
         }
     }
+    Ok(())
+}
+
+/// No reason of another phase is given, and none is missing where nothing starts or a session ends.
+fn says_the_present(machine: &Machine) -> Result<(), TestCaseError> {
+    let (phase, reason) = (machine.phase(), machine.reason());
+    prop_assert!(reason.is_none_or(|reason| reason.fits(phase)), "{reason:?} in {phase:?}");
+    let explained = matches!(phase, Phase::Stopping | Phase::Locked | Phase::Policy | Phase::Fault);
+    prop_assert!(!explained || reason.is_some(), "no reason in {phase:?}");
     Ok(())
 }
 

@@ -122,7 +122,9 @@ fn remote_stop_withdraws_the_request() {
     let mut machine = fresh();
     machine.step(ms(1000), Event::RemoteRequest);
     assert_eq!(words(&machine.step(ms(2000), Event::RemoteStop)), ["RecordRequestEnded(Remote)", "Light(Dark)"]);
-    assert_eq!(machine.last_reason(), Some(Reason::Remote));
+    assert_eq!(machine.reason(), Some(Reason::Remote));
+    machine.step(ms(3000), Event::RemoteRequest);
+    assert_eq!((machine.phase(), machine.reason()), (Phase::Requested, None), "a request has no reason but itself");
 }
 
 #[test]
@@ -365,8 +367,21 @@ fn the_reason_tells_how_capture_ended() {
     ] {
         let mut machine = live();
         machine.step(ms(5000), Event::CaptureGone(outcome));
-        assert_eq!((machine.phase(), machine.last_reason()), (Phase::Idle, Some(reason)));
+        assert_eq!((machine.phase(), machine.reason()), (Phase::Idle, Some(reason)));
     }
+}
+
+#[test]
+fn a_lock_after_a_remote_stop_is_a_lock() {
+    let mut machine = live();
+    machine.step(ms(5000), Event::RemoteStop);
+    assert_eq!((machine.phase(), machine.reason()), (Phase::Stopping, Some(Reason::Remote)));
+    machine.step(ms(5100), Event::CaptureGone(Outcome::Ended));
+    assert_eq!((machine.phase(), machine.reason()), (Phase::Idle, Some(Reason::Remote)));
+    touch(&mut machine, 6000, 12_000);
+    assert_eq!((machine.phase(), machine.reason()), (Phase::Locked, Some(Reason::Lock)));
+    machine.step(ms(13_000), Event::Broken(Fault::Power));
+    assert_eq!((machine.phase(), machine.reason()), (Phase::Fault, Some(Reason::Fault(Fault::Power))));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::requests::Quotas;
 use super::supply::Supply;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, SessionId, Time};
+use crate::consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, Reason, SessionId, Time};
 use crate::ipc::{Answer, Fact, Identity, LedgerCheck, SOFTWARE, Status};
 
 /// Consent machine, panel, ledger and capture, joined.
@@ -35,8 +35,12 @@ pub(super) struct Engine {
     pub(super) capture: Option<Capture>,
     pub(super) session: Session,
     pub(super) link_log: LinkLog,
-    /// What was last said about why something ended or does not work.
+    /// What was last said about why a session ended.
     pub(super) message: Option<String>,
+    /// What does not work about the ledger, while it is a fault.
+    pub(super) ledger_said: Option<String>,
+    /// What could not be deleted, until it is.
+    pub(super) undeleted: Option<String>,
     news: mpsc::Sender<(u64, News)>,
     tasks: JoinSet<()>,
     /// Remote stops that wait for capture to be gone.
@@ -107,6 +111,8 @@ impl Engine {
             session: Session::default(),
             link_log: LinkLog::new(clock.now()),
             message: None,
+            ledger_said: None,
+            undeleted: None,
             news,
             tasks: JoinSet::new(),
             stops: Vec::new(),
@@ -198,9 +204,9 @@ impl Engine {
     }
 
     pub(super) fn ledger_failed(&mut self, text: String) {
-        if self.message.as_ref() != Some(&text) {
+        if self.ledger_said.as_ref() != Some(&text) {
             tracing::error!("{text}");
-            self.message = Some(text);
+            self.ledger_said = Some(text);
         }
     }
 
@@ -298,7 +304,8 @@ impl Engine {
                 Ok(())
             }
             Effect::RecordStop { session, reason } => {
-                let message = self.message.clone();
+                let ledger = reason == Reason::Fault(Fault::Ledger);
+                let message = if ledger { self.ledger_said.clone() } else { self.message.clone() };
                 let stopped = Fact::SessionStopped { session: session.0, reason: reason.word().to_owned(), message };
                 // Each is handed over, also behind one that the disk did not take.
                 let mut done = Ok(());
@@ -342,10 +349,12 @@ impl Engine {
     /// Carries out the deletions that are due; one that fails stays due.
     pub(super) fn erase(&mut self) -> Result<(), Event> {
         let (done, wrong) = self.due.carry_out(&self.config.device.data_dir);
-        if let Some(message) = wrong {
+        if let Some(message) = &wrong
+            && self.undeleted != wrong
+        {
             tracing::error!("{message}");
-            self.message = Some(message);
         }
+        self.undeleted = wrong;
         let unbound = done.iter().any(|fact| matches!(fact, Fact::Unbound { .. }));
         let written = done.into_iter().map(|fact| self.write(fact)).fold(Ok(()), Result::and);
         // Whoever binds the box next finds another one.
@@ -370,7 +379,9 @@ impl Engine {
                 Fault::Power => !self.supply.is_low(),
             };
             if works && self.write(Fact::Mended { part }).is_ok() {
-                self.message = None;
+                if part == Fault::Ledger {
+                    self.ledger_said = None;
+                }
                 self.feed(Event::Mended(part));
             }
         }

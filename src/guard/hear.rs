@@ -2,13 +2,11 @@
 
 use jiff::Timestamp;
 
+use super::account::Account;
 use super::engine::Engine;
 use super::launcher::News;
-use crate::consent::{Event, Fault, Phase, Reason, Report, Time};
+use crate::consent::{Event, Fault, Reason, Report, Time};
 use crate::ipc::{Device, Fact, FailureKind, Findings, FromCapture, SOFTWARE, Second, Status, StreamStats};
-
-/// The reason of a session whose encoder was replaced.
-const ENCODER_FALLBACK: &str = "encoder-fallback";
 
 /// What is known about the present session beyond what consent needs.
 #[derive(Debug, Default)]
@@ -30,20 +28,12 @@ pub(super) struct Session {
 }
 
 /// Which device is away, as a reason.
-fn lost(device: Device) -> Reason {
+pub(super) fn lost(device: Device) -> Reason {
     match device {
         Device::Camera => Reason::CameraLost,
         Device::Microphone => Reason::MicrophoneLost,
     }
 }
-
-/// What `status` says of a supply that is too weak.
-const WEAK: &str =
-    "the supply voltage is too low: use the supply that belongs to this Pi (5.1 V), and a short thick cable";
-
-/// What `status` says of a box that was unbound.
-const UNCLAIMED: &str = "this box was unbound: it captures nothing until it is claimed, which a new configuration does \
-    (see docs/operations.md)";
 
 impl Engine {
     /// News of a capture; those of an earlier one are of no account.
@@ -161,42 +151,16 @@ impl Engine {
 
     /// Tells everybody who listens, if anything changed.
     pub(super) fn publish(&mut self) {
-        let (phase, now) = (self.machine.phase(), self.clock.now());
-        let offline = match phase {
-            Phase::Connecting | Phase::Reconnecting => self.session.offline.clone(),
-            Phase::Idle
-            | Phase::Requested
-            | Phase::Live
-            | Phase::Stopping
-            | Phase::Locked
-            | Phase::Policy
-            | Phase::Fault => None,
-        };
-        // Capture goes on with a slate or silence in its place; the lamp says that it may capture, as before.
-        let away = match phase {
-            Phase::Connecting | Phase::Live | Phase::Reconnecting => self.session.away.first(),
-            Phase::Idle | Phase::Requested | Phase::Stopping | Phase::Locked | Phase::Policy | Phase::Fault => None,
-        };
-        let (missing, why) = away.map(|(device, why)| (lost(*device).word().to_owned(), why.clone())).unzip();
-        let fallback = match phase {
-            Phase::Connecting | Phase::Live | Phase::Reconnecting => self.session.fallback.clone(),
-            Phase::Idle | Phase::Requested | Phase::Stopping | Phase::Locked | Phase::Policy | Phase::Fault => None,
-        };
-        let replaced = fallback.as_ref().map(|_| ENCODER_FALLBACK.to_owned());
+        let now = self.clock.now();
+        let Account { reason, message } = self.account();
         let faults: Vec<Fault> = Fault::ALL.into_iter().filter(|part| self.machine.broken(*part)).collect();
-        let fault = faults.first().map(|part| Reason::Fault(*part));
-        let unbound = self.machine.unbound().then_some(Reason::Unbind);
-        let reason = fault.or(unbound).or(self.machine.last_reason()).map(|reason| reason.word().to_owned());
-        let trouble = if faults.is_empty() { None } else { self.board.trouble().map(str::to_owned) };
-        let weak = faults.contains(&Fault::Power).then(|| WEAK.to_owned());
-        let unclaimed = unbound.map(|_| UNCLAIMED.to_owned());
         let since: Timestamp = self.status.borrow().since;
         let status = Status {
-            phase,
+            phase: self.machine.phase(),
             session: self.machine.session().map(|session| session.0),
             since,
-            reason: offline.clone().or(missing).or(replaced).or(reason),
-            message: offline.or(why).or(fallback).or_else(|| self.message.clone()).or(weak).or(trouble).or(unclaimed),
+            reason,
+            message,
             muted: self.machine.muted(),
             policy_version: self.config.consent.policy_version.clone(),
             software: SOFTWARE.to_owned(),

@@ -1,6 +1,7 @@
 //! The role that holds button, lamp, consent, ledger and policy. It touches no network but Unix sockets, and no
 //! camera or microphone.
 
+mod account;
 mod allowance;
 mod answers;
 mod attendant;

@@ -6,6 +6,7 @@ mod control;
 mod identity;
 mod lease;
 mod ledger;
+mod reasons;
 mod status;
 mod text;
 
@@ -14,6 +15,7 @@ pub use control::{Answer, Cursor, FromGuard, Request, ToGuard, Verb};
 pub use identity::Identity;
 pub use lease::{Device, FailureKind, Findings, FromCapture, LEASE, RENEWAL, Second, StreamStats, ToCapture};
 pub use ledger::{Entry, Fact, Recorded};
+pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
 pub use status::{LedgerCheck, Status};
 pub use text::{MESSAGE, WHY, clean};
 

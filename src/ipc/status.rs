@@ -29,7 +29,7 @@ pub struct Status {
     pub session: Option<u64>,
     /// When this phase began, UTC.
     pub since: Timestamp,
-    /// Why the last session or request ended, why the stream reconnects, or which device is away.
+    /// Why the box is in this phase, or, in `idle`, why the last session or request ended: see [`super::reasons`].
     pub reason: Option<String>,
     /// What was said about it to be read by a person.
     pub message: Option<String>,

@@ -27,6 +27,7 @@ mod notify;
 mod odd_broker;
 mod outage;
 mod played;
+mod reasons;
 mod refusals;
 mod relay;
 mod retained;

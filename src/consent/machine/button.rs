@@ -88,7 +88,6 @@ impl Machine {
         if self.binding == Binding::Ending && !self.phase().may_capture() {
             // From now on the box waits for whoever claims it, which takes the place of the lock on the way to here.
             (self.binding, self.locked) = (Binding::Unbound, false);
-            self.last_reason = Some(Reason::Unbind);
             todo.push(Effect::Unbind);
         }
     }

@@ -1,0 +1,135 @@
+//! Why a session or request ended, or why nothing starts; and in which phase each of that may be said.
+
+use super::{Fault, Phase};
+
+/// Why a session ended, a request was dropped, or nothing starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Staff touched the button.
+    Press,
+    /// Remote said stop.
+    Remote,
+    /// `max-session` was reached.
+    MaxSession,
+    /// A new policy has to be acknowledged first.
+    Policy,
+    /// Staff locked the box.
+    Lock,
+    /// Lamp, button, ledger or supply failed.
+    Fault(Fault),
+    /// The ingest server is not one of `allowed-ingest-hosts`.
+    IngestNotAllowed,
+    /// The ingest server was out of reach for longer than `reconnect-window`.
+    ReconnectWindow,
+    /// The camera was away for longer than `device-lost-limit`.
+    CameraLost,
+    /// The microphone was away for longer than `device-lost-limit`.
+    MicrophoneLost,
+    /// Staff unbound the box, or the platform did.
+    Unbind,
+    /// The platform had the box erased.
+    Erase,
+    /// The guard is being shut down.
+    Shutdown,
+    /// A probe has done its work.
+    Probed,
+    /// Capture said that it could not go on.
+    CaptureFailed,
+    /// The capture process died.
+    CaptureDied,
+    /// Capture did not confirm in time that it sends silence.
+    MuteUnconfirmed,
+    /// Capture could not be started.
+    NeverStarted,
+    /// Nobody pressed within `request-timeout`.
+    RequestTimeout,
+}
+
+impl Reason {
+    /// Each of them.
+    pub const ALL: [Self; 22] = [
+        Self::Press,
+        Self::Remote,
+        Self::MaxSession,
+        Self::Policy,
+        Self::Lock,
+        Self::Fault(Fault::Lamp),
+        Self::Fault(Fault::Button),
+        Self::Fault(Fault::Ledger),
+        Self::Fault(Fault::Power),
+        Self::IngestNotAllowed,
+        Self::ReconnectWindow,
+        Self::CameraLost,
+        Self::MicrophoneLost,
+        Self::Unbind,
+        Self::Erase,
+        Self::Shutdown,
+        Self::Probed,
+        Self::CaptureFailed,
+        Self::CaptureDied,
+        Self::MuteUnconfirmed,
+        Self::NeverStarted,
+        Self::RequestTimeout,
+    ];
+
+    /// Whether the machine may give this reason in `phase`. Those of a session that goes on are not the machine's.
+    pub const fn fits(self, phase: Phase) -> bool {
+        match phase {
+            Phase::Idle => !matches!(self, Self::Unbind),
+            Phase::Requested | Phase::Connecting | Phase::Live | Phase::Reconnecting => false,
+            Phase::Stopping => self.ends_sessions(),
+            Phase::Locked => matches!(self, Self::Lock | Self::Unbind),
+            Phase::Policy => matches!(self, Self::Policy),
+            Phase::Fault => matches!(self, Self::Fault(_)),
+        }
+    }
+
+    /// Whether consent ends for it. The others are how capture ended by itself, or how a request did.
+    const fn ends_sessions(self) -> bool {
+        match self {
+            Self::Press
+            | Self::Remote
+            | Self::MaxSession
+            | Self::Policy
+            | Self::Lock
+            | Self::Fault(_)
+            | Self::IngestNotAllowed
+            | Self::ReconnectWindow
+            | Self::CameraLost
+            | Self::MicrophoneLost
+            | Self::Unbind
+            | Self::Erase
+            | Self::Shutdown
+            | Self::MuteUnconfirmed => true,
+            Self::Probed | Self::CaptureFailed | Self::CaptureDied | Self::NeverStarted | Self::RequestTimeout => false,
+        }
+    }
+
+    /// The word for it in the ledger, in `state` and in logs.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Press => "press",
+            Self::Remote => "remote-stop",
+            Self::MaxSession => "max-session",
+            Self::Policy => "policy-change",
+            Self::Lock => "lock",
+            Self::Fault(Fault::Lamp) => "lamp-fault",
+            Self::Fault(Fault::Button) => "button-fault",
+            Self::Fault(Fault::Ledger) => "ledger-fault",
+            Self::Fault(Fault::Power) => "low-power",
+            Self::IngestNotAllowed => "ingest-not-allowed",
+            Self::ReconnectWindow => "reconnect-window",
+            Self::CameraLost => "camera-lost",
+            Self::MicrophoneLost => "microphone-lost",
+            Self::Unbind => "unbind",
+            Self::Erase => "erase",
+            Self::Shutdown => "shutdown",
+            Self::Probed => "probed",
+            Self::CaptureFailed => "capture-failed",
+            Self::CaptureDied => "capture-died",
+            Self::MuteUnconfirmed => "mute-unconfirmed",
+            Self::NeverStarted => "never-started",
+            Self::RequestTimeout => "request-timeout",
+        }
+    }
+}

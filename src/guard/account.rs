@@ -1,0 +1,66 @@
+//! Why the box is in its phase, as one word and in a sentence: both speak of the present phase only.
+
+use super::engine::Engine;
+use super::hear::lost;
+use crate::consent::{Fault, Phase};
+use crate::ipc::ENCODER_FALLBACK;
+
+/// What `status` says of a supply that is too weak.
+const WEAK: &str =
+    "the supply voltage is too low: use the supply that belongs to this Pi (5.1 V), and a short thick cable";
+
+/// What `status` says of a box that was unbound.
+const UNCLAIMED: &str = "this box was unbound: it captures nothing until it is claimed, which a new configuration does \
+    (see docs/operations.md)";
+
+/// `reason` and `message` of a status.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Account {
+    /// One of [`crate::ipc::reasons`], or while a session goes on what a server said.
+    pub(super) reason: Option<String>,
+    /// A sentence for a person.
+    pub(super) message: Option<String>,
+}
+
+impl Engine {
+    /// Gives account of the present phase.
+    pub(super) fn account(&self) -> Account {
+        let word = self.machine.reason().map(|reason| reason.word().to_owned());
+        match self.machine.phase() {
+            // A deletion that failed matters until it is done; a former session's end only until the next thing happens.
+            Phase::Idle => Account { reason: word, message: self.message.clone().or_else(|| self.undeleted.clone()) },
+            Phase::Requested | Phase::Policy => Account { reason: word, message: self.undeleted.clone() },
+            Phase::Connecting | Phase::Reconnecting => match self.session.offline.clone() {
+                Some(offline) => Account { reason: Some(offline.clone()), message: Some(offline) },
+                None => self.of_devices(),
+            },
+            Phase::Live => self.of_devices(),
+            Phase::Stopping => Account { reason: word, message: self.message.clone() },
+            Phase::Locked => {
+                let unclaimed = self.machine.unbound().then(|| UNCLAIMED.to_owned());
+                Account { reason: word, message: self.undeleted.clone().or(unclaimed) }
+            }
+            Phase::Fault => {
+                // The same part as the reason names.
+                let message = match Fault::ALL.into_iter().find(|part| self.machine.broken(*part)) {
+                    Some(Fault::Lamp | Fault::Button) => self.board.trouble().map(str::to_owned),
+                    Some(Fault::Power) => Some(WEAK.to_owned()),
+                    Some(Fault::Ledger) | None => self.ledger_said.clone(),
+                };
+                Account { reason: word, message: message.or_else(|| self.undeleted.clone()) }
+            }
+        }
+    }
+
+    /// What is wrong with the devices of a session that goes on. Capture has a slate or silence in the place of one that
+    /// is away; the lamp says that it may capture, as before.
+    fn of_devices(&self) -> Account {
+        if let Some((device, why)) = self.session.away.first() {
+            return Account { reason: Some(lost(*device).word().to_owned()), message: Some(why.clone()) };
+        }
+        match self.session.fallback.clone() {
+            Some(said) => Account { reason: Some(ENCODER_FALLBACK.to_owned()), message: Some(said) },
+            None => Account::default(),
+        }
+    }
+}
