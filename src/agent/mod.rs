@@ -12,6 +12,8 @@ mod guard_link;
 pub(crate) mod health;
 mod memory;
 mod messages;
+#[cfg(test)]
+mod names_tests;
 mod outbox;
 mod payload;
 mod publisher;

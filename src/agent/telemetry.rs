@@ -77,7 +77,7 @@ pub fn gather(data_dir: &Path, status: Option<&Status>) -> Telemetry {
         reduced: stream.map(|stream| stream.reduced),
         queue_ms: stream.map(|stream| stream.queue_ms),
         dropped_frames: stream.map(|stream| stream.dropped_frames),
-        round_trip_ms: stream.and_then(|stream| stream.rtt_ms),
+        round_trip_ms: stream.and_then(|stream| stream.round_trip_ms),
         reconnects: stream.map(|stream| stream.reconnects),
         level_db: stream.and_then(|stream| stream.level_db),
         second_on_air: second.map(|second| second.on_air),

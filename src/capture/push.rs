@@ -255,9 +255,9 @@ impl Pusher {
     }
 
     /// Tells how the stream does, each second, also while there is no connection.
-    fn report(&mut self, rtt_ms: Option<u32>) {
+    fn report(&mut self, round_trip_ms: Option<u32>) {
         let Some((fps, bitrate_kbps)) = self.meter.over(STATS, self.clock.now()) else { return };
-        if let Some(rtt) = rtt_ms {
+        if let Some(rtt) = round_trip_ms {
             self.target.rtt.set(Some(Duration::from_millis(rtt.into())));
         }
         let queue_ms = u32::try_from(self.queue.span().mseconds()).unwrap_or(u32::MAX);
@@ -266,7 +266,7 @@ impl Pusher {
             fps,
             bitrate_kbps,
             dropped_frames: self.queue.dropped(),
-            rtt_ms,
+            round_trip_ms,
             reconnects: self.reconnects,
             // What the kernel has not got rid of waits on the box too.
             queue_ms: queue_ms.max(self.steer.wait_ms()),

@@ -44,8 +44,9 @@ impl Reporter {
         match self {
             Self::First(teller) => teller.tell(FromCapture::Stats(stats)),
             Self::Second(teller, second) => {
-                let StreamStats { bitrate_kbps, dropped_frames, rtt_ms, reconnects, queue_ms, .. } = stats;
-                *second = Second { bitrate_kbps, dropped_frames, rtt_ms, reconnects, queue_ms, ..second.clone() };
+                let StreamStats { bitrate_kbps, dropped_frames, round_trip_ms, reconnects, queue_ms, .. } = stats;
+                *second =
+                    Second { bitrate_kbps, dropped_frames, round_trip_ms, reconnects, queue_ms, ..second.clone() };
                 teller.tell(FromCapture::Second(second.clone()));
             }
         }

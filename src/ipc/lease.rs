@@ -140,7 +140,7 @@ pub struct Second {
     /// Encoded frames that were dropped because it did not take them, since the session began.
     pub dropped_frames: u64,
     /// Round-trip time to it in milliseconds, where the protocol tells.
-    pub rtt_ms: Option<u32>,
+    pub round_trip_ms: Option<u32>,
     /// How often it had to be reached again since the session began.
     pub reconnects: u32,
     /// How much encoded media waits on the box to be sent to it, in milliseconds.
@@ -206,7 +206,7 @@ pub struct StreamStats {
     /// Encoded frames that were dropped because the server did not take them, since the session began.
     pub dropped_frames: u64,
     /// Round-trip time to the server in milliseconds, where the protocol tells (SRT, or the kernel's TCP figures).
-    pub rtt_ms: Option<u32>,
+    pub round_trip_ms: Option<u32>,
     /// How often the server had to be reached again since the session began.
     pub reconnects: u32,
     /// What the encoder is asked for at present, picture alone, in kbit/s.

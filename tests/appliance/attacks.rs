@@ -50,9 +50,9 @@ fn the_longest_texts_of_a_capture_stop_neither_status_nor_events() {
             format!(r#"{{"tell":"lost","device":"camera","why":"{text}"}}"#),
             format!(r#"{{"tell":"lost","device":"microphone","why":"{text}"}}"#),
             format!(
-                r#"{{"tell":"second","on-air":false,"reason":"{text}","bitrate-kbps":0,"dropped-frames":0,"rtt-ms":null,"reconnects":0,"queue-ms":0}}"#
+                r#"{{"tell":"second","on-air":false,"reason":"{text}","bitrate-kbps":0,"dropped-frames":0,"round-trip-ms":null,"reconnects":0,"queue-ms":0}}"#
             ),
-            r#"{"tell":"stats","fps":1e300,"bitrate-kbps":0,"dropped-frames":0,"rtt-ms":null,"reconnects":0,"target-kbps":0,"height":0,"reduced":false,"queue-ms":0,"level-db":-1e300}"#.to_owned(),
+            r#"{"tell":"stats","fps":1e300,"bitrate-kbps":0,"dropped-frames":0,"round-trip-ms":null,"reconnects":0,"target-kbps":0,"height":0,"reduced":false,"queue-ms":0,"level-db":-1e300}"#.to_owned(),
             format!(r#"{{"tell":"reconnecting","reason":"{text}"}}"#),
         ] {
             played.say(&message);

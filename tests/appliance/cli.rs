@@ -88,6 +88,9 @@ fn doctor_tells_what_works_and_what_to_do() {
     let shop = Shop::new(&Plan { mqtt: "url = \"mqtt://no-such-host.invalid\"".to_owned(), ..Plan::default() });
     let (code, rows) = doctor(&shop);
     assert_eq!(code, Some(69));
+    let names: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
+    let listed = include_str!("../../docs/names.md");
+    assert!(names.iter().all(|name| listed.contains(&format!("| `{name}` | doctor |"))), "{names:?}");
     assert_eq!(row(&rows, "broker")["verdict"], "fail");
     assert!(row(&rows, "broker")["found"].as_str().unwrap().contains("has no address"));
     assert!(row(&rows, "ingest")["found"].as_str().unwrap().contains("refused"));

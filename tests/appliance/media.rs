@@ -112,7 +112,7 @@ fn srt_live_transmit_gets_the_stream_and_may_come_late() {
     shop.wait_for_phase("live");
     wait_until("the stream arrives", || size(&file) > 400_000);
     let stream = &shop.status().unwrap()["stream"];
-    assert!(stream["rtt-ms"].is_number(), "{stream}");
+    assert!(stream["round-trip-ms"].is_number(), "{stream}");
     shop.press();
     shop.wait_for_phase("idle");
     guard.finish();

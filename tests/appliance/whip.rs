@@ -118,7 +118,7 @@ fn pictures_and_sound_arrive_and_the_session_is_deleted_in_the_end() {
     shop.wait_for_phase("live");
     wait_until("pictures are decoded", || server.decoded("v").len() > 90);
     wait_until("sound is decoded", || server.decoded("a").len() > 100);
-    wait_until("a round trip is measured", || shop.status().unwrap()["stream"]["rtt-ms"].is_number());
+    wait_until("a round trip is measured", || shop.status().unwrap()["stream"]["round-trip-ms"].is_number());
     shop.press();
     shop.wait_for_phase("idle");
     wait_until("the session is deleted", || server.lines("deleted").len() == 1);

@@ -32,7 +32,7 @@ impl Figure {
             Self::Target => (stats.target_kbps > 0).then(|| f64::from(stats.target_kbps)),
             Self::Frames => Some(f64::from(stats.fps)),
             Self::Queue => Some(f64::from(stats.queue_ms)),
-            Self::RoundTrip => stats.rtt_ms.map(f64::from),
+            Self::RoundTrip => stats.round_trip_ms.map(f64::from),
             Self::Level => stats.level_db.map(f64::from),
         }
     }

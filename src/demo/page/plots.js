@@ -6,7 +6,7 @@ const plots = (() => {
     { id: "bitrate", name: "Bitrate", unit: "kbit/s", of: (s) => s["bitrate-kbps"], least: 100, target: (s) => s["target-kbps"] || null },
     { id: "frames", name: "Frames", unit: "fps", of: (s) => s.fps, least: 10, digits: 1 },
     { id: "queue", name: "Queue", unit: "ms", of: (s) => s["queue-ms"], least: 100 },
-    { id: "round-trip", name: "Round trip", unit: "ms", of: (s) => s["rtt-ms"], least: 20 },
+    { id: "round-trip", name: "Round trip", unit: "ms", of: (s) => s["round-trip-ms"], least: 20 },
     { id: "level", name: "Sound level", unit: "dB", of: (s) => s["level-db"], low: -60, high: 0, digits: 1 },
   ];
   const points = [];
