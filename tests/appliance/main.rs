@@ -23,6 +23,7 @@ mod lease;
 mod ledger;
 mod media;
 mod mqtt;
+mod mqtt_document;
 mod notify;
 mod odd_broker;
 mod outage;
