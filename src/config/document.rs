@@ -103,6 +103,17 @@ pub(super) fn read(path: &Path) -> Result<Vec<Text>, ConfigError> {
     if mistakes.is_empty() { Ok(texts) } else { Err(ConfigError { mistakes }) }
 }
 
+/// Where the configuration at `path` sets a key: the last of its files that does, line and column.
+pub(crate) fn place_of(path: &Path, section: &str, key: &str) -> Option<(PathBuf, (usize, usize))> {
+    let texts = read(path).ok()?;
+    texts.iter().rev().find_map(|text| Some((text.path.clone(), text.find(section, key)?)))
+}
+
+/// Every file of the configuration at `path`.
+pub(crate) fn files_of(path: &Path) -> Vec<PathBuf> {
+    read(path).unwrap_or_default().into_iter().map(|text| text.path).collect()
+}
+
 /// Puts a text among those of `conf.d`, in the order of their names; one of the same name goes.
 pub(super) fn put(texts: &mut Vec<Text>, name: &str, from: &Path, content: String) {
     let mut index = 0;

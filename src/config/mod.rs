@@ -20,6 +20,7 @@ mod sections;
 mod tests;
 mod types;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use address::{
     Destination, Host, HostPattern, Latency, Login, Protocol, Rtmp, ServerUrl, Srt, Whip, Wrong, origin,
 };
 pub use binding::STICK_FILE;
+pub(crate) use document::{files_of, place_of};
 pub(crate) use exposure::exposed_secrets;
 pub use mistake::{ConfigError, Mistake};
 use reader::did_you_mean;
@@ -115,14 +117,48 @@ impl Config {
         Ok(Self { hash: document::hash(texts), ..config })
     }
 
-    /// Secrets that are named and that are nowhere to be found from here.
-    pub fn missing_secrets(&self) -> Vec<MissingSecret> {
-        let broker = self.mqtt.iter().flat_map(|mqtt| {
+    /// What capture needs secrets for.
+    fn ingest_templates(&self) -> impl Iterator<Item = &Template> {
+        self.ingest.destinations().flat_map(Destination::templates)
+    }
+
+    /// What the agent needs secrets for.
+    fn broker_templates(&self) -> impl Iterator<Item = &Template> {
+        self.mqtt.iter().flat_map(|mqtt| {
             let login = mqtt.login.iter().flat_map(|Login { user, password }| [user, password]);
             login.chain(&mqtt.client_key)
-        });
-        let keys = self.ingest.destinations().flat_map(Destination::templates);
-        keys.chain(broker).filter_map(|template| template.resolve().err()).collect()
+        })
+    }
+
+    /// Secrets that are named and that are nowhere to be found from here.
+    pub fn missing_secrets(&self) -> Vec<MissingSecret> {
+        let all = self.ingest_templates().chain(self.broker_templates());
+        all.filter_map(|template| template.resolve().err()).collect()
+    }
+
+    /// The names of the secrets that capture needs, and of those that the agent needs, each once.
+    pub fn named_secrets(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        fn names<'t>(templates: impl Iterator<Item = &'t Template>) -> BTreeSet<String> {
+            templates.flat_map(Template::names).map(str::to_owned).collect()
+        }
+        (names(self.ingest_templates()), names(self.broker_templates()))
+    }
+
+    /// The same configuration as capture and agent meet it: their secrets are what `capture` and `agent` find by name,
+    /// and nothing of this process's own.
+    #[must_use]
+    pub fn with_secrets_of(
+        mut self,
+        capture: &dyn Fn(&str) -> Option<String>,
+        agent: &dyn Fn(&str) -> Option<String>,
+    ) -> Self {
+        let destinations = std::iter::once(&mut self.ingest.first).chain(&mut self.ingest.second);
+        destinations.flat_map(Destination::templates_mut).for_each(|template| template.supply(capture));
+        if let Some(mqtt) = &mut self.mqtt {
+            let login = mqtt.login.iter_mut().flat_map(|Login { user, password }| [user, password]);
+            login.chain(&mut mqtt.client_key).for_each(|template| template.supply(agent));
+        }
+        self
     }
 
     /// Secrets that are found from here and that cannot be used: each with its section.

@@ -40,8 +40,10 @@ pub struct MissingSecret(pub String);
 #[derive(Clone, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    /// `${NAME}`
+    /// `${NAME}`, looked up where it is used.
     Name(String),
+    /// The same with what another process gets for it; `None`: that one gets nothing.
+    Given(String, Option<Secret>),
 }
 
 /// A value with `${NAME}` in it, not yet looked up. What a secret says is never parsed: it stands where it was put. Printed
@@ -87,7 +89,7 @@ impl Template {
     pub(super) fn try_map<E>(self, mut with: impl FnMut(&str) -> Result<String, E>) -> Result<Self, E> {
         let pieces = self.pieces.into_iter().map(|piece| match piece {
             Piece::Text(text) => with(&text).map(Piece::Text),
-            Piece::Name(name) => Ok(Piece::Name(name)),
+            named @ (Piece::Name(_) | Piece::Given(..)) => Ok(named),
         });
         Ok(Self { pieces: pieces.collect::<Result<_, _>>()?, ..self })
     }
@@ -99,7 +101,23 @@ impl Template {
 
     /// The names of its secrets.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.pieces.iter().filter_map(|piece| if let Piece::Name(name) = piece { Some(name.as_str()) } else { None })
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Name(name) | Piece::Given(name, _) => Some(name.as_str()),
+        })
+    }
+
+    /// From now on its secrets are what `from` finds by their names, and nothing of this process's own.
+    pub(super) fn supply(&mut self, from: &dyn Fn(&str) -> Option<String>) {
+        for piece in &mut self.pieces {
+            match piece {
+                Piece::Text(_) => {}
+                Piece::Name(name) | Piece::Given(name, _) => {
+                    let given = from(name).map(Secret);
+                    *piece = Piece::Given(std::mem::take(name), given);
+                }
+            }
+        }
     }
 
     /// The value with its secrets in place: from systemd's credentials first, then from the environment.
@@ -122,6 +140,9 @@ impl Template {
         let value = self.pieces.iter().map(|piece| match piece {
             Piece::Text(text) => Ok(text.clone()),
             Piece::Name(name) => look_up(name).map(&with).ok_or_else(|| MissingSecret(name.clone())),
+            Piece::Given(name, given) => {
+                given.clone().map(|Secret(given)| with(given)).ok_or_else(|| MissingSecret(name.clone()))
+            }
         });
         value.collect::<Result<_, _>>().map(Secret)
     }

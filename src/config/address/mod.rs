@@ -117,6 +117,22 @@ impl Destination {
         .flatten()
     }
 
+    /// The same fields, to be changed.
+    pub(super) fn templates_mut(&mut self) -> impl Iterator<Item = &mut Template> {
+        match &mut self.protocol {
+            Protocol::Rtmp(Rtmp { tls: _, application, stream, login }) => {
+                let (user, password) = login.as_mut().map(|login| (&mut login.user, &mut login.password)).unzip();
+                [Some(application), Some(stream), user, password]
+            }
+            Protocol::Srt(Srt { passphrase, stream_id, .. }) => [passphrase.as_mut(), stream_id.as_mut(), None, None],
+            Protocol::Whip(Whip { tls: _, path_and_query, token }) => {
+                [Some(path_and_query), token.as_mut(), None, None]
+            }
+        }
+        .into_iter()
+        .flatten()
+    }
+
     /// What is wrong with the secrets' values, as far as they are found from here; empty where nothing is.
     pub fn unusable_secrets(&self) -> Vec<Wrong> {
         match &self.protocol {
