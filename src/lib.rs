@@ -8,6 +8,8 @@ pub mod agent;
 #[cfg(feature = "appliance")]
 pub mod capture;
 #[cfg(feature = "appliance")]
+mod certificate;
+#[cfg(feature = "appliance")]
 pub mod cli;
 #[cfg(feature = "appliance")]
 pub mod clock;

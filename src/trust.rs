@@ -11,7 +11,7 @@ pub(crate) fn advice(why: &str) -> Option<&'static str> {
         Some("its certificate is for another name: write in the URL the name that its certificate has")
     } else if has(&["UnknownIssuer", "unknown issuer"]) {
         Some("its certificate is from an authority that is not trusted: set ca-file, or install the authority")
-    } else if has(&["CertificateRequired", "certificate required", "HandshakeFailure", "BadCertificate"]) {
+    } else if wants_certificate(why) {
         Some("it wants a client certificate: set [mqtt] client-cert and client-key")
     } else if has(&["UnknownCA", "CertificateUnknown", "DecryptError"]) {
         Some("it does not take this box's certificate: see [mqtt] client-cert, and which authority signed it")
@@ -20,4 +20,11 @@ pub(crate) fn advice(why: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Whether a server refuses a client that shows no certificate.
+pub(crate) fn wants_certificate(why: &str) -> bool {
+    ["CertificateRequired", "certificate required", "HandshakeFailure", "BadCertificate"]
+        .iter()
+        .any(|word| why.contains(word))
 }

@@ -4,12 +4,14 @@ mod check_config;
 pub(crate) mod client;
 mod doctor;
 mod ledger;
+mod machine;
 mod media;
 mod press;
 mod privacy;
 mod run;
 mod status;
 mod take_config;
+mod units;
 mod users;
 mod watch;
 

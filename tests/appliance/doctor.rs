@@ -237,11 +237,71 @@ fn words_on_the_picture_need_fonts() {
     says(&machine.doctor(&with("\u{676f}\u{5b50}")), "fonts", "ok", "2 for the words", "");
 }
 
+/// All rows.
+fn rows(shop: &Shop, key: &str) -> Value {
+    let output = shop.command(&["doctor", "--json"]).env("BOX_KEY", key).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// The one row of a check.
 fn row(shop: &Shop, check: &str, key: &str) -> Value {
-    let output = shop.command(&["doctor", "--json"]).env("BOX_KEY", key).output().unwrap();
-    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
-    rows.into_iter().find(|row| row["check"] == check).unwrap_or_default()
+    let rows = rows(shop, key);
+    rows.as_array().unwrap().iter().find(|row| row["check"] == check).cloned().unwrap_or_default()
+}
+
+#[test]
+fn certificates_are_judged_by_their_dates_and_names() {
+    let authority = Authority::new();
+    let (shop, key) = (Shop::new(&Plan::default()), authority.file("client.key"));
+    let judge = |cert: &str, ca: &str| {
+        let mqtt = format!(
+            "url = \"mqtts://localhost:9\"\nca-file = \"{ca}\"\nclient-cert = \"{cert}\"\nclient-key = \"{key}\""
+        );
+        shop.configure(&Plan { mqtt, ..Plan::default() });
+        rows(&shop, "")
+    };
+    let ca = authority.file("ca.pem");
+    let (past, future) = ("20200101000000Z", "20400101000000Z");
+    let told = judge(&authority.certify("test-box", past, future), &ca);
+    says(&told, "client-cert", "ok", "good until 2040-01-01", "");
+    says(&told, "ca-file", "warn", "ends soon", "authority");
+    let told = judge(&authority.certify("ended", past, "20260110000000Z"), &ca);
+    says(
+        &told,
+        "client-cert",
+        "fail",
+        "its certificate ended on 2026-01-10, and the clock here says 2",
+        "new one made",
+    );
+    let told = judge(&authority.certify("early", "20390201000000Z", future), &ca);
+    says(&told, "client-cert", "fail", "is not good before 2039-02-01", "timedatectl");
+    says(
+        &told,
+        "client-cert",
+        "fail",
+        "it is for \"early, localhost\", and this box's id is \"test-box\"",
+        "[device] id = \"early\"",
+    );
+    // Its common name is what the shipped broker goes by.
+    let told = judge(&authority.file("client.pem"), &authority.file("client.key"));
+    says(&told, "client-cert", "fail", "it is for \"client, localhost\"", "have a certificate made for \"test-box\"");
+    says(&told, "ca-file", "fail", "no certificate in PEM form", "the servers' authority");
+    let told = judge("/nonexistent.pem", &ca);
+    says(&told, "client-cert", "fail", "/nonexistent.pem", "client-cert");
+}
+
+#[test]
+fn a_server_whose_certificate_ended_is_told_with_its_date() {
+    let (authority, shop, port) = (Authority::new(), Shop::new(&Plan::default()), free_port());
+    let cert = authority.certify("localhost", "20200101000000Z", "20260110000000Z");
+    let mut server = Command::new("openssl");
+    server.args(["s_server", "-quiet", "-naccept", "100", "-accept", &format!("127.0.0.1:{port}")]);
+    server.args(["-key", &authority.file("client.key"), "-cert", &cert]);
+    let _server = Program::start(server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
+    wait_until("the server answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let mqtt = format!("url = \"mqtts://localhost:{port}\"\nca-file = \"{}\"", authority.file("ca.pem"));
+    shop.configure(&Plan { mqtt, ..Plan::default() });
+    says(&rows(&shop, ""), "broker", "fail", "its certificate ended on 2026-01-10", "whoever keeps the server");
 }
 
 #[test]
@@ -266,15 +326,15 @@ fn a_broker_that_knows_boxes_by_certificate_is_shown_one() {
         let broker = row(&shop, "broker", key);
         let found = broker["found"].as_str().unwrap();
         assert!(broker["verdict"] == "warn" && found.contains("its certificate ends soon, on 2"), "{broker}");
-        let own = row(&shop, "client-cert", key);
-        assert!(own["verdict"] == "warn" && own["advice"].as_str().unwrap().contains("new one"), "{own}");
+        says(&rows(&shop, key), "client-cert", "warn", "ends soon", "new one");
     }
-    // One that does not belong to the key, one that the broker does not know, and none at all.
-    let broker = row(&shop, "broker", &file("server.key"));
-    assert!(
-        broker["verdict"] == "fail" && broker["found"].as_str().unwrap().contains("certificate and key"),
-        "{broker}"
-    );
+    // One that does not belong to the key, one whose key is missing, one that the broker does not know, and none at all.
+    says(&rows(&shop, &file("server.key")), "client-cert", "fail", "do not belong together", "put the key there");
+    for key in ["", "/nonexistent.key"] {
+        // Without the key nobody knows whether the broker would let the box in.
+        let rows = rows(&shop, key);
+        says(&rows, "broker", "warn", "wants this box's certificate, which cannot be shown", "secrets");
+    }
     with("stranger.pem");
     let broker = row(&shop, "broker", &file("x.key"));
     assert!(broker["verdict"] == "fail", "{broker}");

@@ -26,6 +26,20 @@ impl Authority {
         Self { dir }
     }
 
+    /// Another certificate for `client.key`, with this name and this time (both `YYYYMMDDHHMMSSZ`), as `NAME.pem`.
+    pub fn certify(&self, name: &str, from: &str, until: &str) -> String {
+        const CERTIFY: &str = "openssl req -new -key client.key -subj /CN=$1 -out $1.csr
+            printf '[ca]\ndefault_ca=a\n[a]\ndatabase=index\nserial=serial\nnew_certs_dir=.\npolicy=p\n[p]\ncommonName=supplied\n' >ca.conf
+            : >index; echo 01 >serial; echo subjectAltName=DNS:localhost >san
+            openssl ca -batch -config ca.conf -md sha256 -notext -cert ca.pem -keyfile ca.key -in $1.csr -out $1.pem \
+              -startdate $2 -enddate $3 -extfile san";
+        let mut command = Command::new("bash");
+        let made =
+            command.args(["-ec", CERTIFY, "bash", name, from, until]).current_dir(self.dir.path()).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        self.file(&format!("{name}.pem"))
+    }
+
     /// Path of one of the files.
     pub fn file(&self, name: &str) -> String {
         self.dir.path().join(name).display().to_string()

@@ -2,13 +2,18 @@
 
 use super::machine::Machine;
 use super::{Row, fail, ok, warn};
+use crate::cli::units::Runner;
 use crate::config::Config;
 
-pub(super) fn rows(machine: &Machine, config: &Config) -> Vec<Row> {
-    std::iter::once(room(config)).chain(cards(machine)).chain(errors(machine)).collect()
+/// `runner` tells whose the ledger is: that of units is not the caller's to write.
+pub(super) fn rows(machine: &Machine, config: &Config, runner: &Runner) -> Vec<Row> {
+    std::iter::once(room(config, matches!(runner, Runner::Caller(_))))
+        .chain(cards(machine))
+        .chain(errors(machine))
+        .collect()
 }
 
-fn room(config: &Config) -> Row {
+fn room(config: &Config, is_callers: bool) -> Row {
     let dir = &config.device.data_dir;
     let shown = dir.display().to_string();
     let Ok(disk) = rustix::fs::statvfs(dir) else {
@@ -22,7 +27,7 @@ fn room(config: &Config) -> Row {
         let advice = "see the kernel's log (dmesg): a file system with errors is made read-only; replace the card";
         return fail("disk", format!("{shown} is read-only"), advice);
     }
-    if rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_err() {
+    if is_callers && rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_err() {
         return fail(
             "disk",
             format!("{shown} cannot be written by this user"),

@@ -77,8 +77,9 @@ pub(super) fn row(machine: &Machine, config: &Config) -> Row {
         }
     }
     if missing.is_empty() {
-        let all: Vec<String> = needs.iter().map(|(user, _, groups)| format!("{user}: {}", groups.join(", "))).collect();
-        ok("groups", all.join("; "))
+        let all = needs.iter().filter(|(_, _, groups)| !groups.is_empty());
+        let all: Vec<String> = all.map(|(user, _, groups)| format!("{user}: {}", groups.join(", "))).collect();
+        ok("groups", if all.is_empty() { "no device is opened".to_owned() } else { all.join("; ") })
     } else {
         fail("groups", "a role may not open its devices", missing.join("; "))
     }

@@ -13,12 +13,24 @@ pub(super) fn row(config: &Config, status: Option<&Status>) -> Row {
     match identity::read(&config.device.data_dir) {
         Ok(Some(identity)) => told(&identity),
         Ok(None) => warn("identity", "none yet", "the guard makes it when it first starts"),
+        Err(identity::IdentityError::Store { error, .. })
+            if error.kind() == std::io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root() =>
+        {
+            warn("identity", "not judged: this user may not read the box's key", "call doctor as root")
+        }
         Err(error) => {
             let text = error.to_string();
             let (found, advice) = text.split_once("; ").unwrap_or((&text, ""));
             fail("identity", found, advice)
         }
     }
+}
+
+/// The box's name at the broker: the configured one, or the one that its key gives, as far as that is known.
+pub(in crate::cli) fn device_id(config: &Config, status: Option<&Status>) -> Option<String> {
+    let own = || status.and_then(|status| status.identity.as_ref()).map(Identity::device_id);
+    let read = || identity::read(&config.device.data_dir).ok().flatten().map(|identity| identity.device_id());
+    config.device.id.clone().or_else(own).or_else(read)
 }
 
 fn told(identity: &Identity) -> Row {

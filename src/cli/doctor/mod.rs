@@ -3,34 +3,40 @@
 
 mod board;
 mod boot;
+mod certificates;
 mod devices;
 mod disk;
 mod fonts;
 mod groups;
 mod identity;
 mod kernel;
-mod machine;
+
+pub(super) mod needs;
 mod network;
 mod power;
 mod probe;
 mod reach;
+mod roles;
 mod time;
 mod tls;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::client::{Client, block_on};
+use super::machine::{self, Machine};
+use super::units::{self, Runner};
 use crate::clock;
-use crate::config::{Config, PanelBackend};
+use crate::config::{Config, Mistake, PanelBackend};
 use crate::exit::Exit;
 use crate::guard::ledger::Ledger;
-use crate::ipc::{Request, Status};
+use crate::ipc::Request;
 
 use board::Board;
-use machine::Machine;
+use needs::Needs;
+use roles::Roles;
 
 /// How it is asked.
 #[derive(Debug, clap::Args)]
@@ -89,18 +95,37 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<(), Exit> {
     let machine = Machine::new(&args.root);
     let board = Board::of(&machine);
     let status = block_on(async { Client::connect(config).await?.call(Request::Status {}).await }).ok().flatten();
-    let mut rows = vec![configuration(config), guard(status.as_ref()), identity::row(config, status.as_ref())];
+    let runner = Runner::of(&machine, &config.path);
+    let told = machine.is_here().then(units::ask).flatten();
+    let needs = Needs::of(&runner, &machine, config);
+    let config = &runner.seen_by_roles(config, &machine);
+    let mut rows = configuration(&machine, config);
+    let known = Roles {
+        machine: &machine,
+        config,
+        runner: &runner,
+        states: told.as_ref(),
+        status: status.as_ref(),
+        needs: &needs,
+    };
+    rows.extend(known.rows());
+    rows.push(identity::row(config, status.as_ref()));
     rows.extend([panel(config), board::row(&board, &machine, config), kernel::row(&board, &machine)]);
     rows.extend(power::rows(&machine));
     rows.extend(boot::rows(&board, &machine, config));
     rows.push(groups::row(&machine, config));
-    rows.extend(disk::rows(&machine, config));
+    rows.extend(disk::rows(&machine, config, &runner));
     rows.extend([ledger(config), time::row(&machine)]);
     rows.extend(devices::rows(config));
     rows.extend(fonts::row(&machine, config));
-    rows.extend(secrets(config));
-    rows.extend(network::rows(&machine, config));
-    rows.extend(reach::rows(config));
+    rows.extend(match runner {
+        Runner::Units(_) => needs.rows(),
+        Runner::Caller(_) => missing(config),
+    });
+    rows.extend(unusable(config));
+    let reached = reach::rows(config, identity::device_id(config, status.as_ref()).as_deref());
+    rows.extend(network::rows(&machine, config, reach::all_answer(&reached)));
+    rows.extend(reached);
     if args.probe {
         rows.extend(probe::rows(config));
     }
@@ -132,28 +157,16 @@ fn print(rows: &[Row]) {
     }
 }
 
-fn configuration(config: &Config) -> Row {
+fn configuration(machine: &Machine, config: &Config) -> Vec<Row> {
     let path = config.path.display().to_string();
     let exposed = crate::config::exposed_secrets(&config.path);
     let notes: Vec<String> = config.notes.iter().chain(&exposed).map(ToString::to_string).collect();
-    if notes.is_empty() {
-        return ok("config", path);
-    }
-    warn("config", path, notes.join("; "))
-}
-
-fn guard(status: Option<&Status>) -> Row {
-    match status {
-        Some(status) if status.faults.is_empty() => ok("guard", format!("runs, phase {}", status.phase.word())),
-        Some(status) => {
-            fail("guard", format!("runs, faults {:?}", status.faults), status.message.clone().unwrap_or_default())
-        }
-        None => warn(
-            "guard",
-            "does not run, or may not be asked",
-            "start it: systemctl start tallybox-guard, or tallybox run; or call doctor as root",
-        ),
-    }
+    let read = if notes.is_empty() { ok("config", path) } else { warn("config", path, notes.join("; ")) };
+    let misplaced = units::misplaced(machine, config).into_iter().map(|Mistake { file, at, wrong, advice }| {
+        let at = at.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+        fail("config", format!("{}{at}: {wrong}", file.display()), advice)
+    });
+    std::iter::once(read).chain(misplaced).collect()
 }
 
 fn panel(config: &Config) -> Row {
@@ -183,6 +196,9 @@ fn panel(config: &Config) -> Row {
 
 fn ledger(config: &Config) -> Row {
     let path = config.ledger();
+    if path.try_exists().is_err() {
+        return warn("ledger", "not judged: this user may not look into its folder", "call doctor as root");
+    }
     if !path.exists() {
         return warn("ledger", format!("none yet at {}", path.display()), "the guard makes it when it first starts");
     }
@@ -203,19 +219,31 @@ fn ledger(config: &Config) -> Row {
                 None => ok("ledger", found),
             }
         }
+        // Whose file it is says nothing about what is in it.
+        Err(_) if is_closed(&path) => warn("ledger", "not judged: this user may not read it", "call doctor as root"),
         Err(error) => fail("ledger", "does not verify", error.to_string()),
     }
+}
+
+/// Whether `path` is kept from whoever calls.
+pub(super) fn is_closed(path: &Path) -> bool {
+    !rustix::process::geteuid().is_root() && rustix::fs::access(path, rustix::fs::Access::READ_OK).is_err()
 }
 
 /// An entry that lies further ahead than this was not written under the clock of now, nor under one that is being slewed.
 const AHEAD: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 
-fn secrets(config: &Config) -> Vec<Row> {
+/// Secrets that whoever calls does not have.
+fn missing(config: &Config) -> Vec<Row> {
     let advice = "systemd hands it to the unit only; from a shell, export it to try";
     let missing = config.missing_secrets().into_iter().map(|missing| warn("secrets", missing.to_string(), advice));
-    let unusable = config.unusable_secrets().into_iter().map(|mistake| fail("secrets", mistake.wrong, mistake.advice));
-    let all: Vec<_> = unusable.chain(missing).collect();
+    let all: Vec<_> = missing.collect();
     if all.is_empty() { vec![ok("secrets", "all found")] } else { all }
+}
+
+/// Secrets whose values cannot be used.
+fn unusable(config: &Config) -> impl Iterator<Item = Row> {
+    config.unusable_secrets().into_iter().map(|mistake| fail("secrets", mistake.wrong, mistake.advice))
 }
 
 /// What each question to the network may take.

@@ -4,8 +4,9 @@ use super::machine::Machine;
 use super::{Row, fail, ok, warn};
 use crate::config::{Config, Host};
 
-pub(super) fn rows(machine: &Machine, config: &Config) -> Vec<Row> {
-    vec![route(machine, config), names(machine, config)]
+/// `reached`: the servers were asked, and answered.
+pub(super) fn rows(machine: &Machine, config: &Config, reached: bool) -> Vec<Row> {
+    vec![route(machine, config, reached), names(machine, config, reached)]
 }
 
 fn hosts(config: &Config) -> impl Iterator<Item = &Host> {
@@ -35,9 +36,9 @@ fn default_interface(machine: &Machine) -> Option<String> {
 /// What Ethernet carries; a server's answers come in such packets unless something on the way says no.
 const ETHERNET: u32 = 1500;
 
-fn route(machine: &Machine, config: &Config) -> Row {
+fn route(machine: &Machine, config: &Config, reached: bool) -> Row {
     let Some(name) = default_interface(machine) else {
-        if hosts(config).all(Host::is_loopback) {
+        if reached || hosts(config).all(Host::is_loopback) {
             return ok("network", "no default route, and none is needed");
         }
         return fail("network", "no default route", "plug in the cable, or join the wireless network; see ip route");
@@ -65,11 +66,14 @@ fn route(machine: &Machine, config: &Config) -> Row {
     }
 }
 
-fn names(machine: &Machine, config: &Config) -> Row {
+fn names(machine: &Machine, config: &Config, reached: bool) -> Row {
     let text = machine.read("/etc/resolv.conf").unwrap_or_default();
     let servers: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("nameserver")).map(str::trim).collect();
     if hosts(config).all(|host| host.is_loopback() || host.ip().is_some()) {
         return ok("dns", "no name has to be looked up");
+    }
+    if servers.is_empty() && reached {
+        return ok("dns", "no name server, and none is needed");
     }
     if servers.is_empty() {
         let advice = "DHCP or the integrator has to name one; see resolvectl, or nmcli";

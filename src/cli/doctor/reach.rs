@@ -3,19 +3,31 @@
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
-use super::tls::{self, Identity};
-use super::{PATIENCE, Row, fail, ok, warn};
-use crate::agent::broker::names_in;
-use crate::config::{Config, Destination, IngestScheme, Mqtt};
+use super::certificates::{self, Own, aged};
+use super::tls::{self, Shaken};
+use super::{PATIENCE, Row, Verdict, fail, ok, warn};
+use crate::certificate::{Age, Validity};
+use crate::clock;
+use crate::config::{Config, Destination, IngestScheme};
 use crate::connect;
 use crate::trust::{self, SYSTEM_AUTHORITIES};
 
-pub(super) fn rows(config: &Config) -> Vec<Row> {
+/// What to do about a server's certificate.
+const RENEW: &str = "tell whoever keeps the server: it needs a new one";
+
+/// `id`: the box's name at the broker, as far as it is known.
+pub(super) fn rows(config: &Config, id: Option<&str>) -> Vec<Row> {
     std::thread::scope(|scope| {
         let ingest = scope.spawn(|| ingest(config));
-        let broker = scope.spawn(|| broker(config));
+        let broker = scope.spawn(|| broker(config, id));
         [ingest, broker].into_iter().filter_map(|asked| asked.join().ok()).flatten().collect()
     })
+}
+
+/// Whether every server answered that was asked. SRT's cannot be asked off air.
+pub(super) fn all_answer(rows: &[Row]) -> bool {
+    let asked = |row: &&Row| ["ingest", "broker"].contains(&row.check);
+    rows.iter().filter(asked).all(|row| row.verdict != Verdict::Fail && row.found.contains(" answers"))
 }
 
 fn ingest(config: &Config) -> Vec<Row> {
@@ -33,29 +45,25 @@ fn destination(to: &Destination) -> Row {
             ),
             Err((found, advice)) => fail("ingest", found, advice),
         },
-        IngestScheme::Rtmp | IngestScheme::Http => row("ingest", host, port, None, None),
+        IngestScheme::Rtmp | IngestScheme::Http => row("ingest", host, port, None, &Own::None),
         IngestScheme::Rtmps | IngestScheme::Https => {
             let ca = to.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
-            row("ingest", host, port, Some(ca), None)
+            row("ingest", host, port, Some(ca), &Own::None)
         }
     }
 }
 
-fn broker(config: &Config) -> Vec<Row> {
+fn broker(config: &Config, id: Option<&str>) -> Vec<Row> {
+    let (own, certificates) = certificates::own(config, id);
     let Some(mqtt) = &config.mqtt else {
-        return vec![warn("broker", "none configured: the box is not controlled from outside", "set [mqtt] url")];
+        let none = warn("broker", "none configured: the box is not controlled from outside", "set [mqtt] url");
+        return std::iter::once(none).chain(certificates).collect();
     };
     let ca = mqtt.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
-    match own_certificate(mqtt) {
-        Ok((identity, rows)) => {
-            let asked = row("broker", mqtt.host.as_str(), mqtt.port, mqtt.tls.then_some(ca), identity.as_ref());
-            let remarks = crate::agent::health::remarks(&config.agent_dir());
-            let remarks = remarks.into_iter().map(|remark| warn("broker", remark, "the agent's log says since when"));
-            let named = [name(config), identity.and_then(|own| other_name(config, &own))];
-            std::iter::once(asked).chain(rows).chain(named.into_iter().flatten()).chain(remarks).collect()
-        }
-        Err(row) => vec![row],
-    }
+    let asked = row("broker", mqtt.host.as_str(), mqtt.port, mqtt.tls.then_some(ca), &own);
+    let remarks = crate::agent::health::remarks(&config.agent_dir());
+    let remarks = remarks.into_iter().map(|remark| warn("broker", remark, "the agent's log says since when"));
+    std::iter::once(asked).chain(certificates).chain(name(config)).chain(remarks).collect()
 }
 
 /// Where the box's name comes from, if it is not what an image may be expected to have.
@@ -65,36 +73,6 @@ fn name(config: &Config) -> Option<Row> {
             "there is no valid machine-id: the box's name at the broker comes from its key, and changes with it";
         warn("device-id", found, "run systemd-machine-id-setup and restart the box, or set [device] id")
     })
-}
-
-/// Some brokers take a client's id from its certificate.
-fn other_name(config: &Config, own: &Identity) -> Option<Row> {
-    let (id, names) = (config.device.id.as_ref()?, names_in(own.chain().first()?));
-    (!names.is_empty() && !names.contains(id)).then(|| {
-        let found = format!("it is for {:?}, and this box's id is {id:?}", names.join(", "));
-        warn(
-            "client-cert",
-            found,
-            "a broker that takes the one for the other refuses the box: set [device] id, or have one made",
-        )
-    })
-}
-
-/// The certificate that the broker knows this box by, and how long it is good.
-fn own_certificate(mqtt: &Mqtt) -> Result<(Option<Identity>, Option<Row>), Row> {
-    let (Some(cert), Some(key)) = (&mqtt.client_cert, &mqtt.client_key) else { return Ok((None, None)) };
-    let wrong = |why: String| fail("broker", why, "see [mqtt] client-cert and client-key");
-    let Ok(key) = key.resolve() else {
-        // The row `secrets` tells.
-        return Ok((None, None));
-    };
-    let identity = Identity::read(cert, key.expose()).map_err(wrong)?;
-    let shown = cert.display().to_string();
-    let row = match tls::validity(identity.chain()) {
-        Ok(validity) => validity.row("client-cert", &shown, "have a new one made, and put it there"),
-        Err(why) => return Err(wrong(format!("{shown}: {why}"))),
-    };
-    Ok((Some(identity), Some(row)))
 }
 
 type Wrong = (String, String);
@@ -113,13 +91,34 @@ fn reach(host: &str, port: u16) -> Result<TcpStream, Wrong> {
     })
 }
 
-fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>, own: Option<&Identity>) -> Row {
+fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>, own: &Own) -> Row {
     let asked = reach(host, port).and_then(|mut stream| {
         let Some(ca) = ca else { return Ok(ok(check, format!("{host}:{port} answers, unencrypted"))) };
-        let shaken = tls::shake_hands(&mut stream, host, ca, own);
+        let identity = match own {
+            Own::Identity(identity) => Some(identity),
+            Own::None | Own::Unusable => None,
+        };
         let advice = |why: &str| trust::advice(why).unwrap_or("see the server's TLS settings").to_owned();
-        let validity = shaken.map_err(|why| (format!("{host}:{port}: {why}"), advice(&why)))?;
-        Ok(validity.row(check, &format!("{host}:{port} answers, encrypted"), "tell whoever keeps the server"))
+        let shaken = tls::shake_hands(&mut stream, host, ca, identity);
+        let Shaken { shown, refused } = shaken.map_err(|why| (format!("{host}:{port}: {why}"), advice(&why)))?;
+        let validity = Validity::of_chain(&shown);
+        let Some(why) = refused else {
+            let validity = validity.map_err(|why| (format!("{host}:{port}: {why}"), advice(&why)))?;
+            return Ok(aged(check, &format!("{host}:{port} answers, encrypted"), validity, RENEW));
+        };
+        // The dates say more than the word for it.
+        if let Ok(validity) = validity
+            && matches!(validity.age(clock::utc()), Age::Early | Age::Over)
+        {
+            return Ok(aged(check, &format!("{host}:{port} answers"), validity, RENEW));
+        }
+        if matches!(own, Own::Unusable) && trust::wants_certificate(&why) {
+            let found = format!(
+                "{host}:{port} answers, encrypted, and wants this box's certificate, which cannot be shown from here"
+            );
+            return Ok(warn(check, found, "see the rows secrets, files and client-cert"));
+        }
+        Err((format!("{host}:{port}: {why}"), advice(&why)))
     });
     asked.unwrap_or_else(|(found, advice)| fail(check, found, advice))
 }

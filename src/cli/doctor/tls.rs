@@ -3,20 +3,21 @@
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use x509_cert::der::Decode;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, InconsistentKeys, RootCertStore, SignatureScheme,
+};
 
-use super::{PATIENCE, Row, fail, ok, warn};
-use crate::clock;
+use super::PATIENCE;
+use crate::certificate;
 
-/// A certificate that ends within this is worth a word: whoever renews it needs some days.
-const SOON: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// With TLS 1.3 a server refuses a client after the client's handshake is done; this is how long that is waited for.
 const AFTERTHOUGHT: Duration = Duration::from_millis(500);
 
@@ -27,61 +28,78 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// From the file `cert`; `key` is a key in PEM form, or the path of a file with one.
-    pub(super) fn read(cert: &Path, key: &str) -> Result<Self, String> {
+    /// `key` is a key in PEM form, or the path of a file with one.
+    pub(super) fn new(chain: Vec<CertificateDer<'static>>, key: &str) -> Result<Self, String> {
         let parsed = if key.contains("-----BEGIN") {
             PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| format!("client-key: {error}"))
         } else {
             PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{key}: {error}"))
         };
-        Ok(Self { chain: certificates(cert)?, key: parsed? })
+        Ok(Self { chain, key: parsed? })
     }
 
-    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.chain
-    }
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let shown = file.display();
-    let found = CertificateDer::pem_file_iter(file).map_err(|error| format!("{shown}: {error}"))?;
-    let found: Vec<_> = found.filter_map(Result::ok).collect();
-    if found.is_empty() { Err(format!("{shown}: no certificate in PEM form in it")) } else { Ok(found) }
-}
-
-/// When the first of some certificates ends.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Validity {
-    until: Timestamp,
-}
-
-impl Validity {
-    /// What there is to say about it now.
-    pub(super) fn row(self, check: &'static str, found: &str, advice: &str) -> Row {
-        let left = self.until.duration_since(clock::utc());
-        let day = self.until.strftime("%F");
-        if left.is_negative() {
-            fail(check, format!("{found}; its certificate ended on {day}"), advice)
-        } else if left < SOON {
-            warn(check, format!("{found}; its certificate ends soon, on {day}"), advice)
-        } else {
-            ok(check, format!("{found}; its certificate is good until {day}"))
+    /// Whether certificate and key belong together; why not where the key is of no use at all.
+    pub(super) fn belongs_together(&self) -> Result<bool, String> {
+        let provider = rustls::crypto::ring::default_provider();
+        let made = CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &provider);
+        match made {
+            Ok(_) => Ok(true),
+            Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Ok(false),
+            Err(error) => Err(error.to_string()),
         }
     }
 }
 
-/// When the first certificate of a chain ends.
-pub(super) fn validity(chain: &[CertificateDer<'_>]) -> Result<Validity, String> {
-    let mut first = None;
-    for certificate in chain {
-        let parsed = x509_cert::Certificate::from_der(certificate).map_err(|error| error.to_string())?;
-        let end = parsed.tbs_certificate().validity().not_after.to_unix_duration();
-        let end = i64::try_from(end.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-        // One that cannot be a time is far away.
-        let end = end.unwrap_or(Timestamp::MAX);
-        first = Some(first.map_or(end, |known: Timestamp| known.min(end)));
+/// How a handshake ended.
+pub(super) struct Shaken {
+    /// What the server showed, whether or not it was believed.
+    pub(super) shown: Vec<CertificateDer<'static>>,
+    /// Why there is no connection, if there is none.
+    pub(super) refused: Option<String>,
+}
+
+/// Verifies as rustls does, and keeps what it was shown.
+#[derive(Debug)]
+struct Witness {
+    judge: Arc<WebPkiServerVerifier>,
+    shown: Mutex<Vec<CertificateDer<'static>>>,
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let all = std::iter::once(end_entity).chain(intermediates).map(|one| one.clone().into_owned());
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = all.collect();
+        self.judge.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
-    first.map(|until| Validity { until }).ok_or_else(|| "no certificate".to_owned())
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.judge.supported_verify_schemes()
+    }
 }
 
 /// Shakes hands, with this box's certificate if it has one, and hears whether the server is content.
@@ -90,16 +108,19 @@ pub(super) fn shake_hands(
     host: &str,
     ca: &Path,
     own: Option<&Identity>,
-) -> Result<Validity, String> {
-    let timeouts = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
-    timeouts.map_err(|error| error.to_string())?;
+) -> Result<Shaken, String> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(certificates(ca)?);
+    let authorities = certificate::read(ca).map_err(|why| format!("{}: {why}", ca.display()))?;
+    roots.add_parsable_certificates(authorities);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let judge = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+    let judge = judge.map_err(|error| format!("{}: {error}", ca.display()))?;
+    let witness = Arc::new(Witness { judge, shown: Mutex::default() });
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
-        .with_root_certificates(roots);
+        .dangerous()
+        .with_custom_certificate_verifier(witness.clone());
     let config = match own {
         Some(Identity { chain, key }) => config
             .with_client_auth_cert(chain.clone(), key.clone_key())
@@ -108,6 +129,14 @@ pub(super) fn shake_hands(
     };
     let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())?;
+    let refused = talk(stream, &mut connection).err();
+    let shown = std::mem::take(&mut *witness.shown.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(Shaken { shown, refused })
+}
+
+fn talk(stream: &mut TcpStream, connection: &mut ClientConnection) -> Result<(), String> {
+    let timeouts = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+    timeouts.map_err(|error| error.to_string())?;
     while connection.is_handshaking() {
         connection.complete_io(stream).map_err(|error| error.to_string())?;
     }
@@ -115,11 +144,10 @@ pub(super) fn shake_hands(
     // Tickets come first; a server that is content then waits for us.
     loop {
         match connection.complete_io(stream) {
-            Ok((0, _)) => break,
+            Ok((0, _)) => return Ok(()),
             Ok(_) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(()),
             Err(error) => return Err(error.to_string()),
         }
     }
-    validity(connection.peer_certificates().unwrap_or_default())
 }
