@@ -13,6 +13,7 @@ mod exposure;
 mod ingest;
 mod mistake;
 mod picture;
+mod policy;
 mod reader;
 mod secret;
 mod sections;
@@ -33,6 +34,7 @@ pub use binding::STICK_FILE;
 pub(crate) use document::{files_of, place_of};
 pub(crate) use exposure::exposed_secrets;
 pub use mistake::{ConfigError, Mistake};
+pub use policy::policy_follows;
 use reader::did_you_mean;
 pub use secret::{MissingSecret, Secret, Template};
 pub use types::{

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::policy::names_a_policy;
 use super::reader::Reader;
 use super::{Audio, Capture, Config, Consent, Device, Panel, Privacy, Video, check, ingest, picture};
 
@@ -74,14 +75,12 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
     })
 }
 
-/// A word for a policy: it goes into the ledger, into topics' payloads and onto the command line.
+/// The day of a policy: everybody sees which of two is newer, and an older one is not taken for a new one.
 fn policy_version(r: &mut Reader<'_>) -> String {
     let Some((text, place)) = r.text("consent", "policy-version") else { return "2022-07-11".to_owned() };
-    let plain = |c: char| c.is_alphanumeric() || " -_.:/+".contains(c);
-    if text.trim() != text || !(1..=64).contains(&text.chars().count()) || !text.chars().all(plain) {
-        let advice =
-            "write 1 to 64 letters, digits, and \"-\", \"_\", \".\", \":\", \"/\", \"+\", such as \"2022-07-11\"";
-        r.wrong(Some(place), format!("policy-version = {text:?} cannot name a policy"), advice);
+    if !names_a_policy(&text) {
+        let advice = "write the day of the policy, as \"2022-07-11\"";
+        r.wrong(Some(place), format!("policy-version = {text:?} is no date"), advice);
     }
     text
 }

@@ -2,6 +2,7 @@
 
 use super::engine::Engine;
 use super::hear::lost;
+use crate::config::policy_follows;
 use crate::consent::{Fault, Phase};
 use crate::ipc::ENCODER_FALLBACK;
 
@@ -29,7 +30,11 @@ impl Engine {
         match self.machine.phase() {
             // A deletion that failed matters until it is done; a former session's end only until the next thing happens.
             Phase::Idle => Account { reason: word, message: self.message.clone().or_else(|| self.undeleted.clone()) },
-            Phase::Requested | Phase::Policy => Account { reason: word, message: self.undeleted.clone() },
+            Phase::Requested => Account { reason: word, message: self.undeleted.clone() },
+            Phase::Policy => {
+                let message = self.undeleted.clone().unwrap_or_else(|| self.policy_said.clone());
+                Account { reason: word, message: Some(message) }
+            }
             Phase::Connecting | Phase::Reconnecting => match self.session.offline.clone() {
                 Some(offline) => Account { reason: Some(offline.clone()), message: Some(offline) },
                 None => self.of_devices(),
@@ -62,5 +67,16 @@ impl Engine {
             Some(said) => Account { reason: Some(ENCODER_FALLBACK.to_owned()), message: Some(said) },
             None => Account::default(),
         }
+    }
+}
+
+/// What is said of a policy that staff did not acknowledge. An older one is most likely a mistake.
+pub(super) fn policy_waits(acknowledged: Option<&str>, policy_version: &str) -> String {
+    let waits = format!("the policy {policy_version} waits for staff: hold the button for 2 s");
+    match acknowledged {
+        Some(known) if !policy_follows(policy_version, known) => {
+            format!("{waits}; it is older than {known}, which staff acknowledged last: see [consent] policy-version")
+        }
+        Some(_) | None => waits,
     }
 }

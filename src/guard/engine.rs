@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::account::policy_waits;
 use super::answers::Unwritten;
 use super::board::Board;
 use super::erase;
@@ -41,6 +42,8 @@ pub(super) struct Engine {
     pub(super) ledger_said: Option<String>,
     /// What could not be deleted, until it is.
     pub(super) undeleted: Option<String>,
+    /// What waits for staff about the policy.
+    pub(super) policy_said: String,
     news: mpsc::Sender<(u64, News)>,
     tasks: JoinSet<()>,
     /// Remote stops that wait for capture to be gone.
@@ -54,7 +57,7 @@ pub(super) struct Engine {
     /// Who asked for the probe that is pending or under way.
     pub(super) prober: Option<oneshot::Sender<Answer>>,
     pub(super) status: watch::Sender<Status>,
-    due: erase::Due,
+    pub(super) due: erase::Due,
     /// Which box this is; `None`: its key cannot be used.
     pub(super) identity: Option<Identity>,
     /// The ledger's memory is known; without it the guard has to start anew before anything can start.
@@ -113,6 +116,7 @@ impl Engine {
             message: None,
             ledger_said: None,
             undeleted: None,
+            policy_said: String::new(),
             news,
             tasks: JoinSet::new(),
             stops: Vec::new(),
@@ -162,6 +166,10 @@ impl Engine {
         self.machine = Machine::boot(limits(&self.config), recall.memory(&self.config.hash));
         self.recalled = true;
         let started = Fact::GuardStarted { software: SOFTWARE.to_owned(), policy_version: policy_version.clone() };
+        self.policy_said = policy_waits(recall.acknowledged.as_deref(), &policy_version);
+        if recall.policy_pending {
+            tracing::warn!("{}", self.policy_said);
+        }
         let cut = recall.open_session.map(|session| Fact::SessionCut { session });
         let policy = if recall.acknowledged.is_none() {
             Some(Fact::PolicyAcknowledged { policy_version })
@@ -187,7 +195,7 @@ impl Engine {
 
     /// Finds out which box this is, and writes it down unless the ledger knows it as `known`. Consent does not stand on
     /// it: a box whose key is damaged says so, and goes on.
-    fn identify(&mut self, known: Option<&str>) -> Result<(), Event> {
+    pub(super) fn identify(&mut self, known: Option<&str>) -> Result<(), Event> {
         self.identity = match identity::read_or_make(&self.config.device.data_dir) {
             Ok(identity) => Some(identity),
             Err(error) => {
@@ -344,22 +352,6 @@ impl Engine {
                 Ok(())
             }
         }
-    }
-
-    /// Carries out the deletions that are due; one that fails stays due.
-    pub(super) fn erase(&mut self) -> Result<(), Event> {
-        let (done, wrong) = self.due.carry_out(&self.config.device.data_dir);
-        if let Some(message) = &wrong
-            && self.undeleted != wrong
-        {
-            tracing::error!("{message}");
-        }
-        self.undeleted = wrong;
-        let unbound = done.iter().any(|fact| matches!(fact, Fact::Unbound { .. }));
-        let written = done.into_iter().map(|fact| self.write(fact)).fold(Ok(()), Result::and);
-        // Whoever binds the box next finds another one.
-        let identified = if unbound { self.identify(None) } else { Ok(()) };
-        written.and(identified)
     }
 
     /// Tries each broken part again.

@@ -8,6 +8,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::engine::Engine;
+use crate::consent::Event;
 use crate::ipc::Fact;
 
 /// Unsent footage, in data-dir.
@@ -51,6 +53,24 @@ impl Due {
             settle(&mut self.binding, binding(data_dir), |files| Fact::Unbound { files });
         }
         (done, wrong)
+    }
+}
+
+impl Engine {
+    /// Carries out the deletions that are due; one that fails stays due.
+    pub(super) fn erase(&mut self) -> Result<(), Event> {
+        let (done, wrong) = self.due.carry_out(&self.config.device.data_dir);
+        if let Some(message) = &wrong
+            && self.undeleted != wrong
+        {
+            tracing::error!("{message}");
+        }
+        self.undeleted = wrong;
+        let unbound = done.iter().any(|fact| matches!(fact, Fact::Unbound { .. }));
+        let written = done.into_iter().map(|fact| self.write(fact)).fold(Ok(()), Result::and);
+        // Whoever binds the box next finds another one.
+        let identified = if unbound { self.identify(None) } else { Ok(()) };
+        written.and(identified)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::shop::{Plan, Shop, openers};
-use crate::support::{footage, timed, wait_until};
+use crate::support::{TALLYBOX, footage, timed, wait_until};
 
 /// Rule 4: 500 ms after consent ends nothing captures any more. On a machine that runs other tests beside this one the
 /// scheduler may add to it; the product's own figure is in docs/benchmarks.md.
@@ -139,8 +139,22 @@ fn a_new_policy_waits_for_staff() {
     shop.hold("2.2");
     assert_eq!(shop.phase(), "idle");
     guard.finish();
+    shop.start("guard").finish();
+    // An older one than staff acknowledged is asked about too, and said to be older.
+    shop.configure(&Plan { more: "[consent]\npolicy-version = \"2022-07-11\"".to_owned(), ..Plan::default() });
     let _guard = shop.start("guard");
-    assert_eq!(shop.phase(), "idle");
+    let status = shop.status().unwrap();
+    assert_eq!((status["phase"].as_str(), status["reason"].as_str()), (Some("policy"), Some("policy-change")));
+    assert!(status["message"].as_str().unwrap().contains("older than 2026-12-01"), "{status}");
+    shop.press();
+    assert!(shop.captures().is_empty() && shop.phase() == "policy");
+    shop.configure(&Plan { more: "[consent]\npolicy-version = \"v2\"".to_owned(), ..Plan::default() });
+    let checked = std::process::Command::new(TALLYBOX).arg("check-config").arg(&shop.config).output().unwrap();
+    assert_eq!(checked.status.code(), Some(78));
+    assert!(
+        String::from_utf8_lossy(&checked.stderr).contains("is no date; write the day of the policy"),
+        "{checked:?}"
+    );
 }
 
 #[test]

@@ -132,11 +132,11 @@ fn another_server_waits_for_staff() {
     refused(&stick.brings(&shop, "[panel]\nlamp-pin = 5\n"), 77, "its lamp could be left dark");
     refused(&stick.brings(&shop, "[device]\ndata-dir = \"/tmp/another-ledger\"\n"), 77, "data-dir");
     assert_eq!(here(&shop), None);
-    let taken = stick.brings(&shop, &format!("{other}[consent]\npolicy-version = \"2026-12\"\n"));
+    let taken = stick.brings(&shop, &format!("{other}[consent]\npolicy-version = \"2026-12-01\"\n"));
     assert!(taken.status.success(), "{}", said(&taken));
     // A second stick cannot take the question back, for the same server: staff acknowledged the former policy only.
     for version in ["[consent]\npolicy-version = \"2022-07-11\"\n", ""] {
-        refused(&stick.brings(&shop, &format!("{other}{version}")), 77, "is older than \"2026-12\"");
+        refused(&stick.brings(&shop, &format!("{other}{version}")), 77, "is older than \"2026-12-01\"");
     }
     let _guard = shop.start("guard");
     assert_eq!((shop.phase().as_str(), shop.lamp().as_str()), ("policy", "triple-blink"));
@@ -164,13 +164,13 @@ fn a_used_box_takes_a_short_list_of_keys_and_no_other() {
         ("[device]\nid = \"another-shop\"\n", "[device] id"),
         ("[panel]\ndebounce = \"200ms\"\n", "a touch unheard"),
         ("[mqtt]\nurl = \"mqtts://attacker.example\"\n", "who asks and stops"),
-        ("[consent]\npolicy-version = \"1999\"\n", "is older than"),
-        ("[device]\nid = \"another-shop\"\n[consent]\npolicy-version = \"2030\"\n", "[device] id"),
+        ("[consent]\npolicy-version = \"1999-01-01\"\n", "is older than"),
+        ("[device]\nid = \"another-shop\"\n[consent]\npolicy-version = \"2030-01-01\"\n", "[device] id"),
     ] {
         refused(&stick.brings(&shop, text), 77, why);
         assert_eq!(here(&shop), None);
     }
-    refused(&stick.brings(&shop, "[consent]\npolicy-version = \"\"\n"), 78, "cannot name a policy");
+    refused(&stick.brings(&shop, "[consent]\npolicy-version = \"\"\n"), 78, "is no date");
     let free = "[video]\nfps = 10\nbitrate-kbps = 500\n[overlay]\ntext = \"Tea\"\n[consent]\nmax-session = \"1h\"\n";
     let taken = stick.brings(&shop, free);
     assert!(taken.status.success() && here(&shop).as_deref() == Some(free), "{}", said(&taken));

@@ -5,10 +5,9 @@
 use core::time::Duration;
 
 use super::history::History;
-use super::policy::follows;
 use crate::config::{
     Audio, AudioSource, Capture, Config, Consent, Crop, Destination, Device, Ingest, Mqtt, Outage, OutageBuffer,
-    Overlay, Panel, PanelBackend, Privacy, Protocol, Rtmp, Srt, Video, Whip,
+    Overlay, Panel, PanelBackend, Privacy, Protocol, Rtmp, Srt, Video, Whip, policy_follows,
 };
 
 const ASK_STAFF: &str = "give it a later [consent] policy-version, and the box asks staff to hold the button for 2 s";
@@ -63,7 +62,7 @@ pub(super) fn refusals(now: &Config, wanted: &Config, history: &History) -> Vec<
     let (old, new) = (&now.consent.policy_version, &wanted.consent.policy_version);
     if old == new {
         all.extend(with(&changes.staff, ASK_STAFF));
-    } else if !follows(new, old) {
+    } else if !policy_follows(new, old) {
         all.push(format!("[consent] policy-version {new:?} is older than {old:?}; write one that comes after it"));
     } else if acknowledged == Some(new) {
         let advice = "write a later one, and the box asks staff to hold the button for 2 s";

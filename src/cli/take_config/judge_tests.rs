@@ -196,18 +196,18 @@ fn seeing_hearing_and_keeping_more_is_a_matter_for_staff() {
 #[test]
 fn a_policy_that_staff_would_not_be_asked_about_lets_nothing_in() {
     let (now, wanted) = (config_to(KEY, ""), config_to("rtmps://b.example.cn/live/k", ""));
-    for version in ["2022-07-10", "2021", "1"] {
+    for version in ["2022-07-10", "2021-01-01", "1999-12-31"] {
         let refused = said(&now, &policy(wanted.clone(), version), &used());
         assert!(refused.contains("is older than"), "{version}: {refused}");
         assert!(said(&now, &policy(now.clone(), version), &used()).contains("is older than"), "{version}, alone");
     }
     // What a first stick brought waits for staff; a second one cannot take back the question.
-    let waiting = policy(wanted.clone(), "2026-12");
+    let waiting = policy(wanted.clone(), "2026-12-01");
     assert!(said(&waiting, &policy(wanted.clone(), BEFORE), &used()).contains("is older than"));
     // Somebody went back by hand, and nobody was asked yet.
-    let back = policy(now.clone(), "2020");
+    let back = policy(now.clone(), "2020-01-01");
     assert!(said(&back, &policy(wanted, BEFORE), &used()).contains("acknowledged already"));
     // With a policy as without, what no policy can allow stays out.
-    let both = policy(config_to("rtmps://b.example.cn/live/k", "[device]\nid = \"shop-7\"\n"), "2026-12");
+    let both = policy(config_to("rtmps://b.example.cn/live/k", "[device]\nid = \"shop-7\"\n"), "2026-12-01");
     assert!(said(&now, &both, &used()).contains("[device] id"));
 }

@@ -4,7 +4,6 @@
 mod history;
 mod judge;
 mod place;
-mod policy;
 
 use std::io;
 use std::path::{Path, PathBuf};
