@@ -6,9 +6,11 @@ mod doctor;
 mod ledger;
 mod machine;
 mod media;
+mod place;
 mod press;
 mod privacy;
 mod run;
+mod setup;
 mod status;
 mod take_config;
 mod units;
@@ -106,6 +108,14 @@ enum Command {
         /// Files; `conf.d/*.toml` beside each overrides it.
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
+    },
+    /// Set up a box, guided: looks, asks (or reads --answers), writes configuration and secrets, starts the box, and waits
+    /// for the first press.
+    Setup {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        args: setup::Args,
     },
     /// Take a configuration that somebody brings, as from a USB stick: judged first, refused while capturing.
     TakeConfig {
@@ -225,6 +235,7 @@ fn carry_out(command: Command) -> Result<(), Exit> {
         Command::Press { file, hold, mute } => file.load().and_then(|config| press::run(&config, hold, mute)),
         Command::Doctor { file, args } => file.load().and_then(|config| doctor::run(&config, &args)),
         Command::CheckConfig { files } => check_config::run(&files),
+        Command::Setup { file, args } => setup::run(&file.config, args),
         Command::TakeConfig { file, args } => take_config::run(&file.config, &args),
         Command::Privacy { file, topic } => file.load().and_then(|config| privacy::run(&config, topic)),
         Command::Ledger { file, action } => file.load().and_then(|config| ledger::run(&config, action)),

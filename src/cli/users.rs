@@ -1,4 +1,6 @@
-//! Names of users, as `/etc/passwd` has them: system users are made by sysusers.d and are nowhere else.
+//! Names of users and groups, as `/etc/passwd` and `/etc/group` have them: system users are made by sysusers.d and are nowhere else.
+
+use std::path::Path;
 
 use crate::exit::Exit;
 
@@ -12,6 +14,12 @@ pub(super) fn uid(user: &str) -> Result<u32, Exit> {
         .ok_or_else(|| Exit::config(format!("there is no user {user}: systemd-sysusers makes tallybox's own")))
 }
 
+/// The number of a group, as the files below `root` have it.
+pub(super) fn gid(root: &Path, group: &str) -> Option<u32> {
+    find(&std::fs::read_to_string(root.join("etc/group")).ok()?, group)
+}
+
+/// The third field of the line of `user`: in both files it is the number.
 fn find(users: &str, user: &str) -> Option<u32> {
     users.lines().find_map(|line| {
         let mut fields = line.split(':');

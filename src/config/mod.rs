@@ -35,8 +35,9 @@ pub(crate) use document::{files_of, place_of};
 pub(crate) use exposure::exposed_secrets;
 pub use mistake::{ConfigError, Mistake};
 pub use policy::policy_follows;
-use reader::did_you_mean;
+pub(crate) use reader::{did_you_mean, parse_span};
 pub use secret::{MissingSecret, Secret, Template};
+pub(crate) use sections::derived_id;
 pub use types::{
     Audio, AudioSource, Capture, Consent, Crop, Device, Encoder, Ingest, IngestScheme, Mask, Mqtt, Outage,
     OutageBuffer, Overlay, Panel, PanelBackend, Privacy, Video, VideoSource,

@@ -322,7 +322,7 @@ fn mismatch(key: &str, wanted: &str, value: &DeValue<'_>) -> String {
 }
 
 /// "did you mean ...? " for the nearest of `all`, if one is near.
-pub(super) fn did_you_mean<'a>(text: &str, all: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn did_you_mean<'a>(text: &str, all: impl Iterator<Item = &'a str>) -> String {
     // 0.75 on the Jaro-Winkler scale (0 to 1) lets "buton-pin" through and keeps "colour" out.
     all.map(|word| (strsim::jaro_winkler(text, word), word))
         .filter(|(likeness, _)| *likeness >= 0.75)
@@ -330,7 +330,8 @@ pub(super) fn did_you_mean<'a>(text: &str, all: impl Iterator<Item = &'a str>) -
         .map_or_else(String::new, |(_, word)| format!("did you mean \"{word}\"? "))
 }
 
-fn parse_span(text: &str) -> Option<Duration> {
+/// A span of time as the configuration writes it.
+pub(crate) fn parse_span(text: &str) -> Option<Duration> {
     if text.trim() == "0" {
         return Some(Duration::ZERO);
     }

@@ -106,7 +106,7 @@ fn device(r: &mut Reader<'_>) -> Device {
 
 /// A name that says nothing about the machine and stays the same on it: a keyed hash of its machine-id, as
 /// machine-id(5) asks for. `None` for what is no machine-id: boxes cloned from one image would all get one name.
-pub(super) fn derived_id(machine: &[u8]) -> Option<String> {
+pub(crate) fn derived_id(machine: &[u8]) -> Option<String> {
     let text = machine.trim_ascii();
     if text.len() != 32 || !text.iter().all(u8::is_ascii_hexdigit) || text.iter().all(|digit| *digit == b'0') {
         return None;

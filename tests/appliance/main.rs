@@ -33,6 +33,7 @@ mod refusals;
 mod relay;
 mod retained;
 mod rtmp;
+mod setup;
 mod soak;
 mod srt;
 #[path = "../support/mod.rs"]

@@ -1,0 +1,150 @@
+//! Files that a command replaces in one step: written beside the old one first, renamed over it, the old one kept as
+//! `.bak`. What a process that was killed leaves behind is the old file or the new one, never a part.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use crate::exit::Exit;
+
+/// Whom a file belongs to, and who may read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rights {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// Permission bits.
+    pub(super) mode: u32,
+}
+
+impl Rights {
+    /// Those of a file or folder that is there.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let data = std::fs::metadata(path)?;
+        // A unit may be forbidden to set any other bits.
+        Ok(Self { uid: data.uid(), gid: data.gid(), mode: data.mode() & 0o777 })
+    }
+}
+
+/// Holds off whoever else changes the configuration in `dir` until the file is dropped: what is judged is judged against
+/// what is there.
+pub(super) fn lock(dir: &Path) -> Result<File, Exit> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let file = File::open(dir).map_err(|error| Exit::io(format!("{}: {error}", dir.display())))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(Exit::temporary("another configuration is being taken; try again when it is done"))
+        }
+        Err(error) => Err(Exit::io(format!("{}: {error}", dir.display()))),
+    }
+}
+
+/// Makes a folder if it is missing, as open as `rights` say whatever this process's mask is: the roles look into it.
+pub(super) fn make_dir(dir: &Path, rights: Rights) -> io::Result<()> {
+    match std::fs::create_dir(dir) {
+        Ok(()) => {
+            std::os::unix::fs::chown(dir, Some(rights.uid), Some(rights.gid))?;
+            std::fs::set_permissions(dir, Permissions::from_mode(rights.mode))?;
+            dir.parent().map_or(Ok(()), sync)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// One file that is replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place(PathBuf);
+
+impl Place {
+    pub(super) fn new(file: impl Into<PathBuf>) -> Self {
+        Self(file.into())
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        &self.0
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = OsString::from(&self.0);
+        name.push(ending);
+        name.into()
+    }
+
+    /// What was there before. Not read as configuration, because its name does not end in `.toml`.
+    pub(super) fn former(&self) -> PathBuf {
+        self.beside(".bak")
+    }
+
+    /// What will be there.
+    fn new_file(&self) -> PathBuf {
+        self.beside(".new")
+    }
+
+    /// Writes the new content beside the old one, on the disk when this returns.
+    pub(super) fn stage(&self, content: &[u8], rights: Rights) -> io::Result<()> {
+        let new = self.new_file();
+        gone(std::fs::remove_file(&new))?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(content)?;
+        std::os::unix::fs::fchown(&file, Some(rights.uid), Some(rights.gid))?;
+        file.set_permissions(Permissions::from_mode(rights.mode))?;
+        file.sync_all()
+    }
+
+    /// Makes `.bak` the file that is there now. Returns whether there is one; without one no `.bak` is left either.
+    pub(super) fn keep(&self) -> io::Result<bool> {
+        gone(std::fs::remove_file(self.former()))?;
+        match std::fs::hard_link(&self.0, self.former()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The staged content takes the file's place.
+    pub(super) fn put(&self) -> io::Result<()> {
+        std::fs::rename(self.new_file(), &self.0)?;
+        self.sync()
+    }
+
+    /// Puts back what was there before; where `former` says that nothing was, the file goes. Can be done twice.
+    pub(super) fn take_back(&self, former: bool) -> io::Result<()> {
+        if former {
+            gone(std::fs::rename(self.former(), &self.0))?;
+        } else {
+            gone(std::fs::remove_file(&self.0))?;
+        }
+        self.sync()
+    }
+
+    /// Takes a staged content away that will not be used.
+    pub(super) fn discard(&self) -> io::Result<()> {
+        gone(std::fs::remove_file(self.new_file()))
+    }
+
+    /// The folder, so that names are on the disk too.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.0.parent().map_or(Ok(()), sync)
+    }
+}
+
+fn sync(dir: &Path) -> io::Result<()> {
+    match File::open(dir) {
+        // A folder that is not there has no names to keep.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        opened => opened?.sync_all(),
+    }
+}
+
+/// What is not there is as good as gone.
+pub(super) fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,23 @@
+//! What an integrator takes along, and what stays on the wall.
+
+use super::terminal::say;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::ipc::Identity;
+
+/// Two lines for staff, as docs/operations.md has them for printing.
+const WALL: [&str; 2] = [
+    "PRESS: on air, the red lamp is lit. HOLD 1 s: picture only. ANY TOUCH: off. LAMP DARK: camera and microphone are closed.",
+    "HOLD 5 s: locked until you hold 2 s. Three blinks again and again: new policy, ask, then hold 2 s. SOS: call",
+];
+
+/// Claim code, id, fingerprint, and the lines for the wall.
+pub(super) fn print(config: &Config, identity: Option<&Identity>) -> Result<(), Exit> {
+    let unknown = || "unknown: the guard's log says why".to_owned();
+    let id = config.device.id.clone().or_else(|| identity.map(Identity::device_id)).unwrap_or_else(unknown);
+    say(&format!("\nid           {id}"))?;
+    say(&format!("claim code   {}", identity.map_or_else(unknown, |identity| identity.claim_code.clone())))?;
+    say(&format!("fingerprint  {}", identity.map_or_else(unknown, |identity| identity.fingerprint.clone())))?;
+    say("\nFor the wall beside the box:")?;
+    say(&format!("  {}\n  {} ____________________", WALL[0], WALL[1]))
+}

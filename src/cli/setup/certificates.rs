@@ -1,0 +1,101 @@
+//! Certificates, judged before the box has them: they are what they are said to be, belong together, and are good today.
+
+use jiff::Timestamp;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use x509_cert::der::Decode;
+
+use super::choices::{Choices, Material, Wrong};
+use crate::agent::broker::names_in;
+use crate::clock;
+
+/// What is wrong with the certificates and the key among the choices.
+pub(super) fn mistakes(choices: &Choices) -> Vec<Wrong> {
+    let now = clock::utc();
+    let mut wrong = Vec::new();
+    let chain = |key: &'static str, material: Option<&Material>, wrong: &mut Vec<Wrong>| {
+        let chain = material.map(|material| chain(material).and_then(|chain| in_time(chain, now)))?;
+        chain.map_err(|why| wrong.push((key, why))).ok()
+    };
+    chain("ca-file", choices.ca.as_ref(), &mut wrong);
+    let own = chain("client-cert-file", choices.client_cert.as_ref(), &mut wrong);
+    let key = choices.client_key.as_ref().map(private_key);
+    match (own, key) {
+        (_, Some(Err(why))) => wrong.push(("client-key-file", why)),
+        (Some(chain), Some(Ok(key))) => {
+            if let Err(why) = belong_together(chain, key) {
+                wrong.push(("client-key-file", why));
+            }
+        }
+        (Some(_) | None, None) | (None, Some(Ok(_))) => {}
+    }
+    wrong
+}
+
+/// The names that the client certificate is for; empty where there is none, or it cannot be read.
+pub(super) fn names(choices: &Choices) -> Vec<String> {
+    let chain = choices.client_cert.as_ref().and_then(|material| chain(material).ok()).unwrap_or_default();
+    chain.first().map(names_in).unwrap_or_default()
+}
+
+fn chain(material: &Material) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&material.content).filter_map(Result::ok).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let is_key = PrivateKeyDer::from_pem_slice(&material.content).is_ok();
+    let advice = if is_key {
+        "it has a private key and no certificate: are the two files swapped?"
+    } else {
+        "no certificate in PEM form is in it; from DER: openssl x509 -inform der -in FILE -out FILE.pem"
+    };
+    Err(format!("{}: {advice}", shown(material)))
+}
+
+/// The chain, if each certificate of it is good now. A clock that was never set is no judge.
+fn in_time(chain: Vec<CertificateDer<'static>>, now: Timestamp) -> Result<Vec<CertificateDer<'static>>, String> {
+    for certificate in chain.iter().filter(|_| clock::is_set(now)) {
+        let parsed = x509_cert::Certificate::from_der(certificate)
+            .map_err(|error| format!("the certificate cannot be read: {error}; have it made anew"))?;
+        let validity = parsed.tbs_certificate().validity();
+        let time = |seconds: u64| i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        let first = time(validity.not_before.to_unix_duration().as_secs()).unwrap_or(Timestamp::MIN);
+        let last = time(validity.not_after.to_unix_duration().as_secs()).unwrap_or(Timestamp::MAX);
+        if last < now {
+            return Err(format!("the certificate ended on {}; have a new one made", last.strftime("%F")));
+        }
+        if first > now {
+            let (first, now) = (first.strftime("%F"), now.strftime("%F"));
+            return Err(format!("the certificate begins on {first}, and here it is {now}; see this box's clock"));
+        }
+    }
+    Ok(chain)
+}
+
+fn private_key(material: &Material) -> Result<PrivateKeyDer<'static>, String> {
+    let text = String::from_utf8_lossy(&material.content);
+    let shown = shown(material);
+    if text.contains("ENCRYPTED") {
+        return Err(format!("{shown}: the key has a password; without one: openssl pkey -in FILE -out client.key"));
+    }
+    PrivateKeyDer::from_pem_slice(&material.content).map_err(|_| {
+        let swapped = if text.contains("BEGIN CERTIFICATE") { ": are the two files swapped?" } else { "" };
+        format!("{shown}: no private key in PEM form is in it{swapped}")
+    })
+}
+
+fn belong_together(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<(), String> {
+    let provider = rustls::crypto::ring::default_provider();
+    let signer = provider.key_provider.load_private_key(key).map_err(|error| {
+        format!("the key cannot be used: {error}; P-256, P-384, Ed25519 and RSA of 2048 bits and more can")
+    })?;
+    let advice = "give the key that this certificate was made for";
+    CertifiedKey::new(chain, signer)
+        .keys_match()
+        .map_err(|_| format!("key and certificate do not belong together; {advice}"))
+}
+
+fn shown(material: &Material) -> String {
+    material.from.as_ref().map_or_else(|| "what you typed".to_owned(), |path| path.display().to_string())
+}

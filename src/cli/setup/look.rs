@@ -1,0 +1,164 @@
+//! What is there: cameras, microphones, GPIO chips, from sysfs and procfs alone. Nothing is opened.
+
+use std::path::{Path, PathBuf};
+
+/// What was found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) cameras: Vec<Device>,
+    pub(super) microphones: Vec<Device>,
+    /// Names of GPIO chips.
+    pub(super) gpio: Vec<String>,
+}
+
+/// A camera or microphone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Device {
+    /// What the configuration calls it.
+    pub(super) name: String,
+    /// What a person knows it by.
+    pub(super) title: String,
+}
+
+impl Device {
+    fn shown(&self) -> String {
+        format!("{} ({})", self.title, self.name)
+    }
+}
+
+impl Found {
+    /// Looks below `root`, which is `/` but in tests.
+    pub(super) fn look(root: &Path) -> Self {
+        Self { cameras: cameras(root), microphones: microphones(root), gpio: names(&root.join("sys/bus/gpio/devices")) }
+    }
+
+    /// Lines that say so.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let all = |devices: &[Device], none: &str| {
+            if devices.is_empty() {
+                none.to_owned()
+            } else {
+                devices.iter().map(Device::shown).collect::<Vec<_>>().join(", ")
+            }
+        };
+        let gpio = if self.gpio.is_empty() {
+            "none: no button and no lamp can be connected".to_owned()
+        } else {
+            self.gpio.join(", ")
+        };
+        vec![
+            format!("camera      {}", all(&self.cameras, "none is seen; plug one in before the first press")),
+            format!("microphone  {}", all(&self.microphones, "none is seen; the stream will have no sound")),
+            format!("GPIO        {gpio}"),
+        ]
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+fn read(path: PathBuf) -> Option<String> {
+    Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+/// Parts of names of video nodes that are no cameras: encoders, decoders and image processors of a Raspberry Pi.
+const NO_CAMERAS: [&str; 5] = ["codec", "isp", "hevc", "pispbe", "rp1-cfe"];
+
+fn cameras(root: &Path) -> Vec<Device> {
+    let class = root.join("sys/class/video4linux");
+    let by_id = root.join("dev/v4l/by-id");
+    let mut cameras = Vec::new();
+    for node in names(&class) {
+        let Some(title) = read(class.join(&node).join("name")) else { continue };
+        // A camera has a second node for what is no picture.
+        let first = read(class.join(&node).join("index")).is_none_or(|index| index == "0");
+        if !node.starts_with("video") || !first || NO_CAMERAS.iter().any(|part| title.contains(part)) {
+            continue;
+        }
+        // It may come back under another number, and not under another of these names.
+        let lasting = names(&by_id).into_iter().find(|link| {
+            let target = std::fs::read_link(by_id.join(link)).unwrap_or_default();
+            target.file_name().is_some_and(|name| *name == *node)
+        });
+        let name = lasting.map_or_else(|| format!("/dev/{node}"), |link| format!("/dev/v4l/by-id/{link}"));
+        cameras.push(Device { name, title });
+    }
+    cameras
+}
+
+fn microphones(root: &Path) -> Vec<Device> {
+    let devices = read(root.join("proc/asound/pcm")).unwrap_or_default();
+    let mut found: Vec<Device> = Vec::new();
+    // `01-00: USB Audio : USB Audio : capture 1`
+    for line in devices.lines().filter(|line| line.contains(" capture ")) {
+        let Some((number, rest)) = line.split_once('-') else { continue };
+        let Ok(card) = number.parse::<u32>() else { continue };
+        let Some(id) = read(root.join(format!("proc/asound/card{card}/id"))) else { continue };
+        let title = rest.split(':').nth(1).unwrap_or_default().trim().to_owned();
+        let name = format!("plughw:CARD={id}");
+        if !found.iter().any(|known| known.name == name) {
+            found.push(Device { name, title });
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(root: &Path, name: &str, text: &str) {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn cameras_are_named_so_that_they_are_found_again() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for (node, name, index) in [
+            ("video0", "HD Pro Webcam C920", "0"),
+            ("video1", "HD Pro Webcam C920", "1"),
+            ("video10", "bcm2835-codec-decode", "0"),
+            ("video2", "unicam-image", "0"),
+        ] {
+            write(root, &format!("sys/class/video4linux/{node}/name"), &format!("{name}\n"));
+            write(root, &format!("sys/class/video4linux/{node}/index"), index);
+        }
+        let by_id = root.join("dev/v4l/by-id");
+        std::fs::create_dir_all(&by_id).unwrap();
+        std::os::unix::fs::symlink("../../video0", by_id.join("usb-046d_C920-video-index0")).unwrap();
+        write(
+            root,
+            "proc/asound/pcm",
+            "00-00: vc4-hdmi : vc4-hdmi : playback 1\n01-00: USB Audio : USB Audio : capture 1\n",
+        );
+        write(root, "proc/asound/card1/id", "C920\n");
+        write(root, "sys/bus/gpio/devices/gpiochip0/label", "pinctrl-bcm2711");
+        let found = Found::look(root);
+        let of = |name: &str, title: &str| Device { name: name.to_owned(), title: title.to_owned() };
+        assert_eq!(
+            found,
+            Found {
+                cameras: vec![
+                    of("/dev/v4l/by-id/usb-046d_C920-video-index0", "HD Pro Webcam C920"),
+                    of("/dev/video2", "unicam-image"),
+                ],
+                microphones: vec![of("plughw:CARD=C920", "USB Audio")],
+                gpio: vec!["gpiochip0".to_owned()],
+            }
+        );
+    }
+
+    #[test]
+    fn a_machine_with_nothing_is_told_so() {
+        let root = tempfile::tempdir().unwrap();
+        let lines = Found::look(root.path()).lines().join("\n");
+        assert!(lines.contains("plug one in") && lines.contains("no sound") && lines.contains("no button"), "{lines}");
+    }
+}

@@ -1,0 +1,214 @@
+//! `tallybox setup`: from an installed package to the first stream. It looks, asks, shows what it would write, writes all
+//! of it or nothing, starts the box, and waits for a press. Each step can be done by hand; `--by-hand` says how.
+
+mod answers;
+mod card;
+mod certificates;
+mod choices;
+mod draft;
+mod folders;
+mod interrupt;
+mod look;
+mod plan;
+mod service;
+mod session;
+mod show;
+mod terminal;
+mod transaction;
+mod wizard;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::place;
+use crate::config::Config;
+use crate::exit::Exit;
+
+use answers::{Answers, AnswersFile};
+use choices::{Choices, Former};
+use folders::Folders;
+use interrupt::Interrupt;
+use look::Found;
+use plan::Plan;
+use terminal::{Terminal, say};
+use transaction::NewFile;
+
+/// How long a press is waited for at a terminal, where somebody sits who can end it.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// How it is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Answers from a TOML file instead of a terminal; docs/install.md has every key. A key that is missing keeps what the
+    /// box has.
+    #[arg(long, value_name = "FILE")]
+    answers: Option<PathBuf>,
+    /// Write nothing: print the commands that do the same.
+    #[arg(long)]
+    by_hand: bool,
+    /// Only take back what a setup that broke off has left; a box does so itself before it starts.
+    #[arg(long, hide = true)]
+    undo: bool,
+    /// Where the files of the machine are that is set up.
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    root: PathBuf,
+}
+
+/// Sets up the box whose main file is `config`.
+pub(crate) fn run(config: &Path, args: Args) -> Result<(), Exit> {
+    let folders = Folders::new(config, &args.root);
+    if args.undo {
+        return undo(&folders);
+    }
+    interrupt::run(move |interrupt| guided(&args, &folders, interrupt))
+}
+
+fn undo(folders: &Folders) -> Result<(), Exit> {
+    let _alone = place::lock(&folders.etc)?;
+    if take_back(folders)? && folders.is_here() {
+        service::reload()?;
+    }
+    Ok(())
+}
+
+/// Takes back a change that broke off.
+fn take_back(folders: &Folders) -> Result<bool, Exit> {
+    let taken = transaction::undo(&folders.journal()).map_err(|error| {
+        let journal = folders.journal();
+        Exit::io(format!("{}: {error}; what a setup that broke off changed cannot be taken back", journal.display()))
+    })?;
+    if taken {
+        say("A setup broke off half-way: what it had changed is as it was before.")?;
+    }
+    Ok(taken)
+}
+
+fn guided(args: &Args, folders: &Folders, interrupt: &Interrupt) -> Result<(), Exit> {
+    if folders.is_here() && !args.by_hand && !rustix::process::geteuid().is_root() {
+        return Err(Exit::permission("setup writes under /etc and restarts the box: call it with sudo"));
+    }
+    if !folders.main.exists() {
+        let main = folders.main.display();
+        return Err(Exit::no_input(format!("there is no {main}: install the package, or name the file with --config")));
+    }
+    let file = args.answers.as_deref().map(AnswersFile::read).transpose()?;
+    let mut terminal = Terminal::find(interrupt);
+    if file.is_none() && terminal.is_none() {
+        return Err(Exit::usage("this is no terminal: give --answers FILE"));
+    }
+    let alone = place::lock(&folders.etc)?;
+    let mut broken_off = false;
+    if !args.by_hand {
+        if let Ok(present) = Config::load(&folders.main) {
+            service::must_not_capture(&present)?;
+        }
+        broken_off = take_back(folders)?;
+    }
+    let found = Found::look(&folders.root);
+    if !args.by_hand || file.is_none() {
+        say(&found.lines().join("\n"))?;
+    }
+    let choices = choose(file.as_ref(), terminal.as_mut(), &found, folders)?;
+    let config = checked(&choices, file.as_ref(), folders)?;
+    let plan = Plan::new(&choices, folders)?;
+    if args.by_hand {
+        return say(&plan.by_hand(folders));
+    }
+    say(&format!("\n{}", plan.shown(folders)))?;
+    for note in draft::overridden(&choices, folders).into_iter().chain(config.notes.iter().map(ToString::to_string)) {
+        say(&format!("note: {note}"))?;
+    }
+    say(&format!("Streams go to {} and nowhere else.", config.ingest.hosts()))?;
+    let wait = patience(file.as_ref())?;
+    if file.is_none()
+        && let Some(terminal) = terminal.as_mut()
+        && !terminal.confirm("Write these files and start the box with them?", true)?
+    {
+        return Err(interrupt.stopped());
+    }
+    let changes = plan.changes();
+    install(&changes, broken_off, &config, folders, interrupt)?;
+    drop(alone);
+    if folders.is_here() {
+        service::wait_until_well(&config, folders, interrupt)?;
+        service::doctor(folders)?;
+        if !wait.is_zero() {
+            session::first_press(&config, wait, interrupt)?;
+        }
+        card::print(&config, service::status(&config).and_then(|status| status.identity).as_ref())?;
+    }
+    say("\nAll of this can be done by hand: tallybox setup --by-hand prints the commands.")
+}
+
+/// The choices, from the file of answers or from the terminal.
+fn choose(
+    file: Option<&AnswersFile>,
+    terminal: Option<&mut Terminal>,
+    found: &Found,
+    folders: &Folders,
+) -> Result<Choices, Exit> {
+    let former = Former::read(folders);
+    let (place, nothing) =
+        (|key: &str| file.map_or_else(String::new, |file| file.place(key) + ": "), Answers::default());
+    let answers = file.map_or(&nothing, |file| &file.answers);
+    let mut choices = Choices::new(answers, &former, folders).map_err(|wrong| {
+        let lines: Vec<String> = wrong.into_iter().map(|(key, why)| format!("{}{key}: {why}", place(key))).collect();
+        Exit::config(lines.join("\n"))
+    })?;
+    match terminal {
+        Some(terminal) if file.is_none() => wizard::ask(terminal, &mut choices, found, folders)?,
+        Some(_) | None => {
+            if choices.device_id.is_none() {
+                choices.device_id = certificates::names(&choices).into_iter().next();
+            }
+        }
+    }
+    Ok(choices)
+}
+
+/// The configuration as it will be, by the judgement of `check-config`; nothing is written before.
+fn checked(choices: &Choices, file: Option<&AnswersFile>, folders: &Folders) -> Result<Config, Exit> {
+    draft::judge(choices, folders).map_err(|wrong| {
+        let told = wrong.into_iter().map(|(key, why)| match (key, file) {
+            (Some(key), Some(file)) => format!("{}: {key}: {why}", file.place(key)),
+            (Some(key), None) => format!("{key}: {why}"),
+            (None, _) => why,
+        });
+        Exit::config(told.collect::<Vec<_>>().join("\n") + "\nnothing was changed")
+    })?;
+    let text = draft::text(choices, folders);
+    Config::load_with(&folders.main, folders::CONFIG, &folders.config(), text)
+        .map_err(|error| Exit::config(format!("{error}\nnothing was changed")))
+}
+
+fn patience(file: Option<&AnswersFile>) -> Result<Duration, Exit> {
+    let Some(file) = file else { return Ok(PATIENCE) };
+    let Some(text) = &file.answers.wait_for_press else { return Ok(Duration::ZERO) };
+    answers::wait(text).map_err(|wrong| Exit::data(format!("{}: {wrong}", file.place("wait-for-press"))))
+}
+
+/// Writes the files, with the roles stopped meanwhile: no session can begin on half of them.
+fn install(
+    changes: &[NewFile],
+    broken_off: bool,
+    config: &Config,
+    folders: &Folders,
+    interrupt: &Interrupt,
+) -> Result<(), Exit> {
+    service::must_not_capture(config)?;
+    interrupt.heed()?;
+    if changes.is_empty() && !broken_off {
+        say("The box has all of it already.")?;
+    }
+    if folders.is_here() {
+        service::stop()?;
+    } else if crate::guard::is_running(config) {
+        return Err(Exit::unavailable("a guard runs on this configuration: stop it first"));
+    }
+    let written = transaction::apply(&folders.journal(), changes);
+    let started = if folders.is_here() { service::start() } else { Ok(()) };
+    written
+        .map_err(|error| Exit::io(format!("the files cannot be written: {error}; everything is as it was before")))?;
+    interrupt.files_are_written();
+    started.or_else(|exit| service::doctor(folders).and(Err(exit)))
+}

@@ -1,0 +1,233 @@
+//! Several files, changed all or not at all. A journal says what was there before; while it exists the change is not
+//! done, and `undo` takes it back: at once where a step fails, at the next setup or start of the box where the process
+//! was killed or the power went.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cli::place::{Place, Rights, gone, make_dir};
+
+/// One file that is to be.
+#[derive(Clone, Debug)]
+pub(super) struct NewFile {
+    pub(super) path: PathBuf,
+    pub(super) content: Vec<u8>,
+    pub(super) rights: Rights,
+    /// Rights of its folder, where that has to be made.
+    pub(super) folder: Rights,
+    /// It holds a secret: what was there before is not kept once the change is done.
+    pub(super) secret: bool,
+}
+
+impl NewFile {
+    /// Whether the disk has it so already.
+    pub(super) fn is_there(&self) -> bool {
+        let same = std::fs::read(&self.path).is_ok_and(|known| known == self.content);
+        same && Rights::of(&self.path).is_ok_and(|rights| rights == self.rights)
+    }
+}
+
+/// What stood where before the change.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Entry {
+    path: PathBuf,
+    /// Whether `.bak` is what was there; else nothing was.
+    former: bool,
+}
+
+/// Writes all of `files` in their order. A failure leaves everything as it was.
+pub(super) fn apply(journal: &Path, files: &[NewFile]) -> io::Result<()> {
+    let done = steps(journal, files, &mut || Ok(()));
+    if done.is_err() {
+        undo(journal)?;
+        for file in files {
+            Place::new(&file.path).discard()?;
+        }
+    }
+    done
+}
+
+/// The steps; `before` is called in front of each change of the disk, and ends it where it fails.
+fn steps(journal: &Path, files: &[NewFile], before: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+    let places: Vec<Place> = files.iter().map(|file| Place::new(&file.path)).collect();
+    for (file, place) in files.iter().zip(&places) {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.path.display()));
+        before()?;
+        if let Some(dir) = file.path.parent() {
+            make_dir(dir, file.folder).map_err(named)?;
+        }
+        before()?;
+        place.stage(&file.content, file.rights).map_err(named)?;
+    }
+    let mut entries = Vec::new();
+    for place in &places {
+        before()?;
+        let former = place.keep()?;
+        place.sync()?;
+        entries.push(Entry { path: place.file().to_owned(), former });
+    }
+    before()?;
+    let text = serde_json::to_vec(&entries).map_err(io::Error::other)?;
+    let list = Place::new(journal);
+    list.stage(&text, Rights { mode: 0o600, ..Rights::of(journal.parent().unwrap_or(Path::new("/")))? })?;
+    before()?;
+    list.put()?;
+    for place in &places {
+        before()?;
+        place.put()?;
+    }
+    before()?;
+    std::fs::remove_file(journal)?;
+    list.sync()?;
+    for (_, place) in files.iter().zip(&places).filter(|(file, _)| file.secret) {
+        before()?;
+        gone(std::fs::remove_file(place.former()))?;
+    }
+    Ok(())
+}
+
+/// Takes back a change that broke off. Returns whether there was one.
+pub(super) fn undo(journal: &Path) -> io::Result<bool> {
+    undo_steps(journal, &mut || Ok(()))
+}
+
+fn undo_steps(journal: &Path, before: &mut dyn FnMut() -> io::Result<()>) -> io::Result<bool> {
+    let text = match std::fs::read(journal) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        read => read?,
+    };
+    let entries: Vec<Entry> = serde_json::from_slice(&text).map_err(io::Error::other)?;
+    // The last first: the configuration, which names all the others.
+    for entry in entries.iter().rev() {
+        let place = Place::new(&entry.path);
+        before()?;
+        place.take_back(entry.former)?;
+        before()?;
+        place.discard()?;
+    }
+    before()?;
+    std::fs::remove_file(journal)?;
+    Place::new(journal).sync()?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    struct Desk(tempfile::TempDir);
+
+    impl Desk {
+        /// Two files that are there, one with an older `.bak`, and two that are to be new, one in a folder to be made.
+        fn new() -> Self {
+            let desk = Self(tempfile::tempdir().unwrap());
+            for (name, text) in [("key", "old key"), ("key.bak", "older key"), ("conf", "old conf")] {
+                std::fs::write(desk.0.path().join(name), text).unwrap();
+            }
+            desk
+        }
+
+        fn journal(&self) -> PathBuf {
+            self.0.path().join("setup.journal")
+        }
+
+        fn files(&self) -> Vec<NewFile> {
+            let rights = Rights { mode: 0o600, ..Rights::of(self.0.path()).unwrap() };
+            let new = |name: &str, secret| NewFile {
+                path: self.0.path().join(name),
+                content: format!("new {name}").into_bytes(),
+                rights,
+                folder: Rights { mode: 0o755, ..rights },
+                secret,
+            };
+            vec![new("key", true), new("cert", false), new("drop/in", false), new("conf", false)]
+        }
+
+        /// The content of the files, without what is kept beside them.
+        fn content(&self) -> BTreeMap<String, String> {
+            let mut all = BTreeMap::new();
+            for name in ["key", "cert", "drop/in", "conf"] {
+                if let Ok(text) = std::fs::read_to_string(self.0.path().join(name)) {
+                    all.insert(name.to_owned(), text);
+                }
+            }
+            all
+        }
+
+        fn left(&self, ending: &str) -> Vec<String> {
+            let dirs = [self.0.path().to_owned(), self.0.path().join("drop")];
+            let entries = dirs.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.filter(|name| name.ends_with(ending)).collect()
+        }
+    }
+
+    /// Ends whatever calls it at its `last`th step, as a kill does.
+    fn killed_at(last: usize) -> impl FnMut() -> io::Result<()> {
+        let mut step = 0;
+        move || {
+            step += 1;
+            if step > last { Err(io::Error::other("killed")) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn all_or_nothing_wherever_it_is_killed() {
+        let old = Desk::new().content();
+        for step in 0.. {
+            let desk = Desk::new();
+            let done = steps(&desk.journal(), &desk.files(), &mut killed_at(step));
+            let pending = desk.journal().exists();
+            // The power goes while it is taken back, too.
+            for again in 0.. {
+                if undo_steps(&desk.journal(), &mut killed_at(again)).is_ok() {
+                    break;
+                }
+            }
+            let content = desk.content();
+            if done.is_ok() {
+                assert_eq!(content.len(), 4);
+                assert!(content.iter().all(|(name, text)| *text == format!("new {name}")), "{content:?}");
+                assert_eq!(std::fs::read_to_string(desk.0.path().join("conf.bak")).unwrap(), "old conf");
+                assert!(!desk.0.path().join("key.bak").exists(), "no former secret lies about");
+                assert!(step > 15, "each change of the disk is a step");
+                return;
+            }
+            let whole = content.iter().all(|(name, text)| *text == format!("new {name}")) && content.len() == 4;
+            assert!(content == old || (whole && !pending), "step {step}: {content:?}");
+            assert!(!pending || content == old, "step {step}: {content:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_leaves_nothing_behind() {
+        let desk = Desk::new();
+        let old = desk.content();
+        let mut files = desk.files();
+        // A folder that cannot be made, behind two that can.
+        std::fs::write(desk.0.path().join("drop"), "a file").unwrap();
+        assert!(apply(&desk.journal(), &files).is_err());
+        assert_eq!((desk.content(), desk.left(".new")), (old.clone(), Vec::new()));
+        // The same where a rename fails: a folder stands in the last file's place.
+        files.truncate(2);
+        std::fs::create_dir_all(desk.0.path().join("cert/full")).unwrap();
+        assert!(apply(&desk.journal(), &files).is_err());
+        assert_eq!((desk.content(), desk.left(".new")), (old, Vec::new()));
+        assert!(!desk.journal().exists());
+    }
+
+    #[test]
+    fn what_is_there_already_is_known() {
+        let desk = Desk::new();
+        apply(&desk.journal(), &desk.files()).unwrap();
+        assert!(desk.files().iter().all(NewFile::is_there));
+        let mut other = desk.files().remove(0);
+        other.rights.mode = 0o640;
+        assert!(!other.is_there(), "rights count too");
+        assert!(!undo(&desk.journal()).unwrap(), "there is nothing to take back");
+    }
+}
