@@ -99,6 +99,10 @@ impl Machine {
     }
 }
 
+fn ends(name: &str, endings: &[&str]) -> bool {
+    Path::new(name).extension().is_some_and(|found| endings.iter().any(|ending| found == *ending))
+}
+
 #[track_caller]
 fn ended(output: &Output, code: i32) -> String {
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -161,12 +165,12 @@ fn a_wrong_answer_is_told_with_its_line_and_changes_nothing() {
     let before = machine.etc();
     machine.write("empty", "\n");
     // 2024, by a clock of openssl's own where it has one: `openssl ca` takes dates, on Debian 12 too.
-    let make = "touch index && echo 01 >serial && openssl req -newkey rsa:2048 -nodes -subj /CN=shop-0042 -keyout old.key \
+    let script = "touch index && echo 01 >serial && openssl req -newkey rsa:2048 -nodes -subj /CN=shop-0042 -keyout old.key \
         -out old.csr && printf '[ca]\\ndefault_ca=c\\n[c]\\ndatabase=index\\nserial=serial\\nnew_certs_dir=.\\n\
         default_md=sha256\\npolicy=p\\n[p]\\ncommonName=supplied\\n' >ca.conf && openssl ca -batch -config ca.conf \
         -cert certs/ca.pem -keyfile certs/ca.key -startdate 20240101000000Z -enddate 20240201000000Z -in old.csr \
         -notext -out old.pem";
-    let made = Command::new("sh").args(["-ec", make]).current_dir(machine.root.path()).output().unwrap();
+    let made = Command::new("sh").args(["-ec", script]).current_dir(machine.root.path()).output().unwrap();
     assert!(made.status.success(), "{made:?}");
     for (answers, code, wanted) in [
         ("ingest-url = \"rtmsp://push.example.cn/live\"", 78, "answers.toml:1:1: ingest-url: "),
@@ -280,7 +284,7 @@ fn a_kill_leaves_the_old_or_the_new_and_never_both() {
     let machine = Machine::new();
     ended(&machine.answered(ANSWERS), 0);
     let content = |machine: &Machine| -> BTreeMap<String, String> {
-        let whole = machine.etc().into_iter().filter(|(name, _)| !name.ends_with(".bak") && !name.ends_with(".new"));
+        let whole = machine.etc().into_iter().filter(|(name, _)| !ends(name, &["bak", "new"]));
         whole.map(|(name, (text, _, _))| (name, text)).collect()
     };
     let old = content(&machine);
@@ -369,9 +373,7 @@ fn by_hand_comes_to_the_same_files() {
     let by_setup: BTreeMap<_, _> =
         other.etc().into_iter().map(|(name, (text, mode, _))| (name, (text, mode))).collect();
     let main = "etc/tallybox/tallybox.toml";
-    for (name, file) in
-        by_setup.iter().filter(|(name, _)| *name != main && !name.ends_with(".pem") && !name.ends_with(".key"))
-    {
+    for (name, file) in by_setup.iter().filter(|(name, _)| *name != main && !ends(name, &["pem", "key"])) {
         assert_eq!(by_hand.get(name), Some(file), "{name}");
     }
     assert_eq!(by_hand.keys().collect::<Vec<_>>(), by_setup.keys().collect::<Vec<_>>());

@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn waiting_has_a_unit_and_a_limit() {
-        assert_eq!(wait("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(wait("2m"), Ok(Duration::from_mins(2)));
         assert_eq!(wait("0s"), Ok(Duration::ZERO));
         assert!(wait("5").is_err() && wait("2h").is_err());
     }
