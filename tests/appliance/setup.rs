@@ -187,7 +187,7 @@ fn a_wrong_answer_is_told_with_its_line_and_changes_nothing() {
         ("ca-file = \"key\"", 78, "no certificate in PEM form"),
         ("stream-key-file = \"empty\"", 78, "is empty"),
         ("button-pin = 5\nlamp-pin = 5", 78, "are both pin 5"),
-        ("policy-version = \"\"", 78, "cannot name a policy"),
+        ("policy-version = \"\"", 78, "is no date; write the day of the policy"),
         ("allowed-ingest-hosts = [\"other.example.cn\"]", 78, "is not one of allowed-ingest-hosts"),
         ("stream-key = \"hush-hush-key\"", 65, "answers.toml:1:1: stream-key is not known; write stream-key-file"),
         ("broker-url = \"mqtt://broker.example.cn\"", 78, "client-cert needs TLS"),
