@@ -283,13 +283,15 @@ def answers(port):
         return False
 
 
-def compare(samples, first, last):
-    """Each role's use: medians of the samples in `last` over those in `first`, as lines of the table."""
+def compare(first, last, roles):
+    """Each role's use: medians of the samples in `last` over those in `first`, as lines of the table. A role without samples
+    would be one that nobody judged."""
     median = lambda values: sorted(values)[len(values) // 2]
     rows = []
-    for role in ("guard", "agent", "capture"):
+    for role in roles:
         for what in ("rss", "anon", "pss", "fds", "threads"):
             before, after = ([sample["use"][role][what] for sample in part if role in sample["use"]] for part in (first, last))
-            if before and after:
-                rows.append((role, what, median(before), median(after), median(after) / median(before)))
+            if not before or not after:
+                raise SystemExit(f"soak: there are no samples of the {role}'s {what}: {len(before)} before, {len(after)} after")
+            rows.append((role, what, median(before), median(after), median(after) / median(before)))
     return rows

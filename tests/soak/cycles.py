@@ -102,7 +102,7 @@ def run(program, home, cycles, seconds, seed, base, note):
     servers.end()
     if verified.returncode or started != ended or not number == len(sessions) <= started <= number + missed:
         raise SystemExit(f"soak: {number} cycles, {len(sessions)} sessions, {started} starts and {ended} ends in the ledger: {verified.stderr}")
-    rows = compare(samples, [s for s in samples if base <= s["cycle"] < base + step * GROUP], samples[-GROUP:])
+    rows = compare([s for s in samples if base <= s["cycle"] < base + step * GROUP], samples[-GROUP:], ("guard", "agent"))
     said = ", ".join(f"{count} {kind} ({spent[kind] / max(count, 1) * 1000:.0f} ms each)" for kind, count in counts.items())
     print(f"cycles: {number} in {took:.0f} s: {said}; {started} starts and as many ends in the ledger, which verifies; {missed} touches not felt, and made again")
     return rows

@@ -195,4 +195,4 @@ def run(program, home, hours, seed, calm, short, note):
     if share < 1:
         print(f"gaps, in seconds of this run: {[(round(at, 1), count) for at, count in behind]}; stood still {[(round(a, 1), round(b, 1)) for a, b in away]}")
     tenth = max(len(samples) // 10, 1)
-    return compare(samples, samples[tenth:2 * tenth] or samples[:1], samples[-tenth:]), share
+    return compare(samples[tenth:2 * tenth] or samples[:1], samples[-tenth:], ("guard", "agent", "capture")), share

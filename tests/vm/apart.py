@@ -108,7 +108,7 @@ def capture(box, peers):
 def grant(box, peers):
     box.idle()
     for user in ("tallybox-agent", "tallybox-capture", "nobody"):
-        assert not box.ok(f"runuser -u {user} -- {DOOR} 0"), f"{user} reached the capture socket"
+        assert box.denied(f"runuser -u {user} -- {DOOR} 0"), f"{user} reached the capture socket"
     mark = box.hand.mark()
     # The kernel tells of each opening.
     box.sh("systemd-run -q --unit=rig-opened -p StandardOutput=truncate:/run/rig-opened /rig/opened 600 /dev/video* /dev/media* /dev/snd/pcm*c")

@@ -143,7 +143,10 @@ class Box(Machine):
 
     def devices_open(self):
         """Cameras and microphones that any process of the guest has open, from /proc."""
-        return self.sh("find /proc/[0-9]*/fd -type l \\( -lname '/dev/video*' -o -lname '/dev/media*' -o -lname '/dev/snd/pcm*c' \\) -printf '%p %l\\n' 2>/dev/null", check=False).splitlines()
+        found = self.sh("find /proc/[0-9]*/fd -type l \\( -lname '/dev/video*' -o -lname '/dev/media*' -o -lname '/dev/snd/pcm*c' \\) -printf '%p %l\\n' 2>/dev/null; echo looked").splitlines()
+        # Processes come and go while find looks, so its exit code says nothing; that it was there to look does.
+        assert found[-1:] == ["looked"], found
+        return found[:-1]
 
     def dark(self, limit=20):
         """Waits until nothing captures and the lamp is dark, and stays it for as long as no other pattern would."""

@@ -103,6 +103,12 @@ class Machine:
     def ok(self, command, **more):
         return self.run(command, check=False, **more).returncode == 0
 
+    def denied(self, command, **more):
+        """Whether the command itself fails. That it was never tried (126, 127), or ssh failed (255), is no denial."""
+        done = self.run(command, check=False, **more)
+        assert done.returncode not in (126, 127, 255), f"not tried: {command}: exit {done.returncode}: {done.stderr[-300:]}"
+        return done.returncode != 0
+
     def write(self, path, text, mode="644"):
         self.run(f"install -D -m {mode} /dev/stdin {shlex.quote(path)}", stdin=text)
 
@@ -166,8 +172,14 @@ class Hand:
     def hold(self, seconds):
         self.do(f"button {int(seconds * 1000)}")
 
+    def watching(self):
+        """What was seen, by a hand that still looks: where it has gone, that nothing was seen says nothing."""
+        assert self.process.poll() is None, f"the hand has gone; it saw last: {self.seen[-5:]}"
+        return self.seen
+
     def now(self, what):
         """What it saw last of `what`: a line's level, `capture`'s processes, or the devices that are `open`."""
+        self.watching()
         return next((value for _, name, value in reversed(list(self.seen)) if name == what), None)
 
     def mark(self):
@@ -180,13 +192,13 @@ class Hand:
         return wait(f"the hand sees {what} change; seen: {self.seen[mark:][-12:]}", find, limit)[0]
 
     def values(self, mark, what):
-        return [value for _, name, value in self.seen[mark:] if name == what]
+        return [value for _, name, value in self.watching()[mark:] if name == what]
 
     def rhythm(self, seconds):
         """How long the lamp is lit and dark from now on, in milliseconds, in order."""
         mark = self.mark()
         time.sleep(seconds)
-        at = [at for at, name, _ in self.seen[mark:] if name == "lamp"]
+        at = [at for at, name, _ in self.watching()[mark:] if name == "lamp"]
         return [later - earlier for earlier, later in zip(at, at[1:])]
 
     def close(self):

@@ -163,5 +163,6 @@ def cuts(box, peers):
         for other in others:
             other.close()
     total = lambda what: sum(getattr(lane, what) for lane in done)
+    assert total("acknowledged") > 0 and total("written") > 0, "the broker heard of nothing: nothing could have been lost"
     return (f"seed {seed}, {len(done)} boxes side by side; capture ran at {total('live')} of them; {total('acknowledged')} acknowledged entries, none lost; "
             f"{total('written')} written meanwhile, all heard by the broker; power to idle at most {max(lane.slowest for lane in done):.1f} s")
