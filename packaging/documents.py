@@ -1,0 +1,81 @@
+#!/usr/bin/python3
+"""Makes the documents of the package: `documents.py DIRECTORY`, which becomes /usr/share/doc/tallybox. They are the
+repository's own, in one folder. A link to one that comes along leads to it there; one to what does not come along becomes
+plain text. So do paths in the text: `docs/mqtt.md` is `mqtt.md`, `config/examples` is `/usr/share/doc/tallybox/examples`."""
+import os
+import re
+import shutil
+import sys
+
+FOLDER = "/usr/share/doc/tallybox/"
+NOTE = """
+> This is the README of the source, and the package brings what it links to. Paths that begin with `src`, `tests`, `scripts` or
+> `packaging`, and the `make` commands, are for the source. `configuration.md` tells of `tallybox.toml`, `examples` and `servers`.
+"""
+
+
+def installed():
+    """Repository path -> path below the package's folder, of all that comes along."""
+    names = {"README.md": "README.md", "config/README.md": "configuration.md", "config/tallybox.toml": "tallybox.toml"}
+    names |= {f"docs/{name}": name for name in sorted(os.listdir("docs")) if name.endswith((".md", ".svg"))}
+    for folder in ("examples", "servers"):
+        names[f"config/{folder}"] = folder
+        names |= {f"config/{folder}/{name}": f"{folder}/{name}" for name in sorted(os.listdir(f"config/{folder}"))}
+    return names
+
+
+# Debian keeps a package's changes under this name.
+CHANGES = {"CHANGELOG.md": "changelog.Debian.gz"}
+
+
+def linked(text, source, names):
+    """Links lead to what comes along, or are plain text; a picture that does not come along is left out."""
+
+    def replace(match):
+        picture, words, target = match.groups()
+        if re.match(r"[a-z]+:|#", target):
+            return match[0]
+        path, hash_, anchor = target.partition("#")
+        to = (names | CHANGES).get(os.path.normpath(os.path.join(os.path.dirname(source), path)))
+        if to:
+            return f"{picture}[{words}]({to}{hash_}{anchor})"
+        return "" if picture else words
+
+    return re.sub(r"(!?)\[([^\]\n]*)\]\(([^)\s]+)\)", replace, text)
+
+
+def renamed(text, markdown, names):
+    """Paths of the repository in the text are those of the package; whole ones where somebody may copy them."""
+
+    def replace(match):
+        name = names.get(match[0].rstrip("/"))
+        if match[0] == "config/":
+            return FOLDER
+        if name is None:
+            return match[0]
+        return name if markdown and match[0].endswith(".md") else FOLDER + name
+
+    return re.sub(r"(?<![\w./-])(?:docs|config)/(?:[\w./-]*\w)?", replace, text)
+
+
+def main():
+    out, names = sys.argv[1], installed()
+    for source, name in names.items():
+        if os.path.isdir(source):
+            os.makedirs(os.path.join(out, name), exist_ok=True)
+            continue
+        to = os.path.join(out, name)
+        with open(source, encoding="utf-8") as file:
+            text = file.read()
+        if source.endswith(".md"):
+            text = linked(text, source, names)
+        if source == "README.md":
+            title, rest = text.split("\n", 1)
+            text = f"{title}\n{NOTE}{rest}"
+        os.makedirs(os.path.dirname(to), exist_ok=True)
+        with open(to, "w", encoding="utf-8") as file:
+            file.write(renamed(text, source.endswith(".md"), names))
+        shutil.copymode(source, to)
+
+
+main()
