@@ -17,6 +17,7 @@ mod lamp;
 mod launcher;
 pub mod ledger;
 mod link_log;
+mod place;
 mod process;
 mod recall;
 mod requests;
@@ -159,9 +160,13 @@ fn listen(config: &Config) -> Result<UnixListener, Exit> {
 }
 
 async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
+    tracing::info!("the guard starts: {}", config.summary());
     let software = |error: std::io::Error| Exit::software(format!("no signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(software)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(software)?;
+    if let Door::Socket(_) = options.door {
+        place::is_lasting(&config)?;
+    }
     make_dir(&config.device.runtime_dir, 0o750)?;
     make_dir(&config.device.data_dir, 0o700)?;
     let _lock = lock(&config)?;
