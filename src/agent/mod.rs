@@ -39,6 +39,7 @@ use session::{Agent, End};
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<(), Exit> {
     crate::log::init("agent");
+    tracing::info!("the agent starts: {}", config.summary());
     let Some(mqtt) = &config.mqtt else {
         tracing::info!(
             "there is no [mqtt] url: this box is not controlled from outside, and the agent has nothing to do"

@@ -50,6 +50,7 @@ fn names() -> BTreeMap<String, BTreeSet<&'static str>> {
     add("status", fields::<StreamStats>());
     add("status", fields::<Second>());
     add("status", fields::<Identity>());
+    add("status", written(&crate::cli::status::Surroundings::default()));
     add("state", written(&State::without_guard(crate::clock::utc(), "")));
     add("telemetry", written(&Telemetry::default()));
     add("ledger", fields::<Entry>());

@@ -11,7 +11,7 @@ mod press;
 mod privacy;
 mod run;
 mod setup;
-mod status;
+pub(crate) mod status;
 mod take_config;
 mod units;
 mod users;

@@ -1,33 +1,113 @@
 //! `tallybox status`: what the box is doing now, from the guard.
 
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
 use super::client::{Client, block_on};
-use crate::config::Config;
+use super::doctor::identity::device_id;
+use super::doctor::{self, Row};
+use crate::config::{Config, Mqtt};
 use crate::exit::Exit;
 use crate::ipc::{Request, Status};
 
-/// Prints the status.
-pub(super) fn run(config: &Config, json: bool) -> Result<(), Exit> {
-    block_on(async {
-        let mut client = Client::connect(config).await?;
-        let status = client.call(Request::Status {}).await?;
-        let status = status.ok_or_else(|| Exit::software("the guard answered without a status"))?;
-        print(&status, json)
-    })
+/// What the command line knows beside the guard's own word.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Surroundings {
+    /// The box's name at the broker; `None`: it comes from the box's key, and the guard does not say it.
+    device_id: Option<String>,
+    /// The broker's address; `None`: there is none.
+    broker: Option<String>,
+    /// How it stands with the broker, in the agent's words; `None`: nobody says.
+    broker_state: Option<String>,
+    /// Where streams go, without keys.
+    destinations: Vec<String>,
+    /// How the roles do, in doctor's form.
+    roles: Vec<Row>,
 }
 
+impl Surroundings {
+    fn of(config: &Config, status: Option<&Status>) -> Self {
+        let roles = doctor::roles(config, status);
+        let agent = roles.iter().find(|row| row.check == "agent").filter(|_| config.mqtt.is_some());
+        Self {
+            device_id: device_id(config, status),
+            broker: config.mqtt.as_ref().map(Mqtt::origin),
+            broker_state: agent.map(|row| row.found.clone()),
+            destinations: config.ingest.places(),
+            roles,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, value: &str| {
+            let _ = writeln!(text, "{name:<9} {value}");
+        };
+        line("id", self.device_id.as_deref().unwrap_or("not known yet: it comes from the box's key"));
+        line("broker", self.broker.as_deref().unwrap_or("none: the box is not controlled from outside"));
+        for place in &self.destinations {
+            line("streams", &format!("to {place}"));
+        }
+        for row in &self.roles {
+            line(row.check, &row.found);
+            if !row.advice.is_empty() {
+                line("", &format!("→ {}", row.advice));
+            }
+        }
+        text
+    }
+}
+
+/// The guard's word and the rest, as `--json` prints them: the names of the one and of the other side by side.
+#[derive(Serialize)]
+struct Report<'s> {
+    #[serde(flatten)]
+    status: &'s Status,
+    #[serde(flatten)]
+    surroundings: &'s Surroundings,
+}
+
+/// Prints the status. Without a guard it says why there is none, as far as that can be known.
+pub(super) fn run(config: &Config, json: bool) -> Result<(), Exit> {
+    let asked = block_on(async {
+        let status = Client::connect(config).await?.call(Request::Status {}).await?;
+        status.ok_or_else(|| Exit::software("the guard answered without a status"))
+    });
+    let surroundings = Surroundings::of(config, asked.as_ref().ok());
+    let status = match asked {
+        Ok(status) => status,
+        Err(exit) => {
+            if !json {
+                write(&surroundings.describe())?;
+            }
+            return Err(exit);
+        }
+    };
+    if json {
+        let report = Report { status: &status, surroundings: &surroundings };
+        return write(&(serde_json::to_string(&report).map_err(|error| Exit::software(error.to_string()))? + "\n"));
+    }
+    write(&(describe(&status) + &surroundings.describe()))
+}
+
+/// The guard's word alone.
 pub(super) fn print(status: &Status, json: bool) -> Result<(), Exit> {
-    use std::io::Write;
-    let text = if json {
+    write(&if json {
         serde_json::to_string(status).map_err(|error| Exit::software(error.to_string()))? + "\n"
     } else {
         describe(status)
-    };
+    })
+}
+
+fn write(text: &str) -> Result<(), Exit> {
+    use std::io::Write as _;
     // Whoever reads may have read enough: a closed pipe is not a failure of the box.
     std::io::stdout().write_all(text.as_bytes()).map_err(|_| Exit::io(""))
 }
 
 fn describe(status: &Status) -> String {
-    use std::fmt::Write;
     let mut text = format!("phase     {} since {}\n", status.phase.word(), status.since);
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {

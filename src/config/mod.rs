@@ -181,6 +181,13 @@ impl Config {
         all
     }
 
+    /// Who the box is and whom it talks to, in a line for people, without anything secret.
+    pub fn summary(&self) -> String {
+        let id = self.device.id.as_deref().unwrap_or("from the box's own key");
+        let broker = self.mqtt.as_ref().map_or_else(|| "none".to_owned(), Mqtt::origin);
+        format!("id {id}, broker {broker}, streams to {}", self.ingest.places().join(" and "))
+    }
+
     /// The agent's own folder, for how far the platform has read the ledger.
     pub fn agent_dir(&self) -> PathBuf {
         self.device.data_dir.join("agent")

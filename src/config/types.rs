@@ -258,6 +258,11 @@ impl Ingest {
         std::iter::once(&self.first).chain(&self.second)
     }
 
+    /// Where they are, for people, without keys.
+    pub fn places(&self) -> Vec<String> {
+        self.destinations().map(Destination::place).collect()
+    }
+
     /// Their hosts, for people.
     pub fn hosts(&self) -> String {
         self.destinations().map(|destination| destination.host.as_str()).collect::<Vec<_>>().join(", ")

@@ -62,6 +62,31 @@ fn without_a_guard_the_advice_is_to_start_one() {
 }
 
 #[test]
+fn status_and_log_say_who_the_box_is_and_never_its_keys() {
+    let plan = Plan { mqtt: "url = \"mqtt://127.0.0.1:9\"".to_owned(), ..Plan::default() };
+    let shop = Shop::new(&plan);
+    // Also of a box whose guard does not run.
+    let without = text(&shop.call(&["status"]).stdout);
+    let _run = shop.start("run");
+    let with = text(&shop.call(&["status"]).stdout);
+    for told in [&without, &with] {
+        for line in ["id        test-box\n", "broker    mqtt://127.0.0.1:9\n", "streams   to rtmp://127.0.0.1/live\n"] {
+            let line = line.replace("rtmp://127.0.0.1/live", "rtmp://127.0.0.1:9/live");
+            assert!(told.contains(&line), "{line:?}: {told}");
+        }
+    }
+    assert!(with.contains("guard     runs, phase idle"), "{with}");
+    let status = shop.status().unwrap();
+    assert_eq!((&status["device-id"], &status["broker"]), (&"test-box".into(), &"mqtt://127.0.0.1:9".into()));
+    assert_eq!(status["destinations"], serde_json::json!(["rtmp://127.0.0.1:9/live"]));
+    // Nobody here knows how it stands with the broker, and nobody says so.
+    assert!(status["broker-state"].is_null() && status["roles"][1]["check"] == "guard", "{status}");
+    let summary = "starts: id test-box, broker mqtt://127.0.0.1:9, streams to rtmp://127.0.0.1:9/live";
+    wait_until("guard and agent have said it", || shop.log().matches(summary).count() == 2);
+    assert!(!format!("{without}{with}{status}{}", shop.log()).contains("key-of-the-stream"));
+}
+
+#[test]
 fn a_box_without_gpio_says_so_and_starts_nothing() {
     let shop = Shop::new(&Plan::default());
     let config = std::fs::read_to_string(&shop.config).unwrap().replace("\"sim\"", "\"cdev\"");

@@ -8,7 +8,7 @@ mod devices;
 mod disk;
 mod fonts;
 mod groups;
-mod identity;
+pub(super) mod identity;
 mod kernel;
 
 pub(super) mod needs;
@@ -32,7 +32,7 @@ use crate::clock;
 use crate::config::{Config, Mistake, PanelBackend};
 use crate::exit::Exit;
 use crate::guard::ledger::Ledger;
-use crate::ipc::Request;
+use crate::ipc::{Request, Status};
 
 use board::Board;
 use needs::Needs;
@@ -69,13 +69,13 @@ pub(super) enum Verdict {
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Row {
     /// What was looked at.
-    check: &'static str,
+    pub(super) check: &'static str,
     /// How it looks.
-    verdict: Verdict,
+    pub(super) verdict: Verdict,
     /// What was found.
-    found: String,
+    pub(super) found: String,
     /// What to do about it.
-    advice: String,
+    pub(super) advice: String,
 }
 
 pub(super) fn ok(check: &'static str, found: impl Into<String>) -> Row {
@@ -88,6 +88,18 @@ pub(super) fn warn(check: &'static str, found: impl Into<String>, advice: impl I
 
 pub(super) fn fail(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Row {
     Row { check, verdict: Verdict::Fail, found: found.into(), advice: advice.into() }
+}
+
+/// A line for each role that runs `config`, and more where something is to be said about them.
+pub(super) fn roles(config: &Config, status: Option<&Status>) -> Vec<Row> {
+    let machine = Machine::new(Path::new("/"));
+    let runner = Runner::of(&machine, &config.path);
+    let needs = Needs::of(&runner, &machine, config);
+    let told = match runner {
+        Runner::Units(_) => units::ask(),
+        Runner::Caller(_) => None,
+    };
+    Roles { machine: &machine, config, runner: &runner, states: told.as_ref(), status, needs: &needs }.rows()
 }
 
 /// Looks at everything, and prints it. Ends with 69 if something fails.

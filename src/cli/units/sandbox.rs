@@ -203,3 +203,58 @@ pub(in crate::cli) fn misplaced(machine: &Machine, config: &Config) -> Vec<Mista
     search.servers();
     search.found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::misplaced;
+    use crate::cli::machine::Machine;
+    use crate::config::Config;
+
+    /// What is told of a configuration in `/etc/tallybox` of a machine whose guard's unit has `drop_in` too.
+    fn told(text: &str, drop_in: &str) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let unit = dir.path().join("etc/systemd/system/tallybox-guard.service");
+        let path = dir.path().join("etc/tallybox/tallybox.toml");
+        for dir in [path.parent().unwrap(), &unit.with_extension("service.d")] {
+            std::fs::create_dir_all(dir).unwrap();
+        }
+        std::fs::write(&unit, include_str!("../../../systemd/tallybox-guard.service")).unwrap();
+        std::fs::write(unit.with_extension("service.d").join("own.conf"), drop_in).unwrap();
+        std::fs::write(&path, format!("{text}\n[ingest]\nurl = \"rtmps://a.cn/live/k\"\n")).unwrap();
+        let config = Config::load(&path).unwrap();
+        misplaced(&Machine::new(dir.path()), &config).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_cannot_work_in_the_units_is_told_with_its_place() {
+        for (text, place, advice) in [
+            ("[device]\ndata-dir = \"/tmp/x\"", "tallybox.toml:2:12: [device] data-dir: /tmp/x", "tallybox run"),
+            ("[device]\nruntime-dir = \"/var/tmp/x\"", ":2:15: [device] runtime-dir", "leave runtime-dir out"),
+            ("[device]\ndata-dir = \"/home/x\"", "(ProtectHome)", "leave data-dir out"),
+            ("[device]\ndata-dir = \"/srv/x\"", "(ProtectSystem)", "ReadWritePaths=/srv/x"),
+            ("[device]\ndata-dir = \"x\"", "units start theirs in /", "the whole path"),
+            ("[mqtt]\nurl = \"mqtts://a.cn\"\nca-file = \"/root/ca.pem\"", ":3:11: [mqtt] ca-file", "/etc/tallybox"),
+            (
+                "[mqtt]\nurl = \"mqtts://a.cn\"\nclient-cert = \"/etc/c\"\nclient-key = \"/home/pi/key\"",
+                "[mqtt] client-key: /home/pi/key: tallybox-agent.service",
+                "/etc/tallybox",
+            ),
+            ("[video]\nsource = \"v4l2\"\ndevice = \"/srv/video0\"", ":3:10: [video] device", "/dev/v4l/by-id"),
+            ("[audio]\ndevice = \"pulse\"", ":2:10: [audio] device", "arecord -L"),
+        ] {
+            let told = told(text, "");
+            assert!(told.len() == 1 && told[0].contains(place) && told[0].contains(advice), "{text}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_units_are_made_for_is_let_through() {
+        let usual = "[mqtt]\nurl = \"mqtts://a.cn\"\nca-file = \"/etc/tallybox/ca.pem\"\nclient-cert = \"/etc/tallybox/c.pem\"\n\
+                     client-key = \"${KEY}\"\n[video]\nsource = \"v4l2\"\ndevice = \"/dev/v4l/by-id/x\"\n[audio]\ndevice = \"hw:1\"";
+        assert_eq!(told(usual, ""), [""; 0]);
+        let elsewhere = "[device]\ndata-dir = \"/srv/x\"";
+        assert_eq!(told(elsewhere, "[Service]\nReadWritePaths=-/srv/x\n"), [""; 0]);
+        let open = "[Service]\nProtectHome=no\nProtectSystem=\n";
+        assert_eq!(told("[device]\ndata-dir = \"/home/x\"", open), [""; 0]);
+    }
+}

@@ -87,6 +87,17 @@ impl Destination {
         origin(self.scheme(), &self.host, self.port)
     }
 
+    /// For people: [`Destination::origin`], and RTMP's application, which is no secret. Never a key, nor what a secret is
+    /// looked up for, nor a query.
+    pub fn place(&self) -> String {
+        let application = match &self.protocol {
+            Protocol::Rtmp(Rtmp { application, .. }) => application.literal(),
+            Protocol::Srt(_) | Protocol::Whip(_) => None,
+        };
+        let name = application.as_deref().and_then(|text| text.split(['/', '?']).next()).unwrap_or_default();
+        if name.is_empty() { self.origin() } else { format!("{}/{name}", self.origin()) }
+    }
+
     /// RTMP's `tcUrl` for an application whose secrets are in place.
     pub fn tc_url(&self, application: &Secret) -> Secret {
         Secret::new(format!("{}/{}", self.origin(), application.expose()))
