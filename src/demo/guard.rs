@@ -1,4 +1,4 @@
-//! What stands in the shop: the demo's fingers on the simulated panel, and its eyes on the lamp.
+//! What stands in the shop: the demo's fingers on the simulated panel, and its eyes on guard, lamp and processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,16 +8,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::fingers::Fingers;
 use super::hub::{Hub, Tell};
+use super::seen::{Guard, Seen};
 use crate::cli::client::Client;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::consent::Time;
 use crate::exit::Exit;
-use crate::ipc::{Cursor, FromGuard, Lamp, Request};
+use crate::ipc::{Cursor, FromGuard, Request, Status};
 
 /// Before a guard that is away is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
+/// Between two looks at everything. The page hears of each, and so knows that somebody still looks.
+const LOOK: Duration = Duration::from_millis(500);
+/// A guard that has said nothing for this long, although it was asked, is not quoted any more. It answers at once unless the
+/// machine is overloaded.
+const STALE: Duration = Duration::from_secs(3);
 
-/// Watches the guard and moves its buttons, until `ending`.
+/// Watches the box and moves its buttons, until `ending`.
 pub(super) async fn run(
     config: Config,
     hub: Arc<Hub>,
@@ -28,7 +35,7 @@ pub(super) async fn run(
     let watch = async {
         loop {
             let _ = attend(&config, &hub, &mut fingers, &mut last).await;
-            hub.tell(Tell::Shop { status: None, spans: Lamp::Dark.spans() });
+            tell(&config, &hub, Guard::Away);
             tokio::time::sleep(AGAIN).await;
             // What was pressed while nobody was there was not pressed.
             while fingers.try_recv().is_ok() {}
@@ -37,6 +44,28 @@ pub(super) async fn run(
     tokio::select! {
         () = ending.cancelled() => {}
         () = watch => {}
+    }
+}
+
+/// Looks at the rest of the box, and tells the page all of it.
+fn tell(config: &Config, hub: &Hub, guard: Guard) {
+    hub.tell(Tell::shop(&Seen::look(guard, &config.path, &config.device.runtime_dir, hub.arrives())));
+}
+
+/// What one guard has said.
+struct Heard {
+    status: Option<Box<Status>>,
+    at: Time,
+    /// The call that it was asked whether it is still there, until it answers.
+    asked: Option<u64>,
+}
+
+impl Heard {
+    fn guard(&self, now: Time) -> Guard {
+        if now.since(self.at) > STALE {
+            return Guard::Silent;
+        }
+        self.status.clone().map_or(Guard::Away, Guard::Answers)
     }
 }
 
@@ -50,27 +79,41 @@ async fn attend(
     client.send(Request::Subscribe { entries: true, after: last.clone() }).await?;
     let clock = Clock::start();
     let mut fingers = Fingers::new(config.panel.shortest_press());
+    let mut heard = Heard { status: None, at: clock.now(), asked: None };
+    let mut looks = tokio::time::interval(LOOK);
     loop {
         let due = fingers.deadline();
         tokio::select! {
-            received = client.receive() => match received? {
-                FromGuard::Status(status) => {
-                    let spans = status.lamp.spans();
-                    hub.tell(Tell::Shop { status: Some(status), spans });
-                }
-                FromGuard::Ledger { id } => {
-                    if last.as_ref().is_none_or(|last| last.ledger != id) {
-                        *last = Some(Cursor { ledger: id, seq: 0 });
+            received = client.receive() => {
+                let received = received?;
+                heard.at = clock.now();
+                match received {
+                    FromGuard::Status(status) => {
+                        heard.status = Some(status);
+                        tell(config, hub, heard.guard(heard.at));
+                    }
+                    FromGuard::Ledger { id } => {
+                        if last.as_ref().is_none_or(|last| last.ledger != id) {
+                            *last = Some(Cursor { ledger: id, seq: 0 });
+                        }
+                    }
+                    FromGuard::Entry(entry) => {
+                        if let Some(last) = last {
+                            last.seq = entry.seq;
+                        }
+                        hub.tell(Tell::Entry { entry });
+                    }
+                    FromGuard::Answer { call, .. } => {
+                        heard.asked = heard.asked.filter(|asked| *asked != call);
                     }
                 }
-                FromGuard::Entry(entry) => {
-                    if let Some(last) = last {
-                        last.seq = entry.seq;
-                    }
-                    hub.tell(Tell::Entry { entry });
+            }
+            _ = looks.tick() => {
+                if heard.asked.is_none() {
+                    heard.asked = Some(client.send(Request::Status {}).await?);
                 }
-                FromGuard::Answer { .. } => {}
-            },
+                tell(config, hub, heard.guard(clock.now()));
+            }
             Some(request) = page.recv(), if fingers.has_room() => fingers.take(clock.now(), request),
             () = tokio::time::sleep_until(clock.instant(due.unwrap_or_default())), if due.is_some() => {}
         }

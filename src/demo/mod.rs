@@ -1,6 +1,7 @@
 //! `tallybox demo`: a box, a broker and an ingest on loopback, and a page to try the promises on. Real processes all:
 //! only the panel is simulated, and the camera is a media file.
 
+mod breaking;
 mod children;
 mod fingers;
 mod guard;
@@ -8,8 +9,16 @@ mod hub;
 mod ingest;
 mod mp4;
 mod operator;
+mod process;
 mod proxy;
+mod reach;
+mod reasons;
+mod seen;
+mod touch;
 mod web;
+mod words;
+#[cfg(test)]
+mod words_tests;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,6 +35,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 
 use hub::Hub;
+use web::Doors;
 
 /// Real footage in place of a camera: Big Buck Bunny, (c) Blender Foundation, CC BY 3.0, www.bigbuckbunny.org.
 const FOOTAGE: &[u8] = include_bytes!("../../tests/media/bigbuckbunny-720p25-5s.mp4");
@@ -77,13 +87,15 @@ async fn serve(listen: SocketAddr) -> Result<(), Exit> {
     let mut tasks = JoinSet::new();
     let (buttons, fingers) = mpsc::channel(16);
     let (commands, orders) = mpsc::channel(16);
+    let (acts, breaks) = mpsc::channel(4);
     tasks.spawn(proxy::run(ports.ingest_proxy, ports.ingest, hub.clone(), ending.clone()));
     tasks.spawn(proxy::run(ports.broker_proxy, ports.broker, hub.clone(), ending.clone()));
     tasks.spawn(children::broker(home.path().to_owned(), ports.broker, hub.clone(), ending.clone()));
     tasks.spawn(ingest::run(ports.ingest, hub.clone(), ending.clone()));
     tasks.spawn(operator::run(ports.broker, hub.clone(), orders, ending.clone()));
     tasks.spawn(guard::run(config.clone(), hub.clone(), fingers, ending.clone()));
-    tasks.spawn(web::run(page, address, hub, buttons, commands, ending.clone()));
+    tasks.spawn(breaking::run(config.clone(), hub.clone(), breaks, ending.clone()));
+    tasks.spawn(web::run(page, address, hub, Doors { buttons, commands, acts }, ending.clone()));
     let mut shop = children::shop(&config)?;
     println!("tallybox demo: open http://{address}");
     let ended = tokio::select! {

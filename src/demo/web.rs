@@ -16,6 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::breaking::Act;
 use super::hub::{Hub, Media, Switches, Tell};
 use crate::ipc::{Request, Verb};
 
@@ -34,13 +35,22 @@ enum Wish {
     Command { verb: Verb },
     /// The switches are turned.
     Switch { switches: Switches },
+    /// Something is broken once.
+    Break { act: Act },
+}
+
+/// Where what the page wants goes.
+#[derive(Clone)]
+pub(super) struct Doors {
+    pub(super) buttons: mpsc::Sender<Request>,
+    pub(super) commands: mpsc::Sender<Verb>,
+    pub(super) acts: mpsc::Sender<Act>,
 }
 
 #[derive(Clone)]
 struct Shared {
     hub: Arc<Hub>,
-    buttons: mpsc::Sender<Request>,
-    commands: mpsc::Sender<Verb>,
+    doors: Doors,
     names: [String; 2],
     ending: CancellationToken,
 }
@@ -50,18 +60,18 @@ pub(super) async fn run(
     listener: TcpListener,
     address: SocketAddr,
     hub: Arc<Hub>,
-    buttons: mpsc::Sender<Request>,
-    commands: mpsc::Sender<Verb>,
+    doors: Doors,
     ending: CancellationToken,
 ) {
     let names = [address.to_string(), format!("localhost:{}", address.port())];
-    let shared = Shared { hub, buttons, commands, names, ending: ending.clone() };
+    let shared = Shared { hub, doors, names, ending: ending.clone() };
     let file =
         |kind: &'static str, text: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], text) });
     let router = Router::new()
         .route("/", file("text/html; charset=utf-8", include_str!("page/index.html")))
         .route("/style.css", file("text/css", include_str!("page/style.css")))
         .route("/app.js", file("text/javascript", include_str!("page/app.js")))
+        .route("/button.js", file("text/javascript", include_str!("page/button.js")))
         .route("/player.js", file("text/javascript", include_str!("page/player.js")))
         .route("/plots.js", file("text/javascript", include_str!("page/plots.js")))
         .route("/control", get(control))
@@ -109,10 +119,10 @@ async fn control(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Res
         ending.run_until_cancelled(talk(socket, &shared, &mut holds)).await;
         // A page that goes away has let go.
         if holds.0 {
-            let _ = shared.buttons.send(Request::Button { down: false }).await;
+            let _ = shared.doors.buttons.send(Request::Button { down: false }).await;
         }
         if holds.1 {
-            let _ = shared.buttons.send(Request::MuteButton { down: false }).await;
+            let _ = shared.doors.buttons.send(Request::MuteButton { down: false }).await;
         }
     })
 }
@@ -135,14 +145,15 @@ async fn talk(mut socket: WebSocket, shared: &Shared, holds: &mut (bool, bool)) 
                 Message::Text(text) => match serde_json::from_str(&text).ok()? {
                     Wish::Button { down } => {
                         holds.0 = down;
-                        shared.buttons.send(Request::Button { down }).await.ok()?;
+                        shared.doors.buttons.send(Request::Button { down }).await.ok()?;
                     }
                     Wish::MuteButton { down } => {
                         holds.1 = down;
-                        shared.buttons.send(Request::MuteButton { down }).await.ok()?;
+                        shared.doors.buttons.send(Request::MuteButton { down }).await.ok()?;
                     }
-                    Wish::Command { verb } => shared.commands.send(verb).await.ok()?,
+                    Wish::Command { verb } => shared.doors.commands.send(verb).await.ok()?,
                     Wish::Switch { switches } => shared.hub.turn(switches),
+                    Wish::Break { act } => shared.doors.acts.send(act).await.ok()?,
                 },
                 Message::Close(_) => return None,
                 Message::Binary(_) | Message::Ping(_) | Message::Pong(_) => {}

@@ -71,8 +71,49 @@ impl Browser {
         self.value(&format!("document.getElementById('{id}').textContent")).as_str().unwrap_or_default().to_owned()
     }
 
+    /// What the guard says, as the page was told it; `no-answer` or `unknown` where nothing is.
     pub fn phase(&self) -> String {
-        self.text("phase")
+        self.value("document.getElementById('phase').dataset.phase").as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Runs a program in the page.
+    pub fn run(&self, script: &str) {
+        self.post("execute/sync", &json!({ "script": script, "args": [] }));
+    }
+
+    /// Presses a key on an element, and holds it.
+    pub fn key(&self, id: &str, key: &str, millis: u64) {
+        self.value(&format!("document.getElementById('{id}').focus()"));
+        let actions = json!([
+            { "type": "keyDown", "value": key },
+            { "type": "pause", "duration": millis },
+            { "type": "keyUp", "value": key },
+        ]);
+        self.post("actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
+    }
+
+    fn tools(&self, command: &str, parameters: &Value) {
+        self.post("goog/cdp/execute", &json!({ "cmd": command, "params": parameters }));
+    }
+
+    /// The size of the page in pixels, and `light` or `dark`.
+    pub fn look_like(&self, width: u32, height: u32, scheme: &str) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.tools("Emulation.setDeviceMetricsOverride", &size);
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        self.tools("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
+    }
+
+    /// Keeps pictures of the page, wide and narrow, where `TALLYBOX_SCREENSHOTS` names a directory.
+    pub fn keep(&self, name: &str) {
+        let Some(dir) = std::env::var_os("TALLYBOX_SCREENSHOTS") else { return };
+        for (width, height, scheme) in [(1280, 1000, "light"), (1280, 1800, "dark"), (360, 3600, "light")] {
+            self.look_like(width, height, scheme);
+            self.value("window.scrollTo(0, 0)");
+            let name = format!("{}-{width}x{height}.b64", name.to_lowercase().replace([' ', ','], "-"));
+            std::fs::write(std::path::Path::new(&dir).join(name), self.screenshot()).unwrap();
+        }
+        self.look_like(1280, 1000, "light");
     }
 
     #[track_caller]
@@ -103,13 +144,13 @@ impl Browser {
     pub fn hold_until(&self, selector: &str, phase: &str) {
         self.value(&format!(
             "(() => {{
-                const said = document.getElementById('phase'), button = document.querySelector('{selector}');
+                const said = document.getElementById('phase').dataset, button = document.querySelector('{selector}');
                 const seen = new MutationObserver(() => {{
-                    if (said.textContent !== '{phase}') return;
+                    if (said.phase !== '{phase}') return;
                     seen.disconnect();
                     button.dispatchEvent(new PointerEvent('pointercancel'));
                 }});
-                seen.observe(said, {{ childList: true, characterData: true, subtree: true }});
+                seen.observe(document.getElementById('phase'), {{ attributes: true }});
                 return true;
             }})()"
         ));

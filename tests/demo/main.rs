@@ -1,25 +1,18 @@
 //! `tallybox demo` in a real browser: each promise that the page lets one try.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::duration_suboptimal_units, clippy::must_use_candidate)]
 
+mod axe;
 mod browser;
+mod demo;
 #[path = "../support/mod.rs"]
 mod support;
+mod tour;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use browser::Browser;
-use support::{Program, TALLYBOX, wait_until};
-
-fn demo() -> (Program, String) {
-    let mut command = Command::new(TALLYBOX);
-    let mut demo = Program::start(command.args(["demo", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()));
-    let mut line = String::new();
-    BufReader::new(demo.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim().rsplit(' ').next().unwrap().to_owned();
-    assert!(url.starts_with("http://127.0.0.1:"), "{line}");
-    (demo, url)
-}
+use demo::Demo;
+use support::{TALLYBOX, wait_until};
 
 /// Frames that the video element has decoded.
 fn frames(browser: &Browser) -> u64 {
@@ -45,8 +38,8 @@ fn screenshot(browser: &Browser, name: &str) {
 
 #[test]
 fn the_promises_can_be_tried() {
-    let (mut demo, url) = demo();
-    let browser = Browser::open(&url, 1280, 1000);
+    let mut demo = Demo::start();
+    let browser = Browser::open(&demo.url, 1280, 1000);
     browser.wait_for_phase("idle");
     wait_until("the platform hears the box", || browser.text("link") == "box online");
     assert_eq!(browser.value("document.getElementById('lamp').dataset.pattern"), "dark");
@@ -64,7 +57,8 @@ fn the_promises_can_be_tried() {
     plays(&browser);
     assert_eq!(browser.value("document.getElementById('lamp').dataset.lit"), "true");
     wait_until("the platform hears of it", || browser.text("m-phase") == "live");
-    wait_until("telemetry comes", || browser.text("m-fps") == "30");
+    // How many pictures a busy machine makes is not what this is about.
+    wait_until("telemetry comes", || browser.text("m-fps").parse::<u32>().is_ok_and(|fps| fps > 10));
     for figure in ["bitrate", "frames"] {
         let line = format!("document.querySelector('#plot-{figure} .line').getAttribute('d')");
         wait_until(&format!("{figure} is plotted"), || {
@@ -109,7 +103,7 @@ fn the_promises_can_be_tried() {
     let off_air = "plots.points.at(-1) === null && document.querySelector('#plot-bitrate b').textContent === '–'";
     wait_until("nothing more is plotted", || browser.value(off_air) == true);
     wait_until("the video ends", || browser.value("document.getElementById('dark').hidden") == false);
-    assert_eq!(browser.text("reason"), "(remote-stop)");
+    assert_eq!(browser.text("reason"), "The platform stopped it.");
     wait_until("the ledger says so", || browser.text("ledger").contains("session-stopped"));
 
     // A hold of more than 0.7 s and less than 3 s starts picture only; the next touch stops it on the way down.
@@ -126,7 +120,7 @@ fn the_promises_can_be_tried() {
     browser.press("#record", 150);
     assert_eq!(browser.phase(), "locked");
     browser.hold_until("#record", "idle");
-    assert_eq!(demo.finish(), Some(0));
+    assert_eq!(demo.program.finish(), Some(0));
 }
 
 #[test]
@@ -135,9 +129,10 @@ fn only_loopback_is_listened_on_and_only_this_page_may_press() {
     assert_eq!(refused.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("loopback only"));
 
-    let (_demo, url) = demo();
+    let demo = Demo::start();
+    let url = demo.url.as_str();
     let status = |name: &str, value: &str| {
-        let request = ureq::get(&url).config().http_status_as_error(false).build().header(name, value);
+        let request = ureq::get(url).config().http_status_as_error(false).build().header(name, value);
         request.call().unwrap().status().as_u16()
     };
     assert_eq!(status("accept", "*/*"), 200);

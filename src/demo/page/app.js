@@ -1,77 +1,87 @@
 "use strict";
+// Shows what the demo says. The words for the box come from there; this page makes up none but for its own connection.
 const $ = (id) => document.getElementById(id);
-let socket = null, shop = null, spans = [0, 1000], lampSince = 0, lampWord = "dark";
+// The demo tells twice a second that it still looks: after this many milliseconds of silence nothing here is known to hold.
+const STALE = 3000;
+const LOST = {
+  state: "Not known", why: "", camera: "doubt", sound: "", mute: "Sound: not known", lamp: "Lamp: not known",
+  "camera-says": "Nothing is known of camera and microphone: this page has lost its connection to the demo.",
+  picture: "Whether a stream arrives is not known.",
+  button: "This page has lost its connection: it cannot press the button.",
+  spans: [{ "from-ms": 0, says: "This page has lost its connection: the button is not pressed." }],
+};
+let socket = null, shop = null, words = null, heardAt = performance.now();
 
-const send = (wish) => { if (socket && socket.readyState === 1) socket.send(JSON.stringify(wish)); };
-const capturing = () => shop && ["connecting", "live", "reconnecting", "stopping"].includes(shop.phase);
+// Text is set only where it changes: a live region would be read out again.
+const say = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
+// Nothing is sent into a connection that may be dead: it would arrive late, as another wish.
+const send = (wish) => { if (shop) socket.send(JSON.stringify(wish)); return Boolean(shop); };
 
-// The lamp: on and off spans from the box's own code, beginning with on, for ever.
+// The lamp: on and off in milliseconds, beginning with on, for ever.
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+let lampSince = 0;
 function lit(since) {
+  if (!shop) return "unknown";
+  const spans = shop.rhythm;
   if (spans.includes(0)) return spans[0] > 0;
+  if (calm.matches) return "still";
   let left = since % spans.reduce((sum, span) => sum + span, 0);
   for (let i = 0; i < spans.length; i++) { if (left < spans[i]) return i % 2 === 0; left -= spans[i]; }
   return false;
 }
 function animate(now) {
-  const on = String(lit(now - lampSince));
+  const on = String(lit(now - lampSince)), pattern = shop ? shop.lamp : "unknown";
+  if ($("lamp").dataset.pattern !== pattern) { $("lamp").dataset.pattern = pattern; lampSince = now; }
   if ($("lamp").dataset.lit !== on) $("lamp").dataset.lit = on;
-  if (heldSince !== null) showHold((now - heldSince) / 1000);
+  button.animate(now);
   requestAnimationFrame(animate);
 }
 
-// The record button: what letting go now would do.
-let heldSince = null, stopped = false;
-function showHold(seconds) {
-  const meter = $("hold");
-  meter.hidden = false; meter.value = seconds;
-  const phase = shop ? shop.phase : "";
-  let hint;
-  if (stopped && seconds < 5) hint = "That touch stopped it. Letting go starts nothing.";
-  else if (seconds >= 30) hint = "The button counts as stuck: letting go destroys nothing.";
-  else if (seconds >= 10) hint = "Letting go now unbinds: keys, credentials and footage are destroyed.";
-  else if (seconds >= 8) hint = "The lamp warns: from 10 s on letting go unbinds the box. Letting go now does not.";
-  else if (seconds >= 5) hint = "Privacy lock. Hold 2 s later to unlock.";
-  else if (phase === "locked" || phase === "policy") hint = seconds < 2 ? "Hold for 2 s." : "Done.";
-  else if (seconds >= 3) hint = "Letting go now does nothing. 5 s lock the box.";
-  else if (seconds >= 0.7) hint = "Let go now: picture only, the microphone stays closed.";
-  else hint = "Let go now: picture and sound.";
-  $("hint").textContent = `${seconds.toFixed(1)} s. ${hint}`;
+function show() {
+  say("phase", words.state);
+  $("phase").dataset.phase = shop ? shop.phase ?? "no-answer" : "unknown";
+  say("camera", words["camera-says"]);
+  $("camera").dataset.camera = words.camera;
+  say("reason", words.why ?? "");
+  say("microphone", words.sound);
+  say("mute-state", words.mute);
+  say("lamp-words", words.lamp);
+  $("lamp").setAttribute("aria-label", words.lamp);
+  if (shop && shop.muted !== null) $("mute").setAttribute("aria-pressed", String(shop.muted));
+  else $("mute").removeAttribute("aria-pressed");
+  plots.hear(shop && shop.stream);
+  button.hear(words);
+  showPicture();
 }
-function rest() {
-  const hints = {
-    idle: "Press the red button for picture and sound. Hold it for a second for picture only.",
-    requested: "The platform asks. Nothing happens unless somebody presses.",
-    connecting: "Connecting. Any touch of the red button stops it.",
-    live: "Live. Any touch of the red button stops it, on the way down.",
-    reconnecting: "Still capturing, and looking for the server. Any touch stops it.",
-    stopping: "Stopping.",
-    locked: "Locked. Hold the red button for 2 s to unlock.",
-    policy: "A new policy: hold the red button for 2 s to acknowledge it.",
-    fault: "Something is broken: nothing starts.",
-  };
-  $("hold").hidden = true;
-  $("hint").textContent = shop ? hints[shop.phase] || "" : "The box does not answer.";
-}
-function press(button, down, wish) {
-  if (button.classList.contains("down") === down) return;
-  button.classList.toggle("down", down);
-  send({ do: wish, down });
-  if (wish !== "button") return;
-  if (down) { heldSince = performance.now(); stopped = capturing(); } else { heldSince = null; rest(); }
-}
-for (const [id, wish] of [["record", "button"], ["mute", "mute-button"]]) {
-  const button = $(id);
-  button.addEventListener("pointerdown", (event) => { button.setPointerCapture(event.pointerId); press(button, true, wish); });
-  for (const kind of ["pointerup", "pointercancel", "lostpointercapture", "blur"]) button.addEventListener(kind, () => press(button, false, wish));
-  button.addEventListener("keydown", (event) => { if ([" ", "Enter"].includes(event.key)) { event.preventDefault(); press(button, true, wish); } });
-  button.addEventListener("keyup", (event) => { if ([" ", "Enter"].includes(event.key)) press(button, false, wish); });
-  button.addEventListener("contextmenu", (event) => event.preventDefault());
+// In the place of a picture that does not come stands why.
+function showPicture() {
+  if (words) say("dark", player.cannot ? `${player.cannot} ${words["camera-says"]}` : `${words.picture} ${words["camera-says"]}`);
+  $("dark").hidden = Boolean(shop) && player.plays();
 }
 
-for (const name of ["network", "ingest", "broker"]) $(name).addEventListener("change", () => {
-  send({ do: "switch", switches: { network: $("network").checked, ingest: $("ingest").checked, broker: $("broker").checked } });
+function usable(yes) {
+  for (const control of document.querySelectorAll("[role=switch]")) control.disabled = !yes;
+  for (const control of document.querySelectorAll("#record, #mute, [data-hold], [data-act]")) control.setAttribute("aria-disabled", String(!yes));
+}
+function lose() {
+  shop = null; words = LOST;
+  hear.platform({ link: "not known", reaches: false, says: "This page has lost its connection: it sends no command." });
+  $("lost").hidden = false;
+  usable(false);
+  show();
+}
+
+for (const [id, name] of [["network", "network"], ["ingest", "ingest"], ["broker", "broker"], ["wire", "lamp"]]) {
+  $(id).dataset.name = name;
+  $(id).addEventListener("change", () => {
+    const all = [...document.querySelectorAll("[role=switch]")].map((each) => [each.dataset.name, each.checked]);
+    if (!send({ do: "switch", switches: Object.fromEntries(all) })) $(id).checked = !$(id).checked;
+  });
+}
+for (const control of document.querySelectorAll("[data-act]")) control.addEventListener("click", () => send({ do: "break", act: control.dataset.act }));
+for (const control of document.querySelectorAll("[data-verb]")) control.addEventListener("click", () => {
+  if (!send({ do: "command", verb: control.dataset.verb })) say("answer", `${control.textContent}: not sent. ${$("reach").textContent}`);
 });
-for (const button of document.querySelectorAll("[data-verb]")) button.addEventListener("click", () => send({ do: "command", verb: button.dataset.verb }));
 
 function line(list, parts, most) {
   const item = document.createElement("li");
@@ -80,20 +90,15 @@ function line(list, parts, most) {
   while (list.children.length > most) list.lastChild.remove();
 }
 const clock = (time) => new Date(time).toLocaleTimeString([], { hour12: false });
+let telemetryAt = 0;
+function forget(ids) { for (const field of document.querySelectorAll(ids)) if (field.textContent !== "–") field.textContent = "–"; }
 
 const hear = {
-  shop({ status, spans: rhythm }) {
-    shop = status;
-    const word = status ? status.lamp : "dark";
-    if (word !== lampWord) { lampWord = word; lampSince = performance.now(); }
-    spans = rhythm;
-    $("lamp").dataset.pattern = word;
-    $("lamp").setAttribute("aria-label", `Lamp: ${word}`);
-    $("phase").textContent = status ? status.phase : "no answer";
-    $("reason").textContent = status && (status.message || status.reason) ? `(${status.message || status.reason})` : "";
-    $("mute").dataset.muted = Boolean(status && status.muted);
-    plots.hear(status && status.stream);
-    if (heldSince === null) rest();
+  shop(message) {
+    shop = message; words = message.words;
+    $("lost").hidden = true;
+    usable(true);
+    show();
   },
   entry({ entry }) {
     const { kind, ...detail } = entry.fact;
@@ -102,28 +107,43 @@ const hear = {
   },
   mqtt({ topic, payload, retained }) {
     if (topic === "state") { $("m-phase").textContent = payload.phase; $("m-session").textContent = payload.session ?? "–"; }
-    if (topic === "telemetry") for (const [key, value] of Object.entries(payload)) {
-      const field = $(`m-${key}`);
-      if (field) field.textContent = value === null ? "–" : (key.endsWith("mib") ? `${(value / 1024).toFixed(1)} GiB` : Math.round(value));
-    }
-    if (topic === "availability") { link.box = payload; badge(); }
-    if (topic !== "telemetry") line($("mqtt"), [["time", clock(Date.now())], ["b", topic], ["span", typeof payload === "string" ? payload : JSON.stringify(payload.fact || payload)], ["code", retained ? "retained" : ""]], 60);
+    if (topic === "telemetry") {
+      telemetryAt = performance.now();
+      for (const [key, value] of Object.entries(payload)) {
+        const field = $(`m-${key}`);
+        if (field) field.textContent = value === null ? "–" : (key.endsWith("mib") ? `${(value / 1024).toFixed(1)} GiB` : Math.round(value));
+      }
+    } else line($("mqtt"), [["time", clock(Date.now())], ["b", topic], ["span", typeof payload === "string" ? payload : JSON.stringify(payload.fact || payload)], ["code", retained ? "retained" : ""]], 60);
   },
-  broker({ up }) { link.broker = up; if (!up) link.box = "not heard of yet"; badge(); },
-  switches({ network, ingest, broker }) { $("network").checked = network; $("ingest").checked = ingest; $("broker").checked = broker; },
+  // What the platform heard before it lost the box is not known to hold any more.
+  platform({ link, reaches, says }) {
+    say("link", link);
+    $("link").classList.toggle("bad", !reaches);
+    say("reach", says);
+    say("answer", "");
+    if (!reaches) forget("#facts dd");
+    for (const control of document.querySelectorAll("[data-verb]")) control.setAttribute("aria-disabled", String(!reaches));
+  },
+  answer({ verb, ok, says }) {
+    say("answer", `${document.querySelector(`[data-verb="${verb}"]`).textContent}: ${says}`);
+    $("answer").classList.toggle("bad", !ok);
+  },
+  switches(switches) { for (const each of document.querySelectorAll("[role=switch]")) each.checked = switches[each.dataset.name]; },
 };
-const link = { broker: false, box: "unknown" };
-function badge() {
-  const good = link.broker && link.box === "online";
-  $("link").textContent = link.broker ? `box ${link.box}` : "broker is down";
-  $("link").classList.toggle("bad", !good);
-}
 
 function connect() {
-  socket = new WebSocket(`ws://${location.host}/control`);
-  socket.onopen = () => { $("ledger").replaceChildren(); $("mqtt").replaceChildren(); };
-  socket.onmessage = ({ data }) => { const message = JSON.parse(data); hear[message.tell](message); };
-  socket.onclose = () => { hear.shop({ status: null, spans: [0, 1000] }); setTimeout(connect, 500); };
+  const mine = socket = new WebSocket(`ws://${location.host}/control`);
+  mine.onopen = () => { $("ledger").replaceChildren(); $("mqtt").replaceChildren(); };
+  mine.onmessage = ({ data }) => { heardAt = performance.now(); const message = JSON.parse(data); hear[message.tell](message); };
+  mine.onclose = () => { lose(); setTimeout(connect, 500); };
 }
+setInterval(() => {
+  const now = performance.now();
+  // Closed, so that a demo that only slept lets go of what this page held.
+  if (words !== LOST && now - heardAt > STALE) { lose(); socket.close(); }
+  if (now - telemetryAt > STALE) forget("#facts dd:not(#m-phase, #m-session)");
+  showPicture();
+}, 500);
 connect();
+player.connect();
 requestAnimationFrame(animate);

@@ -2,7 +2,9 @@
 // Plays what the ingest received: an initialisation segment, then fragments as they come, at the live edge.
 const player = (() => {
   const video = document.getElementById("video");
-  let source = null, buffer = null, waiting = [];
+  // A picture that is older than this, in milliseconds, is not shown as the present one.
+  const STALE = 2000;
+  let source = null, buffer = null, waiting = [], cannot = null, fedAt = 0;
 
   // The codecs as the initialisation segment names them.
   function codecs(bytes) {
@@ -21,9 +23,9 @@ const player = (() => {
 
   function end() {
     if (source) { video.removeAttribute("src"); video.load(); }
-    source = buffer = null; waiting = [];
-    document.getElementById("dark").hidden = false;
+    source = buffer = null; waiting = []; cannot = null;
     document.getElementById("delay").textContent = "";
+    showPicture();
   }
 
   function start(bytes) {
@@ -34,7 +36,9 @@ const player = (() => {
     mine.addEventListener("sourceopen", () => {
       URL.revokeObjectURL(video.src);
       if (mine !== source) return;
-      buffer = mine.addSourceBuffer(codecs(bytes));
+      const kind = codecs(bytes);
+      if (!MediaSource.isTypeSupported(kind)) { fails(kind); return; }
+      buffer = mine.addSourceBuffer(kind);
       buffer.addEventListener("updateend", () => { if (mine === source) { follow(); feed(); } });
       feed();
     }, { once: true });
@@ -49,7 +53,14 @@ const player = (() => {
       for (const part of waiting) { all.set(part, at); at += part.length; }
       waiting = [];
       buffer.appendBuffer(all);
-    } catch { end(); }
+    } catch (error) { fails(error.message); }
+  }
+
+  // The stream may well be there: it is this browser that has no picture of it.
+  function fails(why) {
+    end();
+    cannot = `The stream arrives, but this browser cannot show it (${why}).`;
+    showPicture();
   }
 
   // Stays a little behind the newest frame, and catches up when it falls back.
@@ -61,8 +72,8 @@ const player = (() => {
     else video.playbackRate = behind > 0.5 ? 1.08 : 1;
     if (video.paused) video.play().catch(() => {});
     if (!video.videoWidth) return;
-    document.getElementById("dark").hidden = true;
-    document.getElementById("delay").textContent = `${Math.max(0, behind).toFixed(1)} s behind the ingest`;
+    document.getElementById("delay").textContent = `${Math.max(0, behind).toFixed(1)} s behind the server`;
+    showPicture();
     if (!buffer.updating && ranges.start(0) < edge - 20) buffer.remove(0, edge - 10);
   }
 
@@ -73,16 +84,25 @@ const player = (() => {
       const bytes = new Uint8Array(data), body = bytes.subarray(1);
       if (bytes[0] === 0) start(body);
       else if (bytes[0] === 2) end();
-      else if (source) { waiting.push(body); feed(); }
+      else if (source) { fedAt = performance.now(); waiting.push(body); feed(); }
     };
     socket.onclose = () => { end(); setTimeout(connect, 500); };
   }
-  connect();
 
   const sound = document.getElementById("sound");
   sound.addEventListener("click", () => {
     video.muted = !video.muted;
-    sound.textContent = video.muted ? "Unmute viewer" : "Mute viewer";
+    sound.setAttribute("aria-pressed", String(!video.muted));
   });
-  return { video };
+  return {
+    video,
+    connect,
+    /** Why this browser shows no picture, if it cannot. */
+    get cannot() { return cannot; },
+    plays() {
+      const now = source !== null && video.videoWidth > 0 && performance.now() - fedAt < STALE;
+      if (!now) document.getElementById("delay").textContent = "";
+      return now;
+    },
+  };
 })();

@@ -3,11 +3,11 @@
 const plots = (() => {
   const KEPT = 120, STALE = 2, WIDTH = 240, HEIGHT = 48;
   const figures = [
-    { id: "bitrate", name: "Bitrate", unit: "kbit/s", of: (s) => s["bitrate-kbps"], least: 100, target: (s) => s["target-kbps"] || null },
-    { id: "frames", name: "Frames", unit: "fps", of: (s) => s.fps, least: 10, digits: 1 },
-    { id: "queue", name: "Queue", unit: "ms", of: (s) => s["queue-ms"], least: 100 },
-    { id: "round-trip", name: "Round trip", unit: "ms", of: (s) => s["round-trip-ms"], least: 20 },
-    { id: "level", name: "Sound level", unit: "dB", of: (s) => s["level-db"], low: -60, high: 0, digits: 1 },
+    { id: "bitrate", name: "Video and sound sent", unit: "kbit/s", of: (s) => s["bitrate-kbps"], least: 100, target: (s) => s["target-kbps"] || null },
+    { id: "frames", name: "Pictures sent", unit: "per second", of: (s) => s.fps, least: 10, digits: 1 },
+    { id: "queue", name: "Waiting to be sent", unit: "ms", of: (s) => s["queue-ms"], least: 100 },
+    { id: "round-trip", name: "Way to the server and back", unit: "ms", of: (s) => s["round-trip-ms"], least: 20 },
+    { id: "level", name: "Loudness of the sound", unit: "dB", of: (s) => s["level-db"], low: -60, high: 0, digits: 1 },
   ];
   const points = [];
   let news = null, last = null, silent = STALE;
@@ -21,7 +21,8 @@ const plots = (() => {
   for (const figure of figures) {
     const box = document.getElementById(`plot-${figure.id}`);
     figure.now = box.querySelector("b");
-    figure.top = box.querySelector("i");
+    figure.axis = box.querySelector("p");
+    figure.box = box;
     const svg = box.querySelector("svg");
     svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
     svg.setAttribute("preserveAspectRatio", "none");
@@ -56,7 +57,10 @@ const plots = (() => {
     const text = (value) => `${value.toFixed(figure.digits && Math.abs(value) < 100 ? figure.digits : 0)} ${figure.unit}`;
     const current = values.at(-1) ?? null, aim = aims.at(-1);
     figure.now.textContent = current === null ? "–" : text(current);
-    figure.top.textContent = figure.target && aim ? `target ${text(aim)}` : `${low} to ${Math.round(high)}`;
+    // An axis of nothing would say nothing.
+    figure.box.classList.toggle("empty", !known.length);
+    const range = `from ${low} to ${text(Math.round(high))}`;
+    figure.axis.textContent = known.length ? range + (aims.some(Boolean) ? `; dashed: the aim${aim ? `, ${text(aim)} of video` : ""}` : "") : "no figures yet";
     const span = known.length ? `between ${text(Math.min(...known))} and ${text(Math.max(...known))} over the last ${points.length} s` : "nothing in the last two minutes";
     figure.svg.setAttribute("aria-label", `${figure.name}: ${current === null ? "not known now" : `${text(current)} now`}; ${figure.target && aim ? `target ${text(aim)}; ` : ""}${span}`);
   }
