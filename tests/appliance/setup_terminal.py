@@ -1,8 +1,9 @@
 """Plays a person at a terminal: setup_terminal.py DIALOGUE COMMAND...
 
-DIALOGUE is JSON: a list of [what is waited for, what is typed]. Typed "^C" and "^D" are those keys. Prints what the
+DIALOGUE is JSON: a list of [what is waited for, what is typed]. Typed "^C" and "^D" are those keys; "!COMMAND" is
+what somebody else does meanwhile, and is not typed. Prints what the
 terminal showed, then a line `ended CODE echo on|off`."""
-import json, os, pty, select, signal, sys, termios, time
+import json, os, pty, select, signal, subprocess, sys, termios, time
 
 dialogue, command = json.loads(sys.argv[1]), sys.argv[2:]
 master, slave = pty.openpty()
@@ -49,6 +50,9 @@ for waited, typed in dialogue:
     if code is not None:
         break
     seen = shown.index(waited.encode(), seen) + len(waited)
+    if typed.startswith("!"):
+        subprocess.run(typed[1:], shell=True, stdin=subprocess.DEVNULL, timeout=100)
+        continue
     keys = {"^C": b"\x03", "^D": b"\x04"}
     os.write(master, keys.get(typed, typed.encode() + b"\n"))
 waited = "its end"
