@@ -5,10 +5,10 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::Identity;
 
-/// Two lines for staff, as docs/operations.md has them for printing.
+/// Two lines for staff, as docs/install.md has them for printing.
 const WALL: [&str; 2] = [
-    "PRESS: on air, the red lamp is lit. HOLD 1 s: picture only. ANY TOUCH: off. LAMP DARK: camera and microphone are closed.",
-    "HOLD 5 s: locked until you hold 2 s. Three blinks again and again: new policy, ask, then hold 2 s. SOS: call",
+    "PRESS: on air, red lamp lit. HOLD 1 s: picture only. ANY TOUCH: off. LAMP DARK: camera and microphone closed.",
+    "HOLD 5 s: locked until you hold 2 s. Three blinks: new policy, read it, then hold 2 s. SOS: call",
 ];
 
 /// Claim code, id, fingerprint, and the lines for the wall.
@@ -20,4 +20,15 @@ pub(super) fn print(config: &Config, identity: Option<&Identity>) -> Result<(), 
     say(&format!("fingerprint  {}", identity.map_or_else(unknown, |identity| identity.fingerprint.clone())))?;
     say("\nFor the wall beside the box:")?;
     say(&format!("  {}\n  {} ____________________", WALL[0], WALL[1]))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_document_has_the_same_lines() {
+        let document = include_str!("../../../docs/install.md");
+        for line in super::WALL {
+            assert!(document.contains(line), "{line}");
+        }
+    }
 }
