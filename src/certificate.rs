@@ -7,6 +7,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_cert::der::Decode;
 
+use crate::config::Config;
+
 /// A certificate that ends within this is worth a word: whoever renews it needs some days.
 pub(crate) const SOON: SignedDuration = SignedDuration::from_hours(24 * 30);
 
@@ -80,6 +82,17 @@ impl Validity {
             Age::Good
         }
     }
+}
+
+/// When the first of the files' certificates ends that connections with `config` stand on; `None`: none is configured, or
+/// none can be read.
+pub(crate) fn first_end(config: &Config) -> Option<Timestamp> {
+    let authorities = config.mqtt.iter().filter_map(|mqtt| mqtt.ca_file.as_deref());
+    let authorities = authorities.chain(config.ingest.destinations().filter_map(|to| to.ca_file.as_deref()));
+    let authorities = authorities.filter_map(|file| Validity::of_authorities(&read(file).ok()?).ok());
+    let own = config.mqtt.iter().filter_map(|mqtt| mqtt.client_cert.as_deref());
+    let own = own.filter_map(|file| Validity::of_chain(&read(file).ok()?).ok());
+    authorities.chain(own).map(|validity| validity.until).min()
 }
 
 /// The certificates in a file in PEM form.

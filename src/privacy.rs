@@ -129,6 +129,7 @@ pub fn report(config: &Config) -> Vec<Datum> {
         throttled: "to notice weak power supplies",
         memory_available_mib: "to notice boxes that run out of memory",
         disk_free_mib: "to notice boxes whose ledger will not fit",
+        certificate_expires: "to renew certificates before boxes are shut out",
         fps: "quality of the stream",
         bitrate_kbps: "quality of the stream",
         target_kbps: "quality of the stream",

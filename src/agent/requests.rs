@@ -280,7 +280,7 @@ impl Agent<'_> {
             acknowledged_event: self.outbox.acknowledged().map_or(0, |place| place.seq),
             status: status.map(State::from),
             faults: status.map(|status| status.faults.clone()).unwrap_or_default(),
-            telemetry: telemetry::gather(&self.config.device.data_dir, status),
+            telemetry: telemetry::gather(self.config, status),
         }
     }
 }

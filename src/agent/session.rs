@@ -303,7 +303,7 @@ impl<'a> Agent<'a> {
         if line.publisher.is_under_way(Kind::Telemetry) {
             return;
         }
-        let report = telemetry::gather(&self.config.device.data_dir, self.guard.seen.borrow().status());
+        let report = telemetry::gather(self.config, self.guard.seen.borrow().status());
         self.publish(line, Kind::Telemetry, json(&report));
     }
 

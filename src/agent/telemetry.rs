@@ -1,9 +1,10 @@
 //! How the device does: an allow-listed struct, and nothing else leaves as telemetry.
 
-use std::path::Path;
-
+use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::certificate;
+use crate::config::Config;
 use crate::ipc::Status;
 
 /// One report of the device's health. A figure that this machine does not have is null.
@@ -20,6 +21,9 @@ pub struct Telemetry {
     pub memory_available_mib: Option<u64>,
     /// Free space where the ledger is, in MiB.
     pub disk_free_mib: Option<u64>,
+    /// When the first of the certificates ends that the box's connections stand on, UTC: its own, and the authorities of
+    /// `ca-file`, as the files are now.
+    pub certificate_expires: Option<Timestamp>,
     /// Encoded frames per second that left for the server.
     pub fps: Option<f32>,
     /// Video and sound that left for the server, in kbit/s.
@@ -55,7 +59,7 @@ fn read(path: &str) -> Option<String> {
 }
 
 /// Gathers one report.
-pub fn gather(data_dir: &Path, status: Option<&Status>) -> Telemetry {
+pub fn gather(config: &Config, status: Option<&Status>) -> Telemetry {
     let stream = status.and_then(|status| status.stream);
     let second = status.and_then(|status| status.second.as_ref());
     let kib = |text: String| text.split_whitespace().nth(1)?.parse::<u64>().ok();
@@ -69,7 +73,10 @@ pub fn gather(data_dir: &Path, status: Option<&Status>) -> Telemetry {
             .and_then(|text| text.lines().find(|line| line.starts_with("MemAvailable:")).map(str::to_owned))
             .and_then(kib)
             .map(|kib| kib / 1024),
-        disk_free_mib: rustix::fs::statvfs(data_dir).ok().map(|disk| disk.f_bavail * disk.f_frsize / (1024 * 1024)),
+        disk_free_mib: rustix::fs::statvfs(&config.device.data_dir)
+            .ok()
+            .map(|disk| disk.f_bavail * disk.f_frsize / (1024 * 1024)),
+        certificate_expires: certificate::first_end(config),
         fps: stream.map(|stream| stream.fps),
         bitrate_kbps: stream.map(|stream| stream.bitrate_kbps),
         target_kbps: stream.map(|stream| stream.target_kbps),

@@ -234,6 +234,21 @@ fn what_is_wrong_with_a_broker_is_said_plainly() {
 }
 
 #[test]
+fn telemetry_tells_when_the_first_certificate_ends() {
+    let (broker, authority) = (OddBroker::new(), Authority::new());
+    let ca = authority.certify("ca", "20200101000000Z", "20400101000000Z");
+    let shop = Shop::new(&Plan { mqtt: format!("{}\nca-file = \"{ca}\"", broker.url()), ..Plan::default() });
+    let _run = shop.start("run");
+    let heard = |end: &str| {
+        broker.wait("telemetry", |heard| heard.topic == "telemetry" && heard.payload["certificate-expires"] == end);
+    };
+    heard("2040-01-01T00:00:00Z");
+    // As the file is now: whoever renews it sees that it is done.
+    authority.certify("ca", "20200101000000Z", "20410101000000Z");
+    heard("2041-01-01T00:00:00Z");
+}
+
+#[test]
 fn a_certificate_for_another_name_than_the_id_is_told() {
     let authority = Authority::new();
     let file = |name: &str| authority.file(name);
