@@ -9,6 +9,13 @@ pub(crate) fn advice(why: &str) -> Option<&'static str> {
     let has = |words: &[&str]| words.iter().any(|word| why.contains(word));
     if has(&["NotValidForName", "valid for name"]) {
         Some("its certificate is for another name: write in the URL the name that its certificate has")
+    } else if has(&["BadSignature"]) {
+        Some(
+            "its certificate is from another authority that has the same name as the one that is trusted: put the ca.pem \
+             into ca-file that was made with the server's certificate",
+        )
+    } else if has(&["InvalidPurpose", "CaUsedAsEndEntity"]) {
+        Some("its certificate is none for a server: whoever keeps it has to have one made for its name")
     } else if has(&["UnknownIssuer", "unknown issuer"]) {
         Some("its certificate is from an authority that is not trusted: set ca-file, or install the authority")
     } else if wants_certificate(why) {

@@ -236,7 +236,7 @@ fn what_is_wrong_with_a_broker_is_said_plainly() {
 #[test]
 fn telemetry_tells_when_the_first_certificate_ends() {
     let (broker, authority) = (OddBroker::new(), Authority::new());
-    let ca = authority.certify("ca", "20200101000000Z", "20400101000000Z");
+    let ca = authority.certify("other", "20200101000000Z", "20400101000000Z");
     let shop = Shop::new(&Plan { mqtt: format!("{}\nca-file = \"{ca}\"", broker.url()), ..Plan::default() });
     let _run = shop.start("run");
     let heard = |end: &str| {
@@ -244,7 +244,7 @@ fn telemetry_tells_when_the_first_certificate_ends() {
     };
     heard("2040-01-01T00:00:00Z");
     // As the file is now: whoever renews it sees that it is done.
-    authority.certify("ca", "20200101000000Z", "20410101000000Z");
+    authority.certify("other", "20200101000000Z", "20410101000000Z");
     heard("2041-01-01T00:00:00Z");
 }
 

@@ -24,11 +24,19 @@ pub(super) fn rows(config: &Config, id: Option<&str>) -> Vec<Row> {
     })
 }
 
-/// Whether every server answered that was asked. SRT's cannot be asked off air.
+/// Whether every server answered that was asked, content with the box or not. SRT's cannot be asked off air.
 pub(super) fn all_answer(rows: &[Row]) -> bool {
     let asked = |row: &&Row| ["ingest", "broker"].contains(&row.check);
-    rows.iter().filter(asked).all(|row| row.verdict != Verdict::Fail && row.found.contains(" answers"))
+    rows.iter().filter(asked).all(|row| {
+        let away = row.verdict == Verdict::Fail && !row.found.contains(ANSWERS);
+        !away && !row.found.contains(UNASKED)
+    })
 }
+
+/// What is found of a server that was reached.
+const ANSWERS: &str = " answers";
+/// What is found of one that could not be asked.
+const UNASKED: &str = "shows only on air";
 
 fn ingest(config: &Config) -> Vec<Row> {
     config.ingest.destinations().map(destination).collect()
@@ -38,11 +46,7 @@ fn destination(to: &Destination) -> Row {
     let (host, port) = (to.host.as_str(), to.port);
     match to.scheme() {
         IngestScheme::Srt => match resolve(host, port) {
-            Ok(_) => warn(
-                "ingest",
-                format!("{host} has an address; whether SRT answers on port {port} shows only on air"),
-                "",
-            ),
+            Ok(_) => warn("ingest", format!("{host} has an address; whether SRT answers on port {port} {UNASKED}"), ""),
             Err((found, advice)) => fail("ingest", found, advice),
         },
         IngestScheme::Rtmp | IngestScheme::Http => row("ingest", host, port, None, &Own::None),
@@ -100,10 +104,11 @@ fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>, own: &Own)
         };
         let advice = |why: &str| trust::advice(why).unwrap_or("see the server's TLS settings").to_owned();
         let shaken = tls::shake_hands(&mut stream, host, ca, identity);
-        let Shaken { shown, refused } = shaken.map_err(|why| (format!("{host}:{port}: {why}"), advice(&why)))?;
+        let Shaken { shown, refused } =
+            shaken.map_err(|why| (format!("{host}:{port} answers: {why}"), advice(&why)))?;
         let validity = Validity::of_chain(&shown);
         let Some(why) = refused else {
-            let validity = validity.map_err(|why| (format!("{host}:{port}: {why}"), advice(&why)))?;
+            let validity = validity.map_err(|why| (format!("{host}:{port} answers: {why}"), advice(&why)))?;
             return Ok(aged(check, &format!("{host}:{port} answers, encrypted"), validity, RENEW));
         };
         // The dates say more than the word for it.
@@ -118,7 +123,7 @@ fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>, own: &Own)
             );
             return Ok(warn(check, found, "see the rows secrets, files and client-cert"));
         }
-        Err((format!("{host}:{port}: {why}"), advice(&why)))
+        Err((format!("{host}:{port} answers: {why}"), advice(&why)))
     });
     asked.unwrap_or_else(|(found, advice)| fail(check, found, advice))
 }

@@ -99,11 +99,13 @@ impl Roles<'_> {
         let (since, text) = (since(state), state.get("StatusText"));
         let found = if text.is_empty() { format!("runs{since}") } else { format!("runs{since}, {text}") };
         if text.starts_with("not connected") {
-            return fail(
-                "agent",
-                found,
-                "it tries again and again; the rows broker and client-cert look at the same from here",
-            );
+            // The broker tells of two boxes with one id, or throws one out without a word.
+            let advice = if text.contains("use the id") || text.contains("uses the id") {
+                "find the other box, and give each its own [device] id and its own certificate"
+            } else {
+                "do what it says; the rows broker, client-cert and ca-file look at the same from here"
+            };
+            return fail("agent", found, advice);
         }
         // What is wrong although it is connected stands behind a semicolon.
         if text.starts_with("connected") && !text.contains("; ") {
@@ -147,11 +149,15 @@ impl Roles<'_> {
         {
             return fail(word, "is stopped", "systemctl enable --now tallybox.target");
         }
-        if state.get("ActiveState") == "activating" && state.get("SubState") != "auto-restart" {
+        if state.get("ActiveState") == "activating" && !state.get("SubState").starts_with("auto-restart") {
             return warn(word, "is starting", "call doctor again");
         }
-        let again =
-            if state.get("ActiveState") == "failed" { "is not tried again" } else { "is tried again and again" };
+        let again = match (state.get("ActiveState"), state.get("SubState")) {
+            ("failed", _) => ", and is not tried again",
+            (_, sub) if sub.starts_with("auto-restart") => ", and is tried again and again",
+            // Its end is still under way.
+            _ => "",
+        };
         let said = state.last_words().map_or_else(String::new, |said| format!("; it said: {said}"));
         let step = match state.get("ExecMainStatus") {
             CREDENTIALS => " (CREDENTIALS)",
@@ -161,7 +167,7 @@ impl Roles<'_> {
             EXEC => " (EXEC)",
             _ => "",
         };
-        let found = format!("does not run: {}{step}, and {again}{said}", state.ended());
+        let found = format!("does not run: {}{step}{again}{said}", state.ended());
         let restart = role.again();
         let advice = match (self.needs.first(role), state.get("ExecMainStatus")) {
             (Some((_, advice)), _) => advice.to_owned(),

@@ -77,11 +77,12 @@ impl State {
             return None;
         }
         let mut asked = Command::new("timeout");
-        asked.args(["10", "journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=1"]);
+        asked.args(["10", "journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=5"]);
         asked.args([format!("_SYSTEMD_INVOCATION_ID={id}"), format!("_PID={pid}")]);
         let said = asked.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
         let text = String::from_utf8_lossy(&said.stdout).into_owned();
-        let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+        // The greeting goes another way than what a role says at its end, and may come behind it.
+        let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty() && !line.contains(" starts: id "))?;
         Some(line.chars().filter(|letter| !letter.is_control()).collect())
     }
 }
