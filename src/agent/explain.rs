@@ -54,6 +54,10 @@ pub(super) fn explain(error: &ConnectionError, known: &Circumstances<'_>) -> Los
     if let ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) = error {
         return ended(*reason_code, known);
     }
+    // The word of a broker counts, also where the client library did not understand it, or was not there any more.
+    if let Some(packet) = last_disconnect(known.last) {
+        return ended(packet.reason_code, known);
+    }
     broken(&words(error), known).into()
 }
 
@@ -256,6 +260,15 @@ fn connack(first: &[u8]) -> Option<rumqttc::mqttbytes::v5::ConnAck> {
 
 /// The DISCONNECT that a talk ended with. It begins where its length says that the rest is it.
 fn last_disconnect(last: &[u8]) -> Option<Disconnect> {
+    // Without a length of properties, as mosquitto sends it and MQTT 5 (section 3.14.2.2.1) allows: the client library
+    // takes it for damaged.
+    if let [.., 0xe0, 0x01, reason] = *last {
+        let Ok(Packet::Disconnect(packet)) = Packet::read(&mut BytesMut::from(&[0xe0, 0x02, reason, 0x00][..]), None)
+        else {
+            return None;
+        };
+        return Some(packet);
+    }
     (0..last.len()).rev().filter(|at| last[*at] == 0xe0).find_map(|at| {
         let mut rest = BytesMut::from(&last[at..]);
         let Ok(Packet::Disconnect(packet)) = Packet::read(&mut rest, None) else { return None };
@@ -310,6 +323,14 @@ mod tests {
         let online = Circumstances { was_online: true, ..known(b"\x20\x03\x00\x00\x00", last) };
         let loss = explain(&error, &online);
         assert!(loss.reason.contains("for now to \"there:1\""), "{loss:?}");
+    }
+
+    #[test]
+    fn a_reason_counts_where_the_client_library_does_not_understand_it() {
+        let online =
+            Circumstances { was_online: true, ..known(b"\x20\x03\x00\x00\x00", b"\x40\x02\x00\x01\xe0\x01\x8e") };
+        let loss = explain(&aborted(), &online);
+        assert!(loss.patient && loss.reason.contains("another client uses the id \"box-1\""), "{loss:?}");
     }
 
     #[test]

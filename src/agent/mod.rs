@@ -8,6 +8,7 @@ mod commands;
 mod dial;
 mod events;
 mod explain;
+mod farewell;
 mod guard_link;
 pub(crate) mod health;
 mod memory;

@@ -8,16 +8,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{ConnAck, Packet, SubscribeFilter, SubscribeReasonCode};
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop};
+use rumqttc::{AsyncClient, Event};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::backoff::GOOD;
 use super::broker::{self, Denied, topic};
 use super::commands::Judge;
 use super::events::EventQueue;
 use super::explain::{CUT, Loss, explain};
+use super::farewell;
 use super::guard_link::{GuardLink, Seen};
 use super::health::Health;
 use super::memory::Memory;
@@ -37,8 +38,11 @@ const STATE_INTERVAL: Duration = Duration::from_millis(500);
 const STATE_RETRY: Duration = Duration::from_secs(30);
 /// Connections in a row that end soon and without a word before another client is suspected.
 const CUT_SHORT: u32 = 3;
-/// What a clean end waits for the broker's acknowledgement.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// A client that another one throws out comes back within four minutes: a connection that held for longer has its id for
+/// itself.
+const SETTLED: Duration = Duration::from_mins(5);
+/// What is remarked about a client that is thrown out.
+const SHARED_ID: &str = "the id";
 
 /// How a connection ended.
 pub(super) enum End {
@@ -84,7 +88,7 @@ pub(super) struct Line {
     pub(super) publisher: Publisher,
     limits: Option<Limits>,
     /// Commands are heard.
-    online: bool,
+    pub(super) online: bool,
     /// What was last published, and not refused.
     published: Option<State>,
     /// There may be a newer one.
@@ -135,7 +139,7 @@ impl<'a> Agent<'a> {
         let (client, eventloop) = AsyncClient::builder(client).capacity(CAPACITY).build();
         let (events, mut hear) = mpsc::channel(CAPACITY);
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(eventloop, events));
+        tasks.spawn(farewell::listen(eventloop, events));
         let publisher = Publisher::new(client);
         let mut line = Line { publisher, limits: None, online: false, published: None, state_due: true };
         let begun = self.clock.now();
@@ -152,7 +156,12 @@ impl<'a> Agent<'a> {
                     return End::Stopped;
                 }
                 // Before what is heard: a broker that never stops talking must not look like a loop that hangs.
-                () = self.health.beat() => self.check_overdue(&line),
+                () = self.health.beat() => {
+                    if line.online && self.clock.now().since(begun) >= SETTLED {
+                        self.health.remark(SHARED_ID, None);
+                    }
+                    self.check_overdue(&line)
+                }
                 Some(done) = self.requests.next(), if line.online => { self.done(&mut line, done); Ok(()) }
                 outcome = line.publisher.outcome() => { self.settled(&mut line, outcome); Ok(()) }
                 event = hear.recv() => match event {
@@ -191,7 +200,12 @@ impl<'a> Agent<'a> {
                        see its log and its access rules; they wait, and are tried again";
             self.health.remark(Kind::Event.word(), Some(why.to_owned()));
         }
-        End::Lost(self.cut_short(lost, begun, line.online))
+        let lost = self.cut_short(lost, begun, line.online);
+        if lost.patient {
+            // Until a connection has held: the two take turns, and each is connected for half of the time.
+            self.health.remark(SHARED_ID, Some(lost.reason.clone()));
+        }
+        End::Lost(lost)
     }
 
     /// Some brokers throw the older of two clients with one id out without a word. One that this happens to again and
@@ -257,7 +271,7 @@ impl<'a> Agent<'a> {
         asked.map_err(|error| error.to_string().into())
     }
 
-    fn publish(&mut self, line: &mut Line, kind: Kind, payload: String) -> bool {
+    pub(super) fn publish(&mut self, line: &mut Line, kind: Kind, payload: String) -> bool {
         let topic = self.topic(match kind {
             Kind::Availability => "availability",
             Kind::State => "state",
@@ -355,7 +369,7 @@ impl<'a> Agent<'a> {
     }
 
     /// The broker has the event that was on its way.
-    fn accepted(&mut self) {
+    pub(super) fn accepted(&mut self) {
         if let Some(place) = self.events.accepted() {
             self.outbox.acknowledge(place);
         }
@@ -373,42 +387,6 @@ impl<'a> Agent<'a> {
         match line.publisher.overdue(self.clock.now()) {
             Some(kind) => Err(format!("it does not acknowledge {}: see the broker's log", kind.word()).into()),
             None => Ok(()),
-        }
-    }
-
-    /// Says that this end was meant, and waits until the broker has heard it.
-    async fn farewell(&mut self, line: &mut Line, hear: &mut mpsc::Receiver<Result<Event, ConnectionError>>) {
-        if !line.online || !self.publish(line, Kind::Availability, "stopped".to_owned()) {
-            return;
-        }
-        let begun = self.clock.now();
-        let told = timeout(FAREWELL, async {
-            while line.publisher.is_under_way(Kind::Availability) {
-                tokio::select! {
-                    outcome = line.publisher.outcome() => {
-                        if let Outcome { kind: Kind::Event, result: Ok(()) } = outcome {
-                            self.accepted();
-                        }
-                    }
-                    event = hear.recv() => if event.is_none_or(|event| event.is_err()) { return },
-                }
-            }
-        });
-        let _ = told.await;
-        let _ = line.publisher.client.try_disconnect();
-        let left = FAREWELL.saturating_sub(self.clock.now().since(begun));
-        // Drains until the connection is closed.
-        let _ = timeout(left, async { while matches!(hear.recv().await, Some(Ok(_))) {} }).await;
-    }
-}
-
-/// Polls the connection and nothing else: a poll that is dropped half way would lose what it was doing.
-async fn listen(mut eventloop: EventLoop, heard: mpsc::Sender<Result<Event, ConnectionError>>) {
-    loop {
-        let event = eventloop.poll().await;
-        let last = event.is_err();
-        if heard.send(event).await.is_err() || last {
-            return;
         }
     }
 }

@@ -41,6 +41,7 @@ mod support;
 mod sync;
 mod take_config;
 mod transports;
+mod two_boxes;
 mod unplug;
 mod watch;
 mod whip;

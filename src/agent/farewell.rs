@@ -1,0 +1,55 @@
+//! The clean end of a connection, and the task that listens to it.
+
+use std::time::Duration;
+
+use rumqttc::{ConnectionError, Event, EventLoop};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::publisher::{Kind, Outcome};
+use super::session::{Agent, Line};
+
+/// What a clean end waits for the broker's acknowledgement.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+impl Agent<'_> {
+    /// Says that this end was meant, and waits until the broker has heard it.
+    pub(super) async fn farewell(
+        &mut self,
+        line: &mut Line,
+        hear: &mut mpsc::Receiver<Result<Event, ConnectionError>>,
+    ) {
+        if !line.online || !self.publish(line, Kind::Availability, "stopped".to_owned()) {
+            return;
+        }
+        let begun = self.clock.now();
+        let told = timeout(FAREWELL, async {
+            while line.publisher.is_under_way(Kind::Availability) {
+                tokio::select! {
+                    outcome = line.publisher.outcome() => {
+                        if let Outcome { kind: Kind::Event, result: Ok(()) } = outcome {
+                            self.accepted();
+                        }
+                    }
+                    event = hear.recv() => if event.is_none_or(|event| event.is_err()) { return },
+                }
+            }
+        });
+        let _ = told.await;
+        let _ = line.publisher.client.try_disconnect();
+        let left = FAREWELL.saturating_sub(self.clock.now().since(begun));
+        // Drains until the connection is closed.
+        let _ = timeout(left, async { while matches!(hear.recv().await, Some(Ok(_))) {} }).await;
+    }
+}
+
+/// Polls the connection and nothing else: a poll that is dropped half way would lose what it was doing.
+pub(super) async fn listen(mut eventloop: EventLoop, heard: mpsc::Sender<Result<Event, ConnectionError>>) {
+    loop {
+        let event = eventloop.poll().await;
+        let last = event.is_err();
+        if heard.send(event).await.is_err() || last {
+            return;
+        }
+    }
+}
