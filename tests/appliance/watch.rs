@@ -48,6 +48,11 @@ fn a_terminal_shows_plots_whatever_the_box_does_and_is_left_as_it_was() {
     };
     wait_until("frames are plotted", || plotted("frames"));
     assert!(!plotted("round trip") || screen(&typescript).contains(" ms"));
+    // One that hangs: what it said last is not shown as the present any more.
+    guard.signal(Signal::STOP);
+    shows("no answer: the guard runs and has said nothing");
+    guard.signal(Signal::CONT);
+    wait_until("the guard is heard again", || screen(&typescript).contains(" since "));
     guard.finish();
     shows("no answer: ");
     let pids = shop.processes("status");

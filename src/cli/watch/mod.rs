@@ -21,6 +21,9 @@ use series::Series;
 
 /// How often it is drawn, and how often a guard that does not answer is sought.
 const PACE: Duration = Duration::from_secs(1);
+/// Seconds that a guard may leave a question without an answer; it answers at once. What it said before is then not
+/// known to hold any more.
+const SILENT: u8 = 3;
 /// The terminal's other screen, without a cursor; and back, so that what stood there before stands there again.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
@@ -79,6 +82,7 @@ async fn watch(config: &Config) -> Result<(), Exit> {
     pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut series = Series::default();
     let mut client = None;
+    let mut unanswered: u8 = 0;
     loop {
         let heard = async {
             match &mut client {
@@ -92,6 +96,7 @@ async fn watch(config: &Config) -> Result<(), Exit> {
             _ = hangup.recv() => return Ok(()),
             heard = heard => match heard {
                 Ok(FromGuard::Status(status)) => {
+                    unanswered = 0;
                     // Before the first second is over there is something to see.
                     let first = series.status.is_none();
                     series.hear(*status);
@@ -106,10 +111,20 @@ async fn watch(config: &Config) -> Result<(), Exit> {
                 }
             },
             _ = pace.tick() => {
-                if client.is_none() {
-                    match subscribe(config).await {
-                        Ok(found) => client = Some(found),
+                match &mut client {
+                    None => match subscribe(config).await {
+                        Ok(found) => (client, unanswered) = (Some(found), 0),
                         Err(exit) => series.lose(exit.to_string()),
+                    },
+                    Some(guard) => {
+                        if unanswered == 0 && let Err(exit) = guard.send(Request::Status {}).await {
+                            series.lose(exit.to_string());
+                            client = None;
+                        }
+                        unanswered = unanswered.saturating_add(1);
+                        if unanswered > SILENT {
+                            series.lose(format!("the guard runs and has said nothing for {SILENT} s; its log may say why"));
+                        }
                     }
                 }
                 series.tick();
