@@ -101,7 +101,7 @@ fn why(seen: &Seen) -> Option<String> {
         Guard::Silent => return Some("What it said last may not hold any more.".to_owned()),
         Guard::Answers(status) => status,
     };
-    let told = || status.message.clone().or_else(|| status.reason.as_deref().map(reasons::plain));
+    let told = || status.message.as_deref().map(capital).or_else(|| status.reason.as_deref().map(reasons::plain));
     match status.phase {
         Phase::Requested => Some("Somebody asks for a stream. Nothing happens unless staff press.".to_owned()),
         Phase::Policy => Some("Staff have to acknowledge it before anything can start.".to_owned()),
@@ -111,10 +111,21 @@ fn why(seen: &Seen) -> Option<String> {
         Phase::Live if !seen.arriving => Some("Nothing arrives at the server at this moment.".to_owned()),
         Phase::Fault => {
             let parts: Vec<&str> = status.faults.iter().copied().map(reasons::broken).collect();
-            Some([parts.join(" "), status.message.clone().unwrap_or_default()].join(" ").trim().to_owned())
+            Some(
+                [parts.join(" "), status.message.as_deref().map(capital).unwrap_or_default()]
+                    .join(" ")
+                    .trim()
+                    .to_owned(),
+            )
         }
         Phase::Idle | Phase::Connecting | Phase::Live | Phase::Reconnecting | Phase::Stopping | Phase::Locked => told(),
     }
+}
+
+/// A message of the box as a sentence of its own.
+fn capital(message: &str) -> String {
+    let mut letters = message.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Whether the camera can be on: the box's word and the kernel's have to agree.
@@ -156,8 +167,11 @@ fn sound(guard: &Guard) -> &'static str {
     match status.phase {
         Phase::Connecting | Phase::Live | Phase::Reconnecting if status.muted => "No sound leaves the box.",
         Phase::Live if is(status, Reason::MicrophoneLost) => "The microphone is away: silence is sent in its place.",
-        Phase::Connecting => "The microphone is on, or about to be opened.",
-        Phase::Live | Phase::Reconnecting => "The microphone is on.",
+        // Its loudness is told only where sound is sent.
+        Phase::Live | Phase::Reconnecting if status.stream.is_some_and(|stream| stream.level_db.is_some()) => {
+            "The microphone is on."
+        }
+        Phase::Connecting | Phase::Live | Phase::Reconnecting => "The microphone may be on.",
         Phase::Idle | Phase::Requested | Phase::Stopping | Phase::Locked | Phase::Policy | Phase::Fault => "",
     }
 }
@@ -180,8 +194,8 @@ fn picture(seen: &Seen) -> &'static str {
 fn mute(guard: &Guard) -> &'static str {
     let Some(status) = guard.status() else { return "Sound: not known" };
     match status.phase {
-        Phase::Connecting | Phase::Live | Phase::Reconnecting if status.muted => "Sound: off",
-        Phase::Connecting | Phase::Live | Phase::Reconnecting => "Sound: on",
+        Phase::Connecting | Phase::Live | Phase::Reconnecting if status.muted => "Sound: muted",
+        Phase::Connecting | Phase::Live | Phase::Reconnecting => "Sound: not muted",
         Phase::Idle | Phase::Requested | Phase::Stopping | Phase::Locked | Phase::Policy | Phase::Fault => {
             "Sound: no stream"
         }

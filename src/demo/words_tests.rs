@@ -9,7 +9,7 @@ use super::seen::{Guard, Seen};
 use super::touch::{Does, Situation, spans};
 use super::words::{Camera, Words, words};
 use crate::consent::{Effect, Event, Limits, Machine, Memory, Outcome, SessionId, Time};
-use crate::ipc::{Fault, Lamp, Phase, Status};
+use crate::ipc::{Fault, Lamp, Phase, Status, StreamStats};
 
 fn status(phase: Phase, reason: Option<&str>, muted: bool, unbound: bool, faults: &[Fault]) -> Guard {
     let status = json!({
@@ -161,6 +161,23 @@ fn the_table() {
     let fault = status(Phase::Fault, Some("lamp-fault"), false, false, &[Fault::Lamp]);
     let said = words(&Seen { guard: fault, capture: Some(false), lamp: None, arriving: false });
     assert_eq!((said.why.as_deref(), said.lamp), (Some("The lamp does not work."), "Lamp: dead"));
+}
+
+#[test]
+fn the_microphone_is_called_on_only_where_sound_is_sent() {
+    for phase in Phase::ALL {
+        for (level_db, muted) in [(Some(-20.0), false), (None, false), (Some(-100.0), true)] {
+            let Guard::Answers(mut status) = status(phase, None, muted, false, &[]) else { unreachable!() };
+            status.stream = Some(StreamStats { level_db, ..StreamStats::default() });
+            let said = words(&Seen { guard: Guard::Answers(status), capture: Some(true), lamp: None, arriving: true });
+            let goes_on = phase.may_capture() && phase != Phase::Stopping;
+            let on = goes_on && phase != Phase::Connecting && level_db.is_some() && !muted;
+            assert_eq!(said.sound == "The microphone is on.", on, "{phase:?} {level_db:?}");
+            assert_eq!(said.sound.is_empty(), !goes_on, "in doubt it may be on");
+            assert_eq!(said.sound == "No sound leaves the box.", goes_on && muted);
+            assert_eq!(said.mute == "Sound: muted", goes_on && muted);
+        }
+    }
 }
 
 const fn ms(millis: u64) -> Time {

@@ -104,6 +104,12 @@ impl Browser {
         self.tools("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
     }
 
+    /// Whether whoever looks has asked for less motion.
+    pub fn prefer_calm(&self, calm: bool) {
+        let feature = json!({ "name": "prefers-reduced-motion", "value": if calm { "reduce" } else { "" } });
+        self.tools("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
+    }
+
     /// Keeps pictures of the page, wide and narrow, where `TALLYBOX_SCREENSHOTS` names a directory.
     pub fn keep(&self, name: &str) {
         let Some(dir) = std::env::var_os("TALLYBOX_SCREENSHOTS") else { return };

@@ -60,7 +60,7 @@ const plots = (() => {
     // An axis of nothing would say nothing.
     figure.box.classList.toggle("empty", !known.length);
     const range = `from ${low} to ${text(Math.round(high))}`;
-    figure.axis.textContent = known.length ? range + (aims.some(Boolean) ? `; dashed: the aim${aim ? `, ${text(aim)} of video` : ""}` : "") : "no figures yet";
+    figure.axis.textContent = known.length ? range + (aims.some(Boolean) ? `; dashed: the aim${aim ? `, ${text(aim)} of video` : ""}` : "") : points.some(Boolean) ? "not known for this stream" : "no figures yet";
     const span = known.length ? `between ${text(Math.min(...known))} and ${text(Math.max(...known))} over the last ${points.length} s` : "nothing in the last two minutes";
     figure.svg.setAttribute("aria-label", `${figure.name}: ${current === null ? "not known now" : `${text(current)} now`}; ${figure.target && aim ? `target ${text(aim)}; ` : ""}${span}`);
   }
