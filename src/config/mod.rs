@@ -37,7 +37,7 @@ pub use mistake::{ConfigError, Mistake};
 pub use policy::policy_follows;
 pub(crate) use reader::{did_you_mean, parse_span};
 pub use secret::{MissingSecret, Secret, Template};
-pub(crate) use sections::derived_id;
+pub(crate) use sections::{derived_id, is_device_id};
 pub use types::{
     Audio, AudioSource, Capture, Consent, Crop, Device, Encoder, Ingest, IngestScheme, Mask, Mqtt, Outage,
     OutageBuffer, Overlay, Panel, PanelBackend, Privacy, Video, VideoSource,

@@ -89,8 +89,7 @@ fn device(r: &mut Reader<'_>) -> Device {
     let id = match r.text("device", "id") {
         None => derived_id(&std::fs::read("/etc/machine-id").unwrap_or_default()),
         Some((id, place)) => {
-            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-            if id.is_empty() || id.len() > 64 || !id.chars().all(plain) {
+            if !is_device_id(&id) {
                 let advice = "write 1 to 64 of a-z, 0-9 and \"-\", because it becomes part of MQTT topics";
                 r.wrong(Some(place), format!("id = {id:?} cannot be a box's name"), advice);
             }
@@ -102,6 +101,12 @@ fn device(r: &mut Reader<'_>) -> Device {
         data_dir: r.path("device", "data-dir", "/var/lib/tallybox"),
         runtime_dir: r.path("device", "runtime-dir", "/run/tallybox"),
     }
+}
+
+/// Whether a box can have this name.
+pub(crate) fn is_device_id(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=64).contains(&name.len()) && name.chars().all(plain)
 }
 
 /// A name that says nothing about the machine and stays the same on it: a keyed hash of its machine-id, as

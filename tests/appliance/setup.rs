@@ -378,3 +378,32 @@ fn by_hand_comes_to_the_same_files() {
     }
     assert_eq!(by_hand.keys().collect::<Vec<_>>(), by_setup.keys().collect::<Vec<_>>());
 }
+
+#[test]
+fn a_key_that_stands_in_an_address_is_not_shown_as_a_default() {
+    let machine = Machine::new();
+    std::fs::create_dir(machine.path("etc/tallybox/conf.d")).unwrap();
+    let own = format!(
+        "[ingest]\nurl = \"rtmp://push.example.cn/live/{KEY}\"\n[mqtt]\nurl = \"mqtts://me:{KEY}@broker.example.cn\"\n"
+    );
+    machine.write("etc/tallybox/conf.d/05-own.toml", &own);
+    let dialogue = [("Ingest server", ""), ("Stream key", ""), ("MQTT broker", ""), ("authority", "^C")];
+    let (shown, end) = machine.at_terminal(&dialogue);
+    assert_eq!(end, "ended 75 echo on", "{shown}");
+    assert!(!shown.contains(KEY), "{shown}");
+    assert!(
+        shown.contains("[rtmp://push.example.cn/...]") && shown.contains("[mqtts://broker.example.cn/...]"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_certificate_whose_name_no_box_can_have_is_no_dead_end() {
+    let machine = Machine::new();
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/servers/certificates");
+    let made = Command::new(program).arg(machine.path("certs")).args(["client", "Shop.42"]).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let answers = ANSWERS.replace("shop-0042", "Shop.42");
+    ended(&machine.answered(&format!("{answers}device-id = \"shop-42\"\n")), 0);
+    assert!(machine.read("etc/tallybox/conf.d/10-setup.toml").contains("id = \"shop-42\""));
+}

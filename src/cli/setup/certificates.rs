@@ -33,10 +33,12 @@ pub(super) fn mistakes(choices: &Choices) -> Vec<Wrong> {
     wrong
 }
 
-/// The names that the client certificate is for; empty where there is none, or it cannot be read.
-pub(super) fn names(choices: &Choices) -> Vec<String> {
+/// The names of the client certificate that a box can have: a broker may take its id from there. Empty where there is no
+/// such name; a broker that goes by another one knows boxes in another way.
+pub(super) fn ids(choices: &Choices) -> Vec<String> {
     let chain = choices.client_cert.as_ref().and_then(|material| chain(material).ok()).unwrap_or_default();
-    chain.first().map(names_in).unwrap_or_default()
+    let names = chain.first().map(names_in).unwrap_or_default();
+    names.into_iter().filter(|name| crate::config::is_device_id(name)).collect()
 }
 
 fn chain(material: &Material) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -216,7 +216,7 @@ fn contradictions(choices: &Choices, folders: &Folders, config: &Config) -> Vec<
         let advice = "take [mqtt] url out of the file that has it";
         wrong.push(("broker-url", format!("the answer is \"none\", and another file names a broker; {advice}")));
     }
-    let names = certificates::names(choices);
+    let names = certificates::ids(choices);
     if let Some(id) = config.device.id.as_ref().filter(|id| !names.is_empty() && !names.contains(id)) {
         let names = names.join(", ");
         let advice = format!("write device-id = \"{names}\", or have a certificate made for {id}");

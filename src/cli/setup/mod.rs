@@ -159,7 +159,7 @@ fn choose(
         Some(terminal) if file.is_none() => wizard::ask(terminal, &mut choices, found, folders)?,
         Some(_) | None => {
             if choices.device_id.is_none() {
-                choices.device_id = certificates::names(&choices).into_iter().next();
+                choices.device_id = certificates::ids(&choices).into_iter().next();
             }
         }
     }

@@ -33,9 +33,11 @@ pub(super) fn must_not_capture(config: &Config) -> Result<(), Exit> {
     }
 }
 
-/// Stops guard and agent, so that no session can begin on files that are half changed.
+/// Stops guard and agent, so that no session can begin on files that are half changed. Where one does not stop, both go on.
 pub(super) fn stop() -> Result<(), Exit> {
-    systemctl(&["stop", GUARD, AGENT])
+    systemctl(&["stop", GUARD, AGENT]).inspect_err(|_| {
+        let _ = systemctl(&["start", GUARD, AGENT]);
+    })
 }
 
 /// Starts them, with units as they are on the disk now.
@@ -79,8 +81,14 @@ fn unit(name: &str) -> Unit {
 /// What is not well yet; `None`: all is.
 fn unwell(config: &Config) -> Option<String> {
     let agent = unit(AGENT);
-    if !unit(GUARD).active || status(config).is_none() {
-        return Some("the guard does not run".to_owned());
+    let guard = status(config).filter(|_| unit(GUARD).active);
+    match guard {
+        None => return Some("the guard does not run".to_owned()),
+        Some(status) if status.unbound => {
+            let advice = "another one claims it: another device-id, server or broker";
+            return Some(format!("the box was unbound with this very configuration; {advice}"));
+        }
+        Some(_) => {}
     }
     let Some(mqtt) = &config.mqtt else { return None };
     let connected = agent.says.starts_with("connected to ");

@@ -82,6 +82,13 @@ fn quoted(text: &str) -> String {
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
+/// An address with nothing but its server.
+pub(super) fn server(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let server = rest.rsplit('@').next().unwrap_or(rest).split(['/', '?']).next().unwrap_or_default();
+    format!("{scheme}://{server}/...")
+}
+
 /// The text without what may be a secret in an address: all but the host where no `${NAME}` says where the key stands,
 /// and no key beside it does.
 fn redacted(text: &str) -> String {
@@ -95,11 +102,8 @@ fn redacted(text: &str) -> String {
         }
         let address = line.strip_prefix("url = \"").and_then(|rest| rest.strip_suffix('"'));
         let hides = |url: &str| url.contains('@') || (section == "[ingest]" && !beside && !url.contains("${"));
-        match address.filter(|url| hides(url)).and_then(|url| url.split_once("://")) {
-            Some((scheme, rest)) => {
-                let server = rest.rsplit('@').next().unwrap_or(rest).split(['/', '?']).next().unwrap_or_default();
-                shown.extend(["url = \"", scheme, "://", server, "/...\"  # not shown: there may be a key in it"]);
-            }
+        match address.filter(|url| hides(url)) {
+            Some(url) => shown.extend(["url = \"", &server(url), "\"  # not shown: there may be a key in it"]),
             None => shown.push_str(line),
         }
         shown.push('\n');

@@ -32,10 +32,21 @@ impl Terminal {
         &mut self,
         question: &str,
         default: Option<&str>,
+        judge: impl FnMut(&str) -> Result<T, String>,
+    ) -> Result<T, Exit> {
+        self.ask_shown(question, default, default.unwrap_or_default(), judge)
+    }
+
+    /// The same where the default is shown as something else: there may be a key in it.
+    pub(super) fn ask_shown<T>(
+        &mut self,
+        question: &str,
+        default: Option<&str>,
+        shown: &str,
         mut judge: impl FnMut(&str) -> Result<T, String>,
     ) -> Result<T, Exit> {
         loop {
-            let shown = default.map_or_else(String::new, |default| format!(" [{default}]"));
+            let shown = if shown.is_empty() { String::new() } else { format!(" [{shown}]") };
             let line = self.line(&format!("{question}{shown}: "))?;
             let text = line.trim();
             match judge(if text.is_empty() { default.unwrap_or_default() } else { text }) {

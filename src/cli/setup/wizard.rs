@@ -6,6 +6,7 @@ use super::answers::NONE;
 use super::choices::{Choices, Material};
 use super::folders::{self, Folders};
 use super::look::{Device, Found};
+use super::show::server;
 use super::terminal::{Terminal, say};
 use super::{certificates, draft};
 use crate::exit::Exit;
@@ -44,7 +45,9 @@ fn fits(choices: &Choices, folders: &Folders, keys: &[&str]) -> Result<(), Strin
 fn ingest(terminal: &mut Terminal, choices: &mut Choices, folders: &Folders) -> Result<(), Exit> {
     let former = Some(choices.ingest_url.clone()).filter(|url| !url.is_empty());
     let question = "Ingest server (rtmps://HOST/APP, rtmp://, srt://HOST:PORT, or https:// for WHIP), without its key";
-    let url = terminal.ask(question, former.as_deref(), |text| {
+    let hides = |url: &String| url.contains('@') || !(url.contains("${") || choices.stream_key.is_some());
+    let shown = former.as_ref().map_or_else(String::new, |url| if hides(url) { server(url) } else { url.clone() });
+    let url = terminal.ask_shown(question, former.as_deref(), &shown, |text| {
         // Its key comes with the next question.
         let key = Material { from: None, content: b"key\n".to_vec() };
         let wanted = Choices { ingest_url: text.to_owned(), stream_key: Some(key), ..choices.clone() };
@@ -95,7 +98,8 @@ fn hidden(
 fn broker(terminal: &mut Terminal, choices: &mut Choices, folders: &Folders) -> Result<(), Exit> {
     let former = choices.broker_url.clone().unwrap_or_else(|| NONE.to_owned());
     let question = "MQTT broker (mqtts://HOST:8883), or none: without it the box is not controlled from outside";
-    choices.broker_url = terminal.ask(question, Some(&former), |text| {
+    let shown = if former.contains('@') { server(&former) } else { former.clone() };
+    choices.broker_url = terminal.ask_shown(question, Some(&former), &shown, |text| {
         let url = Some(text.to_owned()).filter(|url| url != NONE);
         // Who the box is comes with the next questions.
         let wanted = Choices { broker_url: url.clone(), ..choices.clone() };
@@ -166,7 +170,7 @@ fn file(
 }
 
 fn device_id(terminal: &mut Terminal, choices: &mut Choices, folders: &Folders) -> Result<(), Exit> {
-    let named = certificates::names(choices).into_iter().next();
+    let named = certificates::ids(choices).into_iter().next();
     let derived = crate::config::derived_id(&std::fs::read(folders.root.join("etc/machine-id")).unwrap_or_default());
     let default = named.or_else(|| choices.device_id.clone()).or_else(|| derived.clone());
     let id = terminal.ask("Name of this box (a-z, 0-9, -): its topics at the broker", default.as_deref(), |text| {
