@@ -11,7 +11,8 @@ use crate::ingest::{packets, streams};
 use crate::support::shop::Shop;
 use crate::support::{Program, TALLYBOX, free_port, wait_until};
 
-const KEY: &str = "a-long-random-key";
+/// As `openssl rand -hex 24` makes it, which is what the files advise.
+const KEY: &str = "5f0c4d3e2b1a49788796a5b4c3d2e1f05f0c4d3e2b1a4978";
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
@@ -59,7 +60,8 @@ impl Servers {
             std::fs::set_permissions(at(name), PermissionsExt::from_mode(mode)).unwrap();
         }
         let (tls, rtmp, mqtt, gate) = (free_port(), free_port(), free_port(), free_port());
-        std::fs::write(at("keys.map"), replaced("servers/tallybox-keys.map", &[("replace-this-key", KEY)])).unwrap();
+        let keys = replaced("servers/tallybox-keys.map", &[]) + &format!("\"{KEY}\" 1;\n");
+        std::fs::write(at("keys.map"), keys).unwrap();
         std::fs::copy(shipped("servers/tallybox.acl"), at("tallybox.acl")).unwrap();
         let nginx = replaced(
             "servers/nginx.conf",
