@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sd_notify::NotifyState;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::explain::Loss;
+use crate::certificate;
 use crate::config::Mqtt;
 
 /// How often the watchdog is fed; the unit's `WatchdogSec=` is six times this.
@@ -83,6 +85,27 @@ impl Health {
         } else {
             tracing::info!("the broker takes {about} again");
             self.remarks.remove(about);
+        }
+        self.told();
+    }
+
+    /// Certificates that end within 30 days, or none that do. Logged once for each change.
+    pub(super) fn certificates(&mut self, first_end: Option<Timestamp>, now: Timestamp) {
+        const ABOUT: &str = "certificates";
+        let soon = first_end.filter(|end| end.duration_since(now) < certificate::SOON);
+        let what = soon.map(|end| {
+            let day = end.strftime("%F");
+            format!("a certificate ends on {day}, and the box is shut out then: see tallybox doctor, and renew it")
+        });
+        if self.remarks.get(ABOUT) == what.as_ref() {
+            return;
+        }
+        if let Some(what) = what {
+            tracing::warn!("{what}");
+            self.remarks.insert(ABOUT, what);
+        } else {
+            tracing::info!("all certificates are good for more than 30 days");
+            self.remarks.remove(ABOUT);
         }
         self.told();
     }

@@ -318,6 +318,7 @@ impl<'a> Agent<'a> {
             return;
         }
         let report = telemetry::gather(self.config, self.guard.seen.borrow().status());
+        self.health.certificates(report.certificate_expires, clock::utc());
         self.publish(line, Kind::Telemetry, json(&report));
     }
 

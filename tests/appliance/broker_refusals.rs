@@ -246,6 +246,13 @@ fn telemetry_tells_when_the_first_certificate_ends() {
     // As the file is now: whoever renews it sees that it is done.
     authority.certify("other", "20200101000000Z", "20410101000000Z");
     heard("2041-01-01T00:00:00Z");
+    assert!(!shop.log().contains("a certificate ends on"), "{}", shop.log());
+    // The log and systemd say it too, 30 days ahead.
+    std::fs::copy(authority.file("ca.pem"), &ca).unwrap();
+    wait_until("it is told", || remarks(&shop).contains("a certificate ends on 2"));
+    assert!(shop.log().contains("a certificate ends on 2"), "{}", shop.log());
+    authority.certify("other", "20200101000000Z", "20410101000000Z");
+    wait_until("it is taken back", || remarks(&shop).is_empty());
 }
 
 #[test]
