@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Row, fail, ok, warn};
 use crate::cli::machine::Machine;
-use crate::cli::units::{Handed, Role, Runner, Unit};
+use crate::cli::units::{Handed, Role, Runner, Unit, unread};
 use crate::config::{AudioSource, Config, Template, VideoSource, files_of};
 
 /// A role, what is wrong, and what to do.
@@ -69,6 +69,8 @@ impl Needs {
                 let why = if let Some(line) = unit.lost(name) {
                     let Assigned { place, key, section } = assigned(line);
                     format!("{place} names it, but {key} in {section} is nothing that systemd reads")
+                } else if let Some(line) = unread(machine, units, name) {
+                    format!("{}:{} names it, a file that systemd does not read for {service}", line.file, line.line)
                 } else if let Some(other) = elsewhere {
                     format!("{} gets it instead", other.role.unit())
                 } else {
@@ -106,8 +108,9 @@ impl Needs {
             } else if account.may_read(&path) {
                 self.readable += 1;
             } else if path.exists() {
-                let where_ = account.blocked_at(&path).unwrap_or_else(|| "the system does not let it".to_owned());
-                let wrong = format!("{} may not read {key} {shown}: {where_}", account.name);
+                let blocked = account.blocked_at(&path);
+                let (place, why) = blocked.unwrap_or_else(|| (path.clone(), "the system does not let it".to_owned()));
+                let wrong = format!("{} may not read {key} {shown}: {why}", account.name);
                 let advice = if key == "client-key" {
                     format!(
                         "write client-key = \"${{MQTT_KEY}}\"; systemctl edit {}, and write below [Service]: \
@@ -116,10 +119,8 @@ impl Needs {
                         role.again()
                     )
                 } else {
-                    format!(
-                        "chgrp tallybox {shown} && chmod 640 {shown}, and the folders on the way; then {}",
-                        role.again()
-                    )
+                    let (mode, place) = (if place.is_dir() { "750" } else { "640" }, place.display());
+                    format!("chgrp tallybox {place} && chmod {mode} {place}; then {}", role.again())
                 };
                 self.files.push((role, wrong, advice));
             } else if rustix::process::geteuid().is_root() {

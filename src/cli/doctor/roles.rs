@@ -42,10 +42,12 @@ impl Roles<'_> {
                     self.guard_alone(),
                 ]
             }
-            (Runner::Units(units), Some([guard, agent, _, socket, target])) => {
+            (Runner::Units(units), Some([guard, agent, capture, socket, target])) => {
                 let mut rows = vec![self.guard(guard), self.agent(agent), self.capture(socket)];
                 rows.extend(boot(target));
-                rows.extend(units.iter().zip([guard, agent]).filter_map(|(unit, state)| self.stale(unit, state)));
+                rows.extend(
+                    units.iter().zip([guard, agent, capture]).filter_map(|(unit, state)| self.stale(unit, state)),
+                );
                 rows
             }
         }
@@ -111,7 +113,10 @@ impl Roles<'_> {
         if text.starts_with("connected") && !text.contains("; ") {
             return ok("agent", found);
         }
-        warn("agent", found, "see systemctl status tallybox-agent")
+        if text.is_empty() || text.starts_with("connecting") {
+            return warn("agent", found, "it has not said yet how it stands with the broker: call doctor again");
+        }
+        warn("agent", found, "do what it says; its log says since when: journalctl -u tallybox-agent -e")
     }
 
     fn capture(&self, socket: &State) -> Row {
@@ -185,8 +190,12 @@ impl Roles<'_> {
 
     /// Whether something was changed that a role that runs has not taken.
     fn stale(&self, unit: &Unit, state: &State) -> Option<Row> {
-        let since = state.since()?;
         let name = unit.role.unit();
+        if let Some(file) = state.unread(&unit.files) {
+            let found = format!("systemd has not read {file}: {name} is without it");
+            return Some(fail("restart", found, unit.role.again()));
+        }
+        let since = state.since()?;
         let files = taken_at_start(unit, self.machine, self.config);
         let newer = files.into_iter().find_map(|path| Some((since.changed(&path)?, path)));
         let reload = state.get("NeedDaemonReload") == "yes";

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::cli::machine::Machine;
@@ -69,23 +69,26 @@ impl Account {
         }
     }
 
-    /// The first of the folders on the way to `path`, or the file itself, that it may not enter or read, with its mode
-    /// and owners for people; by owners and modes alone.
-    pub(in crate::cli) fn blocked_at(&self, path: &Path) -> Option<String> {
+    /// The first of the folders on the way to `path`, or the file itself, that it may not enter or read, and why, for
+    /// people; by owners and modes alone.
+    pub(in crate::cli) fn blocked_at(&self, path: &Path) -> Option<(PathBuf, String)> {
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let mut way: Vec<&Path> = whole.ancestors().collect();
         way.reverse();
         let last = way.len().saturating_sub(1);
         way.iter().enumerate().find_map(|(index, place)| {
-            let bit = if index == last { 4 } else { 1 };
             match std::fs::metadata(place) {
-                Ok(data) if self.is_let(&data, bit) => None,
+                // What is in a folder is listed, too.
+                Ok(data) if index == last && data.is_dir() && self.is_let(&data, 4) && self.is_let(&data, 1) => None,
+                Ok(data) if index == last && !data.is_dir() && self.is_let(&data, 4) => None,
+                Ok(data) if index < last && self.is_let(&data, 1) => None,
                 Ok(data) => {
                     let (mode, uid, gid) = (data.mode() & 0o7777, data.uid(), data.gid());
-                    Some(format!("{} has mode {mode:04o} and belongs to {uid}:{gid}", place.display()))
+                    let why = format!("{} has mode {mode:04o} and belongs to {uid}:{gid}", place.display());
+                    Some((place.to_path_buf(), why))
                 }
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
-                Err(error) => Some(format!("{}: {error}", place.display())),
+                Err(error) => Some((place.to_path_buf(), format!("{}: {error}", place.display()))),
             }
         })
     }

@@ -55,6 +55,24 @@ fn drop_ins(machine: &Machine, name: &str) -> Vec<String> {
     found.into_values().collect()
 }
 
+/// The assignments of every file in a folder for drop-ins of tallybox that is not one of the `known`.
+pub(super) fn strays(machine: &Machine, known: impl Fn(&str) -> bool) -> Vec<Assignment> {
+    let mut lines = Vec::new();
+    for folder in FOLDERS {
+        let is_ours =
+            |name: &String| name.starts_with("tallybox") && machine.path(&format!("{folder}/{name}")).is_dir();
+        for dir in machine.names(folder).into_iter().filter(is_ours) {
+            for file in machine.names(&format!("{folder}/{dir}")) {
+                let path = format!("{folder}/{dir}/{file}");
+                if !known(&path) {
+                    lines.extend(parse(&path, &machine.read(&path).unwrap_or_default()));
+                }
+            }
+        }
+    }
+    lines
+}
+
 /// A file's assignments. A line that ends with a backslash goes on in the next.
 pub(super) fn parse(file: &str, text: &str) -> Vec<Assignment> {
     let (mut all, mut section, mut begun) = (Vec::new(), String::new(), None::<(usize, String)>);

@@ -140,10 +140,9 @@ impl Search<'_> {
         let Config { video, audio, .. } = self.config;
         match video.source {
             VideoSource::File => self.read(Role::Capture, "video", "device", &video.device),
-            VideoSource::V4l2 | VideoSource::Auto if !video.device.starts_with("/dev") => {
-                let why =
-                    format!("{}: tallybox-capture@.service opens devices below /dev alone", video.device.display());
-                self.tell("video", "device", why, "write a video node, such as /dev/v4l/by-id/...");
+            VideoSource::V4l2 | VideoSource::Auto if !may_be_camera(&video.device) => {
+                let why = format!("{}: tallybox-capture@.service opens video nodes alone", video.device.display());
+                self.tell("video", "device", why, "write a video node below /dev, such as /dev/v4l/by-id/...");
             }
             VideoSource::V4l2 | VideoSource::Auto | VideoSource::Libcamera | VideoSource::Test => {}
         }
@@ -179,6 +178,14 @@ impl Search<'_> {
             self.read(Role::Agent, "mqtt", "client-key", Path::new(&path));
         }
     }
+}
+
+/// Whether `DeviceAllow=char-video4linux` lets capture open a node, as far as the node is there.
+fn may_be_camera(node: &Path) -> bool {
+    /// The kernel's number for video4linux (its Documentation/admin-guide/devices.txt).
+    const VIDEO: u32 = 81;
+    let is_video = |found: rustix::fs::Stat| rustix::fs::major(found.st_rdev) == VIDEO;
+    node.starts_with("/dev") && rustix::fs::stat(node).map_or(true, is_video)
 }
 
 /// Whether units would run with the file at `path`: it is theirs, or lies where theirs does.
@@ -240,6 +247,7 @@ mod tests {
                 "/etc/tallybox",
             ),
             ("[video]\nsource = \"v4l2\"\ndevice = \"/srv/video0\"", ":3:10: [video] device", "/dev/v4l/by-id"),
+            ("[video]\nsource = \"v4l2\"\ndevice = \"/dev/null\"", ":3:10: [video] device", "/dev/v4l/by-id"),
             ("[audio]\ndevice = \"pulse\"", ":2:10: [audio] device", "arecord -L"),
         ] {
             let told = told(text, "");

@@ -16,7 +16,7 @@ const INSTANCE: &str = "tallybox-capture@doctor.service";
 /// What starts all of them with the machine.
 const TARGET: &str = "tallybox.target";
 /// What is asked of systemd (the manual page org.freedesktop.systemd1(5) says what each is).
-const ASKED: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainCode,ExecMainStatus,ExecMainPID,MainPID,NRestarts,StatusText,NeedDaemonReload,InvocationID";
+const ASKED: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainCode,ExecMainStatus,ExecMainPID,MainPID,NRestarts,StatusText,NeedDaemonReload,DropInPaths,InvocationID";
 
 /// One unit's properties.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +47,15 @@ fn parse(text: &str) -> Vec<State> {
 impl State {
     pub(in crate::cli) fn get(&self, key: &str) -> &str {
         self.0.get(key).map_or("", String::as_str)
+    }
+
+    /// The first of the drop-ins among a unit's `files`, behind its own, that systemd has not read: what is in a folder
+    /// that was made since it last looked it may not miss itself.
+    pub(in crate::cli) fn unread<'f>(&self, files: &'f [String]) -> Option<&'f str> {
+        let whole = |path: &str| std::fs::canonicalize(path).ok();
+        let read: Vec<_> = self.get("DropInPaths").split_whitespace().map(whole).collect();
+        let drop_ins = files.iter().skip(1);
+        drop_ins.map(String::as_str).find(|file| !read.contains(&whole(file)))
     }
 
     pub(in crate::cli) fn is_active(&self) -> bool {
