@@ -146,7 +146,7 @@ impl Operator {
 
     fn give_up(&mut self) {
         for (verb, _) in std::mem::take(&mut self.waiting).into_values() {
-            let says = "The broker went away before the box answered: whether it was carried out is not known.";
+            let says = "The message broker went away before the box answered: whether it was carried out is not known.";
             self.answer(verb, false, says.to_owned());
         }
     }

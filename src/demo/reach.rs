@@ -30,7 +30,7 @@ impl Reach {
     /// For the badge.
     pub(super) fn word(&self) -> String {
         match (&self.availability, self.connected) {
-            (_, false) => "broker is down".to_owned(),
+            (_, false) => "message broker is down".to_owned(),
             (None, true) => "box not heard of yet".to_owned(),
             (Some(said), true) => format!("box {said}"),
         }
@@ -39,7 +39,9 @@ impl Reach {
     /// Whether commands can be sent, and why not.
     pub(super) fn says(&self) -> String {
         let why = match (self.availability.as_deref(), self.connected) {
-            (_, false) => "The broker is down: no command reaches the box. Staff can still stop it with the button.",
+            (_, false) => {
+                "The message broker is down: no command reaches the box. Staff can still stop it with the button."
+            }
             (None, true) => "The box has not been heard of yet.",
             (Some("online"), true) => "The box is connected: commands reach it.",
             (Some("stopped"), true) => "The box has ended its connection in order: no command reaches it.",

@@ -145,9 +145,9 @@ fn hung_and_stopped(demo: &Demo, browser: &Browser) {
 /// What the operator's Stop does when it cannot arrive: it is refused, and says why.
 fn without_broker_or_network(browser: &Browser) {
     go_live(browser);
-    let down = "The broker is down: no command reaches the box. Staff can still stop it with the button.";
+    let down = "The message broker is down: no command reaches the box. Staff can still stop it with the button.";
     for (switch, badge, why) in [
-        ("#broker", "broker is down", down),
+        ("#broker", "message broker is down", down),
         (
             "#network",
             "box offline",

@@ -29,10 +29,14 @@ function lit(since) {
   for (let i = 0; i < spans.length; i++) { if (left < spans[i]) return i % 2 === 0; left -= spans[i]; }
   return false;
 }
+function drawLamp(now) {
+  const lamp = $("lamp").dataset, pattern = shop ? shop.lamp : "unknown";
+  if (lamp.pattern !== pattern) { lamp.pattern = pattern; lampSince = now; }
+  const on = String(lit(now - lampSince));
+  if (lamp.lit !== on) lamp.lit = on;
+}
 function animate(now) {
-  const on = String(lit(now - lampSince)), pattern = shop ? shop.lamp : "unknown";
-  if ($("lamp").dataset.pattern !== pattern) { $("lamp").dataset.pattern = pattern; lampSince = now; }
-  if ($("lamp").dataset.lit !== on) $("lamp").dataset.lit = on;
+  drawLamp(now);
   button.animate(now);
   requestAnimationFrame(animate);
 }
@@ -46,6 +50,7 @@ function show() {
   say("microphone", words.sound);
   say("mute-state", words.mute);
   say("lamp-words", words.lamp);
+  drawLamp(performance.now());
   $("lamp").setAttribute("aria-label", words.lamp);
   if (shop && shop.muted !== null) $("mute").setAttribute("aria-pressed", String(shop.muted));
   else $("mute").removeAttribute("aria-pressed");
