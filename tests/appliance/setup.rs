@@ -407,3 +407,22 @@ fn a_certificate_whose_name_no_box_can_have_is_no_dead_end() {
     ended(&machine.answered(&format!("{answers}device-id = \"shop-42\"\n")), 0);
     assert!(machine.read("etc/tallybox/conf.d/10-setup.toml").contains("id = \"shop-42\""));
 }
+
+#[test]
+fn a_disk_that_is_full_changes_nothing() {
+    let machine = Machine::new();
+    ended(&machine.answered(ANSWERS), 0);
+    machine.write("answers.toml", &ANSWERS.replace("push.example.cn", "other.example.cn"));
+    // The folder on a disk of its own, which somebody has filled to the last byte.
+    let script =
+        "cp -a etc/tallybox kept; mount -t tmpfs -o size=64k,mode=755 none etc/tallybox; cp -a kept/. etc/tallybox
+        dd if=/dev/zero of=etc/tallybox/fill bs=512 2>/dev/null || true
+        sums() { find etc -type f ! -name '*.bak' | sort | xargs sha256sum; }
+        before=$(sums); code=0; \"$@\" >said 2>&1 || code=$?
+        cat said; [ $code = 74 ] && grep -q 'No space left' said && [ \"$before\" = \"$(sums)\" ]";
+    let setup = machine.command(&["--answers", "answers.toml"]);
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-ec", script, "sh"]).arg(setup.get_program());
+    let output = command.args(setup.get_args()).current_dir(machine.root.path()).output().unwrap();
+    assert!(ended(&output, 0).contains("everything is as it was before"));
+}
