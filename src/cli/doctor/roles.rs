@@ -92,7 +92,8 @@ impl Roles<'_> {
     }
 
     fn agent(&self, state: &State) -> Row {
-        if self.config.mqtt.is_none() {
+        let ended_well = !state.is_active() && state.get("Result") == "success";
+        if self.config.mqtt.is_none() && ended_well && state.get("LoadState") == "loaded" {
             return ok("agent", "has nothing to do: no broker is configured");
         }
         if !state.is_active() {
@@ -100,15 +101,6 @@ impl Roles<'_> {
         }
         let (since, text) = (since(state), state.get("StatusText"));
         let found = if text.is_empty() { format!("runs{since}") } else { format!("runs{since}, {text}") };
-        if text.starts_with("not connected") {
-            // The broker tells of two boxes with one id, or throws one out without a word.
-            let advice = if text.contains("use the id") || text.contains("uses the id") {
-                "find the other box, and give each its own [device] id and its own certificate"
-            } else {
-                "do what it says; the rows broker, client-cert and ca-file look at the same from here"
-            };
-            return fail("agent", found, advice);
-        }
         // What is wrong although it is connected stands behind a semicolon.
         if text.starts_with("connected") && !text.contains("; ") {
             return ok("agent", found);
@@ -116,7 +108,13 @@ impl Roles<'_> {
         if text.is_empty() || text.starts_with("connecting") {
             return warn("agent", found, "it has not said yet how it stands with the broker: call doctor again");
         }
-        warn("agent", found, "do what it says; its log says since when: journalctl -u tallybox-agent -e")
+        // The broker tells of two boxes with one id, or throws one of them out without a word.
+        let advice = if text.contains("use the id") || text.contains("uses the id") {
+            "find the other box, and give each its own [device] id and its own certificate"
+        } else {
+            "do what it says; the rows broker, client-cert and ca-file look at the same from here"
+        };
+        if text.starts_with("not connected") { fail("agent", found, advice) } else { warn("agent", found, advice) }
     }
 
     fn capture(&self, socket: &State) -> Row {
