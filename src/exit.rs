@@ -55,6 +55,12 @@ impl Exit {
         Self { code: 78, message: message.into() }
     }
 
+    /// The same, and what it is about.
+    #[must_use]
+    pub fn about(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+
     /// Prints the message, if there is one, to standard error.
     pub fn report(self) -> ExitCode {
         if !self.message.is_empty() {

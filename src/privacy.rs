@@ -1,6 +1,8 @@
 //! What is collected, for what, who gets it, how long it is kept: made from the types that carry it. A field or fact
 //! that is added without an entry here does not compile.
 
+use std::path::{Path, PathBuf};
+
 use serde::Serialize;
 
 use crate::agent::state::State;
@@ -75,6 +77,25 @@ fn waits(config: &Config) -> String {
     )
 }
 
+/// How long the machine's journal keeps what the roles write: as journald is configured.
+fn journal_keeps(root: &Path) -> String {
+    let mut files = vec![root.join("etc/systemd/journald.conf")];
+    for folder in ["usr/lib/systemd/journald.conf.d", "etc/systemd/journald.conf.d"] {
+        let mut found: Vec<PathBuf> =
+            std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        found.sort();
+        files.extend(found);
+    }
+    let mut set = files.iter().filter_map(|file| std::fs::read_to_string(file).ok()).filter_map(|text| {
+        let lines = text.lines().filter_map(|line| line.trim().strip_prefix("MaxRetentionSec="));
+        lines.map(|value| value.trim().to_owned()).next_back()
+    });
+    match set.next_back().filter(|value| !value.is_empty() && value != "0") {
+        Some(longest) => format!("at most {longest} (MaxRetentionSec of journald)"),
+        None => "as long as it has room: no MaxRetentionSec is set for journald (privacy.md says how)".to_owned(),
+    }
+}
+
 /// What stands in each entry of the ledger.
 fn entry() -> [(&'static str, &'static str); 9] {
     fields!(Entry {
@@ -108,6 +129,9 @@ pub fn report(config: &Config) -> Vec<Datum> {
             retention: retention.to_owned(),
         }));
     };
+    let version = config.consent.policy_version.as_str();
+    let text = "everybody: the text is the platform's, published under this day (privacy.md)";
+    add("policy", text, &format!("in the ledger, for {ledger_days} days"), &[(version, "under which staff agreed")]);
     let stream = [
         ("picture", "the live show that staff started with a press"),
         ("sound", "the same; only after a short press, and never while muted"),
@@ -185,11 +209,30 @@ pub fn report(config: &Config) -> Vec<Datum> {
     let kept = format!("{ledger_days} days (security and network logs: at least six months)");
     add("ledger", &broker, &kept, &facts);
     add("ledger entry", &broker, &kept, &entry());
+    let log = [("log", "to find out why something does not work; no picture, no sound, no secret")];
+    let readers = "whoever may read the machine's journal: root, and the groups adm and systemd-journal";
+    add("journal", readers, &journal_keeps(Path::new("/")), &log);
     all
 }
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_journal_is_kept_as_journald_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let says = || super::journal_keeps(root.path());
+        assert!(says().contains("no MaxRetentionSec is set"), "{}", says());
+        let folder = root.path().join("etc/systemd/journald.conf.d");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("../journald.conf"), "[Journal]\n#MaxRetentionSec=1day\nMaxRetentionSec=1year\n")
+            .unwrap();
+        assert_eq!(says(), "at most 1year (MaxRetentionSec of journald)");
+        std::fs::write(folder.join("tallybox.conf"), "[Journal]\nMaxRetentionSec=184day\n").unwrap();
+        assert_eq!(says(), "at most 184day (MaxRetentionSec of journald)");
+        std::fs::write(folder.join("zz.conf"), "[Journal]\nMaxRetentionSec=0\n").unwrap();
+        assert!(says().contains("no MaxRetentionSec is set"), "{}", says());
+    }
+
     #[test]
     fn names_are_those_that_are_written_out() {
         let fact = serde_json::to_value(crate::ipc::Fact::CommandsRefused { count: 1 }).unwrap();

@@ -1,25 +1,47 @@
 //! `tallybox ledger`: read, prove or hand out the consent ledger. Reads the file itself: it works without a guard.
 
-use std::io::Write;
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use jiff::Timestamp;
+use jiff::civil::Date;
 
 use crate::clock::Reading;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::guard::ledger::{Ledger, LedgerError};
+use crate::guard::ledger::{ExportError, Ledger, LedgerError, Proof, prove_export};
 use crate::ipc::{Entry, Recorded};
 
 /// What to do with the ledger.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Action {
     /// Print the entries, one a line: number, time (with `?` where the clock was not synchronised), fact, and what the
     /// clocks said.
-    Show,
+    Show {
+        /// From the first entry of this day or time on: 2026-11-29, or 2026-11-29T10:00:00Z (UTC).
+        #[arg(long, value_name = "DATE", value_parser = since)]
+        since: Option<Timestamp>,
+    },
     /// Follow the hash chain; names the first bad entry and ends with 65 if there is one.
-    Verify,
+    Verify {
+        /// An export, events as they came over MQTT, or a copy of ledger.db, instead of this box's ledger. Needs no
+        /// configuration and no guard; - is the standard input.
+        file: Option<PathBuf>,
+    },
     /// Print the entries as JSON, one a line, with their hashes.
-    Export,
+    Export {
+        /// From the first entry of this day or time on: 2026-11-29, or 2026-11-29T10:00:00Z (UTC).
+        #[arg(long, value_name = "DATE", value_parser = since)]
+        since: Option<Timestamp>,
+    },
+}
+
+/// A day, from its beginning in UTC, or a time.
+fn since(text: &str) -> Result<Timestamp, String> {
+    let day = text.parse::<Date>().is_ok_and(|day| day.to_string() == text);
+    let time = if day { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    time.parse().map_err(|_| "write 2026-11-29, or 2026-11-29T10:00:00Z".to_owned())
 }
 
 impl From<LedgerError> for Exit {
@@ -31,8 +53,17 @@ impl From<LedgerError> for Exit {
     }
 }
 
+impl From<ExportError> for Exit {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Bad { .. } | ExportError::Empty => Self::data(error.to_string()),
+            ExportError::Read(_) => Self::io(error.to_string()),
+        }
+    }
+}
+
 /// Does it.
-pub(crate) fn run(config: &Config, action: Action) -> Result<(), Exit> {
+pub(crate) fn run(config: &Config, action: &Action) -> Result<(), Exit> {
     let path = config.ledger();
     if !path.exists() {
         let path = path.display();
@@ -42,24 +73,75 @@ pub(crate) fn run(config: &Config, action: Action) -> Result<(), Exit> {
     }
     let ledger = Ledger::open_to_read(&path)?;
     match action {
-        Action::Verify => {
-            let (last, hash, kept) = ledger.prove()?;
-            println!("{}: {kept} entries up to number {last} verify; last hash {hash}", path.display());
-            Ok(())
-        }
-        Action::Show => each(&ledger, |entry| Ok(describe(entry))),
-        Action::Export => each(&ledger, serde_json::to_string),
+        Action::Verify { .. } => proved(&path, &ledger),
+        Action::Show { since } => each(&ledger, *since, |entry| Ok(describe(entry))),
+        Action::Export { since } => each(&ledger, *since, serde_json::to_string),
     }
 }
 
-fn each(ledger: &Ledger, line: impl Fn(&Entry) -> serde_json::Result<String>) -> Result<(), Exit> {
+/// What a file of SQLite begins with.
+const SQLITE: &[u8] = b"SQLite format 3\0";
+
+/// Proves a ledger that was handed out.
+pub(crate) fn verify(path: &Path) -> Result<(), Exit> {
+    let name = path.display();
+    let told = |error: Exit| error.about(&name.to_string());
+    if path == Path::new("-") {
+        return export_proved("standard input", std::io::stdin().lock()).map_err(told);
+    }
+    let missing = |error: std::io::Error| {
+        let kind = error.kind();
+        let code: fn(String) -> Exit = if kind == std::io::ErrorKind::NotFound {
+            Exit::no_input
+        } else if kind == std::io::ErrorKind::PermissionDenied {
+            Exit::permission
+        } else {
+            Exit::io
+        };
+        code(format!("{name}: {error}"))
+    };
+    let mut file = std::io::BufReader::new(std::fs::File::open(path).map_err(missing)?);
+    if file.fill_buf().map_err(missing)?.starts_with(SQLITE) {
+        let ledger = Ledger::open_copy(path).map_err(|error| told(error.into()))?;
+        return proved(path, &ledger).map_err(told);
+    }
+    export_proved(&name.to_string(), file).map_err(told)
+}
+
+fn proved(path: &Path, ledger: &Ledger) -> Result<(), Exit> {
+    let (last, hash, kept) = ledger.prove()?;
+    println!("{}: {kept} entries up to number {last} verify; last hash {hash}", path.display());
+    Ok(())
+}
+
+fn export_proved(name: &str, lines: impl BufRead) -> Result<(), Exit> {
+    let proof = prove_export(lines)?;
+    let Proof { entries, first, before, last, hash } = &proof;
+    println!("{name}: {entries} entries, {first} to {last}, verify; last hash {hash}");
+    if !proof.is_whole() {
+        println!("it begins behind entry {}, whose hash is {before}", first - 1);
+    }
+    println!("whether entries behind {last} are missing only somebody who knows of later ones can say");
+    Ok(())
+}
+
+/// Prints all, or those from the first one of `since` on: without a gap, also where a clock went back behind it.
+fn each(
+    ledger: &Ledger,
+    since: Option<Timestamp>,
+    line: impl Fn(&Entry) -> serde_json::Result<String>,
+) -> Result<(), Exit> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut after = 0;
+    let (mut after, mut begun) = (0, false);
     loop {
         let page = ledger.entries_after(after, 500)?;
         let Some(last) = page.last() else { break };
         after = last.seq;
         for entry in &page {
+            begun |= since.is_none_or(|since| entry.at >= since);
+            if !begun {
+                continue;
+            }
             let line = line(entry).map_err(|error| Exit::software(error.to_string()))?;
             writeln!(out, "{line}").map_err(|_| Exit::io(""))?;
         }

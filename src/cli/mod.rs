@@ -238,6 +238,8 @@ fn carry_out(command: Command) -> Result<(), Exit> {
         Command::Setup { file, args } => setup::run(&file.config, args),
         Command::TakeConfig { file, args } => take_config::run(&file.config, &args),
         Command::Privacy { file, topic } => file.load().and_then(|config| privacy::run(&config, topic)),
-        Command::Ledger { file, action } => file.load().and_then(|config| ledger::run(&config, action)),
+        // A file that was handed out is proved without this box's configuration: there may be none.
+        Command::Ledger { action: ledger::Action::Verify { file: Some(file) }, .. } => ledger::verify(&file),
+        Command::Ledger { file, action } => file.load().and_then(|config| ledger::run(&config, &action)),
     }
 }

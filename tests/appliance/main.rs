@@ -18,6 +18,7 @@ mod examples;
 mod families;
 mod files;
 mod guard;
+mod handed_out;
 mod ingest;
 mod lease;
 mod ledger;

@@ -1,6 +1,7 @@
 //! The consent ledger: append-only, hash-chained, on disk before `append` returns.
 
 mod chain;
+mod export;
 mod prune;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use super::recall::Recall;
 use crate::clock::Reading;
 use crate::ipc::{Entry, Fact};
+
+pub use export::{ExportError, Proof, prove as prove_export};
 
 use chain::{COLUMNS, GENESIS, OLD_COLUMNS, Place, Stored, StoredReading, digest};
 
@@ -114,6 +117,19 @@ impl Ledger {
             Err(error) if !error.is_busy() => Err(error),
             Ok(()) | Err(_) => Ok(ledger),
         }
+    }
+
+    /// Opens a copy of a ledger, which nobody writes, also where the folder cannot be written to. What stood in a
+    /// `-wal` file beside the original is missing where that was not copied too.
+    pub fn open_copy(path: &Path) -> Result<Self, LedgerError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let beside = |end: &str| Path::new(&format!("{}{end}", path.display())).exists();
+        if beside("-wal") {
+            return Self::open_to_read(path);
+        }
+        let text = path.display().to_string();
+        let plain = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        Self::on(Connection::open_with_flags(format!("file:{plain}?immutable=1"), flags)?)
     }
 
     /// Opens the ledger to read only, beside a guard that writes it.
