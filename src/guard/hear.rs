@@ -1,5 +1,7 @@
 //! What capture says, and what the guard says of it all.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::account::Account;
@@ -8,6 +10,10 @@ use super::launcher::News;
 use crate::consent::{Event, Fault, Reason, Report, Time};
 use crate::ipc::{Device, Fact, FailureKind, Findings, FromCapture, SOFTWARE, Second, Status, StreamStats};
 
+/// Capture tells its figures each second. Those of one that has told none for this long, because it hangs or the machine
+/// does, are not told as the present ones.
+const STALE: Duration = Duration::from_secs(5);
+
 /// What is known about the present session beyond what consent needs.
 #[derive(Debug, Default)]
 pub(super) struct Session {
@@ -15,6 +21,8 @@ pub(super) struct Session {
     /// The camera's mode.
     pub(super) camera: Option<String>,
     pub(super) stream: Option<StreamStats>,
+    /// When capture told them.
+    pub(super) told: Time,
     pub(super) second: Option<Second>,
     pub(super) pid: Option<u32>,
     /// What a probe found.
@@ -57,7 +65,9 @@ impl Engine {
                 self.session.camera = Some(mode);
             }
             News::Said(FromCapture::EncoderFallback { from, to, why }) => self.fell_back(session, from, to, why),
-            News::Said(FromCapture::Stats(stats)) => self.session.stream = Some(stats),
+            News::Said(FromCapture::Stats(stats)) => {
+                (self.session.stream, self.session.told) = (Some(stats), self.clock.now());
+            }
             News::Said(FromCapture::Second(second)) => {
                 let before = self.session.second.as_ref();
                 if let Some(reason) = &second.reason
@@ -146,6 +156,18 @@ impl Engine {
             if let Err(failure) = self.write(fact) {
                 self.feed(failure);
             }
+        }
+    }
+
+    /// Forgets figures that are not known to hold any more.
+    pub(super) fn forget_stale(&mut self, now: Time) {
+        if self.session.stream.is_some() && now.since(self.session.told) > STALE {
+            tracing::warn!(
+                "capture has told nothing of its stream for {} s: it hangs, or the machine does",
+                STALE.as_secs()
+            );
+            (self.session.stream, self.session.second) = (None, None);
+            self.publish();
         }
     }
 

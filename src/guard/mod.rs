@@ -283,6 +283,7 @@ impl Engine {
         }
         chores.next = now.plus(RENEWAL);
         self.renew();
+        self.forget_stale(now);
         // Fed by the loop that keeps consent, once a second: a loop that hangs is ended by systemd.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         if self.board.poll(now).is_err() {

@@ -47,7 +47,7 @@ pub struct Status {
     pub encoder: Option<String>,
     /// The mode that the camera runs in: what it sends, size, rate. `None`: nothing is captured, or it is no V4L2 camera.
     pub camera: Option<String>,
-    /// How the stream does.
+    /// How the stream does; `None`: nothing is captured, or capture has told nothing for 5 s.
     pub stream: Option<StreamStats>,
     /// How the second destination does; `None`: there is none, or nothing is captured.
     pub second: Option<Second>,

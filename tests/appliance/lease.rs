@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::broker::{Broker, Operator};
 use crate::doors::Capture;
 use crate::ingest::Nginx;
@@ -343,4 +345,23 @@ fn a_socket_that_turns_the_guard_away_at_first_does_not_lose_the_press() {
         shop.wait_for_phase("idle");
     });
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+/// A capture that hangs tells nothing: what it told last is not the present.
+#[test]
+fn figures_of_a_capture_that_hangs_are_not_told_as_the_present_ones() {
+    let nginx = Nginx::new();
+    let shop = Shop::new(&Plan { ingest: nginx.url(), ..Plan::default() });
+    let _guard = shop.start("guard");
+    shop.press();
+    shop.wait_for_phase("live");
+    let figures = || !shop.status().unwrap()["stream"].is_null();
+    wait_until("figures come", figures);
+    let capture = Pid::from_raw(shop.captures()[0]).unwrap();
+    kill_process(capture, Signal::STOP).unwrap();
+    wait_until("they are not told any more", || !figures());
+    assert!(shop.lamp_says_capturing(), "it may still have the camera open");
+    // Its lease has run out meanwhile, and it sees that before anything else.
+    kill_process(capture, Signal::CONT).unwrap();
+    shop.wait_for_phase("idle");
 }
