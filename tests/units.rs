@@ -81,24 +81,39 @@ fn the_users_can_be_made() {
     }
 }
 
-/// A real systemd, on this machine's own files under an overlay: what limits, restarts and dependencies come to.
-#[test]
-fn what_ends_comes_back_without_a_person() {
+/// Runs tests/units/`name` under a real systemd, on this machine's own files under an overlay; each check must be good.
+#[track_caller]
+fn in_a_box(name: &str, checks: usize) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let job = tempfile::tempdir().unwrap();
     let copy = |from: &Path, to: &str| std::fs::copy(from, job.path().join(to)).map(drop).unwrap();
-    copy(&here.join("tests/units/job"), "job");
+    copy(&here.join("tests/units").join(name), "job");
     copy(&here.join("tests/deb/common"), "common");
+    copy(&here.join("docs/rotation.md"), "rotation.md");
     copy(Path::new(env!("CARGO_BIN_EXE_tallybox")), "tallybox");
     copy(Path::new(env!("CARGO_BIN_EXE_tallybox-capture")), "tallybox-capture");
-    std::fs::create_dir(job.path().join("units")).unwrap();
-    for file in std::fs::read_dir(units()).unwrap().map(|file| file.unwrap().path()) {
-        copy(&file, &format!("units/{}", file.file_name().unwrap().display()));
+    for (folder, from) in [("units", units()), ("servers", here.join("config/servers"))] {
+        std::fs::create_dir(job.path().join(folder)).unwrap();
+        for file in std::fs::read_dir(from).unwrap().map(|file| file.unwrap().path()) {
+            copy(&file, &format!("{folder}/{}", file.file_name().unwrap().display()));
+        }
     }
     let ran = Command::new(here.join("tests/deb/box")).arg("/").arg(job.path()).arg("/job/job").output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);
     println!("{said}{}", String::from_utf8_lossy(&ran.stderr));
-    assert!(ran.status.success() && said.lines().filter(|line| line.starts_with("ok ")).count() == 12, "{said}");
+    assert!(ran.status.success() && said.lines().filter(|line| line.starts_with("ok ")).count() == checks, "{said}");
+}
+
+/// What limits, restarts and dependencies come to.
+#[test]
+fn what_ends_comes_back_without_a_person() {
+    in_a_box("job", 12);
+}
+
+/// docs/rotation.md, while a session is live; and the journal's documented command.
+#[test]
+fn keys_and_certificates_change_under_a_running_session() {
+    in_a_box("rotation", 13);
 }
 
 /// Two operators, or one who is impatient: the second is told so, and touches nothing.
