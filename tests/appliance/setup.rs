@@ -426,3 +426,24 @@ fn a_disk_that_is_full_changes_nothing() {
     let output = command.args(setup.get_args()).current_dir(machine.root.path()).output().unwrap();
     assert!(ended(&output, 0).contains("everything is as it was before"));
 }
+
+#[test]
+fn what_would_win_over_the_answers_is_told() {
+    let machine = Machine::new();
+    let drop_in = "etc/systemd/system/tallybox-capture@.service.d";
+    std::fs::create_dir_all(machine.path(drop_in)).unwrap();
+    std::fs::create_dir(machine.path("etc/tallybox/conf.d")).unwrap();
+    let line = "LoadCredential=STREAM_KEY:/root/other-key";
+    machine.write(&format!("{drop_in}/override.conf"), &format!("[Service]\n{line}\n"));
+    machine.write("etc/tallybox/conf.d/20-own.toml", "[device]\nid = \"shop-0042\"\n[video]\nsource = \"libcamera\"\n");
+    let said = ended(&machine.answered(ANSWERS), 0);
+    assert!(said.contains(&format!("override.conf is read later and wins: its {line} counts")), "{said}");
+    assert!(said.contains("20-own.toml is read later and wins: its [video] source counts"), "{said}");
+    assert!(!said.contains("[device] id counts"), "the same value is no contradiction: {said}");
+    // A file that is wrong is told before anything is asked, and again at the end.
+    machine.write("etc/tallybox/conf.d/20-own.toml", "[vidoe]\nfps = 5\n");
+    let before = machine.etc();
+    let said = ended(&machine.answered(ANSWERS), 78);
+    assert!(said.starts_with("The configuration is wrong now:") && said.contains("did you mean \"video\"?"), "{said}");
+    assert!(machine.etc() == before, "{said}");
+}

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::place;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
 
 use answers::{Answers, AnswersFile};
@@ -99,10 +99,20 @@ fn guided(args: &Args, folders: &Folders, interrupt: &Interrupt) -> Result<(), E
     let alone = place::lock(&folders.etc)?;
     let mut broken_off = false;
     if !args.by_hand {
-        if let Ok(present) = Config::load(&folders.main) {
-            service::must_not_capture(&present)?;
+        let mut present = Config::load(&folders.main);
+        if let Ok(present) = &present {
+            service::must_not_capture(present)?;
         }
         broken_off = take_back(folders)?;
+        if broken_off {
+            present = Config::load(&folders.main);
+        }
+        // An answer may mend it; what none has to do with is told again at the end.
+        if let Err(error) = present.as_ref()
+            && !is_untouched(error, folders)
+        {
+            say(&format!("The configuration is wrong now:\n{error}"))?;
+        }
     }
     let found = Found::look(&folders.root);
     if !args.by_hand || file.is_none() {
@@ -115,7 +125,8 @@ fn guided(args: &Args, folders: &Folders, interrupt: &Interrupt) -> Result<(), E
         return say(&plan.by_hand(folders));
     }
     say(&format!("\n{}", plan.shown(folders)))?;
-    for note in draft::overridden(&choices, folders).into_iter().chain(config.notes.iter().map(ToString::to_string)) {
+    let overridden = draft::overridden(&choices, folders).into_iter().chain(plan.overridden(folders));
+    for note in overridden.chain(config.notes.iter().map(ToString::to_string)) {
         say(&format!("note: {note}"))?;
     }
     say(&format!("Streams go to {} and nowhere else.", config.ingest.hosts()))?;
@@ -138,6 +149,11 @@ fn guided(args: &Args, folders: &Folders, interrupt: &Interrupt) -> Result<(), E
         card::print(&config, service::status(&config).and_then(|status| status.identity).as_ref())?;
     }
     say("\nAll of this can be done by hand: tallybox setup --by-hand prints the commands.")
+}
+
+/// Whether nothing is wrong but what setup is there to ask: the address that no file has yet.
+fn is_untouched(error: &ConfigError, folders: &Folders) -> bool {
+    error.mistakes.iter().all(|mistake| mistake.at.is_none() && mistake.file == folders.main)
 }
 
 /// The choices, from the file of answers or from the terminal.

@@ -1,6 +1,6 @@
 //! The files that the choices come to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::choices::{Choices, Material};
 use super::draft;
@@ -88,6 +88,32 @@ impl Plan {
         let file = new(folders.config(), text, rights, Rights { gid: group, mode: 0o750, ..etc }, false);
         planned.push(Planned { file, from: None, typed: false });
         Ok(Self { planned })
+    }
+
+    /// Drop-ins that are read later and hand on another file for the same secret.
+    pub(super) fn overridden(&self, folders: &Folders) -> Vec<String> {
+        let mut found = Vec::new();
+        for unit in [CAPTURE, AGENT] {
+            let own = folders.drop_in(unit);
+            let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+            let ours = self.planned.iter().find(|planned| planned.file.path == own);
+            let ours =
+                ours.map_or_else(String::new, |planned| String::from_utf8_lossy(&planned.file.content).into_owned());
+            let entries = std::fs::read_dir(folders.drop_in_dir(unit)).into_iter().flatten().flatten();
+            let mut later: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| *path > own).collect();
+            later.retain(|path| path.extension().is_some_and(|end| end == "conf"));
+            later.sort();
+            for path in later {
+                let text = text(&path);
+                for line in text.lines().filter(|line| line.starts_with("LoadCredential=") && !ours.contains(*line)) {
+                    let (secret, _) = line.split_once(':').unwrap_or((line, ""));
+                    if ours.contains(&format!("{secret}:")) {
+                        found.push(format!("{} is read later and wins: its {line} counts", folders.seen(&path)));
+                    }
+                }
+            }
+        }
+        found
     }
 
     /// What the disk does not have yet.
