@@ -84,8 +84,8 @@ impl Validity {
     }
 }
 
-/// When the first of the files' certificates ends that connections with `config` stand on; `None`: none is configured, or
-/// none can be read.
+/// When the first of the files' certificates ends that connections with `config` stand on; `None`: none is configured,
+/// or none can be read.
 pub(crate) fn first_end(config: &Config) -> Option<Timestamp> {
     let authorities = config.mqtt.iter().filter_map(|mqtt| mqtt.ca_file.as_deref());
     let authorities = authorities.chain(config.ingest.destinations().filter_map(|to| to.ca_file.as_deref()));

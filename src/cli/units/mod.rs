@@ -154,8 +154,8 @@ impl Unit {
     }
 }
 
-/// A line that names `text` in a file near the drop-ins of `units` which is none of theirs: in a folder of another name, such
-/// as one without the `@`, or with another ending than `.conf`.
+/// A line that names `text` in a file near the drop-ins of `units` which is none of theirs: in a folder of another
+/// name, such as one without the `@`, or with another ending than `.conf`.
 pub(super) fn unread(machine: &Machine, units: &[Unit], text: &str) -> Option<Assignment> {
     let lines = files::strays(machine, |file| units.iter().any(|unit| unit.files.iter().any(|known| known == file)));
     lines.into_iter().find(|line| line.value.split(['=', ':', '"', ' ']).any(|part| part == text))

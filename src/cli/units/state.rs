@@ -26,7 +26,8 @@ pub(in crate::cli) struct State(BTreeMap<String, String>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Since(pub(in crate::cli) Timestamp);
 
-/// Asks systemd of guard, agent, capture, capture's socket and the target. `None`: it does not answer, or nobody may ask.
+/// Asks systemd of guard, agent, capture, capture's socket and the target. `None`: it does not answer, or nobody may
+/// ask.
 pub(in crate::cli) fn ask() -> Option<[State; 5]> {
     let units = [Role::Guard.unit(), Role::Agent.unit(), INSTANCE, SOCKET, TARGET];
     let mut asked = Command::new("timeout");
