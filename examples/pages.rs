@@ -7,30 +7,36 @@ use std::path::Path;
 use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
+use tallybox::exit::CODES;
 
 /// What the first page tells beside its commands; the rest is in docs/operations.md.
-const MORE: &str = r#".SH FILES
+const MORE: &str = r".SH FILES
 .TP
 \fI/etc/tallybox/tallybox.toml\fR
 The configuration; files in \fIconf.d/\fR beside it override it.
 .TP
 \fI/var/lib/tallybox\fR
 The consent ledger, and what the agent has still to tell the platform.
-.SH "EXIT STATUS"
-As sysexits.h has it: 0 well, 64 wrong usage, 65 damaged data, 69 something is not available, 74 input or output
-failed, 77 not permitted, 78 the configuration is wrong.
-"#;
+";
+
+/// The section about exit codes.
+fn exit_status() -> String {
+    let codes = CODES.iter().map(|(code, means)| format!(".TP\n{code}\n{means}\n"));
+    format!(".SH \"EXIT STATUS\"\n0 where all is well; otherwise as sysexits.h has it:\n{}", codes.collect::<String>())
+}
 
 /// One page for `command`, called as it is shown to be called, and one for each command under it.
 fn manual(command: &Command, dir: &Path) -> Result<()> {
     let name = command.get_display_name().unwrap_or(command.get_name());
     let mut page = Vec::new();
-    Man::new(command.clone())
+    // The page has a section of its own for the exit codes that the help ends with.
+    Man::new(command.clone().after_help(None::<&str>))
         .manual("tallybox")
         .source(concat!("tallybox ", env!("CARGO_PKG_VERSION")))
         .render(&mut page)?;
     if name == "tallybox" {
         page.extend(MORE.as_bytes());
+        page.extend(exit_status().as_bytes());
     }
     std::fs::write(dir.join(format!("{name}.1")), page)?;
     command.get_subcommands().filter(|sub| !sub.is_hide_set()).try_for_each(|sub| manual(sub, dir))

@@ -2,6 +2,25 @@
 
 use std::process::ExitCode;
 
+/// Every code that a command ends with when it fails, and what it means: for the help, the manual page and the documents.
+pub const CODES: [(u8, &str); 9] = [
+    (64, "wrong usage"),
+    (65, "damaged data"),
+    (66, "a file is missing"),
+    (69, "something that is needed is not there now"),
+    (70, "a fault of tallybox itself"),
+    (74, "input or output failed"),
+    (75, "not now: try again"),
+    (77, "not allowed"),
+    (78, "the configuration is wrong"),
+];
+
+/// The codes as `tallybox help` tells them.
+pub fn help() -> String {
+    let lines = CODES.map(|(code, means)| format!("  {code}  {means}"));
+    format!("Exit codes (sysexits.h):\n{}", lines.join("\n"))
+}
+
 /// A failure at the edge: a code of sysexits.h and what is said about it, advice included.
 #[derive(Debug)]
 pub struct Exit {
@@ -79,5 +98,30 @@ impl From<crate::config::ConfigError> for Exit {
 impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_those_that_are_told_and_documented() {
+        let made = [
+            Exit::usage(""),
+            Exit::data(""),
+            Exit::no_input(""),
+            Exit::unavailable(""),
+            Exit::software(""),
+            Exit::io(""),
+            Exit::temporary(""),
+            Exit::permission(""),
+            Exit::config(""),
+        ];
+        assert_eq!(made.map(|exit| exit.code), CODES.map(|(code, _)| code));
+        let text = include_str!("../docs/operations.md");
+        let section = text.split("## Exit codes\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+        let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+        assert_eq!(rows, CODES.map(|(code, means)| format!("| {code} | {means} |")));
     }
 }

@@ -28,7 +28,7 @@ use crate::guard::{Door, Options};
 use crate::log;
 
 #[derive(Debug, Parser)]
-#[command(name = "tallybox", version, about)]
+#[command(name = "tallybox", version, about, after_help = crate::exit::help())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -241,5 +241,26 @@ fn carry_out(command: Command) -> Result<(), Exit> {
         // A file that was handed out is proved without this box's configuration: there may be none.
         Command::Ledger { action: ledger::Action::Verify { file: Some(file) }, .. } => ledger::verify(&file),
         Command::Ledger { file, action } => file.load().and_then(|config| ledger::run(&config, &action)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Each command and each of its arguments says what it is.
+    fn explained(command: &clap::Command) {
+        let name = command.get_name();
+        assert!(command.get_about().is_some_and(|about| about.to_string().len() > 10), "{name}: no words");
+        for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+            assert!(argument.get_help().is_some(), "{name} {}: no words", argument.get_id());
+        }
+        command.get_subcommands().for_each(explained);
+    }
+
+    #[test]
+    fn every_command_and_argument_is_explained_and_the_exit_codes_are_told() {
+        let mut command = super::command();
+        command.get_subcommands().for_each(explained);
+        let help = command.render_long_help().to_string();
+        assert!(crate::exit::CODES.iter().all(|(code, means)| help.contains(&format!("{code}  {means}"))), "{help}");
     }
 }
