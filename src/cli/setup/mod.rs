@@ -141,12 +141,12 @@ fn guided(args: &Args, folders: &Folders, interrupt: &Interrupt) -> Result<(), E
     install(&changes, broken_off, &config, folders, interrupt)?;
     drop(alone);
     if folders.is_here() {
-        service::wait_until_well(&config, folders, interrupt)?;
-        service::doctor(folders)?;
-        if !wait.is_zero() {
-            session::first_press(&config, wait, interrupt)?;
-        }
+        let done = service::wait_until_well(&config, folders, interrupt)
+            .and_then(|()| service::doctor(folders))
+            .and_then(|()| if wait.is_zero() { Ok(()) } else { session::first_press(&config, wait, interrupt) });
+        // The claim code is needed also where the broker or the stream is not there yet.
         card::print(&config, service::status(&config).and_then(|status| status.identity).as_ref())?;
+        done?;
     }
     say("\nAll of this can be done by hand: tallybox setup --by-hand prints the commands.")
 }
