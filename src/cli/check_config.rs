@@ -8,17 +8,41 @@ use super::units::{Runner, misplaced};
 use crate::config::{Config, Mistake, exposed_secrets};
 use crate::exit::Exit;
 
-/// Checks each file on its own.
+/// Checks each file on its own; one of `conf.d` together with what it belongs to.
 pub(crate) fn run(files: &[PathBuf]) -> Result<(), Exit> {
     let machine = Machine::new(Path::new("/"));
     let mut wrong = Vec::new();
+    let mut mains = Vec::new();
     for file in files {
-        match Config::load(file) {
+        match whole(file) {
+            Ok(main) if mains.contains(&main) => (),
+            Ok(main) => mains.push(main),
+            Err(why) => wrong.push(why),
+        }
+    }
+    for main in mains {
+        match Config::load(&main) {
             Err(error) => wrong.push(error.to_string()),
             Ok(config) => wrong.extend(judge(&machine, &config).iter().map(ToString::to_string)),
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(Exit::config(wrong.join("\n"))) }
+}
+
+/// The main file that `file` is read with: itself, or the one beside its folder `conf.d`. There it may lack what the others
+/// have, such as `[ingest] url`.
+fn whole(file: &Path) -> Result<PathBuf, String> {
+    // A bare name has no parent; a file that is not there is told by whoever reads it.
+    let Ok(real) = file.canonicalize() else { return Ok(file.to_owned()) };
+    let folder = real.parent().filter(|folder| folder.ends_with("conf.d"));
+    let main = folder.and_then(Path::parent).map(|beside| beside.join("tallybox.toml")).filter(|main| main.exists());
+    let Some(main) = main else { return Ok(file.to_owned()) };
+    if real.extension().is_some_and(|extension| extension == "toml") {
+        println!("note: {} is a part of {}: both are checked", file.display(), main.display());
+        Ok(main)
+    } else {
+        Err(format!("{}: it is not read: give it a name that ends in .toml", file.display()))
+    }
 }
 
 /// Prints what is worth knowing of a configuration that can be read; its mistakes come back.

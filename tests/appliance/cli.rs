@@ -43,6 +43,29 @@ fn check_config_names_place_and_remedy() {
 }
 
 #[test]
+fn check_config_judges_a_part_together_with_what_it_belongs_to() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("conf.d")).unwrap();
+    std::fs::write(dir.path().join("tallybox.toml"), "[ingest]\nurl = \"rtmps://a.cn/live/k\"\n").unwrap();
+    let check = |name: &str, content: &str| {
+        let path = dir.path().join("conf.d").join(name);
+        std::fs::write(&path, content).unwrap();
+        let output = tallybox(&["check-config", path.to_str().unwrap()]);
+        std::fs::remove_file(path).unwrap();
+        output
+    };
+    let good = check("20-own.toml", "[video]\nfps = 25\n");
+    assert_eq!(good.status.code(), Some(0), "{good:?}");
+    assert!(text(&good.stdout).contains("tallybox.toml: ok"), "{good:?}");
+    let bad = check("20-own.toml", "[video]\nfsp = 25\n");
+    assert_eq!(bad.status.code(), Some(78), "{bad:?}");
+    assert!(text(&bad.stderr).contains("20-own.toml:2:1: [video] fsp is not known"), "{bad:?}");
+    let idle = check("20-own.conf", "[video]\nfps = 25\n");
+    assert_eq!(idle.status.code(), Some(78), "{idle:?}");
+    assert!(text(&idle.stderr).contains("give it a name that ends in .toml"), "{idle:?}");
+}
+
+#[test]
 fn the_shipped_configuration_is_valid() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tallybox.toml");
     let output = tallybox(&["check-config", shipped]);
