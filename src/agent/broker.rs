@@ -152,7 +152,14 @@ fn tls(mqtt: &Mqtt) -> Result<(TlsConnector, Vec<String>), Exit> {
     };
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(authorities);
-    let unusable = |error: rustls::Error| Exit::config(format!("[mqtt] client-cert and client-key: {error}"));
+    let unusable = |error: rustls::Error| {
+        let why = if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            "they do not belong together; after a renewal restart the agent, which still has the former key".to_owned()
+        } else {
+            error.to_string()
+        };
+        Exit::config(format!("[mqtt] client-cert and client-key: {why}"))
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let rules = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -248,6 +248,12 @@ fn tls_with_an_authority_and_a_client_certificate() {
         shop.configure(&Plan { mqtt: mqtt(host, ca, &client), ..Plan::default() });
         agent(said);
     }
+    // A certificate that was renewed without its key.
+    shop.configure(&Plan { mqtt: mqtt("localhost", "ca.pem", &client), ..Plan::default() });
+    let other = std::fs::read_to_string(file("server.key")).unwrap();
+    let mixed = shop.command(&["agent"]).env("TEST_KEY", other).output().unwrap();
+    let said = String::from_utf8_lossy(&mixed.stderr).into_owned();
+    assert!(mixed.status.code() == Some(78) && said.contains("after a renewal restart the agent"), "{mixed:?}");
     shop.configure(&Plan { mqtt: mqtt("localhost", "missing.pem", &client), ..Plan::default() });
     let absent = shop.command(&["agent"]).env("TEST_KEY", "").output().unwrap();
     assert_eq!(absent.status.code(), Some(78), "{absent:?}");
