@@ -236,8 +236,11 @@ fn each_streams_to_the_example_servers() {
         let example = Example::at(&servers, path);
         let shop = &example.0;
         let mut run = example.run(&servers, KEY);
-        let online = servers.heard("operator", "tallybox/v1/shop-0042/availability", 1, 30);
-        assert_eq!(online.first().map(|(_, payload)| payload.as_str()), Some("online"), "{path:?} {}", shop.log());
+        // What the example before it left there says "stopped".
+        wait_until("the box is online", || {
+            let heard = servers.heard("operator", "tallybox/v1/shop-0042/availability", 1, 5);
+            heard.first().is_some_and(|(_, payload)| payload == "online")
+        });
         shop.press();
         shop.wait_for_phase("live");
         let watched = servers.watch(KEY).unwrap_or_else(|| panic!("{path:?}: nothing to watch\n{}", shop.log()));
