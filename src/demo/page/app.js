@@ -85,7 +85,7 @@ for (const [id, name] of [["network", "network"], ["ingest", "ingest"], ["broker
 }
 for (const control of document.querySelectorAll("[data-act]")) control.addEventListener("click", () => send({ do: "break", act: control.dataset.act }));
 for (const control of document.querySelectorAll("[data-verb]")) control.addEventListener("click", () => {
-  if (!send({ do: "command", verb: control.dataset.verb })) say("answer", `${control.textContent}: not sent. ${$("reach").textContent}`);
+  if (!send({ do: "command", verb: control.dataset.verb })) say("answer", `${control.textContent}: Not sent. ${$("reach").textContent}`);
 });
 
 function line(list, parts, most) {
@@ -125,7 +125,8 @@ const hear = {
     say("link", link);
     $("link").classList.toggle("bad", !reaches);
     say("reach", says);
-    say("answer", "");
+    // Of a command that was not sent that much stays true; why, may have changed.
+    say("answer", $("answer").textContent.match(/^[^:]+: Not sent\./)?.[0] ?? "");
     if (!reaches) forget("#facts dd");
     for (const control of document.querySelectorAll("[data-verb]")) control.setAttribute("aria-disabled", String(!reaches));
   },
