@@ -147,6 +147,7 @@ fn rtmp_is_live_only_while_the_server_takes_the_stream() {
     relay.reads(Reads::All);
     shop.wait_for_phase("live");
     wait_until("pictures arrive", || nginx.recordings().iter().any(|file| packets(file, "v").len() > 60));
+    wait_until("a round trip is measured", || shop.status().unwrap()["stream"]["round-trip-ms"].is_number());
     // What the kernel of the box takes would do for half a minute, and has arrived nowhere.
     relay.reads(Reads::Nothing);
     let ((), noticed) = timed(|| shop.wait_for_phase("reconnecting"));

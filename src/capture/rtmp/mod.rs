@@ -305,6 +305,11 @@ impl Line for Rtmp {
         Way { in_front: open.session.pending() as u64, unacknowledged, ..Way::default() }
     }
 
+    fn rtt(&self) -> Option<u32> {
+        let State::Open(open) = &self.state else { return None };
+        open.link.round_trip()
+    }
+
     fn arrived(&self) -> u64 {
         let State::Open(open) = &self.state else { return 0 };
         // Where the kernel does not tell, what it takes has to do.
