@@ -141,3 +141,52 @@ fn each_command_in_the_documents_exists() {
     }
     assert!(wrong.is_empty() && count > 15, "{count} commands, and these do not exist: {wrong:#?}");
 }
+
+/// Each visible command below `command`, as it is called, with its visible long options.
+fn visible(command: &clap::Command) -> Vec<(Vec<String>, Vec<String>)> {
+    let mut all = Vec::new();
+    let mut next = vec![(Vec::new(), command)];
+    while let Some((words, command)) = next.pop() {
+        let options = command.get_arguments().filter(|argument| !argument.is_hide_set());
+        let options = options.filter_map(|argument| argument.get_long()).map(|long| format!("--{long}")).collect();
+        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
+            let mut words: Vec<String> = words.clone();
+            words.push(inner.get_name().to_owned());
+            next.push((words, inner));
+        }
+        all.push((words, options));
+    }
+    all
+}
+
+#[test]
+fn completions_manual_pages_and_help_know_each_command_and_option() {
+    let mut command = tallybox::cli::command().disable_help_subcommand(true);
+    command.build();
+    let all = visible(&command);
+    assert!(all.len() > 15, "{all:?}");
+    let completions =
+        [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish].map(|shell| {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut tallybox::cli::command(), "tallybox", &mut script);
+            (shell.to_string(), String::from_utf8(script).unwrap())
+        });
+    for (words, options) in &all {
+        let page = words.iter().try_fold(&command, |at, word| at.find_subcommand(word)).unwrap();
+        let mut manual = Vec::new();
+        clap_mangen::Man::new(page.clone()).render(&mut manual).unwrap();
+        let manual = String::from_utf8(manual).unwrap().replace("\\-", "-");
+        let output = Command::new(env!("CARGO_BIN_EXE_tallybox")).args(words).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        let help = String::from_utf8(output.stdout).unwrap();
+        for option in options {
+            assert!(help.contains(option.as_str()), "help of {words:?} has no {option}");
+            assert!(manual.contains(option.as_str()), "manual page of {words:?} has no {option}");
+        }
+        for (shell, script) in &completions {
+            // Fish has long options without their dashes.
+            let missing = words.iter().chain(options).find(|word| !script.contains(word.trim_start_matches('-')));
+            assert_eq!(missing, None, "{shell}: {words:?}");
+        }
+    }
+}
