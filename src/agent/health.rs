@@ -111,8 +111,7 @@ impl Health {
     }
 
     fn status(&self) -> String {
-        let remarks = self.remarks.values().map(|remark| format!("; {remark}"));
-        one_line(&std::iter::once(self.connection.clone()).chain(remarks).collect::<String>())
+        one_line(&sentence(&self.connection, self.remarks.values()))
     }
 
     fn told(&self) {
@@ -157,6 +156,12 @@ pub(super) fn notify(state: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(state);
 }
 
+/// How it stands with the connection, and each remark; what the one says already, the other need not.
+fn sentence<'a>(connection: &str, remarks: impl Iterator<Item = &'a String>) -> String {
+    let more = remarks.filter(|remark| !connection.contains(remark.as_str())).map(|remark| format!("; {remark}"));
+    std::iter::once(connection.to_owned()).chain(more).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -171,6 +176,13 @@ mod tests {
         assert_eq!(super::remarks(dir.path()), ["one [2J", "two"]);
         std::fs::write(&file, vec![b'x'; 1024 * 1024]).unwrap();
         assert_eq!(super::remarks(dir.path()), [""; 0]);
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let remarks = ["the id is taken".to_owned(), "events wait".to_owned()];
+        let said = super::sentence("not connected: the id is taken", remarks.iter());
+        assert_eq!(said, "not connected: the id is taken; events wait");
     }
 
     #[test]
