@@ -67,7 +67,6 @@ impl Health {
     }
 
     /// The agent has no business with a broker, for this reason.
-    #[allow(dead_code)]
     pub(super) fn resting(&mut self, reason: &str) {
         reason.clone_into(&mut self.connection);
         self.remarks.clear();
@@ -76,6 +75,21 @@ impl Health {
 
     /// What is wrong `about` something, or that nothing is any more. Logged once for each change.
     pub(super) fn remark(&mut self, about: &'static str, what: Option<String>) {
+        self.note(about, what, &format!("the broker takes {about} again"));
+    }
+
+    /// Certificates that end within 30 days, or none that do. Logged once for each change.
+    pub(super) fn certificates(&mut self, first_end: Option<Timestamp>, now: Timestamp) {
+        let soon = first_end.filter(|end| end.duration_since(now) < certificate::SOON);
+        let what = soon.map(|end| {
+            let day = end.strftime("%F");
+            format!("a certificate ends on {day}, and the box is shut out then: see tallybox doctor, and renew it")
+        });
+        self.note("certificates", what, "all certificates are good for more than 30 days");
+    }
+
+    /// `mended` is logged where nothing is wrong any more.
+    fn note(&mut self, about: &'static str, what: Option<String>, mended: &str) {
         if self.remarks.get(about) == what.as_ref() {
             return;
         }
@@ -83,29 +97,8 @@ impl Health {
             tracing::warn!("{what}");
             self.remarks.insert(about, what);
         } else {
-            tracing::info!("the broker takes {about} again");
+            tracing::info!("{mended}");
             self.remarks.remove(about);
-        }
-        self.told();
-    }
-
-    /// Certificates that end within 30 days, or none that do. Logged once for each change.
-    pub(super) fn certificates(&mut self, first_end: Option<Timestamp>, now: Timestamp) {
-        const ABOUT: &str = "certificates";
-        let soon = first_end.filter(|end| end.duration_since(now) < certificate::SOON);
-        let what = soon.map(|end| {
-            let day = end.strftime("%F");
-            format!("a certificate ends on {day}, and the box is shut out then: see tallybox doctor, and renew it")
-        });
-        if self.remarks.get(ABOUT) == what.as_ref() {
-            return;
-        }
-        if let Some(what) = what {
-            tracing::warn!("{what}");
-            self.remarks.insert(ABOUT, what);
-        } else {
-            tracing::info!("all certificates are good for more than 30 days");
-            self.remarks.remove(ABOUT);
         }
         self.told();
     }
