@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
-use rustls::pki_types::CertificateDer;
+use rustls::InconsistentKeys;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use x509_cert::der::Decode;
 
 use crate::config::Config;
@@ -93,6 +95,21 @@ pub(crate) fn first_end(config: &Config) -> Option<Timestamp> {
     let own = config.mqtt.iter().filter_map(|mqtt| mqtt.client_cert.as_deref());
     let own = own.filter_map(|file| Validity::of_chain(&read(file).ok()?).ok());
     authorities.chain(own).map(|validity| validity.until).min()
+}
+
+/// Whether a certificate, the first of `chain`, was made for `key`.
+///
+/// # Errors
+/// Why the key is of no use at all.
+pub(crate) fn belong_together(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<bool, rustls::Error> {
+    match CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider()) {
+        Ok(_) => Ok(true),
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The certificates in a file in PEM form.

@@ -10,10 +10,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::sign::CertifiedKey;
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, InconsistentKeys, RootCertStore, SignatureScheme,
-};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::PATIENCE;
 use crate::certificate;
@@ -40,13 +37,7 @@ impl Identity {
 
     /// Whether certificate and key belong together; why not where the key is of no use at all.
     pub(super) fn belongs_together(&self) -> Result<bool, String> {
-        let provider = rustls::crypto::ring::default_provider();
-        let made = CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &provider);
-        match made {
-            Ok(_) => Ok(true),
-            Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Ok(false),
-            Err(error) => Err(error.to_string()),
-        }
+        certificate::belong_together(self.chain.clone(), self.key.clone_key()).map_err(|error| error.to_string())
     }
 }
 

@@ -3,11 +3,10 @@
 use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
-use x509_cert::der::Decode;
 
 use super::choices::{Choices, Material, Wrong};
 use crate::agent::broker::names_in;
+use crate::certificate::{self, Age, Validity};
 use crate::clock;
 
 /// What is wrong with the certificates and the key among the choices.
@@ -52,24 +51,22 @@ fn chain(material: &Material) -> Result<Vec<CertificateDer<'static>>, String> {
     } else {
         "no certificate in PEM form is in it; from DER: openssl x509 -inform der -in FILE -out FILE.pem"
     };
-    Err(format!("{}: {advice}", shown(material)))
+    Err(format!("{}: {advice}", material.shown()))
 }
 
 /// The chain, if each certificate of it is good now. A clock that was never set is no judge.
 fn in_time(chain: Vec<CertificateDer<'static>>, now: Timestamp) -> Result<Vec<CertificateDer<'static>>, String> {
     for certificate in chain.iter().filter(|_| clock::is_set(now)) {
-        let parsed = x509_cert::Certificate::from_der(certificate)
+        let validity = Validity::of(certificate)
             .map_err(|error| format!("the certificate cannot be read: {error}; have it made anew"))?;
-        let validity = parsed.tbs_certificate().validity();
-        let time = |seconds: u64| i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-        let first = time(validity.not_before.to_unix_duration().as_secs()).unwrap_or(Timestamp::MIN);
-        let last = time(validity.not_after.to_unix_duration().as_secs()).unwrap_or(Timestamp::MAX);
-        if last < now {
-            return Err(format!("the certificate ended on {}; have a new one made", last.strftime("%F")));
-        }
-        if first > now {
-            let (first, now) = (first.strftime("%F"), now.strftime("%F"));
-            return Err(format!("the certificate begins on {first}, and here it is {now}; see this box's clock"));
+        let (from, until) = (validity.from.strftime("%F"), validity.until.strftime("%F"));
+        match validity.age(now) {
+            Age::Over => return Err(format!("the certificate ended on {until}; have a new one made")),
+            Age::Early => {
+                let now = now.strftime("%F");
+                return Err(format!("the certificate begins on {from}, and here it is {now}; see this box's clock"));
+            }
+            Age::Soon | Age::Good => {}
         }
     }
     Ok(chain)
@@ -77,7 +74,7 @@ fn in_time(chain: Vec<CertificateDer<'static>>, now: Timestamp) -> Result<Vec<Ce
 
 fn private_key(material: &Material) -> Result<PrivateKeyDer<'static>, String> {
     let text = String::from_utf8_lossy(&material.content);
-    let shown = shown(material);
+    let shown = material.shown();
     if text.contains("ENCRYPTED") {
         return Err(format!("{shown}: the key has a password; without one: openssl pkey -in FILE -out client.key"));
     }
@@ -88,16 +85,12 @@ fn private_key(material: &Material) -> Result<PrivateKeyDer<'static>, String> {
 }
 
 fn belong_together(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<(), String> {
-    let provider = rustls::crypto::ring::default_provider();
-    let signer = provider.key_provider.load_private_key(key).map_err(|error| {
-        format!("the key cannot be used: {error}; P-256, P-384, Ed25519 and RSA of 2048 bits and more can")
-    })?;
     let advice = "give the key that this certificate was made for";
-    CertifiedKey::new(chain, signer)
-        .keys_match()
-        .map_err(|_| format!("key and certificate do not belong together; {advice}"))
-}
-
-fn shown(material: &Material) -> String {
-    material.from.as_ref().map_or_else(|| "what you typed".to_owned(), |path| path.display().to_string())
+    match certificate::belong_together(chain, key) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("key and certificate do not belong together; {advice}")),
+        Err(error) => {
+            Err(format!("the key cannot be used: {error}; P-256, P-384, Ed25519 and RSA of 2048 bits and more can"))
+        }
+    }
 }

@@ -35,7 +35,7 @@ impl Material {
 
     /// A secret: one line of text, without what ends it.
     pub(super) fn secret(mut self) -> Result<Self, String> {
-        let shown = self.from.as_ref().map_or_else(|| "what you typed".to_owned(), |path| path.display().to_string());
+        let shown = self.shown();
         let text = String::from_utf8(self.content).map_err(|_| format!("{shown} is not UTF-8 text"))?;
         let text = text.trim_end_matches(['\r', '\n']);
         if text.trim().is_empty() {
@@ -51,6 +51,11 @@ impl Material {
         }
         self.content = format!("{text}\n").into_bytes();
         Ok(self)
+    }
+
+    /// Where it is from, for people.
+    pub(super) fn shown(&self) -> String {
+        self.from.as_ref().map_or_else(|| "what you typed".to_owned(), |path| path.display().to_string())
     }
 
     pub(super) fn text(&self) -> String {
