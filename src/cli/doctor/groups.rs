@@ -3,13 +3,11 @@
 
 use super::machine::Machine;
 use super::{Row, fail, ok, warn};
+use crate::cli::units::{Role, supplementary};
 use crate::config::{AudioSource, Config, PanelBackend, VideoSource};
 
-/// Where units are, the integrator's own first.
-const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
-
-/// A role's user, its unit, and the groups that it needs.
-type Need = (&'static str, &'static str, Vec<&'static str>);
+/// A role's user, the role, and the groups that it needs.
+type Need = (&'static str, Role, Vec<&'static str>);
 
 fn needs(config: &Config) -> [Need; 2] {
     let gpio = match config.panel.backend {
@@ -24,7 +22,7 @@ fn needs(config: &Config) -> [Need; 2] {
         AudioSource::Auto | AudioSource::Alsa => Some("audio"),
         AudioSource::File | AudioSource::Test | AudioSource::None => None,
     });
-    [("tallybox-guard", "tallybox-guard.service", gpio), ("tallybox-capture", "tallybox-capture@.service", media)]
+    [("tallybox-guard", Role::Guard, gpio), ("tallybox-capture", Role::Capture, media)]
 }
 
 /// One line of `/etc/group` (group(5)): name, password, number, members.
@@ -43,19 +41,6 @@ fn groups(machine: &Machine) -> Vec<Group> {
     machine.read("/etc/group").unwrap_or_default().lines().filter_map(line).collect()
 }
 
-/// Groups that a unit adds. An empty assignment takes back those before it (systemd.exec(5)).
-fn supplementary(machine: &Machine, unit: &str) -> Vec<String> {
-    let Some(text) = UNITS.iter().find_map(|dir| machine.read(&format!("{dir}/{unit}"))) else { return Vec::new() };
-    let mut all = Vec::new();
-    for groups in text.lines().filter_map(|line| line.trim().strip_prefix("SupplementaryGroups=")) {
-        if groups.trim().is_empty() {
-            all.clear();
-        }
-        all.extend(groups.split_whitespace().map(str::to_owned));
-    }
-    all
-}
-
 pub(super) fn row(machine: &Machine, config: &Config) -> Row {
     let known = groups(machine);
     let users = machine.read("/etc/passwd").unwrap_or_default();
@@ -65,8 +50,8 @@ pub(super) fn row(machine: &Machine, config: &Config) -> Row {
         return caller(&known, &needs);
     }
     let mut missing = Vec::new();
-    for (user, unit, wanted) in &needs {
-        let given = supplementary(machine, unit);
+    for (user, role, wanted) in &needs {
+        let given = supplementary(machine, *role);
         for group in wanted {
             match known.iter().find(|known| known.name == *group) {
                 None => missing.push(format!("there is no group {group}: groupadd --system {group}")),

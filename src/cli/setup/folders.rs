@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cli::units::Role;
+
 /// Setup's own file in `conf.d`. Others come behind it and win: an integrator's, and the USB stick's.
 pub(super) const CONFIG: &str = "10-setup.toml";
 /// The stream key, beside the main file.
@@ -20,9 +22,9 @@ pub(super) const CA: &str = "ca.pem";
 const DROP_IN: &str = "10-setup.conf";
 
 /// The unit that reaches the broker.
-pub(super) const AGENT: &str = "tallybox-agent.service";
+pub(super) const AGENT: &str = Role::Agent.unit();
 /// The unit that reaches the ingest server.
-pub(super) const CAPTURE: &str = "tallybox-capture@.service";
+pub(super) const CAPTURE: &str = Role::Capture.unit();
 
 /// The folders.
 #[derive(Clone, Debug)]

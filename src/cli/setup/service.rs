@@ -7,12 +7,13 @@ use super::folders::{AGENT, Folders};
 use super::interrupt::{Interrupt, LOOK};
 use super::terminal::say;
 use crate::cli::client::{Client, block_on};
+use crate::cli::units::{self, Role};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{Request, Status};
 
-const GUARD: &str = "tallybox-guard.service";
+const GUARD: &str = Role::Guard.unit();
 /// How long roles may take until they do well: a name server, a TCP connection and a handshake, each of which may take
 /// 10 s on a bad line, and one more attempt.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -64,24 +65,10 @@ fn systemctl(arguments: &[&str]) -> Result<(), Exit> {
     Err(Exit::unavailable(format!("systemctl {shown}: {}; see journalctl -u 'tallybox-*'", said.trim())))
 }
 
-/// How a unit does.
-struct Unit {
-    active: bool,
-    /// What it says of itself.
-    says: String,
-}
-
-fn unit(name: &str) -> Unit {
-    let output = Command::new("systemctl").args(["show", "-p", "ActiveState,StatusText", name]).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().to_owned();
-    Unit { active: value("ActiveState=") == "active", says: value("StatusText=") }
-}
-
 /// What is not well yet; `None`: all is.
 fn unwell(config: &Config) -> Option<String> {
-    let agent = unit(AGENT);
-    let guard = status(config).filter(|_| unit(GUARD).active);
+    let [of_guard, of_agent, ..] = units::ask().unwrap_or_default();
+    let guard = status(config).filter(|_| of_guard.is_active());
     match guard {
         None => return Some("the guard does not run".to_owned()),
         Some(status) if status.unbound => {
@@ -91,11 +78,11 @@ fn unwell(config: &Config) -> Option<String> {
         Some(_) => {}
     }
     let Some(mqtt) = &config.mqtt else { return None };
-    let connected = agent.says.starts_with("connected to ");
-    if agent.active && connected {
+    let says = of_agent.get("StatusText");
+    if of_agent.is_active() && says.starts_with("connected to ") {
         return None;
     }
-    let says = if agent.says.is_empty() { "does not run" } else { agent.says.as_str() };
+    let says = if says.is_empty() { "does not run" } else { says };
     Some(format!("the agent, which is to reach {}:{}, {says}", mqtt.host, mqtt.port))
 }
 

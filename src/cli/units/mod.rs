@@ -161,6 +161,11 @@ pub(super) fn unread(machine: &Machine, units: &[Unit], text: &str) -> Option<As
     lines.into_iter().find(|line| line.value.split(['=', ':', '"', ' ']).any(|part| part == text))
 }
 
+/// Groups that the unit of `role` adds to those of its user (systemd.exec(5)); none where there is no such unit.
+pub(super) fn supplementary(machine: &Machine, role: Role) -> Vec<String> {
+    Unit::find(machine, role).map(|unit| unit.words("SupplementaryGroups")).unwrap_or_default()
+}
+
 /// Who runs the roles that a configuration is for.
 #[derive(Clone, Debug)]
 pub(super) enum Runner {
