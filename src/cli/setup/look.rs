@@ -1,6 +1,6 @@
 //! What is there: cameras, microphones, GPIO chips, from sysfs and procfs alone. Nothing is opened.
 
-use std::path::{Path, PathBuf};
+use crate::cli::machine::Machine;
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,9 +27,13 @@ impl Device {
 }
 
 impl Found {
-    /// Looks below `root`, which is `/` but in tests.
-    pub(super) fn look(root: &Path) -> Self {
-        Self { cameras: cameras(root), microphones: microphones(root), gpio: names(&root.join("sys/bus/gpio/devices")) }
+    /// Looks at `machine`.
+    pub(super) fn look(machine: &Machine) -> Self {
+        Self {
+            cameras: cameras(machine),
+            microphones: microphones(machine),
+            gpio: machine.names("/sys/bus/gpio/devices"),
+        }
     }
 
     /// Lines that say so.
@@ -54,50 +58,38 @@ impl Found {
     }
 }
 
-fn names(dir: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
-}
-
-fn read(path: PathBuf) -> Option<String> {
-    Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
-}
-
 /// Parts of names of video nodes that are no cameras: encoders, decoders and image processors of a Raspberry Pi.
 const NO_CAMERAS: [&str; 5] = ["codec", "isp", "hevc", "pispbe", "rp1-cfe"];
 
-fn cameras(root: &Path) -> Vec<Device> {
-    let class = root.join("sys/class/video4linux");
-    let by_id = root.join("dev/v4l/by-id");
+fn cameras(machine: &Machine) -> Vec<Device> {
+    let (class, by_id) = ("/sys/class/video4linux", "/dev/v4l/by-id");
     let mut cameras = Vec::new();
-    for node in names(&class) {
-        let Some(title) = read(class.join(&node).join("name")) else { continue };
+    for node in machine.names(class) {
+        let Some(title) = machine.read(&format!("{class}/{node}/name")) else { continue };
         // A camera has a second node for what is no picture.
-        let first = read(class.join(&node).join("index")).is_none_or(|index| index == "0");
+        let first = machine.read(&format!("{class}/{node}/index")).is_none_or(|index| index == "0");
         if !node.starts_with("video") || !first || NO_CAMERAS.iter().any(|part| title.contains(part)) {
             continue;
         }
         // It may come back under another number, and not under another of these names.
-        let lasting = names(&by_id).into_iter().find(|link| {
-            let target = std::fs::read_link(by_id.join(link)).unwrap_or_default();
+        let lasting = machine.names(by_id).into_iter().find(|link| {
+            let target = std::fs::read_link(machine.path(&format!("{by_id}/{link}"))).unwrap_or_default();
             target.file_name().is_some_and(|name| *name == *node)
         });
-        let name = lasting.map_or_else(|| format!("/dev/{node}"), |link| format!("/dev/v4l/by-id/{link}"));
+        let name = lasting.map_or_else(|| format!("/dev/{node}"), |link| format!("{by_id}/{link}"));
         cameras.push(Device { name, title });
     }
     cameras
 }
 
-fn microphones(root: &Path) -> Vec<Device> {
-    let devices = read(root.join("proc/asound/pcm")).unwrap_or_default();
+fn microphones(machine: &Machine) -> Vec<Device> {
+    let devices = machine.read("/proc/asound/pcm").unwrap_or_default();
     let mut found: Vec<Device> = Vec::new();
     // `01-00: USB Audio : USB Audio : capture 1`
     for line in devices.lines().filter(|line| line.contains(" capture ")) {
         let Some((number, rest)) = line.split_once('-') else { continue };
         let Ok(card) = number.parse::<u32>() else { continue };
-        let Some(id) = read(root.join(format!("proc/asound/card{card}/id"))) else { continue };
+        let Some(id) = machine.read(&format!("/proc/asound/card{card}/id")) else { continue };
         let title = rest.split(':').nth(1).unwrap_or_default().trim().to_owned();
         let name = format!("plughw:CARD={id}");
         if !found.iter().any(|known| known.name == name) {
@@ -109,6 +101,8 @@ fn microphones(root: &Path) -> Vec<Device> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn write(root: &Path, name: &str, text: &str) {
@@ -140,7 +134,7 @@ mod tests {
         );
         write(root, "proc/asound/card1/id", "C920\n");
         write(root, "sys/bus/gpio/devices/gpiochip0/label", "pinctrl-bcm2711");
-        let found = Found::look(root);
+        let found = Found::look(&Machine::new(root));
         let of = |name: &str, title: &str| Device { name: name.to_owned(), title: title.to_owned() };
         assert_eq!(
             found,
@@ -158,7 +152,7 @@ mod tests {
     #[test]
     fn a_machine_with_nothing_is_told_so() {
         let root = tempfile::tempdir().unwrap();
-        let lines = Found::look(root.path()).lines().join("\n");
+        let lines = Found::look(&Machine::new(root.path())).lines().join("\n");
         assert!(lines.contains("plug one in") && lines.contains("no sound") && lines.contains("no button"), "{lines}");
     }
 }

@@ -20,6 +20,7 @@ mod wizard;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::machine::Machine;
 use super::place;
 use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
@@ -114,7 +115,7 @@ fn guided(args: &Args, folders: &Folders, interrupt: &Interrupt) -> Result<(), E
             say(&format!("The configuration is wrong now:\n{error}"))?;
         }
     }
-    let found = Found::look(&folders.root);
+    let found = Found::look(&Machine::new(&folders.root));
     if !args.by_hand || file.is_none() {
         say(&found.lines().join("\n"))?;
     }
