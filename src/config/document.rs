@@ -52,10 +52,15 @@ pub(super) struct Document<'t> {
 impl Document<'_> {
     /// Line and column, both from 1, of a byte offset.
     pub(super) fn place(&self, offset: usize) -> (usize, usize) {
-        let before = &self.text[..offset.min(self.text.len())];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        place_at(self.text, offset)
     }
+}
+
+/// Line and column, both from 1, of a byte offset in `text`.
+pub(crate) fn place_at(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..offset.min(text.len())];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {

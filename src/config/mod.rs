@@ -31,7 +31,7 @@ pub use address::{
     Destination, Host, HostPattern, Latency, Login, Protocol, Rtmp, ServerUrl, Srt, Whip, Wrong, origin,
 };
 pub use binding::STICK_FILE;
-pub(crate) use document::{files_of, place_of};
+pub(crate) use document::{files_of, place_at, place_of};
 pub(crate) use exposure::exposed_secrets;
 pub use mistake::{ConfigError, Mistake};
 pub use policy::policy_follows;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::config::{did_you_mean, parse_span};
+use crate::config::{did_you_mean, parse_span, place_at};
 use crate::exit::Exit;
 
 /// Longest file of answers that is read, in bytes.
@@ -177,9 +177,8 @@ fn unknown(key: &str) -> String {
 
 /// `LINE:COLUMN`, both from 1, of a byte offset.
 fn place(text: &str, offset: usize) -> String {
-    let before = &text[..offset.min(text.len())];
-    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    format!("{}:{column}", before.matches('\n').count() + 1)
+    let (line, column) = place_at(text, offset);
+    format!("{line}:{column}")
 }
 
 #[cfg(test)]
