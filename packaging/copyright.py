@@ -28,14 +28,14 @@ KINDS = {
     "Zlib": "altered source versions must be plainly marked as such",
 }
 FILES = ("LICEN[CS]E*", "COPYING*", "COPYRIGHT*", "NOTICE*", "UNLICENSE*", "license*", "copyright*")
-HEAD = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+OWN = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: tallybox
 Comment: /usr/bin/tallybox and /usr/libexec/tallybox-capture are linked from tallybox itself and from the crates below,
  each under the licence that it names. Where it offers a choice, all that it offers is repeated.
 
 Files: *
-Copyright: 2026 the tallybox developers
-License: MIT or Apache-2.0
+Copyright: {}
+License: {}
 """
 SQLITE = """Files: libsqlite3-sys-{}/sqlite3/*
 Copyright: none; its authors disclaim it
@@ -48,19 +48,24 @@ Comment: https://www.sqlite.org/copyright.html
 
 
 def crates(target):
-    """The crates in the binary: what is reached from tallybox without dependencies of tests and build scripts."""
+    """Tallybox, and the crates of others that its binaries link: without dependencies of tests and build scripts."""
     command = ["cargo", "metadata", "--format-version=1", "--locked", "--filter-platform", target]
     data = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     packages = {package["id"]: package for package in data["packages"]}
     nodes = {node["id"]: node for node in data["resolve"]["nodes"]}
-    root, seen, todo = data["resolve"]["root"], set(), [data["resolve"]["root"]]
+    root = data["resolve"]["root"]
+    seen, todo = {root}, [root]
     while todo:
-        node = nodes[todo.pop()]
-        for dep in node["deps"]:
-            if any(kind["kind"] is None for kind in dep["dep_kinds"]) and dep["pkg"] not in seen and packages[dep["pkg"]]["source"]:
+        for dep in nodes[todo.pop()]["deps"]:
+            if any(kind["kind"] is None for kind in dep["dep_kinds"]) and dep["pkg"] not in seen:
                 seen.add(dep["pkg"])
                 todo.append(dep["pkg"])
-    return sorted((packages[id] for id in seen - {root}), key=lambda package: (package["name"], package["version"]))
+    # A crate without a source is a folder of this repository, under tallybox's own licence.
+    for own in seen:
+        if not packages[own]["source"] and packages[own]["license"] != packages[root]["license"]:
+            sys.exit(f"{packages[own]['name']} has another licence than tallybox: {packages[own]['license']}")
+    others = [packages[id] for id in seen if packages[id]["source"]]
+    return packages[root], sorted(others, key=lambda package: (package["name"], package["version"]))
 
 
 def texts(package):
@@ -148,9 +153,11 @@ def stanza(package, called):
 
 
 def main():
-    packages = crates(sys.argv[1])
+    own, packages = crates(sys.argv[1])
     called = labels(packages)
-    out = [HEAD]
+    with open("LICENSE-MIT", encoding="utf-8") as file:
+        owners = list(notices(file.read()))
+    out = [OWN.format(", ".join(owners), short(own["license"]))]
     for package in packages:
         out.append(stanza(package, called))
         if package["name"] == "libsqlite3-sys":

@@ -24,8 +24,8 @@ def installed():
     return names
 
 
-# Debian keeps a package's changes under this name.
-CHANGES = {"CHANGELOG.md": "changelog.Debian.gz"}
+# What Debian keeps under names of its own: a package's changes, and its licences.
+DEBIAN = {"CHANGELOG.md": "changelog.Debian.gz", "LICENSE-MIT": "copyright", "LICENSE-APACHE": "copyright"}
 
 
 def linked(text, source, names):
@@ -36,7 +36,7 @@ def linked(text, source, names):
         if re.match(r"[a-z]+:|#", target):
             return match[0]
         path, hash_, anchor = target.partition("#")
-        to = (names | CHANGES).get(os.path.normpath(os.path.join(os.path.dirname(source), path)))
+        to = (names | DEBIAN).get(os.path.normpath(os.path.join(os.path.dirname(source), path)))
         if to:
             return f"{picture}[{words}]({to}{hash_}{anchor})"
         return "" if picture else words
