@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Makes the documents of the package: `documents.py DIRECTORY`, which becomes /usr/share/doc/tallybox. They are the
-repository's own, in one folder. A link to one that comes along leads to it there; one to what does not come along becomes
-plain text. So do paths in the text: `docs/mqtt.md` is `mqtt.md`, `config/examples` is `/usr/share/doc/tallybox/examples`."""
+repository's own, in one folder, and those of the folders in `docs` in folders of the same names. A link to one that
+comes along leads to it there; one to what does not come along becomes plain text. So do paths in the text:
+`docs/mqtt.md` is `mqtt.md`, `config/examples` is `/usr/share/doc/tallybox/examples`."""
 import os
 import re
 import shutil
@@ -17,7 +18,9 @@ NOTE = """
 def installed():
     """Repository path -> path below the package's folder, of all that comes along."""
     names = {"README.md": "README.md", "config/README.md": "configuration.md", "config/tallybox.toml": "tallybox.toml"}
-    names |= {f"docs/{name}": name for name in sorted(os.listdir("docs")) if name.endswith((".md", ".svg"))}
+    for folder, _, files in sorted(os.walk("docs")):
+        found = [os.path.join(folder, name) for name in sorted(files) if name.endswith((".md", ".svg"))]
+        names |= {path: os.path.relpath(path, "docs") for path in [folder, *found] if found and path != "docs"}
     for folder in ("examples", "servers"):
         names[f"config/{folder}"] = folder
         names |= {f"config/{folder}/{name}": f"{folder}/{name}" for name in sorted(os.listdir(f"config/{folder}"))}
@@ -30,6 +33,7 @@ DEBIAN = {"CHANGELOG.md": "changelog.Debian.gz", "LICENSE-MIT": "copyright", "LI
 
 def linked(text, source, names):
     """Links lead to what comes along, or are plain text; a picture that does not come along is left out."""
+    here = os.path.dirname(names[source])
 
     def replace(match):
         picture, words, target = match.groups()
@@ -38,7 +42,7 @@ def linked(text, source, names):
         path, hash_, anchor = target.partition("#")
         to = (names | DEBIAN).get(os.path.normpath(os.path.join(os.path.dirname(source), path)))
         if to:
-            return f"{picture}[{words}]({to}{hash_}{anchor})"
+            return f"{picture}[{words}]({os.path.relpath(to, here or '.')}{hash_}{anchor})"
         return "" if picture else words
 
     return re.sub(r"(!?)\[([^\]\n]*)\]\(([^)\s]+)\)", replace, text)

@@ -12,8 +12,16 @@ fn root() -> &'static Path {
 /// Every document that a reader may come to.
 fn documents() -> Vec<PathBuf> {
     let mut all = vec![root().join("README.md"), root().join("CHANGELOG.md"), root().join("config/README.md")];
-    let docs = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    all.extend(docs.filter(|path| path.extension().is_some_and(|end| end == "md")));
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "md") {
+                all.push(path);
+            }
+        }
+    }
     assert!(all.len() > 12, "{all:?}");
     all
 }
