@@ -7,7 +7,7 @@ import threading
 import time
 
 
-class Lossy(threading.Thread):
+class LossyRelay(threading.Thread):
     """Listens on `port`, passes on to `target`. Counts the bytes that the sender put on the wire, its headers included."""
 
     HEADERS = 28  # IPv4 and UDP
