@@ -13,8 +13,7 @@ test:
 	cargo clippy --all-targets --features demo -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features demo
 	scripts/deny
-	cargo test --no-default-features
-	cargo test -p kernel-clock
+	cargo test -p bitrate -p consent -p kernel-clock -p monotonic
 	cargo test --features demo --doc
 	cargo test --features demo --lib --bins --tests
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
 
-use crate::consent::Time;
+use monotonic::Monotonic;
 
 /// The box's two clocks: monotonic for what is decided, wall for what is written down.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +24,13 @@ impl Clock {
     }
 
     /// Monotonic time since [`Clock::start`].
-    pub fn now(&self) -> Time {
-        Time::at(self.start.elapsed())
+    pub fn now(&self) -> Monotonic {
+        Monotonic::at(self.start.elapsed())
     }
 
     /// When `time` will be, for timers.
-    pub fn instant(&self, time: Time) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.start + time.since(Time::default()))
+    pub fn instant(&self, time: Monotonic) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(self.start + time.since(Monotonic::default()))
     }
 }
 

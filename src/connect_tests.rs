@@ -1,3 +1,4 @@
+use monotonic::Monotonic;
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -13,7 +14,7 @@ fn wanted() -> bool {
 fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
     let clock = Clock::start();
     let done = act();
-    (done, clock.now().since(Time::default()))
+    (done, clock.now().since(Monotonic::default()))
 }
 
 fn listener(address: &str) -> (TcpListener, SocketAddr) {

@@ -19,9 +19,9 @@ use super::dial::{Heard, Route};
 use super::explain::Circumstances;
 use super::publisher::Limits;
 use crate::config::{Login, Mqtt, Template};
-use crate::consent::Time;
 use crate::exit::Exit;
 use crate::trust::SYSTEM_AUTHORITIES;
+use monotonic::Monotonic;
 
 /// Seconds after which a silent connection is probed: a pulled cable shows within a minute.
 const KEEP_ALIVE: u16 = 20;
@@ -42,8 +42,8 @@ pub(super) fn topic(mqtt: &Mqtt, id: &str, name: &str) -> String {
 /// What brokers refused that they had not said they would.
 #[derive(Debug, Default)]
 pub(super) struct Denied {
-    retain: Option<Time>,
-    qos1: Option<Time>,
+    retain: Option<Monotonic>,
+    qos1: Option<Monotonic>,
 }
 
 /// What is tried with a broker.
@@ -55,13 +55,13 @@ pub(super) struct Accepts {
 
 impl Denied {
     /// What is tried at `now`.
-    pub(super) fn at(&self, now: Time) -> Accepts {
-        let tried = |denied: Option<Time>| denied.is_none_or(|at| now.since(at) >= DENIED_FOR);
+    pub(super) fn at(&self, now: Monotonic) -> Accepts {
+        let tried = |denied: Option<Monotonic>| denied.is_none_or(|at| now.since(at) >= DENIED_FOR);
         Accepts { retain: tried(self.retain), qos1: tried(self.qos1) }
     }
 
     /// Learns from the end of a connection.
-    pub(super) fn learn(&mut self, now: Time, error: &ConnectionError) {
+    pub(super) fn learn(&mut self, now: Monotonic, error: &ConnectionError) {
         let (mut retain, mut qos1) = (false, false);
         if let ConnectionError::ConnectionRefused(code) = error {
             retain = *code == ConnectReturnCode::RetainNotSupported;

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::consent::Time;
 use crate::ipc::{Cursor, Entry};
+use monotonic::Monotonic;
 
 /// Entries that are held here at once; the rest stay in the ledger.
 const HELD: usize = 16;
@@ -23,7 +23,7 @@ pub(super) struct EventQueue {
     /// The first of them is on its way.
     under_way: bool,
     /// Nothing is sent before this.
-    resume_at: Option<Time>,
+    resume_at: Option<Monotonic>,
     pause: Option<Duration>,
     strikes: u32,
 }
@@ -45,7 +45,7 @@ impl EventQueue {
     }
 
     /// The entry to send now, if there is one. It is on its way from then on.
-    pub(super) fn next(&mut self, now: Time) -> Option<&(Cursor, Entry)> {
+    pub(super) fn next(&mut self, now: Monotonic) -> Option<&(Cursor, Entry)> {
         if self.under_way || self.resume_at.is_some_and(|at| now < at) {
             return None;
         }
@@ -55,7 +55,7 @@ impl EventQueue {
     }
 
     /// When the pause after a refusal is over.
-    pub(super) fn resume_at(&self) -> Option<Time> {
+    pub(super) fn resume_at(&self) -> Option<Monotonic> {
         self.resume_at
     }
 
@@ -69,14 +69,14 @@ impl EventQueue {
     }
 
     /// The broker refused the entry that was on its way, or cannot be sent it: it waits, and so do those behind it.
-    pub(super) fn refused(&mut self, now: Time) {
+    pub(super) fn refused(&mut self, now: Monotonic) {
         if std::mem::take(&mut self.under_way) {
             self.begin_pause(now);
         }
     }
 
     /// The connection ended: what was under way is sent again. Returns whether events are blamed for it.
-    pub(super) fn connection_lost(&mut self, now: Time) -> bool {
+    pub(super) fn connection_lost(&mut self, now: Monotonic) -> bool {
         if !std::mem::take(&mut self.under_way) {
             return false;
         }
@@ -88,7 +88,7 @@ impl EventQueue {
         blamed
     }
 
-    fn begin_pause(&mut self, now: Time) {
+    fn begin_pause(&mut self, now: Monotonic) {
         let pause = self.pause.map_or(FIRST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
         self.pause = Some(pause);
         // A fleet that was refused together does not come back together.
@@ -123,14 +123,14 @@ mod tests {
         queue
     }
 
-    fn next(queue: &mut EventQueue, now: Time) -> Option<u64> {
+    fn next(queue: &mut EventQueue, now: Monotonic) -> Option<u64> {
         queue.next(now).map(|(_, entry)| entry.seq)
     }
 
     #[test]
     fn nothing_overtakes_an_entry_that_is_refused_and_pauses_grow() {
         let mut queue = queue(3);
-        let mut now = Time::default();
+        let mut now = Monotonic::default();
         assert_eq!((next(&mut queue, now), next(&mut queue, now)), (Some(1), None));
         assert_eq!(queue.accepted().map(|place| place.seq), Some(1));
         let mut last = Duration::ZERO;
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn what_was_under_way_is_sent_again_and_blamed_the_second_time() {
         let mut queue = queue(1);
-        let now = Time::default();
+        let now = Monotonic::default();
         assert!(!queue.connection_lost(now), "nothing was under way");
         assert_eq!(next(&mut queue, now), Some(1));
         assert!(!queue.connection_lost(now), "once is nothing");

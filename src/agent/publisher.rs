@@ -10,7 +10,7 @@ use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{ConnAck, PubAckReason, Publish, PublishProperties};
 use rumqttc::{AsyncClient, PublishNoticeError, PublishOptions, PublishResult};
 
-use crate::consent::Time;
+use monotonic::Monotonic;
 
 /// Requests that the client takes at once. What may be under way together is less: 1 state, 1 telemetry, 1 event,
 /// [`REPLIES`] answers, availability and a subscription.
@@ -129,7 +129,7 @@ pub(super) struct Publisher {
     limits: Limits,
     settling: FuturesUnordered<Settling>,
     /// What is under way, since when.
-    under_way: BTreeMap<u64, (Kind, Time)>,
+    under_way: BTreeMap<u64, (Kind, Monotonic)>,
     number: u64,
 }
 
@@ -163,7 +163,7 @@ impl Publisher {
     /// Publishes; the outcome comes from [`Publisher::outcome`].
     pub(super) fn send(
         &mut self,
-        now: Time,
+        now: Monotonic,
         kind: Kind,
         topic: String,
         payload: String,
@@ -209,8 +209,8 @@ impl Publisher {
     }
 
     /// What the broker should have acknowledged long ago.
-    pub(super) fn overdue(&self, now: Time) -> Option<Kind> {
-        let late = |(_, sent): &&(Kind, Time)| now.since(*sent) > ACKNOWLEDGED_WITHIN;
+    pub(super) fn overdue(&self, now: Monotonic) -> Option<Kind> {
+        let late = |(_, sent): &&(Kind, Monotonic)| now.since(*sent) > ACKNOWLEDGED_WITHIN;
         self.under_way.values().find(late).map(|(kind, _)| *kind)
     }
 }

@@ -30,7 +30,7 @@ use super::state::State;
 use super::telemetry;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Mqtt};
-use crate::consent::Time;
+use monotonic::Monotonic;
 
 /// The least time between two publishes of `state`: twice a second at most, whatever the reason.
 const STATE_INTERVAL: Duration = Duration::from_millis(500);
@@ -76,7 +76,7 @@ pub(super) struct Agent<'a> {
     /// SHA-256 of retained commands that were refused, by their verbs: written down once, and not at each connection.
     pub(super) retained: HashMap<String, [u8; 32]>,
     /// `state` is not published before this.
-    state_at: Time,
+    state_at: Monotonic,
     /// When the guard went out of reach.
     alone_since: Timestamp,
     /// Connections in a row that ended soon, without a word why, after the box was online.
@@ -210,7 +210,7 @@ impl<'a> Agent<'a> {
 
     /// Some brokers throw the older of two clients with one id out without a word. One that this happens to again and
     /// again waits as one that is told does.
-    fn cut_short(&mut self, lost: Loss, begun: Time, was_online: bool) -> Loss {
+    fn cut_short(&mut self, lost: Loss, begun: Monotonic, was_online: bool) -> Loss {
         let soon = was_online && lost.reason == CUT && self.clock.now().since(begun) < GOOD;
         self.cut_short = if soon { self.cut_short + 1 } else { 0 };
         if self.cut_short < CUT_SHORT {
@@ -377,7 +377,7 @@ impl<'a> Agent<'a> {
     }
 
     /// When there is something to do that nothing else wakes this loop for.
-    fn due(&self, line: &Line) -> Time {
+    fn due(&self, line: &Line) -> Monotonic {
         let far = self.clock.now().plus(Duration::from_hours(1));
         let state = if line.online && line.state_due { self.state_at } else { far };
         let events = self.events.resume_at().filter(|_| line.online).unwrap_or(far);

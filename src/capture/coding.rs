@@ -15,12 +15,12 @@ use super::failure::Failure;
 use super::pace::Pace;
 use super::picture::Cover;
 use super::plugins::make;
-use super::rendition::Rendition;
 use super::tap::at_once;
 use super::vigil::Vigil;
 use crate::clock::Clock;
 use crate::config::{Video, VideoSource};
 use crate::ipc::{FailureKind, FromCapture};
+use bitrate::Rendition;
 
 /// Hardware that gives nothing for this long hangs: it needs a tenth of a second for a picture.
 const HARDWARE_PATIENCE: Duration = Duration::from_secs(3);
@@ -123,7 +123,7 @@ impl Coding {
         let tap = make_tap();
         let encoder = Coder::h264(factory, video, profile, pressure, &tap)?;
         let element = encoder.element().clone();
-        let asked = Rendition::configured(video);
+        let asked = video.rendition();
         let state = State { coder: encoder, asked, pace: Pace::default(), keyframe: None, gone: Vec::new() };
         let this = Arc::new(Self {
             video: video.clone(),

@@ -12,8 +12,8 @@ use super::lane::Lane;
 use super::source::{self, Origin, Source};
 use super::timebase::Timebase;
 use crate::clock::Clock;
-use crate::consent::Time;
 use crate::ipc::{Device, FailureKind, FromCapture};
+use monotonic::Monotonic;
 
 /// Between two looks while all is well.
 const LOOK: Duration = Duration::from_millis(100);
@@ -109,12 +109,12 @@ fn keep(kept: &mut [Kept], stopped: &Receiver<()>) -> Result<(), Failure> {
 #[derive(Clone, Copy, Debug)]
 enum State {
     /// Opened for the first time; nothing came yet.
-    Starting { since: Time },
+    Starting { since: Monotonic },
     /// It gives what it should; or it is suspected not to: a machine that stood still for a moment looks alike, so that
     /// a second look decides.
     There { suspected: bool },
     /// It is away; the next attempt to open it is not before `again`.
-    Away { since: Time, again: Time },
+    Away { since: Monotonic, again: Monotonic },
 }
 
 /// One device.
@@ -126,8 +126,8 @@ struct Kept {
     opening: Option<Receiver<Result<Source, Failure>>>,
     open: Option<Source>,
     /// When it was last asked to open.
-    asked: Time,
-    closing: Vec<(Time, Receiver<()>)>,
+    asked: Monotonic,
+    closing: Vec<(Monotonic, Receiver<()>)>,
 }
 
 impl Kept {
@@ -210,14 +210,14 @@ impl Kept {
         Ok(())
     }
 
-    fn leave(&mut self, now: Time, why: String) {
+    fn leave(&mut self, now: Monotonic, why: String) {
         self.lane.leave();
         self.give_up();
         self.state = State::Away { since: now, again: now };
         self.rules.teller.tell(FromCapture::Lost { device: self.lane.device(), why });
     }
 
-    fn try_again(&mut self, now: Time, since: Time, again: Time, trouble: Option<&Failure>) {
+    fn try_again(&mut self, now: Monotonic, since: Monotonic, again: Monotonic, trouble: Option<&Failure>) {
         let later = State::Away { since, again: now.plus(AGAIN) };
         let dumb = self.open.is_some() && now.since(self.asked) >= ONCE_MORE;
         if trouble.is_some() || dumb {

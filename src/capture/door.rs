@@ -14,9 +14,9 @@ use tokio::time::timeout;
 
 use super::steady::steadied;
 use crate::clock::{Clock, millis};
-use crate::consent::Time;
 use crate::exit::Exit;
 use crate::ipc::{Connection, FromCapture, LEASE, Purpose, ToCapture, Wanted};
+use monotonic::Monotonic;
 
 /// What the pipelines are given to close in order. After it the kernel closes the devices, with the process:
 /// it leaves half of the guard's 300 ms before it kills.
@@ -47,7 +47,7 @@ pub(super) struct Gate {
 impl Gate {
     /// Whether the lease goes on.
     pub(super) fn is_open(&self) -> bool {
-        millis(self.clock.now().since(Time::default())) < self.until.load(Ordering::Acquire)
+        millis(self.clock.now().since(Monotonic::default())) < self.until.load(Ordering::Acquire)
     }
 
     /// Whether silence goes out in place of sound. Asked for each piece of sound, in the one place that all of it passes.
@@ -79,7 +79,7 @@ impl Gate {
     }
 
     fn extend(&self) {
-        self.until.store(millis(self.clock.now().plus(LEASE).since(Time::default())), Ordering::Release);
+        self.until.store(millis(self.clock.now().plus(LEASE).since(Monotonic::default())), Ordering::Release);
     }
 
     fn close(&self) {

@@ -11,8 +11,8 @@ use gstreamer as gst;
 use super::audio;
 use super::slate;
 use crate::clock::Clock;
-use crate::consent::Time;
 use crate::ipc::Device;
+use monotonic::Monotonic;
 
 /// Less silence than this is not worth a buffer: what sound cards give at a time.
 const MORSEL: gst::ClockTime = gst::ClockTime::from_mseconds(10);
@@ -41,7 +41,7 @@ struct State {
     /// The stand-in is on.
     away: bool,
     /// When the present opening last gave something.
-    heard: Option<Time>,
+    heard: Option<Monotonic>,
     /// Running time up to which something was sent: the last picture's, or the end of the last sound.
     filled: Option<gst::ClockTime>,
     slate: Option<gst::Buffer>,
@@ -109,7 +109,7 @@ impl Lane {
     }
 
     /// When the present opening last gave something; `None`: it gave nothing yet.
-    pub(super) fn heard(&self) -> Option<Time> {
+    pub(super) fn heard(&self) -> Option<Monotonic> {
         self.lock().heard
     }
 

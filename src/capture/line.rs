@@ -13,13 +13,13 @@ use gstreamer_app as gst_app;
 use super::failure::{Failure, Trouble, error_on, of_push};
 use super::queue::Frame;
 use super::race::Reached;
-use super::rendition::Rendition;
 use super::tap::at_once;
 use super::timebase::Timebase;
 use super::{rtmp, srt, whip};
 use crate::config::{
     Config, Destination, HostPattern, Login, MissingSecret, Protocol, Rtmp, Secret, Srt, Template, Wrong,
 };
+use bitrate::Rendition;
 
 /// A connection. Dropping it closes it.
 pub(super) trait Line {
@@ -228,7 +228,7 @@ impl Target {
             sound,
             audio_kbps: config.audio.bitrate_kbps,
             rtt: Cell::new(None),
-            picture: Rendition::configured(&config.video),
+            picture: config.video.rendition(),
             allowed: config.privacy.allowed_ingest_hosts.clone().into(),
             reached: Reached::default(),
             time,

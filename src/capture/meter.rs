@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use super::queue::{Frame, Track};
-use crate::consent::Time;
+use monotonic::Monotonic;
 
 /// Counts frames and bytes over a span of time.
 pub(super) struct Meter {
-    since: Time,
+    since: Monotonic,
     frames: u16,
     bytes: usize,
 }
 
 impl Meter {
-    pub(super) fn new(now: Time) -> Self {
+    pub(super) fn new(now: Monotonic) -> Self {
         Self { since: now, frames: 0, bytes: 0 }
     }
 
@@ -23,7 +23,7 @@ impl Meter {
     }
 
     /// Frames per second and kbit/s once `span` has passed; then counts anew.
-    pub(super) fn over(&mut self, span: Duration, now: Time) -> Option<(f32, u32)> {
+    pub(super) fn over(&mut self, span: Duration, now: Monotonic) -> Option<(f32, u32)> {
         let passed = now.since(self.since);
         if passed < span {
             return None;

@@ -1,7 +1,6 @@
 //! The role that holds camera and microphone. It exists only while there is consent, opens nothing before the guard
 //! says start, and goes dark by itself when the guard is silent.
 
-mod adapt;
 mod annexb;
 mod audio;
 mod backoff;
@@ -34,7 +33,6 @@ mod queue;
 mod race;
 #[cfg(test)]
 mod rate_tests;
-mod rendition;
 mod reporter;
 mod rtmp;
 mod slate;

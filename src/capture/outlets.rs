@@ -10,11 +10,11 @@ use super::line::{Keys, Target};
 use super::pipeline::Begun;
 use super::push::{Push, Reporter};
 use super::queue::{Bounds, Queue};
-use super::rendition::Rendition;
 use super::steer::Steer;
 use super::vault::{Keeper, Vault};
 use crate::config::{Config, Destination, Outage, OutageBuffer, Video};
 use crate::ipc::FailureKind;
+use bitrate::Rendition;
 
 /// The queues that each of the encoders' outputs goes into.
 #[derive(Clone, Debug, Default)]

@@ -13,7 +13,7 @@ use super::queue::Frame;
 use super::srt::Srt;
 use crate::clock::Clock;
 use crate::connect::ATTEMPT_DELAY;
-use crate::consent::Time;
+use monotonic::Monotonic;
 
 /// The address that last took the stream: the next connection begins with it.
 pub(super) type Reached = Arc<Mutex<Option<SocketAddr>>>;
@@ -30,7 +30,7 @@ struct Attempts {
     given: Vec<Frame>,
     failed: Option<Trouble>,
     clock: Clock,
-    next_at: Time,
+    next_at: Monotonic,
     reached: Reached,
 }
 

@@ -19,7 +19,7 @@ use super::vault::Vault;
 use crate::clock::Clock;
 use crate::config::{self, Latency, Secret};
 use crate::connect;
-use crate::consent::Time;
+use monotonic::Monotonic;
 
 /// Round trips that are left for what was lost to be sent again: SRT's guide says so for losses up to 3 %.
 const ROUND_TRIPS: u32 = 4;
@@ -46,9 +46,9 @@ pub(super) struct Srt {
     latency: Duration,
     shortest: Duration,
     clock: Clock,
-    begun: Time,
+    begun: Monotonic,
     /// When it was given its first frame.
-    knocked: Option<Time>,
+    knocked: Option<Monotonic>,
     /// How long the handshake took.
     handshake: Cell<Option<Duration>>,
     /// The round trip was known before: the latency fits.

@@ -2,25 +2,18 @@
 
 use std::time::Duration;
 
-use super::adapt::{Controller, EVERY, Limits, Measurement};
 use super::line::Line;
 use super::queue::Queue;
-use super::rendition::Rendition;
 use crate::config::{Audio, IngestScheme, Video};
-use crate::consent::Time;
+use bitrate::Rendition;
+use bitrate::{Controller, EVERY, Limits, Measurement};
+use monotonic::Monotonic;
 
 /// SRT acknowledges at this interval (`COMM_SYN_INTERVAL_US` in libsrt's core.h).
 const EACH_CHANGE: Duration = Duration::from_millis(10);
 
 /// From one frame to the next at 25 frames per second and more, with room for their coming unevenly.
 const A_FRAME: Duration = Duration::from_millis(50);
-
-/// What a session over SRT begins with, in kbit/s: half of what is configured, for the two seconds that it takes to find
-/// out that there is room. What is too much for the link is lost, where over TCP it would wait (docs/benchmarks.md).
-pub(super) fn carefully(cap: u32) -> u32 {
-    cap / 2
-}
-
 /// What carries a rendition out while the encoder runs.
 pub(super) type Apply = Box<dyn Fn(&Rendition) + Send>;
 
@@ -31,7 +24,7 @@ pub(super) struct Steer {
     apply: Apply,
     best: Rendition,
     asked: Rendition,
-    next: Time,
+    next: Monotonic,
     /// The connection tells round trips.
     round_trips: bool,
     /// Bytes that this connection was given.
@@ -42,13 +35,22 @@ pub(super) struct Steer {
 impl Steer {
     /// For the configured picture, with or without sound, to a server that is spoken to by `scheme`.
     pub(super) fn new(scheme: IngestScheme, video: &Video, sound: Option<&Audio>, apply: Apply) -> Self {
-        let best = Rendition::configured(video);
+        let best = video.rendition();
         let beside_kbps = sound.map_or(0, |audio| audio.bitrate_kbps);
         let cap = best.bitrate_kbps;
-        let first_kbps = if scheme == IngestScheme::Srt { carefully(cap) } else { cap };
+        let first_kbps = if scheme == IngestScheme::Srt { bitrate::srt_start_kbps(cap) } else { cap };
         let limits = Limits { best, floor_kbps: video.min_bitrate_kbps, first_kbps, beside_kbps };
         let controller = video.adaptive.then(|| Controller::new(limits));
-        Self { controller, apply, best, asked: best, next: Time::default(), round_trips: false, given: 0, dropped: 0 }
+        Self {
+            controller,
+            apply,
+            best,
+            asked: best,
+            next: Monotonic::default(),
+            round_trips: false,
+            given: 0,
+            dropped: 0,
+        }
     }
 
     /// One that lets everything be as it is.
@@ -93,7 +95,7 @@ impl Steer {
     }
 
     /// Looks at the way, and asks for something else if it is time to.
-    pub(super) fn look(&mut self, now: Time, queue: &Queue, line: &dyn Line) {
+    pub(super) fn look(&mut self, now: Monotonic, queue: &Queue, line: &dyn Line) {
         let Some(controller) = &mut self.controller else { return };
         let queued = queue.bytes();
         let mut measurement = Measurement { now, made: self.given + queued, waiting: queued, ..Measurement::default() };

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::consent::Time;
+use monotonic::Monotonic;
 
 /// More time than this between two looks was not the encoder's: this process itself did not run.
 const LONGEST_LOOK: Duration = Duration::from_millis(250);
@@ -42,11 +42,11 @@ pub(super) struct Vigil {
     patience: Duration,
     /// Frames in a keyframe interval.
     interval: u32,
-    looked: Option<Time>,
+    looked: Option<Monotonic>,
     /// A picture is being handed over: the encoder has room for no more.
     handing: bool,
     /// When a picture last went in.
-    fed: Option<Time>,
+    fed: Option<Monotonic>,
     /// For how long pictures have gone in without a frame coming out.
     silent: Duration,
     /// Frames since the last keyframe.
@@ -76,13 +76,13 @@ impl Vigil {
     }
 
     /// A picture is about to go in.
-    pub(super) fn hand(&mut self, now: Time) {
+    pub(super) fn hand(&mut self, now: Monotonic) {
         self.fed = Some(now);
         self.handing = true;
     }
 
     /// It went in.
-    pub(super) fn handed(&mut self, now: Time) {
+    pub(super) fn handed(&mut self, now: Monotonic) {
         self.fed = Some(now);
         self.handing = false;
     }
@@ -104,7 +104,7 @@ impl Vigil {
     }
 
     /// Looks, a few times a second at least; what is wrong, if something is.
-    pub(super) fn look(&mut self, now: Time) -> Option<Symptom> {
+    pub(super) fn look(&mut self, now: Monotonic) -> Option<Symptom> {
         let passed = self.looked.map_or(Duration::ZERO, |looked| now.since(looked)).min(LONGEST_LOOK);
         self.looked = Some(now);
         if self.handing || self.fed.is_some_and(|fed| now.since(fed) < SOURCE) {
@@ -131,7 +131,7 @@ mod tests {
     /// Plays `frames` (bytes and whether it is a keyframe, or nothing) one each 50 ms; what is found, and at which.
     fn play(frames: impl IntoIterator<Item = Option<(usize, bool)>>) -> Option<(usize, Symptom)> {
         let mut vigil = Vigil::new(Duration::from_secs(3), 40);
-        let mut now = Time::default();
+        let mut now = Monotonic::default();
         frames.into_iter().enumerate().find_map(|(number, frame)| {
             now = now.plus(STEP);
             vigil.hand(now);
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn an_encoder_that_takes_no_more_is_silent_too() {
         let mut vigil = Vigil::new(Duration::from_secs(3), 40);
-        let mut now = Time::default();
+        let mut now = Monotonic::default();
         vigil.hand(now);
         let mut looks = 0;
         while vigil.look(now).is_none() {
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_source_that_gives_nothing_is_not_the_encoders_fault() {
         let mut vigil = Vigil::new(Duration::from_secs(3), 40);
-        let mut now = Time::default();
+        let mut now = Monotonic::default();
         vigil.hand(now);
         vigil.handed(now);
         for _ in 0..1000 {
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn time_in_which_the_process_did_not_run_does_not_count() {
         let mut vigil = Vigil::new(Duration::from_secs(3), 40);
-        let now = Time::default();
+        let now = Monotonic::default();
         vigil.look(now);
         vigil.hand(now);
         assert_eq!(vigil.look(now.plus(Duration::from_mins(1))), None);

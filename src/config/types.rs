@@ -181,6 +181,14 @@ pub struct Video {
     pub crop: Crop,
 }
 
+impl Video {
+    /// The picture at its best: as it is configured.
+    pub fn rendition(&self) -> bitrate::Rendition {
+        let &Self { bitrate_kbps, fps, width, height, .. } = self;
+        bitrate::Rendition { bitrate_kbps, fps, width, height }
+    }
+}
+
 /// `[video] crop`: percent of the camera's picture, turned and mirrored, that are cut off at each edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Crop {

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::consent::Time;
 use crate::ipc::Request;
+use monotonic::Monotonic;
 
 /// How many moves of the buttons wait at most; more are not taken from the page until some were made.
 const WAITING: usize = 16;
@@ -15,13 +15,13 @@ pub(super) struct Fingers {
     /// How long a button keeps each level at least.
     shortest: Duration,
     /// From when on the record and the mute button may be moved.
-    free: [Time; 2],
-    waiting: VecDeque<(Time, Request)>,
+    free: [Monotonic; 2],
+    waiting: VecDeque<(Monotonic, Request)>,
 }
 
 impl Fingers {
     pub(super) fn new(shortest: Duration) -> Self {
-        Self { shortest, free: [Time::default(); 2], waiting: VecDeque::new() }
+        Self { shortest, free: [Monotonic::default(); 2], waiting: VecDeque::new() }
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -29,7 +29,7 @@ impl Fingers {
     }
 
     /// Takes a move that the page made at `now`.
-    pub(super) fn take(&mut self, now: Time, request: Request) {
+    pub(super) fn take(&mut self, now: Monotonic, request: Request) {
         let [record, mute] = &mut self.free;
         let free = if matches!(request, Request::MuteButton { .. }) { mute } else { record };
         let at = now.max(*free);
@@ -39,12 +39,12 @@ impl Fingers {
     }
 
     /// When the next move is due.
-    pub(super) fn deadline(&self) -> Option<Time> {
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
         self.waiting.front().map(|(at, _)| *at)
     }
 
     /// The next move that is due by `now`.
-    pub(super) fn due(&mut self, now: Time) -> Option<Request> {
+    pub(super) fn due(&mut self, now: Monotonic) -> Option<Request> {
         if self.deadline()? > now {
             return None;
         }
@@ -56,8 +56,8 @@ impl Fingers {
 mod tests {
     use super::*;
 
-    const fn ms(millis: u64) -> Time {
-        Time::at(Duration::from_millis(millis))
+    const fn ms(millis: u64) -> Monotonic {
+        Monotonic::at(Duration::from_millis(millis))
     }
 
     #[test]
@@ -76,7 +76,7 @@ mod tests {
         }
         let mut made = Vec::new();
         while let Some(at) = fingers.deadline() {
-            assert_eq!(fingers.due(Time::at(at.since(ms(1)))), None);
+            assert_eq!(fingers.due(Monotonic::at(at.since(ms(1)))), None);
             made.push((at, fingers.due(at).unwrap()));
         }
         let wanted = [

@@ -12,9 +12,9 @@ use super::seen::{Guard, Seen};
 use crate::cli::client::Client;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::consent::Time;
 use crate::exit::Exit;
 use crate::ipc::{Cursor, FromGuard, Request, Status};
+use monotonic::Monotonic;
 
 /// Before a guard that is away is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -55,13 +55,13 @@ fn tell(config: &Config, hub: &Hub, guard: Guard) {
 /// What one guard has said.
 struct Heard {
     status: Option<Box<Status>>,
-    at: Time,
+    at: Monotonic,
     /// The call that it was asked whether it is still there, until it answers.
     asked: Option<u64>,
 }
 
 impl Heard {
-    fn guard(&self, now: Time) -> Guard {
+    fn guard(&self, now: Monotonic) -> Guard {
         if now.since(self.at) > STALE {
             return Guard::Silent;
         }

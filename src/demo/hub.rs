@@ -11,8 +11,8 @@ use tokio::sync::{broadcast, watch};
 use super::seen::Seen;
 use super::words::{Words, words};
 use crate::clock::Clock;
-use crate::consent::Time;
 use crate::ipc::{Entry, Phase, StreamStats, Verb};
+use monotonic::Monotonic;
 
 /// Ledger entries that a page that comes later is shown.
 const ENTRIES: usize = 200;
@@ -99,7 +99,7 @@ struct Latest {
     platform: Option<Tell>,
     start: Option<Vec<u8>>,
     /// When something of the stream last came.
-    arrived: Option<Time>,
+    arrived: Option<Monotonic>,
 }
 
 /// Joins the demo's parts.

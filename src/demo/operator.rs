@@ -16,8 +16,8 @@ use super::hub::{Hub, Tell};
 use super::reach::Reach;
 use super::{ID, PREFIX};
 use crate::clock::{self, Clock};
-use crate::consent::Time;
 use crate::ipc::Verb;
+use monotonic::Monotonic;
 
 /// Before a broker that is away is tried again.
 const AGAIN: Duration = Duration::from_millis(300);
@@ -65,7 +65,7 @@ struct Operator {
     reach: Reach,
     sent: u32,
     /// Commands without an answer, by their ids, and until when one is waited for.
-    waiting: BTreeMap<String, (Verb, Time)>,
+    waiting: BTreeMap<String, (Verb, Monotonic)>,
 }
 
 impl Operator {

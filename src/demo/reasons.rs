@@ -1,7 +1,7 @@
 //! The words for reasons and faults that `status` has, as sentences.
 
-use crate::consent::Reason;
 use crate::ipc::Fault;
+use consent::Reason;
 
 /// The sentence for a reason's word; a text that is no such word stays as it is.
 pub(super) fn plain(word: &str) -> String {

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::reasons;
 use super::seen::{Guard, Seen};
 use super::touch::{self, Situation, Span};
-use crate::consent::Reason;
 use crate::ipc::{Lamp, Phase, Status};
+use consent::Reason;
 
 /// What the page says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -2,14 +2,15 @@
 //! consent machine does with it.
 
 use core::time::Duration;
+use monotonic::Monotonic;
 
 use serde_json::json;
 
 use super::seen::{Guard, Seen};
 use super::touch::{Does, Situation, spans};
 use super::words::{Camera, Words, words};
-use crate::consent::{Effect, Event, Limits, Machine, Memory, Outcome, SessionId, Time};
 use crate::ipc::{Fault, Lamp, Phase, Status, StreamStats};
+use consent::{Effect, Event, Limits, Machine, Memory, Outcome, SessionId};
 
 fn status(phase: Phase, reason: Option<&str>, muted: bool, unbound: bool, faults: &[Fault]) -> Guard {
     let status = json!({
@@ -180,8 +181,8 @@ fn the_microphone_is_called_on_only_where_sound_is_sent() {
     }
 }
 
-const fn ms(millis: u64) -> Time {
-    Time::at(Duration::from_millis(millis))
+const fn ms(millis: u64) -> Monotonic {
+    Monotonic::at(Duration::from_millis(millis))
 }
 
 /// A box in this situation, with its button up.

@@ -3,8 +3,8 @@
 use super::engine::Engine;
 use super::hear::lost;
 use crate::config::policy_follows;
-use crate::consent::{Fault, Phase};
 use crate::ipc::ENCODER_FALLBACK;
+use consent::{Fault, Phase};
 
 /// What `status` says of a supply that is too weak.
 const WEAK: &str =

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::consent::Time;
+use monotonic::Monotonic;
 
 /// Tokens that are spent one by one, and come back one each `every`, up to `most`.
 #[derive(Clone, Copy, Debug)]
@@ -10,17 +10,17 @@ pub(super) struct Allowance {
     left: u32,
     most: u32,
     every: Duration,
-    since: Time,
+    since: Monotonic,
 }
 
 impl Allowance {
     /// A full one.
-    pub(super) const fn new(most: u32, every: Duration, now: Time) -> Self {
+    pub(super) const fn new(most: u32, every: Duration, now: Monotonic) -> Self {
         Self { left: most, most, every, since: now }
     }
 
     /// Takes a token; `false`: there is none.
-    pub(super) fn take(&mut self, now: Time) -> bool {
+    pub(super) fn take(&mut self, now: Monotonic) -> bool {
         self.fill(now);
         let any = self.left > 0;
         self.left = self.left.saturating_sub(1);
@@ -32,7 +32,7 @@ impl Allowance {
         self.left = self.left.saturating_add(1);
     }
 
-    fn fill(&mut self, now: Time) {
+    fn fill(&mut self, now: Monotonic) {
         let passed = now.since(self.since);
         let come = u32::try_from(passed.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(u32::MAX);
         if self.left >= self.most || come >= self.most - self.left {
@@ -47,8 +47,8 @@ impl Allowance {
 mod tests {
     use super::*;
 
-    const fn at(millis: u64) -> Time {
-        Time::at(Duration::from_millis(millis))
+    const fn at(millis: u64) -> Monotonic {
+        Monotonic::at(Duration::from_millis(millis))
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Answers that come later: when capture is gone or has confirmed, and when the ledger has it.
 
+use monotonic::Monotonic;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::engine::Engine;
-use crate::consent::{Event, Fault, Phase, Reason, Time};
 use crate::ipc::Answer;
+use consent::{Event, Fault, Phase, Reason};
 
 /// An answer that waits for the ledger, not for long.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub(super) struct Unwritten {
     /// The last fact that belongs to it.
     fact: u64,
     /// Until then; after that the answer is that it was done, and is not written.
-    pub(super) until: Time,
+    pub(super) until: Monotonic,
     reply: oneshot::Sender<Answer>,
 }
 

@@ -11,8 +11,8 @@ use super::allowance::Allowance;
 use super::launcher::{Door, News, Orders};
 use super::process::{PidFile, Process};
 use crate::clock::Clock;
-use crate::consent::Outcome;
 use crate::ipc::{Connection, FromCapture, IpcError, ToCapture};
+use consent::Outcome;
 
 /// Reports that a capture may give at once, beside one for each renewal; a start brings about ten.
 const REPORTS: u32 = 256;

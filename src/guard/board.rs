@@ -1,13 +1,14 @@
 //! The panel as the guard uses it: debounced buttons, a lamp that keeps its rhythm, and a second try when it is lost.
 
+use monotonic::Monotonic;
 use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
 use super::lamp::LampDriver;
 use crate::config;
-use crate::consent::{Event, Fault, Lamp, Time};
 use crate::panel::{self, Button, Debouncer, Panel, PanelError, Settled, Signal};
+use consent::{Event, Fault, Lamp};
 
 /// Panel, lamp and buttons.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Board {
         config: &config::Panel,
         runtime_dir: &Path,
         signals: mpsc::UnboundedSender<Signal>,
-        now: Time,
+        now: Monotonic,
     ) -> Self {
         Self {
             config: config.clone(),
@@ -44,7 +45,7 @@ impl Board {
     }
 
     /// Opens the panel anew.
-    pub(super) fn reopen(&mut self, now: Time) -> Result<(), PanelError> {
+    pub(super) fn reopen(&mut self, now: Monotonic) -> Result<(), PanelError> {
         self.lose();
         let opened = panel::open(&self.config, &self.runtime_dir, self.signals.clone());
         self.panel = Some(self.noted(opened)?);
@@ -87,17 +88,17 @@ impl Board {
     }
 
     /// Shows a pattern from now on.
-    pub(super) fn show(&mut self, now: Time, pattern: Lamp) -> Result<(), PanelError> {
+    pub(super) fn show(&mut self, now: Monotonic, pattern: Lamp) -> Result<(), PanelError> {
         self.on_lamp(|lamp, panel| lamp.show(panel, now, pattern))
     }
 
     /// Shows which box this is.
-    pub(super) fn identify(&mut self, now: Time) -> Result<(), PanelError> {
+    pub(super) fn identify(&mut self, now: Monotonic) -> Result<(), PanelError> {
         self.on_lamp(|lamp, panel| lamp.identify(panel, now))
     }
 
     /// Drives the lamp if that is due.
-    pub(super) fn drive(&mut self, now: Time) -> Result<(), PanelError> {
+    pub(super) fn drive(&mut self, now: Monotonic) -> Result<(), PanelError> {
         if self.panel.is_none() || now < self.lamp.deadline() {
             return Ok(());
         }
@@ -105,7 +106,7 @@ impl Board {
     }
 
     /// What the lamp shows.
-    pub(super) fn shown(&self, now: Time) -> Lamp {
+    pub(super) fn shown(&self, now: Monotonic) -> Lamp {
         self.lamp.shown(now)
     }
 
@@ -118,7 +119,7 @@ impl Board {
     }
 
     /// Takes in a raw change; says what it means if the level before it was one that counts.
-    pub(super) fn signal(&mut self, now: Time, signal: Signal) -> Vec<Event> {
+    pub(super) fn signal(&mut self, now: Monotonic, signal: Signal) -> Vec<Event> {
         match signal {
             Signal::Level { button, down, at } => {
                 let debouncer = match button {
@@ -141,7 +142,7 @@ impl Board {
     }
 
     /// Reads the levels anew, so that an edge that was lost is made good.
-    pub(super) fn poll(&mut self, now: Time) -> Result<(), PanelError> {
+    pub(super) fn poll(&mut self, now: Monotonic) -> Result<(), PanelError> {
         let Some(panel) = &mut self.panel else { return Ok(()) };
         let levels = panel.is_down(Button::Record).and_then(|record| Ok((record, panel.is_down(Button::Mute)?)));
         let (record, mute) = self.noted(levels)?;
@@ -151,7 +152,7 @@ impl Board {
     }
 
     /// What the buttons say now that they have settled.
-    pub(super) fn settle(&mut self, now: Time) -> Vec<Event> {
+    pub(super) fn settle(&mut self, now: Monotonic) -> Vec<Event> {
         let settled = [(Button::Record, self.record.settle(now)), (Button::Mute, self.mute.settle(now))];
         let settled = settled.into_iter().filter_map(|(button, settled)| settled.map(|settled| (button, settled)));
         settled.flat_map(|(button, settled)| self.events(button, settled)).collect()
@@ -173,7 +174,7 @@ impl Board {
     }
 
     /// Tries a part that was broken.
-    pub(super) fn works(&mut self, now: Time, fault: Fault) -> bool {
+    pub(super) fn works(&mut self, now: Monotonic, fault: Fault) -> bool {
         if self.panel.is_none() && self.reopen(now).is_err() {
             return false;
         }
@@ -190,10 +191,10 @@ impl Board {
     }
 
     /// When [`Board::settle`] or [`Board::drive`] are due.
-    pub(super) fn deadline(&self) -> Time {
+    pub(super) fn deadline(&self) -> Monotonic {
         if self.panel.is_none() {
             // Nothing is due until the panel is tried again.
-            return Time::at(core::time::Duration::MAX);
+            return Monotonic::at(core::time::Duration::MAX);
         }
         let buttons = self.record.deadline().into_iter().chain(self.mute.deadline()).min();
         buttons.map_or(self.lamp.deadline(), |at| at.min(self.lamp.deadline()))

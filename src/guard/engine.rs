@@ -1,5 +1,6 @@
 //! Runs the consent machine: feeds it what happens, and carries out what it wants, in order.
 
+use monotonic::Monotonic;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,8 +22,8 @@ use super::requests::Quotas;
 use super::supply::Supply;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, Reason, SessionId, Time};
 use crate::ipc::{Answer, Fact, Identity, LedgerCheck, SOFTWARE, Status};
+use consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, Reason, SessionId};
 
 /// Consent machine, panel, ledger and capture, joined.
 #[derive(Debug)]
@@ -388,10 +389,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn deadline(&self) -> crate::consent::Time {
+    pub(super) fn deadline(&self) -> monotonic::Monotonic {
         let board = self.board.deadline();
         let answers = self.unwritten.iter().map(|waiting| waiting.until).min();
-        self.machine.deadline().into_iter().chain(answers).fold(board, Time::min)
+        self.machine.deadline().into_iter().chain(answers).fold(board, Monotonic::min)
     }
 }
 

@@ -9,8 +9,8 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::engine::Engine;
-use crate::consent::Event;
 use crate::ipc::Fact;
+use consent::Event;
 
 /// Unsent footage, in data-dir.
 const FOOTAGE: &str = "footage";

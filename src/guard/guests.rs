@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, millis};
-use crate::consent::Time;
+use monotonic::Monotonic;
 
 /// Connections of one user at once: the agent has two, and people watch. Each user has his own, so that an agent that was
 /// taken over cannot keep root from asking for the status.
@@ -28,7 +28,7 @@ pub(super) struct Standing {
 impl Standing {
     /// It asked for something.
     pub(super) fn heard(&self) {
-        self.heard.store(millis(self.clock.now().since(Time::default())), Ordering::Relaxed);
+        self.heard.store(millis(self.clock.now().since(Monotonic::default())), Ordering::Relaxed);
     }
 
     pub(super) fn set(&self, subscribed: bool, busy: bool) {

@@ -1,5 +1,6 @@
 //! What capture says, and what the guard says of it all.
 
+use monotonic::Monotonic;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -7,8 +8,8 @@ use jiff::Timestamp;
 use super::account::Account;
 use super::engine::Engine;
 use super::launcher::News;
-use crate::consent::{Event, Fault, Reason, Report, Time};
 use crate::ipc::{Device, Fact, FailureKind, Findings, FromCapture, SOFTWARE, Second, Status, StreamStats};
+use consent::{Event, Fault, Reason, Report};
 
 /// Capture tells its figures each second. Those of one that has told none for this long, because it hangs or the machine
 /// does, are not told as the present ones.
@@ -22,7 +23,7 @@ pub(super) struct Session {
     pub(super) camera: Option<String>,
     pub(super) stream: Option<StreamStats>,
     /// When capture told them.
-    pub(super) told: Time,
+    pub(super) told: Monotonic,
     pub(super) second: Option<Second>,
     pub(super) pid: Option<u32>,
     /// What a probe found.
@@ -151,7 +152,7 @@ impl Engine {
     }
 
     /// Writes what may be written of the link by now.
-    pub(super) fn write_link(&mut self, now: Time) {
+    pub(super) fn write_link(&mut self, now: Monotonic) {
         for fact in self.link_log.due(now) {
             if let Err(failure) = self.write(fact) {
                 self.feed(failure);
@@ -160,7 +161,7 @@ impl Engine {
     }
 
     /// Forgets figures that are not known to hold any more.
-    pub(super) fn forget_stale(&mut self, now: Time) {
+    pub(super) fn forget_stale(&mut self, now: Monotonic) {
         if self.session.stream.is_some() && now.since(self.session.told) > STALE {
             tracing::warn!(
                 "capture has told nothing of its stream for {} s: it hangs, or the machine does",

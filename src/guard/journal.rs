@@ -12,8 +12,8 @@ use super::allowance::Allowance;
 use super::recall::Recall;
 use super::writer::{Order, Progress, Writer};
 use crate::clock::{self, Clock};
-use crate::consent::Time;
 use crate::ipc::{By, Fact, LedgerCheck};
+use monotonic::Monotonic;
 
 /// At most this many facts wait for a disk that fails; a box in that state starts nothing, so few come.
 const WAITING: usize = 1000;
@@ -66,11 +66,11 @@ pub(super) struct Journal {
     /// How many facts were handed over.
     sent: u64,
     /// When those were that are not on disk: by number, in order.
-    since: VecDeque<(u64, Time)>,
+    since: VecDeque<(u64, Monotonic)>,
     /// Facts that there was no room for, not yet written down as such.
     lost: u64,
     quotas: BTreeMap<&'static str, Quota>,
-    window: Time,
+    window: Monotonic,
     refusals: u32,
 }
 
@@ -87,7 +87,7 @@ impl Journal {
             since: VecDeque::new(),
             lost: 0,
             quotas: BTreeMap::new(),
-            window: Time::default(),
+            window: Monotonic::default(),
             refusals: 0,
         }
     }

@@ -1,9 +1,10 @@
 //! Keeps the lamp at the rhythm of its pattern, and on the panel that has it.
 
 use core::time::Duration;
+use monotonic::Monotonic;
 
-use crate::consent::{Lamp, Time};
 use crate::panel::{Panel, PanelError};
+use consent::Lamp;
 
 /// How long `identify` shows.
 const IDENTIFY: Duration = Duration::from_secs(10);
@@ -14,18 +15,18 @@ const AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct LampDriver {
     pattern: Lamp,
-    since: Time,
-    identify_until: Option<Time>,
-    next: Time,
+    since: Monotonic,
+    identify_until: Option<Monotonic>,
+    next: Monotonic,
 }
 
 impl LampDriver {
-    pub(super) fn new(now: Time) -> Self {
+    pub(super) fn new(now: Monotonic) -> Self {
         Self { pattern: Lamp::Dark, since: now, identify_until: None, next: now }
     }
 
     /// Shows `pattern` from now on.
-    pub(super) fn show(&mut self, panel: &mut dyn Panel, now: Time, pattern: Lamp) -> Result<(), PanelError> {
+    pub(super) fn show(&mut self, panel: &mut dyn Panel, now: Monotonic, pattern: Lamp) -> Result<(), PanelError> {
         if pattern != self.pattern {
             self.pattern = pattern;
             self.since = now;
@@ -35,7 +36,7 @@ impl LampDriver {
     }
 
     /// Shows which box this is, over a lamp that says nothing of capture.
-    pub(super) fn identify(&mut self, panel: &mut dyn Panel, now: Time) -> Result<(), PanelError> {
+    pub(super) fn identify(&mut self, panel: &mut dyn Panel, now: Monotonic) -> Result<(), PanelError> {
         if !self.pattern.says_capturing() {
             self.identify_until = Some(now.plus(IDENTIFY));
             self.since = now;
@@ -44,7 +45,7 @@ impl LampDriver {
     }
 
     /// What the lamp shows.
-    pub(super) fn shown(&self, now: Time) -> Lamp {
+    pub(super) fn shown(&self, now: Monotonic) -> Lamp {
         match self.identify_until {
             Some(until) if now < until => Lamp::Identify,
             Some(_) | None => self.pattern,
@@ -52,7 +53,7 @@ impl LampDriver {
     }
 
     /// Drives the lamp as its rhythm has it now, and reads it back where it can be read.
-    pub(super) fn drive(&mut self, panel: &mut dyn Panel, now: Time) -> Result<(), PanelError> {
+    pub(super) fn drive(&mut self, panel: &mut dyn Panel, now: Monotonic) -> Result<(), PanelError> {
         if self.identify_until.is_some_and(|until| now >= until) {
             self.identify_until = None;
             self.since = now;
@@ -65,7 +66,7 @@ impl LampDriver {
     }
 
     /// Whether the lamp obeys both ways. What the rhythm has now would not do: a dead lamp passes in every dark moment.
-    pub(super) fn prove(&mut self, panel: &mut dyn Panel, now: Time) -> Result<(), PanelError> {
+    pub(super) fn prove(&mut self, panel: &mut dyn Panel, now: Monotonic) -> Result<(), PanelError> {
         let shown = self.shown(now);
         panel.drive(shown, true)?;
         panel.drive(shown, false)?;
@@ -73,7 +74,7 @@ impl LampDriver {
     }
 
     /// When to call [`LampDriver::drive`] next.
-    pub(super) fn deadline(&self) -> Time {
+    pub(super) fn deadline(&self) -> Monotonic {
         self.next
     }
 }
@@ -105,10 +106,10 @@ mod tests {
     fn a_lamp_that_is_stuck_does_not_pass_in_any_moment_of_its_rhythm() {
         for level in [false, true] {
             for moment in 0..100 {
-                let start = Time::at(Duration::ZERO);
+                let start = Monotonic::at(Duration::ZERO);
                 let mut lamp = LampDriver::new(start);
                 let _ = lamp.show(&mut Stuck(level), start, Lamp::Sos);
-                let now = Time::at(Duration::from_millis(moment * 50));
+                let now = Monotonic::at(Duration::from_millis(moment * 50));
                 assert!(lamp.prove(&mut Stuck(level), now).is_err(), "stuck at {level}, {now:?}");
             }
         }

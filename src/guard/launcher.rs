@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::attendant::Attendant;
 use super::process::{PidFile, Process};
-use crate::consent::{Grant, Outcome, Wanted};
 use crate::ipc::{FromCapture, ToCapture};
+use consent::{Grant, Outcome, Wanted};
 
 /// Environment of a capture, as its unit has it.
 const ENVIRONMENT: [(&str, &str); 1] = [

@@ -4,8 +4,8 @@
 use core::time::Duration;
 
 use super::allowance::Allowance;
-use crate::consent::Time;
 use crate::ipc::Fact;
+use monotonic::Monotonic;
 
 /// Entries of one kind that may be written at once.
 const BURST: u32 = 10;
@@ -25,7 +25,7 @@ pub(super) struct LinkLog {
 }
 
 impl LinkLog {
-    pub(super) fn new(now: Time) -> Self {
+    pub(super) fn new(now: Monotonic) -> Self {
         let (link, encoder) = (Allowance::new(BURST, EACH, now), Allowance::new(BURST, EACH, now));
         Self { on_air: false, link, off_air: None, encoder, fallback: None }
     }
@@ -50,7 +50,7 @@ impl LinkLog {
     }
 
     /// What may be written by now, in order.
-    pub(super) fn due(&mut self, now: Time) -> Vec<Fact> {
+    pub(super) fn due(&mut self, now: Monotonic) -> Vec<Fact> {
         let fallback = if self.fallback.is_some() && self.encoder.take(now) { self.fallback.take() } else { None };
         let off_air = if self.off_air.is_some() && self.link.take(now) { self.off_air.take() } else { None };
         if off_air.is_some() {
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_link_that_flaps_writes_little_and_ends_with_the_truth() {
-        let at = |millis: u64| Time::at(Duration::from_millis(millis));
+        let at = |millis: u64| Monotonic::at(Duration::from_millis(millis));
         let mut log = LinkLog::new(at(0));
         let mut written = Vec::new();
         for flap in 0..10_000 {

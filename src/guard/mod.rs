@@ -25,6 +25,7 @@ mod supply;
 mod timeline;
 mod writer;
 
+use monotonic::Monotonic;
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -37,9 +38,9 @@ use tokio::sync::mpsc;
 
 use crate::clock::{self, Clock, StepWatch};
 use crate::config::Config;
-use crate::consent::{Event, Fault, Lamp, Reason, Time};
 use crate::exit::Exit;
 use crate::ipc::{Fact, RENEWAL};
+use consent::{Event, Fault, Lamp, Reason};
 
 use board::Board;
 use control::Desk;
@@ -251,14 +252,14 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
 
 /// What is done every second, and less often.
 struct Chores {
-    next: Time,
-    retry: Time,
-    prune: Time,
+    next: Monotonic,
+    retry: Monotonic,
+    prune: Monotonic,
     steps: StepWatch,
 }
 
 impl Chores {
-    fn new(now: Time) -> Self {
+    fn new(now: Monotonic) -> Self {
         Self { next: now.plus(RENEWAL), retry: now.plus(RETRY), prune: now, steps: StepWatch::new(clock::reading()) }
     }
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::timeline::Timeline;
-use crate::consent::{Memory, SessionId};
 use crate::ipc::{Entry, Fact, Recorded};
+use consent::{Memory, SessionId};
 
 /// What the ledger tells about the time before the guard came up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

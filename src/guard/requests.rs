@@ -1,5 +1,6 @@
 //! What door 2 may ask of the engine. There is no arm in here that starts a capture.
 
+use monotonic::Monotonic;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -7,9 +8,9 @@ use tokio::sync::oneshot;
 use super::allowance::Allowance;
 use super::control::Call;
 use super::engine::Engine;
-use crate::consent::{Event, Fault, Phase, Time};
 use crate::ipc::{Answer, Fact, Request, Verb};
 use crate::panel::{Button, PanelError};
+use consent::{Event, Fault, Phase};
 
 /// How often others may call what leaves a trace in the ledger or at the lamp. Here and not in the agent, which may have
 /// been taken over. `stop` and `mute` always may: repeated ones change nothing, and leave none.
@@ -26,13 +27,13 @@ const BURST: u32 = 10;
 const REFILL: Duration = Duration::from_secs(10);
 
 impl Quotas {
-    pub(super) fn new(now: Time) -> Self {
+    pub(super) fn new(now: Monotonic) -> Self {
         let full = || Allowance::new(BURST, REFILL, now);
         Self { request_start: full(), unmute: full(), identify: full() }
     }
 
     /// Takes one of the verb's tokens; the verb, and why not, where there is none.
-    fn admit(&mut self, request: &Request, now: Time) -> Result<(), (&'static str, &'static str)> {
+    fn admit(&mut self, request: &Request, now: Monotonic) -> Result<(), (&'static str, &'static str)> {
         let (allowance, verb) = match request {
             Request::RequestStart {} => (&mut self.request_start, Verb::RequestStart),
             Request::Unmute {} => (&mut self.unmute, Verb::Unmute),

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::consent::Time;
+use monotonic::Monotonic;
 
 /// A motor that starts may pull the voltage down for a moment: low is what two reports of the driver in a row say.
 const LOW_AFTER: Duration = Duration::from_secs(4);
@@ -22,7 +22,7 @@ pub(super) struct Supply {
     root: PathBuf,
     low: bool,
     /// Since when the flag has said the contrary of [`Supply::low`].
-    contrary: Option<Time>,
+    contrary: Option<Monotonic>,
 }
 
 impl Supply {
@@ -36,7 +36,7 @@ impl Supply {
     }
 
     /// Reads the flag; true if the voltage has just become too low to be trusted. Where nothing is known, nothing changes.
-    pub(super) fn look(&mut self, now: Time) -> bool {
+    pub(super) fn look(&mut self, now: Monotonic) -> bool {
         let Some(flag) = self.flag() else { return false };
         if flag == self.low {
             self.contrary = None;
@@ -78,8 +78,8 @@ fn read(path: &Path) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn at(seconds: u64) -> Time {
-        Time::at(Duration::from_secs(seconds))
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::at(Duration::from_secs(seconds))
     }
 
     /// When it became low, and when good again, for a flag that is read once a second.

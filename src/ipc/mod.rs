@@ -19,7 +19,7 @@ pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
 pub use status::{LedgerCheck, Status};
 pub use text::{MESSAGE, WHY, clean};
 
-pub use crate::consent::{By, Fault, Lamp, Phase, Purpose, Wanted};
+pub use consent::{By, Fault, Lamp, Phase, Purpose, Wanted};
 
 /// The guard's socket (door 2) in `runtime-dir`.
 pub const GUARD_SOCKET: &str = "guard.sock";

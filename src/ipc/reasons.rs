@@ -1,7 +1,7 @@
 //! The words that `reason` may be in each phase, of `state` and of `status`; docs/mqtt.md has them as a table.
 
 use super::Phase;
-use crate::consent::Reason;
+use consent::Reason;
 
 /// An encoder was replaced by another one in the session that goes on.
 pub const ENCODER_FALLBACK: &str = "encoder-fallback";

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{Button, Panel, PanelError, Signal, settled_level};
 use crate::config;
-use crate::consent::Lamp;
+use consent::Lamp;
 
 /// Who holds the lines, as `gpioinfo` shows it.
 const CONSUMER: &str = "tallybox";

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::consent::Time;
+use monotonic::Monotonic;
 
 /// A level that held long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Settled {
 pub struct Debouncer {
     span: Duration,
     settled: bool,
-    pending: Option<(bool, Time)>,
+    pending: Option<(bool, Monotonic)>,
     /// When the last edge was, by the kernel.
     edge: Option<Duration>,
     /// The same for the first and the last edge of the touch that is on.
@@ -32,14 +32,14 @@ impl Debouncer {
     }
 
     /// The raw level was read again, in case an edge was lost. A level that is just settling has edges that are not heard yet.
-    pub fn found(&mut self, now: Time, level: bool) {
+    pub fn found(&mut self, now: Monotonic, level: bool) {
         if self.pending.is_none() {
             self.level(now, level);
         }
     }
 
     /// The raw level changed.
-    pub fn level(&mut self, now: Time, level: bool) {
+    pub fn level(&mut self, now: Monotonic, level: bool) {
         if level == self.settled {
             self.pending = None;
         } else if self.pending.is_none() {
@@ -49,7 +49,7 @@ impl Debouncer {
 
     /// An edge, with the kernel's time of it. Returns the level that held long enough before it, where nobody had the time
     /// to ask: on a busy machine all edges of quick touches are heard at once, and a touch that stops must not be lost.
-    pub fn edge(&mut self, now: Time, level: bool, at: Duration) -> Option<Settled> {
+    pub fn edge(&mut self, now: Monotonic, level: bool, at: Duration) -> Option<Settled> {
         let held = self.edge.replace(at).is_some_and(|before| at.saturating_sub(before) >= self.span);
         let late = self.pending.filter(|&(was, _)| held && was != level).map(|(was, _)| self.believe(was));
         let nothing_on = !self.settled && self.pending.is_none();
@@ -62,7 +62,7 @@ impl Debouncer {
     }
 
     /// The new settled level, once.
-    pub fn settle(&mut self, now: Time) -> Option<Settled> {
+    pub fn settle(&mut self, now: Monotonic) -> Option<Settled> {
         let (level, since) = self.pending?;
         (now.since(since) >= self.span).then(|| self.believe(level))
     }
@@ -75,7 +75,7 @@ impl Debouncer {
     }
 
     /// When [`Debouncer::settle`] will have something to say, if nothing changes until then.
-    pub fn deadline(&self) -> Option<Time> {
+    pub fn deadline(&self) -> Option<Monotonic> {
         self.pending.map(|(_, since)| since.plus(self.span))
     }
 }
@@ -84,8 +84,8 @@ impl Debouncer {
 mod tests {
     use super::*;
 
-    const fn ms(millis: u64) -> Time {
-        Time::at(Duration::from_millis(millis))
+    const fn ms(millis: u64) -> Monotonic {
+        Monotonic::at(Duration::from_millis(millis))
     }
 
     const fn settled(down: bool, held: u64) -> Settled {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::config;
-use crate::consent::Lamp;
+use consent::Lamp;
 
 pub use debounce::{Debouncer, Settled};
 

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use super::{Button, Panel, PanelError, Signal, settled_level};
 use crate::config;
-use crate::consent::Lamp;
+use consent::Lamp;
 
 /// Pins of a Pi's header.
 #[derive(Debug)]

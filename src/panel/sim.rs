@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 
 use super::{Button, Panel, PanelError, Signal};
-use crate::consent::Lamp;
 use crate::ipc::SIM_LAMP;
+use consent::Lamp;
 
 /// Buttons and lamp without hardware.
 #[derive(Debug)]

@@ -12,10 +12,10 @@ use super::super::door::{Gate, Teller};
 use super::super::overlay::Writing;
 use super::super::plugins::make;
 use super::super::queue::{Queue, Track};
-use super::super::rendition::Rendition;
 use super::super::tap::tap;
 use super::super::video;
 use crate::config::{Config, Video, VideoSource, example};
+use bitrate::Rendition;
 
 /// Decoded pictures, luma only.
 struct Seen {

@@ -17,9 +17,9 @@ use super::failure::Trouble;
 use super::level;
 use super::line::{Line, Names, Target, Way};
 use super::queue::Frame;
-use super::rendition::Rendition;
 use crate::clock::Clock;
 use crate::config::Secret;
+use bitrate::Rendition;
 
 use http::Endpoint;
 use session::Session;

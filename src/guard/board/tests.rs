@@ -1,6 +1,7 @@
 //! A finger, the kernel's clock and a guard that is busy again and again: what the machine does fits what the finger did.
 
 use core::time::Duration;
+use monotonic::Monotonic;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,11 +10,11 @@ use tokio::sync::mpsc;
 
 use super::Board;
 use crate::config;
-use crate::consent::{Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, SessionId, Time};
 use crate::panel::{Button, Panel, PanelError, Signal};
+use consent::{Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, SessionId};
 
-const fn ms(millis: u64) -> Time {
-    Time::at(Duration::from_millis(millis))
+const fn ms(millis: u64) -> Monotonic {
+    Monotonic::at(Duration::from_millis(millis))
 }
 
 /// A button whose level the test sets; `None`: its chip is gone.
@@ -87,7 +88,7 @@ impl Shop {
         self.edges.push_back(Signal::Level { button: Button::Record, down, at });
     }
 
-    fn feed(&mut self, now: Time, event: Event) {
+    fn feed(&mut self, now: Monotonic, event: Event) {
         if event == Event::ButtonUp {
             self.releases += 1;
         }
@@ -101,7 +102,7 @@ impl Shop {
     }
 
     /// One turn of the guard's loop: one signal, what has settled, and a tick.
-    fn run(&mut self, now: Time) {
+    fn run(&mut self, now: Monotonic) {
         if let Some(signal) = self.edges.pop_front() {
             for event in self.board.signal(now, signal) {
                 self.feed(now, event);
@@ -114,7 +115,7 @@ impl Shop {
     }
 
     /// Once a second the guard looks at the level itself.
-    fn look(&mut self, now: Time) {
+    fn look(&mut self, now: Monotonic) {
         if self.board.poll(now).is_err() {
             self.feed(now, Event::Broken(Fault::Button));
         }

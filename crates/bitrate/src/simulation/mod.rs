@@ -1,0 +1,81 @@
+//! Three controllers over the same simulated links: ours, and the rules of OBS (RTMP) and belacoder (SRT).
+//!
+//! `benches/adapt` prints the table; the tests hold ours to what is promised. Time is simulated: every run is the same.
+
+mod belacoder;
+mod carrier;
+mod encoder;
+mod figures;
+mod obs;
+mod path;
+mod srt;
+mod stage;
+mod tcp;
+mod tests;
+mod traces;
+
+use super::{Controller, EVERY, Limits, Measurement};
+use crate::rendition::Rendition;
+use crate::srt_start_kbps;
+use carrier::{Protocol, Sent};
+use monotonic::Monotonic;
+
+/// Milliseconds of simulated time.
+type Millis = u64;
+
+/// What all three are given: 720p30, at most 6 Mbit/s (belacoder's default), at least 300 kbit/s.
+const LIMITS: Limits = Limits {
+    best: Rendition { bitrate_kbps: 6000, fps: 30, width: 1280, height: 720 },
+    floor_kbps: 300,
+    first_kbps: 6000,
+    beside_kbps: AUDIO,
+};
+/// Sound, in kbit/s.
+const AUDIO: u32 = 128;
+
+/// What a controller can see.
+struct Sight<'a> {
+    now: Millis,
+    measurement: Measurement,
+    /// Oldest to newest frame in front of the socket, in milliseconds.
+    queued_ms: f64,
+    /// Packets that SRT keeps because they are not acknowledged.
+    packets: usize,
+    /// Frames that the socket took since the last look.
+    sent: &'a [Sent],
+}
+
+/// A controller on trial.
+trait Contender {
+    /// Looks at the world, each 10 ms; says what the encoder shall do.
+    fn step(&mut self, sight: &Sight<'_>) -> Rendition;
+}
+
+/// Ours.
+struct Ours {
+    controller: Controller,
+    next: Millis,
+}
+
+impl Ours {
+    fn new(protocol: Protocol) -> Self {
+        let cap = LIMITS.best.bitrate_kbps;
+        let first_kbps = if protocol == Protocol::Srt { srt_start_kbps(cap) } else { cap };
+        Self { controller: Controller::new(Limits { first_kbps, ..LIMITS }), next: 0 }
+    }
+}
+
+impl Contender for Ours {
+    fn step(&mut self, sight: &Sight<'_>) -> Rendition {
+        self.controller.note(&sight.measurement);
+        if sight.now < self.next {
+            return self.controller.rendition();
+        }
+        self.next = sight.now + u64::try_from(EVERY.as_millis()).expect("a tenth of a second");
+        self.controller.step(&sight.measurement)
+    }
+}
+
+fn time(now: Millis) -> Monotonic {
+    Monotonic::at(core::time::Duration::from_millis(now))
+}

@@ -1,0 +1,109 @@
+//! The lamp's language.
+
+use core::time::Duration;
+
+/// What the lamp says (design 3). [`Lamp::lit`] is the one place that knows each pattern's rhythm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lamp {
+    /// Idle.
+    #[default]
+    Dark,
+    /// Remote asks staff to start.
+    SlowPulse,
+    /// Connecting to the ingest server; devices may be open.
+    FastBlink,
+    /// Live, with sound.
+    Solid,
+    /// Live without sound.
+    SolidNotched,
+    /// Reconnecting, still capturing.
+    DoubleBlink,
+    /// A policy waits to be acknowledged.
+    TripleBlink,
+    /// Privacy lock.
+    LockFlash,
+    /// Something that consent stands on is broken.
+    Sos,
+    /// Held so long that unbinding is near.
+    UnbindWarning,
+    /// Remote asked which box this is; shown on an idle box only.
+    Identify,
+}
+
+/// On and off spans in milliseconds, beginning with on, repeated for ever.
+type Rhythm = &'static [u16];
+
+impl Lamp {
+    /// The word for it in `status` and in the simulated panel.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Dark => "dark",
+            Self::SlowPulse => "slow-pulse",
+            Self::FastBlink => "fast-blink",
+            Self::Solid => "solid",
+            Self::SolidNotched => "solid-notched",
+            Self::DoubleBlink => "double-blink",
+            Self::TripleBlink => "triple-blink",
+            Self::LockFlash => "lock-flash",
+            Self::Sos => "sos",
+            Self::UnbindWarning => "unbind-warning",
+            Self::Identify => "identify",
+        }
+    }
+
+    /// Whether this is one of the patterns that say "capture may exist".
+    pub const fn says_capturing(self) -> bool {
+        match self {
+            Self::FastBlink | Self::Solid | Self::SolidNotched | Self::DoubleBlink => true,
+            Self::Dark
+            | Self::SlowPulse
+            | Self::TripleBlink
+            | Self::LockFlash
+            | Self::Sos
+            | Self::UnbindWarning
+            | Self::Identify => false,
+        }
+    }
+
+    const fn rhythm(self) -> Rhythm {
+        match self {
+            Self::Dark => &[0, 1000],
+            Self::SlowPulse => &[1000, 1000],
+            Self::FastBlink => &[125, 125],
+            Self::Solid => &[1000, 0],
+            Self::SolidNotched => &[1900, 100],
+            Self::DoubleBlink => &[150, 150, 150, 750],
+            Self::TripleBlink => &[150, 150, 150, 150, 150, 950],
+            Self::LockFlash => &[80, 4920],
+            // Morse at 150 ms a dot: three dots, three dashes, three dots, a word's gap.
+            Self::Sos => &[150, 150, 150, 150, 150, 450, 450, 150, 450, 150, 450, 450, 150, 150, 150, 150, 150, 1050],
+            Self::UnbindWarning => &[50, 50],
+            Self::Identify => &[100, 100, 500, 300],
+        }
+    }
+
+    /// On and off spans in milliseconds, beginning with on, repeated for ever; for panels that draw the lamp.
+    pub const fn spans(self) -> &'static [u16] {
+        self.rhythm()
+    }
+
+    /// Whether the lamp is on, `shown` after the pattern began, and how long until that changes (`None`: never).
+    pub fn lit(self, shown: Duration) -> (bool, Option<Duration>) {
+        let spans = self.rhythm();
+        let total: u64 = spans.iter().map(|&s| u64::from(s)).sum();
+        if spans.contains(&0) {
+            return (spans[0] > 0, None);
+        }
+        let shown_us = u64::try_from(shown.as_micros()).unwrap_or(u64::MAX);
+        let mut left = shown_us % (total * 1000);
+        for (index, &span) in spans.iter().enumerate() {
+            let span = u64::from(span) * 1000;
+            if left < span {
+                return (index % 2 == 0, Some(Duration::from_micros(span - left)));
+            }
+            left -= span;
+        }
+        (false, Some(Duration::ZERO))
+    }
+}

@@ -1,0 +1,30 @@
+//! The consent state machine: who may capture, since when, and what the lamp says about it.
+//!
+//! Pure: `Machine::step(now, event)` returns effects. No clock, IO, channel or log is read or written in
+//! here; whoever runs the machine carries the effects out **in order**, and when one fails drops the ones behind
+//! it and feeds the failure back as an event. That order is what makes a start durable before it takes effect, and
+//! the lamp lit before a device opens.
+
+mod effect;
+mod event;
+mod grant;
+mod lamp;
+mod limits;
+mod machine;
+mod phase;
+mod reason;
+mod sound;
+mod touch;
+
+pub use effect::Effect;
+pub use event::{Event, Fault, Outcome, Report};
+pub use grant::{Grant, Purpose, SessionId};
+pub use lamp::Lamp;
+pub use limits::Limits;
+pub use machine::{Machine, Memory};
+pub use phase::Phase;
+pub use reason::Reason;
+pub use sound::{By, Wanted};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! The phases of design 3.
+
+/// What the box is doing, as the MQTT `state` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Nothing; a press starts.
+    Idle,
+    /// Remote asked; a press starts.
+    Requested,
+    /// Capture was started; the ingest server has not taken the stream yet.
+    Connecting,
+    /// The ingest server has the stream.
+    Live,
+    /// The ingest server went away; capture goes on.
+    Reconnecting,
+    /// Consent has ended; the capture process is not yet seen to be gone.
+    Stopping,
+    /// Privacy lock: nothing starts until a hold of 2 s.
+    Locked,
+    /// A policy waits for a hold of 2 s.
+    Policy,
+    /// Lamp, button, ledger or supply is broken: nothing starts.
+    Fault,
+}
+
+impl Phase {
+    /// Each of them.
+    pub const ALL: [Self; 9] = [
+        Self::Idle,
+        Self::Requested,
+        Self::Connecting,
+        Self::Live,
+        Self::Reconnecting,
+        Self::Stopping,
+        Self::Locked,
+        Self::Policy,
+        Self::Fault,
+    ];
+
+    /// The word for it in `state` and in messages.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Requested => "requested",
+            Self::Connecting => "connecting",
+            Self::Live => "live",
+            Self::Reconnecting => "reconnecting",
+            Self::Stopping => "stopping",
+            Self::Locked => "locked",
+            Self::Policy => "policy",
+            Self::Fault => "fault",
+        }
+    }
+
+    /// Whether a capture process may exist.
+    pub const fn may_capture(self) -> bool {
+        match self {
+            Self::Connecting | Self::Live | Self::Reconnecting | Self::Stopping => true,
+            Self::Idle | Self::Requested | Self::Locked | Self::Policy | Self::Fault => false,
+        }
+    }
+}

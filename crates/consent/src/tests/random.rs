@@ -1,0 +1,336 @@
+//! All rules of design 3 at once, over random events and delays.
+#![allow(clippy::wildcard_enum_match_arm)] // the onlooker names only what it looks at
+#![allow(clippy::struct_excessive_bools)] // and notes whether it saw each
+
+use core::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{fresh, launches, ms};
+use crate::{Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, Reason, Report, SessionId, Wanted};
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let fault = prop::sample::select(Fault::ALL.to_vec());
+    let outcome = prop::sample::select(vec![
+        Outcome::Ended,
+        Outcome::Done,
+        Outcome::Failed,
+        Outcome::Died,
+        Outcome::NeverStarted,
+    ]);
+    prop_oneof![
+        6 => Just(Event::Tick),
+        6 => Just(Event::ButtonDown),
+        6 => Just(Event::ButtonUp),
+        1 => Just(Event::ButtonFound),
+        // Not the truth, mostly: the kernel's word may make a touch longer, and never what cannot be undone out of a short one.
+        3 => (0_u64..40_000).prop_map(|held| Event::ButtonHeld(Duration::from_millis(held))),
+        2 => Just(Event::MuteDown),
+        2 => Just(Event::RemoteRequest),
+        1 => Just(Event::ProbeRequest),
+        1 => Just(Event::RemoteStop),
+        1 => Just(Event::RemoteMute),
+        1 => Just(Event::RemoteUnmute),
+        1 => Just(Event::PolicyChanged),
+        1 => prop::sample::select(vec![Reason::IngestNotAllowed, Reason::Shutdown, Reason::Erase]).prop_map(Event::Revoke),
+        3 => prop::sample::select(vec![Report::Live, Report::Reconnecting]).prop_map(Event::Capture),
+        4 => (0_u64..6, any::<bool>()).prop_map(|(revision, muted)| Event::Capture(Report::InForce(Wanted { revision, muted }))),
+        3 => outcome.prop_map(Event::CaptureGone),
+        1 => fault.clone().prop_map(Event::Broken),
+        2 => fault.prop_map(Event::Mended),
+        1 => Just(Event::Broken(Fault::Button)),
+        2 => Just(Event::Mended(Fault::Button)),
+    ]
+}
+
+fn any_delay() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => 0_u64..50, 4 => 50_u64..1000, 3 => 1000_u64..12_000, 1 => 12_000_u64..35_000, 1 => 12_000_u64..20_000_000]
+}
+
+/// What an onlooker who only sees events and effects knows about a box.
+#[derive(Default)]
+struct Onlooker {
+    lamp: Lamp,
+    finger: Finger,
+    /// The touch that has just ended, in this very step.
+    ended: Option<Ended>,
+    /// A release asked for the unbinding that is still to come.
+    unbinds: bool,
+    broken: bool,
+    capture: Option<bool>,
+    recorded: bool,
+    /// The session may have sound.
+    sound: bool,
+    /// What capture was last told, and whether it has confirmed that.
+    wanted: Wanted,
+    confirmed: bool,
+    /// What the ledger says of the sound.
+    muted: bool,
+}
+
+/// The finger, as far as events tell.
+#[derive(Clone, Copy, Default)]
+enum Finger {
+    /// Since the guard or the button came up it was not seen up.
+    #[default]
+    Unknown,
+    Up,
+    Down {
+        since: u64,
+        told: Option<u64>,
+        clean: bool,
+        whole: bool,
+    },
+}
+
+#[derive(Clone, Copy)]
+struct Ended {
+    /// As the guard heard it, in ms.
+    heard: u64,
+    /// By the kernel's clock.
+    told: Option<u64>,
+    /// It stopped nothing, and is whole.
+    clean: bool,
+    /// It is one touch, whose beginning was heard.
+    whole: bool,
+}
+
+impl Ended {
+    fn longest(self) -> u64 {
+        self.told.unwrap_or_default().max(self.heard)
+    }
+
+    fn shortest(self) -> u64 {
+        self.told.unwrap_or(self.heard).min(self.heard)
+    }
+}
+
+impl Onlooker {
+    fn sees_event(&mut self, now: u64, event: Event) {
+        self.ended = None;
+        match event {
+            Event::ButtonDown | Event::ButtonFound if !self.broken => {
+                self.finger = match self.finger {
+                    Finger::Up => Finger::Down {
+                        since: now,
+                        told: None,
+                        clean: event == Event::ButtonDown && self.capture.is_none(),
+                        whole: event == Event::ButtonDown,
+                    },
+                    Finger::Down { since, told, .. } => Finger::Down { since, told, clean: false, whole: false },
+                    Finger::Unknown => Finger::Unknown,
+                };
+            }
+            Event::ButtonDown | Event::ButtonFound => self.finger = Finger::Unknown,
+            Event::ButtonHeld(held) => {
+                if let Finger::Down { told, .. } = &mut self.finger {
+                    let held = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
+                    *told = Some(told.unwrap_or_default().max(held));
+                }
+            }
+            Event::ButtonUp => {
+                if let Finger::Down { since, told, clean, whole } = self.finger {
+                    self.ended = Some(Ended { heard: now - since, told, clean, whole });
+                }
+                self.finger = Finger::Up;
+            }
+            Event::Broken(Fault::Button) => {
+                self.broken = true;
+                self.finger = Finger::Unknown;
+            }
+            Event::Mended(Fault::Button) => self.broken = false,
+            Event::CaptureGone(_) => self.capture = None,
+            _ => {}
+        }
+        if let Event::Capture(Report::InForce(said)) = event {
+            self.confirmed |= said == self.wanted;
+        }
+    }
+
+    /// How long the finger has been down, as heard; none: nobody knows of one.
+    fn down_for(&self, now: u64) -> Option<u64> {
+        match (self.finger, self.ended) {
+            (Finger::Down { since, .. }, _) => Some(now - since),
+            (_, Some(ended)) => Some(ended.heard),
+            (_, None) => None,
+        }
+    }
+
+    fn sees_effect(&mut self, now: u64, effect: Effect) -> Result<(), TestCaseError> {
+        match effect {
+            Effect::Light(lamp) => self.lamp = lamp,
+            Effect::RecordStart { .. } => self.recorded = true,
+            Effect::Launch(grant) => {
+                let ended = self.ended.take().ok_or_else(|| TestCaseError::fail("capture without an unspent press"))?;
+                let (_, sound, _) = grant.spend();
+                prop_assert!(ended.clean, "capture for a touch that was not a press of its own");
+                prop_assert!(ended.longest() < if sound { 700 } else { 3000 }, "capture after {}", ended.longest());
+                prop_assert!(!self.broken, "capture with a broken button");
+                prop_assert!(self.lamp.says_capturing(), "capture before the lamp");
+                prop_assert!(std::mem::take(&mut self.recorded), "capture before the ledger");
+                prop_assert!(self.capture.is_none(), "a second capture beside the first");
+                self.capture = Some(true);
+                (self.sound, self.wanted, self.confirmed, self.muted) = (sound, Wanted::default(), false, false);
+            }
+            // A button that is stuck is as broken as one that cannot be read.
+            Effect::RecordFault(Fault::Button) => {
+                self.broken = true;
+                if let Finger::Down { .. } = self.finger {
+                    self.finger = Finger::Unknown;
+                }
+            }
+            Effect::Stop(_) => self.capture = self.capture.map(|_| false),
+            Effect::RecordUnlock | Effect::RecordPolicyAcknowledged => {
+                prop_assert!(self.down_for(now).is_some_and(|held| held >= 2000), "{effect:?} without a hold");
+            }
+            Effect::RecordLock => prop_assert!(
+                self.down_for(now).is_some_and(|held| held >= 5000)
+                    || self.ended.is_some_and(|ended| ended.longest() >= 5000),
+                "locked without a hold"
+            ),
+            Effect::DestroyFootage => prop_assert!(
+                self.ended.is_some_and(|ended| ended.whole && (5000..30_000).contains(&ended.longest())),
+                "footage destroyed by a button that did not come up in time"
+            ),
+            Effect::Unbind => prop_assert!(std::mem::take(&mut self.unbinds), "unbound without a hold that was let go"),
+            Effect::Want(wanted) => {
+                prop_assert!(self.sound && wanted.revision == self.wanted.revision + 1);
+                prop_assert!(wanted.muted || self.lamp != Lamp::SolidNotched, "sound before the lamp says so");
+                prop_assert!(wanted.muted || !self.muted, "sound before the ledger says so");
+                (self.wanted, self.confirmed) = (wanted, false);
+            }
+            Effect::RecordMute { muted, .. } => {
+                prop_assert!(!muted || (self.wanted.muted && self.confirmed), "a mute that nobody confirmed");
+                prop_assert!(muted != self.muted, "the same twice");
+                self.muted = muted;
+            }
+            _ => {}
+        }
+        if self.capture.is_some() {
+            prop_assert!(self.lamp.says_capturing(), "lamp {:?} while capture may exist", self.lamp);
+        }
+        let silent = !self.sound || (self.wanted.muted && self.confirmed);
+        prop_assert!(silent || self.lamp != Lamp::SolidNotched, "the lamp says silence that nobody confirmed");
+        Ok(())
+    }
+
+    /// Before the effects: does this release ask to unbind?
+    fn judges(&mut self) {
+        if let Some(ended) = self.ended {
+            let in_time = ended.shortest() >= 10_000 && ended.longest() < 30_000;
+            self.unbinds |= ended.whole && in_time && self.lamp_warned();
+        }
+    }
+
+    fn lamp_warned(&self) -> bool {
+        self.lamp == Lamp::UnbindWarning || self.lamp.says_capturing()
+    }
+}
+
+fn revokes(event: Event) -> bool {
+    matches!(
+        event,
+        Event::ButtonDown
+            | Event::ButtonFound
+            | Event::RemoteStop
+            | Event::PolicyChanged
+            | Event::Revoke(_)
+            | Event::Broken(_)
+    )
+}
+
+fn check(script: &[(u64, Event)], memory: Memory) -> Result<(), TestCaseError> {
+    let mut machine = Machine::boot(Limits::default(), memory);
+    let mut onlooker = Onlooker::default();
+    let mut now = 0;
+    for &(delay, event) in script {
+        // The guard looks ten times a second while a finger is on the button, as it was asked to; or it does not, for long.
+        let until = now + delay;
+        if delay <= 35_000 && delay % 7 != 0 {
+            while machine.deadline().is_some_and(|at| at < ms(until)) {
+                now = (now + 50).min(until);
+                onlooker.sees_event(now, Event::Tick);
+                for effect in machine.step(ms(now), Event::Tick) {
+                    onlooker.sees_effect(now, effect)?;
+                }
+            }
+        }
+        now = until;
+        onlooker.sees_event(now, event);
+        onlooker.judges();
+        for effect in machine.step(ms(now), event) {
+            onlooker.sees_effect(now, effect)?;
+        }
+        // One step may find that it is stuck, and hear that it is mended.
+        onlooker.broken = machine.broken(Fault::Button);
+        prop_assert!(!(machine.unbound() && machine.phase() == Phase::Idle), "an unbound box that a press would start");
+        prop_assert_eq!(onlooker.capture.is_some(), machine.phase().may_capture());
+        prop_assert_eq!(machine.session().is_some(), machine.phase().may_capture());
+        says_the_present(&machine)?;
+        if machine.muted() {
+            prop_assert!(
+                !onlooker.sound || (onlooker.wanted.muted && onlooker.confirmed),
+                "muted that nobody confirmed"
+            );
+        }
+        if machine.mute_pending() {
+            prop_assert!(machine.deadline().is_some_and(|at| at.since(ms(now)) <= Duration::from_millis(500)));
+        }
+        if revokes(event) {
+            prop_assert!(onlooker.capture != Some(true), "{:?} did not reach stop", event);
+        }
+        if machine.phase() == Phase::Stopping {
+            prop_assert!(machine.deadline().is_some_and(|at| at.since(ms(now)) <= Duration::from_millis(300)));
+        }
+        if !machine.phase().may_capture() && onlooker.lamp.says_capturing() {
+            return Err(TestCaseError::fail(format!("lamp says {:?} and nothing captures", onlooker.lamp)));
+        }
+    }
+    Ok(())
+}
+
+/// No reason of another phase is given, and none is missing where nothing starts or a session ends.
+fn says_the_present(machine: &Machine) -> Result<(), TestCaseError> {
+    let (phase, reason) = (machine.phase(), machine.reason());
+    prop_assert!(reason.is_none_or(|reason| reason.fits(phase)), "{reason:?} in {phase:?}");
+    let explained = matches!(phase, Phase::Stopping | Phase::Locked | Phase::Policy | Phase::Fault);
+    prop_assert!(!explained || reason.is_some(), "no reason in {phase:?}");
+    Ok(())
+}
+
+/// The same without a finger on the box.
+fn untouched(event: Event) -> Event {
+    if matches!(event, Event::ButtonDown | Event::ButtonFound | Event::ButtonUp) { Event::Tick } else { event }
+}
+
+/// 100,000 in the long form: `TALLYBOX_LONG=1 cargo test consent`.
+fn cases() -> u32 {
+    if std::env::var_os("TALLYBOX_LONG").is_some() { 100_000 } else { 3_000 }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
+
+    #[test]
+    fn consent_holds_whatever_happens(
+        script in prop::collection::vec((any_delay(), any_event()), 1..60),
+        locked in prop::bool::weighted(0.1),
+        unbound in prop::bool::weighted(0.05),
+        policy_pending in prop::bool::weighted(0.1),
+    ) {
+        check(&script, Memory { last_session: SessionId(0), locked, unbound, policy_pending })?;
+    }
+
+    #[test]
+    fn remote_alone_never_reaches_capture(
+        script in prop::collection::vec((any_delay(), any_event().prop_map(untouched)), 1..60),
+    ) {
+        let mut machine = fresh();
+        let mut now = 0;
+        for (delay, event) in script {
+            now += delay;
+            prop_assert!(launches(machine.step(ms(now), event)).is_empty());
+            prop_assert!(!machine.phase().may_capture());
+        }
+    }
+}

@@ -1,0 +1,3 @@
+fn main() {
+    let _: consent::Grant = Default::default();
+}

@@ -1,7 +1,0 @@
-use tallybox::consent::Grant;
-
-fn twice(grant: Grant) -> (Grant, Grant) {
-    (grant.clone(), grant)
-}
-
-fn main() {}

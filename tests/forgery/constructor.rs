@@ -1,5 +1,0 @@
-use tallybox::consent::{Grant, Purpose, SessionId};
-
-fn main() {
-    let _ = Grant::from_press(SessionId(1), true, Purpose::OnAir);
-}

@@ -1,3 +1,0 @@
-fn main() {
-    let _: tallybox::consent::Grant = Default::default();
-}

@@ -1,5 +1,0 @@
-use tallybox::consent::{Grant, Purpose, SessionId};
-
-fn main() {
-    let _ = Grant { session: SessionId(1), sound: true, purpose: Purpose::OnAir };
-}

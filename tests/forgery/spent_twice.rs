@@ -1,8 +1,0 @@
-use tallybox::consent::Grant;
-
-fn twice(grant: Grant) {
-    let _ = grant.spend();
-    let _ = grant.spend();
-}
-
-fn main() {}
