@@ -25,12 +25,12 @@ impl Clock {
 
     /// Monotonic time since [`Clock::start`].
     pub fn now(&self) -> Monotonic {
-        Monotonic::at(self.start.elapsed())
+        Monotonic::from_start(self.start.elapsed())
     }
 
     /// When `time` will be, for timers.
     pub fn instant(&self, time: Monotonic) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.start + time.since(Monotonic::default()))
+        tokio::time::Instant::from_std(self.start + time.duration_since(Monotonic::default()))
     }
 }
 

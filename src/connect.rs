@@ -86,7 +86,7 @@ pub(crate) fn connect(
 ) -> Result<TcpStream, Unreachable> {
     let clock = Clock::start();
     let addresses = resolve(host, port, patience, stopped)?;
-    connect_any(&addresses, patience.saturating_sub(clock.now().since(Monotonic::default())), stopped)
+    connect_any(&addresses, patience.saturating_sub(clock.now().duration_since(Monotonic::default())), stopped)
 }
 
 /// The addresses of `host` in the order in which they are to be tried, at least one: the system's preference (RFC 6724),
@@ -115,7 +115,7 @@ pub(crate) fn resolve(
         if stopped() {
             return Err(Unreachable::Stopped);
         }
-        let left = patience.saturating_sub(clock.now().since(Monotonic::default()));
+        let left = patience.saturating_sub(clock.now().duration_since(Monotonic::default()));
         match found.recv_timeout(left.min(LOOK)) {
             Ok(addresses) if addresses.is_empty() => return Err(Unreachable::Unresolved),
             Ok(addresses) => return Ok(interleaved(addresses)),
@@ -173,7 +173,7 @@ pub(crate) fn connect_any(
     stopped: &dyn Fn() -> bool,
 ) -> Result<TcpStream, Unreachable> {
     let clock = Clock::start();
-    let elapsed = || clock.now().since(Monotonic::default());
+    let elapsed = || clock.now().duration_since(Monotonic::default());
     let mut waiting = addresses.iter();
     let mut under_way: Vec<OwnedFd> = Vec::new();
     let (mut next_at, mut failed) = (Duration::ZERO, Unreachable::Unresolved);

@@ -14,7 +14,7 @@ fn wanted() -> bool {
 fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
     let clock = Clock::start();
     let done = act();
-    (done, clock.now().since(Monotonic::default()))
+    (done, clock.now().duration_since(Monotonic::default()))
 }
 
 fn listener(address: &str) -> (TcpListener, SocketAddr) {

@@ -56,7 +56,7 @@ pub(super) struct Accepts {
 impl Denied {
     /// What is tried at `now`.
     pub(super) fn at(&self, now: Monotonic) -> Accepts {
-        let tried = |denied: Option<Monotonic>| denied.is_none_or(|at| now.since(at) >= DENIED_FOR);
+        let tried = |denied: Option<Monotonic>| denied.is_none_or(|at| now.duration_since(at) >= DENIED_FOR);
         Accepts { retain: tried(self.retain), qos1: tried(self.qos1) }
     }
 

@@ -92,7 +92,7 @@ impl EventQueue {
         let pause = self.pause.map_or(FIRST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
         self.pause = Some(pause);
         // A fleet that was refused together does not come back together.
-        self.resume_at = Some(now.plus(pause.mul_f64(0.75 + fastrand::f64() / 2.0)));
+        self.resume_at = Some(now.saturating_add(pause.mul_f64(0.75 + fastrand::f64() / 2.0)));
     }
 }
 
@@ -138,9 +138,9 @@ mod tests {
             assert_eq!(next(&mut queue, now), Some(2), "round {round}");
             queue.refused(now);
             let at = queue.resume_at().unwrap();
-            let pause = at.since(now);
+            let pause = at.duration_since(now);
             assert!(pause <= LONGEST_PAUSE.mul_f64(1.25) && (pause > last || pause > LONGEST_PAUSE / 2), "{pause:?}");
-            assert_eq!(next(&mut queue, now.plus(pause / 2)), None);
+            assert_eq!(next(&mut queue, now.saturating_add(pause / 2)), None);
             (now, last) = (at, pause);
         }
         assert_eq!(next(&mut queue, now), Some(2));

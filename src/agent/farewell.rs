@@ -37,7 +37,7 @@ impl Agent<'_> {
         });
         let _ = told.await;
         let _ = line.publisher.client.try_disconnect();
-        let left = FAREWELL.saturating_sub(self.clock.now().since(begun));
+        let left = FAREWELL.saturating_sub(self.clock.now().duration_since(begun));
         // Drains until the connection is closed.
         let _ = timeout(left, async { while matches!(hear.recv().await, Some(Ok(_))) {} }).await;
     }

@@ -91,7 +91,7 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
             End::Unbound => continue,
             End::Stopped => break,
         };
-        if clock.now().since(begun) >= backoff::GOOD {
+        if clock.now().duration_since(begun) >= backoff::GOOD {
             backoff.reset();
             known.clear();
         }

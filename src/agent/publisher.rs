@@ -210,7 +210,7 @@ impl Publisher {
 
     /// What the broker should have acknowledged long ago.
     pub(super) fn overdue(&self, now: Monotonic) -> Option<Kind> {
-        let late = |(_, sent): &&(Kind, Monotonic)| now.since(*sent) > ACKNOWLEDGED_WITHIN;
+        let late = |(_, sent): &&(Kind, Monotonic)| now.duration_since(*sent) > ACKNOWLEDGED_WITHIN;
         self.under_way.values().find(late).map(|(kind, _)| *kind)
     }
 }

@@ -157,7 +157,7 @@ impl<'a> Agent<'a> {
                 }
                 // Before what is heard: a broker that never stops talking must not look like a loop that hangs.
                 () = self.health.beat() => {
-                    if line.online && self.clock.now().since(begun) >= SETTLED {
+                    if line.online && self.clock.now().duration_since(begun) >= SETTLED {
                         self.health.remark(SHARED_ID, None);
                     }
                     self.check_overdue(&line)
@@ -211,7 +211,7 @@ impl<'a> Agent<'a> {
     /// Some brokers throw the older of two clients with one id out without a word. One that this happens to again and
     /// again waits as one that is told does.
     fn cut_short(&mut self, lost: Loss, begun: Monotonic, was_online: bool) -> Loss {
-        let soon = was_online && lost.reason == CUT && self.clock.now().since(begun) < GOOD;
+        let soon = was_online && lost.reason == CUT && self.clock.now().duration_since(begun) < GOOD;
         self.cut_short = if soon { self.cut_short + 1 } else { 0 };
         if self.cut_short < CUT_SHORT {
             return lost;
@@ -303,7 +303,7 @@ impl<'a> Agent<'a> {
         if line.published.as_ref() == Some(&state) {
             return;
         }
-        self.state_at = now.plus(STATE_INTERVAL);
+        self.state_at = now.saturating_add(STATE_INTERVAL);
         let payload = json(&state);
         line.published = Some(state);
         self.publish(line, Kind::State, payload);
@@ -358,7 +358,7 @@ impl<'a> Agent<'a> {
             Kind::State => {
                 line.published = None;
                 line.state_due = true;
-                self.state_at = now.plus(STATE_RETRY);
+                self.state_at = now.saturating_add(STATE_RETRY);
                 "it is tried again"
             }
             Kind::Availability | Kind::Telemetry => "the box goes on without",
@@ -378,7 +378,7 @@ impl<'a> Agent<'a> {
 
     /// When there is something to do that nothing else wakes this loop for.
     fn due(&self, line: &Line) -> Monotonic {
-        let far = self.clock.now().plus(Duration::from_hours(1));
+        let far = self.clock.now().saturating_add(Duration::from_hours(1));
         let state = if line.online && line.state_due { self.state_at } else { far };
         let events = self.events.resume_at().filter(|_| line.online).unwrap_or(far);
         state.min(events).min(far)

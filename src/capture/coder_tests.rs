@@ -171,7 +171,7 @@ fn through(kind: &Kind, video: &Video, pictures: &[Vec<u8>], finer: usize) -> Ve
     let clock = Clock::start();
     let closing = clock.now();
     drop(coder);
-    assert!(clock.now().since(closing) < CLOSING, "it hangs");
+    assert!(clock.now().duration_since(closing) < CLOSING, "it hangs");
     all
 }
 

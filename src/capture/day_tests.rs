@@ -132,7 +132,7 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
     // says twice a second how far it is.
     let clock = crate::clock::Clock::start();
     let mut moved = (String::new(), clock.now());
-    while clock.now().since(moved.1) < Duration::from_secs(4) {
+    while clock.now().duration_since(moved.1) < Duration::from_secs(4) {
         let frames = last("frame=");
         if frames != moved.0 {
             moved = (frames, clock.now());

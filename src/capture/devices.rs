@@ -185,13 +185,14 @@ impl Kept {
         match self.state {
             State::Starting { since } => match trouble {
                 Some(failure) => return Err(failure),
-                None if now.since(since) < FIRST => {}
+                None if now.duration_since(since) < FIRST => {}
                 None if self.lane.device() == Device::Camera => return Err(Failure::source(self.never())),
                 // The picture goes on air without it.
                 None => self.leave(now, self.never()),
             },
             State::There { suspected } => {
-                let silent = heard.is_none_or(|heard| now.since(heard) >= SILENT.max(self.lane.interval() * 5 / 2));
+                let silent =
+                    heard.is_none_or(|heard| now.duration_since(heard) >= SILENT.max(self.lane.interval() * 5 / 2));
                 if let Some(failure) = trouble {
                     self.leave(now, failure.message);
                 } else if silent && suspected {
@@ -204,7 +205,7 @@ impl Kept {
                 self.state = State::There { suspected: false };
                 self.rules.teller.tell(FromCapture::Back { device: self.lane.device() });
             }
-            State::Away { since, .. } if now.since(since) >= self.rules.limit => return Err(self.too_long()),
+            State::Away { since, .. } if now.duration_since(since) >= self.rules.limit => return Err(self.too_long()),
             State::Away { since, again } => self.try_again(now, since, again, trouble.as_ref()),
         }
         Ok(())
@@ -218,8 +219,8 @@ impl Kept {
     }
 
     fn try_again(&mut self, now: Monotonic, since: Monotonic, again: Monotonic, trouble: Option<&Failure>) {
-        let later = State::Away { since, again: now.plus(AGAIN) };
-        let dumb = self.open.is_some() && now.since(self.asked) >= ONCE_MORE;
+        let later = State::Away { since, again: now.saturating_add(AGAIN) };
+        let dumb = self.open.is_some() && now.duration_since(self.asked) >= ONCE_MORE;
         if trouble.is_some() || dumb {
             tracing::debug!(?trouble, "not back yet");
             self.give_up();
@@ -227,7 +228,8 @@ impl Kept {
             return;
         }
         self.closing.retain(|(_, closed)| matches!(closed.try_recv(), Err(TryRecvError::Empty)));
-        let shut = self.closing.iter().all(|(begun, _)| now.since(*begun) >= CLOSING) && self.closing.len() < HANGING;
+        let shut =
+            self.closing.iter().all(|(begun, _)| now.duration_since(*begun) >= CLOSING) && self.closing.len() < HANGING;
         let idle = self.opening.is_none() && self.open.is_none();
         if !idle || !shut || now < again || !self.rules.gate.is_open() {
             return;

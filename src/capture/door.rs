@@ -47,7 +47,7 @@ pub(super) struct Gate {
 impl Gate {
     /// Whether the lease goes on.
     pub(super) fn is_open(&self) -> bool {
-        millis(self.clock.now().since(Monotonic::default())) < self.until.load(Ordering::Acquire)
+        millis(self.clock.now().duration_since(Monotonic::default())) < self.until.load(Ordering::Acquire)
     }
 
     /// Whether silence goes out in place of sound. Asked for each piece of sound, in the one place that all of it passes.
@@ -79,7 +79,10 @@ impl Gate {
     }
 
     fn extend(&self) {
-        self.until.store(millis(self.clock.now().plus(LEASE).since(Monotonic::default())), Ordering::Release);
+        self.until.store(
+            millis(self.clock.now().saturating_add(LEASE).duration_since(Monotonic::default())),
+            Ordering::Release,
+        );
     }
 
     fn close(&self) {

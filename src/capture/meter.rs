@@ -24,7 +24,7 @@ impl Meter {
 
     /// Frames per second and kbit/s once `span` has passed; then counts anew.
     pub(super) fn over(&mut self, span: Duration, now: Monotonic) -> Option<(f32, u32)> {
-        let passed = now.since(self.since);
+        let passed = now.duration_since(self.since);
         if passed < span {
             return None;
         }

@@ -37,7 +37,7 @@ pub(super) fn run(config: &Config, sound: bool, door: &Door) -> Result<(), Failu
         if let Some(rates) = meter.as_mut().and_then(|meter| meter.over(COUNTED, now)) {
             break rates;
         }
-        if meter.is_none() && now.since(begun) >= FIRST {
+        if meter.is_none() && now.duration_since(begun) >= FIRST {
             let message = "the camera was opened and gave no picture within 10 s: unplug it and plug it in again";
             return Err(Failure::source(message));
         }

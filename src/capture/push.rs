@@ -133,11 +133,11 @@ impl Pusher {
 
     /// Waits for the next attempt.
     fn rest(&mut self, span: Duration) -> Result<(), Over> {
-        let until = self.clock.now().plus(span);
+        let until = self.clock.now().saturating_add(span);
         loop {
             self.ask_for_keyframe();
             self.report(None);
-            let left = until.since(self.clock.now());
+            let left = until.duration_since(self.clock.now());
             if left.is_zero() {
                 return Ok(());
             }
@@ -245,8 +245,8 @@ impl Pusher {
             }
             if arrived != taken.0 {
                 taken = (arrived, now);
-                *on_air = live_since.map(|since| now.since(since));
-            } else if now.since(taken.1) >= STALL {
+                *on_air = live_since.map(|since| now.duration_since(since));
+            } else if now.duration_since(taken.1) >= STALL {
                 let said = if connected { "it takes nothing any more" } else { "no answer in time" };
                 return Ok(Trouble::away(format!("{}: {said}", self.target.host())));
             }

@@ -86,7 +86,7 @@ impl Attempts {
         let now = self.clock.now();
         while self.under_way.is_empty() || now >= self.next_at {
             let Some(attempt) = self.waiting.pop_front() else { return };
-            self.next_at = now.plus(ATTEMPT_DELAY);
+            self.next_at = now.saturating_add(ATTEMPT_DELAY);
             match self.start(attempt) {
                 Ok(attempt) => self.under_way.push(attempt),
                 Err(trouble) => self.note(trouble),

@@ -187,7 +187,7 @@ impl Line for Srt {
     fn is_connected(&self) -> bool {
         let connected = self.pipe.figure::<f64>("rtt-ms").is_some();
         if connected && self.handshake.get().is_none() {
-            self.handshake.set(Some(self.clock.now().since(self.begun)));
+            self.handshake.set(Some(self.clock.now().duration_since(self.begun)));
         }
         connected
     }
@@ -251,12 +251,12 @@ impl Line for Srt {
     fn trouble(&self) -> Option<Trouble> {
         let trouble = self.pipe.trouble()?;
         let unconnected = self.handshake.get().is_none() && trouble.kind == TroubleKind::Away;
-        if unconnected && self.knocked.is_some_and(|knocked| knocked.since(self.begun) >= TURNED_AWAY / 2) {
+        if unconnected && self.knocked.is_some_and(|knocked| knocked.duration_since(self.begun) >= TURNED_AWAY / 2) {
             // A source that took its time to start: a server that said no looks like one that says nothing by now. Asked
             // once more, with a picture at hand, it tells which.
             return Some(Trouble { kind: TroubleKind::Again, ..trouble });
         }
-        if unconnected && self.clock.now().since(self.begun) < TURNED_AWAY {
+        if unconnected && self.clock.now().duration_since(self.begun) < TURNED_AWAY {
             // GStreamer 1.22 does not tell why, if it looks only after the answer came.
             let host = self.pipe.host();
             let reason = format!("{host}: the server turned the connection away: {SRT_REFUSED}");

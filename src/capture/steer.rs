@@ -117,7 +117,7 @@ impl Steer {
         if !due {
             return controller.note(&measurement);
         }
-        self.next = now.plus(EVERY);
+        self.next = now.saturating_add(EVERY);
         let dropped = queue.dropped();
         if dropped != self.dropped {
             // What was made is less than it was: the counts begin anew.

@@ -105,9 +105,9 @@ impl Vigil {
 
     /// Looks, a few times a second at least; what is wrong, if something is.
     pub(super) fn look(&mut self, now: Monotonic) -> Option<Symptom> {
-        let passed = self.looked.map_or(Duration::ZERO, |looked| now.since(looked)).min(LONGEST_LOOK);
+        let passed = self.looked.map_or(Duration::ZERO, |looked| now.duration_since(looked)).min(LONGEST_LOOK);
         self.looked = Some(now);
-        if self.handing || self.fed.is_some_and(|fed| now.since(fed) < SOURCE) {
+        if self.handing || self.fed.is_some_and(|fed| now.duration_since(fed) < SOURCE) {
             self.silent += passed;
         }
         if self.silent >= self.patience {
@@ -133,7 +133,7 @@ mod tests {
         let mut vigil = Vigil::new(Duration::from_secs(3), 40);
         let mut now = Monotonic::default();
         frames.into_iter().enumerate().find_map(|(number, frame)| {
-            now = now.plus(STEP);
+            now = now.saturating_add(STEP);
             vigil.hand(now);
             vigil.handed(now);
             if let Some((size, key)) = frame {
@@ -179,7 +179,7 @@ mod tests {
         vigil.hand(now);
         let mut looks = 0;
         while vigil.look(now).is_none() {
-            (now, looks) = (now.plus(STEP), looks + 1);
+            (now, looks) = (now.saturating_add(STEP), looks + 1);
             assert!(looks < 100);
         }
         assert_eq!(looks, 60);
@@ -192,7 +192,7 @@ mod tests {
         vigil.hand(now);
         vigil.handed(now);
         for _ in 0..1000 {
-            now = now.plus(STEP);
+            now = now.saturating_add(STEP);
             assert_eq!(vigil.look(now), None);
         }
     }
@@ -203,7 +203,7 @@ mod tests {
         let now = Monotonic::default();
         vigil.look(now);
         vigil.hand(now);
-        assert_eq!(vigil.look(now.plus(Duration::from_mins(1))), None);
+        assert_eq!(vigil.look(now.saturating_add(Duration::from_mins(1))), None);
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Fingers {
         let [record, mute] = &mut self.free;
         let free = if matches!(request, Request::MuteButton { .. }) { mute } else { record };
         let at = now.max(*free);
-        *free = at.plus(self.shortest);
+        *free = at.saturating_add(self.shortest);
         let place = self.waiting.iter().position(|(other, _)| *other > at).unwrap_or(self.waiting.len());
         self.waiting.insert(place, (at, request));
     }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     const fn ms(millis: u64) -> Monotonic {
-        Monotonic::at(Duration::from_millis(millis))
+        Monotonic::from_start(Duration::from_millis(millis))
     }
 
     #[test]
@@ -76,7 +76,7 @@ mod tests {
         }
         let mut made = Vec::new();
         while let Some(at) = fingers.deadline() {
-            assert_eq!(fingers.due(Monotonic::at(at.since(ms(1)))), None);
+            assert_eq!(fingers.due(Monotonic::from_start(at.duration_since(ms(1)))), None);
             made.push((at, fingers.due(at).unwrap()));
         }
         let wanted = [

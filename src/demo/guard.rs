@@ -62,7 +62,7 @@ struct Heard {
 
 impl Heard {
     fn guard(&self, now: Monotonic) -> Guard {
-        if now.since(self.at) > STALE {
+        if now.duration_since(self.at) > STALE {
             return Guard::Silent;
         }
         self.status.clone().map_or(Guard::Away, Guard::Answers)

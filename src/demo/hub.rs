@@ -181,7 +181,7 @@ impl Hub {
 
     /// Whether the stream arrives.
     pub(super) fn arrives(&self) -> bool {
-        self.latest().arrived.is_some_and(|at| self.clock.now().since(at) < ARRIVES)
+        self.latest().arrived.is_some_and(|at| self.clock.now().duration_since(at) < ARRIVES)
     }
 
     /// The stream's beginning, if there is one, and what comes.

@@ -101,7 +101,7 @@ impl Operator {
         let topic = format!("{PREFIX}/{ID}/cmd/{}", verb.word());
         match self.client.try_publish(topic, payload, PublishOptions::at_least_once()) {
             Ok(()) => {
-                self.waiting.insert(id, (verb, self.clock.now().plus(ANSWER)));
+                self.waiting.insert(id, (verb, self.clock.now().saturating_add(ANSWER)));
                 self.answer(verb, true, "Sent. The box has not answered yet.".to_owned());
             }
             Err(error) => self.answer(verb, false, format!("Not sent: {error}.")),

@@ -182,7 +182,7 @@ fn the_microphone_is_called_on_only_where_sound_is_sent() {
 }
 
 const fn ms(millis: u64) -> Monotonic {
-    Monotonic::at(Duration::from_millis(millis))
+    Monotonic::from_start(Duration::from_millis(millis))
 }
 
 /// A box in this situation, with its button up.

@@ -33,12 +33,12 @@ impl Allowance {
     }
 
     fn fill(&mut self, now: Monotonic) {
-        let passed = now.since(self.since);
+        let passed = now.duration_since(self.since);
         let come = u32::try_from(passed.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(u32::MAX);
         if self.left >= self.most || come >= self.most - self.left {
             (self.left, self.since) = (self.left.max(self.most), now);
         } else {
-            (self.left, self.since) = (self.left + come, self.since.plus(self.every * come));
+            (self.left, self.since) = (self.left + come, self.since.saturating_add(self.every * come));
         }
     }
 }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     const fn at(millis: u64) -> Monotonic {
-        Monotonic::at(Duration::from_millis(millis))
+        Monotonic::from_start(Duration::from_millis(millis))
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Engine {
             let _ = reply.send(Answer::Done);
             return;
         }
-        let (fact, until) = (self.journal.sent(), self.clock.now().plus(UNWRITTEN));
+        let (fact, until) = (self.journal.sent(), self.clock.now().saturating_add(UNWRITTEN));
         self.unwritten.push(Unwritten { fact, until, reply });
     }
 

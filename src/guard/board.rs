@@ -194,7 +194,7 @@ impl Board {
     pub(super) fn deadline(&self) -> Monotonic {
         if self.panel.is_none() {
             // Nothing is due until the panel is tried again.
-            return Monotonic::at(core::time::Duration::MAX);
+            return Monotonic::from_start(core::time::Duration::MAX);
         }
         let buttons = self.record.deadline().into_iter().chain(self.mute.deadline()).min();
         buttons.map_or(self.lamp.deadline(), |at| at.min(self.lamp.deadline()))

@@ -28,7 +28,7 @@ pub(super) struct Standing {
 impl Standing {
     /// It asked for something.
     pub(super) fn heard(&self) {
-        self.heard.store(millis(self.clock.now().since(Monotonic::default())), Ordering::Relaxed);
+        self.heard.store(millis(self.clock.now().duration_since(Monotonic::default())), Ordering::Relaxed);
     }
 
     pub(super) fn set(&self, subscribed: bool, busy: bool) {

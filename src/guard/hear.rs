@@ -162,7 +162,7 @@ impl Engine {
 
     /// Forgets figures that are not known to hold any more.
     pub(super) fn forget_stale(&mut self, now: Monotonic) {
-        if self.session.stream.is_some() && now.since(self.session.told) > STALE {
+        if self.session.stream.is_some() && now.duration_since(self.session.told) > STALE {
             tracing::warn!(
                 "capture has told nothing of its stream for {} s: it hangs, or the machine does",
                 STALE.as_secs()

@@ -158,7 +158,7 @@ impl Journal {
             self.since.pop_front();
         }
         let now = self.clock.now();
-        let late = self.since.front().is_some_and(|(_, since)| now.since(*since) >= LATE);
+        let late = self.since.front().is_some_and(|(_, since)| now.duration_since(*since) >= LATE);
         let held = || {
             "the ledger is not written: its disk does not answer, or another program holds the file (see: fuser -v ledger.db)"
                 .to_owned()
@@ -239,7 +239,7 @@ impl Journal {
     /// Closes the window of refusals when it is over, and writes down how many facts were left out.
     pub(super) fn count(&mut self) -> Result<(), String> {
         let now = self.clock.now();
-        if now.since(self.window) < WINDOW {
+        if now.duration_since(self.window) < WINDOW {
             return Ok(());
         }
         self.window = now;

@@ -38,7 +38,7 @@ impl LampDriver {
     /// Shows which box this is, over a lamp that says nothing of capture.
     pub(super) fn identify(&mut self, panel: &mut dyn Panel, now: Monotonic) -> Result<(), PanelError> {
         if !self.pattern.says_capturing() {
-            self.identify_until = Some(now.plus(IDENTIFY));
+            self.identify_until = Some(now.saturating_add(IDENTIFY));
             self.since = now;
         }
         self.drive(panel, now)
@@ -59,9 +59,9 @@ impl LampDriver {
             self.since = now;
         }
         let shown = self.shown(now);
-        let (lit, change) = shown.lit(now.since(self.since));
+        let (lit, change) = shown.lit(now.duration_since(self.since));
         // A little after the change, so that the clock has surely passed it.
-        self.next = now.plus(change.map_or(AGAIN, |change| (change + Duration::from_millis(1)).min(AGAIN)));
+        self.next = now.saturating_add(change.map_or(AGAIN, |change| (change + Duration::from_millis(1)).min(AGAIN)));
         panel.drive(shown, lit)
     }
 
@@ -106,10 +106,10 @@ mod tests {
     fn a_lamp_that_is_stuck_does_not_pass_in_any_moment_of_its_rhythm() {
         for level in [false, true] {
             for moment in 0..100 {
-                let start = Monotonic::at(Duration::ZERO);
+                let start = Monotonic::from_start(Duration::ZERO);
                 let mut lamp = LampDriver::new(start);
                 let _ = lamp.show(&mut Stuck(level), start, Lamp::Sos);
-                let now = Monotonic::at(Duration::from_millis(moment * 50));
+                let now = Monotonic::from_start(Duration::from_millis(moment * 50));
                 assert!(lamp.prove(&mut Stuck(level), now).is_err(), "stuck at {level}, {now:?}");
             }
         }

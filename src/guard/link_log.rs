@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_link_that_flaps_writes_little_and_ends_with_the_truth() {
-        let at = |millis: u64| Monotonic::at(Duration::from_millis(millis));
+        let at = |millis: u64| Monotonic::from_start(Duration::from_millis(millis));
         let mut log = LinkLog::new(at(0));
         let mut written = Vec::new();
         for flap in 0..10_000 {

@@ -195,7 +195,7 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
     let mut ledger = engine.journal.progress();
     let mut door = std::pin::pin!(control::serve(listener, desk));
     // The buttons' first levels have to settle: a press before that could be one that was held through the boot.
-    let settled = clock.now().plus(config.panel.debounce * 2);
+    let settled = clock.now().saturating_add(config.panel.debounce * 2);
     let mut chores = Chores { next: settled, ..Chores::new(clock.now()) };
     let mut up = false;
     let mut ending = false;
@@ -260,7 +260,12 @@ struct Chores {
 
 impl Chores {
     fn new(now: Monotonic) -> Self {
-        Self { next: now.plus(RENEWAL), retry: now.plus(RETRY), prune: now, steps: StepWatch::new(clock::reading()) }
+        Self {
+            next: now.saturating_add(RENEWAL),
+            retry: now.saturating_add(RETRY),
+            prune: now,
+            steps: StepWatch::new(clock::reading()),
+        }
     }
 }
 
@@ -282,7 +287,7 @@ impl Engine {
         if now < chores.next {
             return;
         }
-        chores.next = now.plus(RENEWAL);
+        chores.next = now.saturating_add(RENEWAL);
         self.renew();
         self.forget_stale(now);
         // Fed by the loop that keeps consent, once a second: a loop that hangs is ended by systemd.
@@ -304,14 +309,14 @@ impl Engine {
         }
         self.look_at_ledger();
         if now >= chores.retry {
-            chores.retry = now.plus(RETRY);
+            chores.retry = now.saturating_add(RETRY);
             self.self_test();
             if let Err(failure) = self.erase() {
                 self.feed(failure);
             }
         }
         if now >= chores.prune {
-            chores.prune = now.plus(PRUNE);
+            chores.prune = now.saturating_add(PRUNE);
             self.journal.prune(config.privacy.ledger_retention);
         }
     }

@@ -211,7 +211,7 @@ impl LeftOver {
         let mut wait = GRACE;
         while !has_ended(&self.pidfd, wait)? {
             let killed = kill(&self.pidfd);
-            if clock.now().since(begun) >= PATIENCE {
+            if clock.now().duration_since(begun) >= PATIENCE {
                 let why = killed.err().map_or_else(|| "the kernel holds it".to_owned(), |error| error.to_string());
                 return Err(Error::other(format!("capture (process {}) does not end: {why}", self.pid)));
             }

@@ -44,7 +44,7 @@ impl Supply {
         }
         let since = *self.contrary.get_or_insert(now);
         let needed = if flag { LOW_AFTER } else { GOOD_AFTER };
-        if now.since(since) < needed {
+        if now.duration_since(since) < needed {
             return false;
         }
         (self.low, self.contrary) = (flag, None);
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn at(seconds: u64) -> Monotonic {
-        Monotonic::at(Duration::from_secs(seconds))
+        Monotonic::from_start(Duration::from_secs(seconds))
     }
 
     /// When it became low, and when good again, for a flag that is read once a second.

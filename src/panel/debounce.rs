@@ -64,7 +64,7 @@ impl Debouncer {
     /// The new settled level, once.
     pub fn settle(&mut self, now: Monotonic) -> Option<Settled> {
         let (level, since) = self.pending?;
-        (now.since(since) >= self.span).then(|| self.believe(level))
+        (now.duration_since(since) >= self.span).then(|| self.believe(level))
     }
 
     fn believe(&mut self, down: bool) -> Settled {
@@ -76,7 +76,7 @@ impl Debouncer {
 
     /// When [`Debouncer::settle`] will have something to say, if nothing changes until then.
     pub fn deadline(&self) -> Option<Monotonic> {
-        self.pending.map(|(_, since)| since.plus(self.span))
+        self.pending.map(|(_, since)| since.saturating_add(self.span))
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     const fn ms(millis: u64) -> Monotonic {
-        Monotonic::at(Duration::from_millis(millis))
+        Monotonic::from_start(Duration::from_millis(millis))
     }
 
     const fn settled(down: bool, held: u64) -> Settled {

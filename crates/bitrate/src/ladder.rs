@@ -74,7 +74,7 @@ impl Ladder {
             if !is {
                 *since = None;
             }
-            is && now.since(begun) >= span
+            is && now.duration_since(begun) >= span
         };
         let down = held(&mut self.low_since, low, DOWN);
         let up = held(&mut self.enough_since, enough, UP);

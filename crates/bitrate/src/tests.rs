@@ -49,7 +49,7 @@ impl Walk {
         self.now += look.pause;
         self.made += look.made;
         self.controller.step(&Measurement {
-            now: Monotonic::at(Duration::from_millis(self.now)),
+            now: Monotonic::from_start(Duration::from_millis(self.now)),
             made: self.made,
             waiting: look.waiting,
             unacknowledged: look.unacknowledged,
@@ -229,7 +229,7 @@ fn silence_is_no_slow_link() {
         walk.made += made;
         // What is heard of stands still with what is made.
         let acks = Some(walk.made / 5000);
-        let now = Monotonic::at(Duration::from_millis(walk.now));
+        let now = Monotonic::from_start(Duration::from_millis(walk.now));
         let rtt = Some(Duration::from_millis(millis));
         walk.controller.step(&Measurement { now, made: walk.made, rtt, acks, ..Measurement::default() });
     }

@@ -89,7 +89,7 @@ fn kilobits(bytes: u64) -> f64 {
 impl Window {
     /// Takes in how much was made, what of it waits on the box, and round trips: whenever it may have changed.
     pub(super) fn note(&mut self, m: &Measurement) {
-        let at = m.now.since(Monotonic::default()).as_secs_f64();
+        let at = m.now.duration_since(Monotonic::default()).as_secs_f64();
         self.made.add(at, kilobits(m.made));
         self.left.add(at, kilobits(m.made.saturating_sub(m.waiting)));
         if let (None, Some(rtt), Some(acks)) = (m.unacknowledged, m.rtt, m.acks) {
@@ -100,7 +100,7 @@ impl Window {
 
     /// Takes a measurement in.
     pub(super) fn add(&mut self, m: &Measurement) {
-        let at = m.now.since(Monotonic::default()).as_secs_f64();
+        let at = m.now.duration_since(Monotonic::default()).as_secs_f64();
         if self.samples.back().is_some_and(|last| last.at >= at) {
             return;
         }

@@ -185,7 +185,9 @@ impl Machine {
             Session::On { ends, link, link_since, sound, .. } => {
                 let link = match link {
                     Link::Live => ends,
-                    Link::Connecting | Link::Reconnecting => ends.min(link_since.plus(self.limits.reconnect_window)),
+                    Link::Connecting | Link::Reconnecting => {
+                        ends.min(link_since.saturating_add(self.limits.reconnect_window))
+                    }
                 };
                 Some(sound.deadline().map_or(link, |at| at.min(link)))
             }
@@ -256,7 +258,9 @@ impl Machine {
             Session::On { ends, link, link_since, sound, .. } => {
                 let offline = match link {
                     Link::Live => false,
-                    Link::Connecting | Link::Reconnecting => now.since(link_since) >= self.limits.reconnect_window,
+                    Link::Connecting | Link::Reconnecting => {
+                        now.duration_since(link_since) >= self.limits.reconnect_window
+                    }
                 };
                 if now >= ends {
                     self.revoke(now, Reason::MaxSession, todo);
@@ -269,7 +273,7 @@ impl Machine {
             Session::Stopping { id, reason, kill_at, sound } => {
                 if now >= kill_at {
                     todo.push(Effect::Kill);
-                    self.session = Session::Stopping { id, reason, kill_at: now.plus(KILL_AGAIN), sound };
+                    self.session = Session::Stopping { id, reason, kill_at: now.saturating_add(KILL_AGAIN), sound };
                 }
             }
         }
@@ -286,7 +290,7 @@ impl Machine {
         };
         self.last_session = id;
         self.last_reason = None;
-        let (ends, sound_now) = (now.plus(longest), Sound::start(sound));
+        let (ends, sound_now) = (now.saturating_add(longest), Sound::start(sound));
         self.session = Session::On { id, ends, link: Link::Connecting, link_since: now, sound: sound_now };
         self.light(todo);
         todo.push(Effect::RecordStart { session: id, sound, purpose });
@@ -295,7 +299,7 @@ impl Machine {
 
     fn request(&mut self, now: Monotonic, purpose: Purpose, todo: &mut Vec<Effect>) {
         if self.phase() == Phase::Idle {
-            self.session = Session::Requested { until: now.plus(self.limits.request_timeout), purpose };
+            self.session = Session::Requested { until: now.saturating_add(self.limits.request_timeout), purpose };
             todo.push(Effect::RecordRequest(purpose));
         }
     }
@@ -311,7 +315,7 @@ impl Machine {
             }
             Session::On { id, sound, .. } => {
                 self.last_reason = Some(reason);
-                self.session = Session::Stopping { id, reason, kill_at: now.plus(KILL_AFTER), sound };
+                self.session = Session::Stopping { id, reason, kill_at: now.saturating_add(KILL_AFTER), sound };
                 todo.push(Effect::Stop(reason));
             }
         }

@@ -117,7 +117,7 @@ impl Sound {
             self.silence = Silence::No;
             Change::Heard { recorded }
         } else {
-            self.silence = Silence::Awaited(now.plus(CONFIRM), by);
+            self.silence = Silence::Awaited(now.saturating_add(CONFIRM), by);
             Change::Silence
         }
     }

@@ -80,7 +80,7 @@ pub(super) enum Gesture {
 impl Held {
     /// What letting go at `now` means.
     fn ends(self, now: Monotonic) -> Gesture {
-        let heard = now.since(self.since);
+        let heard = now.duration_since(self.since);
         let longest = self.told.unwrap_or_default().max(heard);
         if !self.spent && longest < PICTURE_BELOW {
             return Gesture::Start { sound: longest < SOUND_BELOW };
@@ -133,7 +133,7 @@ impl Touch {
     pub(super) fn look(&mut self, now: Monotonic) {
         match self {
             Self::Down(held) => {
-                let gap = now.since(held.seen);
+                let gap = now.duration_since(held.seen);
                 if gap <= LOOK_AWAY {
                     held.sure += gap;
                 }
@@ -181,9 +181,10 @@ impl Touch {
     /// When somebody has to look again: at the next hold, and often enough for it to count.
     pub(super) fn deadline(self) -> Option<Monotonic> {
         match self {
-            Self::Down(held) => {
-                held.reached.next().map(|(after, _)| held.seen.plus(after.saturating_sub(held.sure).min(LOOK_EVERY)))
-            }
+            Self::Down(held) => held
+                .reached
+                .next()
+                .map(|(after, _)| held.seen.saturating_add(after.saturating_sub(held.sure).min(LOOK_EVERY))),
             Self::Unknown | Self::Up => None,
         }
     }

@@ -1,4 +1,4 @@
-//! A point on the monotonic clock, as data.
+//! A moment on the monotonic clock, as data: pure code gets it as an argument and never reads a clock.
 
 use core::time::Duration;
 
@@ -7,25 +7,25 @@ use core::time::Duration;
 pub struct Monotonic(Duration);
 
 impl Monotonic {
-    /// The time that lies `since_start` after the clock's start.
-    pub const fn at(since_start: Duration) -> Self {
+    /// The moment that lies `since_start` after the clock's start.
+    pub const fn from_start(since_start: Duration) -> Self {
         Self(since_start)
     }
 
     /// How long ago `earlier` was; zero if it lies ahead.
-    pub fn since(self, earlier: Self) -> Duration {
+    pub fn duration_since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// The time `span` earlier, not before the clock's start.
+    /// The moment `span` earlier, not before the clock's start.
     #[must_use]
-    pub fn minus(self, span: Duration) -> Self {
+    pub fn saturating_sub(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(span))
     }
 
-    /// The time `span` later.
+    /// The moment `span` later, not after the last one that can be told.
     #[must_use]
-    pub fn plus(self, span: Duration) -> Self {
+    pub fn saturating_add(self, span: Duration) -> Self {
         Self(self.0.saturating_add(span))
     }
 }

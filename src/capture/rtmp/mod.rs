@@ -338,7 +338,7 @@ impl Drop for Rtmp {
         }
         session.leave();
         let clock = Clock::start();
-        let until = clock.now().plus(LEAVE);
+        let until = clock.now().saturating_add(LEAVE);
         let mut has_left = false;
         loop {
             let outcome = if session.pending() > 0 || link.is_blocked() { link.send(session.out()) } else { Ok(()) };
@@ -357,7 +357,7 @@ impl Drop for Rtmp {
                 Ok(Received::Closed) | Err(_) => return,
                 Ok(Received::Nothing) => {}
             }
-            let left = until.since(clock.now());
+            let left = until.duration_since(clock.now());
             if left.is_zero() {
                 break;
             }

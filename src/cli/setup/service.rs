@@ -93,7 +93,7 @@ pub(super) fn wait_until_well(config: &Config, folders: &Folders, interrupt: &In
     let mut last = None;
     loop {
         let Some(what) = unwell(config) else { return Ok(()) };
-        if clock.now().since(begun) > PATIENCE {
+        if clock.now().duration_since(begun) > PATIENCE {
             doctor(folders)?;
             return Err(Exit::unavailable(format!(
                 "{what}; the files are in place: do what the lines above say, then call tallybox doctor"

@@ -91,7 +91,7 @@ impl Watch<'_> {
     ) -> Result<Option<Status>, Exit> {
         let clock = Clock::start();
         let begun = clock.now();
-        while clock.now().since(begun) < self.patience {
+        while clock.now().duration_since(begun) < self.patience {
             self.interrupt.heed()?;
             if let Some(status) = client.call(Request::Status {}).await?
                 && is_so(&status)?

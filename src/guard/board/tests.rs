@@ -14,7 +14,7 @@ use crate::panel::{Button, Panel, PanelError, Signal};
 use consent::{Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, SessionId};
 
 const fn ms(millis: u64) -> Monotonic {
-    Monotonic::at(Duration::from_millis(millis))
+    Monotonic::from_start(Duration::from_millis(millis))
 }
 
 /// A button whose level the test sets; `None`: its chip is gone.

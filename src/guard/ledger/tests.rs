@@ -223,10 +223,10 @@ fn a_million_entries_are_opened_at_once() {
     drop(ledger);
     let begun = clock.now();
     Ledger::open_to_read(&path).unwrap().recall("").unwrap();
-    let whole = clock.now().since(begun);
+    let whole = clock.now().duration_since(begun);
     let begun = clock.now();
     let ledger = Ledger::open(&path).unwrap();
-    let opened = clock.now().since(begun);
+    let opened = clock.now().duration_since(begun);
     println!("a million entries: followed whole in {whole:?}, opened from the checkpoint in {opened:?}");
     assert!(ledger.last() == 1_000_000 && opened < Duration::from_secs(1), "{opened:?}");
 }

@@ -77,5 +77,5 @@ impl Contender for Ours {
 }
 
 fn time(now: Millis) -> Monotonic {
-    Monotonic::at(core::time::Duration::from_millis(now))
+    Monotonic::from_start(core::time::Duration::from_millis(now))
 }

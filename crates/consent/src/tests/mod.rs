@@ -10,7 +10,7 @@ use monotonic::Monotonic;
 use super::{Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, Reason, Report, SessionId, Wanted};
 
 pub(super) const fn ms(millis: u64) -> Monotonic {
-    Monotonic::at(Duration::from_millis(millis))
+    Monotonic::from_start(Duration::from_millis(millis))
 }
 
 pub(super) fn fresh() -> Machine {

@@ -274,13 +274,13 @@ fn check(script: &[(u64, Event)], memory: Memory) -> Result<(), TestCaseError> {
             );
         }
         if machine.mute_pending() {
-            prop_assert!(machine.deadline().is_some_and(|at| at.since(ms(now)) <= Duration::from_millis(500)));
+            prop_assert!(machine.deadline().is_some_and(|at| at.duration_since(ms(now)) <= Duration::from_millis(500)));
         }
         if revokes(event) {
             prop_assert!(onlooker.capture != Some(true), "{:?} did not reach stop", event);
         }
         if machine.phase() == Phase::Stopping {
-            prop_assert!(machine.deadline().is_some_and(|at| at.since(ms(now)) <= Duration::from_millis(300)));
+            prop_assert!(machine.deadline().is_some_and(|at| at.duration_since(ms(now)) <= Duration::from_millis(300)));
         }
         if !machine.phase().may_capture() && onlooker.lamp.says_capturing() {
             return Err(TestCaseError::fail(format!("lamp says {:?} and nothing captures", onlooker.lamp)));
