@@ -10,7 +10,7 @@ demo:
 test:
 	scripts/setup test
 	cargo fmt --check
-	cargo clippy --all-targets --features demo -- -D warnings
+	cargo clippy --workspace --all-targets --features demo -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features demo
 	scripts/deny
 	cargo test -p bitrate -p consent -p kernel-clock -p monotonic
