@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::ipc::{GUARD_UNREACHABLE, Phase, SOFTWARE, Status};
 
-/// Exactly the fields of the contract, and no more.
+/// Exactly the fields that docs/mqtt.md promises, and no more.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct State {

@@ -43,7 +43,7 @@ pub use types::{
     OutageBuffer, Overlay, Panel, PanelBackend, Privacy, Video, VideoSource,
 };
 
-/// Where the configuration is when nobody says otherwise (design 4).
+/// The default of `--config`.
 pub const DEFAULT_PATH: &str = "/etc/tallybox/tallybox.toml";
 
 /// A configuration without mistakes.

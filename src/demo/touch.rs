@@ -77,7 +77,7 @@ const fn span(from_ms: u64, does: Does, says: &'static str) -> Span {
 const NOTHING_YET: Span = span(3000, Does::Nothing, "Let go now and nothing happens. From 5 s on the box locks.");
 const STILL_STOPPED: &str = "This touch stops the capture. Letting go starts nothing. From 5 s on the box locks.";
 
-/// The same in every situation in which the button is felt (design 3, rules 9 and 10).
+/// The same in every situation in which the button is felt (docs/consent.md, rules 9 and 10).
 const LONG: [Span; 4] = [
     span(5000, Does::Locks, "The box locks. A hold of 2 s unlocks it later."),
     span(8000, Does::Locks, "The lamp warns: from 10 s on, letting go unbinds the box."),

@@ -1,4 +1,4 @@
-//! Whether the supply voltage can be trusted (rule 4): read from sysfs, where the machine says so at all.
+//! Whether the supply voltage can be trusted (consent rule 4): read from sysfs, where the machine says so at all.
 //!
 //! Below about 4.63 V a Raspberry Pi slows down, and its card and USB devices fail first: a ledger or a lamp that cannot be
 //! relied on. The firmware's flag comes as `in0_lcrit_alarm` of the sensor `rpi_volt`: 1 if the voltage was too low in the last

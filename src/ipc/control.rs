@@ -92,7 +92,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Each of them, in the order of design 6.
+    /// Each of them.
     pub const ALL: [Self; 6] =
         [Self::RequestStart, Self::Stop, Self::Mute, Self::Unmute, Self::Identify, Self::Diagnose];
 

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Purpose, Wanted, text};
 
-/// How often the guard renews the lease (design 2).
+/// How often the guard renews the lease.
 pub const RENEWAL: Duration = Duration::from_secs(1);
-/// Capture that hears nothing for this long goes dark by itself (design 2).
+/// A capture whose lease was not renewed for this long ends itself (docs/consent.md).
 pub const LEASE: Duration = Duration::from_secs(2);
 
 /// Guard to capture. Closing the socket ends capture at once.

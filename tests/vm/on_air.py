@@ -79,7 +79,7 @@ def on_air(box, peers):
     box.until("idle")
     box.dark()
     dark = max(gone, next(at for at, name, _ in reversed(hand.seen) if name == "lamp"))
-    assert gone - down <= 530, f"capture was gone only after {gone - down} ms (debounce 30 ms, and the contract's 500)"
+    assert gone - down <= 530, f"capture was gone only after {gone - down} ms (debounce 30 ms, and the 500 ms of consent rule 4)"
     assert box.ok("timeout 20 v4l2-ctl -d /dev/shopcam --stream-mmap --stream-count=1"), "the camera is not free"
     return (f"{verify_recording(peers.recordings()[-1])}; lamp {opened - lit} ms before the camera; capture gone {gone - down} ms "
             f"after the touch, lamp dark {dark - gone} ms later; capture {memory:.0f} MB resident, longest session {longest}")

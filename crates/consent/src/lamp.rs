@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-/// What the lamp says (design 3). [`Lamp::lit`] is the one place that knows each pattern's rhythm.
+/// What the lamp shows; README.md has the table. [`Lamp::lit`] is the one place that knows each rhythm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lamp {

@@ -4,6 +4,8 @@
 //! here; whoever runs the machine carries the effects out **in order**, and when one fails drops the ones behind
 //! it and feeds the failure back as an event. That order is what makes a start durable before it takes effect, and
 //! the lamp lit before a device opens.
+//!
+//! "Rule 4" is number 4 of the ten in docs/consent.md.
 
 mod effect;
 mod event;

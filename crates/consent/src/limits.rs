@@ -1,8 +1,8 @@
-//! The spans of time that the consent contract names.
+//! The spans of time that the consent rules name (docs/consent.md).
 
 use core::time::Duration;
 
-/// What may differ from shop to shop. The gestures' spans are part of the contract and fixed (see the constants).
+/// What may differ from shop to shop. The gestures' spans are part of the rules and fixed (see the constants).
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Longest session; then consent has to be given anew.
@@ -25,7 +25,7 @@ impl Default for Limits {
 
 /// Longest probe: a camera's slowest start (10 s to decode a file's first frame) and the seconds that are counted.
 pub(super) const PROBE: Duration = Duration::from_secs(20);
-/// A press let go before this starts picture and sound (design 3, rule 8).
+/// A press let go before this starts picture and sound (rule 8).
 pub(super) const SOUND_BELOW: Duration = Duration::from_millis(700);
 /// A press let go before this (and not before [`SOUND_BELOW`]) starts picture only (rule 8).
 pub(super) const PICTURE_BELOW: Duration = Duration::from_secs(3);

@@ -1,4 +1,4 @@
-//! `(state, event, now) -> effects`: the ten rules of design 3.
+//! `(state, event, now) -> effects`: the ten rules of docs/consent.md.
 
 mod button;
 

@@ -1,4 +1,4 @@
-//! The phases of design 3.
+//! The phases that `status` and MQTT name.
 
 /// What the box is doing, as the MQTT `state` tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

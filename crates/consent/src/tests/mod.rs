@@ -1,4 +1,4 @@
-//! Each rule of design 3 by hand.
+//! Each rule of docs/consent.md by hand.
 
 use core::time::Duration;
 

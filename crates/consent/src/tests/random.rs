@@ -1,4 +1,4 @@
-//! All rules of design 3 at once, over random events and delays.
+//! All rules of docs/consent.md at once, over random events and delays.
 #![allow(clippy::wildcard_enum_match_arm)] // the onlooker names only what it looks at
 #![allow(clippy::struct_excessive_bools)] // and notes whether it saw each
 
@@ -303,7 +303,7 @@ fn untouched(event: Event) -> Event {
     if matches!(event, Event::ButtonDown | Event::ButtonFound | Event::ButtonUp) { Event::Tick } else { event }
 }
 
-/// 100,000 in the long form: `TALLYBOX_LONG=1 cargo test consent`.
+/// 100,000 in the long form: `TALLYBOX_LONG=1 cargo test -p consent`.
 fn cases() -> u32 {
     if std::env::var_os("TALLYBOX_LONG").is_some() { 100_000 } else { 3_000 }
 }
