@@ -18,6 +18,7 @@ pub mod log;
 pub mod panel;
 pub mod privacy;
 mod trust;
+pub mod worker;
 
 /// Lower-case hexadecimal, two digits a byte.
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -118,7 +118,7 @@ impl Journal {
         let (orders, inbox) = mpsc::channel();
         let (opened, hear) = mpsc::sync_channel(1);
         Writer::spawn(&self.path, (orders.clone(), inbox), self.progress.clone(), self.head.clone(), opened)
-            .map_err(|error| format!("there is no thread for the ledger: {error}"))?;
+            .map_err(|error| error.to_string())?;
         self.orders = Some(orders);
         let late = |_| Err("the ledger is being verified, or its disk does not answer".to_owned());
         hear.recv_timeout(OPENING).unwrap_or_else(late)

@@ -13,6 +13,7 @@ use super::ledger::{Ledger, LedgerError};
 use super::recall::Recall;
 use crate::clock::Reading;
 use crate::ipc::{Fact, LedgerCheck};
+use crate::worker::{self, SpawnError};
 
 /// Between two attempts to write; another process that holds the file was waited for already.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -67,11 +68,11 @@ impl Writer {
         progress: watch::Sender<Progress>,
         head: watch::Sender<Head>,
         opened: SyncSender<Result<Recall, String>>,
-    ) -> std::io::Result<()> {
+    ) -> Result<(), SpawnError> {
         let (waiting, waiters) = (VecDeque::new(), Vec::new());
         let writer =
             Self { path: path.to_owned(), orders, back, progress, head, ledger: None, waiting, waiters, closing: None };
-        std::thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run(&opened)).map(drop)
+        worker::detached("ledger", move || writer.run(&opened))
     }
 
     fn run(mut self, opened: &SyncSender<Result<Recall, String>>) {
@@ -150,7 +151,7 @@ impl Writer {
             let found = Ledger::open_to_read(&path).and_then(|ledger| ledger.verify_up_to(last));
             let _ = back.send(Order::Checked(found));
         };
-        if let Err(error) = std::thread::Builder::new().name("ledger-check".to_owned()).spawn(check) {
+        if let Err(error) = worker::detached("ledger-check", check) {
             tracing::error!(%error, "the ledger cannot be checked in the background");
         }
     }

@@ -5,8 +5,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gpiocdev::line::{Bias, EdgeDetection, EdgeKind, Value};
@@ -15,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{Button, Panel, PanelError, Signal, settled_level};
 use crate::config;
+use crate::worker::{OnDrop, Worker};
 use consent::Lamp;
 
 /// Who holds the lines, as `gpioinfo` shows it.
@@ -35,17 +34,7 @@ pub(super) struct Cdev {
 struct Watched {
     button: Button,
     line: Arc<Request>,
-    ending: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.ending.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+    _thread: Worker,
 }
 
 /// The first chip that has all lines.
@@ -113,10 +102,10 @@ impl Cdev {
 }
 
 fn watch(button: Button, line: Request, signals: mpsc::UnboundedSender<Signal>) -> Result<Watched, PanelError> {
-    let (line, ending) = (Arc::new(line), Arc::new(AtomicBool::new(false)));
-    let (watched, end) = (line.clone(), ending.clone());
-    let wait = move || {
-        while !end.load(Ordering::Acquire) {
+    let line = Arc::new(line);
+    let watched = line.clone();
+    let thread = Worker::spawn("panel", OnDrop::Join, move |stop| {
+        while !stop.is_requested() {
             let seen = watched.wait_edge_event(LOOK).and_then(|there| {
                 // The level read now could be a later one: the edge says what it became. The guard reads the level
                 // every second, in case an edge is lost.
@@ -135,10 +124,8 @@ fn watch(button: Button, line: Request, signals: mpsc::UnboundedSender<Signal>) 
                 return;
             }
         }
-    };
-    let thread = std::thread::Builder::new().name("panel".to_owned()).spawn(wait);
-    let thread = thread.map_err(|error| PanelError(format!("no thread for the buttons: {error}")))?;
-    Ok(Watched { button, line, ending, thread: Some(thread) })
+    });
+    Ok(Watched { button, line, _thread: thread.map_err(|error| PanelError(error.to_string()))? })
 }
 
 impl Panel for Cdev {
