@@ -14,9 +14,11 @@ pub mod exit;
 mod foreign_file;
 pub mod guard;
 pub mod ipc;
+pub mod ledger;
 pub mod log;
 pub mod panel;
 pub mod privacy;
+mod token_bucket;
 mod trust;
 pub mod worker;
 

@@ -10,8 +10,8 @@ use jiff::civil::Date;
 use crate::clock::Reading;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::guard::ledger::{ExportError, Ledger, LedgerError, Proof, prove_export};
 use crate::ipc::{Entry, Recorded};
+use crate::ledger::{ExportError, Ledger, LedgerError, Proof, prove_export};
 
 /// What to do with the ledger.
 #[derive(Clone, Debug, Subcommand)]

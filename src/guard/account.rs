@@ -1,7 +1,7 @@
 //! Why the box is in its phase, as one word and in a sentence: both speak of the present phase only.
 
+use super::capture_events::lost;
 use super::engine::Engine;
-use super::hear::lost;
 use crate::config::policy_follows;
 use crate::ipc::ENCODER_FALLBACK;
 use consent::{Fault, Phase};

@@ -9,20 +9,19 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::account::policy_waits;
-use super::answers::Unwritten;
-use super::board::Board;
-use super::erase;
-use super::hear::Session;
+use super::capture_events::Session;
+use super::capture_process::process::PidFile;
+use super::capture_process::{Capture, Door, News};
+use super::erasure;
 use super::identity;
-use super::journal::Journal;
-use super::launcher::{Capture, Door, News};
-use super::link_log::LinkLog;
-use super::process::PidFile;
+use super::panel_controller::Board;
+use super::replies::Unwritten;
 use super::requests::Quotas;
-use super::supply::Supply;
+use super::supply_voltage::Supply;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::ipc::{Answer, Fact, Identity, LedgerCheck, SOFTWARE, Status};
+use crate::ledger::{Journal, LinkLog};
 use consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, Reason, SessionId};
 
 /// Consent machine, panel, ledger and capture, joined.
@@ -58,7 +57,7 @@ pub(super) struct Engine {
     /// Who asked for the probe that is pending or under way.
     pub(super) prober: Option<oneshot::Sender<Answer>>,
     pub(super) status: watch::Sender<Status>,
-    pub(super) due: erase::Due,
+    pub(super) due: erasure::Due,
     /// Which box this is; `None`: its key cannot be used.
     pub(super) identity: Option<Identity>,
     /// The ledger's memory is known; without it the guard has to start anew before anything can start.
@@ -126,7 +125,7 @@ impl Engine {
             quotas: Quotas::new(clock.now()),
             prober: None,
             status,
-            due: erase::Due::default(),
+            due: erasure::Due::default(),
             identity: None,
             recalled: false,
             ledger_trouble: None,

@@ -12,7 +12,7 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
 
-use super::erase::CREDENTIALS;
+use super::erasure::CREDENTIALS;
 use crate::ipc::Identity;
 
 /// The key in [`CREDENTIALS`], in PEM form as openssl reads it, with the public key behind it: if the two do not belong

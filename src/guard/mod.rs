@@ -2,28 +2,18 @@
 //! camera or microphone.
 
 mod account;
-mod allowance;
-mod answers;
-mod attendant;
-mod board;
-mod control;
+mod capture_events;
+mod capture_process;
+mod control_server;
 mod engine;
-mod erase;
-mod guests;
-mod hear;
+mod erasure;
 pub(crate) mod identity;
-mod journal;
-mod lamp;
-mod launcher;
-pub mod ledger;
-mod link_log;
-mod place;
-mod process;
-mod recall;
+mod lamp_driver;
+mod panel_controller;
+mod persistence_check;
+mod replies;
 mod requests;
-mod supply;
-mod timeline;
-mod writer;
+mod supply_voltage;
 
 use monotonic::Monotonic;
 use std::fs::File;
@@ -40,14 +30,14 @@ use crate::clock::{self, Clock, StepWatch};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{Fact, RENEWAL};
+use crate::ledger::Journal;
 use consent::{Event, Fault, Lamp, Reason};
 
-use board::Board;
-use control::Desk;
+pub use capture_process::Door;
+use capture_process::process::{LeftOver, PidFile};
+use control_server::Desk;
 use engine::Engine;
-use journal::Journal;
-pub use launcher::Door;
-use process::{LeftOver, PidFile};
+use panel_controller::Board;
 
 /// How often broken parts are tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -166,7 +156,7 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
     let mut terminate = signal(SignalKind::terminate()).map_err(software)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(software)?;
     if let Door::Socket(_) = options.door {
-        place::is_lasting(&config)?;
+        persistence_check::is_lasting(&config)?;
     }
     make_dir(&config.device.runtime_dir, 0o750)?;
     make_dir(&config.device.data_dir, 0o700)?;
@@ -193,7 +183,7 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
         uids: options.uids,
     };
     let mut ledger = engine.journal.progress();
-    let mut door = std::pin::pin!(control::serve(listener, desk));
+    let mut door = std::pin::pin!(control_server::serve(listener, desk));
     // The buttons' first levels have to settle: a press before that could be one that was held through the boot.
     let settled = clock.now().saturating_add(config.panel.debounce * 2);
     let mut chores = Chores { next: settled, ..Chores::new(clock.now()) };

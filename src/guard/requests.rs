@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::allowance::Allowance;
-use super::control::Call;
+use super::control_server::Call;
 use super::engine::Engine;
 use crate::ipc::{Answer, Fact, Request, Verb};
 use crate::panel::{Button, PanelError};
+use crate::token_bucket::Allowance;
 use consent::{Event, Fault, Phase};
 
 /// How often others may call what leaves a trace in the ledger or at the lamp. Here and not in the agent, which may have

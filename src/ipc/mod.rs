@@ -1,19 +1,21 @@
 //! What the three roles say to each other: plain serde types, length-prefixed JSON, unknown fields and oversized
 //! frames refused. The roles meet here and nowhere else.
 
+mod capture_protocol;
 mod connection;
-mod control;
+mod control_protocol;
 mod identity;
-mod lease;
 mod ledger;
 mod reasons;
 mod status;
 mod text;
 
+pub use capture_protocol::{
+    Device, FailureKind, Findings, FromCapture, LEASE, RENEWAL, Second, StreamStats, ToCapture,
+};
 pub use connection::{Connection, IpcError, MAX_FRAME};
-pub use control::{Answer, Cursor, FromGuard, Request, ToGuard, Verb};
+pub use control_protocol::{Answer, Cursor, FromGuard, Request, ToGuard, Verb};
 pub use identity::Identity;
-pub use lease::{Device, FailureKind, Findings, FromCapture, LEASE, RENEWAL, Second, StreamStats, ToCapture};
 pub use ledger::{Entry, Fact, Recorded};
 pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
 pub use status::{LedgerCheck, Status};

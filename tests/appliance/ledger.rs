@@ -229,7 +229,7 @@ fn identify_hides_neither_a_lock_nor_a_fault() {
 /// background, and the next start finds it first.
 #[test]
 fn a_changed_entry_in_a_long_ledger_is_found_in_the_background() {
-    use tallybox::guard::ledger::Ledger;
+    use tallybox::ledger::Ledger;
     let shop = Shop::new(&Plan::default());
     shop.start("guard").finish();
     let mut ledger = Ledger::open(&shop.path("data/ledger.db")).unwrap();

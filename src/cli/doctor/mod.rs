@@ -31,8 +31,8 @@ use super::units::{self, Runner};
 use crate::clock;
 use crate::config::{Config, Mistake, PanelBackend};
 use crate::exit::Exit;
-use crate::guard::ledger::Ledger;
 use crate::ipc::{Request, Status};
+use crate::ledger::Ledger;
 
 use board::Board;
 use needs::Needs;

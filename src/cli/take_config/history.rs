@@ -2,7 +2,7 @@
 //! acknowledged last.
 
 use crate::config::Config;
-use crate::guard::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError};
 
 /// What the ledger tells.
 #[derive(Clone, Debug, PartialEq, Eq)]

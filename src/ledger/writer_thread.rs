@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::journal::Head;
-use super::ledger::{Ledger, LedgerError};
-use super::recall::Recall;
+use super::state::Recall;
+use super::writer::Head;
+use super::{Ledger, LedgerError};
 use crate::clock::Reading;
 use crate::ipc::{Fact, LedgerCheck};
 use crate::worker::{self, SpawnError};
@@ -35,15 +35,15 @@ pub(super) enum Order {
 
 /// How far the thread is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// The ledger is open.
-    pub(super) open: bool,
+    pub(crate) open: bool,
     /// How many facts are on disk, of those that were handed over.
-    pub(super) written: u64,
+    pub(crate) written: u64,
     /// Why the last attempt failed.
-    pub(super) trouble: Option<String>,
+    pub(crate) trouble: Option<String>,
     /// What is known of the entries that were not verified when it was opened.
-    pub(super) check: LedgerCheck,
+    pub(crate) check: LedgerCheck,
 }
 
 /// The thread's own.

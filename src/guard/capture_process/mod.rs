@@ -1,5 +1,8 @@
 //! Door 1: starts capture, tells it what it shall do, and ends its lease.
 
+pub(super) mod process;
+mod task;
+
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -11,10 +14,10 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::attendant::Attendant;
-use super::process::{PidFile, Process};
 use crate::ipc::{FromCapture, ToCapture};
 use consent::{Grant, Outcome, Wanted};
+use process::{PidFile, Process};
+use task::Attendant;
 
 /// Environment of a capture, as its unit has it.
 const ENVIRONMENT: [(&str, &str); 1] = [

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::allowance::Allowance;
-use super::launcher::{Door, News, Orders};
 use super::process::{PidFile, Process};
+use super::{Door, News, Orders};
 use crate::clock::Clock;
 use crate::ipc::{Connection, FromCapture, IpcError, ToCapture};
+use crate::token_bucket::Allowance;
 use consent::Outcome;
 
 /// Reports that a capture may give at once, beside one for each renewal; a start brings about ten.

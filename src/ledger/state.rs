@@ -89,6 +89,7 @@ impl Recall {
     }
 
     /// The same for a box on which this policy is in force.
+    #[must_use]
     pub fn under(self, policy_version: &str) -> Self {
         let policy_pending = self.acknowledged.as_deref().is_some_and(|known| known != policy_version);
         Self { policy_pending, ..self }

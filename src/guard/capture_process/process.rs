@@ -28,18 +28,18 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The process behind a connection, once it is known.
 #[derive(Debug, Default)]
-pub(super) struct Process {
+pub(in crate::guard) struct Process {
     child: Option<Child>,
     pidfd: Option<OwnedFd>,
 }
 
 /// Where the process is written down while it may exist.
 #[derive(Clone, Debug)]
-pub(super) struct PidFile(PathBuf);
+pub(in crate::guard) struct PidFile(PathBuf);
 
 impl Process {
     /// A child of this process.
-    pub(super) fn child(child: Child) -> std::io::Result<Self> {
+    pub(in crate::guard) fn child(child: Child) -> std::io::Result<Self> {
         let mut this = Self { child: Some(child), pidfd: None };
         if let Some(pid) = this.child.as_ref().and_then(Child::id) {
             this.pidfd = Some(open(pid)?);
@@ -48,7 +48,7 @@ impl Process {
     }
 
     /// It says that it is `pid`: from now on its end can be seen, also by whoever comes after this guard.
-    pub(super) fn known(&mut self, pid: u32, file: &PidFile) -> std::io::Result<()> {
+    pub(in crate::guard) fn known(&mut self, pid: u32, file: &PidFile) -> std::io::Result<()> {
         if let Some(child) = &self.child {
             if child.id() != Some(pid) {
                 return Err(Error::other("that is not the process that was started"));
@@ -63,11 +63,11 @@ impl Process {
     }
 
     /// The same process once more, to kill it while somebody waits for its end.
-    pub(super) fn handle(&self) -> Self {
+    pub(in crate::guard) fn handle(&self) -> Self {
         Self { child: None, pidfd: self.pidfd.as_ref().and_then(|pidfd| pidfd.try_clone().ok()) }
     }
 
-    pub(super) fn kill(&self) {
+    pub(in crate::guard) fn kill(&self) {
         if let Some(pidfd) = &self.pidfd
             && let Err(error) = kill(pidfd)
         {
@@ -76,7 +76,7 @@ impl Process {
     }
 
     /// Returns when the process is gone. One that never said who it is was never told to start.
-    pub(super) async fn gone(&mut self) {
+    pub(in crate::guard) async fn gone(&mut self) {
         if let Some(child) = &mut self.child
             && let Err(error) = child.wait().await
         {
@@ -132,12 +132,12 @@ fn started(pid: u32) -> std::io::Result<u64> {
 }
 
 impl PidFile {
-    pub(super) fn new(runtime_dir: &Path) -> Self {
+    pub(in crate::guard) fn new(runtime_dir: &Path) -> Self {
         Self(runtime_dir.join(FILE))
     }
 
     /// A capture is about to be started.
-    pub(super) fn announce(&self) -> std::io::Result<()> {
+    pub(in crate::guard) fn announce(&self) -> std::io::Result<()> {
         self.replace(STARTING)
     }
 
@@ -153,7 +153,7 @@ impl PidFile {
     }
 
     /// The process was seen to be gone.
-    pub(super) fn remove(&self) {
+    pub(in crate::guard) fn remove(&self) {
         match std::fs::remove_file(&self.0) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 tracing::error!("{} cannot be removed: {error}", self.0.display());
@@ -163,7 +163,7 @@ impl PidFile {
     }
 
     /// The process that is written down, if that very one still exists. Blocks for [`GRACE`] where one was being started.
-    pub(super) fn left_over(&self) -> std::io::Result<Option<LeftOver>> {
+    pub(in crate::guard) fn left_over(&self) -> std::io::Result<Option<LeftOver>> {
         let text = match std::fs::read_to_string(&self.0) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             other => other?,
@@ -198,14 +198,14 @@ const ESRCH: i32 = 3;
 
 /// A capture whose guard has died.
 #[derive(Debug)]
-pub(super) struct LeftOver {
+pub(in crate::guard) struct LeftOver {
     pid: u32,
     pidfd: OwnedFd,
 }
 
 impl LeftOver {
     /// Waits until it is gone, and kills it when it does not go by itself. Blocks for up to [`PATIENCE`].
-    pub(super) fn end(&self) -> std::io::Result<()> {
+    pub(in crate::guard) fn end(&self) -> std::io::Result<()> {
         let clock = Clock::start();
         let begun = clock.now();
         let mut wait = GRACE;

@@ -1,6 +1,8 @@
 //! Door 2: the guard's Unix socket. Each connection is a task that can wait, be slow or talk nonsense without the
 //! guard noticing; none of them holds anything that could start a capture.
 
+mod connections;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +13,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::guests::{Guests, Standing};
-use super::journal::Head;
-use super::ledger::Ledger;
 use crate::ipc::{Answer, Connection, Cursor, FromGuard, IpcError, Request, Status, ToGuard, WHY, clean};
+use crate::ledger::{Head, Ledger, LedgerError};
+use connections::{Guests, Standing};
 
 /// Calls of one connection that wait for their answer at once.
 const CALLS: usize = 16;
@@ -242,7 +243,7 @@ impl Peer {
         Ok(())
     }
 
-    fn read(&mut self, after: u64) -> Result<Vec<crate::ipc::Entry>, super::ledger::LedgerError> {
+    fn read(&mut self, after: u64) -> Result<Vec<crate::ipc::Entry>, LedgerError> {
         let ledger = match self.ledger.take() {
             Some(ledger) => ledger,
             None => Ledger::open_to_read(&self.desk.ledger)?,

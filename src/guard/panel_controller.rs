@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
-use super::lamp::LampDriver;
+use super::lamp_driver::LampDriver;
 use crate::config;
 use crate::panel::{self, Button, Debouncer, Panel, PanelError, Settled, Signal};
 use consent::{Event, Fault, Lamp};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::account::Account;
+use super::capture_process::News;
 use super::engine::Engine;
-use super::launcher::News;
 use crate::ipc::{Device, Fact, FailureKind, Findings, FromCapture, SOFTWARE, Second, Status, StreamStats};
 use consent::{Event, Fault, Reason, Report};
 

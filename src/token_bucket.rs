@@ -6,7 +6,7 @@ use monotonic::Monotonic;
 
 /// Tokens that are spent one by one, and come back one each `every`, up to `most`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Allowance {
+pub(crate) struct Allowance {
     left: u32,
     most: u32,
     every: Duration,
@@ -15,12 +15,12 @@ pub(super) struct Allowance {
 
 impl Allowance {
     /// A full one.
-    pub(super) const fn new(most: u32, every: Duration, now: Monotonic) -> Self {
+    pub(crate) const fn new(most: u32, every: Duration, now: Monotonic) -> Self {
         Self { left: most, most, every, since: now }
     }
 
     /// Takes a token; `false`: there is none.
-    pub(super) fn take(&mut self, now: Monotonic) -> bool {
+    pub(crate) fn take(&mut self, now: Monotonic) -> bool {
         self.fill(now);
         let any = self.left > 0;
         self.left = self.left.saturating_sub(1);
@@ -28,7 +28,7 @@ impl Allowance {
     }
 
     /// Gives one, beyond what comes by itself.
-    pub(super) fn give(&mut self) {
+    pub(crate) fn give(&mut self) {
         self.left = self.left.saturating_add(1);
     }
 

@@ -2,20 +2,27 @@
 
 mod chain;
 mod export;
+mod link_log;
 mod prune;
+mod state;
 #[cfg(test)]
 mod tests;
+mod timeline;
+mod writer;
+mod writer_thread;
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
-use super::recall::Recall;
 use crate::clock::Reading;
 use crate::ipc::{Entry, Fact};
 
 pub use export::{ExportError, Proof, prove as prove_export};
+pub(crate) use link_log::LinkLog;
+pub use state::Recall;
+pub(crate) use writer::{Head, Journal};
 
 use chain::{COLUMNS, GENESIS, OLD_COLUMNS, Place, Stored, StoredReading, digest};
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::allowance::Allowance;
-use super::recall::Recall;
-use super::writer::{Order, Progress, Writer};
+use super::state::Recall;
+use super::writer_thread::{Order, Progress, Writer};
 use crate::clock::{self, Clock};
 use crate::ipc::{By, Fact, LedgerCheck};
+use crate::token_bucket::Allowance;
 use monotonic::Monotonic;
 
 /// At most this many facts wait for a disk that fails; a box in that state starts nothing, so few come.
@@ -39,13 +39,13 @@ const REFILL: Duration = Duration::from_mins(2);
 
 /// Where the ledger ends, for those to whom entries are handed out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// The ledger's id; `None`: it is not open, or empty.
-    pub(super) ledger: Option<String>,
+    pub(crate) ledger: Option<String>,
     /// The last entry's number.
-    pub(super) seq: u64,
+    pub(crate) seq: u64,
     /// The last `unbound` entry's number; 0: none.
-    pub(super) unbound: u64,
+    pub(crate) unbound: u64,
 }
 
 /// How many of a kind may be written, and how many were not.
@@ -57,7 +57,7 @@ struct Quota {
 
 /// The way to the thread that writes the ledger.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     clock: Clock,
     orders: Option<mpsc::Sender<Order>>,
@@ -76,7 +76,7 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Not opened yet.
-    pub(super) fn new(path: &Path, clock: Clock) -> Self {
+    pub(crate) fn new(path: &Path, clock: Clock) -> Self {
         Self {
             path: path.to_owned(),
             clock,
@@ -93,28 +93,28 @@ impl Journal {
     }
 
     /// Where the ledger ends, as it grows.
-    pub(super) fn head(&self) -> watch::Receiver<Head> {
+    pub(crate) fn head(&self) -> watch::Receiver<Head> {
         self.head.subscribe()
     }
 
     /// How far the thread is, as it gets on.
-    pub(super) fn progress(&self) -> watch::Receiver<Progress> {
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
     /// The ledger's id, once it has an entry.
-    pub(super) fn ledger_id(&self) -> Option<String> {
+    pub(crate) fn ledger_id(&self) -> Option<String> {
         self.head.borrow().ledger.clone()
     }
 
     /// What is known of the entries that were not verified when the ledger was opened.
-    pub(super) fn check(&self) -> LedgerCheck {
+    pub(crate) fn check(&self) -> LedgerCheck {
         self.progress.borrow().check
     }
 
     /// Opens the ledger and tells what it remembers. Where that takes long it goes on in the background:
     /// see [`Journal::is_open`].
-    pub(super) fn open(&mut self) -> Result<Recall, String> {
+    pub(crate) fn open(&mut self) -> Result<Recall, String> {
         let (orders, inbox) = mpsc::channel();
         let (opened, hear) = mpsc::sync_channel(1);
         Writer::spawn(&self.path, (orders.clone(), inbox), self.progress.clone(), self.head.clone(), opened)
@@ -125,22 +125,22 @@ impl Journal {
     }
 
     /// Whether the ledger is open.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.progress.borrow().open
     }
 
     /// How many facts were handed over; with [`Journal::has`] tells when a fact is on disk.
-    pub(super) fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
 
     /// Whether fact number `sent`, and all before it, are on disk.
-    pub(super) fn has(&self, sent: u64) -> bool {
+    pub(crate) fn has(&self, sent: u64) -> bool {
         self.progress.borrow().written >= sent
     }
 
     /// Whether all that was handed over is on disk, and nothing is wrong with what is there.
-    pub(super) fn is_well(&self) -> bool {
+    pub(crate) fn is_well(&self) -> bool {
         let progress = self.progress.borrow();
         progress.open
             && progress.written >= self.sent
@@ -149,7 +149,7 @@ impl Journal {
     }
 
     /// Why the ledger does not do its work; `None`: it does.
-    pub(super) fn trouble(&mut self) -> Option<String> {
+    pub(crate) fn trouble(&mut self) -> Option<String> {
         let (written, trouble) = {
             let progress = self.progress.borrow();
             (progress.written, progress.trouble.clone())
@@ -168,7 +168,7 @@ impl Journal {
 
     /// Writes `fact` behind what waits. Done, or under way and sure to be written as long as the disk comes back; an
     /// error is a fault, and the fact waits all the same, or is counted where there is no room.
-    pub(super) fn write(&mut self, fact: Fact) -> Result<(), String> {
+    pub(crate) fn write(&mut self, fact: Fact) -> Result<(), String> {
         if !self.admits(&fact) {
             return Ok(());
         }
@@ -176,7 +176,7 @@ impl Journal {
     }
 
     /// Writes `fact`, and all that waits before it, durably: what has not happened when this fails must not take effect.
-    pub(super) fn write_durably(&mut self, fact: Fact) -> Result<(), String> {
+    pub(crate) fn write_durably(&mut self, fact: Fact) -> Result<(), String> {
         let written = self.hand_over(fact, PATIENCE_AT_START)?;
         let late = || "the ledger's disk does not answer: nothing starts without an entry".to_owned();
         if written { Ok(()) } else { Err(late()) }
@@ -231,13 +231,13 @@ impl Journal {
     }
 
     /// Writes a refusal, or only counts it when many come.
-    pub(super) fn refuse(&mut self, fact: Fact) -> Result<(), String> {
+    pub(crate) fn refuse(&mut self, fact: Fact) -> Result<(), String> {
         self.refusals += 1;
         if self.refusals <= REFUSALS { self.write(fact) } else { Ok(()) }
     }
 
     /// Closes the window of refusals when it is over, and writes down how many facts were left out.
-    pub(super) fn count(&mut self) -> Result<(), String> {
+    pub(crate) fn count(&mut self) -> Result<(), String> {
         let now = self.clock.now();
         if now.duration_since(self.window) < WINDOW {
             return Ok(());
@@ -255,7 +255,7 @@ impl Journal {
     }
 
     /// Removes what is older than `retention`, when it comes to it.
-    pub(super) fn prune(&self, retention: Duration) {
+    pub(crate) fn prune(&self, retention: Duration) {
         if let Some(orders) = &self.orders {
             // Without the thread there is nothing to prune.
             let _ = orders.send(Order::Prune(retention, clock::reading()));
@@ -263,7 +263,7 @@ impl Journal {
     }
 
     /// Waits, not for long, until all is written, and closes the ledger.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         let Some(orders) = self.orders.take() else { return };
         let (done, hear) = mpsc::sync_channel(1);
         if orders.send(Order::Close(done)).is_err() || hear.recv_timeout(CLOSING).is_err() {
@@ -312,7 +312,7 @@ fn limited(fact: &Fact) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::ledger::Ledger;
+    use crate::ledger::Ledger;
 
     /// A disk that fails for long: what there is no room for is an error, and is counted in the ledger later.
     #[test]

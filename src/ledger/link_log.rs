@@ -3,8 +3,8 @@
 
 use core::time::Duration;
 
-use super::allowance::Allowance;
 use crate::ipc::Fact;
+use crate::token_bucket::Allowance;
 use monotonic::Monotonic;
 
 /// Entries of one kind that may be written at once.
@@ -14,7 +14,7 @@ const EACH: Duration = Duration::from_secs(30);
 
 /// What the ledger says of the link, and what waits to be said.
 #[derive(Debug)]
-pub(super) struct LinkLog {
+pub(crate) struct LinkLog {
     on_air: bool,
     link: Allowance,
     /// An `off-air` that has to wait; meanwhile the ledger says that the box is on air, which it may be again at any time.
@@ -25,32 +25,32 @@ pub(super) struct LinkLog {
 }
 
 impl LinkLog {
-    pub(super) fn new(now: Monotonic) -> Self {
+    pub(crate) fn new(now: Monotonic) -> Self {
         let (link, encoder) = (Allowance::new(BURST, EACH, now), Allowance::new(BURST, EACH, now));
         Self { on_air: false, link, off_air: None, encoder, fallback: None }
     }
 
     /// The server has the stream: what has to be written now. Never waits, since each costs an `off-air` before it.
-    pub(super) fn on_air(&mut self, session: u64) -> Option<Fact> {
+    pub(crate) fn on_air(&mut self, session: u64) -> Option<Fact> {
         self.off_air = None;
         let new = !core::mem::replace(&mut self.on_air, true);
         new.then_some(Fact::OnAir { session })
     }
 
     /// The server went away.
-    pub(super) fn off_air(&mut self, session: u64, reason: String) {
+    pub(crate) fn off_air(&mut self, session: u64, reason: String) {
         if self.on_air {
             self.off_air = Some(Fact::OffAir { session, reason });
         }
     }
 
     /// Another encoder goes on.
-    pub(super) fn fell_back(&mut self, fact: Fact) {
+    pub(crate) fn fell_back(&mut self, fact: Fact) {
         self.fallback = Some(fact);
     }
 
     /// What may be written by now, in order.
-    pub(super) fn due(&mut self, now: Monotonic) -> Vec<Fact> {
+    pub(crate) fn due(&mut self, now: Monotonic) -> Vec<Fact> {
         let fallback = if self.fallback.is_some() && self.encoder.take(now) { self.fallback.take() } else { None };
         let off_air = if self.off_air.is_some() && self.link.take(now) { self.off_air.take() } else { None };
         if off_air.is_some() {
@@ -60,7 +60,7 @@ impl LinkLog {
     }
 
     /// The session ends: what is still to be said before its last entry.
-    pub(super) fn finish(&mut self) -> Vec<Fact> {
+    pub(crate) fn finish(&mut self) -> Vec<Fact> {
         self.on_air = false;
         self.fallback.take().into_iter().chain(self.off_air.take()).collect()
     }

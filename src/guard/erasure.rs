@@ -178,5 +178,4 @@ fn folder<P: rustix::path::Arg>(dir: &OwnedFd, name: P) -> Result<OwnedFd, Errno
 }
 
 #[cfg(test)]
-#[path = "erase_tests.rs"]
 mod tests;

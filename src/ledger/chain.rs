@@ -5,8 +5,8 @@ use rusqlite::Row;
 use sha2::{Digest, Sha256};
 
 use super::LedgerError;
+use super::state::Recall;
 use crate::clock::Reading;
-use crate::guard::recall::Recall;
 use crate::ipc::Entry;
 
 /// What stands before the first entry.
