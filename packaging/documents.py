@@ -1,8 +1,7 @@
 #!/usr/bin/python3
 """Makes the documents of the package: `documents.py DIRECTORY`, which becomes /usr/share/doc/tallybox. They are the
-repository's own, in one folder, and those of the folders in `docs` in folders of the same names. A link to one that
-comes along leads to it there; one to what does not come along becomes plain text. So do paths in the text:
-`docs/mqtt.md` is `mqtt.md`, `config/examples` is `/usr/share/doc/tallybox/examples`."""
+repository's own, without the pages for developers. A link to a page of the package leads to it; any other becomes plain
+text. So do paths in the text: `docs/mqtt.md` is `mqtt.md`, `config/examples` is `/usr/share/doc/tallybox/examples`."""
 import os
 import re
 import shutil
@@ -10,17 +9,33 @@ import sys
 
 FOLDER = "/usr/share/doc/tallybox/"
 NOTE = """
-> This is the README of the source, and the package brings what it links to. Paths that begin with `src`, `tests`, `scripts` or
-> `packaging`, and the `make` commands, are for the source. `configuration.md` tells of `tallybox.toml`, `examples` and `servers`.
+> This is the README of the source. The package brings the pages that it links to, except those for developers. Paths
+> that begin with `docs`, `src`, `tests`, `scripts` or `packaging`, and the `make` commands, are for the source.
+> `configuration.md` explains `tallybox.toml`, `examples` and `servers`.
 """
+
+
+def is_for_developers(page):
+    """Whether a page is only for those who work on the source: its first line after the title says for whom it is."""
+    with open(page, encoding="utf-8") as file:
+        return bool(re.match(r"# .*\n+For developers:", file.read()))
+
+
+def pages():
+    """The pages below docs that come along, their pictures, and the folders that have some."""
+    for folder, folders, names in os.walk("docs"):
+        # Records of decisions are for developers.
+        folders[:] = sorted(name for name in folders if name != "decisions")
+        found = [os.path.join(folder, name) for name in sorted(names) if name.endswith((".md", ".svg"))]
+        found = [page for page in found if page.endswith(".svg") or not is_for_developers(page)]
+        yield from [folder, *found] if found and folder != "docs" else found
 
 
 def installed():
     """Repository path -> path below the package's folder, of all that comes along."""
     names = {"README.md": "README.md", "config/README.md": "configuration.md", "config/tallybox.toml": "tallybox.toml"}
-    for folder, _, files in sorted(os.walk("docs")):
-        found = [os.path.join(folder, name) for name in sorted(files) if name.endswith((".md", ".svg"))]
-        names |= {path: os.path.relpath(path, "docs") for path in [folder, *found] if found and path != "docs"}
+    # docs/README.md would be a second README.md.
+    names |= {page: "index.md" if page == "docs/README.md" else os.path.relpath(page, "docs") for page in pages()}
     for folder in ("examples", "servers"):
         names[f"config/{folder}"] = folder
         names |= {f"config/{folder}/{name}": f"{folder}/{name}" for name in sorted(os.listdir(f"config/{folder}"))}
