@@ -23,8 +23,8 @@ vm-test:
 	scripts/setup vm
 	tests/vm/run $(if $(SHORT),--short) $(if $(ONLY),--only '$(ONLY)')
 
-# Start and stop 40,000 times, then hours on air with faults. CYCLES=1000 HOURS=0.5 SEED=1 make it another one; FLAGS="--seconds 3600"
-# ends the cycles after an hour.
+# Start and stop 40,000 times, then hours on air with faults. CYCLES=1000 HOURS=0.5 SEED=1 make it another one;
+# FLAGS="--seconds 3600" ends the cycles after an hour.
 soak:
 	scripts/setup test
 	cargo build --release

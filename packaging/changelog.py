@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Prints CHANGELOG.md as Debian's changelog: `changelog.py VERSION EPOCH MAINTAINER`.
 
-CHANGELOG.md has the form of Keep a Changelog: a heading for each version (`## [0.1.0] - 2026-11-29`), in it headings such
-as `### Added`, and below these lists. Each version becomes an entry, with the date of its heading. VERSION is the
+CHANGELOG.md has the form of Keep a Changelog: a heading for each version (`## [0.1.0] - 2026-11-29`), in it headings
+such as `### Added`, and below these lists. Each version becomes an entry, with the date of its heading. VERSION is the
 package's own: its entry comes first, has what is `[Unreleased]` as well, and the date EPOCH."""
 import calendar
 import email.utils

@@ -1,4 +1,5 @@
-//! The link becomes slower and faster again while the box is on air: it asks its encoder for less, and for more, and stays.
+//! The link becomes slower and faster again while the box is on air: it asks its encoder for less, and for more, and
+//! stays.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};

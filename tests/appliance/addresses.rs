@@ -1,5 +1,5 @@
-//! Addresses, from the configuration to the wire: nobody is let in, keys and passwords arrive letter by letter, and what
-//! cannot be used is said before a press.
+//! Addresses, from the configuration to the wire: nobody is let in, keys and passwords arrive letter by letter, and
+//! what cannot be used is said before a press.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;

@@ -1,6 +1,6 @@
-/* A hardware encoder for tests that works for a while, and then no more: a plugin that brings the element v4l2h264enc with
- * x264enc inside. BROKEN_ENCODER says how it breaks once it has given 90 frames, which is after its trial:
- * "hangs" lets nothing through and keeps whoever hands it a picture, "fails" posts an error, "dumb" gives nothing any more,
+/* A hardware encoder for tests that works for a while, and then no more: a plugin that brings the element v4l2h264enc
+ * with x264enc inside. BROKEN_ENCODER says how it breaks once it has given 90 frames, which is after its trial: "hangs"
+ * lets nothing through and keeps whoever hands it a picture, "fails" posts an error, "dumb" gives nothing any more,
  * "same" gives one frame again and again. */
 #include <gst/gst.h>
 #include <stdlib.h>

@@ -96,8 +96,8 @@ fn without_retained_messages_a_box_works_and_a_stop_is_never_too_many() {
         let shop = shop(broker);
         let _run = shop.start("run");
         broker.wait_for_phase("idle");
-        // Three states each: more than 32, which is what a broker that drops them must not add up to. Staff press, since
-        // the guard limits how often others may ask.
+        // Three states each: more than 32, which is what a broker that drops them must not add up to. Staff press,
+        // since the guard limits how often others may ask.
         for round in 0..12 {
             shop.press();
             broker.wait_for_phase("connecting");

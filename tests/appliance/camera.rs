@@ -1,5 +1,5 @@
-//! Which of a camera's modes is opened, and how many pictures a second leave the box: with GStreamer's v4l2src and a camera
-//! of `tests/support/devices.c`.
+//! Which of a camera's modes is opened, and how many pictures a second leave the box: with GStreamer's v4l2src and a
+//! camera of `tests/support/devices.c`.
 
 use std::process::{Command, Stdio};
 

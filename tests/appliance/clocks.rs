@@ -35,7 +35,8 @@ fn settled(shop: &Shop) -> WrongClock {
     clock
 }
 
-/// A clock that is wrong for a while, synchronised or not: no entry goes, and what comes later is stamped with its own time.
+/// A clock that is wrong for a while, synchronised or not: no entry goes, and what comes later is stamped with its own
+/// time.
 #[test]
 fn a_wrong_clock_removes_nothing_and_stamps_nothing_that_comes_later() {
     for (name, offset) in WRONG {

@@ -328,7 +328,8 @@ fn a_broker_that_knows_boxes_by_certificate_is_shown_one() {
         assert!(broker["verdict"] == "warn" && found.contains("its certificate ends soon, on 2"), "{broker}");
         says(&rows(&shop, key), "client-cert", "warn", "ends soon", "new one");
     }
-    // One that does not belong to the key, one whose key is missing, one that the broker does not know, and none at all.
+    // One that does not belong to the key, one whose key is missing, one that the broker does not know, and none at
+    // all.
     says(&rows(&shop, &file("server.key")), "client-cert", "fail", "do not belong together", "put the key there");
     for key in ["", "/nonexistent.key"] {
         // Without the key nobody knows whether the broker would let the box in.

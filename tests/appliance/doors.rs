@@ -192,7 +192,8 @@ fn a_configuration_that_the_guard_does_not_know_opens_nothing() {
     shop.wait_for_phase("connecting");
 }
 
-/// A capture that fails says why and ends, with the guard's last renewals unread: the kernel then resets the connection.
+/// A capture that fails says why and ends, with the guard's last renewals unread: the kernel then resets the
+/// connection.
 #[test]
 fn the_last_words_of_a_capture_count_however_its_connection_ends() {
     let shop = Shop::new(&Plan::default());

@@ -114,7 +114,8 @@ fn a_phones_clip_stands_upright_and_masks_cover_what_is_seen() {
     }
 }
 
-/// Rates that change, sizes that are odd, other codecs, a single picture: each plays, over and over, at the configured rate.
+/// Rates that change, sizes that are odd, other codecs, a single picture: each plays, over and over, at the configured
+/// rate.
 #[test]
 fn files_of_all_sorts_play_at_the_configured_rate() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use crate::support::shop::{Plan, Shop, openers};
 use crate::support::{TALLYBOX, footage, timed, wait_until};
 
 /// Rule 4: 500 ms after consent ends nothing captures any more. On a machine that runs other tests beside this one the
-/// scheduler may add to it; the product's own figure is in docs/benchmarks.md.
+/// scheduler may add to it; the product's own figure is in docs/benchmarks.
 const GONE: Duration = Duration::from_millis(500);
 
 fn footage_is_open(shop: &Shop) -> bool {

@@ -122,8 +122,8 @@ fn store(shop: &Shop) -> rusqlite::Connection {
     store
 }
 
-/// Another program holds the ledger: a remote stop is carried out at once and answered truly, the box goes on answering,
-/// and what could not be written is written when that program lets go.
+/// Another program holds the ledger: a remote stop is carried out at once and answered truly, the box goes on
+/// answering, and what could not be written is written when that program lets go.
 #[test]
 fn a_ledger_that_somebody_holds_delays_neither_a_stop_nor_a_status() {
     let shop = Shop::new(&Plan::default());

@@ -1,4 +1,5 @@
-//! What systemd is told: readiness, how the agent stands with its broker, and a watchdog that only a turning loop feeds.
+//! What systemd is told: readiness, how the agent stands with its broker, and a watchdog that only a turning loop
+//! feeds.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;

@@ -35,7 +35,8 @@ pub(crate) struct Rules {
     pub(crate) ack: Judge,
     /// DISCONNECT with this reason once the box says that it is online.
     pub(crate) throw_out: Option<u8>,
-    /// Refuses a CONNECT with a retained last will (0x9A) or with one that it would acknowledge (0x9B), if they are set.
+    /// Refuses a CONNECT with a retained last will (0x9A) or with one that it would acknowledge (0x9B), if they are
+    /// set.
     pub(crate) will: Option<u8>,
 }
 

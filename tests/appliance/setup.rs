@@ -1,5 +1,5 @@
-//! `tallybox setup` on a machine of the test's own: the files that it writes, what it refuses, and that it never leaves half
-//! of it. With real units it runs in tests/deb.
+//! `tallybox setup` on a machine of the test's own: the files that it writes, what it refuses, and that it never leaves
+//! half of it. With real units it runs in tests/deb.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;

@@ -1,5 +1,5 @@
-//! Camera and microphone are pulled out together and put back, again and again, without any hardware: `tests/support/devices.c`
-//! stands between capture and its devices. GStreamer's v4l2src and alsasrc are the real ones.
+//! Camera and microphone are pulled out together and put back, again and again, without any hardware:
+//! `tests/support/devices.c` stands between capture and its devices. GStreamer's v4l2src and alsasrc are the real ones.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -127,8 +127,8 @@ fn pictures_and_sound_arrive_and_the_session_is_deleted_in_the_end() {
     assert!(server.lines("foreign-candidate").is_empty());
     let (video, audio) = (server.decoded("v"), server.decoded("a"));
     assert!(video.iter().all(|frame| frame.size == (320, 180)) && video[0].key);
-    // No picture is missing between the first and the last. Of the sound aiortc drops what it is too busy for; each frame
-    // is at its time all the same.
+    // No picture is missing between the first and the last. Of the sound aiortc drops what it is too busy for; each
+    // frame is at its time all the same.
     for frame in &audio {
         let steps = (frame.at - audio[0].at) / 0.02;
         assert!((steps - steps.round()).abs() < 0.01, "{frame:?}");
@@ -161,8 +161,8 @@ fn what_is_lost_is_sent_again_a_keyframe_comes_when_asked_for_and_the_bitrate_fo
     assert!(lost > 20 && nacks > 10 && again > 10, "{:?}", server.relayed());
     #[allow(clippy::cast_precision_loss)] // some hundred
     let share = found as f64 / room;
-    // aiortc asks but once for what is lost, and not at all for what it is too busy to. Without any repair a picture in five
-    // would lack a datagram.
+    // aiortc asks but once for what is lost, and not at all for what it is too busy to. Without any repair a picture in
+    // five would lack a datagram.
     assert!(share > 0.9, "{share}");
 
     // The encoder makes one each 10 s by itself.

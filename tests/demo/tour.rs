@@ -1,5 +1,5 @@
-//! The virtual box is brought into each phase with the page's own buttons and switches: what the page then says, to eyes
-//! and to screen readers.
+//! The virtual box is brought into each phase with the page's own buttons and switches: what the page then says, to
+//! eyes and to screen readers.
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -12,8 +12,8 @@ use crate::support::wait_until;
 const OFF: &str = "Camera and microphone are off: no process exists that could open them.";
 const LOST: &str = "Nothing is known of camera and microphone: this page has lost its connection to the demo.";
 
-/// Waits until the page says this, and nothing else: the state, what is known of the camera, and what stands in the place
-/// of the picture (empty: there is one).
+/// Waits until the page says this, and nothing else: the state, what is known of the camera, and what stands in the
+/// place of the picture (empty: there is one).
 #[track_caller]
 fn says(browser: &Browser, state: &str, camera: &str, picture: &str) {
     let dark = if picture.is_empty() { String::new() } else { format!("{picture} {camera}") };

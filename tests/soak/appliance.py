@@ -1,4 +1,5 @@
-"""What the soak runs on: a box with the simulated panel, its guard's door, nginx and mosquitto; and what its roles use."""
+"""What the soak runs on: a box with the simulated panel, its guard's door, nginx and mosquitto; and what its roles
+use."""
 import atexit
 import json
 import os
@@ -15,14 +16,16 @@ from patience import free_port, wait
 
 
 def start(command, **more):
-    """A program in a process group of its own, so that it can be frozen or killed with its workers; it ends with this one."""
+    """A program in a process group of its own, so that it can be frozen or killed with its workers; it ends with this
+    one."""
     process = subprocess.Popen(command, process_group=0, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **more)
     atexit.register(lambda: process.poll() is None and os.killpg(process.pid, signal.SIGKILL))
     return process
 
 
 class Door:
-    """The guard's socket, subscribed: the latest status, and calls. While this program is stopped no time passes in here."""
+    """The guard's socket, subscribed: the latest status, and calls. While this program is stopped no time passes in
+    here."""
 
     def __init__(self, path):
         self.path, self.socket, self.connections = path, None, 0
@@ -75,8 +78,8 @@ class Door:
                 return
 
     def wait(self, test, limit):
-        """Whether `test` came true within `limit` seconds; the caller holds `changed`. In small parts, so that what happened
-        while this program was stopped is heard before time is up."""
+        """Whether `test` came true within `limit` seconds; the caller holds `changed`. In small parts, so that what
+        happened while this program was stopped is heard before time is up."""
         for part in range(int(limit) + 1):
             if self.changed.wait_for(test, min(limit - part, 1)):
                 return True
@@ -189,7 +192,7 @@ max-session = "24h"
             return None
 
     def touch(self, hold=0):
-        """A touch of the record button, longer than the debounce. On a machine that is so busy that the guard heard both its
+        """A touch of the record button, longer than the debounce. On a machine so busy that the guard heard both its
         edges at once it was none, as a bounce would be: then once more. Returns how many it took."""
         for count in range(1, 10):
             self.finger.touch(max(hold, self.felt))
@@ -284,8 +287,8 @@ def answers(port):
 
 
 def compare(first, last, roles):
-    """Each role's use: medians of the samples in `last` over those in `first`, as lines of the table. A role without samples
-    would be one that nobody judged."""
+    """Each role's use: medians of the samples in `last` over those in `first`, as lines of the table. A role without
+    samples would be one that nobody judged."""
     median = lambda values: sorted(values)[len(values) // 2]
     rows = []
     for role in roles:

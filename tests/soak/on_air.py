@@ -1,4 +1,5 @@
-"""Hours on air with faults from a seeded schedule: what reached the ingest against what was captured, and what it cost."""
+"""Hours on air with faults from a seeded schedule: what reached the ingest against what was captured, and what it
+cost."""
 import random
 import signal
 import subprocess
@@ -23,7 +24,8 @@ class Air:
         self.relay = Relay(self.servers.rtmp)
         (home / "second").mkdir()
         self.second = Servers(home / "second", record=True, broker=False)
-        # Camera and microphone that can be pulled out: GStreamer's own elements, and a library in the place of the devices.
+        # Camera and microphone that can be pulled out: GStreamer's own elements, and a library in the place of the
+        # devices.
         library, self.camera, self.microphone = home / "devices.so", home / "camera", home / "microphone"
         subprocess.run(["cc", "-shared", "-fPIC", "-o", library, DEVICES, "-ldl", "-lpthread"], check=True)
         self.plug()
@@ -136,8 +138,8 @@ def gaps(path):
 
 
 def run(program, home, hours, seed, calm, short, note):
-    """Runs for `hours`, a fault every `calm` seconds on average; the table's rows and the share of frames. What counts is the
-    end against the second tenth. `short`: no fault that takes long."""
+    """Runs for `hours`, a fault every `calm` seconds on average; the table's rows and the share of frames. What counts
+    is the end against the second tenth. `short`: no fault that takes long."""
     air, samples = Air(program, home, seed), []
     air.away = 1 if short else Air.away
     faults = [fault for fault in Air.FAULTS if not short or fault not in (Air.ingest_frozen, Air.link_stalled, Air.second_frozen)]

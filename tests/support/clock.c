@@ -1,6 +1,7 @@
-/* A wall clock that is wrong, for tests: a library that stands between a program and its clock (LD_PRELOAD). The file in
- * FAKE_CLOCK holds two numbers: by how many seconds the clock is off, and whether the kernel calls it synchronised. It is
- * read anew at each look, so that the clock can be stepped while the program runs. The monotonic clocks stay as they are. */
+/* A wall clock that is wrong, for tests: a library that stands between a program and its clock (LD_PRELOAD). The file
+ * in FAKE_CLOCK holds two numbers: by how many seconds the clock is off, and whether the kernel calls it synchronised.
+ * It is read anew at each look, so that the clock can be stepped while the program runs. The monotonic clocks stay as
+ * they are. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
-/* Camera and microphone without hardware, for tests: a library that stands between a program and its devices (LD_PRELOAD).
- * The path in FAKE_CAMERA, a symbolic link to /dev/null, is a V4L2 camera that gives pictures, 30 a second, of I420 or what
- * FAKE_FORMAT says (YUYV). With FAKE_MODES it has these and no others, each FORMAT:WIDTHxHEIGHT:RATE, with spaces between
- * them, the modes of a format together; a picture of a coded format (MJPG) is what the file FAKE_PICTURE holds;
- * the first FAKE_BROKEN of them after each opening are none. The file in
+/* Camera and microphone without hardware, for tests: a library that stands between a program and its devices
+ * (LD_PRELOAD). The path in FAKE_CAMERA, a symbolic link to /dev/null, is a V4L2 camera that gives pictures, 30 a
+ * second, of I420 or what FAKE_FORMAT says (YUYV). With FAKE_MODES it has these and no others, each
+ * FORMAT:WIDTHxHEIGHT:RATE, with spaces between them, the modes of a format together; a picture of a coded format
+ * (MJPG) is what the file FAKE_PICTURE holds; the first FAKE_BROKEN of them after each opening are none. The file in
  * FAKE_MICROPHONE is an ALSA device, whatever its name, that gives a tone. Taking link or file away unplugs the device:
  * whoever has it open is told that there is no such device. Another link or file is another device. */
 #define _GNU_SOURCE

@@ -1,5 +1,5 @@
-"""Waiting for what comes, and ports that nobody has: for the soak, the benches and the virtual machine's scenarios, all of
-them on the host."""
+"""Waiting for what comes, and ports that nobody has: for the soak, the benches and the virtual machine's scenarios, all
+of them on the host."""
 import socket
 import time
 

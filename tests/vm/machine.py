@@ -149,7 +149,8 @@ class Machine:
 
 
 class Hand:
-    """A finger on the buttons and eyes on the box, by guest-files/hand.rs; every change it sees is kept, with its time."""
+    """A finger on the buttons and eyes on the box, by guest-files/hand.rs; every change it sees is kept, with its
+    time."""
 
     def __init__(self, machine):
         self.seen = []

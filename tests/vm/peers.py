@@ -1,4 +1,5 @@
-"""The box's real peers on the host's side of the wire: nginx as ingest, mosquitto as broker, and judges of what came."""
+"""The box's real peers on the host's side of the wire: nginx as ingest, mosquitto as broker, and judges of what
+came."""
 import json
 import subprocess
 import threading
@@ -17,9 +18,9 @@ class Peers:
         self.records = self.work / "records"
         self.records.mkdir(mode=0o777)
         self.records.chmod(0o777)
-        # A box that lost power never said goodbye: nginx would keep its place, and refuse it, for a minute and a half. One that had
-        # not sent a picture yet is not idle to nginx, and is found out by pings alone.
-        # nginx's workers are not root, and a temporary directory is root's alone.
+        # A box that lost power never said goodbye: nginx would keep its place, and refuse it, for a minute and a half.
+        # One that had not sent a picture yet is not idle to nginx, and is found out by pings alone. nginx's workers are
+        # not root, and a temporary directory is root's alone.
         self.work.chmod(0o755)
         (self.work / "nginx.conf").write_text(
             f"""load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;

@@ -30,7 +30,8 @@ def run_of(box):
 
 
 def put_in(box, text):
-    """Puts a stick in, waits until the box has done with it, and pulls it out: the unit's exit code and what it said."""
+    """Puts a stick in, waits until the box has done with it, and pulls it out: the unit's exit code and what it
+    said."""
     former, cursor = run_of(box)[:-1], box.sh("journalctl -q -n 0 --show-cursor").removeprefix("-- cursor: ")
     box.plug("ubdb", image(box, text))
 

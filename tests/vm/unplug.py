@@ -10,7 +10,8 @@ from peers import ffprobe
 from scenario import scenario
 
 CAMERA, MICROPHONE = "vivid/vivid.0", "snd_aloop/snd_aloop.0"
-# The driver of the sound card waits until nobody has it open any more: pulling a plug does not, so it is not waited for.
+# The driver of the sound card waits until nobody has it open any more: pulling a plug does not, so it is not waited
+# for.
 OUT = "echo {device} >/sys/bus/platform/drivers/{driver}/unbind"
 IN = "echo {device} >/sys/bus/platform/drivers/{driver}/bind"
 THERE = {CAMERA: "[ -e /dev/shopcam ]", MICROPHONE: "grep -q capture /proc/asound/pcm"}

@@ -20,8 +20,8 @@ def private_network():
             sys.exit("the virtual machine needs a network namespace and a tap device: call this as root (sudo)")
         os.environ["TALLYBOX_VM"] = "inside"
         unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        # The namespace's first process is a shell, because it takes away what is left of the dead: a machine whose plug was
-        # pulled leaves some thirty processes that nobody waits for.
+        # The namespace's first process is a shell, because it takes away what is left of the dead: a machine whose plug
+        # was pulled leaves some thirty processes that nobody waits for.
         shell = ["sh", "-c", '"$@"; exit $?', "sh"]
         os.execvp("unshare", [*unshare, *shell, sys.executable, *sys.argv])
     commands = ["ip link set lo up"]

@@ -2,8 +2,8 @@
 //! not ask tallybox: the lamp's line comes from gpio-sim, capture from the kernel's cgroup of its unit, open devices
 //! from /proc.
 //!
-//! It does what standard input says (`button down`, `button up`, `button 150` for 150 ms, the same for `mute` and `sense`)
-//! and writes `MILLISECONDS WHAT VALUE` for each change.
+//! It does what standard input says (`button down`, `button up`, `button 150` for 150 ms, the same for `mute` and
+//! `sense`) and writes `MILLISECONDS WHAT VALUE` for each change.
 use std::fs::{self, File};
 use std::io::{BufRead, Write};
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,5 @@
-/* Says which of these files anybody opens within so many seconds: opened SECONDS FILE... Not even a short look is missed. */
+/* Says which of these files anybody opens within so many seconds: opened SECONDS FILE... Not even a short look is
+ * missed. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* Makes a plain file at /dev/gpiomem behave like the GPIO registers of a BCM2711, joined with the lines of gpio-sim:
- * what is written to GPSET and GPCLR drives outputs, and inputs are seen in GPLEV. arguments: gpio-sim's folder, lines. */
+ * what is written to GPSET and GPCLR drives outputs, and inputs are seen in GPLEV. arguments: gpio-sim's folder, lines.
+ * */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
