@@ -1,4 +1,5 @@
-//! The documents: each link in them leads somewhere, and each command that they name exists.
+//! The documents: each link in them leads somewhere, each command that they name exists, each page says for whom it is,
+//! and no line is longer than an editor shows.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeSet;
@@ -9,19 +10,33 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Longest line of a document, in characters.
+const LONGEST: usize = 120;
+
+/// Every file below `dir`, in order.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.into_iter().flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+fn is_markdown(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "md")
+}
+
+/// A path as it stands in the repository.
+fn name(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
+
 /// Every document that a reader may come to.
 fn documents() -> Vec<PathBuf> {
-    let mut all = vec![root().join("README.md"), root().join("CHANGELOG.md"), root().join("config/README.md")];
-    let mut folders = vec![root().join("docs")];
-    while let Some(folder) = folders.pop() {
-        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "md") {
-                all.push(path);
-            }
-        }
+    let top = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
+    let mut all: Vec<_> = top.filter(|path| path.is_file()).collect();
+    for folder in ["config", "docs"] {
+        all.extend(files(&root().join(folder)));
     }
+    all.retain(|path| is_markdown(path));
     assert!(all.len() > 12, "{all:?}");
     all
 }
@@ -96,6 +111,134 @@ fn each_document_is_reached_from_the_readme() {
     let lost: Vec<_> =
         documents().into_iter().filter(|path| !reached.contains(&path.canonicalize().unwrap())).collect();
     assert!(lost.is_empty(), "no way leads from README.md to {lost:?}");
+}
+
+/// Pages, and folders of them, that are still being rewritten.
+const TO_COME: [&str; 4] = ["README.md", "docs/architecture.md", "docs/benchmarks/", "docs/known-issues.md"];
+
+/// Every document but those that are still being rewritten.
+fn finished() -> Vec<PathBuf> {
+    documents().into_iter().filter(|path| !TO_COME.iter().any(|page| name(path).starts_with(page))).collect()
+}
+
+#[test]
+fn no_document_has_a_line_over_120_characters() {
+    let mut long = Vec::new();
+    for document in finished() {
+        for (number, line) in text(&document).lines().enumerate() {
+            // An address cannot be broken.
+            let is_address = line.contains("://") && !line.trim().contains(' ');
+            if line.chars().count() > LONGEST && !is_address {
+                long.push(format!("{}:{}: {}", name(&document), number + 1, line.chars().count()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "lines over {LONGEST} characters: {long:#?}");
+}
+
+/// For whom a page may be. docs/README.md lists the pages by reader.
+const READERS: [&str; 5] = ["integrators", "operators", "developers", "privacy officers", "everybody"];
+
+/// For whom a page says that it is: its first line after the title begins with `For operators and integrators:`.
+fn readers(text: &str) -> Option<Vec<&str>> {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines.next()?.strip_prefix("# ")?;
+    let (names, _) = lines.next()?.strip_prefix("For ")?.split_once(':')?;
+    let names: Vec<_> = names.split(", ").flat_map(|name| name.split(" and ")).collect();
+    names.iter().all(|name| READERS.contains(name)).then_some(names)
+}
+
+#[test]
+fn each_page_says_for_whom_it_is() {
+    assert_eq!(readers("# T\n\nFor operators and privacy officers: x"), Some(vec!["operators", "privacy officers"]));
+    assert_eq!((readers("# T\n\nFor nobody: x"), readers("# T\n\nThis page: x")), (None, None));
+    // Decision records have a form of their own; the page that lists them says for whom they are.
+    let pages =
+        finished().into_iter().filter(|path| !name(path).starts_with("docs/decisions/") || path.ends_with("README.md"));
+    let pages: Vec<_> = pages.filter(|path| path.parent() != Some(root())).collect();
+    assert!(pages.len() > 8, "{pages:?}");
+    let silent: Vec<_> = pages.iter().filter(|path| readers(&text(path)).is_none()).map(|path| name(path)).collect();
+    assert!(silent.is_empty(), "the first line after the title does not say for whom the page is: {silent:?}");
+}
+
+const DOCSTRING: &str = "\"\"\"";
+
+/// How a comment begins in a file, if it can have comments.
+fn comment_marks(path: &Path, text: &str) -> &'static [&'static str] {
+    match path.extension().and_then(std::ffi::OsStr::to_str) {
+        Some("rs" | "js" | "c" | "h" | "css") => &["//", "/*", "* "],
+        Some("py" | "sh" | "toml" | "conf" | "service" | "socket" | "path" | "target" | "rules" | "acl" | "map") => {
+            &["#", DOCSTRING]
+        }
+        Some("sysusers" | "tmpfiles") => &["#"],
+        _ if text.starts_with("#!") => &["#", DOCSTRING],
+        _ => &[],
+    }
+}
+
+/// Everything that may name a page.
+fn sources() -> Vec<PathBuf> {
+    let mut paths = vec![root().join("Cargo.toml"), root().join("Makefile"), root().join(".ci/run")];
+    for folder in ["benches", "config", "crates", "docs", "examples", "packaging", "scripts", "src", "systemd", "tests"]
+    {
+        paths.extend(files(&root().join(folder)));
+    }
+    paths
+}
+
+/// Pages of this repository that a text names: `docs/…md`.
+fn pages_named(text: &str) -> BTreeSet<String> {
+    let names = text.split("docs/").skip(1).filter_map(|rest| {
+        let path: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "/-_.".contains(*c)).collect();
+        path.find(".md").map(|end| format!("docs/{}.md", &path[..end]))
+    });
+    names.collect()
+}
+
+#[test]
+fn each_page_that_is_named_exists() {
+    assert!(pages_named("see docs/a-b/README.md.").contains("docs/a-b/README.md"));
+    let (mut gone, mut count) = (Vec::new(), 0);
+    // This file names pages that do not exist.
+    for path in sources().into_iter().filter(|path| !path.ends_with("tests/documents.rs")) {
+        // Pictures and footage are no text.
+        for page in pages_named(&std::fs::read_to_string(&path).unwrap_or_default()) {
+            count += 1;
+            if !root().join(&page).exists() {
+                gone.push(format!("{}: {page}", name(&path)));
+            }
+        }
+    }
+    assert!(gone.is_empty() && count > 30, "{count} pages are named, and these do not exist: {gone:#?}");
+}
+
+/// Folders whose comments are still being rewritten.
+const COMMENTS_TO_COME: [&str; 3] = ["src/", "crates/", "benches/"];
+
+#[test]
+fn no_comment_has_a_line_over_120_characters() {
+    let (mut long, mut count) = (Vec::new(), 0);
+    for path in
+        sources().into_iter().filter(|path| !COMMENTS_TO_COME.iter().any(|folder| name(path).starts_with(folder)))
+    {
+        // Pictures and footage are no text.
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let marks = if path.ends_with("Makefile") { &["#"] } else { comment_marks(&path, &text) };
+        // Whether the text between triple quotes that a line is in is a docstring: it begins a line.
+        let mut quoted: Option<bool> = None;
+        for (number, line) in text.lines().enumerate() {
+            let begins = marks.iter().any(|mark| line.trim_start().starts_with(mark));
+            let is_comment = quoted.unwrap_or(begins);
+            if marks.contains(&DOCSTRING) && line.matches(DOCSTRING).count() == 1 {
+                quoted = if quoted.is_some() { None } else { Some(begins) };
+            }
+            count += usize::from(is_comment);
+            if is_comment && line.chars().count() > LONGEST {
+                long.push(format!("{}:{}: {}", name(&path), number + 1, line.chars().count()));
+            }
+        }
+    }
+    assert!(long.is_empty() && count > 500, "{count} comments, and these are over {LONGEST} characters: {long:#?}");
 }
 
 /// What stands behind `tallybox` in a document's commands: the command, and its options up to the next pipe or comment.

@@ -158,7 +158,7 @@ pub(super) fn add_voice(pipeline: &gst::Pipeline, audio: &Audio) -> Result<(gst:
     Ok((convert, form))
 }
 
-/// How much later than its frame's time a sound leaves the decoder, in nanoseconds: 1600 samples (docs/benchmarks.md), which
+/// How much later than its frame's time a sound leaves the decoder, in nanoseconds: 1600 samples (docs/benchmarks), which
 /// `voaacenc` looks ahead.
 const AAC_DELAY: i64 = 1600 * 1_000_000_000 / RATE as i64;
 
@@ -177,7 +177,7 @@ pub(super) fn add_coder(pipeline: &gst::Pipeline, audio: &Audio, codec: Codec) -
     let bits = i32::try_from(audio.bitrate_kbps).unwrap_or(128) * 1000;
     let all = match codec {
         Codec::Aac => {
-            // Not libav's: with it come 170 libraries, which each press would wait for (docs/benchmarks.md).
+            // Not libav's: with it come 170 libraries, which each press would wait for (docs/benchmarks).
             let encoder = make("voaacenc", "audio-encoder")?;
             encoder.set_property("bitrate", bits);
             // What comes out of a decoder is so much older than the frame's time: the frame's time is put right.

@@ -3,7 +3,7 @@
 //!
 //! GStreamer's own way is a list of all that is installed (1.2 MB), which each process reads at its start and which has to
 //! be made anew, by loading everything, whenever a package or a video node comes or goes: a press would wait for that, and
-//! pay in memory (docs/benchmarks.md). It is switched off for capture's program (`GST_REGISTRY_DISABLE`, in `cli::media`).
+//! pay in memory (docs/benchmarks). It is switched off for capture's program (`GST_REGISTRY_DISABLE`, in `cli::media`).
 //! Where it is on, as in unit tests, everything is known already and nothing is loaded here.
 
 use std::env;

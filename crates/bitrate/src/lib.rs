@@ -152,7 +152,7 @@ impl Controller {
 }
 
 /// What a session over SRT begins with, in kbit/s: half of what is configured, for the two seconds that it takes to find
-/// out that there is room. What is too much for the link is lost, where over TCP it would wait (docs/benchmarks.md).
+/// out that there is room. What is too much for the link is lost, where over TCP it would wait (docs/benchmarks).
 pub fn srt_start_kbps(cap: u32) -> u32 {
     cap / 2
 }

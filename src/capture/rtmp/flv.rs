@@ -2,7 +2,7 @@
 //!
 //! GStreamer's own `flvmux` (up to 1.22) never lets a tag be older than the one before it, of whatever track. A picture
 //! then waits for the sound that belongs to it, which comes a whole AAC frame and an encoder's look-ahead later: 29 ms
-//! in the median (docs/benchmarks.md), and for ever if the microphone falls silent. RTMP wants no such order: each
+//! in the median (docs/benchmarks), and for ever if the microphone falls silent. RTMP wants no such order: each
 //! track has a chunk stream of its own.
 
 use gstreamer as gst;

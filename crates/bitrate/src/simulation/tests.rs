@@ -142,7 +142,7 @@ fn it_does_not_swing() {
         let even = swing(&traces::even(2000.0), protocol);
         assert!(even.0 > least && even.1 < 2400.0, "{protocol:?}: {even:?}");
     }
-    // Keyframes of nine usual frames and scenes that change. Over SRT it does swing then (docs/benchmarks.md).
+    // Keyframes of nine usual frames and scenes that change. Over SRT it does swing then (docs/benchmarks).
     let real = swing(&traces::even(2000.0).with_footage(), Tcp);
     assert!(real.0 > 1000.0 && real.1 < 2700.0, "{real:?}");
 }
