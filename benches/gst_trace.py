@@ -1,10 +1,11 @@
-"""When each frame was handed to which element, from GStreamer's own log: no measuring code in either program."""
+"""When each frame was handed to which element, from GStreamer's own log, and when it arrived at the server: no measuring code in
+either program."""
 import re
 import threading
 import time
 
 LOGGED = {"GST_DEBUG": "GST_SCHEDULING:6", "GST_DEBUG_NO_COLOR": "1"}
-HANDED = re.compile(r"^(\d+:\d+:[\d.]+) .*<(video-convert|encoder|video-level|sink):sink> calling chainfunction .* pts (\d+:\d+:[\d.]+)")
+HANDED = re.compile(r"^(\d+:\d+:[\d.]+) .*<(video-convert|encoder|video-level):sink> calling chainfunction .* pts (\d+:\d+:[\d.]+), .* size (\d+)")
 STAMP = re.compile(r"^(\d+:\d+:[\d.]+) ")
 
 
@@ -41,28 +42,53 @@ class Tail(threading.Thread):
                     self.camera = next((millis(found[1]) / 1000 for line in lines if (found := HANDED.match(line)) and found[2] == "video-convert"), None)
                 time.sleep(0.0005)
 
-    def first_picture(self):
-        """When the camera's first picture was handed over, by time.monotonic."""
+    def log_began(self):
+        """When the log's clock began, by time.monotonic. It ends the reading."""
         self.over = True
         self.join()
-        return self.begun + self.camera
+        return self.begun
+
+    def first_picture(self):
+        """When the camera's first picture was handed over, by time.monotonic. It ends the reading."""
+        return self.log_began() + self.camera
 
 
-def added_latency(log):
-    """Milliseconds that each frame took from the source's handing it over to the socket, without the encoder's own; and from the
-    encoder to the socket alone."""
-    handed = {}
+def alignment(coded, recorded):
+    """How many coded frames came before the first that was recorded: where the sizes fit. Times do not tell: flvmux moves them."""
+    def misfit(before):
+        pairs = list(zip(coded[before:], recorded))
+        return sum(abs(ours - theirs) for ours, theirs in pairs) / len(pairs)
+
+    best, *others = sorted(range(max(len(coded) - len(recorded), 0) + 1), key=misfit)
+    if misfit(best) > 100 or any(misfit(other) < 10 * misfit(best) for other in others[:1]):
+        raise SystemExit(f"recorded frames are not those of the log: {misfit(best):.0f} bytes apart on average")
+    return best
+
+
+def added_latency(log, log_began, recording, arrivals):
+    """Milliseconds that each frame took from the source's handing it over until the server had written it, without the
+    encoder's own; and from the encoder to the server alone."""
+    handed = {"video-convert": {}, "encoder": {}, "video-level": {}}
+    sizes = {}
     for line in open(log, errors="replace"):
         if found := HANDED.match(line):
-            at, element, pts = found.groups()
-            handed.setdefault(element, {}).setdefault(millis(pts), millis(at))
-    convert, encoder, coded, sink = (handed.get(name, {}) for name in ("video-convert", "encoder", "video-level", "sink"))
-    # The encoder counts from 1000 hours on; its first frame is the first that it was given.
+            at, element, pts, size = found.groups()
+            handed[element].setdefault(millis(pts), millis(at))
+            if element == "video-level":
+                sizes.setdefault(millis(pts), int(size))
+    convert, encoder, coded = handed.values()
+    # x264enc counts from 1000 hours on; its first frame is the first that it was given.
     shift = min(coded) - min(encoder)
-    coded = {round(pts - shift, 3): at for pts, at in coded.items()}
-    both = [(encoder[key] - convert[key], sink[key] - coded[key])
-            for key in coded if key in sink and key in encoder and key in convert]
+    order = sorted(coded)
+    before = alignment([sizes[pts] for pts in order], [size for _, _, size in recording.frames])
+    both = []
+    for number, arrived in arrivals.items():
+        if number + before >= len(order):
+            continue
+        pts = order[number + before]
+        given = round(pts - shift, 3)
+        if given in encoder and given in convert:
+            both.append((encoder[given] - convert[given], (arrived - log_began) * 1000 - coded[pts]))
     if len(both) < 100:
         raise SystemExit(f"only {len(both)} frames could be followed in {log}")
-    both = both[30:]  # the start is another figure's matter
-    return [before + behind for before, behind in both], [behind for _, behind in both]
+    return [ahead + behind for ahead, behind in both], [behind for _, behind in both]

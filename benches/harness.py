@@ -1,7 +1,9 @@
 """What the benches share: the soak's box and servers, peers of the same elements and encoder settings, what a server has on
-disk, and tables."""
+disk, tables, and the files of results."""
 import json
 import os
+import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -45,28 +47,58 @@ def quiet(command, **more):
     return start(command, stderr=subprocess.DEVNULL, **more)
 
 
+class Recording:
+    """Video frames in an FLV recording that grows: (milliseconds, whether a keyframe, bytes) each."""
+
+    def __init__(self, path):
+        self.path, self.file, self.rest, self.frames = path, None, b"", []
+
+    def read(self):
+        """Reads on; the number of frames so far."""
+        if self.file is None:
+            try:
+                self.file = open(self.path, "rb", buffering=0)
+            except OSError:
+                return 0
+            self.file.seek(13)
+        data, at = self.rest + (self.file.read() or b""), 0
+        while at + 16 <= len(data):
+            size = int.from_bytes(data[at + 1:at + 4], "big")
+            if at + 15 + size > len(data):
+                break
+            if data[at] == 9 and data[at + 12] == 1:
+                millis = int.from_bytes(data[at + 4:at + 7], "big") | data[at + 7] << 24
+                self.frames.append((millis, data[at + 11] >> 4 == 1, size - 5))
+            at += 15 + size
+        self.rest = data[at:]
+        return len(self.frames)
+
+    def follow(self, seconds):
+        """Reads on for so long; the arrivals, as frame number -> time.monotonic()."""
+        seen, arrivals, end = self.read(), {}, time.monotonic() + seconds
+        while (now := time.monotonic()) < end:
+            count = self.read()
+            arrivals |= {number: now for number in range(seen, count)}
+            seen = count
+            time.sleep(0.0003)
+        return arrivals
+
+
 def flv(path):
-    """Video tags in a recording that still grows: (milliseconds, whether a keyframe) each."""
-    found, at = [], 13
-    try:
-        data = Path(path).read_bytes()
-    except OSError:
-        return found
-    while at + 16 <= len(data):
-        size = int.from_bytes(data[at + 1:at + 4], "big")
-        if at + 11 + size > len(data):
-            break
-        if data[at] == 9 and data[at + 12] == 1:
-            found.append((int.from_bytes(data[at + 4:at + 7], "big") | data[at + 7] << 24, data[at + 11] >> 4 == 1))
-        at += 15 + size
-    return found
+    """Video frames in a recording so far: (milliseconds, whether a keyframe) each."""
+    recording = Recording(path)
+    recording.read()
+    return [frame[:2] for frame in recording.frames]
+
+
+def new_recordings(records, name, known):
+    return [path for path in records.glob(f"{name}-*.flv") if path not in known]
 
 
 def first_keyframe(records, name, known, limit=60):
     """When a new recording of `name` has its first keyframe on disk."""
     def arrived():
-        new = (path for path in records.glob(f"{name}-*.flv") if path not in known)
-        return any(key for path in new for _, key in flv(path)[:1]) and time.monotonic()
+        return any(key for path in new_recordings(records, name, known) for _, key in flv(path)[:1]) and time.monotonic()
 
     return wait(f"something arrives from {name}; see {records}", arrived, limit, 0.002)
 
@@ -89,9 +121,50 @@ def table(rows):
         print("  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip(), flush=True)
 
 
-def keep(path, figures):
-    """Adds to the figures in a JSON file, from which benches/plot draws."""
-    if path:
-        path = Path(path)
-        known = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps(known | figures, indent=1) + "\n")
+RESULTS = ROOT / "docs" / "benchmarks" / "results"
+
+
+def git(*words):
+    return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def add_save(parser):
+    parser.add_argument("--save", action="store_true", help="also write docs/benchmarks/results/TOPIC-DATE-COMMIT.json")
+
+
+def check_save(args):
+    """A result belongs to a commit: refuses to measure a tree that has none, before any time is spent."""
+    if args.save and git("status", "--porcelain", "--", "src", "crates", "Cargo.toml", "Cargo.lock"):
+        raise SystemExit("--save: the sources differ from their commit; commit first, and build the program anew")
+
+
+def command():
+    """This call, as somebody else would type it."""
+    script = Path(sys.argv[0]).resolve().relative_to(ROOT)
+    words = ["target/release/tallybox" if word.endswith("/release/tallybox") else word for word in sys.argv[1:] if word != "--save"]
+    return shlex.join([str(script), *words])
+
+
+def machine():
+    system = dict(line.rstrip().split("=", 1) for line in open("/etc/os-release") if "=" in line)["PRETTY_NAME"].strip('"')
+    gstreamer = subprocess.run(["gst-launch-1.0", "--version"], capture_output=True, text=True).stdout.split("\n")[1:2]
+    return ", ".join([f"{os.cpu_count()} cores, {platform.machine()}", system, *gstreamer])
+
+
+def dump(result):
+    """JSON that a diff of is readable: the innermost lists and objects on one line each."""
+    inner = re.compile(r"[\[{]\n[^\[\]{}]*\n *[\]}]")
+    return inner.sub(lambda match: re.sub(r"\n *", " ", match[0]).replace("[ ", "[").replace(" ]", "]"), json.dumps(result, indent=1, ensure_ascii=False)) + "\n"
+
+
+def save(args, topic, figures):
+    """Writes figures of one topic to a file of their own, from which benches/tables and benches/plot take them."""
+    if not args.save:
+        return
+    now = time.gmtime()
+    commit = git("rev-parse", "--short=7", "HEAD")
+    result = {"topic": topic, "measured": time.strftime("%Y-%m-%dT%H:%MZ", now), "commit": commit, "command": command(), "machine": machine(), "figures": figures}
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{topic}-{time.strftime('%Y-%m-%d', now)}-{commit}.json"
+    path.write_text(dump(result))
+    print(f"{path.relative_to(ROOT)}: now run benches/tables and benches/plot, and commit")

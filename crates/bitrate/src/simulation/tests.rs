@@ -52,25 +52,20 @@ fn millis(figure: Option<u64>) -> u64 {
     figure.expect("a trace without steps")
 }
 
+/// Each link with each controller, as lines of JSON for `benches/adapt`.
 #[test]
-#[allow(clippy::print_stdout)]
+#[allow(clippy::print_stdout, clippy::cast_precision_loss)]
 fn table() {
     let lists: [fn() -> Vec<Trace>; 3] = [traces::all, traces::others, traces::recorded];
-    for list in lists.into_iter().filter(|_| long()) {
-        println!(
-            "| link | controller | below it after | use | back at 90 % after | frames lost at worst | delay, 95 % |"
-        );
-        println!("|---|---|---|---|---|---|---|");
+    let topics = ["simulation", "simulation", "recorded-uplinks"];
+    let seconds = |millis: Option<u64>| millis.map_or("null".to_owned(), |ms| format!("{:.3}", ms as f64 / 1000.0));
+    for (topic, list) in topics.into_iter().zip(lists).filter(|_| long()) {
         for (link, make) in each(list) {
-            for (name, Figures { settled, used, back, lost, delay }) in NAMES.iter().zip(four(&make)) {
-                #[allow(clippy::cast_precision_loss)]
-                let seconds =
-                    |millis: Option<u64>| millis.map_or("-".to_owned(), |ms| format!("{:.1} s", ms as f64 / 1000.0));
+            for (controller, Figures { settled, used, back, lost, delay }) in NAMES.iter().zip(four(&make)) {
                 let (settled, back) = (seconds(settled), seconds(back));
-                println!("| {link} | {name} | {settled} | {:.0} % | {back} | {lost} | {delay} ms |", used * 100.0);
+                println!("[{topic:?}, {link:?}, {controller:?}, {settled}, {used:.4}, {back}, {lost}, {delay}]");
             }
         }
-        println!();
     }
 }
 

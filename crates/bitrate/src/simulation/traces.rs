@@ -116,7 +116,8 @@ pub(super) fn even(kbps: f64) -> Trace {
 /// for how long, in milliseconds, and what passes, in kbit/s; in a loop. Away and lossy as a mobile one.
 pub(super) fn recorded() -> Vec<Trace> {
     let files = std::env::var_os("TALLYBOX_TRACES").unwrap_or_default();
-    std::env::split_paths(&files).map(|file| replay(&file)).collect()
+    let named = std::env::split_paths(&files).filter(|file| !file.as_os_str().is_empty());
+    named.map(|file| replay(&file)).collect()
 }
 
 fn replay(file: &std::path::Path) -> Trace {
