@@ -20,6 +20,8 @@ pub mod panel;
 pub mod privacy;
 mod token_bucket;
 mod trust;
+#[cfg(test)]
+mod wire;
 pub mod worker;
 
 /// Lower-case hexadecimal, two digits a byte.

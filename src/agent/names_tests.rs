@@ -10,13 +10,7 @@ use super::state::State;
 use super::telemetry::Telemetry;
 use crate::config::Config;
 use crate::ipc::{Entry, Fact, Identity, Second, Status, StreamStats};
-
-/// What the error about something unknown says that is known instead.
-fn known<T: DeserializeOwned>(text: &str) -> Vec<String> {
-    let error = serde_json::from_str::<T>(text).err().expect("something unknown").to_string();
-    assert!(error.starts_with("unknown "), "{error}");
-    error.split('`').skip(3).step_by(2).map(str::to_owned).collect()
-}
+use crate::wire::known;
 
 fn fields<T: DeserializeOwned>() -> Vec<String> {
     known::<T>(r#"{"-":0}"#)
@@ -36,6 +30,28 @@ fn written(value: &impl serde::Serialize) -> Vec<String> {
     let mut found = Vec::new();
     keys(&serde_json::to_value(value).unwrap(), &mut found);
     found
+}
+
+/// An answer with everything that one can have.
+fn reply() -> Reply {
+    let diagnosis = Diagnosis {
+        software: "",
+        tls: true,
+        unacknowledged_events: 0,
+        acknowledged_event: 0,
+        status: None,
+        faults: Vec::new(),
+        telemetry: Telemetry::default(),
+    };
+    Reply { id: None, verb: String::new(), ok: true, error: None, diagnosis: Some(diagnosis) }
+}
+
+#[test]
+fn names_in_answers_commands_and_files_are_pinned() {
+    use crate::wire::{pin, schema, written};
+    pin("reply", &written(&reply()));
+    pin("command", &schema::<super::payload::Fields>());
+    pin("remembered-answers", &schema::<super::memory::Answered>());
 }
 
 /// Every name, and the outputs that have it.
@@ -70,16 +86,7 @@ fn names() -> BTreeMap<String, BTreeSet<&'static str>> {
         "event",
         written(&Published { id: String::new(), entry: &entry }).into_iter().filter(|name| name == "id").collect(),
     );
-    let diagnosis = Diagnosis {
-        software: "",
-        tls: true,
-        unacknowledged_events: 0,
-        acknowledged_event: 0,
-        status: None,
-        faults: Vec::new(),
-        telemetry: Telemetry::default(),
-    };
-    let reply = Reply { id: None, verb: String::new(), ok: true, error: None, diagnosis: Some(diagnosis) };
+    let reply = reply();
     let telemetry = written(&Telemetry::default());
     add("reply", written(&reply).into_iter().filter(|name| !telemetry.contains(name)).collect());
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tallybox.toml");

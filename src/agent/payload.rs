@@ -26,7 +26,7 @@ const SHORT: &str = r#"{"id":"c1"}"#;
 /// The fields of a command that has to be fresh, not judged yet.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Fields {
+pub(super) struct Fields {
     id: Option<Value>,
     issued_at: Option<Value>,
     expires_at: Option<Value>,

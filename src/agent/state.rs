@@ -41,7 +41,7 @@ impl From<&Status> for State {
 
 impl State {
     /// Without a guard there is no capture, and nobody who could answer the button: a fault.
-    pub(super) fn without_guard(since: Timestamp, policy_version: &str) -> Self {
+    pub(crate) fn without_guard(since: Timestamp, policy_version: &str) -> Self {
         Self {
             phase: Phase::Fault,
             session: None,

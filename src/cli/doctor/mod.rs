@@ -260,3 +260,15 @@ fn unusable(config: &Config) -> impl Iterator<Item = Row> {
 
 /// What each question to the network may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_in_a_row_are_pinned() {
+        let rows = [ok("x", ""), warn("x", "", ""), fail("x", "", "")];
+        let verdicts = rows.each_ref().map(|row| crate::wire::listed(&row.verdict));
+        crate::wire::pin("doctor", &format!("{}{}\n", crate::wire::written(&rows[0]), verdicts.join("\n")));
+    }
+}

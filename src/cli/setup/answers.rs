@@ -186,6 +186,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_keys_are_pinned() {
+        crate::wire::pin("setup-answers", &crate::wire::schema::<Answers>());
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_place_and_never_quoted() {
         for (text, wanted) in [
             ("device-id = \"a\"\nstream-key = \"hush-hush\"\n", ":2:1: stream-key is not known; write stream-key-file"),
