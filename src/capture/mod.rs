@@ -1,52 +1,20 @@
 //! The role that holds camera and microphone. It exists only while there is consent, opens nothing before the guard
 //! says start, and goes dark by itself when the guard is silent.
 
-mod annexb;
 mod audio;
-mod backoff;
-mod coder;
-#[cfg(test)]
-mod coder_tests;
-mod coding;
-#[cfg(test)]
-mod day_tests;
-mod devices;
-mod door;
+mod compositor;
 mod encoder;
-mod failure;
-mod file;
-mod lane;
-mod level;
-mod line;
-mod mask;
-mod meter;
-mod modes;
-mod outlets;
-mod overlay;
-mod pace;
-mod picture;
-mod pipeline;
-mod plugins;
+mod error;
+mod graph;
+mod gst;
+mod guard_link;
+mod input;
+mod media;
+mod output;
 mod probe;
-mod push;
 mod queue;
-mod race;
 #[cfg(test)]
-mod rate_tests;
-mod reporter;
-mod rtmp;
-mod slate;
-mod source;
-mod srt;
-mod steady;
-mod steer;
-mod tap;
-mod timebase;
-mod tls;
-mod vault;
-mod video;
-mod vigil;
-mod whip;
+mod tests;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -58,11 +26,11 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{FromCapture, Purpose};
 
-use door::{Door, Start};
-use failure::Failure;
-use outlets::Outlet;
-use pipeline::{Begun, Pipeline};
-pub(crate) use plugins::package_of;
+use error::Failure;
+use graph::{Begun, Pipeline};
+pub(crate) use gst::plugins::package_of;
+use guard_link::{Door, Start};
+use output::Outlet;
 
 /// Runs until the door on standard input closes or the lease runs out.
 pub fn run(config: &Config) -> Result<(), Exit> {
@@ -81,7 +49,7 @@ pub fn run(config: &Config) -> Result<(), Exit> {
 
 /// Which GStreamer this program is linked with, and where its plugins are. It is not started.
 pub fn gstreamer() -> (String, PathBuf) {
-    (gstreamer::version_string().to_string(), plugins::beside_the_library().to_owned())
+    (gstreamer::version_string().to_string(), gst::plugins::beside_the_library().to_owned())
 }
 
 /// The guard's connection, given to this process as its standard input.

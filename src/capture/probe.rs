@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::door::Door;
-use super::failure::Failure;
-use super::meter::Meter;
-use super::outlets::Taps;
-use super::pipeline::Pipeline;
 use super::queue::{Queue, Track};
+use crate::capture::error::Failure;
+use crate::capture::graph::Pipeline;
+use crate::capture::guard_link::Door;
+use crate::capture::media::meter::Meter;
+use crate::capture::output::Taps;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ipc::{Findings, FromCapture};
@@ -21,7 +21,7 @@ const FIRST: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs a probe and tells the guard what it found.
-pub(super) fn run(config: &Config, sound: bool, door: &Door) -> Result<(), Failure> {
+pub(crate) fn run(config: &Config, sound: bool, door: &Door) -> Result<(), Failure> {
     let queue = Arc::new(Queue::default());
     let pipeline = Pipeline::start(config, sound, &door.gate(), &Taps::of(&queue), &door.teller(), |_| Ok(()))?;
     let mut findings = Findings { sound: pipeline.sound().then_some(false), ..Findings::default() };

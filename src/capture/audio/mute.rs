@@ -5,12 +5,12 @@ use std::sync::Arc;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::door::Gate;
-use crate::capture::failure::Failure;
+use crate::capture::error::Failure;
+use crate::capture::guard_link::Gate;
 
 /// Makes digital silence of what `element` gives while `gate` says muted. Whoever mutes need not wait for a piece of sound
 /// to pass: one that is passing just then was recorded before.
-pub(in crate::capture) fn silence_while_muted(element: &gst::Element, gate: &Arc<Gate>) -> Result<(), Failure> {
+pub(crate) fn silence_while_muted(element: &gst::Element, gate: &Arc<Gate>) -> Result<(), Failure> {
     let pad = element.static_pad("src").ok_or_else(|| Failure::internal("sound without a pad"))?;
     let gate = gate.clone();
     pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {

@@ -1,0 +1,118 @@
+//! How loud the sound is that leaves the box: one number a second, of which nothing can be heard.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use gst::prelude::*;
+use gstreamer as gst;
+
+/// What silence counts as: below the quietest step of 16 bits, which is -90 dB.
+const SILENCE: f32 = -100.0;
+
+/// The root mean square of the last full second, in dB relative to full scale: a tone as loud as can be has -3.
+#[derive(Debug)]
+pub(crate) struct Loudness(AtomicU32);
+
+impl Default for Loudness {
+    fn default() -> Self {
+        Self(AtomicU32::new(f32::NAN.to_bits()))
+    }
+}
+
+impl Loudness {
+    /// In dB, from -100 to 0; none before there has been a second of sound.
+    pub(crate) fn db(&self) -> Option<f32> {
+        let db = f32::from_bits(self.0.load(Ordering::Relaxed));
+        (!db.is_nan()).then_some(db)
+    }
+
+    fn set(&self, db: f32) {
+        self.0.store(db.to_bits(), Ordering::Relaxed);
+    }
+}
+
+/// The squares of a second, on their way to their mean.
+#[derive(Default)]
+struct Sum {
+    squares: f64,
+    words: u32,
+}
+
+impl Sum {
+    fn add(&mut self, word: f64) {
+        self.squares += word * word;
+        self.words += 1;
+    }
+
+    /// In dB, once a second of `words` is full; then anew.
+    fn over(&mut self, words: u32) -> Option<f32> {
+        if self.words < words {
+            return None;
+        }
+        let mean = core::mem::take(self).mean();
+        #[allow(clippy::cast_possible_truncation)]
+        let db = (10.0 * mean.log10()) as f32;
+        // Rounded: a tenth of a dB says all that there is to say.
+        Some((db.clamp(SILENCE, 0.0) * 10.0).round() / 10.0)
+    }
+
+    fn mean(&self) -> f64 {
+        self.squares / f64::from(self.words)
+    }
+}
+
+/// Measures what `element` gives.
+pub(crate) fn measure(loudness: &Arc<Loudness>, element: &gst::Element) -> Option<()> {
+    let pad = element.static_pad("src")?;
+    let (written, sum, form) = (loudness.clone(), Mutex::new(Sum::default()), Mutex::new(None));
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        let (Ok(mut sum), Ok(mut form)) = (sum.lock(), form.lock()) else { return gst::PadProbeReturn::Ok };
+        if let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) {
+            *form = caps.caps().structure(0).and_then(form_of);
+        }
+        let (Some(buffer), Some((words, float))) = (info.buffer(), *form) else { return gst::PadProbeReturn::Ok };
+        let Ok(sound) = buffer.map_readable() else { return gst::PadProbeReturn::Ok };
+        if float {
+            let all = sound.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+            all.for_each(|word| sum.add(f64::from(word)));
+        } else {
+            let all = sound.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]]));
+            all.for_each(|word| sum.add(f64::from(word) / 32_768.0));
+        }
+        if let Some(db) = sum.over(words) {
+            written.set(db);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Some(())
+}
+
+/// Words a second, and whether they are floating-point: the two formats that AAC encoders here take.
+fn form_of(caps: &gst::StructureRef) -> Option<(u32, bool)> {
+    let number = |field| u32::try_from(caps.get::<i32>(field).ok()?).ok();
+    let float = match caps.get::<&str>("format").ok()? {
+        "F32LE" => true,
+        "S16LE" => false,
+        _ => return None,
+    };
+    Some((number("rate")? * number("channels")?, float))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(words: impl Iterator<Item = f64>) -> f32 {
+        let mut sum = Sum::default();
+        words.for_each(|word| sum.add(word));
+        sum.over(1).unwrap()
+    }
+
+    #[test]
+    fn loudness_is_that_of_the_textbook() {
+        let tone = |height: f64| of((0..48_000).map(move |n| height * (f64::from(n) * 0.1309).sin()));
+        let found = [of([0.0; 100].into_iter()), of([1.0, -1.0].into_iter()), tone(1.0), tone(0.1), tone(1e-9)];
+        assert_eq!(found.map(|db| format!("{db:.1}")), ["-100.0", "0.0", "-3.0", "-23.0", "-100.0"]);
+        assert_eq!(Sum::default().over(1), None);
+    }
+}

@@ -1,0 +1,254 @@
+//! One session's pipelines. Devices are `devices`'s and have pipelines of their own, and so has the video encoder, which
+//! is `coding`'s; what stands here is the one that sound goes through into its encoders. The taps put what encoders give
+//! into the queues:
+//!
+//! ```text
+//! camera:     v4l2src … video-caps ! camera-out  ─ lane ─ masks, words ─►  coder-in ! (scaler) ! encoder … video-tap
+//! microphone: alsasrc … caps ! microphone-out    ─ lane ─►  audio-in ! audio-convert ! audio-resample … audio-tap
+//! ```
+//! A file stands in the pipeline here: nobody can unplug it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gst::prelude::*;
+use gstreamer as gst;
+
+use super::audio::Codec;
+use super::queue::Track;
+use crate::capture::audio;
+use crate::capture::compositor::Cover;
+use crate::capture::compositor::overlay::Writing;
+use crate::capture::encoder::backend;
+use crate::capture::encoder::frame_sink::tap;
+use crate::capture::encoder::{Coding, Knobs, MakeTap};
+use crate::capture::error::{Failure, error_on, of_capture};
+use crate::capture::gst::timebase::Timebase;
+use crate::capture::guard_link::{Gate, Teller};
+use crate::capture::input::camera;
+use crate::capture::input::media_file::File;
+use crate::capture::input::source::{self, Origin};
+use crate::capture::input::supervisor::{Devices, Rules};
+use crate::capture::input::switch::Lane;
+use crate::capture::output::Taps;
+use crate::clock::Clock;
+use crate::config::{Audio, AudioSource, Config, Video, VideoSource};
+
+/// A file that is not decoded this long after it was opened will not be.
+const PREROLL: Duration = Duration::from_secs(10);
+/// A pipeline that does not close within this hangs; the end of the process closes it.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// What is known once a session's time has begun, before its first picture.
+pub(crate) struct Begun {
+    pub(crate) time: Timebase,
+    /// How loud the sound is that leaves; none where there is none.
+    pub(crate) loudness: Option<Arc<audio::Loudness>>,
+    /// What changes what the encoder is asked for, once there is one.
+    pub(crate) knobs: Knobs,
+}
+
+/// Camera and microphone, open. Dropping it closes them.
+pub(crate) struct Pipeline {
+    /// First of all, so that devices are closed first.
+    devices: Option<Devices>,
+    elements: gst::Pipeline,
+    bus: gst::Bus,
+    coding: Arc<Coding>,
+    /// Microphone or sound file are in it.
+    sound: bool,
+    files: Vec<File>,
+    /// The last elements that what files give goes through in their own time; behind them it has the session's.
+    ends: Vec<gst::Element>,
+    /// Draws the words on the picture for as long as there is one.
+    _writing: Option<Writing>,
+    video: String,
+    audio: String,
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.devices = None;
+        source::close_within(&self.elements, CLOSING);
+    }
+}
+
+impl Pipeline {
+    /// Opens camera and, if staff asked for sound, microphone; encoded frames go to `taps` while `gate` is open. `call`
+    /// is called as early as can be.
+    pub(crate) fn start(
+        config: &Config,
+        sound: bool,
+        gate: &Arc<Gate>,
+        taps: &Taps,
+        teller: &Teller,
+        call: impl FnOnce(&Begun) -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
+        // Decided once: `auto` would find no microphone while it is unplugged.
+        let video = Video { source: camera::decide(&config.video), ..config.video.clone() };
+        let source = if sound { audio::decide(&config.audio) } else { AudioSource::None };
+        let audio = Audio { source, ..config.audio.clone() };
+        let (described_video, described_audio) = (camera::described(&video), audio::described(&audio));
+
+        let (clock, limit) = (Clock::start(), config.capture.device_lost_limit);
+        let mut all = Vec::new();
+        let seen = (video.source != VideoSource::File).then(|| Arc::new(Lane::of_pictures(video.fps, clock)));
+        let heard = matches!(audio.source, AudioSource::Alsa | AudioSource::Test);
+        let heard = heard.then(|| Arc::new(Lane::of_sound(clock)));
+        all.extend(seen.clone().map(|lane| (Origin::Camera(video.clone()), lane)));
+        all.extend(heard.clone().map(|lane| (Origin::Microphone(audio.clone()), lane)));
+        let loudness = (audio.source != AudioSource::None).then(Arc::default);
+        let begun = Begun { time: Timebase::begin(), loudness, knobs: Knobs::default() };
+        // A camera takes its time to start, a server to answer: they do so while the encoder is chosen and a file is read.
+        let rules = Rules { time: begun.time.clone(), gate: gate.clone(), teller: teller.clone(), clock, limit };
+        let devices = Some(Devices::start(all, &rules)?);
+        call(&begun)?;
+        let pipeline = gst::Pipeline::with_name("capture");
+        let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
+        let size = (video.width, video.height);
+        let writing = Writing::start(&config.overlay, size)?;
+        let make_tap: MakeTap = {
+            let (gate, queues) = (gate.clone(), taps.pictures.clone());
+            Box::new(move || tap("video-tap", Track::Video, gate.clone(), queues.clone()).upcast())
+        };
+        let profile = if taps.opus.is_empty() { backend::MAIN } else { backend::BASELINE };
+        // Not with the camera: whatever comes in its place is covered too.
+        let cover = Cover::new(config.masks.clone(), writing.as_ref(), size);
+        let coding = Coding::start(&video, profile, cover, make_tap, teller)?;
+        begun.knobs.attach(&coding);
+        if let Some(lane) = seen {
+            // The picture does not wait for the sound's elements.
+            let coding = coding.clone();
+            lane.begin(Box::new(move |picture, caps, key| coding.see(picture, caps, key)));
+        }
+        let (mut hear, mut voiced) = (None, None);
+        if let Some(loudness) = &begun.loudness {
+            let (first, last) = audio::add_voice(&pipeline, &audio)?;
+            audio::silence_while_muted(&last, gate)?;
+            for (codec, name, queues) in [(Codec::Aac, "audio-tap", &taps.aac), (Codec::Opus, "opus-tap", &taps.opus)] {
+                if !queues.is_empty() {
+                    let tap = tap(name, Track::Audio, gate.clone(), queues.clone());
+                    let coded = audio::add_coder(&pipeline, &audio, codec)?;
+                    pipeline.add(&tap)?;
+                    coded.link(&tap)?;
+                }
+            }
+            audio::measure(loudness, &last);
+            (hear, voiced) = (Some(first), Some(last));
+        }
+        let listen = match (&heard, &hear) {
+            (Some(_), Some(first)) => Some(audio::add_entry(&pipeline, first)?),
+            _ => None,
+        };
+        let (files, mut ends) = add_files(&pipeline, &video, &audio, &coding, hear.as_ref())?;
+        // Not in front of `webrtcdsp`, which counts an offset twice.
+        ends.extend(voiced.filter(|_| audio.source == AudioSource::File));
+        let this = Self {
+            devices,
+            elements: pipeline,
+            bus,
+            coding,
+            sound: hear.is_some(),
+            files,
+            ends,
+            _writing: writing,
+            video: described_video,
+            audio: described_audio,
+        };
+        this.preroll()?;
+        this.play(&begun.time)?;
+        if let (Some(lane), Some(listen)) = (heard, listen) {
+            lane.begin(Box::new(move |sound, _, _| {
+                // A pipeline that takes nothing any more says why on its bus.
+                let _ = listen.push_buffer(sound);
+            }));
+        }
+        Ok(this)
+    }
+
+    /// Opens the files as far as their first pictures, where there are any.
+    fn preroll(&self) -> Result<(), Failure> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
+        self.elements.set_state(gst::State::Paused).map_err(|_| self.failed())?;
+        for file in &self.files {
+            file.wait_until_decoded(PREROLL, || self.check())?;
+            file.loop_from_start()?;
+        }
+        Ok(())
+    }
+
+    fn play(&self, time: &Timebase) -> Result<(), Failure> {
+        // A file begins with the first picture that is ready, however long that took.
+        let late = if self.files.is_empty() { gst::ClockTime::ZERO } else { time.running() };
+        for pad in self.ends.iter().filter_map(|end| end.static_pad("src")) {
+            pad.set_offset(i64::try_from(late.nseconds()).unwrap_or(0));
+        }
+        time.rule_from(&self.elements, late);
+        self.elements.set_state(gst::State::Playing).map(|_| ()).map_err(|_| self.failed())
+    }
+
+    fn failed(&self) -> Failure {
+        let unknown = || Failure::source(format!("the picture from {} does not start", self.video));
+        self.check().err().unwrap_or_else(unknown)
+    }
+
+    /// Whether microphone or sound file are in it.
+    pub(crate) fn sound(&self) -> bool {
+        self.sound
+    }
+
+    /// What the pipelines have to say: an error ends the session, the end of a file makes it begin anew. A device that
+    /// goes away is a matter of `devices`, until it has been away for too long.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if let Some(devices) = &self.devices {
+            devices.check()?;
+        }
+        self.coding.check()?;
+        let mut done = Ok(());
+        let posted = error_on(&self.bus, |message| {
+            let kind = message.type_();
+            if kind == gst::MessageType::SegmentDone {
+                if let Some(file) = self.files.iter().find(|file| file.sent(message)).or(self.files.first()) {
+                    done = done.clone().and(file.again());
+                }
+            } else if kind == gst::MessageType::Eos {
+                done = Err(Failure::source(format!("{} came to its end", self.video)));
+            }
+        });
+        match posted {
+            Some(posted) => Err(of_capture(&posted, &self.video, &self.audio)),
+            None => done,
+        }
+    }
+}
+
+/// Adds the files among the sources and links them to what takes picture and sound; returns them, and what their
+/// pictures go through last.
+fn add_files(
+    pipeline: &gst::Pipeline,
+    video: &Video,
+    audio: &Audio,
+    coding: &Arc<Coding>,
+    hear: Option<&gst::Element>,
+) -> Result<(Vec<File>, Vec<gst::Element>), Failure> {
+    let (mut files, mut ends) = (Vec::new(), Vec::new());
+    let mut sound = (audio.source == AudioSource::File).then_some(Path::new(&audio.device));
+    if video.source == VideoSource::File {
+        let (first, last) = camera::add_shape(pipeline, video)?;
+        let entry = coding.entry()?;
+        pipeline.add(&entry)?;
+        last.link(&entry)?;
+        ends.push(last);
+        // One file for both is decoded once.
+        let hear = hear.filter(|_| sound == Some(&video.device));
+        sound = sound.filter(|_| hear.is_none());
+        files.push(File::add(pipeline, &video.device, "video-source", Some(&first), hear)?);
+    }
+    if let (Some(sound), Some(hear)) = (sound, hear) {
+        files.push(File::add(pipeline, sound, "audio-source", None, Some(hear))?);
+    }
+    Ok((files, ends))
+}

@@ -1,0 +1,180 @@
+//! Where elements come from: the few of GStreamer's plugins that a session needs are loaded one by one, when the first of
+//! their elements is made.
+//!
+//! GStreamer's own way is a list of all that is installed (1.2 MB), which each process reads at its start and which has to
+//! be made anew, by loading everything, whenever a package or a video node comes or goes: a press would wait for that, and
+//! pay in memory (docs/benchmarks). It is switched off for capture's program (`GST_REGISTRY_DISABLE`, in `cli::media`).
+//! Where it is on, as in unit tests, everything is known already and nothing is loaded here.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use gstreamer as gst;
+
+use crate::capture::error::Failure;
+
+/// One of GStreamer's plugins: its file is called `libgst` and this, and `.so`.
+struct Plugin {
+    name: &'static str,
+    /// The Debian package that brings it.
+    package: &'static str,
+    /// What is made of it.
+    elements: &'static [&'static str],
+}
+
+const BASE: &str = "gstreamer1.0-plugins-base";
+const GOOD: &str = "gstreamer1.0-plugins-good";
+const BAD: &str = "gstreamer1.0-plugins-bad";
+
+const fn plugin(name: &'static str, package: &'static str, elements: &'static [&'static str]) -> Plugin {
+    Plugin { name, package, elements }
+}
+
+const PLUGINS: [Plugin; 26] = [
+    plugin(
+        "coreelements",
+        "libgstreamer1.0-0",
+        &["capsfilter", "clocksync", "fakesink", "filesrc", "identity", "queue", "tee"],
+    ),
+    plugin("audioconvert", BASE, &["audioconvert"]),
+    plugin("audiorate", BASE, &["audiorate"]),
+    plugin("audioresample", BASE, &["audioresample"]),
+    plugin("audiotestsrc", BASE, &["audiotestsrc"]),
+    plugin("opus", BASE, &["opusenc"]),
+    plugin("playback", BASE, &["decodebin"]),
+    plugin("videoconvertscale", BASE, &["videoconvert", "videoscale"]),
+    plugin("videorate", BASE, &["videorate"]),
+    plugin("videotestsrc", BASE, &["videotestsrc"]),
+    plugin("alsa", "gstreamer1.0-alsa", &["alsasrc"]),
+    plugin("audioparsers", GOOD, &["aacparse"]),
+    plugin("video4linux2", GOOD, &["v4l2src", "v4l2h264enc"]),
+    plugin("videocrop", GOOD, &["videocrop"]),
+    plugin("videofilter", GOOD, &["videoflip"]),
+    plugin("mpegtsmux", BAD, &["mpegtsmux"]),
+    plugin("openh264", BAD, &["openh264enc"]),
+    plugin("rsvg", BAD, &["rsvgdec"]),
+    plugin("srt", BAD, &["srtsink"]),
+    plugin("videoparsersbad", BAD, &["h264parse"]),
+    plugin("voaacenc", BAD, &["voaacenc"]),
+    plugin("webrtcdsp", BAD, &["webrtcdsp"]),
+    plugin("x264", "gstreamer1.0-plugins-ugly", &["x264enc"]),
+    plugin("libcamera", "gstreamer1.0-libcamera", &["libcamerasrc"]),
+    // What decodebin looks for by itself.
+    plugin("jpeg", GOOD, &[]),
+    plugin("typefindfunctions", BASE, &[]),
+];
+
+/// The plugins with which decodebin makes raw pictures of a camera's JPEG.
+pub(crate) const OF_CAMERAS: &[&str] = &["jpeg"];
+
+/// The plugins with which decodebin opens a media file, by what it finds on the way: media types, and what reads them. They
+/// are what Debian's packages have for files that are in use. What a file does not have in it is not loaded: libav alone
+/// brings 170 libraries.
+pub(crate) const OF_FILES: &[(&[&str], &[&str])] = &[
+    (&[ANY_FILE], &["typefindfunctions"]),
+    (&["video/quicktime", "audio/x-m4a", "application/x-3gp"], &["isomp4"]),
+    (&["video/x-matroska", "audio/x-matroska", "video/webm", "audio/webm"], &["matroska"]),
+    (&["video/mpegts"], &["mpegtsdemux"]),
+    (&["video/mpeg", "video/x-cdxa"], &["mpegpsdemux", "videoparsersbad", "libav"]),
+    (&["video/x-flv"], &["flv"]),
+    (&["video/x-msvideo"], &["avi"]),
+    (&["application/ogg", "audio/ogg", "video/ogg"], &["ogg"]),
+    (&["audio/x-wav"], &["wavparse"]),
+    (&["application/x-id3"], &["id3demux"]),
+    (&["audio/mpeg"], &["audioparsers", "mpg123", "libav"]),
+    (&["audio/x-flac"], &["audioparsers", "flac"]),
+    (&["audio/x-vorbis"], &["vorbis"]),
+    (&["audio/x-opus"], &["opus"]),
+    (&["video/x-h264"], &["videoparsersbad", "video4linux2", "openh264", "libav"]),
+    (&["video/x-h265"], &["videoparsersbad", "video4linux2", "libav"]),
+    (&["video/x-vp8", "video/x-vp9"], &["videoparsersbad", "vpx"]),
+    (&["video/x-theora"], &["theora"]),
+    (&["image/jpeg"], &["jpeg"]),
+    (&["image/png"], &["png"]),
+];
+
+/// What has to be there before anything is known of a file.
+pub(crate) const ANY_FILE: &str = "any file";
+
+/// Loads what reads `media_type`, and everything where that is not known. Raw pictures and sound need nothing.
+pub(crate) fn load_for(media_type: &str) {
+    if media_type.ends_with("/x-raw") {
+        return;
+    }
+    let is_known = OF_FILES.iter().any(|(types, _)| types.contains(&media_type));
+    for (_, plugins) in OF_FILES.iter().filter(|(types, _)| !is_known || types.contains(&media_type)) {
+        load_all(plugins);
+    }
+}
+
+/// The Debian package that brings the plugin with this name.
+pub(crate) fn package_of(name: &str) -> &'static str {
+    PLUGINS.iter().find(|plugin| plugin.name == name).map_or(BAD, |plugin| plugin.package)
+}
+
+/// Makes an element called `name`.
+///
+/// # Errors
+/// Its plugin is not installed; the error names the package.
+pub(crate) fn make(factory: &str, name: &str) -> Result<gst::Element, Failure> {
+    has(factory);
+    gst::ElementFactory::make_with_name(factory, Some(name)).map_err(|_| {
+        let package = of(factory).map_or(BAD, |plugin| plugin.package);
+        Failure::internal(format!("the GStreamer element {factory} is not here; install the package {package}"))
+    })
+}
+
+/// Whether there is such an element here.
+pub(crate) fn has(factory: &str) -> bool {
+    let is_known = || gst::ElementFactory::find(factory).is_some();
+    is_known() || of(factory).is_some_and(|plugin| load(plugin.name) && is_known())
+}
+
+fn of(factory: &str) -> Option<&'static Plugin> {
+    PLUGINS.iter().find(|plugin| plugin.elements.contains(&factory))
+}
+
+/// Loads those of the plugins with these names that are installed.
+pub(crate) fn load_all(names: &[&str]) {
+    for name in names {
+        load(name);
+    }
+}
+
+/// Loads a plugin; false: it is not installed, or cannot be loaded.
+fn load(name: &str) -> bool {
+    let file = format!("libgst{name}.so");
+    let mut files = folders().map(|folder| folder.join(&file)).filter(|file| file.exists());
+    gst::Registry::get().find_plugin(name).is_some() || files.any(|file| load_file(&file))
+}
+
+fn load_file(file: &Path) -> bool {
+    let loaded = gst::Plugin::load_file(file);
+    if let Err(error) = &loaded {
+        tracing::warn!("{}: {error}; install its package again", file.display());
+    }
+    loaded.is_ok()
+}
+
+/// Where plugins are, in GStreamer's order: what the environment names, then beside its library.
+fn folders() -> impl Iterator<Item = PathBuf> {
+    let named = env::var_os("GST_PLUGIN_PATH").unwrap_or_default();
+    let named: Vec<PathBuf> = env::split_paths(&named).collect();
+    named.into_iter().chain([beside_the_library().to_owned()])
+}
+
+/// GStreamer's folder of plugins: beside the library that this process runs with.
+pub(crate) fn beside_the_library() -> &'static Path {
+    // Each press loads some twenty plugins, and the more are loaded the longer the list of what is mapped.
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        let mut paths = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
+        let library = paths.find(|path| path.contains("libgstreamer-1.0.so"));
+        library.and_then(|path| Path::new(path).parent()).map(|folder| folder.join("gstreamer-1.0")).unwrap_or_default()
+    })
+}
+
+#[cfg(test)]
+mod tests;

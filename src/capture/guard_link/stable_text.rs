@@ -1,0 +1,144 @@
+//! The one place through which every text of capture's goes on its way to the guard: what would differ from one attempt
+//! to the next is taken out, so that the same trouble is told once and not at each try.
+
+use crate::ipc::{FromCapture, Second};
+
+/// Digits in a row that are more than a size, a rate or a port that somebody configured: socket numbers, times, counters.
+const COUNTER: usize = 5;
+/// Endings of GStreamer's element names, behind which a counter stands where nobody chose a name.
+const ELEMENTS: [&str; 22] = [
+    "src", "sink", "dec", "enc", "bin", "queue", "parse", "parser", "demux", "mux", "pay", "depay", "filter",
+    "convert", "scale", "rate", "pool", "find", "pipeline", "identity", "typefind", "element",
+];
+
+/// `message` in words that stay the same for as long as the trouble does.
+pub(crate) fn steadied(message: FromCapture) -> FromCapture {
+    match message {
+        FromCapture::Encoder { name, why } => FromCapture::Encoder { name, why: steady(&why) },
+        FromCapture::EncoderFallback { from, to, why } => FromCapture::EncoderFallback { from, to, why: steady(&why) },
+        FromCapture::Reconnecting { reason } => FromCapture::Reconnecting { reason: steady(&reason) },
+        FromCapture::Lost { device, why } => FromCapture::Lost { device, why: steady(&why) },
+        FromCapture::Second(second) => {
+            let reason = second.reason.as_deref().map(steady);
+            FromCapture::Second(Second { reason, ..second })
+        }
+        FromCapture::Failed { kind, message } => FromCapture::Failed { kind, message: steady(&message) },
+        told @ (FromCapture::Hello { .. }
+        | FromCapture::InForce(_)
+        | FromCapture::Camera { .. }
+        | FromCapture::Live {}
+        | FromCapture::Back { .. }
+        | FromCapture::Stats(_)
+        | FromCapture::Probed(_)) => told,
+    }
+}
+
+/// `text` on one line, without addresses in memory, ports and numbers that the system chose, counters in names, and times.
+/// The server's own `host:port` in front, and paths, stay as they are.
+pub(crate) fn steady(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let word = |(place, word): (usize, &&str)| match place {
+        0 if is_server(word) => (*word).to_owned(),
+        _ => steady_word(word),
+    };
+    words.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// `host:port:`, with which each reason begins.
+fn is_server(word: &str) -> bool {
+    let port = word.strip_suffix(':').and_then(|word| word.rsplit_once(':'));
+    port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+fn steady_word(word: &str) -> String {
+    let mut out = String::new();
+    let mut rest = word;
+    let path = word.trim_start_matches(['(', '"', '\'']).starts_with('/');
+    while let Some(letter) = rest.chars().next() {
+        let is_start = !out.chars().next_back().is_some_and(char::is_alphanumeric);
+        let digits = rest.len() - rest.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+        if let Some(end) = address(rest).filter(|_| is_start).or_else(|| time(rest).filter(|_| is_start)) {
+            out.push('…');
+            rest = &rest[end..];
+        } else if digits > 0 {
+            let counts = digits >= COUNTER || out.ends_with(['#', '@']);
+            let named = ELEMENTS.iter().any(|ending| out.ends_with(ending));
+            if path || !(counts || named) {
+                out.push_str(&rest[..digits]);
+            } else if !named {
+                out.push('…');
+            }
+            rest = &rest[digits..];
+        } else {
+            out.push(letter);
+            rest = &rest[letter.len_utf8()..];
+        }
+    }
+    out
+}
+
+/// How long the address in memory is that `text` begins with: `0x` and at least four digits.
+fn address(text: &str) -> Option<usize> {
+    let digits = text.strip_prefix("0x")?;
+    let length = digits.len() - digits.trim_start_matches(|letter: char| letter.is_ascii_hexdigit()).len();
+    (length >= 4).then_some(length + 2)
+}
+
+/// How long the time is that `text` begins with: `0:00:01.234567890`, `12:34:56`.
+fn time(text: &str) -> Option<usize> {
+    let length = text.len() - text.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == ':').len();
+    let parts: Vec<&str> = text[..length].split(':').collect();
+    let clock = matches!(parts.as_slice(), [hours, minutes, seconds]
+        if (1..=2).contains(&hours.len()) && minutes.len() == 2 && seconds.len() == 2);
+    let fraction = text[length..].strip_prefix('.').map_or(0, |fraction| {
+        1 + fraction.len() - fraction.trim_start_matches(|letter: char| letter.is_ascii_digit()).len()
+    });
+    clock.then_some(length + fraction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::{Device, FailureKind};
+
+    #[test]
+    fn what_differs_at_each_try_is_taken_out_and_nothing_else() {
+        for (text, steady_text) in [
+            ("it failed at PointerOffset(0x7ffe1234abcd)", "it failed at PointerOffset(…)"),
+            ("cannot open 0x1234 and 0xff", "cannot open … and 0xff"),
+            ("socket 573921034 is closed", "socket … is closed"),
+            ("127.0.0.1:49152 to 10.0.0.7:52113 broke", "127.0.0.1:… to 10.0.0.7:… broke"),
+            ("push.example.cn:19350: from 10.0.0.7:52113", "push.example.cn:19350: from 10.0.0.7:…"),
+            ("[::1]:40000: connection refused", "[::1]:40000: connection refused"),
+            ("pad multiqueue3:src_0 of v4l2src0", "pad multiqueue:src_0 of v4l2src"),
+            ("at 0:00:01.234567890, 12:34:56 UTC", "at …, … UTC"),
+            ("thread #17 of object@8", "thread #… of object@…"),
+            ("one line\nand\tanother  one", "one line and another one"),
+            // What was configured, and what is always the same.
+            ("the camera /dev/video10 (1280x720 at 30/s)", "the camera /dev/video10 (1280x720 at 30/s)"),
+            ("/media/IMG_20260101.mp4 cannot be played", "/media/IMG_20260101.mp4 cannot be played"),
+            ("x264enc, openh264enc: H.264 at 2500 kbit/s", "x264enc, openh264enc: H.264 at 2500 kbit/s"),
+            ("HTTP 404 (os error 111), RFC 8305", "HTTP 404 (os error 111), RFC 8305"),
+            ("…", "…"),
+        ] {
+            assert_eq!(steady(text), steady_text);
+            assert_eq!(steady(steady_text), steady_text, "twice");
+        }
+    }
+
+    #[test]
+    fn every_text_that_the_guard_hears_goes_through() {
+        let text = || "it broke at 0x7f0012345678".to_owned();
+        for message in [
+            FromCapture::Encoder { name: "x264enc".to_owned(), why: text() },
+            FromCapture::EncoderFallback { from: "a".to_owned(), to: "b".to_owned(), why: text() },
+            FromCapture::Reconnecting { reason: text() },
+            FromCapture::Lost { device: Device::Camera, why: text() },
+            FromCapture::Second(Second { reason: Some(text()), ..Second::default() }),
+            FromCapture::Failed { kind: FailureKind::Source, message: text() },
+        ] {
+            let told = serde_json::to_string(&steadied(message)).unwrap();
+            assert!(told.contains("it broke at …") && !told.contains("0x7f"), "{told}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The picture: from its source to pictures of the configured size and rate.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gst::prelude::*;
+use gstreamer as gst;
+
+use crate::capture::error::Failure;
+use crate::capture::gst::plugins::{self, make};
+use crate::capture::input::camera_mode::{self, Wanted};
+use crate::capture::media::decimator::Pace;
+use crate::config::{Video, VideoSource};
+
+/// What goes into the encoder. I420 is what every encoder here takes without a copy of its own.
+pub(crate) fn raw_caps(video: &Video) -> gst::Caps {
+    let (width, height, fps) = size(video);
+    gst::Caps::builder("video/x-raw")
+        .field("format", "I420")
+        .field("width", width)
+        .field("height", height)
+        .field("framerate", gst::Fraction::new(fps, 1))
+        .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
+        .build()
+}
+
+/// Checked to be at most 3840: fits.
+#[allow(clippy::cast_possible_wrap)]
+fn size(video: &Video) -> (i32, i32, i32) {
+    (video.width as i32, video.height as i32, video.fps as i32)
+}
+
+/// Where the picture comes from, once `auto` is decided.
+pub(crate) fn decide(video: &Video) -> VideoSource {
+    match video.source {
+        VideoSource::Auto if has_csi_camera() => VideoSource::Libcamera,
+        VideoSource::Auto => VideoSource::V4l2,
+        chosen @ (VideoSource::Libcamera | VideoSource::V4l2 | VideoSource::File | VideoSource::Test) => chosen,
+    }
+}
+
+/// Whether a camera on the CSI connector is there, as the kernel names their receivers on the Pi.
+fn has_csi_camera() -> bool {
+    let names = std::fs::read_dir("/sys/class/video4linux").into_iter().flatten().flatten();
+    names
+        .filter_map(|node| std::fs::read_to_string(node.path().join("name")).ok())
+        .any(|name| ["unicam", "rp1-cfe"].iter().any(|receiver| name.starts_with(receiver)))
+}
+
+/// What the configuration names as the camera, for messages.
+pub(crate) fn described(video: &Video) -> String {
+    match decide(video) {
+        VideoSource::Libcamera => "on the CSI connector (libcamera)".to_owned(),
+        VideoSource::Test => "(test picture)".to_owned(),
+        VideoSource::V4l2 | VideoSource::File | VideoSource::Auto => video.device.display().to_string(),
+    }
+}
+
+/// A camera in a pipeline: what has to be settled once it is open.
+#[derive(Debug)]
+pub(crate) struct Camera {
+    /// Where its pictures come out in the configured size.
+    pub(crate) last: gst::Element,
+    source: gst::Element,
+    /// What is asked of it; `None`: it makes any picture.
+    filter: Option<gst::Element>,
+    wanted: Wanted,
+    pace: Arc<Mutex<Pace>>,
+}
+
+/// Adds a camera to `pipeline`, and what makes its pictures the configured ones. Files are `file`'s matter.
+/// `now` is the session's running time.
+pub(crate) fn add_camera(pipeline: &gst::Pipeline, video: &Video, now: gst::ClockTime) -> Result<Camera, Failure> {
+    let (width, height) = crate::capture::compositor::camera_size(video);
+    let wanted = Wanted { width, height, fps: video.fps };
+    let (source, filter, out) = add_source(pipeline, video, wanted)?;
+    if source.has_property("timestamp-offset") {
+        // A test picture counts from the session's beginning, and would make up for all that is gone by.
+        source.set_property("timestamp-offset", i64::try_from(now.nseconds()).unwrap_or(0));
+    }
+    let (first, last) = add_shape(pipeline, video)?;
+    out.link(&first)?;
+    let pace = Arc::new(Mutex::new(Pace::at_most(video.fps, video.fps)));
+    // Before anything is decoded or converted: what is too much costs nothing.
+    limit(&source, &pace)?;
+    Ok(Camera { last, source, filter, wanted, pace })
+}
+
+/// Lets through what `pace` keeps of what `source` gives.
+pub(crate) fn limit(source: &gst::Element, pace: &Arc<Mutex<Pace>>) -> Result<(), Failure> {
+    let pad = source.static_pad("src").ok_or_else(|| Failure::internal("a camera without a pad"))?;
+    let pace = pace.clone();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let at = info.buffer().and_then(|buffer| buffer.pts());
+        let keeps = at.is_none_or(|at| pace.lock().unwrap_or_else(PoisonError::into_inner).keeps(at));
+        if keeps { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
+    });
+    Ok(())
+}
+
+impl Camera {
+    /// Opens the device as far as it tells its modes, and chooses one; may take as long as its driver likes. Returns the
+    /// mode, in words.
+    pub(crate) fn settle(&self, video: &Video) -> Result<Option<String>, Failure> {
+        let (Some(filter), VideoSource::V4l2) = (&self.filter, decide(video)) else { return Ok(None) };
+        let name = described(video);
+        if self.source.set_state(gst::State::Ready).is_err() {
+            // Its pipeline's bus says why.
+            return Ok(None);
+        }
+        let pad = self.source.static_pad("src").ok_or_else(|| Failure::internal("a camera without a pad"))?;
+        let offered = pad.query_caps(None);
+        tracing::debug!("{name} offers {offered}");
+        if offered.is_any() {
+            return Ok(None);
+        }
+        let mode = camera_mode::choose(&offered, self.wanted).map_err(|unusable| {
+            // Closed here: its pipeline has not begun.
+            let _ = self.source.set_state(gst::State::Null);
+            Failure::source(format!("the camera {name} {unusable}"))
+        })?;
+        filter.set_property("caps", mode.caps());
+        let coming = mode.fps().unwrap_or(self.wanted.fps);
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = Pace::at_most(self.wanted.fps, coming);
+        Ok(Some(mode.to_string()))
+    }
+}
+
+/// What a camera is asked for before it has told its modes, and where it tells none: the right size raw, then as JPEG,
+/// each with the rate and then with any; then any size.
+fn preferred(wanted: Wanted) -> gst::Caps {
+    let mut caps = gst::Caps::new_empty();
+    let int = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
+    if let Some(caps) = caps.get_mut() {
+        for (sized, rated) in [(true, true), (true, false), (false, false)] {
+            for kind in ["video/x-raw", "image/jpeg"] {
+                let mut structure = gst::Structure::new_empty(kind);
+                if sized {
+                    structure.set("width", int(wanted.width));
+                    structure.set("height", int(wanted.height));
+                }
+                if rated {
+                    structure.set("framerate", gst::Fraction::new(int(wanted.fps), 1));
+                }
+                caps.append_structure(structure);
+            }
+        }
+    }
+    caps
+}
+
+/// The source, what it is asked by, and where raw pictures come out.
+type Opened = (gst::Element, Option<gst::Element>, gst::Element);
+
+fn add_source(pipeline: &gst::Pipeline, video: &Video, wanted: Wanted) -> Result<Opened, Failure> {
+    let source = match decide(video) {
+        VideoSource::Test | VideoSource::File | VideoSource::Auto => {
+            let source = make("videotestsrc", "video-source")?;
+            source.set_property("is-live", true);
+            let filter = make("capsfilter", "video-source-caps")?;
+            filter
+                .set_property("caps", raw_caps(&Video { width: wanted.width, height: wanted.height, ..video.clone() }));
+            pipeline.add_many([&source, &filter])?;
+            source.link(&filter)?;
+            return Ok((source, None, filter));
+        }
+        VideoSource::Libcamera => make("libcamerasrc", "video-source")?,
+        VideoSource::V4l2 => {
+            there(&video.device)?;
+            let source = make("v4l2src", "video-source")?;
+            source.set_property("device", video.device.to_string_lossy().as_ref());
+            source
+        }
+    };
+    let filter = make("capsfilter", "video-source-caps")?;
+    filter.set_property("caps", preferred(wanted));
+    plugins::load_all(plugins::OF_CAMERAS);
+    let decoder = make("decodebin", "video-source-decoder")?;
+    let out = make("identity", "video-source-out")?;
+    pipeline.add_many([&source, &filter, &decoder, &out])?;
+    gst::Element::link_many([&source, &filter, &decoder])?;
+    let sink = out.static_pad("sink").ok_or_else(|| Failure::internal("identity has no sink pad"))?;
+    decoder.connect_pad_added(move |_, pad| {
+        if !sink.is_linked() {
+            let _ = pad.link(&sink);
+        }
+    });
+    Ok((source, Some(filter), out))
+}
+
+fn there(device: &Path) -> Result<(), Failure> {
+    if device.exists() {
+        return Ok(());
+    }
+    let device = device.display();
+    Err(Failure::source(format!(
+        "there is no camera at {device}: plug it in, or set [video] device; v4l2-ctl --list-devices lists what is there"
+    )))
+}
+
+/// Adds what makes any picture the configured one; returns the first and the last element.
+pub(crate) fn add_shape(pipeline: &gst::Pipeline, video: &Video) -> Result<(gst::Element, gst::Element), Failure> {
+    let convert = make("videoconvert", "video-convert")?;
+    let scale = make("videoscale", "video-scale")?;
+    let filter = make("capsfilter", "video-caps")?;
+    let mut caps = raw_caps(video);
+    let mut all = vec![&convert];
+    let (upright, rate);
+    let turned = crate::capture::compositor::geometry(video)?;
+    if decide(video) == VideoSource::File {
+        // A phone's clip says in a tag how it was held.
+        upright = make("videoflip", "video-upright")?;
+        upright.set_property_from_str("video-direction", "auto");
+        // Only a file's rate is filled up, at the price of a frame's delay: a camera's frames go on as they come.
+        rate = make("videorate", "video-rate")?;
+        all.push(&upright);
+        all.extend(&turned);
+        all.extend([&scale, &rate, &filter]);
+    } else {
+        // A camera that gives fewer frames in the dark is no reason to give none.
+        if let Some(structure) = caps.make_mut().structure_mut(0) {
+            structure.remove_field("framerate");
+        }
+        all.extend(&turned);
+        all.extend([&scale, &filter]);
+    }
+    filter.set_property("caps", caps);
+    pipeline.add_many(&all)?;
+    gst::Element::link_many(&all)?;
+    Ok((convert, filter))
+}

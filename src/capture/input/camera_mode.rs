@@ -1,0 +1,268 @@
+//! Which of a camera's modes is opened: a pure choice over the caps that it offers.
+//!
+//! In this order: the exact size and rate; the right size with at least the rate; the right size with the highest rate;
+//! another size. Raw pictures go before JPEG wherever both would do, because nothing has to be decoded.
+
+use core::fmt;
+use std::cmp::Reverse;
+
+use gstreamer as gst;
+
+/// What is wanted of a camera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Pictures per second.
+    pub(crate) fps: u32,
+}
+
+/// What the camera sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// Raw pictures in this format of GStreamer's.
+    Raw(String),
+    Jpeg,
+}
+
+/// One of a camera's modes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mode {
+    pub(crate) coding: Coding,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Pictures per second as a fraction; `None`: the camera does not say.
+    pub(crate) rate: Option<(u32, u32)>,
+}
+
+/// Why none of its modes can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// It sends only these, by their media types.
+    Only(Vec<String>),
+    /// It offers nothing at all.
+    Nothing,
+}
+
+/// A rate this close to the configured one passes for it, in per cent: 30000/1001 for 30.
+const TOLERANCE: u64 = 1;
+/// Where only other sizes are left, fewer pictures a second than this are a slide show.
+const FLUID: u64 = 15_000;
+/// Formats that cost little on the way to the encoder's I420, cheapest first; others are tried behind them.
+const FORMATS: [&str; 8] = ["I420", "YV12", "NV12", "NV21", "YUY2", "UYVY", "YVYU", "VYUY"];
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let coding = match &self.coding {
+            Coding::Raw(format) => format.as_str(),
+            Coding::Jpeg => "JPEG",
+        };
+        write!(f, "{coding} {}x{}", self.width, self.height)?;
+        match self.rate {
+            Some((pictures, 1)) => write!(f, " at {pictures}/s"),
+            Some((pictures, seconds)) => {
+                let hundredths = u64::from(pictures) * 100 / u64::from(seconds.max(1));
+                write!(f, " at {}.{:02}/s", hundredths / 100, hundredths % 100)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Only(types) => write!(
+                f,
+                "gives only {}, and tallybox takes raw pictures or JPEG: use a camera that has one of them \
+                 (v4l2-ctl --list-formats shows it)",
+                types.iter().map(|name| named(name)).collect::<Vec<_>>().join(", ")
+            ),
+            Self::Nothing => write!(f, "offers no pictures at all: choose another node with [video] device"),
+        }
+    }
+}
+
+/// What people call a media type.
+fn named(media_type: &str) -> &str {
+    match media_type {
+        "video/x-h264" => "H.264",
+        "video/x-h265" => "H.265",
+        "video/x-bayer" => "Bayer patterns",
+        "video/mpeg" | "video/mpegts" => "MPEG",
+        "video/x-vp8" | "video/x-vp9" => "VP8 or VP9",
+        other => other,
+    }
+}
+
+impl Mode {
+    /// Thousandths of pictures per second.
+    fn millihertz(&self, wanted: Wanted) -> u64 {
+        // A camera that does not say may well do it: it is asked for what is configured.
+        let (pictures, seconds) = self.rate.unwrap_or((wanted.fps, 1));
+        u64::from(pictures) * 1000 / u64::from(seconds.max(1))
+    }
+
+    /// What has to be asked of the camera for this mode.
+    pub(crate) fn caps(&self) -> gst::Caps {
+        let int = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
+        let caps = match &self.coding {
+            Coding::Raw(format) => gst::Caps::builder("video/x-raw").field("format", format.as_str()),
+            Coding::Jpeg => gst::Caps::builder("image/jpeg"),
+        };
+        let caps = caps.field("width", int(self.width)).field("height", int(self.height));
+        match self.rate {
+            Some((pictures, seconds)) => {
+                caps.field("framerate", gst::Fraction::new(int(pictures), int(seconds))).build()
+            }
+            None => caps.build(),
+        }
+    }
+
+    /// The rate in pictures per second, rounded up; `None`: the camera does not say.
+    pub(crate) fn fps(&self) -> Option<u32> {
+        self.rate.map(|(pictures, seconds)| pictures.div_ceil(seconds.max(1)))
+    }
+
+    /// Less is better.
+    fn rank(&self, wanted: Wanted) -> impl Ord + use<> {
+        let (rate, asked) = (self.millihertz(wanted), u64::from(wanted.fps) * 1000);
+        let enough = rate * 100 >= asked * (100 - TOLERANCE);
+        let same_size = (self.width, self.height) == (wanted.width, wanted.height);
+        let exact = enough && rate * 100 <= asked * (100 + TOLERANCE);
+        let step = match (same_size, exact, enough, rate >= FLUID) {
+            (true, true, _, _) => 0,
+            (true, false, true, _) => 1,
+            (true, false, false, _) => 2,
+            (false, _, true, _) => 3,
+            (false, _, false, true) => 4,
+            (false, _, false, false) => 5,
+        };
+        // Where the rate does not suffice it decides before raw and JPEG do.
+        let missing = if enough || !same_size { 0 } else { asked - rate.min(asked) };
+        let (kind, format) = match &self.coding {
+            Coding::Raw(format) if format.starts_with("GRAY") => (2, 0),
+            Coding::Raw(format) => (0, FORMATS.iter().position(|known| known == format).unwrap_or(FORMATS.len())),
+            Coding::Jpeg => (1, 0),
+        };
+        let shape = if same_size { Shape::default() } else { self.shape(wanted) };
+        // No more pictures than are needed: those over are thrown away.
+        let over = if enough { rate.abs_diff(asked) } else { 0 };
+        (step, missing, shape, kind, over, format, Reverse(rate))
+    }
+
+    /// How far another size is from the configured one: first whether it has all its pixels, then its proportions.
+    fn shape(&self, wanted: Wanted) -> Shape {
+        let area = |width: u32, height: u32| u64::from(width) * u64::from(height);
+        let covers = self.width >= wanted.width && self.height >= wanted.height;
+        let same = area(self.width, wanted.height) == area(wanted.width, self.height);
+        let (is, asked) = (area(self.width, self.height), area(wanted.width, wanted.height));
+        Shape { covers: Reverse(covers), proportions: Reverse(same), apart: is.abs_diff(asked) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    covers: Reverse<bool>,
+    proportions: Reverse<bool>,
+    apart: u64,
+}
+
+/// The mode to open, of those that `offered` holds.
+///
+/// # Errors
+/// There is none that can be used.
+pub(crate) fn choose(offered: &gst::CapsRef, wanted: Wanted) -> Result<Mode, Unusable> {
+    let all = offered.iter_with_features().filter(|(_, features)| in_memory(features));
+    let best = all.flat_map(|(structure, _)| modes(structure, wanted)).min_by_key(|mode| mode.rank(wanted));
+    best.ok_or_else(|| {
+        let mut types: Vec<_> = offered.iter().map(|structure| structure.name().to_string()).collect();
+        types.dedup();
+        if types.is_empty() { Unusable::Nothing } else { Unusable::Only(types) }
+    })
+}
+
+fn in_memory(features: &gst::CapsFeaturesRef) -> bool {
+    features.is_any() || features.size() == 0 || features.contains(gst::CAPS_FEATURE_MEMORY_SYSTEM_MEMORY)
+}
+
+/// The modes in one structure that could be meant: of what it leaves open the nearest to what is wanted.
+fn modes(structure: &gst::StructureRef, wanted: Wanted) -> Vec<Mode> {
+    let codings = match structure.name().as_str() {
+        "image/jpeg" => vec![Coding::Jpeg],
+        "video/x-raw" => strings(structure, "format").into_iter().map(Coding::Raw).collect(),
+        _ => return Vec::new(),
+    };
+    let pixels = |field, near: u32| numbers(structure, field, near);
+    let (widths, heights) = (pixels("width", wanted.width), pixels("height", wanted.height));
+    let rates = rates(structure, wanted.fps);
+    let mut all = Vec::new();
+    for coding in &codings {
+        for (width, height) in widths.iter().flat_map(|width| heights.iter().map(move |height| (*width, *height))) {
+            all.extend(rates.iter().map(|rate| Mode { coding: coding.clone(), width, height, rate: *rate }));
+        }
+    }
+    all
+}
+
+fn strings(structure: &gst::StructureRef, field: &str) -> Vec<String> {
+    match (structure.get::<String>(field), structure.get::<gst::List>(field)) {
+        (Ok(one), _) => vec![one],
+        (Err(_), Ok(list)) => list.iter().filter_map(|value| value.get().ok()).collect(),
+        (Err(_), Err(_)) => Vec::new(),
+    }
+}
+
+/// The whole numbers that a field may have; of a range the nearest to `near`.
+fn numbers(structure: &gst::StructureRef, field: &str, near: u32) -> Vec<u32> {
+    let positive = |number: i32| u32::try_from(number).ok().filter(|number| *number > 0);
+    let near = i32::try_from(near).unwrap_or(i32::MAX);
+    let of_range = |range: gst::IntRange<i32>| {
+        let (least, step) = (range.min(), range.step().max(1));
+        let inside = near.clamp(least, range.max().max(least));
+        positive(inside - (inside - least) % step)
+    };
+    if let Ok(one) = structure.get::<i32>(field) {
+        return positive(one).into_iter().collect();
+    }
+    if let Ok(range) = structure.get::<gst::IntRange<i32>>(field) {
+        return of_range(range).into_iter().collect();
+    }
+    let list = structure.get::<gst::List>(field).ok();
+    let each = list.iter().flat_map(|list| list.iter());
+    each.filter_map(|value| match (value.get::<i32>(), value.get::<gst::IntRange<i32>>()) {
+        (Ok(one), _) => positive(one),
+        (Err(_), Ok(range)) => of_range(range),
+        (Err(_), Err(_)) => None,
+    })
+    .collect()
+}
+
+/// The rates that a structure has; of a range the nearest to `fps`. A camera that does not say has one unknown rate.
+fn rates(structure: &gst::StructureRef, fps: u32) -> Vec<Option<(u32, u32)>> {
+    const FIELD: &str = "framerate";
+    let fraction = |rate: gst::Fraction| {
+        let (pictures, seconds) = (u32::try_from(rate.numer()).ok()?, u32::try_from(rate.denom()).ok()?);
+        (pictures > 0 && seconds > 0).then_some((pictures, seconds))
+    };
+    let near = gst::Fraction::new(i32::try_from(fps).unwrap_or(i32::MAX), 1);
+    let of_range = |range: gst::FractionRange| fraction(near.max(range.min()).min(range.max()));
+    let all: Vec<_> = if let Ok(one) = structure.get::<gst::Fraction>(FIELD) {
+        fraction(one).into_iter().collect()
+    } else if let Ok(range) = structure.get::<gst::FractionRange>(FIELD) {
+        of_range(range).into_iter().collect()
+    } else if let Ok(list) = structure.get::<gst::List>(FIELD) {
+        let each = list.iter().filter_map(|value| match (value.get(), value.get()) {
+            (Ok(one), _) => fraction(one),
+            (Err(_), Ok(range)) => of_range(range),
+            (Err(_), Err(_)) => None,
+        });
+        each.collect()
+    } else {
+        Vec::new()
+    };
+    if all.is_empty() { vec![None] } else { all.into_iter().map(Some).collect() }
+}
+
+#[cfg(test)]
+mod tests;

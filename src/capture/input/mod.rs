@@ -1,0 +1,10 @@
+//! Cameras, microphones and media files: what is opened, watched, and stood in for.
+
+pub(crate) mod camera;
+pub(crate) mod camera_mode;
+pub(crate) mod clock_sync;
+pub(crate) mod media_file;
+pub(crate) mod slate;
+pub(crate) mod source;
+pub(crate) mod supervisor;
+pub(crate) mod switch;

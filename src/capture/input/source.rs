@@ -1,0 +1,202 @@
+//! One opening of a camera or a microphone: a small pipeline of its own on the session's clock. It is opened and closed
+//! in threads of their own, because a driver may hang in either, and nothing else may hang with it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use gstreamer_video as gst_video;
+
+use crate::capture::audio;
+use crate::capture::encoder::frame_sink::at_once;
+use crate::capture::error::{Failure, error_on, of_capture};
+use crate::capture::gst::timebase::Timebase;
+use crate::capture::guard_link::Gate;
+use crate::capture::input::camera;
+use crate::capture::input::switch::Lane;
+use crate::config::{Audio, Video, VideoSource};
+use crate::ipc::Device;
+
+/// What is opened, with `auto` decided once for the session.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    Camera(Video),
+    Microphone(Audio),
+}
+
+impl Origin {
+    /// What the configuration names, for messages.
+    pub(crate) fn described(&self) -> String {
+        match self {
+            Self::Camera(video) => format!("the camera {}", camera::described(video)),
+            Self::Microphone(audio) => format!("the microphone {}", audio::described(audio)),
+        }
+    }
+
+    /// Whether it is worth trying to open. Where no name in the file system tells, opening itself does.
+    pub(crate) fn may_be_there(&self) -> bool {
+        match self {
+            Self::Camera(video) => video.source != VideoSource::V4l2 || video.device.exists(),
+            Self::Microphone(_) => true,
+        }
+    }
+
+    /// An error of its pipeline, in words.
+    fn failure(&self, bus: &gst::Bus) -> Option<Failure> {
+        let mut ended = false;
+        let posted = error_on(bus, |message| ended |= message.type_() == gst::MessageType::Eos);
+        let name = match self {
+            Self::Camera(video) => camera::described(video),
+            Self::Microphone(audio) => audio::described(audio),
+        };
+        match posted {
+            Some(posted) => Some(of_capture(&posted, &name, &name)),
+            None => ended.then(|| Failure::source(format!("{} came to its end", self.described()))),
+        }
+    }
+}
+
+/// A device that is open. Whoever has it closes it with [`close`].
+#[derive(Debug)]
+pub(crate) struct Source {
+    origin: Origin,
+    pub(crate) pipeline: gst::Pipeline,
+    bus: gst::Bus,
+    camera: Option<camera::Camera>,
+    /// The mode that the camera was opened with, in words; `None`: it has none to tell, or is a microphone.
+    pub(crate) mode: Option<String>,
+}
+
+impl Source {
+    /// What went wrong with it, if something did.
+    pub(crate) fn trouble(&self) -> Option<Failure> {
+        self.origin.failure(&self.bus)
+    }
+
+    /// Opens the device and has it run.
+    fn start(&mut self) -> Result<(), Failure> {
+        if let (Origin::Camera(video), Some(camera)) = (&self.origin, &self.camera) {
+            self.mode = camera.settle(video)?;
+        }
+        self.pipeline.set_state(gst::State::Playing).map(|_| ()).map_err(|_| {
+            let unknown = || Failure::source(format!("{} does not start", self.origin.described()));
+            self.trouble().unwrap_or_else(unknown)
+        })
+    }
+
+    fn build(origin: &Origin, lane: &Arc<Lane>, time: &Timebase) -> Result<Self, Failure> {
+        let name = match origin {
+            Origin::Camera(_) => "camera",
+            Origin::Microphone(_) => "microphone",
+        };
+        let pipeline = gst::Pipeline::with_name(name);
+        let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
+        let now = time.running();
+        let (last, camera) = match origin {
+            Origin::Camera(video) => {
+                let camera = camera::add_camera(&pipeline, video, now)?;
+                (camera.last.clone(), Some(camera))
+            }
+            Origin::Microphone(audio) => (audio::add_microphone(&pipeline, audio, now)?, None),
+        };
+        let out = out(name, lane.clone())?;
+        pipeline.add(&out)?;
+        last.link(&out)?;
+        time.rule(&pipeline);
+        Ok(Self { origin: origin.clone(), pipeline, bus, camera, mode: None })
+    }
+}
+
+/// The end of a device's pipeline: hands over what comes, at once.
+fn out(name: &str, lane: Arc<Lane>) -> Result<gst_app::AppSink, Failure> {
+    let out = gst_app::AppSink::builder().name(format!("{name}-out")).max_buffers(4).build();
+    at_once(&out);
+    let pad = out.static_pad("sink").ok_or_else(|| Failure::internal("an appsink without a pad"))?;
+    if lane.device() == Device::Camera {
+        // Without this a camera whose lines are padded would copy each picture.
+        pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
+            match info.query_mut().map(gst::QueryRef::view_mut) {
+                Some(gst::QueryViewMut::Allocation(query)) => {
+                    query.add_allocation_meta::<gst_video::VideoMeta>(None);
+                    gst::PadProbeReturn::Handled
+                }
+                _ => gst::PadProbeReturn::Ok,
+            }
+        });
+    }
+    let opening = lane.expect();
+    let take = move |sink: &gst_app::AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        lane.take(opening, &sample);
+        Ok(gst::FlowSuccess::Ok)
+    };
+    out.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(take).build());
+    Ok(out)
+}
+
+/// Opens `origin` while `gate` is open; what it gives goes into `lane`. Told when done; not waited for.
+pub(crate) fn open(
+    origin: &Origin,
+    lane: &Arc<Lane>,
+    time: &Timebase,
+    gate: &Arc<Gate>,
+) -> Result<Receiver<Result<Source, Failure>>, Failure> {
+    let mut source = Source::build(origin, lane, time)?;
+    let gate = gate.clone();
+    let (done, opened) = channel();
+    let work = move || {
+        // Consent may have ended since it was asked for, or while the driver took its time.
+        let may = |what: &str| gate.is_open().then_some(()).ok_or_else(|| Failure::source(what));
+        let said = may("consent has ended").and_then(|()| {
+            source.start()?;
+            may("consent has ended")
+        });
+        let result = match said {
+            Ok(()) => Ok(source),
+            Err(failure) => {
+                shut(&source.pipeline);
+                Err(failure)
+            }
+        };
+        // Nobody waits for it any more: the session is over.
+        if let Err(unheard) = done.send(result)
+            && let Ok(source) = unheard.0
+        {
+            shut(&source.pipeline);
+        }
+    };
+    spawn("open", work)?;
+    Ok(opened)
+}
+
+/// Closes it, however long that takes. Told when done.
+pub(crate) fn close(pipeline: gst::Pipeline) -> Receiver<()> {
+    let (done, closed) = channel();
+    let work = move || {
+        shut(&pipeline);
+        let _ = done.send(());
+    };
+    if let Err(failure) = spawn("close", work) {
+        tracing::error!("{}", failure.message);
+    }
+    closed
+}
+
+/// Closes it and waits at most for `patience`: the end of the process closes what hangs.
+pub(crate) fn close_within(pipeline: &gst::Pipeline, patience: Duration) {
+    if close(pipeline.clone()).recv_timeout(patience).is_err() {
+        tracing::error!("{} does not close: its driver hangs", pipeline.name());
+    }
+}
+
+fn shut(pipeline: &gst::Pipeline) {
+    let _ = pipeline.set_state(gst::State::Null);
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map(|_| ()).map_err(|error| Failure::internal(format!("no thread: {error}")))
+}

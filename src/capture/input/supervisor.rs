@@ -1,0 +1,276 @@
+//! Keeps picture and sound coming: a thread that notices when camera or microphone give nothing any more, has a stand-in
+//! sent, opens the device again when it is back, and gives up after the limit.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::source::{self, Origin, Source};
+use crate::capture::error::Failure;
+use crate::capture::gst::timebase::Timebase;
+use crate::capture::guard_link::{Gate, Teller};
+use crate::capture::input::switch::Lane;
+use crate::clock::Clock;
+use crate::ipc::{Device, FailureKind, FromCapture};
+use monotonic::Monotonic;
+
+/// Between two looks while all is well.
+const LOOK: Duration = Duration::from_millis(100);
+/// A device that gives nothing for this long is away: some pictures of a camera that gives 5 a second in the dark, and
+/// half of the 2 s in which the stand-in has to be out.
+const SILENT: Duration = Duration::from_secs(1);
+/// A device that gives nothing within this once a press opened it gives nothing at all; a USB camera needs up to 3 s.
+const FIRST: Duration = Duration::from_secs(10);
+/// The same for one that comes back, which is then opened once more.
+const ONCE_MORE: Duration = Duration::from_secs(5);
+/// Between two attempts to open a device that is away. Looking by name costs a system call, so that nothing more
+/// elaborate than looking again (inotify, udev) is worth its code, and a node that is there before udev has set its
+/// rights is met again too.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Closings that hang before the device is given up: each holds a thread.
+const HANGING: usize = 4;
+/// A device that is slow to close is not waited for longer than this: after an unplug it will come under a new node.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// The thread, owned. Dropping it closes the devices.
+#[derive(Debug)]
+pub(crate) struct Devices {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    ended: Arc<Mutex<Option<Failure>>>,
+}
+
+impl Drop for Devices {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What devices are kept by.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    pub(crate) time: Timebase,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) teller: Teller,
+    pub(crate) clock: Clock,
+    /// How long a session goes on without one of its devices.
+    pub(crate) limit: Duration,
+}
+
+impl Devices {
+    /// Opens the devices and keeps them.
+    pub(crate) fn start(devices: Vec<(Origin, Arc<Lane>)>, rules: &Rules) -> Result<Self, Failure> {
+        let (stop, stopped) = channel();
+        let ended = Arc::new(Mutex::new(None));
+        let mut kept = Vec::new();
+        for (origin, lane) in devices {
+            kept.push(Kept::open(origin, lane, rules.clone())?);
+        }
+        let last = ended.clone();
+        let run = move || {
+            if let Err(failure) = keep(&mut kept, &stopped) {
+                *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+                // The session's end is for the others to carry out.
+                let _ = stopped.recv();
+            }
+            kept.into_iter().flat_map(Kept::close).for_each(|closed| {
+                let _ = closed.recv_timeout(CLOSING);
+            });
+        };
+        let thread = std::thread::Builder::new().name("devices".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| Failure::internal(format!("no thread: {error}")))?;
+        Ok(Self { stop: Some(stop), thread: Some(thread), ended })
+    }
+
+    /// Why the session cannot go on, if it cannot.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+    }
+}
+
+/// Looks after all of them until told to stop.
+fn keep(kept: &mut [Kept], stopped: &Receiver<()>) -> Result<(), Failure> {
+    loop {
+        let mut pause = LOOK;
+        for device in &mut *kept {
+            device.look()?;
+            pause = pause.min(device.stand_in());
+        }
+        if !matches!(stopped.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
+            return Ok(());
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Opened for the first time; nothing came yet.
+    Starting { since: Monotonic },
+    /// It gives what it should; or it is suspected not to: a machine that stood still for a moment looks alike, so that
+    /// a second look decides.
+    There { suspected: bool },
+    /// It is away; the next attempt to open it is not before `again`.
+    Away { since: Monotonic, again: Monotonic },
+}
+
+/// One device.
+struct Kept {
+    origin: Origin,
+    lane: Arc<Lane>,
+    rules: Rules,
+    state: State,
+    opening: Option<Receiver<Result<Source, Failure>>>,
+    open: Option<Source>,
+    /// When it was last asked to open.
+    asked: Monotonic,
+    closing: Vec<(Monotonic, Receiver<()>)>,
+}
+
+impl Kept {
+    fn open(origin: Origin, lane: Arc<Lane>, rules: Rules) -> Result<Self, Failure> {
+        let asked = rules.clock.now();
+        let state = State::Starting { since: asked };
+        let opening = source::open(&origin, &lane, &rules.time, &rules.gate)?;
+        Ok(Self { origin, lane, rules, state, opening: Some(opening), open: None, asked, closing: Vec::new() })
+    }
+
+    /// Gives up what is open. Returns what tells when it is closed.
+    fn close(mut self) -> Vec<Receiver<()>> {
+        self.give_up();
+        self.closing.into_iter().map(|(_, closed)| closed).collect()
+    }
+
+    fn give_up(&mut self) {
+        // Where it is still being opened, that thread closes it when it finds nobody listening.
+        self.opening = None;
+        if let Some(source) = self.open.take() {
+            self.closing.push((self.rules.clock.now(), source::close(source.pipeline)));
+        }
+    }
+
+    /// What went wrong with the present opening, if something did.
+    fn trouble(&mut self) -> Option<Failure> {
+        if let Some(opening) = &self.opening {
+            match opening.try_recv() {
+                Ok(Ok(source)) => {
+                    if let Some(mode) = &source.mode {
+                        self.rules.teller.tell(FromCapture::Camera { mode: mode.clone() });
+                    }
+                    self.open = Some(source);
+                }
+                Ok(Err(failure)) => {
+                    self.opening = None;
+                    return Some(failure);
+                }
+                Err(TryRecvError::Empty) => return None,
+                Err(TryRecvError::Disconnected) => return Some(Failure::internal("a device's thread ended")),
+            }
+            self.opening = None;
+        }
+        self.open.as_ref().and_then(Source::trouble)
+    }
+
+    /// Looks once. An error ends the session.
+    fn look(&mut self) -> Result<(), Failure> {
+        let (trouble, heard) = (self.trouble(), self.lane.heard());
+        // After what was heard: a picture that came meanwhile did not come in the future.
+        let now = self.rules.clock.now();
+        if let (State::Starting { .. }, Some(_)) = (self.state, heard) {
+            self.state = State::There { suspected: false };
+        }
+        match self.state {
+            State::Starting { since } => match trouble {
+                Some(failure) => return Err(failure),
+                None if now.duration_since(since) < FIRST => {}
+                None if self.lane.device() == Device::Camera => return Err(Failure::source(self.never())),
+                // The picture goes on air without it.
+                None => self.leave(now, self.never()),
+            },
+            State::There { suspected } => {
+                let silent =
+                    heard.is_none_or(|heard| now.duration_since(heard) >= SILENT.max(self.lane.interval() * 5 / 2));
+                if let Some(failure) = trouble {
+                    self.leave(now, failure.message);
+                } else if silent && suspected {
+                    self.leave(now, format!("{} gives nothing any more", self.origin.described()));
+                } else {
+                    self.state = State::There { suspected: silent };
+                }
+            }
+            State::Away { .. } if heard.is_some() => {
+                self.state = State::There { suspected: false };
+                self.rules.teller.tell(FromCapture::Back { device: self.lane.device() });
+            }
+            State::Away { since, .. } if now.duration_since(since) >= self.rules.limit => return Err(self.too_long()),
+            State::Away { since, again } => self.try_again(now, since, again, trouble.as_ref()),
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, now: Monotonic, why: String) {
+        self.lane.leave();
+        self.give_up();
+        self.state = State::Away { since: now, again: now };
+        self.rules.teller.tell(FromCapture::Lost { device: self.lane.device(), why });
+    }
+
+    fn try_again(&mut self, now: Monotonic, since: Monotonic, again: Monotonic, trouble: Option<&Failure>) {
+        let later = State::Away { since, again: now.saturating_add(AGAIN) };
+        let dumb = self.open.is_some() && now.duration_since(self.asked) >= ONCE_MORE;
+        if trouble.is_some() || dumb {
+            tracing::debug!(?trouble, "not back yet");
+            self.give_up();
+            self.state = later;
+            return;
+        }
+        self.closing.retain(|(_, closed)| matches!(closed.try_recv(), Err(TryRecvError::Empty)));
+        let shut =
+            self.closing.iter().all(|(begun, _)| now.duration_since(*begun) >= CLOSING) && self.closing.len() < HANGING;
+        let idle = self.opening.is_none() && self.open.is_none();
+        if !idle || !shut || now < again || !self.rules.gate.is_open() {
+            return;
+        }
+        self.state = later;
+        self.asked = now;
+        if self.origin.may_be_there() {
+            match source::open(&self.origin, &self.lane, &self.rules.time, &self.rules.gate) {
+                Ok(opening) => self.opening = Some(opening),
+                Err(failure) => tracing::debug!("not back yet: {}", failure.message),
+            }
+        }
+    }
+
+    /// Sends the stand-in while the device is away. Returns when to look again.
+    fn stand_in(&self) -> Duration {
+        match self.state {
+            State::Away { .. } => {
+                let now = self.rules.time.running();
+                Duration::from(self.lane.fill(now).saturating_sub(now)).min(LOOK)
+            }
+            State::Starting { .. } | State::There { .. } => LOOK,
+        }
+    }
+
+    fn never(&self) -> String {
+        let (device, patience) = (self.origin.described(), FIRST.as_secs());
+        format!("{device} was opened and gave nothing within {patience} s: unplug it and plug it in again")
+    }
+
+    fn too_long(&self) -> Failure {
+        let kind = match self.lane.device() {
+            Device::Camera => FailureKind::CameraLost,
+            Device::Microphone => FailureKind::MicrophoneLost,
+        };
+        let (device, limit) = (self.origin.described(), self.rules.limit.as_secs());
+        let message =
+            format!("{device} was away for {limit} s ([capture] device-lost-limit): plug it in, then press again");
+        Failure { kind, message }
+    }
+}
+
+#[cfg(test)]
+mod tests;

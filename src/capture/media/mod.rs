@@ -1,0 +1,5 @@
+//! What travels through capture: frames, and what their formats say.
+
+pub(crate) mod decimator;
+pub(crate) mod h264;
+pub(crate) mod meter;

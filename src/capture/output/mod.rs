@@ -1,0 +1,146 @@
+//! Where the stream goes: a queue for each destination, with what an outage needs, and the thread that empties it. None
+//! waits for another.
+
+pub(crate) mod backoff;
+pub(crate) mod connection;
+pub(crate) mod publisher;
+pub(crate) mod rate_adapter;
+pub(crate) mod reporter;
+pub(crate) mod rtmp;
+pub(crate) mod srt;
+pub(crate) mod tls;
+pub(crate) mod whip;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::queue::{Bounds, Queue};
+use crate::capture::error::Failure;
+use crate::capture::graph::Begun;
+use crate::capture::guard_link::Door;
+use crate::capture::output::connection::{Keys, Target};
+use crate::capture::output::publisher::{Push, Reporter};
+use crate::capture::output::rate_adapter::Steer;
+use crate::capture::queue::spill_file::{Keeper, Vault};
+use crate::config::{Config, Destination, Outage, OutageBuffer, Video};
+use crate::ipc::FailureKind;
+use bitrate::Rendition;
+
+/// The queues that each of the encoders' outputs goes into.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Taps {
+    pub(crate) pictures: Vec<Arc<Queue>>,
+    pub(crate) aac: Vec<Arc<Queue>>,
+    pub(crate) opus: Vec<Arc<Queue>>,
+}
+
+impl Taps {
+    /// One queue for picture and AAC.
+    pub(crate) fn of(queue: &Arc<Queue>) -> Self {
+        Self { pictures: vec![queue.clone()], aac: vec![queue.clone()], opus: Vec::new() }
+    }
+}
+
+/// One destination, before the pipeline runs.
+pub(crate) struct Outlet {
+    to: Destination,
+    keys: Keys,
+    queue: Arc<Queue>,
+    keeper: Option<Keeper>,
+}
+
+/// One destination, being supplied. Fields are dropped in order: who empties the queue first.
+pub(crate) struct Supplied {
+    push: Push,
+    _keeper: Option<Keeper>,
+}
+
+impl Supplied {
+    /// Nothing more is sent; does not wait for it.
+    pub(crate) fn stop(&mut self) {
+        self.push.stop();
+    }
+}
+
+impl Outlet {
+    /// All that are configured, if the policy lets streams go there.
+    pub(crate) fn all(config: &Config) -> Result<Vec<Self>, Failure> {
+        config.ingest.destinations().map(|to| Self::new(config, to)).collect()
+    }
+
+    fn new(config: &Config, to: &Destination) -> Result<Self, Failure> {
+        if !config.privacy.allowed_ingest_hosts.iter().any(|pattern| pattern.allows(&to.host)) {
+            let message = format!("{} is not one of [privacy] allowed-ingest-hosts", to.host);
+            return Err(Failure { kind: FailureKind::IngestNotAllowed, message });
+        }
+        let keys = Keys::resolve(to)?;
+        let (queue, keeper) = buffer(config)?;
+        Ok(Self { to: to.clone(), keys, queue, keeper })
+    }
+
+    /// What the encoders' outputs have to go into.
+    pub(crate) fn taps(all: &[Self]) -> Taps {
+        let mut taps = Taps::default();
+        for Self { to, queue, .. } in all {
+            taps.pictures.push(queue.clone());
+            if to.scheme().is_whip() { &mut taps.opus } else { &mut taps.aac }.push(queue.clone());
+        }
+        taps
+    }
+
+    /// Begins to supply all of them, with the first frame that comes; the first one's health is the session's.
+    pub(crate) fn supply(
+        all: Vec<Self>,
+        config: &Config,
+        begun: &Begun,
+        door: &Door,
+    ) -> Result<Vec<Supplied>, Failure> {
+        let Begun { time, loudness, knobs } = begun;
+        let (sound, wheel) = (loudness.is_some(), knobs.clone());
+        let apply = move |wanted: &Rendition| {
+            if let Err(failure) = wheel.apply(wanted) {
+                tracing::warn!("{}", failure.message);
+            }
+        };
+        let (video, scheme) = (&config.video, config.ingest.first.scheme());
+        let steer = Steer::new(scheme, video, sound.then_some(&config.audio), Box::new(apply));
+        // There is one encoder, and the first destination steers it. The second drops what is too much for it.
+        let first = (Reporter::First(door.teller()), steer);
+        let fixed = Video { adaptive: false, ..video.clone() };
+        let second = (Reporter::second(door.teller()), Steer::new(scheme, &fixed, None, Box::new(|_| ())));
+        all.into_iter()
+            .zip([first, second])
+            .map(|(Self { to, keys, queue, keeper }, (reporter, steer))| {
+                let target = Target::new(config, &to, keys, sound, time.clone());
+                let push = Push::start(target, queue, loudness.clone(), reporter, knobs.clone(), steer)?;
+                Ok(Supplied { push, _keeper: keeper })
+            })
+            .collect()
+    }
+}
+
+/// A queue, with what an outage needs.
+fn buffer(config: &Config) -> Result<(Arc<Queue>, Option<Keeper>), Failure> {
+    let Outage { buffer, size_mib, catch_up } = config.ingest.outage;
+    // At most 4 GiB, which only a 64-bit box has.
+    let bytes = usize::try_from(u64::from(size_mib) * 1024 * 1024).unwrap_or(usize::MAX);
+    let window = config.ingest.reconnect_window;
+    let memory = || (Arc::new(Queue::new(Bounds { bytes, span: window, catch_up }, None)), None);
+    if buffer == OutageBuffer::Memory {
+        return Ok(memory());
+    }
+    // systemd's, else the box's own folder.
+    let dir = std::env::var_os("CACHE_DIRECTORY").map_or_else(|| config.device.data_dir.clone(), PathBuf::from);
+    let vault = match Vault::open_in(&dir) {
+        Ok(vault) => Arc::new(vault),
+        Err(error) => {
+            tracing::warn!("no outage buffer in {}: {error}; frames wait in memory instead", dir.display());
+            return Ok(memory());
+        }
+    };
+    let span = window.min(config.privacy.footage_retention);
+    let queue = Arc::new(Queue::new(Bounds { bytes, span, catch_up }, Some(vault.clone())));
+    let keeper = Keeper::start(queue.clone(), vault, bytes);
+    let keeper = keeper.map_err(|error| Failure::internal(format!("no thread: {error}")))?;
+    Ok((queue, Some(keeper)))
+}

@@ -1,0 +1,149 @@
+//! Where a stream goes, in RTMP's terms, and where a redirect may lead.
+
+use super::auth::Credentials;
+use crate::capture::error::{Trouble, TroubleKind};
+use crate::capture::output::connection::Target;
+use crate::config::{self, Host, HostPattern, IngestScheme, Secret, ServerUrl};
+
+/// A server, and the stream on it.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) tls: bool,
+    pub(super) host: Host,
+    pub(super) port: u16,
+    /// `live`, or `app/instance`, with a query where the address has one.
+    pub(super) application: String,
+    /// The stream's name, which is the key that lets the box publish.
+    pub(super) stream: String,
+    /// User and password.
+    pub(super) login: Option<(String, String)>,
+    /// What the application's name is followed by, from `?` on: who publishes (see `auth`).
+    pub(super) proof: String,
+}
+
+fn refused(reason: &str) -> Trouble {
+    Trouble { kind: TroubleKind::Refused, reason: reason.to_owned() }
+}
+
+impl Place {
+    /// The configured one.
+    pub(super) fn new(
+        target: &Target,
+        to: &config::Rtmp,
+        [application, stream]: [&Secret; 2],
+        login: Option<&(Secret, Secret)>,
+    ) -> Self {
+        let text = |secret: &Secret| secret.expose().to_owned();
+        Self {
+            tls: to.tls,
+            host: target.to.host.clone(),
+            port: target.to.port,
+            application: text(application),
+            stream: text(stream),
+            login: login.map(|(user, password)| (text(user), text(password))),
+            proof: String::new(),
+        }
+    }
+
+    /// Who publishes, where that is configured.
+    pub(super) fn credentials(&self) -> Option<Credentials<'_>> {
+        self.login.as_ref().map(|(user, password)| Credentials { user, password })
+    }
+
+    /// What the server is asked for by `connect`.
+    pub(super) fn app(&self) -> String {
+        format!("{}{}", self.application, self.proof)
+    }
+
+    /// The same as a URL.
+    pub(super) fn tc_url(&self) -> String {
+        let scheme = if self.tls { IngestScheme::Rtmps } else { IngestScheme::Rtmp };
+        format!("{}/{}", config::origin(scheme, &self.host, self.port), self.app())
+    }
+
+    /// Where `url`, which a server named in a redirect, leads; the stream stays the same.
+    ///
+    /// # Errors
+    /// It is no RTMP URL, leads away from TLS, or to a host that is not in `allowed`: the stream key goes nowhere else.
+    pub(super) fn redirected(&self, url: &str, allowed: &[HostPattern]) -> Result<Self, Trouble> {
+        let nowhere = |_| refused("the server sends this box to another server, by something that is not an RTMP URL");
+        let ServerUrl { tls, host, port, application } = ServerUrl::parse(url.trim()).map_err(nowhere)?;
+        // Some servers name the application, as `tcUrl` does, and some the stream as well.
+        let shorter = application.strip_suffix(&self.stream).and_then(|rest| rest.strip_suffix('/'));
+        let application = shorter.filter(|rest| !rest.is_empty()).map(str::to_owned).unwrap_or(application);
+        if self.tls && !tls {
+            return Err(refused("the server sends this box to another server without TLS: it keeps to rtmps://"));
+        }
+        if !allowed.iter().any(|pattern| pattern.allows(&host)) {
+            let reason = "the server sends this box to a host that is not one of [privacy] allowed-ingest-hosts";
+            return Err(refused(reason));
+        }
+        Ok(Self { tls, host, port, application, proof: String::new(), ..self.clone() })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) fn place() -> Place {
+        Place {
+            tls: false,
+            host: Host::parse("push.example.cn").unwrap(),
+            port: 1935,
+            application: "live".to_owned(),
+            stream: "key?sign=1".to_owned(),
+            login: None,
+            proof: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_server_is_told_its_own_url_without_the_stream() {
+        for (change, url) in [
+            (Place { ..place() }, "rtmp://push.example.cn/live"),
+            (Place { port: 1936, ..place() }, "rtmp://push.example.cn:1936/live"),
+            (Place { tls: true, port: 443, ..place() }, "rtmps://push.example.cn/live"),
+            (Place { tls: true, ..place() }, "rtmps://push.example.cn:1935/live"),
+            (Place { host: Host::parse("2001:db8::1").unwrap(), ..place() }, "rtmp://[2001:db8::1]/live"),
+            (
+                Place { proof: "?authmod=adobe&user=a".to_owned(), ..place() },
+                "rtmp://push.example.cn/live?authmod=adobe&user=a",
+            ),
+        ] {
+            assert_eq!(change.tc_url(), url);
+        }
+    }
+
+    #[test]
+    fn a_redirect_leads_to_allowed_hosts_only_and_never_away_from_tls() {
+        let allowed: Vec<_> =
+            ["push.example.cn", "*.edge.example.cn", "::1"].map(|host| HostPattern::parse(host).unwrap()).into();
+        let plain = Place { proof: "?authmod=adobe".to_owned(), ..place() };
+        let encrypted = Place { tls: true, ..place() };
+        for (from, url, to) in [
+            (&plain, "rtmp://a.edge.example.cn/live", Ok("rtmp://a.edge.example.cn/live")),
+            (&plain, "rtmp://a.edge.example.cn:19350/app/instance", Ok("rtmp://a.edge.example.cn:19350/app/instance")),
+            (&plain, "rtmp://a.edge.example.cn/live/key?sign=1", Ok("rtmp://a.edge.example.cn/live")),
+            (&plain, "rtmp://a.edge.example.cn/live?vhost=x", Ok("rtmp://a.edge.example.cn/live?vhost=x")),
+            (&plain, "rtmps://push.example.cn/live", Ok("rtmps://push.example.cn/live")),
+            (&plain, "rtmp://[::1]:5/live", Ok("rtmp://[::1]:5/live")),
+            (&plain, "rtmp://edge.example.cn.attacker.test/live", Err("allowed-ingest-hosts")),
+            (&plain, "rtmp://attacker.test/live", Err("allowed-ingest-hosts")),
+            (&plain, "rtmp://push.example.cn@attacker.test/live", Err("not an RTMP URL")),
+            (&plain, "rtmp://push.example.cn/${PATH}", Err("not an RTMP URL")),
+            (&plain, "rtmp://PUSH.example.cn./live", Ok("rtmp://push.example.cn/live")),
+            (&plain, "http://push.example.cn/live", Err("not an RTMP URL")),
+            (&plain, "rtmp://push.example.cn", Err("not an RTMP URL")),
+            (&plain, "", Err("not an RTMP URL")),
+            (&encrypted, "rtmp://push.example.cn/live", Err("without TLS")),
+            (&encrypted, "rtmps://a.edge.example.cn/live", Ok("rtmps://a.edge.example.cn/live")),
+        ] {
+            match (from.redirected(url, &allowed), to) {
+                (Ok(place), Ok(to)) => assert_eq!((place.tc_url().as_str(), place.stream.as_str()), (to, "key?sign=1")),
+                (Err(trouble), Err(why)) => assert!(trouble.reason.contains(why), "{url}: {}", trouble.reason),
+                (outcome, _) => panic!("{url}: {:?}", outcome.map(|place| place.tc_url())),
+            }
+        }
+    }
+}

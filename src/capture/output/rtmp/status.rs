@@ -1,0 +1,120 @@
+//! What a server's status codes mean for the stream, and what to do about them.
+
+use crate::capture::error::{Trouble, TroubleKind};
+
+/// How far the conversation with a server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// Both sides show that they speak RTMP.
+    Handshake,
+    /// The application was asked for.
+    Connect,
+    /// A stream was asked for.
+    Create,
+    /// The server was asked whether the stream may be published.
+    Publish,
+    /// It may.
+    Live,
+}
+
+const BAD_APPLICATION: &str = "the server has no such application, or does not let this box in: see the part of [ingest] url between host and stream \
+     key, and the server's own list of boxes";
+const BAD_KEY: &str = "the server refuses the stream: see the stream key, the last part of [ingest] url";
+const IN_USE: &str = "the stream is in use: somebody else publishes with this stream key, or the server has not missed \
+                      our last connection yet";
+pub(super) const NO_RTMP: &str = "what listens on that port does not speak RTMP: see scheme and port in [ingest] url";
+
+fn refused(reason: impl Into<String>) -> Trouble {
+    Trouble { kind: TroubleKind::Refused, reason: reason.into() }
+}
+
+/// A status that a server gave at `stage`. `None`: the stream goes on.
+///
+/// Servers write codes in the case that they please.
+pub(super) fn trouble(stage: Stage, level: &str, code: &str) -> Option<Trouble> {
+    let code = cleaned(code);
+    let said = code.to_ascii_lowercase();
+    let is_error = level.eq_ignore_ascii_case("error");
+    Some(match said.as_str() {
+        "netstream.publish.badname" => Trouble { kind: TroubleKind::InUse, reason: IN_USE.to_owned() },
+        "netstream.publish.denied"
+        | "netstream.publish.unauthorized"
+        | "netstream.publish.rejected"
+        | "netstream.publish.failed" => refused(BAD_KEY),
+        "netconnection.connect.rejected" | "netconnection.connect.invalidapp" | "netconnection.connect.failed" => {
+            refused(BAD_APPLICATION)
+        }
+        "netconnection.connect.closed"
+        | "netconnection.connect.appshutdown"
+        | "netconnection.connect.idletimeout"
+        | "netstream.unpublish.success" => Trouble::away("the server ended the stream"),
+        _ if is_error && stage < Stage::Live => {
+            let what = if stage < Stage::Publish { BAD_APPLICATION } else { BAD_KEY };
+            refused(if code.is_empty() { what.to_owned() } else { format!("{what} ({code})") })
+        }
+        // That it cannot record, say: the stream itself goes on.
+        _ => return None,
+    })
+}
+
+/// A server that closed the connection at `stage` without a word.
+pub(super) fn closed(stage: Stage) -> Trouble {
+    match stage {
+        Stage::Handshake | Stage::Live => Trouble::away("the server closed the connection"),
+        // nginx, and what is built on it, say no this way.
+        Stage::Connect | Stage::Create => refused(BAD_APPLICATION),
+        Stage::Publish => refused(BAD_KEY),
+    }
+}
+
+/// What is there instead of RTMP, from its first byte.
+pub(super) fn no_rtmp(first: u8) -> Trouble {
+    refused(match first {
+        // "HTTP/1.1 ..."
+        b'H' => {
+            "a web server answers there, not an RTMP server: see the port in [ingest] url, and whether this network wants \
+             somebody to log in first"
+        }
+        // An alert, or a handshake (RFC 8446, section 5.1).
+        0x15 | 0x16 => "the server wants TLS on that port: write rtmps:// in [ingest] url",
+        _ => NO_RTMP,
+    })
+}
+
+/// A code as servers write them, and nothing else: it is shown to people.
+fn cleaned(code: &str) -> String {
+    code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_tell_what_to_do() {
+        use TroubleKind::{Away, InUse, Refused};
+        for (stage, level, code, kind) in [
+            (Stage::Publish, "error", "NetStream.Publish.BadName", Some(InUse)),
+            // As Node-Media-Server writes it.
+            (Stage::Publish, "error", "NetStream.publish.Unauthorized", Some(Refused)),
+            (Stage::Publish, "error", "NetStream.Publish.Denied", Some(Refused)),
+            (Stage::Publish, "error", "NetStream.Something.New", Some(Refused)),
+            (Stage::Connect, "error", "NetConnection.Connect.Rejected", Some(Refused)),
+            (Stage::Connect, "error", "", Some(Refused)),
+            (Stage::Live, "status", "NetStream.Unpublish.Success", Some(Away)),
+            (Stage::Live, "error", "NetStream.Publish.BadName", Some(InUse)),
+            (Stage::Live, "error", "NetStream.Record.Failed", None),
+            (Stage::Publish, "status", "NetStream.Publish.Start", None),
+        ] {
+            assert_eq!(trouble(stage, level, code).map(|trouble| trouble.kind), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_nobody_knows_is_told_without_what_is_no_code() {
+        let reason = trouble(Stage::Publish, "error", "Net\u{7}Stream.X <key>\n").unwrap().reason;
+        assert!(reason.ends_with("(NetStream.Xkey)"), "{reason}");
+        let reason = trouble(Stage::Publish, "error", &"x".repeat(10_000)).unwrap().reason;
+        assert!(reason.len() < 300, "{}", reason.len());
+    }
+}

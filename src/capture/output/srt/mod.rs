@@ -1,0 +1,301 @@
+//! SRT: MPEG-TS from GStreamer's muxer, with a latency that fits the way to the server.
+
+pub(crate) mod race;
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+
+use crate::capture::error::{Failure, SRT_REFUSED, Trouble, TroubleKind, of_unreachable};
+use crate::capture::gst::plugins::make;
+use crate::capture::media::h264::annexb::annexb;
+use crate::capture::output::connection::{Line, Pipe, Target, Way, source};
+use crate::capture::output::srt::race::Race;
+use crate::capture::queue::spill_file::Vault;
+use crate::capture::queue::{Frame, Track};
+use crate::clock::Clock;
+use crate::config::{self, Latency, Secret};
+use crate::connect;
+use monotonic::Monotonic;
+
+/// Round trips that are left for what was lost to be sent again: SRT's guide says so for losses up to 3 %.
+const ROUND_TRIPS: u32 = 4;
+/// More would help nobody: viewers are gone.
+const LONGEST: Duration = Duration::from_secs(8);
+/// A server that does not answer is given up after 3 s (libsrt's default); one that says no says it sooner.
+const TURNED_AWAY: Duration = Duration::from_millis(2500);
+/// What looking up the server's name may take: a name server that does not answer is asked twice.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Addresses of one name that are tried: each costs a pipeline.
+const ADDRESSES: usize = 8;
+/// Bytes of the headers of IP, UDP and SRT.
+const HEADERS: u64 = 44;
+/// Bytes of an MPEG-TS packet.
+const PACKET: u32 = 188;
+
+/// One connection.
+pub(crate) struct Srt {
+    to: SocketAddr,
+    pipe: Pipe,
+    video: gst_app::AppSrc,
+    audio: Option<gst_app::AppSrc>,
+    muxer: gst::Element,
+    latency: Duration,
+    shortest: Duration,
+    clock: Clock,
+    begun: Monotonic,
+    /// When it was given its first frame.
+    knocked: Option<Monotonic>,
+    /// How long the handshake took.
+    handshake: Cell<Option<Duration>>,
+    /// The round trip was known before: the latency fits.
+    known: bool,
+}
+
+fn latency(rtt: Duration, shortest: Duration) -> Duration {
+    (rtt * ROUND_TRIPS).clamp(shortest, LONGEST)
+}
+
+/// Bytes that libsrt was given and has not sent yet, which it does not tell, and bytes that it has sent again.
+///
+/// It counts what it sent with the headers of IP, UDP and SRT. What it gives up unsent, because it became too late, looks
+/// unsent for ever: as little as it is, it is taken for normal.
+fn counts(figures: &gst::StructureRef) -> (u64, u64) {
+    let payload = |bytes, packets: u64| {
+        let bytes: u64 = figures.get(bytes).unwrap_or(0);
+        bytes.saturating_sub(HEADERS * packets)
+    };
+    let packets = |name| figures.get::<i64>(name).map_or(0, i64::unsigned_abs);
+    let again = figures.get::<i32>("packets-retransmitted").map_or(0, i32::unsigned_abs);
+    let resent = payload("bytes-retransmitted", again.into());
+    let sent = payload("bytes-sent", packets("packets-sent")).saturating_sub(resent);
+    let given: u64 = figures.get("bytes-sent-total").unwrap_or(0);
+    (given.saturating_sub(sent), resent)
+}
+
+/// Connects to the first of the server's addresses that answers.
+///
+/// # Errors
+/// Its name has none, or no connection can be built.
+pub(crate) fn connect(
+    target: &Target,
+    options: &config::Srt,
+    passphrase: Option<&Secret>,
+    stream_id: Option<&Secret>,
+) -> Result<Race, Trouble> {
+    let (host, port) = (target.to.host.as_str(), target.to.port);
+    let unreachable = |why| {
+        let Trouble { kind, reason } = of_unreachable(why);
+        Trouble { kind, reason: format!("{}: {reason}", target.host()) }
+    };
+    let mut addresses = connect::resolve(host, port, PATIENCE, &|| false).map_err(unreachable)?;
+    let reached = *target.reached.lock().unwrap_or_else(PoisonError::into_inner);
+    // Stable: the others stay in their order.
+    addresses.sort_by_key(|address| Some(*address) != reached);
+    addresses.truncate(ADDRESSES);
+    let attempts = addresses.into_iter().map(|to| build(target, to, options, passphrase, stream_id));
+    let attempts: Result<Vec<_>, Failure> = attempts.collect();
+    Ok(Race::begin(attempts.map_err(|failure| Trouble::away(failure.message))?, &target.reached))
+}
+
+/// Builds one to an address; it connects once it starts.
+fn build(
+    target: &Target,
+    to: SocketAddr,
+    options: &config::Srt,
+    passphrase: Option<&Secret>,
+    stream_id: Option<&Secret>,
+) -> Result<Srt, Failure> {
+    let muxer = make("mpegtsmux", "mux")?;
+    // Whole packets only; the configuration leaves room for one at least.
+    muxer.set_property("alignment", i32::try_from(options.packet_size / PACKET).unwrap_or(7));
+    // At first one track waits for the other, since the muxer has to know both before it begins.
+    muxer.set_property("latency", gst::ClockTime::from_seconds(2).nseconds());
+    let sink = make("srtsink", "sink")?;
+    // Property by property: its own parser of addresses sees a host and a port. It calls, and never listens.
+    sink.set_property("uri", format!("srt://{to}"));
+    sink.set_property_from_str("mode", "caller");
+    let rtt = target.rtt.get();
+    let (latency, shortest, fixed) = match options.latency {
+        Latency::AtLeast(shortest) => (latency(rtt.unwrap_or_default(), shortest), shortest, false),
+        Latency::Fixed(span) => (span, span, true),
+    };
+    sink.set_property("latency", i32::try_from(latency.as_millis()).unwrap_or(i32::MAX));
+    if let Some(passphrase) = passphrase {
+        sink.set_property("passphrase", passphrase.expose());
+        sink.set_property_from_str("pbkeylen", &options.key_length.to_string());
+    }
+    if let Some(stream_id) = stream_id {
+        sink.set_property("streamid", stream_id.expose());
+    }
+    if sink.has_property("auto-reconnect") {
+        // Reconnecting is ours to do: with a reason, and at a keyframe.
+        sink.set_property("auto-reconnect", false);
+    }
+    let pipe = target.pipe(sink)?;
+    let video = source("video");
+    pipe.pipeline.add_many([video.upcast_ref(), &muxer])?;
+    video.link(&muxer)?;
+    let audio = target.sound.then(|| source("audio"));
+    if let Some(audio) = &audio {
+        pipe.pipeline.add(audio)?;
+        audio.link(&muxer)?;
+    }
+    muxer.link(&pipe.sink)?;
+    let clock = Clock::start();
+    let (begun, known) = (clock.now(), fixed || rtt.is_some());
+    Ok(Srt {
+        to,
+        pipe,
+        video,
+        audio,
+        muxer,
+        latency,
+        shortest,
+        clock,
+        begun,
+        knocked: None,
+        handshake: Cell::new(None),
+        known,
+    })
+}
+
+/// The picture as MPEG-TS wants it.
+fn with_start_codes(frame: &Frame) -> Option<gst::Buffer> {
+    let mut picture = Vault::shell(frame).buffer;
+    picture.get_mut()?.append_memory(gst::Memory::from_mut_slice(annexb(frame)?));
+    Some(picture)
+}
+
+impl Srt {
+    /// Begins to connect.
+    pub(crate) fn start(&mut self) -> Result<(), Trouble> {
+        self.begun = self.clock.now();
+        self.pipe.start()
+    }
+
+    /// The server's address.
+    pub(crate) fn to(&self) -> SocketAddr {
+        self.to
+    }
+}
+
+impl Line for Srt {
+    fn is_connected(&self) -> bool {
+        let connected = self.pipe.figure::<f64>("rtt-ms").is_some();
+        if connected && self.handshake.get().is_none() {
+            self.handshake.set(Some(self.clock.now().duration_since(self.begun)));
+        }
+        connected
+    }
+
+    fn misfit(&self) -> Option<Duration> {
+        // A handshake is two round trips; the least latency covers what else it takes.
+        let rtt = self.handshake.get().filter(|_| !self.known)? / 2;
+        // A quarter more or less is no reason to begin again.
+        (latency(rtt, self.shortest) > self.latency * 5 / 4).then_some(rtt)
+    }
+
+    fn supply(&mut self, frame: Frame) -> Result<(), Trouble> {
+        self.knocked = self.knocked.or(Some(self.clock.now()));
+        let (source, caps, buffer) = match (frame.track, &self.audio) {
+            (Track::Video, _) => {
+                let Some(picture) = with_start_codes(&frame) else { return Ok(()) };
+                let caps = gst::Caps::builder("video/x-h264").field("stream-format", "byte-stream");
+                (&self.video, Some(caps.field("alignment", "au").build()), picture)
+            }
+            (Track::Audio, Some(audio)) => (audio, frame.caps, frame.buffer),
+            (Track::Audio, None) => return Ok(()),
+        };
+        if caps.is_some() && source.caps() != caps {
+            source.set_caps(caps.as_ref());
+        }
+        self.pipe.push(source, buffer)
+    }
+
+    fn is_full(&self) -> bool {
+        self.video.current_level_bytes() > self.video.max_bytes()
+    }
+
+    fn way(&self) -> Way {
+        let level = |source: &gst_app::AppSrc| source.current_level_bytes();
+        let in_front = level(&self.video) + self.audio.as_ref().map_or(0, level);
+        let Some(figures) = self.pipe.figures() else { return Way { in_front, ..Way::default() } };
+        let rtt: Option<f64> = figures.get("rtt-ms").ok();
+        let rtt = rtt.and_then(|millis| Duration::try_from_secs_f64(millis / 1000.0).ok());
+        let acks = figures.get::<i32>("packet-ack-received").ok().map(|acks| acks.unsigned_abs().into());
+        let (unsent, resent) = counts(&figures);
+        Way { in_front: in_front + unsent, rtt, acks, resent, ..Way::default() }
+    }
+
+    fn on_air(&mut self) {
+        // From now on no track waits for the other.
+        self.muxer.set_property("latency", 0_u64);
+        let latency: Option<i32> = self.pipe.figure("negotiated-latency-ms");
+        tracing::info!("SRT: latency {} ms", latency.unwrap_or_default());
+    }
+
+    fn arrived(&self) -> u64 {
+        // libsrt itself finds out within 5 s that the server is gone.
+        self.pipe.passed()
+    }
+
+    fn has_first(&self) -> bool {
+        // The server says each 10 ms how far it has all packets.
+        self.pipe.passed_frame() && self.pipe.figure("packet-ack-received").is_none_or(|all: i32| all > 0)
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        let trouble = self.pipe.trouble()?;
+        let unconnected = self.handshake.get().is_none() && trouble.kind == TroubleKind::Away;
+        if unconnected && self.knocked.is_some_and(|knocked| knocked.duration_since(self.begun) >= TURNED_AWAY / 2) {
+            // A source that took its time to start: a server that said no looks like one that says nothing by now. Asked
+            // once more, with a picture at hand, it tells which.
+            return Some(Trouble { kind: TroubleKind::Again, ..trouble });
+        }
+        if unconnected && self.clock.now().duration_since(self.begun) < TURNED_AWAY {
+            // GStreamer 1.22 does not tell why, if it looks only after the answer came.
+            let host = self.pipe.host();
+            let reason = format!("{host}: the server turned the connection away: {SRT_REFUSED}");
+            return Some(Trouble { kind: TroubleKind::Refused, reason });
+        }
+        Some(trouble)
+    }
+
+    fn rtt(&self) -> Option<u32> {
+        let rtt = self.pipe.figure::<f64>("rtt-ms")?;
+        // A round trip is between nothing and a minute.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        (rtt.is_finite() && rtt >= 0.0).then_some(rtt as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `srtsink` of GStreamer 1.22 told it with libsrt 1.5.1 a moment after the start.
+    #[test]
+    fn what_libsrt_has_not_sent_yet_is_counted() {
+        gst::init().unwrap();
+        let begun = "application/x-srt-statistics, packets-sent=(gint64)76, packets-retransmitted=(int)0, \
+            bytes-sent=(guint64)101104, bytes-retransmitted=(guint64)0, bytes-sent-total=(guint64)116184;";
+        assert_eq!(counts(&begun.parse::<gst::Structure>().unwrap()), (14 * 1316, 0));
+        let later = "application/x-srt-statistics, packets-sent=(gint64)1945, packets-retransmitted=(int)25, \
+            bytes-sent=(guint64)2642944, bytes-retransmitted=(guint64)34000, bytes-sent-total=(guint64)2524464;";
+        assert_eq!(counts(&later.parse::<gst::Structure>().unwrap()), (0, 25 * 1316));
+    }
+
+    #[test]
+    fn latency_follows_the_round_trip_between_its_bounds() {
+        let ms = Duration::from_millis;
+        assert_eq!(latency(ms(5), ms(120)), ms(120));
+        assert_eq!(latency(ms(80), ms(120)), ms(320));
+        assert_eq!(latency(ms(9000), ms(120)), LONGEST);
+    }
+}

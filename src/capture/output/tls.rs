@@ -1,0 +1,72 @@
+//! Whom connections trust: a file of the configuration's, or the system's authorities. And why a server is not trusted.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
+
+use crate::capture::error::{Trouble, TroubleKind};
+use crate::trust::SYSTEM_AUTHORITIES;
+
+/// The certificates of the system's authorities.
+pub(crate) fn authorities() -> Vec<CertificateDer<'static>> {
+    let Ok(found) = CertificateDer::pem_file_iter(SYSTEM_AUTHORITIES) else { return Vec::new() };
+    found.filter_map(Result::ok).collect()
+}
+
+/// A client that trusts the certificates in `ca_file`, or else the system's authorities.
+///
+/// # Errors
+/// The file cannot be read, or has no certificate in it.
+pub(crate) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Trouble> {
+    let refused = |reason: String| Trouble { kind: TroubleKind::Refused, reason };
+    let mut roots = RootCertStore::empty();
+    let (found, _) = match ca_file {
+        None => roots.add_parsable_certificates(authorities()),
+        Some(path) => {
+            let shown = path.display();
+            let found =
+                CertificateDer::pem_file_iter(path).map_err(|error| refused(format!("ca-file {shown}: {error}")))?;
+            roots.add_parsable_certificates(found.filter_map(Result::ok))
+        }
+    };
+    if found == 0 {
+        let shown = ca_file.unwrap_or(Path::new(SYSTEM_AUTHORITIES)).display();
+        return Err(refused(format!("{shown}: no certificate in PEM form in it")));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| refused(format!("TLS cannot be used: {error}")))?;
+    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+}
+
+const NO_TLS: &str = "no TLS is spoken on that port: see scheme and port in [ingest] url";
+
+/// What an error of TLS means, and what to do about it.
+// Whatever else a library can find wrong with a certificate is told in general words, what it will find some day too.
+#[allow(clippy::wildcard_enum_match_arm)]
+pub(crate) fn explain(error: &Error) -> &'static str {
+    match error {
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => {
+            "its certificate is not accepted, it is for another name: write in [ingest] url the name that the certificate has"
+        }
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "its certificate is not accepted, it is from an authority that is not trusted: set [ingest] ca-file, or install \
+             that one with update-ca-certificates"
+        }
+        Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) => {
+            "its certificate is not accepted, it is not valid at this time: see this box's clock, and the certificate's dates"
+        }
+        Error::InvalidMessage(_) => NO_TLS,
+        _ => "its certificate is not accepted: wrong name, unknown authority or expired, or this box's clock is wrong",
+    }
+}

@@ -1,0 +1,209 @@
+//! WHIP's HTTP: an offer is posted, an answer comes back, and the resource that was made is deleted in the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::http::{Response, StatusCode};
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::{Agent, Body};
+use url::Url;
+
+use super::super::tls;
+use super::dialer;
+use crate::capture::error::{Trouble, TroubleKind, of_unreachable};
+use crate::config::{Host, HostPattern, Secret};
+use crate::connect::Unreachable;
+
+/// What a server may take to answer an offer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// Redirects that are followed.
+const HOPS: usize = 3;
+/// An answer with a hundred candidates has some 10 KiB.
+const ANSWER: u64 = 64 * 1024;
+
+/// Where offers go.
+pub(super) struct Endpoint {
+    pub(super) url: Secret,
+    pub(super) token: Option<Secret>,
+    /// Hosts that a redirect may lead to.
+    pub(super) allowed: Arc<[HostPattern]>,
+    agent: Agent,
+}
+
+/// What the server made of an offer.
+pub(super) struct Taken {
+    /// SDP, or why it is none.
+    pub(super) answer: Result<String, Trouble>,
+    /// What is to be deleted in the end; `None`: the server did not say.
+    pub(super) resource: Option<Url>,
+}
+
+impl Endpoint {
+    pub(super) fn new(url: Secret, token: Option<Secret>, allowed: Arc<[HostPattern]>) -> Self {
+        let roots: Vec<_> = tls::authorities().iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .root_certs(RootCerts::new_with_certs(&roots))
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            // Each hop is judged first, and a token goes nowhere unasked.
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE))
+            // The connection is kept for the end: deleting then takes one round trip and not four.
+            .max_idle_age(Duration::from_hours(24))
+            .proxy(None)
+            .build();
+        Self { url, token, allowed, agent: dialer::agent(config) }
+    }
+
+    /// Posts an offer.
+    pub(super) fn post(&self, offer: &str) -> Result<Taken, Trouble> {
+        let bad = |_| Trouble {
+            kind: TroubleKind::Refused,
+            reason: "[ingest] url is not a URL once its secrets are in place".to_owned(),
+        };
+        let mut url = Url::parse(self.url.expose()).map_err(bad)?;
+        for _ in 0..=HOPS {
+            let mut request = self.agent.post(url.as_str()).content_type("application/sdp");
+            if let Some(token) = &self.token {
+                request = request.header("Authorization", format!("Bearer {}", token.expose()));
+            }
+            let mut response = request.send(offer).map_err(|error| unreachable(&error))?;
+            let status = response.status();
+            if matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+                url = self.next(&url, &response)?;
+                continue;
+            }
+            if !matches!(status, StatusCode::CREATED | StatusCode::OK) {
+                return Err(refused(status));
+            }
+            let named = location(&url, &response);
+            let resource = named.clone().filter(|to| self.may(&url, to));
+            let answer = answer(&mut response);
+            if answer.is_ok() && resource.is_none() {
+                let why = if named.is_some() { "names one where we may not go" } else { "names none" };
+                tracing::warn!("the WHIP session cannot be deleted in the end: the server's answer {why} (Location)");
+            }
+            return Ok(Taken { answer, resource });
+        }
+        Err(no("the server redirects in circles"))
+    }
+
+    /// Where a redirect leads, if it may.
+    fn next(&self, from: &Url, response: &Response<Body>) -> Result<Url, Trouble> {
+        let to = location(from, response).ok_or_else(|| no("the server redirects to nowhere"))?;
+        if self.may(from, &to) {
+            return Ok(to);
+        }
+        Err(no(
+            "the server redirects to a host that is not one of [privacy] allowed-ingest-hosts, or away from https://",
+        ))
+    }
+
+    fn may(&self, from: &Url, to: &Url) -> bool {
+        let host = to.host_str().and_then(|host| Host::parse(host).ok());
+        let allowed = host.is_some_and(|host| self.allowed.iter().any(|pattern| pattern.allows(&host)));
+        allowed && to.scheme() == from.scheme() && to.username().is_empty() && to.password().is_none()
+    }
+
+    /// Deletes what an offer made, so that no ghost of it stays on the server.
+    pub(super) fn delete(&self, resource: &Url) {
+        let mut request = self.agent.delete(resource.as_str());
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {}", token.expose()));
+        }
+        match request.call() {
+            Ok(response) if response.status().is_success() => {}
+            Ok(response) => tracing::warn!("the server keeps our WHIP session: HTTP {}", response.status().as_u16()),
+            Err(error) => {
+                let why = unreachable(&error).reason;
+                tracing::warn!("the WHIP session is left on the server, it could not be deleted: {why}");
+            }
+        }
+    }
+}
+
+/// The answer to an offer. What is no SDP comes from something that is no WHIP endpoint, whatever its status says.
+fn answer(response: &mut Response<Body>) -> Result<String, Trouble> {
+    let body = match response.body_mut().with_config().limit(ANSWER).read_to_vec() {
+        Ok(body) => body,
+        Err(ureq::Error::BodyExceedsLimit(_)) => return Err(no_sdp("more than an answer can hold")),
+        Err(error) => return Err(unreachable(&error)),
+    };
+    let text = String::from_utf8_lossy(&body);
+    let text = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    if text.starts_with("v=0") {
+        return Ok(text.to_owned());
+    }
+    Err(no_sdp(match text.chars().next() {
+        None => "nothing",
+        Some('<') => "a web page",
+        Some('{' | '[') => "JSON",
+        Some(_) => "something else",
+    }))
+}
+
+fn no_sdp(found: &str) -> Trouble {
+    no(&format!(
+        "what answers there is no WHIP endpoint, it sends {found} where WHIP has SDP: see the path in [ingest] url"
+    ))
+}
+
+fn location(from: &Url, response: &Response<Body>) -> Option<Url> {
+    from.join(response.headers().get("Location")?.to_str().ok()?).ok()
+}
+
+fn no(reason: &str) -> Trouble {
+    Trouble { kind: TroubleKind::Refused, reason: reason.to_owned() }
+}
+
+/// Why there was no answer at all.
+fn unreachable(error: &ureq::Error) -> Trouble {
+    let untrusted = |error| Trouble { kind: TroubleKind::Refused, reason: tls::explain(error).to_owned() };
+    // What else a library may say some day is written down for whoever looks for it, and told in words that stay.
+    #[allow(clippy::wildcard_enum_match_arm)]
+    match error {
+        ureq::Error::Rustls(error) => untrusted(error),
+        ureq::Error::Io(error) => {
+            let inner = error.get_ref();
+            match (inner.and_then(|inner| inner.downcast_ref()), inner.and_then(|inner| inner.downcast_ref())) {
+                (Some(error), _) => untrusted(error),
+                (None, Some(why)) => of_unreachable(*why),
+                (None, None) => Trouble::away("the server closed the connection"),
+            }
+        }
+        ureq::Error::HostNotFound => of_unreachable(Unreachable::Unresolved),
+        ureq::Error::Timeout(_) => of_unreachable(Unreachable::TimedOut),
+        other => {
+            tracing::debug!("WHIP: {other}");
+            Trouble::away("the server's answer is not HTTP, or breaks off")
+        }
+    }
+}
+
+/// Why the answer is no.
+fn refused(status: StatusCode) -> Trouble {
+    let (kind, reason) = match status.as_u16() {
+        401 | 403 => (TroubleKind::Refused, "the server refuses the token: see [ingest] token"),
+        404 | 410 => (TroubleKind::Refused, "there is no such WHIP endpoint: see the path in [ingest] url"),
+        405 => (
+            TroubleKind::Refused,
+            "what is there is no WHIP endpoint, it takes no offers: see the path in [ingest] url",
+        ),
+        400 | 406 | 415 | 422 => (
+            TroubleKind::Refused,
+            "the server does not take this kind of stream: it needs H.264 constrained baseline, and Opus",
+        ),
+        409 => (
+            TroubleKind::InUse,
+            "the stream is in use: somebody else publishes there, or the server has not missed our last connection yet",
+        ),
+        429 => (TroubleKind::InUse, "the server asks for patience"),
+        500..=599 => (TroubleKind::Away, "the server has trouble of its own"),
+        _ => (TroubleKind::Refused, "the server gives an answer that is not WHIP's"),
+    };
+    Trouble { kind, reason: format!("{reason} (HTTP {})", status.as_u16()) }
+}

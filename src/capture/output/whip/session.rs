@@ -1,0 +1,249 @@
+//! The thread of one WHIP connection: str0m, which does no I/O of its own, between a socket and the frames.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use str0m::bwe::{Bitrate, BweKind};
+use str0m::change::SdpAnswer;
+use str0m::format::{Codec, PayloadParams};
+use str0m::media::{Direction, Frequency, MediaKind, MediaTime, Mid, Pt};
+use str0m::net::{Protocol, Receive};
+
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcError};
+use url::Url;
+
+use super::http::Endpoint;
+use super::sockets::Sockets;
+use super::{Offer, Opened, Shared};
+use crate::capture::error::{Trouble, TroubleKind};
+use crate::capture::media::h264::annexb::annexb;
+use crate::capture::queue::{Frame, Track};
+use crate::clock::Clock;
+
+/// A datagram: an Ethernet frame at most, whoever sent it.
+const DATAGRAM: usize = 2048;
+/// An answer to the offer is followed by ICE and DTLS, a few round trips.
+const CONNECT: Duration = Duration::from_secs(8);
+/// A peer that does not answer is asked again after a quarter of a second, then half, then each second; after six it is gone.
+const STUN_LONGEST: Duration = Duration::from_secs(1);
+const STUN_TRIES: usize = 6;
+/// How often figures are gathered.
+const FIGURES: Duration = Duration::from_secs(1);
+/// Dynamic payload types of RTP: the picture, what of it is sent again, the sound.
+const VIDEO: u8 = 102;
+const VIDEO_AGAIN: u8 = 103;
+
+pub(super) struct Session {
+    pub(super) offer: Offer,
+    pub(super) shared: Arc<Shared>,
+    pub(super) inbox: Receiver<Frame>,
+    pub(super) bell: Arc<OwnedFd>,
+    pub(super) clock: Clock,
+}
+
+impl From<RtcError> for Trouble {
+    fn from(error: RtcError) -> Self {
+        tracing::debug!("WebRTC: {error}");
+        Self::away("the WebRTC connection failed")
+    }
+}
+
+impl From<std::io::Error> for Trouble {
+    fn from(error: std::io::Error) -> Self {
+        tracing::debug!("WebRTC: {error}");
+        Self::away("the network cannot be used")
+    }
+}
+
+fn refused(reason: &str) -> Trouble {
+    Trouble { kind: TroubleKind::Refused, reason: reason.to_owned() }
+}
+
+impl Session {
+    /// Connects, sends until it is over or fails, and takes its leave of the server.
+    pub(super) fn run(self, endpoint: &Endpoint) {
+        let (mut resource, mut opened) = (None, None);
+        if let Err(trouble) = self.connect(endpoint, &mut resource, &mut opened) {
+            self.shared.fail(trouble);
+        }
+        if let Some(resource) = &resource {
+            endpoint.delete(resource);
+        }
+        drop(opened);
+    }
+
+    fn connect(
+        &self,
+        endpoint: &Endpoint,
+        resource: &mut Option<Url>,
+        opened: &mut Option<Opened>,
+    ) -> Result<(), Trouble> {
+        let mut rtc = self.rtc();
+        let sockets = Sockets::open(&self.offer.host, self.offer.port)?;
+        for local in sockets.addresses() {
+            rtc.add_local_candidate(Candidate::host(local, Protocol::Udp).map_err(RtcError::from)?);
+        }
+        let mut change = rtc.sdp_api();
+        let stream = Some("tallybox".to_owned());
+        let video = change.add_media(MediaKind::Video, Direction::SendOnly, stream.clone(), None, None);
+        let audio =
+            self.offer.sound.then(|| change.add_media(MediaKind::Audio, Direction::SendOnly, stream, None, None));
+        let nothing = || Trouble::away("WebRTC made no offer");
+        let (offer, pending) = change.apply().ok_or_else(nothing)?;
+        let asked = Opened::new();
+        let taken = endpoint.post(&offer.to_sdp_string())?;
+        *opened = Some(asked);
+        *resource = taken.resource;
+        // A parser's own words name addresses in this process's memory.
+        let answer = SdpAnswer::from_sdp_string(&taken.answer?).map_err(|error| {
+            tracing::debug!("the server's answer: {error}");
+            refused("the server's answer to the offer is SDP that cannot be read")
+        })?;
+        rtc.sdp_api().accept_answer(pending, answer).map_err(|error| {
+            tracing::debug!("the server's answer: {error}");
+            refused("the server's answer does not fit the offer")
+        })?;
+        let mut peer = Peer { rtc, sockets, tracks: [Some(video), audio] };
+        let ended = peer.send(self);
+        peer.say_goodbye();
+        ended
+    }
+
+    fn rtc(&self) -> Rtc {
+        let mut config = Rtc::builder()
+            .set_crypto_provider(Arc::new(str0m::crypto::from_feature_flags()))
+            .clear_codecs()
+            .enable_opus(true, false)
+            .enable_bwe(Some(Bitrate::kbps(self.offer.kbps.into())))
+            .set_stats_interval(Some(FIGURES));
+        config.set_max_stun_rto(STUN_LONGEST);
+        config.set_max_stun_retransmits(STUN_TRIES);
+        let again = Some(Pt::new_with_value(VIDEO_AGAIN));
+        config.codec_config().add_h264(Pt::new_with_value(VIDEO), again, true, self.offer.profile_level_id);
+        config.build(self.now())
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.instant(self.clock.now()).into_std()
+    }
+}
+
+/// A peer that was agreed on.
+struct Peer {
+    rtc: Rtc,
+    sockets: Sockets,
+    /// Picture and sound.
+    tracks: [Option<Mid>; 2],
+}
+
+impl Peer {
+    fn send(&mut self, session: &Session) -> Result<(), Trouble> {
+        let begun = session.now();
+        let connected = || session.shared.connected.load(Ordering::Relaxed);
+        loop {
+            let until = self.drain(session)?;
+            if !connected() && session.now() - begun > CONNECT {
+                let reason = "no answer to ICE in time: is UDP let through to the server's media ports?";
+                return Err(Trouble::away(reason));
+            }
+            match session.inbox.try_recv() {
+                // One at a time: what it makes has to be taken first.
+                Ok(frame) if connected() => {
+                    self.write(&frame, session)?;
+                    continue;
+                }
+                Ok(_) | Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return Ok(()),
+            }
+            let left = until.saturating_duration_since(session.now()).min(FIGURES);
+            self.sockets.wait(&session.bell, left)?;
+            self.receive(session)?;
+            self.rtc.handle_input(Input::Timeout(session.now()))?;
+        }
+    }
+
+    /// Sends what is to be sent now; until when there is nothing more.
+    fn drain(&mut self, session: &Session) -> Result<Instant, Trouble> {
+        loop {
+            match self.rtc.poll_output()? {
+                Output::Timeout(until) => return Ok(until),
+                Output::Transmit(packet) => self.sockets.send(&packet),
+                Output::Event(event) => heard(&event, session)?,
+            }
+        }
+    }
+
+    fn receive(&mut self, session: &Session) -> Result<(), Trouble> {
+        let mut data = [0; DATAGRAM];
+        while let Some((size, source, destination)) = self.sockets.receive(&mut data) {
+            let Ok(contents) = data[..size].try_into() else { continue };
+            let received = Receive { proto: Protocol::Udp, source, destination, contents };
+            let input = Input::Receive(session.now(), received);
+            if self.rtc.accepts(&input) {
+                self.rtc.handle_input(input)?;
+                self.drain(session)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, frame: &Frame, session: &Session) -> Result<(), Trouble> {
+        let (mid, codec, frequency) = match frame.track {
+            Track::Video => (self.tracks[0], Codec::H264, Frequency::NINETY_KHZ),
+            Track::Audio => (self.tracks[1], Codec::Opus, Frequency::FORTY_EIGHT_KHZ),
+        };
+        let data = match frame.track {
+            Track::Video => annexb(frame),
+            Track::Audio => frame.buffer.map_readable().ok().map(|map| map.to_vec()),
+        };
+        let (Some(mid), Some(data), Some(pts)) = (mid, data, frame.buffer.pts()) else { return Ok(()) };
+        let time = MediaTime::from_micros(pts.useconds()).rebase(frequency);
+        let now = session.now();
+        let Some(writer) = self.rtc.writer(mid) else { return Ok(()) };
+        let Some(pt) = writer.payload_params().find(|params| params.spec().codec == codec).map(PayloadParams::pt)
+        else {
+            let what = if codec == Codec::H264 { "H.264 constrained baseline" } else { "Opus" };
+            return Err(refused(&format!("the server does not take {what}")));
+        };
+        writer.write(pt, now, time, data)?;
+        session.shared.passed.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The peer hears at once that nothing more comes.
+    fn say_goodbye(&mut self) {
+        let _ = self.rtc.close();
+        while let Ok(Output::Transmit(packet)) = self.rtc.poll_output() {
+            self.sockets.send(&packet);
+        }
+    }
+}
+
+/// What the peer, or the network, has to say.
+// Everything else is about media that come in: none do.
+#[allow(clippy::wildcard_enum_match_arm)]
+fn heard(event: &Event, session: &Session) -> Result<(), Trouble> {
+    let shared = &session.shared;
+    match event {
+        Event::Connected => shared.connected.store(true, Ordering::Relaxed),
+        Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+            return Err(Trouble::away("the server does not answer any more"));
+        }
+        Event::Closed => return Err(Trouble::away("the server closed the connection")),
+        Event::KeyframeRequest(_) => shared.keyframe.store(true, Ordering::Relaxed),
+        Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. } | BweKind::Remb { estimate, .. }) => {
+            shared.estimate.store(u32::try_from(estimate.as_u64() / 1000).unwrap_or(u32::MAX), Ordering::Relaxed);
+        }
+        Event::PeerStats(stats) => {
+            let pair = stats.selected_candidate_pair.as_ref().and_then(|pair| pair.current_round_trip_time);
+            if let Some(rtt) = stats.rtt.or(pair) {
+                shared.rtt.store(u32::try_from(rtt.as_millis()).unwrap_or(u32::MAX), Ordering::Relaxed);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}

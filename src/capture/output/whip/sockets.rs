@@ -1,0 +1,123 @@
+//! The sockets that media go through: one for each family of addresses, because a server may answer on one of them only,
+//! and not on the one that its name is found by.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use str0m::net::Transmit;
+
+use super::http::PATIENCE;
+use crate::capture::error::{Trouble, of_unreachable};
+use crate::connect::{self, Unreachable};
+
+/// Where a way is looked for in a family that the server's name has no address of. Nothing is ever sent there: the
+/// addresses are documentation's (RFC 5737 and 3849).
+const ANYWHERE: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
+
+/// Sockets with the address that each is bound to.
+#[derive(Debug)]
+pub(super) struct Sockets(Vec<(SocketAddr, UdpSocket)>);
+
+impl Sockets {
+    /// Opens one in each family in which there is a way: at the address that the way to `host` begins with. These are
+    /// all the candidates: no server of somebody else's is told about this box to find more.
+    ///
+    /// # Errors
+    /// The name cannot be resolved, or there is no way in either family.
+    pub(super) fn open(host: &str, port: u16) -> Result<Self, Trouble> {
+        let servers = connect::resolve(host, port, PATIENCE, &|| false).map_err(of_unreachable)?;
+        Self::towards(&servers)
+    }
+
+    fn towards(servers: &[SocketAddr]) -> Result<Self, Trouble> {
+        let target = |anywhere: IpAddr| {
+            let there = servers.iter().find(|server| server.is_ipv6() == anywhere.is_ipv6());
+            there.copied().unwrap_or(SocketAddr::new(anywhere, 9))
+        };
+        let all: Vec<_> = ANYWHERE.into_iter().filter_map(|anywhere| bind(target(anywhere)).ok()).collect();
+        if all.is_empty() { Err(of_unreachable(Unreachable::NoRoute)) } else { Ok(Self(all)) }
+    }
+
+    /// The address of each.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.iter().map(|(local, _)| *local)
+    }
+
+    /// Sends a datagram from the address that it is meant to come from.
+    pub(super) fn send(&self, packet: &Transmit) {
+        let Some((_, socket)) = self.0.iter().find(|(local, _)| *local == packet.source) else { return };
+        // A datagram that does not leave is one that is lost: it is asked for again.
+        if let Err(error) = socket.send_to(&packet.contents, packet.destination) {
+            tracing::debug!("a datagram was not sent: {error}");
+        }
+    }
+
+    /// A datagram that has come: its size, who sent it, and to which address.
+    pub(super) fn receive(&self, data: &mut [u8]) -> Option<(usize, SocketAddr, SocketAddr)> {
+        self.0.iter().find_map(|(local, socket)| {
+            let (size, source) = socket.recv_from(data).ok()?;
+            Some((size, source, *local))
+        })
+    }
+
+    /// Waits for a datagram or the bell, at most for `longest`.
+    pub(super) fn wait(&self, bell: &OwnedFd, longest: Duration) -> std::io::Result<()> {
+        let limit = Timespec::try_from(longest).ok();
+        let mut all: Vec<_> = self.0.iter().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)).collect();
+        all.push(PollFd::new(bell, PollFlags::IN));
+        match rustix::event::poll(&mut all, limit.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // It is not blocking: one that did not ring is left alone.
+        let _ = rustix::io::read(bell, &mut [0; 8]);
+        Ok(())
+    }
+}
+
+/// A socket at the address that the way to `server` begins with, and that address.
+fn bind(server: SocketAddr) -> std::io::Result<(SocketAddr, UdpSocket)> {
+    let any: IpAddr = if server.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let probe = UdpSocket::bind((any, 0))?;
+    // Sends nothing: the kernel looks up the way.
+    probe.connect(server)?;
+    let socket = UdpSocket::bind((probe.local_addr()?.ip(), 0))?;
+    socket.set_nonblocking(true)?;
+    Ok((socket.local_addr()?, socket))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_family_that_the_server_has_gets_a_socket_that_is_heard() {
+        let servers = ["[::1]:9", "127.0.0.1:9"].map(|text| text.parse().unwrap());
+        let sockets = Sockets::towards(&servers).unwrap();
+        let all: Vec<_> = sockets.addresses().collect();
+        assert_eq!(
+            all.iter().map(SocketAddr::ip).collect::<Vec<_>>(),
+            ["127.0.0.1", "::1"].map(|ip| ip.parse::<IpAddr>().unwrap())
+        );
+        let bell = rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK).unwrap();
+        for local in all {
+            let peer = UdpSocket::bind((local.ip(), 0)).unwrap();
+            peer.send_to(b"x", local).unwrap();
+            sockets.wait(&bell, Duration::from_secs(20)).unwrap();
+            let from = peer.local_addr().unwrap();
+            assert_eq!(sockets.receive(&mut [0; 8]), Some((1, from, local)));
+            sockets.send(&Transmit {
+                proto: str0m::net::Protocol::Udp,
+                source: local,
+                destination: from,
+                contents: b"y".to_vec().into(),
+            });
+            let mut answer = [0; 8];
+            peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            assert_eq!(peer.recv_from(&mut answer).unwrap(), (1, local));
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A day on air, faster than it passes: 24 hours of encoded frames with their times through queue, push, FLV and RTMP to a
+//! real ingest, as fast as it takes them: `TALLYBOX_LONG=1 cargo test --release --lib a_day -- --nocapture`. In CI half an hour.
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+
+use crate::capture::encoder::Knobs;
+use crate::capture::gst::timebase::Timebase;
+use crate::capture::guard_link::Teller;
+use crate::capture::output::connection::{Keys, Target};
+use crate::capture::output::publisher::{Push, Reporter};
+use crate::capture::output::rate_adapter::Steer;
+use crate::capture::queue::{Frame, Queue, Track};
+use crate::config::Config;
+use crate::ipc::FromCapture;
+
+const FPS: u64 = 30;
+/// AAC has 1024 samples in a frame.
+const SAMPLES: u64 = 1024;
+const RATE: u64 = 48_000;
+/// Media that wait in the queue at most: half of what it would drop.
+const AHEAD: gst::ClockTime = gst::ClockTime::from_seconds(1);
+
+/// Real encoded frames: two seconds of them, from a keyframe on.
+fn encoded(track: Track, launch: &str) -> Vec<Frame> {
+    let pipeline = gst::parse::launch(&format!("{launch} ! appsink name=out sync=false")).unwrap();
+    let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+    let out = pipeline.by_name("out").unwrap().downcast::<gst_app::AppSink>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let frames = std::iter::from_fn(|| out.pull_sample().ok())
+        .map(|sample| Frame { track, buffer: sample.buffer_owned().unwrap(), caps: sample.caps_owned() })
+        .collect();
+    pipeline.set_state(gst::State::Null).unwrap();
+    frames
+}
+
+/// The frame at another time.
+fn at(frame: &Frame, time: gst::ClockTime) -> Frame {
+    let mut frame = frame.clone();
+    let edit = frame.buffer.make_mut();
+    edit.set_pts(time);
+    edit.set_dts(time);
+    frame
+}
+
+/// Resident memory of this process in KiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn nanos(count: u64, rate: u64) -> gst::ClockTime {
+    gst::ClockTime::from_nseconds(count * 1_000_000_000 / rate)
+}
+
+#[test]
+fn a_day_passes_without_a_lost_frame_and_without_growing() {
+    gst::init().unwrap();
+    let seconds = if std::env::var_os("TALLYBOX_LONG").is_some() { 24 * 3600 } else { 1800 };
+    let picture = encoded(
+        Track::Video,
+        "videotestsrc num-buffers=60 ! video/x-raw,format=I420,width=320,height=180,framerate=30/1 ! \
+         x264enc tune=zerolatency bitrate=400 key-int-max=60 option-string=scenecut=0 ! h264parse config-interval=-1 ! \
+         video/x-h264,stream-format=avc,alignment=au",
+    );
+    let sound = encoded(
+        Track::Audio,
+        "audiotestsrc num-buffers=94 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=2 ! avenc_aac bitrate=128000 ! \
+         aacparse ! audio/mpeg,mpegversion=4,stream-format=raw",
+    );
+    assert_eq!(picture.iter().filter(|frame| frame.is_keyframe()).count(), 1);
+
+    let dir = tempfile::tempdir().unwrap();
+    // Not pipes: a day's worth of words would fill one, and the ingest would wait.
+    let (progress, words) = (dir.path().join("progress"), dir.path().join("words"));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("rtmp://127.0.0.1:{port}/live/key");
+    let mut ingest = Command::new("ffmpeg");
+    ingest.args(["-hide_banner", "-loglevel", "warning", "-nostats", "-progress"]).arg(&progress);
+    ingest.args(["-listen", "1", "-i", &url, "-map", "0", "-c", "copy", "-f", "null", "-"]).stdin(Stdio::null());
+    let mut ingest = ingest.stderr(std::fs::File::create(&words).unwrap()).spawn().unwrap();
+
+    let file = dir.path().join("tallybox.toml");
+    std::fs::write(&file, format!("[ingest]\nurl = \"{url}\"\n")).unwrap();
+    let config = Config::load(&file).unwrap();
+    let to = &config.ingest.first;
+    let (queue, (teller, mut heard)) = (Arc::new(Queue::default()), Teller::heard());
+    let target = Target::new(&config, to, Keys::resolve(to).unwrap(), true, Timebase::begin());
+    let push =
+        Push::start(target, queue.clone(), None, Reporter::First(teller), Knobs::default(), Steer::still()).unwrap();
+
+    let (mut heard_live, mut early, mut sounds) = (false, 0, 0);
+    let pause = || std::thread::park_timeout(Duration::from_millis(1));
+    for number in 0..seconds * FPS {
+        let time = nanos(number, FPS);
+        while nanos(sounds * SAMPLES, RATE) <= time {
+            queue.put(at(&sound[usize::try_from(sounds).unwrap() % sound.len()], nanos(sounds * SAMPLES, RATE)));
+            sounds += 1;
+        }
+        queue.put(at(&picture[usize::try_from(number).unwrap() % picture.len()], time));
+        while queue.span() > AHEAD {
+            pause();
+        }
+        while let Ok(message) = heard.try_recv() {
+            if !matches!(message, FromCapture::Stats(_)) {
+                println!("at {time}: {message:?}");
+            }
+            heard_live |= matches!(message, FromCapture::Live {});
+            assert!(!heard_live || !matches!(message, FromCapture::Reconnecting { .. }), "after {time}: {message:?}");
+        }
+        if number == seconds * FPS / 10 {
+            early = resident();
+        }
+    }
+    while queue.span() > gst::ClockTime::ZERO {
+        pause();
+    }
+    let late = resident();
+    assert_eq!(queue.dropped(), 0);
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    let last = |key: &str| {
+        let progress = read(&progress);
+        progress.lines().rev().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim().to_owned()
+    };
+    // What stands between the queue and the server goes out before the connection ends: until nothing more comes. The ingest
+    // says twice a second how far it is.
+    let clock = crate::clock::Clock::start();
+    let mut moved = (String::new(), clock.now());
+    while clock.now().duration_since(moved.1) < Duration::from_secs(4) {
+        let frames = last("frame=");
+        if frames != moved.0 {
+            moved = (frames, clock.now());
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    drop(push);
+    ingest.wait().unwrap();
+    let said = read(&words);
+    let (given, out) = (seconds * FPS, last("frame=").parse::<u64>().unwrap());
+    println!(
+        "{seconds} s on air: {out} of {given} pictures arrived, and {sounds} of sound were given; the ingest's clock stands at {}; resident {early} KiB after a tenth, {late} KiB at the end; it said: {said:?}",
+        last("out_time=")
+    );
+    // RTMP's own short timestamps end after 4 h 39 min; the ingest would say that times jump.
+    assert!(!said.contains("monoton") && !said.contains("Invalid"), "{said}");
+    assert!(out * 1000 >= given * 999, "{out} of {given}");
+    assert!(late * 100 <= early * 105, "{early} KiB, then {late} KiB");
+}
