@@ -15,39 +15,33 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::audio::Codec;
-use super::queue::Track;
+use crate::capture::audio::Codec;
+
 use crate::capture::audio;
 use crate::capture::compositor::Cover;
 use crate::capture::compositor::overlay::Writing;
 use crate::capture::encoder::backend;
 use crate::capture::encoder::frame_sink::tap;
 use crate::capture::encoder::{Coding, Knobs, MakeTap};
-use crate::capture::error::{Failure, error_on, of_capture};
+use crate::capture::error::Failure;
+use crate::capture::gst::bus::error_on;
+use crate::capture::gst::close::CLOSING;
 use crate::capture::gst::timebase::Timebase;
 use crate::capture::guard_link::{Gate, Teller};
 use crate::capture::input::camera;
+use crate::capture::input::device_error::of_capture;
 use crate::capture::input::media_file::File;
-use crate::capture::input::source::{self, Origin};
+use crate::capture::input::source::Origin;
 use crate::capture::input::supervisor::{Devices, Rules};
 use crate::capture::input::switch::Lane;
-use crate::capture::output::Taps;
+use crate::capture::media::frame::Track;
+use crate::capture::queue::Taps;
+use crate::capture::session_context::Begun;
 use crate::clock::Clock;
 use crate::config::{Audio, AudioSource, Config, Video, VideoSource};
 
 /// A file that is not decoded this long after it was opened will not be.
 const PREROLL: Duration = Duration::from_secs(10);
-/// A pipeline that does not close within this hangs; the end of the process closes it.
-const CLOSING: Duration = Duration::from_secs(1);
-
-/// What is known once a session's time has begun, before its first picture.
-pub(crate) struct Begun {
-    pub(crate) time: Timebase,
-    /// How loud the sound is that leaves; none where there is none.
-    pub(crate) loudness: Option<Arc<audio::Loudness>>,
-    /// What changes what the encoder is asked for, once there is one.
-    pub(crate) knobs: Knobs,
-}
 
 /// Camera and microphone, open. Dropping it closes them.
 pub(crate) struct Pipeline {
@@ -70,7 +64,7 @@ pub(crate) struct Pipeline {
 impl Drop for Pipeline {
     fn drop(&mut self) {
         self.devices = None;
-        source::close_within(&self.elements, CLOSING);
+        crate::capture::gst::close::close_within(&self.elements, CLOSING);
     }
 }
 
@@ -87,9 +81,10 @@ impl Pipeline {
     ) -> Result<Self, Failure> {
         // Decided once: `auto` would find no microphone while it is unplugged.
         let video = Video { source: camera::decide(&config.video), ..config.video.clone() };
-        let source = if sound { audio::decide(&config.audio) } else { AudioSource::None };
+        let source = if sound { crate::capture::input::microphone::decide(&config.audio) } else { AudioSource::None };
         let audio = Audio { source, ..config.audio.clone() };
-        let (described_video, described_audio) = (camera::described(&video), audio::described(&audio));
+        let (described_video, described_audio) =
+            (camera::described(&video), crate::capture::input::microphone::described(&audio));
 
         let (clock, limit) = (Clock::start(), config.capture.device_lost_limit);
         let mut all = Vec::new();
@@ -237,7 +232,7 @@ fn add_files(
     let (mut files, mut ends) = (Vec::new(), Vec::new());
     let mut sound = (audio.source == AudioSource::File).then_some(Path::new(&audio.device));
     if video.source == VideoSource::File {
-        let (first, last) = camera::add_shape(pipeline, video)?;
+        let (first, last) = crate::capture::input::transform::add_shape(pipeline, video)?;
         let entry = coding.entry()?;
         pipeline.add(&entry)?;
         last.link(&entry)?;

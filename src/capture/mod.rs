@@ -13,6 +13,7 @@ mod media;
 mod output;
 mod probe;
 mod queue;
+mod session_context;
 #[cfg(test)]
 mod tests;
 
@@ -27,15 +28,16 @@ use crate::exit::Exit;
 use crate::ipc::{FromCapture, Purpose};
 
 use error::Failure;
-use graph::{Begun, Pipeline};
+use graph::Pipeline;
 pub(crate) use gst::plugins::package_of;
 use guard_link::{Door, Start};
 use output::Outlet;
+use session_context::Begun;
 
 /// Runs until the door on standard input closes or the lease runs out.
 pub fn run(config: &Config) -> Result<(), Exit> {
     crate::log::init("capture");
-    let door = Door::open(connection()?, Clock::start())?;
+    let door = Door::open(connection()?, Clock::start(), output::whip::left_open)?;
     match session(config, &door) {
         Ok(()) => door.dark(),
         Err(failure) => {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::queue::{Queue, Track};
 use crate::capture::error::Failure;
 use crate::capture::graph::Pipeline;
 use crate::capture::guard_link::Door;
+use crate::capture::media::frame::Track;
 use crate::capture::media::meter::Meter;
-use crate::capture::output::Taps;
+use crate::capture::queue::Queue;
+use crate::capture::queue::Taps;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ipc::{Findings, FromCapture};

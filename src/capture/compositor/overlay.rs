@@ -2,6 +2,7 @@
 //! clock once a second, by a thread of their own; on each picture they are only laid over it.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,13 +11,27 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
-use crate::capture::compositor::Shown;
 use crate::capture::error::Failure;
 use crate::capture::gst::plugins::make;
 use crate::config::Overlay;
 
 /// How long drawing may take; the first time the system's fonts are looked through.
 const DRAWING: gst::ClockTime = gst::ClockTime::from_seconds(20);
+
+/// The words that are shown at present.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown(Arc<Mutex<Option<gst_video::VideoOverlayComposition>>>);
+
+impl Shown {
+    pub(crate) fn now(&self) -> Option<gst_video::VideoOverlayComposition> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Shows others from now on.
+    pub(crate) fn set(&self, composition: gst_video::VideoOverlayComposition) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(composition);
+    }
+}
 
 /// The thread that draws, owned. Dropping it ends it.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::error::{Failure, error_on};
+use crate::capture::error::Failure;
+use crate::capture::gst::bus::error_on;
 use crate::capture::gst::plugins::{self, make};
 use crate::capture::media::h264::level::levels;
 use crate::config::{Encoder, Video};
@@ -150,7 +151,7 @@ fn trial(encoder: &gst::Element, video: &Video) -> Result<(), Failure> {
     let source = make("videotestsrc", "trial-source")?;
     source.set_property("num-buffers", 5);
     let filter = make("capsfilter", "trial-caps")?;
-    filter.set_property("caps", crate::capture::input::camera::raw_caps(video));
+    filter.set_property("caps", crate::capture::media::caps::raw_video(video));
     let level = make("capsfilter", "trial-level")?;
     level.set_property("caps", caps(V4L2, video, MAIN));
     let sink = make("fakesink", "trial-sink")?;
@@ -162,7 +163,7 @@ fn trial(encoder: &gst::Element, video: &Video) -> Result<(), Failure> {
     let started = pipeline.set_state(gst::State::Playing);
     let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
     let ended = bus.timed_pop_filtered(gst::ClockTime::from_seconds(2), &wanted);
-    crate::capture::input::source::close_within(&pipeline, crate::capture::encoder::pipeline::CLOSING);
+    crate::capture::gst::close::close_within(&pipeline, crate::capture::gst::close::CLOSING);
     let said = error_on(&bus, |_| {}).map(|posted| posted.error.message().to_string());
     match ended.as_ref().map(|message| message.type_()) {
         Some(gst::MessageType::Eos) if started.is_ok() => Ok(()),

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
+use crate::capture::gst::live::at_once;
 use crate::capture::guard_link::Gate;
-use crate::capture::queue::{Frame, Queue, Track};
+use crate::capture::media::frame::Frame;
+use crate::capture::media::frame::Track;
+use crate::capture::queue::Queue;
 
 /// Where encoded frames leave: at once, with their times turned into running time, and only while the lease goes on.
 pub(crate) fn tap(name: &str, track: Track, gate: Arc<Gate>, queues: Vec<Arc<Queue>>) -> gst_app::AppSink {
@@ -28,15 +30,6 @@ pub(crate) fn tap(name: &str, track: Track, gate: Arc<Gate>, queues: Vec<Arc<Que
     at_once(&tap);
     tap.set_callbacks(callbacks);
     tap
-}
-
-/// Has a sink take what comes at once, and keep nothing of it.
-pub(crate) fn at_once(sink: &impl IsA<gst::Element>) {
-    // The clock paces sources, not sinks; a sink that waits to be started would hold the other back; and the picture
-    // before this one is nobody's any more: its memory is the next one's.
-    for flag in ["sync", "async", "enable-last-sample"] {
-        sink.set_property(flag, false);
-    }
 }
 
 fn frame(track: Track, sample: &gst::Sample) -> Option<Frame> {

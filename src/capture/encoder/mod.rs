@@ -15,10 +15,10 @@ use gstreamer_video as gst_video;
 
 use crate::capture::compositor::Cover;
 use crate::capture::encoder::backend::Chosen;
-use crate::capture::encoder::frame_sink::at_once;
 use crate::capture::encoder::pipeline::{Coder, Pressure, hand};
 use crate::capture::encoder::watchdog::Vigil;
 use crate::capture::error::Failure;
+use crate::capture::gst::live::at_once;
 use crate::capture::gst::plugins::make;
 use crate::capture::guard_link::Teller;
 use crate::capture::media::decimator::Pace;

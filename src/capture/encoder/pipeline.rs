@@ -1,24 +1,22 @@
 //! One encoder in a pipeline of its own, fed by hand: one that fails, or hangs in its driver, takes nothing with it and
 //! can be left where it is.
 
-use std::time::Duration;
-
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
 use crate::capture::encoder::backend;
-use crate::capture::error::{Failure, Posted, error_on};
+use crate::capture::error::Failure;
+use crate::capture::gst::bus::Posted;
+use crate::capture::gst::bus::error_on;
+use crate::capture::gst::close::CLOSING;
 use crate::capture::gst::plugins::make;
-use crate::capture::input::source;
 use crate::config::Video;
 
 /// So many pictures wait in front of an encoder: it may take a tenth of a second to start, or for a picture now and then.
 /// Each is memory that stays with the camera's pool.
 const WAITING: u64 = 4;
-/// A pipeline that does not close within this hangs in a driver; the end of the process closes it.
-pub(crate) const CLOSING: Duration = Duration::from_secs(1);
 
 /// An encoder at work.
 #[derive(Debug)]
@@ -43,7 +41,7 @@ pub(crate) enum Pressure {
 impl Drop for Coder {
     fn drop(&mut self) {
         if let Some(pipeline) = self.let_go() {
-            source::close_within(&pipeline, CLOSING);
+            crate::capture::gst::close::close_within(&pipeline, CLOSING);
         }
     }
 }
@@ -150,7 +148,7 @@ impl Coder {
     /// Leaves it to itself: closes it without waiting for that.
     pub(crate) fn abandon(mut self) {
         if let Some(pipeline) = self.let_go() {
-            drop(source::close(pipeline));
+            drop(crate::capture::gst::close::close(pipeline));
         }
     }
 

@@ -122,8 +122,8 @@ impl Teller {
 }
 
 impl Door {
-    /// Says hello, and listens from now on.
-    pub(crate) fn open(stream: UnixStream, clock: Clock) -> Result<Self, Exit> {
+    /// Says hello, and listens from now on. `left_open` counts the sessions that servers would be left with.
+    pub(crate) fn open(stream: UnixStream, clock: Clock, left_open: fn() -> usize) -> Result<Self, Exit> {
         let broken = |error: std::io::Error| Exit::software(format!("the guard's connection cannot be used: {error}"));
         stream.set_nonblocking(true).map_err(broken)?;
         let gate = Arc::new(Gate { clock, until: AtomicU64::new(0), muted: AtomicBool::new(true) });
@@ -131,7 +131,7 @@ impl Door {
         let (ender, over) = channel();
         let (done, finished) = channel();
         let (messages, outbox) = mpsc::channel(WAITING);
-        let listener = Listener { gate: gate.clone(), starter, ender };
+        let listener = Listener { gate: gate.clone(), starter, ender, left_open };
         let thread = std::thread::Builder::new()
             .name("door".to_owned())
             .spawn(move || {
@@ -188,6 +188,7 @@ struct Listener {
     gate: Arc<Gate>,
     starter: Sender<Start>,
     ender: Sender<()>,
+    left_open: fn() -> usize,
 }
 
 impl Listener {
@@ -200,7 +201,7 @@ impl Listener {
                 return;
             }
         };
-        let Self { gate, starter, ender } = self;
+        let Self { gate, starter, ender, left_open } = self;
         let why = runtime.block_on(async { talk(stream, outbox, &gate, starter).await });
         gate.close();
         if let Err(why) = why {
@@ -208,7 +209,7 @@ impl Listener {
         }
         let _ = ender.send(());
         let _ = finished.recv_timeout(GRACE);
-        let left = crate::capture::output::whip::left_open();
+        let left = left_open();
         if left > 0 {
             // Devices close, and this process ends, whatever a server does.
             tracing::warn!(

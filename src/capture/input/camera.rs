@@ -9,26 +9,9 @@ use gstreamer as gst;
 use crate::capture::error::Failure;
 use crate::capture::gst::plugins::{self, make};
 use crate::capture::input::camera_mode::{self, Wanted};
+use crate::capture::media::caps::raw_video;
 use crate::capture::media::decimator::Pace;
 use crate::config::{Video, VideoSource};
-
-/// What goes into the encoder. I420 is what every encoder here takes without a copy of its own.
-pub(crate) fn raw_caps(video: &Video) -> gst::Caps {
-    let (width, height, fps) = size(video);
-    gst::Caps::builder("video/x-raw")
-        .field("format", "I420")
-        .field("width", width)
-        .field("height", height)
-        .field("framerate", gst::Fraction::new(fps, 1))
-        .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
-        .build()
-}
-
-/// Checked to be at most 3840: fits.
-#[allow(clippy::cast_possible_wrap)]
-fn size(video: &Video) -> (i32, i32, i32) {
-    (video.width as i32, video.height as i32, video.fps as i32)
-}
 
 /// Where the picture comes from, once `auto` is decided.
 pub(crate) fn decide(video: &Video) -> VideoSource {
@@ -71,14 +54,14 @@ pub(crate) struct Camera {
 /// Adds a camera to `pipeline`, and what makes its pictures the configured ones. Files are `file`'s matter.
 /// `now` is the session's running time.
 pub(crate) fn add_camera(pipeline: &gst::Pipeline, video: &Video, now: gst::ClockTime) -> Result<Camera, Failure> {
-    let (width, height) = crate::capture::compositor::camera_size(video);
+    let (width, height) = crate::capture::input::transform::camera_size(video);
     let wanted = Wanted { width, height, fps: video.fps };
     let (source, filter, out) = add_source(pipeline, video, wanted)?;
     if source.has_property("timestamp-offset") {
         // A test picture counts from the session's beginning, and would make up for all that is gone by.
         source.set_property("timestamp-offset", i64::try_from(now.nseconds()).unwrap_or(0));
     }
-    let (first, last) = add_shape(pipeline, video)?;
+    let (first, last) = crate::capture::input::transform::add_shape(pipeline, video)?;
     out.link(&first)?;
     let pace = Arc::new(Mutex::new(Pace::at_most(video.fps, video.fps)));
     // Before anything is decoded or converted: what is too much costs nothing.
@@ -158,8 +141,10 @@ fn add_source(pipeline: &gst::Pipeline, video: &Video, wanted: Wanted) -> Result
             let source = make("videotestsrc", "video-source")?;
             source.set_property("is-live", true);
             let filter = make("capsfilter", "video-source-caps")?;
-            filter
-                .set_property("caps", raw_caps(&Video { width: wanted.width, height: wanted.height, ..video.clone() }));
+            filter.set_property(
+                "caps",
+                raw_video(&Video { width: wanted.width, height: wanted.height, ..video.clone() }),
+            );
             pipeline.add_many([&source, &filter])?;
             source.link(&filter)?;
             return Ok((source, None, filter));
@@ -196,36 +181,4 @@ fn there(device: &Path) -> Result<(), Failure> {
     Err(Failure::source(format!(
         "there is no camera at {device}: plug it in, or set [video] device; v4l2-ctl --list-devices lists what is there"
     )))
-}
-
-/// Adds what makes any picture the configured one; returns the first and the last element.
-pub(crate) fn add_shape(pipeline: &gst::Pipeline, video: &Video) -> Result<(gst::Element, gst::Element), Failure> {
-    let convert = make("videoconvert", "video-convert")?;
-    let scale = make("videoscale", "video-scale")?;
-    let filter = make("capsfilter", "video-caps")?;
-    let mut caps = raw_caps(video);
-    let mut all = vec![&convert];
-    let (upright, rate);
-    let turned = crate::capture::compositor::geometry(video)?;
-    if decide(video) == VideoSource::File {
-        // A phone's clip says in a tag how it was held.
-        upright = make("videoflip", "video-upright")?;
-        upright.set_property_from_str("video-direction", "auto");
-        // Only a file's rate is filled up, at the price of a frame's delay: a camera's frames go on as they come.
-        rate = make("videorate", "video-rate")?;
-        all.push(&upright);
-        all.extend(&turned);
-        all.extend([&scale, &rate, &filter]);
-    } else {
-        // A camera that gives fewer frames in the dark is no reason to give none.
-        if let Some(structure) = caps.make_mut().structure_mut(0) {
-            structure.remove_field("framerate");
-        }
-        all.extend(&turned);
-        all.extend([&scale, &filter]);
-    }
-    filter.set_property("caps", caps);
-    pipeline.add_many(&all)?;
-    gst::Element::link_many(&all)?;
-    Ok((convert, filter))
 }

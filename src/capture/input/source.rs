@@ -3,19 +3,20 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
-use crate::capture::audio;
-use crate::capture::encoder::frame_sink::at_once;
-use crate::capture::error::{Failure, error_on, of_capture};
+use crate::capture::error::Failure;
+use crate::capture::gst::bus::error_on;
+use crate::capture::gst::close::{shut, spawn};
+use crate::capture::gst::live::at_once;
 use crate::capture::gst::timebase::Timebase;
 use crate::capture::guard_link::Gate;
 use crate::capture::input::camera;
+use crate::capture::input::device_error::of_capture;
 use crate::capture::input::switch::Lane;
 use crate::config::{Audio, Video, VideoSource};
 use crate::ipc::Device;
@@ -32,7 +33,9 @@ impl Origin {
     pub(crate) fn described(&self) -> String {
         match self {
             Self::Camera(video) => format!("the camera {}", camera::described(video)),
-            Self::Microphone(audio) => format!("the microphone {}", audio::described(audio)),
+            Self::Microphone(audio) => {
+                format!("the microphone {}", crate::capture::input::microphone::described(audio))
+            }
         }
     }
 
@@ -50,7 +53,7 @@ impl Origin {
         let posted = error_on(bus, |message| ended |= message.type_() == gst::MessageType::Eos);
         let name = match self {
             Self::Camera(video) => camera::described(video),
-            Self::Microphone(audio) => audio::described(audio),
+            Self::Microphone(audio) => crate::capture::input::microphone::described(audio),
         };
         match posted {
             Some(posted) => Some(of_capture(&posted, &name, &name)),
@@ -100,7 +103,9 @@ impl Source {
                 let camera = camera::add_camera(&pipeline, video, now)?;
                 (camera.last.clone(), Some(camera))
             }
-            Origin::Microphone(audio) => (audio::add_microphone(&pipeline, audio, now)?, None),
+            Origin::Microphone(audio) => {
+                (crate::capture::input::microphone::add_microphone(&pipeline, audio, now)?, None)
+            }
         };
         let out = out(name, lane.clone())?;
         pipeline.add(&out)?;
@@ -170,33 +175,4 @@ pub(crate) fn open(
     };
     spawn("open", work)?;
     Ok(opened)
-}
-
-/// Closes it, however long that takes. Told when done.
-pub(crate) fn close(pipeline: gst::Pipeline) -> Receiver<()> {
-    let (done, closed) = channel();
-    let work = move || {
-        shut(&pipeline);
-        let _ = done.send(());
-    };
-    if let Err(failure) = spawn("close", work) {
-        tracing::error!("{}", failure.message);
-    }
-    closed
-}
-
-/// Closes it and waits at most for `patience`: the end of the process closes what hangs.
-pub(crate) fn close_within(pipeline: &gst::Pipeline, patience: Duration) {
-    if close(pipeline.clone()).recv_timeout(patience).is_err() {
-        tracing::error!("{} does not close: its driver hangs", pipeline.name());
-    }
-}
-
-fn shut(pipeline: &gst::Pipeline) {
-    let _ = pipeline.set_state(gst::State::Null);
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map(|_| ()).map_err(|error| Failure::internal(format!("no thread: {error}")))
 }

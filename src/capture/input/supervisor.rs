@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::source::{self, Origin, Source};
 use crate::capture::error::Failure;
+use crate::capture::gst::close::CLOSING;
 use crate::capture::gst::timebase::Timebase;
 use crate::capture::guard_link::{Gate, Teller};
 use crate::capture::input::switch::Lane;
@@ -30,8 +31,6 @@ const ONCE_MORE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(250);
 /// Closings that hang before the device is given up: each holds a thread.
 const HANGING: usize = 4;
-/// A device that is slow to close is not waited for longer than this: after an unplug it will come under a new node.
-const CLOSING: Duration = Duration::from_secs(1);
 
 /// The thread, owned. Dropping it closes the devices.
 #[derive(Debug)]
@@ -148,7 +147,7 @@ impl Kept {
         // Where it is still being opened, that thread closes it when it finds nobody listening.
         self.opening = None;
         if let Some(source) = self.open.take() {
-            self.closing.push((self.rules.clock.now(), source::close(source.pipeline)));
+            self.closing.push((self.rules.clock.now(), crate::capture::gst::close::close(source.pipeline)));
         }
     }
 

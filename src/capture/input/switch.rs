@@ -9,7 +9,6 @@ use gst::prelude::MulDiv;
 use gstreamer as gst;
 
 use super::slate;
-use crate::capture::audio;
 use crate::clock::Clock;
 use crate::ipc::Device;
 use monotonic::Monotonic;
@@ -70,7 +69,7 @@ impl Lane {
 
     /// For sound.
     pub(crate) fn of_sound(clock: Clock) -> Self {
-        Self::new(Device::Microphone, Some(audio::raw_caps()), MORSEL, clock)
+        Self::new(Device::Microphone, Some(crate::capture::media::caps::raw_audio()), MORSEL, clock)
     }
 
     fn new(device: Device, caps: Option<gst::Caps>, interval: gst::ClockTime, clock: Clock) -> Self {
@@ -218,7 +217,7 @@ impl State {
         if now < from + MORSEL {
             return;
         }
-        let (size, span) = audio::silence(now - from);
+        let (size, span) = crate::capture::media::caps::silence(now - from);
         let mut buffer = gst::Buffer::from_slice(vec![0_u8; size]);
         if let Some(edit) = buffer.get_mut() {
             edit.set_pts(from);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::capture::queue::{Frame, Track};
+use crate::capture::media::frame::Frame;
+use crate::capture::media::frame::Track;
 use monotonic::Monotonic;
 
 /// Counts frames and bytes over a span of time.

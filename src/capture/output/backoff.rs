@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::capture::error::TroubleKind;
+use crate::capture::output::error::TroubleKind;
 
 /// Each wait is somewhere between half of its span and all of it, so that a thousand boxes do not come back to a
 /// server at once. The span is short as long as a server that restarts may need, then doubles to a limit. Time on air

@@ -2,12 +2,17 @@
 //! waits for another.
 
 pub(crate) mod backoff;
+pub(crate) mod connect;
 pub(crate) mod connection;
+pub(crate) mod credentials;
+pub(crate) mod error;
 pub(crate) mod publisher;
 pub(crate) mod rate_adapter;
 pub(crate) mod reporter;
 pub(crate) mod rtmp;
+pub(crate) mod sink_pipeline;
 pub(crate) mod srt;
+pub(crate) mod target;
 pub(crate) mod tls;
 pub(crate) mod whip;
 
@@ -16,30 +21,18 @@ use std::sync::Arc;
 
 use super::queue::{Bounds, Queue};
 use crate::capture::error::Failure;
-use crate::capture::graph::Begun;
 use crate::capture::guard_link::Door;
-use crate::capture::output::connection::{Keys, Target};
+use crate::capture::output::credentials::Keys;
 use crate::capture::output::publisher::{Push, Reporter};
 use crate::capture::output::rate_adapter::Steer;
-use crate::capture::queue::spill_file::{Keeper, Vault};
+use crate::capture::output::target::Target;
+use crate::capture::queue::Taps;
+use crate::capture::queue::spill_file::Vault;
+use crate::capture::queue::spill_writer::Keeper;
+use crate::capture::session_context::Begun;
 use crate::config::{Config, Destination, Outage, OutageBuffer, Video};
 use crate::ipc::FailureKind;
 use bitrate::Rendition;
-
-/// The queues that each of the encoders' outputs goes into.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Taps {
-    pub(crate) pictures: Vec<Arc<Queue>>,
-    pub(crate) aac: Vec<Arc<Queue>>,
-    pub(crate) opus: Vec<Arc<Queue>>,
-}
-
-impl Taps {
-    /// One queue for picture and AAC.
-    pub(crate) fn of(queue: &Arc<Queue>) -> Self {
-        Self { pictures: vec![queue.clone()], aac: vec![queue.clone()], opus: Vec::new() }
-    }
-}
 
 /// One destination, before the pipeline runs.
 pub(crate) struct Outlet {

@@ -10,12 +10,17 @@ use super::backoff::Backoff;
 pub(crate) use super::reporter::Reporter;
 use crate::capture::audio::Loudness;
 use crate::capture::encoder::Knobs;
-use crate::capture::error::{Failure, Trouble, TroubleKind};
+use crate::capture::error::Failure;
 use crate::capture::guard_link::stable_text::steady;
+use crate::capture::media::frame::Frame;
 use crate::capture::media::meter::Meter;
-use crate::capture::output::connection::{Line, Target};
+use crate::capture::output::connect::connect;
+use crate::capture::output::connection::Line;
+use crate::capture::output::error::Trouble;
+use crate::capture::output::error::TroubleKind;
 use crate::capture::output::rate_adapter::Steer;
-use crate::capture::queue::{Frame, Queue};
+use crate::capture::output::target::Target;
+use crate::capture::queue::Queue;
 use crate::clock::Clock;
 use crate::ipc::StreamStats;
 
@@ -105,7 +110,7 @@ impl Pusher {
     fn run(mut self) {
         let mut backoff = Backoff::new();
         loop {
-            let (trouble, on_air) = match self.target.connect() {
+            let (trouble, on_air) = match connect(&self.target) {
                 Ok(mut line) => match self.supply(line.as_mut()) {
                     Ok(ended) => ended,
                     Err(Over) => return,

@@ -7,7 +7,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
-use crate::capture::error::{Trouble, TroubleKind};
+use crate::capture::output::error::Trouble;
+use crate::capture::output::error::TroubleKind;
 use crate::trust::SYSTEM_AUTHORITIES;
 
 /// The certificates of the system's authorities.

@@ -2,6 +2,7 @@
 //! outage a buffer that bridges it.
 
 pub(crate) mod spill_file;
+pub(crate) mod spill_writer;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use gstreamer as gst;
 
+use crate::capture::media::frame::{Frame, Track};
 use crate::capture::queue::spill_file::{Place, Vault};
 
 /// At most this much time is queued on air: more would only put the viewer further behind. During an outage this
@@ -22,24 +24,18 @@ const CAUGHT_UP: gst::ClockTime = gst::ClockTime::from_seconds(1);
 /// A link that has this much over, and a third of what is coded, catches up in time; another never would.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(5);
 
-/// Which of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Track {
-    Video,
-    Audio,
+/// The queues that each of the encoders' outputs goes into.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Taps {
+    pub(crate) pictures: Vec<Arc<Queue>>,
+    pub(crate) aac: Vec<Arc<Queue>>,
+    pub(crate) opus: Vec<Arc<Queue>>,
 }
 
-/// One encoded frame, its times being the capture pipeline's running time.
-#[derive(Clone, Debug)]
-pub(crate) struct Frame {
-    pub(crate) track: Track,
-    pub(crate) buffer: gst::Buffer,
-    pub(crate) caps: Option<gst::Caps>,
-}
-
-impl Frame {
-    pub(crate) fn is_keyframe(&self) -> bool {
-        self.track == Track::Video && !self.buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
+impl Taps {
+    /// One queue for picture and AAC.
+    pub(crate) fn of(queue: &Arc<Queue>) -> Self {
+        Self { pictures: vec![queue.clone()], aac: vec![queue.clone()], opus: Vec::new() }
     }
 }
 
@@ -283,7 +279,7 @@ impl Queue {
         let mut inner = self.lock();
         let Some(waiting) = inner.frames.iter_mut().find(|waiting| waiting.serial == serial) else { return };
         waiting.place = Some(place);
-        waiting.frame = Vault::shell(&waiting.frame);
+        waiting.frame = waiting.frame.without_data();
         let size = waiting.size;
         inner.plain -= size;
     }

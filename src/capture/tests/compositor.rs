@@ -7,13 +7,13 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::super::queue::{Queue, Track};
 use crate::capture::compositor::overlay::Writing;
 use crate::capture::encoder::frame_sink::tap;
 use crate::capture::encoder::{Coding, Knobs};
 use crate::capture::gst::plugins::make;
 use crate::capture::guard_link::{Gate, Teller};
-use crate::capture::input::camera;
+use crate::capture::media::frame::Track;
+use crate::capture::queue::Queue;
 use crate::config::{Config, Video, VideoSource, example};
 use bitrate::Rendition;
 
@@ -58,7 +58,7 @@ fn encoded(
     let filter = make("capsfilter", "camera-caps").unwrap();
     filter.set_property("caps", says);
     pipeline.add_many([camera, &filter]).unwrap();
-    let (first, last) = camera::add_shape(&pipeline, &config.video).unwrap();
+    let (first, last) = crate::capture::input::transform::add_shape(&pipeline, &config.video).unwrap();
     let (teller, _told) = Teller::heard();
     let (queue, gate) = (Arc::new(Queue::default()), Arc::new(Gate::opened()));
     let frames = queue.clone();

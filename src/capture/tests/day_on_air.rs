@@ -12,10 +12,13 @@ use gstreamer_app as gst_app;
 use crate::capture::encoder::Knobs;
 use crate::capture::gst::timebase::Timebase;
 use crate::capture::guard_link::Teller;
-use crate::capture::output::connection::{Keys, Target};
+use crate::capture::media::frame::Frame;
+use crate::capture::media::frame::Track;
+use crate::capture::output::credentials::Keys;
 use crate::capture::output::publisher::{Push, Reporter};
 use crate::capture::output::rate_adapter::Steer;
-use crate::capture::queue::{Frame, Queue, Track};
+use crate::capture::output::target::Target;
+use crate::capture::queue::Queue;
 use crate::config::Config;
 use crate::ipc::FromCapture;
 

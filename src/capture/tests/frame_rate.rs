@@ -40,7 +40,7 @@ fn shaped(video: &Video, says: gst::Fraction, times: &[gst::ClockTime]) -> Vec<(
         let pace = Arc::new(Mutex::new(Pace::at_most(video.fps, coming)));
         camera::limit(entry.upcast_ref(), &pace).unwrap();
     }
-    let (first, last) = camera::add_shape(&pipeline, video).unwrap();
+    let (first, last) = crate::capture::input::transform::add_shape(&pipeline, video).unwrap();
     entry.link(&first).unwrap();
     last.link(&exit).unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();

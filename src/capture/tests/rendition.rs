@@ -13,10 +13,12 @@ use crate::capture::encoder::frame_sink::tap;
 use crate::capture::encoder::{Coding, Fault, Knobs};
 use crate::capture::gst::timebase::Timebase;
 use crate::capture::guard_link::{Gate, Teller};
-use crate::capture::output::connection::{Keys, Target};
+use crate::capture::media::frame::Track;
+use crate::capture::output::credentials::Keys;
 use crate::capture::output::publisher::{Push, Reporter};
 use crate::capture::output::rate_adapter::Steer;
-use crate::capture::queue::{Queue, Track};
+use crate::capture::output::target::Target;
+use crate::capture::queue::Queue;
 use crate::config::{Video, VideoSource, example_to};
 use crate::ipc::FromCapture;
 use bitrate::Rendition;
@@ -118,7 +120,7 @@ impl Air {
             camera.set_property(key, value);
         }
         let filter = crate::capture::gst::plugins::make("capsfilter", "video-caps").unwrap();
-        filter.set_property("caps", crate::capture::input::camera::raw_caps(&config.video));
+        filter.set_property("caps", crate::capture::media::caps::raw_video(&config.video));
         source.add_many([&camera, &filter]).unwrap();
         let (teller, told) = Teller::heard();
         let queue = std::sync::Arc::new(Queue::default());

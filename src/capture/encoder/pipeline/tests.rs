@@ -10,8 +10,8 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use crate::capture::encoder::backend;
-use crate::capture::encoder::pipeline::{CLOSING, Coder, Pressure, hand};
-use crate::capture::input::camera;
+use crate::capture::encoder::pipeline::{Coder, Pressure, hand};
+use crate::capture::gst::close::CLOSING;
 use crate::clock::Clock;
 use crate::config::{Video, example};
 
@@ -108,7 +108,7 @@ fn tap() -> (gst::Element, Receiver<gst::Sample>) {
 
 /// Hands pictures over, from number `first` on, and takes as many frames.
 fn encode(coder: &Coder, frames: &Receiver<gst::Sample>, first: u32, pictures: &[Vec<u8>]) -> Vec<gst::Sample> {
-    let caps = camera::raw_caps(&configured());
+    let caps = crate::capture::media::caps::raw_video(&configured());
     let mut all = Vec::new();
     for (n, picture) in (first..).zip(pictures) {
         let mut buffer = gst::Buffer::from_slice(picture.clone());

@@ -2,7 +2,7 @@
 
 use gstreamer as gst;
 
-use crate::capture::queue::Frame;
+use crate::capture::media::frame::Frame;
 
 const START: [u8; 4] = [0, 0, 0, 1];
 /// Type of a NAL unit with a sequence's parameters.
@@ -69,7 +69,7 @@ fn parameters(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::queue::Track;
+    use crate::capture::media::frame::Track;
 
     fn frame(key: bool, bytes: &[u8]) -> Frame {
         gst::init().unwrap();

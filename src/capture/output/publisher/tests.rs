@@ -7,8 +7,8 @@ use gstreamer as gst;
 use super::*;
 use crate::capture::gst::timebase::Timebase;
 use crate::capture::guard_link::Teller;
-use crate::capture::output::connection::Keys;
-use crate::capture::queue::Track;
+use crate::capture::media::frame::Track;
+use crate::capture::output::credentials::Keys;
 use crate::capture::queue::tests::frame;
 use crate::ipc::FromCapture;
 

@@ -24,9 +24,12 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 
 use super::tls;
-use crate::capture::error::{Trouble, TroubleKind};
-use crate::capture::output::connection::{Line, Names, Target, Way};
-use crate::capture::queue::Frame;
+use crate::capture::media::frame::Frame;
+use crate::capture::output::connection::{Line, Way};
+use crate::capture::output::credentials::Names;
+use crate::capture::output::error::Trouble;
+use crate::capture::output::error::TroubleKind;
+use crate::capture::output::target::Target;
 use crate::clock::Clock;
 use crate::config::{self, HostPattern, Secret};
 use crate::connect::{self, Unreachable};

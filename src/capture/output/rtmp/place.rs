@@ -1,8 +1,9 @@
 //! Where a stream goes, in RTMP's terms, and where a redirect may lead.
 
 use super::auth::Credentials;
-use crate::capture::error::{Trouble, TroubleKind};
-use crate::capture::output::connection::Target;
+use crate::capture::output::error::Trouble;
+use crate::capture::output::error::TroubleKind;
+use crate::capture::output::target::Target;
 use crate::config::{self, Host, HostPattern, IngestScheme, Secret, ServerUrl};
 
 /// A server, and the stream on it.

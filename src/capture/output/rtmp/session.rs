@@ -9,7 +9,8 @@ use super::chunk::{self, Header, Malformed, Message, Reader, kind};
 use super::flv::Tag;
 use super::place::Place;
 use super::status::{self, NO_RTMP, Stage};
-use crate::capture::error::{Trouble, TroubleKind};
+use crate::capture::output::error::Trouble;
+use crate::capture::output::error::TroubleKind;
 
 /// RTMP's only version (section 5.2.2).
 const VERSION: u8 = 3;

@@ -1,6 +1,7 @@
 //! What a server's status codes mean for the stream, and what to do about them.
 
-use crate::capture::error::{Trouble, TroubleKind};
+use crate::capture::output::error::Trouble;
+use crate::capture::output::error::TroubleKind;
 
 /// How far the conversation with a server has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

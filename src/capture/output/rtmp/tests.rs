@@ -8,7 +8,7 @@ use super::flv::Tag;
 use super::place::{Place, tests::place};
 use super::session::{End, Session};
 use super::status::Stage;
-use crate::capture::error::TroubleKind;
+use crate::capture::output::error::TroubleKind;
 
 /// The other side: reads what the session sends, and answers.
 struct Server {

@@ -11,13 +11,20 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use crate::capture::error::{Failure, SRT_REFUSED, Trouble, TroubleKind, of_unreachable};
+use crate::capture::error::Failure;
+use crate::capture::gst::live::source;
 use crate::capture::gst::plugins::make;
+use crate::capture::media::frame::Frame;
+use crate::capture::media::frame::Track;
 use crate::capture::media::h264::annexb::annexb;
-use crate::capture::output::connection::{Line, Pipe, Target, Way, source};
+use crate::capture::output::connection::{Line, Way};
+use crate::capture::output::error::SRT_REFUSED;
+use crate::capture::output::error::Trouble;
+use crate::capture::output::error::TroubleKind;
+use crate::capture::output::error::of_unreachable;
+use crate::capture::output::sink_pipeline::Pipe;
 use crate::capture::output::srt::race::Race;
-use crate::capture::queue::spill_file::Vault;
-use crate::capture::queue::{Frame, Track};
+use crate::capture::output::target::Target;
 use crate::clock::Clock;
 use crate::config::{self, Latency, Secret};
 use crate::connect;
@@ -137,7 +144,7 @@ fn build(
         // Reconnecting is ours to do: with a reason, and at a keyframe.
         sink.set_property("auto-reconnect", false);
     }
-    let pipe = target.pipe(sink)?;
+    let pipe = Pipe::new(target, sink)?;
     let video = source("video");
     pipe.pipeline.add_many([video.upcast_ref(), &muxer])?;
     video.link(&muxer)?;
@@ -167,7 +174,7 @@ fn build(
 
 /// The picture as MPEG-TS wants it.
 fn with_start_codes(frame: &Frame) -> Option<gst::Buffer> {
-    let mut picture = Vault::shell(frame).buffer;
+    let mut picture = frame.without_data().buffer;
     picture.get_mut()?.append_memory(gst::Memory::from_mut_slice(annexb(frame)?));
     Some(picture)
 }

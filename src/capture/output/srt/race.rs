@@ -3,20 +3,18 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use crate::capture::error::{Trouble, TroubleKind};
+use crate::capture::media::frame::Frame;
 use crate::capture::output::connection::{Line, Way};
+use crate::capture::output::error::Trouble;
+use crate::capture::output::error::TroubleKind;
 use crate::capture::output::srt::Srt;
-use crate::capture::queue::Frame;
+use crate::capture::output::target::Reached;
 use crate::clock::Clock;
 use crate::connect::ATTEMPT_DELAY;
 use monotonic::Monotonic;
-
-/// The address that last took the stream: the next connection begins with it.
-pub(crate) type Reached = Arc<Mutex<Option<SocketAddr>>>;
 
 /// One connection, once one of the attempts has won.
 pub(crate) struct Race(RefCell<Attempts>);

@@ -10,7 +10,9 @@ use url::Url;
 
 use super::super::tls;
 use super::dialer;
-use crate::capture::error::{Trouble, TroubleKind, of_unreachable};
+use crate::capture::output::error::Trouble;
+use crate::capture::output::error::TroubleKind;
+use crate::capture::output::error::of_unreachable;
 use crate::config::{Host, HostPattern, Secret};
 use crate::connect::Unreachable;
 

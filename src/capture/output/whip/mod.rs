@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::capture::error::Trouble;
+use crate::capture::media::frame::Frame;
 use crate::capture::media::h264::level;
-use crate::capture::output::connection::{Line, Names, Target, Way};
-use crate::capture::queue::Frame;
+use crate::capture::output::connection::{Line, Way};
+use crate::capture::output::credentials::Names;
+use crate::capture::output::error::Trouble;
+use crate::capture::output::target::Target;
 use crate::clock::Clock;
 use crate::config::Secret;
 use bitrate::Rendition;

@@ -18,9 +18,11 @@ use url::Url;
 use super::http::Endpoint;
 use super::sockets::Sockets;
 use super::{Offer, Opened, Shared};
-use crate::capture::error::{Trouble, TroubleKind};
+use crate::capture::media::frame::Frame;
+use crate::capture::media::frame::Track;
 use crate::capture::media::h264::annexb::annexb;
-use crate::capture::queue::{Frame, Track};
+use crate::capture::output::error::Trouble;
+use crate::capture::output::error::TroubleKind;
 use crate::clock::Clock;
 
 /// A datagram: an Ethernet frame at most, whoever sent it.

@@ -9,7 +9,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use str0m::net::Transmit;
 
 use super::http::PATIENCE;
-use crate::capture::error::{Trouble, of_unreachable};
+use crate::capture::output::error::Trouble;
+use crate::capture::output::error::of_unreachable;
 use crate::connect::{self, Unreachable};
 
 /// Where a way is looked for in a family that the server's name has no address of. Nothing is ever sent there: the

@@ -1,0 +1,88 @@
+//! A microphone: which one it is, and its samples on the session's clock.
+
+use gst::prelude::*;
+use gstreamer as gst;
+
+use crate::capture::error::Failure;
+use crate::capture::gst::plugins::make;
+use crate::capture::input::clock_sync;
+use crate::capture::media::caps::raw_audio;
+use crate::config::{Audio, AudioSource};
+
+/// Where sound comes from, once `auto` is decided.
+pub(crate) fn decide(audio: &Audio) -> AudioSource {
+    match audio.source {
+        AudioSource::Auto if has_microphone() => AudioSource::Alsa,
+        AudioSource::Auto => {
+            tracing::warn!(
+                "no microphone is there: the stream has no sound ([audio] source = \"none\" says so for good)"
+            );
+            AudioSource::None
+        }
+        chosen @ (AudioSource::Alsa | AudioSource::File | AudioSource::Test | AudioSource::None) => chosen,
+    }
+}
+
+/// Whether the kernel knows a device that records.
+fn has_microphone() -> bool {
+    std::fs::read_to_string("/proc/asound/pcm").is_ok_and(|devices| devices.contains("capture"))
+}
+
+/// What the configuration names as the microphone, for messages.
+pub(crate) fn described(audio: &Audio) -> String {
+    match audio.source {
+        AudioSource::Test => "(test tone)".to_owned(),
+        AudioSource::None => "(none)".to_owned(),
+        AudioSource::Alsa | AudioSource::File | AudioSource::Auto => audio.device.clone(),
+    }
+}
+
+/// Adds a microphone to `pipeline`, and what makes its sound that of `raw_caps`; returns the last element. Files are
+/// `file`'s matter. `now` is the session's running time.
+pub(crate) fn add_microphone(
+    pipeline: &gst::Pipeline,
+    audio: &Audio,
+    now: gst::ClockTime,
+) -> Result<gst::Element, Failure> {
+    let source = if decide(audio) == AudioSource::Alsa {
+        let source = make("alsasrc", "audio-source")?;
+        source.set_property("device", audio.device.as_str());
+        slaved(pipeline, &source)?
+    } else {
+        let source = make("audiotestsrc", "audio-source")?;
+        source.set_property("is-live", true);
+        // A tone of half loudness is a nuisance in a shop.
+        source.set_property("volume", 0.1);
+        // It counts from the session's beginning, and would make up for all that is gone by.
+        source.set_property("timestamp-offset", i64::try_from(now.nseconds()).unwrap_or(0));
+        pipeline.add(&source)?;
+        source
+    };
+    let convert = make("audioconvert", "audio-source-convert")?;
+    let resample = make("audioresample", "audio-source-resample")?;
+    let raw = make("capsfilter", "audio-source-caps")?;
+    raw.set_property("caps", raw_audio());
+    pipeline.add_many([&convert, &resample, &raw])?;
+    gst::Element::link_many([&source, &convert, &resample, &raw])?;
+    Ok(raw)
+}
+
+/// Adds a sound card, slaved to the pipeline's clock; returns the last element.
+fn slaved(pipeline: &gst::Pipeline, source: &gst::Element) -> Result<gst::Element, Failure> {
+    // The pipeline's clock is the machine's, which pictures are timed by as well.
+    source.set_property("provide-clock", false);
+    // Each buffer is timed by that clock when it is read. The driver's times are of a clock that not all of them name.
+    source.set_property("use-driver-timestamps", false);
+    source.set_property_from_str("slave-method", "re-timestamp");
+    // A second's sound waits for a reader that a busy machine holds up, in µs; by itself 200 ms do, and what is over is lost.
+    // It costs no delay: it is read every 10 ms as before.
+    source.set_property("buffer-time", 1_000_000_i64);
+    let convert = make("audioconvert", "audio-source-samples")?;
+    let filter = make("capsfilter", "audio-source-slave")?;
+    filter.set_property("caps", clock_sync::caps());
+    pipeline.add_many([source, &convert, &filter])?;
+    gst::Element::link_many([source, &convert, &filter])?;
+    let pad = filter.static_pad("src").ok_or_else(|| Failure::internal("a capsfilter without a pad"))?;
+    clock_sync::attach(&pad);
+    Ok(filter)
+}

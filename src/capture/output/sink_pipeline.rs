@@ -1,0 +1,102 @@
+//! The pipeline of a connection that is one: it ends in the element that sends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+
+use crate::capture::error::Failure;
+use crate::capture::gst::bus::error_on;
+use crate::capture::gst::live::at_once;
+use crate::capture::output::credentials::Names;
+use crate::capture::output::error::{Trouble, of_push};
+use crate::capture::output::target::Target;
+
+/// Buffers that pass a sink before one of them is a frame: metadata and the codecs' configurations.
+const HEADERS: u64 = 3;
+
+/// The pipeline of a connection that is one.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    pub(crate) pipeline: gst::Pipeline,
+    bus: gst::Bus,
+    pub(crate) sink: gst::Element,
+    /// Buffers that reached the sink; it blocks until the server has taken the stream.
+    passed: Arc<AtomicU64>,
+    names: Names,
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+impl Pipe {
+    /// A pipeline that ends in `sink`, not yet started.
+    pub(crate) fn new(target: &Target, sink: gst::Element) -> Result<Self, Failure> {
+        let pipeline = gst::Pipeline::with_name("push");
+        let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
+        at_once(&sink);
+        pipeline.add(&sink)?;
+        let passed = Arc::new(AtomicU64::new(0));
+        let counter = passed.clone();
+        if let Some(pad) = sink.static_pad("sink") {
+            pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, _| {
+                counter.fetch_add(1, Ordering::Relaxed);
+                gst::PadProbeReturn::Ok
+            });
+        }
+        // Capture's time goes on through every connection: no gap and no step back at the server.
+        target.time.rule(&pipeline);
+        Ok(Self { pipeline, bus, sink, passed, names: target.names.clone() })
+    }
+
+    pub(crate) fn start(&self) -> Result<(), Trouble> {
+        if self.pipeline.set_state(gst::State::Playing).is_err() {
+            let unknown = || Trouble::away(format!("{}: the connection cannot be made", self.names.host));
+            return Err(self.trouble().unwrap_or_else(unknown));
+        }
+        Ok(())
+    }
+
+    /// Gives `buffer` to one of its sources.
+    pub(crate) fn push(&self, source: &gst_app::AppSrc, buffer: gst::Buffer) -> Result<(), Trouble> {
+        let refused = |error| {
+            let unknown = || Trouble::away(format!("{}: {error}", self.names.host));
+            self.trouble().unwrap_or_else(unknown)
+        };
+        source.push_buffer(buffer).map(|_| ()).map_err(refused)
+    }
+
+    /// Host and port, for messages.
+    pub(crate) fn host(&self) -> &str {
+        &self.names.host
+    }
+
+    /// Buffers that the sink was given.
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
+    /// Whether a frame is among them.
+    pub(crate) fn passed_frame(&self) -> bool {
+        self.passed() > HEADERS
+    }
+
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        error_on(&self.bus, |_| {}).map(|posted| of_push(&posted, &self.names))
+    }
+
+    /// The sink's statistics, as they are now.
+    pub(crate) fn figures(&self) -> Option<gst::Structure> {
+        self.sink.property("stats")
+    }
+
+    /// A figure of the sink's statistics.
+    pub(crate) fn figure<T: for<'a> gst::glib::value::FromValue<'a>>(&self, name: &str) -> Option<T> {
+        self.figures()?.get(name).ok()
+    }
+}

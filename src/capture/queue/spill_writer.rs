@@ -1,0 +1,107 @@
+//! The thread that writes waiting frames to disk, so that neither camera nor network ever wait for it.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ring::aead::CHACHA20_POLY1305;
+
+use crate::capture::queue::Queue;
+use crate::capture::queue::spill_file::{Place, Vault};
+
+/// How long the thread sleeps at most: then it sees that it is over.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The thread that writes, so that neither camera nor network ever wait for the disk. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    over: Arc<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.over = Arc::new(());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Keeper {
+    /// Writes what waits in `queue` into `vault`, which holds `size` bytes.
+    pub(crate) fn start(queue: Arc<Queue>, vault: Arc<Vault>, size: usize) -> std::io::Result<Self> {
+        let over = Arc::new(());
+        let ends = Arc::downgrade(&over);
+        let writer = Writer { queue, vault, size: size as u64, at: 0, nonce: 0, empty: true, full: false };
+        let thread = std::thread::Builder::new().name("outage-buffer".to_owned()).spawn(move || {
+            let mut writer = writer;
+            while ends.strong_count() > 0 {
+                writer.step();
+            }
+        })?;
+        Ok(Self { over, thread: Some(thread) })
+    }
+}
+
+struct Writer {
+    queue: Arc<Queue>,
+    vault: Arc<Vault>,
+    size: u64,
+    /// Where the next frame goes.
+    at: u64,
+    nonce: u64,
+    empty: bool,
+    full: bool,
+}
+
+impl Writer {
+    fn step(&mut self) {
+        let (next, oldest) = self.queue.to_seal(LOOK);
+        let Some((serial, frame)) = next else {
+            if oldest.is_none() && !std::mem::replace(&mut self.empty, true) {
+                // Nothing waits: the disk gets its room back.
+                (self.at, self.full) = (0, false);
+                if let Err(error) = self.vault.file.set_len(0) {
+                    tracing::warn!("the outage buffer's file does not shrink: {error}");
+                }
+            }
+            return;
+        };
+        if self.full {
+            // Frames wait in memory then, a bounded number. Woken by each, this thread would only spin.
+            std::thread::park_timeout(LOOK);
+        }
+        let length = (frame.buffer.size() + CHACHA20_POLY1305.tag_len()) as u64;
+        let Some(offset) = self.room(length, oldest) else { return self.queue.make_room() };
+        self.nonce += 1;
+        match self.vault.seal(&frame, offset, self.nonce) {
+            Ok(place) => {
+                (self.empty, self.full) = (false, false);
+                self.at = offset + length;
+                self.queue.sealed(serial, place);
+            }
+            Err(error) => {
+                self.empty = false;
+                if !std::mem::replace(&mut self.full, true) {
+                    tracing::warn!(
+                        "the outage buffer on disk takes no more ({error}): the oldest pictures are dropped"
+                    );
+                }
+            }
+        }
+    }
+
+    /// A ring: behind the newest, in front of the oldest that is in use.
+    fn room(&self, length: u64, oldest: Option<Place>) -> Option<u64> {
+        match oldest.map(|place| place.offset) {
+            None => (length <= self.size).then_some(0),
+            Some(first) if self.at > first && self.at + length <= self.size => Some(self.at),
+            Some(first) if self.at > first => (length < first).then_some(0),
+            Some(first) => (self.at + length < first).then_some(self.at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
