@@ -141,8 +141,9 @@ def check_save(args):
 def command():
     """This call, as somebody else would type it."""
     script = Path(sys.argv[0]).resolve().relative_to(ROOT)
-    words = ["target/release/tallybox" if word.endswith("/release/tallybox") else word for word in sys.argv[1:] if word != "--save"]
-    return shlex.join([str(script), *words])
+    # Wherever cargo's target directory is.
+    short = lambda word: f"target/{Path(word).parent.name}/tallybox" if word.endswith("/tallybox") else word
+    return shlex.join([str(script), *(short(word) for word in sys.argv[1:] if word != "--save")])
 
 
 def machine():
