@@ -1,11 +1,15 @@
-"""When each frame was handed to which element, from GStreamer's own log, and when it arrived at the server: no measuring code in
-either program."""
+"""When each frame was handed to which element, from GStreamer's own log, and when it arrived at the server. Neither
+program needs any measuring code."""
+
 import re
 import threading
 import time
 
 LOGGED = {"GST_DEBUG": "GST_SCHEDULING:6", "GST_DEBUG_NO_COLOR": "1"}
-HANDED = re.compile(r"^(\d+:\d+:[\d.]+) .*<(video-convert|encoder|video-level):sink> calling chainfunction .* pts (\d+:\d+:[\d.]+), .* size (\d+)")
+HANDED = re.compile(
+    r"^(\d+:\d+:[\d.]+) .*<(video-convert|encoder|video-level):sink> calling chainfunction "
+    r".* pts (\d+:\d+:[\d.]+), .* size (\d+)"
+)
 STAMP = re.compile(r"^(\d+:\d+:[\d.]+) ")
 
 
@@ -39,7 +43,14 @@ class Tail(threading.Thread):
                         begun = now - millis(found[1]) / 1000
                         self.begun = begun if self.begun is None else min(self.begun, begun)
                 if self.camera is None:
-                    self.camera = next((millis(found[1]) / 1000 for line in lines if (found := HANDED.match(line)) and found[2] == "video-convert"), None)
+                    self.camera = next(
+                        (
+                            millis(found[1]) / 1000
+                            for line in lines
+                            if (found := HANDED.match(line)) and found[2] == "video-convert"
+                        ),
+                        None,
+                    )
                 time.sleep(0.0005)
 
     def log_began(self):
@@ -54,7 +65,9 @@ class Tail(threading.Thread):
 
 
 def alignment(coded, recorded):
-    """How many coded frames came before the first that was recorded: where the sizes fit. Times do not tell: flvmux moves them."""
+    """How many coded frames came before the first that was recorded: where the sizes fit. Times do not help, since
+    flvmux moves them."""
+
     def misfit(before):
         pairs = list(zip(coded[before:], recorded))
         return sum(abs(ours - theirs) for ours, theirs in pairs) / len(pairs)

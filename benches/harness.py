@@ -1,5 +1,6 @@
-"""What the benches share: the soak's box and servers, peers of the same elements and encoder settings, what a server has on
-disk, tables, and the files of results."""
+"""What the benches share: the soak's box and servers, peers with the same elements and encoder settings, growing
+recordings, tables, and the files of results."""
+
 import json
 import os
 import platform
@@ -18,7 +19,15 @@ from relay import Relay  # noqa: E402,F401
 from appliance import Box, Servers, start, use  # noqa: E402,F401
 
 
-def gst(sink, size=(1280, 720), kbps=2500, source=None, h264="stream-format=avc,alignment=au", aac="stream-format=raw", mux="flvmux name=mux streamable=true"):
+def gst(
+    sink,
+    size=(1280, 720),
+    kbps=2500,
+    source=None,
+    h264="stream-format=avc,alignment=au",
+    aac="stream-format=raw",
+    mux="flvmux name=mux streamable=true",
+):
     """gst-launch-1.0 with the elements that the box uses; `sink` is what comes behind its muxer."""
     width, height = size
     picture, sound = source or ("videotestsrc is-live=true", "audiotestsrc is-live=true volume=0.1")
@@ -29,17 +38,66 @@ def gst(sink, size=(1280, 720), kbps=2500, source=None, h264="stream-format=avc,
         f"x264enc name=encoder tune=zerolatency speed-preset=superfast bitrate={kbps} key-int-max=60 option-string=scenecut=0 ! "
         f"capsfilter name=video-level caps=video/x-h264,profile=main ! h264parse config-interval=-1 ! video/x-h264,{h264} ! mux. "
         f"{sound} ! audioconvert ! audioresample ! audiorate ! audio/x-raw,rate=48000,channels=2 ! "
-        f"volume ! voaacenc bitrate=128000 ! aacparse ! audio/mpeg,mpegversion=4,{aac} ! mux.")
+        f"volume ! voaacenc bitrate=128000 ! aacparse ! audio/mpeg,mpegversion=4,{aac} ! mux."
+    )
 
 
 def ffmpeg(output, size=(1280, 720), kbps=2500, source=None):
     """ffmpeg with the same encoders and settings; `output` is format and place."""
     width, height = size
-    take = (["-stream_loop", "-1", "-re", "-i", source, "-vf", f"scale={width}:{height}", "-r", "30", "-fps_mode", "cfr"] if source else
-            ["-re", "-f", "lavfi", "-i", f"smptebars=size={width}x{height}:rate=30", "-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
-    return ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", *take,
-            "-c:v", "libx264", "-preset", "superfast", "-tune", "zerolatency", "-profile:v", "main", "-pix_fmt", "yuv420p", "-b:v", f"{kbps}k", "-maxrate", f"{kbps}k",
-            "-bufsize", f"{kbps * 6 // 10}k", "-g", "60", "-sc_threshold", "0", "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar", "48000", *output]
+    take = (
+        ["-stream_loop", "-1", "-re", "-i", source, "-vf", f"scale={width}:{height}", "-r", "30", "-fps_mode", "cfr"]
+        if source
+        else [
+            "-re",
+            "-f",
+            "lavfi",
+            "-i",
+            f"smptebars=size={width}x{height}:rate=30",
+            "-re",
+            "-f",
+            "lavfi",
+            "-i",
+            "sine=frequency=440:sample_rate=48000",
+        ]
+    )
+    return [
+        "ffmpeg",
+        "-hide_banner",
+        "-loglevel",
+        "error",
+        "-nostdin",
+        *take,
+        "-c:v",
+        "libx264",
+        "-preset",
+        "superfast",
+        "-tune",
+        "zerolatency",
+        "-profile:v",
+        "main",
+        "-pix_fmt",
+        "yuv420p",
+        "-b:v",
+        f"{kbps}k",
+        "-maxrate",
+        f"{kbps}k",
+        "-bufsize",
+        f"{kbps * 6 // 10}k",
+        "-g",
+        "60",
+        "-sc_threshold",
+        "0",
+        "-c:a",
+        "aac",
+        "-b:a",
+        "128k",
+        "-ac",
+        "2",
+        "-ar",
+        "48000",
+        *output,
+    ]
 
 
 def quiet(command, **more):
@@ -63,11 +121,11 @@ class Recording:
             self.file.seek(13)
         data, at = self.rest + (self.file.read() or b""), 0
         while at + 16 <= len(data):
-            size = int.from_bytes(data[at + 1:at + 4], "big")
+            size = int.from_bytes(data[at + 1 : at + 4], "big")
             if at + 15 + size > len(data):
                 break
             if data[at] == 9 and data[at + 12] == 1:
-                millis = int.from_bytes(data[at + 4:at + 7], "big") | data[at + 7] << 24
+                millis = int.from_bytes(data[at + 4 : at + 7], "big") | data[at + 7] << 24
                 self.frames.append((millis, data[at + 11] >> 4 == 1, size - 5))
             at += 15 + size
         self.rest = data[at:]
@@ -97,8 +155,11 @@ def new_recordings(records, name, known):
 
 def first_keyframe(records, name, known, limit=60):
     """When a new recording of `name` has its first keyframe on disk."""
+
     def arrived():
-        return any(key for path in new_recordings(records, name, known) for _, key in flv(path)[:1]) and time.monotonic()
+        return (
+            any(key for path in new_recordings(records, name, known) for _, key in flv(path)[:1]) and time.monotonic()
+        )
 
     return wait(f"something arrives from {name}; see {records}", arrived, limit, 0.002)
 
@@ -115,7 +176,10 @@ def percentile(values, share):
 
 def table(rows):
     """Prints rows of words, the first of them the heads."""
-    rows = [[word if isinstance(word, str) else f"{word:.3g}" if isinstance(word, float) else str(word) for word in row] for row in rows]
+    rows = [
+        [word if isinstance(word, str) else f"{word:.3g}" if isinstance(word, float) else str(word) for word in row]
+        for row in rows
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip(), flush=True)
@@ -147,7 +211,9 @@ def command():
 
 
 def machine():
-    system = dict(line.rstrip().split("=", 1) for line in open("/etc/os-release") if "=" in line)["PRETTY_NAME"].strip('"')
+    system = dict(line.rstrip().split("=", 1) for line in open("/etc/os-release") if "=" in line)["PRETTY_NAME"].strip(
+        '"'
+    )
     gstreamer = subprocess.run(["gst-launch-1.0", "--version"], capture_output=True, text=True).stdout.split("\n")[1:2]
     return ", ".join([f"{os.cpu_count()} cores, {platform.machine()}", system, *gstreamer])
 
@@ -155,7 +221,13 @@ def machine():
 def dump(result):
     """JSON that a diff of is readable: the innermost lists and objects on one line each."""
     inner = re.compile(r"[\[{]\n[^\[\]{}]*\n *[\]}]")
-    return inner.sub(lambda match: re.sub(r"\n *", " ", match[0]).replace("[ ", "[").replace(" ]", "]"), json.dumps(result, indent=1, ensure_ascii=False)) + "\n"
+    return (
+        inner.sub(
+            lambda match: re.sub(r"\n *", " ", match[0]).replace("[ ", "[").replace(" ]", "]"),
+            json.dumps(result, indent=1, ensure_ascii=False),
+        )
+        + "\n"
+    )
 
 
 def save(args, topic, figures):
@@ -164,7 +236,14 @@ def save(args, topic, figures):
         return
     now = time.gmtime()
     commit = git("rev-parse", "--short=7", "HEAD")
-    result = {"topic": topic, "measured": time.strftime("%Y-%m-%dT%H:%MZ", now), "commit": commit, "command": command(), "machine": machine(), "figures": figures}
+    result = {
+        "topic": topic,
+        "measured": time.strftime("%Y-%m-%dT%H:%MZ", now),
+        "commit": commit,
+        "command": command(),
+        "machine": machine(),
+        "figures": figures,
+    }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{topic}-{time.strftime('%Y-%m-%d', now)}-{commit}.json"
     path.write_text(dump(result))

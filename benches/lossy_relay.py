@@ -1,4 +1,6 @@
-"""A UDP relay that stands for a bad link: each way it delays by half a round trip and loses packets by chance, from a seed."""
+"""A UDP relay that stands for a bad link: it delays by half a round trip each way, and loses packets by chance, from
+a seed."""
+
 import heapq
 import random
 import select
@@ -8,7 +10,7 @@ import time
 
 
 class LossyRelay(threading.Thread):
-    """Listens on `port`, passes on to `target`. Counts the bytes that the sender put on the wire, its headers included."""
+    """Listens on `port` and forwards to `target`. Counts what the sender put on the wire, headers included."""
 
     HEADERS = 28  # IPv4 and UDP
 
@@ -57,20 +59,20 @@ class LossyRelay(threading.Thread):
 
 
 def frames(path):
-    """What is in an MPEG-TS file, without its last second, in which the sender went away: bytes of all of it, video frames
-    with all their packets, and how many frames the times have room for at 30 a second."""
+    """What an MPEG-TS file has, without its last second, in which the sender went away: its bytes, the video frames
+    with all their packets, and how many frames its times have room for at 30 a second."""
     data = path.read_bytes()
-    data = data[:len(data) // 188 * 188]
+    data = data[: len(data) // 188 * 188]
     pid, times, whole, last = None, [], [], None
     for at in range(0, len(data), 188):
-        packet = data[at:at + 188]
+        packet = data[at : at + 188]
         if packet[0] != 0x47:
             raise SystemExit(f"{path} is no MPEG-TS at {at}")
         this = (packet[1] & 0x1F) << 8 | packet[2]
         starts, has_payload, adapted = packet[1] & 0x40, packet[3] & 0x10, packet[3] & 0x20
         if not has_payload:
             continue
-        payload = packet[5 + packet[4]:] if adapted else packet[4:]
+        payload = packet[5 + packet[4] :] if adapted else packet[4:]
         if pid is None and starts and payload[:3] == b"\0\0\1" and payload[3] >> 4 == 0xE:
             pid = this
         if this != pid:
