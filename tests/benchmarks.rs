@@ -1,12 +1,22 @@
-//! The pages in docs/benchmarks show what their data gives.
+//! Tables and plots in docs/benchmarks are what the data in docs/benchmarks/results gives.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::process::Command;
 
+/// A script of benches compares what it would make with what is there.
+fn check(script: &str) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(script);
+    let output = Command::new(script).arg("--check").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn the_tables_are_what_the_results_give() {
-    let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/tables");
-    let output = Command::new(tables).arg("--check").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    check("tables");
+}
+
+#[test]
+fn the_plots_are_what_the_results_give() {
+    check("plot");
 }
