@@ -6,13 +6,13 @@ use crate::ipc::FailureKind;
 
 /// Why capture cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct CaptureError {
     pub(crate) kind: FailureKind,
     /// What is wrong and what to do about it.
     pub(crate) message: String,
 }
 
-impl Failure {
+impl CaptureError {
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Internal, message: message.into() }
     }
@@ -26,7 +26,7 @@ impl Failure {
     }
 }
 
-impl From<gst::glib::BoolError> for Failure {
+impl From<gst::glib::BoolError> for CaptureError {
     fn from(error: gst::glib::BoolError) -> Self {
         Self::internal(format!("the pipeline does not fit together: {error}"))
     }

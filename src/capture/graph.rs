@@ -15,28 +15,28 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::audio::Codec;
+use crate::capture::audio::AudioCodec;
 
 use crate::capture::audio;
-use crate::capture::compositor::Cover;
-use crate::capture::compositor::overlay::Writing;
+use crate::capture::compositor::Compositor;
+use crate::capture::compositor::overlay::OverlayRenderer;
 use crate::capture::encoder::backend;
 use crate::capture::encoder::frame_sink::tap;
-use crate::capture::encoder::{Coding, Knobs, MakeTap};
-use crate::capture::error::Failure;
-use crate::capture::gst::bus::error_on;
+use crate::capture::encoder::{EncoderControl, SinkFactory, VideoEncoder};
+use crate::capture::error::CaptureError;
+use crate::capture::gst::bus::pop_error;
 use crate::capture::gst::close::CLOSING;
 use crate::capture::gst::timebase::Timebase;
-use crate::capture::guard_link::{Gate, Teller};
+use crate::capture::guard_link::{EventSender, Lease};
 use crate::capture::input::camera;
-use crate::capture::input::device_error::of_capture;
-use crate::capture::input::media_file::File;
-use crate::capture::input::source::Origin;
-use crate::capture::input::supervisor::{Devices, Rules};
-use crate::capture::input::switch::Lane;
+use crate::capture::input::device_error::device_error;
+use crate::capture::input::media_file::MediaFile;
+use crate::capture::input::source::SourceSpec;
+use crate::capture::input::supervisor::{DeviceContext, DeviceSupervisor};
+use crate::capture::input::switch::InputSwitch;
 use crate::capture::media::frame::Track;
-use crate::capture::queue::Taps;
-use crate::capture::session_context::Begun;
+use crate::capture::queue::EncoderQueues;
+use crate::capture::session_context::SessionContext;
 use crate::clock::Clock;
 use crate::config::{Audio, AudioSource, Config, Video, VideoSource};
 
@@ -44,41 +44,41 @@ use crate::config::{Audio, AudioSource, Config, Video, VideoSource};
 const PREROLL: Duration = Duration::from_secs(10);
 
 /// Camera and microphone, open. Dropping it closes them.
-pub(crate) struct Pipeline {
+pub(crate) struct CaptureGraph {
     /// First of all, so that devices are closed first.
-    devices: Option<Devices>,
+    devices: Option<DeviceSupervisor>,
     elements: gst::Pipeline,
     bus: gst::Bus,
-    coding: Arc<Coding>,
+    coding: Arc<VideoEncoder>,
     /// Microphone or sound file are in it.
     sound: bool,
-    files: Vec<File>,
+    files: Vec<MediaFile>,
     /// The last elements that what files give goes through in their own time; behind them it has the session's.
     ends: Vec<gst::Element>,
     /// Draws the words on the picture for as long as there is one.
-    _writing: Option<Writing>,
+    _writing: Option<OverlayRenderer>,
     video: String,
     audio: String,
 }
 
-impl Drop for Pipeline {
+impl Drop for CaptureGraph {
     fn drop(&mut self) {
         self.devices = None;
         crate::capture::gst::close::close_within(&self.elements, CLOSING);
     }
 }
 
-impl Pipeline {
+impl CaptureGraph {
     /// Opens camera and, if staff asked for sound, microphone; encoded frames go to `taps` while `gate` is open. `call`
     /// is called as early as can be.
     pub(crate) fn start(
         config: &Config,
         sound: bool,
-        gate: &Arc<Gate>,
-        taps: &Taps,
-        teller: &Teller,
-        call: impl FnOnce(&Begun) -> Result<(), Failure>,
-    ) -> Result<Self, Failure> {
+        gate: &Arc<Lease>,
+        taps: &EncoderQueues,
+        teller: &EventSender,
+        call: impl FnOnce(&SessionContext) -> Result<(), CaptureError>,
+    ) -> Result<Self, CaptureError> {
         // Decided once: `auto` would find no microphone while it is unplugged.
         let video = Video { source: camera::decide(&config.video), ..config.video.clone() };
         let source = if sound { crate::capture::input::microphone::decide(&config.audio) } else { AudioSource::None };
@@ -88,29 +88,30 @@ impl Pipeline {
 
         let (clock, limit) = (Clock::start(), config.capture.device_lost_limit);
         let mut all = Vec::new();
-        let seen = (video.source != VideoSource::File).then(|| Arc::new(Lane::of_pictures(video.fps, clock)));
+        let seen = (video.source != VideoSource::File).then(|| Arc::new(InputSwitch::of_pictures(video.fps, clock)));
         let heard = matches!(audio.source, AudioSource::Alsa | AudioSource::Test);
-        let heard = heard.then(|| Arc::new(Lane::of_sound(clock)));
-        all.extend(seen.clone().map(|lane| (Origin::Camera(video.clone()), lane)));
-        all.extend(heard.clone().map(|lane| (Origin::Microphone(audio.clone()), lane)));
+        let heard = heard.then(|| Arc::new(InputSwitch::of_sound(clock)));
+        all.extend(seen.clone().map(|lane| (SourceSpec::Camera(video.clone()), lane)));
+        all.extend(heard.clone().map(|lane| (SourceSpec::Microphone(audio.clone()), lane)));
         let loudness = (audio.source != AudioSource::None).then(Arc::default);
-        let begun = Begun { time: Timebase::begin(), loudness, knobs: Knobs::default() };
+        let begun = SessionContext { time: Timebase::start(), loudness, knobs: EncoderControl::default() };
         // A camera takes its time to start, a server to answer: they do so while the encoder is chosen and a file is read.
-        let rules = Rules { time: begun.time.clone(), gate: gate.clone(), teller: teller.clone(), clock, limit };
-        let devices = Some(Devices::start(all, &rules)?);
+        let rules =
+            DeviceContext { time: begun.time.clone(), gate: gate.clone(), teller: teller.clone(), clock, limit };
+        let devices = Some(DeviceSupervisor::start(all, &rules)?);
         call(&begun)?;
         let pipeline = gst::Pipeline::with_name("capture");
-        let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
+        let bus = pipeline.bus().ok_or_else(|| CaptureError::internal("a pipeline without a bus"))?;
         let size = (video.width, video.height);
-        let writing = Writing::start(&config.overlay, size)?;
-        let make_tap: MakeTap = {
+        let writing = OverlayRenderer::start(&config.overlay, size)?;
+        let make_tap: SinkFactory = {
             let (gate, queues) = (gate.clone(), taps.pictures.clone());
             Box::new(move || tap("video-tap", Track::Video, gate.clone(), queues.clone()).upcast())
         };
         let profile = if taps.opus.is_empty() { backend::MAIN } else { backend::BASELINE };
         // Not with the camera: whatever comes in its place is covered too.
-        let cover = Cover::new(config.masks.clone(), writing.as_ref(), size);
-        let coding = Coding::start(&video, profile, cover, make_tap, teller)?;
+        let cover = Compositor::new(config.masks.clone(), writing.as_ref(), size);
+        let coding = VideoEncoder::start(&video, profile, cover, make_tap, teller)?;
         begun.knobs.attach(&coding);
         if let Some(lane) = seen {
             // The picture does not wait for the sound's elements.
@@ -121,7 +122,9 @@ impl Pipeline {
         if let Some(loudness) = &begun.loudness {
             let (first, last) = audio::add_voice(&pipeline, &audio)?;
             audio::silence_while_muted(&last, gate)?;
-            for (codec, name, queues) in [(Codec::Aac, "audio-tap", &taps.aac), (Codec::Opus, "opus-tap", &taps.opus)] {
+            for (codec, name, queues) in
+                [(AudioCodec::Aac, "audio-tap", &taps.aac), (AudioCodec::Opus, "opus-tap", &taps.opus)]
+            {
                 if !queues.is_empty() {
                     let tap = tap(name, Track::Audio, gate.clone(), queues.clone());
                     let coded = audio::add_coder(&pipeline, &audio, codec)?;
@@ -163,7 +166,7 @@ impl Pipeline {
     }
 
     /// Opens the files as far as their first pictures, where there are any.
-    fn preroll(&self) -> Result<(), Failure> {
+    fn preroll(&self) -> Result<(), CaptureError> {
         if self.files.is_empty() {
             return Ok(());
         }
@@ -175,7 +178,7 @@ impl Pipeline {
         Ok(())
     }
 
-    fn play(&self, time: &Timebase) -> Result<(), Failure> {
+    fn play(&self, time: &Timebase) -> Result<(), CaptureError> {
         // A file begins with the first picture that is ready, however long that took.
         let late = if self.files.is_empty() { gst::ClockTime::ZERO } else { time.running() };
         for pad in self.ends.iter().filter_map(|end| end.static_pad("src")) {
@@ -185,8 +188,8 @@ impl Pipeline {
         self.elements.set_state(gst::State::Playing).map(|_| ()).map_err(|_| self.failed())
     }
 
-    fn failed(&self) -> Failure {
-        let unknown = || Failure::source(format!("the picture from {} does not start", self.video));
+    fn failed(&self) -> CaptureError {
+        let unknown = || CaptureError::source(format!("the picture from {} does not start", self.video));
         self.check().err().unwrap_or_else(unknown)
     }
 
@@ -197,24 +200,24 @@ impl Pipeline {
 
     /// What the pipelines have to say: an error ends the session, the end of a file makes it begin anew. A device that
     /// goes away is a matter of `devices`, until it has been away for too long.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
+    pub(crate) fn check(&self) -> Result<(), CaptureError> {
         if let Some(devices) = &self.devices {
             devices.check()?;
         }
         self.coding.check()?;
         let mut done = Ok(());
-        let posted = error_on(&self.bus, |message| {
+        let posted = pop_error(&self.bus, |message| {
             let kind = message.type_();
             if kind == gst::MessageType::SegmentDone {
                 if let Some(file) = self.files.iter().find(|file| file.sent(message)).or(self.files.first()) {
                     done = done.clone().and(file.again());
                 }
             } else if kind == gst::MessageType::Eos {
-                done = Err(Failure::source(format!("{} came to its end", self.video)));
+                done = Err(CaptureError::source(format!("{} came to its end", self.video)));
             }
         });
         match posted {
-            Some(posted) => Err(of_capture(&posted, &self.video, &self.audio)),
+            Some(posted) => Err(device_error(&posted, &self.video, &self.audio)),
             None => done,
         }
     }
@@ -226,9 +229,9 @@ fn add_files(
     pipeline: &gst::Pipeline,
     video: &Video,
     audio: &Audio,
-    coding: &Arc<Coding>,
+    coding: &Arc<VideoEncoder>,
     hear: Option<&gst::Element>,
-) -> Result<(Vec<File>, Vec<gst::Element>), Failure> {
+) -> Result<(Vec<MediaFile>, Vec<gst::Element>), CaptureError> {
     let (mut files, mut ends) = (Vec::new(), Vec::new());
     let mut sound = (audio.source == AudioSource::File).then_some(Path::new(&audio.device));
     if video.source == VideoSource::File {
@@ -240,10 +243,10 @@ fn add_files(
         // One file for both is decoded once.
         let hear = hear.filter(|_| sound == Some(&video.device));
         sound = sound.filter(|_| hear.is_none());
-        files.push(File::add(pipeline, &video.device, "video-source", Some(&first), hear)?);
+        files.push(MediaFile::add(pipeline, &video.device, "video-source", Some(&first), hear)?);
     }
     if let (Some(sound), Some(hear)) = (sound, hear) {
-        files.push(File::add(pipeline, sound, "audio-source", None, Some(hear))?);
+        files.push(MediaFile::add(pipeline, sound, "audio-source", None, Some(hear))?);
     }
     Ok((files, ends))
 }

@@ -27,17 +27,17 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{FromCapture, Purpose};
 
-use error::Failure;
-use graph::Pipeline;
+use error::CaptureError;
+use graph::CaptureGraph;
 pub(crate) use gst::plugins::package_of;
-use guard_link::{Door, Start};
-use output::Outlet;
-use session_context::Begun;
+use guard_link::{GuardLink, Start};
+use output::Output;
+use session_context::SessionContext;
 
 /// Runs until the door on standard input closes or the lease runs out.
 pub fn run(config: &Config) -> Result<(), Exit> {
     crate::log::init("capture");
-    let door = Door::open(connection()?, Clock::start(), output::whip::left_open)?;
+    let door = GuardLink::open(connection()?, Clock::start(), output::whip::left_open)?;
     match session(config, &door) {
         Ok(()) => door.dark(),
         Err(failure) => {
@@ -69,26 +69,26 @@ fn connection() -> Result<UnixStream, Exit> {
 }
 
 /// One session, from the guard's start to its end.
-fn session(config: &Config, door: &Door) -> Result<(), Failure> {
+fn session(config: &Config, door: &GuardLink) -> Result<(), CaptureError> {
     let Some(Start { sound, purpose, configuration }) = door.wait_for_start() else { return Ok(()) };
     if configuration != config.hash {
         // Another policy or server may stand in there, which staff were not asked about.
         let message = "the configuration was changed since the guard was started: restart guard and agent";
-        return Err(Failure::config(message));
+        return Err(CaptureError::config(message));
     }
     // Not before: its plugin for cameras opens every video node, to look for encoders.
-    gstreamer::init().map_err(|error| Failure::internal(format!("GStreamer does not start: {error}")))?;
+    gstreamer::init().map_err(|error| CaptureError::internal(format!("GStreamer does not start: {error}")))?;
     if purpose == Purpose::Probe {
         return probe::run(config, sound, door);
     }
-    let outlets = Outlet::all(config)?;
-    let (taps, mut supplied) = (Outlet::taps(&outlets), Vec::new());
+    let outlets = Output::all(config)?;
+    let (taps, mut supplied) = (Output::taps(&outlets), Vec::new());
     // Servers are called while the camera starts: what takes longer is not known before.
-    let begin = |begun: &Begun| {
-        supplied = Outlet::supply(outlets, config, begun, door)?;
+    let begin = |begun: &SessionContext| {
+        supplied = Output::supply(outlets, config, begun, door)?;
         Ok(())
     };
-    let pipeline = Pipeline::start(config, sound, &door.gate(), &taps, &door.teller(), begin)?;
+    let pipeline = CaptureGraph::start(config, sound, &door.gate(), &taps, &door.teller(), begin)?;
     let ended = attend(&pipeline, door);
     // Devices are closed before the process says that it is done, and before any server has heard of the end.
     for outlet in &mut supplied {
@@ -100,7 +100,7 @@ fn session(config: &Config, door: &Door) -> Result<(), Failure> {
 }
 
 /// Watches camera and microphone until the guard or one of them ends it.
-fn attend(pipeline: &Pipeline, door: &Door) -> Result<(), Failure> {
+fn attend(pipeline: &CaptureGraph, door: &GuardLink) -> Result<(), CaptureError> {
     while !door.is_over(Duration::from_millis(50)) {
         pipeline.check()?;
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::capture::error::Failure;
-use crate::capture::graph::Pipeline;
-use crate::capture::guard_link::Door;
+use crate::capture::error::CaptureError;
+use crate::capture::graph::CaptureGraph;
+use crate::capture::guard_link::GuardLink;
 use crate::capture::media::frame::Track;
 use crate::capture::media::meter::Meter;
-use crate::capture::queue::Queue;
-use crate::capture::queue::Taps;
+use crate::capture::queue::EncoderQueues;
+use crate::capture::queue::FrameQueue;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ipc::{Findings, FromCapture};
@@ -22,9 +22,10 @@ const FIRST: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs a probe and tells the guard what it found.
-pub(crate) fn run(config: &Config, sound: bool, door: &Door) -> Result<(), Failure> {
-    let queue = Arc::new(Queue::default());
-    let pipeline = Pipeline::start(config, sound, &door.gate(), &Taps::of(&queue), &door.teller(), |_| Ok(()))?;
+pub(crate) fn run(config: &Config, sound: bool, door: &GuardLink) -> Result<(), CaptureError> {
+    let queue = Arc::new(FrameQueue::default());
+    let pipeline =
+        CaptureGraph::start(config, sound, &door.gate(), &EncoderQueues::of(&queue), &door.teller(), |_| Ok(()))?;
     let mut findings = Findings { sound: pipeline.sound().then_some(false), ..Findings::default() };
     let clock = Clock::start();
     let begun = clock.now();
@@ -40,7 +41,7 @@ pub(crate) fn run(config: &Config, sound: bool, door: &Door) -> Result<(), Failu
         }
         if meter.is_none() && now.duration_since(begun) >= FIRST {
             let message = "the camera was opened and gave no picture within 10 s: unplug it and plug it in again";
-            return Err(Failure::source(message));
+            return Err(CaptureError::source(message));
         }
         let Some(frame) = queue.take(LOOK) else { continue };
         match frame.track {

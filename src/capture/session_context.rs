@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::capture::audio;
-use crate::capture::encoder::Knobs;
+use crate::capture::encoder::EncoderControl;
 use crate::capture::gst::timebase::Timebase;
 
 /// What is known once a session's time has begun, before its first picture.
-pub(crate) struct Begun {
+pub(crate) struct SessionContext {
     pub(crate) time: Timebase,
     /// How loud the sound is that leaves; none where there is none.
-    pub(crate) loudness: Option<Arc<audio::Loudness>>,
+    pub(crate) loudness: Option<Arc<audio::LevelMeter>>,
     /// What changes what the encoder is asked for, once there is one.
-    pub(crate) knobs: Knobs,
+    pub(crate) knobs: EncoderControl,
 }

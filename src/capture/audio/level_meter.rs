@@ -11,15 +11,15 @@ const SILENCE: f32 = -100.0;
 
 /// The root mean square of the last full second, in dB relative to full scale: a tone as loud as can be has -3.
 #[derive(Debug)]
-pub(crate) struct Loudness(AtomicU32);
+pub(crate) struct LevelMeter(AtomicU32);
 
-impl Default for Loudness {
+impl Default for LevelMeter {
     fn default() -> Self {
         Self(AtomicU32::new(f32::NAN.to_bits()))
     }
 }
 
-impl Loudness {
+impl LevelMeter {
     /// In dB, from -100 to 0; none before there has been a second of sound.
     pub(crate) fn db(&self) -> Option<f32> {
         let db = f32::from_bits(self.0.load(Ordering::Relaxed));
@@ -62,7 +62,7 @@ impl Sum {
 }
 
 /// Measures what `element` gives.
-pub(crate) fn measure(loudness: &Arc<Loudness>, element: &gst::Element) -> Option<()> {
+pub(crate) fn measure(loudness: &Arc<LevelMeter>, element: &gst::Element) -> Option<()> {
     let pad = element.static_pad("src")?;
     let (written, sum, form) = (loudness.clone(), Mutex::new(Sum::default()), Mutex::new(None));
     pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {

@@ -8,16 +8,16 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-pub(crate) use level_meter::{Loudness, measure};
+pub(crate) use level_meter::{LevelMeter, measure};
 pub(crate) use mute::silence_while_muted;
 
-use crate::capture::error::Failure;
+use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::make;
 use crate::capture::media::caps::{RATE, raw_audio};
 use crate::config::Audio;
 
 /// Adds where a microphone's sound comes in, in front of `first`.
-pub(crate) fn add_entry(pipeline: &gst::Pipeline, first: &gst::Element) -> Result<gst_app::AppSrc, Failure> {
+pub(crate) fn add_entry(pipeline: &gst::Pipeline, first: &gst::Element) -> Result<gst_app::AppSrc, CaptureError> {
     // A second of what a sound card gives at a time: more is dropped, the oldest first, which `audio-rate` makes good.
     let entry = gst_app::AppSrc::builder().name("audio-in").format(gst::Format::Time).is_live(true);
     let entry = entry.max_bytes(0).max_buffers(100).leaky_type(gst_app::AppLeakyType::Downstream);
@@ -29,7 +29,7 @@ pub(crate) fn add_entry(pipeline: &gst::Pipeline, first: &gst::Element) -> Resul
 
 /// Adds what any sound goes through before it is coded; returns the first element, and the last, behind
 /// which it can be muted.
-pub(crate) fn add_voice(pipeline: &gst::Pipeline, audio: &Audio) -> Result<(gst::Element, gst::Element), Failure> {
+pub(crate) fn add_voice(pipeline: &gst::Pipeline, audio: &Audio) -> Result<(gst::Element, gst::Element), CaptureError> {
     let convert = make("audioconvert", "audio-convert")?;
     let resample = make("audioresample", "audio-resample")?;
     // Fills what a source leaves out, so that sound never creeps away from the picture.
@@ -58,7 +58,7 @@ const AAC_DELAY: i64 = 1600 * 1_000_000_000 / RATE as i64;
 
 /// What sound becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Codec {
+pub(crate) enum AudioCodec {
     /// For RTMP and SRT.
     Aac,
     /// For WHIP.
@@ -66,18 +66,22 @@ pub(crate) enum Codec {
 }
 
 /// Adds what codes the sound that `add_voice` made ready; returns the last element.
-pub(crate) fn add_coder(pipeline: &gst::Pipeline, audio: &Audio, codec: Codec) -> Result<gst::Element, Failure> {
+pub(crate) fn add_coder(
+    pipeline: &gst::Pipeline,
+    audio: &Audio,
+    codec: AudioCodec,
+) -> Result<gst::Element, CaptureError> {
     // Checked to be at most 320: fits.
     let bits = i32::try_from(audio.bitrate_kbps).unwrap_or(128) * 1000;
     let all = match codec {
-        Codec::Aac => {
+        AudioCodec::Aac => {
             // Not libav's: with it come 170 libraries, which each press would wait for (docs/benchmarks).
             let encoder = make("voaacenc", "audio-encoder")?;
             encoder.set_property("bitrate", bits);
             // What comes out of a decoder is so much older than the frame's time: the frame's time is put right.
             encoder
                 .static_pad("src")
-                .ok_or_else(|| Failure::internal("an encoder without a pad"))?
+                .ok_or_else(|| CaptureError::internal("an encoder without a pad"))?
                 .set_offset(-AAC_DELAY);
             let parser = make("aacparse", "audio-parser")?;
             let form = make("capsfilter", "audio-coded")?;
@@ -85,15 +89,15 @@ pub(crate) fn add_coder(pipeline: &gst::Pipeline, audio: &Audio, codec: Codec) -
             form.set_property("caps", caps.build());
             vec![encoder, parser, form]
         }
-        Codec::Opus => {
+        AudioCodec::Opus => {
             let convert = make("audioconvert", "opus-convert")?;
             let encoder = make("opusenc", "opus-encoder")?;
             encoder.set_property("bitrate", bits);
             vec![convert, encoder]
         }
     };
-    let split = pipeline.by_name("audio-split").ok_or_else(|| Failure::internal("sound that is not ready"))?;
+    let split = pipeline.by_name("audio-split").ok_or_else(|| CaptureError::internal("sound that is not ready"))?;
     pipeline.add_many(&all)?;
     gst::Element::link_many([&split].into_iter().chain(&all))?;
-    all.last().cloned().ok_or_else(|| Failure::internal("sound that is not coded"))
+    all.last().cloned().ok_or_else(|| CaptureError::internal("sound that is not coded"))
 }

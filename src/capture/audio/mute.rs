@@ -5,13 +5,13 @@ use std::sync::Arc;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::error::Failure;
-use crate::capture::guard_link::Gate;
+use crate::capture::error::CaptureError;
+use crate::capture::guard_link::Lease;
 
 /// Makes digital silence of what `element` gives while `gate` says muted. Whoever mutes need not wait for a piece of sound
 /// to pass: one that is passing just then was recorded before.
-pub(crate) fn silence_while_muted(element: &gst::Element, gate: &Arc<Gate>) -> Result<(), Failure> {
-    let pad = element.static_pad("src").ok_or_else(|| Failure::internal("sound without a pad"))?;
+pub(crate) fn silence_while_muted(element: &gst::Element, gate: &Arc<Lease>) -> Result<(), CaptureError> {
+    let pad = element.static_pad("src").ok_or_else(|| CaptureError::internal("sound without a pad"))?;
     let gate = gate.clone();
     pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
         if !gate.is_muted() {

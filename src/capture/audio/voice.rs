@@ -3,12 +3,12 @@
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::error::Failure;
+use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::make;
 use crate::config::Audio;
 
 /// Adds the processing that the configuration asks for to `pipeline`; returns it in order, to be linked behind an `audioconvert`.
-pub(crate) fn add(pipeline: &gst::Pipeline, audio: &Audio) -> Result<Vec<gst::Element>, Failure> {
+pub(crate) fn add(pipeline: &gst::Pipeline, audio: &Audio) -> Result<Vec<gst::Element>, CaptureError> {
     if !audio.noise_suppression && !audio.high_pass {
         return Ok(Vec::new());
     }

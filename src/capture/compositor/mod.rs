@@ -10,24 +10,24 @@ use std::sync::{Mutex, PoisonError};
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-use crate::capture::compositor::overlay::{Shown, Writing};
+use crate::capture::compositor::overlay::{OverlayHandle, OverlayRenderer};
 use crate::config::Mask;
 
 /// Covers and writes on every picture, of whatever source.
 #[derive(Debug, Default)]
-pub(crate) struct Cover {
+pub(crate) struct Compositor {
     masks: Vec<Mask>,
-    shown: Option<Shown>,
+    shown: Option<OverlayHandle>,
     /// The size that masks are counted in.
     configured: (u32, u32),
     known: Known,
     told: AtomicBool,
 }
 
-impl Cover {
+impl Compositor {
     /// `masks` count in pixels of the size `configured`.
-    pub(crate) fn new(masks: Vec<Mask>, writing: Option<&Writing>, configured: (u32, u32)) -> Self {
-        Self { masks, shown: writing.map(Writing::shown), configured, ..Self::default() }
+    pub(crate) fn new(masks: Vec<Mask>, writing: Option<&OverlayRenderer>, configured: (u32, u32)) -> Self {
+        Self { masks, shown: writing.map(OverlayRenderer::shown), configured, ..Self::default() }
     }
 
     /// Whether `picture` may go on: one that cannot be masked may not.
@@ -46,7 +46,7 @@ impl Cover {
         let info = info_of(&self.known, caps)?;
         let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(picture.make_mut(), &info).ok()?;
         mask::cover(&mut frame, &self.masks, self.configured)?;
-        if let Some(shown) = self.shown.as_ref().and_then(Shown::now) {
+        if let Some(shown) = self.shown.as_ref().and_then(OverlayHandle::now) {
             // Where the words cannot be written the picture goes on without them.
             let _ = shown.blend(&mut frame);
         }

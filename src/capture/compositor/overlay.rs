@@ -11,7 +11,7 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
-use crate::capture::error::Failure;
+use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::make;
 use crate::config::Overlay;
 
@@ -20,9 +20,9 @@ const DRAWING: gst::ClockTime = gst::ClockTime::from_seconds(20);
 
 /// The words that are shown at present.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Shown(Arc<Mutex<Option<gst_video::VideoOverlayComposition>>>);
+pub(crate) struct OverlayHandle(Arc<Mutex<Option<gst_video::VideoOverlayComposition>>>);
 
-impl Shown {
+impl OverlayHandle {
     pub(crate) fn now(&self) -> Option<gst_video::VideoOverlayComposition> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -35,13 +35,13 @@ impl Shown {
 
 /// The thread that draws, owned. Dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Writing {
-    shown: Shown,
+pub(crate) struct OverlayRenderer {
+    shown: OverlayHandle,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Drop for Writing {
+impl Drop for OverlayRenderer {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -50,14 +50,14 @@ impl Drop for Writing {
     }
 }
 
-impl Writing {
+impl OverlayRenderer {
     /// Begins to write on pictures of `width` x `height`; nothing where nothing is to be written.
-    pub(crate) fn start(overlay: &Overlay, (width, height): (u32, u32)) -> Result<Option<Self>, Failure> {
+    pub(crate) fn start(overlay: &Overlay, (width, height): (u32, u32)) -> Result<Option<Self>, CaptureError> {
         if overlay.text.is_none() && !overlay.clock {
             return Ok(None);
         }
-        let pen = Pen::new(width, height)?;
-        let (shown, overlay) = (Shown::default(), overlay.clone());
+        let pen = SvgRenderer::new(width, height)?;
+        let (shown, overlay) = (OverlayHandle::default(), overlay.clone());
         let (stop, stopped) = channel::<()>();
         let show = shown.clone();
         let work = move || {
@@ -83,12 +83,12 @@ impl Writing {
             }
         };
         let thread = std::thread::Builder::new().name("overlay".to_owned()).spawn(work);
-        let thread = thread.map_err(|error| Failure::internal(format!("no thread: {error}")))?;
+        let thread = thread.map_err(|error| CaptureError::internal(format!("no thread: {error}")))?;
         Ok(Some(Self { shown, stop: Some(stop), thread: Some(thread) }))
     }
 
     /// What is to be laid over pictures, at any time.
-    pub(crate) fn shown(&self) -> Shown {
+    pub(crate) fn shown(&self) -> OverlayHandle {
         self.shown.clone()
     }
 }
@@ -102,7 +102,7 @@ fn local_time() -> Option<(String, Duration)> {
 }
 
 /// Draws by librsvg, through a pipeline that stays.
-struct Pen {
+struct SvgRenderer {
     pipeline: gst::Pipeline,
     paper: gst_app::AppSrc,
     drawn: gst_app::AppSink,
@@ -111,14 +111,14 @@ struct Pen {
     line: u32,
 }
 
-impl Drop for Pen {
+impl Drop for SvgRenderer {
     fn drop(&mut self) {
         let _ = self.pipeline.set_state(gst::State::Null);
     }
 }
 
-impl Pen {
-    fn new(width: u32, height: u32) -> Result<Self, Failure> {
+impl SvgRenderer {
+    fn new(width: u32, height: u32) -> Result<Self, CaptureError> {
         let pipeline = gst::Pipeline::with_name("overlay");
         let caps = gst::Caps::new_empty_simple("image/svg+xml");
         let paper = gst_app::AppSrc::builder().name("overlay-in").caps(&caps).format(gst::Format::Time).build();
@@ -129,7 +129,7 @@ impl Pen {
         gst::Element::link_many(all)?;
         pipeline
             .set_state(gst::State::Playing)
-            .map_err(|_| Failure::internal("the overlay's pipeline does not start"))?;
+            .map_err(|_| CaptureError::internal("the overlay's pipeline does not start"))?;
         // A line of a twentieth of the picture is legible on a telephone and hides little.
         let line = (height / 20).max(12);
         Ok(Self { pipeline, paper, drawn, width, height, line })

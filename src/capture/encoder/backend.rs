@@ -3,8 +3,8 @@
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::error::Failure;
-use crate::capture::gst::bus::error_on;
+use crate::capture::error::CaptureError;
+use crate::capture::gst::bus::pop_error;
 use crate::capture::gst::plugins::{self, make};
 use crate::capture::media::h264::level::levels;
 use crate::config::{Encoder, Video};
@@ -27,12 +27,12 @@ pub(crate) struct Chosen {
     pub(crate) why: String,
 }
 
-fn failed(message: impl Into<String>) -> Failure {
-    Failure { kind: FailureKind::Encoder, message: message.into() }
+fn failed(message: impl Into<String>) -> CaptureError {
+    CaptureError { kind: FailureKind::Encoder, message: message.into() }
 }
 
 /// Chooses: the configured one, or the first that works of hardware, x264 and openh264.
-pub(crate) fn choose(video: &Video) -> Result<Chosen, Failure> {
+pub(crate) fn choose(video: &Video) -> Result<Chosen, CaptureError> {
     let configured = |factory| set_up(factory, video).map(|_| Chosen { factory, why: "configured".to_owned() });
     match video.encoder {
         Encoder::V4l2h264enc => return configured(V4L2),
@@ -76,7 +76,7 @@ pub(crate) fn keyframe_interval(video: &Video) -> u32 {
 }
 
 /// Makes an encoder for the configured picture.
-pub(crate) fn set_up(factory: &'static str, video: &Video) -> Result<gst::Element, Failure> {
+pub(crate) fn set_up(factory: &'static str, video: &Video) -> Result<gst::Element, CaptureError> {
     if factory == V4L2 && !plugins::has(factory) {
         // It registers only where the kernel has an encoder device.
         return Err(failed("v4l2h264enc: no encoder device here"));
@@ -147,7 +147,7 @@ pub(crate) fn caps(factory: &str, video: &Video, profile: &str) -> gst::Caps {
 }
 
 /// Encodes five test pictures; a driver that is stuck, or fails, shows here and not on air.
-fn trial(encoder: &gst::Element, video: &Video) -> Result<(), Failure> {
+fn trial(encoder: &gst::Element, video: &Video) -> Result<(), CaptureError> {
     let source = make("videotestsrc", "trial-source")?;
     source.set_property("num-buffers", 5);
     let filter = make("capsfilter", "trial-caps")?;
@@ -164,7 +164,7 @@ fn trial(encoder: &gst::Element, video: &Video) -> Result<(), Failure> {
     let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
     let ended = bus.timed_pop_filtered(gst::ClockTime::from_seconds(2), &wanted);
     crate::capture::gst::close::close_within(&pipeline, crate::capture::gst::close::CLOSING);
-    let said = error_on(&bus, |_| {}).map(|posted| posted.error.message().to_string());
+    let said = pop_error(&bus, |_| {}).map(|posted| posted.error.message().to_string());
     match ended.as_ref().map(|message| message.type_()) {
         Some(gst::MessageType::Eos) if started.is_ok() => Ok(()),
         Some(_) => Err(failed(format!(

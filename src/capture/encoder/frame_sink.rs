@@ -5,14 +5,14 @@ use std::sync::Arc;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use crate::capture::gst::live::at_once;
-use crate::capture::guard_link::Gate;
+use crate::capture::gst::live::configure_live_sink;
+use crate::capture::guard_link::Lease;
 use crate::capture::media::frame::Frame;
 use crate::capture::media::frame::Track;
-use crate::capture::queue::Queue;
+use crate::capture::queue::FrameQueue;
 
 /// Where encoded frames leave: at once, with their times turned into running time, and only while the lease goes on.
-pub(crate) fn tap(name: &str, track: Track, gate: Arc<Gate>, queues: Vec<Arc<Queue>>) -> gst_app::AppSink {
+pub(crate) fn tap(name: &str, track: Track, gate: Arc<Lease>, queues: Vec<Arc<FrameQueue>>) -> gst_app::AppSink {
     let take = move |sink: &gst_app::AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         if gate.is_open()
@@ -27,7 +27,7 @@ pub(crate) fn tap(name: &str, track: Track, gate: Arc<Gate>, queues: Vec<Arc<Que
     };
     let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(take).build();
     let tap = gst_app::AppSink::builder().name(name).max_buffers(4).build();
-    at_once(&tap);
+    configure_live_sink(&tap);
     tap.set_callbacks(callbacks);
     tap
 }

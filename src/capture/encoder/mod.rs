@@ -13,15 +13,15 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-use crate::capture::compositor::Cover;
+use crate::capture::compositor::Compositor;
 use crate::capture::encoder::backend::Chosen;
-use crate::capture::encoder::pipeline::{Coder, Pressure, hand};
-use crate::capture::encoder::watchdog::Vigil;
-use crate::capture::error::Failure;
-use crate::capture::gst::live::at_once;
+use crate::capture::encoder::pipeline::{Backpressure, EncoderPipeline, hand};
+use crate::capture::encoder::watchdog::EncoderWatchdog;
+use crate::capture::error::CaptureError;
+use crate::capture::gst::live::configure_live_sink;
 use crate::capture::gst::plugins::make;
-use crate::capture::guard_link::Teller;
-use crate::capture::media::decimator::Pace;
+use crate::capture::guard_link::EventSender;
+use crate::capture::media::decimator::FrameDecimator;
 use crate::clock::Clock;
 use crate::config::{Video, VideoSource};
 use crate::ipc::{FailureKind, FromCapture};
@@ -37,15 +37,15 @@ const SOFTWARE_PATIENCE: Duration = Duration::from_secs(6);
 const LATE: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
 /// Makes the sink for each encoder's frames.
-pub(crate) type MakeTap = Box<dyn Fn() -> gst::Element + Send + Sync>;
+pub(crate) type SinkFactory = Box<dyn Fn() -> gst::Element + Send + Sync>;
 
 /// Changes what the encoder is asked for while it runs; before there is one, nothing.
 #[derive(Clone, Default)]
-pub(crate) struct Knobs(Arc<OnceLock<Arc<Coding>>>);
+pub(crate) struct EncoderControl(Arc<OnceLock<Arc<VideoEncoder>>>);
 
-impl Knobs {
+impl EncoderControl {
     /// From now on they change `coding`.
-    pub(crate) fn attach(&self, coding: &Arc<Coding>) {
+    pub(crate) fn attach(&self, coding: &Arc<VideoEncoder>) {
         let _ = self.0.set(coding.clone());
     }
 
@@ -54,7 +54,7 @@ impl Knobs {
     ///
     /// # Errors
     /// Nothing is changed where `wanted` is more than what is configured, or nothing that can be encoded.
-    pub(crate) fn apply(&self, wanted: &Rendition) -> Result<(), Failure> {
+    pub(crate) fn apply(&self, wanted: &Rendition) -> Result<(), CaptureError> {
         self.0.get().map_or(Ok(()), |coding| coding.apply(wanted))
     }
 
@@ -67,23 +67,23 @@ impl Knobs {
 }
 
 /// What stands behind camera and file.
-pub(crate) struct Coding {
+pub(crate) struct VideoEncoder {
     video: Video,
     profile: &'static str,
-    pressure: Pressure,
-    make_tap: MakeTap,
-    teller: Teller,
+    pressure: Backpressure,
+    make_tap: SinkFactory,
+    teller: EventSender,
     clock: Clock,
-    cover: Cover,
+    cover: Compositor,
     state: Mutex<State>,
     /// Of its own, because frames come out while pictures go in.
-    vigil: Mutex<Vigil>,
+    vigil: Mutex<EncoderWatchdog>,
 }
 
 struct State {
-    coder: Coder,
+    coder: EncoderPipeline,
     asked: Rendition,
-    pace: Pace,
+    pace: FrameDecimator,
     /// Time of the last keyframe, or of the last that was asked for.
     keyframe: Option<gst::ClockTime>,
     /// Encoders that failed. A session's process ends with it: the next begins without prejudice, and with a trial.
@@ -97,20 +97,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn vigil_of(factory: &str, video: &Video) -> Vigil {
+fn vigil_of(factory: &str, video: &Video) -> EncoderWatchdog {
     let patience = if factory == backend::V4L2 { HARDWARE_PATIENCE } else { SOFTWARE_PATIENCE };
-    Vigil::new(patience, backend::keyframe_interval(video))
+    EncoderWatchdog::new(patience, backend::keyframe_interval(video))
 }
 
-impl Coding {
+impl VideoEncoder {
     /// Chooses and starts an encoder for pictures that are to be covered first.
     pub(crate) fn start(
         video: &Video,
         profile: &'static str,
-        cover: Cover,
-        make_tap: MakeTap,
-        teller: &Teller,
-    ) -> Result<Arc<Self>, Failure> {
+        cover: Compositor,
+        make_tap: SinkFactory,
+        teller: &EventSender,
+    ) -> Result<Arc<Self>, CaptureError> {
         Self::start_with(video, profile, cover, make_tap, teller, None)
     }
 
@@ -118,18 +118,18 @@ impl Coding {
     pub(crate) fn start_with(
         video: &Video,
         profile: &'static str,
-        cover: Cover,
-        make_tap: MakeTap,
-        teller: &Teller,
+        cover: Compositor,
+        make_tap: SinkFactory,
+        teller: &EventSender,
         fault: Option<Fault>,
-    ) -> Result<Arc<Self>, Failure> {
+    ) -> Result<Arc<Self>, CaptureError> {
         let Chosen { factory, why } = backend::choose(video)?;
-        let pressure = if video.source == VideoSource::File { Pressure::Wait } else { Pressure::Drop };
+        let pressure = if video.source == VideoSource::File { Backpressure::Block } else { Backpressure::DropOldest };
         let tap = make_tap();
-        let encoder = Coder::h264(factory, video, profile, pressure, &tap)?;
+        let encoder = EncoderPipeline::h264(factory, video, profile, pressure, &tap)?;
         let element = encoder.element().clone();
         let asked = video.rendition();
-        let state = State { coder: encoder, asked, pace: Pace::default(), keyframe: None, gone: Vec::new() };
+        let state = State { coder: encoder, asked, pace: FrameDecimator::default(), keyframe: None, gone: Vec::new() };
         let this = Arc::new(Self {
             video: video.clone(),
             profile,
@@ -180,10 +180,10 @@ impl Coding {
     }
 
     /// An element, for a pipeline on the session's clock, that hands the pictures that come to it on.
-    pub(crate) fn entry(self: &Arc<Self>) -> Result<gst::Element, Failure> {
+    pub(crate) fn entry(self: &Arc<Self>) -> Result<gst::Element, CaptureError> {
         let out = make("fakesink", "video-out")?;
-        at_once(&out);
-        let pad = out.static_pad("sink").ok_or_else(|| Failure::internal("an element without a sink pad"))?;
+        configure_live_sink(&out);
+        let pad = out.static_pad("sink").ok_or_else(|| CaptureError::internal("an element without a sink pad"))?;
         let coding = self.clone();
         pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
             if let Some(gst::PadProbeData::Buffer(mut picture)) = info.data.take()
@@ -242,7 +242,7 @@ impl Coding {
     }
 
     /// Looks after the encoder; to be called some times a second. One that does not do its work is replaced, loudly.
-    pub(crate) fn check(self: &Arc<Self>) -> Result<(), Failure> {
+    pub(crate) fn check(self: &Arc<Self>) -> Result<(), CaptureError> {
         let symptom = lock(&self.vigil).look(self.clock.now());
         let error = lock(&self.state).coder.error();
         let why = match (symptom, error) {
@@ -254,16 +254,16 @@ impl Coding {
     }
 
     /// Puts an encoder in software in the place of the one at work.
-    fn replace(self: &Arc<Self>, why: &str) -> Result<(), Failure> {
+    fn replace(self: &Arc<Self>, why: &str) -> Result<(), CaptureError> {
         let mut state = lock(&self.state);
         let from = state.coder.factory;
         state.gone.push(from);
-        let ended = |message: String| Failure { kind: FailureKind::Encoder, message };
+        let ended = |message: String| CaptureError { kind: FailureKind::Encoder, message };
         let Some(to) = backend::after(&state.gone, &self.video) else {
             return Err(ended(format!("{from}: {why}, and there is no other encoder: restart the box")));
         };
         let tap = (self.make_tap)();
-        let coder = Coder::h264(to, &self.video, self.profile, self.pressure, &tap)?;
+        let coder = EncoderPipeline::h264(to, &self.video, self.profile, self.pressure, &tap)?;
         let Rendition { bitrate_kbps, width, height, .. } = state.asked;
         coder.set_bitrate(bitrate_kbps);
         coder.set_size(width, height);
@@ -283,12 +283,12 @@ impl Coding {
         Ok(())
     }
 
-    fn apply(&self, wanted: &Rendition) -> Result<(), Failure> {
+    fn apply(&self, wanted: &Rendition) -> Result<(), CaptureError> {
         let Rendition { bitrate_kbps, fps, width, height } = *wanted;
         let even = |pixels: u32, most: u32| pixels >= 16 && pixels <= most && pixels.is_multiple_of(2);
         let possible = bitrate_kbps > 0 && (1..=self.video.fps).contains(&fps);
         if !possible || !even(width, self.video.width) || !even(height, self.video.height) {
-            return Err(Failure::internal(format!("no encoder can be asked for {wanted:?}")));
+            return Err(CaptureError::internal(format!("no encoder can be asked for {wanted:?}")));
         }
         let mut state = lock(&self.state);
         let before = std::mem::replace(&mut state.asked, *wanted);

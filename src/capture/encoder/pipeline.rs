@@ -7,9 +7,9 @@ use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
 use crate::capture::encoder::backend;
-use crate::capture::error::Failure;
-use crate::capture::gst::bus::Posted;
-use crate::capture::gst::bus::error_on;
+use crate::capture::error::CaptureError;
+use crate::capture::gst::bus::BusError;
+use crate::capture::gst::bus::pop_error;
 use crate::capture::gst::close::CLOSING;
 use crate::capture::gst::plugins::make;
 use crate::config::Video;
@@ -20,7 +20,7 @@ const WAITING: u64 = 4;
 
 /// An encoder at work.
 #[derive(Debug)]
-pub(crate) struct Coder {
+pub(crate) struct EncoderPipeline {
     pub(crate) factory: &'static str,
     pipeline: Option<gst::Pipeline>,
     bus: gst::Bus,
@@ -31,14 +31,14 @@ pub(crate) struct Coder {
 
 /// What happens when an encoder has no room for a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pressure {
+pub(crate) enum Backpressure {
     /// The oldest picture that waits is dropped: a camera does not stop.
-    Drop,
+    DropOldest,
     /// Whoever hands it over waits: a file can.
-    Wait,
+    Block,
 }
 
-impl Drop for Coder {
+impl Drop for EncoderPipeline {
     fn drop(&mut self) {
         if let Some(pipeline) = self.let_go() {
             crate::capture::gst::close::close_within(&pipeline, CLOSING);
@@ -46,22 +46,22 @@ impl Drop for Coder {
     }
 }
 
-impl Coder {
+impl EncoderPipeline {
     /// Builds and starts the pipeline around `element`, one of `factory`: scaler, encoder, `behind` (what must stand behind
     /// it), parser, `tap`. Frames come out as H.264 of `stream_format`, or as they are where that is `None`.
     pub(crate) fn start(
         (factory, element): (&'static str, gst::Element),
         behind: gst::Caps,
         stream_format: Option<&str>,
-        pressure: Pressure,
+        pressure: Backpressure,
         tap: &gst::Element,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CaptureError> {
         let pipeline = gst::Pipeline::with_name("coder");
-        let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
+        let bus = pipeline.bus().ok_or_else(|| CaptureError::internal("a pipeline without a bus"))?;
         let source = gst_app::AppSrc::builder().name("coder-in").format(gst::Format::Time);
         let source = match pressure {
-            Pressure::Drop => source.leaky_type(gst_app::AppLeakyType::Downstream),
-            Pressure::Wait => source.block(true),
+            Backpressure::DropOldest => source.leaky_type(gst_app::AppLeakyType::Downstream),
+            Backpressure::Block => source.block(true),
         };
         let source = source.max_bytes(0).max_buffers(WAITING).build();
         // Pictures of the size that is asked for go through both as they are.
@@ -92,7 +92,7 @@ impl Coder {
         let this = Self { factory, pipeline: Some(pipeline.clone()), bus, source, size, element };
         pipeline.set_state(gst::State::Playing).map_err(|_| {
             let said = this.error().map(|posted| format!(": {}", posted.error.message())).unwrap_or_default();
-            Failure { kind: crate::ipc::FailureKind::Encoder, message: format!("{factory} does not start{said}") }
+            CaptureError { kind: crate::ipc::FailureKind::Encoder, message: format!("{factory} does not start{said}") }
         })?;
         Ok(this)
     }
@@ -102,9 +102,9 @@ impl Coder {
         factory: &'static str,
         video: &Video,
         profile: &str,
-        pressure: Pressure,
+        pressure: Backpressure,
         tap: &gst::Element,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CaptureError> {
         let element = backend::set_up(factory, video)?;
         Self::start((factory, element), backend::caps(factory, video, profile), Some("avc"), pressure, tap)
     }
@@ -141,8 +141,8 @@ impl Coder {
     }
 
     /// What it says went wrong, if something did.
-    pub(crate) fn error(&self) -> Option<Posted> {
-        error_on(&self.bus, |_| {})
+    pub(crate) fn error(&self) -> Option<BusError> {
+        pop_error(&self.bus, |_| {})
     }
 
     /// Leaves it to itself: closes it without waiting for that.
@@ -160,7 +160,7 @@ impl Coder {
     }
 }
 
-/// Hands a picture to `source`. Where there is no room it is as its `Pressure` says.
+/// Hands a picture to `source`. Where there is no room it is as its `Backpressure` says.
 pub(crate) fn hand(source: &gst_app::AppSrc, caps: &gst::Caps, picture: gst::Buffer) {
     if source.caps().as_ref() != Some(caps) {
         source.set_caps(Some(caps));

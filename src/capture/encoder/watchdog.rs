@@ -16,7 +16,7 @@ const INTERVALS: u32 = 3;
 
 /// What is wrong with an encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Symptom {
+pub(crate) enum EncoderStall {
     /// Pictures go in, and no frame comes out.
     Silent,
     /// Frames come out, and no keyframe among them.
@@ -25,7 +25,7 @@ pub(crate) enum Symptom {
     ConstantSize,
 }
 
-impl Symptom {
+impl EncoderStall {
     /// In words.
     pub(crate) const fn words(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl Symptom {
 
 /// Watches one encoder.
 #[derive(Debug)]
-pub(crate) struct Vigil {
+pub(crate) struct EncoderWatchdog {
     patience: Duration,
     /// Frames in a keyframe interval.
     interval: u32,
@@ -57,7 +57,7 @@ pub(crate) struct Vigil {
     same_other: bool,
 }
 
-impl Vigil {
+impl EncoderWatchdog {
     /// `patience`: how long an encoder may give nothing. `interval`: frames from one keyframe to the next.
     pub(crate) fn new(patience: Duration, interval: u32) -> Self {
         Self {
@@ -104,21 +104,21 @@ impl Vigil {
     }
 
     /// Looks, a few times a second at least; what is wrong, if something is.
-    pub(crate) fn look(&mut self, now: Monotonic) -> Option<Symptom> {
+    pub(crate) fn look(&mut self, now: Monotonic) -> Option<EncoderStall> {
         let passed = self.looked.map_or(Duration::ZERO, |looked| now.duration_since(looked)).min(LONGEST_LOOK);
         self.looked = Some(now);
         if self.handing || self.fed.is_some_and(|fed| now.duration_since(fed) < SOURCE) {
             self.silent += passed;
         }
         if self.silent >= self.patience {
-            return Some(Symptom::Silent);
+            return Some(EncoderStall::Silent);
         }
         if self.without_key > INTERVALS.saturating_mul(self.interval) {
-            return Some(Symptom::NoKeyframe);
+            return Some(EncoderStall::NoKeyframe);
         }
         // A picture that stands still gives frames of one size, but a keyframe is larger than they are.
         let long = self.same > self.interval && self.same > 30;
-        (long && self.same_key && self.same_other).then_some(Symptom::ConstantSize)
+        (long && self.same_key && self.same_other).then_some(EncoderStall::ConstantSize)
     }
 }
 
@@ -129,8 +129,8 @@ mod tests {
     const STEP: Duration = Duration::from_millis(50);
 
     /// Plays `frames` (bytes and whether it is a keyframe, or nothing) one each 50 ms; what is found, and at which.
-    fn play(frames: impl IntoIterator<Item = Option<(usize, bool)>>) -> Option<(usize, Symptom)> {
-        let mut vigil = Vigil::new(Duration::from_secs(3), 40);
+    fn play(frames: impl IntoIterator<Item = Option<(usize, bool)>>) -> Option<(usize, EncoderStall)> {
+        let mut vigil = EncoderWatchdog::new(Duration::from_secs(3), 40);
         let mut now = Monotonic::default();
         frames.into_iter().enumerate().find_map(|(number, frame)| {
             now = now.saturating_add(STEP);
@@ -167,14 +167,14 @@ mod tests {
     #[test]
     fn silence_is_found_after_three_seconds() {
         let from_the_beginning = play((0..1000).map(|_| None)).unwrap();
-        assert_eq!(from_the_beginning, (60, Symptom::Silent));
+        assert_eq!(from_the_beginning, (60, EncoderStall::Silent));
         let later = play((0..1000).map(|number| usual(number).filter(|_| number < 100))).unwrap();
-        assert_eq!(later, (158, Symptom::Silent));
+        assert_eq!(later, (158, EncoderStall::Silent));
     }
 
     #[test]
     fn an_encoder_that_takes_no_more_is_silent_too() {
-        let mut vigil = Vigil::new(Duration::from_secs(3), 40);
+        let mut vigil = EncoderWatchdog::new(Duration::from_secs(3), 40);
         let mut now = Monotonic::default();
         vigil.hand(now);
         let mut looks = 0;
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_source_that_gives_nothing_is_not_the_encoders_fault() {
-        let mut vigil = Vigil::new(Duration::from_secs(3), 40);
+        let mut vigil = EncoderWatchdog::new(Duration::from_secs(3), 40);
         let mut now = Monotonic::default();
         vigil.hand(now);
         vigil.handed(now);
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn time_in_which_the_process_did_not_run_does_not_count() {
-        let mut vigil = Vigil::new(Duration::from_secs(3), 40);
+        let mut vigil = EncoderWatchdog::new(Duration::from_secs(3), 40);
         let now = Monotonic::default();
         vigil.look(now);
         vigil.hand(now);
@@ -209,12 +209,12 @@ mod tests {
     #[test]
     fn missing_keyframes_are_found_within_three_intervals() {
         let found = play((0..1000).map(|number| Some((700 + number % 13, number == 0)))).unwrap();
-        assert_eq!(found, (121, Symptom::NoKeyframe));
+        assert_eq!(found, (121, EncoderStall::NoKeyframe));
     }
 
     #[test]
     fn frames_of_one_size_are_found_once_a_keyframe_is_among_them() {
         let found = play((0..1000).map(|number| Some((4096, number % 40 == 0)))).unwrap();
-        assert_eq!(found, (40, Symptom::ConstantSize));
+        assert_eq!(found, (40, EncoderStall::ConstantSize));
     }
 }

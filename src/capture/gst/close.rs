@@ -6,7 +6,7 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::error::Failure;
+use crate::capture::error::CaptureError;
 
 /// A pipeline that does not close within this hangs; the end of the process closes it.
 pub(crate) const CLOSING: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub(crate) fn shut(pipeline: &gst::Pipeline) {
     let _ = pipeline.set_state(gst::State::Null);
 }
 
-pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), CaptureError> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map(|_| ()).map_err(|error| Failure::internal(format!("no thread: {error}")))
+    thread.map(|_| ()).map_err(|error| CaptureError::internal(format!("no thread: {error}")))
 }

@@ -5,7 +5,7 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 /// Has a sink take what comes at once, and keep nothing of it.
-pub(crate) fn at_once(sink: &impl IsA<gst::Element>) {
+pub(crate) fn configure_live_sink(sink: &impl IsA<gst::Element>) {
     // The clock paces sources, not sinks; a sink that waits to be started would hold the other back; and the picture
     // before this one is nobody's any more: its memory is the next one's.
     for flag in ["sync", "async", "enable-last-sample"] {

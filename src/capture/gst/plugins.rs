@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use gstreamer as gst;
 
-use crate::capture::error::Failure;
+use crate::capture::error::CaptureError;
 
 /// One of GStreamer's plugins: its file is called `libgst` and this, and `.so`.
 struct Plugin {
@@ -117,11 +117,11 @@ pub(crate) fn package_of(name: &str) -> &'static str {
 ///
 /// # Errors
 /// Its plugin is not installed; the error names the package.
-pub(crate) fn make(factory: &str, name: &str) -> Result<gst::Element, Failure> {
+pub(crate) fn make(factory: &str, name: &str) -> Result<gst::Element, CaptureError> {
     has(factory);
     gst::ElementFactory::make_with_name(factory, Some(name)).map_err(|_| {
         let package = of(factory).map_or(BAD, |plugin| plugin.package);
-        Failure::internal(format!("the GStreamer element {factory} is not here; install the package {package}"))
+        CaptureError::internal(format!("the GStreamer element {factory} is not here; install the package {package}"))
     })
 }
 

@@ -12,7 +12,7 @@ pub(crate) struct Timebase {
 
 impl Timebase {
     /// Begins now, on the system's monotonic clock: no device's, because a device may go away.
-    pub(crate) fn begin() -> Self {
+    pub(crate) fn start() -> Self {
         let clock = gst::SystemClock::obtain();
         let base = clock.time();
         Self { clock, base }
@@ -21,7 +21,7 @@ impl Timebase {
     /// One that began `ago`, for tests of what happens late in a session.
     #[cfg(test)]
     pub(crate) fn began(ago: gst::ClockTime) -> Self {
-        let now = Self::begin();
+        let now = Self::start();
         Self { base: now.base.saturating_sub(ago), ..now }
     }
 

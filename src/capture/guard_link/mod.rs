@@ -40,13 +40,13 @@ pub(crate) struct Start {
 /// Whether frames may leave, and whether there may be sound in them: a grant proves that consent was given, the lease that
 /// it still is.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct Lease {
     clock: Clock,
     until: AtomicU64,
     muted: AtomicBool,
 }
 
-impl Gate {
+impl Lease {
     /// Whether the lease goes on.
     pub(crate) fn is_open(&self) -> bool {
         millis(self.clock.now().duration_since(Monotonic::default())) < self.until.load(Ordering::Acquire)
@@ -93,8 +93,8 @@ impl Gate {
 }
 
 /// The connection to the guard.
-pub(crate) struct Door {
-    gate: Arc<Gate>,
+pub(crate) struct GuardLink {
+    gate: Arc<Lease>,
     starts: Mutex<Receiver<Start>>,
     over: Mutex<Receiver<()>>,
     messages: mpsc::Sender<FromCapture>,
@@ -104,9 +104,9 @@ pub(crate) struct Door {
 
 /// Lets other threads tell the guard something.
 #[derive(Clone, Debug)]
-pub(crate) struct Teller(mpsc::Sender<FromCapture>);
+pub(crate) struct EventSender(mpsc::Sender<FromCapture>);
 
-impl Teller {
+impl EventSender {
     /// One whose words are heard by a test.
     #[cfg(test)]
     pub(crate) fn heard() -> (Self, mpsc::Receiver<FromCapture>) {
@@ -121,12 +121,12 @@ impl Teller {
     }
 }
 
-impl Door {
+impl GuardLink {
     /// Says hello, and listens from now on. `left_open` counts the sessions that servers would be left with.
     pub(crate) fn open(stream: UnixStream, clock: Clock, left_open: fn() -> usize) -> Result<Self, Exit> {
         let broken = |error: std::io::Error| Exit::software(format!("the guard's connection cannot be used: {error}"));
         stream.set_nonblocking(true).map_err(broken)?;
-        let gate = Arc::new(Gate { clock, until: AtomicU64::new(0), muted: AtomicBool::new(true) });
+        let gate = Arc::new(Lease { clock, until: AtomicU64::new(0), muted: AtomicBool::new(true) });
         let (starter, starts) = channel();
         let (ender, over) = channel();
         let (done, finished) = channel();
@@ -143,12 +143,12 @@ impl Door {
         Ok(Self { gate, starts, over, messages, done, thread })
     }
 
-    pub(crate) fn gate(&self) -> Arc<Gate> {
+    pub(crate) fn gate(&self) -> Arc<Lease> {
         self.gate.clone()
     }
 
-    pub(crate) fn teller(&self) -> Teller {
-        Teller(self.messages.clone())
+    pub(crate) fn teller(&self) -> EventSender {
+        EventSender(self.messages.clone())
     }
 
     pub(crate) fn tell(&self, message: FromCapture) {
@@ -185,7 +185,7 @@ fn end_process() -> ! {
 }
 
 struct Listener {
-    gate: Arc<Gate>,
+    gate: Arc<Lease>,
     starter: Sender<Start>,
     ender: Sender<()>,
     left_open: fn() -> usize,
@@ -223,7 +223,7 @@ impl Listener {
 async fn talk(
     stream: UnixStream,
     mut outbox: mpsc::Receiver<FromCapture>,
-    gate: &Gate,
+    gate: &Lease,
     starter: Sender<Start>,
 ) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
@@ -267,7 +267,7 @@ async fn talk(
 type Guard = Connection<ToCapture, FromCapture>;
 
 /// Does what is wanted, and only then says that it is so.
-async fn put_in_force(guard: &mut Guard, gate: &Gate, wanted: Wanted) -> Result<(), String> {
+async fn put_in_force(guard: &mut Guard, gate: &Lease, wanted: Wanted) -> Result<(), String> {
     gate.mute(wanted.muted);
     gate.extend();
     say(guard, &FromCapture::InForce(Wanted { revision: wanted.revision, muted: gate.is_muted() })).await

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::error::Failure;
+use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::{self, make};
 use crate::capture::input::camera_mode::{self, Wanted};
 use crate::capture::media::caps::raw_video;
-use crate::capture::media::decimator::Pace;
+use crate::capture::media::decimator::FrameDecimator;
 use crate::config::{Video, VideoSource};
 
 /// Where the picture comes from, once `auto` is decided.
@@ -48,12 +48,12 @@ pub(crate) struct Camera {
     /// What is asked of it; `None`: it makes any picture.
     filter: Option<gst::Element>,
     wanted: Wanted,
-    pace: Arc<Mutex<Pace>>,
+    pace: Arc<Mutex<FrameDecimator>>,
 }
 
 /// Adds a camera to `pipeline`, and what makes its pictures the configured ones. Files are `file`'s matter.
 /// `now` is the session's running time.
-pub(crate) fn add_camera(pipeline: &gst::Pipeline, video: &Video, now: gst::ClockTime) -> Result<Camera, Failure> {
+pub(crate) fn add_camera(pipeline: &gst::Pipeline, video: &Video, now: gst::ClockTime) -> Result<Camera, CaptureError> {
     let (width, height) = crate::capture::input::transform::camera_size(video);
     let wanted = Wanted { width, height, fps: video.fps };
     let (source, filter, out) = add_source(pipeline, video, wanted)?;
@@ -63,15 +63,15 @@ pub(crate) fn add_camera(pipeline: &gst::Pipeline, video: &Video, now: gst::Cloc
     }
     let (first, last) = crate::capture::input::transform::add_shape(pipeline, video)?;
     out.link(&first)?;
-    let pace = Arc::new(Mutex::new(Pace::at_most(video.fps, video.fps)));
+    let pace = Arc::new(Mutex::new(FrameDecimator::at_most(video.fps, video.fps)));
     // Before anything is decoded or converted: what is too much costs nothing.
     limit(&source, &pace)?;
     Ok(Camera { last, source, filter, wanted, pace })
 }
 
 /// Lets through what `pace` keeps of what `source` gives.
-pub(crate) fn limit(source: &gst::Element, pace: &Arc<Mutex<Pace>>) -> Result<(), Failure> {
-    let pad = source.static_pad("src").ok_or_else(|| Failure::internal("a camera without a pad"))?;
+pub(crate) fn limit(source: &gst::Element, pace: &Arc<Mutex<FrameDecimator>>) -> Result<(), CaptureError> {
+    let pad = source.static_pad("src").ok_or_else(|| CaptureError::internal("a camera without a pad"))?;
     let pace = pace.clone();
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let at = info.buffer().and_then(|buffer| buffer.pts());
@@ -84,14 +84,14 @@ pub(crate) fn limit(source: &gst::Element, pace: &Arc<Mutex<Pace>>) -> Result<()
 impl Camera {
     /// Opens the device as far as it tells its modes, and chooses one; may take as long as its driver likes. Returns the
     /// mode, in words.
-    pub(crate) fn settle(&self, video: &Video) -> Result<Option<String>, Failure> {
+    pub(crate) fn settle(&self, video: &Video) -> Result<Option<String>, CaptureError> {
         let (Some(filter), VideoSource::V4l2) = (&self.filter, decide(video)) else { return Ok(None) };
         let name = described(video);
         if self.source.set_state(gst::State::Ready).is_err() {
             // Its pipeline's bus says why.
             return Ok(None);
         }
-        let pad = self.source.static_pad("src").ok_or_else(|| Failure::internal("a camera without a pad"))?;
+        let pad = self.source.static_pad("src").ok_or_else(|| CaptureError::internal("a camera without a pad"))?;
         let offered = pad.query_caps(None);
         tracing::debug!("{name} offers {offered}");
         if offered.is_any() {
@@ -100,11 +100,11 @@ impl Camera {
         let mode = camera_mode::choose(&offered, self.wanted).map_err(|unusable| {
             // Closed here: its pipeline has not begun.
             let _ = self.source.set_state(gst::State::Null);
-            Failure::source(format!("the camera {name} {unusable}"))
+            CaptureError::source(format!("the camera {name} {unusable}"))
         })?;
         filter.set_property("caps", mode.caps());
         let coming = mode.fps().unwrap_or(self.wanted.fps);
-        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = Pace::at_most(self.wanted.fps, coming);
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = FrameDecimator::at_most(self.wanted.fps, coming);
         Ok(Some(mode.to_string()))
     }
 }
@@ -135,7 +135,7 @@ fn preferred(wanted: Wanted) -> gst::Caps {
 /// The source, what it is asked by, and where raw pictures come out.
 type Opened = (gst::Element, Option<gst::Element>, gst::Element);
 
-fn add_source(pipeline: &gst::Pipeline, video: &Video, wanted: Wanted) -> Result<Opened, Failure> {
+fn add_source(pipeline: &gst::Pipeline, video: &Video, wanted: Wanted) -> Result<Opened, CaptureError> {
     let source = match decide(video) {
         VideoSource::Test | VideoSource::File | VideoSource::Auto => {
             let source = make("videotestsrc", "video-source")?;
@@ -164,7 +164,7 @@ fn add_source(pipeline: &gst::Pipeline, video: &Video, wanted: Wanted) -> Result
     let out = make("identity", "video-source-out")?;
     pipeline.add_many([&source, &filter, &decoder, &out])?;
     gst::Element::link_many([&source, &filter, &decoder])?;
-    let sink = out.static_pad("sink").ok_or_else(|| Failure::internal("identity has no sink pad"))?;
+    let sink = out.static_pad("sink").ok_or_else(|| CaptureError::internal("identity has no sink pad"))?;
     decoder.connect_pad_added(move |_, pad| {
         if !sink.is_linked() {
             let _ = pad.link(&sink);
@@ -173,12 +173,12 @@ fn add_source(pipeline: &gst::Pipeline, video: &Video, wanted: Wanted) -> Result
     Ok((source, Some(filter), out))
 }
 
-fn there(device: &Path) -> Result<(), Failure> {
+fn there(device: &Path) -> Result<(), CaptureError> {
     if device.exists() {
         return Ok(());
     }
     let device = device.display();
-    Err(Failure::source(format!(
+    Err(CaptureError::source(format!(
         "there is no camera at {device}: plug it in, or set [video] device; v4l2-ctl --list-devices lists what is there"
     )))
 }

@@ -2,12 +2,12 @@
 
 use gstreamer as gst;
 
-use crate::capture::error::Failure;
-use crate::capture::gst::bus::Posted;
+use crate::capture::error::CaptureError;
+use crate::capture::gst::bus::BusError;
 use crate::ipc::FailureKind;
 
 /// An error of the capture pipeline. `video` and `audio` say what the configuration names there.
-pub(crate) fn of_capture(posted: &Posted, video: &str, audio: &str) -> Failure {
+pub(crate) fn device_error(posted: &BusError, video: &str, audio: &str) -> CaptureError {
     let said = posted.error.message();
     tracing::debug!(element = posted.element, debug = posted.debug, "{said}");
     let (what, key) = match posted.element.as_str() {
@@ -15,7 +15,7 @@ pub(crate) fn of_capture(posted: &Posted, video: &str, audio: &str) -> Failure {
         element if element.starts_with("audio-source") => (format!("the microphone {audio}"), "[audio] device"),
         "encoder" => {
             let message = format!("the video encoder failed: {said}; choose another with [video] encoder");
-            return Failure { kind: FailureKind::Encoder, message };
+            return CaptureError { kind: FailureKind::Encoder, message };
         }
         element => (format!("{element} (picture from {video}, sound from {audio})"), "[video] and [audio]"),
     };
@@ -43,5 +43,5 @@ pub(crate) fn of_capture(posted: &Posted, video: &str, audio: &str) -> Failure {
             Some(_) | None => "failed; gst-device-monitor-1.0 lists what works here".to_owned(),
         },
     };
-    Failure::source(format!("{what} {advice} ({said})"))
+    CaptureError::source(format!("{what} {advice} ({said})"))
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::error::Failure;
+use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::{self, make};
 
 /// A decoder for one file in `pipeline`, and where its picture and sound go.
 #[derive(Debug)]
-pub(crate) struct File {
+pub(crate) struct MediaFile {
     decoder: gst::Element,
     complete: Receiver<()>,
     path: PathBuf,
@@ -73,7 +73,7 @@ fn media_type(caps: &gst::CapsRef) -> Option<String> {
     Some(caps.structure(0)?.name().to_string())
 }
 
-impl File {
+impl MediaFile {
     /// Adds a decoder for `path`; its picture goes to `video`, its sound to `audio`, each through a pacer.
     pub(crate) fn add(
         pipeline: &gst::Pipeline,
@@ -81,7 +81,7 @@ impl File {
         name: &str,
         video: Option<&gst::Element>,
         audio: Option<&gst::Element>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CaptureError> {
         let source = make("filesrc", &format!("{name}-file"))?;
         source.set_property("location", path.to_string_lossy().as_ref());
         plugins::load_for(plugins::ANY_FILE);
@@ -108,7 +108,7 @@ impl File {
             rounds.set_property("single-segment", true);
             pipeline.add_many([&queue, &pacer, &rounds])?;
             gst::Element::link_many([&queue, &pacer, &rounds, next])?;
-            let pad = queue.static_pad("sink").ok_or_else(|| Failure::internal("a queue without a sink pad"))?;
+            let pad = queue.static_pad("sink").ok_or_else(|| CaptureError::internal("a queue without a sink pad"))?;
             wanted.push((kind, pad));
         }
         let places = wanted.clone();
@@ -137,8 +137,8 @@ impl File {
     pub(crate) fn wait_until_decoded(
         &self,
         patience: Duration,
-        check: impl Fn() -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+        check: impl Fn() -> Result<(), CaptureError>,
+    ) -> Result<(), CaptureError> {
         let step = Duration::from_millis(20);
         for _ in 0..patience.as_millis() / step.as_millis() {
             if self.complete.recv_timeout(step).is_ok() {
@@ -150,46 +150,46 @@ impl File {
             }
         }
         let (path, patience) = (self.path.display(), patience.as_secs());
-        Err(Failure::source(format!("{path} cannot be decoded within {patience} s: try it with gst-play-1.0")))
+        Err(CaptureError::source(format!("{path} cannot be decoded within {patience} s: try it with gst-play-1.0")))
     }
 
     /// Whether all is in it that was asked for. A server would be blamed for what never comes.
-    fn is_whole(&self) -> Result<(), Failure> {
+    fn is_whole(&self) -> Result<(), CaptureError> {
         let Some((kind, _)) = self.wanted.iter().find(|(_, sink)| !sink.is_linked()) else { return Ok(()) };
         let (path, word, advice) = (self.path.display(), kind.word(), kind.advice());
-        let lacks = || Failure::source(format!("{path} has no {word} in it: {advice}"));
+        let lacks = || CaptureError::source(format!("{path} has no {word} in it: {advice}"));
         Err(self.no_decoder().unwrap_or_else(lacks))
     }
 
     /// What was asked for is in it, and nothing is installed that can read it.
-    fn no_decoder(&self) -> Option<Failure> {
+    fn no_decoder(&self) -> Option<CaptureError> {
         let undecoded = self.undecoded.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missing = self.wanted.iter().filter(|(_, sink)| !sink.is_linked()).map(|(kind, _)| *kind);
         let (kind, found) =
             missing.find_map(|kind| Some((kind, undecoded.iter().find(|found| found.starts_with(kind.prefix()))?)))?;
         let (path, word, codec) = (self.path.display(), kind.word(), codec(found));
-        Some(Failure::source(format!(
+        Some(CaptureError::source(format!(
             "{path}: its {word} is {codec}, and no decoder for that is installed: install gstreamer1.0-libav, or make the \
              file H.264 and AAC"
         )))
     }
 
     /// Makes the file begin anew each time it ends; call once it is decoded as far as its first picture.
-    pub(crate) fn loop_from_start(&self) -> Result<(), Failure> {
+    pub(crate) fn loop_from_start(&self) -> Result<(), CaptureError> {
         self.seek(gst::SeekFlags::FLUSH | gst::SeekFlags::SEGMENT | gst::SeekFlags::ACCURATE)
     }
 
     /// The file came to its end: goes on at its beginning, with running time going on too.
-    pub(crate) fn again(&self) -> Result<(), Failure> {
+    pub(crate) fn again(&self) -> Result<(), CaptureError> {
         self.seek(gst::SeekFlags::SEGMENT | gst::SeekFlags::ACCURATE)
     }
 
-    fn seek(&self, flags: gst::SeekFlags) -> Result<(), Failure> {
+    fn seek(&self, flags: gst::SeekFlags) -> Result<(), CaptureError> {
         let end = self.decoder.query_duration::<gst::ClockTime>();
         let stop = if end.is_some() { gst::SeekType::Set } else { gst::SeekType::None };
         let location = self.path.display();
         self.decoder.seek(1.0, flags, gst::SeekType::Set, gst::ClockTime::ZERO, stop, end).map_err(|_| {
-            Failure::source(format!(
+            CaptureError::source(format!(
                 "{location} cannot be played from its beginning again; make it an .mp4 with an index"
             ))
         })

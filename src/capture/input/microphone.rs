@@ -3,7 +3,7 @@
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::error::Failure;
+use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::make;
 use crate::capture::input::clock_sync;
 use crate::capture::media::caps::raw_audio;
@@ -43,7 +43,7 @@ pub(crate) fn add_microphone(
     pipeline: &gst::Pipeline,
     audio: &Audio,
     now: gst::ClockTime,
-) -> Result<gst::Element, Failure> {
+) -> Result<gst::Element, CaptureError> {
     let source = if decide(audio) == AudioSource::Alsa {
         let source = make("alsasrc", "audio-source")?;
         source.set_property("device", audio.device.as_str());
@@ -68,7 +68,7 @@ pub(crate) fn add_microphone(
 }
 
 /// Adds a sound card, slaved to the pipeline's clock; returns the last element.
-fn slaved(pipeline: &gst::Pipeline, source: &gst::Element) -> Result<gst::Element, Failure> {
+fn slaved(pipeline: &gst::Pipeline, source: &gst::Element) -> Result<gst::Element, CaptureError> {
     // The pipeline's clock is the machine's, which pictures are timed by as well.
     source.set_property("provide-clock", false);
     // Each buffer is timed by that clock when it is read. The driver's times are of a clock that not all of them name.
@@ -82,7 +82,7 @@ fn slaved(pipeline: &gst::Pipeline, source: &gst::Element) -> Result<gst::Elemen
     filter.set_property("caps", clock_sync::caps());
     pipeline.add_many([source, &convert, &filter])?;
     gst::Element::link_many([source, &convert, &filter])?;
-    let pad = filter.static_pad("src").ok_or_else(|| Failure::internal("a capsfilter without a pad"))?;
+    let pad = filter.static_pad("src").ok_or_else(|| CaptureError::internal("a capsfilter without a pad"))?;
     clock_sync::attach(&pad);
     Ok(filter)
 }

@@ -9,26 +9,26 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
-use crate::capture::error::Failure;
-use crate::capture::gst::bus::error_on;
+use crate::capture::error::CaptureError;
+use crate::capture::gst::bus::pop_error;
 use crate::capture::gst::close::{shut, spawn};
-use crate::capture::gst::live::at_once;
+use crate::capture::gst::live::configure_live_sink;
 use crate::capture::gst::timebase::Timebase;
-use crate::capture::guard_link::Gate;
+use crate::capture::guard_link::Lease;
 use crate::capture::input::camera;
-use crate::capture::input::device_error::of_capture;
-use crate::capture::input::switch::Lane;
+use crate::capture::input::device_error::device_error;
+use crate::capture::input::switch::InputSwitch;
 use crate::config::{Audio, Video, VideoSource};
 use crate::ipc::Device;
 
 /// What is opened, with `auto` decided once for the session.
 #[derive(Clone, Debug)]
-pub(crate) enum Origin {
+pub(crate) enum SourceSpec {
     Camera(Video),
     Microphone(Audio),
 }
 
-impl Origin {
+impl SourceSpec {
     /// What the configuration names, for messages.
     pub(crate) fn described(&self) -> String {
         match self {
@@ -48,16 +48,16 @@ impl Origin {
     }
 
     /// An error of its pipeline, in words.
-    fn failure(&self, bus: &gst::Bus) -> Option<Failure> {
+    fn failure(&self, bus: &gst::Bus) -> Option<CaptureError> {
         let mut ended = false;
-        let posted = error_on(bus, |message| ended |= message.type_() == gst::MessageType::Eos);
+        let posted = pop_error(bus, |message| ended |= message.type_() == gst::MessageType::Eos);
         let name = match self {
             Self::Camera(video) => camera::described(video),
             Self::Microphone(audio) => crate::capture::input::microphone::described(audio),
         };
         match posted {
-            Some(posted) => Some(of_capture(&posted, &name, &name)),
-            None => ended.then(|| Failure::source(format!("{} came to its end", self.described()))),
+            Some(posted) => Some(device_error(&posted, &name, &name)),
+            None => ended.then(|| CaptureError::source(format!("{} came to its end", self.described()))),
         }
     }
 }
@@ -65,7 +65,7 @@ impl Origin {
 /// A device that is open. Whoever has it closes it with [`close`].
 #[derive(Debug)]
 pub(crate) struct Source {
-    origin: Origin,
+    origin: SourceSpec,
     pub(crate) pipeline: gst::Pipeline,
     bus: gst::Bus,
     camera: Option<camera::Camera>,
@@ -75,35 +75,35 @@ pub(crate) struct Source {
 
 impl Source {
     /// What went wrong with it, if something did.
-    pub(crate) fn trouble(&self) -> Option<Failure> {
+    pub(crate) fn trouble(&self) -> Option<CaptureError> {
         self.origin.failure(&self.bus)
     }
 
     /// Opens the device and has it run.
-    fn start(&mut self) -> Result<(), Failure> {
-        if let (Origin::Camera(video), Some(camera)) = (&self.origin, &self.camera) {
+    fn start(&mut self) -> Result<(), CaptureError> {
+        if let (SourceSpec::Camera(video), Some(camera)) = (&self.origin, &self.camera) {
             self.mode = camera.settle(video)?;
         }
         self.pipeline.set_state(gst::State::Playing).map(|_| ()).map_err(|_| {
-            let unknown = || Failure::source(format!("{} does not start", self.origin.described()));
+            let unknown = || CaptureError::source(format!("{} does not start", self.origin.described()));
             self.trouble().unwrap_or_else(unknown)
         })
     }
 
-    fn build(origin: &Origin, lane: &Arc<Lane>, time: &Timebase) -> Result<Self, Failure> {
+    fn build(origin: &SourceSpec, lane: &Arc<InputSwitch>, time: &Timebase) -> Result<Self, CaptureError> {
         let name = match origin {
-            Origin::Camera(_) => "camera",
-            Origin::Microphone(_) => "microphone",
+            SourceSpec::Camera(_) => "camera",
+            SourceSpec::Microphone(_) => "microphone",
         };
         let pipeline = gst::Pipeline::with_name(name);
-        let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
+        let bus = pipeline.bus().ok_or_else(|| CaptureError::internal("a pipeline without a bus"))?;
         let now = time.running();
         let (last, camera) = match origin {
-            Origin::Camera(video) => {
+            SourceSpec::Camera(video) => {
                 let camera = camera::add_camera(&pipeline, video, now)?;
                 (camera.last.clone(), Some(camera))
             }
-            Origin::Microphone(audio) => {
+            SourceSpec::Microphone(audio) => {
                 (crate::capture::input::microphone::add_microphone(&pipeline, audio, now)?, None)
             }
         };
@@ -116,10 +116,10 @@ impl Source {
 }
 
 /// The end of a device's pipeline: hands over what comes, at once.
-fn out(name: &str, lane: Arc<Lane>) -> Result<gst_app::AppSink, Failure> {
+fn out(name: &str, lane: Arc<InputSwitch>) -> Result<gst_app::AppSink, CaptureError> {
     let out = gst_app::AppSink::builder().name(format!("{name}-out")).max_buffers(4).build();
-    at_once(&out);
-    let pad = out.static_pad("sink").ok_or_else(|| Failure::internal("an appsink without a pad"))?;
+    configure_live_sink(&out);
+    let pad = out.static_pad("sink").ok_or_else(|| CaptureError::internal("an appsink without a pad"))?;
     if lane.device() == Device::Camera {
         // Without this a camera whose lines are padded would copy each picture.
         pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
@@ -144,17 +144,17 @@ fn out(name: &str, lane: Arc<Lane>) -> Result<gst_app::AppSink, Failure> {
 
 /// Opens `origin` while `gate` is open; what it gives goes into `lane`. Told when done; not waited for.
 pub(crate) fn open(
-    origin: &Origin,
-    lane: &Arc<Lane>,
+    origin: &SourceSpec,
+    lane: &Arc<InputSwitch>,
     time: &Timebase,
-    gate: &Arc<Gate>,
-) -> Result<Receiver<Result<Source, Failure>>, Failure> {
+    gate: &Arc<Lease>,
+) -> Result<Receiver<Result<Source, CaptureError>>, CaptureError> {
     let mut source = Source::build(origin, lane, time)?;
     let gate = gate.clone();
     let (done, opened) = channel();
     let work = move || {
         // Consent may have ended since it was asked for, or while the driver took its time.
-        let may = |what: &str| gate.is_open().then_some(()).ok_or_else(|| Failure::source(what));
+        let may = |what: &str| gate.is_open().then_some(()).ok_or_else(|| CaptureError::source(what));
         let said = may("consent has ended").and_then(|()| {
             source.start()?;
             may("consent has ended")

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::source::{self, Origin, Source};
-use crate::capture::error::Failure;
+use super::source::{self, Source, SourceSpec};
+use crate::capture::error::CaptureError;
 use crate::capture::gst::close::CLOSING;
 use crate::capture::gst::timebase::Timebase;
-use crate::capture::guard_link::{Gate, Teller};
-use crate::capture::input::switch::Lane;
+use crate::capture::guard_link::{EventSender, Lease};
+use crate::capture::input::switch::InputSwitch;
 use crate::clock::Clock;
 use crate::ipc::{Device, FailureKind, FromCapture};
 use monotonic::Monotonic;
@@ -34,13 +34,13 @@ const HANGING: usize = 4;
 
 /// The thread, owned. Dropping it closes the devices.
 #[derive(Debug)]
-pub(crate) struct Devices {
+pub(crate) struct DeviceSupervisor {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    ended: Arc<Mutex<Option<Failure>>>,
+    ended: Arc<Mutex<Option<CaptureError>>>,
 }
 
-impl Drop for Devices {
+impl Drop for DeviceSupervisor {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -51,23 +51,26 @@ impl Drop for Devices {
 
 /// What devices are kept by.
 #[derive(Clone)]
-pub(crate) struct Rules {
+pub(crate) struct DeviceContext {
     pub(crate) time: Timebase,
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) teller: Teller,
+    pub(crate) gate: Arc<Lease>,
+    pub(crate) teller: EventSender,
     pub(crate) clock: Clock,
     /// How long a session goes on without one of its devices.
     pub(crate) limit: Duration,
 }
 
-impl Devices {
+impl DeviceSupervisor {
     /// Opens the devices and keeps them.
-    pub(crate) fn start(devices: Vec<(Origin, Arc<Lane>)>, rules: &Rules) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        devices: Vec<(SourceSpec, Arc<InputSwitch>)>,
+        rules: &DeviceContext,
+    ) -> Result<Self, CaptureError> {
         let (stop, stopped) = channel();
         let ended = Arc::new(Mutex::new(None));
         let mut kept = Vec::new();
         for (origin, lane) in devices {
-            kept.push(Kept::open(origin, lane, rules.clone())?);
+            kept.push(SupervisedDevice::open(origin, lane, rules.clone())?);
         }
         let last = ended.clone();
         let run = move || {
@@ -76,23 +79,23 @@ impl Devices {
                 // The session's end is for the others to carry out.
                 let _ = stopped.recv();
             }
-            kept.into_iter().flat_map(Kept::close).for_each(|closed| {
+            kept.into_iter().flat_map(SupervisedDevice::close).for_each(|closed| {
                 let _ = closed.recv_timeout(CLOSING);
             });
         };
         let thread = std::thread::Builder::new().name("devices".to_owned()).spawn(run);
-        let thread = thread.map_err(|error| Failure::internal(format!("no thread: {error}")))?;
+        let thread = thread.map_err(|error| CaptureError::internal(format!("no thread: {error}")))?;
         Ok(Self { stop: Some(stop), thread: Some(thread), ended })
     }
 
     /// Why the session cannot go on, if it cannot.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
+    pub(crate) fn check(&self) -> Result<(), CaptureError> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
     }
 }
 
 /// Looks after all of them until told to stop.
-fn keep(kept: &mut [Kept], stopped: &Receiver<()>) -> Result<(), Failure> {
+fn keep(kept: &mut [SupervisedDevice], stopped: &Receiver<()>) -> Result<(), CaptureError> {
     loop {
         let mut pause = LOOK;
         for device in &mut *kept {
@@ -117,20 +120,20 @@ enum State {
 }
 
 /// One device.
-struct Kept {
-    origin: Origin,
-    lane: Arc<Lane>,
-    rules: Rules,
+struct SupervisedDevice {
+    origin: SourceSpec,
+    lane: Arc<InputSwitch>,
+    rules: DeviceContext,
     state: State,
-    opening: Option<Receiver<Result<Source, Failure>>>,
+    opening: Option<Receiver<Result<Source, CaptureError>>>,
     open: Option<Source>,
     /// When it was last asked to open.
     asked: Monotonic,
     closing: Vec<(Monotonic, Receiver<()>)>,
 }
 
-impl Kept {
-    fn open(origin: Origin, lane: Arc<Lane>, rules: Rules) -> Result<Self, Failure> {
+impl SupervisedDevice {
+    fn open(origin: SourceSpec, lane: Arc<InputSwitch>, rules: DeviceContext) -> Result<Self, CaptureError> {
         let asked = rules.clock.now();
         let state = State::Starting { since: asked };
         let opening = source::open(&origin, &lane, &rules.time, &rules.gate)?;
@@ -152,7 +155,7 @@ impl Kept {
     }
 
     /// What went wrong with the present opening, if something did.
-    fn trouble(&mut self) -> Option<Failure> {
+    fn trouble(&mut self) -> Option<CaptureError> {
         if let Some(opening) = &self.opening {
             match opening.try_recv() {
                 Ok(Ok(source)) => {
@@ -166,7 +169,7 @@ impl Kept {
                     return Some(failure);
                 }
                 Err(TryRecvError::Empty) => return None,
-                Err(TryRecvError::Disconnected) => return Some(Failure::internal("a device's thread ended")),
+                Err(TryRecvError::Disconnected) => return Some(CaptureError::internal("a device's thread ended")),
             }
             self.opening = None;
         }
@@ -174,7 +177,7 @@ impl Kept {
     }
 
     /// Looks once. An error ends the session.
-    fn look(&mut self) -> Result<(), Failure> {
+    fn look(&mut self) -> Result<(), CaptureError> {
         let (trouble, heard) = (self.trouble(), self.lane.heard());
         // After what was heard: a picture that came meanwhile did not come in the future.
         let now = self.rules.clock.now();
@@ -185,7 +188,7 @@ impl Kept {
             State::Starting { since } => match trouble {
                 Some(failure) => return Err(failure),
                 None if now.duration_since(since) < FIRST => {}
-                None if self.lane.device() == Device::Camera => return Err(Failure::source(self.never())),
+                None if self.lane.device() == Device::Camera => return Err(CaptureError::source(self.never())),
                 // The picture goes on air without it.
                 None => self.leave(now, self.never()),
             },
@@ -217,7 +220,7 @@ impl Kept {
         self.rules.teller.tell(FromCapture::Lost { device: self.lane.device(), why });
     }
 
-    fn try_again(&mut self, now: Monotonic, since: Monotonic, again: Monotonic, trouble: Option<&Failure>) {
+    fn try_again(&mut self, now: Monotonic, since: Monotonic, again: Monotonic, trouble: Option<&CaptureError>) {
         let later = State::Away { since, again: now.saturating_add(AGAIN) };
         let dumb = self.open.is_some() && now.duration_since(self.asked) >= ONCE_MORE;
         if trouble.is_some() || dumb {
@@ -259,7 +262,7 @@ impl Kept {
         format!("{device} was opened and gave nothing within {patience} s: unplug it and plug it in again")
     }
 
-    fn too_long(&self) -> Failure {
+    fn too_long(&self) -> CaptureError {
         let kind = match self.lane.device() {
             Device::Camera => FailureKind::CameraLost,
             Device::Microphone => FailureKind::MicrophoneLost,
@@ -267,7 +270,7 @@ impl Kept {
         let (device, limit) = (self.origin.described(), self.rules.limit.as_secs());
         let message =
             format!("{device} was away for {limit} s ([capture] device-lost-limit): plug it in, then press again");
-        Failure { kind, message }
+        CaptureError { kind, message }
     }
 }
 

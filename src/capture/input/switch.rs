@@ -19,11 +19,11 @@ const MORSEL: gst::ClockTime = gst::ClockTime::from_mseconds(10);
 const MOUTHFUL: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
 /// Takes a buffer, its time being running time, and its caps; and whether a keyframe should begin with it. Must not wait.
-pub(crate) type Next = Box<dyn Fn(gst::Buffer, &gst::Caps, bool) + Send>;
+pub(crate) type Downstream = Box<dyn Fn(gst::Buffer, &gst::Caps, bool) + Send>;
 
 /// One of the two ways in.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct InputSwitch {
     device: Device,
     clock: Clock,
     /// Pictures a second at most; of sound 0.
@@ -51,7 +51,7 @@ struct State {
     caps: Option<gst::Caps>,
     /// Nobody takes anything yet: the newest waits.
     early: Option<gst::Buffer>,
-    next: Option<Next>,
+    next: Option<Downstream>,
 }
 
 impl core::fmt::Debug for State {
@@ -60,7 +60,7 @@ impl core::fmt::Debug for State {
     }
 }
 
-impl Lane {
+impl InputSwitch {
     /// For pictures, `fps` a second.
     pub(crate) fn of_pictures(fps: u32, clock: Clock) -> Self {
         let interval = gst::ClockTime::SECOND.mul_div_floor(1, u64::from(fps.max(1))).unwrap_or(gst::ClockTime::SECOND);
@@ -91,7 +91,7 @@ impl Lane {
     }
 
     /// From now on `next` takes what comes.
-    pub(crate) fn begin(&self, next: Next) {
+    pub(crate) fn begin(&self, next: Downstream) {
         let mut state = self.lock();
         state.next = Some(next);
         if let Some(early) = state.early.take() {
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn pictures_that_come_at_once_are_one() {
         gst::init().unwrap();
-        let lane = Lane::of_pictures(15, Clock::start());
+        let lane = InputSwitch::of_pictures(15, Clock::start());
         let passed = Arc::new(Mutex::new(Vec::new()));
         let heard = passed.clone();
         lane.begin(Box::new(move |buffer, _, _| heard.lock().unwrap().push(buffer.pts().unwrap().useconds())));

@@ -3,7 +3,7 @@
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::error::Failure;
+use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::make;
 use crate::capture::media::caps::raw_video;
 use crate::config::{Crop, Video, VideoSource};
@@ -28,7 +28,7 @@ fn direction(rotation: u32, mirror: bool) -> &'static str {
 }
 
 /// The elements that turn, mirror and crop the camera's picture, in this order; none where nothing of it is configured.
-pub(crate) fn geometry(video: &Video) -> Result<Vec<gst::Element>, Failure> {
+pub(crate) fn geometry(video: &Video) -> Result<Vec<gst::Element>, CaptureError> {
     let mut all = Vec::new();
     if video.rotation != 0 || video.mirror {
         let flip = make("videoflip", "video-turn")?;
@@ -38,7 +38,7 @@ pub(crate) fn geometry(video: &Video) -> Result<Vec<gst::Element>, Failure> {
     if video.crop != Crop::default() {
         let cut = make("videocrop", "video-crop")?;
         let (crop, weak) = (video.crop, cut.downgrade());
-        let pad = cut.static_pad("sink").ok_or_else(|| Failure::internal("videocrop has no sink pad"))?;
+        let pad = cut.static_pad("sink").ok_or_else(|| CaptureError::internal("videocrop has no sink pad"))?;
         // The picture's size is known only now, before its first one comes.
         pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
             if let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view())
@@ -72,7 +72,7 @@ fn set_crop(cut: &gst::Element, crop: Crop, caps: &gst::Caps) {
 }
 
 /// Adds what makes any picture the configured one; returns the first and the last element.
-pub(crate) fn add_shape(pipeline: &gst::Pipeline, video: &Video) -> Result<(gst::Element, gst::Element), Failure> {
+pub(crate) fn add_shape(pipeline: &gst::Pipeline, video: &Video) -> Result<(gst::Element, gst::Element), CaptureError> {
     let convert = make("videoconvert", "video-convert")?;
     let scale = make("videoscale", "video-scale")?;
     let filter = make("capsfilter", "video-caps")?;

@@ -5,7 +5,7 @@ use gstreamer as gst;
 
 /// Lets through what a rate wants, as evenly as the pictures allow.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct FrameDecimator {
     /// Time from one picture to the next; `None`: all stay.
     interval: Option<gst::ClockTime>,
     /// How much too early a picture may be: half of the time between two that come.
@@ -13,7 +13,7 @@ pub(crate) struct Pace {
     due: Option<gst::ClockTime>,
 }
 
-impl Pace {
+impl FrameDecimator {
     /// At most `most` of the `coming` pictures a second stay, whatever the source says that it gives: one per cent more is
     /// taken for a difference of clocks where it does not say more.
     pub(crate) fn at_most(most: u32, coming: u32) -> Self {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     fn kept(wanted: u32, coming: u32, jitter: impl Fn(u64) -> u64) -> Vec<u64> {
-        let mut pace = Pace::default();
+        let mut pace = FrameDecimator::default();
         pace.set(wanted, coming);
         let times =
             (0..u64::from(coming) * 4).map(|number| (number, number * 1000 / u64::from(coming) + jitter(number)));
@@ -74,7 +74,7 @@ mod tests {
             for (most, says, gives) in
                 [(25, 30, 30), (25, 60, 60), (25, 25, 50), (30, 30, 60), (15, 30, 30), (25, 0, 100)]
             {
-                let mut pace = Pace::at_most(most, says);
+                let mut pace = FrameDecimator::at_most(most, says);
                 let mut kept = Vec::new();
                 // It stands still for 0.9 s in each third second.
                 for micros in (0..10_000_000_u64).step_by(1_000_000 / gives).filter(|at| at % 3_000_000 < 2_100_000) {
@@ -97,14 +97,14 @@ mod tests {
 
     #[test]
     fn a_cameras_clock_may_be_a_little_fast() {
-        let mut pace = Pace::at_most(30, 30);
+        let mut pace = FrameDecimator::at_most(30, 30);
         let times = (0..30_000_u64).map(|number| gst::ClockTime::from_nseconds(number * 33_333_333 * 999 / 1000));
         assert_eq!(times.filter(|at| !pace.keeps(*at)).count(), 0);
     }
 
     #[test]
     fn a_gap_is_not_made_up_for() {
-        let mut pace = Pace::default();
+        let mut pace = FrameDecimator::default();
         pace.set(10, 30);
         assert!(pace.keeps(gst::ClockTime::ZERO));
         let after = (0..30).filter(|n| pace.keeps(gst::ClockTime::from_mseconds(60_000 + n * 33))).count();

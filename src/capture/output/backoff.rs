@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::capture::output::error::TroubleKind;
+use crate::capture::output::error::ConnectionErrorKind;
 
 /// Each wait is somewhere between half of its span and all of it, so that a thousand boxes do not come back to a
 /// server at once. The span is short as long as a server that restarts may need, then doubles to a limit. Time on air
@@ -10,7 +10,7 @@ use crate::capture::output::error::TroubleKind;
 /// and one that drops it at once is not.
 #[derive(Debug)]
 pub(crate) struct Backoff {
-    kind: TroubleKind,
+    kind: ConnectionErrorKind,
     waits: u32,
 }
 
@@ -21,30 +21,32 @@ const GOOD: Duration = Duration::from_secs(10);
 const WORTH: Duration = Duration::from_secs(2);
 
 /// Spans for one sort of trouble.
-struct Pace {
+struct Schedule {
     first: Duration,
     /// How often the first is waited before it doubles.
     flat: u32,
     longest: Duration,
 }
 
-const fn pace(kind: TroubleKind) -> Pace {
+const fn pace(kind: ConnectionErrorKind) -> Schedule {
     match kind {
         // A restart of a server takes a second or two, that of its machine half a minute: staff should hardly notice
         // it. One that comes back after minutes should not have to wait for us much longer.
-        TroubleKind::Away | TroubleKind::Again => {
-            Pace { first: Duration::from_millis(250), flat: 200, longest: Duration::from_secs(10) }
+        ConnectionErrorKind::Unreachable | ConnectionErrorKind::Renegotiate => {
+            Schedule { first: Duration::from_millis(250), flat: 200, longest: Duration::from_secs(10) }
         }
         // Mostly it is our own last connection, which the server has not missed yet.
-        TroubleKind::InUse => Pace { first: Duration::from_secs(1), flat: 4, longest: Duration::from_secs(10) },
+        ConnectionErrorKind::StreamInUse => {
+            Schedule { first: Duration::from_secs(1), flat: 4, longest: Duration::from_secs(10) }
+        }
         // Somebody has to change something first: servers lock out those who hammer.
-        TroubleKind::Refused | TroubleKind::Untrusted => {
-            Pace { first: Duration::from_secs(5), flat: 1, longest: Duration::from_mins(1) }
+        ConnectionErrorKind::Rejected | ConnectionErrorKind::CertificateInvalid => {
+            Schedule { first: Duration::from_secs(5), flat: 1, longest: Duration::from_mins(1) }
         }
     }
 }
 
-impl Pace {
+impl Schedule {
     /// How often the span may double; beyond that all waits are the longest.
     fn doublings(&self) -> u32 {
         (0..16).find(|doubled| self.first * 2_u32.pow(*doubled) >= self.longest).unwrap_or(16)
@@ -53,11 +55,11 @@ impl Pace {
 
 impl Backoff {
     pub(crate) const fn new() -> Self {
-        Self { kind: TroubleKind::Away, waits: 0 }
+        Self { kind: ConnectionErrorKind::Unreachable, waits: 0 }
     }
 
     /// The next wait, for this sort of trouble.
-    pub(crate) fn wait(&mut self, kind: TroubleKind) -> Duration {
+    pub(crate) fn wait(&mut self, kind: ConnectionErrorKind) -> Duration {
         if kind != self.kind {
             *self = Self { kind, waits: 0 };
         }
@@ -82,8 +84,13 @@ mod tests {
 
     #[test]
     fn waits_grow_to_a_limit_and_start_anew() {
-        for kind in [TroubleKind::Away, TroubleKind::InUse, TroubleKind::Refused, TroubleKind::Untrusted] {
-            let Pace { first, flat, longest } = pace(kind);
+        for kind in [
+            ConnectionErrorKind::Unreachable,
+            ConnectionErrorKind::StreamInUse,
+            ConnectionErrorKind::Rejected,
+            ConnectionErrorKind::CertificateInvalid,
+        ] {
+            let Schedule { first, flat, longest } = pace(kind);
             let mut backoff = Backoff::new();
             let mut ceiling = first;
             for number in 1..flat + 20 {
@@ -104,7 +111,7 @@ mod tests {
         let (mut passed, mut connections, mut longest) = (Duration::ZERO, 0, Duration::ZERO);
         while passed < Duration::from_hours(3) {
             backoff.was_on_air(on_air);
-            let wait = backoff.wait(TroubleKind::Away);
+            let wait = backoff.wait(ConnectionErrorKind::Unreachable);
             if passed >= Duration::from_hours(2) {
                 connections += 1;
                 longest = longest.max(wait);
@@ -116,7 +123,7 @@ mod tests {
 
     #[test]
     fn seconds_on_air_keep_the_waits_short_and_moments_do_not() {
-        let Pace { first, longest, .. } = pace(TroubleKind::Away);
+        let Schedule { first, longest, .. } = pace(ConnectionErrorKind::Unreachable);
         for millis in [0, 200, 500, 1_000, 1_900] {
             let (connections, waited) = dropped_after(Duration::from_millis(millis));
             assert!(waited > longest / 2 && connections < 720, "{millis} ms: {connections}, {waited:?}");
@@ -129,15 +136,15 @@ mod tests {
 
     #[test]
     fn after_a_long_outage_seconds_on_air_shorten_the_waits_step_by_step() {
-        let Pace { first, flat, longest } = pace(TroubleKind::Away);
+        let Schedule { first, flat, longest } = pace(ConnectionErrorKind::Unreachable);
         let mut backoff = Backoff::new();
         for _ in 0..flat + 1000 {
-            backoff.wait(TroubleKind::Away);
+            backoff.wait(ConnectionErrorKind::Unreachable);
         }
         let waits: Vec<_> = (0..8)
             .map(|_| {
                 backoff.was_on_air(Duration::from_secs(5));
-                backoff.wait(TroubleKind::Away)
+                backoff.wait(ConnectionErrorKind::Unreachable)
             })
             .collect();
         assert!(waits[0] > longest / 4 && waits[7] <= first, "{waits:?}");
@@ -146,8 +153,8 @@ mod tests {
     #[test]
     fn another_sort_of_trouble_has_a_pace_of_its_own() {
         let mut backoff = Backoff::new();
-        let refused = (0..3).map(|_| backoff.wait(TroubleKind::Refused)).sum::<Duration>();
+        let refused = (0..3).map(|_| backoff.wait(ConnectionErrorKind::Rejected)).sum::<Duration>();
         assert!(refused >= Duration::from_millis(17_500), "{refused:?}");
-        assert!(backoff.wait(TroubleKind::Away) <= pace(TroubleKind::Away).first);
+        assert!(backoff.wait(ConnectionErrorKind::Unreachable) <= pace(ConnectionErrorKind::Unreachable).first);
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::capture::media::frame::Frame;
-use crate::capture::output::error::Trouble;
+use crate::capture::output::error::ConnectionError;
 
 /// A connection. Dropping it closes it.
-pub(crate) trait Line {
+pub(crate) trait IngestConnection {
     /// Reads and writes what can be without waiting, where the connection has no thread of its own.
     fn drive(&mut self) {}
 
@@ -34,7 +34,7 @@ pub(crate) trait Line {
     }
 
     /// Sends a frame, or puts it in front of the sink.
-    fn supply(&mut self, frame: Frame) -> Result<(), Trouble>;
+    fn supply(&mut self, frame: Frame) -> Result<(), ConnectionError>;
 
     /// More waits in front of the sink than should.
     fn is_full(&self) -> bool;
@@ -50,11 +50,11 @@ pub(crate) trait Line {
     fn has_first(&self) -> bool;
 
     /// What went wrong, if something did.
-    fn trouble(&self) -> Option<Trouble>;
+    fn trouble(&self) -> Option<ConnectionError>;
 
     /// What the bitrate controller wants to know.
-    fn way(&self) -> Way {
-        Way::default()
+    fn way(&self) -> TransportStats {
+        TransportStats::default()
     }
 
     /// Round-trip time in milliseconds, where the protocol tells.
@@ -70,7 +70,7 @@ pub(crate) trait Line {
 
 /// What stands between the queue and the server, as far as the protocol tells; see `adapt::Measurement`.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Way {
+pub(crate) struct TransportStats {
     /// Bytes in front of the socket.
     pub(crate) in_front: u64,
     /// Bytes that the socket has and the server has not acknowledged.

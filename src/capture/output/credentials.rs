@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::capture::error::Failure;
+use crate::capture::error::CaptureError;
 use crate::config::{Destination, Login, MissingSecret, Protocol, Rtmp, Secret, Srt, Template, Wrong};
 
 /// What a server is told, with its secrets in place.
 #[derive(Clone, Debug)]
-pub(crate) enum Keys {
+pub(crate) enum IngestCredentials {
     Rtmp {
         application: Secret,
         stream: Secret,
@@ -24,10 +24,10 @@ pub(crate) enum Keys {
     },
 }
 
-impl Keys {
-    pub(crate) fn resolve(to: &Destination) -> Result<Self, Failure> {
-        let missing = |error: MissingSecret| Failure::config(error.to_string());
-        let unusable = |Wrong { wrong, advice }: Wrong| Failure::config(format!("[ingest] {wrong}; {advice}"));
+impl IngestCredentials {
+    pub(crate) fn resolve(to: &Destination) -> Result<Self, CaptureError> {
+        let missing = |error: MissingSecret| CaptureError::config(error.to_string());
+        let unusable = |Wrong { wrong, advice }: Wrong| CaptureError::config(format!("[ingest] {wrong}; {advice}"));
         let get = |template: &Template| template.resolve().map_err(missing);
         let optional = |template: &Option<Template>| template.as_ref().map(get).transpose();
         let keys = match &to.protocol {
@@ -79,7 +79,7 @@ impl Keys {
 
 /// What may be said of a server, and what may not.
 #[derive(Clone, Debug)]
-pub(crate) struct Names {
+pub(crate) struct Redactor {
     /// Host and port, for messages.
     pub(crate) host: String,
     /// The host alone, which is told whatever it looks like.
@@ -93,7 +93,7 @@ const LONG: usize = 8;
 
 /// `text` without the fields in `names.hide`. The host stays, whatever it has in common with them, and a short field is
 /// hidden where it stands by itself: the stream `live` is no reason to mangle "delivered".
-pub(crate) fn redact(text: &str, names: &Names) -> String {
+pub(crate) fn redact(text: &str, names: &Redactor) -> String {
     let without = |piece: &str| names.hide.iter().fold(piece.to_owned(), |piece, field| hide(&piece, field));
     let around = names.hide.iter().filter(|field| field.contains(&names.name) && field.len() > names.name.len());
     let text = around.fold(text.to_owned(), |text, field| text.replace(field.as_str(), "…"));
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn fields_are_hidden_and_the_host_is_not() {
-        let names = |name: &str, hide: &[&str]| Names {
+        let names = |name: &str, hide: &[&str]| Redactor {
             host: format!("{name}:443"),
             name: name.to_owned(),
             hide: hide.iter().map(|field| (*field).to_owned()).collect(),

@@ -1,7 +1,7 @@
 //! Why a connection to an ingest server failed, in words that a person can act on.
 
-use crate::capture::gst::bus::Posted;
-use crate::capture::output::credentials::Names;
+use crate::capture::gst::bus::BusError;
+use crate::capture::output::credentials::Redactor;
 use crate::capture::output::credentials::redact;
 use crate::connect::Unreachable;
 
@@ -11,63 +11,63 @@ pub(crate) const SRT_REFUSED: &str =
 
 /// What a server has against the stream, and so how soon it is worth trying again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TroubleKind {
+pub(crate) enum ConnectionErrorKind {
     /// It is not there, or the network is not.
-    Away,
+    Unreachable,
     /// Nothing is wrong: a new connection fits better.
-    Again,
+    Renegotiate,
     /// Somebody else publishes under this name, perhaps our own last connection.
-    InUse,
+    StreamInUse,
     /// It says no: somebody has to change something.
-    Refused,
+    Rejected,
     /// It does not prove who it is.
-    Untrusted,
+    CertificateInvalid,
 }
 
 /// Why a connection failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Trouble {
-    pub(crate) kind: TroubleKind,
+pub(crate) struct ConnectionError {
+    pub(crate) kind: ConnectionErrorKind,
     /// What is wrong and what to do about it, with the server's name and without any key.
     pub(crate) reason: String,
 }
 
-impl Trouble {
-    pub(crate) fn away(reason: impl Into<String>) -> Self {
-        Self { kind: TroubleKind::Away, reason: reason.into() }
+impl ConnectionError {
+    pub(crate) fn unreachable(reason: impl Into<String>) -> Self {
+        Self { kind: ConnectionErrorKind::Unreachable, reason: reason.into() }
     }
 }
 
 /// An error of the push pipeline, without anything that has to be hidden.
-pub(crate) fn of_push(posted: &Posted, names: &Names) -> Trouble {
+pub(crate) fn of_push(posted: &BusError, names: &Redactor) -> ConnectionError {
     let host = &names.host;
     let text = format!("{} {}", posted.error.message(), posted.debug);
     tracing::debug!("push: {}", redact(&text, names));
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let (kind, reason) = if has(&["resolv", "Name or service not known", "Temporary failure in name"]) {
-        (TroubleKind::Away, "the host name cannot be resolved: see the network's DNS, or [ingest] url")
+        (ConnectionErrorKind::Unreachable, "the host name cannot be resolved: see the network's DNS, or [ingest] url")
     } else if has(&["ailed to authenticate", "BADSECRET", "UNSECURE"]) {
-        (TroubleKind::Refused, SRT_REFUSED)
+        (ConnectionErrorKind::Rejected, SRT_REFUSED)
     } else if has(&["refused", "Refused"]) {
-        (TroubleKind::Away, "connection refused: no ingest server listens on that port")
+        (ConnectionErrorKind::Unreachable, "connection refused: no ingest server listens on that port")
     } else if has(&["timed out", "Timeout", "timeout"]) {
-        (TroubleKind::Away, "no answer in time")
+        (ConnectionErrorKind::Unreachable, "no answer in time")
     } else if has(&["unreachable"]) {
-        (TroubleKind::Away, "the network is unreachable")
+        (ConnectionErrorKind::Unreachable, "the network is unreachable")
     } else if has(&["closed", "Short read", "reset", "Broken pipe", "EOF", "broken", "lost"]) {
-        (TroubleKind::Away, "the server closed the connection")
+        (ConnectionErrorKind::Unreachable, "the server closed the connection")
     } else {
-        return Trouble::away(format!("{host}: {}", redact(posted.error.message(), names)));
+        return ConnectionError::unreachable(format!("{host}: {}", redact(posted.error.message(), names)));
     };
-    Trouble { kind, reason: format!("{host}: {reason}") }
+    ConnectionError { kind, reason: format!("{host}: {reason}") }
 }
 
 /// Why an ingest server could not be reached.
-pub(crate) fn of_unreachable(why: Unreachable) -> Trouble {
+pub(crate) fn of_unreachable(why: Unreachable) -> ConnectionError {
     let advice = match why {
         Unreachable::Unresolved => ": see the network's DNS, or [ingest] url",
         Unreachable::Refused => ": no ingest server listens there, see [ingest] url",
         Unreachable::TimedOut | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => "",
     };
-    Trouble::away(format!("{why}{advice}"))
+    ConnectionError::unreachable(format!("{why}{advice}"))
 }

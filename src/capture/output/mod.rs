@@ -19,61 +19,61 @@ pub(crate) mod whip;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::queue::{Bounds, Queue};
-use crate::capture::error::Failure;
-use crate::capture::guard_link::Door;
-use crate::capture::output::credentials::Keys;
-use crate::capture::output::publisher::{Push, Reporter};
-use crate::capture::output::rate_adapter::Steer;
-use crate::capture::output::target::Target;
-use crate::capture::queue::Taps;
-use crate::capture::queue::spill_file::Vault;
-use crate::capture::queue::spill_writer::Keeper;
-use crate::capture::session_context::Begun;
+use super::queue::{FrameQueue, QueueLimits};
+use crate::capture::error::CaptureError;
+use crate::capture::guard_link::GuardLink;
+use crate::capture::output::credentials::IngestCredentials;
+use crate::capture::output::publisher::{Publisher, StatusReporter};
+use crate::capture::output::rate_adapter::RateAdapter;
+use crate::capture::output::target::IngestTarget;
+use crate::capture::queue::EncoderQueues;
+use crate::capture::queue::spill_file::SpillFile;
+use crate::capture::queue::spill_writer::SpillWriter;
+use crate::capture::session_context::SessionContext;
 use crate::config::{Config, Destination, Outage, OutageBuffer, Video};
 use crate::ipc::FailureKind;
 use bitrate::Rendition;
 
 /// One destination, before the pipeline runs.
-pub(crate) struct Outlet {
+pub(crate) struct Output {
     to: Destination,
-    keys: Keys,
-    queue: Arc<Queue>,
-    keeper: Option<Keeper>,
+    keys: IngestCredentials,
+    queue: Arc<FrameQueue>,
+    keeper: Option<SpillWriter>,
 }
 
 /// One destination, being supplied. Fields are dropped in order: who empties the queue first.
-pub(crate) struct Supplied {
-    push: Push,
-    _keeper: Option<Keeper>,
+pub(crate) struct RunningOutput {
+    push: Publisher,
+    _keeper: Option<SpillWriter>,
 }
 
-impl Supplied {
+impl RunningOutput {
     /// Nothing more is sent; does not wait for it.
     pub(crate) fn stop(&mut self) {
         self.push.stop();
     }
 }
 
-impl Outlet {
+impl Output {
     /// All that are configured, if the policy lets streams go there.
-    pub(crate) fn all(config: &Config) -> Result<Vec<Self>, Failure> {
+    pub(crate) fn all(config: &Config) -> Result<Vec<Self>, CaptureError> {
         config.ingest.destinations().map(|to| Self::new(config, to)).collect()
     }
 
-    fn new(config: &Config, to: &Destination) -> Result<Self, Failure> {
+    fn new(config: &Config, to: &Destination) -> Result<Self, CaptureError> {
         if !config.privacy.allowed_ingest_hosts.iter().any(|pattern| pattern.allows(&to.host)) {
             let message = format!("{} is not one of [privacy] allowed-ingest-hosts", to.host);
-            return Err(Failure { kind: FailureKind::IngestNotAllowed, message });
+            return Err(CaptureError { kind: FailureKind::IngestNotAllowed, message });
         }
-        let keys = Keys::resolve(to)?;
+        let keys = IngestCredentials::resolve(to)?;
         let (queue, keeper) = buffer(config)?;
         Ok(Self { to: to.clone(), keys, queue, keeper })
     }
 
     /// What the encoders' outputs have to go into.
-    pub(crate) fn taps(all: &[Self]) -> Taps {
-        let mut taps = Taps::default();
+    pub(crate) fn taps(all: &[Self]) -> EncoderQueues {
+        let mut taps = EncoderQueues::default();
         for Self { to, queue, .. } in all {
             taps.pictures.push(queue.clone());
             if to.scheme().is_whip() { &mut taps.opus } else { &mut taps.aac }.push(queue.clone());
@@ -85,10 +85,10 @@ impl Outlet {
     pub(crate) fn supply(
         all: Vec<Self>,
         config: &Config,
-        begun: &Begun,
-        door: &Door,
-    ) -> Result<Vec<Supplied>, Failure> {
-        let Begun { time, loudness, knobs } = begun;
+        begun: &SessionContext,
+        door: &GuardLink,
+    ) -> Result<Vec<RunningOutput>, CaptureError> {
+        let SessionContext { time, loudness, knobs } = begun;
         let (sound, wheel) = (loudness.is_some(), knobs.clone());
         let apply = move |wanted: &Rendition| {
             if let Err(failure) = wheel.apply(wanted) {
@@ -96,35 +96,35 @@ impl Outlet {
             }
         };
         let (video, scheme) = (&config.video, config.ingest.first.scheme());
-        let steer = Steer::new(scheme, video, sound.then_some(&config.audio), Box::new(apply));
+        let steer = RateAdapter::new(scheme, video, sound.then_some(&config.audio), Box::new(apply));
         // There is one encoder, and the first destination steers it. The second drops what is too much for it.
-        let first = (Reporter::First(door.teller()), steer);
+        let first = (StatusReporter::First(door.teller()), steer);
         let fixed = Video { adaptive: false, ..video.clone() };
-        let second = (Reporter::second(door.teller()), Steer::new(scheme, &fixed, None, Box::new(|_| ())));
+        let second = (StatusReporter::second(door.teller()), RateAdapter::new(scheme, &fixed, None, Box::new(|_| ())));
         all.into_iter()
             .zip([first, second])
             .map(|(Self { to, keys, queue, keeper }, (reporter, steer))| {
-                let target = Target::new(config, &to, keys, sound, time.clone());
-                let push = Push::start(target, queue, loudness.clone(), reporter, knobs.clone(), steer)?;
-                Ok(Supplied { push, _keeper: keeper })
+                let target = IngestTarget::new(config, &to, keys, sound, time.clone());
+                let push = Publisher::start(target, queue, loudness.clone(), reporter, knobs.clone(), steer)?;
+                Ok(RunningOutput { push, _keeper: keeper })
             })
             .collect()
     }
 }
 
 /// A queue, with what an outage needs.
-fn buffer(config: &Config) -> Result<(Arc<Queue>, Option<Keeper>), Failure> {
+fn buffer(config: &Config) -> Result<(Arc<FrameQueue>, Option<SpillWriter>), CaptureError> {
     let Outage { buffer, size_mib, catch_up } = config.ingest.outage;
     // At most 4 GiB, which only a 64-bit box has.
     let bytes = usize::try_from(u64::from(size_mib) * 1024 * 1024).unwrap_or(usize::MAX);
     let window = config.ingest.reconnect_window;
-    let memory = || (Arc::new(Queue::new(Bounds { bytes, span: window, catch_up }, None)), None);
+    let memory = || (Arc::new(FrameQueue::new(QueueLimits { bytes, span: window, catch_up }, None)), None);
     if buffer == OutageBuffer::Memory {
         return Ok(memory());
     }
     // systemd's, else the box's own folder.
     let dir = std::env::var_os("CACHE_DIRECTORY").map_or_else(|| config.device.data_dir.clone(), PathBuf::from);
-    let vault = match Vault::open_in(&dir) {
+    let vault = match SpillFile::open_in(&dir) {
         Ok(vault) => Arc::new(vault),
         Err(error) => {
             tracing::warn!("no outage buffer in {}: {error}; frames wait in memory instead", dir.display());
@@ -132,8 +132,8 @@ fn buffer(config: &Config) -> Result<(Arc<Queue>, Option<Keeper>), Failure> {
         }
     };
     let span = window.min(config.privacy.footage_retention);
-    let queue = Arc::new(Queue::new(Bounds { bytes, span, catch_up }, Some(vault.clone())));
-    let keeper = Keeper::start(queue.clone(), vault, bytes);
-    let keeper = keeper.map_err(|error| Failure::internal(format!("no thread: {error}")))?;
+    let queue = Arc::new(FrameQueue::new(QueueLimits { bytes, span, catch_up }, Some(vault.clone())));
+    let keeper = SpillWriter::start(queue.clone(), vault, bytes);
+    let keeper = keeper.map_err(|error| CaptureError::internal(format!("no thread: {error}")))?;
     Ok((queue, Some(keeper)))
 }

@@ -7,20 +7,20 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::backoff::Backoff;
-pub(crate) use super::reporter::Reporter;
-use crate::capture::audio::Loudness;
-use crate::capture::encoder::Knobs;
-use crate::capture::error::Failure;
+pub(crate) use super::reporter::StatusReporter;
+use crate::capture::audio::LevelMeter;
+use crate::capture::encoder::EncoderControl;
+use crate::capture::error::CaptureError;
 use crate::capture::guard_link::stable_text::steady;
 use crate::capture::media::frame::Frame;
 use crate::capture::media::meter::Meter;
 use crate::capture::output::connect::connect;
-use crate::capture::output::connection::Line;
-use crate::capture::output::error::Trouble;
-use crate::capture::output::error::TroubleKind;
-use crate::capture::output::rate_adapter::Steer;
-use crate::capture::output::target::Target;
-use crate::capture::queue::Queue;
+use crate::capture::output::connection::IngestConnection;
+use crate::capture::output::error::ConnectionError;
+use crate::capture::output::error::ConnectionErrorKind;
+use crate::capture::output::rate_adapter::RateAdapter;
+use crate::capture::output::target::IngestTarget;
+use crate::capture::queue::FrameQueue;
 use crate::clock::Clock;
 use crate::ipc::StreamStats;
 
@@ -37,12 +37,12 @@ const GLANCE: Duration = Duration::from_millis(2);
 const KNOCK: usize = 256;
 
 /// The thread, owned. Dropping it ends it.
-pub(crate) struct Push {
+pub(crate) struct Publisher {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Drop for Push {
+impl Drop for Publisher {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -51,7 +51,7 @@ impl Drop for Push {
     }
 }
 
-impl Push {
+impl Publisher {
     /// Nothing more is sent; does not wait for it.
     pub(crate) fn stop(&mut self) {
         drop(self.stop.take());
@@ -59,17 +59,17 @@ impl Push {
 
     /// Begins to push `queue` to `target`.
     pub(crate) fn start(
-        target: Target,
-        queue: Arc<Queue>,
-        loudness: Option<Arc<Loudness>>,
-        reporter: Reporter,
-        knobs: Knobs,
-        steer: Steer,
-    ) -> Result<Self, Failure> {
+        target: IngestTarget,
+        queue: Arc<FrameQueue>,
+        loudness: Option<Arc<LevelMeter>>,
+        reporter: StatusReporter,
+        knobs: EncoderControl,
+        steer: RateAdapter,
+    ) -> Result<Self, CaptureError> {
         let (stop, stopped) = channel();
         let clock = Clock::start();
         let meter = Meter::new(clock.now());
-        let pusher = Pusher {
+        let pusher = PublishLoop {
             target,
             queue,
             loudness,
@@ -83,18 +83,18 @@ impl Push {
             told: None,
         };
         let thread = std::thread::Builder::new().name("push".to_owned()).spawn(move || pusher.run());
-        let thread = thread.map_err(|error| Failure::internal(format!("no thread: {error}")))?;
+        let thread = thread.map_err(|error| CaptureError::internal(format!("no thread: {error}")))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
 
-struct Pusher {
-    target: Target,
-    queue: Arc<Queue>,
-    loudness: Option<Arc<Loudness>>,
-    reporter: Reporter,
-    knobs: Knobs,
-    steer: Steer,
+struct PublishLoop {
+    target: IngestTarget,
+    queue: Arc<FrameQueue>,
+    loudness: Option<Arc<LevelMeter>>,
+    reporter: StatusReporter,
+    knobs: EncoderControl,
+    steer: RateAdapter,
     stopped: Receiver<()>,
     clock: Clock,
     reconnects: u32,
@@ -106,7 +106,7 @@ struct Pusher {
 /// It is over.
 struct Over;
 
-impl Pusher {
+impl PublishLoop {
     fn run(mut self) {
         let mut backoff = Backoff::new();
         loop {
@@ -119,8 +119,8 @@ impl Pusher {
             };
             self.queue.hold();
             self.ask_for_keyframe();
-            let Trouble { kind, reason } = trouble;
-            if kind == TroubleKind::Again {
+            let ConnectionError { kind, reason } = trouble;
+            if kind == ConnectionErrorKind::Renegotiate {
                 continue;
             }
             let reason = steady(&reason);
@@ -164,7 +164,7 @@ impl Pusher {
     }
 
     /// Supplies one connection with frames until it fails. Why it did, and how long the server took the stream.
-    fn supply(&mut self, line: &mut dyn Line) -> Result<(Trouble, Duration), Over> {
+    fn supply(&mut self, line: &mut dyn IngestConnection) -> Result<(ConnectionError, Duration), Over> {
         let mut given = Vec::new();
         let mut on_air = None;
         let ended = self.attend(line, &mut given, &mut on_air);
@@ -177,10 +177,10 @@ impl Pusher {
     /// `on_air`: from the server's having the first frame to the last sign of it; `None` until then.
     fn attend(
         &mut self,
-        line: &mut dyn Line,
+        line: &mut dyn IngestConnection,
         given: &mut Vec<Frame>,
         on_air: &mut Option<Duration>,
-    ) -> Result<Trouble, Over> {
+    ) -> Result<ConnectionError, Over> {
         self.steer.connected();
         let mut taken = (0, self.clock.now());
         let mut connected = false;
@@ -196,7 +196,7 @@ impl Pusher {
             if !connected && line.is_connected() {
                 if let Some(rtt) = line.misfit() {
                     self.target.rtt.set(Some(rtt));
-                    return Ok(Trouble { kind: TroubleKind::Again, reason: String::new() });
+                    return Ok(ConnectionError { kind: ConnectionErrorKind::Renegotiate, reason: String::new() });
                 }
                 connected = true;
                 self.queue.resume();
@@ -253,7 +253,7 @@ impl Pusher {
                 *on_air = live_since.map(|since| now.duration_since(since));
             } else if now.duration_since(taken.1) >= STALL {
                 let said = if connected { "it takes nothing any more" } else { "no answer in time" };
-                return Ok(Trouble::away(format!("{}: {said}", self.target.host())));
+                return Ok(ConnectionError::unreachable(format!("{}: {said}", self.target.host())));
             }
             self.report(line.rtt());
         }

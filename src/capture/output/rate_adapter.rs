@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::capture::output::connection::Line;
-use crate::capture::queue::Queue;
+use crate::capture::output::connection::IngestConnection;
+use crate::capture::queue::FrameQueue;
 use crate::config::{Audio, IngestScheme, Video};
 use bitrate::Rendition;
 use bitrate::{Controller, EVERY, Limits, Measurement};
@@ -15,13 +15,13 @@ const EACH_CHANGE: Duration = Duration::from_millis(10);
 /// From one frame to the next at 25 frames per second and more, with room for their coming unevenly.
 const A_FRAME: Duration = Duration::from_millis(50);
 /// What carries a rendition out while the encoder runs.
-pub(crate) type Apply = Box<dyn Fn(&Rendition) + Send>;
+pub(crate) type ApplyRendition = Box<dyn Fn(&Rendition) + Send>;
 
 /// At the wheel of one stream.
-pub(crate) struct Steer {
+pub(crate) struct RateAdapter {
     /// `None`: the encoder is asked for the same all the time.
     controller: Option<Controller>,
-    apply: Apply,
+    apply: ApplyRendition,
     best: Rendition,
     asked: Rendition,
     next: Monotonic,
@@ -32,9 +32,9 @@ pub(crate) struct Steer {
     dropped: u64,
 }
 
-impl Steer {
+impl RateAdapter {
     /// For the configured picture, with or without sound, to a server that is spoken to by `scheme`.
-    pub(crate) fn new(scheme: IngestScheme, video: &Video, sound: Option<&Audio>, apply: Apply) -> Self {
+    pub(crate) fn new(scheme: IngestScheme, video: &Video, sound: Option<&Audio>, apply: ApplyRendition) -> Self {
         let best = video.rendition();
         let beside_kbps = sound.map_or(0, |audio| audio.bitrate_kbps);
         let cap = best.bitrate_kbps;
@@ -95,7 +95,7 @@ impl Steer {
     }
 
     /// Looks at the way, and asks for something else if it is time to.
-    pub(crate) fn look(&mut self, now: Monotonic, queue: &Queue, line: &dyn Line) {
+    pub(crate) fn look(&mut self, now: Monotonic, queue: &FrameQueue, line: &dyn IngestConnection) {
         let Some(controller) = &mut self.controller else { return };
         let queued = queue.bytes();
         let mut measurement = Measurement { now, made: self.given + queued, waiting: queued, ..Measurement::default() };

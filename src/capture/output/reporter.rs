@@ -1,19 +1,19 @@
 //! What is told of a destination: the first one's health is the session's, the second has its own.
 
-use crate::capture::guard_link::Teller;
+use crate::capture::guard_link::EventSender;
 use crate::ipc::{FromCapture, Second, StreamStats};
 
 /// Tells the guard how a destination does.
-pub(crate) enum Reporter {
+pub(crate) enum StatusReporter {
     /// The session lives with this one.
-    First(Teller),
+    First(EventSender),
     /// This one is told beside it.
-    Second(Teller, Second),
+    Second(EventSender, Second),
 }
 
-impl Reporter {
+impl StatusReporter {
     /// For the second destination.
-    pub(crate) fn second(teller: Teller) -> Self {
+    pub(crate) fn second(teller: EventSender) -> Self {
         Self::Second(teller, Second::default())
     }
 

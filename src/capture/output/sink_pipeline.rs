@@ -7,39 +7,39 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use crate::capture::error::Failure;
-use crate::capture::gst::bus::error_on;
-use crate::capture::gst::live::at_once;
-use crate::capture::output::credentials::Names;
-use crate::capture::output::error::{Trouble, of_push};
-use crate::capture::output::target::Target;
+use crate::capture::error::CaptureError;
+use crate::capture::gst::bus::pop_error;
+use crate::capture::gst::live::configure_live_sink;
+use crate::capture::output::credentials::Redactor;
+use crate::capture::output::error::{ConnectionError, of_push};
+use crate::capture::output::target::IngestTarget;
 
 /// Buffers that pass a sink before one of them is a frame: metadata and the codecs' configurations.
 const HEADERS: u64 = 3;
 
 /// The pipeline of a connection that is one.
 #[derive(Debug)]
-pub(crate) struct Pipe {
+pub(crate) struct SinkPipeline {
     pub(crate) pipeline: gst::Pipeline,
     bus: gst::Bus,
     pub(crate) sink: gst::Element,
     /// Buffers that reached the sink; it blocks until the server has taken the stream.
     passed: Arc<AtomicU64>,
-    names: Names,
+    names: Redactor,
 }
 
-impl Drop for Pipe {
+impl Drop for SinkPipeline {
     fn drop(&mut self) {
         let _ = self.pipeline.set_state(gst::State::Null);
     }
 }
 
-impl Pipe {
+impl SinkPipeline {
     /// A pipeline that ends in `sink`, not yet started.
-    pub(crate) fn new(target: &Target, sink: gst::Element) -> Result<Self, Failure> {
+    pub(crate) fn new(target: &IngestTarget, sink: gst::Element) -> Result<Self, CaptureError> {
         let pipeline = gst::Pipeline::with_name("push");
-        let bus = pipeline.bus().ok_or_else(|| Failure::internal("a pipeline without a bus"))?;
-        at_once(&sink);
+        let bus = pipeline.bus().ok_or_else(|| CaptureError::internal("a pipeline without a bus"))?;
+        configure_live_sink(&sink);
         pipeline.add(&sink)?;
         let passed = Arc::new(AtomicU64::new(0));
         let counter = passed.clone();
@@ -54,18 +54,19 @@ impl Pipe {
         Ok(Self { pipeline, bus, sink, passed, names: target.names.clone() })
     }
 
-    pub(crate) fn start(&self) -> Result<(), Trouble> {
+    pub(crate) fn start(&self) -> Result<(), ConnectionError> {
         if self.pipeline.set_state(gst::State::Playing).is_err() {
-            let unknown = || Trouble::away(format!("{}: the connection cannot be made", self.names.host));
+            let unknown =
+                || ConnectionError::unreachable(format!("{}: the connection cannot be made", self.names.host));
             return Err(self.trouble().unwrap_or_else(unknown));
         }
         Ok(())
     }
 
     /// Gives `buffer` to one of its sources.
-    pub(crate) fn push(&self, source: &gst_app::AppSrc, buffer: gst::Buffer) -> Result<(), Trouble> {
+    pub(crate) fn push(&self, source: &gst_app::AppSrc, buffer: gst::Buffer) -> Result<(), ConnectionError> {
         let refused = |error| {
-            let unknown = || Trouble::away(format!("{}: {error}", self.names.host));
+            let unknown = || ConnectionError::unreachable(format!("{}: {error}", self.names.host));
             self.trouble().unwrap_or_else(unknown)
         };
         source.push_buffer(buffer).map(|_| ()).map_err(refused)
@@ -86,8 +87,8 @@ impl Pipe {
         self.passed() > HEADERS
     }
 
-    pub(crate) fn trouble(&self) -> Option<Trouble> {
-        error_on(&self.bus, |_| {}).map(|posted| of_push(&posted, &self.names))
+    pub(crate) fn trouble(&self) -> Option<ConnectionError> {
+        pop_error(&self.bus, |_| {}).map(|posted| of_push(&posted, &self.names))
     }
 
     /// The sink's statistics, as they are now.

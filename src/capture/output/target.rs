@@ -9,16 +9,16 @@ use std::time::Duration;
 use bitrate::Rendition;
 
 use crate::capture::gst::timebase::Timebase;
-use crate::capture::output::credentials::{Keys, Names};
+use crate::capture::output::credentials::{IngestCredentials, Redactor};
 use crate::config::{Config, Destination, HostPattern};
 
 /// The address that last took the stream: the next connection begins with it.
-pub(crate) type Reached = Arc<Mutex<Option<SocketAddr>>>;
+pub(crate) type LastAddress = Arc<Mutex<Option<SocketAddr>>>;
 
 /// Where the stream goes, and what it is made of.
-pub(crate) struct Target {
+pub(crate) struct IngestTarget {
     pub(crate) to: Destination,
-    pub(crate) keys: Keys,
+    pub(crate) keys: IngestCredentials,
     pub(crate) sound: bool,
     /// Target of the sound in kbit/s.
     pub(crate) audio_kbps: u32,
@@ -28,14 +28,14 @@ pub(crate) struct Target {
     pub(crate) picture: Rendition,
     /// Hosts that a stream may go to.
     pub(crate) allowed: Arc<[HostPattern]>,
-    pub(crate) reached: Reached,
+    pub(crate) reached: LastAddress,
     pub(super) time: Timebase,
-    pub(crate) names: Names,
+    pub(crate) names: Redactor,
     /// Threads of connections that take their leave of the server.
     leaving: RefCell<Vec<JoinHandle<()>>>,
 }
 
-impl Drop for Target {
+impl Drop for IngestTarget {
     fn drop(&mut self) {
         for thread in self.leaving.take() {
             let _ = thread.join();
@@ -43,9 +43,9 @@ impl Drop for Target {
     }
 }
 
-impl Target {
-    pub(crate) fn new(config: &Config, to: &Destination, keys: Keys, sound: bool, time: Timebase) -> Self {
-        let names = Names {
+impl IngestTarget {
+    pub(crate) fn new(config: &Config, to: &Destination, keys: IngestCredentials, sound: bool, time: Timebase) -> Self {
+        let names = Redactor {
             host: format!("{}:{}", to.host.in_url(), to.port),
             name: to.host.to_string(),
             hide: keys.hidden(to).into(),
@@ -58,7 +58,7 @@ impl Target {
             rtt: Cell::new(None),
             picture: config.video.rendition(),
             allowed: config.privacy.allowed_ingest_hosts.clone().into(),
-            reached: Reached::default(),
+            reached: LastAddress::default(),
             time,
             names,
             leaving: RefCell::default(),

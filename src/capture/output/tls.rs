@@ -7,8 +7,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
-use crate::capture::output::error::Trouble;
-use crate::capture::output::error::TroubleKind;
+use crate::capture::output::error::ConnectionError;
+use crate::capture::output::error::ConnectionErrorKind;
 use crate::trust::SYSTEM_AUTHORITIES;
 
 /// The certificates of the system's authorities.
@@ -21,8 +21,8 @@ pub(crate) fn authorities() -> Vec<CertificateDer<'static>> {
 ///
 /// # Errors
 /// The file cannot be read, or has no certificate in it.
-pub(crate) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Trouble> {
-    let refused = |reason: String| Trouble { kind: TroubleKind::Refused, reason };
+pub(crate) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, ConnectionError> {
+    let refused = |reason: String| ConnectionError { kind: ConnectionErrorKind::Rejected, reason };
     let mut roots = RootCertStore::empty();
     let (found, _) = match ca_file {
         None => roots.add_parsable_certificates(authorities()),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use gstreamer as gst;
 
 use crate::capture::media::frame::{Frame, Track};
-use crate::capture::queue::spill_file::{Place, Vault};
+use crate::capture::queue::spill_file::{SpillFile, SpillSlot};
 
 /// At most this much time is queued on air: more would only put the viewer further behind. During an outage this
 /// much stays in memory, whatever holds the rest.
@@ -26,22 +26,22 @@ const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(5);
 
 /// The queues that each of the encoders' outputs goes into.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Taps {
-    pub(crate) pictures: Vec<Arc<Queue>>,
-    pub(crate) aac: Vec<Arc<Queue>>,
-    pub(crate) opus: Vec<Arc<Queue>>,
+pub(crate) struct EncoderQueues {
+    pub(crate) pictures: Vec<Arc<FrameQueue>>,
+    pub(crate) aac: Vec<Arc<FrameQueue>>,
+    pub(crate) opus: Vec<Arc<FrameQueue>>,
 }
 
-impl Taps {
+impl EncoderQueues {
     /// One queue for picture and AAC.
-    pub(crate) fn of(queue: &Arc<Queue>) -> Self {
+    pub(crate) fn of(queue: &Arc<FrameQueue>) -> Self {
         Self { pictures: vec![queue.clone()], aac: vec![queue.clone()], opus: Vec::new() }
     }
 }
 
 /// How much may wait during an outage.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct QueueLimits {
     /// Bytes.
     pub(crate) bytes: usize,
     /// Time from the oldest to the newest frame.
@@ -52,11 +52,11 @@ pub(crate) struct Bounds {
 
 /// A frame that waits. In the vault its buffer has everything but the data.
 #[derive(Debug)]
-struct Waiting {
+struct QueuedFrame {
     serial: u64,
     frame: Frame,
     size: usize,
-    place: Option<Place>,
+    place: Option<SpillSlot>,
 }
 
 /// What the server does.
@@ -73,7 +73,7 @@ enum Mode {
 
 #[derive(Debug, Default)]
 struct Inner {
-    frames: VecDeque<Waiting>,
+    frames: VecDeque<QueuedFrame>,
     /// Of all frames, and of those that are not in the vault.
     bytes: usize,
     plain: usize,
@@ -90,26 +90,26 @@ struct Inner {
 
 /// Capture puts in, push takes out. Never blocks the one that puts in.
 #[derive(Debug)]
-pub(crate) struct Queue {
+pub(crate) struct FrameQueue {
     inner: Mutex<Inner>,
     arrived: Condvar,
     /// Something became old enough for the vault, or there is nothing left in it.
     changed: Condvar,
-    bounds: Bounds,
-    vault: Option<Arc<Vault>>,
+    bounds: QueueLimits,
+    vault: Option<Arc<SpillFile>>,
 }
 
-impl Default for Queue {
+impl Default for FrameQueue {
     /// One that no outage makes longer.
     fn default() -> Self {
         let span = Duration::from_nanos(SPAN.nseconds());
-        Self::new(Bounds { bytes: BYTES, span, catch_up: Duration::ZERO }, None)
+        Self::new(QueueLimits { bytes: BYTES, span, catch_up: Duration::ZERO }, None)
     }
 }
 
-impl Queue {
+impl FrameQueue {
     /// What waits during an outage is in `vault`, or else in memory.
-    pub(crate) fn new(bounds: Bounds, vault: Option<Arc<Vault>>) -> Self {
+    pub(crate) fn new(bounds: QueueLimits, vault: Option<Arc<SpillFile>>) -> Self {
         Self { inner: Mutex::default(), arrived: Condvar::new(), changed: Condvar::new(), bounds, vault }
     }
 
@@ -149,7 +149,7 @@ impl Queue {
         inner.plain += size;
         inner.serial += 1;
         let (serial, track) = (inner.serial, frame.track);
-        inner.frames.push_back(Waiting { serial, frame, size, place: None });
+        inner.frames.push_back(QueuedFrame { serial, frame, size, place: None });
         let busy = inner.mode != Mode::Live;
         let awaited = track == Track::Video || !inner.bundles;
         drop(inner);
@@ -207,7 +207,7 @@ impl Queue {
             inner.bytes += size;
             inner.plain += size;
             // Serials only tell waiting frames apart; these are too old to be written.
-            inner.frames.push_front(Waiting { serial: 0, frame, size, place: None });
+            inner.frames.push_front(QueuedFrame { serial: 0, frame, size, place: None });
         }
     }
 
@@ -265,7 +265,7 @@ impl Queue {
     }
 
     /// A frame that is to go into the vault, and the oldest place there that is in use; waits for one.
-    pub(crate) fn to_seal(&self, patience: Duration) -> (Option<(u64, Frame)>, Option<Place>) {
+    pub(crate) fn to_seal(&self, patience: Duration) -> (Option<(u64, Frame)>, Option<SpillSlot>) {
         let (inner, _) = self
             .changed
             .wait_timeout_while(self.lock(), patience, |inner| inner.old_one().is_none())
@@ -275,7 +275,7 @@ impl Queue {
     }
 
     /// It is there; if nobody took it meanwhile its data leave the memory.
-    pub(crate) fn sealed(&self, serial: u64, place: Place) {
+    pub(crate) fn sealed(&self, serial: u64, place: SpillSlot) {
         let mut inner = self.lock();
         let Some(waiting) = inner.frames.iter_mut().find(|waiting| waiting.serial == serial) else { return };
         waiting.place = Some(place);
@@ -306,7 +306,7 @@ impl Inner {
     }
 
     /// The first frame that is not in the vault, if it is old enough to go there.
-    fn old_one(&self) -> Option<&Waiting> {
+    fn old_one(&self) -> Option<&QueuedFrame> {
         if !matches!(self.mode, Mode::Outage { .. }) {
             return None;
         }
@@ -315,7 +315,7 @@ impl Inner {
         (newest.saturating_sub(plain.frame.buffer.pts()?) > SPAN).then_some(plain)
     }
 
-    fn pop(&mut self) -> Option<Waiting> {
+    fn pop(&mut self) -> Option<QueuedFrame> {
         let taken = self.frames.pop_front()?;
         self.bytes -= taken.size;
         if taken.place.is_none() {

@@ -14,25 +14,25 @@ use crate::capture::media::frame::Frame;
 
 /// Where a sealed frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct SpillSlot {
     pub(super) offset: u64,
     length: usize,
     nonce: u64,
 }
 
 /// The file and its key.
-pub(crate) struct Vault {
+pub(crate) struct SpillFile {
     pub(super) file: File,
     pub(super) key: LessSafeKey,
 }
 
-impl std::fmt::Debug for Vault {
+impl std::fmt::Debug for SpillFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Vault")
     }
 }
 
-impl Vault {
+impl SpillFile {
     /// Makes one in `dir`, whose file system has to know files without a name (ext4, xfs, btrfs, tmpfs do).
     pub(crate) fn open_in(dir: &Path) -> std::io::Result<Self> {
         // EXCL: it cannot be given a name later either.
@@ -46,17 +46,17 @@ impl Vault {
         Ok(Self { file, key })
     }
 
-    pub(super) fn seal(&self, frame: &Frame, offset: u64, nonce: u64) -> std::io::Result<Place> {
+    pub(super) fn seal(&self, frame: &Frame, offset: u64, nonce: u64) -> std::io::Result<SpillSlot> {
         let unreadable = |_| std::io::Error::other("a frame cannot be read");
         let mut data = frame.buffer.map_readable().map_err(unreadable)?.to_vec();
         let broken = |_| std::io::Error::other("a frame cannot be sealed");
         self.key.seal_in_place_append_tag(numbered(nonce), Aad::empty(), &mut data).map_err(broken)?;
         self.file.write_all_at(&data, offset)?;
-        Ok(Place { offset, length: data.len(), nonce })
+        Ok(SpillSlot { offset, length: data.len(), nonce })
     }
 
     /// The frame whose `shell` waited for it.
-    pub(crate) fn open(&self, place: Place, shell: &Frame) -> std::io::Result<Frame> {
+    pub(crate) fn open(&self, place: SpillSlot, shell: &Frame) -> std::io::Result<Frame> {
         let mut data = vec![0; place.length];
         self.file.read_exact_at(&mut data, place.offset)?;
         let broken = |_| std::io::Error::other("the disk gave back something else than was written");

@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use ring::aead::CHACHA20_POLY1305;
 
-use crate::capture::queue::Queue;
-use crate::capture::queue::spill_file::{Place, Vault};
+use crate::capture::queue::FrameQueue;
+use crate::capture::queue::spill_file::{SpillFile, SpillSlot};
 
 /// How long the thread sleeps at most: then it sees that it is over.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The thread that writes, so that neither camera nor network ever wait for the disk. Dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct SpillWriter {
     over: Arc<()>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Drop for Keeper {
+impl Drop for SpillWriter {
     fn drop(&mut self) {
         self.over = Arc::new(());
         if let Some(thread) = self.thread.take() {
@@ -28,12 +28,12 @@ impl Drop for Keeper {
     }
 }
 
-impl Keeper {
+impl SpillWriter {
     /// Writes what waits in `queue` into `vault`, which holds `size` bytes.
-    pub(crate) fn start(queue: Arc<Queue>, vault: Arc<Vault>, size: usize) -> std::io::Result<Self> {
+    pub(crate) fn start(queue: Arc<FrameQueue>, vault: Arc<SpillFile>, size: usize) -> std::io::Result<Self> {
         let over = Arc::new(());
         let ends = Arc::downgrade(&over);
-        let writer = Writer { queue, vault, size: size as u64, at: 0, nonce: 0, empty: true, full: false };
+        let writer = WriterLoop { queue, vault, size: size as u64, at: 0, nonce: 0, empty: true, full: false };
         let thread = std::thread::Builder::new().name("outage-buffer".to_owned()).spawn(move || {
             let mut writer = writer;
             while ends.strong_count() > 0 {
@@ -44,9 +44,9 @@ impl Keeper {
     }
 }
 
-struct Writer {
-    queue: Arc<Queue>,
-    vault: Arc<Vault>,
+struct WriterLoop {
+    queue: Arc<FrameQueue>,
+    vault: Arc<SpillFile>,
     size: u64,
     /// Where the next frame goes.
     at: u64,
@@ -55,7 +55,7 @@ struct Writer {
     full: bool,
 }
 
-impl Writer {
+impl WriterLoop {
     fn step(&mut self) {
         let (next, oldest) = self.queue.to_seal(LOOK);
         let Some((serial, frame)) = next else {
@@ -93,7 +93,7 @@ impl Writer {
     }
 
     /// A ring: behind the newest, in front of the oldest that is in use.
-    fn room(&self, length: u64, oldest: Option<Place>) -> Option<u64> {
+    fn room(&self, length: u64, oldest: Option<SpillSlot>) -> Option<u64> {
         match oldest.map(|place| place.offset) {
             None => (length <= self.size).then_some(0),
             Some(first) if self.at > first && self.at + length <= self.size => Some(self.at),

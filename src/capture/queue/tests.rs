@@ -13,25 +13,25 @@ pub(crate) fn frame(track: Track, millis: u64, key: bool, size: usize) -> Frame 
     Frame { track, buffer, caps: None }
 }
 
-pub(crate) fn times(queue: &Queue) -> Vec<u64> {
+pub(crate) fn times(queue: &FrameQueue) -> Vec<u64> {
     std::iter::from_fn(|| queue.take(Duration::ZERO)).filter_map(|frame| Some(frame.buffer.pts()?.mseconds())).collect()
 }
 
 /// A picture each 100 ms, each tenth a keyframe.
-pub(crate) fn film(queue: &Queue, from: u64, to: u64, size: usize) {
+pub(crate) fn film(queue: &FrameQueue, from: u64, to: u64, size: usize) {
     for millis in (from..to).step_by(100) {
         queue.put(frame(Track::Video, millis, millis.is_multiple_of(1000), size));
     }
 }
 
-fn buffering(bytes: usize, span: u64, catch_up: u64) -> Queue {
-    let bounds = Bounds { bytes, span: Duration::from_secs(span), catch_up: Duration::from_secs(catch_up) };
-    Queue::new(bounds, None)
+fn buffering(bytes: usize, span: u64, catch_up: u64) -> FrameQueue {
+    let bounds = QueueLimits { bytes, span: Duration::from_secs(span), catch_up: Duration::from_secs(catch_up) };
+    FrameQueue::new(bounds, None)
 }
 
 #[test]
 fn an_overflow_goes_on_at_a_keyframe() {
-    let queue = Queue::default();
+    let queue = FrameQueue::default();
     queue.put(frame(Track::Video, 0, true, 10));
     queue.put(frame(Track::Audio, 5, true, 10));
     queue.put(frame(Track::Video, 1000, false, 10));
@@ -46,7 +46,7 @@ fn an_overflow_goes_on_at_a_keyframe() {
 
 #[test]
 fn bundled_sound_waits_for_a_picture_but_not_for_ever() {
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::new(FrameQueue::default());
     queue.put(frame(Track::Audio, 0, true, 10));
     assert_eq!(queue.take_bundled(Duration::ZERO).map(|frame| frame.track), Some(Track::Audio));
     let taken = std::thread::spawn({
@@ -60,7 +60,7 @@ fn bundled_sound_waits_for_a_picture_but_not_for_ever() {
 
 #[test]
 fn bytes_are_bounded_too() {
-    let queue = Queue::default();
+    let queue = FrameQueue::default();
     for number in 0..100 {
         queue.put(frame(Track::Video, number, true, BYTES / 4));
         assert!(queue.lock().bytes <= BYTES);

@@ -6,7 +6,7 @@ use gstreamer_app as gst_app;
 
 use crate::capture::audio::level_meter;
 use crate::capture::audio::voice;
-use crate::capture::audio::{Codec, add_coder, add_voice, silence_while_muted};
+use crate::capture::audio::{AudioCodec, add_coder, add_voice, silence_while_muted};
 use crate::capture::input::clock_sync;
 use crate::config::{Audio, AudioSource};
 
@@ -173,9 +173,9 @@ fn muted_is_digital_silence_within_a_tenth_of_a_second_and_time_runs_on() {
     let source = make(&pipeline, "audiotestsrc");
     source.set_property("is-live", true);
     let (first, last) = add_voice(&pipeline, &audio(false, false)).unwrap();
-    let gate = std::sync::Arc::new(crate::capture::guard_link::Gate::opened());
+    let gate = std::sync::Arc::new(crate::capture::guard_link::Lease::opened());
     silence_while_muted(&last, &gate).unwrap();
-    let coded = add_coder(&pipeline, &audio(false, false), Codec::Aac).unwrap();
+    let coded = add_coder(&pipeline, &audio(false, false), AudioCodec::Aac).unwrap();
     let level = std::sync::Arc::default();
     level_meter::measure(&level, &last).unwrap();
     let decode = make(&pipeline, "avdec_aac");

@@ -7,13 +7,13 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::compositor::overlay::Writing;
+use crate::capture::compositor::overlay::OverlayRenderer;
 use crate::capture::encoder::frame_sink::tap;
-use crate::capture::encoder::{Coding, Knobs};
+use crate::capture::encoder::{EncoderControl, VideoEncoder};
 use crate::capture::gst::plugins::make;
-use crate::capture::guard_link::{Gate, Teller};
+use crate::capture::guard_link::{EventSender, Lease};
 use crate::capture::media::frame::Track;
-use crate::capture::queue::Queue;
+use crate::capture::queue::FrameQueue;
 use crate::config::{Config, Video, VideoSource, example};
 use bitrate::Rendition;
 
@@ -59,12 +59,12 @@ fn encoded(
     filter.set_property("caps", says);
     pipeline.add_many([camera, &filter]).unwrap();
     let (first, last) = crate::capture::input::transform::add_shape(&pipeline, &config.video).unwrap();
-    let (teller, _told) = Teller::heard();
-    let (queue, gate) = (Arc::new(Queue::default()), Arc::new(Gate::opened()));
+    let (teller, _told) = EventSender::heard();
+    let (queue, gate) = (Arc::new(FrameQueue::default()), Arc::new(Lease::opened()));
     let frames = queue.clone();
     let make_tap = Box::new(move || tap("video-tap", Track::Video, gate.clone(), vec![frames.clone()]).upcast());
     let size = (config.video.width, config.video.height);
-    let writing = Writing::start(&config.overlay, size).unwrap();
+    let writing = OverlayRenderer::start(&config.overlay, size).unwrap();
     if let Some(writing) = &writing {
         // On air it comes when it is drawn; here the first picture has it.
         for _ in 0..1000 {
@@ -74,11 +74,11 @@ fn encoded(
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
-    let cover = crate::capture::compositor::Cover::new(config.masks.clone(), writing.as_ref(), size);
+    let cover = crate::capture::compositor::Compositor::new(config.masks.clone(), writing.as_ref(), size);
     // Not a camera's pace: pictures wait for the encoder.
     let video = Video { source: VideoSource::File, ..config.video.clone() };
-    let coding = Coding::start(&video, crate::capture::encoder::backend::MAIN, cover, make_tap, &teller).unwrap();
-    let (knobs, entry) = (Knobs::default(), coding.entry().unwrap());
+    let coding = VideoEncoder::start(&video, crate::capture::encoder::backend::MAIN, cover, make_tap, &teller).unwrap();
+    let (knobs, entry) = (EncoderControl::default(), coding.entry().unwrap());
     knobs.attach(&coding);
     pipeline.add(&entry).unwrap();
     gst::Element::link_many([camera, &filter, &first]).unwrap();

@@ -9,16 +9,16 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use crate::capture::encoder::Knobs;
+use crate::capture::encoder::EncoderControl;
 use crate::capture::gst::timebase::Timebase;
-use crate::capture::guard_link::Teller;
+use crate::capture::guard_link::EventSender;
 use crate::capture::media::frame::Frame;
 use crate::capture::media::frame::Track;
-use crate::capture::output::credentials::Keys;
-use crate::capture::output::publisher::{Push, Reporter};
-use crate::capture::output::rate_adapter::Steer;
-use crate::capture::output::target::Target;
-use crate::capture::queue::Queue;
+use crate::capture::output::credentials::IngestCredentials;
+use crate::capture::output::publisher::{Publisher, StatusReporter};
+use crate::capture::output::rate_adapter::RateAdapter;
+use crate::capture::output::target::IngestTarget;
+use crate::capture::queue::FrameQueue;
 use crate::config::Config;
 use crate::ipc::FromCapture;
 
@@ -93,10 +93,17 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
     std::fs::write(&file, format!("[ingest]\nurl = \"{url}\"\n")).unwrap();
     let config = Config::load(&file).unwrap();
     let to = &config.ingest.first;
-    let (queue, (teller, mut heard)) = (Arc::new(Queue::default()), Teller::heard());
-    let target = Target::new(&config, to, Keys::resolve(to).unwrap(), true, Timebase::begin());
-    let push =
-        Push::start(target, queue.clone(), None, Reporter::First(teller), Knobs::default(), Steer::still()).unwrap();
+    let (queue, (teller, mut heard)) = (Arc::new(FrameQueue::default()), EventSender::heard());
+    let target = IngestTarget::new(&config, to, IngestCredentials::resolve(to).unwrap(), true, Timebase::start());
+    let push = Publisher::start(
+        target,
+        queue.clone(),
+        None,
+        StatusReporter::First(teller),
+        EncoderControl::default(),
+        RateAdapter::still(),
+    )
+    .unwrap();
 
     let (mut heard_live, mut early, mut sounds) = (false, 0, 0);
     let pause = || std::thread::park_timeout(Duration::from_millis(1));

@@ -8,17 +8,17 @@ use gst::prelude::*;
 use gstreamer as gst;
 use tokio::sync::mpsc::Receiver;
 
-use crate::capture::compositor::Cover;
+use crate::capture::compositor::Compositor;
 use crate::capture::encoder::frame_sink::tap;
-use crate::capture::encoder::{Coding, Fault, Knobs};
+use crate::capture::encoder::{EncoderControl, Fault, VideoEncoder};
 use crate::capture::gst::timebase::Timebase;
-use crate::capture::guard_link::{Gate, Teller};
+use crate::capture::guard_link::{EventSender, Lease};
 use crate::capture::media::frame::Track;
-use crate::capture::output::credentials::Keys;
-use crate::capture::output::publisher::{Push, Reporter};
-use crate::capture::output::rate_adapter::Steer;
-use crate::capture::output::target::Target;
-use crate::capture::queue::Queue;
+use crate::capture::output::credentials::IngestCredentials;
+use crate::capture::output::publisher::{Publisher, StatusReporter};
+use crate::capture::output::rate_adapter::RateAdapter;
+use crate::capture::output::target::IngestTarget;
+use crate::capture::queue::FrameQueue;
 use crate::config::{Video, VideoSource, example_to};
 use crate::ipc::FromCapture;
 use bitrate::Rendition;
@@ -89,10 +89,10 @@ impl Server {
 /// A test picture on its way to a server.
 struct Air {
     source: gst::Pipeline,
-    coding: std::sync::Arc<Coding>,
-    knobs: Knobs,
-    queue: std::sync::Arc<Queue>,
-    push: Option<Push>,
+    coding: std::sync::Arc<VideoEncoder>,
+    knobs: EncoderControl,
+    queue: std::sync::Arc<FrameQueue>,
+    push: Option<Publisher>,
     told: Receiver<FromCapture>,
 }
 
@@ -122,27 +122,28 @@ impl Air {
         let filter = crate::capture::gst::plugins::make("capsfilter", "video-caps").unwrap();
         filter.set_property("caps", crate::capture::media::caps::raw_video(&config.video));
         source.add_many([&camera, &filter]).unwrap();
-        let (teller, told) = Teller::heard();
-        let queue = std::sync::Arc::new(Queue::default());
-        let (gate, frames) = (std::sync::Arc::new(Gate::opened()), queue.clone());
+        let (teller, told) = EventSender::heard();
+        let queue = std::sync::Arc::new(FrameQueue::default());
+        let (gate, frames) = (std::sync::Arc::new(Lease::opened()), queue.clone());
         let make_tap = Box::new(move || tap("video-tap", Track::Video, gate.clone(), vec![frames.clone()]).upcast());
-        let (profile, cover) = (crate::capture::encoder::backend::MAIN, Cover::default());
+        let (profile, cover) = (crate::capture::encoder::backend::MAIN, Compositor::default());
         // What comes through a pipeline waits for the encoder.
         let video = Video { source: VideoSource::File, ..config.video.clone() };
-        let coding = Coding::start_with(&video, profile, cover, make_tap, &teller, fault).unwrap();
+        let coding = VideoEncoder::start_with(&video, profile, cover, make_tap, &teller, fault).unwrap();
         let entry = coding.entry().unwrap();
         source.add(&entry).unwrap();
         gst::Element::link_many([&camera, &filter, &entry]).unwrap();
-        let time = Timebase::begin();
+        let time = Timebase::start();
         time.rule(&source);
         source.set_state(gst::State::Playing).unwrap();
         let to = &config.ingest.first;
-        let keys = Keys::resolve(to).unwrap();
-        let knobs = Knobs::default();
+        let keys = IngestCredentials::resolve(to).unwrap();
+        let knobs = EncoderControl::default();
         knobs.attach(&coding);
         // The tests turn the knobs themselves.
-        let (target, steer) = (Target::new(&config, to, keys, false, time), Steer::still());
-        let push = Push::start(target, queue.clone(), None, Reporter::First(teller), knobs.clone(), steer).unwrap();
+        let (target, steer) = (IngestTarget::new(&config, to, keys, false, time), RateAdapter::still());
+        let push =
+            Publisher::start(target, queue.clone(), None, StatusReporter::First(teller), knobs.clone(), steer).unwrap();
         Self { source, coding, knobs, queue, push: Some(push), told }
     }
 

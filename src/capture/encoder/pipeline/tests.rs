@@ -10,7 +10,7 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use crate::capture::encoder::backend;
-use crate::capture::encoder::pipeline::{Coder, Pressure, hand};
+use crate::capture::encoder::pipeline::{Backpressure, EncoderPipeline, hand};
 use crate::capture::gst::close::CLOSING;
 use crate::clock::Clock;
 use crate::config::{Video, example};
@@ -30,13 +30,13 @@ struct Kind {
     decoder: Option<&'static str>,
     is_key: fn(&gst::BufferRef) -> bool,
     /// Asks for finer pictures, which are larger, from now on.
-    finer: fn(&Coder),
+    finer: fn(&EncoderPipeline),
 }
 
 impl Kind {
     fn of(video: &Video) -> Self {
         if std::env::var("TALLYBOX_CODER").as_deref() == Ok("v4l2fwhtenc") {
-            let finer = |coder: &Coder| {
+            let finer = |coder: &EncoderPipeline| {
                 let controls = gst::Structure::builder("controls").field("fwht_i_frame_qp_value", 1);
                 coder.element().set_property("extra-controls", controls.field("fwht_p_frame_qp_value", 1).build());
             };
@@ -107,7 +107,12 @@ fn tap() -> (gst::Element, Receiver<gst::Sample>) {
 }
 
 /// Hands pictures over, from number `first` on, and takes as many frames.
-fn encode(coder: &Coder, frames: &Receiver<gst::Sample>, first: u32, pictures: &[Vec<u8>]) -> Vec<gst::Sample> {
+fn encode(
+    coder: &EncoderPipeline,
+    frames: &Receiver<gst::Sample>,
+    first: u32,
+    pictures: &[Vec<u8>],
+) -> Vec<gst::Sample> {
     let caps = crate::capture::media::caps::raw_video(&configured());
     let mut all = Vec::new();
     for (n, picture) in (first..).zip(pictures) {
@@ -164,8 +169,14 @@ fn keep(frames: &[gst::Buffer], pictures: &[Vec<u8>]) {
 fn through(kind: &Kind, video: &Video, pictures: &[Vec<u8>], finer: usize) -> Vec<gst::Sample> {
     let (tap, frames) = tap();
     let element = backend::set_up(kind.factory, video).unwrap_or_else(|failure| panic!("{}", failure.message));
-    let coder = Coder::start((kind.factory, element), kind.behind.clone(), kind.stream_format, Pressure::Wait, &tap)
-        .unwrap_or_else(|failure| panic!("{}", failure.message));
+    let coder = EncoderPipeline::start(
+        (kind.factory, element),
+        kind.behind.clone(),
+        kind.stream_format,
+        Backpressure::Block,
+        &tap,
+    )
+    .unwrap_or_else(|failure| panic!("{}", failure.message));
     let mut all = encode(&coder, &frames, 0, &pictures[..finer]);
     (kind.finer)(&coder);
     all.extend(encode(&coder, &frames, u32::try_from(finer).unwrap(), &pictures[finer..]));

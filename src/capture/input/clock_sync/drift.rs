@@ -16,7 +16,7 @@ const LOST: f64 = 0.03;
 
 /// The loop of one microphone, from its opening to its close.
 #[derive(Debug, Default)]
-pub(super) struct Drift {
+pub(super) struct DriftController {
     /// The earliest measurement of the present window, and how much sound that window has had, both in seconds.
     earliest: Option<f64>,
     heard: f64,
@@ -26,7 +26,7 @@ pub(super) struct Drift {
     ppm: f64,
 }
 
-impl Drift {
+impl DriftController {
     /// Takes a measurement: `late` is how much later a sample was taken by the clock than the stretched sound says, and
     /// `span` how much sound has come since the last measurement; both in seconds. Returns by how much the sound has to jump,
     /// which is only where samples were lost: two windows agree on it.
@@ -78,7 +78,7 @@ mod tests {
         /// How late samples are read on average, in seconds; one read in a thousand is late by ten times as much.
         jitter: f64,
         random: fastrand::Rng,
-        drift: Drift,
+        drift: DriftController,
         blocks: u32,
         /// The time that the next sample gets, in seconds.
         given: f64,
@@ -87,7 +87,7 @@ mod tests {
     impl Card {
         fn new(fast_ppm: f64, jitter: f64, seed: u64) -> Self {
             let random = fastrand::Rng::with_seed(seed);
-            Self { fast_ppm, jitter, random, drift: Drift::default(), blocks: 0, given: 0.0 }
+            Self { fast_ppm, jitter, random, drift: DriftController::default(), blocks: 0, given: 0.0 }
         }
 
         /// When the next sample is taken, by the clock, in seconds.

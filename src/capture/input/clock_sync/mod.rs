@@ -10,15 +10,15 @@ use std::sync::Mutex;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::input::clock_sync::drift::Drift;
-use crate::capture::input::clock_sync::resampler::Stretch;
+use crate::capture::input::clock_sync::drift::DriftController;
+use crate::capture::input::clock_sync::resampler::Resampler;
 
 /// The microphone's sound since it was opened.
 struct Slave {
     rate: u32,
     channels: usize,
-    drift: Drift,
-    stretch: Stretch,
+    drift: DriftController,
+    stretch: Resampler,
     /// The clock's time of the first sample, and how many samples of one channel have been given since.
     start: gst::ClockTime,
     given: u64,
@@ -42,7 +42,7 @@ fn seconds(from: gst::ClockTime, to: gst::ClockTime) -> f64 {
 
 impl Slave {
     fn new(rate: u32, channels: usize, start: gst::ClockTime) -> Self {
-        let (drift, stretch) = (Drift::default(), Stretch::new(channels));
+        let (drift, stretch) = (DriftController::default(), Resampler::new(channels));
         Self { rate, channels, drift, stretch, start, given: 0, skip: 0 }
     }
 

@@ -33,7 +33,7 @@ fn to_f64(number: usize) -> f64 {
 }
 
 /// Sound on its way through.
-pub(super) struct Stretch {
+pub(super) struct Resampler {
     channels: usize,
     weights: Vec<[f32; TAPS]>,
     /// Samples of all channels that are still needed.
@@ -42,7 +42,7 @@ pub(super) struct Stretch {
     at: f64,
 }
 
-impl Stretch {
+impl Resampler {
     /// For sound of so many channels.
     pub(super) fn new(channels: usize) -> Self {
         Self { channels, weights: weights(), kept: vec![0.0; BEFORE * channels], at: to_f64(BEFORE) }
@@ -131,7 +131,7 @@ mod tests {
             (10_000.0, -1000.0, 1024),
             (997.0, 0.0, 480),
         ] {
-            let (mut stretch, mut out) = (Stretch::new(1), Vec::new());
+            let (mut stretch, mut out) = (Resampler::new(1), Vec::new());
             for block in tone(hertz, 96_000).chunks(block) {
                 stretch.push(block.iter().copied(), ppm, &mut out);
             }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_change_of_the_stretch_is_no_click() {
         // The largest step from sample to sample and its steps' steps are those of the tone itself.
-        let (mut stretch, mut out) = (Stretch::new(1), Vec::new());
+        let (mut stretch, mut out) = (Resampler::new(1), Vec::new());
         for (turn, block) in tone(1000.0, 96_000).chunks(480).enumerate() {
             let ppm = if turn % 2 == 0 { 1000.0 } else { -1000.0 };
             stretch.push(block.iter().copied(), ppm, &mut out);
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn channels_are_kept_apart_and_loud_sound_does_not_wrap() {
-        let (mut stretch, mut out) = (Stretch::new(2), Vec::new());
+        let (mut stretch, mut out) = (Resampler::new(2), Vec::new());
         let square = |n: usize| if (n / 50).is_multiple_of(2) { i16::MAX } else { i16::MIN };
         stretch.push((0..4800).flat_map(|n| [square(n), 0]), 300.0, &mut out);
         assert!(out.chunks_exact(2).all(|both| both[1] == 0));

@@ -17,11 +17,11 @@ struct Seen {
     key: bool,
 }
 
-/// One device, a thread that keeps it as `Devices` does, and who takes what comes out of its lane.
+/// One device, a thread that keeps it as `DeviceSupervisor` does, and who takes what comes out of its lane.
 struct Rig {
-    kept: Arc<Mutex<Kept>>,
-    ended: Receiver<Failure>,
-    gate: Arc<Gate>,
+    kept: Arc<Mutex<SupervisedDevice>>,
+    ended: Receiver<CaptureError>,
+    gate: Arc<Lease>,
     heard: tokio::sync::mpsc::Receiver<FromCapture>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
@@ -50,15 +50,15 @@ fn video() -> Video {
 
 impl Rig {
     fn start(device: Device, limit: Duration) -> Self {
-        Self::start_at(device, limit, Timebase::begin())
+        Self::start_at(device, limit, Timebase::start())
     }
 
     fn start_at(device: Device, limit: Duration, time: Timebase) -> Self {
         gst::init().unwrap();
-        let (clock, gate) = (Clock::start(), Arc::new(Gate::opened()));
-        let (teller, heard) = Teller::heard();
+        let (clock, gate) = (Clock::start(), Arc::new(Lease::opened()));
+        let (teller, heard) = EventSender::heard();
         let (lane, origin) = match device {
-            Device::Camera => (Lane::of_pictures(FPS, clock), Origin::Camera(video())),
+            Device::Camera => (InputSwitch::of_pictures(FPS, clock), SourceSpec::Camera(video())),
             Device::Microphone => {
                 let audio = Audio {
                     source: AudioSource::Test,
@@ -67,7 +67,7 @@ impl Rig {
                     noise_suppression: false,
                     high_pass: false,
                 };
-                (Lane::of_sound(clock), Origin::Microphone(audio))
+                (InputSwitch::of_sound(clock), SourceSpec::Microphone(audio))
             }
         };
         let lane = Arc::new(lane);
@@ -84,8 +84,8 @@ impl Rig {
             let until = (at + buffer.duration().unwrap()).mseconds();
             log.lock().unwrap().push(Seen { at: at.mseconds(), until, stand_in, key });
         }));
-        let rules = Rules { time, gate: gate.clone(), teller, clock, limit };
-        let kept = Arc::new(Mutex::new(Kept::open(origin, lane, rules).unwrap()));
+        let rules = DeviceContext { time, gate: gate.clone(), teller, clock, limit };
+        let kept = Arc::new(Mutex::new(SupervisedDevice::open(origin, lane, rules).unwrap()));
         let (last, ended) = channel();
         let here = Arc::downgrade(&kept);
         std::thread::spawn(move || {
@@ -244,10 +244,12 @@ fn after_the_limit_it_ends_and_says_what_was_away() {
 #[test]
 fn what_breaks_before_anything_came_is_a_failure_as_ever() {
     gst::init().unwrap();
-    let (clock, gate, (teller, _heard)) = (Clock::start(), Arc::new(Gate::opened()), Teller::heard());
-    let origin = Origin::Camera(Video { source: VideoSource::V4l2, device: "/dev/no-such-camera".into(), ..video() });
-    let rules = Rules { time: Timebase::begin(), gate, teller, clock, limit: Duration::from_mins(1) };
-    let failed = Devices::start(vec![(origin, Arc::new(Lane::of_pictures(FPS, clock)))], &rules).unwrap_err();
+    let (clock, gate, (teller, _heard)) = (Clock::start(), Arc::new(Lease::opened()), EventSender::heard());
+    let origin =
+        SourceSpec::Camera(Video { source: VideoSource::V4l2, device: "/dev/no-such-camera".into(), ..video() });
+    let rules = DeviceContext { time: Timebase::start(), gate, teller, clock, limit: Duration::from_mins(1) };
+    let failed =
+        DeviceSupervisor::start(vec![(origin, Arc::new(InputSwitch::of_pictures(FPS, clock)))], &rules).unwrap_err();
     assert_eq!(failed.kind, FailureKind::Source);
     assert!(failed.message.starts_with("there is no camera at /dev/no-such-camera"), "{}", failed.message);
 }

@@ -6,9 +6,9 @@ use gstreamer as gst;
 
 use super::*;
 use crate::capture::gst::timebase::Timebase;
-use crate::capture::guard_link::Teller;
+use crate::capture::guard_link::EventSender;
 use crate::capture::media::frame::Track;
-use crate::capture::output::credentials::Keys;
+use crate::capture::output::credentials::IngestCredentials;
 use crate::capture::queue::tests::frame;
 use crate::ipc::FromCapture;
 
@@ -23,12 +23,12 @@ fn fake(first: u64, last: u64) -> Fake {
     Fake { first, last, taken: Cell::default() }
 }
 
-impl Line for Fake {
+impl IngestConnection for Fake {
     fn is_connected(&self) -> bool {
         true
     }
 
-    fn supply(&mut self, _: Frame) -> Result<(), Trouble> {
+    fn supply(&mut self, _: Frame) -> Result<(), ConnectionError> {
         self.taken.set(self.taken.get() + 1);
         Ok(())
     }
@@ -45,24 +45,24 @@ impl Line for Fake {
         self.taken.get() >= self.first
     }
 
-    fn trouble(&self) -> Option<Trouble> {
-        (self.taken.get() >= self.last).then(|| Trouble::away("dropped"))
+    fn trouble(&self) -> Option<ConnectionError> {
+        (self.taken.get() >= self.last).then(|| ConnectionError::unreachable("dropped"))
     }
 }
 
 /// A push thread without its thread.
-fn pusher(queue: &Arc<Queue>, reporter: Reporter, stopped: Receiver<()>) -> Pusher {
+fn pusher(queue: &Arc<FrameQueue>, reporter: StatusReporter, stopped: Receiver<()>) -> PublishLoop {
     let config = crate::config::example("");
     let to = &config.ingest.first;
-    let target = Target::new(&config, to, Keys::resolve(to).unwrap(), true, Timebase::begin());
+    let target = IngestTarget::new(&config, to, IngestCredentials::resolve(to).unwrap(), true, Timebase::start());
     let clock = Clock::start();
-    Pusher {
+    PublishLoop {
         target,
         queue: queue.clone(),
         loudness: None,
         reporter,
-        knobs: Knobs::default(),
-        steer: Steer::still(),
+        knobs: EncoderControl::default(),
+        steer: RateAdapter::still(),
         stopped,
         clock,
         reconnects: 0,
@@ -74,9 +74,9 @@ fn pusher(queue: &Arc<Queue>, reporter: Reporter, stopped: Receiver<()>) -> Push
 #[test]
 fn a_connection_is_on_air_once_the_server_has_the_first_frame_and_until_its_last_sign() {
     gst::init().unwrap();
-    let queue = Arc::new(Queue::default());
-    let ((teller, mut heard), (_stop, stopped)) = (Teller::heard(), channel());
-    let mut pusher = pusher(&queue, Reporter::First(teller), stopped);
+    let queue = Arc::new(FrameQueue::default());
+    let ((teller, mut heard), (_stop, stopped)) = (EventSender::heard(), channel());
+    let mut pusher = pusher(&queue, StatusReporter::First(teller), stopped);
     let camera = {
         let queue = queue.clone();
         std::thread::spawn(move || {
@@ -88,7 +88,7 @@ fn a_connection_is_on_air_once_the_server_has_the_first_frame_and_until_its_last
     };
     let mut line = fake(4, 16);
     let Ok((trouble, on_air)) = pusher.supply(&mut line) else { panic!("nobody stopped it") };
-    assert_eq!(trouble, Trouble::away("dropped"));
+    assert_eq!(trouble, ConnectionError::unreachable("dropped"));
     // From the fourth to the fifteenth: eleven steps of 50 ms, or fewer where this thread was kept waiting.
     assert!((Duration::from_millis(100)..Duration::from_secs(5)).contains(&on_air), "{on_air:?}");
     let mut said = std::iter::from_fn(|| heard.try_recv().ok()).filter(|said| !matches!(said, FromCapture::Stats(_)));

@@ -25,11 +25,11 @@ use rustls::pki_types::ServerName;
 
 use super::tls;
 use crate::capture::media::frame::Frame;
-use crate::capture::output::connection::{Line, Way};
-use crate::capture::output::credentials::Names;
-use crate::capture::output::error::Trouble;
-use crate::capture::output::error::TroubleKind;
-use crate::capture::output::target::Target;
+use crate::capture::output::connection::{IngestConnection, TransportStats};
+use crate::capture::output::credentials::Redactor;
+use crate::capture::output::error::ConnectionError;
+use crate::capture::output::error::ConnectionErrorKind;
+use crate::capture::output::target::IngestTarget;
 use crate::clock::Clock;
 use crate::config::{self, HostPattern, Secret};
 use crate::connect::{self, Unreachable};
@@ -60,16 +60,16 @@ struct Rtmp {
     /// Whom RTMPS trusts: a file of the configuration's; `None`: the system's authorities.
     ca_file: Option<PathBuf>,
     allowed: Arc<[HostPattern]>,
-    names: Names,
+    names: Redactor,
     /// Connections that this attempt has taken.
     connections: u8,
     first: First,
-    trouble: Option<Trouble>,
+    trouble: Option<ConnectionError>,
 }
 
 enum State {
     /// A thread of its own looks the name up, which nothing can hurry, and connects.
-    Dialing(Receiver<Result<Link, Trouble>>),
+    Dialing(Receiver<Result<Link, ConnectionError>>),
     Open(Box<Open>),
     Over,
 }
@@ -85,18 +85,18 @@ enum First {
     /// There was none.
     Missing,
     /// Not all of it was written yet.
-    Waiting,
+    QueuedFrame,
     /// It ends there in what was written.
     Written(u64),
 }
 
 /// Begins a connection.
 pub(super) fn connect(
-    target: &Target,
+    target: &IngestTarget,
     to: &config::Rtmp,
     names: [&Secret; 2],
     login: Option<&(Secret, Secret)>,
-) -> Result<Box<dyn Line>, Trouble> {
+) -> Result<Box<dyn IngestConnection>, ConnectionError> {
     let place = Place::new(target, to, names, login);
     let rates =
         Rates { video_kbps: target.picture.bitrate_kbps, audio_kbps: target.sound.then_some(target.audio_kbps) };
@@ -124,7 +124,7 @@ impl Rtmp {
         self.connections += 1;
         if self.connections > CONNECTIONS {
             let reason = "the server sends this box to other servers in circles";
-            return self.fail(Trouble { kind: TroubleKind::Refused, reason: reason.to_owned() });
+            return self.fail(ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() });
         }
         let (place, ca_file) = (self.place.clone(), self.ca_file.clone());
         let (made, outcome) = channel();
@@ -134,11 +134,11 @@ impl Rtmp {
         });
         match thread {
             Ok(_) => self.state = State::Dialing(outcome),
-            Err(error) => self.fail(Trouble::away(format!("no thread: {error}"))),
+            Err(error) => self.fail(ConnectionError::unreachable(format!("no thread: {error}"))),
         }
     }
 
-    fn dialed(&mut self, outcome: Result<Link, Trouble>) {
+    fn dialed(&mut self, outcome: Result<Link, ConnectionError>) {
         match outcome {
             Ok(link) => {
                 let session = Session::begin(self.place.clone());
@@ -148,15 +148,15 @@ impl Rtmp {
         }
     }
 
-    fn fail(&mut self, trouble: Trouble) {
-        let Trouble { kind, reason } = trouble;
-        self.trouble = Some(Trouble { kind, reason: format!("{}: {reason}", self.names.host) });
+    fn fail(&mut self, trouble: ConnectionError) {
+        let ConnectionError { kind, reason } = trouble;
+        self.trouble = Some(ConnectionError { kind, reason: format!("{}: {reason}", self.names.host) });
         self.state = State::Over;
     }
 
     fn ended(&mut self, end: End) {
         match end {
-            End::Trouble(trouble) => self.fail(trouble),
+            End::ConnectionError(trouble) => self.fail(trouble),
             End::Proof(proof) => {
                 self.place.proof = proof;
                 self.dial();
@@ -178,7 +178,7 @@ impl Rtmp {
             let trouble = broken(&error, &open.session);
             return self.fail(trouble);
         }
-        if self.first == First::Waiting && open.session.pending() == 0 && !open.link.is_blocked() {
+        if self.first == First::QueuedFrame && open.session.pending() == 0 && !open.link.is_blocked() {
             self.first = First::Written(open.link.written());
         }
     }
@@ -189,45 +189,52 @@ impl Rtmp {
 }
 
 /// Looks the server up, connects and prepares TLS.
-fn dial(place: &Place, ca_file: Option<&std::path::Path>) -> Result<Link, Trouble> {
+fn dial(place: &Place, ca_file: Option<&std::path::Path>) -> Result<Link, ConnectionError> {
     let stream = connect::connect(place.host.as_str(), place.port, CONNECT, &|| false).map_err(|why| match why {
         Unreachable::Unresolved => {
-            Trouble::away("the host name cannot be resolved: see the network's DNS, or [ingest] url")
+            ConnectionError::unreachable("the host name cannot be resolved: see the network's DNS, or [ingest] url")
         }
-        Unreachable::Refused => Trouble::away("connection refused: no ingest server listens on that port"),
+        Unreachable::Refused => {
+            ConnectionError::unreachable("connection refused: no ingest server listens on that port")
+        }
         Unreachable::TimedOut | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => {
-            Trouble::away(why.to_string())
+            ConnectionError::unreachable(why.to_string())
         }
     })?;
     let tls = if place.tls {
         let config = tls::client(ca_file)?;
         let name = ServerName::try_from(place.host.as_str().to_owned());
-        let name = name.map_err(|_| Trouble {
-            kind: TroubleKind::Refused,
+        let name = name.map_err(|_| ConnectionError {
+            kind: ConnectionErrorKind::Rejected,
             reason: "no certificate can be for that host: see the host in [ingest] url".to_owned(),
         })?;
         Some((config, name))
     } else {
         None
     };
-    Link::over(stream, tls).map_err(|error| Trouble::away(format!("the connection cannot be used: {error}")))
+    Link::over(stream, tls)
+        .map_err(|error| ConnectionError::unreachable(format!("the connection cannot be used: {error}")))
 }
 
 /// What an error of the connection means.
-fn broken(error: &io::Error, session: &Session) -> Trouble {
+fn broken(error: &io::Error, session: &Session) -> ConnectionError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(error) => Trouble { kind: TroubleKind::Untrusted, reason: tls::explain(error).to_owned() },
+        Some(error) => {
+            ConnectionError { kind: ConnectionErrorKind::CertificateInvalid, reason: tls::explain(error).to_owned() }
+        }
         None => session.closed(),
     }
 }
 
-impl Line for Rtmp {
+impl IngestConnection for Rtmp {
     fn drive(&mut self) {
         if let State::Dialing(outcome) = &self.state {
             match outcome.try_recv() {
                 Ok(outcome) => self.dialed(outcome),
                 Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => self.fail(Trouble::away("the connection cannot be made")),
+                Err(TryRecvError::Disconnected) => {
+                    self.fail(ConnectionError::unreachable("the connection cannot be made"));
+                }
             }
         }
         self.flush();
@@ -265,7 +272,9 @@ impl Line for Rtmp {
                 match outcome.recv_timeout(span) {
                     Ok(outcome) => self.dialed(outcome),
                     Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => self.fail(Trouble::away("the connection cannot be made")),
+                    Err(RecvTimeoutError::Disconnected) => {
+                        self.fail(ConnectionError::unreachable("the connection cannot be made"));
+                    }
                 }
                 true
             }
@@ -281,11 +290,11 @@ impl Line for Rtmp {
         self.is_live()
     }
 
-    fn supply(&mut self, frame: Frame) -> Result<(), Trouble> {
+    fn supply(&mut self, frame: Frame) -> Result<(), ConnectionError> {
         let State::Open(open) = &mut self.state else { return Ok(()) };
         self.flv.tags(&frame, |tag| open.session.publish(tag));
         if self.first == First::Missing {
-            self.first = First::Waiting;
+            self.first = First::QueuedFrame;
         }
         if open.session.pending() >= ENOUGH {
             self.flush();
@@ -302,10 +311,10 @@ impl Line for Rtmp {
         matches!(&self.state, State::Open(open) if open.link.is_blocked())
     }
 
-    fn way(&self) -> Way {
-        let State::Open(open) = &self.state else { return Way::default() };
+    fn way(&self) -> TransportStats {
+        let State::Open(open) = &self.state else { return TransportStats::default() };
         let unacknowledged = open.link.acknowledged().map(|bytes| open.link.written().saturating_sub(bytes));
-        Way { in_front: open.session.pending() as u64, unacknowledged, ..Way::default() }
+        TransportStats { in_front: open.session.pending() as u64, unacknowledged, ..TransportStats::default() }
     }
 
     fn rtt(&self) -> Option<u32> {
@@ -321,12 +330,12 @@ impl Line for Rtmp {
 
     fn has_first(&self) -> bool {
         match self.first {
-            First::Missing | First::Waiting => false,
+            First::Missing | First::QueuedFrame => false,
             First::Written(end) => self.arrived() >= end,
         }
     }
 
-    fn trouble(&self) -> Option<Trouble> {
+    fn trouble(&self) -> Option<ConnectionError> {
         self.trouble.clone()
     }
 }

@@ -1,9 +1,9 @@
 //! Where a stream goes, in RTMP's terms, and where a redirect may lead.
 
 use super::auth::Credentials;
-use crate::capture::output::error::Trouble;
-use crate::capture::output::error::TroubleKind;
-use crate::capture::output::target::Target;
+use crate::capture::output::error::ConnectionError;
+use crate::capture::output::error::ConnectionErrorKind;
+use crate::capture::output::target::IngestTarget;
 use crate::config::{self, Host, HostPattern, IngestScheme, Secret, ServerUrl};
 
 /// A server, and the stream on it.
@@ -22,14 +22,14 @@ pub(super) struct Place {
     pub(super) proof: String,
 }
 
-fn refused(reason: &str) -> Trouble {
-    Trouble { kind: TroubleKind::Refused, reason: reason.to_owned() }
+fn refused(reason: &str) -> ConnectionError {
+    ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() }
 }
 
 impl Place {
     /// The configured one.
     pub(super) fn new(
-        target: &Target,
+        target: &IngestTarget,
         to: &config::Rtmp,
         [application, stream]: [&Secret; 2],
         login: Option<&(Secret, Secret)>,
@@ -66,7 +66,7 @@ impl Place {
     ///
     /// # Errors
     /// It is no RTMP URL, leads away from TLS, or to a host that is not in `allowed`: the stream key goes nowhere else.
-    pub(super) fn redirected(&self, url: &str, allowed: &[HostPattern]) -> Result<Self, Trouble> {
+    pub(super) fn redirected(&self, url: &str, allowed: &[HostPattern]) -> Result<Self, ConnectionError> {
         let nowhere = |_| refused("the server sends this box to another server, by something that is not an RTMP URL");
         let ServerUrl { tls, host, port, application } = ServerUrl::parse(url.trim()).map_err(nowhere)?;
         // Some servers name the application, as `tcUrl` does, and some the stream as well.

@@ -9,8 +9,8 @@ use super::chunk::{self, Header, Malformed, Message, Reader, kind};
 use super::flv::Tag;
 use super::place::Place;
 use super::status::{self, NO_RTMP, Stage};
-use crate::capture::output::error::Trouble;
-use crate::capture::output::error::TroubleKind;
+use crate::capture::output::error::ConnectionError;
+use crate::capture::output::error::ConnectionErrorKind;
 
 /// RTMP's only version (section 5.2.2).
 const VERSION: u8 = 3;
@@ -53,13 +53,13 @@ pub(super) enum End {
     /// The server wants to know who publishes: to be said on the next connection.
     Proof(String),
     /// It failed.
-    Trouble(Trouble),
+    ConnectionError(ConnectionError),
 }
 
 impl From<Malformed> for End {
     fn from(error: Malformed) -> Self {
         tracing::debug!("not RTMP: {error}");
-        Self::Trouble(Trouble { kind: TroubleKind::Refused, reason: NO_RTMP.to_owned() })
+        Self::ConnectionError(ConnectionError { kind: ConnectionErrorKind::Rejected, reason: NO_RTMP.to_owned() })
     }
 }
 
@@ -139,7 +139,7 @@ impl Session {
     }
 
     /// The server has closed the connection.
-    pub(super) fn closed(&self) -> Trouble {
+    pub(super) fn closed(&self) -> ConnectionError {
         status::closed(self.stage)
     }
 
@@ -191,7 +191,7 @@ impl Session {
         self.hello.extend(bytes);
         match self.hello.first() {
             None | Some(&VERSION) => {}
-            Some(other) => return Err(End::Trouble(status::no_rtmp(*other))),
+            Some(other) => return Err(End::ConnectionError(status::no_rtmp(*other))),
         }
         if let Some(theirs) = self.hello.get(1..=HELLO)
             && known <= HELLO
@@ -297,11 +297,13 @@ impl Session {
         {
             return Some(self.prove(answer));
         }
-        status::trouble(self.stage, &level, &code).map(End::Trouble)
+        status::trouble(self.stage, &level, &code).map(End::ConnectionError)
     }
 
     fn prove(&self, answer: Answer) -> End {
-        let refused = |reason: &str| End::Trouble(Trouble { kind: TroubleKind::Refused, reason: reason.to_owned() });
+        let refused = |reason: &str| {
+            End::ConnectionError(ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() })
+        };
         match answer {
             // What was said already is not said again: it would go round in circles.
             Answer::Query(query) if query != self.place.proof => End::Proof(query),
@@ -329,7 +331,10 @@ impl Session {
         let number = number.as_number().filter(|number| (0.0..=f64::from(u32::MAX)).contains(number));
         let Some(number) = number else {
             let reason = "the server gives no stream: see the part of [ingest] url between host and stream key";
-            return Err(End::Trouble(Trouble { kind: TroubleKind::Refused, reason: reason.to_owned() }));
+            return Err(End::ConnectionError(ConnectionError {
+                kind: ConnectionErrorKind::Rejected,
+                reason: reason.to_owned(),
+            }));
         };
         // It was found to fit.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

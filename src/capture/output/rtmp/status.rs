@@ -1,7 +1,7 @@
 //! What a server's status codes mean for the stream, and what to do about them.
 
-use crate::capture::output::error::Trouble;
-use crate::capture::output::error::TroubleKind;
+use crate::capture::output::error::ConnectionError;
+use crate::capture::output::error::ConnectionErrorKind;
 
 /// How far the conversation with a server has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,19 +25,21 @@ const IN_USE: &str = "the stream is in use: somebody else publishes with this st
                       our last connection yet";
 pub(super) const NO_RTMP: &str = "what listens on that port does not speak RTMP: see scheme and port in [ingest] url";
 
-fn refused(reason: impl Into<String>) -> Trouble {
-    Trouble { kind: TroubleKind::Refused, reason: reason.into() }
+fn refused(reason: impl Into<String>) -> ConnectionError {
+    ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.into() }
 }
 
 /// A status that a server gave at `stage`. `None`: the stream goes on.
 ///
 /// Servers write codes in the case that they please.
-pub(super) fn trouble(stage: Stage, level: &str, code: &str) -> Option<Trouble> {
+pub(super) fn trouble(stage: Stage, level: &str, code: &str) -> Option<ConnectionError> {
     let code = cleaned(code);
     let said = code.to_ascii_lowercase();
     let is_error = level.eq_ignore_ascii_case("error");
     Some(match said.as_str() {
-        "netstream.publish.badname" => Trouble { kind: TroubleKind::InUse, reason: IN_USE.to_owned() },
+        "netstream.publish.badname" => {
+            ConnectionError { kind: ConnectionErrorKind::StreamInUse, reason: IN_USE.to_owned() }
+        }
         "netstream.publish.denied"
         | "netstream.publish.unauthorized"
         | "netstream.publish.rejected"
@@ -48,7 +50,7 @@ pub(super) fn trouble(stage: Stage, level: &str, code: &str) -> Option<Trouble> 
         "netconnection.connect.closed"
         | "netconnection.connect.appshutdown"
         | "netconnection.connect.idletimeout"
-        | "netstream.unpublish.success" => Trouble::away("the server ended the stream"),
+        | "netstream.unpublish.success" => ConnectionError::unreachable("the server ended the stream"),
         _ if is_error && stage < Stage::Live => {
             let what = if stage < Stage::Publish { BAD_APPLICATION } else { BAD_KEY };
             refused(if code.is_empty() { what.to_owned() } else { format!("{what} ({code})") })
@@ -59,9 +61,9 @@ pub(super) fn trouble(stage: Stage, level: &str, code: &str) -> Option<Trouble> 
 }
 
 /// A server that closed the connection at `stage` without a word.
-pub(super) fn closed(stage: Stage) -> Trouble {
+pub(super) fn closed(stage: Stage) -> ConnectionError {
     match stage {
-        Stage::Handshake | Stage::Live => Trouble::away("the server closed the connection"),
+        Stage::Handshake | Stage::Live => ConnectionError::unreachable("the server closed the connection"),
         // nginx, and what is built on it, say no this way.
         Stage::Connect | Stage::Create => refused(BAD_APPLICATION),
         Stage::Publish => refused(BAD_KEY),
@@ -69,7 +71,7 @@ pub(super) fn closed(stage: Stage) -> Trouble {
 }
 
 /// What is there instead of RTMP, from its first byte.
-pub(super) fn no_rtmp(first: u8) -> Trouble {
+pub(super) fn no_rtmp(first: u8) -> ConnectionError {
     refused(match first {
         // "HTTP/1.1 ..."
         b'H' => {
@@ -93,17 +95,17 @@ mod tests {
 
     #[test]
     fn codes_tell_what_to_do() {
-        use TroubleKind::{Away, InUse, Refused};
+        use ConnectionErrorKind::{Rejected, StreamInUse, Unreachable};
         for (stage, level, code, kind) in [
-            (Stage::Publish, "error", "NetStream.Publish.BadName", Some(InUse)),
+            (Stage::Publish, "error", "NetStream.Publish.BadName", Some(StreamInUse)),
             // As Node-Media-Server writes it.
-            (Stage::Publish, "error", "NetStream.publish.Unauthorized", Some(Refused)),
-            (Stage::Publish, "error", "NetStream.Publish.Denied", Some(Refused)),
-            (Stage::Publish, "error", "NetStream.Something.New", Some(Refused)),
-            (Stage::Connect, "error", "NetConnection.Connect.Rejected", Some(Refused)),
-            (Stage::Connect, "error", "", Some(Refused)),
-            (Stage::Live, "status", "NetStream.Unpublish.Success", Some(Away)),
-            (Stage::Live, "error", "NetStream.Publish.BadName", Some(InUse)),
+            (Stage::Publish, "error", "NetStream.publish.Unauthorized", Some(Rejected)),
+            (Stage::Publish, "error", "NetStream.Publish.Denied", Some(Rejected)),
+            (Stage::Publish, "error", "NetStream.Something.New", Some(Rejected)),
+            (Stage::Connect, "error", "NetConnection.Connect.Rejected", Some(Rejected)),
+            (Stage::Connect, "error", "", Some(Rejected)),
+            (Stage::Live, "status", "NetStream.Unpublish.Success", Some(Unreachable)),
+            (Stage::Live, "error", "NetStream.Publish.BadName", Some(StreamInUse)),
             (Stage::Live, "error", "NetStream.Record.Failed", None),
             (Stage::Publish, "status", "NetStream.Publish.Start", None),
         ] {

@@ -8,7 +8,7 @@ use super::flv::Tag;
 use super::place::{Place, tests::place};
 use super::session::{End, Session};
 use super::status::Stage;
-use crate::capture::output::error::TroubleKind;
+use crate::capture::output::error::ConnectionErrorKind;
 
 /// The other side: reads what the session sends, and answers.
 struct Server {
@@ -100,8 +100,8 @@ fn redirect(url: &str) -> Value {
 }
 
 #[track_caller]
-fn kind_of(outcome: Result<(), End>) -> (TroubleKind, String) {
-    let Err(End::Trouble(trouble)) = outcome else { panic!("{outcome:?}") };
+fn kind_of(outcome: Result<(), End>) -> (ConnectionErrorKind, String) {
+    let Err(End::ConnectionError(trouble)) = outcome else { panic!("{outcome:?}") };
     (trouble.kind, trouble.reason)
 }
 
@@ -167,7 +167,7 @@ fn a_redirect_is_told_whenever_it_comes() {
     assert_eq!(said, Err(End::Redirect(url.to_owned())));
     // On air it would be a way to make the box wander.
     let said = kind_of(Server::live().say("onStatus", 0.0, &[Value::Null, redirect(url)]));
-    assert_eq!(said.0, TroubleKind::Refused);
+    assert_eq!(said.0, ConnectionErrorKind::Rejected);
 }
 
 #[test]
@@ -195,20 +195,20 @@ fn what_a_server_says_no_with_is_told_from_one_another() {
     let (mut server, _) = Server::greeted(place());
     assert!(server.session.closed().reason.contains("no such application"));
     let said = kind_of(server.say("_error", 1.0, &[Value::Null, rejected("no")]));
-    assert!(said.0 == TroubleKind::Refused && said.1.contains("no such application"), "{said:?}");
+    assert!(said.0 == ConnectionErrorKind::Rejected && said.1.contains("no such application"), "{said:?}");
     let (mut server, _) = Server::greeted(place());
     let said = kind_of(server.say("_error", 1.0, &[]));
-    assert!(said.0 == TroubleKind::Refused && said.1.contains("no such application"), "{said:?}");
+    assert!(said.0 == ConnectionErrorKind::Rejected && said.1.contains("no such application"), "{said:?}");
     let (mut server, _) = Server::greeted(place());
     server.say("_result", 1.0, &[Value::Null, Value::Null]).unwrap();
     for odd in [Value::Null, Value::Number(-1.0), Value::Number(f64::NAN), Value::Number(1e300)] {
-        assert_eq!(kind_of(server.say("_result", 4.0, &[Value::Null, odd])).0, TroubleKind::Refused);
+        assert_eq!(kind_of(server.say("_result", 4.0, &[Value::Null, odd])).0, ConnectionErrorKind::Rejected);
     }
     server.say("_result", 4.0, &[Value::Null, Value::Number(1.0)]).unwrap();
     assert!(server.session.closed().reason.contains("see the stream key"));
     let said = kind_of(server.say("onStatus", 0.0, &[Value::Null, status("error", "NetStream.Publish.BadName")]));
-    assert!(said.0 == TroubleKind::InUse && said.1.contains("in use"), "{said:?}");
-    assert_eq!(Server::live().session.closed().kind, TroubleKind::Away);
+    assert!(said.0 == ConnectionErrorKind::StreamInUse && said.1.contains("in use"), "{said:?}");
+    assert_eq!(Server::live().session.closed().kind, ConnectionErrorKind::Unreachable);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn what_is_no_rtmp_server_is_said_to_be_none() {
         (b"SSH-2.0", "does not speak RTMP"),
     ] {
         let said = kind_of(Session::begin(place()).receive(bytes));
-        assert!(said.0 == TroubleKind::Refused && said.1.contains(reason), "{said:?}");
+        assert!(said.0 == ConnectionErrorKind::Rejected && said.1.contains(reason), "{said:?}");
     }
     let (mut server, _) = Server::greeted(place());
     let said = kind_of(server.session.receive(&[3, 0, 0, 0, 255, 255, 255, 20, 0, 0, 0, 0]));

@@ -11,20 +11,20 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use crate::capture::error::Failure;
+use crate::capture::error::CaptureError;
 use crate::capture::gst::live::source;
 use crate::capture::gst::plugins::make;
 use crate::capture::media::frame::Frame;
 use crate::capture::media::frame::Track;
 use crate::capture::media::h264::annexb::annexb;
-use crate::capture::output::connection::{Line, Way};
+use crate::capture::output::connection::{IngestConnection, TransportStats};
+use crate::capture::output::error::ConnectionError;
+use crate::capture::output::error::ConnectionErrorKind;
 use crate::capture::output::error::SRT_REFUSED;
-use crate::capture::output::error::Trouble;
-use crate::capture::output::error::TroubleKind;
 use crate::capture::output::error::of_unreachable;
-use crate::capture::output::sink_pipeline::Pipe;
-use crate::capture::output::srt::race::Race;
-use crate::capture::output::target::Target;
+use crate::capture::output::sink_pipeline::SinkPipeline;
+use crate::capture::output::srt::race::AddressRace;
+use crate::capture::output::target::IngestTarget;
 use crate::clock::Clock;
 use crate::config::{self, Latency, Secret};
 use crate::connect;
@@ -48,7 +48,7 @@ const PACKET: u32 = 188;
 /// One connection.
 pub(crate) struct Srt {
     to: SocketAddr,
-    pipe: Pipe,
+    pipe: SinkPipeline,
     video: gst_app::AppSrc,
     audio: Option<gst_app::AppSrc>,
     muxer: gst::Element,
@@ -90,15 +90,15 @@ fn counts(figures: &gst::StructureRef) -> (u64, u64) {
 /// # Errors
 /// Its name has none, or no connection can be built.
 pub(crate) fn connect(
-    target: &Target,
+    target: &IngestTarget,
     options: &config::Srt,
     passphrase: Option<&Secret>,
     stream_id: Option<&Secret>,
-) -> Result<Race, Trouble> {
+) -> Result<AddressRace, ConnectionError> {
     let (host, port) = (target.to.host.as_str(), target.to.port);
     let unreachable = |why| {
-        let Trouble { kind, reason } = of_unreachable(why);
-        Trouble { kind, reason: format!("{}: {reason}", target.host()) }
+        let ConnectionError { kind, reason } = of_unreachable(why);
+        ConnectionError { kind, reason: format!("{}: {reason}", target.host()) }
     };
     let mut addresses = connect::resolve(host, port, PATIENCE, &|| false).map_err(unreachable)?;
     let reached = *target.reached.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,18 +106,18 @@ pub(crate) fn connect(
     addresses.sort_by_key(|address| Some(*address) != reached);
     addresses.truncate(ADDRESSES);
     let attempts = addresses.into_iter().map(|to| build(target, to, options, passphrase, stream_id));
-    let attempts: Result<Vec<_>, Failure> = attempts.collect();
-    Ok(Race::begin(attempts.map_err(|failure| Trouble::away(failure.message))?, &target.reached))
+    let attempts: Result<Vec<_>, CaptureError> = attempts.collect();
+    Ok(AddressRace::begin(attempts.map_err(|failure| ConnectionError::unreachable(failure.message))?, &target.reached))
 }
 
 /// Builds one to an address; it connects once it starts.
 fn build(
-    target: &Target,
+    target: &IngestTarget,
     to: SocketAddr,
     options: &config::Srt,
     passphrase: Option<&Secret>,
     stream_id: Option<&Secret>,
-) -> Result<Srt, Failure> {
+) -> Result<Srt, CaptureError> {
     let muxer = make("mpegtsmux", "mux")?;
     // Whole packets only; the configuration leaves room for one at least.
     muxer.set_property("alignment", i32::try_from(options.packet_size / PACKET).unwrap_or(7));
@@ -144,7 +144,7 @@ fn build(
         // Reconnecting is ours to do: with a reason, and at a keyframe.
         sink.set_property("auto-reconnect", false);
     }
-    let pipe = Pipe::new(target, sink)?;
+    let pipe = SinkPipeline::new(target, sink)?;
     let video = source("video");
     pipe.pipeline.add_many([video.upcast_ref(), &muxer])?;
     video.link(&muxer)?;
@@ -181,7 +181,7 @@ fn with_start_codes(frame: &Frame) -> Option<gst::Buffer> {
 
 impl Srt {
     /// Begins to connect.
-    pub(crate) fn start(&mut self) -> Result<(), Trouble> {
+    pub(crate) fn start(&mut self) -> Result<(), ConnectionError> {
         self.begun = self.clock.now();
         self.pipe.start()
     }
@@ -192,7 +192,7 @@ impl Srt {
     }
 }
 
-impl Line for Srt {
+impl IngestConnection for Srt {
     fn is_connected(&self) -> bool {
         let connected = self.pipe.figure::<f64>("rtt-ms").is_some();
         if connected && self.handshake.get().is_none() {
@@ -208,7 +208,7 @@ impl Line for Srt {
         (latency(rtt, self.shortest) > self.latency * 5 / 4).then_some(rtt)
     }
 
-    fn supply(&mut self, frame: Frame) -> Result<(), Trouble> {
+    fn supply(&mut self, frame: Frame) -> Result<(), ConnectionError> {
         self.knocked = self.knocked.or(Some(self.clock.now()));
         let (source, caps, buffer) = match (frame.track, &self.audio) {
             (Track::Video, _) => {
@@ -229,15 +229,17 @@ impl Line for Srt {
         self.video.current_level_bytes() > self.video.max_bytes()
     }
 
-    fn way(&self) -> Way {
+    fn way(&self) -> TransportStats {
         let level = |source: &gst_app::AppSrc| source.current_level_bytes();
         let in_front = level(&self.video) + self.audio.as_ref().map_or(0, level);
-        let Some(figures) = self.pipe.figures() else { return Way { in_front, ..Way::default() } };
+        let Some(figures) = self.pipe.figures() else {
+            return TransportStats { in_front, ..TransportStats::default() };
+        };
         let rtt: Option<f64> = figures.get("rtt-ms").ok();
         let rtt = rtt.and_then(|millis| Duration::try_from_secs_f64(millis / 1000.0).ok());
         let acks = figures.get::<i32>("packet-ack-received").ok().map(|acks| acks.unsigned_abs().into());
         let (unsent, resent) = counts(&figures);
-        Way { in_front: in_front + unsent, rtt, acks, resent, ..Way::default() }
+        TransportStats { in_front: in_front + unsent, rtt, acks, resent, ..TransportStats::default() }
     }
 
     fn on_air(&mut self) {
@@ -257,19 +259,19 @@ impl Line for Srt {
         self.pipe.passed_frame() && self.pipe.figure("packet-ack-received").is_none_or(|all: i32| all > 0)
     }
 
-    fn trouble(&self) -> Option<Trouble> {
+    fn trouble(&self) -> Option<ConnectionError> {
         let trouble = self.pipe.trouble()?;
-        let unconnected = self.handshake.get().is_none() && trouble.kind == TroubleKind::Away;
+        let unconnected = self.handshake.get().is_none() && trouble.kind == ConnectionErrorKind::Unreachable;
         if unconnected && self.knocked.is_some_and(|knocked| knocked.duration_since(self.begun) >= TURNED_AWAY / 2) {
             // A source that took its time to start: a server that said no looks like one that says nothing by now. Asked
             // once more, with a picture at hand, it tells which.
-            return Some(Trouble { kind: TroubleKind::Again, ..trouble });
+            return Some(ConnectionError { kind: ConnectionErrorKind::Renegotiate, ..trouble });
         }
         if unconnected && self.clock.now().duration_since(self.begun) < TURNED_AWAY {
             // GStreamer 1.22 does not tell why, if it looks only after the answer came.
             let host = self.pipe.host();
             let reason = format!("{host}: the server turned the connection away: {SRT_REFUSED}");
-            return Some(Trouble { kind: TroubleKind::Refused, reason });
+            return Some(ConnectionError { kind: ConnectionErrorKind::Rejected, reason });
         }
         Some(trouble)
     }

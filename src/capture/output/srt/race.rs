@@ -7,17 +7,17 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::capture::media::frame::Frame;
-use crate::capture::output::connection::{Line, Way};
-use crate::capture::output::error::Trouble;
-use crate::capture::output::error::TroubleKind;
+use crate::capture::output::connection::{IngestConnection, TransportStats};
+use crate::capture::output::error::ConnectionError;
+use crate::capture::output::error::ConnectionErrorKind;
 use crate::capture::output::srt::Srt;
-use crate::capture::output::target::Reached;
+use crate::capture::output::target::LastAddress;
 use crate::clock::Clock;
 use crate::connect::ATTEMPT_DELAY;
 use monotonic::Monotonic;
 
 /// One connection, once one of the attempts has won.
-pub(crate) struct Race(RefCell<Attempts>);
+pub(crate) struct AddressRace(RefCell<Attempts>);
 
 struct Attempts {
     waiting: VecDeque<Srt>,
@@ -26,15 +26,15 @@ struct Attempts {
     won: bool,
     /// What servers are found out by; an attempt that begins later is given it too.
     given: Vec<Frame>,
-    failed: Option<Trouble>,
+    failed: Option<ConnectionError>,
     clock: Clock,
     next_at: Monotonic,
-    reached: Reached,
+    reached: LastAddress,
 }
 
-impl Race {
+impl AddressRace {
     /// Begins with the first of `attempts`; there is one at least.
-    pub(crate) fn begin(attempts: Vec<Srt>, reached: &Reached) -> Self {
+    pub(crate) fn begin(attempts: Vec<Srt>, reached: &LastAddress) -> Self {
         let clock = Clock::start();
         let mut attempts = Attempts {
             waiting: attempts.into(),
@@ -92,25 +92,27 @@ impl Attempts {
         }
     }
 
-    fn start(&self, mut attempt: Srt) -> Result<Srt, Trouble> {
+    fn start(&self, mut attempt: Srt) -> Result<Srt, ConnectionError> {
         attempt.start()?;
         self.given.iter().try_for_each(|frame| attempt.supply(frame.clone()))?;
         Ok(attempt)
     }
 
     /// A server that says no says more than one that is away.
-    fn note(&mut self, trouble: Trouble) {
-        let weight = |trouble: &Trouble| match trouble.kind {
-            TroubleKind::Away => 0,
-            TroubleKind::Again => 1,
-            TroubleKind::InUse | TroubleKind::Refused | TroubleKind::Untrusted => 2,
+    fn note(&mut self, trouble: ConnectionError) {
+        let weight = |trouble: &ConnectionError| match trouble.kind {
+            ConnectionErrorKind::Unreachable => 0,
+            ConnectionErrorKind::Renegotiate => 1,
+            ConnectionErrorKind::StreamInUse
+            | ConnectionErrorKind::Rejected
+            | ConnectionErrorKind::CertificateInvalid => 2,
         };
         if self.failed.as_ref().is_none_or(|known| weight(&trouble) >= weight(known)) {
             self.failed = Some(trouble);
         }
     }
 
-    fn supply(&mut self, frame: Frame) -> Result<(), Trouble> {
+    fn supply(&mut self, frame: Frame) -> Result<(), ConnectionError> {
         if let (true, Some(winner)) = (self.won, self.under_way.first_mut()) {
             return winner.supply(frame);
         }
@@ -125,7 +127,7 @@ impl Attempts {
     }
 }
 
-impl Line for Race {
+impl IngestConnection for AddressRace {
     fn is_connected(&self) -> bool {
         let mut attempts = self.0.borrow_mut();
         attempts.go_on();
@@ -141,7 +143,7 @@ impl Line for Race {
         self.ask(Srt::misfit)?
     }
 
-    fn supply(&mut self, frame: Frame) -> Result<(), Trouble> {
+    fn supply(&mut self, frame: Frame) -> Result<(), ConnectionError> {
         self.0.get_mut().supply(frame)
     }
 
@@ -161,7 +163,7 @@ impl Line for Race {
         self.ask(Srt::has_first).unwrap_or(false)
     }
 
-    fn trouble(&self) -> Option<Trouble> {
+    fn trouble(&self) -> Option<ConnectionError> {
         let mut attempts = self.0.borrow_mut();
         if attempts.won {
             return attempts.under_way.first().and_then(Srt::trouble);
@@ -170,7 +172,7 @@ impl Line for Race {
         attempts.failed.clone().filter(|_| attempts.under_way.is_empty() && attempts.waiting.is_empty())
     }
 
-    fn way(&self) -> Way {
+    fn way(&self) -> TransportStats {
         self.ask(Srt::way).unwrap_or_default()
     }
 

@@ -10,8 +10,8 @@ use url::Url;
 
 use super::super::tls;
 use super::dialer;
-use crate::capture::output::error::Trouble;
-use crate::capture::output::error::TroubleKind;
+use crate::capture::output::error::ConnectionError;
+use crate::capture::output::error::ConnectionErrorKind;
 use crate::capture::output::error::of_unreachable;
 use crate::config::{Host, HostPattern, Secret};
 use crate::connect::Unreachable;
@@ -35,7 +35,7 @@ pub(super) struct Endpoint {
 /// What the server made of an offer.
 pub(super) struct Taken {
     /// SDP, or why it is none.
-    pub(super) answer: Result<String, Trouble>,
+    pub(super) answer: Result<String, ConnectionError>,
     /// What is to be deleted in the end; `None`: the server did not say.
     pub(super) resource: Option<Url>,
 }
@@ -62,9 +62,9 @@ impl Endpoint {
     }
 
     /// Posts an offer.
-    pub(super) fn post(&self, offer: &str) -> Result<Taken, Trouble> {
-        let bad = |_| Trouble {
-            kind: TroubleKind::Refused,
+    pub(super) fn post(&self, offer: &str) -> Result<Taken, ConnectionError> {
+        let bad = |_| ConnectionError {
+            kind: ConnectionErrorKind::Rejected,
             reason: "[ingest] url is not a URL once its secrets are in place".to_owned(),
         };
         let mut url = Url::parse(self.url.expose()).map_err(bad)?;
@@ -95,7 +95,7 @@ impl Endpoint {
     }
 
     /// Where a redirect leads, if it may.
-    fn next(&self, from: &Url, response: &Response<Body>) -> Result<Url, Trouble> {
+    fn next(&self, from: &Url, response: &Response<Body>) -> Result<Url, ConnectionError> {
         let to = location(from, response).ok_or_else(|| no("the server redirects to nowhere"))?;
         if self.may(from, &to) {
             return Ok(to);
@@ -129,7 +129,7 @@ impl Endpoint {
 }
 
 /// The answer to an offer. What is no SDP comes from something that is no WHIP endpoint, whatever its status says.
-fn answer(response: &mut Response<Body>) -> Result<String, Trouble> {
+fn answer(response: &mut Response<Body>) -> Result<String, ConnectionError> {
     let body = match response.body_mut().with_config().limit(ANSWER).read_to_vec() {
         Ok(body) => body,
         Err(ureq::Error::BodyExceedsLimit(_)) => return Err(no_sdp("more than an answer can hold")),
@@ -148,7 +148,7 @@ fn answer(response: &mut Response<Body>) -> Result<String, Trouble> {
     }))
 }
 
-fn no_sdp(found: &str) -> Trouble {
+fn no_sdp(found: &str) -> ConnectionError {
     no(&format!(
         "what answers there is no WHIP endpoint, it sends {found} where WHIP has SDP: see the path in [ingest] url"
     ))
@@ -158,13 +158,14 @@ fn location(from: &Url, response: &Response<Body>) -> Option<Url> {
     from.join(response.headers().get("Location")?.to_str().ok()?).ok()
 }
 
-fn no(reason: &str) -> Trouble {
-    Trouble { kind: TroubleKind::Refused, reason: reason.to_owned() }
+fn no(reason: &str) -> ConnectionError {
+    ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() }
 }
 
 /// Why there was no answer at all.
-fn unreachable(error: &ureq::Error) -> Trouble {
-    let untrusted = |error| Trouble { kind: TroubleKind::Refused, reason: tls::explain(error).to_owned() };
+fn unreachable(error: &ureq::Error) -> ConnectionError {
+    let untrusted =
+        |error| ConnectionError { kind: ConnectionErrorKind::Rejected, reason: tls::explain(error).to_owned() };
     // What else a library may say some day is written down for whoever looks for it, and told in words that stay.
     #[allow(clippy::wildcard_enum_match_arm)]
     match error {
@@ -174,38 +175,38 @@ fn unreachable(error: &ureq::Error) -> Trouble {
             match (inner.and_then(|inner| inner.downcast_ref()), inner.and_then(|inner| inner.downcast_ref())) {
                 (Some(error), _) => untrusted(error),
                 (None, Some(why)) => of_unreachable(*why),
-                (None, None) => Trouble::away("the server closed the connection"),
+                (None, None) => ConnectionError::unreachable("the server closed the connection"),
             }
         }
         ureq::Error::HostNotFound => of_unreachable(Unreachable::Unresolved),
         ureq::Error::Timeout(_) => of_unreachable(Unreachable::TimedOut),
         other => {
             tracing::debug!("WHIP: {other}");
-            Trouble::away("the server's answer is not HTTP, or breaks off")
+            ConnectionError::unreachable("the server's answer is not HTTP, or breaks off")
         }
     }
 }
 
 /// Why the answer is no.
-fn refused(status: StatusCode) -> Trouble {
+fn refused(status: StatusCode) -> ConnectionError {
     let (kind, reason) = match status.as_u16() {
-        401 | 403 => (TroubleKind::Refused, "the server refuses the token: see [ingest] token"),
-        404 | 410 => (TroubleKind::Refused, "there is no such WHIP endpoint: see the path in [ingest] url"),
+        401 | 403 => (ConnectionErrorKind::Rejected, "the server refuses the token: see [ingest] token"),
+        404 | 410 => (ConnectionErrorKind::Rejected, "there is no such WHIP endpoint: see the path in [ingest] url"),
         405 => (
-            TroubleKind::Refused,
+            ConnectionErrorKind::Rejected,
             "what is there is no WHIP endpoint, it takes no offers: see the path in [ingest] url",
         ),
         400 | 406 | 415 | 422 => (
-            TroubleKind::Refused,
+            ConnectionErrorKind::Rejected,
             "the server does not take this kind of stream: it needs H.264 constrained baseline, and Opus",
         ),
         409 => (
-            TroubleKind::InUse,
+            ConnectionErrorKind::StreamInUse,
             "the stream is in use: somebody else publishes there, or the server has not missed our last connection yet",
         ),
-        429 => (TroubleKind::InUse, "the server asks for patience"),
-        500..=599 => (TroubleKind::Away, "the server has trouble of its own"),
-        _ => (TroubleKind::Refused, "the server gives an answer that is not WHIP's"),
+        429 => (ConnectionErrorKind::StreamInUse, "the server asks for patience"),
+        500..=599 => (ConnectionErrorKind::Unreachable, "the server has trouble of its own"),
+        _ => (ConnectionErrorKind::Rejected, "the server gives an answer that is not WHIP's"),
     };
-    Trouble { kind, reason: format!("{reason} (HTTP {})", status.as_u16()) }
+    ConnectionError { kind, reason: format!("{reason} (HTTP {})", status.as_u16()) }
 }

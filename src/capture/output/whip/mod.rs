@@ -15,10 +15,10 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::capture::media::frame::Frame;
 use crate::capture::media::h264::level;
-use crate::capture::output::connection::{Line, Way};
-use crate::capture::output::credentials::Names;
-use crate::capture::output::error::Trouble;
-use crate::capture::output::target::Target;
+use crate::capture::output::connection::{IngestConnection, TransportStats};
+use crate::capture::output::credentials::Redactor;
+use crate::capture::output::error::ConnectionError;
+use crate::capture::output::target::IngestTarget;
 use crate::clock::Clock;
 use crate::config::Secret;
 use bitrate::Rendition;
@@ -61,11 +61,11 @@ struct Shared {
     rtt: AtomicU32,
     /// What the way is thought to carry, in kbit/s; 0: not known yet.
     estimate: AtomicU32,
-    trouble: Mutex<Option<Trouble>>,
+    trouble: Mutex<Option<ConnectionError>>,
 }
 
 impl Shared {
-    fn fail(&self, trouble: Trouble) {
+    fn fail(&self, trouble: ConnectionError) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
     }
 }
@@ -88,7 +88,7 @@ struct Whip {
     /// Closed, it ends the thread.
     frames: Option<Sender<Frame>>,
     bell: Arc<OwnedFd>,
-    names: Names,
+    names: Redactor,
 }
 
 /// Constrained baseline, with the lowest level that holds the picture at its best: as RTP's H.264 payload format writes
@@ -103,9 +103,13 @@ fn profile_level_id(picture: Rendition) -> u32 {
 }
 
 /// Begins a connection.
-pub(super) fn connect(target: &Target, endpoint: &Secret, token: Option<&Secret>) -> Result<Box<dyn Line>, Trouble> {
+pub(super) fn connect(
+    target: &IngestTarget,
+    endpoint: &Secret,
+    token: Option<&Secret>,
+) -> Result<Box<dyn IngestConnection>, ConnectionError> {
     let names = target.names.clone();
-    let away = |reason: &str| Trouble::away(format!("{}: {reason}", names.host));
+    let away = |reason: &str| ConnectionError::unreachable(format!("{}: {reason}", names.host));
     let offer = Offer {
         host: target.to.host.as_str().to_owned(),
         port: target.to.port,
@@ -137,12 +141,12 @@ impl Drop for Whip {
     }
 }
 
-impl Line for Whip {
+impl IngestConnection for Whip {
     fn is_connected(&self) -> bool {
         self.shared.connected.load(Ordering::Relaxed)
     }
 
-    fn supply(&mut self, frame: Frame) -> Result<(), Trouble> {
+    fn supply(&mut self, frame: Frame) -> Result<(), ConnectionError> {
         if let Some(frames) = &self.frames {
             // A thread that is gone has said why.
             let _ = frames.send(frame);
@@ -166,20 +170,20 @@ impl Line for Whip {
         self.arrived() > 0
     }
 
-    fn trouble(&self) -> Option<Trouble> {
+    fn trouble(&self) -> Option<ConnectionError> {
         let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         // Its words are ours, and none of the URL's.
-        Some(Trouble { reason: format!("{}: {}", self.names.host, trouble.reason), ..trouble })
+        Some(ConnectionError { reason: format!("{}: {}", self.names.host, trouble.reason), ..trouble })
     }
 
     fn rtt(&self) -> Option<u32> {
         Some(self.shared.rtt.load(Ordering::Relaxed)).filter(|rtt| *rtt < u32::MAX)
     }
 
-    fn way(&self) -> Way {
+    fn way(&self) -> TransportStats {
         let estimate_kbps = Some(self.shared.estimate.load(Ordering::Relaxed)).filter(|kbps| *kbps > 0);
         let rtt = self.rtt().map(|millis| Duration::from_millis(millis.into()));
-        Way { rtt, estimate_kbps, ..Way::default() }
+        TransportStats { rtt, estimate_kbps, ..TransportStats::default() }
     }
 
     fn wants_keyframe(&self) -> bool {

@@ -21,8 +21,8 @@ use super::{Offer, Opened, Shared};
 use crate::capture::media::frame::Frame;
 use crate::capture::media::frame::Track;
 use crate::capture::media::h264::annexb::annexb;
-use crate::capture::output::error::Trouble;
-use crate::capture::output::error::TroubleKind;
+use crate::capture::output::error::ConnectionError;
+use crate::capture::output::error::ConnectionErrorKind;
 use crate::clock::Clock;
 
 /// A datagram: an Ethernet frame at most, whoever sent it.
@@ -46,22 +46,22 @@ pub(super) struct Session {
     pub(super) clock: Clock,
 }
 
-impl From<RtcError> for Trouble {
+impl From<RtcError> for ConnectionError {
     fn from(error: RtcError) -> Self {
         tracing::debug!("WebRTC: {error}");
-        Self::away("the WebRTC connection failed")
+        Self::unreachable("the WebRTC connection failed")
     }
 }
 
-impl From<std::io::Error> for Trouble {
+impl From<std::io::Error> for ConnectionError {
     fn from(error: std::io::Error) -> Self {
         tracing::debug!("WebRTC: {error}");
-        Self::away("the network cannot be used")
+        Self::unreachable("the network cannot be used")
     }
 }
 
-fn refused(reason: &str) -> Trouble {
-    Trouble { kind: TroubleKind::Refused, reason: reason.to_owned() }
+fn refused(reason: &str) -> ConnectionError {
+    ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() }
 }
 
 impl Session {
@@ -82,7 +82,7 @@ impl Session {
         endpoint: &Endpoint,
         resource: &mut Option<Url>,
         opened: &mut Option<Opened>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), ConnectionError> {
         let mut rtc = self.rtc();
         let sockets = Sockets::open(&self.offer.host, self.offer.port)?;
         for local in sockets.addresses() {
@@ -93,7 +93,7 @@ impl Session {
         let video = change.add_media(MediaKind::Video, Direction::SendOnly, stream.clone(), None, None);
         let audio =
             self.offer.sound.then(|| change.add_media(MediaKind::Audio, Direction::SendOnly, stream, None, None));
-        let nothing = || Trouble::away("WebRTC made no offer");
+        let nothing = || ConnectionError::unreachable("WebRTC made no offer");
         let (offer, pending) = change.apply().ok_or_else(nothing)?;
         let asked = Opened::new();
         let taken = endpoint.post(&offer.to_sdp_string())?;
@@ -142,14 +142,14 @@ struct Peer {
 }
 
 impl Peer {
-    fn send(&mut self, session: &Session) -> Result<(), Trouble> {
+    fn send(&mut self, session: &Session) -> Result<(), ConnectionError> {
         let begun = session.now();
         let connected = || session.shared.connected.load(Ordering::Relaxed);
         loop {
             let until = self.drain(session)?;
             if !connected() && session.now() - begun > CONNECT {
                 let reason = "no answer to ICE in time: is UDP let through to the server's media ports?";
-                return Err(Trouble::away(reason));
+                return Err(ConnectionError::unreachable(reason));
             }
             match session.inbox.try_recv() {
                 // One at a time: what it makes has to be taken first.
@@ -168,7 +168,7 @@ impl Peer {
     }
 
     /// Sends what is to be sent now; until when there is nothing more.
-    fn drain(&mut self, session: &Session) -> Result<Instant, Trouble> {
+    fn drain(&mut self, session: &Session) -> Result<Instant, ConnectionError> {
         loop {
             match self.rtc.poll_output()? {
                 Output::Timeout(until) => return Ok(until),
@@ -178,7 +178,7 @@ impl Peer {
         }
     }
 
-    fn receive(&mut self, session: &Session) -> Result<(), Trouble> {
+    fn receive(&mut self, session: &Session) -> Result<(), ConnectionError> {
         let mut data = [0; DATAGRAM];
         while let Some((size, source, destination)) = self.sockets.receive(&mut data) {
             let Ok(contents) = data[..size].try_into() else { continue };
@@ -192,7 +192,7 @@ impl Peer {
         Ok(())
     }
 
-    fn write(&mut self, frame: &Frame, session: &Session) -> Result<(), Trouble> {
+    fn write(&mut self, frame: &Frame, session: &Session) -> Result<(), ConnectionError> {
         let (mid, codec, frequency) = match frame.track {
             Track::Video => (self.tracks[0], Codec::H264, Frequency::NINETY_KHZ),
             Track::Audio => (self.tracks[1], Codec::Opus, Frequency::FORTY_EIGHT_KHZ),
@@ -227,14 +227,14 @@ impl Peer {
 /// What the peer, or the network, has to say.
 // Everything else is about media that come in: none do.
 #[allow(clippy::wildcard_enum_match_arm)]
-fn heard(event: &Event, session: &Session) -> Result<(), Trouble> {
+fn heard(event: &Event, session: &Session) -> Result<(), ConnectionError> {
     let shared = &session.shared;
     match event {
         Event::Connected => shared.connected.store(true, Ordering::Relaxed),
         Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-            return Err(Trouble::away("the server does not answer any more"));
+            return Err(ConnectionError::unreachable("the server does not answer any more"));
         }
-        Event::Closed => return Err(Trouble::away("the server closed the connection")),
+        Event::Closed => return Err(ConnectionError::unreachable("the server closed the connection")),
         Event::KeyframeRequest(_) => shared.keyframe.store(true, Ordering::Relaxed),
         Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. } | BweKind::Remb { estimate, .. }) => {
             shared.estimate.store(u32::try_from(estimate.as_u64() / 1000).unwrap_or(u32::MAX), Ordering::Relaxed);

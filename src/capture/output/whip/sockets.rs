@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use str0m::net::Transmit;
 
 use super::http::PATIENCE;
-use crate::capture::output::error::Trouble;
+use crate::capture::output::error::ConnectionError;
 use crate::capture::output::error::of_unreachable;
 use crate::connect::{self, Unreachable};
 
@@ -28,12 +28,12 @@ impl Sockets {
     ///
     /// # Errors
     /// The name cannot be resolved, or there is no way in either family.
-    pub(super) fn open(host: &str, port: u16) -> Result<Self, Trouble> {
+    pub(super) fn open(host: &str, port: u16) -> Result<Self, ConnectionError> {
         let servers = connect::resolve(host, port, PATIENCE, &|| false).map_err(of_unreachable)?;
         Self::towards(&servers)
     }
 
-    fn towards(servers: &[SocketAddr]) -> Result<Self, Trouble> {
+    fn towards(servers: &[SocketAddr]) -> Result<Self, ConnectionError> {
         let target = |anywhere: IpAddr| {
             let there = servers.iter().find(|server| server.is_ipv6() == anywhere.is_ipv6());
             there.copied().unwrap_or(SocketAddr::new(anywhere, 9))

@@ -8,16 +8,16 @@ use gstreamer as gst;
 
 use super::*;
 use crate::capture::media::frame::{Frame, Track};
-use crate::capture::queue::Bounds;
+use crate::capture::queue::QueueLimits;
 use crate::capture::queue::tests::{film, times};
 
 const MIB: usize = 1024 * 1024;
 
-fn queue(dir: &Path, bytes: usize) -> (Arc<Queue>, Arc<Vault>, Keeper) {
-    let vault = Arc::new(Vault::open_in(dir).unwrap());
+fn queue(dir: &Path, bytes: usize) -> (Arc<FrameQueue>, Arc<SpillFile>, SpillWriter) {
+    let vault = Arc::new(SpillFile::open_in(dir).unwrap());
     let hour = Duration::from_hours(1);
-    let queue = Arc::new(Queue::new(Bounds { bytes, span: hour, catch_up: hour }, Some(vault.clone())));
-    let keeper = Keeper::start(queue.clone(), vault.clone(), bytes).unwrap();
+    let queue = Arc::new(FrameQueue::new(QueueLimits { bytes, span: hour, catch_up: hour }, Some(vault.clone())));
+    let keeper = SpillWriter::start(queue.clone(), vault.clone(), bytes).unwrap();
     (queue, vault, keeper)
 }
 
@@ -42,7 +42,7 @@ fn until(what: &str, mut probe: impl FnMut() -> bool) {
 }
 
 /// Those that must be on disk are.
-fn until_written(queue: &Queue) {
+fn until_written(queue: &FrameQueue) {
     until("it is written", || queue.to_seal(Duration::ZERO).0.is_none());
 }
 
@@ -90,11 +90,11 @@ fn a_full_disk_costs_the_oldest_and_stalls_nobody() {
     let dir = tempfile::tempdir().unwrap();
     // A file that takes nothing, as on a disk that is full.
     let full = File::options().read(true).write(true).open("/dev/full").unwrap();
-    let vault = Arc::new(Vault { file: full, ..Vault::open_in(dir.path()).unwrap() });
+    let vault = Arc::new(SpillFile { file: full, ..SpillFile::open_in(dir.path()).unwrap() });
     let hour = Duration::from_hours(1);
-    let bounds = Bounds { bytes: 256 * MIB, span: hour, catch_up: hour };
-    let queue = Arc::new(Queue::new(bounds, Some(vault.clone())));
-    let _keeper = Keeper::start(queue.clone(), vault, 256 * MIB).unwrap();
+    let bounds = QueueLimits { bytes: 256 * MIB, span: hour, catch_up: hour };
+    let queue = Arc::new(FrameQueue::new(bounds, Some(vault.clone())));
+    let _keeper = SpillWriter::start(queue.clone(), vault, 256 * MIB).unwrap();
     queue.hold();
     film(&queue, 0, 200_000, 10_000);
     assert!(queue.dropped() > 1000, "{}", queue.dropped());
