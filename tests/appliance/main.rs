@@ -41,6 +41,7 @@ mod srt;
 mod support;
 mod sync;
 mod take_config;
+mod threads;
 mod transports;
 mod two_boxes;
 mod unplug;
