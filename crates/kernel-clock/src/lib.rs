@@ -1,12 +1,12 @@
-//! Whether the kernel says that the wall clock is synchronised. A crate of its own because the call needs `unsafe`, which
-//! tallybox forbids itself: neither rustix nor nix has it, and crates that do steer clocks, and bring more than is wanted
-//! where the lamp is held.
+//! Whether the kernel says that the wall clock is synchronised. A crate of its own because the call needs `unsafe`,
+//! which tallybox forbids itself: neither rustix nor nix has it, and crates that do steer clocks, and bring more than
+//! is wanted where the lamp is held.
 
-/// Whether somebody keeps the wall clock in step: timesyncd, chronyd and ntpd tell the kernel. Where the kernel may not be
-/// asked (the system call is filtered) the answer is no.
+/// Whether somebody keeps the wall clock in step: timesyncd, chronyd and ntpd tell the kernel. Where the kernel may not
+/// be asked (the system call is filtered) the answer is no.
 pub fn is_synchronised() -> bool {
-    // SAFETY: `timex` is numbers only, for which all zeros is a value; no mode is set, so that the kernel fills it in and
-    // changes nothing. The pointer is to a live one of our own.
+    // SAFETY: `timex` is numbers only, for which all zeros is a value; no mode is set, so that the kernel fills it in
+    // and changes nothing. The pointer is to a live one of our own.
     #[allow(unsafe_code)]
     let (state, timex) = unsafe {
         let mut timex: libc::timex = std::mem::zeroed();
