@@ -1,10 +1,6 @@
 """What the benches share: the soak's box and servers, peers with the same elements and encoder settings, growing
-recordings, tables, and the files of results."""
+recordings, and tables."""
 
-import json
-import os
-import platform
-import re
 import shlex
 import subprocess
 import sys
@@ -183,68 +179,3 @@ def table(rows):
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip(), flush=True)
-
-
-RESULTS = ROOT / "docs" / "benchmarks" / "results"
-
-
-def git(*words):
-    return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def add_save(parser):
-    parser.add_argument("--save", action="store_true", help="also write docs/benchmarks/results/TOPIC-DATE-COMMIT.json")
-
-
-def check_save(args):
-    """A result belongs to a commit: refuses to measure a tree that has none, before any time is spent."""
-    if args.save and git("status", "--porcelain", "--", "src", "crates", "Cargo.toml", "Cargo.lock"):
-        raise SystemExit("--save: the sources differ from their commit; commit first, and build the program anew")
-
-
-def command():
-    """This call, as somebody else would type it."""
-    script = Path(sys.argv[0]).resolve().relative_to(ROOT)
-    # Wherever cargo's target directory is.
-    short = lambda word: f"target/{Path(word).parent.name}/tallybox" if word.endswith("/tallybox") else word
-    return shlex.join([str(script), *(short(word) for word in sys.argv[1:] if word != "--save")])
-
-
-def machine():
-    system = dict(line.rstrip().split("=", 1) for line in open("/etc/os-release") if "=" in line)["PRETTY_NAME"].strip(
-        '"'
-    )
-    gstreamer = subprocess.run(["gst-launch-1.0", "--version"], capture_output=True, text=True).stdout.split("\n")[1:2]
-    return ", ".join([f"{os.cpu_count()} cores, {platform.machine()}", system, *gstreamer])
-
-
-def dump(result):
-    """JSON that a diff of is readable: the innermost lists and objects on one line each."""
-    inner = re.compile(r"[\[{]\n[^\[\]{}]*\n *[\]}]")
-    return (
-        inner.sub(
-            lambda match: re.sub(r"\n *", " ", match[0]).replace("[ ", "[").replace(" ]", "]"),
-            json.dumps(result, indent=1, ensure_ascii=False),
-        )
-        + "\n"
-    )
-
-
-def save(args, topic, figures):
-    """Writes figures of one topic to a file of their own, from which benches/tables and benches/plot take them."""
-    if not args.save:
-        return
-    now = time.gmtime()
-    commit = git("rev-parse", "--short=7", "HEAD")
-    result = {
-        "topic": topic,
-        "measured": time.strftime("%Y-%m-%dT%H:%MZ", now),
-        "commit": commit,
-        "command": command(),
-        "machine": machine(),
-        "figures": figures,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{topic}-{time.strftime('%Y-%m-%d', now)}-{commit}.json"
-    path.write_text(dump(result))
-    print(f"{path.relative_to(ROOT)}: now run benches/tables and benches/plot, and commit")

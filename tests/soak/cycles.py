@@ -61,8 +61,8 @@ def cycle(box, kind, linger):
 
 
 def run(program, home, cycles, seconds, seed, base, note):
-    """Runs `cycles`, or fewer when `seconds` are over; the table's rows. What counts is the end against the value after
-    `base` cycles."""
+    """Runs `cycles`, or fewer when `seconds` are over; the table's rows, and what was counted. The rows are the end
+    against the value after `base` cycles."""
     servers = Servers(home, record=False)
     box = Box(program, home, f"rtmp://127.0.0.1:{servers.rtmp}/live/soak", f"mqtt://127.0.0.1:{servers.mqtt}", debounce=1)
     rng, samples, sessions = random.Random(seed), [], set()
@@ -105,4 +105,7 @@ def run(program, home, cycles, seconds, seed, base, note):
     rows = compare([s for s in samples if base <= s["cycle"] < base + step * GROUP], samples[-GROUP:], ("guard", "agent"))
     said = ", ".join(f"{count} {kind} ({spent[kind] / max(count, 1) * 1000:.0f} ms each)" for kind, count in counts.items())
     print(f"cycles: {number} in {took:.0f} s: {said}; {started} starts and as many ends in the ledger, which verifies; {missed} touches not felt, and made again")
-    return rows
+    each = {kind.replace(" ", "-"): {"cycles": count, "ms-each": round(spent[kind] / max(count, 1) * 1000)}
+            for kind, count in counts.items()}
+    return rows, {"cycles": number, "seconds": round(took), "after-cycles": base, "kinds": each, "starts": started,
+                  "ends": ended}

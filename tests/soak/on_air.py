@@ -138,8 +138,8 @@ def gaps(path):
 
 
 def run(program, home, hours, seed, calm, short, note):
-    """Runs for `hours`, a fault every `calm` seconds on average; the table's rows and the share of frames. What counts
-    is the end against the second tenth. `short`: no fault that takes long."""
+    """Runs for `hours`, a fault every `calm` seconds on average; the table's rows, and what was counted. The
+    rows are the end against the second tenth. `short`: no fault that takes long."""
     air, samples = Air(program, home, seed), []
     air.away = 1 if short else Air.away
     faults = [fault for fault in Air.FAULTS if not short or fault not in (Air.ingest_frozen, Air.link_stalled, Air.second_frozen)]
@@ -197,4 +197,6 @@ def run(program, home, hours, seed, calm, short, note):
     if share < 1:
         print(f"gaps, in seconds of this run: {[(round(at, 1), count) for at, count in behind]}; stood still {[(round(a, 1), round(b, 1)) for a, b in away]}")
     tenth = max(len(samples) // 10, 1)
-    return compare(samples[tenth:2 * tenth] or samples[:1], samples[-tenth:], ("guard", "agent", "capture")), share
+    rows = compare(samples[tenth:2 * tenth] or samples[:1], samples[-tenth:], ("guard", "agent", "capture"))
+    return rows, {"seconds": round(took), "faults": sum(air.counts.values()), "sorts-of-faults": len(air.counts),
+                  "frames-out": out, "frames-in": room - stalled, "back-s": round(max(air.back), 2)}
