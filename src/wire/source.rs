@@ -61,8 +61,10 @@ fn environment_variables() {
 
 #[test]
 fn files_and_units() {
-    const ENDS: [&str; 12] =
-        [".conf", ".d", ".db", ".journal", ".key", ".lock", ".log", ".pem", ".pid", ".service", ".socket", ".toml"];
+    const ENDS: [&str; 14] = [
+        ".conf", ".d", ".db", ".journal", ".key", ".lock", ".log", ".pem", ".pid", ".service", ".sock", ".socket",
+        ".target", ".toml",
+    ];
     let code = code(&["src", "crates"]);
     let file = |text: &str| {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._@/".contains(c);
