@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod log;
 pub mod panel;
 pub mod privacy;
+mod sync;
 mod token_bucket;
 mod trust;
 #[cfg(test)]

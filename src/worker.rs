@@ -1,8 +1,10 @@
 //! Threads that have an owner: named, stopped through a token, and joined or detached when the owner goes.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use crate::sync::{LockExt, unpoisoned};
 
 /// A thread could not be started: the process is at its limit of threads, or the machine out of memory.
 #[derive(Debug, thiserror::Error)]
@@ -86,13 +88,13 @@ impl Stop {
     /// Waits for the stop, for at most `timeout`. Returns whether it was requested.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         let waited = self.0.1.wait_timeout_while(self.requested(), timeout, |requested| !*requested);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+        *unpoisoned(waited).0
     }
 
     /// Waits for the stop.
     pub fn wait(&self) {
         let waited = self.0.1.wait_while(self.requested(), |requested| !*requested);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        drop(unpoisoned(waited));
     }
 
     fn request(&self) {
@@ -101,7 +103,7 @@ impl Stop {
     }
 
     fn requested(&self) -> MutexGuard<'_, bool> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.lock_unpoisoned()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::connect;
+use crate::sync::LockExt;
 
 /// Name and addresses together; TLS and CONNACK have to fit into what the client library waits for all of it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,16 +38,16 @@ struct Ends {
 impl Heard {
     /// The beginning of what it said.
     pub(super) fn first(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).first.clone()
+        self.0.lock_unpoisoned().first.clone()
     }
 
     /// The end of what it said.
     pub(super) fn last(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).last.clone()
+        self.0.lock_unpoisoned().last.clone()
     }
 
     fn note(&self, bytes: &[u8]) {
-        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ends = self.0.lock_unpoisoned();
         let room = KEPT.saturating_sub(ends.first.len()).min(bytes.len());
         ends.first.extend_from_slice(&bytes[..room]);
         ends.last.extend_from_slice(&bytes[bytes.len().saturating_sub(KEPT)..]);

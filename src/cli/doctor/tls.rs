@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
@@ -14,6 +14,7 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootC
 
 use super::PATIENCE;
 use crate::certificate;
+use crate::sync::LockExt;
 
 /// With TLS 1.3 a server refuses a client after the client's handshake is done; this is how long that is waited for.
 const AFTERTHOUGHT: Duration = Duration::from_millis(500);
@@ -66,7 +67,7 @@ impl ServerCertVerifier for Witness {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let all = std::iter::once(end_entity).chain(intermediates).map(|one| one.clone().into_owned());
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = all.collect();
+        *self.shown.lock_unpoisoned() = all.collect();
         self.judge.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
@@ -121,7 +122,7 @@ pub(super) fn shake_hands(
     let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())?;
     let refused = talk(stream, &mut connection).err();
-    let shown = std::mem::take(&mut *witness.shown.lock().unwrap_or_else(PoisonError::into_inner));
+    let shown = std::mem::take(&mut *witness.shown.lock_unpoisoned());
     Ok(Shaken { shown, refused })
 }
 
