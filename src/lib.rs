@@ -2,6 +2,7 @@
 //! never lies. See `docs/architecture.md` for how the modules stand together.
 
 pub mod agent;
+mod atomic_file;
 pub mod capture;
 mod certificate;
 pub mod cli;

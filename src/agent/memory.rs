@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::atomic_file::{self, BY_UMASK, Durability};
 use crate::ipc::Verb;
 
 /// In the agent's folder.
@@ -60,9 +61,7 @@ impl Memory {
             if let Some(dir) = self.path.parent().filter(|dir| !dir.is_dir()) {
                 std::fs::create_dir(dir)?;
             }
-            let new = self.path.with_extension("new");
-            std::fs::write(&new, serde_json::to_vec(answered)?)?;
-            std::fs::rename(new, &self.path)
+            atomic_file::replace(&self.path, &serde_json::to_vec(answered)?, BY_UMASK, Durability::Unsynced)
         };
         match write() {
             Ok(()) => self.told = false,

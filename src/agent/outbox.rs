@@ -1,9 +1,9 @@
 //! How far the platform has read the ledger, durably: the ledger itself is the outbox, this is its cursor.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::atomic_file::{self, BY_UMASK, Durability};
 use crate::ipc::Cursor;
 
 /// The cursor's file, in the agent's folder.
@@ -64,12 +64,8 @@ impl Outbox {
         if !self.dir.is_dir() {
             std::fs::create_dir(&self.dir)?;
         }
-        let (new, path) = (self.dir.join("outbox-cursor.new"), self.dir.join(FILE));
-        let mut file = File::create(&new)?;
-        writeln!(file, "{} {}", cursor.seq, cursor.ledger)?;
-        file.sync_all()?;
-        std::fs::rename(new, path)?;
-        File::open(&self.dir)?.sync_all()
+        let line = format!("{} {}\n", cursor.seq, cursor.ledger);
+        atomic_file::replace(&self.dir.join(FILE), line.as_bytes(), BY_UMASK, Durability::Synced)
     }
 }
 

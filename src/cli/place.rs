@@ -1,14 +1,14 @@
 //! Files that a command replaces in one step: written beside the old one first, renamed over it, the old one kept as
 //! `.bak`. What a process that was killed leaves behind is the old file or the new one, never a part.
 
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
+use crate::atomic_file::{self, Durability, PRIVATE, ignore_missing, sync_parent};
 use crate::exit::Exit;
 
 /// Whom a file belongs to, and who may read it.
@@ -49,7 +49,7 @@ pub(super) fn make_dir(dir: &Path, rights: Rights) -> io::Result<()> {
         Ok(()) => {
             std::os::unix::fs::chown(dir, Some(rights.uid), Some(rights.gid))?;
             std::fs::set_permissions(dir, Permissions::from_mode(rights.mode))?;
-            dir.parent().map_or(Ok(()), sync)
+            sync_parent(dir)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
@@ -69,28 +69,14 @@ impl Place {
         &self.0
     }
 
-    fn beside(&self, ending: &str) -> PathBuf {
-        let mut name = OsString::from(&self.0);
-        name.push(ending);
-        name.into()
-    }
-
     /// What was there before. Not read as configuration, because its name does not end in `.toml`.
     pub(super) fn former(&self) -> PathBuf {
-        self.beside(".bak")
-    }
-
-    /// What will be there.
-    fn new_file(&self) -> PathBuf {
-        self.beside(".new")
+        atomic_file::beside(&self.0, ".bak")
     }
 
     /// Writes the new content beside the old one, on the disk when this returns.
     pub(super) fn stage(&self, content: &[u8], rights: Rights) -> io::Result<()> {
-        let new = self.new_file();
-        gone(std::fs::remove_file(&new))?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(content)?;
+        let file = atomic_file::stage(&self.0, content, PRIVATE)?;
         std::os::unix::fs::fchown(&file, Some(rights.uid), Some(rights.gid))?;
         file.set_permissions(Permissions::from_mode(rights.mode))?;
         file.sync_all()
@@ -98,7 +84,7 @@ impl Place {
 
     /// Makes `.bak` the file that is there now. Returns whether there is one; without one no `.bak` is left either.
     pub(super) fn keep(&self) -> io::Result<bool> {
-        gone(std::fs::remove_file(self.former()))?;
+        ignore_missing(std::fs::remove_file(self.former()))?;
         match std::fs::hard_link(&self.0, self.former()) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -108,43 +94,26 @@ impl Place {
 
     /// The staged content takes the file's place.
     pub(super) fn put(&self) -> io::Result<()> {
-        std::fs::rename(self.new_file(), &self.0)?;
-        self.sync()
+        atomic_file::commit(&self.0, Durability::Synced)
     }
 
     /// Puts back what was there before; where `former` says that nothing was, the file goes. Can be done twice.
     pub(super) fn take_back(&self, former: bool) -> io::Result<()> {
         if former {
-            gone(std::fs::rename(self.former(), &self.0))?;
+            ignore_missing(std::fs::rename(self.former(), &self.0))?;
         } else {
-            gone(std::fs::remove_file(&self.0))?;
+            ignore_missing(std::fs::remove_file(&self.0))?;
         }
         self.sync()
     }
 
     /// Takes a staged content away that will not be used.
     pub(super) fn discard(&self) -> io::Result<()> {
-        gone(std::fs::remove_file(self.new_file()))
+        atomic_file::discard(&self.0)
     }
 
     /// The folder, so that names are on the disk too.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.0.parent().map_or(Ok(()), sync)
-    }
-}
-
-fn sync(dir: &Path) -> io::Result<()> {
-    match File::open(dir) {
-        // A folder that is not there has no names to keep.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        opened => opened?.sync_all(),
-    }
-}
-
-/// What is not there is as good as gone.
-pub(super) fn gone(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+        sync_parent(&self.0)
     }
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hub::Hub;
 use super::process;
+use crate::atomic_file::{self, BY_UMASK, Durability};
 use crate::config::Config;
 use crate::ipc::SIM_LAMP;
 
@@ -66,9 +67,8 @@ fn day_after(version: &str) -> String {
 fn bring(config: &Path, policy: &str) -> std::io::Result<()> {
     let dir = config.with_file_name("conf.d");
     std::fs::create_dir_all(&dir)?;
-    let new = dir.join("50-policy.new");
-    std::fs::write(&new, format!("[consent]\npolicy-version = \"{policy}\"\n"))?;
-    std::fs::rename(new, dir.join("50-policy.toml"))
+    let text = format!("[consent]\npolicy-version = \"{policy}\"\n");
+    atomic_file::replace(&dir.join("50-policy.toml"), text.as_bytes(), BY_UMASK, Durability::Unsynced)
 }
 
 /// A directory in its place is a lamp that the guard cannot drive.
@@ -110,10 +110,7 @@ mod tests {
     fn a_lamp_whose_wire_is_cut_cannot_be_driven_and_shows_the_same_when_it_is_mended() {
         let dir = tempfile::tempdir().unwrap();
         let lamp = dir.path().join(SIM_LAMP);
-        let drive = |word: &str| {
-            let new = lamp.with_extension("new");
-            std::fs::write(&new, word).and_then(|()| std::fs::rename(&new, &lamp))
-        };
+        let drive = |word: &str| atomic_file::replace(&lamp, word.as_bytes(), BY_UMASK, Durability::Unsynced);
         drive("solid").unwrap();
         cut(&lamp).unwrap();
         assert!(drive("dark").is_err() && std::fs::read_to_string(&lamp).is_err());

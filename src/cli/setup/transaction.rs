@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::place::{Place, Rights, gone, make_dir};
+use crate::atomic_file::ignore_missing;
+use crate::cli::place::{Place, Rights, make_dir};
 
 /// One file that is to be.
 #[derive(Clone, Debug)]
@@ -84,7 +85,7 @@ fn steps(journal: &Path, files: &[NewFile], before: &mut dyn FnMut() -> io::Resu
     list.sync()?;
     for (_, place) in files.iter().zip(&places).filter(|(file, _)| file.secret) {
         before()?;
-        gone(std::fs::remove_file(place.former()))?;
+        ignore_missing(std::fs::remove_file(place.former()))?;
     }
     Ok(())
 }
