@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod log;
 pub mod panel;
 pub mod privacy;
+mod runtime;
 mod sync;
 mod token_bucket;
 mod trust;

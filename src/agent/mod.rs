@@ -23,13 +23,13 @@ mod session;
 pub mod state;
 pub mod telemetry;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Config, Mqtt};
 use crate::exit::Exit;
+use crate::runtime::{self, ShutdownSignals};
 
 use backoff::Backoff;
 use binding::Ready;
@@ -49,17 +49,11 @@ pub fn run(config: &Config) -> Result<(), Exit> {
         health::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("no broker is configured")]);
         return Ok(());
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Exit::software(format!("no runtime: {error}")))?;
-    runtime.block_on(serve(config, mqtt))
+    runtime::block_on(serve(config, mqtt))
 }
 
 async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
-    let software = |error: std::io::Error| Exit::software(format!("no signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(software)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(software)?;
+    let mut shutdown = ShutdownSignals::listen()?;
     // What is wrong with certificates and secrets now is said at once; later it may heal, and is tried again.
     broker::prepare("", mqtt, Denied::default().at(Clock::start().now()))?;
     let ending = CancellationToken::new();
@@ -70,13 +64,9 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
     let mut agent = Agent::new(config, mqtt, clock, guard, outbox);
     let mut backoff = Backoff::new();
     agent.health.up();
-    let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    let mut stop = std::pin::pin!(stop);
+    let mut stop = std::pin::pin!(async {
+        shutdown.recv().await;
+    });
     let mut known = String::new();
     loop {
         match agent.ready(stop.as_mut()).await {

@@ -18,12 +18,6 @@ pub(crate) struct Client {
     calls: u64,
 }
 
-/// Runs `work` on a runtime of its own.
-pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Exit::software(format!("no runtime: {error}")))?.block_on(work)
-}
-
 fn lost(error: &IpcError) -> Exit {
     Exit::unavailable(format!("the guard went away: {error}"))
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::client::{Client, block_on};
+use super::client::Client;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::Request;
+use crate::runtime::block_on;
 
 /// A short press in seconds: well over any debounce, well under the 0.7 s at which sound is left out.
 pub(crate) const SHORT: f64 = 0.25;

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::client::block_on;
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::runtime::{ShutdownSignals, block_on};
 
 /// Before a role that died is started again; doubles up to [`SLOWEST`] while it keeps dying at once.
 const FIRST: Duration = Duration::from_millis(200);
@@ -79,12 +78,12 @@ impl Role {
     }
 
     /// Ends it in order, or by force when it takes too long.
-    async fn finish(&mut self, hurry: &mut tokio::signal::unix::Signal) {
+    async fn finish(&mut self, hurry: &mut ShutdownSignals) {
         self.signal(Signal::TERM);
         let Some(child) = &mut self.child else { return };
         let ended = tokio::select! {
             ended = timeout(PATIENCE, child.wait()) => ended.is_ok(),
-            _ = hurry.recv() => false,
+            () = hurry.interrupt() => false,
         };
         if !ended {
             tracing::error!(role = self.name, "did not end in time: killed");
@@ -97,17 +96,14 @@ impl Role {
 /// Runs until SIGINT or SIGTERM; a second SIGINT does not wait.
 pub(crate) fn run(config: &Config) -> Result<(), Exit> {
     block_on(async {
-        let software = |error: std::io::Error| Exit::software(format!("no signals: {error}"));
-        let mut terminate = signal(SignalKind::terminate()).map_err(software)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(software)?;
+        let mut shutdown = ShutdownSignals::listen()?;
         let mut guard = Role::new("guard");
         let mut agent = config.mqtt.as_ref().map(|_| Role::new(AGENT));
         guard.start(&config.path)?;
         loop {
             let (role, status) = tokio::select! {
                 biased;
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = shutdown.recv() => break,
                 status = guard.turn() => (&mut guard, status),
                 Some(status) = async {
                     match &mut agent {
@@ -134,9 +130,9 @@ pub(crate) fn run(config: &Config) -> Result<(), Exit> {
             }
         }
         // The guard first: capture ends, the ledger says so, and the agent can still tell it.
-        guard.finish(&mut interrupt).await;
+        guard.finish(&mut shutdown).await;
         if let Some(agent) = &mut agent {
-            agent.finish(&mut interrupt).await;
+            agent.finish(&mut shutdown).await;
         }
         Ok(())
     })

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::client::{Client, block_on};
+use super::client::Client;
 use super::doctor::identity::device_id;
 use super::doctor::{self, Row};
 use crate::config::{Config, Mqtt};
 use crate::exit::Exit;
 use crate::ipc::{Request, Status};
+use crate::runtime::block_on;
 
 /// What the command line knows beside the guard's own word.
 #[derive(Debug, Default, Serialize)]

@@ -25,14 +25,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::client::block_on;
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::runtime::{ShutdownSignals, block_on};
 
 use hub::Hub;
 use web::Doors;
@@ -68,8 +67,7 @@ fn io(what: &str) -> impl FnOnce(std::io::Error) -> Exit + '_ {
 }
 
 async fn serve(listen: SocketAddr) -> Result<(), Exit> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(io("signals"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(io("signals"))?;
+    let mut shutdown = ShutdownSignals::listen()?;
     children::installed()?;
     let page = TcpListener::bind(listen).await.map_err(|error| {
         Exit::unavailable(format!(
@@ -99,8 +97,7 @@ async fn serve(listen: SocketAddr) -> Result<(), Exit> {
     let mut shop = children::shop(&config)?;
     println!("tallybox demo: open http://{address}");
     let ended = tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        _ = shutdown.recv() => Ok(()),
         status = shop.wait() => Err(Exit::software(format!("the demo's box ended: {status:?}"))),
     };
     // The box first: it says goodbye to a broker that is still there.

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::client::{Client, block_on};
+use super::client::Client;
 use super::machine::{self, Machine};
 use super::units::{self, Runner};
 use crate::clock;
@@ -33,6 +33,7 @@ use crate::config::{Config, Mistake, PanelBackend};
 use crate::exit::Exit;
 use crate::ipc::{Request, Status};
 use crate::ledger::Ledger;
+use crate::runtime::block_on;
 
 use board::Board;
 use needs::Needs;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::{Row, fail, ok, warn};
-use crate::cli::client::{Client, block_on};
+use crate::cli::client::Client;
 use crate::config::Config;
 use crate::ipc::{Findings, Request};
+use crate::runtime::block_on;
 
 /// What the probe itself may take once staff pressed, and the guard to say so.
 const PROBE: Duration = Duration::from_secs(30);

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use crate::exit::Exit;
+use crate::runtime::{ShutdownSignals, block_on};
 
 /// How long nobody waits without a look at this.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
@@ -41,21 +40,15 @@ impl Interrupt {
 
 /// Runs `work` in a thread of its own, while this one hears signals.
 pub(super) fn run(work: impl FnOnce(&Interrupt) -> Result<(), Exit> + Send + 'static) -> Result<(), Exit> {
-    let failed = |error: std::io::Error| Exit::software(format!("no signals: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    runtime.block_on(async {
-        let mut signals = Vec::new();
-        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-            signals.push(signal(kind).map_err(failed)?);
-        }
+    block_on(async {
+        let mut shutdown = ShutdownSignals::listen_in_terminal()?;
         let interrupt = Interrupt::default();
         let own = interrupt.clone();
         let mut work = tokio::task::spawn_blocking(move || work(&own));
         loop {
-            let heard = futures_util::future::select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv())));
             tokio::select! {
                 done = &mut work => return done.unwrap_or_else(|error| Err(Exit::software(error.to_string()))),
-                _ = heard => interrupt.asked.store(true, Ordering::Relaxed),
+                _ = shutdown.recv() => interrupt.asked.store(true, Ordering::Relaxed),
             }
         }
     })

@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::folders::{AGENT, Folders};
 use super::interrupt::{Interrupt, LOOK};
 use super::terminal::say;
-use crate::cli::client::{Client, block_on};
+use crate::cli::client::Client;
 use crate::cli::units::{self, Role};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{Request, Status};
+use crate::runtime::block_on;
 
 const GUARD: &str = Role::Guard.unit();
 /// How long roles may take until they do well: a name server, a TCP connection and a handshake, each of which may take

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::interrupt::{Interrupt, LOOK};
 use super::terminal::say;
-use crate::cli::client::{Client, block_on};
+use crate::cli::client::Client;
 use crate::clock::Clock;
 use crate::config::{Config, PanelBackend};
 use crate::exit::Exit;
 use crate::ipc::{Phase, Request, Status};
+use crate::runtime::block_on;
 
 /// Lines that are shown of a stream, one a second.
 const LINES: u32 = 10;

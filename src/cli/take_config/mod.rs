@@ -9,11 +9,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::client::{Client, block_on};
+use super::client::Client;
 use crate::config::{Config, STICK_FILE};
 use crate::exit::Exit;
 use crate::foreign_file;
 use crate::ipc::Request;
+use crate::runtime::block_on;
 
 use history::History;
 use place::Place;

@@ -7,14 +7,14 @@ mod series;
 use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::client::{Client, block_on};
+use super::client::Client;
 use super::status;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{FromGuard, Request};
+use crate::runtime::{ShutdownSignals, block_on};
 
 use draw::Screen;
 use series::Series;
@@ -74,10 +74,7 @@ fn write(text: &str) -> Result<(), Exit> {
 }
 
 async fn watch(config: &Config) -> Result<(), Exit> {
-    let signals = |error: std::io::Error| Exit::software(format!("no signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(signals)?;
+    let mut shutdown = ShutdownSignals::listen_in_terminal()?;
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut series = Series::default();
@@ -91,9 +88,7 @@ async fn watch(config: &Config) -> Result<(), Exit> {
             }
         };
         tokio::select! {
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = hangup.recv() => return Ok(()),
+            _ = shutdown.recv() => return Ok(()),
             heard = heard => match heard {
                 Ok(FromGuard::Status(status)) => {
                     unanswered = 0;
