@@ -93,11 +93,12 @@ impl CaptureGraph {
         let heard = heard.then(|| Arc::new(InputSwitch::of_sound(clock)));
         all.extend(seen.clone().map(|lane| (SourceSpec::Camera(video.clone()), lane)));
         all.extend(heard.clone().map(|lane| (SourceSpec::Microphone(audio.clone()), lane)));
-        let loudness = (audio.source != AudioSource::None).then(Arc::default);
-        let begun = SessionContext { time: Timebase::start(), loudness, knobs: EncoderControl::default() };
+        let level_meter = (audio.source != AudioSource::None).then(Arc::default);
+        let begun =
+            SessionContext { timebase: Timebase::start(), level_meter, encoder_control: EncoderControl::default() };
         // A camera takes its time to start, a server to answer: they do so while the encoder is chosen and a file is read.
         let rules =
-            DeviceContext { time: begun.time.clone(), gate: gate.clone(), teller: teller.clone(), clock, limit };
+            DeviceContext { time: begun.timebase.clone(), gate: gate.clone(), teller: teller.clone(), clock, limit };
         let devices = Some(DeviceSupervisor::start(all, &rules)?);
         call(&begun)?;
         let pipeline = gst::Pipeline::with_name("capture");
@@ -112,14 +113,14 @@ impl CaptureGraph {
         // Not with the camera: whatever comes in its place is covered too.
         let cover = Compositor::new(config.masks.clone(), writing.as_ref(), size);
         let coding = VideoEncoder::start(&video, profile, cover, make_tap, teller)?;
-        begun.knobs.attach(&coding);
+        begun.encoder_control.attach(&coding);
         if let Some(lane) = seen {
             // The picture does not wait for the sound's elements.
             let coding = coding.clone();
-            lane.begin(Box::new(move |picture, caps, key| coding.see(picture, caps, key)));
+            lane.begin(Box::new(move |picture, caps, key| coding.push_picture(picture, caps, key)));
         }
         let (mut hear, mut voiced) = (None, None);
-        if let Some(loudness) = &begun.loudness {
+        if let Some(level_meter) = &begun.level_meter {
             let (first, last) = audio::add_voice(&pipeline, &audio)?;
             audio::silence_while_muted(&last, gate)?;
             for (codec, name, queues) in
@@ -132,7 +133,7 @@ impl CaptureGraph {
                     coded.link(&tap)?;
                 }
             }
-            audio::measure(loudness, &last);
+            audio::measure(level_meter, &last);
             (hear, voiced) = (Some(first), Some(last));
         }
         let listen = match (&heard, &hear) {
@@ -155,7 +156,7 @@ impl CaptureGraph {
             audio: described_audio,
         };
         this.preroll()?;
-        this.play(&begun.time)?;
+        this.play(&begun.timebase)?;
         if let (Some(lane), Some(listen)) = (heard, listen) {
             lane.begin(Box::new(move |sound, _, _| {
                 // A pipeline that takes nothing any more says why on its bus.
@@ -204,7 +205,7 @@ impl CaptureGraph {
         if let Some(devices) = &self.devices {
             devices.check()?;
         }
-        self.coding.check()?;
+        self.coding.supervise()?;
         let mut done = Ok(());
         let posted = pop_error(&self.bus, |message| {
             let kind = message.type_();
@@ -236,7 +237,7 @@ fn add_files(
     let mut sound = (audio.source == AudioSource::File).then_some(Path::new(&audio.device));
     if video.source == VideoSource::File {
         let (first, last) = crate::capture::input::transform::add_shape(pipeline, video)?;
-        let entry = coding.entry()?;
+        let entry = coding.input_sink()?;
         pipeline.add(&entry)?;
         last.link(&entry)?;
         ends.push(last);

@@ -8,9 +8,9 @@ use crate::capture::gst::timebase::Timebase;
 
 /// What is known once a session's time has begun, before its first picture.
 pub(crate) struct SessionContext {
-    pub(crate) time: Timebase,
+    pub(crate) timebase: Timebase,
     /// How loud the sound is that leaves; none where there is none.
-    pub(crate) loudness: Option<Arc<audio::LevelMeter>>,
+    pub(crate) level_meter: Option<Arc<audio::LevelMeter>>,
     /// What changes what the encoder is asked for, once there is one.
-    pub(crate) knobs: EncoderControl,
+    pub(crate) encoder_control: EncoderControl,
 }

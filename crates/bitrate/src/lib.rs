@@ -1,7 +1,7 @@
 //! Decides what the encoder is asked for: measurements of the way to the server in, a rendition out. Pure: no I/O, no
 //! clock.
 //!
-//! Two questions are asked every [`EVERY`]: how long does a byte wait between encoder and server (queue, socket,
+//! Two questions are asked every [`UPDATE_INTERVAL`]: how long does a byte wait between encoder and server (queue, socket,
 //! network), and how many bytes does the server really take? While something waits the second is the link's capacity.
 //! - More is made than arrives, and it waits: the target falls below what arrives, so that the queue drains, and goes
 //!   back to just under it when it is empty (`rate`).
@@ -30,7 +30,7 @@ pub use rendition::Rendition;
 use window::Window;
 
 /// From one measurement to the next: three frames at 30 frames per second, so that one frame does not look like a queue.
-pub const EVERY: Duration = Duration::from_millis(100);
+pub const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The way to the server, as it is now. Whoever has a transport fills this in; what it cannot tell is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -38,32 +38,32 @@ pub struct Measurement {
     /// When it was measured.
     pub now: Monotonic,
     /// Bytes that the encoders have made for this connection and that were not dropped, since it began.
-    pub made: u64,
+    pub produced_bytes: u64,
     /// Bytes of them that wait on the box: our queue, and what stands in front of the socket.
-    pub waiting: u64,
+    pub queued_bytes: u64,
     /// Bytes that the socket has and the server has not confirmed.
-    pub unacknowledged: Option<u64>,
+    pub unacked_bytes: Option<u64>,
     /// Round-trip time as the protocol measures it, with what waits on the way.
     pub rtt: Option<Duration>,
     /// Acknowledgements that were heard since the connection began, where the round-trip time is smoothed as SRT does.
-    pub acks: Option<u64>,
-    /// Bytes that had to be sent again since the connection began, where `unacknowledged` does not tell.
-    pub resent: u64,
+    pub ack_count: Option<u64>,
+    /// Bytes that had to be sent again since the connection began, where `unacked_bytes` does not tell.
+    pub retransmitted_bytes: u64,
     /// What the protocol itself thinks that the way carries (WebRTC does), in kbit/s: it is believed.
-    pub estimate_kbps: Option<u32>,
+    pub bandwidth_estimate_kbps: Option<u32>,
 }
 
 /// What was configured, and what the picture is at best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The picture at best: nothing above it is ever asked for. Its bitrate is the user's cap.
-    pub best: Rendition,
+    pub max: Rendition,
     /// Nothing below it is ever asked for, in kbit/s.
-    pub floor_kbps: u32,
+    pub min_kbps: u32,
     /// What is asked for at first, in kbit/s.
-    pub first_kbps: u32,
+    pub start_kbps: u32,
     /// Sound, and what container and protocol add to it, in kbit/s.
-    pub beside_kbps: u32,
+    pub overhead_kbps: u32,
 }
 
 /// The controller. The user's cap and its own state are two things: changing the one leaves the other alone.
@@ -78,21 +78,21 @@ pub struct Controller {
 impl Controller {
     /// What the link cannot take is found out within half a second.
     pub fn new(limits: Limits) -> Self {
-        let rate = Rate::new(f64::from(limits.first_kbps + limits.beside_kbps));
-        Self { limits, window: Window::default(), rate, ladder: Ladder::new(limits.best) }
+        let rate = Rate::new(f64::from(limits.start_kbps + limits.overhead_kbps));
+        Self { limits, window: Window::default(), rate, ladder: Ladder::new(limits.max) }
     }
 
     /// Takes in how much was made and what of it waits, as in a [`Measurement`]: with each frame, so that it is known how
     /// long each of them waits.
-    pub fn note(&mut self, measurement: &Measurement) {
+    pub fn record(&mut self, measurement: &Measurement) {
         self.window.note(measurement);
     }
 
-    /// Takes a measurement in, each [`EVERY`], and says what to ask of the encoder from now on.
-    pub fn step(&mut self, measurement: &Measurement) -> Rendition {
+    /// Takes a measurement in, each [`UPDATE_INTERVAL`], and says what to ask of the encoder from now on.
+    pub fn update(&mut self, measurement: &Measurement) -> Rendition {
         let (floor, cap) = self.bounds();
         self.window.add(measurement);
-        if let Some(estimate) = measurement.estimate_kbps {
+        if let Some(estimate) = measurement.bandwidth_estimate_kbps {
             self.rate.believe(f64::from(estimate), floor, cap);
         } else if let Some(view) = self.window.view() {
             let beat = f64::from(self.ladder.rendition().fps).recip();
@@ -113,22 +113,22 @@ impl Controller {
     /// Another cap, in kbit/s. What is known of the link stays known.
     #[allow(dead_code)] // set-video over MQTT is to come
     pub fn set_cap(&mut self, kbps: u32) {
-        self.limits.best.bitrate_kbps = kbps;
+        self.limits.max.bitrate_kbps = kbps;
     }
 
     /// A new connection: its counters begin at nothing. The target stays, since the link is most likely the same.
-    pub fn reconnected(&mut self) {
+    pub fn on_reconnected(&mut self) {
         self.window = Window::default();
         self.rate.forget();
     }
 
     /// Frames were dropped: what was counted begins anew.
-    pub fn dropped(&mut self) {
+    pub fn on_frames_dropped(&mut self) {
         self.window = Window::default();
     }
 
     /// How much longer than usual the oldest byte waits that has not arrived, in milliseconds.
-    pub fn wait_ms(&self) -> u32 {
+    pub fn queuing_delay_ms(&self) -> u32 {
         // Times are at most the span of the window, seconds.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         (self.window.view().map_or(0, |view| (view.wait.max(0.0) * 1000.0) as u32))
@@ -136,14 +136,14 @@ impl Controller {
 
     /// Lowest and highest rate of the whole stream, in kbit/s.
     fn bounds(&self) -> (f64, f64) {
-        let Limits { best, floor_kbps, beside_kbps, .. } = self.limits;
-        let cap = best.bitrate_kbps;
-        (f64::from(floor_kbps.min(cap) + beside_kbps), f64::from(cap + beside_kbps))
+        let Limits { max, min_kbps, overhead_kbps, .. } = self.limits;
+        let cap = max.bitrate_kbps;
+        (f64::from(min_kbps.min(cap) + overhead_kbps), f64::from(cap + overhead_kbps))
     }
 
     fn picture_kbps(&self) -> u32 {
         let (floor, cap) = self.bounds();
-        let beside = f64::from(self.limits.beside_kbps);
+        let beside = f64::from(self.limits.overhead_kbps);
         let kbps = (self.rate.target().clamp(floor, cap) - beside).round();
         // Between the floor and the cap, which are u32.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

@@ -8,8 +8,8 @@ use super::{Controller, Limits, Measurement};
 use crate::rendition::Rendition;
 use monotonic::Monotonic;
 
-const BEST: Rendition = Rendition { bitrate_kbps: 4000, fps: 30, width: 1280, height: 720 };
-const LIMITS: Limits = Limits { best: BEST, floor_kbps: 300, first_kbps: 4000, beside_kbps: 140 };
+const MAX: Rendition = Rendition { bitrate_kbps: 4000, fps: 30, width: 1280, height: 720 };
+const LIMITS: Limits = Limits { max: MAX, min_kbps: 300, start_kbps: 4000, overhead_kbps: 140 };
 
 /// A connection that goes on: bytes made since the last look, bytes that wait, round trip.
 #[derive(Clone, Debug)]
@@ -48,15 +48,15 @@ impl Walk {
     fn look(&mut self, look: &Look) -> Rendition {
         self.now += look.pause;
         self.made += look.made;
-        self.controller.step(&Measurement {
+        self.controller.update(&Measurement {
             now: Monotonic::from_start(Duration::from_millis(self.now)),
-            made: self.made,
-            waiting: look.waiting,
-            unacknowledged: look.unacknowledged,
+            produced_bytes: self.made,
+            queued_bytes: look.waiting,
+            unacked_bytes: look.unacknowledged,
             rtt: look.rtt.map(Duration::from_millis),
-            acks: Some(self.now / 10),
-            resent: 0,
-            estimate_kbps: None,
+            ack_count: Some(self.now / 10),
+            retransmitted_bytes: 0,
+            bandwidth_estimate_kbps: None,
         })
     }
 
@@ -68,7 +68,7 @@ impl Walk {
     /// As much as is asked for is made, and all of it arrives.
     fn well(&mut self, looks: usize) -> Rendition {
         for _ in 0..looks {
-            let asked = u64::from(self.controller.rendition().bitrate_kbps + LIMITS.beside_kbps);
+            let asked = u64::from(self.controller.rendition().bitrate_kbps + LIMITS.overhead_kbps);
             self.goes(asked, 0);
         }
         self.controller.rendition()
@@ -78,7 +78,7 @@ impl Walk {
     fn choked(&mut self, looks: usize, link: u64) -> Rendition {
         let mut queue = 0;
         for _ in 0..looks {
-            let asked = u64::from(self.controller.rendition().bitrate_kbps + LIMITS.beside_kbps);
+            let asked = u64::from(self.controller.rendition().bitrate_kbps + LIMITS.overhead_kbps);
             queue = (queue + asked * 100 / 8).saturating_sub(link * 100 / 8);
             self.goes(asked, queue);
         }
@@ -88,8 +88,8 @@ impl Walk {
 
 fn within(rendition: Rendition, cap: u32) {
     let Rendition { bitrate_kbps, fps, width, height } = rendition;
-    assert!((LIMITS.floor_kbps.min(cap)..=cap).contains(&bitrate_kbps), "{rendition:?}");
-    assert!((1..=BEST.fps).contains(&fps) && width <= BEST.width && height <= BEST.height, "{rendition:?}");
+    assert!((LIMITS.min_kbps.min(cap)..=cap).contains(&bitrate_kbps), "{rendition:?}");
+    assert!((1..=MAX.fps).contains(&fps) && width <= MAX.width && height <= MAX.height, "{rendition:?}");
     assert!(width % 2 == 0 && height % 2 == 0 && height >= 240, "{rendition:?}");
 }
 
@@ -97,7 +97,7 @@ proptest! {
     #[test]
     fn floor_and_cap_hold_whatever_is_measured(looks in prop::collection::vec(look(), 1..80), caps in prop::collection::vec(100..8000_u32, 1..5)) {
         let mut walk = Walk::new();
-        let mut cap = BEST.bitrate_kbps;
+        let mut cap = MAX.bitrate_kbps;
         for (index, look) in looks.iter().enumerate() {
             if index % 17 == 16 {
                 cap = caps[index / 17 % caps.len()];
@@ -106,7 +106,7 @@ proptest! {
             }
             within(walk.look(look), cap);
             if index % 31 == 30 {
-                walk.controller.reconnected();
+                walk.controller.on_reconnected();
             }
         }
     }
@@ -131,15 +131,15 @@ proptest! {
     fn a_link_that_takes_everything_is_given_everything(link in 600..3000_u64) {
         let mut walk = Walk::new();
         prop_assert!(u64::from(walk.choked(60, link).bitrate_kbps) < link * 6 / 5, "at most a probe above it");
-        prop_assert_eq!(walk.well(300), BEST);
+        prop_assert_eq!(walk.well(300), MAX);
     }
 }
 
 #[test]
 fn what_begins_carefully_has_everything_soon() {
-    let mut walk = Walk { controller: Controller::new(Limits { first_kbps: 2000, ..LIMITS }), ..Walk::new() };
-    assert_eq!(walk.controller.rendition(), Rendition { bitrate_kbps: 2000, ..BEST });
-    assert_eq!(walk.well(40), BEST, "after 4 s");
+    let mut walk = Walk { controller: Controller::new(Limits { start_kbps: 2000, ..LIMITS }), ..Walk::new() };
+    assert_eq!(walk.controller.rendition(), Rendition { bitrate_kbps: 2000, ..MAX });
+    assert_eq!(walk.well(40), MAX, "after 4 s");
 }
 
 #[test]
@@ -159,9 +159,9 @@ fn a_new_connection_goes_on_with_the_rate_of_the_old_one() {
     let mut walk = Walk::new();
     walk.choked(60, 2000);
     let before = walk.controller.rendition();
-    walk.controller.reconnected();
+    walk.controller.on_reconnected();
     assert_eq!(walk.controller.rendition(), before);
-    assert_eq!(walk.well(150), BEST, "what was too much for the old one counts no more");
+    assert_eq!(walk.well(150), MAX, "what was too much for the old one counts no more");
 }
 
 #[test]
@@ -202,20 +202,20 @@ fn a_still_picture_is_no_slow_link() {
             pause: 100,
         });
     }
-    assert_eq!(walk.controller.rendition(), BEST);
+    assert_eq!(walk.controller.rendition(), MAX);
 }
 
 #[test]
 fn a_way_that_became_longer_is_no_queue() {
     let mut walk = Walk::new();
     walk.well(30);
-    let made = u64::from(BEST.bitrate_kbps + LIMITS.beside_kbps);
+    let made = u64::from(MAX.bitrate_kbps + LIMITS.overhead_kbps);
     for _ in 0..600 {
-        let asked = u64::from(walk.controller.rendition().bitrate_kbps + LIMITS.beside_kbps);
+        let asked = u64::from(walk.controller.rendition().bitrate_kbps + LIMITS.overhead_kbps);
         let rtt = Some(600);
         walk.look(&Look { made: asked * 100 / 8, waiting: 0, unacknowledged: None, rtt, pause: 100 });
     }
-    assert_eq!(u64::from(walk.controller.rendition().bitrate_kbps + LIMITS.beside_kbps), made);
+    assert_eq!(u64::from(walk.controller.rendition().bitrate_kbps + LIMITS.overhead_kbps), made);
 }
 
 /// Over SRT, an encoder that makes nothing for a while: nothing is heard, since nothing was sent.
@@ -228,10 +228,16 @@ fn silence_is_no_slow_link() {
         walk.now += 100;
         walk.made += made;
         // What is heard of stands still with what is made.
-        let acks = Some(walk.made / 5000);
+        let ack_count = Some(walk.made / 5000);
         let now = Monotonic::from_start(Duration::from_millis(walk.now));
         let rtt = Some(Duration::from_millis(millis));
-        walk.controller.step(&Measurement { now, made: walk.made, rtt, acks, ..Measurement::default() });
+        walk.controller.update(&Measurement {
+            now,
+            produced_bytes: walk.made,
+            rtt,
+            ack_count,
+            ..Measurement::default()
+        });
     }
-    assert_eq!(walk.controller.rendition(), BEST);
+    assert_eq!(walk.controller.rendition(), MAX);
 }

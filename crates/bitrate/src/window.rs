@@ -90,10 +90,10 @@ impl Window {
     /// Takes in how much was made, what of it waits on the box, and round trips: whenever it may have changed.
     pub(super) fn note(&mut self, m: &Measurement) {
         let at = m.now.duration_since(Monotonic::default()).as_secs_f64();
-        self.made.add(at, kilobits(m.made));
-        self.left.add(at, kilobits(m.made.saturating_sub(m.waiting)));
-        if let (None, Some(rtt), Some(acks)) = (m.unacknowledged, m.rtt, m.acks) {
-            self.again.add(at, kilobits(m.resent));
+        self.made.add(at, kilobits(m.produced_bytes));
+        self.left.add(at, kilobits(m.produced_bytes.saturating_sub(m.queued_bytes)));
+        if let (None, Some(rtt), Some(acks)) = (m.unacked_bytes, m.rtt, m.ack_count) {
+            self.again.add(at, kilobits(m.retransmitted_bytes));
             self.trip.add(at, rtt.as_secs_f64(), acks);
         }
     }
@@ -105,9 +105,13 @@ impl Window {
             return;
         }
         self.note(m);
-        let (made, left, resent) = (kilobits(m.made), kilobits(m.made.saturating_sub(m.waiting)), kilobits(m.resent));
+        let (made, left, resent) = (
+            kilobits(m.produced_bytes),
+            kilobits(m.produced_bytes.saturating_sub(m.queued_bytes)),
+            kilobits(m.retransmitted_bytes),
+        );
         let normal = self.lows.front().map_or(0.0, |low| low.1);
-        let sample = match (m.unacknowledged, m.acks) {
+        let sample = match (m.unacked_bytes, m.ack_count) {
             // Before the first round trip is known nobody knows how long the way is: nothing would pass for normal.
             (None, Some(_)) => match self.trip.heard() {
                 Some(heard) => self.by_round_trips(at, made, left, resent, heard),

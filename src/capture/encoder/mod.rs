@@ -59,7 +59,7 @@ impl EncoderControl {
     }
 
     /// The next picture becomes a keyframe. (The first of all is one anyway.)
-    pub(crate) fn keyframe(&self) {
+    pub(crate) fn request_keyframe(&self) {
         if let Some(coding) = self.0.get() {
             lock(&coding.state).coder.force_keyframe();
         }
@@ -148,7 +148,7 @@ impl VideoEncoder {
 
     /// Takes one picture, its time being running time. Fewer a second may be wanted than come. With `key` a keyframe
     /// begins with it.
-    pub(crate) fn see(&self, mut picture: gst::Buffer, caps: &gst::Caps, key: bool) {
+    pub(crate) fn push_picture(&self, mut picture: gst::Buffer, caps: &gst::Caps, key: bool) {
         let Some(at) = picture.pts() else { return };
         let kept = lock(&self.state).pace.keeps(at);
         if !(kept || key) || !self.cover.apply(&mut picture, caps) {
@@ -180,7 +180,7 @@ impl VideoEncoder {
     }
 
     /// An element, for a pipeline on the session's clock, that hands the pictures that come to it on.
-    pub(crate) fn entry(self: &Arc<Self>) -> Result<gst::Element, CaptureError> {
+    pub(crate) fn input_sink(self: &Arc<Self>) -> Result<gst::Element, CaptureError> {
         let out = make("fakesink", "video-out")?;
         configure_live_sink(&out);
         let pad = out.static_pad("sink").ok_or_else(|| CaptureError::internal("an element without a sink pad"))?;
@@ -192,7 +192,7 @@ impl VideoEncoder {
                 let edit = picture.make_mut();
                 edit.set_pts(at);
                 edit.set_dts(gst::ClockTime::NONE);
-                coding.see(picture, &caps, false);
+                coding.push_picture(picture, &caps, false);
             }
             gst::PadProbeReturn::Handled
         });
@@ -242,7 +242,7 @@ impl VideoEncoder {
     }
 
     /// Looks after the encoder; to be called some times a second. One that does not do its work is replaced, loudly.
-    pub(crate) fn check(self: &Arc<Self>) -> Result<(), CaptureError> {
+    pub(crate) fn supervise(self: &Arc<Self>) -> Result<(), CaptureError> {
         let symptom = lock(&self.vigil).look(self.clock.now());
         let error = lock(&self.state).coder.error();
         let why = match (symptom, error) {

@@ -68,19 +68,19 @@ pub(crate) trait IngestConnection {
     }
 }
 
-/// What stands between the queue and the server, as far as the protocol tells; see `adapt::Measurement`.
+/// What stands between the queue and the server, as far as the protocol tells; see `bitrate::Measurement`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TransportStats {
     /// Bytes in front of the socket.
-    pub(crate) in_front: u64,
+    pub(crate) unsent_bytes: u64,
     /// Bytes that the socket has and the server has not acknowledged.
-    pub(crate) unacknowledged: Option<u64>,
+    pub(crate) unacked_bytes: Option<u64>,
     /// Round trip with all that waits on it.
     pub(crate) rtt: Option<Duration>,
     /// Acknowledgements that were heard since the connection began, where the round trip is smoothed as SRT does.
-    pub(crate) acks: Option<u64>,
+    pub(crate) ack_count: Option<u64>,
     /// Bytes that were sent again since the connection began.
-    pub(crate) resent: u64,
+    pub(crate) retransmitted_bytes: u64,
     /// What the protocol itself thinks that the way carries, in kbit/s.
-    pub(crate) estimate_kbps: Option<u32>,
+    pub(crate) bandwidth_estimate_kbps: Option<u32>,
 }

@@ -88,8 +88,8 @@ impl Output {
         begun: &SessionContext,
         door: &GuardLink,
     ) -> Result<Vec<RunningOutput>, CaptureError> {
-        let SessionContext { time, loudness, knobs } = begun;
-        let (sound, wheel) = (loudness.is_some(), knobs.clone());
+        let SessionContext { timebase, level_meter, encoder_control } = begun;
+        let (sound, wheel) = (level_meter.is_some(), encoder_control.clone());
         let apply = move |wanted: &Rendition| {
             if let Err(failure) = wheel.apply(wanted) {
                 tracing::warn!("{}", failure.message);
@@ -104,8 +104,9 @@ impl Output {
         all.into_iter()
             .zip([first, second])
             .map(|(Self { to, keys, queue, keeper }, (reporter, steer))| {
-                let target = IngestTarget::new(config, &to, keys, sound, time.clone());
-                let push = Publisher::start(target, queue, loudness.clone(), reporter, knobs.clone(), steer)?;
+                let target = IngestTarget::new(config, &to, keys, sound, timebase.clone());
+                let push =
+                    Publisher::start(target, queue, level_meter.clone(), reporter, encoder_control.clone(), steer)?;
                 Ok(RunningOutput { push, _keeper: keeper })
             })
             .collect()

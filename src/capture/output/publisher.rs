@@ -159,7 +159,7 @@ impl PublishLoop {
 
     fn ask_for_keyframe(&self) {
         if self.queue.wants_keyframe() {
-            self.knobs.keyframe();
+            self.knobs.request_keyframe();
         }
     }
 
@@ -232,7 +232,7 @@ impl PublishLoop {
             }
             self.ask_for_keyframe();
             if line.wants_keyframe() {
-                self.knobs.keyframe();
+                self.knobs.request_keyframe();
             }
             if let Some(trouble) = line.trouble() {
                 return Ok(trouble);

@@ -6,7 +6,7 @@ use crate::capture::output::connection::IngestConnection;
 use crate::capture::queue::FrameQueue;
 use crate::config::{Audio, IngestScheme, Video};
 use bitrate::Rendition;
-use bitrate::{Controller, EVERY, Limits, Measurement};
+use bitrate::{Controller, Limits, Measurement, UPDATE_INTERVAL};
 use monotonic::Monotonic;
 
 /// SRT acknowledges at this interval (`COMM_SYN_INTERVAL_US` in libsrt's core.h).
@@ -36,10 +36,10 @@ impl RateAdapter {
     /// For the configured picture, with or without sound, to a server that is spoken to by `scheme`.
     pub(crate) fn new(scheme: IngestScheme, video: &Video, sound: Option<&Audio>, apply: ApplyRendition) -> Self {
         let best = video.rendition();
-        let beside_kbps = sound.map_or(0, |audio| audio.bitrate_kbps);
+        let overhead_kbps = sound.map_or(0, |audio| audio.bitrate_kbps);
         let cap = best.bitrate_kbps;
-        let first_kbps = if scheme == IngestScheme::Srt { bitrate::srt_start_kbps(cap) } else { cap };
-        let limits = Limits { best, floor_kbps: video.min_bitrate_kbps, first_kbps, beside_kbps };
+        let start_kbps = if scheme == IngestScheme::Srt { bitrate::srt_start_kbps(cap) } else { cap };
+        let limits = Limits { max: best, min_kbps: video.min_bitrate_kbps, start_kbps, overhead_kbps };
         let controller = video.adaptive.then(|| Controller::new(limits));
         Self {
             controller,
@@ -72,7 +72,7 @@ impl RateAdapter {
 
     /// How much longer than usual the oldest byte waits that has not arrived, in milliseconds.
     pub(crate) fn wait_ms(&self) -> u32 {
-        self.controller.as_ref().map_or(0, Controller::wait_ms)
+        self.controller.as_ref().map_or(0, Controller::queuing_delay_ms)
     }
 
     /// A connection is there.
@@ -80,7 +80,7 @@ impl RateAdapter {
         self.given = 0;
         self.round_trips = false;
         if let Some(controller) = &mut self.controller {
-            controller.reconnected();
+            controller.on_reconnected();
         }
     }
 
@@ -98,33 +98,34 @@ impl RateAdapter {
     pub(crate) fn look(&mut self, now: Monotonic, queue: &FrameQueue, line: &dyn IngestConnection) {
         let Some(controller) = &mut self.controller else { return };
         let queued = queue.bytes();
-        let mut measurement = Measurement { now, made: self.given + queued, waiting: queued, ..Measurement::default() };
+        let mut measurement =
+            Measurement { now, produced_bytes: self.given + queued, queued_bytes: queued, ..Measurement::default() };
         let due = now >= self.next;
         // Round trips are told smoothed: nothing is missed if each change is seen.
         if due || self.round_trips {
             let way = line.way();
-            self.round_trips = way.acks.is_some();
+            self.round_trips = way.ack_count.is_some();
             measurement = Measurement {
-                waiting: queued + way.in_front,
-                unacknowledged: way.unacknowledged,
+                queued_bytes: queued + way.unsent_bytes,
+                unacked_bytes: way.unacked_bytes,
                 rtt: way.rtt,
-                acks: way.acks,
-                resent: way.resent,
-                estimate_kbps: way.estimate_kbps,
+                ack_count: way.ack_count,
+                retransmitted_bytes: way.retransmitted_bytes,
+                bandwidth_estimate_kbps: way.bandwidth_estimate_kbps,
                 ..measurement
             };
         }
         if !due {
-            return controller.note(&measurement);
+            return controller.record(&measurement);
         }
-        self.next = now.saturating_add(EVERY);
+        self.next = now.saturating_add(UPDATE_INTERVAL);
         let dropped = queue.dropped();
         if dropped != self.dropped {
             // What was made is less than it was: the counts begin anew.
             self.dropped = dropped;
-            controller.dropped();
+            controller.on_frames_dropped();
         }
-        let asked = controller.step(&measurement);
+        let asked = controller.update(&measurement);
         if asked != self.asked {
             tracing::debug!("{measurement:?}: {asked:?}");
             if (asked.fps, asked.height) != (self.asked.fps, self.asked.height) {

@@ -78,7 +78,7 @@ fn encoded(
     // Not a camera's pace: pictures wait for the encoder.
     let video = Video { source: VideoSource::File, ..config.video.clone() };
     let coding = VideoEncoder::start(&video, crate::capture::encoder::backend::MAIN, cover, make_tap, &teller).unwrap();
-    let (knobs, entry) = (EncoderControl::default(), coding.entry().unwrap());
+    let (knobs, entry) = (EncoderControl::default(), coding.input_sink().unwrap());
     knobs.attach(&coding);
     pipeline.add(&entry).unwrap();
     gst::Element::link_many([camera, &filter, &first]).unwrap();

@@ -130,7 +130,7 @@ impl Air {
         // What comes through a pipeline waits for the encoder.
         let video = Video { source: VideoSource::File, ..config.video.clone() };
         let coding = VideoEncoder::start_with(&video, profile, cover, make_tap, &teller, fault).unwrap();
-        let entry = coding.entry().unwrap();
+        let entry = coding.input_sink().unwrap();
         source.add(&entry).unwrap();
         gst::Element::link_many([&camera, &filter, &entry]).unwrap();
         let time = Timebase::start();
@@ -151,7 +151,7 @@ impl Air {
     #[track_caller]
     fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
         wait(what, || {
-            self.coding.check().unwrap();
+            self.coding.supervise().unwrap();
             done()
         });
     }
@@ -276,7 +276,7 @@ fn falls_back(fault: Fault, pattern: &str, said: &str) {
     let mut air = Air::go(&url, pattern, "encoder = \"x264enc\"\n", Some(fault));
     let (coding, mut fell) = (air.coding.clone(), None);
     wait("the encoder is given up", || {
-        coding.check().unwrap();
+        coding.supervise().unwrap();
         fell = std::iter::from_fn(|| air.told.try_recv().ok())
             .find(|said| matches!(said, FromCapture::EncoderFallback { .. }));
         fell.is_some()

@@ -26,7 +26,7 @@ pub(super) struct Belacoder {
 impl Belacoder {
     /// It begins at its floor.
     pub(super) fn new() -> Self {
-        Self { kbps: f64::from(LIMITS.floor_kbps), rtt_last: 300.0, rtt_least: 200.0, ..Self::default() }
+        Self { kbps: f64::from(LIMITS.min_kbps), rtt_last: 300.0, rtt_least: 200.0, ..Self::default() }
     }
 
     fn notice(&mut self, buffer: f64, rtt: f64) {
@@ -55,7 +55,7 @@ impl Belacoder {
         let some = (mean + jitter * 2.5).max(50.0);
         let slow = self.rtt_mean + (self.rtt_jitter * 4.0).max(self.rtt_mean * 0.15);
         let fast = self.rtt_least + self.rtt_jitter * 2.0;
-        let floor = f64::from(LIMITS.floor_kbps);
+        let floor = f64::from(LIMITS.min_kbps);
         if self.kbps > floor && (rtt >= LATENCY / 3.0 || buffer > too_much) {
             self.kbps = floor;
             self.next_down = sight.now + 200;
@@ -69,7 +69,7 @@ impl Belacoder {
             self.kbps += 30.0 + self.kbps / 30.0;
             self.next_up = sight.now + 500;
         }
-        self.kbps = self.kbps.clamp(floor, f64::from(LIMITS.best.bitrate_kbps));
+        self.kbps = self.kbps.clamp(floor, f64::from(LIMITS.max.bitrate_kbps));
     }
 }
 
@@ -81,6 +81,6 @@ impl Contender for Belacoder {
         // The encoder is given whole hundreds, and what is beside the picture is not thought of.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let bitrate_kbps = (self.kbps / 100.0).floor() as u32 * 100;
-        Rendition { bitrate_kbps, ..LIMITS.best }
+        Rendition { bitrate_kbps, ..LIMITS.max }
     }
 }

@@ -58,7 +58,7 @@ fn settled(record: &Record, fall: Millis) -> Option<Millis> {
 }
 
 fn used(record: &Record, from: Millis, until: Millis) -> f64 {
-    let most = f64::from(LIMITS.best.bitrate_kbps + LIMITS.beside_kbps);
+    let most = f64::from(LIMITS.max.bitrate_kbps + LIMITS.overhead_kbps);
     let span: Vec<_> = record.moments.iter().filter(|(at, ..)| (from..until).contains(at)).collect();
     let (Some(first), Some(last)) = (span.first(), span.last()) else { return 0.0 };
     // 100 ms each, and the last one only ends the span.

@@ -14,7 +14,7 @@ mod tcp;
 mod tests;
 mod traces;
 
-use super::{Controller, EVERY, Limits, Measurement};
+use super::{Controller, Limits, Measurement, UPDATE_INTERVAL};
 use crate::rendition::Rendition;
 use crate::srt_start_kbps;
 use carrier::{Protocol, Sent};
@@ -25,10 +25,10 @@ type Millis = u64;
 
 /// What all three are given: 720p30, at most 6 Mbit/s (belacoder's default), at least 300 kbit/s.
 const LIMITS: Limits = Limits {
-    best: Rendition { bitrate_kbps: 6000, fps: 30, width: 1280, height: 720 },
-    floor_kbps: 300,
-    first_kbps: 6000,
-    beside_kbps: AUDIO,
+    max: Rendition { bitrate_kbps: 6000, fps: 30, width: 1280, height: 720 },
+    min_kbps: 300,
+    start_kbps: 6000,
+    overhead_kbps: AUDIO,
 };
 /// Sound, in kbit/s.
 const AUDIO: u32 = 128;
@@ -59,20 +59,20 @@ struct Ours {
 
 impl Ours {
     fn new(protocol: Protocol) -> Self {
-        let cap = LIMITS.best.bitrate_kbps;
-        let first_kbps = if protocol == Protocol::Srt { srt_start_kbps(cap) } else { cap };
-        Self { controller: Controller::new(Limits { first_kbps, ..LIMITS }), next: 0 }
+        let cap = LIMITS.max.bitrate_kbps;
+        let start_kbps = if protocol == Protocol::Srt { srt_start_kbps(cap) } else { cap };
+        Self { controller: Controller::new(Limits { start_kbps, ..LIMITS }), next: 0 }
     }
 }
 
 impl Contender for Ours {
     fn step(&mut self, sight: &Sight<'_>) -> Rendition {
-        self.controller.note(&sight.measurement);
+        self.controller.record(&sight.measurement);
         if sight.now < self.next {
             return self.controller.rendition();
         }
-        self.next = sight.now + u64::try_from(EVERY.as_millis()).expect("a tenth of a second");
-        self.controller.step(&sight.measurement)
+        self.next = sight.now + u64::try_from(UPDATE_INTERVAL.as_millis()).expect("a tenth of a second");
+        self.controller.update(&sight.measurement)
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Obs {
 impl Obs {
     /// It begins at the configured bitrate.
     pub(super) fn new() -> Self {
-        let kbps = f64::from(LIMITS.best.bitrate_kbps);
+        let kbps = f64::from(LIMITS.max.bitrate_kbps);
         Self { kbps, before: None, frames: VecDeque::new(), bytes: 0.0, estimate: None, rise_at: None }
     }
 
@@ -69,7 +69,7 @@ impl Contender for Obs {
             self.notice(*sent);
         }
         if self.rise_at.is_some_and(|at| sight.now >= at) {
-            let most = f64::from(LIMITS.best.bitrate_kbps);
+            let most = f64::from(LIMITS.max.bitrate_kbps);
             self.before = Some(self.kbps);
             self.kbps = (self.kbps + most / 10.0).min(most);
             self.rise_at = (self.kbps < most).then_some(sight.now + RISE);
@@ -79,6 +79,6 @@ impl Contender for Obs {
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 50 to 6000
         let bitrate_kbps = self.kbps as u32;
-        Rendition { bitrate_kbps, ..LIMITS.best }
+        Rendition { bitrate_kbps, ..LIMITS.max }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn run(trace: &Trace, protocol: Protocol, contender: &mut dyn Contend
     let mut queue: VecDeque<Waiting> = VecDeque::new();
     let (mut born, mut sent, mut record) = (Vec::new(), Vec::new(), Record::default());
     let (mut made, mut dropped, mut free_since) = (0.0, 0.0, 0);
-    let mut asked = LIMITS.best;
+    let mut asked = LIMITS.max;
     for now in 0..trace.length {
         let way = trace.at(now);
         if let Some(bytes) = encoder.frame(now, asked) {
@@ -71,12 +71,12 @@ pub(super) fn run(trace: &Trace, protocol: Protocol, contender: &mut dyn Contend
             let whole = |bytes: f64| bytes.max(0.0) as u64;
             let measurement = Measurement {
                 now: time(now),
-                made: whole(made - dropped),
-                waiting: whole(waiting),
-                unacknowledged: state.unacknowledged.map(whole),
-                resent: whole(state.resent),
-                acks: state.acks,
-                estimate_kbps: None,
+                produced_bytes: whole(made - dropped),
+                queued_bytes: whole(waiting),
+                unacked_bytes: state.unacknowledged.map(whole),
+                retransmitted_bytes: whole(state.resent),
+                ack_count: state.acks,
+                bandwidth_estimate_kbps: None,
                 rtt: state.rtt.map(|rtt| Duration::from_secs_f64(rtt / 1000.0)),
             };
             #[allow(clippy::cast_precision_loss)]

@@ -124,7 +124,7 @@ fn a_wide_link_is_used_within_seconds_however_far_away_the_server_is() {
     // Over TCP 0.3 s away it is not (docs/known-issues.md).
     for (protocol, rtt) in [(Tcp, 10), (Tcp, 60), (Tcp, 150), (Srt, 10), (Srt, 60), (Srt, 150), (Srt, 300)] {
         let record = stage::run(&traces::wide(rtt), protocol, &mut Ours::new(protocol));
-        let all = f64::from(super::LIMITS.best.bitrate_kbps);
+        let all = f64::from(super::LIMITS.max.bitrate_kbps);
         let used = record.moments.iter().rev().find(|moment| moment.1 < all).map_or(0, |moment| moment.0);
         assert!(used < 8000 && record.lost == 0, "{protocol:?}, {rtt} ms: {used} ms, {} lost", record.lost);
     }

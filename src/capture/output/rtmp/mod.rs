@@ -313,8 +313,8 @@ impl IngestConnection for Rtmp {
 
     fn way(&self) -> TransportStats {
         let State::Open(open) = &self.state else { return TransportStats::default() };
-        let unacknowledged = open.link.acknowledged().map(|bytes| open.link.written().saturating_sub(bytes));
-        TransportStats { in_front: open.session.pending() as u64, unacknowledged, ..TransportStats::default() }
+        let unacked_bytes = open.link.acknowledged().map(|bytes| open.link.written().saturating_sub(bytes));
+        TransportStats { unsent_bytes: open.session.pending() as u64, unacked_bytes, ..TransportStats::default() }
     }
 
     fn rtt(&self) -> Option<u32> {

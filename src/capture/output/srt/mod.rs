@@ -231,15 +231,21 @@ impl IngestConnection for Srt {
 
     fn way(&self) -> TransportStats {
         let level = |source: &gst_app::AppSrc| source.current_level_bytes();
-        let in_front = level(&self.video) + self.audio.as_ref().map_or(0, level);
+        let unsent_bytes = level(&self.video) + self.audio.as_ref().map_or(0, level);
         let Some(figures) = self.pipe.figures() else {
-            return TransportStats { in_front, ..TransportStats::default() };
+            return TransportStats { unsent_bytes, ..TransportStats::default() };
         };
         let rtt: Option<f64> = figures.get("rtt-ms").ok();
         let rtt = rtt.and_then(|millis| Duration::try_from_secs_f64(millis / 1000.0).ok());
-        let acks = figures.get::<i32>("packet-ack-received").ok().map(|acks| acks.unsigned_abs().into());
-        let (unsent, resent) = counts(&figures);
-        TransportStats { in_front: in_front + unsent, rtt, acks, resent, ..TransportStats::default() }
+        let ack_count = figures.get::<i32>("packet-ack-received").ok().map(|acks| acks.unsigned_abs().into());
+        let (unsent, retransmitted_bytes) = counts(&figures);
+        TransportStats {
+            unsent_bytes: unsent_bytes + unsent,
+            rtt,
+            ack_count,
+            retransmitted_bytes,
+            ..TransportStats::default()
+        }
     }
 
     fn on_air(&mut self) {

@@ -181,9 +181,9 @@ impl IngestConnection for Whip {
     }
 
     fn way(&self) -> TransportStats {
-        let estimate_kbps = Some(self.shared.estimate.load(Ordering::Relaxed)).filter(|kbps| *kbps > 0);
+        let bandwidth_estimate_kbps = Some(self.shared.estimate.load(Ordering::Relaxed)).filter(|kbps| *kbps > 0);
         let rtt = self.rtt().map(|millis| Duration::from_millis(millis.into()));
-        TransportStats { rtt, estimate_kbps, ..TransportStats::default() }
+        TransportStats { rtt, bandwidth_estimate_kbps, ..TransportStats::default() }
     }
 
     fn wants_keyframe(&self) -> bool {
