@@ -92,16 +92,21 @@ impl Browser {
         self.post("actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
     }
 
-    fn tools(&self, command: &str, parameters: &Value) {
-        self.post("goog/cdp/execute", &json!({ "cmd": command, "params": parameters }));
+    fn tools(&self, command: &str, parameters: &Value) -> Value {
+        self.post("goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
     /// The size of the page in pixels, and `light` or `dark`.
     pub fn look_like(&self, width: u32, height: u32, scheme: &str) {
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.tools("Emulation.setDeviceMetricsOverride", &size);
+        self.scale(width, height, 1.0);
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
         self.tools("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
+    }
+
+    /// The size of the page in pixels, and how many pixels of a screenshot one of these has.
+    pub fn scale(&self, width: u32, height: u32, factor: f64) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": factor, "mobile": false });
+        self.tools("Emulation.setDeviceMetricsOverride", &size);
     }
 
     /// Whether whoever looks has asked for less motion.
@@ -135,13 +140,12 @@ impl Browser {
 
     /// Presses with the mouse and holds, as long as `millis` of the browser's own time.
     pub fn press(&self, selector: &str, millis: u64) {
-        let element = self.post("element", &json!({ "using": "css selector", "value": selector }));
-        self.finger(&json!([
-            { "type": "pointerMove", "duration": 0, "origin": element, "x": 0, "y": 0 },
+        let press = json!([
             { "type": "pointerDown", "button": 0 },
             { "type": "pause", "duration": millis },
             { "type": "pointerUp", "button": 0 },
-        ]));
+        ]);
+        self.pointer(selector, &press);
     }
 
     /// Presses with the mouse, and holds until the page says `phase`. The page itself lets go: what a hold brings lasts
@@ -160,13 +164,17 @@ impl Browser {
                 return true;
             }})()"
         ));
-        let element = self.post("element", &json!({ "using": "css selector", "value": selector }));
-        self.finger(&json!([
-            { "type": "pointerMove", "duration": 0, "origin": element, "x": 0, "y": 0 },
-            { "type": "pointerDown", "button": 0 },
-        ]));
+        self.pointer(selector, &json!([{ "type": "pointerDown", "button": 0 }]));
         self.wait_for_phase(phase);
         self.finger(&json!([{ "type": "pointerUp", "button": 0 }]));
+    }
+
+    /// Moves the mouse to an element, then does `actions` there.
+    pub fn pointer(&self, selector: &str, actions: &Value) {
+        let element = self.post("element", &json!({ "using": "css selector", "value": selector }));
+        let there = json!({ "type": "pointerMove", "duration": 0, "origin": element, "x": 0, "y": 0 });
+        let all: Vec<_> = std::iter::once(&there).chain(actions.as_array().into_iter().flatten()).collect();
+        self.finger(&json!(all));
     }
 
     fn finger(&self, actions: &Value) {
@@ -177,6 +185,12 @@ impl Browser {
 
     pub fn resize(&self, width: u32, height: u32) {
         self.post("window/rect", &json!({ "width": width, "height": height }));
+    }
+
+    /// A PNG in base64, made in little time and therefore large.
+    pub fn quick_screenshot(&self) -> String {
+        let mut made = self.tools("Page.captureScreenshot", &json!({ "format": "png", "optimizeForSpeed": true }));
+        serde_json::from_value(made["data"].take()).unwrap()
     }
 
     /// A PNG, in base64.

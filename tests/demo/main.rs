@@ -4,6 +4,7 @@
 mod axe;
 mod browser;
 mod demo;
+mod record;
 #[path = "../support/mod.rs"]
 mod support;
 mod tour;
