@@ -33,7 +33,8 @@ def pages():
 
 def installed():
     """Repository path -> path below the package's folder, of all that comes along."""
-    names = {"README.md": "README.md", "config/README.md": "configuration.md", "config/tallybox.toml": "tallybox.toml"}
+    names = {name: name for name in ("README.md", "SECURITY.md")}
+    names |= {"config/README.md": "configuration.md", "config/tallybox.toml": "tallybox.toml"}
     # docs/README.md would be a second README.md.
     names |= {page: "index.md" if page == "docs/README.md" else os.path.relpath(page, "docs") for page in pages()}
     for folder in ("examples", "servers"):
