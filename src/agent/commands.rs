@@ -63,7 +63,7 @@ impl Judge {
     pub(super) fn remembering(answered: Vec<Answered>) -> Self {
         let skipped = answered.len().saturating_sub(REMEMBERED);
         let remembered = answered.into_iter().skip(skipped).map(|Answered { id, verb, ok, error }| {
-            let word = verb.word().to_owned();
+            let word = verb.as_str().to_owned();
             let reply = Reply { id: Some(id.clone()), verb: word, ok, error, diagnosis: None };
             Remembered { id, verb, reply: Some(reply) }
         });
@@ -95,8 +95,8 @@ impl Judge {
         if retained {
             return refuse(payload::id_of(payload), RETAINED.to_owned());
         }
-        let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.word() == word) else {
-            let verbs = Verb::ALL.map(Verb::word).join(", ");
+        let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.as_str() == word) else {
+            let verbs = Verb::ALL.map(Verb::as_str).join(", ");
             return refuse(payload::id_of(payload), format!("there is no such command: send one of {verbs}"));
         };
         let (id, times) = match payload::read(verb, payload) {
@@ -106,7 +106,7 @@ impl Judge {
         if let Some(known) = self.remembered.iter().find(|known| known.id == id) {
             return match &known.reply {
                 _ if known.verb != verb => {
-                    let word = known.verb.word();
+                    let word = known.verb.as_str();
                     refuse(Some(id), format!("its id was taken already, by a command {word}: send it with a new id"))
                 }
                 Some(reply) => Judged::Answered(Box::new(reply.clone())),
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn without_a_clock_only_what_makes_the_box_safer_is_taken() {
         for verb in Verb::ALL {
-            let judged = Judge::default().judge(None, verb.word(), false, &fresh(verb.word()));
+            let judged = Judge::default().judge(None, verb.as_str(), false, &fresh(verb.as_str()));
             assert_eq!(matches!(judged, Judged::New(_)), matches!(verb, Verb::Stop | Verb::Mute), "{verb:?}");
         }
     }

@@ -159,7 +159,7 @@ impl Agent<'_> {
 
     /// Carries out a command that may be, unless there is too much to do. A stop always is, whoever hears its answer.
     fn take(&mut self, line: &mut Line, address: Address, command: Command) {
-        let word = command.verb.word();
+        let word = command.verb.as_str();
         let request = match command.verb {
             Verb::Stop => {
                 tracing::info!("command: {word}");
@@ -228,7 +228,7 @@ impl Agent<'_> {
             Answer::Refused(why) => (false, Some(why), true),
             Answer::NotNow(why) => (false, Some(why), false),
         };
-        let reply = Reply { id: Some(id.to_owned()), verb: verb.word().to_owned(), ok, error, diagnosis: None };
+        let reply = Reply { id: Some(id.to_owned()), verb: verb.as_str().to_owned(), ok, error, diagnosis: None };
         if judged {
             self.judge.settle(id, &reply);
             self.memory.store(&self.judge.answered());

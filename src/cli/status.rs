@@ -109,14 +109,14 @@ fn write(text: &str) -> Result<(), Exit> {
 }
 
 fn describe(status: &Status) -> String {
-    let mut text = format!("phase     {} since {}\n", status.phase.word(), status.since);
+    let mut text = format!("phase     {} since {}\n", status.phase.as_str(), status.since);
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             let _ = writeln!(text, "{name:<9} {value}");
         }
     };
     line("session", status.session.map(|session| session.to_string()));
-    line("lamp", Some(status.lamp.word().to_owned()));
+    line("lamp", Some(status.lamp.as_str().to_owned()));
     line("sound", status.session.map(|_| if status.muted { "muted" } else { "on" }.to_owned()));
     line("reason", status.reason.clone());
     line("message", status.message.clone());

@@ -57,7 +57,7 @@ impl Tell {
     pub(super) fn shop(seen: &Seen) -> Self {
         let status = seen.guard.status();
         let dead: (&str, &[u16]) = ("dead", &[0, 1000]);
-        let (lamp, rhythm) = seen.lamp.map_or(dead, |lamp| (lamp.word(), lamp.spans()));
+        let (lamp, rhythm) = seen.lamp.map_or(dead, |lamp| (lamp.as_str(), lamp.spans()));
         Self::Shop(Box::new(Shop {
             phase: status.map(|status| status.phase),
             muted: status.filter(|status| status.phase.may_capture()).map(|status| status.muted),

@@ -98,7 +98,7 @@ impl Operator {
         let expires = now.checked_add(SignedDuration::from_secs(30)).unwrap_or(now);
         let id = format!("demo-{}-{}", self.sent, now.as_millisecond());
         let payload = json!({ "id": id, "issued-at": now, "expires-at": expires }).to_string();
-        let topic = format!("{PREFIX}/{ID}/cmd/{}", verb.word());
+        let topic = format!("{PREFIX}/{ID}/cmd/{}", verb.as_str());
         match self.client.try_publish(topic, payload, PublishOptions::at_least_once()) {
             Ok(()) => {
                 self.waiting.insert(id, (verb, self.clock.now().saturating_add(ANSWER)));

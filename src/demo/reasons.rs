@@ -5,7 +5,7 @@ use consent::Reason;
 
 /// The sentence for a reason's word; a text that is no such word stays as it is.
 pub(super) fn plain(word: &str) -> String {
-    let known = Reason::ALL.into_iter().find(|reason| reason.word() == word);
+    let known = Reason::ALL.into_iter().find(|reason| reason.as_str() == word);
     known.map_or_else(|| word.to_owned(), |reason| sentence(reason).to_owned())
 }
 

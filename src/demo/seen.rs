@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::process;
-use crate::ipc::{Lamp, Phase, SIM_LAMP, Status};
+use crate::ipc::{LampPattern, Phase, SIM_LAMP, Status};
 
 /// What is confirmed at one moment.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub(super) struct Seen {
     pub(super) capture: Option<bool>,
     /// What the lamp shows, as its file has it: like a lamp on a wire it keeps that when its guard dies. `None`: it shows
     /// nothing that can be read, as one whose wire is cut.
-    pub(super) lamp: Option<Lamp>,
+    pub(super) lamp: Option<LampPattern>,
     /// The stream arrives at the ingest server: something came within the last 2 s.
     pub(super) arriving: bool,
 }
@@ -55,7 +55,7 @@ impl Seen {
 }
 
 /// The simulated lamp.
-fn lamp(runtime_dir: &Path) -> Option<Lamp> {
+fn lamp(runtime_dir: &Path) -> Option<LampPattern> {
     let word = std::fs::read_to_string(runtime_dir.join(SIM_LAMP)).ok()?;
     serde_json::from_value(serde_json::Value::String(word)).ok()
 }
@@ -68,8 +68,8 @@ mod tests {
     fn the_lamp_is_what_its_file_says() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(lamp(dir.path()), None);
-        for shown in [Lamp::Dark, Lamp::SolidNotched, Lamp::Sos] {
-            std::fs::write(dir.path().join(SIM_LAMP), shown.word()).unwrap();
+        for shown in [LampPattern::Dark, LampPattern::SolidNotched, LampPattern::Sos] {
+            std::fs::write(dir.path().join(SIM_LAMP), shown.as_str()).unwrap();
             assert_eq!(lamp(dir.path()), Some(shown));
         }
         std::fs::write(dir.path().join(SIM_LAMP), "half a wo").unwrap();

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::reasons;
 use super::seen::{Guard, Seen};
 use super::touch::{self, Situation, Span};
-use crate::ipc::{Lamp, Phase, Status};
+use crate::ipc::{LampPattern, Phase, Status};
 use consent::Reason;
 
 /// What the page says.
@@ -65,7 +65,7 @@ pub(super) fn words(seen: &Seen) -> Words {
 }
 
 fn is(status: &Status, reason: Reason) -> bool {
-    status.reason.as_deref() == Some(reason.word())
+    status.reason.as_deref() == Some(reason.as_str())
 }
 
 fn state(guard: &Guard) -> &'static str {
@@ -202,19 +202,19 @@ fn mute(guard: &Guard) -> &'static str {
     }
 }
 
-const fn lamp(lamp: Option<Lamp>) -> &'static str {
+const fn lamp(lamp: Option<LampPattern>) -> &'static str {
     match lamp {
         None => "Lamp: dead",
-        Some(Lamp::Dark) => "Lamp: dark",
-        Some(Lamp::SlowPulse) => "Lamp: slow pulse",
-        Some(Lamp::FastBlink) => "Lamp: fast blink",
-        Some(Lamp::Solid) => "Lamp: lit",
-        Some(Lamp::SolidNotched) => "Lamp: lit, a short dark notch every 2 s",
-        Some(Lamp::DoubleBlink) => "Lamp: double blink",
-        Some(Lamp::TripleBlink) => "Lamp: triple blink",
-        Some(Lamp::LockFlash) => "Lamp: a short flash every 5 s",
-        Some(Lamp::Sos) => "Lamp: SOS",
-        Some(Lamp::UnbindWarning) => "Lamp: flicker, unbinding is near",
-        Some(Lamp::Identify) => "Lamp: shows which box this is",
+        Some(LampPattern::Dark) => "Lamp: dark",
+        Some(LampPattern::SlowPulse) => "Lamp: slow pulse",
+        Some(LampPattern::FastBlink) => "Lamp: fast blink",
+        Some(LampPattern::Solid) => "Lamp: lit",
+        Some(LampPattern::SolidNotched) => "Lamp: lit, a short dark notch every 2 s",
+        Some(LampPattern::DoubleBlink) => "Lamp: double blink",
+        Some(LampPattern::TripleBlink) => "Lamp: triple blink",
+        Some(LampPattern::LockFlash) => "Lamp: a short flash every 5 s",
+        Some(LampPattern::Sos) => "Lamp: SOS",
+        Some(LampPattern::UnbindWarning) => "Lamp: flicker, unbinding is near",
+        Some(LampPattern::Identify) => "Lamp: shows which box this is",
     }
 }

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::seen::{Guard, Seen};
 use super::touch::{Does, Situation, spans};
 use super::words::{Camera, Words, words};
-use crate::ipc::{Fault, Lamp, Phase, Status, StreamStats};
-use consent::{Effect, Event, Limits, Machine, Memory, Outcome, SessionId};
+use crate::ipc::{Fault, LampPattern, Phase, Status, StreamStats};
+use consent::{CaptureExit, Effect, Event, Machine, PersistedState, SessionId, SessionLimits};
 
 fn status(phase: Phase, reason: Option<&str>, muted: bool, unbound: bool, faults: &[Fault]) -> Guard {
     let status = json!({
@@ -40,7 +40,7 @@ fn all() -> Vec<Seen> {
     for guard in guards {
         for capture in [None, Some(false), Some(true)] {
             for arriving in [false, true] {
-                for lamp in [None, Some(Lamp::Dark), Some(Lamp::Solid)] {
+                for lamp in [None, Some(LampPattern::Dark), Some(LampPattern::Solid)] {
                     all.push(Seen { guard: guard.clone(), capture, lamp, arriving });
                 }
             }
@@ -87,7 +87,7 @@ fn a_capture_process_that_exists_is_never_kept_quiet() {
 #[test]
 fn nothing_of_a_guard_that_does_not_answer_is_quoted() {
     for guard in [Guard::Away, Guard::Silent] {
-        let said = words(&Seen { guard, capture: Some(true), lamp: Some(Lamp::Solid), arriving: true });
+        let said = words(&Seen { guard, capture: Some(true), lamp: Some(LampPattern::Solid), arriving: true });
         assert!(said.state.starts_with("The box"), "{}", said.state);
         assert_eq!((said.mute, said.sound, said.lamp), ("Sound: not known", "", "Lamp: lit"));
         assert_eq!(said.camera, Camera::Doubt);
@@ -187,13 +187,13 @@ const fn ms(millis: u64) -> Monotonic {
 
 /// A box in this situation, with its button up.
 fn machine(situation: Situation) -> Machine {
-    let memory = Memory {
+    let memory = PersistedState {
         last_session: SessionId(1),
         locked: situation == Situation::Locked,
         unbound: situation == Situation::Unbound,
         policy_pending: situation == Situation::Policy,
     };
-    let mut machine = Machine::boot(Limits::default(), memory);
+    let mut machine = Machine::restore(SessionLimits::default(), memory);
     machine.step(ms(0), Event::ButtonUp);
     match situation {
         Situation::Capturing => {
@@ -201,8 +201,8 @@ fn machine(situation: Situation) -> Machine {
             machine.step(ms(110), Event::ButtonUp);
             assert!(machine.phase().may_capture());
         }
-        Situation::Broken => drop(machine.step(ms(10), Event::Broken(Fault::Lamp))),
-        Situation::ButtonBroken => drop(machine.step(ms(10), Event::Broken(Fault::Button))),
+        Situation::Broken => drop(machine.step(ms(10), Event::FaultDetected(Fault::Lamp))),
+        Situation::ButtonBroken => drop(machine.step(ms(10), Event::FaultDetected(Fault::Button))),
         Situation::Unfelt | Situation::Ready | Situation::Locked | Situation::Policy | Situation::Unbound => {}
     }
     machine
@@ -213,7 +213,7 @@ fn done(situation: Situation, millis: u64) -> Does {
     let (mut machine, begin) = (machine(situation), 1000);
     let mut effects = machine.step(ms(begin), Event::ButtonDown);
     if machine.phase() == Phase::Stopping {
-        effects.extend(machine.step(ms(begin + 5), Event::CaptureGone(Outcome::Ended)));
+        effects.extend(machine.step(ms(begin + 5), Event::CaptureExited(CaptureExit::Stopped)));
     }
     for at in (begin + 10..begin + millis).step_by(10) {
         effects.extend(machine.step(ms(at), Event::Tick));
@@ -233,14 +233,14 @@ fn done(situation: Situation, millis: u64) -> Does {
             Effect::RecordFault(Fault::Button) => does = Does::CountsAsStuck,
             Effect::SelfTest if does == Does::Nothing => does = Does::Retries,
             Effect::SelfTest
-            | Effect::Light(_)
+            | Effect::SetLamp(_)
             | Effect::Launch(_)
             | Effect::Kill
             | Effect::RecordStop { .. }
             | Effect::RecordRequest(_)
             | Effect::RecordRequestEnded(_)
             | Effect::RecordFault(_)
-            | Effect::Want(_)
+            | Effect::Configure(_)
             | Effect::RecordMute { .. }
             | Effect::DestroyFootage => {}
         }

@@ -26,7 +26,7 @@ pub(super) struct Account {
 impl Engine {
     /// Gives account of the present phase.
     pub(super) fn account(&self) -> Account {
-        let word = self.machine.reason().map(|reason| reason.word().to_owned());
+        let word = self.machine.reason().map(|reason| reason.as_str().to_owned());
         match self.machine.phase() {
             // A deletion that failed matters until it is done; a former session's end only until the next thing happens.
             Phase::Idle => Account { reason: word, message: self.message.clone().or_else(|| self.undeleted.clone()) },
@@ -42,12 +42,12 @@ impl Engine {
             Phase::Live => self.of_devices(),
             Phase::Stopping => Account { reason: word, message: self.message.clone() },
             Phase::Locked => {
-                let unclaimed = self.machine.unbound().then(|| UNCLAIMED.to_owned());
+                let unclaimed = self.machine.is_unbound().then(|| UNCLAIMED.to_owned());
                 Account { reason: word, message: self.undeleted.clone().or(unclaimed) }
             }
             Phase::Fault => {
                 // The same part as the reason names.
-                let message = match Fault::ALL.into_iter().find(|part| self.machine.broken(*part)) {
+                let message = match Fault::ALL.into_iter().find(|part| self.machine.has_fault(*part)) {
                     Some(Fault::Lamp | Fault::Button) => self.board.trouble().map(str::to_owned),
                     Some(Fault::Power) => Some(WEAK.to_owned()),
                     Some(Fault::Ledger) | None => self.ledger_said.clone(),
@@ -61,7 +61,7 @@ impl Engine {
     /// is away; the lamp says that it may capture, as before.
     fn of_devices(&self) -> Account {
         if let Some((device, why)) = self.session.away.first() {
-            return Account { reason: Some(lost(*device).word().to_owned()), message: Some(why.clone()) };
+            return Account { reason: Some(lost(*device).as_str().to_owned()), message: Some(why.clone()) };
         }
         match self.session.fallback.clone() {
             Some(said) => Account { reason: Some(ENCODER_FALLBACK.to_owned()), message: Some(said) },

@@ -9,7 +9,7 @@ use super::account::Account;
 use super::capture_process::News;
 use super::engine::Engine;
 use crate::ipc::{Device, Fact, FailureKind, Findings, FromCapture, SOFTWARE, Second, Status, StreamStats};
-use consent::{Event, Fault, Reason, Report};
+use consent::{CaptureReport, Event, Fault, Reason};
 
 /// Capture tells its figures each second. Those of one that has told none for this long, because it hangs or the machine
 /// does, are not told as the present ones.
@@ -53,10 +53,12 @@ impl Engine {
         match news {
             News::Gone(outcome, message) => {
                 self.message = message.or(self.message.take());
-                self.feed(Event::CaptureGone(outcome));
+                self.feed(Event::CaptureExited(outcome));
             }
             News::Said(FromCapture::Hello { pid }) => self.session.pid = Some(pid),
-            News::Said(FromCapture::InForce(wanted)) => self.feed(Event::Capture(Report::InForce(wanted))),
+            News::Said(FromCapture::InForce(wanted)) => {
+                self.feed(Event::CaptureReported(CaptureReport::InForce(wanted)))
+            }
             News::Said(FromCapture::Encoder { name, why }) => {
                 tracing::info!("encoder: {name}: {why}");
                 self.session.encoder = Some(format!("{name}: {why}"));
@@ -80,23 +82,23 @@ impl Engine {
             }
             News::Said(FromCapture::Live {}) => {
                 self.session.offline = None;
-                self.link(session, Report::Live);
+                self.link(session, CaptureReport::Live);
             }
             News::Said(FromCapture::Reconnecting { reason }) => {
                 if self.session.offline.as_ref() != Some(&reason) {
                     tracing::warn!("the ingest server is out of reach: {reason}");
                 }
                 self.session.offline = Some(reason);
-                self.link(session, Report::Reconnecting);
+                self.link(session, CaptureReport::Reconnecting);
             }
             News::Said(FromCapture::Lost { device, why }) => {
-                tracing::warn!("{}: {why}", lost(device).word());
+                tracing::warn!("{}: {why}", lost(device).as_str());
                 self.session.away.retain(|(known, _)| *known != device);
                 self.session.away.push((device, why));
                 self.session.away.sort_by_key(|(device, _)| *device != Device::Camera);
             }
             News::Said(FromCapture::Back { device }) => {
-                tracing::info!("{}: it is back", lost(device).word());
+                tracing::info!("{}: it is back", lost(device).as_str());
                 self.session.away.retain(|(known, _)| *known != device);
             }
             News::Said(FromCapture::Probed(findings)) => self.session.findings = Some(findings),
@@ -131,22 +133,24 @@ impl Engine {
         self.write_link(self.clock.now());
     }
 
-    fn link(&mut self, session: u64, report: Report) {
+    fn link(&mut self, session: u64, report: CaptureReport) {
         let before = self.machine.phase();
-        self.feed(Event::Capture(report));
+        self.feed(Event::CaptureReported(report));
         if self.machine.phase() == before || self.machine.session().is_none_or(|id| id.0 != session) {
             return;
         }
         match report {
-            Report::Live => {
+            CaptureReport::Live => {
                 if let Some(fact) = self.link_log.on_air(session)
                     && let Err(failure) = self.write(fact)
                 {
                     self.feed(failure);
                 }
             }
-            Report::Reconnecting => self.link_log.off_air(session, self.session.offline.clone().unwrap_or_default()),
-            Report::InForce(_) => {}
+            CaptureReport::Reconnecting => {
+                self.link_log.off_air(session, self.session.offline.clone().unwrap_or_default())
+            }
+            CaptureReport::InForce(_) => {}
         }
         self.write_link(self.clock.now());
     }
@@ -176,7 +180,7 @@ impl Engine {
     pub(super) fn publish(&mut self) {
         let now = self.clock.now();
         let Account { reason, message } = self.account();
-        let faults: Vec<Fault> = Fault::ALL.into_iter().filter(|part| self.machine.broken(*part)).collect();
+        let faults: Vec<Fault> = Fault::ALL.into_iter().filter(|part| self.machine.has_fault(*part)).collect();
         let since: Timestamp = self.status.borrow().since;
         let status = Status {
             phase: self.machine.phase(),
@@ -184,7 +188,7 @@ impl Engine {
             since,
             reason,
             message,
-            muted: self.machine.muted(),
+            muted: self.machine.is_muted(),
             policy_version: self.config.consent.policy_version.clone(),
             software: SOFTWARE.to_owned(),
             lamp: self.board.shown(now),
@@ -195,7 +199,7 @@ impl Engine {
             second: self.session.second.clone(),
             capture_pid: self.session.pid,
             panel: self.board.name().to_owned(),
-            unbound: self.machine.unbound(),
+            unbound: self.machine.is_unbound(),
             ledger: self.journal.ledger_id(),
             ledger_check: self.journal.check(),
             identity: self.identity.clone(),

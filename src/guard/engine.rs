@@ -22,7 +22,9 @@ use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::ipc::{Answer, Fact, Identity, LedgerCheck, SOFTWARE, Status};
 use crate::ledger::{Journal, LinkLog};
-use consent::{Effect, Event, Fault, Limits, Machine, Memory, Outcome, Phase, Purpose, Reason, SessionId};
+use consent::{
+    CaptureExit, Effect, Event, Fault, Machine, PersistedState, Phase, Purpose, Reason, SessionId, SessionLimits,
+};
 
 /// Consent machine, panel, ledger and capture, joined.
 #[derive(Debug)]
@@ -79,8 +81,8 @@ impl Engine {
         news: mpsc::Sender<(u64, News)>,
     ) -> Self {
         // Until the ledger says otherwise the box is locked.
-        let unknown = Memory { last_session: SessionId(0), locked: true, unbound: false, policy_pending: true };
-        let machine = Machine::boot(limits(&config), unknown);
+        let unknown = PersistedState { last_session: SessionId(0), locked: true, unbound: false, policy_pending: true };
+        let machine = Machine::restore(limits(&config), unknown);
         let status = watch::Sender::new(Status {
             phase: machine.phase(),
             session: None,
@@ -148,13 +150,13 @@ impl Engine {
         // The panel first: a ledger that fails wants a lamp that can say so.
         let panel = self.board.reopen(now);
         if self.recall().is_err() {
-            self.feed(Event::Broken(Fault::Ledger));
+            self.feed(Event::FaultDetected(Fault::Ledger));
         }
         if panel.is_err() {
-            self.feed(Event::Broken(Fault::Button));
-            self.feed(Event::Broken(Fault::Lamp));
+            self.feed(Event::FaultDetected(Fault::Button));
+            self.feed(Event::FaultDetected(Fault::Lamp));
         } else if self.board.show(now, self.machine.lamp()).is_err() {
-            self.feed(Event::Broken(Fault::Lamp));
+            self.feed(Event::FaultDetected(Fault::Lamp));
         }
         self.publish();
     }
@@ -163,7 +165,7 @@ impl Engine {
     fn recall(&mut self) -> Result<(), ()> {
         let policy_version = self.config.consent.policy_version.clone();
         let recall = self.journal.open().map_err(|error| self.ledger_failed(error))?.under(&policy_version);
-        self.machine = Machine::boot(limits(&self.config), recall.memory(&self.config.hash));
+        self.machine = Machine::restore(limits(&self.config), recall.memory(&self.config.hash));
         self.recalled = true;
         let started = Fact::GuardStarted { software: SOFTWARE.to_owned(), policy_version: policy_version.clone() };
         self.policy_said = policy_waits(recall.acknowledged.as_deref(), &policy_version);
@@ -235,7 +237,7 @@ impl Engine {
     fn noted(&mut self, written: Result<(), String>) -> Result<(), Event> {
         written.map_err(|text| {
             self.ledger_failed(text);
-            Event::Broken(Fault::Ledger)
+            Event::FaultDetected(Fault::Ledger)
         })
     }
 
@@ -244,7 +246,7 @@ impl Engine {
         let before = self.machine.phase();
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
-            if matches!(event, Event::CaptureGone(_)) {
+            if matches!(event, Event::CaptureExited(_)) {
                 self.capture = None;
             }
             let mut failed = false;
@@ -262,7 +264,7 @@ impl Engine {
         }
         let phase = self.machine.phase();
         if phase != before {
-            tracing::info!("phase: {}", phase.word());
+            tracing::info!("phase: {}", phase.as_str());
             self.status.send_modify(|status| status.since = clock::utc());
         }
         if !phase.may_capture() {
@@ -282,7 +284,7 @@ impl Engine {
         let now = self.clock.now();
         let policy_version = || self.config.consent.policy_version.clone();
         match effect {
-            Effect::Light(lamp) => self.board.show(now, lamp).map_err(|_| Event::Broken(Fault::Lamp)),
+            Effect::SetLamp(lamp) => self.board.show(now, lamp).map_err(|_| Event::FaultDetected(Fault::Lamp)),
             Effect::RecordStart { session, sound, purpose } => {
                 self.message = None;
                 let (session, policy_version) = (session.0, policy_version());
@@ -300,7 +302,7 @@ impl Engine {
             Effect::Stop(_) => {
                 match &self.capture {
                     Some(capture) => capture.stop(),
-                    None => events.push_back(Event::CaptureGone(Outcome::NeverStarted)),
+                    None => events.push_back(Event::CaptureExited(CaptureExit::NeverStarted)),
                 }
                 Ok(())
             }
@@ -314,7 +316,7 @@ impl Engine {
             Effect::RecordStop { session, reason } => {
                 let ledger = reason == Reason::Fault(Fault::Ledger);
                 let message = if ledger { self.ledger_said.clone() } else { self.message.clone() };
-                let stopped = Fact::SessionStopped { session: session.0, reason: reason.word().to_owned(), message };
+                let stopped = Fact::SessionStopped { session: session.0, reason: reason.as_str().to_owned(), message };
                 // Each is handed over, also behind one that the disk did not take.
                 let mut done = Ok(());
                 for fact in self.link_log.finish().into_iter().chain([stopped]) {
@@ -324,7 +326,7 @@ impl Engine {
                 done
             }
             Effect::RecordRequest(purpose) => self.write(Fact::Requested { purpose }),
-            Effect::RecordRequestEnded(reason) => self.write(Fact::RequestEnded { reason: reason.word().to_owned() }),
+            Effect::RecordRequestEnded(reason) => self.write(Fact::RequestEnded { reason: reason.as_str().to_owned() }),
             Effect::RecordLock => self.write(Fact::Locked {}),
             Effect::RecordUnlock => self.write(Fact::Unlocked {}),
             Effect::RecordPolicyAcknowledged => {
@@ -332,7 +334,7 @@ impl Engine {
                 self.write(Fact::PolicyAcknowledged { policy_version })
             }
             Effect::RecordFault(part) => self.write(Fact::Broke { part }),
-            Effect::Want(wanted) => {
+            Effect::Configure(wanted) => {
                 if let Some(capture) = &self.capture {
                     capture.want(wanted);
                 }
@@ -358,7 +360,7 @@ impl Engine {
     pub(super) fn self_test(&mut self) {
         let now = self.clock.now();
         for part in Fault::ALL {
-            if !self.machine.broken(part) {
+            if !self.machine.has_fault(part) {
                 continue;
             }
             let works = match part {
@@ -374,7 +376,7 @@ impl Engine {
                 if part == Fault::Ledger {
                     self.ledger_said = None;
                 }
-                self.feed(Event::Mended(part));
+                self.feed(Event::FaultCleared(part));
             }
         }
     }
@@ -395,8 +397,8 @@ impl Engine {
     }
 }
 
-fn limits(config: &Config) -> Limits {
-    Limits {
+fn limits(config: &Config) -> SessionLimits {
+    SessionLimits {
         max_session: config.consent.max_session,
         request_timeout: config.consent.request_timeout,
         reconnect_window: config.ingest.reconnect_window,

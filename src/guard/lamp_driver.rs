@@ -4,7 +4,7 @@ use core::time::Duration;
 use monotonic::Monotonic;
 
 use crate::panel::{Panel, PanelError};
-use consent::Lamp;
+use consent::LampPattern;
 
 /// How long `identify` shows.
 const IDENTIFY: Duration = Duration::from_secs(10);
@@ -14,7 +14,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// What the lamp shows, since when, and when it has to be driven next.
 #[derive(Debug)]
 pub(super) struct LampDriver {
-    pattern: Lamp,
+    pattern: LampPattern,
     since: Monotonic,
     identify_until: Option<Monotonic>,
     next: Monotonic,
@@ -22,11 +22,16 @@ pub(super) struct LampDriver {
 
 impl LampDriver {
     pub(super) fn new(now: Monotonic) -> Self {
-        Self { pattern: Lamp::Dark, since: now, identify_until: None, next: now }
+        Self { pattern: LampPattern::Dark, since: now, identify_until: None, next: now }
     }
 
     /// Shows `pattern` from now on.
-    pub(super) fn show(&mut self, panel: &mut dyn Panel, now: Monotonic, pattern: Lamp) -> Result<(), PanelError> {
+    pub(super) fn show(
+        &mut self,
+        panel: &mut dyn Panel,
+        now: Monotonic,
+        pattern: LampPattern,
+    ) -> Result<(), PanelError> {
         if pattern != self.pattern {
             self.pattern = pattern;
             self.since = now;
@@ -45,9 +50,9 @@ impl LampDriver {
     }
 
     /// What the lamp shows.
-    pub(super) fn shown(&self, now: Monotonic) -> Lamp {
+    pub(super) fn shown(&self, now: Monotonic) -> LampPattern {
         match self.identify_until {
-            Some(until) if now < until => Lamp::Identify,
+            Some(until) if now < until => LampPattern::Identify,
             Some(_) | None => self.pattern,
         }
     }
@@ -93,7 +98,7 @@ mod tests {
             "stuck"
         }
 
-        fn drive(&mut self, _lamp: Lamp, lit: bool) -> Result<(), PanelError> {
+        fn drive(&mut self, _lamp: LampPattern, lit: bool) -> Result<(), PanelError> {
             if lit == self.0 { Ok(()) } else { Err(PanelError("it does not obey".to_owned())) }
         }
 
@@ -108,7 +113,7 @@ mod tests {
             for moment in 0..100 {
                 let start = Monotonic::from_start(Duration::ZERO);
                 let mut lamp = LampDriver::new(start);
-                let _ = lamp.show(&mut Stuck(level), start, Lamp::Sos);
+                let _ = lamp.show(&mut Stuck(level), start, LampPattern::Sos);
                 let now = Monotonic::from_start(Duration::from_millis(moment * 50));
                 assert!(lamp.prove(&mut Stuck(level), now).is_err(), "stuck at {level}, {now:?}");
             }

@@ -31,7 +31,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{Fact, RENEWAL};
 use crate::ledger::Journal;
-use consent::{Event, Fault, Lamp, Reason};
+use consent::{Event, Fault, LampPattern, Reason};
 
 pub use capture_process::Door;
 use capture_process::process::{LeftOver, PidFile};
@@ -79,12 +79,14 @@ pub fn darken(config: &Config) -> Result<(), Exit> {
         None => open(),
         Some(capture) => {
             // Some chips let a line go with whoever drove it: it is lit anew until nothing captures any more.
-            let panel = open().and_then(|mut panel| panel.drive(Lamp::FastBlink, true).map(|()| panel));
+            let panel = open().and_then(|mut panel| panel.drive(LampPattern::FastBlink, true).map(|()| panel));
             end(&pid_file, &capture)?;
             panel
         }
     };
-    panel.and_then(|mut panel| panel.drive(Lamp::Dark, false)).map_err(|error| Exit::unavailable(error.to_string()))
+    panel
+        .and_then(|mut panel| panel.drive(LampPattern::Dark, false))
+        .map_err(|error| Exit::unavailable(error.to_string()))
 }
 
 /// A capture that has outlived its guard, if there is one.
@@ -231,7 +233,7 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
     let _ = engine.journal.write(Fact::GuardStopped {});
     engine.journal.close();
     engine.look_at_ledger();
-    let _ = engine.board.show(clock.now(), Lamp::Dark);
+    let _ = engine.board.show(clock.now(), LampPattern::Dark);
     engine.publish();
     // Whoever listens hears the end, the last entry included.
     let _ = tokio::time::timeout(FAREWELL, &mut door).await;
@@ -272,7 +274,7 @@ impl Engine {
         self.feed(Event::Tick);
         self.write_link(now);
         if self.board.drive(now).is_err() {
-            self.feed(Event::Broken(Fault::Lamp));
+            self.feed(Event::FaultDetected(Fault::Lamp));
         }
         if now < chores.next {
             return;
@@ -283,11 +285,11 @@ impl Engine {
         // Fed by the loop that keeps consent, once a second: a loop that hangs is ended by systemd.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         if self.board.poll(now).is_err() {
-            self.feed(Event::Broken(Fault::Button));
+            self.feed(Event::FaultDetected(Fault::Button));
         }
         if self.supply.look(now) {
             tracing::error!("the supply voltage is too low: see tallybox doctor");
-            self.feed(Event::Broken(Fault::Power));
+            self.feed(Event::FaultDetected(Fault::Power));
         }
         if let Some(from) = chores.steps.look(clock::reading())
             && let Err(failure) = self.write(Fact::ClockStepped { from, to: clock::utc() })
@@ -295,7 +297,7 @@ impl Engine {
             self.feed(failure);
         }
         if self.journal.count().is_err() {
-            self.feed(Event::Broken(Fault::Ledger));
+            self.feed(Event::FaultDetected(Fault::Ledger));
         }
         self.look_at_ledger();
         if now >= chores.retry {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::lamp_driver::LampDriver;
 use crate::config;
 use crate::panel::{self, Button, Debouncer, Panel, PanelError, Settled, Signal};
-use consent::{Event, Fault, Lamp};
+use consent::{Event, Fault, LampPattern};
 
 /// Panel, lamp and buttons.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Board {
     }
 
     /// Shows a pattern from now on.
-    pub(super) fn show(&mut self, now: Monotonic, pattern: Lamp) -> Result<(), PanelError> {
+    pub(super) fn show(&mut self, now: Monotonic, pattern: LampPattern) -> Result<(), PanelError> {
         self.on_lamp(|lamp, panel| lamp.show(panel, now, pattern))
     }
 
@@ -106,7 +106,7 @@ impl Board {
     }
 
     /// What the lamp shows.
-    pub(super) fn shown(&self, now: Monotonic) -> Lamp {
+    pub(super) fn shown(&self, now: Monotonic) -> LampPattern {
         self.lamp.shown(now)
     }
 
@@ -136,7 +136,7 @@ impl Board {
             Signal::ButtonLost(why) => {
                 self.lose();
                 let _ = self.noted::<()>(Err(PanelError(why)));
-                vec![Event::Broken(Fault::Button)]
+                vec![Event::FaultDetected(Fault::Button)]
             }
         }
     }
@@ -162,13 +162,13 @@ impl Board {
     fn events(&self, button: Button, settled: Settled) -> Vec<Event> {
         let timed = self.panel.as_ref().is_some_and(|panel| panel.times_edges());
         match (button, settled) {
-            (Button::Record, Settled { down: true, held: None }) if timed => vec![Event::ButtonFound],
+            (Button::Record, Settled { down: true, held: None }) if timed => vec![Event::ButtonFoundDown],
             (Button::Record, Settled { down: true, .. }) => vec![Event::ButtonDown],
             // A touch is as long as the kernel says, also where the guard heard of its beginning late.
             (Button::Record, Settled { down: false, held }) => {
-                held.map(Event::ButtonHeld).into_iter().chain([Event::ButtonUp]).collect()
+                held.map(Event::ButtonHeldFor).into_iter().chain([Event::ButtonUp]).collect()
             }
-            (Button::Mute, Settled { down: true, .. }) => vec![Event::MuteDown],
+            (Button::Mute, Settled { down: true, .. }) => vec![Event::MuteButtonDown],
             (Button::Mute, Settled { down: false, .. }) => Vec::new(),
         }
     }

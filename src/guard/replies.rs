@@ -42,8 +42,8 @@ impl Engine {
                 self.ledger_failed(text);
             }
         }
-        if trouble.is_some() && !self.machine.broken(Fault::Ledger) {
-            self.feed(Event::Broken(Fault::Ledger));
+        if trouble.is_some() && !self.machine.has_fault(Fault::Ledger) {
+            self.feed(Event::FaultDetected(Fault::Ledger));
         }
     }
 
@@ -61,7 +61,7 @@ impl Engine {
     /// Asks staff to press for a probe; answered when it is over, or will not come.
     pub(super) fn probe(&mut self, reply: oneshot::Sender<Answer>) {
         if self.machine.phase() != Phase::Idle {
-            let why = format!("only an idle box is probed: this one is {}", self.machine.phase().word());
+            let why = format!("only an idle box is probed: this one is {}", self.machine.phase().as_str());
             let _ = reply.send(Answer::Refused(why));
             return;
         }
@@ -75,7 +75,7 @@ impl Engine {
         let Some(prober) = self.prober.take() else { return };
         let why = match self.machine.last_reason() {
             Some(Reason::RequestTimeout) => "nobody pressed the button in time",
-            other => other.map_or("it did not begin", Reason::word),
+            other => other.map_or("it did not begin", Reason::as_str),
         };
         let answer = match self.session.findings {
             Some(findings) => Answer::Probed(findings),
@@ -91,16 +91,16 @@ impl Engine {
     }
 
     pub(super) fn answer_mutes(&mut self) {
-        if self.machine.mute_pending() {
+        if self.machine.is_mute_pending() {
             return;
         }
         let phase = self.machine.phase();
-        let answer = if phase.may_capture() && self.machine.muted() {
+        let answer = if phase.may_capture() && self.machine.is_muted() {
             Answer::Done
-        } else if self.machine.sound_wanted() {
+        } else if self.machine.wants_sound() {
             Answer::Refused("the sound was switched on again before that".to_owned())
         } else {
-            Answer::Refused(format!("there is no stream to mute: the box is {}", phase.word()))
+            Answer::Refused(format!("there is no stream to mute: the box is {}", phase.as_str()))
         };
         for mute in std::mem::take(&mut self.mutes) {
             if answer == Answer::Done {

@@ -48,7 +48,7 @@ impl Quotas {
             | Request::MuteButton { .. } => return Ok(()),
         };
         let why = "too many of these: ten at once, then one every 10 s";
-        if allowance.take(now) { Ok(()) } else { Err((verb.word(), why)) }
+        if allowance.take(now) { Ok(()) } else { Err((verb.as_str(), why)) }
     }
 }
 
@@ -106,11 +106,11 @@ impl Engine {
             Request::Unmute {} => {
                 self.feed(Event::RemoteUnmute);
                 let why = "remote takes back only its own mute, in a session that staff started with sound";
-                let heard = self.machine.sound_wanted();
+                let heard = self.machine.wants_sound();
                 self.when(|_| heard, why)
             }
             Request::Identify {} if !self.may_identify() => {
-                let phase = self.machine.phase().word();
+                let phase = self.machine.phase().as_str();
                 Answer::Refused(format!("the lamp says that the box is {phase}, and goes on saying so"))
             }
             Request::Identify {} => {
@@ -118,7 +118,7 @@ impl Engine {
                 match self.board.identify(now) {
                     Ok(()) => Answer::Done,
                     Err(error) => {
-                        self.feed(Event::Broken(Fault::Lamp));
+                        self.feed(Event::FaultDetected(Fault::Lamp));
                         Answer::Refused(error.to_string())
                     }
                 }
@@ -151,13 +151,13 @@ impl Engine {
 
     fn when(&self, holds: impl FnOnce(Phase) -> bool, why: &str) -> Answer {
         let phase = self.machine.phase();
-        if holds(phase) { Answer::Done } else { Answer::Refused(format!("{why}: the box is {}", phase.word())) }
+        if holds(phase) { Answer::Done } else { Answer::Refused(format!("{why}: the box is {}", phase.as_str())) }
     }
 
     fn refused(&mut self, fact: Fact) {
         if let Err(error) = self.journal.refuse(fact) {
             tracing::error!(%error, "a refusal could not be written down");
-            self.feed(Event::Broken(Fault::Ledger));
+            self.feed(Event::FaultDetected(Fault::Ledger));
         }
     }
 }

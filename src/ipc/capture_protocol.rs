@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Purpose, Wanted, text};
+use super::{CaptureSettings, Purpose, text};
 
 /// How often the guard renews the lease.
 pub const RENEWAL: Duration = Duration::from_secs(1);
@@ -29,19 +29,19 @@ pub enum ToCapture {
         /// Hash of the configuration that the guard knows, and staff with it: under another one nothing is opened.
         configuration: String,
         /// What capture shall do from the beginning.
-        wanted: Wanted,
+        wanted: CaptureSettings,
     },
     /// The lease goes on for [`LEASE`] from now.
     Renew {
         /// What capture shall do from now on, whatever it was told before.
-        wanted: Wanted,
+        wanted: CaptureSettings,
     },
 }
 
 impl ToCapture {
     /// The same, with what is wanted by now.
     #[must_use]
-    pub fn with(self, now: Wanted) -> Self {
+    pub fn with(self, now: CaptureSettings) -> Self {
         match self {
             Self::Start { session, sound, purpose, configuration, wanted: _ } => {
                 Self::Start { session, sound, purpose, configuration, wanted: now }
@@ -61,7 +61,7 @@ pub enum FromCapture {
         pid: u32,
     },
     /// What is in force here now, in answer to each start and renewal. Muted: nothing that is recorded after it leaves.
-    InForce(Wanted),
+    InForce(CaptureSettings),
     /// Which encoder was chosen, and why.
     Encoder {
         /// The GStreamer element's name.

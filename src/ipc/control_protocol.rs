@@ -97,7 +97,7 @@ impl Verb {
         [Self::RequestStart, Self::Stop, Self::Mute, Self::Unmute, Self::Identify, Self::Diagnose];
 
     /// The verb as it stands in the topic.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::RequestStart => "request-start",
             Self::Stop => "stop",

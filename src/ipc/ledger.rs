@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{By, Fault, Purpose};
+use super::{Actor, Fault, Purpose};
 use crate::clock::Reading;
 
 /// One entry of the ledger.
@@ -137,7 +137,7 @@ pub enum Fact {
         /// Whether silence is sent.
         muted: bool,
         /// Who did it.
-        by: By,
+        by: Actor,
     },
     /// Staff were asked to press.
     Requested {

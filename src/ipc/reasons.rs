@@ -13,12 +13,12 @@ pub const GUARD_UNREACHABLE: &str = "guard-unreachable";
 pub fn reasons(phase: Phase) -> Vec<&'static str> {
     let more: &[&str] = match phase {
         Phase::Connecting | Phase::Live | Phase::Reconnecting => {
-            &[Reason::CameraLost.word(), Reason::MicrophoneLost.word(), ENCODER_FALLBACK]
+            &[Reason::CameraLost.as_str(), Reason::MicrophoneLost.as_str(), ENCODER_FALLBACK]
         }
         Phase::Fault => &[GUARD_UNREACHABLE],
         Phase::Idle | Phase::Requested | Phase::Stopping | Phase::Locked | Phase::Policy => &[],
     };
-    let machine = Reason::ALL.into_iter().filter(|reason| reason.fits(phase)).map(Reason::word);
+    let machine = Reason::ALL.into_iter().filter(|reason| reason.is_valid_in(phase)).map(Reason::as_str);
     machine.chain(more.iter().copied()).collect()
 }
 
@@ -42,7 +42,7 @@ mod tests {
             }
         }
         let said =
-            Phase::ALL.into_iter().flat_map(|phase| reasons(phase).into_iter().map(move |word| (phase.word(), word)));
+            Phase::ALL.into_iter().flat_map(|phase| reasons(phase).into_iter().map(move |word| (phase.as_str(), word)));
         assert_eq!(listed, said.collect());
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Identity, Lamp, Phase, Second, StreamStats};
+use super::{Fault, Identity, LampPattern, Phase, Second, StreamStats};
 
 /// How the ledger's verification goes. A short ledger is verified before it is used, a long one from its last
 /// checkpoint on, and the rest in the background.
@@ -40,7 +40,7 @@ pub struct Status {
     /// Version of the guard.
     pub software: String,
     /// What the lamp shows.
-    pub lamp: Lamp,
+    pub lamp: LampPattern,
     /// Parts that do not work.
     pub faults: Vec<Fault>,
     /// The encoder in use and why it was chosen.

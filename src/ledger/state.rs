@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::timeline::Timeline;
 use crate::ipc::{Entry, Fact, Recorded};
-use consent::{Memory, SessionId};
+use consent::{PersistedState, SessionId};
 
 /// What the ledger tells about the time before the guard came up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,8 +97,8 @@ impl Recall {
 
     /// The same in the consent machine's terms, under the configuration with the hash `configuration`: a box that was
     /// unbound is claimed by another one than the one it had then.
-    pub fn memory(&self, configuration: &str) -> Memory {
-        Memory {
+    pub fn memory(&self, configuration: &str) -> PersistedState {
+        PersistedState {
             last_session: SessionId(self.last_session),
             locked: self.locked,
             unbound: self.unbound && self.configuration.as_deref().is_none_or(|known| known == configuration),

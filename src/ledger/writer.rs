@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::state::Recall;
 use super::writer_thread::{Order, Progress, Writer};
 use crate::clock::{self, Clock};
-use crate::ipc::{By, Fact, LedgerCheck};
+use crate::ipc::{Actor, Fact, LedgerCheck};
 use crate::token_bucket::Allowance;
 use monotonic::Monotonic;
 
@@ -277,7 +277,7 @@ fn limited(fact: &Fact) -> Option<&'static str> {
     match fact {
         Fact::Requested { .. } => Some("requested"),
         Fact::RequestEnded { .. } => Some("request-ended"),
-        Fact::Muted { by: By::Remote, .. } => Some("muted"),
+        Fact::Muted { by: Actor::Remote, .. } => Some("muted"),
         Fact::Broke { .. } => Some("broke"),
         Fact::Mended { .. } => Some("mended"),
         Fact::ClockStepped { .. } => Some("clock-stepped"),
@@ -292,7 +292,7 @@ fn limited(fact: &Fact) -> Option<&'static str> {
         | Fact::SessionStarted { .. }
         | Fact::SessionStopped { .. }
         | Fact::SessionCut { .. }
-        | Fact::Muted { by: By::Staff, .. }
+        | Fact::Muted { by: Actor::Staff, .. }
         | Fact::Locked {}
         | Fact::Unlocked {}
         | Fact::PolicyPending { .. }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::{Button, Panel, PanelError, Signal, settled_level};
 use crate::config;
 use crate::worker::{OnDrop, Worker};
-use consent::Lamp;
+use consent::LampPattern;
 
 /// Who holds the lines, as `gpioinfo` shows it.
 const CONSUMER: &str = "tallybox";
@@ -133,7 +133,7 @@ impl Panel for Cdev {
         "cdev"
     }
 
-    fn drive(&mut self, _lamp: Lamp, lit: bool) -> Result<(), PanelError> {
+    fn drive(&mut self, _lamp: LampPattern, lit: bool) -> Result<(), PanelError> {
         let value = if lit { Value::Active } else { Value::Inactive };
         self.lamp.set_lone_value(value).map_err(|error| PanelError(format!("the lamp cannot be driven: {error}")))?;
         match &self.sense {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::config;
-use consent::Lamp;
+use consent::LampPattern;
 
 pub use debounce::{Debouncer, Settled};
 
@@ -52,7 +52,7 @@ pub trait Panel: Send + std::fmt::Debug {
 
     /// Drives the lamp, and reads it back where there is a sense pin. Called at each change of the pattern and of
     /// `lit`; repeating a call does no harm.
-    fn drive(&mut self, lamp: Lamp, lit: bool) -> Result<(), PanelError>;
+    fn drive(&mut self, lamp: LampPattern, lit: bool) -> Result<(), PanelError>;
 
     /// Whether the button is down now, raw.
     fn is_down(&mut self, button: Button) -> Result<bool, PanelError>;

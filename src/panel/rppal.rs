@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use super::{Button, Panel, PanelError, Signal, settled_level};
 use crate::config;
-use consent::Lamp;
+use consent::LampPattern;
 
 /// Pins of a Pi's header.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Panel for Rppal {
         "rppal"
     }
 
-    fn drive(&mut self, _lamp: Lamp, lit: bool) -> Result<(), PanelError> {
+    fn drive(&mut self, _lamp: LampPattern, lit: bool) -> Result<(), PanelError> {
         if lit {
             self.lamp.set_high();
         } else {

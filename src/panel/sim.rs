@@ -6,13 +6,13 @@ use tokio::sync::mpsc;
 
 use super::{Button, Panel, PanelError, Signal};
 use crate::ipc::SIM_LAMP;
-use consent::Lamp;
+use consent::LampPattern;
 
 /// Buttons and lamp without hardware.
 #[derive(Debug)]
 pub(super) struct Sim {
     lamp: PathBuf,
-    shown: Option<Lamp>,
+    shown: Option<LampPattern>,
     record: bool,
     mute: bool,
     signals: mpsc::UnboundedSender<Signal>,
@@ -24,9 +24,9 @@ impl Sim {
     }
 
     /// Replaced in one step: whoever reads the lamp never finds it half written.
-    fn write(&self, lamp: Lamp) -> std::io::Result<()> {
+    fn write(&self, lamp: LampPattern) -> std::io::Result<()> {
         let new = self.lamp.with_extension("new");
-        std::fs::write(&new, lamp.word())?;
+        std::fs::write(&new, lamp.as_str())?;
         std::fs::rename(&new, &self.lamp)
     }
 }
@@ -36,7 +36,7 @@ impl Panel for Sim {
         "sim"
     }
 
-    fn drive(&mut self, lamp: Lamp, _lit: bool) -> Result<(), PanelError> {
+    fn drive(&mut self, lamp: LampPattern, _lit: bool) -> Result<(), PanelError> {
         if self.shown != Some(lamp) {
             self.shown = None;
             self.write(lamp).map_err(|error| {

@@ -1,14 +1,14 @@
 //! What the machine wants done.
 
-use super::{By, Grant, Lamp, Purpose, Reason, SessionId, Wanted};
+use super::{Actor, CaptureSettings, Grant, LampPattern, Purpose, Reason, SessionId};
 
 /// One thing to do. Effects of one step are carried out in order; a failure drops the rest of the step and comes back
-/// as [`super::Event::Broken`] or [`super::Event::CaptureGone`].
+/// as [`super::Event::FaultDetected`] or [`super::Event::CaptureExited`].
 #[derive(Debug)]
 pub enum Effect {
-    /// Drive the lamp, and read it back where there is a sense pin. Failure: `Broken(Lamp)`.
-    Light(Lamp),
-    /// Write the start of a session, durably. Failure: `Broken(Ledger)`.
+    /// Drive the lamp, and read it back where there is a sense pin. Failure: `Broken(LampPattern)`.
+    SetLamp(LampPattern),
+    /// Write the start of a session, durably. Failure: `FaultDetected(Ledger)`.
     RecordStart {
         /// The session that is about to start.
         session: SessionId,
@@ -17,7 +17,7 @@ pub enum Effect {
         /// What it is for.
         purpose: Purpose,
     },
-    /// Start capture. Failure: `CaptureGone(NeverStarted)`.
+    /// Start capture. Failure: `CaptureExited(NeverStarted)`.
     Launch(Grant),
     /// Close the lease, so that capture ends at once.
     Stop(Reason),
@@ -43,7 +43,7 @@ pub enum Effect {
     /// Write that a part broke, if it was whole before.
     RecordFault(super::Fault),
     /// Tell capture what it shall do from now on.
-    Want(Wanted),
+    Configure(CaptureSettings),
     /// Write that no sound leaves any more, once capture has confirmed it; or that sound may leave again, before it does.
     RecordMute {
         /// The session.
@@ -51,12 +51,12 @@ pub enum Effect {
         /// Whether silence is sent.
         muted: bool,
         /// Who wanted it so.
-        by: By,
+        by: Actor,
     },
     /// Destroy unsent footage.
     DestroyFootage,
     /// Destroy keys, credentials, footage and shop binding, with a receipt.
     Unbind,
-    /// Try broken parts again; each answers with `Mended` or stays broken.
+    /// Try broken parts again; each answers with `FaultCleared` or stays broken.
     SelfTest,
 }

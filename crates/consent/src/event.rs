@@ -1,6 +1,6 @@
 //! What can happen to a box.
 
-use super::{Reason, Wanted};
+use super::{CaptureSettings, Reason};
 
 /// Everything the machine reacts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,14 +10,14 @@ pub enum Event {
     /// The record button went down, debounced.
     ButtonDown,
     /// The record button was found to be down, and since when is not known: it stops as a press does, and starts nothing.
-    ButtonFound,
+    ButtonFoundDown,
     /// The record button went up, debounced.
     ButtonUp,
     /// Just before [`Event::ButtonUp`]: by the kernel's clock the button was down for at least this long. A guard that was
     /// busy hears of both edges at once, and would take a long press for a short one.
-    ButtonHeld(core::time::Duration),
+    ButtonHeldFor(core::time::Duration),
     /// The mute button went down, debounced.
-    MuteDown,
+    MuteButtonDown,
     /// Remote asks staff to start.
     RemoteRequest,
     /// Somebody at the box asks staff to press for a probe.
@@ -33,33 +33,33 @@ pub enum Event {
     /// Consent ends for a reason that is found outside the machine.
     Revoke(Reason),
     /// Capture tells how its stream is doing.
-    Capture(Report),
+    CaptureReported(CaptureReport),
     /// The capture process was seen to be gone.
-    CaptureGone(Outcome),
+    CaptureExited(CaptureExit),
     /// A part that consent stands on does not work.
-    Broken(Fault),
+    FaultDetected(Fault),
     /// That part was tried again and works.
-    Mended(Fault),
+    FaultCleared(Fault),
 }
 
 /// How the stream does, in capture's own words, and what is in force there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Report {
+pub enum CaptureReport {
     /// The ingest server has the stream.
     Live,
     /// The ingest server went away; capture goes on and tries to reach it.
     Reconnecting,
     /// What capture has in force of what it was told.
-    InForce(Wanted),
+    InForce(CaptureSettings),
 }
 
 /// How the capture process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CaptureExit {
     /// It went when it was told to, or was killed because it did not.
-    Ended,
+    Stopped,
     /// It went by itself, having done what a probe has to do.
-    Done,
+    ProbeFinished,
     /// It went by itself, having said that it could not go on (no camera, ingest refused the key, ...).
     Failed,
     /// It went by itself without a word.

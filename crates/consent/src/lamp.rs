@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-/// What the lamp shows; README.md has the table. [`Lamp::lit`] is the one place that knows each rhythm.
+/// What the lamp shows; README.md has the table. [`LampPattern::lit`] is the one place that knows each rhythm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Lamp {
+pub enum LampPattern {
     /// Idle.
     #[default]
     Dark,
@@ -34,9 +34,9 @@ pub enum Lamp {
 /// On and off spans in milliseconds, beginning with on, repeated for ever.
 type Rhythm = &'static [u16];
 
-impl Lamp {
+impl LampPattern {
     /// The word for it in `status` and in the simulated panel.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dark => "dark",
             Self::SlowPulse => "slow-pulse",

@@ -19,14 +19,14 @@ mod sound;
 mod touch;
 
 pub use effect::Effect;
-pub use event::{Event, Fault, Outcome, Report};
+pub use event::{CaptureExit, CaptureReport, Event, Fault};
 pub use grant::{Grant, Purpose, SessionId};
-pub use lamp::Lamp;
-pub use limits::Limits;
-pub use machine::{Machine, Memory};
+pub use lamp::LampPattern;
+pub use limits::SessionLimits;
+pub use machine::{Machine, PersistedState};
 pub use phase::Phase;
 pub use reason::Reason;
-pub use sound::{By, Wanted};
+pub use sound::{Actor, CaptureSettings};
 
 #[cfg(test)]
 mod tests;

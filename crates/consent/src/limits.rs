@@ -4,7 +4,7 @@ use core::time::Duration;
 
 /// What may differ from shop to shop. The gestures' spans are part of the rules and fixed (see the constants).
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct SessionLimits {
     /// Longest session; then consent has to be given anew.
     pub max_session: Duration,
     /// How long the lamp asks after a remote request.
@@ -13,7 +13,7 @@ pub struct Limits {
     pub reconnect_window: Duration,
 }
 
-impl Default for Limits {
+impl Default for SessionLimits {
     fn default() -> Self {
         Self {
             max_session: Duration::from_hours(4),

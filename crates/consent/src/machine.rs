@@ -5,12 +5,15 @@ mod button;
 use super::limits::{KILL_AFTER, KILL_AGAIN, PROBE};
 use super::sound::{Change, Sound, Verdict};
 use super::touch::Touch;
-use super::{By, Effect, Event, Fault, Grant, Lamp, Limits, Outcome, Phase, Purpose, Reason, Report, SessionId};
+use super::{
+    Actor, CaptureExit, CaptureReport, Effect, Event, Fault, Grant, LampPattern, Phase, Purpose, Reason, SessionId,
+    SessionLimits,
+};
 use monotonic::Monotonic;
 
 /// What the ledger remembers across a power cut. Nothing in it can restore a session.
 #[derive(Clone, Copy, Debug)]
-pub struct Memory {
+pub struct PersistedState {
     /// The last session's number.
     pub last_session: SessionId,
     /// Staff locked the box and did not unlock it.
@@ -50,7 +53,7 @@ enum Binding {
 /// The consent state machine. One step never looks at a clock: time comes with the event.
 #[derive(Debug)]
 pub struct Machine {
-    limits: Limits,
+    limits: SessionLimits,
     session: Session,
     last_session: SessionId,
     touch: Touch,
@@ -59,13 +62,13 @@ pub struct Machine {
     binding: Binding,
     faults: u8,
     /// What the lamp was last told; `None` when a failure left that in doubt.
-    shown: Option<Lamp>,
+    shown: Option<LampPattern>,
     last_reason: Option<Reason>,
 }
 
 impl Machine {
     /// The box after power came back: idle, or locked, or waiting for a policy. Never in a session.
-    pub fn boot(limits: Limits, memory: Memory) -> Self {
+    pub fn restore(limits: SessionLimits, memory: PersistedState) -> Self {
         Self {
             limits,
             session: Session::None,
@@ -75,7 +78,7 @@ impl Machine {
             policy_pending: memory.policy_pending,
             binding: if memory.unbound { Binding::Unbound } else { Binding::Bound },
             faults: 0,
-            shown: Some(Lamp::Dark),
+            shown: Some(LampPattern::Dark),
             last_reason: None,
         }
     }
@@ -88,7 +91,7 @@ impl Machine {
             Session::On { link: Link::Reconnecting, .. } => Phase::Reconnecting,
             Session::Stopping { .. } => Phase::Stopping,
             Session::None | Session::Requested { .. } if self.faults != 0 => Phase::Fault,
-            Session::None | Session::Requested { .. } if self.locked || self.unbound() => Phase::Locked,
+            Session::None | Session::Requested { .. } if self.locked || self.is_unbound() => Phase::Locked,
             Session::None | Session::Requested { .. } if self.policy_pending => Phase::Policy,
             Session::Requested { .. } => Phase::Requested,
             Session::None => Phase::Idle,
@@ -105,7 +108,7 @@ impl Machine {
 
     /// Whether the stream, if there is one, is without sound for certain: no microphone was asked for, or capture has
     /// confirmed the mute.
-    pub fn muted(&self) -> bool {
+    pub fn is_muted(&self) -> bool {
         match self.session {
             Session::On { sound, .. } | Session::Stopping { sound, .. } => sound.is_silent(),
             Session::None | Session::Requested { .. } => false,
@@ -113,7 +116,7 @@ impl Machine {
     }
 
     /// Whether sound shall leave.
-    pub fn sound_wanted(&self) -> bool {
+    pub fn wants_sound(&self) -> bool {
         match self.session {
             Session::On { sound, .. } => !sound.wanted().muted,
             Session::None | Session::Requested { .. } | Session::Stopping { .. } => false,
@@ -121,7 +124,7 @@ impl Machine {
     }
 
     /// Whether a mute is wanted that capture has not confirmed yet.
-    pub fn mute_pending(&self) -> bool {
+    pub fn is_mute_pending(&self) -> bool {
         match self.session {
             Session::On { sound, .. } => sound.deadline().is_some(),
             Session::None | Session::Requested { .. } | Session::Stopping { .. } => false,
@@ -133,15 +136,15 @@ impl Machine {
         self.last_reason
     }
 
-    /// Why the box is in its present phase, and in `idle` why the last session or request ended: see [`Reason::fits`].
+    /// Why the box is in its present phase, and in `idle` why the last session or request ended: see [`Reason::is_valid_in`].
     pub fn reason(&self) -> Option<Reason> {
         match (self.phase(), self.session) {
             (Phase::Idle, _) => self.last_reason,
             (Phase::Stopping, Session::Stopping { reason, .. }) => Some(reason),
-            (Phase::Locked, _) if self.unbound() => Some(Reason::Unbind),
+            (Phase::Locked, _) if self.is_unbound() => Some(Reason::Unbind),
             (Phase::Locked, _) => Some(Reason::Lock),
             (Phase::Policy, _) => Some(Reason::Policy),
-            (Phase::Fault, _) => Fault::ALL.into_iter().find(|part| self.broken(*part)).map(Reason::Fault),
+            (Phase::Fault, _) => Fault::ALL.into_iter().find(|part| self.has_fault(*part)).map(Reason::Fault),
             (
                 Phase::Stopping | Phase::Requested | Phase::Connecting | Phase::Live | Phase::Reconnecting,
                 Session::None | Session::Requested { .. } | Session::On { .. } | Session::Stopping { .. },
@@ -150,30 +153,30 @@ impl Machine {
     }
 
     /// Whether the box was unbound, and nobody claimed it since.
-    pub fn unbound(&self) -> bool {
+    pub fn is_unbound(&self) -> bool {
         self.binding == Binding::Unbound
     }
 
     /// Whether `fault` is known and not yet mended.
-    pub fn broken(&self, fault: Fault) -> bool {
+    pub fn has_fault(&self, fault: Fault) -> bool {
         self.faults & fault.bit() != 0
     }
 
     /// What the lamp has to show now.
-    pub fn lamp(&self) -> Lamp {
+    pub fn lamp(&self) -> LampPattern {
         match self.phase() {
-            Phase::Connecting | Phase::Stopping => Lamp::FastBlink,
-            Phase::Live if self.muted() => Lamp::SolidNotched,
-            Phase::Live => Lamp::Solid,
-            Phase::Reconnecting => Lamp::DoubleBlink,
+            Phase::Connecting | Phase::Stopping => LampPattern::FastBlink,
+            Phase::Live if self.is_muted() => LampPattern::SolidNotched,
+            Phase::Live => LampPattern::Solid,
+            Phase::Reconnecting => LampPattern::DoubleBlink,
             Phase::Idle | Phase::Requested | Phase::Locked | Phase::Policy | Phase::Fault if self.touch.warns() => {
-                Lamp::UnbindWarning
+                LampPattern::UnbindWarning
             }
-            Phase::Idle => Lamp::Dark,
-            Phase::Requested => Lamp::SlowPulse,
-            Phase::Locked => Lamp::LockFlash,
-            Phase::Policy => Lamp::TripleBlink,
-            Phase::Fault => Lamp::Sos,
+            Phase::Idle => LampPattern::Dark,
+            Phase::Requested => LampPattern::SlowPulse,
+            Phase::Locked => LampPattern::LockFlash,
+            Phase::Policy => LampPattern::TripleBlink,
+            Phase::Fault => LampPattern::Sos,
         }
     }
 
@@ -202,7 +205,7 @@ impl Machine {
     /// Takes one event at `now` and says what has to be done, in order.
     pub fn step(&mut self, now: Monotonic, event: Event) -> Vec<Effect> {
         let mut todo = Vec::new();
-        if event == Event::Broken(Fault::Button) {
+        if event == Event::FaultDetected(Fault::Button) {
             // Nor is anything known of the time since somebody last looked.
             self.touch.forget();
         }
@@ -211,24 +214,24 @@ impl Machine {
         match event {
             Event::Tick => {}
             Event::ButtonDown => self.button_down(now, false, &mut todo),
-            Event::ButtonFound => self.button_down(now, true, &mut todo),
+            Event::ButtonFoundDown => self.button_down(now, true, &mut todo),
             Event::ButtonUp => self.button_up(now, &mut todo),
-            Event::ButtonHeld(held) => self.touch.was_held(held),
-            Event::MuteDown => self.change_sound(By::Staff, |sound| sound.toggle(now), &mut todo),
+            Event::ButtonHeldFor(held) => self.touch.was_held(held),
+            Event::MuteButtonDown => self.change_sound(Actor::Staff, |sound| sound.toggle(now), &mut todo),
             Event::RemoteRequest => self.request(now, Purpose::OnAir, &mut todo),
             Event::ProbeRequest => self.request(now, Purpose::Probe, &mut todo),
             Event::RemoteStop => self.revoke(now, Reason::Remote, &mut todo),
-            Event::RemoteMute => self.change_sound(By::Remote, |sound| sound.by_remote(now, true), &mut todo),
-            Event::RemoteUnmute => self.change_sound(By::Remote, |sound| sound.by_remote(now, false), &mut todo),
+            Event::RemoteMute => self.change_sound(Actor::Remote, |sound| sound.by_remote(now, true), &mut todo),
+            Event::RemoteUnmute => self.change_sound(Actor::Remote, |sound| sound.by_remote(now, false), &mut todo),
             Event::PolicyChanged => {
                 self.revoke(now, Reason::Policy, &mut todo);
                 self.policy_pending = true;
             }
             Event::Revoke(reason) => self.revoke(now, reason, &mut todo),
-            Event::Capture(report) => self.capture_reports(now, report, &mut todo),
-            Event::CaptureGone(outcome) => self.capture_gone(outcome, &mut todo),
-            Event::Broken(fault) => self.broke(now, fault, &mut todo),
-            Event::Mended(fault) => self.faults &= !fault.bit(),
+            Event::CaptureReported(report) => self.capture_reports(now, report, &mut todo),
+            Event::CaptureExited(outcome) => self.capture_gone(outcome, &mut todo),
+            Event::FaultDetected(fault) => self.broke(now, fault, &mut todo),
+            Event::FaultCleared(fault) => self.faults &= !fault.bit(),
         }
         self.light(&mut todo);
         todo
@@ -239,7 +242,7 @@ impl Machine {
         let lamp = self.lamp();
         if self.shown != Some(lamp) {
             self.shown = Some(lamp);
-            todo.push(Effect::Light(lamp));
+            todo.push(Effect::SetLamp(lamp));
         }
     }
 
@@ -321,10 +324,10 @@ impl Machine {
         }
     }
 
-    fn capture_reports(&mut self, now: Monotonic, report: Report, todo: &mut Vec<Effect>) {
+    fn capture_reports(&mut self, now: Monotonic, report: CaptureReport, todo: &mut Vec<Effect>) {
         if let Session::On { id, ref mut link, ref mut link_since, ref mut sound, .. } = self.session {
             let new = match (report, *link) {
-                (Report::InForce(said), _) => {
+                (CaptureReport::InForce(said), _) => {
                     match sound.confirm(said) {
                         Verdict::None => {}
                         Verdict::Silenced(by) => todo.push(Effect::RecordMute { session: id, muted: true, by }),
@@ -332,10 +335,10 @@ impl Machine {
                     }
                     return;
                 }
-                (Report::Live, _) => Link::Live,
+                (CaptureReport::Live, _) => Link::Live,
                 // Before the first success the lamp says "connecting", and the window counts from the press.
-                (Report::Reconnecting, Link::Connecting) => Link::Connecting,
-                (Report::Reconnecting, Link::Live | Link::Reconnecting) => Link::Reconnecting,
+                (CaptureReport::Reconnecting, Link::Connecting) => Link::Connecting,
+                (CaptureReport::Reconnecting, Link::Live | Link::Reconnecting) => Link::Reconnecting,
             };
             if new != *link {
                 *link = new;
@@ -344,16 +347,16 @@ impl Machine {
         }
     }
 
-    fn capture_gone(&mut self, outcome: Outcome, todo: &mut Vec<Effect>) {
+    fn capture_gone(&mut self, outcome: CaptureExit, todo: &mut Vec<Effect>) {
         let (session, reason) = match self.session {
             Session::None | Session::Requested { .. } => return,
             Session::Stopping { id, reason, .. } => (id, reason),
             Session::On { id, .. } => {
                 let reason = match outcome {
-                    Outcome::Ended | Outcome::Died => Reason::CaptureDied,
-                    Outcome::Done => Reason::Probed,
-                    Outcome::Failed => Reason::CaptureFailed,
-                    Outcome::NeverStarted => Reason::NeverStarted,
+                    CaptureExit::Stopped | CaptureExit::Died => Reason::CaptureDied,
+                    CaptureExit::ProbeFinished => Reason::Probed,
+                    CaptureExit::Failed => Reason::CaptureFailed,
+                    CaptureExit::NeverStarted => Reason::NeverStarted,
                 };
                 (id, reason)
             }
@@ -365,7 +368,7 @@ impl Machine {
     }
 
     fn broke(&mut self, now: Monotonic, fault: Fault, todo: &mut Vec<Effect>) {
-        let new = !self.broken(fault);
+        let new = !self.has_fault(fault);
         self.faults |= fault.bit();
         match fault {
             Fault::Button => self.touch.forget(),
@@ -383,7 +386,7 @@ impl Machine {
     }
 
     /// Silence counts once capture has confirmed it; that sound may leave again is said before it does.
-    fn change_sound(&mut self, by: By, change: impl FnOnce(&mut Sound) -> Change, todo: &mut Vec<Effect>) {
+    fn change_sound(&mut self, by: Actor, change: impl FnOnce(&mut Sound) -> Change, todo: &mut Vec<Effect>) {
         let Session::On { id, ref mut sound, .. } = self.session else { return };
         let change = change(sound);
         let wanted = sound.wanted();
@@ -397,6 +400,6 @@ impl Machine {
                 }
             }
         }
-        todo.push(Effect::Want(wanted));
+        todo.push(Effect::Configure(wanted));
     }
 }

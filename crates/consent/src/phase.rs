@@ -39,7 +39,7 @@ impl Phase {
     ];
 
     /// The word for it in `state` and in messages.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
             Self::Requested => "requested",

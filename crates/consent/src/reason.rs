@@ -73,7 +73,7 @@ impl Reason {
     ];
 
     /// Whether the machine may give this reason in `phase`. Those of a session that goes on are not the machine's.
-    pub const fn fits(self, phase: Phase) -> bool {
+    pub const fn is_valid_in(self, phase: Phase) -> bool {
         match phase {
             Phase::Idle => !matches!(self, Self::Unbind),
             Phase::Requested | Phase::Connecting | Phase::Live | Phase::Reconnecting => false,
@@ -106,7 +106,7 @@ impl Reason {
     }
 
     /// The word for it in the ledger, in `state` and in logs.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Press => "press",
             Self::Remote => "remote-stop",

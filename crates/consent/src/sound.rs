@@ -6,7 +6,7 @@ use monotonic::Monotonic;
 /// Who muted, or took a mute back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum By {
+pub enum Actor {
     /// The mute button.
     Staff,
     /// The platform.
@@ -17,7 +17,7 @@ pub enum By {
 /// changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Wanted {
+pub struct CaptureSettings {
     /// Counts the changes of a session, from 0: tells the confirmation of this state from that of an earlier one.
     pub revision: u64,
     /// Whether silence is sent in place of sound.
@@ -41,7 +41,7 @@ enum Silence {
     /// None is wanted.
     No,
     /// Capture has not confirmed it: by when it has to, and who wanted it.
-    Awaited(Monotonic, By),
+    Awaited(Monotonic, Actor),
     /// Capture has confirmed it, and the ledger says so.
     Confirmed,
 }
@@ -63,7 +63,7 @@ pub(super) enum Verdict {
     /// Nothing new, or it is about a state that is wanted no more.
     None,
     /// Silence is in force, which this one asked for.
-    Silenced(By),
+    Silenced(Actor),
     /// It sends sound although silence is wanted.
     Disobeyed,
 }
@@ -74,8 +74,8 @@ impl Sound {
     }
 
     /// What capture shall do.
-    pub(super) const fn wanted(self) -> Wanted {
-        Wanted { revision: self.revision, muted: !self.open || self.by_staff || self.by_remote }
+    pub(super) const fn wanted(self) -> CaptureSettings {
+        CaptureSettings { revision: self.revision, muted: !self.open || self.by_staff || self.by_remote }
     }
 
     /// Whether it is certain that no sound leaves. In doubt people may be heard.
@@ -94,15 +94,15 @@ impl Sound {
     /// The mute button: silence if sound is wanted, else sound again, whoever had muted.
     pub(super) fn toggle(&mut self, now: Monotonic) -> Change {
         let (by_staff, by_remote) = (!self.wanted().muted, false);
-        self.change(now, By::Staff, Self { by_staff, by_remote, ..*self })
+        self.change(now, Actor::Staff, Self { by_staff, by_remote, ..*self })
     }
 
     /// Remote mutes, or takes back its own mute.
     pub(super) fn by_remote(&mut self, now: Monotonic, muted: bool) -> Change {
-        self.change(now, By::Remote, Self { by_remote: muted, ..*self })
+        self.change(now, Actor::Remote, Self { by_remote: muted, ..*self })
     }
 
-    fn change(&mut self, now: Monotonic, by: By, new: Self) -> Change {
+    fn change(&mut self, now: Monotonic, by: Actor, new: Self) -> Change {
         let before = self.wanted().muted;
         if !self.open {
             return Change::None;
@@ -123,7 +123,7 @@ impl Sound {
     }
 
     /// Capture says what is in force.
-    pub(super) fn confirm(&mut self, said: Wanted) -> Verdict {
+    pub(super) fn confirm(&mut self, said: CaptureSettings) -> Verdict {
         let wanted = self.wanted();
         if said.revision != wanted.revision || !wanted.muted {
             return Verdict::None;

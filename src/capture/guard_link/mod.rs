@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::capture::guard_link::stable_text::steadied;
 use crate::clock::{Clock, millis};
 use crate::exit::Exit;
-use crate::ipc::{Connection, FromCapture, LEASE, Purpose, ToCapture, Wanted};
+use crate::ipc::{CaptureSettings, Connection, FromCapture, LEASE, Purpose, ToCapture};
 use monotonic::Monotonic;
 
 /// What the pipelines are given to close in order. After it the kernel closes the devices, with the process:
@@ -267,10 +267,10 @@ async fn talk(
 type Guard = Connection<ToCapture, FromCapture>;
 
 /// Does what is wanted, and only then says that it is so.
-async fn put_in_force(guard: &mut Guard, gate: &Lease, wanted: Wanted) -> Result<(), String> {
+async fn put_in_force(guard: &mut Guard, gate: &Lease, wanted: CaptureSettings) -> Result<(), String> {
     gate.mute(wanted.muted);
     gate.extend();
-    say(guard, &FromCapture::InForce(Wanted { revision: wanted.revision, muted: gate.is_muted() })).await
+    say(guard, &FromCapture::InForce(CaptureSettings { revision: wanted.revision, muted: gate.is_muted() })).await
 }
 
 async fn say(guard: &mut Guard, message: &FromCapture) -> Result<(), String> {

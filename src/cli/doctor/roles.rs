@@ -56,7 +56,7 @@ impl Roles<'_> {
     /// What the guard says of itself.
     fn guard_says(&self, since: &str) -> Option<Row> {
         let status = self.status?;
-        let phase = status.phase.word();
+        let phase = status.phase.as_str();
         Some(if status.faults.is_empty() {
             ok("guard", format!("runs{since}, phase {phase}"))
         } else {
@@ -121,7 +121,7 @@ impl Roles<'_> {
         if let Some(status) = self.status.filter(|status| status.capture_pid.is_some()) {
             return ok(
                 "capture",
-                format!("runs, phase {}; streams to {}", status.phase.word(), self.config.ingest.hosts()),
+                format!("runs, phase {}; streams to {}", status.phase.as_str(), self.config.ingest.hosts()),
             );
         }
         if let Some((wrong, advice)) = self.needs.first(Role::Capture) {

@@ -29,7 +29,7 @@ pub(super) fn must_not_capture(config: &Config) -> Result<(), Exit> {
     match status(config) {
         Some(status) if status.phase.may_capture() => Err(Exit::temporary(format!(
             "the box is {}: it is set up only when nothing is captured; press its button, and try again",
-            status.phase.word()
+            status.phase.as_str()
         ))),
         Some(_) | None => Ok(()),
     }

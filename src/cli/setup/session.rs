@@ -117,7 +117,7 @@ async fn show(client: &mut Client, interrupt: &Interrupt) -> Result<(), Exit> {
                 stream.fps, stream.height, stream.bitrate_kbps, stream.dropped_frames
             )
         });
-        say(&format!("  {}{stream}", status.phase.word()))?;
+        say(&format!("  {}{stream}", status.phase.as_str()))?;
         if !status.phase.may_capture() {
             return Ok(());
         }

@@ -104,7 +104,7 @@ fn guard_that_may_stop(config: &Config) -> Result<bool, Exit> {
     match status {
         Some(status) if status.phase.may_capture() => Err(Exit::temporary(format!(
             "the box is {}: a configuration is taken only when nothing is captured; try again after the session",
-            status.phase.word()
+            status.phase.as_str()
         ))),
         Some(_) => Ok(true),
         None => Err(Exit::software("the guard answered without a status")),

@@ -57,7 +57,7 @@ pub(super) fn draw(series: &Series, screen: Screen) -> Vec<String> {
 }
 
 fn head(status: &Status) -> Vec<String> {
-    let mut first = format!("{} since {:.0}  lamp {}", status.phase.word(), status.since, status.lamp.word());
+    let mut first = format!("{} since {:.0}  lamp {}", status.phase.as_str(), status.since, status.lamp.as_str());
     if let Some(session) = status.session {
         let sound = if status.muted { "muted" } else { "on" };
         let _ = write!(first, "  session {session}  sound {sound}");

@@ -97,7 +97,7 @@ impl Series {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::ipc::{Lamp, LedgerCheck, Phase};
+    use crate::ipc::{LampPattern, LedgerCheck, Phase};
 
     pub(in super::super) fn status(stream: Option<StreamStats>) -> Status {
         Status {
@@ -109,7 +109,7 @@ pub(super) mod tests {
             muted: false,
             policy_version: "2022-07-11".to_owned(),
             software: "0.1.0".to_owned(),
-            lamp: if stream.is_some() { Lamp::Solid } else { Lamp::Dark },
+            lamp: if stream.is_some() { LampPattern::Solid } else { LampPattern::Dark },
             faults: Vec::new(),
             encoder: None,
             camera: None,

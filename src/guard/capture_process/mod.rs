@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::ipc::{FromCapture, ToCapture};
-use consent::{Grant, Outcome, Wanted};
+use consent::{CaptureExit, CaptureSettings, Grant};
 use process::{PidFile, Process};
 use task::Attendant;
 
@@ -71,14 +71,14 @@ pub(super) enum News {
     /// It said something.
     Said(FromCapture),
     /// Its process is gone, or never was; with what is known about why.
-    Gone(Outcome, Option<String>),
+    Gone(CaptureExit, Option<String>),
 }
 
 /// What a capture is told, as state: the newest counts, and none can be lost on the way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Orders {
     /// What it shall do.
-    pub(super) wanted: Wanted,
+    pub(super) wanted: CaptureSettings,
     /// Counts the renewals of its lease.
     renewals: u64,
 }
@@ -111,7 +111,7 @@ impl Capture {
     ) -> Self {
         let (session, sound, purpose) = grant.spend();
         let (session, configuration) = (session.0, configuration.to_owned());
-        let wanted = Wanted { revision: 0, muted: !sound };
+        let wanted = CaptureSettings { revision: 0, muted: !sound };
         let (orders, seen) = watch::channel(Orders { wanted, renewals: 0 });
         let (lease, kill) = (CancellationToken::new(), Arc::new(Notify::new()));
         let start = Some(ToCapture::Start { session, sound, purpose, configuration, wanted });
@@ -124,7 +124,7 @@ impl Capture {
     }
 
     /// What it shall do from now on. It goes out at once, and with each renewal.
-    pub(super) fn want(&self, wanted: Wanted) {
+    pub(super) fn want(&self, wanted: CaptureSettings) {
         self.orders.send_modify(|orders| orders.wanted = wanted);
     }
 

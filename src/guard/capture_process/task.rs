@@ -12,7 +12,7 @@ use super::{Door, News, Orders};
 use crate::clock::Clock;
 use crate::ipc::{Connection, FromCapture, IpcError, ToCapture};
 use crate::token_bucket::Allowance;
-use consent::Outcome;
+use consent::CaptureExit;
 
 /// Reports that a capture may give at once, beside one for each renewal; a start brings about ten.
 const REPORTS: u32 = 256;
@@ -52,7 +52,7 @@ impl Attendant {
             let again = self.start.is_some() && !self.lease.is_cancelled() && matches!(door, Door::Socket(_));
             let Some(pause) = pauses.next().filter(|_| again) else { break ended };
             if !self.rest(pause).await {
-                break (Outcome::Ended, None);
+                break (CaptureExit::Stopped, None);
             }
         };
         self.tell(News::Gone(outcome, message)).await;
@@ -74,17 +74,17 @@ impl Attendant {
     }
 
     /// One attempt; returns when the process is gone, or never was.
-    async fn once(&mut self, door: &Door) -> (Outcome, Option<String>) {
+    async fn once(&mut self, door: &Door) -> (CaptureExit, Option<String>) {
         if let Err(error) = self.pid_file.announce() {
             return (
-                Outcome::NeverStarted,
+                CaptureExit::NeverStarted,
                 Some(format!("capture is not started: its pid file cannot be written: {error}")),
             );
         }
         let opened = tokio::select! {
             () = self.lease.cancelled() => {
                 self.pid_file.remove();
-                return (Outcome::Ended, None);
+                return (CaptureExit::Stopped, None);
             }
             opened = door.open() => opened,
         };
@@ -92,22 +92,22 @@ impl Attendant {
             Ok(opened) => opened,
             Err(error) => {
                 self.pid_file.remove();
-                return (Outcome::NeverStarted, Some(door.says(&error)));
+                return (CaptureExit::NeverStarted, Some(door.says(&error)));
             }
         };
         let mut connection = Connection::new(stream);
         let outcome = self.attend(&mut connection, &mut process).await;
         drop(connection);
         let ended = match outcome {
-            Ok(Outcome::Died) if self.start.is_some() && matches!(door, Door::Socket(_)) => {
+            Ok(CaptureExit::Died) if self.start.is_some() && matches!(door, Door::Socket(_)) => {
                 let closed = std::io::Error::other("the connection is closed at once");
-                (Outcome::NeverStarted, Some(door.says(&closed)))
+                (CaptureExit::NeverStarted, Some(door.says(&closed)))
             }
             Ok(outcome) => (outcome, None),
             Err(message) => {
                 // It does not keep to the door's language, or not to its pace: it is not waited for.
                 process.kill();
-                (Outcome::Died, Some(message))
+                (CaptureExit::Died, Some(message))
             }
         };
         self.wait_or_kill(&mut process).await;
@@ -131,20 +131,20 @@ impl Attendant {
         &mut self,
         connection: &mut Connection<FromCapture, ToCapture>,
         process: &mut Process,
-    ) -> Result<Outcome, String> {
+    ) -> Result<CaptureExit, String> {
         let clock = Clock::start();
         let mut reports = Allowance::new(REPORTS, EACH, clock.now());
         // How it ended, if it ends now.
-        let mut last = Outcome::Died;
+        let mut last = CaptureExit::Died;
         // What the guard's loop has no room for yet; nothing more is read before it has.
         let mut held: Option<News> = None;
         loop {
             tokio::select! {
                 biased;
-                () = self.lease.cancelled() => return Ok(Outcome::Ended),
+                () = self.lease.cancelled() => return Ok(CaptureExit::Stopped),
                 changed = self.orders.changed() => {
                     if changed.is_err() {
-                        return Ok(Outcome::Ended);
+                        return Ok(CaptureExit::Stopped);
                     }
                     let wanted = self.orders.borrow_and_update().wanted;
                     if self.start.is_some() {
@@ -161,7 +161,7 @@ impl Attendant {
                             room.send((self.session, news));
                         }
                     }
-                    Err(_) => return Ok(Outcome::Ended),
+                    Err(_) => return Ok(CaptureExit::Stopped),
                 },
                 said = connection.receive(), if held.is_none() => match said {
                     Err(error) if error.is_nonsense() => {
@@ -210,10 +210,10 @@ impl Attendant {
 }
 
 /// How a capture that ends after these words ended.
-fn outcome(message: &FromCapture) -> Option<Outcome> {
+fn outcome(message: &FromCapture) -> Option<CaptureExit> {
     match message {
-        FromCapture::Failed { .. } => Some(Outcome::Failed),
-        FromCapture::Probed(_) => Some(Outcome::Done),
+        FromCapture::Failed { .. } => Some(CaptureExit::Failed),
+        FromCapture::Probed(_) => Some(CaptureExit::ProbeFinished),
         FromCapture::Hello { .. }
         | FromCapture::InForce(_)
         | FromCapture::Encoder { .. }

@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use super::Board;
 use crate::config;
 use crate::panel::{Button, Panel, PanelError, Signal};
-use consent::{Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, SessionId};
+use consent::{
+    CaptureExit, Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, SessionId, SessionLimits,
+};
 
 const fn ms(millis: u64) -> Monotonic {
     Monotonic::from_start(Duration::from_millis(millis))
@@ -36,7 +38,7 @@ impl Panel for Wire {
         "wire"
     }
 
-    fn drive(&mut self, _lamp: Lamp, _lit: bool) -> Result<(), PanelError> {
+    fn drive(&mut self, _lamp: LampPattern, _lit: bool) -> Result<(), PanelError> {
         Ok(())
     }
 
@@ -73,8 +75,8 @@ impl Shop {
         let wire = Wire(Arc::new(Mutex::new(Some(false))));
         let mut board = Board::new(&config, std::path::Path::new("/nowhere"), signals, ms(0));
         board.panel = Some(Box::new(wire.clone()));
-        let memory = Memory { last_session: SessionId(0), locked, unbound: false, policy_pending: false };
-        let machine = Machine::boot(Limits::default(), memory);
+        let memory = PersistedState { last_session: SessionId(0), locked, unbound: false, policy_pending: false };
+        let machine = Machine::restore(SessionLimits::default(), memory);
         let mut shop = Self { wire, board, machine, edges: VecDeque::new(), releases: 0, seen: Vec::new() };
         assert!(shop.board.poll(ms(0)).is_ok());
         shop.run(ms(40));
@@ -96,7 +98,7 @@ impl Shop {
             let stops = matches!(effect, Effect::Stop(_));
             self.seen.push((self.releases, effect));
             if stops {
-                self.feed(now, Event::CaptureGone(Outcome::Ended));
+                self.feed(now, Event::CaptureExited(CaptureExit::Stopped));
             }
         }
     }
@@ -117,7 +119,7 @@ impl Shop {
     /// Once a second the guard looks at the level itself.
     fn look(&mut self, now: Monotonic) {
         if self.board.poll(now).is_err() {
-            self.feed(now, Event::Broken(Fault::Button));
+            self.feed(now, Event::FaultDetected(Fault::Button));
         }
     }
 }
@@ -167,7 +169,7 @@ fn check(touches: &[(u64, u64, u64, u64)], locked: bool) -> Result<(), TestCaseE
             Effect::RecordLock => prop_assert!(on > 4500 || ended >= 5000, "a lock after {on} and {ended} ms"),
             Effect::DestroyFootage => prop_assert!((4500..30_000).contains(&ended), "footage after {ended} ms"),
             Effect::Unbind => prop_assert!((10_000..30_000).contains(&ended), "unbound after {ended} ms"),
-            Effect::Light(_)
+            Effect::SetLamp(_)
             | Effect::Launch(_)
             | Effect::Stop(_)
             | Effect::Kill
@@ -176,7 +178,7 @@ fn check(touches: &[(u64, u64, u64, u64)], locked: bool) -> Result<(), TestCaseE
             | Effect::RecordRequestEnded(_)
             | Effect::RecordPolicyAcknowledged
             | Effect::RecordFault(_)
-            | Effect::Want(_)
+            | Effect::Configure(_)
             | Effect::RecordMute { .. }
             | Effect::SelfTest => {}
         }
@@ -233,8 +235,8 @@ fn a_chip_that_goes_away_under_a_finger_ends_the_touch() {
     for at in (52_000..53_000).step_by(5) {
         shop.run(ms(at));
     }
-    shop.feed(ms(53_000), Event::Mended(Fault::Button));
+    shop.feed(ms(53_000), Event::FaultCleared(Fault::Button));
     assert_eq!(shop.machine.phase(), Phase::Idle);
     let more = &shop.seen[2..];
-    assert!(more.iter().all(|(_, effect)| matches!(effect, Effect::SelfTest | Effect::Light(_))), "{more:?}");
+    assert!(more.iter().all(|(_, effect)| matches!(effect, Effect::SelfTest | Effect::SetLamp(_))), "{more:?}");
 }

@@ -12,7 +12,7 @@ impl Machine {
             self.revoke(now, Reason::Press, todo);
         }
         // What a broken button says is good for stopping only.
-        if self.broken(Fault::Button) {
+        if self.has_fault(Fault::Button) {
             self.touch.forget();
         } else {
             self.touch.down(now, may_capture, found);
@@ -42,7 +42,7 @@ impl Machine {
                 self.unbind_when_dark(todo);
             }
         }
-        if self.broken(Fault::Button) {
+        if self.has_fault(Fault::Button) {
             // It came up after all: whoever runs the machine looks again before believing it.
             todo.push(Effect::SelfTest);
         }

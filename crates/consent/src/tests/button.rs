@@ -3,12 +3,14 @@
 use core::time::Duration;
 
 use super::{fresh, launches, live, ms, touch, words};
-use crate::{Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, Reason, SessionId};
+use crate::{
+    CaptureExit, Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, Reason, SessionId, SessionLimits,
+};
 
 /// Both edges of a touch of `held` ms by the kernel's clock, heard of at once.
 fn heard_late(machine: &mut Machine, held: u64) -> Vec<Effect> {
     let mut all = machine.step(ms(70_000), Event::ButtonDown);
-    all.extend(machine.step(ms(70_030), Event::ButtonHeld(Duration::from_millis(held))));
+    all.extend(machine.step(ms(70_030), Event::ButtonHeldFor(Duration::from_millis(held))));
     all.extend(machine.step(ms(70_030), Event::ButtonUp));
     all
 }
@@ -21,9 +23,9 @@ fn a_press_that_is_heard_late_is_as_long_as_the_kernel_says() {
     }
     // What was seen to be longer stays longer, and without a touch it means nothing.
     let mut machine = fresh();
-    machine.step(ms(100), Event::ButtonHeld(Duration::from_secs(1)));
+    machine.step(ms(100), Event::ButtonHeldFor(Duration::from_secs(1)));
     machine.step(ms(200), Event::ButtonDown);
-    machine.step(ms(1200), Event::ButtonHeld(Duration::from_millis(10)));
+    machine.step(ms(1200), Event::ButtonHeldFor(Duration::from_millis(10)));
     assert_eq!(launches(machine.step(ms(1200), Event::ButtonUp)), [(SessionId(42), false)]);
 }
 
@@ -35,8 +37,8 @@ fn a_hold_of_three_seconds_starts_nothing_however_late_it_is_heard() {
         let locks = held >= 5000;
         let wanted: &[&str] = match held {
             0..5000 => &[],
-            5000..30_000 => &["RecordLock", "DestroyFootage", "Light(LockFlash)"],
-            _ => &["RecordLock", "Light(LockFlash)"],
+            5000..30_000 => &["RecordLock", "DestroyFootage", "SetLamp(LockFlash)"],
+            _ => &["RecordLock", "SetLamp(LockFlash)"],
         };
         assert_eq!(said, wanted, "{held}");
         assert_eq!(machine.phase(), if locks { Phase::Locked } else { Phase::Idle }, "{held}");
@@ -47,8 +49,8 @@ fn a_hold_of_three_seconds_starts_nothing_however_late_it_is_heard() {
 fn nothing_opens_for_a_hold_that_nobody_saw() {
     for held in [2000, 2500, 4000, 6000] {
         for (locked, policy_pending, phase) in [(true, false, Phase::Locked), (false, true, Phase::Policy)] {
-            let memory = Memory { last_session: SessionId(41), locked, unbound: false, policy_pending };
-            let mut machine = Machine::boot(Limits::default(), memory);
+            let memory = PersistedState { last_session: SessionId(41), locked, unbound: false, policy_pending };
+            let mut machine = Machine::restore(SessionLimits::default(), memory);
             machine.step(ms(0), Event::ButtonUp);
             heard_late(&mut machine, held);
             // The hold that locks does so late too.
@@ -61,13 +63,13 @@ fn nothing_opens_for_a_hold_that_nobody_saw() {
 /// A short press on a locked box, by a guard that is busy for seconds and hears of the release only then.
 #[test]
 fn time_in_which_nobody_looked_does_not_count_as_held() {
-    let memory = Memory { last_session: SessionId(41), locked: true, unbound: false, policy_pending: false };
-    let mut machine = Machine::boot(Limits::default(), memory);
+    let memory = PersistedState { last_session: SessionId(41), locked: true, unbound: false, policy_pending: false };
+    let mut machine = Machine::restore(SessionLimits::default(), memory);
     machine.step(ms(0), Event::ButtonUp);
     machine.step(ms(1000), Event::ButtonDown);
     assert!(machine.step(ms(1100), Event::Tick).is_empty());
     assert!(machine.step(ms(12_000), Event::Tick).is_empty(), "neither unlocked, nor warned");
-    machine.step(ms(12_030), Event::ButtonHeld(Duration::from_millis(1500)));
+    machine.step(ms(12_030), Event::ButtonHeldFor(Duration::from_millis(1500)));
     assert!(machine.step(ms(12_030), Event::ButtonUp).is_empty());
     assert_eq!(machine.phase(), Phase::Locked);
 }
@@ -75,9 +77,9 @@ fn time_in_which_nobody_looked_does_not_count_as_held() {
 #[test]
 fn a_button_that_was_only_found_to_be_down_stops_and_starts_nothing() {
     let mut machine = live();
-    assert_eq!(words(&machine.step(ms(5000), Event::ButtonFound))[0], "Stop(Press)");
+    assert_eq!(words(&machine.step(ms(5000), Event::ButtonFoundDown))[0], "Stop(Press)");
     let mut machine = fresh();
-    machine.step(ms(100), Event::ButtonFound);
+    machine.step(ms(100), Event::ButtonFoundDown);
     assert!(machine.step(ms(200), Event::ButtonUp).is_empty());
     assert_eq!(machine.phase(), Phase::Idle);
 }
@@ -86,18 +88,18 @@ fn a_button_that_was_only_found_to_be_down_stops_and_starts_nothing() {
 fn ten_seconds_unbind_when_let_go_after_a_warning() {
     let mut machine = fresh();
     let effects = words(&touch(&mut machine, 0, 9_990));
-    assert!(effects.contains(&"Light(UnbindWarning)".into()) && !effects.contains(&"Unbind".into()), "{effects:?}");
-    assert_eq!(machine.lamp(), Lamp::LockFlash, "let go: the lock stays, the warning goes");
+    assert!(effects.contains(&"SetLamp(UnbindWarning)".into()) && !effects.contains(&"Unbind".into()), "{effects:?}");
+    assert_eq!(machine.lamp(), LampPattern::LockFlash, "let go: the lock stays, the warning goes");
     machine.step(ms(20_000), Event::ButtonDown);
     for at in (20_010..45_000).step_by(10) {
         let said = words(&machine.step(ms(at), Event::Tick));
         assert!(!said.contains(&"Unbind".into()) && !said.contains(&"DestroyFootage".into()), "{at}: {said:?}");
         if at > 28_000 {
-            assert_eq!(machine.lamp(), Lamp::UnbindWarning, "it warns as long as letting go would unbind: {at}");
+            assert_eq!(machine.lamp(), LampPattern::UnbindWarning, "it warns as long as letting go would unbind: {at}");
         }
     }
     let effects = words(&machine.step(ms(45_000), Event::ButtonUp));
-    assert_eq!(effects, ["Unbind", "Light(LockFlash)"]);
+    assert_eq!(effects, ["Unbind", "SetLamp(LockFlash)"]);
 }
 
 /// A cable that is crushed, a box that leans on its button: nothing that cannot be undone.
@@ -107,8 +109,8 @@ fn a_button_that_does_not_come_up_is_a_fault_and_destroys_nothing() {
     let effects = words(&touch(&mut machine, 0, 600_000));
     assert!(effects.contains(&"RecordFault(Button)".into()) && effects.contains(&"RecordLock".into()), "{effects:?}");
     assert!(!effects.contains(&"Unbind".into()) && !effects.contains(&"DestroyFootage".into()), "{effects:?}");
-    assert_eq!((machine.phase(), machine.unbound()), (Phase::Fault, false));
-    machine.step(ms(600_100), Event::Mended(Fault::Button));
+    assert_eq!((machine.phase(), machine.is_unbound()), (Phase::Fault, false));
+    machine.step(ms(600_100), Event::FaultCleared(Fault::Button));
     assert_eq!(machine.phase(), Phase::Locked, "and what was reached on the way stays");
 }
 
@@ -134,13 +136,13 @@ fn unbinding_wants_every_clock_to_agree_and_the_lamp_to_have_warned() {
     {
         let mut machine = fresh();
         held_until(&mut machine, seen);
-        machine.step(ms(seen + 30), Event::ButtonHeld(Duration::from_millis(told)));
+        machine.step(ms(seen + 30), Event::ButtonHeldFor(Duration::from_millis(told)));
         let effects = words(&machine.step(ms(seen + 30), Event::ButtonUp));
         assert_eq!(effects.contains(&"Unbind".into()), unbinds, "{seen} {told}: {effects:?}");
     }
     let mut machine = fresh();
     held_until(&mut machine, 7_000);
-    machine.step(ms(15_000), Event::ButtonHeld(Duration::from_secs(15)));
+    machine.step(ms(15_000), Event::ButtonHeldFor(Duration::from_secs(15)));
     assert!(!words(&machine.step(ms(15_000), Event::ButtonUp)).contains(&"Unbind".into()), "nobody was warned");
 }
 
@@ -149,7 +151,7 @@ fn unbinding_waits_until_capture_is_gone() {
     let mut machine = live();
     let effects = touch(&mut machine, 5000, 15_010);
     assert!(!words(&effects).contains(&"Unbind".into()));
-    assert!(words(&machine.step(ms(15_100), Event::CaptureGone(Outcome::Ended))).contains(&"Unbind".into()));
+    assert!(words(&machine.step(ms(15_100), Event::CaptureExited(CaptureExit::Stopped))).contains(&"Unbind".into()));
 }
 
 /// The chip goes away (GPIO over USB) with the button down: nobody knows whether it still is.
@@ -161,15 +163,15 @@ fn a_broken_button_ends_the_touch() {
         for at in (10..broken_at).step_by(10) {
             machine.step(ms(at), Event::Tick);
         }
-        machine.step(ms(broken_at), Event::Broken(Fault::Button));
+        machine.step(ms(broken_at), Event::FaultDetected(Fault::Button));
         for at in (broken_at..broken_at + 60_000).step_by(10) {
             let said = machine.step(ms(at), Event::Tick);
             assert!(said.is_empty(), "broken at {broken_at}, at {at}: {said:?}");
         }
-        assert_ne!(machine.lamp(), Lamp::UnbindWarning);
+        assert_ne!(machine.lamp(), LampPattern::UnbindWarning);
         // Mended while it is still held: what comes next is a release of something that nobody saw begin.
-        machine.step(ms(80_000), Event::Mended(Fault::Button));
-        machine.step(ms(80_100), Event::ButtonHeld(Duration::from_millis(100)));
+        machine.step(ms(80_000), Event::FaultCleared(Fault::Button));
+        machine.step(ms(80_100), Event::ButtonHeldFor(Duration::from_millis(100)));
         let said = words(&machine.step(ms(80_100), Event::ButtonUp));
         assert!(said.is_empty(), "{said:?}");
         machine.step(ms(81_000), Event::ButtonDown);
@@ -180,7 +182,7 @@ fn a_broken_button_ends_the_touch() {
 #[test]
 fn what_a_broken_button_says_only_stops() {
     let mut machine = fresh();
-    machine.step(ms(0), Event::Broken(Fault::Button));
+    machine.step(ms(0), Event::FaultDetected(Fault::Button));
     for at in [100, 20_000] {
         let effects = words(&touch(&mut machine, at, at + 12_000));
         assert_eq!(effects, ["SelfTest"], "a release is worth a look, and nothing else is believed");
@@ -191,16 +193,16 @@ fn what_a_broken_button_says_only_stops() {
 fn an_unbound_box_captures_nothing_and_no_gesture_ends_that() {
     let mut machine = fresh();
     assert!(words(&touch(&mut machine, 0, 11_000)).contains(&"Unbind".into()));
-    let memory = Memory { last_session: SessionId(41), locked: false, unbound: true, policy_pending: true };
-    let mut again = Machine::boot(Limits::default(), memory);
+    let memory = PersistedState { last_session: SessionId(41), locked: false, unbound: true, policy_pending: true };
+    let mut again = Machine::restore(SessionLimits::default(), memory);
     again.step(ms(0), Event::ButtonUp);
     for (mut machine, name) in [(machine, "just now"), (again, "before the power cut")] {
-        assert_eq!((machine.phase(), machine.lamp()), (Phase::Locked, Lamp::LockFlash), "{name}");
+        assert_eq!((machine.phase(), machine.lamp()), (Phase::Locked, LampPattern::LockFlash), "{name}");
         assert_eq!(machine.reason(), Some(Reason::Unbind), "{name}");
         for (from, held) in [(20_000, 100), (30_000, 1000), (40_000, 2500), (50_000, 4000), (60_000, 6000)] {
             assert!(launches(touch(&mut machine, from, from + held)).is_empty(), "{name}, {held}");
             assert!(machine.step(ms(from + 8000), Event::RemoteRequest).is_empty(), "{name}");
-            assert_eq!((machine.phase(), machine.unbound()), (Phase::Locked, true), "{name}, {held}");
+            assert_eq!((machine.phase(), machine.is_unbound()), (Phase::Locked, true), "{name}, {held}");
         }
         // The lock of the last hold is one of its own, and ends as ever: below it the box is as unbound as before.
         assert_eq!(words(&touch(&mut machine, 80_000, 82_500)), ["RecordUnlock"], "{name}");

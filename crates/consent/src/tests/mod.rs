@@ -7,15 +7,18 @@ mod random;
 
 use monotonic::Monotonic;
 
-use super::{Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, Reason, Report, SessionId, Wanted};
+use super::{
+    CaptureExit, CaptureReport, CaptureSettings, Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase,
+    Reason, SessionId, SessionLimits,
+};
 
 pub(super) const fn ms(millis: u64) -> Monotonic {
     Monotonic::from_start(Duration::from_millis(millis))
 }
 
 pub(super) fn fresh() -> Machine {
-    let memory = Memory { last_session: SessionId(41), locked: false, unbound: false, policy_pending: false };
-    let mut machine = Machine::boot(Limits::default(), memory);
+    let memory = PersistedState { last_session: SessionId(41), locked: false, unbound: false, policy_pending: false };
+    let mut machine = Machine::restore(SessionLimits::default(), memory);
     assert!(machine.step(ms(0), Event::ButtonUp).is_empty());
     machine
 }
@@ -37,7 +40,7 @@ pub(super) fn touch(machine: &mut Machine, down: u64, up: u64) -> Vec<Effect> {
 pub(super) fn live() -> Machine {
     let mut machine = fresh();
     touch(&mut machine, 100, 200);
-    machine.step(ms(900), Event::Capture(Report::Live));
+    machine.step(ms(900), Event::CaptureReported(CaptureReport::Live));
     assert_eq!(machine.phase(), Phase::Live);
     machine
 }
@@ -58,7 +61,7 @@ fn a_press_lights_the_lamp_then_writes_then_starts() {
     assert_eq!(
         words(&effects),
         [
-            "Light(FastBlink)",
+            "SetLamp(FastBlink)",
             "RecordStart { session: SessionId(42), sound: true, purpose: OnAir }",
             "Launch(Grant { session: SessionId(42), sound: true, purpose: OnAir })"
         ]
@@ -78,8 +81,8 @@ fn the_length_of_the_press_decides_about_the_microphone() {
 
 #[test]
 fn a_button_that_is_down_at_boot_is_no_press() {
-    let memory = Memory { last_session: SessionId(0), locked: false, unbound: false, policy_pending: false };
-    let mut machine = Machine::boot(Limits::default(), memory);
+    let memory = PersistedState { last_session: SessionId(0), locked: false, unbound: false, policy_pending: false };
+    let mut machine = Machine::restore(SessionLimits::default(), memory);
     assert!(machine.step(ms(50), Event::ButtonUp).is_empty());
     assert_eq!(machine.phase(), Phase::Idle);
 }
@@ -88,10 +91,10 @@ fn a_button_that_is_down_at_boot_is_no_press() {
 fn any_touch_stops_on_the_way_down_and_starts_nothing_on_the_way_up() {
     let mut machine = live();
     let effects = machine.step(ms(5000), Event::ButtonDown);
-    assert_eq!(words(&effects), ["Stop(Press)", "Light(FastBlink)"]);
+    assert_eq!(words(&effects), ["Stop(Press)", "SetLamp(FastBlink)"]);
     assert_eq!(
-        words(&machine.step(ms(5020), Event::CaptureGone(Outcome::Ended))),
-        ["RecordStop { session: SessionId(42), reason: Press }", "Light(Dark)"]
+        words(&machine.step(ms(5020), Event::CaptureExited(CaptureExit::Stopped))),
+        ["RecordStop { session: SessionId(42), reason: Press }", "SetLamp(Dark)"]
     );
     assert!(machine.step(ms(5100), Event::ButtonUp).is_empty());
     assert_eq!(machine.phase(), Phase::Idle);
@@ -106,16 +109,16 @@ fn a_capture_that_does_not_go_is_killed_again_and_again_and_the_lamp_stays_lit()
     assert_eq!(machine.deadline(), Some(ms(5400)));
     assert!(machine.step(ms(5399), Event::Tick).is_empty());
     assert_eq!(words(&machine.step(ms(5400), Event::Tick)), ["Kill"]);
-    assert_eq!(machine.lamp(), Lamp::FastBlink);
+    assert_eq!(machine.lamp(), LampPattern::FastBlink);
     assert_eq!(machine.phase(), Phase::Stopping);
 }
 
 #[test]
 fn remote_asks_and_staff_answer_or_not() {
     let mut machine = fresh();
-    assert_eq!(words(&machine.step(ms(1000), Event::RemoteRequest)), ["RecordRequest(OnAir)", "Light(SlowPulse)"]);
+    assert_eq!(words(&machine.step(ms(1000), Event::RemoteRequest)), ["RecordRequest(OnAir)", "SetLamp(SlowPulse)"]);
     assert!(machine.step(ms(60_999), Event::Tick).is_empty());
-    assert_eq!(words(&machine.step(ms(61_000), Event::Tick)), ["RecordRequestEnded(RequestTimeout)", "Light(Dark)"]);
+    assert_eq!(words(&machine.step(ms(61_000), Event::Tick)), ["RecordRequestEnded(RequestTimeout)", "SetLamp(Dark)"]);
     machine.step(ms(70_000), Event::RemoteRequest);
     assert_eq!(launches(touch(&mut machine, 71_000, 71_100)).len(), 1);
 }
@@ -124,7 +127,7 @@ fn remote_asks_and_staff_answer_or_not() {
 fn remote_stop_withdraws_the_request() {
     let mut machine = fresh();
     machine.step(ms(1000), Event::RemoteRequest);
-    assert_eq!(words(&machine.step(ms(2000), Event::RemoteStop)), ["RecordRequestEnded(Remote)", "Light(Dark)"]);
+    assert_eq!(words(&machine.step(ms(2000), Event::RemoteStop)), ["RecordRequestEnded(Remote)", "SetLamp(Dark)"]);
     assert_eq!(machine.reason(), Some(Reason::Remote));
     machine.step(ms(3000), Event::RemoteRequest);
     assert_eq!((machine.phase(), machine.reason()), (Phase::Requested, None), "a request has no reason but itself");
@@ -133,15 +136,15 @@ fn remote_stop_withdraws_the_request() {
 #[test]
 fn a_probe_needs_a_press_too_and_is_short() {
     let mut machine = fresh();
-    assert_eq!(words(&machine.step(ms(1000), Event::ProbeRequest)), ["RecordRequest(Probe)", "Light(SlowPulse)"]);
+    assert_eq!(words(&machine.step(ms(1000), Event::ProbeRequest)), ["RecordRequest(Probe)", "SetLamp(SlowPulse)"]);
     assert!(machine.step(ms(1100), Event::RemoteRequest).is_empty(), "one request at a time");
     let effects = words(&touch(&mut machine, 2000, 2100));
     let start = "RecordStart { session: SessionId(42), sound: true, purpose: Probe }";
-    assert_eq!(effects[..2], ["Light(FastBlink)".to_owned(), start.to_owned()]);
+    assert_eq!(effects[..2], ["SetLamp(FastBlink)".to_owned(), start.to_owned()]);
     assert!(effects[2].contains("purpose: Probe"), "{effects:?}");
     assert_eq!(machine.deadline(), Some(ms(22_100)));
     assert_eq!(words(&machine.step(ms(22_100), Event::Tick))[0], "Stop(MaxSession)");
-    machine.step(ms(22_200), Event::CaptureGone(Outcome::Ended));
+    machine.step(ms(22_200), Event::CaptureExited(CaptureExit::Stopped));
     let effects = words(&touch(&mut machine, 30_000, 30_100));
     assert!(effects[1].contains("purpose: OnAir"), "the next press is for the show: {effects:?}");
 }
@@ -172,9 +175,16 @@ fn words_are_those_of_the_contract() {
         Phase::Fault,
     ];
     let words = "idle requested connecting live reconnecting stopping locked policy fault";
-    assert_eq!(phases.map(Phase::word).join(" "), words);
-    let lamps = [Lamp::Dark, Lamp::SlowPulse, Lamp::FastBlink, Lamp::Solid, Lamp::DoubleBlink, Lamp::Sos];
-    assert_eq!(lamps.map(Lamp::word).join(" "), "dark slow-pulse fast-blink solid double-blink sos");
+    assert_eq!(phases.map(Phase::as_str).join(" "), words);
+    let lamps = [
+        LampPattern::Dark,
+        LampPattern::SlowPulse,
+        LampPattern::FastBlink,
+        LampPattern::Solid,
+        LampPattern::DoubleBlink,
+        LampPattern::Sos,
+    ];
+    assert_eq!(lamps.map(LampPattern::as_str).join(" "), "dark slow-pulse fast-blink solid double-blink sos");
     assert_eq!(SessionId(42).to_string(), "42");
 }
 
@@ -185,32 +195,32 @@ fn a_hold_of_five_seconds_locks_and_two_unlock() {
     assert!(words(&effects).contains(&"Stop(Press)".into()), "{effects:?}");
     assert!(words(&effects).contains(&"RecordLock".into()) && words(&effects).contains(&"DestroyFootage".into()));
     assert_eq!(machine.phase(), Phase::Stopping, "the lamp tells the truth before it says locked");
-    machine.step(ms(10_100), Event::CaptureGone(Outcome::Ended));
-    assert_eq!((machine.phase(), machine.lamp()), (Phase::Locked, Lamp::LockFlash));
+    machine.step(ms(10_100), Event::CaptureExited(CaptureExit::Stopped));
+    assert_eq!((machine.phase(), machine.lamp()), (Phase::Locked, LampPattern::LockFlash));
     assert!(launches(touch(&mut machine, 20_000, 20_100)).is_empty());
     assert!(!words(&touch(&mut machine, 30_000, 31_990)).contains(&"RecordUnlock".into()));
     let effects = touch(&mut machine, 40_000, 42_020);
-    assert_eq!(words(&effects), ["RecordUnlock", "Light(Dark)"]);
+    assert_eq!(words(&effects), ["RecordUnlock", "SetLamp(Dark)"]);
     assert_eq!(machine.phase(), Phase::Idle);
 }
 
 #[test]
 fn a_lock_survives_a_power_cut() {
-    let memory = Memory { last_session: SessionId(7), locked: true, unbound: false, policy_pending: true };
-    let mut machine = Machine::boot(Limits::default(), memory);
+    let memory = PersistedState { last_session: SessionId(7), locked: true, unbound: false, policy_pending: true };
+    let mut machine = Machine::restore(SessionLimits::default(), memory);
     assert_eq!(machine.phase(), Phase::Locked);
     machine.step(ms(0), Event::ButtonUp);
     touch(&mut machine, 100, 2200);
     assert_eq!(machine.phase(), Phase::Policy);
-    assert_eq!(words(&touch(&mut machine, 3000, 5010)), ["RecordPolicyAcknowledged", "Light(Dark)"]);
+    assert_eq!(words(&touch(&mut machine, 3000, 5010)), ["RecordPolicyAcknowledged", "SetLamp(Dark)"]);
 }
 
 #[test]
 fn a_new_policy_stops_and_asks() {
     let mut machine = live();
-    assert_eq!(words(&machine.step(ms(5000), Event::PolicyChanged)), ["Stop(Policy)", "Light(FastBlink)"]);
-    machine.step(ms(5050), Event::CaptureGone(Outcome::Ended));
-    assert_eq!((machine.phase(), machine.lamp()), (Phase::Policy, Lamp::TripleBlink));
+    assert_eq!(words(&machine.step(ms(5000), Event::PolicyChanged)), ["Stop(Policy)", "SetLamp(FastBlink)"]);
+    machine.step(ms(5050), Event::CaptureExited(CaptureExit::Stopped));
+    assert_eq!((machine.phase(), machine.lamp()), (Phase::Policy, LampPattern::TripleBlink));
     assert!(machine.step(ms(5100), Event::RemoteRequest).is_empty());
     assert!(launches(touch(&mut machine, 6000, 6100)).is_empty());
 }
@@ -219,18 +229,18 @@ fn a_new_policy_stops_and_asks() {
 fn each_fault_ends_capture_and_keeps_it_ended() {
     for fault in Fault::ALL {
         let mut machine = live();
-        let effects = words(&machine.step(ms(5000), Event::Broken(fault)));
+        let effects = words(&machine.step(ms(5000), Event::FaultDetected(fault)));
         assert_eq!(effects[0], format!("Stop(Fault({fault:?}))"));
         assert_eq!(effects[1], format!("RecordFault({fault:?})"));
-        machine.step(ms(5050), Event::CaptureGone(Outcome::Ended));
-        assert_eq!((machine.phase(), machine.lamp()), (Phase::Fault, Lamp::Sos));
+        machine.step(ms(5050), Event::CaptureExited(CaptureExit::Stopped));
+        assert_eq!((machine.phase(), machine.lamp()), (Phase::Fault, LampPattern::Sos));
         let effects = touch(&mut machine, 6000, 6100);
         assert!(words(&effects).contains(&"SelfTest".into()) && launches(effects).is_empty());
         for other in Fault::ALL.into_iter().filter(|&other| other != fault) {
-            machine.step(ms(6200), Event::Mended(other));
-            assert!(machine.broken(fault), "mending {other:?} is not mending {fault:?}");
+            machine.step(ms(6200), Event::FaultCleared(other));
+            assert!(machine.has_fault(fault), "mending {other:?} is not mending {fault:?}");
         }
-        machine.step(ms(6300), Event::Mended(fault));
+        machine.step(ms(6300), Event::FaultCleared(fault));
         assert_eq!(machine.phase(), Phase::Idle);
     }
 }
@@ -238,18 +248,18 @@ fn each_fault_ends_capture_and_keeps_it_ended() {
 #[test]
 fn the_failure_of_a_broken_lamp_does_not_call_for_itself() {
     let mut machine = fresh();
-    assert!(words(&machine.step(ms(1), Event::Broken(Fault::Lamp))).contains(&"Light(Sos)".into()));
-    assert!(machine.step(ms(2), Event::Broken(Fault::Lamp)).is_empty());
+    assert!(words(&machine.step(ms(1), Event::FaultDetected(Fault::Lamp))).contains(&"SetLamp(Sos)".into()));
+    assert!(machine.step(ms(2), Event::FaultDetected(Fault::Lamp)).is_empty());
 }
 
 #[test]
 fn a_stop_that_cannot_be_written_leaves_the_lamp_saying_fault() {
     let mut machine = live();
     machine.step(ms(5000), Event::RemoteStop);
-    machine.step(ms(5050), Event::CaptureGone(Outcome::Ended));
+    machine.step(ms(5050), Event::CaptureExited(CaptureExit::Stopped));
     // The guard dropped `Light(Dark)` behind the write that failed.
-    assert!(words(&machine.step(ms(5060), Event::Broken(Fault::Ledger))).contains(&"Light(Sos)".into()));
-    assert!(words(&machine.step(ms(5070), Event::Broken(Fault::Ledger))).contains(&"Light(Sos)".into()));
+    assert!(words(&machine.step(ms(5060), Event::FaultDetected(Fault::Ledger))).contains(&"SetLamp(Sos)".into()));
+    assert!(words(&machine.step(ms(5070), Event::FaultDetected(Fault::Ledger))).contains(&"SetLamp(Sos)".into()));
 }
 
 #[test]
@@ -261,42 +271,45 @@ fn the_longest_session_and_the_reconnect_window_end_it() {
     assert_eq!(words(&machine.step(ms(end), Event::Tick))[0], "Stop(MaxSession)");
 
     let mut machine = live();
-    assert_eq!(words(&machine.step(ms(10_000), Event::Capture(Report::Reconnecting))), ["Light(DoubleBlink)"]);
-    machine.step(ms(20_000), Event::Capture(Report::Reconnecting));
+    assert_eq!(
+        words(&machine.step(ms(10_000), Event::CaptureReported(CaptureReport::Reconnecting))),
+        ["SetLamp(DoubleBlink)"]
+    );
+    machine.step(ms(20_000), Event::CaptureReported(CaptureReport::Reconnecting));
     assert_eq!(machine.deadline(), Some(ms(610_000)), "a second failure does not begin the window anew");
     assert!(machine.step(ms(609_999), Event::Tick).is_empty());
     assert_eq!(words(&machine.step(ms(610_000), Event::Tick))[0], "Stop(ReconnectWindow)");
 
     let mut machine = fresh();
     touch(&mut machine, 0, 100);
-    machine.step(ms(500), Event::Capture(Report::Reconnecting));
+    machine.step(ms(500), Event::CaptureReported(CaptureReport::Reconnecting));
     assert_eq!(machine.phase(), Phase::Connecting);
     assert_eq!(words(&machine.step(ms(600_100), Event::Tick))[0], "Stop(ReconnectWindow)");
 }
 
 /// What a step wants of capture.
-fn wanted(effects: &[Effect]) -> Option<Wanted> {
-    effects.iter().find_map(|effect| if let Effect::Want(wanted) = effect { Some(*wanted) } else { None })
+fn wanted(effects: &[Effect]) -> Option<CaptureSettings> {
+    effects.iter().find_map(|effect| if let Effect::Configure(wanted) = effect { Some(*wanted) } else { None })
 }
 
 /// Feeds an event that changes the sound, and lets capture confirm what it asks for, as it does within milliseconds.
 fn obeyed(machine: &mut Machine, at: u64, event: Event) -> Vec<String> {
     let mut effects = machine.step(ms(at), event);
     if let Some(wanted) = wanted(&effects) {
-        effects.extend(machine.step(ms(at + 10), Event::Capture(Report::InForce(wanted))));
+        effects.extend(machine.step(ms(at + 10), Event::CaptureReported(CaptureReport::InForce(wanted))));
     }
     words(&effects)
 }
 
 const SILENCED: [&str; 3] = [
-    "Want(Wanted { revision: 1, muted: true })",
+    "Configure(CaptureSettings { revision: 1, muted: true })",
     "RecordMute { session: SessionId(42), muted: true, by: Remote }",
-    "Light(SolidNotched)",
+    "SetLamp(SolidNotched)",
 ];
 const HEARD: [&str; 3] = [
-    "Light(Solid)",
+    "SetLamp(Solid)",
     "RecordMute { session: SessionId(42), muted: false, by: Remote }",
-    "Want(Wanted { revision: 2, muted: false })",
+    "Configure(CaptureSettings { revision: 2, muted: false })",
 ];
 
 #[test]
@@ -305,36 +318,36 @@ fn remote_takes_back_only_its_own_mute() {
     assert_eq!(obeyed(&mut machine, 1000, Event::RemoteMute), SILENCED);
     assert!(machine.step(ms(1100), Event::RemoteMute).is_empty());
     assert_eq!(obeyed(&mut machine, 1200, Event::RemoteUnmute), HEARD);
-    obeyed(&mut machine, 1300, Event::MuteDown);
-    assert!(machine.muted());
-    assert!(machine.step(ms(1400), Event::RemoteUnmute).is_empty() && machine.muted());
-    obeyed(&mut machine, 1500, Event::MuteDown);
-    assert!(!machine.muted());
+    obeyed(&mut machine, 1300, Event::MuteButtonDown);
+    assert!(machine.is_muted());
+    assert!(machine.step(ms(1400), Event::RemoteUnmute).is_empty() && machine.is_muted());
+    obeyed(&mut machine, 1500, Event::MuteButtonDown);
+    assert!(!machine.is_muted());
     obeyed(&mut machine, 1600, Event::RemoteMute);
-    obeyed(&mut machine, 1700, Event::MuteDown);
-    assert!(!machine.muted(), "staff decide");
+    obeyed(&mut machine, 1700, Event::MuteButtonDown);
+    assert!(!machine.is_muted(), "staff decide");
 }
 
 #[test]
 fn a_mute_that_capture_does_not_confirm_ends_the_session() {
     let mut machine = live();
     machine.step(ms(1000), Event::RemoteMute);
-    assert_eq!((machine.muted(), machine.lamp(), machine.deadline()), (false, Lamp::Solid, Some(ms(1500))));
+    assert_eq!((machine.is_muted(), machine.lamp(), machine.deadline()), (false, LampPattern::Solid, Some(ms(1500))));
     // What it has in force of before is no confirmation.
-    let stale = Wanted { revision: 0, muted: true };
-    assert!(machine.step(ms(1100), Event::Capture(Report::InForce(stale))).is_empty());
+    let stale = CaptureSettings { revision: 0, muted: true };
+    assert!(machine.step(ms(1100), Event::CaptureReported(CaptureReport::InForce(stale))).is_empty());
     assert!(machine.step(ms(1499), Event::Tick).is_empty());
-    assert_eq!(words(&machine.step(ms(1500), Event::Tick)), ["Stop(MuteUnconfirmed)", "Light(FastBlink)"]);
-    assert!(!machine.muted());
+    assert_eq!(words(&machine.step(ms(1500), Event::Tick)), ["Stop(MuteUnconfirmed)", "SetLamp(FastBlink)"]);
+    assert!(!machine.is_muted());
 }
 
 #[test]
 fn a_capture_that_sends_sound_although_it_is_muted_is_ended() {
     let mut machine = live();
-    obeyed(&mut machine, 1000, Event::MuteDown);
-    let said = Wanted { revision: 1, muted: false };
-    let effects = machine.step(ms(5000), Event::Capture(Report::InForce(said)));
-    assert_eq!(words(&effects), ["Stop(MuteUnconfirmed)", "Light(FastBlink)"]);
+    obeyed(&mut machine, 1000, Event::MuteButtonDown);
+    let said = CaptureSettings { revision: 1, muted: false };
+    let effects = machine.step(ms(5000), Event::CaptureReported(CaptureReport::InForce(said)));
+    assert_eq!(words(&effects), ["Stop(MuteUnconfirmed)", "SetLamp(FastBlink)"]);
 }
 
 #[test]
@@ -342,34 +355,34 @@ fn a_mute_that_is_taken_back_before_it_took_effect_is_not_written() {
     let mut machine = live();
     machine.step(ms(1000), Event::RemoteMute);
     assert_eq!(words(&machine.step(ms(1100), Event::RemoteUnmute)), [HEARD[2]]);
-    let late = Wanted { revision: 1, muted: true };
-    assert!(machine.step(ms(1200), Event::Capture(Report::InForce(late))).is_empty());
-    assert!(!machine.muted() && machine.step(ms(2000), Event::Tick).is_empty());
+    let late = CaptureSettings { revision: 1, muted: true };
+    assert!(machine.step(ms(1200), Event::CaptureReported(CaptureReport::InForce(late))).is_empty());
+    assert!(!machine.is_muted() && machine.step(ms(2000), Event::Tick).is_empty());
 }
 
 #[test]
 fn nothing_opens_the_microphone_of_a_picture_only_session() {
     let mut machine = fresh();
     touch(&mut machine, 0, 1000);
-    machine.step(ms(1500), Event::Capture(Report::Live));
-    assert_eq!(machine.lamp(), Lamp::SolidNotched);
-    for event in [Event::MuteDown, Event::RemoteUnmute, Event::RemoteMute, Event::MuteDown] {
+    machine.step(ms(1500), Event::CaptureReported(CaptureReport::Live));
+    assert_eq!(machine.lamp(), LampPattern::SolidNotched);
+    for event in [Event::MuteButtonDown, Event::RemoteUnmute, Event::RemoteMute, Event::MuteButtonDown] {
         assert!(machine.step(ms(2000), event).is_empty());
-        assert!(machine.muted());
+        assert!(machine.is_muted());
     }
 }
 
 #[test]
 fn the_reason_tells_how_capture_ended() {
     for (outcome, reason) in [
-        (Outcome::Died, Reason::CaptureDied),
-        (Outcome::Ended, Reason::CaptureDied),
-        (Outcome::Done, Reason::Probed),
-        (Outcome::Failed, Reason::CaptureFailed),
-        (Outcome::NeverStarted, Reason::NeverStarted),
+        (CaptureExit::Died, Reason::CaptureDied),
+        (CaptureExit::Stopped, Reason::CaptureDied),
+        (CaptureExit::ProbeFinished, Reason::Probed),
+        (CaptureExit::Failed, Reason::CaptureFailed),
+        (CaptureExit::NeverStarted, Reason::NeverStarted),
     ] {
         let mut machine = live();
-        machine.step(ms(5000), Event::CaptureGone(outcome));
+        machine.step(ms(5000), Event::CaptureExited(outcome));
         assert_eq!((machine.phase(), machine.reason()), (Phase::Idle, Some(reason)));
     }
 }
@@ -379,30 +392,30 @@ fn a_lock_after_a_remote_stop_is_a_lock() {
     let mut machine = live();
     machine.step(ms(5000), Event::RemoteStop);
     assert_eq!((machine.phase(), machine.reason()), (Phase::Stopping, Some(Reason::Remote)));
-    machine.step(ms(5100), Event::CaptureGone(Outcome::Ended));
+    machine.step(ms(5100), Event::CaptureExited(CaptureExit::Stopped));
     assert_eq!((machine.phase(), machine.reason()), (Phase::Idle, Some(Reason::Remote)));
     touch(&mut machine, 6000, 12_000);
     assert_eq!((machine.phase(), machine.reason()), (Phase::Locked, Some(Reason::Lock)));
-    machine.step(ms(13_000), Event::Broken(Fault::Power));
+    machine.step(ms(13_000), Event::FaultDetected(Fault::Power));
     assert_eq!((machine.phase(), machine.reason()), (Phase::Fault, Some(Reason::Fault(Fault::Power))));
 }
 
 #[test]
 fn reasons_lamps_have_their_own_words_and_lamps_their_rhythm() {
-    assert_eq!(Reason::RequestTimeout.word(), "request-timeout");
-    assert_eq!(Lamp::Solid.lit(Duration::from_secs(77)), (true, None));
-    assert_eq!(Lamp::Dark.lit(Duration::from_secs(77)), (false, None));
-    assert_eq!(Lamp::FastBlink.lit(Duration::ZERO), (true, Some(Duration::from_millis(125))));
-    assert_eq!(Lamp::FastBlink.lit(Duration::from_millis(375)), (false, Some(Duration::from_millis(125))));
-    assert_eq!(Lamp::SolidNotched.lit(Duration::from_millis(1950)), (false, Some(Duration::from_millis(50))));
+    assert_eq!(Reason::RequestTimeout.as_str(), "request-timeout");
+    assert_eq!(LampPattern::Solid.lit(Duration::from_secs(77)), (true, None));
+    assert_eq!(LampPattern::Dark.lit(Duration::from_secs(77)), (false, None));
+    assert_eq!(LampPattern::FastBlink.lit(Duration::ZERO), (true, Some(Duration::from_millis(125))));
+    assert_eq!(LampPattern::FastBlink.lit(Duration::from_millis(375)), (false, Some(Duration::from_millis(125))));
+    assert_eq!(LampPattern::SolidNotched.lit(Duration::from_millis(1950)), (false, Some(Duration::from_millis(50))));
     for lamp in [
-        Lamp::SlowPulse,
-        Lamp::DoubleBlink,
-        Lamp::TripleBlink,
-        Lamp::LockFlash,
-        Lamp::Sos,
-        Lamp::UnbindWarning,
-        Lamp::Identify,
+        LampPattern::SlowPulse,
+        LampPattern::DoubleBlink,
+        LampPattern::TripleBlink,
+        LampPattern::LockFlash,
+        LampPattern::Sos,
+        LampPattern::UnbindWarning,
+        LampPattern::Identify,
     ] {
         let period: u64 = lamp.spans().iter().map(|&span| u64::from(span)).sum();
         let on = (0..period).filter(|&at| lamp.lit(Duration::from_millis(at)).0).count() as u64;

@@ -7,25 +7,28 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::{fresh, launches, ms};
-use crate::{Effect, Event, Fault, Lamp, Limits, Machine, Memory, Outcome, Phase, Reason, Report, SessionId, Wanted};
+use crate::{
+    CaptureExit, CaptureReport, CaptureSettings, Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase,
+    Reason, SessionId, SessionLimits,
+};
 
 fn any_event() -> impl Strategy<Value = Event> {
     let fault = prop::sample::select(Fault::ALL.to_vec());
     let outcome = prop::sample::select(vec![
-        Outcome::Ended,
-        Outcome::Done,
-        Outcome::Failed,
-        Outcome::Died,
-        Outcome::NeverStarted,
+        CaptureExit::Stopped,
+        CaptureExit::ProbeFinished,
+        CaptureExit::Failed,
+        CaptureExit::Died,
+        CaptureExit::NeverStarted,
     ]);
     prop_oneof![
         6 => Just(Event::Tick),
         6 => Just(Event::ButtonDown),
         6 => Just(Event::ButtonUp),
-        1 => Just(Event::ButtonFound),
+        1 => Just(Event::ButtonFoundDown),
         // Not the truth, mostly: the kernel's word may make a touch longer, and never what cannot be undone out of a short one.
-        3 => (0_u64..40_000).prop_map(|held| Event::ButtonHeld(Duration::from_millis(held))),
-        2 => Just(Event::MuteDown),
+        3 => (0_u64..40_000).prop_map(|held| Event::ButtonHeldFor(Duration::from_millis(held))),
+        2 => Just(Event::MuteButtonDown),
         2 => Just(Event::RemoteRequest),
         1 => Just(Event::ProbeRequest),
         1 => Just(Event::RemoteStop),
@@ -33,13 +36,13 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::RemoteUnmute),
         1 => Just(Event::PolicyChanged),
         1 => prop::sample::select(vec![Reason::IngestNotAllowed, Reason::Shutdown, Reason::Erase]).prop_map(Event::Revoke),
-        3 => prop::sample::select(vec![Report::Live, Report::Reconnecting]).prop_map(Event::Capture),
-        4 => (0_u64..6, any::<bool>()).prop_map(|(revision, muted)| Event::Capture(Report::InForce(Wanted { revision, muted }))),
-        3 => outcome.prop_map(Event::CaptureGone),
-        1 => fault.clone().prop_map(Event::Broken),
-        2 => fault.prop_map(Event::Mended),
-        1 => Just(Event::Broken(Fault::Button)),
-        2 => Just(Event::Mended(Fault::Button)),
+        3 => prop::sample::select(vec![CaptureReport::Live, CaptureReport::Reconnecting]).prop_map(Event::CaptureReported),
+        4 => (0_u64..6, any::<bool>()).prop_map(|(revision, muted)| Event::CaptureReported(CaptureReport::InForce(CaptureSettings { revision, muted }))),
+        3 => outcome.prop_map(Event::CaptureExited),
+        1 => fault.clone().prop_map(Event::FaultDetected),
+        2 => fault.prop_map(Event::FaultCleared),
+        1 => Just(Event::FaultDetected(Fault::Button)),
+        2 => Just(Event::FaultCleared(Fault::Button)),
     ]
 }
 
@@ -50,7 +53,7 @@ fn any_delay() -> impl Strategy<Value = u64> {
 /// What an onlooker who only sees events and effects knows about a box.
 #[derive(Default)]
 struct Onlooker {
-    lamp: Lamp,
+    lamp: LampPattern,
     finger: Finger,
     /// The touch that has just ended, in this very step.
     ended: Option<Ended>,
@@ -62,7 +65,7 @@ struct Onlooker {
     /// The session may have sound.
     sound: bool,
     /// What capture was last told, and whether it has confirmed that.
-    wanted: Wanted,
+    wanted: CaptureSettings,
     confirmed: bool,
     /// What the ledger says of the sound.
     muted: bool,
@@ -109,7 +112,7 @@ impl Onlooker {
     fn sees_event(&mut self, now: u64, event: Event) {
         self.ended = None;
         match event {
-            Event::ButtonDown | Event::ButtonFound if !self.broken => {
+            Event::ButtonDown | Event::ButtonFoundDown if !self.broken => {
                 self.finger = match self.finger {
                     Finger::Up => Finger::Down {
                         since: now,
@@ -121,8 +124,8 @@ impl Onlooker {
                     Finger::Unknown => Finger::Unknown,
                 };
             }
-            Event::ButtonDown | Event::ButtonFound => self.finger = Finger::Unknown,
-            Event::ButtonHeld(held) => {
+            Event::ButtonDown | Event::ButtonFoundDown => self.finger = Finger::Unknown,
+            Event::ButtonHeldFor(held) => {
                 if let Finger::Down { told, .. } = &mut self.finger {
                     let held = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
                     *told = Some(told.unwrap_or_default().max(held));
@@ -134,15 +137,15 @@ impl Onlooker {
                 }
                 self.finger = Finger::Up;
             }
-            Event::Broken(Fault::Button) => {
+            Event::FaultDetected(Fault::Button) => {
                 self.broken = true;
                 self.finger = Finger::Unknown;
             }
-            Event::Mended(Fault::Button) => self.broken = false,
-            Event::CaptureGone(_) => self.capture = None,
+            Event::FaultCleared(Fault::Button) => self.broken = false,
+            Event::CaptureExited(_) => self.capture = None,
             _ => {}
         }
-        if let Event::Capture(Report::InForce(said)) = event {
+        if let Event::CaptureReported(CaptureReport::InForce(said)) = event {
             self.confirmed |= said == self.wanted;
         }
     }
@@ -158,7 +161,7 @@ impl Onlooker {
 
     fn sees_effect(&mut self, now: u64, effect: Effect) -> Result<(), TestCaseError> {
         match effect {
-            Effect::Light(lamp) => self.lamp = lamp,
+            Effect::SetLamp(lamp) => self.lamp = lamp,
             Effect::RecordStart { .. } => self.recorded = true,
             Effect::Launch(grant) => {
                 let ended = self.ended.take().ok_or_else(|| TestCaseError::fail("capture without an unspent press"))?;
@@ -170,7 +173,8 @@ impl Onlooker {
                 prop_assert!(std::mem::take(&mut self.recorded), "capture before the ledger");
                 prop_assert!(self.capture.is_none(), "a second capture beside the first");
                 self.capture = Some(true);
-                (self.sound, self.wanted, self.confirmed, self.muted) = (sound, Wanted::default(), false, false);
+                (self.sound, self.wanted, self.confirmed, self.muted) =
+                    (sound, CaptureSettings::default(), false, false);
             }
             // A button that is stuck is as broken as one that cannot be read.
             Effect::RecordFault(Fault::Button) => {
@@ -193,9 +197,9 @@ impl Onlooker {
                 "footage destroyed by a button that did not come up in time"
             ),
             Effect::Unbind => prop_assert!(std::mem::take(&mut self.unbinds), "unbound without a hold that was let go"),
-            Effect::Want(wanted) => {
+            Effect::Configure(wanted) => {
                 prop_assert!(self.sound && wanted.revision == self.wanted.revision + 1);
-                prop_assert!(wanted.muted || self.lamp != Lamp::SolidNotched, "sound before the lamp says so");
+                prop_assert!(wanted.muted || self.lamp != LampPattern::SolidNotched, "sound before the lamp says so");
                 prop_assert!(wanted.muted || !self.muted, "sound before the ledger says so");
                 (self.wanted, self.confirmed) = (wanted, false);
             }
@@ -210,7 +214,7 @@ impl Onlooker {
             prop_assert!(self.lamp.says_capturing(), "lamp {:?} while capture may exist", self.lamp);
         }
         let silent = !self.sound || (self.wanted.muted && self.confirmed);
-        prop_assert!(silent || self.lamp != Lamp::SolidNotched, "the lamp says silence that nobody confirmed");
+        prop_assert!(silent || self.lamp != LampPattern::SolidNotched, "the lamp says silence that nobody confirmed");
         Ok(())
     }
 
@@ -223,7 +227,7 @@ impl Onlooker {
     }
 
     fn lamp_warned(&self) -> bool {
-        self.lamp == Lamp::UnbindWarning || self.lamp.says_capturing()
+        self.lamp == LampPattern::UnbindWarning || self.lamp.says_capturing()
     }
 }
 
@@ -231,16 +235,16 @@ fn revokes(event: Event) -> bool {
     matches!(
         event,
         Event::ButtonDown
-            | Event::ButtonFound
+            | Event::ButtonFoundDown
             | Event::RemoteStop
             | Event::PolicyChanged
             | Event::Revoke(_)
-            | Event::Broken(_)
+            | Event::FaultDetected(_)
     )
 }
 
-fn check(script: &[(u64, Event)], memory: Memory) -> Result<(), TestCaseError> {
-    let mut machine = Machine::boot(Limits::default(), memory);
+fn check(script: &[(u64, Event)], memory: PersistedState) -> Result<(), TestCaseError> {
+    let mut machine = Machine::restore(SessionLimits::default(), memory);
     let mut onlooker = Onlooker::default();
     let mut now = 0;
     for &(delay, event) in script {
@@ -262,18 +266,21 @@ fn check(script: &[(u64, Event)], memory: Memory) -> Result<(), TestCaseError> {
             onlooker.sees_effect(now, effect)?;
         }
         // One step may find that it is stuck, and hear that it is mended.
-        onlooker.broken = machine.broken(Fault::Button);
-        prop_assert!(!(machine.unbound() && machine.phase() == Phase::Idle), "an unbound box that a press would start");
+        onlooker.broken = machine.has_fault(Fault::Button);
+        prop_assert!(
+            !(machine.is_unbound() && machine.phase() == Phase::Idle),
+            "an unbound box that a press would start"
+        );
         prop_assert_eq!(onlooker.capture.is_some(), machine.phase().may_capture());
         prop_assert_eq!(machine.session().is_some(), machine.phase().may_capture());
         says_the_present(&machine)?;
-        if machine.muted() {
+        if machine.is_muted() {
             prop_assert!(
                 !onlooker.sound || (onlooker.wanted.muted && onlooker.confirmed),
                 "muted that nobody confirmed"
             );
         }
-        if machine.mute_pending() {
+        if machine.is_mute_pending() {
             prop_assert!(machine.deadline().is_some_and(|at| at.duration_since(ms(now)) <= Duration::from_millis(500)));
         }
         if revokes(event) {
@@ -292,7 +299,7 @@ fn check(script: &[(u64, Event)], memory: Memory) -> Result<(), TestCaseError> {
 /// No reason of another phase is given, and none is missing where nothing starts or a session ends.
 fn says_the_present(machine: &Machine) -> Result<(), TestCaseError> {
     let (phase, reason) = (machine.phase(), machine.reason());
-    prop_assert!(reason.is_none_or(|reason| reason.fits(phase)), "{reason:?} in {phase:?}");
+    prop_assert!(reason.is_none_or(|reason| reason.is_valid_in(phase)), "{reason:?} in {phase:?}");
     let explained = matches!(phase, Phase::Stopping | Phase::Locked | Phase::Policy | Phase::Fault);
     prop_assert!(!explained || reason.is_some(), "no reason in {phase:?}");
     Ok(())
@@ -300,7 +307,7 @@ fn says_the_present(machine: &Machine) -> Result<(), TestCaseError> {
 
 /// The same without a finger on the box.
 fn untouched(event: Event) -> Event {
-    if matches!(event, Event::ButtonDown | Event::ButtonFound | Event::ButtonUp) { Event::Tick } else { event }
+    if matches!(event, Event::ButtonDown | Event::ButtonFoundDown | Event::ButtonUp) { Event::Tick } else { event }
 }
 
 /// 100,000 in the long form: `TALLYBOX_LONG=1 cargo test -p consent`.
@@ -318,7 +325,7 @@ proptest! {
         unbound in prop::bool::weighted(0.05),
         policy_pending in prop::bool::weighted(0.1),
     ) {
-        check(&script, Memory { last_session: SessionId(0), locked, unbound, policy_pending })?;
+        check(&script, PersistedState { last_session: SessionId(0), locked, unbound, policy_pending })?;
     }
 
     #[test]
