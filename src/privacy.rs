@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::agent::state::State;
 use crate::agent::telemetry::Telemetry;
 use crate::config::{Config, Outage, OutageBuffer};
-use crate::ipc::{Entry, Fact, Identity};
+use crate::ipc::{BoxIdentity, Fact, LedgerEntry};
 
 /// One datum, disclosed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,12 +34,15 @@ macro_rules! fields {
     }};
 }
 
-/// An enum's variants with their purposes; the match is total.
+/// An enum's variants with their purposes, and `as` what they are called where that is not the variant's name; the match
+/// is total.
 macro_rules! variants {
-    ($name:ident { $($variant:ident: $purpose:literal),+ $(,)? }) => {{
+    ($name:ident { $($variant:ident $(as $datum:literal)?: $purpose:literal),+ $(,)? }) => {{
         const _: fn(&$name) = |value| match value { $($name::$variant { .. } => {}),+ };
-        [$((stringify!($variant), $purpose)),+]
+        [$((variants!(@datum $variant $($datum)?), $purpose)),+]
     }};
+    (@datum $variant:ident) => { stringify!($variant) };
+    (@datum $variant:ident $datum:literal) => { $datum };
 }
 
 /// `SessionStarted` and `session_started` as they are written out: `session-started`.
@@ -98,7 +101,7 @@ fn journal_keeps(root: &Path) -> String {
 
 /// What stands in each entry of the ledger.
 fn entry() -> [(&'static str, &'static str); 9] {
-    fields!(Entry {
+    fields!(LedgerEntry {
         seq: "the order of entries",
         at: "when it was",
         clock: "when it was, as the box's clock had it",
@@ -170,7 +173,7 @@ pub fn report(config: &Config) -> Vec<Datum> {
         level_db: "to notice a dead or too quiet microphone: one number a second, from which no word can be told",
     });
     add("telemetry", &broker, "not kept on the box", &telemetry);
-    let identity = fields!(Identity {
+    let identity = fields!(BoxIdentity {
         fingerprint: "to tell this box's key from others; the key itself never leaves the box",
         claim_code: "to claim the box: the same, short enough to be read out",
     });
@@ -185,7 +188,7 @@ pub fn report(config: &Config) -> Vec<Datum> {
         OffAir: "network log",
         EncoderFallback: "quality of the stream: which encoder failed, and how",
         SessionStopped: "proof that recording ended, and why",
-        SessionCut: "proof that recording ended with a power cut or crash",
+        SessionInterrupted as "session-cut": "proof that recording ended with a power cut or crash",
         Muted: "proof of consent to sound",
         Requested: "security log: what the platform asked for",
         RequestEnded: "security log: what the platform asked for",
@@ -193,13 +196,13 @@ pub fn report(config: &Config) -> Vec<Datum> {
         Unlocked: "proof of consent",
         PolicyPending: "proof that recording waited for fresh consent",
         PolicyAcknowledged: "proof of fresh consent",
-        Broke: "security log: faults that ended recording",
-        Mended: "security log: faults that ended recording",
+        FaultDetected as "broke": "security log: faults that ended recording",
+        FaultCleared as "mended": "security log: faults that ended recording",
         FootageDestroyed: "proof of deletion",
         Unbound: "proof of deletion",
         CommandRefused: "security log: commands that were turned away",
         CommandsRefused: "security log: commands that were turned away",
-        DoorRefused: "security log: local programs that were turned away",
+        ConnectionRefused as "door-refused": "security log: local programs that were turned away",
         Probed: "security log: devices opened for a test",
         ClockStepped: "security log: that times before and after do not fit together",
         Pruned: "proof of deletion: which entries were kept for their time and are gone",

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::ipc::{Cursor, Entry};
+use crate::ipc::{LedgerCursor, LedgerEntry};
 use monotonic::Monotonic;
 
 /// Entries that are held here at once; the rest stay in the ledger.
@@ -19,7 +19,7 @@ const STRIKES: u32 = 2;
 /// under way the ones behind a refused one would overtake it.
 #[derive(Debug, Default)]
 pub(super) struct EventQueue {
-    entries: VecDeque<(Cursor, Entry)>,
+    entries: VecDeque<(LedgerCursor, LedgerEntry)>,
     /// The first of them is on its way.
     under_way: bool,
     /// Nothing is sent before this.
@@ -35,7 +35,7 @@ impl EventQueue {
     }
 
     /// Hands in the next entry, with its place in its ledger.
-    pub(super) fn push(&mut self, entry: (Cursor, Entry)) {
+    pub(super) fn push(&mut self, entry: (LedgerCursor, LedgerEntry)) {
         self.entries.push_back(entry);
     }
 
@@ -45,7 +45,7 @@ impl EventQueue {
     }
 
     /// The entry to send now, if there is one. It is on its way from then on.
-    pub(super) fn next(&mut self, now: Monotonic) -> Option<&(Cursor, Entry)> {
+    pub(super) fn next(&mut self, now: Monotonic) -> Option<&(LedgerCursor, LedgerEntry)> {
         if self.under_way || self.resume_at.is_some_and(|at| now < at) {
             return None;
         }
@@ -60,7 +60,7 @@ impl EventQueue {
     }
 
     /// The broker has the entry that was on its way; its place is given back.
-    pub(super) fn accepted(&mut self) -> Option<Cursor> {
+    pub(super) fn accepted(&mut self) -> Option<LedgerCursor> {
         if !std::mem::take(&mut self.under_way) {
             return None;
         }
@@ -99,11 +99,11 @@ impl EventQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::{Fact, Recorded};
+    use crate::ipc::{Fact, StoredFact};
 
-    fn entry(seq: u64) -> (Cursor, Entry) {
-        let fact = Recorded::Known(Fact::GuardStopped {});
-        let entry = Entry {
+    fn entry(seq: u64) -> (LedgerCursor, LedgerEntry) {
+        let fact = StoredFact::Known(Fact::GuardStopped {});
+        let entry = LedgerEntry {
             seq,
             at: jiff::Timestamp::UNIX_EPOCH,
             clock: None,
@@ -114,7 +114,7 @@ mod tests {
             prev: String::new(),
             hash: String::new(),
         };
-        (Cursor { ledger: String::new(), seq }, entry)
+        (LedgerCursor { ledger: String::new(), seq }, entry)
     }
 
     fn queue(entries: u64) -> EventQueue {

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::ipc::{Answer, Connection, Cursor, Entry, FromGuard, Request, Status, ToGuard};
+use crate::ipc::{FromGuard, IpcConnection, LedgerCursor, LedgerEntry, Request, Response, Status, ToGuard};
 
 /// Between two attempts to reach a guard that restarts: it is back within a second.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -19,7 +19,7 @@ const HELD: usize = 32;
 const CALLS: usize = 16;
 
 /// A request, and where its answer goes.
-type Call = (Request, oneshot::Sender<Answer>);
+type Call = (Request, oneshot::Sender<Response>);
 
 /// A guard that is away for this many attempts, two seconds, is said to be away; one that restarts is back before.
 const PATIENCE: u32 = 4;
@@ -49,7 +49,7 @@ impl Seen {
 pub(super) struct GuardLink {
     pub(super) seen: watch::Receiver<Seen>,
     /// Ledger entries in order, each with the place that it has in its ledger.
-    pub(super) entries: mpsc::Receiver<(Cursor, Entry)>,
+    pub(super) entries: mpsc::Receiver<(LedgerCursor, LedgerEntry)>,
     pub(super) calls: Caller,
 }
 
@@ -63,8 +63,8 @@ pub(super) struct Caller {
 
 impl Caller {
     /// Asks the guard; where it is out of reach that is the answer.
-    pub(super) async fn call(&self, request: Request) -> Answer {
-        let away = || Answer::NotNow("the guard is out of reach".to_owned());
+    pub(super) async fn call(&self, request: Request) -> Response {
+        let away = || Response::Unavailable("the guard is out of reach".to_owned());
         let (reply, answer) = oneshot::channel();
         let way = if matches!(request, Request::Stop {}) { &self.stops } else { &self.calls };
         if way.send((request, reply)).await.is_err() {
@@ -78,7 +78,7 @@ impl Caller {
 /// and one for what cannot wait.
 pub(super) fn connect(
     socket: PathBuf,
-    after: Option<Cursor>,
+    after: Option<LedgerCursor>,
     ending: CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> GuardLink {
@@ -98,11 +98,11 @@ pub(super) fn connect(
 }
 
 /// Hands on each ledger entry after `after`, in order and without a gap, whatever becomes of the connection.
-async fn follow(socket: PathBuf, mut after: Option<Cursor>, entries: mpsc::Sender<(Cursor, Entry)>) {
+async fn follow(socket: PathBuf, mut after: Option<LedgerCursor>, entries: mpsc::Sender<(LedgerCursor, LedgerEntry)>) {
     loop {
         // The other connection says why when the guard is out of reach.
         if let Ok(stream) = UnixStream::connect(&socket).await {
-            let mut guard: Connection<FromGuard, ToGuard> = Connection::new(stream);
+            let mut guard: IpcConnection<FromGuard, ToGuard> = IpcConnection::new(stream);
             let subscribe = ToGuard { call: 1, request: Request::Subscribe { entries: true, after: after.clone() } };
             let mut ledger = None;
             let mut subscribed = guard.send(&subscribe).await.is_ok();
@@ -112,13 +112,13 @@ async fn follow(socket: PathBuf, mut after: Option<Cursor>, entries: mpsc::Sende
                     Ok(Some(FromGuard::Entry(entry))) => {
                         // The guard names the ledger before its first entry.
                         let Some(ledger) = ledger.clone() else { break };
-                        let place = Cursor { ledger, seq: entry.seq };
+                        let place = LedgerCursor { ledger, seq: entry.seq };
                         if entries.send((place.clone(), *entry)).await.is_err() {
                             return;
                         }
                         after = Some(place);
                     }
-                    Ok(Some(FromGuard::Status(_) | FromGuard::Answer { .. })) => {}
+                    Ok(Some(FromGuard::Status(_) | FromGuard::Response { .. })) => {}
                     Ok(None) | Err(_) => subscribed = false,
                 }
             }
@@ -140,7 +140,7 @@ impl Link {
         let mut known = String::new();
         loop {
             let why = match UnixStream::connect(&self.socket).await {
-                Ok(stream) => self.talk(Connection::new(stream)).await,
+                Ok(stream) => self.talk(IpcConnection::new(stream)).await,
                 Err(error) => error.to_string(),
             };
             self.attempts += 1;
@@ -169,9 +169,9 @@ impl Link {
     }
 
     /// Talks until the connection ends; returns why it did.
-    async fn talk(&mut self, mut guard: Connection<FromGuard, ToGuard>) -> String {
+    async fn talk(&mut self, mut guard: IpcConnection<FromGuard, ToGuard>) -> String {
         let mut number = 1;
-        let mut waiting: HashMap<u64, oneshot::Sender<Answer>> = HashMap::new();
+        let mut waiting: HashMap<u64, oneshot::Sender<Response>> = HashMap::new();
         let subscribe = ToGuard { call: number, request: Request::Subscribe { entries: false, after: None } };
         if let Err(error) = guard.send(&subscribe).await {
             return error.to_string();
@@ -185,9 +185,9 @@ impl Link {
                         self.attempts = 0;
                         self.seen.send_replace(Seen::Says(status));
                     }
-                    Ok(Some(FromGuard::Answer { call, answer })) => {
+                    Ok(Some(FromGuard::Response { call, response })) => {
                         if let Some(reply) = waiting.remove(&call) {
-                            let _ = reply.send(answer);
+                            let _ = reply.send(response);
                         }
                     }
                     Ok(Some(FromGuard::Ledger { .. } | FromGuard::Entry(_))) => {}

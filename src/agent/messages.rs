@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use super::state::State;
 use super::telemetry::Telemetry;
-use crate::ipc::{Entry, Fault};
+use crate::ipc::{Fault, LedgerEntry};
 
 /// An event as it is published.
 #[derive(Serialize)]
 pub(super) struct Published<'a> {
     pub(super) id: String,
     #[serde(flatten)]
-    pub(super) entry: &'a Entry,
+    pub(super) entry: &'a LedgerEntry,
 }
 
 /// An answer to a command.

@@ -9,7 +9,7 @@ use super::messages::{Diagnosis, Published, Reply};
 use super::state::State;
 use super::telemetry::Telemetry;
 use crate::config::Config;
-use crate::ipc::{Entry, Fact, Identity, Second, Status, StreamStats};
+use crate::ipc::{BoxIdentity, Fact, LedgerEntry, SecondaryStats, Status, StreamStats};
 use crate::wire::known;
 
 fn fields<T: DeserializeOwned>() -> Vec<String> {
@@ -64,12 +64,12 @@ fn names() -> BTreeMap<String, BTreeSet<&'static str>> {
     };
     add("status", fields::<Status>());
     add("status", fields::<StreamStats>());
-    add("status", fields::<Second>());
-    add("status", fields::<Identity>());
+    add("status", fields::<SecondaryStats>());
+    add("status", fields::<BoxIdentity>());
     add("status", written(&crate::cli::status::Surroundings::default()));
     add("state", written(&State::without_guard(crate::clock::utc(), "")));
     add("telemetry", written(&Telemetry::default()));
-    add("ledger", fields::<Entry>());
+    add("ledger", fields::<LedgerEntry>());
     add("ledger", vec!["kind".to_owned()]);
     for kind in known::<Fact>(r#"{"kind":"-"}"#) {
         let text = format!(r#"{{"kind":"{kind}","-":0}}"#);
@@ -78,7 +78,7 @@ fn names() -> BTreeMap<String, BTreeSet<&'static str>> {
             add("ledger", known::<Fact>(&text));
         }
     }
-    let entry: Entry = serde_json::from_value(serde_json::json!({
+    let entry: LedgerEntry = serde_json::from_value(serde_json::json!({
         "seq": 1, "at": "2026-11-29T10:00:00Z", "fact": { "kind": "locked" }, "prev": "", "hash": ""
     }))
     .unwrap();

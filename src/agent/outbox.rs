@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::atomic_file::{self, BY_UMASK, Durability};
-use crate::ipc::Cursor;
+use crate::ipc::LedgerCursor;
 
 /// The cursor's file, in the agent's folder.
 const FILE: &str = "outbox-cursor";
@@ -13,7 +13,7 @@ const FILE: &str = "outbox-cursor";
 #[derive(Debug)]
 pub(super) struct Outbox {
     dir: PathBuf,
-    acknowledged: Option<Cursor>,
+    acknowledged: Option<LedgerCursor>,
 }
 
 impl Outbox {
@@ -36,12 +36,12 @@ impl Outbox {
         Self { dir: dir.to_owned(), acknowledged }
     }
 
-    pub(super) fn acknowledged(&self) -> Option<&Cursor> {
+    pub(super) fn acknowledged(&self) -> Option<&LedgerCursor> {
         self.acknowledged.as_ref()
     }
 
     /// Moves the cursor. A cursor that cannot be written costs a repetition after the next start, never a loss.
-    pub(super) fn acknowledge(&mut self, cursor: Cursor) {
+    pub(super) fn acknowledge(&mut self, cursor: LedgerCursor) {
         let written = self.write(&cursor);
         self.acknowledged = Some(cursor);
         if let Err(error) = written {
@@ -60,7 +60,7 @@ impl Outbox {
         }
     }
 
-    fn write(&self, cursor: &Cursor) -> io::Result<()> {
+    fn write(&self, cursor: &LedgerCursor) -> io::Result<()> {
         if !self.dir.is_dir() {
             std::fs::create_dir(&self.dir)?;
         }
@@ -70,10 +70,10 @@ impl Outbox {
 }
 
 /// `NUMBER LEDGER`, the ledger as 64 hex digits.
-fn parse(text: &str) -> Option<Cursor> {
+fn parse(text: &str) -> Option<LedgerCursor> {
     let (seq, ledger) = text.trim().split_once(' ')?;
     let whole = ledger.len() == 64 && ledger.bytes().all(|byte| byte.is_ascii_hexdigit());
-    Some(Cursor { seq: seq.parse().ok()?, ledger: ledger.to_owned() }).filter(|_| whole)
+    Some(LedgerCursor { seq: seq.parse().ok()?, ledger: ledger.to_owned() }).filter(|_| whole)
 }
 
 #[cfg(test)]
@@ -85,7 +85,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut outbox = Outbox::open(dir.path());
         assert_eq!(outbox.acknowledged(), None);
-        let cursor = Cursor { ledger: "0f".repeat(32), seq: 42 };
+        let cursor = LedgerCursor { ledger: "0f".repeat(32), seq: 42 };
         outbox.acknowledge(cursor.clone());
         assert_eq!(Outbox::open(dir.path()).acknowledged(), Some(&cursor));
         outbox.forget();

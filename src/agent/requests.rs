@@ -14,7 +14,7 @@ use super::session::{Agent, Line};
 use super::state::State;
 use super::telemetry;
 use crate::clock;
-use crate::ipc::{Answer, Request, SOFTWARE, Verb};
+use crate::ipc::{Request, Response, VERSION_STRING, Verb};
 
 /// Commands that are carried out at once. Those of a healthy box take no time, but for `stop`, which does not count.
 const COMMANDS: usize = 8;
@@ -40,8 +40,8 @@ pub(super) struct Address {
 /// Something that the guard was asked is over.
 #[derive(Debug)]
 pub(super) enum Done {
-    Command { id: String, verb: Verb, answer: Answer },
-    Stops(Answer),
+    Command { id: String, verb: Verb, answer: Response },
+    Stops(Response),
     Note,
 }
 
@@ -221,12 +221,12 @@ impl Agent<'_> {
         }
     }
 
-    fn finish(&mut self, line: &mut Line, id: &str, verb: Verb, answer: Answer, urgency: Urgency) {
+    fn finish(&mut self, line: &mut Line, id: &str, verb: Verb, answer: Response, urgency: Urgency) {
         let (ok, error, judged) = match answer {
-            Answer::Done | Answer::Probed(_) => (true, None, true),
-            Answer::Unwritten => (true, Some("done, and not yet written to the ledger".to_owned()), true),
-            Answer::Refused(why) => (false, Some(why), true),
-            Answer::NotNow(why) => (false, Some(why), false),
+            Response::Done | Response::Probed(_) => (true, None, true),
+            Response::Unwritten => (true, Some("done, and not yet written to the ledger".to_owned()), true),
+            Response::Rejected(why) => (false, Some(why), true),
+            Response::Unavailable(why) => (false, Some(why), false),
         };
         let reply = Reply { id: Some(id.to_owned()), verb: verb.as_str().to_owned(), ok, error, diagnosis: None };
         if judged {
@@ -274,7 +274,7 @@ impl Agent<'_> {
         let seen = self.guard.seen.borrow();
         let status = seen.status();
         Diagnosis {
-            software: SOFTWARE,
+            software: VERSION_STRING,
             tls: self.mqtt.tls,
             unacknowledged_events: self.events.len(),
             acknowledged_event: self.outbox.acknowledged().map_or(0, |place| place.seq),

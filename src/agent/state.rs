@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::ipc::{GUARD_UNREACHABLE, Phase, SOFTWARE, Status};
+use crate::ipc::{GUARD_UNREACHABLE, Phase, Status, VERSION_STRING};
 
 /// Exactly the fields that docs/mqtt.md promises, and no more.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,7 +49,7 @@ impl State {
             reason: Some(GUARD_UNREACHABLE.to_owned()),
             muted: false,
             policy_version: policy_version.to_owned(),
-            software: SOFTWARE.to_owned(),
+            software: VERSION_STRING.to_owned(),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::capture::queue::EncoderQueues;
 use crate::capture::queue::FrameQueue;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ipc::{Findings, FromCapture};
+use crate::ipc::{FromCapture, ProbeReport};
 
 /// Counted from the first frame: the keyframe after it comes within 2 s where `keyframe-interval` is the usual one.
 const COUNTED: Duration = Duration::from_secs(3);
@@ -26,7 +26,7 @@ pub(crate) fn run(config: &Config, sound: bool, door: &GuardLink) -> Result<(), 
     let queue = Arc::new(FrameQueue::default());
     let pipeline =
         CaptureGraph::start(config, sound, &door.gate(), &EncoderQueues::of(&queue), &door.teller(), |_| Ok(()))?;
-    let mut findings = Findings { sound: pipeline.sound().then_some(false), ..Findings::default() };
+    let mut findings = ProbeReport { sound: pipeline.sound().then_some(false), ..ProbeReport::default() };
     let clock = Clock::start();
     let begun = clock.now();
     let mut meter: Option<Meter> = None;
@@ -53,6 +53,6 @@ pub(crate) fn run(config: &Config, sound: bool, door: &GuardLink) -> Result<(), 
         }
     };
     drop(pipeline);
-    door.tell(FromCapture::Probed(findings));
+    door.tell(FromCapture::ProbeFinished(findings));
     Ok(())
 }

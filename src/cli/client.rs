@@ -7,14 +7,14 @@ use tokio::net::UnixStream;
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::ipc::{Answer, Connection, Findings, FromGuard, IpcError, Request, Status, ToGuard};
+use crate::ipc::{FromGuard, IpcConnection, IpcError, ProbeReport, Request, Response, Status, ToGuard};
 
 /// The guard answers at once, but for a stop (half a second); this is for a machine that is overloaded.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A connection to the guard.
 pub(crate) struct Client {
-    connection: Connection<FromGuard, ToGuard>,
+    connection: IpcConnection<FromGuard, ToGuard>,
     calls: u64,
 }
 
@@ -27,7 +27,7 @@ impl Client {
     pub(crate) async fn connect(config: &Config) -> Result<Self, Exit> {
         let path = config.guard_socket();
         let stream = UnixStream::connect(&path).await.map_err(|error| refused(&path, &error))?;
-        Ok(Self { connection: Connection::new(stream), calls: 0 })
+        Ok(Self { connection: IpcConnection::new(stream), calls: 0 })
     }
 
     /// Sends a request. Returns its number.
@@ -53,23 +53,23 @@ impl Client {
         &mut self,
         request: Request,
         patience: Duration,
-    ) -> Result<(Option<Status>, Option<Findings>), Exit> {
+    ) -> Result<(Option<Status>, Option<ProbeReport>), Exit> {
         let number = self.send(request).await?;
         let answered = async {
             let mut seen = None;
             loop {
                 match self.receive().await? {
                     FromGuard::Status(status) => seen = Some(*status),
-                    FromGuard::Answer { call, answer } if call == number => {
-                        return match answer {
-                            Answer::Done | Answer::Unwritten => Ok((seen, None)),
-                            Answer::Probed(findings) => Ok((seen, Some(findings))),
-                            Answer::Refused(why) | Answer::NotNow(why) => {
+                    FromGuard::Response { call, response } if call == number => {
+                        return match response {
+                            Response::Done | Response::Unwritten => Ok((seen, None)),
+                            Response::Probed(findings) => Ok((seen, Some(findings))),
+                            Response::Rejected(why) | Response::Unavailable(why) => {
                                 Err(Exit::unavailable(format!("refused: {why}")))
                             }
                         };
                     }
-                    FromGuard::Answer { .. } | FromGuard::Ledger { .. } | FromGuard::Entry(_) => {}
+                    FromGuard::Response { .. } | FromGuard::Ledger { .. } | FromGuard::Entry(_) => {}
                 }
             }
         };

@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use crate::clock::Reading;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::ipc::{Entry, Recorded};
+use crate::ipc::{LedgerEntry, StoredFact};
 use crate::ledger::{ExportError, Ledger, LedgerError, Proof, prove_export};
 
 /// What to do with the ledger.
@@ -129,7 +129,7 @@ fn export_proved(name: &str, lines: impl BufRead) -> Result<(), Exit> {
 fn each(
     ledger: &Ledger,
     since: Option<Timestamp>,
-    line: impl Fn(&Entry) -> serde_json::Result<String>,
+    line: impl Fn(&LedgerEntry) -> serde_json::Result<String>,
 ) -> Result<(), Exit> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let (mut after, mut begun) = (0, false);
@@ -149,7 +149,7 @@ fn each(
     out.flush().map_err(|_| Exit::io(""))
 }
 
-fn describe(entry: &Entry) -> String {
+fn describe(entry: &LedgerEntry) -> String {
     let (seq, at, fact) = (entry.seq, entry.at.to_string(), words(&entry.fact));
     let Some(Reading { utc, synchronised, boot, monotonic_ms }) = entry.reading() else {
         return format!("{seq:>6}  {at:.19}Z  {fact}");
@@ -162,7 +162,7 @@ fn describe(entry: &Entry) -> String {
 }
 
 /// The fact as `kind key=value ...`, whatever its kind is.
-fn words(fact: &Recorded) -> String {
+fn words(fact: &StoredFact) -> String {
     let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(fact) else { return String::new() };
     let kind = fields.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     fields

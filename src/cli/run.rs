@@ -39,7 +39,7 @@ impl Role {
     }
 
     fn start(&mut self, config: &Path) -> Result<(), Exit> {
-        let child = Command::from(crate::ipc::this_program())
+        let child = Command::from(crate::ipc::self_command())
             .args([self.name, "--supervised", "--config"])
             .arg(config)
             .stdin(Stdio::null())

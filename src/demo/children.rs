@@ -91,7 +91,7 @@ pub(super) async fn broker(home: PathBuf, port: u16, hub: Arc<Hub>, ending: Canc
 pub(super) fn shop(config: &Config) -> Result<Child, Exit> {
     let failed = |error: std::io::Error| Exit::software(format!("the box cannot be started: {error}"));
     let log = std::fs::File::create(config.path.with_file_name("box.log")).map_err(failed)?;
-    let mut command = Command::from(crate::ipc::this_program());
+    let mut command = Command::from(crate::ipc::self_command());
     command.args(["run", "--supervised", "--config"]).arg(&config.path).stdin(Stdio::null()).stderr(log);
     command.kill_on_drop(true).spawn().map_err(failed)
 }

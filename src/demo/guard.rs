@@ -13,7 +13,7 @@ use crate::cli::client::Client;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::ipc::{Cursor, FromGuard, Request, Status};
+use crate::ipc::{FromGuard, LedgerCursor, Request, Status};
 use monotonic::Monotonic;
 
 /// Before a guard that is away is tried again.
@@ -73,7 +73,7 @@ async fn attend(
     config: &Config,
     hub: &Hub,
     page: &mut mpsc::Receiver<Request>,
-    last: &mut Option<Cursor>,
+    last: &mut Option<LedgerCursor>,
 ) -> Result<(), Exit> {
     let mut client = Client::connect(config).await?;
     client.send(Request::Subscribe { entries: true, after: last.clone() }).await?;
@@ -94,7 +94,7 @@ async fn attend(
                     }
                     FromGuard::Ledger { id } => {
                         if last.as_ref().is_none_or(|last| last.ledger != id) {
-                            *last = Some(Cursor { ledger: id, seq: 0 });
+                            *last = Some(LedgerCursor { ledger: id, seq: 0 });
                         }
                     }
                     FromGuard::Entry(entry) => {
@@ -103,7 +103,7 @@ async fn attend(
                         }
                         hub.tell(Tell::Entry { entry });
                     }
-                    FromGuard::Answer { call, .. } => {
+                    FromGuard::Response { call, .. } => {
                         heard.asked = heard.asked.filter(|asked| *asked != call);
                     }
                 }

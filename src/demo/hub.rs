@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, watch};
 use super::seen::Seen;
 use super::words::{Words, words};
 use crate::clock::Clock;
-use crate::ipc::{Entry, Phase, StreamStats, Verb};
+use crate::ipc::{LedgerEntry, Phase, StreamStats, Verb};
 use monotonic::Monotonic;
 
 /// Ledger entries that a page that comes later is shown.
@@ -28,7 +28,7 @@ pub(super) enum Tell {
     /// What stands in front of staff, and the words for it.
     Shop(Box<Shop>),
     /// The ledger grew.
-    Entry { entry: Box<Entry> },
+    Entry { entry: Box<LedgerEntry> },
     /// What the platform hears over MQTT.
     Mqtt { topic: String, payload: Value, retained: bool },
     /// Whether the platform reaches the box, in a word and in a sentence.
@@ -94,7 +94,7 @@ pub(super) enum Media {
 #[derive(Debug, Default)]
 struct Latest {
     shop: Option<Tell>,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<LedgerEntry>,
     mqtt: BTreeMap<String, Tell>,
     platform: Option<Tell>,
     start: Option<Vec<u8>>,
@@ -138,7 +138,7 @@ impl Hub {
                 if latest.entries.len() == ENTRIES {
                     latest.entries.pop_front();
                 }
-                latest.entries.push_back(Entry::clone(entry));
+                latest.entries.push_back(LedgerEntry::clone(entry));
             }
             Tell::Mqtt { topic, .. } if topic == "availability" || topic == "state" => {
                 latest.mqtt.insert(topic.clone(), tell.clone());

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use super::account::Account;
 use super::capture_process::News;
 use super::engine::Engine;
-use crate::ipc::{Device, Fact, FailureKind, Findings, FromCapture, SOFTWARE, Second, Status, StreamStats};
+use crate::ipc::{
+    CaptureDevice, Fact, FailureKind, FromCapture, ProbeReport, SecondaryStats, Status, StreamStats, VERSION_STRING,
+};
 use consent::{CaptureReport, Event, Fault, Reason};
 
 /// Capture tells its figures each second. Those of one that has told none for this long, because it hangs or the machine
@@ -24,23 +26,23 @@ pub(super) struct Session {
     pub(super) stream: Option<StreamStats>,
     /// When capture told them.
     pub(super) told: Monotonic,
-    pub(super) second: Option<Second>,
+    pub(super) second: Option<SecondaryStats>,
     pub(super) pid: Option<u32>,
     /// What a probe found.
-    pub(super) findings: Option<Findings>,
+    pub(super) findings: Option<ProbeReport>,
     /// Why the server is out of reach.
     pub(super) offline: Option<String>,
     /// Devices that are away, the camera first, and why.
-    pub(super) away: Vec<(Device, String)>,
+    pub(super) away: Vec<(CaptureDevice, String)>,
     /// Which encoder took whose place, and why.
     pub(super) fallback: Option<String>,
 }
 
 /// Which device is away, as a reason.
-pub(super) fn lost(device: Device) -> Reason {
+pub(super) fn lost(device: CaptureDevice) -> Reason {
     match device {
-        Device::Camera => Reason::CameraLost,
-        Device::Microphone => Reason::MicrophoneLost,
+        CaptureDevice::Camera => Reason::CameraLost,
+        CaptureDevice::Microphone => Reason::MicrophoneLost,
     }
 }
 
@@ -56,8 +58,8 @@ impl Engine {
                 self.feed(Event::CaptureExited(outcome));
             }
             News::Said(FromCapture::Hello { pid }) => self.session.pid = Some(pid),
-            News::Said(FromCapture::InForce(wanted)) => {
-                self.feed(Event::CaptureReported(CaptureReport::InForce(wanted)))
+            News::Said(FromCapture::Applied(wanted)) => {
+                self.feed(Event::CaptureReported(CaptureReport::Applied(wanted)));
             }
             News::Said(FromCapture::Encoder { name, why }) => {
                 tracing::info!("encoder: {name}: {why}");
@@ -71,7 +73,7 @@ impl Engine {
             News::Said(FromCapture::Stats(stats)) => {
                 (self.session.stream, self.session.told) = (Some(stats), self.clock.now());
             }
-            News::Said(FromCapture::Second(second)) => {
+            News::Said(FromCapture::Secondary(second)) => {
                 let before = self.session.second.as_ref();
                 if let Some(reason) = &second.reason
                     && before.is_none_or(|before| before.reason.as_ref() != Some(reason))
@@ -91,17 +93,17 @@ impl Engine {
                 self.session.offline = Some(reason);
                 self.link(session, CaptureReport::Reconnecting);
             }
-            News::Said(FromCapture::Lost { device, why }) => {
+            News::Said(FromCapture::DeviceLost { device, why }) => {
                 tracing::warn!("{}: {why}", lost(device).as_str());
                 self.session.away.retain(|(known, _)| *known != device);
                 self.session.away.push((device, why));
-                self.session.away.sort_by_key(|(device, _)| *device != Device::Camera);
+                self.session.away.sort_by_key(|(device, _)| *device != CaptureDevice::Camera);
             }
-            News::Said(FromCapture::Back { device }) => {
+            News::Said(FromCapture::DeviceRecovered { device }) => {
                 tracing::info!("{}: it is back", lost(device).as_str());
                 self.session.away.retain(|(known, _)| *known != device);
             }
-            News::Said(FromCapture::Probed(findings)) => self.session.findings = Some(findings),
+            News::Said(FromCapture::ProbeFinished(findings)) => self.session.findings = Some(findings),
             News::Said(FromCapture::Failed { kind, message }) => {
                 tracing::error!(?kind, "capture cannot go on: {message}");
                 self.message = Some(message);
@@ -148,9 +150,9 @@ impl Engine {
                 }
             }
             CaptureReport::Reconnecting => {
-                self.link_log.off_air(session, self.session.offline.clone().unwrap_or_default())
+                self.link_log.off_air(session, self.session.offline.clone().unwrap_or_default());
             }
-            CaptureReport::InForce(_) => {}
+            CaptureReport::Applied(_) => {}
         }
         self.write_link(self.clock.now());
     }
@@ -190,7 +192,7 @@ impl Engine {
             message,
             muted: self.machine.is_muted(),
             policy_version: self.config.consent.policy_version.clone(),
-            software: SOFTWARE.to_owned(),
+            software: VERSION_STRING.to_owned(),
             lamp: self.board.shown(now),
             faults,
             encoder: self.session.encoder.clone(),

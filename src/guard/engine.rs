@@ -20,7 +20,7 @@ use super::requests::Quotas;
 use super::supply_voltage::Supply;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::ipc::{Answer, Fact, Identity, LedgerCheck, SOFTWARE, Status};
+use crate::ipc::{BoxIdentity, Fact, LedgerCheck, Response, Status, VERSION_STRING};
 use crate::ledger::{Journal, LinkLog};
 use consent::{
     CaptureExit, Effect, Event, Fault, Machine, PersistedState, Phase, Purpose, Reason, SessionId, SessionLimits,
@@ -49,19 +49,19 @@ pub(super) struct Engine {
     news: mpsc::Sender<(u64, News)>,
     tasks: JoinSet<()>,
     /// Remote stops that wait for capture to be gone.
-    pub(super) stops: Vec<oneshot::Sender<Answer>>,
+    pub(super) stops: Vec<oneshot::Sender<Response>>,
     /// Remote mutes that wait for capture to confirm.
-    pub(super) mutes: Vec<oneshot::Sender<Answer>>,
+    pub(super) mutes: Vec<oneshot::Sender<Response>>,
     /// What was done, and is answered when the ledger has it.
     pub(super) unwritten: Vec<Unwritten>,
     /// The verbs that others may call, and how often.
     pub(super) quotas: Quotas,
     /// Who asked for the probe that is pending or under way.
-    pub(super) prober: Option<oneshot::Sender<Answer>>,
+    pub(super) prober: Option<oneshot::Sender<Response>>,
     pub(super) status: watch::Sender<Status>,
     pub(super) due: erasure::Due,
     /// Which box this is; `None`: its key cannot be used.
-    pub(super) identity: Option<Identity>,
+    pub(super) identity: Option<BoxIdentity>,
     /// The ledger's memory is known; without it the guard has to start anew before anything can start.
     recalled: bool,
     /// What was last wrong with the ledger.
@@ -91,7 +91,7 @@ impl Engine {
             message: None,
             muted: false,
             policy_version: config.consent.policy_version.clone(),
-            software: SOFTWARE.to_owned(),
+            software: VERSION_STRING.to_owned(),
             lamp: machine.lamp(),
             faults: Vec::new(),
             encoder: None,
@@ -167,12 +167,13 @@ impl Engine {
         let recall = self.journal.open().map_err(|error| self.ledger_failed(error))?.under(&policy_version);
         self.machine = Machine::restore(limits(&self.config), recall.memory(&self.config.hash));
         self.recalled = true;
-        let started = Fact::GuardStarted { software: SOFTWARE.to_owned(), policy_version: policy_version.clone() };
+        let started =
+            Fact::GuardStarted { software: VERSION_STRING.to_owned(), policy_version: policy_version.clone() };
         self.policy_said = policy_waits(recall.acknowledged.as_deref(), &policy_version);
         if recall.policy_pending {
             tracing::warn!("{}", self.policy_said);
         }
-        let cut = recall.open_session.map(|session| Fact::SessionCut { session });
+        let cut = recall.open_session.map(|session| Fact::SessionInterrupted { session });
         let policy = if recall.acknowledged.is_none() {
             Some(Fact::PolicyAcknowledged { policy_version })
         } else if recall.policy_pending && recall.announced.as_ref() != Some(&policy_version) {
@@ -206,7 +207,7 @@ impl Engine {
             }
         };
         match &self.identity {
-            Some(Identity { fingerprint, .. }) if known != Some(fingerprint) => {
+            Some(BoxIdentity { fingerprint, .. }) if known != Some(fingerprint) => {
                 self.write(Fact::Identified { fingerprint: fingerprint.clone() })
             }
             Some(_) | None => Ok(()),
@@ -333,7 +334,7 @@ impl Engine {
                 let policy_version = policy_version();
                 self.write(Fact::PolicyAcknowledged { policy_version })
             }
-            Effect::RecordFault(part) => self.write(Fact::Broke { part }),
+            Effect::RecordFault(part) => self.write(Fact::FaultDetected { part }),
             Effect::Configure(wanted) => {
                 if let Some(capture) = &self.capture {
                     capture.want(wanted);
@@ -372,7 +373,7 @@ impl Engine {
                 Fault::Ledger => self.journal.is_well(),
                 Fault::Power => !self.supply.is_low(),
             };
-            if works && self.write(Fact::Mended { part }).is_ok() {
+            if works && self.write(Fact::FaultCleared { part }).is_ok() {
                 if part == Fault::Ledger {
                     self.ledger_said = None;
                 }

@@ -13,7 +13,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
 
 use super::erasure::CREDENTIALS;
-use crate::ipc::Identity;
+use crate::ipc::BoxIdentity;
 
 /// The key in [`CREDENTIALS`], in PEM form as openssl reads it, with the public key behind it: if the two do not belong
 /// together, the file is damaged.
@@ -53,7 +53,7 @@ fn path(data_dir: &Path) -> PathBuf {
 }
 
 /// The identity of the box, if it has one.
-pub(crate) fn read(data_dir: &Path) -> Result<Option<Identity>, IdentityError> {
+pub(crate) fn read(data_dir: &Path) -> Result<Option<BoxIdentity>, IdentityError> {
     let path = path(data_dir);
     let store = |error| IdentityError::Store { path: path.clone(), error };
     let damaged = |wrong: String| IdentityError::Damaged { path: path.clone(), wrong };
@@ -82,14 +82,14 @@ pub(crate) fn read(data_dir: &Path) -> Result<Option<Identity>, IdentityError> {
     public(&key).map(Some).map_err(damaged)
 }
 
-fn public(key: &VerifyingKey) -> Result<Identity, String> {
+fn public(key: &VerifyingKey) -> Result<BoxIdentity, String> {
     let der = key.to_public_key_der().map_err(|error| error.to_string())?;
-    Ok(Identity::new(&Sha256::digest(der.as_bytes()).into()))
+    Ok(BoxIdentity::new(&Sha256::digest(der.as_bytes()).into()))
 }
 
 /// The identity of the box, made if there is none. One that is damaged is never replaced: what was claimed with it
 /// would be lost without a word.
-pub(super) fn read_or_make(data_dir: &Path) -> Result<Identity, IdentityError> {
+pub(super) fn read_or_make(data_dir: &Path) -> Result<BoxIdentity, IdentityError> {
     match read(data_dir)? {
         Some(identity) => Ok(identity),
         None => make(data_dir).map_err(|error| IdentityError::Store { path: path(data_dir), error }),
@@ -97,7 +97,7 @@ pub(super) fn read_or_make(data_dir: &Path) -> Result<Identity, IdentityError> {
 }
 
 /// Written beside its place and moved there: a power cut leaves a whole key, or none.
-fn make(data_dir: &Path) -> io::Result<Identity> {
+fn make(data_dir: &Path) -> io::Result<BoxIdentity> {
     let dir = data_dir.join(CREDENTIALS);
     match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),

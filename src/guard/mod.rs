@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use crate::clock::{self, Clock, StepWatch};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::ipc::{Fact, RENEWAL};
+use crate::ipc::{Fact, RENEW_INTERVAL};
 use crate::ledger::Journal;
 use consent::{Event, Fault, LampPattern, Reason};
 
@@ -253,7 +253,7 @@ struct Chores {
 impl Chores {
     fn new(now: Monotonic) -> Self {
         Self {
-            next: now.saturating_add(RENEWAL),
+            next: now.saturating_add(RENEW_INTERVAL),
             retry: now.saturating_add(RETRY),
             prune: now,
             steps: StepWatch::new(clock::reading()),
@@ -279,7 +279,7 @@ impl Engine {
         if now < chores.next {
             return;
         }
-        chores.next = now.saturating_add(RENEWAL);
+        chores.next = now.saturating_add(RENEW_INTERVAL);
         self.renew();
         self.forget_stale(now);
         // Fed by the loop that keeps consent, once a second: a loop that hangs is ended by systemd.

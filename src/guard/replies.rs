@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::engine::Engine;
-use crate::ipc::Answer;
+use crate::ipc::Response;
 use consent::{Event, Fault, Phase, Reason};
 
 /// An answer that waits for the ledger, not for long.
@@ -16,7 +16,7 @@ pub(super) struct Unwritten {
     fact: u64,
     /// Until then; after that the answer is that it was done, and is not written.
     pub(super) until: Monotonic,
-    reply: oneshot::Sender<Answer>,
+    reply: oneshot::Sender<Response>,
 }
 
 /// What an answer waits for the ledger: a caller has a second or two.
@@ -29,9 +29,9 @@ impl Engine {
         let trouble = self.journal.trouble();
         for waiting in std::mem::take(&mut self.unwritten) {
             if self.journal.has(waiting.fact) {
-                let _ = waiting.reply.send(Answer::Done);
+                let _ = waiting.reply.send(Response::Done);
             } else if trouble.is_some() || now >= waiting.until {
-                let _ = waiting.reply.send(Answer::Unwritten);
+                let _ = waiting.reply.send(Response::Unwritten);
             } else {
                 self.unwritten.push(waiting);
             }
@@ -48,10 +48,10 @@ impl Engine {
     }
 
     /// Answers that something was done, when the ledger has it; where that takes long, that it does not have it yet.
-    pub(super) fn answer_when_written(&mut self, reply: oneshot::Sender<Answer>) {
+    pub(super) fn answer_when_written(&mut self, reply: oneshot::Sender<Response>) {
         if self.journal.has(self.journal.sent()) {
             // A caller that went away does not need its answer.
-            let _ = reply.send(Answer::Done);
+            let _ = reply.send(Response::Done);
             return;
         }
         let (fact, until) = (self.journal.sent(), self.clock.now().saturating_add(UNWRITTEN));
@@ -59,10 +59,10 @@ impl Engine {
     }
 
     /// Asks staff to press for a probe; answered when it is over, or will not come.
-    pub(super) fn probe(&mut self, reply: oneshot::Sender<Answer>) {
+    pub(super) fn probe(&mut self, reply: oneshot::Sender<Response>) {
         if self.machine.phase() != Phase::Idle {
             let why = format!("only an idle box is probed: this one is {}", self.machine.phase().as_str());
-            let _ = reply.send(Answer::Refused(why));
+            let _ = reply.send(Response::Rejected(why));
             return;
         }
         self.message = None;
@@ -78,14 +78,14 @@ impl Engine {
             other => other.map_or("it did not begin", Reason::as_str),
         };
         let answer = match self.session.findings {
-            Some(findings) => Answer::Probed(findings),
-            None => Answer::Refused(self.message.clone().unwrap_or_else(|| why.to_owned())),
+            Some(findings) => Response::Probed(findings),
+            None => Response::Rejected(self.message.clone().unwrap_or_else(|| why.to_owned())),
         };
         let _ = prober.send(answer);
     }
 
     /// Answers a remote mute when capture has confirmed it, or it will not.
-    pub(super) fn mute(&mut self, reply: oneshot::Sender<Answer>) {
+    pub(super) fn mute(&mut self, reply: oneshot::Sender<Response>) {
         self.mutes.push(reply);
         self.feed(Event::RemoteMute);
     }
@@ -96,14 +96,14 @@ impl Engine {
         }
         let phase = self.machine.phase();
         let answer = if phase.may_capture() && self.machine.is_muted() {
-            Answer::Done
+            Response::Done
         } else if self.machine.wants_sound() {
-            Answer::Refused("the sound was switched on again before that".to_owned())
+            Response::Rejected("the sound was switched on again before that".to_owned())
         } else {
-            Answer::Refused(format!("there is no stream to mute: the box is {}", phase.as_str()))
+            Response::Rejected(format!("there is no stream to mute: the box is {}", phase.as_str()))
         };
         for mute in std::mem::take(&mut self.mutes) {
-            if answer == Answer::Done {
+            if answer == Response::Done {
                 self.answer_when_written(mute);
             } else {
                 // A caller that went away does not need its answer.
@@ -113,7 +113,7 @@ impl Engine {
     }
 
     /// Answers a remote stop now, or when capture is gone and the ledger says so.
-    pub(super) fn stop(&mut self, reply: oneshot::Sender<Answer>) {
+    pub(super) fn stop(&mut self, reply: oneshot::Sender<Response>) {
         self.stops.push(reply);
         self.feed(Event::RemoteStop);
     }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::control_server::Call;
 use super::engine::Engine;
-use crate::ipc::{Answer, Fact, Request, Verb};
+use crate::ipc::{Fact, Request, Response, Verb};
 use crate::panel::{Button, PanelError};
 use crate::token_bucket::Allowance;
 use consent::{Event, Fault, Phase};
@@ -52,8 +52,8 @@ impl Quotas {
     }
 }
 
-fn pressed(moved: Result<(), PanelError>) -> Answer {
-    moved.map_or_else(|error| Answer::Refused(error.to_string()), |()| Answer::Done)
+fn pressed(moved: Result<(), PanelError>) -> Response {
+    moved.map_or_else(|error| Response::Rejected(error.to_string()), |()| Response::Done)
 }
 
 impl Engine {
@@ -62,16 +62,16 @@ impl Engine {
         let (request, reply) = match call {
             Call::TurnedAway { uid, why } => {
                 tracing::warn!(uid, why, "turned away at the guard's socket");
-                return self.refused(Fact::DoorRefused { uid, why });
+                return self.refused(Fact::ConnectionRefused { uid, why });
             }
             Call::Do(request, reply) => (request, reply),
         };
         if ending {
-            let _ = reply.send(Answer::NotNow("the guard is ending".to_owned()));
+            let _ = reply.send(Response::Unavailable("the guard is ending".to_owned()));
             return;
         }
         match self.act(request, reply) {
-            Some((Answer::Done, reply)) => self.answer_when_written(reply),
+            Some((Response::Done, reply)) => self.answer_when_written(reply),
             // A caller that went away does not need its answer.
             Some((answer, reply)) => drop(reply.send(answer)),
             None => {}
@@ -81,10 +81,14 @@ impl Engine {
     }
 
     /// Acts; gives the answer back with its channel, unless it comes later.
-    fn act(&mut self, request: Request, reply: oneshot::Sender<Answer>) -> Option<(Answer, oneshot::Sender<Answer>)> {
+    fn act(
+        &mut self,
+        request: Request,
+        reply: oneshot::Sender<Response>,
+    ) -> Option<(Response, oneshot::Sender<Response>)> {
         if let Err((verb, why)) = self.quotas.admit(&request, self.clock.now()) {
             self.refused(Fact::CommandRefused { verb: verb.to_owned(), why: why.to_owned() });
-            return Some((Answer::NotNow(why.to_owned()), reply));
+            return Some((Response::Unavailable(why.to_owned()), reply));
         }
         let answer = match request {
             Request::Stop {} => {
@@ -111,25 +115,25 @@ impl Engine {
             }
             Request::Identify {} if !self.may_identify() => {
                 let phase = self.machine.phase().as_str();
-                Answer::Refused(format!("the lamp says that the box is {phase}, and goes on saying so"))
+                Response::Rejected(format!("the lamp says that the box is {phase}, and goes on saying so"))
             }
             Request::Identify {} => {
                 let now = self.clock.now();
                 match self.board.identify(now) {
-                    Ok(()) => Answer::Done,
+                    Ok(()) => Response::Done,
                     Err(error) => {
                         self.feed(Event::FaultDetected(Fault::Lamp));
-                        Answer::Refused(error.to_string())
+                        Response::Rejected(error.to_string())
                     }
                 }
             }
             Request::Refused { verb, why } => {
                 self.refused(Fact::CommandRefused { verb, why });
-                Answer::Done
+                Response::Done
             }
             Request::Button { down } => pressed(self.board.simulate(Button::Record, down)),
             Request::MuteButton { down } => pressed(self.board.simulate(Button::Mute, down)),
-            Request::Status {} | Request::Subscribe { .. } => Answer::Done,
+            Request::Status {} | Request::Subscribe { .. } => Response::Done,
         };
         Some((answer, reply))
     }
@@ -149,9 +153,9 @@ impl Engine {
         }
     }
 
-    fn when(&self, holds: impl FnOnce(Phase) -> bool, why: &str) -> Answer {
+    fn when(&self, holds: impl FnOnce(Phase) -> bool, why: &str) -> Response {
         let phase = self.machine.phase();
-        if holds(phase) { Answer::Done } else { Answer::Refused(format!("{why}: the box is {}", phase.as_str())) }
+        if holds(phase) { Response::Done } else { Response::Rejected(format!("{why}: the box is {}", phase.as_str())) }
     }
 
     fn refused(&mut self, fact: Fact) {

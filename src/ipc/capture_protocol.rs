@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::{CaptureSettings, Purpose, text};
 
 /// How often the guard renews the lease.
-pub const RENEWAL: Duration = Duration::from_secs(1);
+pub const RENEW_INTERVAL: Duration = Duration::from_secs(1);
 /// A capture whose lease was not renewed for this long ends itself (docs/consent.md).
-pub const LEASE: Duration = Duration::from_secs(2);
+pub const LEASE_DURATION: Duration = Duration::from_secs(2);
 
 /// Guard to capture. Closing the socket ends capture at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub enum ToCapture {
         /// What capture shall do from the beginning.
         wanted: CaptureSettings,
     },
-    /// The lease goes on for [`LEASE`] from now.
+    /// The lease goes on for [`LEASE_DURATION`] from now.
     Renew {
         /// What capture shall do from now on, whatever it was told before.
         wanted: CaptureSettings,
@@ -61,7 +61,8 @@ pub enum FromCapture {
         pid: u32,
     },
     /// What is in force here now, in answer to each start and renewal. Muted: nothing that is recorded after it leaves.
-    InForce(CaptureSettings),
+    #[serde(rename = "in-force")]
+    Applied(CaptureSettings),
     /// Which encoder was chosen, and why.
     Encoder {
         /// The GStreamer element's name.
@@ -98,24 +99,28 @@ pub enum FromCapture {
         reason: String,
     },
     /// Camera or microphone gives nothing any more; a slate or silence goes out in its place.
-    Lost {
+    #[serde(rename = "lost")]
+    DeviceLost {
         /// Which of the two.
-        device: Device,
+        device: CaptureDevice,
         /// What is known about why.
         #[serde(deserialize_with = "text::reason")]
         why: String,
     },
     /// It is there again, and so is its picture or sound.
-    Back {
+    #[serde(rename = "back")]
+    DeviceRecovered {
         /// Which of the two.
-        device: Device,
+        device: CaptureDevice,
     },
     /// How the stream does, each second.
     Stats(StreamStats),
     /// How the second destination does, each second and at each change.
-    Second(Second),
+    #[serde(rename = "second")]
+    Secondary(SecondaryStats),
     /// Last words of a probe: what camera, microphone and encoder gave.
-    Probed(Findings),
+    #[serde(rename = "probed")]
+    ProbeFinished(ProbeReport),
     /// Last words: capture cannot go on and ends.
     Failed {
         /// What sort of trouble.
@@ -129,7 +134,7 @@ pub enum FromCapture {
 /// How the second destination does. The session does not depend on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Second {
+pub struct SecondaryStats {
     /// Its server has the stream.
     pub on_air: bool,
     /// Why not, if not.
@@ -150,7 +155,7 @@ pub struct Second {
 /// What a probe found: figures about the media, and nothing of the media themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Findings {
+pub struct ProbeReport {
     /// Encoded frames per second.
     #[serde(deserialize_with = "text::finite")]
     pub fps: f32,
@@ -165,7 +170,7 @@ pub struct Findings {
 /// One of the two that consent is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Device {
+pub enum CaptureDevice {
     /// What sees.
     Camera,
     /// What hears.

@@ -33,7 +33,7 @@ impl From<serde_json::Error> for IpcError {
 
 impl IpcError {
     /// Whether the other end sent what no program of ours sends; a socket that just broke is no such thing.
-    pub fn is_nonsense(&self) -> bool {
+    pub fn is_protocol_error(&self) -> bool {
         match self {
             Self::Message(_) => true,
             Self::Socket(error) => error.kind() == std::io::ErrorKind::InvalidData,
@@ -43,12 +43,12 @@ impl IpcError {
 
 /// Takes messages `In`, sends messages `Out`.
 #[derive(Debug)]
-pub struct Connection<In, Out> {
+pub struct IpcConnection<In, Out> {
     framed: Framed<UnixStream, LengthDelimitedCodec>,
     kinds: PhantomData<fn(Out) -> In>,
 }
 
-impl<In: DeserializeOwned, Out: Serialize> Connection<In, Out> {
+impl<In: DeserializeOwned, Out: Serialize> IpcConnection<In, Out> {
     /// Speaks over `stream`.
     pub fn new(stream: UnixStream) -> Self {
         let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec();

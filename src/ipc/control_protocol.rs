@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Findings, Status, text};
+use super::{LedgerEntry, ProbeReport, Status, text};
 
-/// One call to the guard; answered by a [`FromGuard::Answer`] with the same number.
+/// One call to the guard; answered by a [`FromGuard::Response`] with the same number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ToGuard {
@@ -27,12 +27,12 @@ pub enum Request {
         /// The last entry that the caller has. Where it counts in another ledger, or there is none, entries begin with
         /// the last `unbound`, else with the first that is kept. What stands before the last `unbound` belongs to a
         /// binding that is over, and is never handed out.
-        after: Option<Cursor>,
+        after: Option<LedgerCursor>,
     },
     /// Ask staff to press. Never starts anything.
     RequestStart {},
     /// Ask staff to press, so that camera, microphone and encoder are tried for some seconds and nothing leaves the
-    /// box; answered with [`Answer::Probed`] when capture is gone again. Taken from root and the guard's own user only.
+    /// box; answered with [`Response::Probed`] when capture is gone again. Taken from root and the guard's own user only.
     Probe {},
     /// End the session; answered when the capture process is gone and the ledger says so.
     Stop {},
@@ -66,7 +66,7 @@ pub enum Request {
 /// A place in a ledger, which is named: after a damaged one was moved away, numbers begin anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Cursor {
+pub struct LedgerCursor {
     /// The ledger's id, as [`Status::ledger`] and [`FromGuard::Ledger`] have it.
     pub ledger: String,
     /// The entry's number.
@@ -121,28 +121,32 @@ pub enum FromGuard {
         id: String,
     },
     /// One entry of the ledger.
-    Entry(Box<Entry>),
+    Entry(Box<LedgerEntry>),
     /// The end of a call.
-    Answer {
+    #[serde(rename = "answer")]
+    Response {
         /// The caller's number.
         call: u64,
         /// How it went.
-        answer: Answer,
+        #[serde(rename = "answer")]
+        response: Response,
     },
 }
 
 /// How a call went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Answer {
+pub enum Response {
     /// It is done.
     Done,
     /// It is done, and the ledger does not have it yet: its disk does not answer, or fails.
     Unwritten,
     /// It is done, and this was found.
-    Probed(Findings),
+    Probed(ProbeReport),
     /// It was judged and is not done; nothing changed.
-    Refused(String),
+    #[serde(rename = "refused")]
+    Rejected(String),
     /// It was not even judged, for a reason that passes (the guard ends, or has too much to do): ask again.
-    NotNow(String),
+    #[serde(rename = "not-now")]
+    Unavailable(String),
 }

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 /// The box's public key as people and programs compare it. Neither field is a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Identity {
+pub struct BoxIdentity {
     /// SHA-256 of the key in its usual form (`SubjectPublicKeyInfo`, DER), in hex.
     pub fingerprint: String,
     /// The fingerprint's first 75 bits: what an integrator reads out to claim the box.
     pub claim_code: String,
 }
 
-impl Identity {
+impl BoxIdentity {
     /// The box's name in topics where nothing else gives one. It is another one after the box was unbound, as the key is.
     pub fn device_id(&self) -> String {
         format!("box-{:.12}", self.fingerprint)
@@ -24,7 +24,7 @@ const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Digits that come from the fingerprint, 5 bits each; 75 bits are too many to find another key for.
 const DATA: usize = 15;
 
-impl Identity {
+impl BoxIdentity {
     /// From the SHA-256 of the key.
     pub fn new(digest: &[u8; 32]) -> Self {
         let bit = |index: usize| usize::from(digest[index / 8] >> (7 - index % 8) & 1);
@@ -66,17 +66,17 @@ mod tests {
     #[test]
     fn the_code_is_the_beginning_of_the_fingerprint() {
         let mut digest = [0; 32];
-        assert_eq!(Identity::new(&digest).claim_code, "0000-0000-0000-0000");
+        assert_eq!(BoxIdentity::new(&digest).claim_code, "0000-0000-0000-0000");
         // 5 bits a digit: 00001 00010 00011 00100 ...
         digest[..5].copy_from_slice(&[0b0000_1000, 0b1000_0110, 0b0100_0010, 0b1001_1000, 0b1110_1000]);
-        let identity = Identity::new(&digest);
+        let identity = BoxIdentity::new(&digest);
         assert!(identity.claim_code.starts_with("1234-5678-"), "{}", identity.claim_code);
         assert!(good(&identity.claim_code) && identity.fingerprint.starts_with("0886"));
     }
 
     #[test]
     fn a_digit_that_was_read_wrongly_shows() {
-        let code = Identity::new(&std::array::from_fn(|index| u8::try_from(index * 37 % 251).unwrap())).claim_code;
+        let code = BoxIdentity::new(&std::array::from_fn(|index| u8::try_from(index * 37 % 251).unwrap())).claim_code;
         assert!(good(&code));
         for place in (0..code.len()).filter(|place| place % 5 != 4) {
             for digit in DIGITS.iter().filter(|digit| code.as_bytes()[place] != **digit) {

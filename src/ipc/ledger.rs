@@ -9,7 +9,7 @@ use crate::clock::Reading;
 /// One entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// Counts from 1 without a gap.
     pub seq: u64,
     /// The time it is ordered by, UTC: the clock's where that can be believed. It goes back only where the clock was
@@ -28,14 +28,14 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monotonic_ms: Option<u64>,
     /// What happened.
-    pub fact: Recorded,
+    pub fact: StoredFact,
     /// SHA-256 of the entry before, in hex; 64 zeros before the first.
     pub prev: String,
     /// SHA-256 over all of the above, in hex; docs/ledger.md has the bytes.
     pub hash: String,
 }
 
-impl Entry {
+impl LedgerEntry {
     /// What the clocks said when it was written.
     pub fn reading(&self) -> Option<Reading> {
         let (utc, synchronised) = (self.clock?, self.synchronised?);
@@ -50,11 +50,11 @@ impl Entry {
 /// fact that restricts recording writes [`Fact::Locked`] beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Recorded {
+pub enum StoredFact {
     /// A fact.
     Known(Fact),
     /// Something else.
-    Foreign(serde_json::Map<String, serde_json::Value>),
+    Unknown(serde_json::Map<String, serde_json::Value>),
 }
 
 /// What can happen to a box, as far as anybody has to account for it.
@@ -126,7 +126,8 @@ pub enum Fact {
         message: Option<String>,
     },
     /// A session was found open at boot: the guard had died or power had failed; capture ended with it.
-    SessionCut {
+    #[serde(rename = "session-cut")]
+    SessionInterrupted {
         /// The session's number.
         session: u64,
     },
@@ -164,12 +165,14 @@ pub enum Fact {
         policy_version: String,
     },
     /// A part that consent stands on failed.
-    Broke {
+    #[serde(rename = "broke")]
+    FaultDetected {
         /// Which.
         part: Fault,
     },
     /// It was tried again and works.
-    Mended {
+    #[serde(rename = "mended")]
+    FaultCleared {
         /// Which.
         part: Fault,
     },
@@ -196,7 +199,8 @@ pub enum Fact {
         count: u64,
     },
     /// Somebody who may not connected to the guard's socket, or sent what no agent sends.
-    DoorRefused {
+    #[serde(rename = "door-refused")]
+    ConnectionRefused {
         /// User id of the peer.
         uid: u32,
         /// Why.

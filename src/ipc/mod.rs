@@ -11,12 +11,13 @@ mod status;
 mod text;
 
 pub use capture_protocol::{
-    Device, FailureKind, Findings, FromCapture, LEASE, RENEWAL, Second, StreamStats, ToCapture,
+    CaptureDevice, FailureKind, FromCapture, LEASE_DURATION, ProbeReport, RENEW_INTERVAL, SecondaryStats, StreamStats,
+    ToCapture,
 };
-pub use connection::{Connection, IpcError, MAX_FRAME};
-pub use control_protocol::{Answer, Cursor, FromGuard, Request, ToGuard, Verb};
-pub use identity::Identity;
-pub use ledger::{Entry, Fact, Recorded};
+pub use connection::{IpcConnection, IpcError, MAX_FRAME};
+pub use control_protocol::{FromGuard, LedgerCursor, Request, Response, ToGuard, Verb};
+pub use identity::BoxIdentity;
+pub use ledger::{Fact, LedgerEntry, StoredFact};
 pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
 pub use status::{LedgerCheck, Status};
 pub use text::{MESSAGE, WHY, clean};
@@ -34,7 +35,7 @@ pub const LEDGER_FILE: &str = "ledger.db";
 /// Runs this very program, whatever lies at its path since it was started: guard and agent are of one version, and an
 /// upgrade under a running box stops nothing from starting. (Capture's program is looked for at each press, here as by
 /// systemd; a guard that does not understand it ends the session.)
-pub fn this_program() -> std::process::Command {
+pub fn self_command() -> std::process::Command {
     use std::os::unix::process::CommandExt;
     let mut command = std::process::Command::new("/proc/self/exe");
     if let Some(name) = std::env::args_os().next() {
@@ -44,4 +45,4 @@ pub fn this_program() -> std::process::Command {
 }
 
 /// Version of this software, as it is told to others.
-pub const SOFTWARE: &str = concat!("tallybox ", env!("CARGO_PKG_VERSION"));
+pub const VERSION_STRING: &str = concat!("tallybox ", env!("CARGO_PKG_VERSION"));

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Identity, LampPattern, Phase, Second, StreamStats};
+use super::{BoxIdentity, Fault, LampPattern, Phase, SecondaryStats, StreamStats};
 
 /// How the ledger's verification goes. A short ledger is verified before it is used, a long one from its last
 /// checkpoint on, and the rest in the background.
@@ -50,7 +50,7 @@ pub struct Status {
     /// How the stream does; `None`: nothing is captured, or capture has told nothing for 5 s.
     pub stream: Option<StreamStats>,
     /// How the second destination does; `None`: there is none, or nothing is captured.
-    pub second: Option<Second>,
+    pub second: Option<SecondaryStats>,
     /// Process id of capture, while one exists.
     pub capture_pid: Option<u32>,
     /// The panel's backend.
@@ -62,5 +62,5 @@ pub struct Status {
     /// Whether its entries verify, as far as that was looked at.
     pub ledger_check: LedgerCheck,
     /// Which box this is; `None`: its key cannot be used, and the guard's log says why.
-    pub identity: Option<Identity>,
+    pub identity: Option<BoxIdentity>,
 }

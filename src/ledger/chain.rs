@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::LedgerError;
 use super::state::Recall;
 use crate::clock::Reading;
-use crate::ipc::Entry;
+use crate::ipc::LedgerEntry;
 
 /// What stands before the first entry.
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -84,7 +84,7 @@ impl Stored {
     }
 
     /// As everything else knows it; `prev` is the hash of the entry before.
-    pub(super) fn entry(self, prev: String) -> Result<Entry, LedgerError> {
+    pub(super) fn entry(self, prev: String) -> Result<LedgerEntry, LedgerError> {
         let seq = self.seq;
         let time =
             |text: &str| text.parse::<Timestamp>().map_err(|_| bad(seq, format!("its time {text:?} cannot be read")));
@@ -95,7 +95,7 @@ impl Stored {
             None => (None, None, None),
         };
         let at = time(&self.at)?;
-        Ok(Entry { seq, at, clock, synchronised, boot, monotonic_ms, fact, prev, hash: self.hash })
+        Ok(LedgerEntry { seq, at, clock, synchronised, boot, monotonic_ms, fact, prev, hash: self.hash })
     }
 }
 
@@ -109,7 +109,7 @@ pub(super) struct Place {
 
 impl Place {
     /// Goes on to the next entry, if it fits; returns it.
-    pub(super) fn follow(&mut self, stored: Stored) -> Result<Entry, LedgerError> {
+    pub(super) fn follow(&mut self, stored: Stored) -> Result<LedgerEntry, LedgerError> {
         let seq = stored.seq;
         if seq != self.seq + 1 {
             let wrong =

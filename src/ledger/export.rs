@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 use serde_json::Value;
 
 use super::chain::{GENESIS, StoredReading, digest};
-use crate::ipc::Entry;
+use crate::ipc::LedgerEntry;
 
 /// Longest line in bytes: an entry has some hundred.
 const LONGEST: usize = 1024 * 1024;
@@ -75,7 +75,7 @@ pub fn prove(mut lines: impl BufRead) -> Result<Proof, ExportError> {
 }
 
 /// An entry; an event has its `id` besides.
-fn read(text: &str) -> serde_json::Result<Entry> {
+fn read(text: &str) -> serde_json::Result<LedgerEntry> {
     let mut value: Value = serde_json::from_str(text)?;
     if let Value::Object(fields) = &mut value {
         fields.shift_remove("id");
@@ -83,8 +83,8 @@ fn read(text: &str) -> serde_json::Result<Entry> {
     serde_json::from_value(value)
 }
 
-fn follow(proof: Option<Proof>, entry: &Entry) -> Result<Proof, String> {
-    let Entry { seq, at, fact, prev, hash, .. } = entry;
+fn follow(proof: Option<Proof>, entry: &LedgerEntry) -> Result<Proof, String> {
+    let LedgerEntry { seq, at, fact, prev, hash, .. } = entry;
     let seq = *seq;
     let reading = entry.reading().map(|reading| StoredReading::new(&reading));
     let fact = serde_json::to_string(fact).map_err(|error| error.to_string())?;

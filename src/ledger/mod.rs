@@ -17,7 +17,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::clock::Reading;
-use crate::ipc::{Entry, Fact};
+use crate::ipc::{Fact, LedgerEntry};
 
 pub use export::{ExportError, Proof, prove as prove_export};
 pub(crate) use link_log::LinkLog;
@@ -312,7 +312,7 @@ impl Ledger {
     }
 
     /// At most `limit` entries after number `after`, in order.
-    pub fn entries_after(&self, after: u64, limit: u32) -> Result<Vec<Entry>, LedgerError> {
+    pub fn entries_after(&self, after: u64, limit: u32) -> Result<Vec<LedgerEntry>, LedgerError> {
         let _snapshot = self.store.unchecked_transaction()?;
         let begin = self.anchor()?;
         let mut prev = if after <= begin.seq {

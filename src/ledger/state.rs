@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::timeline::Timeline;
-use crate::ipc::{Entry, Fact, Recorded};
+use crate::ipc::{Fact, LedgerEntry, StoredFact};
 use consent::{PersistedState, SessionId};
 
 /// What the ledger tells about the time before the guard came up.
@@ -35,18 +35,18 @@ pub struct Recall {
 }
 
 impl Recall {
-    pub(super) fn learn(&mut self, entry: &Entry) {
+    pub(super) fn learn(&mut self, entry: &LedgerEntry) {
         self.time.learn(entry.at, entry.reading().as_ref());
         let fact = match &entry.fact {
-            Recorded::Known(fact) => fact,
-            Recorded::Foreign(_) => return,
+            StoredFact::Known(fact) => fact,
+            StoredFact::Unknown(_) => return,
         };
         match fact {
             Fact::SessionStarted { session, .. } | Fact::Probed { session, .. } => {
                 self.last_session = self.last_session.max(*session);
                 self.open_session = Some(*session);
             }
-            Fact::SessionStopped { session, .. } | Fact::SessionCut { session } => {
+            Fact::SessionStopped { session, .. } | Fact::SessionInterrupted { session } => {
                 // One whose lamp failed was stopped without having been started; its number is used up all the same.
                 self.last_session = self.last_session.max(*session);
                 self.open_session = None;
@@ -75,12 +75,12 @@ impl Recall {
             | Fact::Muted { .. }
             | Fact::Requested { .. }
             | Fact::RequestEnded { .. }
-            | Fact::Broke { .. }
-            | Fact::Mended { .. }
+            | Fact::FaultDetected { .. }
+            | Fact::FaultCleared { .. }
             | Fact::FootageDestroyed { .. }
             | Fact::CommandRefused { .. }
             | Fact::CommandsRefused { .. }
-            | Fact::DoorRefused { .. }
+            | Fact::ConnectionRefused { .. }
             | Fact::ClockStepped { .. }
             | Fact::Pruned { .. }
             | Fact::EntriesLost { .. }

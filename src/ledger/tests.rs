@@ -1,7 +1,7 @@
 //! What is stored, verified, remembered and removed.
 
 use super::*;
-use crate::ipc::Recorded;
+use crate::ipc::StoredFact;
 
 const DAY: i64 = 86_400;
 
@@ -28,7 +28,7 @@ fn daily(path: &Path, count: i64) -> Ledger {
     ledger
 }
 
-fn all(ledger: &Ledger) -> Vec<Entry> {
+fn all(ledger: &Ledger) -> Vec<LedgerEntry> {
     ledger.entries_after(0, 100_000).unwrap()
 }
 
@@ -95,7 +95,7 @@ fn what_is_old_goes_in_parts_and_an_entry_says_which() {
     let last = all(&ledger).pop().unwrap();
     assert_eq!(
         last.fact,
-        Recorded::Known(Fact::Pruned { first: 1, last: 2, from: on_day(0).utc, until: on_day(1).utc })
+        StoredFact::Known(Fact::Pruned { first: 1, last: 2, from: on_day(0).utc, until: on_day(1).utc })
     );
     // Never everything at once, however long nobody looked.
     assert_eq!(ledger.prune(days(184), &on_day(5000)).unwrap(), 99);

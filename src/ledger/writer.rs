@@ -278,8 +278,8 @@ fn limited(fact: &Fact) -> Option<&'static str> {
         Fact::Requested { .. } => Some("requested"),
         Fact::RequestEnded { .. } => Some("request-ended"),
         Fact::Muted { by: Actor::Remote, .. } => Some("muted"),
-        Fact::Broke { .. } => Some("broke"),
-        Fact::Mended { .. } => Some("mended"),
+        Fact::FaultDetected { .. } => Some("broke"),
+        Fact::FaultCleared { .. } => Some("mended"),
         Fact::ClockStepped { .. } => Some("clock-stepped"),
         // What capture reports is limited where it is heard, so that the last word stays true.
         Fact::OnAir { .. }
@@ -291,7 +291,7 @@ fn limited(fact: &Fact) -> Option<&'static str> {
         | Fact::Configured { .. }
         | Fact::SessionStarted { .. }
         | Fact::SessionStopped { .. }
-        | Fact::SessionCut { .. }
+        | Fact::SessionInterrupted { .. }
         | Fact::Muted { by: Actor::Staff, .. }
         | Fact::Locked {}
         | Fact::Unlocked {}
@@ -301,7 +301,7 @@ fn limited(fact: &Fact) -> Option<&'static str> {
         | Fact::Unbound { .. }
         | Fact::CommandRefused { .. }
         | Fact::CommandsRefused { .. }
-        | Fact::DoorRefused { .. }
+        | Fact::ConnectionRefused { .. }
         | Fact::Probed { .. }
         | Fact::Pruned { .. }
         | Fact::EntriesLost { .. }

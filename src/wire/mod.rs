@@ -12,7 +12,7 @@ use std::path::Path;
 
 pub(crate) use schema::{known, listed, schema, written};
 
-use crate::ipc::{Entry, Fact, Phase, Status, ToCapture, ToGuard, Verb, reasons};
+use crate::ipc::{Fact, LedgerEntry, Phase, Status, ToCapture, ToGuard, Verb, reasons};
 use crate::ipc::{FromCapture, FromGuard};
 
 /// Compares `found` with `tests/wire/<name>.txt`.
@@ -48,8 +48,8 @@ fn status_document() {
 
 #[test]
 fn ledger_entries() {
-    // `Entry` takes facts of other versions too; those of this one are listed by `Fact`.
-    pin("ledger", &(schema::<Entry>() + &schema::<Fact>()));
+    // `LedgerEntry` takes facts of other versions too; those of this one are listed by `Fact`.
+    pin("ledger", &(schema::<LedgerEntry>() + &schema::<Fact>()));
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub enum CaptureReport {
     /// The ingest server went away; capture goes on and tries to reach it.
     Reconnecting,
     /// What capture has in force of what it was told.
-    InForce(CaptureSettings),
+    Applied(CaptureSettings),
 }
 
 /// How the capture process ended.

@@ -327,7 +327,7 @@ impl Machine {
     fn capture_reports(&mut self, now: Monotonic, report: CaptureReport, todo: &mut Vec<Effect>) {
         if let Session::On { id, ref mut link, ref mut link_since, ref mut sound, .. } = self.session {
             let new = match (report, *link) {
-                (CaptureReport::InForce(said), _) => {
+                (CaptureReport::Applied(said), _) => {
                     match sound.confirm(said) {
                         Verdict::None => {}
                         Verdict::Silenced(by) => todo.push(Effect::RecordMute { session: id, muted: true, by }),

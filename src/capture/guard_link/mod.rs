@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::capture::guard_link::stable_text::steadied;
 use crate::clock::{Clock, millis};
 use crate::exit::Exit;
-use crate::ipc::{CaptureSettings, Connection, FromCapture, LEASE, Purpose, ToCapture};
+use crate::ipc::{CaptureSettings, FromCapture, IpcConnection, LEASE_DURATION, Purpose, ToCapture};
 use monotonic::Monotonic;
 
 /// What the pipelines are given to close in order. After it the kernel closes the devices, with the process:
@@ -82,7 +82,7 @@ impl Lease {
 
     fn extend(&self) {
         self.until.store(
-            millis(self.clock.now().saturating_add(LEASE).duration_since(Monotonic::default())),
+            millis(self.clock.now().saturating_add(LEASE_DURATION).duration_since(Monotonic::default())),
             Ordering::Release,
         );
     }
@@ -230,7 +230,7 @@ async fn talk(
     let mut terminate = signal(SignalKind::terminate()).map_err(text)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(text)?;
     let stream = tokio::net::UnixStream::from_std(stream).map_err(text)?;
-    let mut guard: Guard = Connection::new(stream);
+    let mut guard: Guard = IpcConnection::new(stream);
     say(&mut guard, &FromCapture::Hello { pid: std::process::id() }).await?;
     let mut starter = Some(starter);
     let mut renewed = tokio::time::Instant::now();
@@ -239,7 +239,7 @@ async fn talk(
             biased;
             _ = terminate.recv() => return Err("SIGTERM".to_owned()),
             _ = interrupt.recv() => return Err("SIGINT".to_owned()),
-            () = tokio::time::sleep_until(renewed + LEASE) => return Err("the guard is silent".to_owned()),
+            () = tokio::time::sleep_until(renewed + LEASE_DURATION) => return Err("the guard is silent".to_owned()),
             received = guard.receive() => {
                 renewed = tokio::time::Instant::now();
                 match received {
@@ -264,17 +264,17 @@ async fn talk(
     }
 }
 
-type Guard = Connection<ToCapture, FromCapture>;
+type Guard = IpcConnection<ToCapture, FromCapture>;
 
 /// Does what is wanted, and only then says that it is so.
 async fn put_in_force(guard: &mut Guard, gate: &Lease, wanted: CaptureSettings) -> Result<(), String> {
     gate.mute(wanted.muted);
     gate.extend();
-    say(guard, &FromCapture::InForce(CaptureSettings { revision: wanted.revision, muted: gate.is_muted() })).await
+    say(guard, &FromCapture::Applied(CaptureSettings { revision: wanted.revision, muted: gate.is_muted() })).await
 }
 
 async fn say(guard: &mut Guard, message: &FromCapture) -> Result<(), String> {
-    match timeout(LEASE, guard.send(message)).await {
+    match timeout(LEASE_DURATION, guard.send(message)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the guard does not read".to_owned()),

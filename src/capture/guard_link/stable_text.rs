@@ -1,7 +1,7 @@
 //! The one place through which every text of capture's goes on its way to the guard: what would differ from one attempt
 //! to the next is taken out, so that the same trouble is told once and not at each try.
 
-use crate::ipc::{FromCapture, Second};
+use crate::ipc::{FromCapture, SecondaryStats};
 
 /// Digits in a row that are more than a size, a rate or a port that somebody configured: socket numbers, times, counters.
 const COUNTER: usize = 5;
@@ -17,19 +17,19 @@ pub(crate) fn steadied(message: FromCapture) -> FromCapture {
         FromCapture::Encoder { name, why } => FromCapture::Encoder { name, why: steady(&why) },
         FromCapture::EncoderFallback { from, to, why } => FromCapture::EncoderFallback { from, to, why: steady(&why) },
         FromCapture::Reconnecting { reason } => FromCapture::Reconnecting { reason: steady(&reason) },
-        FromCapture::Lost { device, why } => FromCapture::Lost { device, why: steady(&why) },
-        FromCapture::Second(second) => {
+        FromCapture::DeviceLost { device, why } => FromCapture::DeviceLost { device, why: steady(&why) },
+        FromCapture::Secondary(second) => {
             let reason = second.reason.as_deref().map(steady);
-            FromCapture::Second(Second { reason, ..second })
+            FromCapture::Secondary(SecondaryStats { reason, ..second })
         }
         FromCapture::Failed { kind, message } => FromCapture::Failed { kind, message: steady(&message) },
         told @ (FromCapture::Hello { .. }
-        | FromCapture::InForce(_)
+        | FromCapture::Applied(_)
         | FromCapture::Camera { .. }
         | FromCapture::Live {}
-        | FromCapture::Back { .. }
+        | FromCapture::DeviceRecovered { .. }
         | FromCapture::Stats(_)
-        | FromCapture::Probed(_)) => told,
+        | FromCapture::ProbeFinished(_)) => told,
     }
 }
 
@@ -99,7 +99,7 @@ fn time(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::{Device, FailureKind};
+    use crate::ipc::{CaptureDevice, FailureKind};
 
     #[test]
     fn what_differs_at_each_try_is_taken_out_and_nothing_else() {
@@ -133,8 +133,8 @@ mod tests {
             FromCapture::Encoder { name: "x264enc".to_owned(), why: text() },
             FromCapture::EncoderFallback { from: "a".to_owned(), to: "b".to_owned(), why: text() },
             FromCapture::Reconnecting { reason: text() },
-            FromCapture::Lost { device: Device::Camera, why: text() },
-            FromCapture::Second(Second { reason: Some(text()), ..Second::default() }),
+            FromCapture::DeviceLost { device: CaptureDevice::Camera, why: text() },
+            FromCapture::Secondary(SecondaryStats { reason: Some(text()), ..SecondaryStats::default() }),
             FromCapture::Failed { kind: FailureKind::Source, message: text() },
         ] {
             let told = serde_json::to_string(&steadied(message)).unwrap();

@@ -19,7 +19,7 @@ use crate::capture::input::camera;
 use crate::capture::input::device_error::device_error;
 use crate::capture::input::switch::InputSwitch;
 use crate::config::{Audio, Video, VideoSource};
-use crate::ipc::Device;
+use crate::ipc::CaptureDevice;
 
 /// What is opened, with `auto` decided once for the session.
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ fn out(name: &str, lane: Arc<InputSwitch>) -> Result<gst_app::AppSink, CaptureEr
     let out = gst_app::AppSink::builder().name(format!("{name}-out")).max_buffers(4).build();
     configure_live_sink(&out);
     let pad = out.static_pad("sink").ok_or_else(|| CaptureError::internal("an appsink without a pad"))?;
-    if lane.device() == Device::Camera {
+    if lane.device() == CaptureDevice::Camera {
         // Without this a camera whose lines are padded would copy each picture.
         pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
             match info.query_mut().map(gst::QueryRef::view_mut) {

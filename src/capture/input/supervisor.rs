@@ -13,7 +13,7 @@ use crate::capture::gst::timebase::Timebase;
 use crate::capture::guard_link::{EventSender, Lease};
 use crate::capture::input::switch::InputSwitch;
 use crate::clock::Clock;
-use crate::ipc::{Device, FailureKind, FromCapture};
+use crate::ipc::{CaptureDevice, FailureKind, FromCapture};
 use monotonic::Monotonic;
 
 /// Between two looks while all is well.
@@ -188,7 +188,7 @@ impl SupervisedDevice {
             State::Starting { since } => match trouble {
                 Some(failure) => return Err(failure),
                 None if now.duration_since(since) < FIRST => {}
-                None if self.lane.device() == Device::Camera => return Err(CaptureError::source(self.never())),
+                None if self.lane.device() == CaptureDevice::Camera => return Err(CaptureError::source(self.never())),
                 // The picture goes on air without it.
                 None => self.leave(now, self.never()),
             },
@@ -205,7 +205,7 @@ impl SupervisedDevice {
             }
             State::Away { .. } if heard.is_some() => {
                 self.state = State::There { suspected: false };
-                self.rules.teller.tell(FromCapture::Back { device: self.lane.device() });
+                self.rules.teller.tell(FromCapture::DeviceRecovered { device: self.lane.device() });
             }
             State::Away { since, .. } if now.duration_since(since) >= self.rules.limit => return Err(self.too_long()),
             State::Away { since, again } => self.try_again(now, since, again, trouble.as_ref()),
@@ -217,7 +217,7 @@ impl SupervisedDevice {
         self.lane.leave();
         self.give_up();
         self.state = State::Away { since: now, again: now };
-        self.rules.teller.tell(FromCapture::Lost { device: self.lane.device(), why });
+        self.rules.teller.tell(FromCapture::DeviceLost { device: self.lane.device(), why });
     }
 
     fn try_again(&mut self, now: Monotonic, since: Monotonic, again: Monotonic, trouble: Option<&CaptureError>) {
@@ -264,8 +264,8 @@ impl SupervisedDevice {
 
     fn too_long(&self) -> CaptureError {
         let kind = match self.lane.device() {
-            Device::Camera => FailureKind::CameraLost,
-            Device::Microphone => FailureKind::MicrophoneLost,
+            CaptureDevice::Camera => FailureKind::CameraLost,
+            CaptureDevice::Microphone => FailureKind::MicrophoneLost,
         };
         let (device, limit) = (self.origin.described(), self.rules.limit.as_secs());
         let message =

@@ -10,7 +10,7 @@ use gstreamer as gst;
 
 use super::slate;
 use crate::clock::Clock;
-use crate::ipc::Device;
+use crate::ipc::CaptureDevice;
 use monotonic::Monotonic;
 
 /// Less silence than this is not worth a buffer: what sound cards give at a time.
@@ -24,7 +24,7 @@ pub(crate) type Downstream = Box<dyn Fn(gst::Buffer, &gst::Caps, bool) + Send>;
 /// One of the two ways in.
 #[derive(Debug)]
 pub(crate) struct InputSwitch {
-    device: Device,
+    device: CaptureDevice,
     clock: Clock,
     /// Pictures a second at most; of sound 0.
     fps: u32,
@@ -64,15 +64,15 @@ impl InputSwitch {
     /// For pictures, `fps` a second.
     pub(crate) fn of_pictures(fps: u32, clock: Clock) -> Self {
         let interval = gst::ClockTime::SECOND.mul_div_floor(1, u64::from(fps.max(1))).unwrap_or(gst::ClockTime::SECOND);
-        Self { fps, ..Self::new(Device::Camera, None, interval, clock) }
+        Self { fps, ..Self::new(CaptureDevice::Camera, None, interval, clock) }
     }
 
     /// For sound.
     pub(crate) fn of_sound(clock: Clock) -> Self {
-        Self::new(Device::Microphone, Some(crate::capture::media::caps::raw_audio()), MORSEL, clock)
+        Self::new(CaptureDevice::Microphone, Some(crate::capture::media::caps::raw_audio()), MORSEL, clock)
     }
 
-    fn new(device: Device, caps: Option<gst::Caps>, interval: gst::ClockTime, clock: Clock) -> Self {
+    fn new(device: CaptureDevice, caps: Option<gst::Caps>, interval: gst::ClockTime, clock: Clock) -> Self {
         Self { device, clock, fps: 0, interval, state: Mutex::new(State { caps, ..State::default() }) }
     }
 
@@ -81,7 +81,7 @@ impl InputSwitch {
     }
 
     /// Which of the two.
-    pub(crate) fn device(&self) -> Device {
+    pub(crate) fn device(&self) -> CaptureDevice {
         self.device
     }
 
@@ -123,15 +123,15 @@ impl InputSwitch {
             return None;
         }
         let end = match self.device {
-            Device::Camera => at,
-            Device::Microphone => at + buffer.duration().unwrap_or_default(),
+            CaptureDevice::Camera => at,
+            CaptureDevice::Microphone => at + buffer.duration().unwrap_or_default(),
         };
         let mut earliest = state.filled;
         if core::mem::take(&mut state.away) {
             state.changed = true;
             state.heard = Some(self.clock.now());
         }
-        if self.device == Device::Camera {
+        if self.device == CaptureDevice::Camera {
             // Two pictures in one instant are none: FLV counts milliseconds, and a driver that was kept from running gives
             // some at once. Behind the slate the next one comes in time.
             let apart = if state.slated { self.interval / 2 } else { gst::ClockTime::MSECOND };
@@ -158,7 +158,7 @@ impl InputSwitch {
     /// `caps` with the rate that pictures come at most, by which the encoder divides its bits.
     fn rated(&self, mut caps: gst::Caps) -> gst::Caps {
         let most = gst::Fraction::new(i32::try_from(self.fps).unwrap_or(1), 1);
-        if self.device == Device::Camera
+        if self.device == CaptureDevice::Camera
             && let Some(structure) = caps.make_mut().structure_mut(0)
         {
             let given = structure.get::<gst::Fraction>("framerate").ok();
@@ -182,8 +182,8 @@ impl InputSwitch {
         let mut state = self.lock();
         if state.away {
             match self.device {
-                Device::Camera => self.show(&mut state, now),
-                Device::Microphone => state.hush(now),
+                CaptureDevice::Camera => self.show(&mut state, now),
+                CaptureDevice::Microphone => state.hush(now),
             }
         }
         (state.filled.unwrap_or(now) + self.interval).max(now + gst::ClockTime::MSECOND)

@@ -3,7 +3,7 @@
 use super::{Row, fail, ok, warn};
 use crate::config::Config;
 use crate::guard::identity;
-use crate::ipc::{Identity, Status};
+use crate::ipc::{BoxIdentity, Status};
 
 /// The guard's word; without it the key's file, as far as this user may read it.
 pub(super) fn row(config: &Config, status: Option<&Status>) -> Row {
@@ -28,11 +28,11 @@ pub(super) fn row(config: &Config, status: Option<&Status>) -> Row {
 
 /// The box's name at the broker: the configured one, or the one that its key gives, as far as that is known.
 pub(in crate::cli) fn device_id(config: &Config, status: Option<&Status>) -> Option<String> {
-    let own = || status.and_then(|status| status.identity.as_ref()).map(Identity::device_id);
+    let own = || status.and_then(|status| status.identity.as_ref()).map(BoxIdentity::device_id);
     let read = || identity::read(&config.device.data_dir).ok().flatten().map(|identity| identity.device_id());
     config.device.id.clone().or_else(own).or_else(read)
 }
 
-fn told(identity: &Identity) -> Row {
+fn told(identity: &BoxIdentity) -> Row {
     ok("identity", format!("claim code {}, key SHA-256 {}", identity.claim_code, identity.fingerprint))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Row, fail, ok, warn};
 use crate::cli::client::Client;
 use crate::config::Config;
-use crate::ipc::{Findings, Request};
+use crate::ipc::{ProbeReport, Request};
 use crate::runtime::block_on;
 
 /// What the probe itself may take once staff pressed, and the guard to say so.
@@ -24,7 +24,7 @@ pub(super) fn rows(config: &Config) -> Vec<Row> {
     }
 }
 
-fn judged(config: &Config, findings: Findings) -> Vec<Row> {
+fn judged(config: &Config, findings: ProbeReport) -> Vec<Row> {
     let wanted = config.video.fps;
     let seen = format!(
         "{:.1} of {wanted} frames per second, {} keyframe(s), {} kbit/s",

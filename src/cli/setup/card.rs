@@ -3,7 +3,7 @@
 use super::terminal::say;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::ipc::Identity;
+use crate::ipc::BoxIdentity;
 
 /// Two lines for staff, as docs/install.md has them for printing.
 const WALL: [&str; 2] = [
@@ -12,9 +12,9 @@ const WALL: [&str; 2] = [
 ];
 
 /// Claim code, id, fingerprint, and the lines for the wall.
-pub(super) fn print(config: &Config, identity: Option<&Identity>) -> Result<(), Exit> {
+pub(super) fn print(config: &Config, identity: Option<&BoxIdentity>) -> Result<(), Exit> {
     let unknown = || "unknown: the guard's log says why".to_owned();
-    let id = config.device.id.clone().or_else(|| identity.map(Identity::device_id)).unwrap_or_else(unknown);
+    let id = config.device.id.clone().or_else(|| identity.map(BoxIdentity::device_id)).unwrap_or_else(unknown);
     say(&format!("\nid           {id}"))?;
     say(&format!("claim code   {}", identity.map_or_else(unknown, |identity| identity.claim_code.clone())))?;
     say(&format!("fingerprint  {}", identity.map_or_else(unknown, |identity| identity.fingerprint.clone())))?;

@@ -111,7 +111,7 @@ pub(super) fn wait_until_well(config: &Config, folders: &Folders, interrupt: &In
 
 /// What `doctor` finds that is not as it should be.
 pub(super) fn doctor(folders: &Folders) -> Result<(), Exit> {
-    let output = crate::ipc::this_program().args(["doctor", "--json", "--config"]).arg(&folders.main).output();
+    let output = crate::ipc::self_command().args(["doctor", "--json", "--config"]).arg(&folders.main).output();
     let output = output.map_err(|error| Exit::software(format!("doctor cannot be started: {error}")))?;
     let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
     for row in rows.iter().filter(|row| row["verdict"] != "ok") {

@@ -99,7 +99,7 @@ async fn watch(config: &Config) -> Result<(), Exit> {
                         show(&series)?;
                     }
                 }
-                Ok(FromGuard::Answer { .. } | FromGuard::Ledger { .. } | FromGuard::Entry(_)) => {}
+                Ok(FromGuard::Response { .. } | FromGuard::Ledger { .. } | FromGuard::Entry(_)) => {}
                 Err(exit) => {
                     client = None;
                     series.lose(exit.to_string());

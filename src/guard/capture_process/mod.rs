@@ -41,7 +41,7 @@ impl Door {
             Self::Child(arguments) => {
                 let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
                 ours.set_nonblocking(true)?;
-                let child = Command::from(crate::ipc::this_program())
+                let child = Command::from(crate::ipc::self_command())
                     .args(arguments)
                     .envs(ENVIRONMENT)
                     .stdin(Stdio::from(OwnedFd::from(theirs)))

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::process::{PidFile, Process};
 use super::{Door, News, Orders};
 use crate::clock::Clock;
-use crate::ipc::{Connection, FromCapture, IpcError, ToCapture};
+use crate::ipc::{FromCapture, IpcConnection, IpcError, ToCapture};
 use crate::token_bucket::Allowance;
 use consent::CaptureExit;
 
@@ -67,7 +67,7 @@ impl Attendant {
                 () = &mut pause => return true,
                 Ok(()) = self.orders.changed() => {
                     let wanted = self.orders.borrow_and_update().wanted;
-                    self.tell(News::Said(FromCapture::InForce(wanted))).await;
+                    self.tell(News::Said(FromCapture::Applied(wanted))).await;
                 }
             }
         }
@@ -95,7 +95,7 @@ impl Attendant {
                 return (CaptureExit::NeverStarted, Some(door.says(&error)));
             }
         };
-        let mut connection = Connection::new(stream);
+        let mut connection = IpcConnection::new(stream);
         let outcome = self.attend(&mut connection, &mut process).await;
         drop(connection);
         let ended = match outcome {
@@ -129,7 +129,7 @@ impl Attendant {
     /// Talks with capture until one side closes. `Err`: it has to be killed, and why.
     async fn attend(
         &mut self,
-        connection: &mut Connection<FromCapture, ToCapture>,
+        connection: &mut IpcConnection<FromCapture, ToCapture>,
         process: &mut Process,
     ) -> Result<CaptureExit, String> {
         let clock = Clock::start();
@@ -149,7 +149,7 @@ impl Attendant {
                     let wanted = self.orders.borrow_and_update().wanted;
                     if self.start.is_some() {
                         // It goes out with the start, and nothing is open before that.
-                        held = Some(News::Said(FromCapture::InForce(wanted)));
+                        held = Some(News::Said(FromCapture::Applied(wanted)));
                     } else {
                         reports.give();
                         self.send(connection, &ToCapture::Renew { wanted }).await?;
@@ -164,7 +164,7 @@ impl Attendant {
                     Err(_) => return Ok(CaptureExit::Stopped),
                 },
                 said = connection.receive(), if held.is_none() => match said {
-                    Err(error) if error.is_nonsense() => {
+                    Err(error) if error.is_protocol_error() => {
                         return Err(format!("capture sent what is not its language: {error}"));
                     }
                     // One that ends without having read all that was sent to it resets the connection.
@@ -193,7 +193,7 @@ impl Attendant {
     /// Sends a message, unless consent ends meanwhile: that is seen to next.
     async fn send(
         &self,
-        connection: &mut Connection<FromCapture, ToCapture>,
+        connection: &mut IpcConnection<FromCapture, ToCapture>,
         message: &ToCapture,
     ) -> Result<(), String> {
         tokio::select! {
@@ -213,17 +213,17 @@ impl Attendant {
 fn outcome(message: &FromCapture) -> Option<CaptureExit> {
     match message {
         FromCapture::Failed { .. } => Some(CaptureExit::Failed),
-        FromCapture::Probed(_) => Some(CaptureExit::ProbeFinished),
+        FromCapture::ProbeFinished(_) => Some(CaptureExit::ProbeFinished),
         FromCapture::Hello { .. }
-        | FromCapture::InForce(_)
+        | FromCapture::Applied(_)
         | FromCapture::Encoder { .. }
         | FromCapture::Camera { .. }
         | FromCapture::EncoderFallback { .. }
         | FromCapture::Live {}
         | FromCapture::Reconnecting { .. }
-        | FromCapture::Lost { .. }
-        | FromCapture::Back { .. }
+        | FromCapture::DeviceLost { .. }
+        | FromCapture::DeviceRecovered { .. }
         | FromCapture::Stats(_)
-        | FromCapture::Second(_) => None,
+        | FromCapture::Secondary(_) => None,
     }
 }

@@ -13,7 +13,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::ipc::{Answer, Connection, Cursor, FromGuard, IpcError, Request, Status, ToGuard, WHY, clean};
+use crate::ipc::{
+    FromGuard, IpcConnection, IpcError, LedgerCursor, LedgerEntry, Request, Response, Status, ToGuard, WHY, clean,
+};
 use crate::ledger::{Head, Ledger, LedgerError};
 use connections::{Guests, Standing};
 
@@ -28,7 +30,7 @@ const PAGE: u32 = 64;
 #[derive(Debug)]
 pub(super) enum Call {
     /// Do this, and answer.
-    Do(Request, oneshot::Sender<Answer>),
+    Do(Request, oneshot::Sender<Response>),
     /// Somebody was turned away.
     TurnedAway { uid: u32, why: String },
 }
@@ -82,9 +84,9 @@ async fn attend(stream: UnixStream, desk: Desk, uid: u32, local: bool, standing:
     let holds = Holds::default();
     let mut peer =
         Peer { desk, local, standing: standing.clone(), follows: None, subscribed: false, ledger: None, holds };
-    let ended = standing.until_asked_to_leave(peer.talk(Connection::new(stream))).await;
+    let ended = standing.until_asked_to_leave(peer.talk(IpcConnection::new(stream))).await;
     if let Some(Err(error)) = ended
-        && error.is_nonsense()
+        && error.is_protocol_error()
     {
         let _ = calls.send(Call::TurnedAway { uid, why: clean(&error.to_string(), WHY) }).await;
     }
@@ -126,14 +128,14 @@ impl Holds {
 #[derive(Debug)]
 enum Follows {
     /// It has what its cursor says.
-    From(Option<Cursor>),
+    From(Option<LedgerCursor>),
     /// It was told which ledger this is, and has all up to this place.
-    At(Cursor),
+    At(LedgerCursor),
 }
 
 impl Follows {
     /// The place behind which this peer goes on in the ledger `id`.
-    fn place(&self, id: &str, head: &Head) -> Cursor {
+    fn place(&self, id: &str, head: &Head) -> LedgerCursor {
         let known = match self {
             Self::At(cursor) | Self::From(Some(cursor)) => Some(cursor),
             Self::From(None) => None,
@@ -144,7 +146,7 @@ impl Follows {
             Self::At(_) => 0,
             Self::From(_) => head.unbound.saturating_sub(1),
         };
-        Cursor { ledger: id.to_owned(), seq: after.max(begun) }
+        LedgerCursor { ledger: id.to_owned(), seq: after.max(begun) }
     }
 }
 
@@ -161,7 +163,7 @@ struct Peer {
 }
 
 impl Peer {
-    async fn talk(&mut self, mut connection: Connection<ToGuard, FromGuard>) -> Result<(), IpcError> {
+    async fn talk(&mut self, mut connection: IpcConnection<ToGuard, FromGuard>) -> Result<(), IpcError> {
         let mut answers = FuturesUnordered::new();
         loop {
             self.standing.set(self.subscribed, !answers.is_empty() || self.holds.any());
@@ -174,10 +176,10 @@ impl Peer {
                         Request::Status {} => {
                             let status = Box::new(self.desk.status.borrow().clone());
                             send(&mut connection, FromGuard::Status(status)).await?;
-                            send(&mut connection, FromGuard::Answer { call, answer: Answer::Done }).await?;
+                            send(&mut connection, FromGuard::Response { call, response: Response::Done }).await?;
                         }
                         Request::Subscribe { entries, after } => {
-                            send(&mut connection, FromGuard::Answer { call, answer: Answer::Done }).await?;
+                            send(&mut connection, FromGuard::Response { call, response: Response::Done }).await?;
                             self.subscribed = true;
                             self.follows = entries.then_some(Follows::From(after));
                             self.desk.status.mark_changed();
@@ -185,7 +187,7 @@ impl Peer {
                         }
                         Request::Probe {} if !self.local => {
                             let why = "a probe is asked for by root or the guard's own user".to_owned();
-                            send(&mut connection, FromGuard::Answer { call, answer: Answer::Refused(why) }).await?;
+                            send(&mut connection, FromGuard::Response { call, response: Response::Rejected(why) }).await?;
                         }
                         Request::RequestStart {}
                         | Request::Probe {}
@@ -204,9 +206,9 @@ impl Peer {
                         }
                     }
                 }
-                Some((call, answer)) = answers.next() => {
-                    let answer = answer.unwrap_or_else(|_| Answer::NotNow("the guard is ending".to_owned()));
-                    send(&mut connection, FromGuard::Answer { call, answer }).await?;
+                Some((call, response)) = answers.next() => {
+                    let response = response.unwrap_or_else(|_| Response::Unavailable("the guard is ending".to_owned()));
+                    send(&mut connection, FromGuard::Response { call, response }).await?;
                 }
                 Ok(()) = self.desk.status.changed(), if self.subscribed => {
                     let status = Box::new(self.desk.status.borrow_and_update().clone());
@@ -218,7 +220,7 @@ impl Peer {
     }
 
     /// Sends a page of entries that the peer does not have; comes again while there are more.
-    async fn entries(&mut self, connection: &mut Connection<ToGuard, FromGuard>) -> Result<(), IpcError> {
+    async fn entries(&mut self, connection: &mut IpcConnection<ToGuard, FromGuard>) -> Result<(), IpcError> {
         let head = self.desk.head.borrow_and_update().clone();
         let (Some(follows), Some(id)) = (&self.follows, &head.ledger) else { return Ok(()) };
         let place = follows.place(id, &head);
@@ -236,14 +238,14 @@ impl Peer {
         if seq < head.seq && !page.is_empty() {
             self.desk.head.mark_changed();
         }
-        self.follows = Some(Follows::At(Cursor { seq, ..place }));
+        self.follows = Some(Follows::At(LedgerCursor { seq, ..place }));
         for entry in page {
             send(connection, FromGuard::Entry(Box::new(entry))).await?;
         }
         Ok(())
     }
 
-    fn read(&mut self, after: u64) -> Result<Vec<crate::ipc::Entry>, LedgerError> {
+    fn read(&mut self, after: u64) -> Result<Vec<LedgerEntry>, LedgerError> {
         let ledger = match self.ledger.take() {
             Some(ledger) => ledger,
             None => Ledger::open_to_read(&self.desk.ledger)?,
@@ -252,7 +254,7 @@ impl Peer {
     }
 }
 
-async fn send(connection: &mut Connection<ToGuard, FromGuard>, message: FromGuard) -> Result<(), IpcError> {
+async fn send(connection: &mut IpcConnection<ToGuard, FromGuard>, message: FromGuard) -> Result<(), IpcError> {
     let sent = tokio::time::timeout(SEND, connection.send(&message)).await;
     sent.unwrap_or_else(|_| Err(IpcError::Socket(std::io::ErrorKind::TimedOut.into())))
 }

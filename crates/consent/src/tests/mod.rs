@@ -296,7 +296,7 @@ fn wanted(effects: &[Effect]) -> Option<CaptureSettings> {
 fn obeyed(machine: &mut Machine, at: u64, event: Event) -> Vec<String> {
     let mut effects = machine.step(ms(at), event);
     if let Some(wanted) = wanted(&effects) {
-        effects.extend(machine.step(ms(at + 10), Event::CaptureReported(CaptureReport::InForce(wanted))));
+        effects.extend(machine.step(ms(at + 10), Event::CaptureReported(CaptureReport::Applied(wanted))));
     }
     words(&effects)
 }
@@ -335,7 +335,7 @@ fn a_mute_that_capture_does_not_confirm_ends_the_session() {
     assert_eq!((machine.is_muted(), machine.lamp(), machine.deadline()), (false, LampPattern::Solid, Some(ms(1500))));
     // What it has in force of before is no confirmation.
     let stale = CaptureSettings { revision: 0, muted: true };
-    assert!(machine.step(ms(1100), Event::CaptureReported(CaptureReport::InForce(stale))).is_empty());
+    assert!(machine.step(ms(1100), Event::CaptureReported(CaptureReport::Applied(stale))).is_empty());
     assert!(machine.step(ms(1499), Event::Tick).is_empty());
     assert_eq!(words(&machine.step(ms(1500), Event::Tick)), ["Stop(MuteUnconfirmed)", "SetLamp(FastBlink)"]);
     assert!(!machine.is_muted());
@@ -346,7 +346,7 @@ fn a_capture_that_sends_sound_although_it_is_muted_is_ended() {
     let mut machine = live();
     obeyed(&mut machine, 1000, Event::MuteButtonDown);
     let said = CaptureSettings { revision: 1, muted: false };
-    let effects = machine.step(ms(5000), Event::CaptureReported(CaptureReport::InForce(said)));
+    let effects = machine.step(ms(5000), Event::CaptureReported(CaptureReport::Applied(said)));
     assert_eq!(words(&effects), ["Stop(MuteUnconfirmed)", "SetLamp(FastBlink)"]);
 }
 
@@ -356,7 +356,7 @@ fn a_mute_that_is_taken_back_before_it_took_effect_is_not_written() {
     machine.step(ms(1000), Event::RemoteMute);
     assert_eq!(words(&machine.step(ms(1100), Event::RemoteUnmute)), [HEARD[2]]);
     let late = CaptureSettings { revision: 1, muted: true };
-    assert!(machine.step(ms(1200), Event::CaptureReported(CaptureReport::InForce(late))).is_empty());
+    assert!(machine.step(ms(1200), Event::CaptureReported(CaptureReport::Applied(late))).is_empty());
     assert!(!machine.is_muted() && machine.step(ms(2000), Event::Tick).is_empty());
 }
 

@@ -37,7 +37,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::PolicyChanged),
         1 => prop::sample::select(vec![Reason::IngestNotAllowed, Reason::Shutdown, Reason::Erase]).prop_map(Event::Revoke),
         3 => prop::sample::select(vec![CaptureReport::Live, CaptureReport::Reconnecting]).prop_map(Event::CaptureReported),
-        4 => (0_u64..6, any::<bool>()).prop_map(|(revision, muted)| Event::CaptureReported(CaptureReport::InForce(CaptureSettings { revision, muted }))),
+        4 => (0_u64..6, any::<bool>()).prop_map(|(revision, muted)| Event::CaptureReported(CaptureReport::Applied(CaptureSettings { revision, muted }))),
         3 => outcome.prop_map(Event::CaptureExited),
         1 => fault.clone().prop_map(Event::FaultDetected),
         2 => fault.prop_map(Event::FaultCleared),
@@ -145,7 +145,7 @@ impl Onlooker {
             Event::CaptureExited(_) => self.capture = None,
             _ => {}
         }
-        if let Event::CaptureReported(CaptureReport::InForce(said)) = event {
+        if let Event::CaptureReported(CaptureReport::Applied(said)) = event {
             self.confirmed |= said == self.wanted;
         }
     }

@@ -49,17 +49,17 @@ fn video() -> Video {
 }
 
 impl Rig {
-    fn start(device: Device, limit: Duration) -> Self {
+    fn start(device: CaptureDevice, limit: Duration) -> Self {
         Self::start_at(device, limit, Timebase::start())
     }
 
-    fn start_at(device: Device, limit: Duration, time: Timebase) -> Self {
+    fn start_at(device: CaptureDevice, limit: Duration, time: Timebase) -> Self {
         gst::init().unwrap();
         let (clock, gate) = (Clock::start(), Arc::new(Lease::opened()));
         let (teller, heard) = EventSender::heard();
         let (lane, origin) = match device {
-            Device::Camera => (InputSwitch::of_pictures(FPS, clock), SourceSpec::Camera(video())),
-            Device::Microphone => {
+            CaptureDevice::Camera => (InputSwitch::of_pictures(FPS, clock), SourceSpec::Camera(video())),
+            CaptureDevice::Microphone => {
                 let audio = Audio {
                     source: AudioSource::Test,
                     device: String::new(),
@@ -77,8 +77,8 @@ impl Rig {
             let map = buffer.map_readable().unwrap();
             // The slate's corner is dark grey, the test picture's is not; silence is zeros, the test tone is not.
             let stand_in = match device {
-                Device::Camera => map[0] == 48,
-                Device::Microphone => map.iter().all(|value| *value == 0),
+                CaptureDevice::Camera => map[0] == 48,
+                CaptureDevice::Microphone => map.iter().all(|value| *value == 0),
             };
             let at = buffer.pts().unwrap();
             let until = (at + buffer.duration().unwrap()).mseconds();
@@ -159,14 +159,17 @@ fn hang(source: &gst::Element) {
 
 #[test]
 fn a_camera_that_breaks_off_hangs_or_falls_silent_is_a_slate_until_it_is_back() {
-    let mut rig = Rig::start(Device::Camera, Duration::from_mins(1));
+    let mut rig = Rig::start(CaptureDevice::Camera, Duration::from_mins(1));
     for (round, break_it) in [break_off as fn(&gst::Element), fall_silent, hang, break_off].into_iter().enumerate() {
         let before = rig.wait("a picture", |seen| seen.iter().rev().take(5).filter(|one| !one.stand_in).count() == 5);
         // While it is away it cannot be opened again: consent is needed for that, and a closed gate has none.
         rig.gate.shut();
         rig.harm(break_it);
         let said = rig.said();
-        assert!(matches!(&said, FromCapture::Lost { device: Device::Camera, why } if !why.is_empty()), "{said:?}");
+        assert!(
+            matches!(&said, FromCapture::DeviceLost { device: CaptureDevice::Camera, why } if !why.is_empty()),
+            "{said:?}"
+        );
         let from = before.len();
         let slates = |seen: &[Seen]| seen[from..].iter().filter(|one| one.stand_in).count();
         let seen = rig.wait("slates", |seen| slates(seen) >= 10);
@@ -179,7 +182,7 @@ fn a_camera_that_breaks_off_hangs_or_falls_silent_is_a_slate_until_it_is_back() 
         let seen = rig.wait("a picture again", |seen| !seen.last().unwrap().stand_in);
         let back = seen.iter().rposition(|one| one.stand_in).unwrap() + 1;
         assert!(seen[back].key, "the picture begins with a keyframe");
-        assert!(matches!(rig.said(), FromCapture::Back { device: Device::Camera }));
+        assert!(matches!(rig.said(), FromCapture::DeviceRecovered { device: CaptureDevice::Camera }));
         for pair in seen.windows(2).skip(first) {
             let step = pair[1].at - pair[0].at;
             assert!((15..=1000).contains(&step), "{step} ms from {:?} to {:?}", pair[0], pair[1]);
@@ -190,13 +193,13 @@ fn a_camera_that_breaks_off_hangs_or_falls_silent_is_a_slate_until_it_is_back() 
 
 #[test]
 fn a_microphone_that_breaks_off_is_silence_without_a_gap() {
-    let mut rig = Rig::start(Device::Microphone, Duration::from_mins(1));
+    let mut rig = Rig::start(CaptureDevice::Microphone, Duration::from_mins(1));
     for break_it in [break_off as fn(&gst::Element), fall_silent] {
         let from = rig.seen.lock().unwrap().len();
         rig.wait("sound", |seen| seen[from..].iter().filter(|one| !one.stand_in).count() > 20);
         rig.harm(break_it);
-        assert!(matches!(rig.said(), FromCapture::Lost { device: Device::Microphone, .. }));
-        assert!(matches!(rig.said(), FromCapture::Back { device: Device::Microphone }));
+        assert!(matches!(rig.said(), FromCapture::DeviceLost { device: CaptureDevice::Microphone, .. }));
+        assert!(matches!(rig.said(), FromCapture::DeviceRecovered { device: CaptureDevice::Microphone }));
     }
     let from = rig.seen.lock().unwrap().len();
     let seen = rig.wait("sound", |seen| seen[from..].iter().filter(|one| !one.stand_in).count() > 20);
@@ -211,7 +214,7 @@ fn a_microphone_that_breaks_off_is_silence_without_a_gap() {
 #[test]
 fn a_device_that_is_opened_an_hour_into_a_session_gives_what_is_now() {
     const HOUR: u64 = 3_600_000;
-    for device in [Device::Camera, Device::Microphone] {
+    for device in [CaptureDevice::Camera, CaptureDevice::Microphone] {
         // Few machines have been up for that long: their clock may not go back so far.
         let hour = gst::ClockTime::from_mseconds(HOUR).min(gst::SystemClock::obtain().time());
         let rig = Rig::start_at(device, Duration::from_mins(1), Timebase::began(hour));
@@ -220,13 +223,14 @@ fn a_device_that_is_opened_an_hour_into_a_session_gives_what_is_now() {
         assert!(first.at + 10_000 > hour.mseconds(), "{device:?} begins at {} ms", first.at);
         let (most, span) = (u64::from(FPS), last.at - first.at);
         let count = u64::try_from(seen.len()).unwrap();
-        assert!(device != Device::Camera || count <= most * span / 1000 + 2, "{count} in {span} ms");
+        assert!(device != CaptureDevice::Camera || count <= most * span / 1000 + 2, "{count} in {span} ms");
     }
 }
 
 #[test]
 fn after_the_limit_it_ends_and_says_what_was_away() {
-    for (device, kind) in [(Device::Camera, FailureKind::CameraLost), (Device::Microphone, FailureKind::MicrophoneLost)]
+    for (device, kind) in
+        [(CaptureDevice::Camera, FailureKind::CameraLost), (CaptureDevice::Microphone, FailureKind::MicrophoneLost)]
     {
         let mut rig = Rig::start(device, Duration::from_millis(600));
         rig.wait("something", |seen| !seen.is_empty());
@@ -234,7 +238,7 @@ fn after_the_limit_it_ends_and_says_what_was_away() {
         rig.harm(|_| ());
         rig.gate.shut();
         rig.harm(break_off);
-        assert!(matches!(rig.said(), FromCapture::Lost { .. }));
+        assert!(matches!(rig.said(), FromCapture::DeviceLost { .. }));
         let failed = rig.ended.recv_timeout(Duration::from_secs(15)).unwrap();
         assert_eq!(failed.kind, kind);
         assert!(failed.message.contains("device-lost-limit"), "{}", failed.message);
