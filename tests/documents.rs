@@ -305,6 +305,34 @@ fn no_comment_has_a_line_over_120_characters() {
     assert!(long.is_empty() && count > 500, "{count} comments, and these are over {LONGEST} characters: {long:#?}");
 }
 
+/// Names of our own environment variables in a text.
+fn variables(text: &str) -> BTreeSet<String> {
+    let is_name = |c: &char| c.is_ascii_uppercase() || *c == '_';
+    let names = text.split("TALLYBOX_").skip(1).map(|rest| rest.chars().take_while(is_name).collect::<String>());
+    names.filter(|name| !name.is_empty()).map(|name| format!("TALLYBOX_{name}")).collect()
+}
+
+#[test]
+fn contributing_lists_each_environment_variable() {
+    let listed = variables(&text(&root().join("CONTRIBUTING.md")));
+    let texts = sources().into_iter().filter_map(|path| std::fs::read_to_string(path).ok());
+    let used: BTreeSet<_> = texts.flat_map(|text| variables(&text)).collect();
+    let missing: Vec<_> = used.difference(&listed).collect();
+    assert!(missing.is_empty() && used.len() > 10, "CONTRIBUTING.md does not list {missing:?} of {used:?}");
+}
+
+#[test]
+fn the_changelog_becomes_that_of_the_package() {
+    let mut command = Command::new("python3");
+    command.args(["packaging/changelog.py", "0.1.0-1", "0", "A <a@b.example>"]).current_dir(root());
+    let output = command.output().expect("python3, which scripts/setup test installs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (made, written) = (String::from_utf8(output.stdout).unwrap(), text(&root().join("CHANGELOG.md")));
+    assert!(made.starts_with("tallybox (0.1.0-1) "), "{made}");
+    let count = |text: &str| text.lines().filter(|line| line.trim_start().starts_with("- ")).count();
+    assert!(count(&made) == count(&written) && count(&made) > 20, "{made}");
+}
+
 /// What stands behind `tallybox` in a document's commands: the command, and its options up to the next pipe or comment.
 fn calls(text: &str) -> BTreeSet<(String, Vec<String>)> {
     let mut found = BTreeSet::new();
