@@ -1,5 +1,5 @@
-//! Files that are replaced in one step: written beside the old one, then renamed over it. Whoever reads meanwhile, or comes
-//! after a process that was killed, finds the old file or the new one, never a part.
+//! Files that are replaced in one step: written beside the old one, then renamed over it. Whoever reads meanwhile, or
+//! comes after a process that was killed, finds the old file or the new one, never a part.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -30,7 +30,8 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32, durability: Durabi
     commit(path, durability)
 }
 
-/// Writes `content` beside `path`, for [`commit`]. Returns the open file, for whoever sets its owner; nothing is synced yet.
+/// Writes `content` beside `path`, for [`commit`]. Returns the open file, for whoever sets its owner; nothing is synced
+/// yet.
 pub(crate) fn stage(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
     discard(path)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(staged(path))?;

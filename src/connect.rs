@@ -18,7 +18,8 @@ use monotonic::Monotonic;
 pub(crate) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Between two looks at whether the caller still wants the connection.
 const LOOK: Duration = Duration::from_millis(50);
-/// Lookups that hang at once before no more are begun: each holds a thread until the C library gives up, some 10 to 30 s.
+/// Lookups that hang at once before no more are begun: each holds a thread until the C library gives up, some 10 to 30
+/// s.
 const LOOKUPS: usize = 8;
 /// Addresses of one name that are tried: at 250 ms each, as many as fit into 8 s.
 const ADDRESSES: usize = 32;
@@ -89,8 +90,9 @@ pub(crate) fn connect(
     connect_any(&addresses, patience.saturating_sub(clock.now().duration_since(Monotonic::default())), stopped)
 }
 
-/// The addresses of `host` in the order in which they are to be tried, at least one: the system's preference (RFC 6724),
-/// with the families taking turns. The lookup goes on in a thread of its own where it takes longer than `patience`.
+/// The addresses of `host` in the order in which they are to be tried, at least one: the system's preference (RFC
+/// 6724), with the families taking turns. The lookup goes on in a thread of its own where it takes longer than
+/// `patience`.
 pub(crate) fn resolve(
     host: &str,
     port: u16,

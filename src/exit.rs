@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Every code that a command ends with when it fails, and what it means: for the help, the manual page and the documents.
+/// Every code that a command ends with when it fails, and what it means: for the help, the manual page and the
+/// documents.
 pub const CODES: [(u8, &str); 9] = [
     (64, "wrong usage"),
     (65, "damaged data"),

@@ -34,8 +34,8 @@ macro_rules! fields {
     }};
 }
 
-/// An enum's variants with their purposes, and `as` what they are called where that is not the variant's name; the match
-/// is total.
+/// An enum's variants with their purposes, and `as` what they are called where that is not the variant's name; the
+/// match is total.
 macro_rules! variants {
     ($name:ident { $($variant:ident $(as $datum:literal)?: $purpose:literal),+ $(,)? }) => {{
         const _: fn(&$name) = |value| match value { $($name::$variant { .. } => {}),+ };

@@ -1,5 +1,5 @@
-//! Locks without poison. The release profile aborts on a panic, so that no thread can meet a poisoned lock; in tests, where
-//! panics unwind, the test that panicked fails already.
+//! Locks without poison. The release profile aborts on a panic, so that no thread can meet a poisoned lock; in tests,
+//! where panics unwind, the test that panicked fails already.
 
 use std::sync::{LockResult, Mutex, MutexGuard, PoisonError};
 

@@ -276,15 +276,10 @@ fn each_page_that_is_named_exists() {
     assert!(gone.is_empty() && count > 30, "{count} pages are named, and these do not exist: {gone:#?}");
 }
 
-/// Folders whose comments are still being rewritten.
-const COMMENTS_TO_COME: [&str; 3] = ["src/", "crates/bitrate/", "crates/consent/"];
-
 #[test]
 fn no_comment_has_a_line_over_120_characters() {
     let (mut long, mut count) = (Vec::new(), 0);
-    for path in
-        sources().into_iter().filter(|path| !COMMENTS_TO_COME.iter().any(|folder| name(path).starts_with(folder)))
-    {
+    for path in sources() {
         // Pictures and footage are no text.
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
         let marks = if path.ends_with("Makefile") { &["#"] } else { comment_marks(&path, &text) };

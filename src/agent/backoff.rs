@@ -6,7 +6,8 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_mins(1);
-/// The wait of a client that another one with its id threw out: were it short, both would throw each other out for ever.
+/// The wait of a client that another one with its id threw out: were it short, both would throw each other out for
+/// ever.
 const LONG: Duration = Duration::from_mins(2);
 /// A connection that held this long was good.
 pub(super) const GOOD: Duration = Duration::from_secs(30);

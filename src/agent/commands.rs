@@ -11,7 +11,8 @@ use crate::ipc::Verb;
 
 /// Commands that are remembered with their answers, so that a command that comes twice is done once.
 const REMEMBERED: usize = 256;
-/// Said to whoever sends a retained command, whatever the verb: one that is obeyed now would end each later session too.
+/// Said to whoever sends a retained command, whatever the verb: one that is obeyed now would end each later session
+/// too.
 const RETAINED: &str = "it is retained, and would come again at each connection: send it without the retain flag, \
                         and delete the retained one with an empty retained message";
 

@@ -17,8 +17,9 @@ use crate::sync::LockExt;
 
 /// Name and addresses together; TLS and CONNACK have to fit into what the client library waits for all of it.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What was sent and is not acknowledged by the broker's kernel after this many milliseconds is lost with its connection.
-/// The client library pings only where nothing else is sent, and would not notice a cut line for many minutes.
+/// What was sent and is not acknowledged by the broker's kernel after this many milliseconds is lost with its
+/// connection. The client library pings only where nothing else is sent, and would not notice a cut line for many
+/// minutes.
 const USER_TIMEOUT_MS: u32 = 40_000;
 /// What the errors of a TLS handshake begin with.
 pub(super) const IN_HANDSHAKE: &str = "in the TLS handshake";

@@ -1,5 +1,5 @@
-//! Ledger entries on their way to the broker: one at a time and in order, again after a refusal, and never in the way of
-//! anything else. Pure.
+//! Ledger entries on their way to the broker: one at a time and in order, again after a refusal, and never in the way
+//! of anything else. Pure.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,8 +15,8 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 /// Connections in a row that the broker ended with an event on its way, before events are blamed for it.
 const STRIKES: u32 = 2;
 
-/// Entries that the broker has not accepted, oldest first. The second is sent once the broker has the first: with several
-/// under way the ones behind a refused one would overtake it.
+/// Entries that the broker has not accepted, oldest first. The second is sent once the broker has the first: with
+/// several under way the ones behind a refused one would overtake it.
 #[derive(Debug, Default)]
 pub(super) struct EventQueue {
     entries: VecDeque<(LedgerCursor, LedgerEntry)>,

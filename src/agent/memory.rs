@@ -1,7 +1,7 @@
 //! Answers that outlive the agent: a command that is repeated after a restart is not carried out once more.
 //!
-//! The file is replaced whole and not synced: what a power cut loses of it is of no use, for nothing that a command could
-//! have changed outlives a power cut either.
+//! The file is replaced whole and not synced: what a power cut loses of it is of no use, for nothing that a command
+//! could have changed outlives a power cut either.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -32,7 +32,8 @@ pub(super) struct Fields {
     expires_at: Option<Value>,
 }
 
-/// The only field of `stop` and `mute` that counts: whatever else they say is no reason to refuse what makes people safer.
+/// The only field of `stop` and `mute` that counts: whatever else they say is no reason to refuse what makes people
+/// safer.
 #[derive(Deserialize)]
 struct IdOnly {
     id: Option<Value>,

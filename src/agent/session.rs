@@ -38,8 +38,8 @@ const STATE_INTERVAL: Duration = Duration::from_millis(500);
 const STATE_RETRY: Duration = Duration::from_secs(30);
 /// Connections in a row that end soon and without a word before another client is suspected.
 const CUT_SHORT: u32 = 3;
-/// A client that another one throws out comes back within four minutes: a connection that held for longer has its id for
-/// itself.
+/// A client that another one throws out comes back within four minutes: a connection that held for longer has its id
+/// for itself.
 const SETTLED: Duration = Duration::from_mins(5);
 /// What is remarked about a client that is thrown out.
 const SHARED_ID: &str = "the id";
@@ -264,8 +264,8 @@ impl<'a> Agent<'a> {
         line.publisher.keep_to(limits);
         line.limits = Some(limits);
         let qos = if limits.qos1 { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-        // Without this a broker takes the retain flag off for those who already listen: a retained command would be obeyed
-        // when it is sent, and refused at each later connection.
+        // Without this a broker takes the retain flag off for those who already listen: a retained command would be
+        // obeyed when it is sent, and refused at each later connection.
         let filter = SubscribeFilter { preserve_retain: true, ..SubscribeFilter::new(self.topic("cmd/+"), qos) };
         let asked = line.publisher.client.try_subscribe_many([filter]);
         asked.map_err(|error| error.to_string().into())

@@ -21,8 +21,8 @@ pub struct Telemetry {
     pub memory_available_mib: Option<u64>,
     /// Free space where the ledger is, in MiB.
     pub disk_free_mib: Option<u64>,
-    /// When the first of the certificates ends that the box's connections stand on, UTC: its own, and the authorities of
-    /// `ca-file`, as the files are now.
+    /// When the first of the certificates ends that the box's connections stand on, UTC: its own, and the authorities
+    /// of `ca-file`, as the files are now.
     pub certificate_expires: Option<Timestamp>,
     /// Encoded frames per second that left for the server.
     pub fps: Option<f32>,
@@ -42,7 +42,8 @@ pub struct Telemetry {
     pub round_trip_ms: Option<u32>,
     /// How often the server had to be reached again since the session began.
     pub reconnects: Option<u32>,
-    /// Loudness of the sound that is sent, over one second, in dB relative to full scale: one number, and nothing to listen to.
+    /// Loudness of the sound that is sent, over one second, in dB relative to full scale: one number, and nothing to
+    /// listen to.
     pub level_db: Option<f32>,
     /// Whether the second destination has the stream.
     pub second_on_air: Option<bool>,

@@ -1,6 +1,6 @@
-//! One session's pipelines. Devices are `devices`'s and have pipelines of their own, and so has the video encoder, which
-//! is `coding`'s; what stands here is the one that sound goes through into its encoders. The taps put what encoders give
-//! into the queues:
+//! One session's pipelines. Devices are `devices`'s and have pipelines of their own, and so has the video encoder,
+//! which is `coding`'s; what stands here is the one that sound goes through into its encoders. The taps put what
+//! encoders give into the queues:
 //!
 //! ```text
 //! camera:     v4l2src … video-caps ! camera-out  ─ lane ─ masks, words ─►  coder-in ! (scaler) ! encoder … video-tap
@@ -96,7 +96,8 @@ impl CaptureGraph {
         let level_meter = (audio.source != AudioSource::None).then(Arc::default);
         let begun =
             SessionContext { timebase: Timebase::start(), level_meter, encoder_control: EncoderControl::default() };
-        // A camera takes its time to start, a server to answer: they do so while the encoder is chosen and a file is read.
+        // A camera takes its time to start, a server to answer: they do so while the encoder is chosen and a file is
+        // read.
         let rules =
             DeviceContext { time: begun.timebase.clone(), gate: gate.clone(), teller: teller.clone(), clock, limit };
         let devices = Some(DeviceSupervisor::start(all, &rules)?);

@@ -29,8 +29,8 @@ pub(crate) fn run(files: &[PathBuf]) -> Result<(), Exit> {
     if wrong.is_empty() { Ok(()) } else { Err(Exit::config(wrong.join("\n"))) }
 }
 
-/// The main file that `file` is read with: itself, or the one beside its folder `conf.d`. There it may lack what the others
-/// have, such as `[ingest] url`.
+/// The main file that `file` is read with: itself, or the one beside its folder `conf.d`. There it may lack what the
+/// others have, such as `[ingest] url`.
 fn whole(file: &Path) -> Result<PathBuf, String> {
     // A bare name has no parent; a file that is not there is told by whoever reads it.
     let Ok(real) = file.canonicalize() else { return Ok(file.to_owned()) };

@@ -72,8 +72,8 @@ enum Command {
         /// As JSON, with stable fields.
         #[arg(long)]
         json: bool,
-        /// Go on: plots in a terminal, drawn each second; with --json, or where it is no terminal, the status as a line of
-        /// JSON at each change.
+        /// Go on: plots in a terminal, drawn each second; with --json, or where it is no terminal, the status as a line
+        /// of JSON at each change.
         #[arg(long)]
         watch: bool,
     },
@@ -95,8 +95,8 @@ enum Command {
         #[command(subcommand)]
         action: ledger::Action,
     },
-    /// What works here: board, power, panel, camera, microphone, encoders, network, broker, ingest, clock, disk. Opens no
-    /// camera or microphone without --probe.
+    /// What works here: board, power, panel, camera, microphone, encoders, network, broker, ingest, clock, disk. Opens
+    /// no camera or microphone without --probe.
     Doctor {
         #[command(flatten)]
         file: ConfigFile,
@@ -109,8 +109,8 @@ enum Command {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
-    /// Set up a box, guided: looks, asks (or reads --answers), writes configuration and secrets, starts the box, and waits
-    /// for the first press.
+    /// Set up a box, guided: looks, asks (or reads --answers), writes configuration and secrets, starts the box, and
+    /// waits for the first press.
     Setup {
         #[command(flatten)]
         file: ConfigFile,

@@ -29,8 +29,8 @@ impl Rights {
     }
 }
 
-/// Holds off whoever else changes the configuration in `dir` until the file is dropped: what is judged is judged against
-/// what is there.
+/// Holds off whoever else changes the configuration in `dir` until the file is dropped: what is judged is judged
+/// against what is there.
 pub(super) fn lock(dir: &Path) -> Result<File, Exit> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let file = File::open(dir).map_err(|error| Exit::io(format!("{}: {error}", dir.display())))?;

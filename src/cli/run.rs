@@ -116,8 +116,8 @@ pub(crate) fn run(config: &Config) -> Result<(), Exit> {
                 },
             };
             match status {
-                // A configuration that is wrong does not become right by trying again. The guard needs no broker: button,
-                // lamp and stream go on without the agent.
+                // A configuration that is wrong does not become right by trying again. The guard needs no broker:
+                // button, lamp and stream go on without the agent.
                 Some(status) if status.code() == Some(78) && role.name == AGENT => {
                     tracing::error!("the agent cannot use this configuration: the box goes on without a broker");
                     agent = None;

@@ -1,4 +1,5 @@
-//! Names of users and groups, as `/etc/passwd` and `/etc/group` have them: system users are made by sysusers.d and are nowhere else.
+//! Names of users and groups, as `/etc/passwd` and `/etc/group` have them: system users are made by sysusers.d and are
+//! nowhere else.
 
 use std::path::Path;
 

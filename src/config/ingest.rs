@@ -145,7 +145,8 @@ fn notes(r: &mut Reader<'_>, place: Place, to: &Destination, stream_key: bool) {
         Protocol::Srt(Srt { passphrase, .. }) => passphrase.is_none(),
     };
     if open && !to.host.is_loopback() {
-        // A stream key too is a secret; but many platforms take RTMP in clear text only, so that it is said and allowed.
+        // A stream key too is a secret; but many platforms take RTMP in clear text only, so that it is said and
+        // allowed.
         let proof = match &to.protocol {
             Protocol::Whip(Whip { tls: _, path_and_query, token }) => {
                 token.is_some() || path_and_query.names().next().is_some()

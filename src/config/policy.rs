@@ -7,7 +7,8 @@ pub(super) fn names_a_policy(text: &str) -> bool {
     day(text).is_some()
 }
 
-/// Whether `new` comes after `old`. A ledger can have an older version's name that is no date: every date comes after it.
+/// Whether `new` comes after `old`. A ledger can have an older version's name that is no date: every date comes after
+/// it.
 pub fn policy_follows(new: &str, old: &str) -> bool {
     match (day(new), day(old)) {
         (Some(new), Some(old)) => new > old,

@@ -46,8 +46,8 @@ enum Piece {
     Given(String, Option<Secret>),
 }
 
-/// A value with `${NAME}` in it, not yet looked up. What a secret says is never parsed: it stands where it was put. Printed
-/// as what it is for and nothing else, because people also write keys straight into their configuration.
+/// A value with `${NAME}` in it, not yet looked up. What a secret says is never parsed: it stands where it was put.
+/// Printed as what it is for and nothing else, because people also write keys straight into their configuration.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Template {
     pieces: Vec<Piece>,

@@ -143,8 +143,8 @@ pub struct Panel {
 }
 
 impl Panel {
-    /// How long a simulated finger keeps a button down, or up, at least: as long as the quickest real one, and long enough
-    /// for a guard that is somewhat late to feel it.
+    /// How long a simulated finger keeps a button down, or up, at least: as long as the quickest real one, and long
+    /// enough for a guard that is somewhat late to feel it.
     pub fn shortest_press(&self) -> Duration {
         (self.debounce * 2).max(Duration::from_millis(60))
     }
@@ -211,8 +211,8 @@ pub struct Overlay {
     pub clock: bool,
 }
 
-/// `[[privacy-mask]]`: a rectangle that is black in every frame, in pixels of the picture of `[video] width` and `height`
-/// (turned, mirrored, cropped and scaled), counted from its upper left corner.
+/// `[[privacy-mask]]`: a rectangle that is black in every frame, in pixels of the picture of `[video] width` and
+/// `height` (turned, mirrored, cropped and scaled), counted from its upper left corner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mask {
     /// Pixels from the left edge.

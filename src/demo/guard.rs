@@ -20,8 +20,8 @@ use monotonic::Monotonic;
 const AGAIN: Duration = Duration::from_millis(200);
 /// Between two looks at everything. The page hears of each, and so knows that somebody still looks.
 const LOOK: Duration = Duration::from_millis(500);
-/// A guard that has said nothing for this long, although it was asked, is not quoted any more. It answers at once unless the
-/// machine is overloaded.
+/// A guard that has said nothing for this long, although it was asked, is not quoted any more. It answers at once
+/// unless the machine is overloaded.
 const STALE: Duration = Duration::from_secs(3);
 
 /// Watches the box and moves its buttons, until `ending`.

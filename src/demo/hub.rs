@@ -18,7 +18,8 @@ use monotonic::Monotonic;
 const ENTRIES: usize = 200;
 /// Messages that a slow page may be behind.
 const BEHIND: usize = 512;
-/// The stream arrives as long as something of it came within this: it has 30 pictures a second, and a network its pauses.
+/// The stream arrives as long as something of it came within this: it has 30 pictures a second, and a network its
+/// pauses.
 const ARRIVES: Duration = Duration::from_secs(2);
 
 /// What the page is told.

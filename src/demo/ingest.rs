@@ -21,8 +21,8 @@ fn listen(port: u16) -> std::io::Result<Child> {
     // A third of a second is enough to find picture and sound; every frame leaves as a fragment of its own.
     ffmpeg.args(["-hide_banner", "-loglevel", "error", "-fflags", "nobuffer", "-flags", "low_delay"]);
     ffmpeg.args(["-analyzeduration", "300000", "-fpsprobesize", "0", "-listen", "1", "-i", &url, "-c", "copy"]);
-    // Each frame as a fragment of its own, for it is longer than a millisecond. `frag_every_frame` would do the same, but
-    // ffmpeg 5.1 then moves every other sound frame to the time of the next one. To Chromium each such gap is a
+    // Each frame as a fragment of its own, for it is longer than a millisecond. `frag_every_frame` would do the same,
+    // but ffmpeg 5.1 then moves every other sound frame to the time of the next one. To Chromium each such gap is a
     // discontinuity, and it drops pictures until the next keyframe.
     ffmpeg.args(["-f", "mp4", "-movflags", "+empty_moov+default_base_moof", "-frag_duration", "1000"]);
     ffmpeg.args(["-flush_packets", "1", "pipe:1"]);

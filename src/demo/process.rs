@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Processes that run as `role` on the configuration `config`. A process that has ended, and is only not yet waited for,
-/// is none. `None`: it cannot be known.
+/// Processes that run as `role` on the configuration `config`. A process that has ended, and is only not yet waited
+/// for, is none. `None`: it cannot be known.
 pub(super) fn of(role: &str, config: &Path) -> Option<Vec<Pid>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").ok()? {

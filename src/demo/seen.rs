@@ -1,4 +1,5 @@
-//! What the demo knows of its box, each from whoever knows it at first hand. `words.rs` makes texts of it, and of nothing else.
+//! What the demo knows of its box, each from whoever knows it at first hand. `words.rs` makes texts of it, and of
+//! nothing else.
 
 use std::path::Path;
 
@@ -12,8 +13,8 @@ pub(super) struct Seen {
     pub(super) guard: Guard,
     /// Whether a capture process exists, by the kernel; `None`: it cannot be known.
     pub(super) capture: Option<bool>,
-    /// What the lamp shows, as its file has it: like a lamp on a wire it keeps that when its guard dies. `None`: it shows
-    /// nothing that can be read, as one whose wire is cut.
+    /// What the lamp shows, as its file has it: like a lamp on a wire it keeps that when its guard dies. `None`: it
+    /// shows nothing that can be read, as one whose wire is cut.
     pub(super) lamp: Option<LampPattern>,
     /// The stream arrives at the ingest server: something came within the last 2 s.
     pub(super) arriving: bool,

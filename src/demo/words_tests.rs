@@ -1,5 +1,5 @@
-//! No text claims more than what is confirmed, in each phase and condition; and what a touch is said to bring is what the
-//! consent machine does with it.
+//! No text claims more than what is confirmed, in each phase and condition; and what a touch is said to bring is what
+//! the consent machine does with it.
 
 use core::time::Duration;
 use monotonic::Monotonic;
@@ -66,7 +66,8 @@ fn the_camera_is_called_off_only_where_box_and_kernel_say_so() {
         let claimed =
             ["is off", "are off", "no process", "does not exist", "not open"].iter().any(|word| claims.contains(word));
         assert_eq!(claimed, confirmed, "{claims}");
-        // The same sentence stands beside the button and in the place of the picture; nothing else speaks of the camera.
+        // The same sentence stands beside the button and in the place of the picture; nothing else speaks of the
+        // camera.
         for other in [said.picture, said.button, said.mute, said.lamp] {
             assert!(!other.to_lowercase().contains("camera"), "{other}");
         }

@@ -28,7 +28,8 @@ impl Engine {
     pub(super) fn account(&self) -> Account {
         let word = self.machine.reason().map(|reason| reason.as_str().to_owned());
         match self.machine.phase() {
-            // A deletion that failed matters until it is done; a former session's end only until the next thing happens.
+            // A deletion that failed matters until it is done; a former session's end only until the next thing
+            // happens.
             Phase::Idle => Account { reason: word, message: self.message.clone().or_else(|| self.undeleted.clone()) },
             Phase::Requested => Account { reason: word, message: self.undeleted.clone() },
             Phase::Policy => {
@@ -57,8 +58,8 @@ impl Engine {
         }
     }
 
-    /// What is wrong with the devices of a session that goes on. Capture has a slate or silence in the place of one that
-    /// is away; the lamp says that it may capture, as before.
+    /// What is wrong with the devices of a session that goes on. Capture has a slate or silence in the place of one
+    /// that is away; the lamp says that it may capture, as before.
     fn of_devices(&self) -> Account {
         if let Some((device, why)) = self.session.away.first() {
             return Account { reason: Some(lost(*device).as_str().to_owned()), message: Some(why.clone()) };

@@ -13,8 +13,8 @@ use crate::ipc::{
 };
 use consent::{CaptureReport, Event, Fault, Reason};
 
-/// Capture tells its figures each second. Those of one that has told none for this long, because it hangs or the machine
-/// does, are not told as the present ones.
+/// Capture tells its figures each second. Those of one that has told none for this long, because it hangs or the
+/// machine does, are not told as the present ones.
 const STALE: Duration = Duration::from_secs(5);
 
 /// What is known about the present session beyond what consent needs.

@@ -16,8 +16,8 @@ use consent::Event;
 const FOOTAGE: &str = "footage";
 /// Keys and credentials, in data-dir; the guard's alone.
 pub(super) const CREDENTIALS: &str = "credentials";
-/// The agent's folder in data-dir, where the agent's user writes too: how far the platform has read the ledger, and what
-/// the broker said.
+/// The agent's folder in data-dir, where the agent's user writes too: how far the platform has read the ledger, and
+/// what the broker said.
 const AGENT: &str = "agent";
 /// So deep may folders lie in each other: each takes a descriptor while it is emptied.
 const DEEPEST: usize = 16;

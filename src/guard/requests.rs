@@ -12,8 +12,8 @@ use crate::panel::{Button, PanelError};
 use crate::token_bucket::Allowance;
 use consent::{Event, Fault, Phase};
 
-/// How often others may call what leaves a trace in the ledger or at the lamp. Here and not in the agent, which may have
-/// been taken over. `stop` and `mute` always may: repeated ones change nothing, and leave none.
+/// How often others may call what leaves a trace in the ledger or at the lamp. Here and not in the agent, which may
+/// have been taken over. `stop` and `mute` always may: repeated ones change nothing, and leave none.
 #[derive(Debug)]
 pub(super) struct Quotas {
     request_start: Allowance,

@@ -1,8 +1,9 @@
 //! Whether the supply voltage can be trusted (consent rule 4): read from sysfs, where the machine says so at all.
 //!
-//! Below about 4.63 V a Raspberry Pi slows down, and its card and USB devices fail first: a ledger or a lamp that cannot be
-//! relied on. The firmware's flag comes as `in0_lcrit_alarm` of the sensor `rpi_volt`: 1 if the voltage was too low in the last
-//! two seconds (drivers/hwmon/raspberrypi-hwmon.c), or, with kernels of Raspberry Pi's own, as bit 0 of `get_throttled` (now).
+//! Below about 4.63 V a Raspberry Pi slows down, and its card and USB devices fail first: a ledger or a lamp that
+//! cannot be relied on. The firmware's flag comes as `in0_lcrit_alarm` of the sensor `rpi_volt`: 1 if the voltage was
+//! too low in the last two seconds (drivers/hwmon/raspberrypi-hwmon.c), or, with kernels of Raspberry Pi's own, as bit
+//! 0 of `get_throttled` (now).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,7 +36,8 @@ impl Supply {
         self.low
     }
 
-    /// Reads the flag; true if the voltage has just become too low to be trusted. Where nothing is known, nothing changes.
+    /// Reads the flag; true if the voltage has just become too low to be trusted. Where nothing is known, nothing
+    /// changes.
     pub(super) fn look(&mut self, now: Monotonic) -> bool {
         let Some(flag) = self.flag() else { return false };
         if flag == self.low {

@@ -1,7 +1,7 @@
 //! Door 1: guard to capture. The grant is a lease; there is no message that gives back what closing the socket takes.
 //!
-//! What capture shall do is complete state in each renewal, and not a message that could be lost; capture answers each with
-//! what it has in force.
+//! What capture shall do is complete state in each renewal, and not a message that could be lost; capture answers each
+//! with what it has in force.
 
 use core::time::Duration;
 
@@ -222,7 +222,8 @@ pub struct StreamStats {
     pub reduced: bool,
     /// How much encoded media waits on the box to be sent, in milliseconds.
     pub queue_ms: u32,
-    /// Loudness of the sound that is sent, RMS over the last second, in dB relative to full scale; `None`: no sound is sent.
+    /// Loudness of the sound that is sent, RMS over the last second, in dB relative to full scale; `None`: no sound is
+    /// sent.
     #[serde(default, deserialize_with = "text::maybe_finite")]
     pub level_db: Option<f32>,
 }

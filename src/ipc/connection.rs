@@ -9,8 +9,8 @@ use tokio::net::UnixStream;
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-/// Longest frame in bytes. The longest message of today is under 8 KiB, since texts are cut where they come in; a ledger may
-/// hold entries from before that, which are as long as a frame was then (64 KiB) and have to be handed on.
+/// Longest frame in bytes. The longest message of today is under 8 KiB, since texts are cut where they come in; a
+/// ledger may hold entries from before that, which are as long as a frame was then (64 KiB) and have to be handed on.
 pub const MAX_FRAME: usize = 128 * 1024;
 
 /// Why a message could not be sent or taken.
@@ -19,7 +19,8 @@ pub enum IpcError {
     /// The socket failed, or the frame was longer than [`MAX_FRAME`].
     #[error("the socket failed: {0}")]
     Socket(#[from] std::io::Error),
-    /// The frame is not a message of this version; both ends come from one package, so whoever wrote it is something else.
+    /// The frame is not a message of this version; both ends come from one package, so whoever wrote it is something
+    /// else.
     #[error("not a message of this door: {0}")]
     Message(String),
 }

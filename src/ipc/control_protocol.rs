@@ -32,7 +32,8 @@ pub enum Request {
     /// Ask staff to press. Never starts anything.
     RequestStart {},
     /// Ask staff to press, so that camera, microphone and encoder are tried for some seconds and nothing leaves the
-    /// box; answered with [`Response::Probed`] when capture is gone again. Taken from root and the guard's own user only.
+    /// box; answered with [`Response::Probed`] when capture is gone again. Taken from root and the guard's own user
+    /// only.
     Probe {},
     /// End the session; answered when the capture process is gone and the ledger says so.
     Stop {},

@@ -13,7 +13,8 @@ pub struct BoxIdentity {
 }
 
 impl BoxIdentity {
-    /// The box's name in topics where nothing else gives one. It is another one after the box was unbound, as the key is.
+    /// The box's name in topics where nothing else gives one. It is another one after the box was unbound, as the key
+    /// is.
     pub fn device_id(&self) -> String {
         format!("box-{:.12}", self.fingerprint)
     }

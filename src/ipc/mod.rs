@@ -26,8 +26,8 @@ pub use consent::{Actor, CaptureSettings, Fault, LampPattern, Phase, Purpose};
 
 /// The guard's socket (door 2) in `runtime-dir`.
 pub const GUARD_SOCKET: &str = "guard.sock";
-/// The simulated panel's lamp, a file in `runtime-dir` that holds [`LampPattern::as_str`]. Like a lamp on a GPIO line it keeps
-/// what it was last told, whoever told it has died since.
+/// The simulated panel's lamp, a file in `runtime-dir` that holds [`LampPattern::as_str`]. Like a lamp on a GPIO line
+/// it keeps what it was last told, whoever told it has died since.
 pub const SIM_LAMP: &str = "lamp";
 /// The consent ledger in `data-dir`.
 pub const LEDGER_FILE: &str = "ledger.db";

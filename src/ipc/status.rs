@@ -45,7 +45,8 @@ pub struct Status {
     pub faults: Vec<Fault>,
     /// The encoder in use and why it was chosen.
     pub encoder: Option<String>,
-    /// The mode that the camera runs in: what it sends, size, rate. `None`: nothing is captured, or it is no V4L2 camera.
+    /// The mode that the camera runs in: what it sends, size, rate. `None`: nothing is captured, or it is no V4L2
+    /// camera.
     pub camera: Option<String>,
     /// How the stream does; `None`: nothing is captured, or capture has told nothing for 5 s.
     pub stream: Option<StreamStats>,

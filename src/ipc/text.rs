@@ -1,5 +1,5 @@
-//! What comes in over a socket is cut and cleaned where it enters: texts that end in the ledger, at the platform and on a
-//! terminal, and numbers that JSON could not carry on.
+//! What comes in over a socket is cut and cleaned where it enters: texts that end in the ledger, at the platform and on
+//! a terminal, and numbers that JSON could not carry on.
 
 use serde::{Deserialize, Deserializer};
 
@@ -66,7 +66,8 @@ pub(super) fn maybe_reason<'de, D: Deserializer<'de>>(from: D) -> Result<Option<
     Ok(Option::<String>::deserialize(from)?.map(|text| clean(&text, REASON)))
 }
 
-/// A number that is none (1e300 as a float of 32 bits) counts as 0: JSON would carry it on as `null`, which nobody takes.
+/// A number that is none (1e300 as a float of 32 bits) counts as 0: JSON would carry it on as `null`, which nobody
+/// takes.
 pub(super) fn finite<'de, D: Deserializer<'de>>(from: D) -> Result<f32, D::Error> {
     let number = f32::deserialize(from)?;
     Ok(if number.is_finite() { number } else { 0.0 })

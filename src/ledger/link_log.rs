@@ -1,5 +1,5 @@
-//! Which of capture's reports become entries: a stream that comes and goes all the time, or a capture that says so, writes at
-//! a bounded rate, and what the ledger says last is true, or says too much rather than too little.
+//! Which of capture's reports become entries: a stream that comes and goes all the time, or a capture that says so,
+//! writes at a bounded rate, and what the ledger says last is true, or says too much rather than too little.
 
 use core::time::Duration;
 
@@ -17,7 +17,8 @@ const EACH: Duration = Duration::from_secs(30);
 pub(crate) struct LinkLog {
     on_air: bool,
     link: Allowance,
-    /// An `off-air` that has to wait; meanwhile the ledger says that the box is on air, which it may be again at any time.
+    /// An `off-air` that has to wait; meanwhile the ledger says that the box is on air, which it may be again at any
+    /// time.
     off_air: Option<Fact>,
     encoder: Allowance,
     /// The newest fallback of those that have to wait.

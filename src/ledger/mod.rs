@@ -60,8 +60,8 @@ impl LedgerError {
 const BUSY: Duration = Duration::from_millis(500);
 /// The same for commands, which have nothing else to do.
 const BUSY_TO_READ: Duration = Duration::from_secs(5);
-/// Pages that are kept in memory, in KiB (negative, as SQLite has it): entries are written behind each other and read once,
-/// and what SQLite keeps otherwise, 2 MB, would only fill up over the months.
+/// Pages that are kept in memory, in KiB (negative, as SQLite has it): entries are written behind each other and read
+/// once, and what SQLite keeps otherwise, 2 MB, would only fill up over the months.
 const CACHE: i32 = -128;
 /// Entries that are read at once.
 const PAGE: u32 = 500;

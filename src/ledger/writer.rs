@@ -17,7 +17,8 @@ use monotonic::Monotonic;
 
 /// At most this many facts wait for a disk that fails; a box in that state starts nothing, so few come.
 const WAITING: usize = 1000;
-/// What the guard's loop waits for the disk, in the usual case: longer than a card's write, shorter than anybody notices.
+/// What the guard's loop waits for the disk, in the usual case: longer than a card's write, shorter than anybody
+/// notices.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// The same for what has to be on disk before it takes effect: nothing is captured yet, and staff stand at the button.
 const PATIENCE_AT_START: Duration = Duration::from_secs(1);
@@ -175,7 +176,8 @@ impl Journal {
         self.hand_over(fact, PATIENCE).map(drop)
     }
 
-    /// Writes `fact`, and all that waits before it, durably: what has not happened when this fails must not take effect.
+    /// Writes `fact`, and all that waits before it, durably: what has not happened when this fails must not take
+    /// effect.
     pub(crate) fn write_durably(&mut self, fact: Fact) -> Result<(), String> {
         let written = self.hand_over(fact, PATIENCE_AT_START)?;
         let late = || "the ledger's disk does not answer: nothing starts without an entry".to_owned();

@@ -9,7 +9,8 @@ use monotonic::Monotonic;
 pub struct Settled {
     /// Whether the button is down.
     pub down: bool,
-    /// Up: how long the touch was that has ended; down: how long until its last edge. By the kernel's clock, where that told.
+    /// Up: how long the touch was that has ended; down: how long until its last edge. By the kernel's clock, where that
+    /// told.
     pub held: Option<Duration>,
 }
 
@@ -31,7 +32,8 @@ impl Debouncer {
         Self { span, settled: initial, pending: None, edge: None, touch: None }
     }
 
-    /// The raw level was read again, in case an edge was lost. A level that is just settling has edges that are not heard yet.
+    /// The raw level was read again, in case an edge was lost. A level that is just settling has edges that are not
+    /// heard yet.
     pub fn found(&mut self, now: Monotonic, level: bool) {
         if self.pending.is_none() {
             self.level(now, level);
@@ -47,8 +49,9 @@ impl Debouncer {
         }
     }
 
-    /// An edge, with the kernel's time of it. Returns the level that held long enough before it, where nobody had the time
-    /// to ask: on a busy machine all edges of quick touches are heard at once, and a touch that stops must not be lost.
+    /// An edge, with the kernel's time of it. Returns the level that held long enough before it, where nobody had the
+    /// time to ask: on a busy machine all edges of quick touches are heard at once, and a touch that stops must not be
+    /// lost.
     pub fn edge(&mut self, now: Monotonic, level: bool, at: Duration) -> Option<Settled> {
         let held = self.edge.replace(at).is_some_and(|before| at.saturating_sub(before) >= self.span);
         let late = self.pending.filter(|&(was, _)| held && was != level).map(|(was, _)| self.believe(was));

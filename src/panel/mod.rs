@@ -57,7 +57,8 @@ pub trait Panel: Send + std::fmt::Debug {
     /// Whether the button is down now, raw.
     fn is_down(&mut self, button: Button) -> Result<bool, PanelError>;
 
-    /// Whether the kernel says when an edge was. Where it does, a touch without such a time is one whose beginning was missed.
+    /// Whether the kernel says when an edge was. Where it does, a touch without such a time is one whose beginning was
+    /// missed.
     fn times_edges(&self) -> bool {
         true
     }

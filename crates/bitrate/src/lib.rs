@@ -1,8 +1,9 @@
 //! Decides what the encoder is asked for: measurements of the way to the server in, a rendition out. Pure: no I/O, no
 //! clock.
 //!
-//! Two questions are asked every [`UPDATE_INTERVAL`]: how long does a byte wait between encoder and server (queue, socket,
-//! network), and how many bytes does the server really take? While something waits the second is the link's capacity.
+//! Two questions are asked every [`UPDATE_INTERVAL`]: how long does a byte wait between encoder and server (queue,
+//! socket, network), and how many bytes does the server really take? While something waits the second is the link's
+//! capacity.
 //! - More is made than arrives, and it waits: the target falls below what arrives, so that the queue drains, and goes
 //!   back to just under it when it is empty (`rate`).
 //! - Nothing waits: the target rises, fast where nothing is known against it, by careful probes near the rate that was
@@ -29,7 +30,8 @@ use rate::Rate;
 pub use rendition::Rendition;
 use window::Window;
 
-/// From one measurement to the next: three frames at 30 frames per second, so that one frame does not look like a queue.
+/// From one measurement to the next: three frames at 30 frames per second, so that one frame does not look like a
+/// queue.
 pub const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The way to the server, as it is now. Whoever has a transport fills this in; what it cannot tell is `None`.
@@ -82,8 +84,8 @@ impl Controller {
         Self { limits, window: Window::default(), rate, ladder: Ladder::new(limits.max) }
     }
 
-    /// Takes in how much was made and what of it waits, as in a [`Measurement`]: with each frame, so that it is known how
-    /// long each of them waits.
+    /// Takes in how much was made and what of it waits, as in a [`Measurement`]: with each frame, so that it is known
+    /// how long each of them waits.
     pub fn record(&mut self, measurement: &Measurement) {
         self.window.note(measurement);
     }
@@ -151,8 +153,8 @@ impl Controller {
     }
 }
 
-/// What a session over SRT begins with, in kbit/s: half of what is configured, for the two seconds that it takes to find
-/// out that there is room. What is too much for the link is lost, where over TCP it would wait (docs/benchmarks).
+/// What a session over SRT begins with, in kbit/s: half of what is configured, for the two seconds that it takes to
+/// find out that there is room. What is too much for the link is lost, where over TCP it would wait (docs/benchmarks).
 pub fn srt_start_kbps(cap: u32) -> u32 {
     cap / 2
 }

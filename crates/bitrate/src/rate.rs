@@ -33,7 +33,8 @@ const DRAIN_PROBE: f64 = 2.5;
 const DRAIN_SHARE: f64 = 0.5;
 /// Where nothing is heard at all, this share of the bound: what is too much now is lost.
 const SILENT: f64 = 0.5;
-/// A queue that does not drain within this although less is made than arrives is not one: the way became longer. Seconds.
+/// A queue that does not drain within this although less is made than arrives is not one: the way became longer.
+/// Seconds.
 const PATIENCE: f64 = 4.0;
 /// After a cut the encoder needs so long, and then the measurements the span that they look back. Seconds.
 const ANSWER: f64 = 0.1;
@@ -44,8 +45,8 @@ const RISE: f64 = 1.12;
 const PROBE: f64 = 1.06;
 /// ... and so long later it is judged. Seconds.
 const PROBE_LASTS: f64 = 0.7;
-/// After one that fails what was good before it is still good, but for this. An encoder that had little to do, and so little that
-/// arrived, is no proof against it.
+/// After one that fails what was good before it is still good, but for this. An encoder that had little to do, and so
+/// little that arrived, is no proof against it.
 const GOOD_STILL: f64 = 0.88;
 /// Pause before the first probe after a cut, factor after each that fails, longest pause. Seconds.
 const PAUSE: f64 = 1.0;

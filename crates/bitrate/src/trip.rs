@@ -1,16 +1,17 @@
 //! From the smoothed round-trip time that SRT tells back to single round trips, and to how far the server has come.
 //!
-//! libsrt's receiver measures from an acknowledgement to the sender's answer to it, which queues behind all that was sent
-//! before; it tells an average into which each new one enters by an eighth. When a link becomes slower the answers come
-//! less often as well, and the average lags by seconds. Taken each time it changes it gives away what went into it.
+//! libsrt's receiver measures from an acknowledgement to the sender's answer to it, which queues behind all that was
+//! sent before; it tells an average into which each new one enters by an eighth. When a link becomes slower the answers
+//! come less often as well, and the average lags by seconds. Taken each time it changes it gives away what went into
+//! it.
 
 use super::curve::Curve;
 
 /// A new round trip enters the average by so much (libsrt, `avg_iir<8>`).
 const EIGHTH: f64 = 0.125;
 
-/// An average that stays as it is although acknowledgements come stands for new round trips like it, if the last one was:
-/// libsrt counts whole microseconds. Seconds.
+/// An average that stays as it is although acknowledgements come stands for new round trips like it, if the last one
+/// was: libsrt counts whole microseconds. Seconds.
 const ALIKE: f64 = 0.000_05;
 
 /// What SRT says before it has measured anything. Seconds.
@@ -70,8 +71,8 @@ impl Trip {
         self.least = Some(self.least.map_or(self.single, |least| least.min(self.single)));
     }
 
-    /// The round trip which, `many` times, makes the average `smoothed` of `before`: if so many answers left since the last
-    /// one that was heard of. Answers that queue behind one frame arrive together.
+    /// The round trip which, `many` times, makes the average `smoothed` of `before`: if so many answers left since the
+    /// last one that was heard of. Answers that queue behind one frame arrive together.
     fn single(&self, at: f64, before: f64, smoothed: f64, many: u32) -> Option<f64> {
         let kept = (0..many).fold(1.0, |kept, _| kept * (1.0 - EIGHTH));
         let single = before + (smoothed - before) / (1.0 - kept);
@@ -100,8 +101,8 @@ impl Trip {
 mod tests {
     use super::Trip;
 
-    /// How far off single round trips are at worst: of answers that leave each 10 ms, each behind the frame before it, into
-    /// a queue that what leaves at a time needs `queue(time)` seconds to pass.
+    /// How far off single round trips are at worst: of answers that leave each 10 ms, each behind the frame before it,
+    /// into a queue that what leaves at a time needs `queue(time)` seconds to pass.
     fn worst(queue: impl Fn(f64) -> f64, frame: f64) -> f64 {
         let (mut trip, mut smoothed, mut worst) = (Trip::default(), 0.04, 0.0_f64);
         let mut on_the_way: Vec<(f64, f64)> = Vec::new();

@@ -44,7 +44,8 @@ pub enum Effect {
     RecordFault(super::Fault),
     /// Tell capture what it shall do from now on.
     Configure(CaptureSettings),
-    /// Write that no sound leaves any more, once capture has confirmed it; or that sound may leave again, before it does.
+    /// Write that no sound leaves any more, once capture has confirmed it; or that sound may leave again, before it
+    /// does.
     RecordMute {
         /// The session.
         session: SessionId,

@@ -9,12 +9,13 @@ pub enum Event {
     Tick,
     /// The record button went down, debounced.
     ButtonDown,
-    /// The record button was found to be down, and since when is not known: it stops as a press does, and starts nothing.
+    /// The record button was found to be down, and since when is not known: it stops as a press does, and starts
+    /// nothing.
     ButtonFoundDown,
     /// The record button went up, debounced.
     ButtonUp,
-    /// Just before [`Event::ButtonUp`]: by the kernel's clock the button was down for at least this long. A guard that was
-    /// busy hears of both edges at once, and would take a long press for a short one.
+    /// Just before [`Event::ButtonUp`]: by the kernel's clock the button was down for at least this long. A guard that
+    /// was busy hears of both edges at once, and would take a long press for a short one.
     ButtonHeldFor(core::time::Duration),
     /// The mute button went down, debounced.
     MuteButtonDown,

@@ -41,8 +41,8 @@ pub(super) const UNBIND: Duration = Duration::from_secs(10);
 pub(super) const STUCK: Duration = Duration::from_secs(30);
 /// While the button is down somebody has to look at least this often.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Time between two looks that are further apart than this does not count as held: the button may have been up in between.
-/// A write to a slow SD card stays below it.
+/// Time between two looks that are further apart than this does not count as held: the button may have been up in
+/// between. A write to a slow SD card stays below it.
 pub(super) const LOOK_AWAY: Duration = Duration::from_millis(500);
 /// Capture that was told to stop is killed after this; leaves 200 ms of rule 4's 500 ms to verify that it is gone.
 pub(super) const KILL_AFTER: Duration = Duration::from_millis(300);

@@ -136,7 +136,8 @@ impl Machine {
         self.last_reason
     }
 
-    /// Why the box is in its present phase, and in `idle` why the last session or request ended: see [`Reason::is_valid_in`].
+    /// Why the box is in its present phase, and in `idle` why the last session or request ended: see
+    /// [`Reason::is_valid_in`].
     pub fn reason(&self) -> Option<Reason> {
         match (self.phase(), self.session) {
             (Phase::Idle, _) => self.last_reason,

@@ -13,8 +13,8 @@ pub enum Actor {
     Remote,
 }
 
-/// All that capture can be told while it runs, as complete state: the last one that it hears counts, and hearing it twice
-/// changes nothing.
+/// All that capture can be told while it runs, as complete state: the last one that it hears counts, and hearing it
+/// twice changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CaptureSettings {

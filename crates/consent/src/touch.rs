@@ -1,7 +1,8 @@
 //! One touch of the record button, from down to up, and the holds it passes on the way.
 //!
-//! The guard may hear of a touch late. So a touch has two lengths: the longest that it may have been, which decides what
-//! it starts, and the one that is sure, which decides what a hold brings. Both have to agree on what cannot be undone.
+//! The guard may hear of a touch late. So a touch has two lengths: the longest that it may have been, which decides
+//! what it starts, and the one that is sure, which decides what a hold brings. Both have to agree on what cannot be
+//! undone.
 
 use core::time::Duration;
 
@@ -101,7 +102,8 @@ impl Held {
 }
 
 impl Touch {
-    /// It went down, or was found down by somebody who does not know since when. `spent`: letting go will start nothing.
+    /// It went down, or was found down by somebody who does not know since when. `spent`: letting go will start
+    /// nothing.
     pub(super) fn down(&mut self, now: Monotonic, spent: bool, found: bool) {
         match self {
             // Still held from a time of which nothing is known.

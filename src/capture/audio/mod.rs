@@ -52,8 +52,8 @@ pub(crate) fn add_voice(pipeline: &gst::Pipeline, audio: &Audio) -> Result<(gst:
     Ok((convert, form))
 }
 
-/// How much later than its frame's time a sound leaves the decoder, in nanoseconds: 1600 samples (docs/benchmarks), which
-/// `voaacenc` looks ahead.
+/// How much later than its frame's time a sound leaves the decoder, in nanoseconds: 1600 samples (docs/benchmarks),
+/// which `voaacenc` looks ahead.
 const AAC_DELAY: i64 = 1600 * 1_000_000_000 / RATE as i64;
 
 /// What sound becomes.

@@ -8,8 +8,8 @@ use gstreamer as gst;
 use crate::capture::error::CaptureError;
 use crate::capture::guard_link::Lease;
 
-/// Makes digital silence of what `element` gives while `gate` says muted. Whoever mutes need not wait for a piece of sound
-/// to pass: one that is passing just then was recorded before.
+/// Makes digital silence of what `element` gives while `gate` says muted. Whoever mutes need not wait for a piece of
+/// sound to pass: one that is passing just then was recorded before.
 pub(crate) fn silence_while_muted(element: &gst::Element, gate: &Arc<Lease>) -> Result<(), CaptureError> {
     let pad = element.static_pad("src").ok_or_else(|| CaptureError::internal("sound without a pad"))?;
     let gate = gate.clone();

@@ -20,7 +20,8 @@ pub(crate) struct Area {
     bottom: usize,
 }
 
-/// Where `mask`, in pixels of a picture of the size `configured`, lies in one of the size `actual`: never less than that.
+/// Where `mask`, in pixels of a picture of the size `configured`, lies in one of the size `actual`: never less than
+/// that.
 pub(crate) fn area(mask: &Mask, configured: (u32, u32), actual: (u32, u32)) -> Area {
     let near = |at: u32, from: u32, to: u32| (u64::from(at) * u64::from(to) / u64::from(from.max(1))) & !1;
     let far = |at: u32, from: u32, to: u32| {

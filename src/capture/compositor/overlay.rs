@@ -1,5 +1,5 @@
-//! Words on the picture: the shop's name on the upper left, the time of day on the upper right. They are drawn once, the
-//! clock once a second, by a thread of their own; on each picture they are only laid over it.
+//! Words on the picture: the shop's name on the upper left, the time of day on the upper right. They are drawn once,
+//! the clock once a second, by a thread of their own; on each picture they are only laid over it.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};

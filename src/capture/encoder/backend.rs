@@ -196,7 +196,8 @@ mod tests {
             let structure = caps.structure(0).unwrap();
             let levels = structure.get::<gst::List>("level").unwrap();
             assert_eq!(levels.first().unwrap().get::<&str>().unwrap(), level);
-            // What the driver of a Pi 4 offers (levels to 4.2), and what stands behind the encoder, agree on that level.
+            // What the driver of a Pi 4 offers (levels to 4.2), and what stands behind the encoder, agree on that
+            // level.
             let pi = gst::Caps::builder("video/x-h264")
                 .field("profile", gst::List::new(["baseline", "constrained-baseline", "main", "high"]))
                 .field(

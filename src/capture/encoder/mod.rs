@@ -1,5 +1,5 @@
-//! From pictures to encoded frames: covers what nobody may see, hands the picture to the encoder at work, changes what is
-//! asked of it while it runs, and puts another in its place when it hangs, fails, or gives what nobody can watch.
+//! From pictures to encoded frames: covers what nobody may see, hands the picture to the encoder at work, changes what
+//! is asked of it while it runs, and puts another in its place when it hangs, fails, or gives what nobody can watch.
 
 pub(crate) mod backend;
 pub(crate) mod frame_sink;
@@ -32,8 +32,8 @@ const HARDWARE_PATIENCE: Duration = Duration::from_secs(3);
 /// Software is only slow, on a machine that is busy; it is not known to hang. Less than what the push pipeline bears
 /// (8 s) before it takes the server for gone.
 const SOFTWARE_PATIENCE: Duration = Duration::from_secs(6);
-/// How late a keyframe may be before it is asked for, at the configured rate: encoders count frames, and a camera in the
-/// dark gives fewer.
+/// How late a keyframe may be before it is asked for, at the configured rate: encoders count frames, and a camera in
+/// the dark gives fewer.
 const LATE: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
 /// Makes the sink for each encoder's frames.

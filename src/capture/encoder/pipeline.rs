@@ -14,8 +14,8 @@ use crate::capture::gst::close::CLOSING;
 use crate::capture::gst::plugins::make;
 use crate::config::Video;
 
-/// So many pictures wait in front of an encoder: it may take a tenth of a second to start, or for a picture now and then.
-/// Each is memory that stays with the camera's pool.
+/// So many pictures wait in front of an encoder: it may take a tenth of a second to start, or for a picture now and
+/// then. Each is memory that stays with the camera's pool.
 const WAITING: u64 = 4;
 
 /// An encoder at work.
@@ -47,8 +47,8 @@ impl Drop for EncoderPipeline {
 }
 
 impl EncoderPipeline {
-    /// Builds and starts the pipeline around `element`, one of `factory`: scaler, encoder, `behind` (what must stand behind
-    /// it), parser, `tap`. Frames come out as H.264 of `stream_format`, or as they are where that is `None`.
+    /// Builds and starts the pipeline around `element`, one of `factory`: scaler, encoder, `behind` (what must stand
+    /// behind it), parser, `tap`. Frames come out as H.264 of `stream_format`, or as they are where that is `None`.
     pub(crate) fn start(
         (factory, element): (&'static str, gst::Element),
         behind: gst::Caps,

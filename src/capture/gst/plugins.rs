@@ -1,10 +1,10 @@
-//! Where elements come from: the few of GStreamer's plugins that a session needs are loaded one by one, when the first of
-//! their elements is made.
+//! Where elements come from: the few of GStreamer's plugins that a session needs are loaded one by one, when the first
+//! of their elements is made.
 //!
-//! GStreamer's own way is a list of all that is installed (1.2 MB), which each process reads at its start and which has to
-//! be made anew, by loading everything, whenever a package or a video node comes or goes: a press would wait for that, and
-//! pay in memory (docs/benchmarks). It is switched off for capture's program (`GST_REGISTRY_DISABLE`, in `cli::media`).
-//! Where it is on, as in unit tests, everything is known already and nothing is loaded here.
+//! GStreamer's own way is a list of all that is installed (1.2 MB), which each process reads at its start and which has
+//! to be made anew, by loading everything, whenever a package or a video node comes or goes: a press would wait for
+//! that, and pay in memory (docs/benchmarks). It is switched off for capture's program (`GST_REGISTRY_DISABLE`, in
+//! `cli::media`). Where it is on, as in unit tests, everything is known already and nothing is loaded here.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -68,9 +68,9 @@ const PLUGINS: [Plugin; 26] = [
 /// The plugins with which decodebin makes raw pictures of a camera's JPEG.
 pub(crate) const OF_CAMERAS: &[&str] = &["jpeg"];
 
-/// The plugins with which decodebin opens a media file, by what it finds on the way: media types, and what reads them. They
-/// are what Debian's packages have for files that are in use. What a file does not have in it is not loaded: libav alone
-/// brings 170 libraries.
+/// The plugins with which decodebin opens a media file, by what it finds on the way: media types, and what reads them.
+/// They are what Debian's packages have for files that are in use. What a file does not have in it is not loaded: libav
+/// alone brings 170 libraries.
 pub(crate) const OF_FILES: &[(&[&str], &[&str])] = &[
     (&[ANY_FILE], &["typefindfunctions"]),
     (&["video/quicktime", "audio/x-m4a", "application/x-3gp"], &["isomp4"]),

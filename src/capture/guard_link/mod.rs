@@ -37,8 +37,8 @@ pub(crate) struct Start {
     pub(crate) configuration: String,
 }
 
-/// Whether frames may leave, and whether there may be sound in them: a grant proves that consent was given, the lease that
-/// it still is.
+/// Whether frames may leave, and whether there may be sound in them: a grant proves that consent was given, the lease
+/// that it still is.
 #[derive(Debug)]
 pub(crate) struct Lease {
     clock: Clock,
@@ -52,7 +52,8 @@ impl Lease {
         millis(self.clock.now().duration_since(Monotonic::default())) < self.until.load(Ordering::Acquire)
     }
 
-    /// Whether silence goes out in place of sound. Asked for each piece of sound, in the one place that all of it passes.
+    /// Whether silence goes out in place of sound. Asked for each piece of sound, in the one place that all of it
+    /// passes.
     pub(crate) fn is_muted(&self) -> bool {
         self.muted.load(Ordering::SeqCst)
     }
@@ -177,8 +178,8 @@ impl GuardLink {
     }
 }
 
-/// Ends the process, and nothing that hangs elsewhere can keep a camera open: not in an exit handler either, of which each
-/// library may have some. Its unit counts this signal as success; the guard goes by what was told to it before.
+/// Ends the process, and nothing that hangs elsewhere can keep a camera open: not in an exit handler either, of which
+/// each library may have some. Its unit counts this signal as success; the guard goes by what was told to it before.
 fn end_process() -> ! {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     std::process::abort()

@@ -3,7 +3,8 @@
 
 use crate::ipc::{FromCapture, SecondaryStats};
 
-/// Digits in a row that are more than a size, a rate or a port that somebody configured: socket numbers, times, counters.
+/// Digits in a row that are more than a size, a rate or a port that somebody configured: socket numbers, times,
+/// counters.
 const COUNTER: usize = 5;
 /// Endings of GStreamer's element names, behind which a counter stands where nobody chose a name.
 const ELEMENTS: [&str; 22] = [
@@ -33,8 +34,8 @@ pub(crate) fn steadied(message: FromCapture) -> FromCapture {
     }
 }
 
-/// `text` on one line, without addresses in memory, ports and numbers that the system chose, counters in names, and times.
-/// The server's own `host:port` in front, and paths, stay as they are.
+/// `text` on one line, without addresses in memory, ports and numbers that the system chose, counters in names, and
+/// times. The server's own `host:port` in front, and paths, stay as they are.
 pub(crate) fn steady(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let word = |(place, word): (usize, &&str)| match place {

@@ -82,8 +82,8 @@ pub(crate) fn limit(source: &gst::Element, pace: &Arc<Mutex<FrameDecimator>>) ->
 }
 
 impl Camera {
-    /// Opens the device as far as it tells its modes, and chooses one; may take as long as its driver likes. Returns the
-    /// mode, in words.
+    /// Opens the device as far as it tells its modes, and chooses one; may take as long as its driver likes. Returns
+    /// the mode, in words.
     pub(crate) fn settle(&self, video: &Video) -> Result<Option<String>, CaptureError> {
         let (Some(filter), VideoSource::V4l2) = (&self.filter, decide(video)) else { return Ok(None) };
         let name = described(video);

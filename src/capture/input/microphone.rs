@@ -74,8 +74,8 @@ fn slaved(pipeline: &gst::Pipeline, source: &gst::Element) -> Result<gst::Elemen
     // Each buffer is timed by that clock when it is read. The driver's times are of a clock that not all of them name.
     source.set_property("use-driver-timestamps", false);
     source.set_property_from_str("slave-method", "re-timestamp");
-    // A second's sound waits for a reader that a busy machine holds up, in µs; by itself 200 ms do, and what is over is lost.
-    // It costs no delay: it is read every 10 ms as before.
+    // A second's sound waits for a reader that a busy machine holds up, in µs; by itself 200 ms do, and what is over is
+    // lost. It costs no delay: it is read every 10 ms as before.
     source.set_property("buffer-time", 1_000_000_i64);
     let convert = make("audioconvert", "audio-source-samples")?;
     let filter = make("capsfilter", "audio-source-slave")?;

@@ -1,4 +1,5 @@
-//! The picture that goes out while the camera is away. Drawn by hand: a text element would need fonts, and time to look for them.
+//! The picture that goes out while the camera is away. Drawn by hand: a text element would need fonts, and time to look
+//! for them.
 
 use gstreamer as gst;
 use gstreamer_video as gst_video;

@@ -1,5 +1,5 @@
-//! Keeps picture and sound coming: a thread that notices when camera or microphone give nothing any more, has a stand-in
-//! sent, opens the device again when it is back, and gives up after the limit.
+//! Keeps picture and sound coming: a thread that notices when camera or microphone give nothing any more, has a
+//! stand-in sent, opens the device again when it is back, and gives up after the limit.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -18,7 +18,8 @@ const MORSEL: gst::ClockTime = gst::ClockTime::from_mseconds(10);
 /// More silence than this is not made at a time.
 const MOUTHFUL: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
-/// Takes a buffer, its time being running time, and its caps; and whether a keyframe should begin with it. Must not wait.
+/// Takes a buffer, its time being running time, and its caps; and whether a keyframe should begin with it. Must not
+/// wait.
 pub(crate) type Downstream = Box<dyn Fn(gst::Buffer, &gst::Caps, bool) + Send>;
 
 /// One of the two ways in.
@@ -132,8 +133,8 @@ impl InputSwitch {
             state.heard = Some(self.clock.now());
         }
         if self.device == CaptureDevice::Camera {
-            // Two pictures in one instant are none: FLV counts milliseconds, and a driver that was kept from running gives
-            // some at once. Behind the slate the next one comes in time.
+            // Two pictures in one instant are none: FLV counts milliseconds, and a driver that was kept from running
+            // gives some at once. Behind the slate the next one comes in time.
             let apart = if state.slated { self.interval / 2 } else { gst::ClockTime::MSECOND };
             earliest = earliest.map(|filled| filled + apart);
         }

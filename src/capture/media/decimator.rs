@@ -14,8 +14,8 @@ pub(crate) struct FrameDecimator {
 }
 
 impl FrameDecimator {
-    /// At most `most` of the `coming` pictures a second stay, whatever the source says that it gives: one per cent more is
-    /// taken for a difference of clocks where it does not say more.
+    /// At most `most` of the `coming` pictures a second stay, whatever the source says that it gives: one per cent more
+    /// is taken for a difference of clocks where it does not say more.
     pub(crate) fn at_most(most: u32, coming: u32) -> Self {
         let each = |fps: u32| gst::ClockTime::SECOND.nseconds() / u64::from(fps.max(1));
         let tolerance = if coming > most { 0 } else { each(most) / 100 };

@@ -6,8 +6,8 @@ use crate::capture::output::error::ConnectionErrorKind;
 
 /// Each wait is somewhere between half of its span and all of it, so that a thousand boxes do not come back to a
 /// server at once. The span is short as long as a server that restarts may need, then doubles to a limit. Time on air
-/// takes waits back, so that a server which holds the stream for some seconds each time is met as soon as the last time,
-/// and one that drops it at once is not.
+/// takes waits back, so that a server which holds the stream for some seconds each time is met as soon as the last
+/// time, and one that drops it at once is not.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     kind: ConnectionErrorKind,
@@ -16,8 +16,8 @@ pub(crate) struct Backoff {
 
 /// A connection that held this long was good: the next wait is the shortest again.
 const GOOD: Duration = Duration::from_secs(10);
-/// So long on air takes one wait back. A server that lets go of the stream sooner is met ever less often; one that holds
-/// it longer is never met more often than once in this time.
+/// So long on air takes one wait back. A server that lets go of the stream sooner is met ever less often; one that
+/// holds it longer is never met more often than once in this time.
 const WORTH: Duration = Duration::from_secs(2);
 
 /// Spans for one sort of trouble.

@@ -23,7 +23,8 @@ pub(crate) trait IngestConnection {
         false
     }
 
-    /// Whether sound may wait for the next picture, a frame's time at most: both then go with fewer wake-ups and packets.
+    /// Whether sound may wait for the next picture, a frame's time at most: both then go with fewer wake-ups and
+    /// packets.
     fn bundles(&self) -> bool {
         false
     }

@@ -1,5 +1,5 @@
-//! The push pipeline: a thread that keeps an ingest server supplied, connects anew when the server goes away, and begins
-//! each time with a keyframe. Capture goes on meanwhile.
+//! The push pipeline: a thread that keeps an ingest server supplied, connects anew when the server goes away, and
+//! begins each time with a keyframe. Capture goes on meanwhile.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
@@ -24,10 +24,11 @@ use crate::capture::queue::FrameQueue;
 use crate::clock::Clock;
 use crate::ipc::StreamStats;
 
-/// How long the thread waits for a frame before it looks at the bus, until the stream is on air: a third of a frame at 30
-/// frames per second.
+/// How long the thread waits for a frame before it looks at the bus, until the stream is on air: a third of a frame at
+/// 30 frames per second.
 const LOOK: Duration = Duration::from_millis(10);
-/// A server that takes nothing for this long is gone: twice the longest pause of a busy server, and what a viewer bears.
+/// A server that takes nothing for this long is gone: twice the longest pause of a busy server, and what a viewer
+/// bears.
 const STALL: Duration = Duration::from_secs(8);
 /// How often the guard is told how the stream does.
 const STATS: Duration = Duration::from_secs(1);

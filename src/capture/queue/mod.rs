@@ -46,7 +46,8 @@ pub(crate) struct QueueLimits {
     pub(crate) bytes: usize,
     /// Time from the oldest to the newest frame.
     pub(crate) span: Duration,
-    /// A shorter outage is bridged: everything that waits is sent. After a longer one the stream goes on at the live edge.
+    /// A shorter outage is bridged: everything that waits is sent. After a longer one the stream goes on at the live
+    /// edge.
     pub(crate) catch_up: Duration,
 }
 

@@ -245,7 +245,8 @@ fn processed(sound: &[i16], audio: &Audio) -> Vec<i16> {
     bench.through(timed).into_iter().flat_map(|(_, words)| words).step_by(2).collect()
 }
 
-/// Loudness in dB of the half seconds with syllables (`on`) or without, the first seconds left out: it learns from them.
+/// Loudness in dB of the half seconds with syllables (`on`) or without, the first seconds left out: it learns from
+/// them.
 fn db(sound: &[i16], on: bool) -> f64 {
     let half = |turn: usize| &sound[turn * 12_000 + 2400..(turn + 1) * 12_000 - 1200];
     let chosen = (16..sound.len() / 12_000).filter(|turn| turn.is_multiple_of(2) == on).flat_map(half);

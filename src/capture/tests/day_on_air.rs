@@ -1,5 +1,6 @@
-//! A day on air, faster than it passes: 24 hours of encoded frames with their times through queue, push, FLV and RTMP to a
-//! real ingest, as fast as it takes them: `TALLYBOX_LONG=1 cargo test --release --lib a_day -- --nocapture`. In CI half an hour.
+//! A day on air, faster than it passes: 24 hours of encoded frames with their times through queue, push, FLV and RTMP
+//! to a real ingest, as fast as it takes them: `TALLYBOX_LONG=1 cargo test --release --lib a_day -- --nocapture`. In CI
+//! half an hour.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -138,8 +139,8 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
         let progress = read(&progress);
         progress.lines().rev().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim().to_owned()
     };
-    // What stands between the queue and the server goes out before the connection ends: until nothing more comes. The ingest
-    // says twice a second how far it is.
+    // What stands between the queue and the server goes out before the connection ends: until nothing more comes. The
+    // ingest says twice a second how far it is.
     let clock = crate::clock::Clock::start();
     let mut moved = (String::new(), clock.now());
     while clock.now().duration_since(moved.1) < Duration::from_secs(4) {

@@ -165,8 +165,8 @@ fn size(file: &Path) -> u64 {
     std::fs::metadata(file).map_or(0, |data| data.len())
 }
 
-/// What ffprobe makes of each decoded frame of the first `seconds`: time, whether it is a keyframe, size in bytes, width
-/// and height. What comes last was cut off by the end of the test.
+/// What ffprobe makes of each decoded frame of the first `seconds`: time, whether it is a keyframe, size in bytes,
+/// width and height. What comes last was cut off by the end of the test.
 fn frames(file: &Path, seconds: f64) -> Vec<(f64, bool, u32, u32, u32)> {
     let mut ffprobe = Command::new("ffprobe");
     ffprobe.args([

@@ -243,7 +243,8 @@ pub(super) fn is_closed(path: &Path) -> bool {
     !rustix::process::geteuid().is_root() && rustix::fs::access(path, rustix::fs::Access::READ_OK).is_err()
 }
 
-/// An entry that lies further ahead than this was not written under the clock of now, nor under one that is being slewed.
+/// An entry that lies further ahead than this was not written under the clock of now, nor under one that is being
+/// slewed.
 const AHEAD: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 
 /// Secrets that whoever calls does not have.

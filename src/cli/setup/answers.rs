@@ -1,5 +1,5 @@
-//! What an integrator answers: read from a file, or asked for on the terminal. Nothing in here is judged yet; that is the
-//! configuration's own business (`draft`).
+//! What an integrator answers: read from a file, or asked for on the terminal. Nothing in here is judged yet; that is
+//! the configuration's own business (`draft`).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Certificates, judged before the box has them: they are what they are said to be, belong together, and are good today.
+//! Certificates, judged before the box has them: they are what they are said to be, belong together, and are good
+//! today.
 
 use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject;
@@ -32,8 +33,8 @@ pub(super) fn mistakes(choices: &Choices) -> Vec<Wrong> {
     wrong
 }
 
-/// The names of the client certificate that a box can have: a broker may take its id from there. Empty where there is no
-/// such name; a broker that goes by another one knows boxes in another way.
+/// The names of the client certificate that a box can have: a broker may take its id from there. Empty where there is
+/// no such name; a broker that goes by another one knows boxes in another way.
 pub(super) fn ids(choices: &Choices) -> Vec<String> {
     let chain = choices.client_cert.as_ref().and_then(|material| chain(material).ok()).unwrap_or_default();
     let names = chain.first().map(names_in).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! `tallybox setup`: from an installed package to the first stream. It looks, asks, shows what it would write, writes all
-//! of it or nothing, starts the box, and waits for a press. Each step can be done by hand; `--by-hand` says how.
+//! `tallybox setup`: from an installed package to the first stream. It looks, asks, shows what it would write, writes
+//! all of it or nothing, starts the box, and waits for a press. Each step can be done by hand; `--by-hand` says how.
 
 mod answers;
 mod card;
@@ -40,8 +40,8 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// How it is asked.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Answers from a TOML file instead of a terminal; docs/install.md has every key. A key that is missing keeps what the
-    /// box has.
+    /// Answers from a TOML file instead of a terminal; docs/install.md has every key. A key that is missing keeps what
+    /// the box has.
     #[arg(long, value_name = "FILE")]
     answers: Option<PathBuf>,
     /// Write nothing: print the commands that do the same.

@@ -35,7 +35,8 @@ pub(super) fn must_not_capture(config: &Config) -> Result<(), Exit> {
     }
 }
 
-/// Stops guard and agent, so that no session can begin on files that are half changed. Where one does not stop, both go on.
+/// Stops guard and agent, so that no session can begin on files that are half changed. Where one does not stop, both go
+/// on.
 pub(super) fn stop() -> Result<(), Exit> {
     systemctl(&["stop", GUARD, AGENT]).inspect_err(|_| {
         let _ = systemctl(&["start", GUARD, AGENT]);

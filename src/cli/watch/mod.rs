@@ -1,5 +1,5 @@
-//! `tallybox status --watch`: what the box does, and how the stream did over the last minutes, for staff who have a terminal
-//! and no picture. Where nobody looks at a terminal: the status as a line of JSON at each change.
+//! `tallybox status --watch`: what the box does, and how the stream did over the last minutes, for staff who have a
+//! terminal and no picture. Where nobody looks at a terminal: the status as a line of JSON at each change.
 
 mod draw;
 mod series;

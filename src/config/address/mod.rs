@@ -87,8 +87,8 @@ impl Destination {
         origin(self.scheme(), &self.host, self.port)
     }
 
-    /// For people: [`Destination::origin`], and RTMP's application, which is no secret. Never a key, nor what a secret is
-    /// looked up for, nor a query.
+    /// For people: [`Destination::origin`], and RTMP's application, which is no secret. Never a key, nor what a secret
+    /// is looked up for, nor a query.
     pub fn place(&self) -> String {
         let application = match &self.protocol {
             Protocol::Rtmp(Rtmp { application, .. }) => application.literal(),

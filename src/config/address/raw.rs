@@ -1,5 +1,5 @@
-//! An address taken apart: scheme, user, host, port, and the rest as it stands. Secrets are never looked up here: `${NAME}`
-//! is a piece of text that no separator can be in.
+//! An address taken apart: scheme, user, host, port, and the rest as it stands. Secrets are never looked up here:
+//! `${NAME}` is a piece of text that no separator can be in.
 
 use super::{Host, Wrong};
 use crate::config::Template;
@@ -113,8 +113,8 @@ pub(in crate::config) fn odd_name(letter: char) -> Option<String> {
     })
 }
 
-/// White space, controls, and what has no width of its own (Unicode's general categories Zs, Zl, Zp, Cc and Cf, as far as
-/// the last are in use).
+/// White space, controls, and what has no width of its own (Unicode's general categories Zs, Zl, Zp, Cc and Cf, as far
+/// as the last are in use).
 fn is_odd(letter: char) -> bool {
     letter.is_whitespace()
         || letter.is_control()

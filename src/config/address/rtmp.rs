@@ -1,5 +1,5 @@
-//! RTMP's part of an address: application and stream. They are names, not parts of a URL: servers get them letter by letter,
-//! as OBS and `FFmpeg` send them, and nothing in them is decoded.
+//! RTMP's part of an address: application and stream. They are names, not parts of a URL: servers get them letter by
+//! letter, as OBS and `FFmpeg` send them, and nothing in them is decoded.
 
 use super::{Host, Raw, Wrong, decoded, unsendable};
 use crate::config::{IngestScheme, Template};
@@ -141,8 +141,8 @@ fn server_url(rest: &str) -> &str {
     if rest[path..].is_empty() { rest.trim_end_matches('/') } else { rest }
 }
 
-/// Application and stream of an address that has both, as `FFmpeg` takes them apart: one part or, where more follow, two
-/// for application and instance; a query with a slash behind it belongs to the application.
+/// Application and stream of an address that has both, as `FFmpeg` takes them apart: one part or, where more follow,
+/// two for application and instance; a query with a slash behind it belongs to the application.
 fn split(rest: &str) -> Result<(&str, &str), Wrong> {
     let path = &rest[..rest.find('?').unwrap_or(rest.len())];
     let nothing = || Wrong::new("an RTMP URL needs an application and a stream key", BOTH);

@@ -1,4 +1,5 @@
-//! SRT's part of an address: the keys of its query, and the same as keys of `[ingest]`. The box calls, and never listens.
+//! SRT's part of an address: the keys of its query, and the same as keys of `[ingest]`. The box calls, and never
+//! listens.
 
 use core::ops::RangeInclusive;
 use core::time::Duration;

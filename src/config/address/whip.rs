@@ -5,8 +5,8 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use super::{Raw, Wrong, unsendable};
 use crate::config::Template;
 
-/// What an HTTP request line does not take as it is (RFC 3986, 3.3 and 3.4). `%` stands for itself: what is encoded stays
-/// as it is.
+/// What an HTTP request line does not take as it is (RFC 3986, 3.3 and 3.4). `%` stands for itself: what is encoded
+/// stays as it is.
 const OUTSIDE: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 

@@ -1,7 +1,8 @@
 "use strict";
 // Shows what the demo says. The words for the box come from there; this page makes up none but for its own connection.
 const $ = (id) => document.getElementById(id);
-// The demo tells twice a second that it still looks: after this many milliseconds of silence nothing here is known to hold.
+// The demo tells twice a second that it still looks: after this many milliseconds of silence nothing here is known to
+// hold.
 const STALE = 3000;
 const LOST = {
   state: "Not known", why: "", camera: "doubt", sound: "", mute: "Sound: not known", lamp: "Lamp: not known",

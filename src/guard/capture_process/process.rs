@@ -23,7 +23,8 @@ const STARTING: &str = "starting";
 const LOOK: Duration = Duration::from_millis(20);
 /// How often the kill is repeated until the process is seen to be gone.
 const AGAIN: Duration = Duration::from_millis(100);
-/// A process that is still there after this hangs in the kernel, or may not be killed. Shorter than the guard's unit waits.
+/// A process that is still there after this hangs in the kernel, or may not be killed. Shorter than the guard's unit
+/// waits.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The process behind a connection, once it is known.
@@ -88,7 +89,8 @@ impl Process {
     }
 }
 
-/// Returns when the process behind `pidfd` has ended, and not because somebody could not be asked: the lamp goes dark for it.
+/// Returns when the process behind `pidfd` has ended, and not because somebody could not be asked: the lamp goes dark
+/// for it.
 #[allow(deprecated)] // a pidfd keeps its number, and its replacement `register` is unsafe to call
 async fn ended(pidfd: &OwnedFd) {
     if let Ok(announced) = pidfd.try_clone().and_then(AsyncFd::new) {
@@ -122,7 +124,8 @@ fn kill(pidfd: &OwnedFd) -> rustix::io::Result<()> {
     }
 }
 
-/// When a process started, in clock ticks since the machine did (proc(5), `starttime`): with its id it names one process.
+/// When a process started, in clock ticks since the machine did (proc(5), `starttime`): with its id it names one
+/// process.
 fn started(pid: u32) -> std::io::Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name before it is in parentheses, and may hold anything. The start time is the 20th word behind it.
@@ -162,7 +165,8 @@ impl PidFile {
         }
     }
 
-    /// The process that is written down, if that very one still exists. Blocks for [`GRACE`] where one was being started.
+    /// The process that is written down, if that very one still exists. Blocks for [`GRACE`] where one was being
+    /// started.
     pub(in crate::guard) fn left_over(&self) -> std::io::Result<Option<LeftOver>> {
         let text = match std::fs::read_to_string(&self.0) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

@@ -1,5 +1,5 @@
-//! The task that attends one capture from its start until its process is gone: renews its lease, takes its word, and has
-//! it killed where it does not keep to the rules.
+//! The task that attends one capture from its start until its process is gone: renews its lease, takes its word, and
+//! has it killed where it does not keep to the rules.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,8 @@ const REPORTS: u32 = 256;
 const EACH: Duration = Duration::from_millis(20);
 /// A capture that does not take a message within this does not read.
 const SEND: Duration = Duration::from_secs(1);
-/// Pauses between attempts at a socket that does not answer: systemd takes no connection before it has tidied up after the
-/// last one. Few, so that they stay below the limit at which systemd gives the socket up.
+/// Pauses between attempts at a socket that does not answer: systemd takes no connection before it has tidied up after
+/// the last one. Few, so that they stay below the limit at which systemd gives the socket up.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(700), Duration::from_millis(1500)];
 

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, millis};
 use monotonic::Monotonic;
 
-/// Connections of one user at once: the agent has two, and people watch. Each user has his own, so that an agent that was
-/// taken over cannot keep root from asking for the status.
+/// Connections of one user at once: the agent has two, and people watch. Each user has his own, so that an agent that
+/// was taken over cannot keep root from asking for the status.
 const EACH: usize = 16;
 
 /// How a connection stands: who has to leave first when one more comes.

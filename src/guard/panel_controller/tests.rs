@@ -1,4 +1,5 @@
-//! A finger, the kernel's clock and a guard that is busy again and again: what the machine does fits what the finger did.
+//! A finger, the kernel's clock and a guard that is busy again and again: what the machine does fits what the finger
+//! did.
 
 use core::time::Duration;
 use monotonic::Monotonic;

@@ -1,5 +1,6 @@
-//! An encoder in simulation, of two sorts, each with a new bitrate from the next frame on: an even one, with a keyframe every
-//! 2 s of six times a usual frame and the others up and down by a sixth; and one with the frame sizes of real footage.
+//! An encoder in simulation, of two sorts, each with a new bitrate from the next frame on: an even one, with a keyframe
+//! every 2 s of six times a usual frame and the others up and down by a sixth; and one with the frame sizes of real
+//! footage.
 
 use super::{AUDIO, Millis};
 use crate::rendition::Rendition;
@@ -8,8 +9,8 @@ use crate::rendition::Rendition;
 const KEY: f64 = 6.0;
 /// From one keyframe to the next, in milliseconds.
 const GROUP: Millis = 2000;
-/// Bytes of each frame that our own encoder (x264, as `capture/encoder.rs` sets it up) made of Big Buck Bunny (tests/media, in
-/// a loop) at 720p30 and 2000 kbit/s: keyframes of 4 to 9 usual frames, 20 s.
+/// Bytes of each frame that our own encoder (x264, as `capture/encoder/backend.rs` sets it up) made of Big Buck Bunny
+/// (tests/media, in a loop) at 720p30 and 2000 kbit/s: keyframes of 4 to 9 usual frames, 20 s.
 const FOOTAGE: &str = include_str!("footage.txt");
 /// What it was asked for, in kbit/s and frames per second.
 const RECORDED: (f64, f64) = (2000.0, 30.0);

@@ -9,8 +9,8 @@ use super::{LIMITS, Millis};
 pub(super) struct Figures {
     /// From the fall until what is asked for is below what the link takes, for a second at least.
     pub(super) settled: Option<Millis>,
-    /// What arrived, as a share of what the link would have taken: while it is slow, from 10 s after the fall on; without
-    /// steps from 20 s after the start on.
+    /// What arrived, as a share of what the link would have taken: while it is slow, from 10 s after the fall on;
+    /// without steps from 20 s after the start on.
     pub(super) used: f64,
     /// From the return until 90 % of it are asked for.
     pub(super) back: Option<Millis>,

@@ -1,7 +1,7 @@
 //! SRT's live mode in simulation, packet by packet, as libsrt 1.5 does it (srtcore/core.cpp, in our own words):
-//! everything leaves at once; the receiver acknowledges every 10 ms how far it has come, reports each gap at once and again
-//! while it lasts, and gives up what is late; round trips are measured from an acknowledgement to the sender's answer to it,
-//! which queues like everything else, and are told smoothed.
+//! everything leaves at once; the receiver acknowledges every 10 ms how far it has come, reports each gap at once and
+//! again while it lasts, and gives up what is late; round trips are measured from an acknowledgement to the sender's
+//! answer to it, which queues like everything else, and are told smoothed.
 
 use std::collections::{BTreeSet, VecDeque};
 

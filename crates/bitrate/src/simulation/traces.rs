@@ -76,7 +76,8 @@ fn ramp() -> Trace {
     Trace::new("ramp 4, 1, 4", 140_000, at)
 }
 
-/// A walk between 0.6 and 6 Mbit/s, a new value every half second, with holes of a second; as recorded mobile uplinks do.
+/// A walk between 0.6 and 6 Mbit/s, a new value every half second, with holes of a second; as recorded mobile uplinks
+/// do.
 fn mobile(seed: u64) -> Trace {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut level: f64 = 2.0;
@@ -112,8 +113,8 @@ pub(super) fn even(kbps: f64) -> Trace {
     Trace::new("even", 120_000, move |_| Way { kbps, ..USUAL })
 }
 
-/// Uplinks that were recorded elsewhere, from the files that `TALLYBOX_TRACES` names (as `PATH` names folders): in each line
-/// for how long, in milliseconds, and what passes, in kbit/s; in a loop. Away and lossy as a mobile one.
+/// Uplinks that were recorded elsewhere, from the files that `TALLYBOX_TRACES` names (as `PATH` names folders): in each
+/// line for how long, in milliseconds, and what passes, in kbit/s; in a loop. Away and lossy as a mobile one.
 pub(super) fn recorded() -> Vec<Trace> {
     let files = std::env::var_os("TALLYBOX_TRACES").unwrap_or_default();
     let named = std::env::split_paths(&files).filter(|file| !file.as_os_str().is_empty());

@@ -48,7 +48,8 @@ impl Machine {
         }
     }
 
-    /// Locks at once. What cannot be undone, unsent footage, waits until the button comes up: one that is stuck must not do it.
+    /// Locks at once. What cannot be undone, unsent footage, waits until the button comes up: one that is stuck must
+    /// not do it.
     fn lock(&mut self, now: Monotonic, todo: &mut Vec<Effect>) {
         self.revoke(now, Reason::Lock, todo);
         self.locked = true;

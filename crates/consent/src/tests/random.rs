@@ -26,7 +26,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         6 => Just(Event::ButtonDown),
         6 => Just(Event::ButtonUp),
         1 => Just(Event::ButtonFoundDown),
-        // Not the truth, mostly: the kernel's word may make a touch longer, and never what cannot be undone out of a short one.
+        // Not the truth, mostly: the kernel's word may make a touch longer, and never what cannot be undone out of a
+        // short one.
         3 => (0_u64..40_000).prop_map(|held| Event::ButtonHeldFor(Duration::from_millis(held))),
         2 => Just(Event::MuteButtonDown),
         2 => Just(Event::RemoteRequest),
@@ -248,7 +249,8 @@ fn check(script: &[(u64, Event)], memory: PersistedState) -> Result<(), TestCase
     let mut onlooker = Onlooker::default();
     let mut now = 0;
     for &(delay, event) in script {
-        // The guard looks ten times a second while a finger is on the button, as it was asked to; or it does not, for long.
+        // The guard looks ten times a second while a finger is on the button, as it was asked to; or it does not, for
+        // long.
         let until = now + delay;
         if delay <= 35_000 && delay % 7 != 0 {
             while machine.deadline().is_some_and(|at| at < ms(until)) {

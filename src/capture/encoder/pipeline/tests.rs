@@ -1,6 +1,7 @@
 //! One encoder by itself, as `coding` starts it: its frames are decoded and held against the pictures that went in.
-//! x264 here; in the virtual machine `TALLYBOX_CODER=v4l2fwhtenc` makes it the kernel's codec test driver (vicodec), which
-//! GStreamer drives with the same memory-to-memory code as the hardware encoder of a Raspberry Pi (tests/vm/codec.py).
+//! x264 here; in the virtual machine `TALLYBOX_CODER=v4l2fwhtenc` makes it the kernel's codec test driver (vicodec),
+//! which GStreamer drives with the same memory-to-memory code as the hardware encoder of a Raspberry Pi
+//! (tests/vm/codec.py).
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -52,7 +53,8 @@ impl Kind {
     }
 }
 
-/// vicodec leaves V4L2's flag for keyframes out; a frame's own header has one (`V4L2_FWHT_FL_I_FRAME`, in its sixth word).
+/// vicodec leaves V4L2's flag for keyframes out; a frame's own header has one (`V4L2_FWHT_FL_I_FRAME`, in its sixth
+/// word).
 fn is_fwht_key(frame: &gst::BufferRef) -> bool {
     let map = frame.map_readable().unwrap();
     assert_eq!(map[..8], *b"OOOO\xff\xff\xff\xff", "a frame of FWHT begins with these");

@@ -3,13 +3,16 @@
 //! What is measured is jittery, and late only: a sound card's samples are read some time after they were taken, never
 //! before. So the earliest of a second counts, and a slow proportional and integral loop follows it.
 
-/// Over how much sound the earliest measurement is sought, in seconds: of a hundred reads one is prompt, also on a busy machine.
+/// Over how much sound the earliest measurement is sought, in seconds: of a hundred reads one is prompt, also on a busy
+/// machine.
 const WINDOW: f64 = 1.0;
-/// Part of the distance that is made good in a second: so slow that what jitter remains moves the pitch by some ten ppm only.
+/// Part of the distance that is made good in a second: so slow that what jitter remains moves the pitch by some ten ppm
+/// only.
 const PROPORTIONAL: f64 = 1.0 / 10.0;
 /// Critically damped: a quarter of the other's square. The card's own deviation is learnt by this one.
 const INTEGRAL: f64 = PROPORTIONAL * PROPORTIONAL / 4.0;
-/// The most that sound is stretched, in ppm: 1.7 hundredths of a semitone, of which people hear 5. Sound cards are off by 10 to 200.
+/// The most that sound is stretched, in ppm: 1.7 hundredths of a semitone, of which people hear 5. Sound cards are off
+/// by 10 to 200.
 pub(super) const MOST_PPM: f64 = 1000.0;
 /// Farther off than this, in seconds, is no drift: samples were lost. It is below what people notice, which is 40 ms.
 const LOST: f64 = 0.03;
@@ -28,8 +31,8 @@ pub(super) struct DriftController {
 
 impl DriftController {
     /// Takes a measurement: `late` is how much later a sample was taken by the clock than the stretched sound says, and
-    /// `span` how much sound has come since the last measurement; both in seconds. Returns by how much the sound has to jump,
-    /// which is only where samples were lost: two windows agree on it.
+    /// `span` how much sound has come since the last measurement; both in seconds. Returns by how much the sound has to
+    /// jump, which is only where samples were lost: two windows agree on it.
     pub(super) fn measure(&mut self, late: f64, span: f64) -> Option<f64> {
         self.earliest = Some(self.earliest.map_or(late, |earliest| earliest.min(late)));
         self.heard += span;
@@ -129,7 +132,8 @@ mod tests {
             let (mut worst, mut camera) = (0.0f64, fastrand::Rng::with_seed(30));
             for second in 0..HOURS_4 {
                 let sound = (0..100).fold(0.0f64, |worst, _| worst.max(card.step().abs()));
-                // The camera says 30 and gives 29.97: its pictures are given the time at which they came, up to 5 ms late.
+                // The camera says 30 and gives 29.97: its pictures are given the time at which they came, up to 5 ms
+                // late.
                 let picture = 0.005 * camera.f64();
                 if second >= 60 {
                     worst = worst.max(sound + picture);

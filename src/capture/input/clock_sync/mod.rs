@@ -1,6 +1,6 @@
-//! Slaves a sound card to the pipeline's clock. A card counts by a crystal of its own, some 100 ppm beside the clock that
-//! pictures are timed by: 1.4 s in four hours. GStreamer's own sources do not resample either: "resample" is the same
-//! as "skew" there, which skips. So what a card gives is stretched on its way out of the source.
+//! Slaves a sound card to the pipeline's clock. A card counts by a crystal of its own, some 100 ppm beside the clock
+//! that pictures are timed by: 1.4 s in four hours. GStreamer's own sources do not resample either: "resample" is the
+//! same as "skew" there, which skips. So what a card gives is stretched on its way out of the source.
 
 pub(crate) mod drift;
 pub(crate) mod resampler;
@@ -50,7 +50,8 @@ impl Slave {
         self.start + time(self.given, self.rate)
     }
 
-    /// Takes sound that was read when the clock said `taken` for its first sample; returns it as long as the clock has it.
+    /// Takes sound that was read when the clock said `taken` for its first sample; returns it as long as the clock has
+    /// it.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     fn take(&mut self, sound: &[u8], taken: gst::ClockTime) -> Vec<i16> {
         let rate = f64::from(self.rate);

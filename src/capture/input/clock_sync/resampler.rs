@@ -4,7 +4,8 @@
 const TAPS: usize = 32;
 /// Those before its place, so many more than the one at it.
 const BEFORE: usize = TAPS / 2 - 1;
-/// Places between two samples for which the weights are kept; those between are drawn straight, wrong by less than -100 dB.
+/// Places between two samples for which the weights are kept; those between are drawn straight, wrong by less than -100
+/// dB.
 const PLACES: usize = 512;
 
 /// The weights: a sinc in a Blackman window, one row for each place. Nothing below 0.8 of half the rate is touched.

@@ -111,7 +111,8 @@ pub(super) fn encode(values: &[Value]) -> Vec<u8> {
     out
 }
 
-/// `@setDataFrame` and `onMetaData` with these fields, as an array that names its length: some servers read nothing else.
+/// `@setDataFrame` and `onMetaData` with these fields, as an array that names its length: some servers read nothing
+/// else.
 pub(super) fn metadata(fields: &[(String, Value)]) -> Vec<u8> {
     let mut out = encode(&[Value::text("@setDataFrame"), Value::text("onMetaData")]);
     out.push(ECMA_ARRAY);

@@ -1,8 +1,8 @@
 //! Proof by user and password, where a server asks for it: Adobe's way and Limelight's, both said in a query behind the
 //! application's name, on a connection of its own each.
 //!
-//! Neither was ever published; `FFmpeg`, GStreamer and librtmp agree on what is here. Both are built on MD5 and keep nothing
-//! from whoever listens: over `rtmps://` that is nobody.
+//! Neither was ever published; `FFmpeg`, GStreamer and librtmp agree on what is here. Both are built on MD5 and keep
+//! nothing from whoever listens: over `rtmps://` that is nobody.
 
 use md5::{Digest, Md5};
 

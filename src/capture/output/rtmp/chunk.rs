@@ -41,8 +41,8 @@ pub(super) struct Header {
     pub(super) stream: u32,
 }
 
-/// Writes the message that consists of `parts`, in chunks of `chunk_size` bytes. Each message has a whole header: nothing
-/// depends on the one before it, and times may go either way. A message has less than 16 MiB.
+/// Writes the message that consists of `parts`, in chunks of `chunk_size` bytes. Each message has a whole header:
+/// nothing depends on the one before it, and times may go either way. A message has less than 16 MiB.
 pub(super) fn write(out: &mut Vec<u8>, chunk_size: usize, header: Header, parts: &[&[u8]]) {
     let Header { chunk_stream, time, kind, stream } = header;
     let length = u32::try_from(parts.iter().map(|part| part.len()).sum::<usize>()).unwrap_or(u32::MAX);
@@ -94,7 +94,8 @@ struct ChunkStream {
     body: Vec<u8>,
 }
 
-/// Puts messages together. What it holds is bounded: `MAX_STREAMS` messages of `MAX_MESSAGE` bytes, and what it was fed.
+/// Puts messages together. What it holds is bounded: `MAX_STREAMS` messages of `MAX_MESSAGE` bytes, and what it was
+/// fed.
 #[derive(Debug)]
 pub(super) struct Reader {
     input: Vec<u8>,

@@ -16,8 +16,8 @@ use crate::capture::media::frame::Track;
 const AAC: u8 = 0xaf;
 /// H.264.
 const AVC: u8 = 7;
-/// `AudioSpecificConfig` (ISO/IEC 14496-3, 1.6.2.1) of the sound that every session encodes: AAC-LC, 48 kHz, stereo. It goes
-/// out before the first picture, for which no sound may have come yet; sound that is otherwise brings its own.
+/// `AudioSpecificConfig` (ISO/IEC 14496-3, 1.6.2.1) of the sound that every session encodes: AAC-LC, 48 kHz, stereo. It
+/// goes out before the first picture, for which no sound may have come yet; sound that is otherwise brings its own.
 const AAC_CONFIG: [u8; 2] = [0x11, 0x90];
 
 /// What a message consists of.

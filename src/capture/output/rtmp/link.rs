@@ -16,7 +16,8 @@ use rustls::{ClientConfig, ClientConnection};
 /// Bytes that are handed to TLS at a time: its longest record (RFC 8446, section 5.1).
 const RECORD: usize = 16 * 1024;
 
-/// The kernel's `struct tcp_info`, as far as it is asked for: all of it up to `tcpi_bytes_acked`, which Linux has since 4.2.
+/// The kernel's `struct tcp_info`, as far as it is asked for: all of it up to `tcpi_bytes_acked`, which Linux has since
+/// 4.2.
 const INFO: usize = 128;
 
 /// `getsockopt(TCP_INFO)`; the call itself is nix's.

@@ -1,8 +1,9 @@
-//! RTMP and RTMPS over a socket of the box's own: the push thread writes frames to it and reads from it, without waiting.
+//! RTMP and RTMPS over a socket of the box's own: the push thread writes frames to it and reads from it, without
+//! waiting.
 //!
-//! `rml_rtmp` (0.8) was weighed against this: it has no redirects, no authentication and no codes but as texts, copies each
-//! frame twice, and brings old releases of rand, sha2 and hmac. What is left of a session is in `session`, the rest is shared
-//! with nothing.
+//! `rml_rtmp` (0.8) was weighed against this: it has no redirects, no authentication and no codes but as texts, copies
+//! each frame twice, and brings old releases of rand, sha2 and hmac. What is left of a session is in `session`, the
+//! rest is shared with nothing.
 
 mod amf;
 mod auth;
@@ -42,7 +43,8 @@ use status::Stage;
 
 /// What it may take to reach the server, its name's lookup included.
 const CONNECT: Duration = Duration::from_secs(8);
-/// Connections that one attempt may take: two redirects, or what a server wants to know of who publishes and a redirect.
+/// Connections that one attempt may take: two redirects, or what a server wants to know of who publishes and a
+/// redirect.
 const CONNECTIONS: u8 = 4;
 /// What waits for the socket is written once it is this much, bytes, whatever else is there to be sent.
 const ENOUGH: usize = 64 * 1024;

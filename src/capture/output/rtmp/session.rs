@@ -1,4 +1,5 @@
-//! One RTMP session of a publisher, without I/O of its own: what a server says goes in, what it is to be told comes out.
+//! One RTMP session of a publisher, without I/O of its own: what a server says goes in, what it is to be told comes
+//! out.
 //!
 //! "Adobe's Real Time Messaging Protocol" 1.0 (2012); the commands that it leaves out (`releaseStream`, `FCPublish`,
 //! `FCUnpublish`) as OBS, `FFmpeg` and GStreamer send them.

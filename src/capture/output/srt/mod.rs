@@ -70,8 +70,8 @@ fn latency(rtt: Duration, shortest: Duration) -> Duration {
 
 /// Bytes that libsrt was given and has not sent yet, which it does not tell, and bytes that it has sent again.
 ///
-/// It counts what it sent with the headers of IP, UDP and SRT. What it gives up unsent, because it became too late, looks
-/// unsent for ever: as little as it is, it is taken for normal.
+/// It counts what it sent with the headers of IP, UDP and SRT. What it gives up unsent, because it became too late,
+/// looks unsent for ever: as little as it is, it is taken for normal.
 fn counts(figures: &gst::StructureRef) -> (u64, u64) {
     let payload = |bytes, packets: u64| {
         let bytes: u64 = figures.get(bytes).unwrap_or(0);
@@ -269,8 +269,8 @@ impl IngestConnection for Srt {
         let trouble = self.pipe.trouble()?;
         let unconnected = self.handshake.get().is_none() && trouble.kind == ConnectionErrorKind::Unreachable;
         if unconnected && self.knocked.is_some_and(|knocked| knocked.duration_since(self.begun) >= TURNED_AWAY / 2) {
-            // A source that took its time to start: a server that said no looks like one that says nothing by now. Asked
-            // once more, with a picture at hand, it tells which.
+            // A source that took its time to start: a server that said no looks like one that says nothing by now.
+            // Asked once more, with a picture at hand, it tells which.
             return Some(ConnectionError { kind: ConnectionErrorKind::Renegotiate, ..trouble });
         }
         if unconnected && self.clock.now().duration_since(self.begun) < TURNED_AWAY {

@@ -1,5 +1,5 @@
-//! SRT to each address of a host: the next one is tried beside those that have not answered, and the first that connects
-//! stays (RFC 8305). `srtsink` itself knows the first address only.
+//! SRT to each address of a host: the next one is tried beside those that have not answered, and the first that
+//! connects stays (RFC 8305). `srtsink` itself knows the first address only.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

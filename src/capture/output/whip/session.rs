@@ -29,7 +29,8 @@ use crate::clock::Clock;
 const DATAGRAM: usize = 2048;
 /// An answer to the offer is followed by ICE and DTLS, a few round trips.
 const CONNECT: Duration = Duration::from_secs(8);
-/// A peer that does not answer is asked again after a quarter of a second, then half, then each second; after six it is gone.
+/// A peer that does not answer is asked again after a quarter of a second, then half, then each second; after six it is
+/// gone.
 const STUN_LONGEST: Duration = Duration::from_secs(1);
 const STUN_TRIES: usize = 6;
 /// How often figures are gathered.

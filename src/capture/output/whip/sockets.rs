@@ -1,5 +1,5 @@
-//! The sockets that media go through: one for each family of addresses, because a server may answer on one of them only,
-//! and not on the one that its name is found by.
+//! The sockets that media go through: one for each family of addresses, because a server may answer on one of them
+//! only, and not on the one that its name is found by.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
