@@ -10,7 +10,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "soak"), str(ROOT / "tests" / "support")]
-from patience import free_port, wait  # noqa: E402,F401
+from waiting import free_port, wait  # noqa: E402,F401
 from relay import Relay  # noqa: E402,F401
 from appliance import Box, Servers, start, use  # noqa: E402,F401
 

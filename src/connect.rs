@@ -245,5 +245,4 @@ fn wait(sockets: Vec<OwnedFd>, span: Duration) -> Vec<(OwnedFd, bool)> {
 }
 
 #[cfg(test)]
-#[path = "connect_tests.rs"]
 mod tests;

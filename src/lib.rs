@@ -12,7 +12,6 @@ mod connect;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod exit;
-mod foreign_file;
 pub mod guard;
 pub mod ipc;
 pub mod ledger;
@@ -23,6 +22,7 @@ mod runtime;
 mod sync;
 mod token_bucket;
 mod trust;
+mod untrusted_file;
 #[cfg(test)]
 mod wire;
 pub mod worker;

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use super::guard_link::Seen;
+use super::guard_client::Seen;
 use super::session::Agent;
 
 /// What comes of waiting.

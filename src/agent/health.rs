@@ -135,7 +135,7 @@ impl Health {
 /// What the agent says is wrong between it and the broker; nothing where it says nothing.
 pub(crate) fn remarks(agent_dir: &Path) -> Vec<String> {
     // Root asks, in a folder where the agent's user writes.
-    let text = crate::foreign_file::read(&agent_dir.join(FILE), LONGEST).unwrap_or_default();
+    let text = crate::untrusted_file::read(&agent_dir.join(FILE), LONGEST).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().map(one_line).collect()
 }
 

@@ -4,24 +4,24 @@
 mod backoff;
 mod binding;
 pub(crate) mod broker;
-mod commands;
 mod dial;
+mod disconnect;
 mod events;
 mod explain;
-mod farewell;
-mod guard_link;
+mod guard_client;
 pub(crate) mod health;
-mod memory;
 mod messages;
-#[cfg(test)]
-mod names_tests;
 mod outbox;
 mod payload;
 mod publisher;
+mod reply_store;
 mod requests;
 mod session;
 pub mod state;
 pub mod telemetry;
+#[cfg(test)]
+mod tests;
+mod validator;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -59,7 +59,8 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
     let ending = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let outbox = Outbox::open(&config.agent_dir());
-    let guard = guard_link::connect(config.guard_socket(), outbox.acknowledged().cloned(), ending.clone(), &mut tasks);
+    let guard =
+        guard_client::connect(config.guard_socket(), outbox.acknowledged().cloned(), ending.clone(), &mut tasks);
     let clock = Clock::start();
     let mut agent = Agent::new(config, mqtt, clock, guard, outbox);
     let mut backoff = Backoff::new();

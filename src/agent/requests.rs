@@ -6,13 +6,13 @@ use rumqttc::mqttbytes::v5::{Publish, PublishProperties};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
-use super::commands::{Command, Judged, Refusal as Refused};
-use super::guard_link::Caller;
+use super::guard_client::Caller;
 use super::messages::{Diagnosis, Reply, json};
 use super::publisher::{Kind, Refusal, Urgency};
 use super::session::{Agent, Line};
 use super::state::State;
 use super::telemetry;
+use super::validator::{Command, Judged, Refusal as Refused};
 use crate::clock;
 use crate::ipc::{Request, Response, VERSION_STRING, Verb};
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::doctor::needs::Needs;
-use super::machine::Machine;
+use super::doctor::requirements::Needs;
+use super::host::Machine;
 use super::units::{Runner, misplaced};
 use crate::config::{Config, Mistake, exposed_secrets};
 use crate::exit::Exit;

@@ -1,12 +1,12 @@
 //! The command line: what each command is called and takes, and how its end becomes an exit code.
 
+mod backed_up_file;
+mod capture_program;
 mod check_config;
 pub(crate) mod client;
 mod doctor;
+mod host;
 mod ledger;
-mod machine;
-mod media;
-mod place;
 mod press;
 mod privacy;
 mod run;
@@ -64,7 +64,7 @@ enum Command {
     /// The role that reaches the broker, as systemd starts it.
     Agent(RoleArgs),
     #[command(flatten)]
-    Media(media::Command),
+    Media(capture_program::Command),
     /// What the box is doing now, from the guard.
     Status {
         #[command(flatten)]
@@ -206,7 +206,7 @@ pub fn main() -> ExitCode {
 
 /// The program that `capture` is carried out in.
 pub fn media_main() -> ExitCode {
-    perform(media::carry_out)
+    perform(capture_program::carry_out)
 }
 
 fn perform<C: Parser>(carry_out: impl FnOnce(C) -> Result<(), Exit>) -> ExitCode {
@@ -229,7 +229,7 @@ fn carry_out(command: Command) -> Result<(), Exit> {
         Command::Run(args) => supervise(&args),
         Command::Guard(args) => guard(args),
         Command::Agent(args) => agent(&args),
-        Command::Media(_) => Err(media::hand_over()),
+        Command::Media(_) => Err(capture_program::hand_over()),
         Command::Status { file, json, watch: true } => file.load().and_then(|config| watch::run(&config, json)),
         Command::Status { file, json, watch: false } => file.load().and_then(|config| status::run(&config, json)),
         Command::Press { file, hold, mute } => file.load().and_then(|config| press::run(&config, hold, mute)),

@@ -67,7 +67,7 @@ impl<'c> Connection<'c> {
 
     fn all(config: &'c Config) -> Vec<Self> {
         let Ingest { first, second, reconnect_window: _, outage: _ } = &config.ingest;
-        let second = second.as_ref().map(|second| Self::ingest(super::ingest::SECOND, second));
+        let second = second.as_ref().map(|second| Self::ingest(super::sections::SECOND, second));
         let broker = config.mqtt.as_ref().map(Self::broker);
         std::iter::once(Self::ingest("ingest", first)).chain(second).chain(broker).collect()
     }
@@ -122,3 +122,6 @@ pub(super) fn mistakes(own: &[Text], own_config: &Config, stick: &Text, all: &Co
     }
     mistakes
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::ingest::SECOND;
+use super::sections::SECOND;
 use super::{Mistake, document};
 
 /// Keys that hold a secret, by their sections. Of an address a part may be one.

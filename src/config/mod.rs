@@ -3,16 +3,11 @@
 
 mod address;
 mod binding;
-#[cfg(test)]
-mod binding_tests;
-mod check;
+mod conflicts;
+mod diagnostic;
 mod document;
 mod encoding;
 mod exposure;
-
-mod ingest;
-mod mistake;
-mod picture;
 mod policy;
 mod reader;
 mod secret;
@@ -31,9 +26,9 @@ pub use address::{
     Destination, Host, HostPattern, Latency, Login, Protocol, Rtmp, ServerUrl, Srt, Whip, Wrong, origin,
 };
 pub use binding::STICK_FILE;
+pub use diagnostic::{ConfigError, Mistake};
 pub(crate) use document::{files_of, place_at, place_of};
 pub(crate) use exposure::exposed_secrets;
-pub use mistake::{ConfigError, Mistake};
 pub use policy::policy_follows;
 pub(crate) use reader::{did_you_mean, parse_span};
 pub use secret::{MissingSecret, Secret, Template};
@@ -172,7 +167,7 @@ impl Config {
             wrong: format!("[{section}] {wrong}"),
             advice,
         };
-        let sections = ["ingest", ingest::SECOND].into_iter().zip(self.ingest.destinations());
+        let sections = ["ingest", sections::SECOND].into_iter().zip(self.ingest.destinations());
         let mut all: Vec<_> = sections
             .flat_map(|(section, to)| to.unusable_secrets().into_iter().map(move |wrong| tell(section, wrong)))
             .collect();

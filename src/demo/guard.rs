@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::fingers::Fingers;
+use super::buttons::Fingers;
 use super::hub::{Hub, Tell};
-use super::seen::{Guard, Seen};
+use super::observation::{Guard, Seen};
 use crate::cli::client::Client;
 use crate::clock::Clock;
 use crate::config::Config;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
-use super::seen::Seen;
-use super::words::{Words, words};
+use super::observation::Seen;
+use super::page_text::{Words, words};
 use crate::clock::Clock;
 use crate::ipc::{LedgerEntry, Phase, StreamStats, Verb};
 use monotonic::Monotonic;

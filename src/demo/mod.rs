@@ -1,24 +1,22 @@
 //! `tallybox demo`: a box, a broker and an ingest on loopback, and a page to try the promises on. Real processes all:
 //! only the panel is simulated, and the camera is a media file.
 
-mod breaking;
+mod buttons;
 mod children;
-mod fingers;
+mod connectivity;
+mod faults;
 mod guard;
 mod hub;
 mod ingest;
 mod mp4;
+mod observation;
 mod operator;
+mod page_text;
+mod press_outcome;
 mod process;
 mod proxy;
-mod reach;
 mod reasons;
-mod seen;
-mod touch;
 mod web;
-mod words;
-#[cfg(test)]
-mod words_tests;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -92,7 +90,7 @@ async fn serve(listen: SocketAddr) -> Result<(), Exit> {
     tasks.spawn(ingest::run(ports.ingest, hub.clone(), ending.clone()));
     tasks.spawn(operator::run(ports.broker, hub.clone(), orders, ending.clone()));
     tasks.spawn(guard::run(config.clone(), hub.clone(), fingers, ending.clone()));
-    tasks.spawn(breaking::run(config.clone(), hub.clone(), breaks, ending.clone()));
+    tasks.spawn(faults::run(config.clone(), hub.clone(), breaks, ending.clone()));
     tasks.spawn(web::run(page, address, hub, Doors { buttons, commands, acts }, ending.clone()));
     let mut shop = children::shop(&config)?;
     println!("tallybox demo: open http://{address}");

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::connectivity::Reach;
 use super::hub::{Hub, Tell};
-use super::reach::Reach;
 use super::{ID, PREFIX};
 use crate::clock::{self, Clock};
 use crate::ipc::Verb;

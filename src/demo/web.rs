@@ -16,7 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::breaking::Act;
+use super::faults::Act;
 use super::hub::{Hub, Media, Switches, Tell};
 use crate::ipc::{Request, Verb};
 

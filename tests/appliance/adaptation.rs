@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::ingest::{Nginx, packets, srt_listener};
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{free_port, wait_until};
 
 /// What the box may ask for, and the sound beside it; what the slow link takes, and the fast one. In kbit/s.

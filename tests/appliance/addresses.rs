@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::broker::Broker;
 use crate::ingest::listens;
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{Program, free_port, poll, wait_until};
 use crate::whip::WhipServer;
 

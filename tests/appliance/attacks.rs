@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::played::{Played, Stage, frame, hear};
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{poll, timed, wait_for, wait_until};
 
 /// As long as a message can be, with what no terminal should see.

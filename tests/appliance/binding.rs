@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::odd_broker::OddBroker;
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::wait_until;
 
 fn plan(broker: &OddBroker) -> Plan {

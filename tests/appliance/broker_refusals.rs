@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::odd_broker::{Ack, Heard, OddBroker, connack};
-use crate::support::authority::Authority;
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
+use crate::support::test_ca::Authority;
 use crate::support::{Program, wait_for, wait_until};
 
 fn shop(broker: &OddBroker) -> Shop {

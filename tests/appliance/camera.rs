@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 
 use crate::ingest::{Nginx, packets};
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{Program, wait_until};
 use crate::unplug::devices;
 

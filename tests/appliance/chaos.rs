@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::wait_until;
 
 /// 200 in the long form: `TALLYBOX_LONG=1 cargo test --test appliance chaos`.

@@ -2,8 +2,8 @@
 
 use std::process::{Command, Output};
 
-use crate::support::authority::Authority;
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
+use crate::support::test_ca::Authority;
 use crate::support::{Program, TALLYBOX, free_port, wait_until};
 
 fn text(bytes: &[u8]) -> String {

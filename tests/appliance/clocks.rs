@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::ledger::export;
 use crate::support::clock::{DAY, WrongClock};
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{TALLYBOX, wait_until};
 
 /// The clocks of the table that are wrong from the start: years, a year, ten years, in seconds.

@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::authority::Authority;
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
+use crate::support::test_ca::Authority;
 use crate::support::{Program, free_port, wait_until};
 
 /// A machine's files.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::broker::{Broker, Operator};
 use crate::ingest::{Nginx, packets};
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{Program, wait_until};
 
 /// Compiles `broken_encoder.c`, which says what it does, into `dir`.

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::ingest::{packets, streams};
-use crate::support::shop::Shop;
+use crate::support::test_box::Shop;
 use crate::support::{Program, TALLYBOX, free_port, wait_until};
 
 /// As `openssl rand -hex 24` makes it, which is what the files advise.

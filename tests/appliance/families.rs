@@ -1,7 +1,7 @@
 //! A server whose name has addresses of both families, and that answers on one of them.
 
 use crate::ingest::{Nginx, srt_listener, streams};
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{Program, free_port, wait_until};
 
 /// A guard for which `both.test` is `::1` first and then `127.0.0.1`, where the servers are.

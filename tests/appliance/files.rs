@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::ingest::{Nginx, packets, streams};
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::wait_until;
 
 /// A file that ffmpeg makes.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::shop::{Plan, Shop, openers};
+use crate::support::test_box::{Plan, Shop, openers};
 use crate::support::{TALLYBOX, footage, timed, wait_until};
 
 /// Rule 4: 500 ms after consent ends nothing captures any more. On a machine that runs other tests beside this one the

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::support::TALLYBOX;
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 
 /// Verifies a file with no configuration anywhere.
 fn verify(file: &Path) -> Output {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::authority::Authority;
+use crate::support::test_ca::Authority;
 use crate::support::{Program, free_port, wait_until};
 
 /// nginx, recording each stream into a file of its own.

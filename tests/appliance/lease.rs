@@ -9,10 +9,10 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::broker::{Broker, Operator};
-use crate::doors::Capture;
 use crate::ingest::Nginx;
 use crate::played::{Played, Stage, frame, hear};
-use crate::support::shop::{Plan, Shop};
+use crate::sockets::Capture;
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{Program, poll, timed, wait_for, wait_until};
 
 /// The loudest sample that a server recorded in the last 1.5 s of its newest file.

@@ -12,7 +12,6 @@ mod chaos;
 mod cli;
 mod clocks;
 mod doctor;
-mod doors;
 mod encoder;
 mod examples;
 mod families;
@@ -36,6 +35,7 @@ mod retained;
 mod rtmp;
 mod setup;
 mod soak;
+mod sockets;
 mod srt;
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::ingest::{Nginx, Packet, ffmpeg_listener, packets, srt_listener, streams};
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{Program, footage, free_port, wait_until};
 
 fn shop(ingest: &str) -> Shop {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::broker::{Broker, Operator, payload};
-use crate::support::authority::Authority;
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
+use crate::support::test_ca::Authority;
 use crate::support::wait_until;
 
 fn shop(broker: &Broker) -> Shop {

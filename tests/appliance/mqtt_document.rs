@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{Program, free_port, wait_for, wait_until};
 
 const DOCUMENT: &str = include_str!("../../docs/mqtt.md");

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::broker::Broker;
 use crate::odd_broker::{Ack, OddBroker};
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{Program, poll, wait_until};
 
 fn hear(socket: &UnixDatagram) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt;
 
 use crate::ingest::{Packet, ffmpeg_listener, packets};
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{free_port, wait_until};
 
 /// Two recordings of one session with the server away in between for `away` in the stream's time; whether the second

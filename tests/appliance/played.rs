@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::shop::Shop;
+use crate::support::test_box::Shop;
 use crate::support::{Program, wait_until};
 
 /// One message as it goes over a door.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::broker::{Broker, Operator};
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::wait_until;
 
 /// Reason and message, where the phase is this one.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::ingest::{Nginx, streams};
-use crate::support::authority::Authority;
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
+use crate::support::test_ca::Authority;
 use crate::support::wait_until;
 
 fn shop(ingest: &str) -> Shop {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::ingest::{Nginx, ffmpeg_listener_on, packets, streams};
-use crate::support::authority::Authority;
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
+use crate::support::test_ca::Authority;
 use crate::support::{Program, free_port, timed, wait_until};
 
 /// `rtmp_server.py` in one of its modes.

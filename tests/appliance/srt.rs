@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::ingest::{srt_listener, streams};
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{free_port, wait_until};
 
 /// A way that is long: every datagram takes `delay`, both ways. What was sent to the server is kept.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::ingest::ffmpeg_listener;
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{free_port, wait_until};
 
 fn ffmpeg(arguments: &[&str], file: &Path, before: bool) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{free_port, wait_until};
 
 /// Names of a process's threads, as `ps -T` shows them.

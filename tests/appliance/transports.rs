@@ -8,8 +8,8 @@ use rustix::process::Signal;
 
 use crate::ingest::{Nginx, Packet, ffmpeg_listener, packets, srt_listener, tls_in_front_of};
 use crate::relay::{Reads, Relay};
-use crate::support::authority::Authority;
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
+use crate::support::test_ca::Authority;
 use crate::support::{Program, free_port, timed, wait_until};
 use crate::whip::WhipServer;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::broker::{Broker, Operator};
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::wait_until;
 
 fn remarks(shop: &Shop) -> String {

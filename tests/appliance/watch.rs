@@ -6,7 +6,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 
 use crate::ingest::Nginx;
-use crate::support::shop::{Plan, Shop};
+use crate::support::test_box::{Plan, Shop};
 use crate::support::{Program, wait_until};
 
 /// What the terminal shows: what was written since the last time the cursor went home, without the control sequences.

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from patience import free_port, wait
+from waiting import free_port, wait
 
 
 def start(command, **more):
@@ -122,7 +122,7 @@ class Finger:
     """The finger on the record button, in a process of its own."""
 
     def __init__(self, path):
-        command = [sys.executable, Path(__file__).with_name("finger.py"), path]
+        command = [sys.executable, Path(__file__).with_name("button.py"), path]
         self.process = subprocess.Popen(command, process_group=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.down = False
 

@@ -3,7 +3,7 @@ import socket
 import struct
 import threading
 
-from patience import free_port
+from waiting import free_port
 
 
 class Relay:

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Program;
-use super::shop::Shop;
+use super::test_box::Shop;
 use super::wait_until;
 
 /// A day, in seconds.

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-pub mod authority;
 pub mod clock;
-pub mod shop;
+pub mod test_box;
+pub mod test_ca;
 
 pub const TALLYBOX: &str = env!("CARGO_BIN_EXE_tallybox");
 

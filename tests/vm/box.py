@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 from machine import Hand, Machine
-from patience import wait
-from wire import HOST
+from waiting import wait
+from netns import HOST
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parent.parent

@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import time
 
-from peers import ffprobe
+from servers import ffprobe
 from scenario import scenario
 
 RATE = 48_000

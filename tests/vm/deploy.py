@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from box import REPO
-from patience import wait
+from waiting import wait
 from scenario import scenario
 
 

@@ -1,7 +1,7 @@
 """A bad day inside the box: roles die or hang, the lamp lies."""
 import time
 
-from patience import wait
+from waiting import wait
 from scenario import scenario
 
 

@@ -5,7 +5,7 @@ import time
 from operator import sub
 
 from on_air import SPEECH as FOOTAGE
-from patience import wait
+from waiting import wait
 from scenario import scenario
 
 WIDTH, HEIGHT, FPS = 640, 360, 25

@@ -11,8 +11,8 @@ import threading
 import time
 from pathlib import Path
 
-from patience import wait
-from wire import HOST, address
+from waiting import wait
+from netns import HOST, address
 
 
 class Machine:

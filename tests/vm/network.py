@@ -2,9 +2,9 @@
 import subprocess
 import time
 
-from patience import wait
+from waiting import wait
 from scenario import scenario
-from wire import HOST
+from netns import HOST
 
 
 RULES = """table inet cut {

@@ -4,8 +4,8 @@ import subprocess
 import time
 
 from box import REPO
-from patience import wait
-from peers import ffprobe, silences, volume
+from waiting import wait
+from servers import ffprobe, silences, volume
 from scenario import scenario
 
 UNITS = ("tallybox.target", "tallybox-capture.socket", "tallybox-guard.service", "tallybox-agent.service")

@@ -5,7 +5,7 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from patience import wait
+from waiting import wait
 from scenario import scenario
 
 

@@ -5,8 +5,8 @@ import random
 import subprocess
 import time
 
-from patience import wait
-from peers import ffprobe
+from waiting import wait
+from servers import ffprobe
 from scenario import scenario
 
 CAMERA, MICROPHONE = "vivid/vivid.0", "snd_aloop/snd_aloop.0"

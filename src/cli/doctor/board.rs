@@ -1,6 +1,6 @@
 //! Which board this is, and what it can encode.
 
-use super::machine::Machine;
+use super::host::Machine;
 use super::{Row, fail, ok, warn};
 use crate::config::{Config, Encoder, Video};
 

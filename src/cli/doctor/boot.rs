@@ -2,7 +2,7 @@
 //! defaults are those of the Raspberry Pi documentation, "config.txt".
 
 use super::board::{Board, Pi};
-use super::machine::Machine;
+use super::host::Machine;
 use super::{Row, fail, ok, warn};
 use crate::config::{Config, VideoSource};
 

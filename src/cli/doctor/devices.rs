@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::media;
+use super::super::capture_program;
 use super::{Row, fail, ok, warn};
 use crate::capture::package_of;
 use crate::config::{AudioSource, Config, Encoder, VideoSource};
@@ -95,7 +95,7 @@ struct GStreamer {
 impl GStreamer {
     fn find() -> Self {
         let none = |why: String| Self { version: Err(why), plugins: PathBuf::new() };
-        match media::program(&["gstreamer"]).output() {
+        match capture_program::program(&["gstreamer"]).output() {
             Err(error) => none(error.to_string()),
             Ok(output) if !output.status.success() => none(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
             Ok(output) => {

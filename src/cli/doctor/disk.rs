@@ -1,6 +1,6 @@
 //! Room for the ledger, and how worn the memory under it is.
 
-use super::machine::Machine;
+use super::host::Machine;
 use super::{Row, fail, ok, warn};
 use crate::cli::units::Runner;
 use crate::config::Config;

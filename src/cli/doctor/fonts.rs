@@ -1,6 +1,6 @@
 //! Whether the words on the picture can be drawn.
 
-use super::machine::Machine;
+use super::host::Machine;
 use super::{Row, ok, warn};
 use crate::config::{Config, Overlay};
 

@@ -1,7 +1,7 @@
 //! May the roles' users open what they have to? systemd gives them groups by `SupplementaryGroups`; on a laptop it is
 //! the calling user's groups that count.
 
-use super::machine::Machine;
+use super::host::Machine;
 use super::{Row, fail, ok, warn};
 use crate::cli::units::{Role, supplementary};
 use crate::config::{AudioSource, Config, PanelBackend, VideoSource};

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 
 use super::board::Board;
-use super::machine::Machine;
+use super::host::Machine;
 use super::{Row, fail, ok};
 
 /// What the kernel logs when the Pi's encoder is stuck for good, and where that was reported: only a restart of the

@@ -4,18 +4,17 @@
 mod board;
 mod boot;
 mod certificates;
+mod connectivity;
 mod devices;
 mod disk;
 mod fonts;
 mod groups;
 pub(super) mod identity;
 mod kernel;
-
-pub(super) mod needs;
 mod network;
 mod power;
 mod probe;
-mod reach;
+pub(super) mod requirements;
 mod roles;
 mod time;
 mod tls;
@@ -26,7 +25,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::client::Client;
-use super::machine::{self, Machine};
+use super::host::{self, Machine};
 use super::units::{self, Runner};
 use crate::clock;
 use crate::config::{Config, Mistake, PanelBackend};
@@ -36,7 +35,7 @@ use crate::ledger::Ledger;
 use crate::runtime::block_on;
 
 use board::Board;
-use needs::Needs;
+use requirements::Needs;
 use roles::Roles;
 
 /// How it is asked.
@@ -136,8 +135,8 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<(), Exit> {
         Runner::Caller(_) => missing(config),
     });
     rows.extend(unusable(config));
-    let reached = reach::rows(config, identity::device_id(config, status.as_ref()).as_deref());
-    rows.extend(network::rows(&machine, config, reach::all_answer(&reached)));
+    let reached = connectivity::rows(config, identity::device_id(config, status.as_ref()).as_deref());
+    rows.extend(network::rows(&machine, config, connectivity::all_answer(&reached)));
     rows.extend(reached);
     if args.probe {
         rows.extend(probe::rows(config));

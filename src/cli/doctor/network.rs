@@ -1,6 +1,6 @@
 //! The way out: default route, MTU, name servers.
 
-use super::machine::Machine;
+use super::host::Machine;
 use super::{Row, fail, ok, warn};
 use crate::config::{Config, Host};
 

@@ -1,6 +1,6 @@
 //! Is the power supply strong enough, and the box cool enough?
 
-use super::machine::Machine;
+use super::host::Machine;
 use super::{Row, fail, ok, warn};
 
 /// Flags of the firmware since it started: `get_throttled` in sysfs has them in hexadecimal without a prefix

@@ -1,8 +1,8 @@
 //! A line for each role: since when it runs and what it is connected to, or why it does not run, and the cure.
 
-use super::needs::{Needs, taken_at_start};
+use super::requirements::{Needs, taken_at_start};
 use super::{Row, fail, ok, warn};
-use crate::cli::machine::Machine;
+use crate::cli::host::Machine;
 use crate::cli::units::{Role, Runner, State, Unit};
 use crate::config::Config;
 use crate::ipc::Status;

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::machine::Machine;
+use super::host::Machine;
 use super::{Row, fail, ok, warn};
 use crate::clock;
 

@@ -81,7 +81,7 @@ impl AnswersFile {
     /// Reads it. Paths in it are relative to its own folder.
     pub(super) fn read(path: &Path) -> Result<Self, Exit> {
         let shown = path.display();
-        let content = crate::foreign_file::read(path, LONGEST).map_err(|error| {
+        let content = crate::untrusted_file::read(path, LONGEST).map_err(|error| {
             if error.kind() == std::io::ErrorKind::NotFound {
                 return Exit::no_input(format!("there is no {shown}"));
             }

@@ -29,7 +29,7 @@ impl Material {
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         let whole = path.canonicalize().map_err(|error| format!("{shown}: {error}"))?;
-        let content = crate::foreign_file::read(&whole, LONGEST).map_err(|error| format!("{shown}: {error}"))?;
+        let content = crate::untrusted_file::read(&whole, LONGEST).map_err(|error| format!("{shown}: {error}"))?;
         Ok(Self { from: Some(path.to_owned()), content })
     }
 

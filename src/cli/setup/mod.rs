@@ -5,14 +5,14 @@ mod answers;
 mod card;
 mod certificates;
 mod choices;
+mod detect;
 mod draft;
 mod folders;
 mod interrupt;
-mod look;
 mod plan;
+mod preview;
 mod service;
 mod session;
-mod show;
 mod terminal;
 mod transaction;
 mod wizard;
@@ -20,16 +20,16 @@ mod wizard;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::machine::Machine;
-use super::place;
+use super::backed_up_file;
+use super::host::Machine;
 use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
 
 use answers::{Answers, AnswersFile};
 use choices::{Choices, Former};
+use detect::Found;
 use folders::Folders;
 use interrupt::Interrupt;
-use look::Found;
 use plan::Plan;
 use terminal::{Terminal, say};
 use transaction::NewFile;
@@ -65,7 +65,7 @@ pub(crate) fn run(config: &Path, args: Args) -> Result<(), Exit> {
 }
 
 fn undo(folders: &Folders) -> Result<(), Exit> {
-    let _alone = place::lock(&folders.etc)?;
+    let _alone = backed_up_file::lock(&folders.etc)?;
     if take_back(folders)? && folders.is_here() {
         service::reload()?;
     }
@@ -97,7 +97,7 @@ fn guided(args: &Args, folders: &Folders, interrupt: &Interrupt) -> Result<(), E
     if file.is_none() && terminal.is_none() {
         return Err(Exit::usage("this is no terminal: give --answers FILE"));
     }
-    let alone = place::lock(&folders.etc)?;
+    let alone = backed_up_file::lock(&folders.etc)?;
     let mut broken_off = false;
     if !args.by_hand {
         let mut present = Config::load(&folders.main);

@@ -6,7 +6,7 @@ use super::choices::{Choices, Material};
 use super::draft;
 use super::folders::{self, AGENT, CAPTURE, Folders};
 use super::transaction::NewFile;
-use crate::cli::place::Rights;
+use crate::cli::backed_up_file::Rights;
 use crate::cli::users;
 use crate::exit::Exit;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::ignore_missing;
-use crate::cli::place::{Place, Rights, make_dir};
+use crate::cli::backed_up_file::{Place, Rights, make_dir};
 
 /// One file that is to be.
 #[derive(Clone, Debug)]

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::answers::NONE;
 use super::choices::{Choices, Material};
+use super::detect::{Device, Found};
 use super::folders::{self, Folders};
-use super::look::{Device, Found};
-use super::show::server;
+use super::preview::server;
 use super::terminal::{Terminal, say};
 use super::{certificates, draft};
 use crate::exit::Exit;

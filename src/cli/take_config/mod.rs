@@ -2,8 +2,8 @@
 //! it is taken, never while the box is on air, and what it replaces is kept.
 
 mod history;
-mod judge;
-mod place;
+mod install;
+mod policy;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ use std::process::Command;
 use super::client::Client;
 use crate::config::{Config, STICK_FILE};
 use crate::exit::Exit;
-use crate::foreign_file;
 use crate::ipc::Request;
 use crate::runtime::block_on;
+use crate::untrusted_file;
 
 use history::History;
-use place::Place;
+use install::Place;
 
 /// Longest file that is taken, in bytes; one with every key and its comments has 4,000.
 const LONGEST: u64 = 64 * 1024;
@@ -74,7 +74,7 @@ pub(crate) fn run(config: &Path, args: &Args) -> Result<(), Exit> {
 
 /// Whether `wanted` may follow on `present`, for whoever brought `file`.
 fn judged(present: &Config, wanted: &Config, file: &Path) -> Result<(), Exit> {
-    let wrong = judge::refusals(present, wanted, &History::of(present));
+    let wrong = policy::refusals(present, wanted, &History::of(present));
     if wrong.is_empty() {
         return Ok(());
     }
@@ -83,7 +83,7 @@ fn judged(present: &Config, wanted: &Config, file: &Path) -> Result<(), Exit> {
 
 fn read(path: &Path) -> Result<String, Exit> {
     let shown = path.display();
-    let content = foreign_file::read(path, LONGEST).map_err(|error| {
+    let content = untrusted_file::read(path, LONGEST).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             return Exit::no_input(format!("there is no {shown}"));
         }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::cli::machine::Machine;
+use crate::cli::host::Machine;
 
 /// A user with its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::Account;
-    use crate::cli::machine::Machine;
+    use crate::cli::host::Machine;
 
     #[test]
     fn groups_come_from_the_system_and_from_the_unit() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{Unit, files};
-use crate::cli::machine::Machine;
+use crate::cli::host::Machine;
 
 /// Where a credential is looked for that is named without a path.
 const STORES: [&str; 4] = ["/etc/credstore", "/run/credstore", "/usr/local/lib/credstore", "/usr/lib/credstore"];
@@ -195,7 +195,7 @@ fn decrypt(name: &str, path: &Path) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::Handed;
-    use crate::cli::machine::Machine;
+    use crate::cli::host::Machine;
     use crate::cli::units::Role;
     use crate::cli::units::tests::unit;
 

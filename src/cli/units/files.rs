@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::cli::machine::Machine;
+use crate::cli::host::Machine;
 
 /// Where unit files are, the administrator's own first.
 const FOLDERS: [&str; 4] =
@@ -122,7 +122,7 @@ pub(super) fn words(value: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::{drop_ins, parse, words};
-    use crate::cli::machine::Machine;
+    use crate::cli::host::Machine;
 
     #[test]
     fn lines_go_on_and_comments_do_not_count() {

@@ -15,7 +15,7 @@ pub(super) use files::Assignment;
 pub(super) use sandbox::misplaced;
 pub(super) use state::{State, ask};
 
-use super::machine::Machine;
+use super::host::Machine;
 use crate::config::{Config, DEFAULT_PATH};
 
 /// The unit whose instance a press starts.

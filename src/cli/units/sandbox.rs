@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use super::{Role, Runner, Unit};
-use crate::cli::machine::Machine;
+use crate::cli::host::Machine;
 use crate::config::{AudioSource, Config, DEFAULT_PATH, Mistake, VideoSource, place_of};
 
 /// What `ProtectHome=` hides (systemd.exec(5)).
@@ -214,7 +214,7 @@ pub(in crate::cli) fn misplaced(machine: &Machine, config: &Config) -> Vec<Mista
 #[cfg(test)]
 mod tests {
     use super::misplaced;
-    use crate::cli::machine::Machine;
+    use crate::cli::host::Machine;
     use crate::config::Config;
 
     /// What is told of a configuration in `/etc/tallybox` of a machine whose guard's unit has `drop_in` too.

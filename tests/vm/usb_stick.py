@@ -2,8 +2,8 @@
 import struct
 import subprocess
 
-from patience import wait
-from peers import ffprobe
+from waiting import wait
+from servers import ffprobe
 from scenario import scenario
 
 # The test machine's disks are not on a USB: this is what udev would find out about one that is.

@@ -1,13 +1,18 @@
 //! Every section and key of the configuration, with its default and its range.
 
+mod ingest;
+mod video;
+
 use core::time::Duration;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::policy::names_a_policy;
-use super::reader::Reader;
-use super::{Audio, Capture, Config, Consent, Device, Panel, Privacy, Video, check, ingest, picture};
+use crate::config::policy::names_a_policy;
+use crate::config::reader::Reader;
+use crate::config::{Audio, Capture, Config, Consent, Device, Panel, Privacy, Video, conflicts};
+
+pub(super) use ingest::SECOND;
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -24,12 +29,12 @@ const fn days(n: u64) -> Duration {
 const SIX_MONTHS: u64 = 184;
 
 /// Reads all sections. `None` where something without a default is missing; the mistakes say what.
-pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
+pub(in crate::config) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
     let device = device(r);
     let panel = panel(r);
     let video = video(r);
-    let overlay = picture::overlay(r);
-    let masks = picture::masks(r, &video);
+    let overlay = video::overlay(r);
+    let masks = video::masks(r, &video);
     let audio = Audio {
         source: r.choice("audio", "source"),
         device: r.text("audio", "device").map_or_else(|| "default".to_owned(), |(text, _)| text),
@@ -41,7 +46,7 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
     let capture = Capture { device_lost_limit: r.span("capture", "device-lost-limit", secs(60), secs(1)..=secs(3600)) };
     let ingest = ingest::ingest(r);
     let interval = r.span("mqtt", "telemetry-interval", secs(30), secs(1)..=days(1));
-    let mqtt = check::mqtt(r, interval);
+    let mqtt = conflicts::mqtt(r, interval);
     let consent = Consent {
         policy_version: policy_version(r),
         max_session: r.span("consent", "max-session", secs(4 * 3600), secs(5)..=days(1)),
@@ -53,9 +58,9 @@ pub(super) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
         ledger_retention: r.span("privacy", "ledger-retention", days(SIX_MONTHS), days(SIX_MONTHS)..=days(3660)),
         footage_retention: r.span("privacy", "footage-retention", days(1), Duration::ZERO..=days(30)),
     };
-    check::contradictions(r, &panel, &video, &audio);
+    conflicts::contradictions(r, &panel, &video, &audio);
     if let Some(ingest) = &ingest {
-        check::footage(r, ingest.outage, &privacy);
+        conflicts::footage(r, ingest.outage, &privacy);
     }
     Some(Config {
         device,
@@ -146,8 +151,8 @@ fn video(r: &mut Reader<'_>) -> Video {
         adaptive: r.flag("video", "adaptive", true),
         min_bitrate_kbps: r.number("video", "min-bitrate-kbps", 50..=20_000).unwrap_or(300),
         keyframe_interval: r.span("video", "keyframe-interval", secs(2), ms(500)..=secs(10)),
-        rotation: picture::rotation(r),
+        rotation: video::rotation(r),
         mirror: r.flag("video", "mirror", false),
-        crop: picture::crop(r),
+        crop: video::crop(r),
     }
 }

@@ -1,7 +1,7 @@
 //! What is done to the picture: `[video] rotation` and `crop`, `[overlay]`, `[[privacy-mask]]`.
 
-use super::reader::Reader;
-use super::{Crop, Mask, Overlay, Video};
+use crate::config::reader::Reader;
+use crate::config::{Crop, Mask, Overlay, Video};
 
 /// More letters than this do not fit beside the clock.
 const LETTERS: usize = 48;

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::seen::Guard;
+use super::observation::Guard;
 use crate::ipc::{Fault, Phase};
 
 /// What the box would do with a touch.

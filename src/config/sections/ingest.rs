@@ -2,15 +2,15 @@
 
 use core::time::Duration;
 
-use super::address::{self, Query, Raw};
-use super::reader::{Place, Reader};
-use super::types::Choice;
-use super::{
+use crate::config::address::{self, Query, Raw};
+use crate::config::reader::{Place, Reader};
+use crate::config::types::Choice;
+use crate::config::{
     Destination, HostPattern, Ingest, IngestScheme, Latency, Outage, Protocol, Rtmp, Srt, Template, Whip, Wrong,
 };
 
 /// The section of the second destination.
-pub(super) const SECOND: &str = "ingest.second";
+pub(in crate::config) const SECOND: &str = "ingest.second";
 
 /// Both destinations, and what becomes of frames while one is away.
 pub(super) fn ingest(r: &mut Reader<'_>) -> Option<Ingest> {
@@ -181,7 +181,7 @@ fn secret(
     fits: impl FnOnce(Template) -> Result<Template, Wrong>,
 ) -> Option<Template> {
     let (text, place) = r.text(section, key)?;
-    let template = super::check::template(r, key, &text, place)?;
+    let template = crate::config::conflicts::template(r, key, &text, place)?;
     fits(template).map_err(|Wrong { wrong, advice }| r.wrong(Some(place), wrong, advice)).ok()
 }
 

@@ -1,6 +1,6 @@
 //! What is there: cameras, microphones, GPIO chips, from sysfs and procfs alone. Nothing is opened.
 
-use crate::cli::machine::Machine;
+use crate::cli::host::Machine;
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]

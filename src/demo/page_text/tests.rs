@@ -6,9 +6,9 @@ use monotonic::Monotonic;
 
 use serde_json::json;
 
-use super::seen::{Guard, Seen};
-use super::touch::{Does, Situation, spans};
-use super::words::{Camera, Words, words};
+use super::{Camera, Words, words};
+use crate::demo::observation::{Guard, Seen};
+use crate::demo::press_outcome::{Does, Situation, spans};
 use crate::ipc::{Fault, LampPattern, Phase, Status, StreamStats};
 use consent::{CaptureExit, Effect, Event, Machine, PersistedState, SessionId, SessionLimits};
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Row, fail, ok, warn};
-use crate::cli::machine::Machine;
+use crate::cli::host::Machine;
 use crate::cli::units::{Handed, Role, Runner, Unit, unread};
 use crate::config::{AudioSource, Config, Template, VideoSource, files_of};
 

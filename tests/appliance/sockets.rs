@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::played::frame;
-use crate::support::shop::{Plan, Shop, openers};
+use crate::support::test_box::{Plan, Shop, openers};
 use crate::support::{Program, footage, timed, wait_for, wait_until};
 
 fn garbage() -> Vec<Vec<u8>> {

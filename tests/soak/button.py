@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The finger on the simulated button: `finger.py SOCKET`, a process of its own, so that a touch is as long as it should
+"""The finger on the simulated button: `button.py SOCKET`, a process of its own, so that a touch is as long as it should
 be when whoever asked for it is stopped, or kept from running.
 
 Each line on standard input is a touch, of so many seconds; `off` ends it before. Each touch is answered with a line.

@@ -6,14 +6,14 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cli::place::{self, Rights};
+use crate::cli::backed_up_file::{self, Rights};
 use crate::config::STICK_FILE as NAME;
 use crate::exit::Exit;
 
 pub(super) struct Place {
     main: PathBuf,
     dir: PathBuf,
-    file: place::Place,
+    file: backed_up_file::Place,
 }
 
 impl fmt::Display for Place {
@@ -25,12 +25,12 @@ impl fmt::Display for Place {
 impl Place {
     pub(super) fn beside(main: &Path) -> Self {
         let dir = main.parent().unwrap_or(Path::new(".")).join("conf.d");
-        Self { main: main.to_owned(), file: place::Place::new(dir.join(NAME)), dir }
+        Self { main: main.to_owned(), file: backed_up_file::Place::new(dir.join(NAME)), dir }
     }
 
     /// Holds others off until the file is dropped: what is judged is judged against what is there.
     pub(super) fn lock(&self) -> Result<File, Exit> {
-        place::lock(self.main.parent().unwrap_or(Path::new(".")))
+        backed_up_file::lock(self.main.parent().unwrap_or(Path::new(".")))
     }
 
     /// Whether `text` is there already.
@@ -41,7 +41,7 @@ impl Place {
     /// Puts `text` there in one step, with the owner and mode of the main file: it may hold keys as that one may.
     pub(super) fn put(&self, text: &str) -> io::Result<()> {
         let rights = Rights::of(&self.main)?;
-        place::make_dir(&self.dir, Rights::of(self.dir.parent().unwrap_or(Path::new(".")))?)?;
+        backed_up_file::make_dir(&self.dir, Rights::of(self.dir.parent().unwrap_or(Path::new(".")))?)?;
         self.file.stage(text.as_bytes(), rights)?;
         self.file.keep()?;
         self.file.put()

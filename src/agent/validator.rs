@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use super::memory::Answered;
 use super::messages::Reply;
 use super::payload::{self, LONGEST};
+use super::reply_store::Answered;
 use crate::ipc::Verb;
 
 /// Commands that are remembered with their answers, so that a command that comes twice is done once.

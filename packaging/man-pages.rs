@@ -1,4 +1,4 @@
-//! Writes the manual pages and shell completions of the package into a directory: `pages DIRECTORY`. They are made
+//! Writes the manual pages and shell completions of the package into a directory: `man-pages DIRECTORY`. They are made
 //! from the definition that the program itself parses by, so they cannot say anything else.
 
 use std::io::{Error, Result};
@@ -43,7 +43,7 @@ fn manual(command: &Command, dir: &Path) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    let dir = std::env::args_os().nth(1).ok_or_else(|| Error::other("usage: pages DIRECTORY"))?;
+    let dir = std::env::args_os().nth(1).ok_or_else(|| Error::other("usage: man-pages DIRECTORY"))?;
     let dir = Path::new(&dir);
     let (man, completions) = (dir.join("man"), dir.join("completions"));
     std::fs::create_dir_all(&man)?;

@@ -6,8 +6,8 @@ import threading
 import time
 from pathlib import Path
 
-from patience import wait
-from wire import HOST
+from waiting import wait
+from netns import HOST
 
 
 class Peers:

@@ -2,7 +2,7 @@
 without it, because a test that fails for another reason would show nothing."""
 import shlex
 
-from patience import wait
+from waiting import wait
 from scenario import scenario
 
 GUARD, AGENT, CAPTURE = "tallybox-guard.service", "tallybox-agent.service", "tallybox-capture@.service"

@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
+use super::observation::{Guard, Seen};
+use super::press_outcome::{self, Situation, Span};
 use super::reasons;
-use super::seen::{Guard, Seen};
-use super::touch::{self, Situation, Span};
 use crate::ipc::{LampPattern, Phase, Status};
 use consent::Reason;
 
@@ -57,8 +57,8 @@ pub(super) fn words(seen: &Seen) -> Words {
         camera_says,
         sound: sound(&seen.guard),
         picture: picture(seen),
-        button: touch::rest(situation),
-        spans: touch::spans(situation),
+        button: press_outcome::rest(situation),
+        spans: press_outcome::spans(situation),
         mute: mute(&seen.guard),
         lamp: lamp(seen.lamp),
     }
@@ -218,3 +218,6 @@ const fn lamp(lamp: Option<LampPattern>) -> &'static str {
         Some(LampPattern::Identify) => "Lamp: shows which box this is",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -252,5 +252,4 @@ fn compare_privacy(changes: &mut Changes, now: &Privacy, wanted: &Privacy) {
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
 mod tests;
