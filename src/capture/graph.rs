@@ -107,7 +107,7 @@ impl CaptureGraph {
         let size = (video.width, video.height);
         let writing = OverlayRenderer::start(&config.overlay, size)?;
         let make_tap: SinkFactory = {
-            let (gate, queues) = (gate.clone(), taps.pictures.clone());
+            let (gate, queues) = (gate.clone(), taps.video.clone());
             Box::new(move || tap("video-tap", Track::Video, gate.clone(), queues.clone()).upcast())
         };
         let profile = if taps.opus.is_empty() { backend::MAIN } else { backend::BASELINE };

@@ -24,8 +24,14 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Runs a probe and tells the guard what it found.
 pub(crate) fn run(config: &Config, sound: bool, door: &GuardLink) -> Result<(), CaptureError> {
     let queue = Arc::new(FrameQueue::default());
-    let pipeline =
-        CaptureGraph::start(config, sound, &door.gate(), &EncoderQueues::of(&queue), &door.teller(), |_| Ok(()))?;
+    let pipeline = CaptureGraph::start(
+        config,
+        sound,
+        &door.gate(),
+        &EncoderQueues::video_and_aac(&queue),
+        &door.teller(),
+        |_| Ok(()),
+    )?;
     let mut findings = ProbeReport { sound: pipeline.sound().then_some(false), ..ProbeReport::default() };
     let clock = Clock::start();
     let begun = clock.now();
@@ -43,7 +49,7 @@ pub(crate) fn run(config: &Config, sound: bool, door: &GuardLink) -> Result<(), 
             let message = "the camera was opened and gave no picture within 10 s: unplug it and plug it in again";
             return Err(CaptureError::source(message));
         }
-        let Some(frame) = queue.take(LOOK) else { continue };
+        let Some(frame) = queue.pop(LOOK) else { continue };
         match frame.track {
             Track::Audio => findings.sound = Some(true),
             Track::Video => findings.keyframes += u32::from(frame.is_keyframe()),

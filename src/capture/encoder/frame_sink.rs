@@ -20,7 +20,7 @@ pub(crate) fn tap(name: &str, track: Track, gate: Arc<Lease>, queues: Vec<Arc<Fr
         {
             // None of them waits for anything.
             for queue in &queues {
-                queue.put(frame.clone());
+                queue.push(frame.clone());
             }
         }
         Ok(gst::FlowSuccess::Ok)

@@ -75,7 +75,7 @@ impl Output {
     pub(crate) fn taps(all: &[Self]) -> EncoderQueues {
         let mut taps = EncoderQueues::default();
         for Self { to, queue, .. } in all {
-            taps.pictures.push(queue.clone());
+            taps.video.push(queue.clone());
             if to.scheme().is_whip() { &mut taps.opus } else { &mut taps.aac }.push(queue.clone());
         }
         taps
@@ -119,7 +119,7 @@ fn buffer(config: &Config) -> Result<(Arc<FrameQueue>, Option<SpillWriter>), Cap
     // At most 4 GiB, which only a 64-bit box has.
     let bytes = usize::try_from(u64::from(size_mib) * 1024 * 1024).unwrap_or(usize::MAX);
     let window = config.ingest.reconnect_window;
-    let memory = || (Arc::new(FrameQueue::new(QueueLimits { bytes, span: window, catch_up }, None)), None);
+    let memory = || (Arc::new(FrameQueue::new(QueueLimits { bytes, duration: window, catch_up }, None)), None);
     if buffer == OutageBuffer::Memory {
         return Ok(memory());
     }
@@ -132,8 +132,8 @@ fn buffer(config: &Config) -> Result<(Arc<FrameQueue>, Option<SpillWriter>), Cap
             return Ok(memory());
         }
     };
-    let span = window.min(config.privacy.footage_retention);
-    let queue = Arc::new(FrameQueue::new(QueueLimits { bytes, span, catch_up }, Some(vault.clone())));
+    let duration = window.min(config.privacy.footage_retention);
+    let queue = Arc::new(FrameQueue::new(QueueLimits { bytes, duration, catch_up }, Some(vault.clone())));
     let keeper = SpillWriter::start(queue.clone(), vault, bytes);
     let keeper = keeper.map_err(|error| CaptureError::internal(format!("no thread: {error}")))?;
     Ok((queue, Some(keeper)))

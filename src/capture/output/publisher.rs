@@ -118,7 +118,7 @@ impl PublishLoop {
                 },
                 Err(trouble) => (trouble, Duration::ZERO),
             };
-            self.queue.hold();
+            self.queue.begin_outage();
             self.ask_for_keyframe();
             let ConnectionError { kind, reason } = trouble;
             if kind == ConnectionErrorKind::Renegotiate {
@@ -159,7 +159,7 @@ impl PublishLoop {
     }
 
     fn ask_for_keyframe(&self) {
-        if self.queue.wants_keyframe() {
+        if self.queue.take_keyframe_request() {
             self.knobs.request_keyframe();
         }
     }
@@ -170,7 +170,7 @@ impl PublishLoop {
         let mut on_air = None;
         let ended = self.attend(line, &mut given, &mut on_air);
         if on_air.is_none() {
-            self.queue.give_back(given);
+            self.queue.requeue(given);
         }
         Ok((ended?, on_air.unwrap_or_default()))
     }
@@ -200,7 +200,7 @@ impl PublishLoop {
                     return Ok(ConnectionError { kind: ConnectionErrorKind::Renegotiate, reason: String::new() });
                 }
                 connected = true;
-                self.queue.resume();
+                self.queue.end_outage();
             }
             let wanted = if connected { !line.is_full() } else { line.knocks() && given.len() < KNOCK };
             if !matches!(self.stopped.try_recv(), Err(TryRecvError::Empty)) {
@@ -208,10 +208,10 @@ impl PublishLoop {
             }
             let frame = if wanted {
                 match live_since {
-                    _ if more => self.queue.take(Duration::ZERO),
-                    None => self.queue.take(LOOK),
-                    Some(_) if line.bundles() => self.queue.take_bundled(self.steer.patience()),
-                    Some(_) => self.queue.take(self.steer.patience()),
+                    _ if more => self.queue.pop(Duration::ZERO),
+                    None => self.queue.pop(LOOK),
+                    Some(_) if line.bundles() => self.queue.pop_batched(self.steer.patience()),
+                    Some(_) => self.queue.pop(self.steer.patience()),
                 }
             } else {
                 if !line.wait(LOOK) {
@@ -266,12 +266,12 @@ impl PublishLoop {
         if let Some(rtt) = round_trip_ms {
             self.target.rtt.set(Some(Duration::from_millis(rtt.into())));
         }
-        let queue_ms = u32::try_from(self.queue.span().mseconds()).unwrap_or(u32::MAX);
+        let queue_ms = u32::try_from(self.queue.duration().mseconds()).unwrap_or(u32::MAX);
         let asked = self.steer.asked();
         self.reporter.stats(StreamStats {
             fps,
             bitrate_kbps,
-            dropped_frames: self.queue.dropped(),
+            dropped_frames: self.queue.dropped_frames(),
             round_trip_ms,
             reconnects: self.reconnects,
             // What the kernel has not got rid of waits on the box too.

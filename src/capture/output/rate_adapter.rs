@@ -97,7 +97,7 @@ impl RateAdapter {
     /// Looks at the way, and asks for something else if it is time to.
     pub(crate) fn look(&mut self, now: Monotonic, queue: &FrameQueue, line: &dyn IngestConnection) {
         let Some(controller) = &mut self.controller else { return };
-        let queued = queue.bytes();
+        let queued = queue.queued_bytes();
         let mut measurement =
             Measurement { now, produced_bytes: self.given + queued, queued_bytes: queued, ..Measurement::default() };
         let due = now >= self.next;
@@ -119,7 +119,7 @@ impl RateAdapter {
             return controller.record(&measurement);
         }
         self.next = now.saturating_add(UPDATE_INTERVAL);
-        let dropped = queue.dropped();
+        let dropped = queue.dropped_frames();
         if dropped != self.dropped {
             // What was made is less than it was: the counts begin anew.
             self.dropped = dropped;

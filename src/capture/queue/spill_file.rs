@@ -28,7 +28,7 @@ pub(crate) struct SpillFile {
 
 impl std::fmt::Debug for SpillFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Vault")
+        f.write_str("SpillFile")
     }
 }
 
@@ -46,30 +46,31 @@ impl SpillFile {
         Ok(Self { file, key })
     }
 
-    pub(super) fn seal(&self, frame: &Frame, offset: u64, nonce: u64) -> std::io::Result<SpillSlot> {
+    pub(super) fn write(&self, frame: &Frame, offset: u64, nonce: u64) -> std::io::Result<SpillSlot> {
         let unreadable = |_| std::io::Error::other("a frame cannot be read");
         let mut data = frame.buffer.map_readable().map_err(unreadable)?.to_vec();
         let broken = |_| std::io::Error::other("a frame cannot be sealed");
-        self.key.seal_in_place_append_tag(numbered(nonce), Aad::empty(), &mut data).map_err(broken)?;
+        self.key.seal_in_place_append_tag(nonce_from_counter(nonce), Aad::empty(), &mut data).map_err(broken)?;
         self.file.write_all_at(&data, offset)?;
         Ok(SpillSlot { offset, length: data.len(), nonce })
     }
 
     /// The frame whose `shell` waited for it.
-    pub(crate) fn open(&self, place: SpillSlot, shell: &Frame) -> std::io::Result<Frame> {
-        let mut data = vec![0; place.length];
-        self.file.read_exact_at(&mut data, place.offset)?;
+    pub(crate) fn read(&self, slot: SpillSlot, metadata: &Frame) -> std::io::Result<Frame> {
+        let mut data = vec![0; slot.length];
+        self.file.read_exact_at(&mut data, slot.offset)?;
         let broken = |_| std::io::Error::other("the disk gave back something else than was written");
-        let length = self.key.open_in_place(numbered(place.nonce), Aad::empty(), &mut data).map_err(broken)?.len();
+        let length =
+            self.key.open_in_place(nonce_from_counter(slot.nonce), Aad::empty(), &mut data).map_err(broken)?.len();
         data.truncate(length);
-        let mut frame = shell.clone();
+        let mut frame = metadata.clone();
         frame.buffer.make_mut().append_memory(gst::Memory::from_mut_slice(data));
         Ok(frame)
     }
 }
 
 /// Each number is used once with a key that is used by one process.
-fn numbered(number: u64) -> Nonce {
+fn nonce_from_counter(number: u64) -> Nonce {
     let mut nonce = [0; NONCE_LEN];
     nonce[..8].copy_from_slice(&number.to_le_bytes());
     Nonce::assume_unique_for_key(nonce)

@@ -89,7 +89,7 @@ fn encoded(
         if let Some((_, rendition)) = changes.iter().find(|(at, _)| *at == number) {
             knobs.apply(rendition).unwrap();
         }
-        let frame = queue.take(Duration::from_secs(30)).expect("a frame");
+        let frame = queue.pop(Duration::from_secs(30)).expect("a frame");
         stream.extend(crate::capture::media::h264::annexb::annexb(&frame).unwrap());
     }
     pipeline.set_state(gst::State::Null).unwrap();

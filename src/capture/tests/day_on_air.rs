@@ -111,11 +111,11 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
     for number in 0..seconds * FPS {
         let time = nanos(number, FPS);
         while nanos(sounds * SAMPLES, RATE) <= time {
-            queue.put(at(&sound[usize::try_from(sounds).unwrap() % sound.len()], nanos(sounds * SAMPLES, RATE)));
+            queue.push(at(&sound[usize::try_from(sounds).unwrap() % sound.len()], nanos(sounds * SAMPLES, RATE)));
             sounds += 1;
         }
-        queue.put(at(&picture[usize::try_from(number).unwrap() % picture.len()], time));
-        while queue.span() > AHEAD {
+        queue.push(at(&picture[usize::try_from(number).unwrap() % picture.len()], time));
+        while queue.duration() > AHEAD {
             pause();
         }
         while let Ok(message) = heard.try_recv() {
@@ -129,11 +129,11 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
             early = resident();
         }
     }
-    while queue.span() > gst::ClockTime::ZERO {
+    while queue.duration() > gst::ClockTime::ZERO {
         pause();
     }
     let late = resident();
-    assert_eq!(queue.dropped(), 0);
+    assert_eq!(queue.dropped_frames(), 0);
     let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
     let last = |key: &str| {
         let progress = read(&progress);

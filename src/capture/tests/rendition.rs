@@ -227,7 +227,7 @@ fn steps_arrive(server: &Server, url: &str, encoder: &str) {
     assert!(!air.told(|said| matches!(said, FromCapture::EncoderFallback { .. } | FromCapture::Reconnecting { .. })));
     let queue = air.queue.clone();
     drop(air);
-    assert_eq!(queue.dropped(), 0);
+    assert_eq!(queue.dropped_frames(), 0);
     let frames = frames(&server.recording(), end - 1.0);
     // MPEG-TS counts from a beginning of its own.
     let first = if url.starts_with("srt") { frames[0].0 } else { 0.0 };

@@ -81,7 +81,7 @@ fn a_connection_is_on_air_once_the_server_has_the_first_frame_and_until_its_last
         let queue = queue.clone();
         std::thread::spawn(move || {
             for number in 0..20 {
-                queue.put(frame(Track::Video, number * 50, number == 0, 1000));
+                queue.push(frame(Track::Video, number * 50, number == 0, 1000));
                 std::thread::park_timeout(Duration::from_millis(50));
             }
         })
@@ -97,12 +97,12 @@ fn a_connection_is_on_air_once_the_server_has_the_first_frame_and_until_its_last
     camera.join().unwrap();
 
     let mut line = fake(4, 2);
-    queue.put(frame(Track::Video, 2000, true, 1000));
-    queue.put(frame(Track::Video, 2050, false, 1000));
+    queue.push(frame(Track::Video, 2000, true, 1000));
+    queue.push(frame(Track::Video, 2050, false, 1000));
     let Ok((_, on_air)) = pusher.supply(&mut line) else { panic!("nobody stopped it") };
     assert_eq!(on_air, Duration::ZERO);
     // What nobody took is given again.
-    assert_eq!(queue.take(Duration::ZERO).unwrap().buffer.pts(), Some(gst::ClockTime::from_seconds(2)));
+    assert_eq!(queue.pop(Duration::ZERO).unwrap().buffer.pts(), Some(gst::ClockTime::from_seconds(2)));
     let mut said = std::iter::from_fn(|| heard.try_recv().ok());
     assert!(said.all(|said| matches!(said, FromCapture::Stats(_))));
 }
