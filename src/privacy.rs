@@ -114,33 +114,8 @@ fn entry() -> [(&'static str, &'static str); 9] {
     })
 }
 
-/// Everything that a box with this configuration collects.
-pub fn report(config: &Config) -> Vec<Datum> {
-    let broker = config
-        .mqtt
-        .as_ref()
-        .map_or_else(|| "nobody: no broker is configured".to_owned(), |mqtt| format!("the platform, at {}", mqtt.host));
-    let ingest = format!("the platform's viewers, at {}", config.ingest.hosts());
-    let ledger_days = config.privacy.ledger_retention.as_secs() / 86_400;
-    let mut all = Vec::new();
-    let mut add = |part, recipient: &str, retention: &str, data: &[(&str, &'static str)]| {
-        all.extend(data.iter().map(|(datum, purpose)| Datum {
-            part,
-            datum: written(datum),
-            purpose,
-            recipient: recipient.to_owned(),
-            retention: retention.to_owned(),
-        }));
-    };
-    let version = config.consent.policy_version.as_str();
-    let text = "everybody: the text is the platform's, published under this day (privacy.md)";
-    add("policy", text, &format!("in the ledger, for {ledger_days} days"), &[(version, "under which staff agreed")]);
-    let stream = [
-        ("picture", "the live show that staff started with a press"),
-        ("sound", "the same; only after a short press, and never while muted"),
-    ];
-    add("stream", &ingest, &waits(config), &stream);
-    let state = fields!(State {
+fn state() -> [(&'static str, &'static str); 7] {
+    fields!(State {
         phase: "to see from afar whether the box is on air",
         session: "to tell one session from the next",
         since: "to see how long that has been so",
@@ -148,9 +123,11 @@ pub fn report(config: &Config) -> Vec<Datum> {
         muted: "to see whether the sound is off",
         policy_version: "to see under which policy the box records",
         software: "to know which boxes need an update",
-    });
-    add("state", &broker, "the newest only", &state);
-    let telemetry = fields!(Telemetry {
+    })
+}
+
+fn telemetry() -> [(&'static str, &'static str); 20] {
+    fields!(Telemetry {
         uptime_s: "to notice boxes that restart",
         temperature_c: "to notice boxes that get too hot",
         throttled: "to notice weak power supplies",
@@ -171,14 +148,18 @@ pub fn report(config: &Config) -> Vec<Datum> {
         second_dropped_frames: "quality of the network",
         second_reconnects: "quality of the network",
         level_db: "to notice a dead or too quiet microphone: one number a second, from which no word can be told",
-    });
-    add("telemetry", &broker, "not kept on the box", &telemetry);
-    let identity = fields!(BoxIdentity {
+    })
+}
+
+fn identity() -> [(&'static str, &'static str); 2] {
+    fields!(BoxIdentity {
         fingerprint: "to tell this box's key from others; the key itself never leaves the box",
         claim_code: "to claim the box: the same, short enough to be read out",
-    });
-    add("identity", "whoever asks the box itself, with tallybox doctor", "until staff unbind the box", &identity);
-    let facts = variants!(Fact {
+    })
+}
+
+fn facts() -> [(&'static str, &'static str); 25] {
+    variants!(Fact {
         GuardStarted: "security log: restarts",
         GuardStopped: "security log: restarts",
         Identified: "security log: which key speaks for the box; the key is made on it and says nothing about anybody",
@@ -208,9 +189,40 @@ pub fn report(config: &Config) -> Vec<Datum> {
         Pruned: "proof of deletion: which entries were kept for their time and are gone",
         EntriesLost: "security log: that something is missing here",
         EntriesLeftOut: "security log: that something is missing here",
-    });
+    })
+}
+
+/// Everything that a box with this configuration collects.
+pub fn report(config: &Config) -> Vec<Datum> {
+    let broker = config
+        .mqtt
+        .as_ref()
+        .map_or_else(|| "nobody: no broker is configured".to_owned(), |mqtt| format!("the platform, at {}", mqtt.host));
+    let ingest = format!("the platform's viewers, at {}", config.ingest.hosts());
+    let ledger_days = config.privacy.ledger_retention.as_secs() / 86_400;
+    let mut all = Vec::new();
+    let mut add = |part, recipient: &str, retention: &str, data: &[(&str, &'static str)]| {
+        all.extend(data.iter().map(|(datum, purpose)| Datum {
+            part,
+            datum: written(datum),
+            purpose,
+            recipient: recipient.to_owned(),
+            retention: retention.to_owned(),
+        }));
+    };
+    let version = config.consent.policy_version.as_str();
+    let text = "everybody: the text is the platform's, published under this day (privacy.md)";
+    add("policy", text, &format!("in the ledger, for {ledger_days} days"), &[(version, "under which staff agreed")]);
+    let stream = [
+        ("picture", "the live show that staff started with a press"),
+        ("sound", "the same; only after a short press, and never while muted"),
+    ];
+    add("stream", &ingest, &waits(config), &stream);
+    add("state", &broker, "the newest only", &state());
+    add("telemetry", &broker, "not kept on the box", &telemetry());
+    add("identity", "whoever asks the box itself, with tallybox doctor", "until staff unbind the box", &identity());
     let kept = format!("{ledger_days} days (security and network logs: at least six months)");
-    add("ledger", &broker, &kept, &facts);
+    add("ledger", &broker, &kept, &facts());
     add("ledger entry", &broker, &kept, &entry());
     let log = [("log", "to find out why something does not work; no picture, no sound, no secret")];
     let readers = "whoever may read the machine's journal: root, and the groups adm and systemd-journal";
