@@ -158,7 +158,7 @@ fn identity() -> [(&'static str, &'static str); 2] {
     })
 }
 
-fn facts() -> [(&'static str, &'static str); 25] {
+fn facts() -> [(&'static str, &'static str); 29] {
     variants!(Fact {
         GuardStarted: "security log: restarts",
         GuardStopped: "security log: restarts",
