@@ -29,28 +29,28 @@ impl Clock {
     }
 
     /// When `time` will be, for timers.
-    pub fn instant(&self, time: Monotonic) -> tokio::time::Instant {
+    pub fn to_instant(&self, time: Monotonic) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.start + time.duration_since(Monotonic::default()))
     }
 }
 
 /// The wall clock, UTC.
-pub fn utc() -> Timestamp {
+pub fn utc_now() -> Timestamp {
     Timestamp::now()
 }
 
 /// Software build year as the floor of a clock that can be believed: a box without a battery starts in 1970.
 /// 2026-01-01T00:00:00Z in seconds.
-const FLOOR: i64 = 1_767_225_600;
+const EARLIEST_PLAUSIBLE_SECOND: i64 = 1_767_225_600;
 
 /// Whether the wall clock can be right at all; certificates and expiry dates cannot be judged before it is.
-pub fn is_set(now: Timestamp) -> bool {
-    now.as_second() >= FLOOR
+pub fn is_plausible(now: Timestamp) -> bool {
+    now.as_second() >= EARLIEST_PLAUSIBLE_SECOND
 }
 
 /// What the box's clocks say at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading {
+pub struct ClockReading {
     /// The wall clock, right or wrong.
     pub utc: Timestamp,
     /// Whether the kernel says that somebody keeps the wall clock in step with the world.
@@ -63,18 +63,18 @@ pub struct Reading {
 }
 
 /// Reads all of them.
-pub fn reading() -> Reading {
+pub fn read() -> ClockReading {
     // A kernel without this clock does not run systemd either.
     let up = || clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
     let look = || {
         let before = up();
-        (utc(), before, up().saturating_sub(before))
+        (utc_now(), before, up().saturating_sub(before))
     };
     // Where the process had to wait between the two clocks they do not belong together: the best of three.
     let (utc, up, _) = [look(), look(), look()].into_iter().min_by_key(|(_, _, took)| *took).unwrap_or_else(look);
     let boot = boot(up);
     let monotonic_ms = millis(up.saturating_sub(boot.begun));
-    Reading { utc, synchronised: kernel_clock::is_synchronised(), boot: boot.id.clone(), monotonic_ms }
+    ClockReading { utc, synchronised: kernel_clock::is_synchronised(), boot: boot.id.clone(), monotonic_ms }
 }
 
 /// A boot of the machine.
@@ -92,7 +92,7 @@ fn boot(now: Duration) -> &'static Boot {
         let told = std::env::var("TALLYBOX_BOOT_ID").ok().filter(|id| !id.is_empty());
         let known = told.or_else(|| std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok());
         let begun = if known.is_some() { Duration::ZERO } else { now };
-        let id = known.unwrap_or_else(|| format!("{} {}", std::process::id(), utc()));
+        let id = known.unwrap_or_else(|| format!("{} {}", std::process::id(), utc_now()));
         // The kernel's own number would tie these entries to the logs of everything else on the machine.
         let digest = Sha256::digest(format!("tallybox boot\n{}", id.trim().replace('-', "")));
         Boot { id: crate::hex(&digest)[..16].into(), begun }
@@ -102,25 +102,25 @@ fn boot(now: Duration) -> &'static Boot {
 
 /// Notices a wall clock that is set: it moves apart from the monotonic clock at once, which slewing never does.
 #[derive(Debug)]
-pub struct StepWatch {
-    last: Reading,
+pub struct StepDetector {
+    last: ClockReading,
 }
 
 /// A wall clock that is off by more than this between two looks was stepped. NTP slews what is less.
-const STEP: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+const STEP_THRESHOLD: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
 
-impl StepWatch {
+impl StepDetector {
     /// Watches from now on.
-    pub fn new(now: Reading) -> Self {
+    pub fn new(now: ClockReading) -> Self {
         Self { last: now }
     }
 
     /// What the clock would say if it had not been stepped since the last look; `None`: it was not.
-    pub fn look(&mut self, now: Reading) -> Option<Timestamp> {
+    pub fn check(&mut self, now: ClockReading) -> Option<Timestamp> {
         let passed = now.monotonic_ms.saturating_sub(self.last.monotonic_ms);
         let passed = jiff::SignedDuration::from_millis(i64::try_from(passed).unwrap_or(i64::MAX));
         let expected = self.last.utc.checked_add(passed).unwrap_or(Timestamp::MAX);
-        let stepped = now.utc.duration_since(expected).abs() > STEP;
+        let stepped = now.utc.duration_since(expected).abs() > STEP_THRESHOLD;
         self.last = now;
         stepped.then_some(expected)
     }

@@ -122,9 +122,9 @@ impl Agent<'_> {
         let topic = String::from_utf8_lossy(&message.topic).into_owned();
         // Longer words than any verb are cut: they go into the ledger, and into an answer.
         let word: String = topic.strip_prefix(&self.topic("cmd/")).unwrap_or(&topic).chars().take(64).collect();
-        let now = clock::utc();
+        let now = clock::utc_now();
         let address = self.address(message);
-        match self.judge.judge(clock::is_set(now).then_some(now), &word, message.retain, &message.payload) {
+        match self.judge.judge(clock::is_plausible(now).then_some(now), &word, message.retain, &message.payload) {
             Judged::New(command) => self.take(line, address, command),
             Judged::UnderWay(Command { id, .. }) => {
                 let askers = self.askers.entry(id).or_default();

@@ -114,7 +114,7 @@ impl<'a> Agent<'a> {
             denied: Denied::default(),
             retained: HashMap::new(),
             state_at: clock.now(),
-            alone_since: clock::utc(),
+            alone_since: clock::utc_now(),
             cut_short: 0,
         }
     }
@@ -183,13 +183,13 @@ impl<'a> Agent<'a> {
                         return End::Unbound;
                     }
                     if matches!(*self.guard.seen.borrow(), Seen::Away) {
-                        self.alone_since = clock::utc();
+                        self.alone_since = clock::utc_now();
                     }
                     line.state_due = true;
                     Ok(())
                 }
                 _ = telemetry.tick(), if line.online => { self.send_telemetry(&mut line); Ok(()) }
-                () = tokio::time::sleep_until(self.clock.instant(due)) => Ok(()),
+                () = tokio::time::sleep_until(self.clock.to_instant(due)) => Ok(()),
             };
             if let Err(reason) = done {
                 break reason;
@@ -318,7 +318,7 @@ impl<'a> Agent<'a> {
             return;
         }
         let report = telemetry::gather(self.config, self.guard.seen.borrow().status());
-        self.health.certificates(report.certificate_expires, clock::utc());
+        self.health.certificates(report.certificate_expires, clock::utc_now());
         self.publish(line, Kind::Telemetry, json(&report));
     }
 

@@ -67,7 +67,7 @@ fn names() -> BTreeMap<String, BTreeSet<&'static str>> {
     add("status", fields::<SecondaryStats>());
     add("status", fields::<BoxIdentity>());
     add("status", written(&crate::cli::status::Surroundings::default()));
-    add("state", written(&State::without_guard(crate::clock::utc(), "")));
+    add("state", written(&State::without_guard(crate::clock::utc_now(), "")));
     add("telemetry", written(&Telemetry::default()));
     add("ledger", fields::<LedgerEntry>());
     add("ledger", vec!["kind".to_owned()]);

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use crate::clock::Reading;
+use crate::clock::ClockReading;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{LedgerEntry, StoredFact};
@@ -151,7 +151,7 @@ fn each(
 
 fn describe(entry: &LedgerEntry) -> String {
     let (seq, at, fact) = (entry.seq, entry.at.to_string(), words(&entry.fact));
-    let Some(Reading { utc, synchronised, boot, monotonic_ms }) = entry.reading() else {
+    let Some(ClockReading { utc, synchronised, boot, monotonic_ms }) = entry.reading() else {
         return format!("{seq:>6}  {at:.19}Z  {fact}");
     };
     let kept = if synchronised { "" } else { "?" };

@@ -24,7 +24,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, DEFAULT_PATH};
 use crate::exit::Exit;
-use crate::guard::{Door, Options};
+use crate::guard::{GuardOptions, LaunchMode};
 use crate::log;
 
 #[derive(Debug, Parser)]
@@ -167,16 +167,16 @@ fn guard(args: GuardArgs) -> Result<(), Exit> {
     }
     let config = args.file.load()?;
     if args.darken {
-        return crate::guard::darken(&config);
+        return crate::guard::switch_off_lamp(&config);
     }
     let door = if let Some(path) = args.capture_socket {
-        Door::Socket(path)
+        LaunchMode::Socket(path)
     } else {
         let config = args.file.config.display().to_string();
-        Door::Child(vec!["capture".to_owned(), "--config".to_owned(), config])
+        LaunchMode::Child(vec!["capture".to_owned(), "--config".to_owned(), config])
     };
     let uids = args.allow_user.iter().map(|user| users::uid(user)).collect::<Result<_, _>>()?;
-    crate::guard::run(config, Options { door, uids })
+    crate::guard::run(config, GuardOptions { door, uids })
 }
 
 fn supervise(args: &RoleArgs) -> Result<(), Exit> {

@@ -115,7 +115,7 @@ async fn attend(
                 tell(config, hub, heard.guard(clock.now()));
             }
             Some(request) = page.recv(), if fingers.has_room() => fingers.take(clock.now(), request),
-            () = tokio::time::sleep_until(clock.instant(due.unwrap_or_default())), if due.is_some() => {}
+            () = tokio::time::sleep_until(clock.to_instant(due.unwrap_or_default())), if due.is_some() => {}
         }
         while let Some(request) = fingers.due(clock.now()) {
             client.send(request).await?;

@@ -53,7 +53,7 @@ pub(super) async fn run(port: u16, hub: Arc<Hub>, mut orders: mpsc::Receiver<Ver
                 }
             },
             Some(verb) = orders.recv() => operator.send(verb),
-            () = tokio::time::sleep_until(clock.instant(due.unwrap_or_default())), if due.is_some() => operator.expire(),
+            () = tokio::time::sleep_until(clock.to_instant(due.unwrap_or_default())), if due.is_some() => operator.expire(),
         }
     }
 }
@@ -94,7 +94,7 @@ impl Operator {
             return self.answer(verb, false, format!("Not sent. {}", self.reach.says()));
         }
         self.sent += 1;
-        let now = clock::utc();
+        let now = clock::utc_now();
         let expires = now.checked_add(SignedDuration::from_secs(30)).unwrap_or(now);
         let id = format!("demo-{}-{}", self.sent, now.as_millisecond());
         let payload = json!({ "id": id, "issued-at": now, "expires-at": expires }).to_string();

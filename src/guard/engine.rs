@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::account::policy_waits;
 use super::capture_events::Session;
 use super::capture_process::process::PidFile;
-use super::capture_process::{Capture, Door, News};
+use super::capture_process::{Capture, LaunchMode, News};
 use super::erasure;
 use super::identity;
 use super::panel_controller::Board;
@@ -31,7 +31,7 @@ use consent::{
 pub(super) struct Engine {
     pub(super) clock: Clock,
     pub(super) config: Arc<Config>,
-    door: Door,
+    door: LaunchMode,
     pub(super) machine: Machine,
     pub(super) board: Board,
     pub(super) journal: Journal,
@@ -74,7 +74,7 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(
         config: Arc<Config>,
-        door: Door,
+        door: LaunchMode,
         clock: Clock,
         board: Board,
         journal: Journal,
@@ -86,7 +86,7 @@ impl Engine {
         let status = watch::Sender::new(Status {
             phase: machine.phase(),
             session: None,
-            since: clock::utc(),
+            since: clock::utc_now(),
             reason: None,
             message: None,
             muted: false,
@@ -187,7 +187,7 @@ impl Engine {
             ingest_host: self.config.ingest.hosts(),
             broker_host: self.config.mqtt.as_ref().map(|mqtt| mqtt.host.to_string()),
         });
-        let now = clock::reading();
+        let now = clock::read();
         let stepped = recall.time.went_back(&now).map(|from| Fact::ClockStepped { from, to: now.utc });
         // One that fails waits, with all behind it, in order: no session may run under what the ledger has not seen.
         let facts = cut.into_iter().chain([started]).chain(stepped).chain(policy).chain(configured);
@@ -266,7 +266,7 @@ impl Engine {
         let phase = self.machine.phase();
         if phase != before {
             tracing::info!("phase: {}", phase.as_str());
-            self.status.send_modify(|status| status.since = clock::utc());
+            self.status.send_modify(|status| status.since = clock::utc_now());
         }
         if !phase.may_capture() {
             if phase != Phase::Requested {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use monotonic::Monotonic;
 
-use crate::panel::{Panel, PanelError};
+use crate::panel::{PanelDriver, PanelError};
 use consent::LampPattern;
 
 /// How long `identify` shows.
@@ -28,7 +28,7 @@ impl LampDriver {
     /// Shows `pattern` from now on.
     pub(super) fn show(
         &mut self,
-        panel: &mut dyn Panel,
+        panel: &mut dyn PanelDriver,
         now: Monotonic,
         pattern: LampPattern,
     ) -> Result<(), PanelError> {
@@ -41,7 +41,7 @@ impl LampDriver {
     }
 
     /// Shows which box this is, over a lamp that says nothing of capture.
-    pub(super) fn identify(&mut self, panel: &mut dyn Panel, now: Monotonic) -> Result<(), PanelError> {
+    pub(super) fn identify(&mut self, panel: &mut dyn PanelDriver, now: Monotonic) -> Result<(), PanelError> {
         if !self.pattern.says_capturing() {
             self.identify_until = Some(now.saturating_add(IDENTIFY));
             self.since = now;
@@ -58,7 +58,7 @@ impl LampDriver {
     }
 
     /// Drives the lamp as its rhythm has it now, and reads it back where it can be read.
-    pub(super) fn drive(&mut self, panel: &mut dyn Panel, now: Monotonic) -> Result<(), PanelError> {
+    pub(super) fn drive(&mut self, panel: &mut dyn PanelDriver, now: Monotonic) -> Result<(), PanelError> {
         if self.identify_until.is_some_and(|until| now >= until) {
             self.identify_until = None;
             self.since = now;
@@ -71,7 +71,7 @@ impl LampDriver {
     }
 
     /// Whether the lamp obeys both ways. What the rhythm has now would not do: a dead lamp passes in every dark moment.
-    pub(super) fn prove(&mut self, panel: &mut dyn Panel, now: Monotonic) -> Result<(), PanelError> {
+    pub(super) fn prove(&mut self, panel: &mut dyn PanelDriver, now: Monotonic) -> Result<(), PanelError> {
         let shown = self.shown(now);
         panel.drive(shown, true)?;
         panel.drive(shown, false)?;
@@ -93,7 +93,7 @@ mod tests {
     #[derive(Debug)]
     struct Stuck(bool);
 
-    impl Panel for Stuck {
+    impl PanelDriver for Stuck {
         fn name(&self) -> &'static str {
             "stuck"
         }

@@ -26,14 +26,14 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::clock::{self, Clock, StepWatch};
+use crate::clock::{self, Clock, StepDetector};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{Fact, RENEW_INTERVAL};
 use crate::ledger::Journal;
 use consent::{Event, Fault, LampPattern, Reason};
 
-pub use capture_process::Door;
+pub use capture_process::LaunchMode;
 use capture_process::process::{LeftOver, PidFile};
 use control_server::Desk;
 use engine::Engine;
@@ -52,15 +52,15 @@ const FAREWELL: Duration = Duration::from_millis(200);
 
 /// What systemd or a developer decides, beside the configuration.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct GuardOptions {
     /// How capture is started.
-    pub door: Door,
+    pub door: LaunchMode,
     /// Users that may connect to door 2, besides root and the guard's own.
     pub uids: Vec<u32>,
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub fn run(config: Config, options: Options) -> Result<(), Exit> {
+pub fn run(config: Config, options: GuardOptions) -> Result<(), Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -69,7 +69,7 @@ pub fn run(config: Config, options: Options) -> Result<(), Exit> {
 }
 
 /// Leaves the lamp dark after a guard that could not: a line keeps its level when whoever drove it has died.
-pub fn darken(config: &Config) -> Result<(), Exit> {
+pub fn switch_off_lamp(config: &Config) -> Result<(), Exit> {
     // A guard that lives has the lamp to itself, and so has one that starts meanwhile.
     let _lock = File::open(lock_file(config)).ok().map(|file| hold(config, file)).transpose()?;
     let (signals, _) = mpsc::unbounded_channel();
@@ -152,12 +152,12 @@ fn listen(config: &Config) -> Result<UnixListener, Exit> {
         .map_err(|error| Exit::io(format!("{} cannot be made: {error}", path.display())))
 }
 
-async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
+async fn serve(config: Arc<Config>, options: GuardOptions) -> Result<(), Exit> {
     tracing::info!("the guard starts: {}", config.summary());
     let software = |error: std::io::Error| Exit::software(format!("no signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(software)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(software)?;
-    if let Door::Socket(_) = options.door {
+    if let LaunchMode::Socket(_) = options.door {
         persistence_check::is_lasting(&config)?;
     }
     make_dir(&config.device.runtime_dir, 0o750)?;
@@ -212,7 +212,7 @@ async fn serve(config: Arc<Config>, options: Options) -> Result<(), Exit> {
             Some((session, news)) = captures.recv() => engine.hear(session, news),
             Ok(()) = ledger.changed() => engine.look_at_ledger(),
             () = &mut door, if up => return Err(Exit::software("the guard's socket is lost")),
-            () = tokio::time::sleep_until(clock.instant(due)) => {}
+            () = tokio::time::sleep_until(clock.to_instant(due)) => {}
         }
         if !ending {
             for event in engine.board.settle(clock.now()) {
@@ -247,7 +247,7 @@ struct Chores {
     next: Monotonic,
     retry: Monotonic,
     prune: Monotonic,
-    steps: StepWatch,
+    steps: StepDetector,
 }
 
 impl Chores {
@@ -256,7 +256,7 @@ impl Chores {
             next: now.saturating_add(RENEW_INTERVAL),
             retry: now.saturating_add(RETRY),
             prune: now,
-            steps: StepWatch::new(clock::reading()),
+            steps: StepDetector::new(clock::read()),
         }
     }
 }
@@ -291,8 +291,8 @@ impl Engine {
             tracing::error!("the supply voltage is too low: see tallybox doctor");
             self.feed(Event::FaultDetected(Fault::Power));
         }
-        if let Some(from) = chores.steps.look(clock::reading())
-            && let Err(failure) = self.write(Fact::ClockStepped { from, to: clock::utc() })
+        if let Some(from) = chores.steps.check(clock::read())
+            && let Err(failure) = self.write(Fact::ClockStepped { from, to: clock::utc_now() })
         {
             self.feed(failure);
         }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::lamp_driver::LampDriver;
 use crate::config;
-use crate::panel::{self, Button, Debouncer, Panel, PanelError, Settled, Signal};
+use crate::panel::{self, Button, DebouncedLevel, Debouncer, PanelDriver, PanelError, PanelEvent};
 use consent::{Event, Fault, LampPattern};
 
 /// Panel, lamp and buttons.
@@ -15,8 +15,8 @@ use consent::{Event, Fault, LampPattern};
 pub(super) struct Board {
     config: config::Panel,
     runtime_dir: PathBuf,
-    signals: mpsc::UnboundedSender<Signal>,
-    panel: Option<Box<dyn Panel>>,
+    signals: mpsc::UnboundedSender<PanelEvent>,
+    panel: Option<Box<dyn PanelDriver>>,
     lamp: LampDriver,
     record: Debouncer,
     mute: Debouncer,
@@ -29,7 +29,7 @@ impl Board {
     pub(super) fn new(
         config: &config::Panel,
         runtime_dir: &Path,
-        signals: mpsc::UnboundedSender<Signal>,
+        signals: mpsc::UnboundedSender<PanelEvent>,
         now: Monotonic,
     ) -> Self {
         Self {
@@ -78,7 +78,7 @@ impl Board {
 
     fn on_lamp(
         &mut self,
-        act: impl FnOnce(&mut LampDriver, &mut dyn Panel) -> Result<(), PanelError>,
+        act: impl FnOnce(&mut LampDriver, &mut dyn PanelDriver) -> Result<(), PanelError>,
     ) -> Result<(), PanelError> {
         let done = match &mut self.panel {
             Some(panel) => act(&mut self.lamp, panel.as_mut()),
@@ -119,21 +119,21 @@ impl Board {
     }
 
     /// Takes in a raw change; says what it means if the level before it was one that counts.
-    pub(super) fn signal(&mut self, now: Monotonic, signal: Signal) -> Vec<Event> {
+    pub(super) fn signal(&mut self, now: Monotonic, signal: PanelEvent) -> Vec<Event> {
         match signal {
-            Signal::Level { button, down, at } => {
+            PanelEvent::LevelChanged { button, down, at } => {
                 let debouncer = match button {
                     Button::Record => &mut self.record,
                     Button::Mute => &mut self.mute,
                 };
                 let Some(at) = at else {
-                    debouncer.level(now, down);
+                    debouncer.on_level(now, down);
                     return Vec::new();
                 };
-                let late = debouncer.edge(now, down, at);
+                let late = debouncer.on_edge(now, down, at);
                 late.map_or_else(Vec::new, |settled| self.events(button, settled))
             }
-            Signal::ButtonLost(why) => {
+            PanelEvent::ButtonLost(why) => {
                 self.lose();
                 let _ = self.noted::<()>(Err(PanelError(why)));
                 vec![Event::FaultDetected(Fault::Button)]
@@ -146,30 +146,30 @@ impl Board {
         let Some(panel) = &mut self.panel else { return Ok(()) };
         let levels = panel.is_down(Button::Record).and_then(|record| Ok((record, panel.is_down(Button::Mute)?)));
         let (record, mute) = self.noted(levels)?;
-        self.record.found(now, record);
-        self.mute.found(now, mute);
+        self.record.on_polled_level(now, record);
+        self.mute.on_polled_level(now, mute);
         Ok(())
     }
 
     /// What the buttons say now that they have settled.
     pub(super) fn settle(&mut self, now: Monotonic) -> Vec<Event> {
-        let settled = [(Button::Record, self.record.settle(now)), (Button::Mute, self.mute.settle(now))];
+        let settled = [(Button::Record, self.record.poll(now)), (Button::Mute, self.mute.poll(now))];
         let settled = settled.into_iter().filter_map(|(button, settled)| settled.map(|settled| (button, settled)));
         settled.flat_map(|(button, settled)| self.events(button, settled)).collect()
     }
 
     /// What a button's settled level means.
-    fn events(&self, button: Button, settled: Settled) -> Vec<Event> {
-        let timed = self.panel.as_ref().is_some_and(|panel| panel.times_edges());
+    fn events(&self, button: Button, settled: DebouncedLevel) -> Vec<Event> {
+        let timed = self.panel.as_ref().is_some_and(|panel| panel.has_edge_timestamps());
         match (button, settled) {
-            (Button::Record, Settled { down: true, held: None }) if timed => vec![Event::ButtonFoundDown],
-            (Button::Record, Settled { down: true, .. }) => vec![Event::ButtonDown],
+            (Button::Record, DebouncedLevel { down: true, held: None }) if timed => vec![Event::ButtonFoundDown],
+            (Button::Record, DebouncedLevel { down: true, .. }) => vec![Event::ButtonDown],
             // A touch is as long as the kernel says, also where the guard heard of its beginning late.
-            (Button::Record, Settled { down: false, held }) => {
+            (Button::Record, DebouncedLevel { down: false, held }) => {
                 held.map(Event::ButtonHeldFor).into_iter().chain([Event::ButtonUp]).collect()
             }
-            (Button::Mute, Settled { down: true, .. }) => vec![Event::MuteButtonDown],
-            (Button::Mute, Settled { down: false, .. }) => Vec::new(),
+            (Button::Mute, DebouncedLevel { down: true, .. }) => vec![Event::MuteButtonDown],
+            (Button::Mute, DebouncedLevel { down: false, .. }) => Vec::new(),
         }
     }
 

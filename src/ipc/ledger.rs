@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Actor, Fault, Purpose};
-use crate::clock::Reading;
+use crate::clock::ClockReading;
 
 /// One entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,9 +37,9 @@ pub struct LedgerEntry {
 
 impl LedgerEntry {
     /// What the clocks said when it was written.
-    pub fn reading(&self) -> Option<Reading> {
+    pub fn reading(&self) -> Option<ClockReading> {
         let (utc, synchronised) = (self.clock?, self.synchronised?);
-        Some(Reading { utc, synchronised, boot: self.boot.as_deref()?.into(), monotonic_ms: self.monotonic_ms? })
+        Some(ClockReading { utc, synchronised, boot: self.boot.as_deref()?.into(), monotonic_ms: self.monotonic_ms? })
     }
 }
 

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::LedgerError;
 use super::state::Recall;
-use crate::clock::Reading;
+use crate::clock::ClockReading;
 use crate::ipc::LedgerEntry;
 
 /// What stands before the first entry.
@@ -38,7 +38,7 @@ pub(super) struct StoredReading {
 }
 
 impl StoredReading {
-    pub(super) fn new(reading: &Reading) -> Self {
+    pub(super) fn new(reading: &ClockReading) -> Self {
         Self {
             clock: reading.utc.to_string(),
             synchronised: reading.synchronised,

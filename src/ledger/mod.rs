@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
-use crate::clock::Reading;
+use crate::clock::ClockReading;
 use crate::ipc::{Fact, LedgerEntry};
 
 pub use export::{ExportError, Proof, prove as prove_export};
@@ -195,7 +195,7 @@ impl Ledger {
     }
 
     /// Writes entries, all or none; they are on disk when this returns.
-    pub fn append(&mut self, facts: &[(Reading, Fact)]) -> Result<(), LedgerError> {
+    pub fn append(&mut self, facts: &[(ClockReading, Fact)]) -> Result<(), LedgerError> {
         let mut place = self.place.clone();
         let transaction = self.store.transaction()?;
         let first = insert(&transaction, &mut place, facts)?;
@@ -332,7 +332,11 @@ impl Ledger {
 }
 
 /// Adds entries behind `place`, which moves; returns the hash of the very first one, if that is among them.
-fn insert(store: &Connection, place: &mut Place, facts: &[(Reading, Fact)]) -> Result<Option<String>, LedgerError> {
+fn insert(
+    store: &Connection,
+    place: &mut Place,
+    facts: &[(ClockReading, Fact)],
+) -> Result<Option<String>, LedgerError> {
     let mut first = None;
     for (reading, fact) in facts {
         let at = place.recall.time.order(reading).to_string();

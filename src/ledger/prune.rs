@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::chain::Place;
 use super::{Ledger, LedgerError, PAGE};
-use crate::clock::{self, Reading};
+use crate::clock::{self, ClockReading};
 use crate::ipc::Fact;
 
 /// Entries go when the oldest is this much past its time: one entry a day says so, not one an hour.
@@ -19,7 +19,7 @@ const PART: u64 = 4;
 impl Ledger {
     /// Removes entries that are older than `retention`, and writes down which in the same transaction; the chain goes
     /// on from the last of them. Returns how many went.
-    pub fn prune(&mut self, retention: Duration, now: &Reading) -> Result<u64, LedgerError> {
+    pub fn prune(&mut self, retention: Duration, now: &ClockReading) -> Result<u64, LedgerError> {
         let seen = self.place.recall.time.seen(now);
         let retention = clock::millis(retention);
         let Some(oldest) = seen.checked_sub(retention.saturating_add(clock::millis(SLACK))) else { return Ok(0) };
@@ -50,7 +50,7 @@ impl Ledger {
         Ok(count)
     }
 
-    fn prune_to(&mut self, to: &Place, now: &Reading, fact: Fact) -> Result<(), LedgerError> {
+    fn prune_to(&mut self, to: &Place, now: &ClockReading, fact: Fact) -> Result<(), LedgerError> {
         // A lock is a lock, and a policy acknowledged, however long ago that was.
         let memory = serde_json::to_string(&to.recall).unwrap_or_default();
         let transaction = self.store.transaction()?;

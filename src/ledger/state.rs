@@ -115,7 +115,7 @@ mod tests {
     fn the_names_in_a_checkpoint_are_pinned() {
         let mut recall = Recall::default();
         let utc = jiff::Timestamp::UNIX_EPOCH;
-        let reading = crate::clock::Reading { utc, synchronised: true, boot: "".into(), monotonic_ms: 0 };
+        let reading = crate::clock::ClockReading { utc, synchronised: true, boot: "".into(), monotonic_ms: 0 };
         recall.time.learn(utc, Some(&reading));
         crate::wire::pin("ledger-checkpoint", &crate::wire::written(&recall));
     }

@@ -6,13 +6,13 @@ use crate::ipc::StoredFact;
 const DAY: i64 = 86_400;
 
 /// Noon of a day of 2026 and later, on a clock that is kept, in one long boot.
-fn on_day(day: i64) -> Reading {
+fn on_day(day: i64) -> ClockReading {
     reading(day, true, "a", day)
 }
 
-fn reading(day: i64, synchronised: bool, boot: &str, up: i64) -> Reading {
+fn reading(day: i64, synchronised: bool, boot: &str, up: i64) -> ClockReading {
     let utc = jiff::Timestamp::from_second(1_782_864_000 + day * DAY).unwrap();
-    Reading { utc, synchronised, boot: boot.into(), monotonic_ms: u64::try_from(up * DAY * 1000).unwrap() }
+    ClockReading { utc, synchronised, boot: boot.into(), monotonic_ms: u64::try_from(up * DAY * 1000).unwrap() }
 }
 
 fn days(days: u64) -> Duration {

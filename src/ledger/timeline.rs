@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{self, Reading};
+use crate::clock::{self, ClockReading};
 
 /// What one boot can add to the time seen by its clock alone: a long weekend. A clock that lies needs a boot for each.
 const GAP: Duration = Duration::from_hours(3 * 24);
@@ -57,7 +57,7 @@ fn plus(at: Timestamp, ms: u64) -> Timestamp {
 
 impl Timeline {
     /// The time that surely passed until `reading`, in milliseconds.
-    pub(crate) fn seen(&self, reading: &Reading) -> u64 {
+    pub(crate) fn seen(&self, reading: &ClockReading) -> u64 {
         let Some(last) = &self.last else { return self.seen_ms };
         // What counts from the kernel's start: all of it is new where that start lies behind the last entry.
         let awake = if last.boot == *reading.boot {
@@ -77,10 +77,10 @@ impl Timeline {
     }
 
     /// The ordering time of an entry that is written at `reading`.
-    pub(crate) fn order(&self, reading: &Reading) -> Timestamp {
+    pub(crate) fn order(&self, reading: &ClockReading) -> Timestamp {
         let clock = reading.utc;
         let Some(last) = self.at else { return clock };
-        let believed = reading.synchronised || (self.synchronised.is_none() && clock::is_set(clock));
+        let believed = reading.synchronised || (self.synchronised.is_none() && clock::is_plausible(clock));
         if !believed {
             // Not before what surely passed, and not so far ahead that it would have to be taken back.
             let sure = plus(last, self.seen(reading).saturating_sub(self.seen_ms));
@@ -90,7 +90,7 @@ impl Timeline {
     }
 
     /// Goes on behind an entry; `reading` is missing in those of before readings were kept.
-    pub(crate) fn learn(&mut self, at: Timestamp, reading: Option<&Reading>) {
+    pub(crate) fn learn(&mut self, at: Timestamp, reading: Option<&ClockReading>) {
         if let Some(reading) = reading {
             self.seen_ms = self.seen(reading);
             let mark = Mark {
@@ -113,7 +113,7 @@ impl Timeline {
     }
 
     /// By how much the clock stands before the last entry's reading, of this boot or an earlier one.
-    pub(crate) fn went_back(&self, reading: &Reading) -> Option<Timestamp> {
+    pub(crate) fn went_back(&self, reading: &ClockReading) -> Option<Timestamp> {
         let last = self.last.as_ref()?.clock;
         (reading.utc < last).then_some(last)
     }
@@ -125,8 +125,8 @@ mod tests {
 
     const DAY: u64 = 86_400_000;
 
-    fn reading(boot: &str, seconds: i64, synchronised: bool, monotonic_ms: u64) -> Reading {
-        Reading { utc: Timestamp::from_second(seconds).unwrap(), synchronised, boot: boot.into(), monotonic_ms }
+    fn reading(boot: &str, seconds: i64, synchronised: bool, monotonic_ms: u64) -> ClockReading {
+        ClockReading { utc: Timestamp::from_second(seconds).unwrap(), synchronised, boot: boot.into(), monotonic_ms }
     }
 
     /// 2026-07-01 and so many days, in seconds.
@@ -134,7 +134,7 @@ mod tests {
         1_782_864_000 + days * 86_400
     }
 
-    fn write(line: &mut Timeline, reading: &Reading) -> Timestamp {
+    fn write(line: &mut Timeline, reading: &ClockReading) -> Timestamp {
         let at = line.order(reading);
         line.learn(at, Some(reading));
         at

@@ -193,9 +193,9 @@ impl Journal {
             tracing::error!(?fact, "the ledger does not take this, and too much waits already");
             return Err("the ledger takes nothing, and too much waits for it already".to_owned());
         }
-        let mut facts = vec![(clock::reading(), fact)];
+        let mut facts = vec![(clock::read(), fact)];
         if self.lost > 0 && room > 1 {
-            facts.insert(0, (clock::reading(), Fact::EntriesLost { count: std::mem::take(&mut self.lost) }));
+            facts.insert(0, (clock::read(), Fact::EntriesLost { count: std::mem::take(&mut self.lost) }));
         }
         let now = self.clock.now();
         for _ in &facts {
@@ -260,7 +260,7 @@ impl Journal {
     pub(crate) fn prune(&self, retention: Duration) {
         if let Some(orders) = &self.orders {
             // Without the thread there is nothing to prune.
-            let _ = orders.send(Order::Prune(retention, clock::reading()));
+            let _ = orders.send(Order::Prune(retention, clock::read()));
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::state::Recall;
 use super::writer::Head;
 use super::{Ledger, LedgerError};
-use crate::clock::Reading;
+use crate::clock::ClockReading;
 use crate::ipc::{Fact, LedgerCheck};
 use crate::worker::{self, SpawnError};
 
@@ -24,9 +24,9 @@ const REOPEN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) enum Order {
     /// Write this behind what waits. `done` hears how the next attempt goes, unless somebody else holds the file.
-    Write { facts: Vec<(Reading, Fact)>, done: SyncSender<Result<(), String>> },
+    Write { facts: Vec<(ClockReading, Fact)>, done: SyncSender<Result<(), String>> },
     /// Remove what is older than this, now.
-    Prune(Duration, Reading),
+    Prune(Duration, ClockReading),
     /// The background check is over.
     Checked(Result<(), LedgerError>),
     /// Write what waits if that works at once, keep a checkpoint, and end.
@@ -55,7 +55,7 @@ pub(super) struct Writer {
     progress: watch::Sender<Progress>,
     head: watch::Sender<Head>,
     ledger: Option<Ledger>,
-    waiting: VecDeque<(Reading, Fact)>,
+    waiting: VecDeque<(ClockReading, Fact)>,
     waiters: Vec<SyncSender<Result<(), String>>>,
     closing: Option<SyncSender<()>>,
 }
@@ -221,7 +221,7 @@ impl Writer {
         }
     }
 
-    fn prune(&mut self, retention: Duration, now: &Reading) {
+    fn prune(&mut self, retention: Duration, now: &ClockReading) {
         match self.ledger.as_mut().map(|ledger| ledger.prune(retention, now)) {
             Some(Ok(0)) | None => {}
             Some(Ok(removed)) => {

@@ -11,7 +11,7 @@ use gpiocdev::line::{Bias, EdgeDetection, EdgeKind, Value};
 use gpiocdev::{Chip, Request};
 use tokio::sync::mpsc;
 
-use super::{Button, Panel, PanelError, Signal, settled_level};
+use super::{Button, PanelDriver, PanelError, PanelEvent, read_back};
 use crate::config;
 use crate::worker::{OnDrop, Worker};
 use consent::LampPattern;
@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Lines of one chip.
 #[derive(Debug)]
-pub(super) struct Cdev {
+pub(super) struct CdevPanel {
     lamp: Request,
     sense: Option<Request>,
     buttons: Vec<Watched>,
@@ -68,8 +68,11 @@ fn explain(chip: &Path, line: u32, error: &gpiocdev::Error) -> PanelError {
     PanelError(format!("line {line} of {}: {error}; {advice}", chip.display()))
 }
 
-impl Cdev {
-    pub(super) fn open(config: &config::Panel, signals: &mpsc::UnboundedSender<Signal>) -> Result<Self, PanelError> {
+impl CdevPanel {
+    pub(super) fn open(
+        config: &config::Panel,
+        signals: &mpsc::UnboundedSender<PanelEvent>,
+    ) -> Result<Self, PanelError> {
         let chip = chip(config)?;
         let request = |line: u32, set_up: &dyn Fn(&mut gpiocdev::request::Builder)| {
             let mut builder = Request::builder();
@@ -101,7 +104,7 @@ impl Cdev {
     }
 }
 
-fn watch(button: Button, line: Request, signals: mpsc::UnboundedSender<Signal>) -> Result<Watched, PanelError> {
+fn watch(button: Button, line: Request, signals: mpsc::UnboundedSender<PanelEvent>) -> Result<Watched, PanelError> {
     let line = Arc::new(line);
     let watched = line.clone();
     let thread = Worker::spawn("panel", OnDrop::Join, move |stop| {
@@ -115,11 +118,11 @@ fn watch(button: Button, line: Request, signals: mpsc::UnboundedSender<Signal>) 
                 Ok(None) => continue,
                 Ok(Some(edge)) => {
                     let down = edge.kind == EdgeKind::Rising;
-                    Signal::Level { button, down, at: Some(Duration::from_nanos(edge.timestamp_ns)) }
+                    PanelEvent::LevelChanged { button, down, at: Some(Duration::from_nanos(edge.timestamp_ns)) }
                 }
-                Err(error) => Signal::ButtonLost(format!("the {button:?} button cannot be read: {error}")),
+                Err(error) => PanelEvent::ButtonLost(format!("the {button:?} button cannot be read: {error}")),
             };
-            let lost = matches!(signal, Signal::ButtonLost(_));
+            let lost = matches!(signal, PanelEvent::ButtonLost(_));
             if signals.send(signal).is_err() || lost {
                 return;
             }
@@ -128,7 +131,7 @@ fn watch(button: Button, line: Request, signals: mpsc::UnboundedSender<Signal>) 
     Ok(Watched { button, line, _thread: thread.map_err(|error| PanelError(error.to_string()))? })
 }
 
-impl Panel for Cdev {
+impl PanelDriver for CdevPanel {
     fn name(&self) -> &'static str {
         "cdev"
     }
@@ -138,7 +141,7 @@ impl Panel for Cdev {
         self.lamp.set_lone_value(value).map_err(|error| PanelError(format!("the lamp cannot be driven: {error}")))?;
         match &self.sense {
             None => Ok(()),
-            Some(sense) => settled_level(lit, || {
+            Some(sense) => read_back(lit, || {
                 sense.lone_value().map(|value| value == Value::Active).map_err(|error| PanelError(error.to_string()))
             }),
         }

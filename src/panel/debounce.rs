@@ -6,7 +6,7 @@ use monotonic::Monotonic;
 
 /// A level that held long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settled {
+pub struct DebouncedLevel {
     /// Whether the button is down.
     pub down: bool,
     /// Up: how long the touch was that has ended; down: how long until its last edge. By the kernel's clock, where that
@@ -34,14 +34,14 @@ impl Debouncer {
 
     /// The raw level was read again, in case an edge was lost. A level that is just settling has edges that are not
     /// heard yet.
-    pub fn found(&mut self, now: Monotonic, level: bool) {
+    pub fn on_polled_level(&mut self, now: Monotonic, level: bool) {
         if self.pending.is_none() {
-            self.level(now, level);
+            self.on_level(now, level);
         }
     }
 
     /// The raw level changed.
-    pub fn level(&mut self, now: Monotonic, level: bool) {
+    pub fn on_level(&mut self, now: Monotonic, level: bool) {
         if level == self.settled {
             self.pending = None;
         } else if self.pending.is_none() {
@@ -52,7 +52,7 @@ impl Debouncer {
     /// An edge, with the kernel's time of it. Returns the level that held long enough before it, where nobody had the
     /// time to ask: on a busy machine all edges of quick touches are heard at once, and a touch that stops must not be
     /// lost.
-    pub fn edge(&mut self, now: Monotonic, level: bool, at: Duration) -> Option<Settled> {
+    pub fn on_edge(&mut self, now: Monotonic, level: bool, at: Duration) -> Option<DebouncedLevel> {
         let held = self.edge.replace(at).is_some_and(|before| at.saturating_sub(before) >= self.span);
         let late = self.pending.filter(|&(was, _)| held && was != level).map(|(was, _)| self.believe(was));
         let nothing_on = !self.settled && self.pending.is_none();
@@ -60,24 +60,24 @@ impl Debouncer {
             Some((began, _)) => Some((began, at)),
             None => level.then_some((at, at)),
         };
-        self.level(now, level);
+        self.on_level(now, level);
         late
     }
 
     /// The new settled level, once.
-    pub fn settle(&mut self, now: Monotonic) -> Option<Settled> {
+    pub fn poll(&mut self, now: Monotonic) -> Option<DebouncedLevel> {
         let (level, since) = self.pending?;
         (now.duration_since(since) >= self.span).then(|| self.believe(level))
     }
 
-    fn believe(&mut self, down: bool) -> Settled {
+    fn believe(&mut self, down: bool) -> DebouncedLevel {
         self.pending = None;
         self.settled = down;
         let touch = if down { self.touch } else { self.touch.take() };
-        Settled { down, held: touch.map(|(began, last)| last.saturating_sub(began)) }
+        DebouncedLevel { down, held: touch.map(|(began, last)| last.saturating_sub(began)) }
     }
 
-    /// When [`Debouncer::settle`] will have something to say, if nothing changes until then.
+    /// When [`Debouncer::poll`] will have something to say, if nothing changes until then.
     pub fn deadline(&self) -> Option<Monotonic> {
         self.pending.map(|(_, since)| since.saturating_add(self.span))
     }
@@ -91,18 +91,18 @@ mod tests {
         Monotonic::from_start(Duration::from_millis(millis))
     }
 
-    const fn settled(down: bool, held: u64) -> Settled {
-        Settled { down, held: Some(Duration::from_millis(held)) }
+    const fn settled(down: bool, held: u64) -> DebouncedLevel {
+        DebouncedLevel { down, held: Some(Duration::from_millis(held)) }
     }
 
     #[test]
     fn a_level_that_holds_is_believed_once() {
         let mut button = Debouncer::new(Duration::from_millis(30), false);
-        button.level(ms(0), true);
+        button.on_level(ms(0), true);
         assert_eq!(button.deadline(), Some(ms(30)));
-        assert_eq!(button.settle(ms(29)), None);
-        assert_eq!(button.settle(ms(30)).map(|settled| settled.down), Some(true));
-        assert_eq!(button.settle(ms(31)), None);
+        assert_eq!(button.poll(ms(29)), None);
+        assert_eq!(button.poll(ms(30)).map(|settled| settled.down), Some(true));
+        assert_eq!(button.poll(ms(31)), None);
         assert_eq!(button.deadline(), None);
     }
 
@@ -110,67 +110,67 @@ mod tests {
     fn a_bounce_starts_the_wait_anew() {
         let mut button = Debouncer::new(Duration::from_millis(30), false);
         for (at, level) in [(0, true), (5, false), (7, true), (20, false), (22, true)] {
-            button.level(ms(at), level);
-            assert_eq!(button.settle(ms(at)), None);
+            button.on_level(ms(at), level);
+            assert_eq!(button.poll(ms(at)), None);
         }
-        assert_eq!(button.settle(ms(51)), None);
-        assert_eq!(button.settle(ms(52)).map(|settled| settled.down), Some(true));
+        assert_eq!(button.poll(ms(51)), None);
+        assert_eq!(button.poll(ms(52)).map(|settled| settled.down), Some(true));
     }
 
     #[test]
     fn a_touch_whose_edges_are_heard_too_late_counts_by_the_kernels_time() {
         let at = Duration::from_millis;
         let mut button = Debouncer::new(at(30), false);
-        assert_eq!(button.edge(ms(500), true, at(7000)), None);
-        assert_eq!(button.edge(ms(500), false, at(7031)), Some(settled(true, 0)));
-        assert_eq!(button.settle(ms(530)), Some(settled(false, 31)));
+        assert_eq!(button.on_edge(ms(500), true, at(7000)), None);
+        assert_eq!(button.on_edge(ms(500), false, at(7031)), Some(settled(true, 0)));
+        assert_eq!(button.poll(ms(530)), Some(settled(false, 31)));
         // A bounce and a spike are still nothing, however late.
         for (level, time) in [(true, 8000), (false, 8010), (true, 8015), (false, 8025)] {
-            assert_eq!(button.edge(ms(900), level, at(time)), None);
+            assert_eq!(button.on_edge(ms(900), level, at(time)), None);
         }
-        assert_eq!((button.settle(ms(2000)), button.deadline()), (None, None));
+        assert_eq!((button.poll(ms(2000)), button.deadline()), (None, None));
         // Heard in time it is told once, with its length.
-        assert_eq!(button.edge(ms(3000), true, at(10_000)), None);
-        assert_eq!(button.settle(ms(3030)), Some(settled(true, 0)));
-        assert_eq!(button.edge(ms(3100), false, at(10_100)), None);
-        assert_eq!(button.settle(ms(3130)), Some(settled(false, 100)));
+        assert_eq!(button.on_edge(ms(3000), true, at(10_000)), None);
+        assert_eq!(button.poll(ms(3030)), Some(settled(true, 0)));
+        assert_eq!(button.on_edge(ms(3100), false, at(10_100)), None);
+        assert_eq!(button.poll(ms(3130)), Some(settled(false, 100)));
     }
 
     #[test]
     fn each_of_two_touches_that_are_heard_at_once_has_its_own_length() {
         let at = Duration::from_millis;
         let mut button = Debouncer::new(at(30), false);
-        assert_eq!(button.edge(ms(9000), true, at(1000)), None);
-        assert_eq!(button.edge(ms(9000), false, at(7000)), Some(settled(true, 0)));
-        assert_eq!(button.edge(ms(9000), true, at(7500)), Some(settled(false, 6000)));
-        assert_eq!(button.edge(ms(9000), false, at(7700)), Some(settled(true, 0)));
-        assert_eq!(button.settle(ms(9030)), Some(settled(false, 200)));
+        assert_eq!(button.on_edge(ms(9000), true, at(1000)), None);
+        assert_eq!(button.on_edge(ms(9000), false, at(7000)), Some(settled(true, 0)));
+        assert_eq!(button.on_edge(ms(9000), true, at(7500)), Some(settled(false, 6000)));
+        assert_eq!(button.on_edge(ms(9000), false, at(7700)), Some(settled(true, 0)));
+        assert_eq!(button.poll(ms(9030)), Some(settled(false, 200)));
     }
 
     #[test]
     fn a_level_that_is_read_between_two_late_edges_hides_no_touch() {
         let at = Duration::from_millis;
         let mut button = Debouncer::new(at(30), false);
-        assert_eq!(button.edge(ms(9000), true, at(1000)), None);
-        button.found(ms(9000), false);
-        assert_eq!(button.edge(ms(9001), false, at(1200)), Some(settled(true, 0)));
+        assert_eq!(button.on_edge(ms(9000), true, at(1000)), None);
+        button.on_polled_level(ms(9000), false);
+        assert_eq!(button.on_edge(ms(9001), false, at(1200)), Some(settled(true, 0)));
     }
 
     #[test]
     fn a_touch_that_was_found_by_its_level_has_no_length() {
         let mut button = Debouncer::new(Duration::from_millis(30), false);
-        button.found(ms(0), true);
-        assert_eq!(button.settle(ms(30)), Some(Settled { down: true, held: None }));
-        assert_eq!(button.edge(ms(100), false, Duration::from_secs(9)), None);
-        assert_eq!(button.settle(ms(130)), Some(Settled { down: false, held: None }));
+        button.on_polled_level(ms(0), true);
+        assert_eq!(button.poll(ms(30)), Some(DebouncedLevel { down: true, held: None }));
+        assert_eq!(button.on_edge(ms(100), false, Duration::from_secs(9)), None);
+        assert_eq!(button.poll(ms(130)), Some(DebouncedLevel { down: false, held: None }));
     }
 
     #[test]
     fn a_spike_is_nothing() {
         let mut button = Debouncer::new(Duration::from_millis(30), false);
-        button.level(ms(0), true);
-        button.level(ms(10), false);
+        button.on_level(ms(0), true);
+        button.on_level(ms(10), false);
         assert_eq!(button.deadline(), None);
-        assert_eq!(button.settle(ms(100)), None);
+        assert_eq!(button.poll(ms(100)), None);
     }
 }

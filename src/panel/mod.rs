@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::config;
 use consent::LampPattern;
 
-pub use debounce::{Debouncer, Settled};
+pub use debounce::{DebouncedLevel, Debouncer};
 
 /// Which button.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +26,9 @@ pub enum Button {
 
 /// What a panel tells, not debounced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Signal {
+pub enum PanelEvent {
     /// A button's raw level changed.
-    Level {
+    LevelChanged {
         /// Which.
         button: Button,
         /// Whether it is down now.
@@ -46,7 +46,7 @@ pub enum Signal {
 pub struct PanelError(pub String);
 
 /// A panel's lamp, and its buttons' levels. The buttons' changes come through the channel given to [`open`].
-pub trait Panel: Send + std::fmt::Debug {
+pub trait PanelDriver: Send + std::fmt::Debug {
     /// The backend's word in the configuration.
     fn name(&self) -> &'static str;
 
@@ -59,7 +59,7 @@ pub trait Panel: Send + std::fmt::Debug {
 
     /// Whether the kernel says when an edge was. Where it does, a touch without such a time is one whose beginning was
     /// missed.
-    fn times_edges(&self) -> bool {
+    fn has_edge_timestamps(&self) -> bool {
         true
     }
 
@@ -78,12 +78,12 @@ fn detected() -> config::PanelBackend {
 pub fn open(
     config: &config::Panel,
     runtime_dir: &Path,
-    signals: mpsc::UnboundedSender<Signal>,
-) -> Result<Box<dyn Panel>, PanelError> {
+    signals: mpsc::UnboundedSender<PanelEvent>,
+) -> Result<Box<dyn PanelDriver>, PanelError> {
     Ok(match config.backend {
-        config::PanelBackend::Sim => Box::new(sim::Sim::new(runtime_dir, signals)),
-        config::PanelBackend::Rppal => Box::new(rppal::Rppal::open(config, &signals)?),
-        config::PanelBackend::Cdev => Box::new(cdev::Cdev::open(config, &signals)?),
+        config::PanelBackend::Sim => Box::new(sim::SimPanel::new(runtime_dir, signals)),
+        config::PanelBackend::Rppal => Box::new(rppal::RppalPanel::open(config, &signals)?),
+        config::PanelBackend::Cdev => Box::new(cdev::CdevPanel::open(config, &signals)?),
         // Never the simulated one: a box without a real button must say so.
         config::PanelBackend::Auto => {
             return open(&config::Panel { backend: detected(), ..config.clone() }, runtime_dir, signals);
@@ -92,11 +92,11 @@ pub fn open(
 }
 
 /// How often a lamp that was just driven is read back before it counts as broken; a transistor needs microseconds.
-const READS: u32 = 50;
+const READ_BACK_ATTEMPTS: u32 = 50;
 
 /// Reads the lamp back until it shows `lit`.
-fn settled_level(lit: bool, mut read: impl FnMut() -> Result<bool, PanelError>) -> Result<(), PanelError> {
-    for _ in 0..READS {
+fn read_back(lit: bool, mut read: impl FnMut() -> Result<bool, PanelError>) -> Result<(), PanelError> {
+    for _ in 0..READ_BACK_ATTEMPTS {
         if read()? == lit {
             return Ok(());
         }

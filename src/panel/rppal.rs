@@ -3,13 +3,13 @@
 use rppal::gpio::{Bias, Gpio, InputPin, OutputPin, Trigger};
 use tokio::sync::mpsc;
 
-use super::{Button, Panel, PanelError, Signal, settled_level};
+use super::{Button, PanelDriver, PanelError, PanelEvent, read_back};
 use crate::config;
 use consent::LampPattern;
 
 /// Pins of a Pi's header.
 #[derive(Debug)]
-pub(super) struct Rppal {
+pub(super) struct RppalPanel {
     lamp: OutputPin,
     sense: Option<InputPin>,
     record: InputPin,
@@ -28,8 +28,11 @@ fn explain(pin: u32, error: &rppal::gpio::Error) -> PanelError {
     ))
 }
 
-impl Rppal {
-    pub(super) fn open(config: &config::Panel, signals: &mpsc::UnboundedSender<Signal>) -> Result<Self, PanelError> {
+impl RppalPanel {
+    pub(super) fn open(
+        config: &config::Panel,
+        signals: &mpsc::UnboundedSender<PanelEvent>,
+    ) -> Result<Self, PanelError> {
         let gpio = Gpio::new().map_err(|error| {
             PanelError(format!("the Raspberry Pi's GPIO cannot be used: {error}; add the guard's user to the group gpio, or set [panel] backend = \"cdev\""))
         })?;
@@ -45,7 +48,7 @@ impl Rppal {
             // The level read in here could be stale; the edge says what it became.
             let told = move |event: rppal::gpio::Event| {
                 let down = (event.trigger == Trigger::FallingEdge) == active_low;
-                let _ = signals.send(Signal::Level { button, down, at: Some(event.timestamp) });
+                let _ = signals.send(PanelEvent::LevelChanged { button, down, at: Some(event.timestamp) });
             };
             input.set_async_interrupt(Trigger::Both, None, told).map_err(|error| explain(number, &error))?;
             Ok(input)
@@ -63,7 +66,7 @@ impl Rppal {
     }
 }
 
-impl Panel for Rppal {
+impl PanelDriver for RppalPanel {
     fn name(&self) -> &'static str {
         "rppal"
     }
@@ -76,7 +79,7 @@ impl Panel for Rppal {
         }
         match &self.sense {
             None => Ok(()),
-            Some(sense) => settled_level(lit, || Ok(sense.is_high())),
+            Some(sense) => read_back(lit, || Ok(sense.is_high())),
         }
     }
 

@@ -4,22 +4,22 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
-use super::{Button, Panel, PanelError, Signal};
+use super::{Button, PanelDriver, PanelError, PanelEvent};
 use crate::ipc::SIM_LAMP;
 use consent::LampPattern;
 
 /// Buttons and lamp without hardware.
 #[derive(Debug)]
-pub(super) struct Sim {
+pub(super) struct SimPanel {
     lamp: PathBuf,
     shown: Option<LampPattern>,
     record: bool,
     mute: bool,
-    signals: mpsc::UnboundedSender<Signal>,
+    signals: mpsc::UnboundedSender<PanelEvent>,
 }
 
-impl Sim {
-    pub(super) fn new(runtime_dir: &Path, signals: mpsc::UnboundedSender<Signal>) -> Self {
+impl SimPanel {
+    pub(super) fn new(runtime_dir: &Path, signals: mpsc::UnboundedSender<PanelEvent>) -> Self {
         Self { lamp: runtime_dir.join(SIM_LAMP), shown: None, record: false, mute: false, signals }
     }
 
@@ -31,7 +31,7 @@ impl Sim {
     }
 }
 
-impl Panel for Sim {
+impl PanelDriver for SimPanel {
     fn name(&self) -> &'static str {
         "sim"
     }
@@ -54,7 +54,7 @@ impl Panel for Sim {
         })
     }
 
-    fn times_edges(&self) -> bool {
+    fn has_edge_timestamps(&self) -> bool {
         false
     }
 
@@ -64,7 +64,7 @@ impl Panel for Sim {
             Button::Mute => self.mute = down,
         }
         self.signals
-            .send(Signal::Level { button, down, at: None })
+            .send(PanelEvent::LevelChanged { button, down, at: None })
             .map_err(|_| PanelError("the guard is ending".to_owned()))
     }
 }

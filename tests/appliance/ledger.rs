@@ -233,7 +233,7 @@ fn a_changed_entry_in_a_long_ledger_is_found_in_the_background() {
     let shop = Shop::new(&Plan::default());
     shop.start("guard").finish();
     let mut ledger = Ledger::open(&shop.path("data/ledger.db")).unwrap();
-    let fact = || (tallybox::clock::reading(), tallybox::ipc::Fact::GuardStopped {});
+    let fact = || (tallybox::clock::read(), tallybox::ipc::Fact::GuardStopped {});
     let facts: Vec<_> = (0..11_000).map(|_| fact()).collect();
     for part in facts.chunks(1000) {
         ledger.append(part).unwrap();

@@ -21,7 +21,7 @@ pub(super) enum Own {
 
 /// What there is to say about a certificate's time. `found` is whose it is.
 pub(super) fn aged(check: &'static str, found: &str, validity: Validity, renew: &str) -> Row {
-    let (now, from, until) = (clock::utc(), validity.from.strftime("%F"), validity.until.strftime("%F"));
+    let (now, from, until) = (clock::utc_now(), validity.from.strftime("%F"), validity.until.strftime("%F"));
     match validity.age(now) {
         Age::Early => {
             let found = format!("{found}; its certificate is not good before {from}, and the clock here says {now:.0}");

@@ -113,7 +113,7 @@ fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>, own: &Own)
         };
         // The dates say more than the word for it.
         if let Ok(validity) = validity
-            && matches!(validity.age(clock::utc()), Age::Early | Age::Over)
+            && matches!(validity.age(clock::utc_now()), Age::Early | Age::Over)
         {
             return Ok(aged(check, &format!("{host}:{port} answers"), validity, RENEW));
         }

@@ -221,7 +221,7 @@ fn ledger(config: &Config) -> Row {
     match looked {
         Ok((last, kept, newest)) => {
             let found = format!("{kept} entries up to number {last} verify");
-            match newest.filter(|newest| newest.at.duration_since(clock::utc()) > AHEAD) {
+            match newest.filter(|newest| newest.at.duration_since(clock::utc_now()) > AHEAD) {
                 Some(newest) => fail(
                     "ledger",
                     format!("{found}, and the newest is of {:.0}, in the future", newest.at),

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Role;
-use crate::clock::{self, Reading};
+use crate::clock::{self, ClockReading};
 
 /// The socket that a press connects to.
 const SOCKET: &str = "tallybox-capture.socket";
@@ -66,7 +66,7 @@ impl State {
     /// Since when its process runs; `None`: it has none.
     pub(in crate::cli) fn since(&self) -> Option<Since> {
         let pid = self.get("MainPID").parse().ok().filter(|pid| *pid != 0)?;
-        Since::of(pid, &clock::reading())
+        Since::of(pid, &clock::read())
     }
 
     /// How its process ended, in systemd's words: `exit status 78`, `signal 9`.
@@ -100,7 +100,7 @@ impl State {
 impl Since {
     /// A process's start counts from the boot on (proc(5), field 22): a wall clock that was set meanwhile changes
     /// nothing about which came first, the process or a change of a file.
-    fn of(pid: u32, now: &Reading) -> Option<Self> {
+    fn of(pid: u32, now: &ClockReading) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The second field is a name in parentheses, which may have blanks and parentheses in it.
         let ticks: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
@@ -138,13 +138,13 @@ mod tests {
     #[test]
     fn what_changes_after_the_start_is_seen() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let since = Since::of(child.id(), &clock::reading()).unwrap();
+        let since = Since::of(child.id(), &clock::read()).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(clock::utc().duration_since(since.0).abs() < jiff::SignedDuration::from_secs(10), "{since:?}");
+        assert!(clock::utc_now().duration_since(since.0).abs() < jiff::SignedDuration::from_secs(10), "{since:?}");
         let file = tempfile::NamedTempFile::new().unwrap();
-        let earlier = Since(clock::utc().checked_sub(jiff::SignedDuration::from_mins(1)).unwrap());
-        let later = Since(clock::utc().checked_add(jiff::SignedDuration::from_mins(1)).unwrap());
+        let earlier = Since(clock::utc_now().checked_sub(jiff::SignedDuration::from_mins(1)).unwrap());
+        let later = Since(clock::utc_now().checked_add(jiff::SignedDuration::from_mins(1)).unwrap());
         assert!(earlier.changed(file.path()).is_some() && later.changed(file.path()).is_none());
     }
 }

@@ -28,14 +28,14 @@ const ENVIRONMENT: [(&str, &str); 1] = [
 
 /// How capture is started.
 #[derive(Clone, Debug)]
-pub enum Door {
+pub enum LaunchMode {
     /// As a child of the guard on a socket pair: this very program with these arguments.
     Child(Vec<String>),
     /// By connecting to a socket that systemd listens on (`Accept=yes`).
     Socket(PathBuf),
 }
 
-impl Door {
+impl LaunchMode {
     pub(super) async fn open(&self) -> std::io::Result<(UnixStream, Process)> {
         match self {
             Self::Child(arguments) => {
@@ -102,7 +102,7 @@ impl Drop for Capture {
 impl Capture {
     /// Spends a press: starts capture for it. What becomes of it is told through `news`.
     pub(super) fn launch(
-        door: &Door,
+        door: &LaunchMode,
         grant: Grant,
         configuration: &str,
         pid_file: PidFile,

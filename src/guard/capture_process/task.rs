@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::process::{PidFile, Process};
-use super::{Door, News, Orders};
+use super::{LaunchMode, News, Orders};
 use crate::clock::Clock;
 use crate::ipc::{FromCapture, IpcConnection, IpcError, ToCapture};
 use crate::token_bucket::Allowance;
@@ -44,12 +44,12 @@ impl Attendant {
         let _ = self.news.send((self.session, news)).await;
     }
 
-    pub(super) async fn run(mut self, door: Door) {
+    pub(super) async fn run(mut self, door: LaunchMode) {
         let mut pauses = PAUSES.into_iter();
         let (outcome, message) = loop {
             let ended = self.once(&door).await;
             // What never said hello was never told to start: it may be tried again, by the same press.
-            let again = self.start.is_some() && !self.lease.is_cancelled() && matches!(door, Door::Socket(_));
+            let again = self.start.is_some() && !self.lease.is_cancelled() && matches!(door, LaunchMode::Socket(_));
             let Some(pause) = pauses.next().filter(|_| again) else { break ended };
             if !self.rest(pause).await {
                 break (CaptureExit::Stopped, None);
@@ -74,7 +74,7 @@ impl Attendant {
     }
 
     /// One attempt; returns when the process is gone, or never was.
-    async fn once(&mut self, door: &Door) -> (CaptureExit, Option<String>) {
+    async fn once(&mut self, door: &LaunchMode) -> (CaptureExit, Option<String>) {
         if let Err(error) = self.pid_file.announce() {
             return (
                 CaptureExit::NeverStarted,
@@ -99,7 +99,7 @@ impl Attendant {
         let outcome = self.attend(&mut connection, &mut process).await;
         drop(connection);
         let ended = match outcome {
-            Ok(CaptureExit::Died) if self.start.is_some() && matches!(door, Door::Socket(_)) => {
+            Ok(CaptureExit::Died) if self.start.is_some() && matches!(door, LaunchMode::Socket(_)) => {
                 let closed = std::io::Error::other("the connection is closed at once");
                 (CaptureExit::NeverStarted, Some(door.says(&closed)))
             }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::Board;
 use crate::config;
-use crate::panel::{Button, Panel, PanelError, Signal};
+use crate::panel::{Button, PanelDriver, PanelError, PanelEvent};
 use consent::{
     CaptureExit, Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, SessionId, SessionLimits,
 };
@@ -34,7 +34,7 @@ impl Wire {
     }
 }
 
-impl Panel for Wire {
+impl PanelDriver for Wire {
     fn name(&self) -> &'static str {
         "wire"
     }
@@ -55,7 +55,7 @@ struct Shop {
     board: Board,
     machine: Machine,
     /// Edges that the guard has not heard of.
-    edges: VecDeque<Signal>,
+    edges: VecDeque<PanelEvent>,
     /// Releases that the machine heard of.
     releases: usize,
     seen: Vec<(usize, Effect)>,
@@ -88,7 +88,7 @@ impl Shop {
     fn moves(&mut self, at: u64, down: bool) {
         self.wire.set(Some(down));
         let at = Some(Duration::from_millis(at));
-        self.edges.push_back(Signal::Level { button: Button::Record, down, at });
+        self.edges.push_back(PanelEvent::LevelChanged { button: Button::Record, down, at });
     }
 
     fn feed(&mut self, now: Monotonic, event: Event) {
@@ -221,7 +221,7 @@ fn a_chip_that_goes_away_under_a_finger_ends_the_touch() {
         shop.run(ms(at));
     }
     shop.wire.set(None);
-    shop.edges.push_back(Signal::ButtonLost("the chip is gone".to_owned()));
+    shop.edges.push_back(PanelEvent::ButtonLost("the chip is gone".to_owned()));
     for at in (4000..50_000).step_by(5) {
         shop.run(ms(at));
     }

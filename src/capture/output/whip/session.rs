@@ -130,7 +130,7 @@ impl Session {
     }
 
     fn now(&self) -> Instant {
-        self.clock.instant(self.clock.now()).into_std()
+        self.clock.to_instant(self.clock.now()).into_std()
     }
 }
 
