@@ -1,6 +1,6 @@
 //! Which rate the whole stream may have, picture and sound together.
 
-use super::window::View;
+use super::estimator::View;
 
 /// Everything waited this long at least: a frame at 15 frames per second, and some. Seconds.
 const BUSY: f64 = 0.08;

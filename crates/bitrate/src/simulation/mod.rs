@@ -3,22 +3,22 @@
 //! `benches/adapt` prints the table; the tests hold ours to what is promised. Time is simulated: every run is the same.
 
 mod belacoder;
-mod carrier;
+mod bottleneck;
 mod encoder;
-mod figures;
+mod metrics;
 mod obs;
-mod path;
+mod simulator;
 mod srt;
-mod stage;
 mod tcp;
 mod tests;
 mod traces;
+mod transport;
 
 use super::{Controller, Limits, Measurement, UPDATE_INTERVAL};
 use crate::rendition::Rendition;
 use crate::srt_start_kbps;
-use carrier::{Protocol, Sent};
 use monotonic::Monotonic;
+use transport::{Protocol, Sent};
 
 /// Milliseconds of simulated time.
 type Millis = u64;

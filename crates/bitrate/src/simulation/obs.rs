@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::carrier::Sent;
+use super::transport::Sent;
 use super::{AUDIO, Contender, LIMITS, Millis, Sight};
 use crate::rendition::Rendition;
 

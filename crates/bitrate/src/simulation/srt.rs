@@ -6,9 +6,9 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::Millis;
-use super::carrier::{Carrier, State};
-use super::path::{PACKET, Path};
+use super::bottleneck::{PACKET, Path};
 use super::traces::Way;
+use super::transport::{Carrier, State};
 
 /// From one acknowledgement to the next, in milliseconds.
 const ACK: Millis = 10;

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::Millis;
-use super::carrier::{Carrier, State};
-use super::path::{PACKET, Path};
+use super::bottleneck::{PACKET, Path};
 use super::traces::Way;
+use super::transport::{Carrier, State};
 
 #[derive(Clone, Copy, Debug)]
 struct Packet {

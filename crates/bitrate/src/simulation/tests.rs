@@ -1,11 +1,11 @@
 //! The tables, and what ours is held to.
 
 use super::belacoder::Belacoder;
-use super::carrier::Protocol::{self, Srt, Tcp};
-use super::figures::Figures;
+use super::metrics::Figures;
 use super::obs::Obs;
 use super::traces::{self, TURNS, Trace};
-use super::{Contender, Ours, stage};
+use super::transport::Protocol::{self, Srt, Tcp};
+use super::{Contender, Ours, simulator};
 
 const NAMES: [&str; 4] = ["tallybox, RTMP", "OBS's rules, RTMP", "tallybox, SRT", "belacoder's rules, SRT"];
 
@@ -18,7 +18,7 @@ fn long() -> bool {
 fn turns(make: &dyn Fn() -> Trace, protocol: Protocol, contender: &dyn Fn() -> Box<dyn Contender>) -> Figures {
     let turn = |turn| {
         let trace = make().turn(turn);
-        Figures::of(&trace, &stage::run(&trace, protocol, contender().as_mut()))
+        Figures::of(&trace, &simulator::run(&trace, protocol, contender().as_mut()))
     };
     Figures::mean(&TURNS.map(turn).collect::<Vec<_>>())
 }
@@ -114,7 +114,7 @@ fn over_tcp_no_link_loses_a_frame() {
 
 /// The least and the most that is asked for on a link that takes 2 Mbit/s all the time, once that is found.
 fn swing(trace: &Trace, protocol: Protocol) -> (f64, f64) {
-    let record = stage::run(trace, protocol, &mut Ours::new(protocol));
+    let record = simulator::run(trace, protocol, &mut Ours::new(protocol));
     let asked = record.moments.iter().filter(|(at, ..)| *at > 20_000).map(|moment| moment.1);
     asked.fold((f64::MAX, 0.0_f64), |(least, most), kbps| (least.min(kbps), most.max(kbps)))
 }
@@ -123,7 +123,7 @@ fn swing(trace: &Trace, protocol: Protocol) -> (f64, f64) {
 fn a_wide_link_is_used_within_seconds_however_far_away_the_server_is() {
     // Over TCP 0.3 s away it is not (docs/known-issues.md).
     for (protocol, rtt) in [(Tcp, 10), (Tcp, 60), (Tcp, 150), (Srt, 10), (Srt, 60), (Srt, 150), (Srt, 300)] {
-        let record = stage::run(&traces::wide(rtt), protocol, &mut Ours::new(protocol));
+        let record = simulator::run(&traces::wide(rtt), protocol, &mut Ours::new(protocol));
         let all = f64::from(super::LIMITS.max.bitrate_kbps);
         let used = record.moments.iter().rev().find(|moment| moment.1 < all).map_or(0, |moment| moment.0);
         assert!(used < 8000 && record.lost == 0, "{protocol:?}, {rtt} ms: {used} ms, {} lost", record.lost);

@@ -3,11 +3,11 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use super::carrier::{Carrier, Protocol, Sent};
 use super::encoder::Encoder;
 use super::srt::Srt;
 use super::tcp::Tcp;
 use super::traces::Trace;
+use super::transport::{Carrier, Protocol, Sent};
 use super::{AUDIO, Contender, LIMITS, Measurement, Millis, Sight, belacoder, time};
 
 /// The queue of our push: what is older is dropped. In milliseconds.

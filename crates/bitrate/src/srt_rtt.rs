@@ -5,7 +5,7 @@
 //! come less often as well, and the average lags by seconds. Taken each time it changes it gives away what went into
 //! it.
 
-use super::curve::Curve;
+use super::history::Curve;
 
 /// A new round trip enters the average by so much (libsrt, `avg_iir<8>`).
 const EIGHTH: f64 = 0.125;

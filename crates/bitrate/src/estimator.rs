@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::Measurement;
-use super::curve::Curve;
-use super::trip::Trip;
+use super::history::Curve;
+use super::measurement::Measurement;
+use super::srt_rtt::Trip;
 use monotonic::Monotonic;
 
 /// Over so long the rate at which bytes arrive is taken: ten frames at 30 frames per second.

@@ -1,6 +1,6 @@
 //! What a run is worth.
 
-use super::stage::Record;
+use super::simulator::Record;
 use super::traces::Trace;
 use super::{LIMITS, Millis};
 
