@@ -1,59 +1,58 @@
-//! The controller: estimator, rate and ladder together.
+//! The controller: link estimator, rate and ladder together.
 
 use core::time::Duration;
 
-use crate::estimator::Window;
+use crate::estimator::LinkEstimator;
 use crate::ladder::Ladder;
 use crate::limits::Limits;
 use crate::measurement::Measurement;
 use crate::rate::{self, Rate};
 use crate::rendition::Rendition;
 
-/// From one measurement to the next: three frames at 30 frames per second, so that one frame does not look like a queue.
+/// Between two updates: three frames at 30 frames per second, so that one frame does not look like a queue.
 pub const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The controller. The user's cap and its own state are two things: changing the one leaves the other alone.
+/// Decides the rendition of one stream.
 #[derive(Clone, Debug)]
 pub struct Controller {
     limits: Limits,
-    window: Window,
+    estimator: LinkEstimator,
     rate: Rate,
     ladder: Ladder,
 }
 
 impl Controller {
-    /// What the link cannot take is found out within half a second.
+    /// A controller that requests `limits.start_kbps`. What the link cannot carry is found within half a second.
     pub fn new(limits: Limits) -> Self {
         let rate = Rate::new(f64::from(limits.start_kbps + limits.overhead_kbps));
-        Self { limits, window: Window::default(), rate, ladder: Ladder::new(limits.max) }
+        Self { limits, estimator: LinkEstimator::default(), rate, ladder: Ladder::new(limits.max) }
     }
 
-    /// Takes in how much was made and what of it waits, as in a [`Measurement`]: with each frame, so that it is known how
-    /// long each of them waits.
+    /// Records a measurement between two updates. To be called with each frame, so that each frame's delay is known.
     pub fn record(&mut self, measurement: &Measurement) {
-        self.window.note(measurement);
+        self.estimator.record(measurement);
     }
 
-    /// Takes a measurement in, each [`UPDATE_INTERVAL`], and says what to ask of the encoder from now on.
+    /// Decides what to request of the encoder from now on. To be called every [`UPDATE_INTERVAL`].
     pub fn update(&mut self, measurement: &Measurement) -> Rendition {
         let (floor, cap) = self.bounds();
-        self.window.add(measurement);
-        if let Some(estimate) = measurement.bandwidth_estimate_kbps {
-            self.rate.believe(f64::from(estimate), floor, cap);
-        } else if let Some(view) = self.window.view() {
+        self.estimator.sample(measurement);
+        if let Some(kbps) = measurement.bandwidth_estimate_kbps {
+            self.rate.believe(f64::from(kbps), floor, cap);
+        } else if let Some(view) = self.estimator.estimate() {
             let beat = f64::from(self.ladder.rendition().fps).recip();
             match self.rate.step(&view, (floor, cap), beat) {
                 rate::Verdict::Goes => {}
-                rate::Verdict::Stays => self.window.take_as_normal(),
+                rate::Verdict::Stays => self.estimator.rebase_delay(),
             }
         }
-        self.ladder.step(measurement.now, self.picture_kbps());
+        self.ladder.update(measurement.now, self.video_kbps());
         self.rendition()
     }
 
-    /// What the encoder is asked for.
+    /// What is requested of the encoder.
     pub fn rendition(&self) -> Rendition {
-        Rendition { bitrate_kbps: self.picture_kbps(), ..self.ladder.rendition() }
+        Rendition { bitrate_kbps: self.video_kbps(), ..self.ladder.rendition() }
     }
 
     /// Another cap, in kbit/s. What is known of the link stays known.
@@ -62,22 +61,22 @@ impl Controller {
         self.limits.max.bitrate_kbps = kbps;
     }
 
-    /// A new connection: its counters begin at nothing. The target stays, since the link is most likely the same.
+    /// A new connection was made, whose counters begin at zero. The target stays, since the link is most likely the same.
     pub fn on_reconnected(&mut self) {
-        self.window = Window::default();
+        self.estimator = LinkEstimator::default();
         self.rate.forget();
     }
 
-    /// Frames were dropped: what was counted begins anew.
+    /// Frames were dropped, so that the counters of produced bytes went back.
     pub fn on_frames_dropped(&mut self) {
-        self.window = Window::default();
+        self.estimator = LinkEstimator::default();
     }
 
-    /// How much longer than usual the oldest byte waits that has not arrived, in milliseconds.
+    /// How far the delay of the oldest undelivered byte exceeds the base delay, in milliseconds.
     pub fn queuing_delay_ms(&self) -> u32 {
-        // Times are at most the span of the window, seconds.
+        // Delays are seconds at most: what a connection can hold.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        (self.window.view().map_or(0, |view| (view.wait.max(0.0) * 1000.0) as u32))
+        (self.estimator.estimate().map_or(0, |estimate| (estimate.queuing_delay.max(0.0) * 1000.0) as u32))
     }
 
     /// Lowest and highest rate of the whole stream, in kbit/s.
@@ -87,11 +86,11 @@ impl Controller {
         (f64::from(min_kbps.min(cap) + overhead_kbps), f64::from(cap + overhead_kbps))
     }
 
-    fn picture_kbps(&self) -> u32 {
+    fn video_kbps(&self) -> u32 {
         let (floor, cap) = self.bounds();
-        let beside = f64::from(self.limits.overhead_kbps);
-        let kbps = (self.rate.target().clamp(floor, cap) - beside).round();
-        // Between the floor and the cap, which are u32.
+        let overhead = f64::from(self.limits.overhead_kbps);
+        let kbps = (self.rate.target().clamp(floor, cap) - overhead).round();
+        // Between the minimum and the cap, which are u32.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         (kbps.max(0.0) as u32)
     }

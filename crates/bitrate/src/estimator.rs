@@ -1,84 +1,92 @@
-//! The last seconds of measurements, and what they say together.
+//! Estimates delivery rate and queuing delay from the last seconds of measurements.
 
 use std::collections::VecDeque;
 
-use super::history::Curve;
+use super::history::CounterHistory;
 use super::measurement::Measurement;
-use super::srt_rtt::Trip;
+use super::srt_rtt::RttUnsmoother;
 use monotonic::Monotonic;
 
-/// Over so long the rate at which bytes arrive is taken: ten frames at 30 frames per second.
-const SHORT: f64 = 0.3;
-/// The same where confirmations stall.
-const BLURRED: f64 = 0.6;
-/// A jam shows in this already. Seconds.
-const JAM: f64 = 0.2;
-/// A round trip that was heard of this long ago still tells how things are. Seconds.
-const FRESH: f64 = 0.1;
-/// A piece that is lost is back after one of these, or after twice that if it is lost once more. Round trips.
-const REPAIR: f64 = 2.5;
-/// What leaves within two frames of what was heard of, before or after, may delay the next. Seconds.
-const FRAME: f64 = 0.07;
-/// A queue that is never empty for this long stands: no keyframe alone (every 2 s, drained in half of it) makes one.
-const LONG: f64 = 1.2;
-/// What the encoder makes is judged over this span, of some 30 frames.
-const MADE: f64 = 1.0;
-/// Waits are compared with the shortest of so long: a probe, or a drained queue, comes along more often.
-const NORMAL: f64 = 20.0;
+// All times are seconds, since durations are subtracted, divided and compared with rates here.
 
-/// One measurement: seconds, and kilobits.
+/// The delivery rate is measured over this span: ten frames at 30 frames per second.
+const RATE_SPAN: f64 = 0.3;
+/// The same while acknowledgements stall.
+const STALLED_RATE_SPAN: f64 = 0.6;
+/// A sudden queue shows within this.
+const RECENT_SPAN: f64 = 0.2;
+/// A round trip measured this long ago still describes the present.
+const FEEDBACK_GRACE: f64 = 0.1;
+/// A lost packet is repaired after one round trip, or after twice that if it is lost once more. Round trips.
+const REPAIR_ROUND_TRIPS: f64 = 2.5;
+/// Data that left within two frames of a measured round trip, before or after, may delay the next one.
+const FRAME_SPREAD: f64 = 0.07;
+/// A queue that is never empty for this long is a standing queue. A keyframe alone (every 2 s, drained in half of that)
+/// does not make one.
+const STANDING_SPAN: f64 = 1.2;
+/// The encoder's output is measured over this span, of some 30 frames.
+const PRODUCE_SPAN: f64 = 1.0;
+/// The base delay is the minimum of this span: a probe or a drained queue occurs more often.
+const BASE_DELAY_SPAN: f64 = 20.0;
+/// Tolerance for times that were added up: less than any two measurements are apart.
+const TIME_TOLERANCE: f64 = 1e-6;
+
+/// One measurement. Amounts in kilobits.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     at: f64,
-    made: f64,
-    arrived: f64,
-    /// When it had arrived: where only round trips are known, when the last of them was heard of.
-    heard: f64,
-    resent: f64,
-    /// How long the oldest byte waits that has not arrived.
-    wait: f64,
-    /// The link is no faster than this, where nothing was heard for too long.
-    most: f64,
+    produced: f64,
+    delivered: f64,
+    /// The time that `delivered` refers to: with round trips alone, when the latest of them was measured.
+    feedback_at: f64,
+    retransmitted: f64,
+    /// How long the oldest undelivered byte has waited.
+    delay: f64,
+    /// Upper bound of the delivery rate while feedback is overdue.
+    max_rate: f64,
 }
 
-/// What the measurements say. Rates in kbit/s, times in seconds.
+/// What the measurements show. Rates in kbit/s.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct View {
+pub(super) struct LinkEstimate {
     /// When it was measured.
     pub(super) at: f64,
-    /// Over how long `arrives` and `busy` are taken.
+    /// The span of `delivery_rate` and `min_queuing_delay`.
     pub(super) span: f64,
-    /// At which rate bytes arrive, of late.
-    pub(super) arrives: f64,
-    /// At which rate they are made.
-    pub(super) made: f64,
-    /// At which rate they are sent again.
-    pub(super) resent: f64,
-    /// That is no more than a bound: nothing is heard, and it is probably much less.
-    pub(super) silent: bool,
-    /// How much longer than normal a byte waits now.
-    pub(super) wait: f64,
-    /// The shortest such wait of late: this long at least everything waited.
-    pub(super) busy: f64,
-    /// The same over [`JAM`].
-    pub(super) jam: f64,
-    /// The shortest such wait over a longer while.
-    pub(super) stands: f64,
+    /// At which rate bytes arrive.
+    pub(super) delivery_rate: f64,
+    /// At which rate the encoders produce.
+    pub(super) produce_rate: f64,
+    /// At which rate bytes are sent again.
+    pub(super) retransmit_rate: f64,
+    /// No feedback arrives: `delivery_rate` is an upper bound, and probably far too high.
+    pub(super) no_feedback: bool,
+    /// How far the present delay exceeds the base delay.
+    pub(super) queuing_delay: f64,
+    /// The smallest such delay of `span`: every byte waited at least this long.
+    pub(super) min_queuing_delay: f64,
+    /// The same over [`RECENT_SPAN`].
+    pub(super) recent_min_queuing_delay: f64,
+    /// The same over [`STANDING_SPAN`].
+    pub(super) standing_delay: f64,
 }
 
 /// The measurements of one connection.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Window {
-    made: Curve,
-    left: Curve,
-    again: Curve,
-    trip: Trip,
+pub(super) struct LinkEstimator {
+    produced: CounterHistory,
+    sent: CounterHistory,
+    retransmitted: CounterHistory,
+    rtt: RttUnsmoother,
     samples: VecDeque<Sample>,
-    /// Waits, each shorter than all that came after it: the first is the shortest.
-    lows: VecDeque<(f64, f64)>,
+    /// A windowed minimum filter: time and delay, each delay smaller than all later ones. The first is the base delay.
+    delay_minima: VecDeque<(f64, f64)>,
 }
 
-/// Kilobits of so many bytes.
+fn seconds(now: Monotonic) -> f64 {
+    now.duration_since(Monotonic::default()).as_secs_f64()
+}
+
 fn kilobits(bytes: u64) -> f64 {
     // 2^53 bits are sent in 14 years at 20 Mbit/s.
     #[allow(clippy::cast_precision_loss)]
@@ -86,143 +94,159 @@ fn kilobits(bytes: u64) -> f64 {
     bytes * 8.0 / 1000.0
 }
 
-impl Window {
-    /// Takes in how much was made, what of it waits on the box, and round trips: whenever it may have changed.
-    pub(super) fn note(&mut self, m: &Measurement) {
-        let at = m.now.duration_since(Monotonic::default()).as_secs_f64();
-        self.made.add(at, kilobits(m.produced_bytes));
-        self.left.add(at, kilobits(m.produced_bytes.saturating_sub(m.queued_bytes)));
+impl LinkEstimator {
+    /// Records what was produced, what of it waits on the box, and round trips. To be called whenever they may have
+    /// changed.
+    pub(super) fn record(&mut self, m: &Measurement) {
+        let at = seconds(m.now);
+        self.produced.record(at, kilobits(m.produced_bytes));
+        self.sent.record(at, kilobits(m.produced_bytes.saturating_sub(m.queued_bytes)));
         if let (None, Some(rtt), Some(acks)) = (m.unacked_bytes, m.rtt, m.ack_count) {
-            self.again.add(at, kilobits(m.retransmitted_bytes));
-            self.trip.add(at, rtt.as_secs_f64(), acks);
+            self.retransmitted.record(at, kilobits(m.retransmitted_bytes));
+            self.rtt.record(at, rtt.as_secs_f64(), acks);
         }
     }
 
-    /// Takes a measurement in.
-    pub(super) fn add(&mut self, m: &Measurement) {
-        let at = m.now.duration_since(Monotonic::default()).as_secs_f64();
+    /// Takes a sample of the link.
+    pub(super) fn sample(&mut self, m: &Measurement) {
+        let at = seconds(m.now);
         if self.samples.back().is_some_and(|last| last.at >= at) {
             return;
         }
-        self.note(m);
-        let (made, left, resent) = (
-            kilobits(m.produced_bytes),
-            kilobits(m.produced_bytes.saturating_sub(m.queued_bytes)),
-            kilobits(m.retransmitted_bytes),
-        );
-        let normal = self.lows.front().map_or(0.0, |low| low.1);
+        self.record(m);
         let sample = match (m.unacked_bytes, m.ack_count) {
-            // Before the first round trip is known nobody knows how long the way is: nothing would pass for normal.
-            (None, Some(_)) => match self.trip.heard() {
-                Some(heard) => self.by_round_trips(at, made, left, resent, heard),
+            // The base delay is unknown before the first round trip.
+            (None, Some(_)) => match self.rtt.latest() {
+                Some(latest) => self.sample_by_rtt(at, m, latest),
                 None => return,
             },
-            (bytes, _) => {
-                let arrived = (left - kilobits(bytes.unwrap_or(0))).max(0.0);
-                if arrived <= 0.0 && self.samples.is_empty() {
-                    // Nor where nothing has come there yet.
-                    return;
-                }
-                // Nothing is under way: that says nothing about how long it would be.
-                let wait = self.made.reached(arrived).map_or(normal, |since| at - since);
-                Sample { at, made, arrived, heard: at, resent, wait, most: f64::INFINITY }
-            }
+            (unacked, _) => match self.sample_by_unacked(at, m, unacked.unwrap_or(0)) {
+                Some(sample) => sample,
+                None => return,
+            },
         };
-        let wait = sample.wait;
-        while self.lows.back().is_some_and(|low| low.1 >= wait) {
-            self.lows.pop_back();
-        }
-        self.lows.push_back((at, wait));
-        while self.lows.front().is_some_and(|low| at - low.0 > NORMAL) {
-            self.lows.pop_front();
-        }
+        self.update_base_delay(at, sample.delay);
         self.samples.push_back(sample);
-        while self.samples.front().is_some_and(|old| at - old.at > LONG.max(MADE) + SHORT) {
+        while self.samples.front().is_some_and(|old| at - old.at > STANDING_SPAN.max(PRODUCE_SPAN) + RATE_SPAN) {
             self.samples.pop_front();
         }
     }
 
-    /// Where only round trips are known.
-    fn by_round_trips(&mut self, at: f64, made: f64, left: f64, resent: f64, (rtt, heard): (f64, f64)) -> Sample {
-        let through = self.trip.through();
-        // Each piece that is sent again stands for one that did not arrive.
-        let arrived = self.left.at(through) + self.again.at(through) - resent;
-        let arrived = arrived.max(self.samples.back().map_or(0.0, |last| last.arrived));
-        // Behind a keyframe nothing is heard until all of it is through; so long that is no news.
-        let under_way = self.left.at(heard + FRAME) - self.left.at(through - FRAME);
-        let makes = self.samples.back().map_or(0.0, |last| self.makes(last));
-        // Nor is anything acknowledged behind what is lost, until it was sent again.
-        let repair = if resent > self.again.at(heard - FRESH) { REPAIR * rtt } else { 0.0 };
-        // Where nothing is under way there is nothing to be heard.
-        let late = at - heard > FRESH + under_way / makes.max(1.0) + repair && left > self.left.at(through);
-        let stalled = late.then_some(at - heard);
-        let way = if stalled.is_some() { at - through } else { self.trip.take_least() };
-        let on_box = self.made.reached(left).map_or(0.0, |since| at - since);
-        // It cannot be faster than that, or it would have been heard of.
-        let most = stalled.map_or(f64::INFINITY, |stalled| under_way / stalled);
-        Sample { at, made, arrived, heard, resent, wait: on_box + way, most }
+    fn update_base_delay(&mut self, at: f64, delay: f64) {
+        while self.delay_minima.back().is_some_and(|min| min.1 >= delay) {
+            self.delay_minima.pop_back();
+        }
+        self.delay_minima.push_back((at, delay));
+        while self.delay_minima.front().is_some_and(|min| at - min.0 > BASE_DELAY_SPAN) {
+            self.delay_minima.pop_front();
+        }
     }
 
-    /// `None`: too little was measured yet.
-    pub(super) fn view(&self) -> Option<View> {
-        let last = self.samples.back()?;
-        let first = self.since(last, LONG)?;
-        if last.at - first.at < SHORT * 0.9 {
+    /// A sample where the transport knows which bytes the server has not acknowledged; `None` before the first arrived,
+    /// since the base delay is unknown until then.
+    fn sample_by_unacked(&self, at: f64, m: &Measurement, unacked_bytes: u64) -> Option<Sample> {
+        let sent = kilobits(m.produced_bytes.saturating_sub(m.queued_bytes));
+        let delivered = (sent - kilobits(unacked_bytes)).max(0.0);
+        if delivered <= 0.0 && self.samples.is_empty() {
             return None;
         }
-        let normal = self.lows.front()?.1;
-        let span = if self.stalls(last) { BLURRED } else { SHORT };
-        let (recent, from) = (self.heard_before(last, span)?, self.since(last, MADE)?);
-        Some(View {
+        // With nothing in flight there is no delay to measure: the base delay stands in for it.
+        let base_delay = self.delay_minima.front().map_or(0.0, |min| min.1);
+        let delay = self.produced.time_of(delivered).map_or(base_delay, |since| at - since);
+        let (produced, retransmitted) = (kilobits(m.produced_bytes), kilobits(m.retransmitted_bytes));
+        Some(Sample { at, produced, delivered, feedback_at: at, retransmitted, delay, max_rate: f64::INFINITY })
+    }
+
+    /// A sample where only round trips are known: the smoothed one, and when it was last updated.
+    fn sample_by_rtt(&mut self, at: f64, m: &Measurement, (rtt, feedback_at): (f64, f64)) -> Sample {
+        let (produced, retransmitted) = (kilobits(m.produced_bytes), kilobits(m.retransmitted_bytes));
+        let sent = kilobits(m.produced_bytes.saturating_sub(m.queued_bytes));
+        let acked_until = self.rtt.acked_until();
+        // Each packet that is sent again stands for one that did not arrive.
+        let delivered = self.sent.value_at(acked_until) + self.retransmitted.value_at(acked_until) - retransmitted;
+        let delivered = delivered.max(self.samples.back().map_or(0.0, |last| last.delivered));
+        // No feedback comes from behind a keyframe before all of it has passed: for that long its absence means nothing.
+        let in_flight = self.sent.value_at(feedback_at + FRAME_SPREAD) - self.sent.value_at(acked_until - FRAME_SPREAD);
+        let produce_rate = self.samples.back().map_or(0.0, |last| self.produce_rate(last));
+        // Nor is anything acknowledged behind a lost packet before that was sent again.
+        let lost = retransmitted > self.retransmitted.value_at(feedback_at - FEEDBACK_GRACE);
+        let repair = if lost { REPAIR_ROUND_TRIPS * rtt } else { 0.0 };
+        let silence = at - feedback_at;
+        // With nothing in flight there is no feedback to come.
+        let overdue = silence > FEEDBACK_GRACE + in_flight / produce_rate.max(1.0) + repair
+            && sent > self.sent.value_at(acked_until);
+        let in_network = if overdue { at - acked_until } else { self.rtt.take_min() };
+        let on_box = self.produced.time_of(sent).map_or(0.0, |since| at - since);
+        // A faster link would have given feedback by now.
+        let max_rate = if overdue { in_flight / silence } else { f64::INFINITY };
+        Sample { at, produced, delivered, feedback_at, retransmitted, delay: on_box + in_network, max_rate }
+    }
+
+    /// The present estimate; `None` while there are too few samples.
+    pub(super) fn estimate(&self) -> Option<LinkEstimate> {
+        let last = self.samples.back()?;
+        let first = self.first_sample_within(last, STANDING_SPAN)?;
+        if last.at - first.at < RATE_SPAN * 0.9 {
+            return None;
+        }
+        let base_delay = self.delay_minima.front()?.1;
+        let span = if self.acks_stalled(last) { STALLED_RATE_SPAN } else { RATE_SPAN };
+        let (before, from) = (self.sample_before(last, span)?, self.first_sample_within(last, PRODUCE_SPAN)?);
+        let no_feedback = last.max_rate.is_finite();
+        let recent_delay = if no_feedback { last.delay } else { self.min_delay_since(last.at - RECENT_SPAN) };
+        // Over a shorter span a standing queue cannot be told from a passing one.
+        let is_long_enough = last.at - first.at >= STANDING_SPAN * 0.9;
+        let standing_delay = if is_long_enough { self.min_delay_since(first.at) - base_delay } else { 0.0 };
+        let rate = (last.delivered - before.delivered) / (last.feedback_at - before.feedback_at);
+        Some(LinkEstimate {
             at: last.at,
             span,
-            arrives: ((last.arrived - recent.arrived) / (last.heard - recent.heard)).clamp(0.0, last.most),
-            silent: last.most.is_finite(),
-            made: self.makes(last),
-            resent: (last.resent - from.resent) / (last.at - from.at),
-            wait: last.wait - normal,
-            busy: self.shortest(last.at - span) - normal,
-            jam: if last.most.is_finite() { last.wait } else { self.shortest(last.at - JAM) } - normal,
-            // Where less was measured nothing is known to stand.
-            stands: if last.at - first.at < LONG * 0.9 { 0.0 } else { self.shortest(first.at) - normal },
+            delivery_rate: rate.clamp(0.0, last.max_rate),
+            no_feedback,
+            produce_rate: self.produce_rate(last),
+            retransmit_rate: (last.retransmitted - from.retransmitted) / (last.at - from.at),
+            queuing_delay: last.delay - base_delay,
+            min_queuing_delay: self.min_delay_since(last.at - span) - base_delay,
+            recent_min_queuing_delay: recent_delay - base_delay,
+            standing_delay,
         })
     }
 
-    /// The way has become longer: what waits now is normal.
-    pub(super) fn take_as_normal(&mut self) {
+    /// Takes the present delay as the base delay: the path has become longer.
+    pub(super) fn rebase_delay(&mut self) {
         if let Some(last) = self.samples.back() {
-            self.lows = VecDeque::from([(last.at, last.wait)]);
+            self.delay_minima = VecDeque::from([(last.at, last.delay)]);
         }
     }
 
-    /// Whether nothing at all arrived for a moment although something was under way: TCP confirms in order, and one
-    /// packet that was lost holds back all that came behind it. A link that is merely slow always confirms something.
-    fn stalls(&self, last: &Sample) -> bool {
-        let late = self.samples.iter().skip_while(|sample| last.at - sample.at > SHORT + 1e-6);
-        let pairs = late.clone().zip(late.skip(1));
-        pairs.into_iter().any(|(before, after)| after.arrived <= before.arrived && after.made > after.arrived)
+    /// Whether nothing at all was acknowledged for a moment although data was in flight. TCP acknowledges in order, so
+    /// one lost packet holds back all that came behind it. A link that is merely slow always acknowledges something.
+    fn acks_stalled(&self, last: &Sample) -> bool {
+        let recent = self.samples.iter().skip_while(|sample| last.at - sample.at > RATE_SPAN + TIME_TOLERANCE);
+        let mut pairs = recent.clone().zip(recent.skip(1));
+        pairs.any(|(before, after)| after.delivered <= before.delivered && after.produced > after.delivered)
     }
 
-    fn shortest(&self, since: f64) -> f64 {
-        // A hair more, for times that were added up.
-        let late = self.samples.iter().rev().take_while(|sample| sample.at > since - 1e-6);
-        late.map(|sample| sample.wait).fold(f64::INFINITY, f64::min)
+    fn min_delay_since(&self, since: f64) -> f64 {
+        let recent = self.samples.iter().rev().take_while(|sample| sample.at > since - TIME_TOLERANCE);
+        recent.map(|sample| sample.delay).fold(f64::INFINITY, f64::min)
     }
 
-    /// At which rate it is made, of late; nothing: not known yet.
-    fn makes(&self, last: &Sample) -> f64 {
-        self.since(last, MADE).map_or(0.0, |from| (last.made - from.made) / (last.at - from.at))
+    /// At which rate the encoders produced until `last`; 0 while that is unknown.
+    fn produce_rate(&self, last: &Sample) -> f64 {
+        let from = self.first_sample_within(last, PRODUCE_SPAN);
+        from.map_or(0.0, |from| (last.produced - from.produced) / (last.at - from.at))
     }
 
-    /// What was known `span` before what is known now, or the oldest.
-    fn heard_before(&self, last: &Sample, span: f64) -> Option<&Sample> {
-        let older = |sample: &&Sample| last.heard - sample.heard >= span - 1e-6;
-        let oldest = self.samples.front().filter(|first| first.heard < last.heard - 0.05);
-        self.samples.iter().rev().find(older).or(oldest)
+    /// The sample whose feedback is `span` older than that of `last`, or else the oldest.
+    fn sample_before(&self, last: &Sample, span: f64) -> Option<&Sample> {
+        let is_older = |sample: &&Sample| last.feedback_at - sample.feedback_at >= span - TIME_TOLERANCE;
+        let oldest = self.samples.front().filter(|first| first.feedback_at < last.feedback_at - 0.05);
+        self.samples.iter().rev().find(is_older).or(oldest)
     }
 
-    /// The measurement `span` before `last`, or the oldest.
-    fn since(&self, last: &Sample, span: f64) -> Option<&Sample> {
-        self.samples.iter().find(|sample| last.at - sample.at <= span + 1e-6 && sample.at < last.at)
+    /// The oldest sample that is at most `span` older than `last`.
+    fn first_sample_within(&self, last: &Sample, span: f64) -> Option<&Sample> {
+        self.samples.iter().find(|sample| last.at - sample.at <= span + TIME_TOLERANCE && sample.at < last.at)
     }
 }

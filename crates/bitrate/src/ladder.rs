@@ -1,91 +1,93 @@
-//! Which frame rate and size a bitrate is enough for: first fewer frames, then a smaller picture; back with hysteresis.
+//! Which frame rate and size a bitrate is enough for. On the way down fewer frames come first, then smaller pictures;
+//! the way up has hysteresis.
 
 use core::time::Duration;
 
 use crate::rendition::Rendition;
 use monotonic::Monotonic;
 
-/// Bits per pixel below which H.264 falls apart into blocks: under half of the 0.07 that the "Kush gauge" (K.
+/// Bits per pixel below which H.264 falls apart into blocks: less than half of the 0.07 that the "Kush gauge" (K.
 /// Amerasinghe, H.264 for the rest of us, 2009) gives for a picture with little motion. 720p30 needs 830 kbit/s.
-const ENOUGH: f64 = 0.03;
-/// Whoever configured fewer bits per pixel wants it so; this share of those is enough.
-const CHOSEN: f64 = 0.6;
-/// The way back needs this much more: 720p30 comes back at 1160 kbit/s.
-const MORE: f64 = 1.4;
-/// A bitrate that is too low for shorter than this is a queue that drains.
-const DOWN: Duration = Duration::from_millis(1500);
-/// A bitrate that is enough for shorter than this may be a probe. Each size begins with a keyframe.
-const UP: Duration = Duration::from_secs(5);
-/// No picture is smaller than this: staff have to be recognisable as people. Pixels.
-const LOWEST: u32 = 240;
+const MIN_BITS_PER_PIXEL: f64 = 0.03;
+/// A user who configured fewer bits per pixel accepts that; then this share of the configured ones is enough.
+const CONFIGURED_SHARE: f64 = 0.6;
+/// A step up needs this much more: 720p30 comes back at 1160 kbit/s.
+const HYSTERESIS: f64 = 1.4;
+/// A bitrate that is too low for a shorter time only drains a queue.
+const STEP_DOWN_AFTER: Duration = Duration::from_millis(1500);
+/// A bitrate that is high enough for a shorter time may be a probe, and each new size costs a keyframe.
+const STEP_UP_AFTER: Duration = Duration::from_secs(5);
+/// No picture is smaller: people must remain recognisable as people. Lines.
+const MIN_HEIGHT: u32 = 240;
 
-/// Divisors of frame rate and of width and height, in halves: from the best to the least.
+/// Divisors of the frame rate and of width and height, in halves, from the best rung to the last.
 const RUNGS: [(u32, u32); 5] = [(2, 2), (4, 2), (4, 3), (4, 4), (4, 6)];
 
-/// Where it stands, and since when it should stand elsewhere.
+/// The present rung, and since when another one would fit better.
 #[derive(Clone, Debug)]
 pub(super) struct Ladder {
-    best: Rendition,
-    /// Bits per pixel that are enough.
-    enough: f64,
+    max: Rendition,
+    min_bits_per_pixel: f64,
     rung: usize,
-    low_since: Option<Monotonic>,
+    too_low_since: Option<Monotonic>,
     enough_since: Option<Monotonic>,
 }
 
-/// Pixels halved `halves` times one half, even.
-fn even(pixels: u32, halves: u32) -> u32 {
+/// Divides `pixels` by `halves` halves; the result is even.
+fn scaled(pixels: u32, halves: u32) -> u32 {
     (pixels * 2 / halves).next_multiple_of(2)
 }
 
-/// Pixels per second.
-fn pixels(rendition: &Rendition) -> f64 {
+fn pixels_per_second(rendition: &Rendition) -> f64 {
     f64::from(rendition.width) * f64::from(rendition.height) * f64::from(rendition.fps)
 }
 
+/// Whether `condition` has held for `span`; `since` is when it began to hold.
+fn persists(since: &mut Option<Monotonic>, condition: bool, now: Monotonic, span: Duration) -> bool {
+    if !condition {
+        *since = None;
+        return false;
+    }
+    now.duration_since(*since.get_or_insert(now)) >= span
+}
+
 impl Ladder {
-    pub(super) fn new(best: Rendition) -> Self {
-        let chosen = f64::from(best.bitrate_kbps) * 1000.0 / pixels(&best);
-        Self { best, enough: ENOUGH.min(chosen * CHOSEN), rung: 0, low_since: None, enough_since: None }
+    pub(super) fn new(max: Rendition) -> Self {
+        let configured = f64::from(max.bitrate_kbps) * 1000.0 / pixels_per_second(&max);
+        let min_bits_per_pixel = MIN_BITS_PER_PIXEL.min(configured * CONFIGURED_SHARE);
+        Self { max, min_bits_per_pixel, rung: 0, too_low_since: None, enough_since: None }
     }
 
-    fn at(&self, rung: usize) -> Rendition {
+    fn rendition_of(&self, rung: usize) -> Rendition {
         let (rate, size) = RUNGS[rung];
-        let Rendition { fps, width, height, .. } = self.best;
-        let (width, height) = if size == 2 { (width, height) } else { (even(width, size), even(height, size)) };
-        Rendition { fps: (fps * 2).div_ceil(rate).max(1), width, height, ..self.best }
+        let Rendition { fps, width, height, .. } = self.max;
+        let (width, height) = if size == 2 { (width, height) } else { (scaled(width, size), scaled(height, size)) };
+        Rendition { fps: (fps * 2).div_ceil(rate).max(1), width, height, ..self.max }
     }
 
-    /// Whether `kbps` is enough for a rung, or `times` that.
-    fn enough(&self, rung: usize, kbps: u32, times: f64) -> bool {
-        f64::from(kbps) * 1000.0 >= self.enough * times * pixels(&self.at(rung))
+    /// Whether `kbps` is at least `factor` times the least that `rung` needs.
+    fn suffices(&self, rung: usize, kbps: u32, factor: f64) -> bool {
+        f64::from(kbps) * 1000.0 >= self.min_bits_per_pixel * factor * pixels_per_second(&self.rendition_of(rung))
     }
 
-    fn has_below(&self) -> bool {
-        self.rung + 1 < RUNGS.len() && self.at(self.rung + 1).height >= LOWEST.min(self.best.height)
+    fn has_lower_rung(&self) -> bool {
+        self.rung + 1 < RUNGS.len() && self.rendition_of(self.rung + 1).height >= MIN_HEIGHT.min(self.max.height)
     }
 
-    /// The bitrate is `kbps` now. One rung at a time.
-    pub(super) fn step(&mut self, now: Monotonic, kbps: u32) {
-        let low = self.has_below() && !self.enough(self.rung, kbps, 1.0);
-        let enough = self.rung > 0 && self.enough(self.rung - 1, kbps, MORE);
-        let held = |since: &mut Option<Monotonic>, is: bool, span| {
-            let begun = if is { *since.get_or_insert(now) } else { now };
-            if !is {
-                *since = None;
-            }
-            is && now.duration_since(begun) >= span
-        };
-        let down = held(&mut self.low_since, low, DOWN);
-        let up = held(&mut self.enough_since, enough, UP);
+    /// Adapts to a bitrate of `kbps`, by at most one rung.
+    pub(super) fn update(&mut self, now: Monotonic, kbps: u32) {
+        let too_low = self.has_lower_rung() && !self.suffices(self.rung, kbps, 1.0);
+        let enough = self.rung > 0 && self.suffices(self.rung - 1, kbps, HYSTERESIS);
+        let down = persists(&mut self.too_low_since, too_low, now, STEP_DOWN_AFTER);
+        let up = persists(&mut self.enough_since, enough, now, STEP_UP_AFTER);
         if down || up {
             self.rung = if down { self.rung + 1 } else { self.rung - 1 };
-            (self.low_since, self.enough_since) = (None, None);
+            (self.too_low_since, self.enough_since) = (None, None);
         }
     }
 
-    /// Frame rate and size at present.
+    /// The present frame rate and size.
     pub(super) fn rendition(&self) -> Rendition {
-        self.at(self.rung)
+        self.rendition_of(self.rung)
     }
 }

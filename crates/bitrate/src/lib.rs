@@ -1,15 +1,14 @@
-//! Decides what the encoder is asked for: measurements of the way to the server in, a rendition out. Pure: no I/O, no
-//! clock.
+//! The bitrate controller: decides what to request of the encoder, from measurements of the path to the server. Pure: no
+//! I/O, no clock.
 //!
-//! Two questions are asked every [`UPDATE_INTERVAL`]: how long does a byte wait between encoder and server (queue,
-//! socket, network), and how many bytes does the server really take? While something waits the second is the link's
-//! capacity.
-//! - More is made than arrives, and it waits: the target falls below what arrives, so that the queue drains, and goes
-//!   back to just under it when it is empty (`rate`).
-//! - Nothing waits: the target rises, fast where nothing is known against it, by careful probes near the rate that was
-//!   too much the last time. A probe that fails goes back at once and the next one comes later.
-//! - Loss alone changes nothing: SRT and TCP repair it, and where they cannot, bytes wait.
-//! - Too few bits per pixel for the picture: fewer frames, then a smaller picture (`ladder`).
+//! Every [`UPDATE_INTERVAL`] it estimates two things: how long a byte is delayed between encoder and server (queue,
+//! socket, network), and how many bytes the server receives. While a queue exists, the latter is the link's capacity.
+//! - More is produced than delivered, and a queue grows: the target falls below the delivery rate, so that the queue
+//!   drains, and returns to just below it when the queue is empty (`rate`).
+//! - There is no queue: the target rises, fast where nothing speaks against it, and by careful probes near the rate that
+//!   was too much the last time. A probe that fails is undone at once, and the next one comes later.
+//! - Loss alone changes nothing: SRT and TCP repair it, and where they cannot, bytes queue.
+//! - There are too few bits per pixel: fewer frames, then a smaller picture (`ladder`).
 
 mod controller;
 mod estimator;

@@ -4,23 +4,24 @@ use core::time::Duration;
 
 use monotonic::Monotonic;
 
-/// The way to the server, as it is now. Whoever has a transport fills this in; what it cannot tell is `None`.
+/// The path to the server, as it is now. The owner of the transport fills it in; what a transport cannot measure is
+/// `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Measurement {
     /// When it was measured.
     pub now: Monotonic,
-    /// Bytes that the encoders have made for this connection and that were not dropped, since it began.
+    /// Bytes that the encoders produced for this connection since it began, without those that were dropped.
     pub produced_bytes: u64,
-    /// Bytes of them that wait on the box: our queue, and what stands in front of the socket.
+    /// Bytes of them that wait on the box: in our queue, and in front of the socket.
     pub queued_bytes: u64,
-    /// Bytes that the socket has and the server has not confirmed.
+    /// Bytes that the socket accepted and the server has not acknowledged.
     pub unacked_bytes: Option<u64>,
-    /// Round-trip time as the protocol measures it, with what waits on the way.
+    /// The round-trip time as the protocol measures it, including queues on the path.
     pub rtt: Option<Duration>,
-    /// Acknowledgements that were heard since the connection began, where the round-trip time is smoothed as SRT does.
+    /// Acknowledgements received since the connection began, where the round-trip time is smoothed as SRT does it.
     pub ack_count: Option<u64>,
-    /// Bytes that had to be sent again since the connection began, where `unacked_bytes` does not tell.
+    /// Bytes sent again since the connection began, where `unacked_bytes` does not include them.
     pub retransmitted_bytes: u64,
-    /// What the protocol itself thinks that the way carries (WebRTC does), in kbit/s: it is believed.
+    /// The protocol's own bandwidth estimate (WebRTC has one), in kbit/s. The controller follows it.
     pub bandwidth_estimate_kbps: Option<u32>,
 }

@@ -1,6 +1,6 @@
 //! Which rate the whole stream may have, picture and sound together.
 
-use super::estimator::View;
+use super::estimator::LinkEstimate;
 
 /// Everything waited this long at least: a frame at 15 frames per second, and some. Seconds.
 const BUSY: f64 = 0.08;
@@ -110,65 +110,69 @@ impl Rate {
     }
 
     /// `beat` is from one frame to the next, in seconds: no wait is known better than that.
-    pub(super) fn step(&mut self, view: &View, (floor, cap): (f64, f64), beat: f64) -> Verdict {
+    pub(super) fn step(&mut self, estimate: &LinkEstimate, (floor, cap): (f64, f64), beat: f64) -> Verdict {
         let idle = IDLE.max(beat);
         let asked = self.target.clamp(floor, cap);
-        let waits = view.busy > BUSY || view.jam > JAM;
-        let policed = view.resent > POLICED * asked && view.arrives < asked && view.at >= self.policed;
-        let slower = (waits && view.arrives < SHORTFALL * asked) || policed;
+        let waits = estimate.min_queuing_delay > BUSY || estimate.recent_min_queuing_delay > JAM;
+        let policed =
+            estimate.retransmit_rate > POLICED * asked && estimate.delivery_rate < asked && estimate.at >= self.policed;
+        let slower = (waits && estimate.delivery_rate < SHORTFALL * asked) || policed;
         if policed {
-            self.policed = view.at + POLICED_FOR;
+            self.policed = estimate.at + POLICED_FOR;
         }
         match self.phase {
             Phase::Draining { since, wait, takes, most, answered } => {
                 // While something waits the link is as fast as it can.
-                let takes = if view.busy > idle { 0.7 * takes + 0.3 * view.arrives } else { takes };
+                let takes =
+                    if estimate.min_queuing_delay > idle { 0.7 * takes + 0.3 * estimate.delivery_rate } else { takes };
                 // What should drain and grows instead: the link takes less than it seemed to.
-                if (slower || view.busy > wait.max(BUSY)) && view.at >= answered {
-                    self.cut(view, asked, (floor, most), DRAIN);
-                } else if view.busy <= idle && view.at - since >= view.span {
-                    self.settle(view.at, takes, asked, most);
-                } else if view.at - since > PATIENCE
-                    && view.busy > wait * 0.7
-                    && (asked > floor || view.arrives > view.made)
+                if (slower || estimate.min_queuing_delay > wait.max(BUSY)) && estimate.at >= answered {
+                    self.cut(estimate, asked, (floor, most), DRAIN);
+                } else if estimate.min_queuing_delay <= idle && estimate.at - since >= estimate.span {
+                    self.settle(estimate.at, takes, asked, most);
+                } else if estimate.at - since > PATIENCE
+                    && estimate.min_queuing_delay > wait * 0.7
+                    && (asked > floor || estimate.delivery_rate > estimate.produce_rate)
                 {
-                    self.settle(view.at, takes, asked, most);
+                    self.settle(estimate.at, takes, asked, most);
                     return Verdict::Stays;
                 } else {
                     self.phase = Phase::Draining { since, wait, takes, most, answered };
                 }
             }
-            Phase::Probing { since, good } if slower || failed(view, asked, beat, view.at - since >= PROBE_LASTS) => {
+            Phase::Probing { since, good }
+                if slower || failed(estimate, asked, beat, estimate.at - since >= PROBE_LASTS) =>
+            {
                 self.pause = (self.pause * PAUSE_GROWS).min(LONGEST_PAUSE);
                 let (least, drain) = if slower { (floor, DRAIN) } else { (good * GOOD_STILL, DRAIN_PROBE) };
-                self.cut(view, asked, (least.max(floor), good), drain);
+                self.cut(estimate, asked, (least.max(floor), good), drain);
             }
-            Phase::Probing { since, .. } if view.at - since >= PROBE_LASTS => {
+            Phase::Probing { since, .. } if estimate.at - since >= PROBE_LASTS => {
                 self.pause = PAUSE;
                 self.limit = self.limit.filter(|limit| asked < limit * CONVINCED);
-                self.phase = Phase::Steady { next: view.at };
-                self.rise(view, asked, cap, idle);
+                self.phase = Phase::Steady { next: estimate.at };
+                self.rise(estimate, asked, cap, idle);
             }
-            Phase::Steady { .. } if slower || view.stands > STANDS => {
+            Phase::Steady { .. } if slower || estimate.standing_delay > STANDS => {
                 self.pause = PAUSE;
-                self.cut(view, asked, (floor, asked), if slower { DRAIN } else { DRAIN_PROBE });
+                self.cut(estimate, asked, (floor, asked), if slower { DRAIN } else { DRAIN_PROBE });
             }
-            Phase::Steady { next } if view.at >= next => self.rise(view, asked, cap, idle),
+            Phase::Steady { next } if estimate.at >= next => self.rise(estimate, asked, cap, idle),
             Phase::Probing { .. } | Phase::Steady { .. } => {}
         }
         Verdict::Goes
     }
 
     /// Below what arrives, so that what waits drains; never above what is asked for.
-    fn cut(&mut self, view: &View, asked: f64, (least, most): (f64, f64), drain: f64) {
-        let share = (SHARE - view.wait / drain).max(DRAIN_SHARE);
-        let share = if view.silent { share * SILENT } else { share };
-        self.target = (view.arrives * share).clamp(least, asked.max(least));
-        self.limit = Some(view.arrives);
-        let (since, wait, takes) = (view.at, view.wait, view.arrives);
+    fn cut(&mut self, estimate: &LinkEstimate, asked: f64, (least, most): (f64, f64), drain: f64) {
+        let share = (SHARE - estimate.queuing_delay / drain).max(DRAIN_SHARE);
+        let share = if estimate.no_feedback { share * SILENT } else { share };
+        self.target = (estimate.delivery_rate * share).clamp(least, asked.max(least));
+        self.limit = Some(estimate.delivery_rate);
+        let (since, wait, takes) = (estimate.at, estimate.queuing_delay, estimate.delivery_rate);
         // A probe that failed may have been the beginning of a fall: then more is to follow at once.
-        let answer = if drain > DRAIN { 0.0 } else { view.span + ANSWER };
-        self.phase = Phase::Draining { since, wait, takes, most, answered: view.at + answer };
+        let answer = if drain > DRAIN { 0.0 } else { estimate.span + ANSWER };
+        self.phase = Phase::Draining { since, wait, takes, most, answered: estimate.at + answer };
     }
 
     /// The queue is empty.
@@ -178,13 +182,17 @@ impl Rate {
         self.phase = Phase::Steady { next: at + self.pause };
     }
 
-    fn rise(&mut self, view: &View, asked: f64, cap: f64, idle: f64) {
-        let next = Phase::Steady { next: view.at + view.span };
-        if view.busy > idle || view.wait > BUSY || view.made < USED * asked || asked >= cap {
+    fn rise(&mut self, estimate: &LinkEstimate, asked: f64, cap: f64, idle: f64) {
+        let next = Phase::Steady { next: estimate.at + estimate.span };
+        if estimate.min_queuing_delay > idle
+            || estimate.queuing_delay > BUSY
+            || estimate.produce_rate < USED * asked
+            || asked >= cap
+        {
             self.phase = next;
         } else if self.limit.is_some_and(|limit| asked * RISE > limit) {
             self.target = (asked * PROBE).min(cap);
-            self.phase = Phase::Probing { since: view.at, good: asked };
+            self.phase = Phase::Probing { since: estimate.at, good: asked };
         } else {
             self.target = (asked * RISE).min(cap);
             self.phase = next;
@@ -193,7 +201,7 @@ impl Rate {
 }
 
 /// Whether a probe failed; at its end less proof is enough.
-fn failed(view: &View, asked: f64, beat: f64, at_its_end: bool) -> bool {
+fn failed(estimate: &LinkEstimate, asked: f64, beat: f64, at_its_end: bool) -> bool {
     let busy = if at_its_end { PROBE_BUSY_LATE } else { PROBE_BUSY };
-    view.busy > busy.max(beat * BEATS) && view.arrives < PROBE_SHORTFALL * asked
+    estimate.min_queuing_delay > busy.max(beat * BEATS) && estimate.delivery_rate < PROBE_SHORTFALL * asked
 }
