@@ -6,7 +6,7 @@ use crate::estimator::LinkEstimator;
 use crate::ladder::Ladder;
 use crate::limits::Limits;
 use crate::measurement::Measurement;
-use crate::rate::{self, Rate};
+use crate::rate::{Bounds, QueueVerdict, Rate};
 use crate::rendition::Rendition;
 
 /// Between two updates: three frames at 30 frames per second, so that one frame does not look like a queue.
@@ -35,15 +35,15 @@ impl Controller {
 
     /// Decides what to request of the encoder from now on. To be called every [`UPDATE_INTERVAL`].
     pub fn update(&mut self, measurement: &Measurement) -> Rendition {
-        let (floor, cap) = self.bounds();
+        let bounds = self.bounds();
         self.estimator.sample(measurement);
         if let Some(kbps) = measurement.bandwidth_estimate_kbps {
-            self.rate.believe(f64::from(kbps), floor, cap);
-        } else if let Some(view) = self.estimator.estimate() {
-            let beat = f64::from(self.ladder.rendition().fps).recip();
-            match self.rate.step(&view, (floor, cap), beat) {
-                rate::Verdict::Goes => {}
-                rate::Verdict::Stays => self.estimator.rebase_delay(),
+            self.rate.follow_estimate(f64::from(kbps), bounds);
+        } else if let Some(estimate) = self.estimator.estimate() {
+            let frame_interval = f64::from(self.ladder.rendition().fps).recip();
+            match self.rate.update(&estimate, bounds, frame_interval) {
+                QueueVerdict::Drains => {}
+                QueueVerdict::IsBaseDelay => self.estimator.rebase_delay(),
             }
         }
         self.ladder.update(measurement.now, self.video_kbps());
@@ -64,7 +64,7 @@ impl Controller {
     /// A new connection was made, whose counters begin at zero. The target stays, since the link is most likely the same.
     pub fn on_reconnected(&mut self) {
         self.estimator = LinkEstimator::default();
-        self.rate.forget();
+        self.rate.reset();
     }
 
     /// Frames were dropped, so that the counters of produced bytes went back.
@@ -80,16 +80,15 @@ impl Controller {
     }
 
     /// Lowest and highest rate of the whole stream, in kbit/s.
-    fn bounds(&self) -> (f64, f64) {
+    fn bounds(&self) -> Bounds {
         let Limits { max, min_kbps, overhead_kbps, .. } = self.limits;
         let cap = max.bitrate_kbps;
-        (f64::from(min_kbps.min(cap) + overhead_kbps), f64::from(cap + overhead_kbps))
+        Bounds { min: f64::from(min_kbps.min(cap) + overhead_kbps), max: f64::from(cap + overhead_kbps) }
     }
 
     fn video_kbps(&self) -> u32 {
-        let (floor, cap) = self.bounds();
         let overhead = f64::from(self.limits.overhead_kbps);
-        let kbps = (self.rate.target().clamp(floor, cap) - overhead).round();
+        let kbps = (self.bounds().clamp(self.rate.target()) - overhead).round();
         // Between the minimum and the cap, which are u32.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         (kbps.max(0.0) as u32)

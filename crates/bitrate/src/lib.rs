@@ -23,6 +23,7 @@ mod simulation;
 mod srt_rtt;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 pub use controller::{Controller, UPDATE_INTERVAL};
 pub use limits::{Limits, srt_start_kbps};

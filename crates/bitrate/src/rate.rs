@@ -1,207 +1,266 @@
-//! Which rate the whole stream may have, picture and sound together.
+//! The rate of the whole stream, audio and video together: a state machine whose phases have BBR's names.
 
-use super::estimator::LinkEstimate;
+use crate::estimator::LinkEstimate;
+use crate::tuning::Tuning;
 
-/// Everything waited this long at least: a frame at 15 frames per second, and some. Seconds.
-const BUSY: f64 = 0.08;
-/// Everything waited this long at least, for a short while. Seconds.
-const JAM: f64 = 0.16;
-/// Less arrives than this share of what is asked for: the link has become slower.
-const SHORTFALL: f64 = 0.9;
-/// So much has to be sent again, as a share of what is asked for: the link throws away what it cannot take. The worst
-/// that SRT's guide plans for is a tenth.
-const POLICED: f64 = 0.3;
-/// It shows for a second, and stops when the cut has passed the queue. Seconds.
-const POLICED_FOR: f64 = 2.0;
-/// A queue that stands at this is too long, whatever arrives. Seconds.
-const STANDS: f64 = 0.2;
-/// A probe failed when everything waits this long, and less than this share of what is asked for arrives.
-const PROBE_BUSY: f64 = 0.05;
-/// At its end this is enough. Seconds.
-const PROBE_BUSY_LATE: f64 = 0.04;
-/// But it has to be more than a frame, which is how exactly waits are known. Frames.
-const BEATS: f64 = 1.2;
-const PROBE_SHORTFALL: f64 = 0.98;
-/// Nothing waits that is worth the name. Seconds.
-const IDLE: f64 = 0.04;
-/// This share of what the link takes leaves room for the encoder's ups and downs.
-const SHARE: f64 = 0.94;
-/// A queue is to be drained within this; after a probe there is less of a hurry. Seconds.
-const DRAIN: f64 = 1.0;
-const DRAIN_PROBE: f64 = 2.5;
-/// While it drains, at least this share of what arrives is made: a picture that is too bad for a second helps nobody.
-const DRAIN_SHARE: f64 = 0.5;
-/// Where nothing is heard at all, this share of the bound: what is too much now is lost.
-const SILENT: f64 = 0.5;
-/// A queue that does not drain within this although less is made than arrives is not one: the way became longer.
-/// Seconds.
-const PATIENCE: f64 = 4.0;
-/// After a cut the encoder needs so long, and then the measurements the span that they look back. Seconds.
-const ANSWER: f64 = 0.1;
-/// Where nothing is known against it the target rises by this factor each time the measurements show what the last one
-/// did: fourfold in 4 to 8 s.
-const RISE: f64 = 1.12;
-/// Near the rate that was too much the last time it rises by this factor ...
-const PROBE: f64 = 1.06;
-/// ... and so long later it is judged. Seconds.
-const PROBE_LASTS: f64 = 0.7;
-/// After one that fails what was good before it is still good, but for this. An encoder that had little to do, and so
-/// little that arrived, is no proof against it.
-const GOOD_STILL: f64 = 0.88;
-/// Pause before the first probe after a cut, factor after each that fails, longest pause. Seconds.
-const PAUSE: f64 = 1.0;
-const PAUSE_GROWS: f64 = 1.5;
-const LONGEST_PAUSE: f64 = 6.0;
-/// When so many times what was too much the last time goes well, that counts no more.
-const CONVINCED: f64 = 1.15;
-/// An encoder that makes less than this share of the target, over a second, does not need more and proves nothing.
-const USED: f64 = 0.65;
-
-/// Whether what waits is a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It goes, or there is none.
-    Goes,
-    /// It stays whatever is done: it is the way itself.
-    Stays,
+/// Lowest and highest rate, in kbit/s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Bounds {
+    pub(super) min: f64,
+    pub(super) max: f64,
 }
 
+impl Bounds {
+    pub(super) fn clamp(self, kbps: f64) -> f64 {
+        kbps.clamp(self.min, self.max)
+    }
+}
+
+/// What the measured delay turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum QueueVerdict {
+    /// A queue, which drains; or there is none.
+    Drains,
+    /// It remains whatever the rate: it belongs to the path.
+    IsBaseDelay,
+}
+
+/// Rates in kbit/s, times in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
-    /// Nothing waits; the next rise comes at `next`.
-    Steady { next: f64 },
-    /// More than was known to be good is tried, since then; `good` is what was.
-    Probing { since: f64, good: f64 },
-    /// A queue drains: since when, how long it was, what the link takes, what is asked for afterwards at most, and when
-    /// a further cut may follow.
-    Draining { since: f64, wait: f64, takes: f64, most: f64, answered: f64 },
+    /// There is no queue; the target may rise at `next_rise_at`.
+    Steady {
+        next_rise_at: f64,
+    },
+    /// More than `good`, the last rate known to work, is tried, since `since`.
+    Probing {
+        since: f64,
+        good: f64,
+    },
+    Draining(Drain),
 }
 
-/// The rate and what is known of the link.
+/// A queue that drains.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Drain {
+    since: f64,
+    /// The queuing delay at its start.
+    delay: f64,
+    /// The link's capacity, as far as it is known.
+    capacity: f64,
+    /// The highest target once it is over.
+    max_after: f64,
+    /// The target does not fall again before this.
+    next_back_off_at: f64,
+}
+
+/// How fast a queue is to drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DrainSpeed {
+    /// The link became slower.
+    Fast,
+    /// A small queue, which may be the beginning of a larger one: the target may fall again at once.
+    Gentle,
+}
+
+/// One update's input, and what all phases derive from it.
+struct Round<'a> {
+    estimate: &'a LinkEstimate,
+    bounds: Bounds,
+    target: f64,
+    /// Seconds from one frame to the next: no delay is known more exactly.
+    frame_interval: f64,
+    /// A shorter delay counts as no queue.
+    empty_delay: f64,
+    /// The link carries less than the target.
+    is_congested: bool,
+}
+
+/// The target, and what is known of the link.
 #[derive(Clone, Debug)]
 pub(super) struct Rate {
+    tuning: Tuning,
     target: f64,
-    /// What the link took when it was too much.
-    limit: Option<f64>,
+    /// The link's capacity when the target last exceeded it.
+    capacity: Option<f64>,
     phase: Phase,
-    pause: f64,
-    /// What is sent again shows for a while; until then it was answered.
-    policed: f64,
+    probe_interval: f64,
+    /// Until then retransmissions are the echo of a rate that has been lowered already.
+    retransmit_holdoff_until: f64,
 }
 
 impl Rate {
     pub(super) fn new(target: f64) -> Self {
-        Self { target, limit: None, phase: Phase::Steady { next: 0.0 }, pause: PAUSE, policed: 0.0 }
+        let tuning = Tuning::DEFAULT;
+        Self {
+            tuning,
+            target,
+            capacity: None,
+            phase: Phase::Steady { next_rise_at: 0.0 },
+            probe_interval: tuning.probe_interval,
+            retransmit_holdoff_until: 0.0,
+        }
     }
 
-    /// In kbit/s; may lie outside of the present bounds, which can change.
+    /// In kbit/s. May lie outside of the present bounds, which can change.
     pub(super) fn target(&self) -> f64 {
         self.target
     }
 
-    /// A new connection: the link may be another.
-    pub(super) fn forget(&mut self) {
+    /// Keeps the target and forgets the link: a new connection may take another.
+    pub(super) fn reset(&mut self) {
         *self = Self::new(self.target);
     }
 
-    /// The protocol knows better.
-    pub(super) fn believe(&mut self, kbps: f64, floor: f64, cap: f64) {
-        *self = Self::new((kbps * SHARE).clamp(floor, cap));
+    /// Follows the protocol's own bandwidth estimate.
+    pub(super) fn follow_estimate(&mut self, kbps: f64, bounds: Bounds) {
+        *self = Self::new(bounds.clamp(kbps * self.tuning.headroom));
     }
 
-    /// `beat` is from one frame to the next, in seconds: no wait is known better than that.
-    pub(super) fn step(&mut self, estimate: &LinkEstimate, (floor, cap): (f64, f64), beat: f64) -> Verdict {
-        let idle = IDLE.max(beat);
-        let asked = self.target.clamp(floor, cap);
-        let waits = estimate.min_queuing_delay > BUSY || estimate.recent_min_queuing_delay > JAM;
-        let policed =
-            estimate.retransmit_rate > POLICED * asked && estimate.delivery_rate < asked && estimate.at >= self.policed;
-        let slower = (waits && estimate.delivery_rate < SHORTFALL * asked) || policed;
-        if policed {
-            self.policed = estimate.at + POLICED_FOR;
+    /// Advances by one measurement. `frame_interval` is in seconds.
+    pub(super) fn update(&mut self, estimate: &LinkEstimate, bounds: Bounds, frame_interval: f64) -> QueueVerdict {
+        let round = self.round(estimate, bounds, frame_interval);
+        let (phase, verdict) = match self.phase {
+            Phase::Steady { next_rise_at } => (self.steady(&round, next_rise_at), QueueVerdict::Drains),
+            Phase::Probing { since, good } => (self.probing(&round, since, good), QueueVerdict::Drains),
+            Phase::Draining(drain) => self.draining(&round, drain),
+        };
+        self.phase = phase;
+        verdict
+    }
+
+    fn round<'a>(&mut self, estimate: &'a LinkEstimate, bounds: Bounds, frame_interval: f64) -> Round<'a> {
+        let Tuning { queue_delay, spike_delay, delivery_shortfall, retransmit_share, .. } = self.tuning;
+        let target = bounds.clamp(self.target);
+        let has_queue = estimate.min_queuing_delay > queue_delay || estimate.recent_min_queuing_delay > spike_delay;
+        let is_policed = estimate.retransmit_rate > retransmit_share * target
+            && estimate.delivery_rate < target
+            && estimate.at >= self.retransmit_holdoff_until;
+        if is_policed {
+            self.retransmit_holdoff_until = estimate.at + self.tuning.retransmit_holdoff;
         }
-        match self.phase {
-            Phase::Draining { since, wait, takes, most, answered } => {
-                // While something waits the link is as fast as it can.
-                let takes =
-                    if estimate.min_queuing_delay > idle { 0.7 * takes + 0.3 * estimate.delivery_rate } else { takes };
-                // What should drain and grows instead: the link takes less than it seemed to.
-                if (slower || estimate.min_queuing_delay > wait.max(BUSY)) && estimate.at >= answered {
-                    self.cut(estimate, asked, (floor, most), DRAIN);
-                } else if estimate.min_queuing_delay <= idle && estimate.at - since >= estimate.span {
-                    self.settle(estimate.at, takes, asked, most);
-                } else if estimate.at - since > PATIENCE
-                    && estimate.min_queuing_delay > wait * 0.7
-                    && (asked > floor || estimate.delivery_rate > estimate.produce_rate)
-                {
-                    self.settle(estimate.at, takes, asked, most);
-                    return Verdict::Stays;
-                } else {
-                    self.phase = Phase::Draining { since, wait, takes, most, answered };
-                }
-            }
-            Phase::Probing { since, good }
-                if slower || failed(estimate, asked, beat, estimate.at - since >= PROBE_LASTS) =>
-            {
-                self.pause = (self.pause * PAUSE_GROWS).min(LONGEST_PAUSE);
-                let (least, drain) = if slower { (floor, DRAIN) } else { (good * GOOD_STILL, DRAIN_PROBE) };
-                self.cut(estimate, asked, (least.max(floor), good), drain);
-            }
-            Phase::Probing { since, .. } if estimate.at - since >= PROBE_LASTS => {
-                self.pause = PAUSE;
-                self.limit = self.limit.filter(|limit| asked < limit * CONVINCED);
-                self.phase = Phase::Steady { next: estimate.at };
-                self.rise(estimate, asked, cap, idle);
-            }
-            Phase::Steady { .. } if slower || estimate.standing_delay > STANDS => {
-                self.pause = PAUSE;
-                self.cut(estimate, asked, (floor, asked), if slower { DRAIN } else { DRAIN_PROBE });
-            }
-            Phase::Steady { next } if estimate.at >= next => self.rise(estimate, asked, cap, idle),
-            Phase::Probing { .. } | Phase::Steady { .. } => {}
+        Round {
+            estimate,
+            bounds,
+            target,
+            frame_interval,
+            empty_delay: self.tuning.empty_delay.max(frame_interval),
+            is_congested: (has_queue && estimate.delivery_rate < delivery_shortfall * target) || is_policed,
         }
-        Verdict::Goes
     }
 
-    /// Below what arrives, so that what waits drains; never above what is asked for.
-    fn cut(&mut self, estimate: &LinkEstimate, asked: f64, (least, most): (f64, f64), drain: f64) {
-        let share = (SHARE - estimate.queuing_delay / drain).max(DRAIN_SHARE);
-        let share = if estimate.no_feedback { share * SILENT } else { share };
-        self.target = (estimate.delivery_rate * share).clamp(least, asked.max(least));
-        self.limit = Some(estimate.delivery_rate);
-        let (since, wait, takes) = (estimate.at, estimate.queuing_delay, estimate.delivery_rate);
-        // A probe that failed may have been the beginning of a fall: then more is to follow at once.
-        let answer = if drain > DRAIN { 0.0 } else { estimate.span + ANSWER };
-        self.phase = Phase::Draining { since, wait, takes, most, answered: estimate.at + answer };
-    }
-
-    /// The queue is empty.
-    fn settle(&mut self, at: f64, takes: f64, asked: f64, most: f64) {
-        self.target = (takes * SHARE).min(most).max(asked.min(most));
-        self.limit = Some(takes);
-        self.phase = Phase::Steady { next: at + self.pause };
-    }
-
-    fn rise(&mut self, estimate: &LinkEstimate, asked: f64, cap: f64, idle: f64) {
-        let next = Phase::Steady { next: estimate.at + estimate.span };
-        if estimate.min_queuing_delay > idle
-            || estimate.queuing_delay > BUSY
-            || estimate.produce_rate < USED * asked
-            || asked >= cap
-        {
-            self.phase = next;
-        } else if self.limit.is_some_and(|limit| asked * RISE > limit) {
-            self.target = (asked * PROBE).min(cap);
-            self.phase = Phase::Probing { since: estimate.at, good: asked };
+    fn steady(&mut self, round: &Round<'_>, next_rise_at: f64) -> Phase {
+        let Round { estimate, bounds, target, is_congested, .. } = *round;
+        if is_congested || estimate.standing_delay > self.tuning.standing_delay {
+            self.probe_interval = self.tuning.probe_interval;
+            let speed = if is_congested { DrainSpeed::Fast } else { DrainSpeed::Gentle };
+            self.back_off(round, Bounds { min: bounds.min, max: target }, speed)
+        } else if estimate.at >= next_rise_at {
+            self.increase(round)
         } else {
-            self.target = (asked * RISE).min(cap);
-            self.phase = next;
+            Phase::Steady { next_rise_at }
         }
     }
-}
 
-/// Whether a probe failed; at its end less proof is enough.
-fn failed(estimate: &LinkEstimate, asked: f64, beat: f64, at_its_end: bool) -> bool {
-    let busy = if at_its_end { PROBE_BUSY_LATE } else { PROBE_BUSY };
-    estimate.min_queuing_delay > busy.max(beat * BEATS) && estimate.delivery_rate < PROBE_SHORTFALL * asked
+    fn probing(&mut self, round: &Round<'_>, since: f64, good: f64) -> Phase {
+        let Round { estimate, bounds, target, is_congested, .. } = *round;
+        let Tuning { probe_interval_growth, max_probe_interval, failed_probe_backoff, .. } = self.tuning;
+        let is_over = estimate.at - since >= self.tuning.probe_duration;
+        if is_congested || self.probe_failed(round, is_over) {
+            self.probe_interval = (self.probe_interval * probe_interval_growth).min(max_probe_interval);
+            let (min, speed) = if is_congested {
+                (bounds.min, DrainSpeed::Fast)
+            } else {
+                (bounds.min.max(good * failed_probe_backoff), DrainSpeed::Gentle)
+            };
+            self.back_off(round, Bounds { min, max: good }, speed)
+        } else if is_over {
+            self.probe_interval = self.tuning.probe_interval;
+            self.capacity = self.capacity.filter(|capacity| target < capacity * self.tuning.capacity_expiry);
+            self.increase(round)
+        } else {
+            Phase::Probing { since, good }
+        }
+    }
+
+    /// At a probe's end less proof is enough.
+    fn probe_failed(&self, round: &Round<'_>, is_over: bool) -> bool {
+        let Round { estimate, target, frame_interval, .. } = *round;
+        let Tuning { probe_queue_delay, probe_end_queue_delay, min_delay_frames, .. } = self.tuning;
+        let delay = if is_over { probe_end_queue_delay } else { probe_queue_delay };
+        estimate.min_queuing_delay > delay.max(frame_interval * min_delay_frames)
+            && estimate.delivery_rate < self.tuning.probe_delivery_shortfall * target
+    }
+
+    fn draining(&mut self, round: &Round<'_>, drain: Drain) -> (Phase, QueueVerdict) {
+        let Round { estimate, bounds, target, empty_delay, is_congested, .. } = *round;
+        let Tuning { queue_delay, capacity_gain, base_delay_timeout, drained_share, .. } = self.tuning;
+        let mut drain = drain;
+        if estimate.min_queuing_delay > empty_delay {
+            // While a queue exists the link delivers all it can.
+            drain.capacity = (1.0 - capacity_gain) * drain.capacity + capacity_gain * estimate.delivery_rate;
+        }
+        let elapsed = estimate.at - drain.since;
+        let has_grown = estimate.min_queuing_delay > drain.delay.max(queue_delay);
+        if (is_congested || has_grown) && estimate.at >= drain.next_back_off_at {
+            // The capacity is less than it seemed.
+            let bounds = Bounds { min: bounds.min, max: drain.max_after };
+            return (self.back_off(round, bounds, DrainSpeed::Fast), QueueVerdict::Drains);
+        }
+        if estimate.min_queuing_delay <= empty_delay && elapsed >= estimate.span {
+            return (self.finish_drain(round, drain), QueueVerdict::Drains);
+        }
+        let could_drain = target > bounds.min || estimate.delivery_rate > estimate.produce_rate;
+        if elapsed > base_delay_timeout && estimate.min_queuing_delay > drain.delay * drained_share && could_drain {
+            return (self.finish_drain(round, drain), QueueVerdict::IsBaseDelay);
+        }
+        (Phase::Draining(drain), QueueVerdict::Drains)
+    }
+
+    /// Lowers the target below the delivery rate, so that the queue drains; `bounds.max` holds once it has. The target
+    /// never rises here.
+    fn back_off(&mut self, round: &Round<'_>, bounds: Bounds, speed: DrainSpeed) -> Phase {
+        let Round { estimate, target, .. } = *round;
+        let tuning = &self.tuning;
+        let (drain_time, hold) = match speed {
+            DrainSpeed::Fast => (tuning.drain_time, estimate.span + tuning.encoder_reaction),
+            DrainSpeed::Gentle => (tuning.gentle_drain_time, 0.0),
+        };
+        let share = (tuning.headroom - estimate.queuing_delay / drain_time).max(tuning.min_drain_share);
+        let share = if estimate.no_feedback { share * tuning.no_feedback_backoff } else { share };
+        self.target = (estimate.delivery_rate * share).clamp(bounds.min, target.max(bounds.min));
+        self.capacity = Some(estimate.delivery_rate);
+        Phase::Draining(Drain {
+            since: estimate.at,
+            delay: estimate.queuing_delay,
+            capacity: estimate.delivery_rate,
+            max_after: bounds.max,
+            next_back_off_at: estimate.at + hold,
+        })
+    }
+
+    /// The queue is empty: the target returns to just below the capacity.
+    fn finish_drain(&mut self, round: &Round<'_>, drain: Drain) -> Phase {
+        let Drain { capacity, max_after, .. } = drain;
+        self.target = (capacity * self.tuning.headroom).min(max_after).max(round.target.min(max_after));
+        self.capacity = Some(capacity);
+        Phase::Steady { next_rise_at: round.estimate.at + self.probe_interval }
+    }
+
+    fn increase(&mut self, round: &Round<'_>) -> Phase {
+        let Round { estimate, bounds, target, empty_delay, .. } = *round;
+        let Tuning { queue_delay, ramp_up, probe_step, app_limited_share, .. } = self.tuning;
+        let has_queue = estimate.min_queuing_delay > empty_delay || estimate.queuing_delay > queue_delay;
+        let is_app_limited = estimate.produce_rate < app_limited_share * target;
+        let next = Phase::Steady { next_rise_at: estimate.at + estimate.span };
+        if has_queue || is_app_limited || target >= bounds.max {
+            return next;
+        }
+        if self.capacity.is_some_and(|capacity| target * ramp_up > capacity) {
+            self.target = bounds.max.min(target * probe_step);
+            return Phase::Probing { since: estimate.at, good: target };
+        }
+        self.target = bounds.max.min(target * ramp_up);
+        next
+    }
 }
