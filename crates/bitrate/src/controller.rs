@@ -37,7 +37,7 @@ impl Controller {
     pub fn update(&mut self, measurement: &Measurement) -> Rendition {
         let bounds = self.bounds();
         self.estimator.sample(measurement);
-        if let Some(kbps) = measurement.bandwidth_estimate_kbps {
+        if let Some(kbps) = measurement.transport.bandwidth_estimate_kbps {
             self.rate.follow_estimate(f64::from(kbps), bounds);
         } else if let Some(estimate) = self.estimator.estimate() {
             let frame_interval = f64::from(self.ladder.rendition().fps).recip();
@@ -53,12 +53,6 @@ impl Controller {
     /// What is requested of the encoder.
     pub fn rendition(&self) -> Rendition {
         Rendition { bitrate_kbps: self.video_kbps(), ..self.ladder.rendition() }
-    }
-
-    /// Another cap, in kbit/s. What is known of the link stays known.
-    #[allow(dead_code)] // set-video over MQTT is to come
-    pub fn set_cap(&mut self, kbps: u32) {
-        self.limits.max.bitrate_kbps = kbps;
     }
 
     /// A new connection was made, whose counters begin at zero. The target stays, since the link is most likely the same.

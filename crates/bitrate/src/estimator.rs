@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::history::CounterHistory;
-use super::measurement::Measurement;
+use super::measurement::{Measurement, TransportStats};
 use super::srt_rtt::RttUnsmoother;
 use monotonic::Monotonic;
 
@@ -100,9 +100,10 @@ impl LinkEstimator {
     pub(super) fn record(&mut self, m: &Measurement) {
         let at = seconds(m.now);
         self.produced.record(at, kilobits(m.produced_bytes));
-        self.sent.record(at, kilobits(m.produced_bytes.saturating_sub(m.queued_bytes)));
-        if let (None, Some(rtt), Some(acks)) = (m.unacked_bytes, m.rtt, m.ack_count) {
-            self.retransmitted.record(at, kilobits(m.retransmitted_bytes));
+        self.sent.record(at, kilobits(m.sent_bytes()));
+        let TransportStats { unacked_bytes, rtt, ack_count, retransmitted_bytes, .. } = m.transport;
+        if let (None, Some(rtt), Some(acks)) = (unacked_bytes, rtt, ack_count) {
+            self.retransmitted.record(at, kilobits(retransmitted_bytes));
             self.rtt.record(at, rtt.as_secs_f64(), acks);
         }
     }
@@ -114,7 +115,7 @@ impl LinkEstimator {
             return;
         }
         self.record(m);
-        let sample = match (m.unacked_bytes, m.ack_count) {
+        let sample = match (m.transport.unacked_bytes, m.transport.ack_count) {
             // The base delay is unknown before the first round trip.
             (None, Some(_)) => match self.rtt.latest() {
                 Some(latest) => self.sample_by_rtt(at, m, latest),
@@ -145,7 +146,7 @@ impl LinkEstimator {
     /// A sample where the transport knows which bytes the server has not acknowledged; `None` before the first arrived,
     /// since the base delay is unknown until then.
     fn sample_by_unacked(&self, at: f64, m: &Measurement, unacked_bytes: u64) -> Option<Sample> {
-        let sent = kilobits(m.produced_bytes.saturating_sub(m.queued_bytes));
+        let sent = kilobits(m.sent_bytes());
         let delivered = (sent - kilobits(unacked_bytes)).max(0.0);
         if delivered <= 0.0 && self.samples.is_empty() {
             return None;
@@ -153,14 +154,14 @@ impl LinkEstimator {
         // With nothing in flight there is no delay to measure: the base delay stands in for it.
         let base_delay = self.delay_minima.front().map_or(0.0, |min| min.1);
         let delay = self.produced.time_of(delivered).map_or(base_delay, |since| at - since);
-        let (produced, retransmitted) = (kilobits(m.produced_bytes), kilobits(m.retransmitted_bytes));
+        let (produced, retransmitted) = (kilobits(m.produced_bytes), kilobits(m.transport.retransmitted_bytes));
         Some(Sample { at, produced, delivered, feedback_at: at, retransmitted, delay, max_rate: f64::INFINITY })
     }
 
     /// A sample where only round trips are known: the smoothed one, and when it was last updated.
     fn sample_by_rtt(&mut self, at: f64, m: &Measurement, (rtt, feedback_at): (f64, f64)) -> Sample {
-        let (produced, retransmitted) = (kilobits(m.produced_bytes), kilobits(m.retransmitted_bytes));
-        let sent = kilobits(m.produced_bytes.saturating_sub(m.queued_bytes));
+        let (produced, retransmitted) = (kilobits(m.produced_bytes), kilobits(m.transport.retransmitted_bytes));
+        let sent = kilobits(m.sent_bytes());
         let acked_until = self.rtt.acked_until();
         // Each packet that is sent again stands for one that did not arrive.
         let delivered = self.sent.value_at(acked_until) + self.retransmitted.value_at(acked_until) - retransmitted;

@@ -27,5 +27,5 @@ mod tuning;
 
 pub use controller::{Controller, UPDATE_INTERVAL};
 pub use limits::{Limits, srt_start_kbps};
-pub use measurement::Measurement;
+pub use measurement::{Measurement, TransportStats};
 pub use rendition::Rendition;

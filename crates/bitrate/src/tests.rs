@@ -4,240 +4,228 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Controller, Limits, Measurement};
+use super::{Controller, Limits, Measurement, TransportStats};
 use crate::rendition::Rendition;
 use monotonic::Monotonic;
 
 const MAX: Rendition = Rendition { bitrate_kbps: 4000, fps: 30, width: 1280, height: 720 };
 const LIMITS: Limits = Limits { max: MAX, min_kbps: 300, start_kbps: 4000, overhead_kbps: 140 };
 
-/// A connection that goes on: bytes made since the last look, bytes that wait, round trip.
+/// A connection's next measurement: bytes produced since the last one, bytes that wait, round trip, and the time that
+/// passed. Milliseconds.
 #[derive(Clone, Debug)]
-struct Look {
-    made: u64,
-    waiting: u64,
-    unacknowledged: Option<u64>,
+struct Step {
+    produced: u64,
+    queued: u64,
+    unacked: Option<u64>,
     rtt: Option<u64>,
-    pause: u64,
+    elapsed: u64,
 }
 
-fn look() -> impl Strategy<Value = Look> {
-    let wild = (0..200_000_u64, 0..2_000_000_u64, any::<Option<u32>>(), any::<Option<u16>>(), 0..3000_u64);
-    wild.prop_map(|(made, waiting, unacknowledged, rtt, pause)| Look {
-        made,
-        waiting,
-        unacknowledged: unacknowledged.map(|bytes| u64::from(bytes % 4_000_000)),
+fn any_step() -> impl Strategy<Value = Step> {
+    let any = (0..200_000_u64, 0..2_000_000_u64, any::<Option<u32>>(), any::<Option<u16>>(), 0..3000_u64);
+    any.prop_map(|(produced, queued, unacked, rtt, elapsed)| Step {
+        produced,
+        queued,
+        unacked: unacked.map(|bytes| u64::from(bytes % 4_000_000)),
         rtt: rtt.map(u64::from),
-        pause,
+        elapsed,
     })
 }
 
-/// The controller's clock and counters.
+/// A controller with its clock and counters.
 #[derive(Clone, Debug)]
-struct Walk {
+struct Run {
     controller: Controller,
     now: u64,
-    made: u64,
+    produced: u64,
 }
 
-impl Walk {
+impl Run {
     fn new() -> Self {
-        Self { controller: Controller::new(LIMITS), now: 0, made: 0 }
+        Self::with(LIMITS)
     }
 
-    fn look(&mut self, look: &Look) -> Rendition {
-        self.now += look.pause;
-        self.made += look.made;
+    fn with(limits: Limits) -> Self {
+        Self { controller: Controller::new(limits), now: 0, produced: 0 }
+    }
+
+    fn target_kbps(&self) -> u64 {
+        u64::from(self.controller.rendition().bitrate_kbps + LIMITS.overhead_kbps)
+    }
+
+    fn step(&mut self, step: &Step) -> Rendition {
+        self.now += step.elapsed;
+        self.produced += step.produced;
         self.controller.update(&Measurement {
             now: Monotonic::from_start(Duration::from_millis(self.now)),
-            produced_bytes: self.made,
-            queued_bytes: look.waiting,
-            unacked_bytes: look.unacknowledged,
-            rtt: look.rtt.map(Duration::from_millis),
-            ack_count: Some(self.now / 10),
-            retransmitted_bytes: 0,
-            bandwidth_estimate_kbps: None,
+            produced_bytes: self.produced,
+            queued_bytes: step.queued,
+            transport: TransportStats {
+                unacked_bytes: step.unacked,
+                rtt: step.rtt.map(Duration::from_millis),
+                ack_count: Some(self.now / 10),
+                ..TransportStats::default()
+            },
         })
     }
 
-    /// A link that takes `link` kbit/s, of which `made` are used, with `queue` bytes in front of it.
-    fn goes(&mut self, made: u64, queue: u64) -> Rendition {
-        self.look(&Look { made: made * 100 / 8, waiting: queue, unacknowledged: Some(0), rtt: None, pause: 100 })
+    /// 100 ms in which `kbps` are produced, and `queued` bytes wait at their end.
+    fn tick(&mut self, kbps: u64, queued: u64) -> Rendition {
+        self.step(&Step { produced: kbps * 100 / 8, queued, unacked: Some(0), rtt: None, elapsed: 100 })
     }
 
-    /// As much as is asked for is made, and all of it arrives.
-    fn well(&mut self, looks: usize) -> Rendition {
-        for _ in 0..looks {
-            let asked = u64::from(self.controller.rendition().bitrate_kbps + LIMITS.overhead_kbps);
-            self.goes(asked, 0);
+    /// The encoder produces what is requested, and all of it arrives.
+    fn on_a_wide_link(&mut self, ticks: usize) -> Rendition {
+        for _ in 0..ticks {
+            self.tick(self.target_kbps(), 0);
         }
         self.controller.rendition()
     }
 
-    /// A link that takes only so much; what is made besides waits.
-    fn choked(&mut self, looks: usize, link: u64) -> Rendition {
+    /// The encoder produces what is requested, and what exceeds `kbps` waits.
+    fn on_a_link_of(&mut self, kbps: u64, ticks: usize) -> Rendition {
         let mut queue = 0;
-        for _ in 0..looks {
-            let asked = u64::from(self.controller.rendition().bitrate_kbps + LIMITS.overhead_kbps);
-            queue = (queue + asked * 100 / 8).saturating_sub(link * 100 / 8);
-            self.goes(asked, queue);
+        for _ in 0..ticks {
+            let target = self.target_kbps();
+            queue = (queue + target * 100 / 8).saturating_sub(kbps * 100 / 8);
+            self.tick(target, queue);
         }
         self.controller.rendition()
     }
 }
 
-fn within(rendition: Rendition, cap: u32) {
+fn assert_within_limits(rendition: Rendition) {
     let Rendition { bitrate_kbps, fps, width, height } = rendition;
-    assert!((LIMITS.min_kbps.min(cap)..=cap).contains(&bitrate_kbps), "{rendition:?}");
+    assert!((LIMITS.min_kbps..=MAX.bitrate_kbps).contains(&bitrate_kbps), "{rendition:?}");
     assert!((1..=MAX.fps).contains(&fps) && width <= MAX.width && height <= MAX.height, "{rendition:?}");
     assert!(width % 2 == 0 && height % 2 == 0 && height >= 240, "{rendition:?}");
 }
 
 proptest! {
     #[test]
-    fn floor_and_cap_hold_whatever_is_measured(looks in prop::collection::vec(look(), 1..80), caps in prop::collection::vec(100..8000_u32, 1..5)) {
-        let mut walk = Walk::new();
-        let mut cap = MAX.bitrate_kbps;
-        for (index, look) in looks.iter().enumerate() {
-            if index % 17 == 16 {
-                cap = caps[index / 17 % caps.len()];
-                walk.controller.set_cap(cap);
-                within(walk.controller.rendition(), cap);
-            }
-            within(walk.look(look), cap);
+    fn the_limits_hold_whatever_is_measured(steps in prop::collection::vec(any_step(), 1..80)) {
+        let mut run = Run::new();
+        for (index, step) in steps.iter().enumerate() {
+            assert_within_limits(run.step(step));
             if index % 31 == 30 {
-                walk.controller.on_reconnected();
+                run.controller.on_reconnected();
+                assert_within_limits(run.controller.rendition());
             }
         }
     }
 
     #[test]
-    fn a_slower_link_never_gets_more(looks in prop::collection::vec((500..6000_u64, 100..6000_u64), 5..60), slower in 50..6000_u64) {
-        let mut walk = Walk::new();
+    fn a_slower_link_never_gets_more(
+        steps in prop::collection::vec((500..6000_u64, 100..6000_u64), 5..60),
+        slower in 50..6000_u64,
+    ) {
+        let mut run = Run::new();
         let mut queue = 0;
-        let after = |queue: u64, made: u64, link: u64| (queue + made * 100 / 8).saturating_sub(link * 100 / 8);
-        for (made, link) in &looks {
-            queue = after(queue, *made, *link);
-            walk.goes(*made, queue);
+        let after = |queue: u64, kbps: u64, link: u64| (queue + kbps * 100 / 8).saturating_sub(link * 100 / 8);
+        for (kbps, link) in &steps {
+            queue = after(queue, *kbps, *link);
+            run.tick(*kbps, queue);
         }
-        let (made, link) = looks[0];
-        let mut worse = walk.clone();
-        let better = walk.goes(made, after(queue, made, link.max(slower)));
-        let worse = worse.goes(made, after(queue, made, link.min(slower)));
+        let (kbps, link) = steps[0];
+        let mut worse = run.clone();
+        let better = run.tick(kbps, after(queue, kbps, link.max(slower)));
+        let worse = worse.tick(kbps, after(queue, kbps, link.min(slower)));
         prop_assert!(worse.bitrate_kbps <= better.bitrate_kbps, "{better:?} {worse:?}");
     }
 
     #[test]
-    fn a_link_that_takes_everything_is_given_everything(link in 600..3000_u64) {
-        let mut walk = Walk::new();
-        prop_assert!(u64::from(walk.choked(60, link).bitrate_kbps) < link * 6 / 5, "at most a probe above it");
-        prop_assert_eq!(walk.well(300), MAX);
+    fn a_link_that_becomes_wide_is_used_fully(link in 600..3000_u64) {
+        let mut run = Run::new();
+        prop_assert!(u64::from(run.on_a_link_of(link, 60).bitrate_kbps) < link * 6 / 5, "at most a probe above it");
+        prop_assert_eq!(run.on_a_wide_link(300), MAX);
     }
 }
 
 #[test]
-fn what_begins_carefully_has_everything_soon() {
-    let mut walk = Walk { controller: Controller::new(Limits { start_kbps: 2000, ..LIMITS }), ..Walk::new() };
-    assert_eq!(walk.controller.rendition(), Rendition { bitrate_kbps: 2000, ..MAX });
-    assert_eq!(walk.well(40), MAX, "after 4 s");
+fn a_low_start_reaches_the_maximum_within_seconds() {
+    let mut run = Run::with(Limits { start_kbps: 2000, ..LIMITS });
+    assert_eq!(run.controller.rendition(), Rendition { bitrate_kbps: 2000, ..MAX });
+    assert_eq!(run.on_a_wide_link(40), MAX, "after 4 s");
 }
 
 #[test]
-fn another_cap_loses_nothing() {
-    let mut walk = Walk::new();
-    walk.choked(60, 2000);
-    let before = walk.controller.rendition();
-    assert!((1300..2000).contains(&before.bitrate_kbps), "{before:?}");
-    walk.controller.set_cap(500);
-    assert_eq!(walk.controller.rendition().bitrate_kbps, 500);
-    walk.controller.set_cap(8000);
-    assert_eq!(walk.controller.rendition(), before);
-}
-
-#[test]
-fn a_new_connection_goes_on_with_the_rate_of_the_old_one() {
-    let mut walk = Walk::new();
-    walk.choked(60, 2000);
-    let before = walk.controller.rendition();
-    walk.controller.on_reconnected();
-    assert_eq!(walk.controller.rendition(), before);
-    assert_eq!(walk.well(150), MAX, "what was too much for the old one counts no more");
+fn a_new_connection_starts_with_the_rate_of_the_old_one() {
+    let mut run = Run::new();
+    run.on_a_link_of(2000, 60);
+    let before = run.controller.rendition();
+    run.controller.on_reconnected();
+    assert_eq!(run.controller.rendition(), before);
+    assert_eq!(run.on_a_wide_link(150), MAX, "the old connection's capacity is forgotten");
 }
 
 #[test]
 fn frames_go_before_size_and_both_come_back() {
-    let mut walk = Walk::new();
+    let mut run = Run::new();
     let shape = |rendition: Rendition| (rendition.fps, rendition.height);
-    assert_eq!(shape(walk.choked(100, 2000)), (30, 720));
-    assert_eq!(shape(walk.choked(100, 850)), (15, 720));
-    assert_eq!(shape(walk.choked(100, 450)), (15, 480));
-    let mut seen = vec![walk.controller.rendition()];
+    assert_eq!(shape(run.on_a_link_of(2000, 100)), (30, 720));
+    assert_eq!(shape(run.on_a_link_of(850, 100)), (15, 720));
+    assert_eq!(shape(run.on_a_link_of(450, 100)), (15, 480));
+    let mut shapes = vec![shape(run.controller.rendition())];
     for _ in 0..400 {
-        let now = walk.well(1);
-        if shape(now) != shape(seen[seen.len() - 1]) {
-            seen.push(now);
-        }
+        shapes.push(shape(run.on_a_wide_link(1)));
     }
-    let seen: Vec<_> = seen.into_iter().map(shape).collect();
-    assert_eq!(seen, [(15, 480), (15, 720), (30, 720)], "no rung is taken twice");
+    shapes.dedup();
+    assert_eq!(shapes, [(15, 480), (15, 720), (30, 720)], "no rung is taken twice");
 }
 
 #[test]
-fn a_still_picture_is_no_slow_link() {
-    let mut walk = Walk::new();
+fn a_still_picture_is_not_a_slow_link() {
+    let mut run = Run::new();
     for index in 0..600 {
-        // A keyframe of 60 KB each 2 s, which takes 160 ms; 20 frames of 1 KB a second besides.
-        let queue = if index % 20 == 0 {
-            60_000
-        } else if index % 20 == 1 {
-            22_500
-        } else {
-            1000
+        // A keyframe of 60 KB every 2 s, which takes 160 ms, and 20 frames of 1 KB a second.
+        let queue = match index % 20 {
+            0 => 60_000,
+            1 => 22_500,
+            _ => 1000,
         };
-        walk.look(&Look {
-            made: if index % 20 == 0 { 62_000 } else { 2000 },
-            waiting: 0,
-            unacknowledged: Some(queue),
+        run.step(&Step {
+            produced: if index % 20 == 0 { 62_000 } else { 2000 },
+            queued: 0,
+            unacked: Some(queue),
             rtt: None,
-            pause: 100,
+            elapsed: 100,
         });
     }
-    assert_eq!(walk.controller.rendition(), MAX);
+    assert_eq!(run.controller.rendition(), MAX);
 }
 
 #[test]
-fn a_way_that_became_longer_is_no_queue() {
-    let mut walk = Walk::new();
-    walk.well(30);
-    let made = u64::from(MAX.bitrate_kbps + LIMITS.overhead_kbps);
+fn a_path_that_became_longer_is_not_a_queue() {
+    let mut run = Run::new();
+    run.on_a_wide_link(30);
     for _ in 0..600 {
-        let asked = u64::from(walk.controller.rendition().bitrate_kbps + LIMITS.overhead_kbps);
-        let rtt = Some(600);
-        walk.look(&Look { made: asked * 100 / 8, waiting: 0, unacknowledged: None, rtt, pause: 100 });
+        let produced = run.target_kbps() * 100 / 8;
+        run.step(&Step { produced, queued: 0, unacked: None, rtt: Some(600), elapsed: 100 });
     }
-    assert_eq!(u64::from(walk.controller.rendition().bitrate_kbps + LIMITS.overhead_kbps), made);
+    assert_eq!(run.target_kbps(), u64::from(MAX.bitrate_kbps + LIMITS.overhead_kbps));
 }
 
-/// Over SRT, an encoder that makes nothing for a while: nothing is heard, since nothing was sent.
+/// Over SRT, while the encoder produces nothing: there is no feedback, since nothing was sent.
 #[test]
-fn silence_is_no_slow_link() {
-    let mut walk = Walk::new();
+fn an_idle_encoder_is_not_a_slow_link() {
+    let mut run = Run::new();
     for index in 0..300_u64 {
-        let made = if index % 60 < 30 { 50_000 } else { 0 };
-        let millis = if made > 0 { 40 + index % 3 } else { 41 };
-        walk.now += 100;
-        walk.made += made;
-        // What is heard of stands still with what is made.
-        let ack_count = Some(walk.made / 5000);
-        let now = Monotonic::from_start(Duration::from_millis(walk.now));
-        let rtt = Some(Duration::from_millis(millis));
-        walk.controller.update(&Measurement {
-            now,
-            produced_bytes: walk.made,
-            rtt,
-            ack_count,
-            ..Measurement::default()
+        let produced = if index % 60 < 30 { 50_000 } else { 0 };
+        let millis = if produced > 0 { 40 + index % 3 } else { 41 };
+        run.now += 100;
+        run.produced += produced;
+        run.controller.update(&Measurement {
+            now: Monotonic::from_start(Duration::from_millis(run.now)),
+            produced_bytes: run.produced,
+            queued_bytes: 0,
+            transport: TransportStats {
+                rtt: Some(Duration::from_millis(millis)),
+                // Acknowledgements stop when nothing is produced.
+                ack_count: Some(run.produced / 5000),
+                ..TransportStats::default()
+            },
         });
     }
-    assert_eq!(walk.controller.rendition(), MAX);
+    assert_eq!(run.controller.rendition(), MAX);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::capture::media::frame::Frame;
 use crate::capture::output::error::ConnectionError;
+pub(crate) use bitrate::TransportStats;
 
 /// A connection. Dropping it closes it.
 pub(crate) trait IngestConnection {
@@ -67,21 +68,4 @@ pub(crate) trait IngestConnection {
     fn wants_keyframe(&self) -> bool {
         false
     }
-}
-
-/// What stands between the queue and the server, as far as the protocol tells; see `bitrate::Measurement`.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct TransportStats {
-    /// Bytes in front of the socket.
-    pub(crate) unsent_bytes: u64,
-    /// Bytes that the socket has and the server has not acknowledged.
-    pub(crate) unacked_bytes: Option<u64>,
-    /// Round trip with all that waits on it.
-    pub(crate) rtt: Option<Duration>,
-    /// Acknowledgements that were heard since the connection began, where the round trip is smoothed as SRT does.
-    pub(crate) ack_count: Option<u64>,
-    /// Bytes that were sent again since the connection began.
-    pub(crate) retransmitted_bytes: u64,
-    /// What the protocol itself thinks that the way carries, in kbit/s.
-    pub(crate) bandwidth_estimate_kbps: Option<u32>,
 }

@@ -6,7 +6,7 @@ use crate::capture::output::connection::IngestConnection;
 use crate::capture::queue::FrameQueue;
 use crate::config::{Audio, IngestScheme, Video};
 use bitrate::Rendition;
-use bitrate::{Controller, Limits, Measurement, UPDATE_INTERVAL};
+use bitrate::{Controller, Limits, Measurement, TransportStats, UPDATE_INTERVAL};
 use monotonic::Monotonic;
 
 /// SRT acknowledges at this interval (`COMM_SYN_INTERVAL_US` in libsrt's core.h).
@@ -98,22 +98,17 @@ impl RateAdapter {
     pub(crate) fn look(&mut self, now: Monotonic, queue: &FrameQueue, line: &dyn IngestConnection) {
         let Some(controller) = &mut self.controller else { return };
         let queued = queue.queued_bytes();
-        let mut measurement =
-            Measurement { now, produced_bytes: self.given + queued, queued_bytes: queued, ..Measurement::default() };
+        let mut measurement = Measurement {
+            now,
+            produced_bytes: self.given + queued,
+            queued_bytes: queued,
+            transport: TransportStats::default(),
+        };
         let due = now >= self.next;
         // Round trips are told smoothed: nothing is missed if each change is seen.
         if due || self.round_trips {
-            let way = line.way();
-            self.round_trips = way.ack_count.is_some();
-            measurement = Measurement {
-                queued_bytes: queued + way.unsent_bytes,
-                unacked_bytes: way.unacked_bytes,
-                rtt: way.rtt,
-                ack_count: way.ack_count,
-                retransmitted_bytes: way.retransmitted_bytes,
-                bandwidth_estimate_kbps: way.bandwidth_estimate_kbps,
-                ..measurement
-            };
+            measurement.transport = line.way();
+            self.round_trips = measurement.transport.ack_count.is_some();
         }
         if !due {
             return controller.record(&measurement);

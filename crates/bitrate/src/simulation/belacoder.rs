@@ -46,7 +46,7 @@ impl Belacoder {
     }
 
     fn tick(&mut self, sight: &Sight<'_>) {
-        let rtt = sight.measurement.rtt.map_or(100.0, |rtt| (rtt.as_secs_f64() * 1000.0).floor());
+        let rtt = sight.measurement.transport.rtt.map_or(100.0, |rtt| (rtt.as_secs_f64() * 1000.0).floor());
         let buffer = f64::from(u32::try_from(sight.packets).unwrap_or(u32::MAX));
         self.notice(buffer, rtt);
         let (mean, jitter) = (self.buffer_mean, self.buffer_jitter);

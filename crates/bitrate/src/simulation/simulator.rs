@@ -9,6 +9,7 @@ use super::tcp::Tcp;
 use super::traces::Trace;
 use super::transport::{Carrier, Protocol, Sent};
 use super::{AUDIO, Contender, LIMITS, Measurement, Millis, Sight, belacoder, time};
+use crate::TransportStats;
 
 /// The queue of our push: what is older is dropped. In milliseconds.
 const QUEUE: Millis = 2000;
@@ -72,12 +73,16 @@ pub(super) fn run(trace: &Trace, protocol: Protocol, contender: &mut dyn Contend
             let measurement = Measurement {
                 now: time(now),
                 produced_bytes: whole(made - dropped),
+                // Here both queues count together.
                 queued_bytes: whole(waiting),
-                unacked_bytes: state.unacknowledged.map(whole),
-                retransmitted_bytes: whole(state.resent),
-                ack_count: state.acks,
-                bandwidth_estimate_kbps: None,
-                rtt: state.rtt.map(|rtt| Duration::from_secs_f64(rtt / 1000.0)),
+                transport: TransportStats {
+                    unsent_bytes: 0,
+                    unacked_bytes: state.unacknowledged.map(whole),
+                    retransmitted_bytes: whole(state.resent),
+                    ack_count: state.acks,
+                    bandwidth_estimate_kbps: None,
+                    rtt: state.rtt.map(|rtt| Duration::from_secs_f64(rtt / 1000.0)),
+                },
             };
             #[allow(clippy::cast_precision_loss)]
             let queued_ms = queue.front().map_or(0.0, |first| (now - first.at) as f64);
