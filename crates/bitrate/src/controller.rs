@@ -55,7 +55,8 @@ impl Controller {
         Rendition { bitrate_kbps: self.video_kbps(), ..self.ladder.rendition() }
     }
 
-    /// A new connection was made, whose counters begin at zero. The target stays, since the link is most likely the same.
+    /// A new connection was made, whose counters begin at zero. The target stays, since the link is most likely the
+    /// same.
     pub fn on_reconnected(&mut self) {
         self.estimator = LinkEstimator::default();
         self.rate.reset();

@@ -166,7 +166,8 @@ impl LinkEstimator {
         // Each packet that is sent again stands for one that did not arrive.
         let delivered = self.sent.value_at(acked_until) + self.retransmitted.value_at(acked_until) - retransmitted;
         let delivered = delivered.max(self.samples.back().map_or(0.0, |last| last.delivered));
-        // No feedback comes from behind a keyframe before all of it has passed: for that long its absence means nothing.
+        // No feedback comes from behind a keyframe before all of it has passed: for that long its absence means
+        // nothing.
         let in_flight = self.sent.value_at(feedback_at + FRAME_SPREAD) - self.sent.value_at(acked_until - FRAME_SPREAD);
         let produce_rate = self.samples.back().map_or(0.0, |last| self.produce_rate(last));
         // Nor is anything acknowledged behind a lost packet before that was sent again.

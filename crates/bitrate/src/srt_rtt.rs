@@ -3,8 +3,8 @@
 //!
 //! libsrt's receiver measures from an acknowledgement (ACK) to the sender's answer to it (ACKACK), which queues behind
 //! all data that was sent before it, and reports an average into which each new sample enters by an eighth. When a link
-//! becomes slower the samples also come less often, and the average lags by seconds. Each change of the average, though,
-//! reveals the sample that caused it.
+//! becomes slower the samples also come less often, and the average lags by seconds. Each change of the average,
+//! though, reveals the sample that caused it.
 
 use super::history::CounterHistory;
 
@@ -102,8 +102,8 @@ impl RttUnsmoother {
 mod tests {
     use super::RttUnsmoother;
 
-    /// The largest error of a recovered sample. Answers leave every 10 ms, each behind the frame before it, into a queue
-    /// that takes `queue(time)` seconds to pass for what leaves at `time`.
+    /// The largest error of a recovered sample. Answers leave every 10 ms, each behind the frame before it, into a
+    /// queue that takes `queue(time)` seconds to pass for what leaves at `time`.
     fn worst_error(queue: impl Fn(f64) -> f64, frame_interval: f64) -> f64 {
         let (mut rtt, mut smoothed, mut worst) = (RttUnsmoother::default(), 0.04, 0.0_f64);
         let mut in_flight: Vec<(f64, f64)> = Vec::new();

@@ -13,8 +13,8 @@ pub(super) struct Tuning {
     pub(super) empty_delay: f64,
     /// The link has become slower when less than this share of the target arrives.
     pub(super) delivery_shortfall: f64,
-    /// The link drops what exceeds its rate (a policer) when this share of the target is sent again. The worst loss that
-    /// SRT's guide plans for is a tenth.
+    /// The link drops what exceeds its rate (a policer) when this share of the target is sent again. The worst loss
+    /// that SRT's guide plans for is a tenth.
     pub(super) retransmit_share: f64,
     /// Such retransmissions show for a second, and end when the lower rate has passed the queue.
     pub(super) retransmit_holdoff: f64,
@@ -40,8 +40,8 @@ pub(super) struct Tuning {
     /// Below this share of its first length such a queue does drain.
     pub(super) drained_share: f64,
 
-    /// Where nothing speaks against it, the target rises by this factor each time the measurements show the effect of the
-    /// last rise: fourfold in 4 to 8 s.
+    /// Where nothing speaks against it, the target rises by this factor each time the measurements show the effect of
+    /// the last rise: fourfold in 4 to 8 s.
     pub(super) ramp_up: f64,
     /// Near the rate that was too much the last time, the target rises by this factor.
     pub(super) probe_step: f64,
@@ -55,8 +55,8 @@ pub(super) struct Tuning {
     pub(super) min_delay_frames: f64,
     /// Less than this share of the target is too little for a probe.
     pub(super) probe_delivery_shortfall: f64,
-    /// Factor applied to the last good rate after a failed probe. What little arrived is no proof against that rate when
-    /// the encoder had little to do.
+    /// Factor applied to the last good rate after a failed probe. What little arrived is no proof against that rate
+    /// when the encoder had little to do.
     pub(super) failed_probe_backoff: f64,
     /// From a cut to the first probe.
     pub(super) probe_interval: f64,

@@ -1,62 +1,61 @@
-//! A way in simulation: a bottleneck with a queue that drops what does not fit, and loss behind it.
+//! A simulated bottleneck: a queue that drops what does not fit, and random loss behind it.
 
 use std::collections::VecDeque;
 
 use super::Millis;
-use super::traces::Way;
+use super::traces::LinkState;
 
-/// Payload of a packet: SRT's, and nearly TCP's.
+/// A packet's payload: SRT's, and nearly TCP's.
 pub(super) const PACKET: f64 = 1316.0;
 
-/// A gap in which less than this passes, in kbit/s, is over soon: nobody waits for hours.
-const SLOWEST: f64 = 250.0;
+/// Lower bound of the rate when a wait is predicted, in kbit/s: a gap with less is short, and nobody waits for hours.
+const MIN_PREDICTED_KBPS: f64 = 250.0;
 
-/// What `T` stands for passes through it.
-pub(super) struct Path<T> {
+/// A bottleneck for packets that are known by a `T`.
+pub(super) struct Bottleneck<T> {
     random: fastrand::Rng,
     queue: VecDeque<(T, f64)>,
-    /// Bytes that queue, and what of them may pass now.
-    inside: f64,
+    queued_bytes: f64,
+    /// Bytes that may pass now.
     credit: f64,
 }
 
-impl<T: Copy> Path<T> {
+impl<T: Copy> Bottleneck<T> {
     pub(super) fn new(seed: u64) -> Self {
         let random = fastrand::Rng::with_seed(seed);
-        Self { random, queue: VecDeque::new(), inside: 0.0, credit: 0.0 }
+        Self { random, queue: VecDeque::new(), queued_bytes: 0.0, credit: 0.0 }
     }
 
-    /// Bytes that queue.
-    pub(super) fn inside(&self) -> f64 {
-        self.inside
+    pub(super) fn queued_bytes(&self) -> f64 {
+        self.queued_bytes
     }
 
-    /// How long what comes now has to queue.
+    /// How long a packet that is offered now will queue.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // seconds
-    pub(super) fn wait(&self, way: &Way) -> Millis {
-        (self.inside / (way.kbps.max(SLOWEST) / 8.0)) as Millis
+    pub(super) fn queuing_delay(&self, link: &LinkState) -> Millis {
+        (self.queued_bytes / (link.kbps.max(MIN_PREDICTED_KBPS) / 8.0)) as Millis
     }
 
-    /// Takes `bytes` in; false: they do not fit.
-    pub(super) fn offer(&mut self, what: T, bytes: f64, way: &Way) -> bool {
-        let fits = self.inside + bytes <= way.buffer;
+    /// Queues a packet of `bytes`; false: it does not fit and is dropped.
+    pub(super) fn offer(&mut self, packet: T, bytes: f64, link: &LinkState) -> bool {
+        let fits = self.queued_bytes + bytes <= link.buffer;
         if fits {
-            self.inside += bytes;
-            self.queue.push_back((what, bytes));
+            self.queued_bytes += bytes;
+            self.queue.push_back((packet, bytes));
         }
         fits
     }
 
-    /// One millisecond passes: what comes out, and whether it survives the rest of the way.
-    pub(super) fn step(&mut self, way: &Way) -> Vec<(T, bool)> {
+    /// Advances by one millisecond. Returns the packets that leave, and whether each survives the loss behind.
+    pub(super) fn step(&mut self, link: &LinkState) -> Vec<(T, bool)> {
         // A token bucket of two packets.
-        self.credit = (self.credit + way.kbps / 8.0).min((2.0 * PACKET).max(way.kbps / 8.0));
+        self.credit = (self.credit + link.kbps / 8.0).min((2.0 * PACKET).max(link.kbps / 8.0));
         let mut out = Vec::new();
-        while let Some((what, bytes)) = self.queue.front().copied().filter(|(_, bytes)| *bytes <= self.credit) {
+        while let Some((packet, bytes)) = self.queue.front().copied().filter(|(_, bytes)| *bytes <= self.credit) {
             self.queue.pop_front();
-            self.inside -= bytes;
+            self.queued_bytes -= bytes;
             self.credit -= bytes;
-            out.push((what, self.random.f64() >= way.loss));
+            out.push((packet, self.random.f64() >= link.loss));
         }
         out
     }

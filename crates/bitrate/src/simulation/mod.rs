@@ -1,6 +1,7 @@
 //! Three controllers over the same simulated links: ours, and the rules of OBS (RTMP) and belacoder (SRT).
 //!
-//! `benches/adapt` prints the table; the tests hold ours to what is promised. Time is simulated: every run is the same.
+//! `benches/adapt` prints the table; the tests check what is promised of ours. Time is simulated, so that every run
+//! gives the same result.
 
 mod belacoder;
 mod bottleneck;
@@ -14,7 +15,7 @@ mod tests;
 mod traces;
 mod transport;
 
-use super::{Controller, Limits, Measurement, UPDATE_INTERVAL};
+use super::{Controller, Limits, Measurement, TransportStats, UPDATE_INTERVAL};
 use crate::rendition::Rendition;
 use crate::srt_start_kbps;
 use monotonic::Monotonic;
@@ -28,51 +29,50 @@ const LIMITS: Limits = Limits {
     max: Rendition { bitrate_kbps: 6000, fps: 30, width: 1280, height: 720 },
     min_kbps: 300,
     start_kbps: 6000,
-    overhead_kbps: AUDIO,
+    overhead_kbps: AUDIO_KBPS,
 };
-/// Sound, in kbit/s.
-const AUDIO: u32 = 128;
+const AUDIO_KBPS: u32 = 128;
 
-/// What a controller can see.
-struct Sight<'a> {
+/// What a controller can observe.
+struct Observation<'a> {
     now: Millis,
     measurement: Measurement,
-    /// Oldest to newest frame in front of the socket, in milliseconds.
+    /// From the oldest frame in front of the socket to now, in milliseconds.
     queued_ms: f64,
     /// Packets that SRT keeps because they are not acknowledged.
-    packets: usize,
-    /// Frames that the socket took since the last look.
+    unacked_packets: usize,
+    /// Frames that the socket accepted since the last observation.
     sent: &'a [Sent],
 }
 
-/// A controller on trial.
-trait Contender {
-    /// Looks at the world, each 10 ms; says what the encoder shall do.
-    fn step(&mut self, sight: &Sight<'_>) -> Rendition;
+/// A controller under comparison.
+trait RateController {
+    /// Decides, every 10 ms, what to request of the encoder.
+    fn step(&mut self, observation: &Observation<'_>) -> Rendition;
 }
 
-/// Ours.
-struct Ours {
+/// Our controller.
+struct Tallybox {
     controller: Controller,
-    next: Millis,
+    next_update: Millis,
 }
 
-impl Ours {
+impl Tallybox {
     fn new(protocol: Protocol) -> Self {
         let cap = LIMITS.max.bitrate_kbps;
         let start_kbps = if protocol == Protocol::Srt { srt_start_kbps(cap) } else { cap };
-        Self { controller: Controller::new(Limits { start_kbps, ..LIMITS }), next: 0 }
+        Self { controller: Controller::new(Limits { start_kbps, ..LIMITS }), next_update: 0 }
     }
 }
 
-impl Contender for Ours {
-    fn step(&mut self, sight: &Sight<'_>) -> Rendition {
-        self.controller.record(&sight.measurement);
-        if sight.now < self.next {
+impl RateController for Tallybox {
+    fn step(&mut self, observation: &Observation<'_>) -> Rendition {
+        self.controller.record(&observation.measurement);
+        if observation.now < self.next_update {
             return self.controller.rendition();
         }
-        self.next = sight.now + u64::try_from(UPDATE_INTERVAL.as_millis()).expect("a tenth of a second");
-        self.controller.update(&sight.measurement)
+        self.next_update = observation.now + u64::try_from(UPDATE_INTERVAL.as_millis()).expect("a tenth of a second");
+        self.controller.update(&observation.measurement)
     }
 }
 

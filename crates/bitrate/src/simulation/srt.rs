@@ -1,82 +1,84 @@
-//! SRT's live mode in simulation, packet by packet, as libsrt 1.5 does it (srtcore/core.cpp, in our own words):
-//! everything leaves at once; the receiver acknowledges every 10 ms how far it has come, reports each gap at once and
-//! again while it lasts, and gives up what is late; round trips are measured from an acknowledgement to the sender's
-//! answer to it, which queues like everything else, and are told smoothed.
+//! Simulated SRT in live mode, packet by packet, as libsrt 1.5 does it (srtcore/core.cpp, in our own words). Everything
+//! is sent at once. The receiver acknowledges every 10 ms how far it has come, reports each gap at once and again while
+//! it lasts, and drops what is late. Round trips are measured from an acknowledgement to the sender's answer to it,
+//! which queues like everything else, and are reported smoothed.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use super::Millis;
-use super::bottleneck::{PACKET, Path};
-use super::traces::Way;
-use super::transport::{Carrier, State};
+use super::bottleneck::{Bottleneck, PACKET};
+use super::traces::LinkState;
+use super::transport::{Transport, TransportState};
 
-/// From one acknowledgement to the next, in milliseconds.
-const ACK: Millis = 10;
-/// A gap is not reported again sooner than after this, in milliseconds.
-const NAK: f64 = 20.0;
-/// What a socket holds in front of an interface of the box's own: libsrt's 64 KiB with the kernel's own use taken off.
-const SOCKET: f64 = 38_000.0;
-/// An answer to an acknowledgement, with its headers. Bytes.
-const ANSWER: f64 = 44.0;
+/// Between two acknowledgements, in milliseconds.
+const ACK_INTERVAL: Millis = 10;
+/// A gap is not reported again sooner than this, in milliseconds.
+const MIN_NAK_INTERVAL: f64 = 20.0;
+/// What a socket holds in front of one of the box's own interfaces: libsrt's 64 KiB without the kernel's overhead.
+const SOCKET_BUFFER: f64 = 38_000.0;
+/// The sender's answer to an acknowledgement, with its headers. Bytes.
+const ACKACK_BYTES: f64 = 44.0;
+/// What libsrt reports before its first round trip, in milliseconds.
+const INITIAL_RTT: f64 = 100.0;
 
 #[derive(Clone, Copy, Debug)]
 struct Packet {
     bytes: f64,
     frame: usize,
-    born: Millis,
-    /// When it was last sent.
-    left: Option<Millis>,
+    created_at: Millis,
+    last_sent_at: Option<Millis>,
     arrived: bool,
-    /// The receiver went on without it.
-    given_up: bool,
+    /// The sender or the receiver went on without it.
+    is_dropped: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Forth {
+enum Forward {
     Data(usize),
-    /// The answer to the acknowledgement sent then.
-    Answer(Millis),
+    /// The answer to the acknowledgement that was sent at this time.
+    AckAck(Millis),
 }
 
 #[derive(Clone, Debug)]
-enum Back {
-    Ack { up_to: usize, rtt: f64, sent: Millis },
+enum Reverse {
+    Ack { up_to: usize, rtt: f64, sent_at: Millis },
     Nak(Vec<usize>),
 }
 
 /// What the receiver knows.
 #[derive(Debug, Default)]
 struct Receiver {
-    /// All before it arrived or were given up; the highest that arrived, and one.
+    /// All packets before it have arrived or were dropped.
     next: usize,
-    highest: usize,
+    /// One more than the highest packet that arrived.
+    end: usize,
     acked: usize,
     acked_at: Millis,
-    reported_at: Millis,
+    nak_at: Millis,
     rtt: Option<f64>,
-    jitter: f64,
+    rtt_variance: f64,
 }
 
 pub(super) struct Srt {
-    /// What a round trip is off within the millisecond.
+    /// Fractions of a millisecond in a round trip.
     random: fastrand::Rng,
-    /// All packets there ever were.
+    /// All packets of the connection.
     packets: Vec<Packet>,
-    fresh: usize,
-    missing: BTreeSet<usize>,
+    next_new: usize,
+    loss_list: BTreeSet<usize>,
     acked: usize,
-    acks: u64,
+    ack_count: u64,
     rtt: f64,
-    resent: f64,
+    retransmitted: f64,
     unsent: f64,
-    arrived: f64,
-    path: Path<Forth>,
-    forth: VecDeque<(Millis, Forth)>,
-    back: VecDeque<(Millis, Back)>,
+    delivered: f64,
+    bottleneck: Bottleneck<Forward>,
+    forward: VecDeque<(Millis, Forward)>,
+    reverse: VecDeque<(Millis, Reverse)>,
     receiver: Receiver,
     latency: Millis,
-    done: Vec<(usize, Millis)>,
-    lost: BTreeSet<usize>,
+    delivered_frames: Vec<(usize, Millis)>,
+    lost_frames: BTreeSet<usize>,
 }
 
 impl Srt {
@@ -84,68 +86,68 @@ impl Srt {
         Self {
             random: fastrand::Rng::with_seed(seed),
             packets: Vec::new(),
-            fresh: 0,
-            missing: BTreeSet::new(),
+            next_new: 0,
+            loss_list: BTreeSet::new(),
             acked: 0,
-            acks: 0,
-            rtt: 100.0,
-            resent: 0.0,
+            ack_count: 0,
+            rtt: INITIAL_RTT,
+            retransmitted: 0.0,
             unsent: 0.0,
-            arrived: 0.0,
-            path: Path::new(seed),
-            forth: VecDeque::new(),
-            back: VecDeque::new(),
+            delivered: 0.0,
+            bottleneck: Bottleneck::new(seed),
+            forward: VecDeque::new(),
+            reverse: VecDeque::new(),
             receiver: Receiver::default(),
             latency,
-            done: Vec::new(),
-            lost: BTreeSet::new(),
+            delivered_frames: Vec::new(),
+            lost_frames: BTreeSet::new(),
         }
     }
 
-    /// What was sent again is not sent once more before it can have been acknowledged.
-    fn send(&mut self, now: Millis, way: &Way) {
-        while !way.near || self.path.inside() < SOCKET {
-            let id = match self.missing.pop_first() {
+    /// Sends retransmissions first. A packet is not sent again before an acknowledgement of it could have come.
+    fn send(&mut self, now: Millis, link: &LinkState) {
+        while !link.is_local_interface || self.bottleneck.queued_bytes() < SOCKET_BUFFER {
+            let id = match self.loss_list.pop_first() {
                 Some(id) => id,
-                None if self.fresh < self.packets.len() => self.fresh,
+                None if self.next_new < self.packets.len() => self.next_new,
                 None => return,
             };
             let packet = &mut self.packets[id];
-            if id == self.fresh {
-                self.fresh += 1;
+            if id == self.next_new {
+                self.next_new += 1;
                 self.unsent -= packet.bytes;
-                if now > packet.born + self.latency.max(1000) + 20 {
-                    // Too late to be sent at all.
-                    packet.given_up = true;
-                    self.lost.insert(packet.frame);
+                if now > packet.created_at + self.latency.max(1000) + 20 {
+                    // Too late even for its first transmission.
+                    packet.is_dropped = true;
+                    self.lost_frames.insert(packet.frame);
                     continue;
                 }
             } else {
                 #[allow(clippy::cast_precision_loss)]
-                let soon = packet.left.is_some_and(|left| ((now - left) as f64) < self.rtt);
-                if soon || id < self.acked {
+                let is_too_soon = packet.last_sent_at.is_some_and(|sent_at| ((now - sent_at) as f64) < self.rtt);
+                if is_too_soon || id < self.acked {
                     continue;
                 }
-                self.resent += packet.bytes;
+                self.retransmitted += packet.bytes;
             }
-            packet.left = Some(now);
-            self.path.offer(Forth::Data(id), packet.bytes, way);
+            packet.last_sent_at = Some(now);
+            self.bottleneck.offer(Forward::Data(id), packet.bytes, link);
         }
     }
 
-    /// The sender hears of the receiver.
-    fn hear(&mut self, now: Millis, word: Back, way: &Way) {
-        match word {
-            Back::Nak(ids) => self.missing.extend(ids),
-            Back::Ack { up_to, rtt, sent } => {
-                self.acks += 1;
+    /// The sender receives a packet.
+    fn on_reverse(&mut self, now: Millis, packet: Reverse, link: &LinkState) {
+        match packet {
+            Reverse::Nak(ids) => self.loss_list.extend(ids),
+            Reverse::Ack { up_to, rtt, sent_at } => {
+                self.ack_count += 1;
                 self.rtt = rtt;
-                self.path.offer(Forth::Answer(sent), ANSWER, way);
+                self.bottleneck.offer(Forward::AckAck(sent_at), ACKACK_BYTES, link);
                 for id in self.acked..up_to {
                     let frame = self.packets[id].frame;
-                    let last = self.packets.get(id + 1).is_none_or(|next| next.frame != frame);
-                    if last && !self.lost.contains(&frame) {
-                        self.done.push((frame, now));
+                    let is_last = self.packets.get(id + 1).is_none_or(|next| next.frame != frame);
+                    if is_last && !self.lost_frames.contains(&frame) {
+                        self.delivered_frames.push((frame, now));
                     }
                 }
                 self.acked = self.acked.max(up_to);
@@ -153,109 +155,119 @@ impl Srt {
         }
     }
 
-    /// The receiver gets something.
-    fn get(&mut self, now: Millis, what: Forth, way: &Way) {
-        match what {
-            Forth::Answer(sent) => {
+    /// The receiver receives a packet.
+    fn on_forward(&mut self, now: Millis, packet: Forward, link: &LinkState) {
+        match packet {
+            Forward::AckAck(sent_at) => {
                 #[allow(clippy::cast_precision_loss)]
-                let sample = (now - sent) as f64 + self.random.f64();
-                let Receiver { rtt, jitter, .. } = &mut self.receiver;
+                let sample = (now - sent_at) as f64 + self.random.f64();
+                let Receiver { rtt, rtt_variance, .. } = &mut self.receiver;
                 let before = rtt.unwrap_or(sample);
-                *jitter = 0.75 * *jitter + 0.25 * (sample - before).abs();
+                *rtt_variance = 0.75 * *rtt_variance + 0.25 * (sample - before).abs();
                 *rtt = Some(0.875 * before + 0.125 * sample);
             }
-            Forth::Data(id) => {
+            Forward::Data(id) => {
                 let packet = &mut self.packets[id];
-                if !packet.arrived && !packet.given_up {
+                if !packet.arrived && !packet.is_dropped {
                     packet.arrived = true;
-                    self.arrived += packet.bytes;
+                    self.delivered += packet.bytes;
                 }
-                let highest = self.receiver.highest;
-                if id > highest {
-                    self.back.push_back((now + way.rtt / 2, Back::Nak((highest..id).collect())));
+                let end = self.receiver.end;
+                if id > end {
+                    self.reverse.push_back((now + link.rtt / 2, Reverse::Nak((end..id).collect())));
                 }
-                self.receiver.highest = highest.max(id + 1);
+                self.receiver.end = end.max(id + 1);
             }
         }
     }
 
-    /// What the receiver does by itself.
-    fn tend(&mut self, now: Millis, way: &Way) {
+    /// The receiver's timers: late packets are dropped, acknowledgements and loss reports sent.
+    fn tick_receiver(&mut self, now: Millis, link: &LinkState) {
         let receiver = &mut self.receiver;
-        while receiver.next < receiver.highest {
+        while receiver.next < receiver.end {
             let packet = &mut self.packets[receiver.next];
-            // It is played out when the latency is over, counted from when it would have come at best.
-            if !packet.arrived && now > packet.born + way.rtt / 2 + self.latency {
-                packet.given_up = true;
-                self.lost.insert(packet.frame);
+            // It is played out after the latency, counted from its arrival over an empty path.
+            if !packet.arrived && now > packet.created_at + link.rtt / 2 + self.latency {
+                packet.is_dropped = true;
+                self.lost_frames.insert(packet.frame);
             }
-            if !packet.arrived && !packet.given_up {
+            if !packet.arrived && !packet.is_dropped {
                 break;
             }
             receiver.next += 1;
         }
-        let patience = receiver.rtt.unwrap_or(100.0) + 4.0 * receiver.jitter;
+        let rtt = receiver.rtt.unwrap_or(INITIAL_RTT);
+        let timeout = rtt + 4.0 * receiver.rtt_variance;
         #[allow(clippy::cast_precision_loss)]
-        let (acked, reported) = ((now - receiver.acked_at) as f64, (now - receiver.reported_at) as f64);
-        if now.is_multiple_of(ACK) && receiver.next > 0 && (receiver.next > receiver.acked || acked > patience) {
+        let (since_ack, since_nak) = ((now - receiver.acked_at) as f64, (now - receiver.nak_at) as f64);
+        let has_news = receiver.next > receiver.acked || since_ack > timeout;
+        if now.is_multiple_of(ACK_INTERVAL) && receiver.next > 0 && has_news {
             (receiver.acked, receiver.acked_at) = (receiver.next, now);
-            let rtt = receiver.rtt.unwrap_or(100.0);
-            self.back.push_back((now + way.rtt / 2, Back::Ack { up_to: receiver.next, rtt, sent: now }));
+            self.reverse.push_back((now + link.rtt / 2, Reverse::Ack { up_to: receiver.next, rtt, sent_at: now }));
         }
-        if receiver.next < receiver.highest && reported >= NAK.max(patience / 2.0) {
-            receiver.reported_at = now;
+        if receiver.next < receiver.end && since_nak >= MIN_NAK_INTERVAL.max(timeout / 2.0) {
+            receiver.nak_at = now;
             let packets = &self.packets;
-            let gaps = (receiver.next..receiver.highest).filter(|id| !packets[*id].arrived && !packets[*id].given_up);
-            self.back.push_back((now + way.rtt / 2, Back::Nak(gaps.collect())));
+            let gaps = (receiver.next..receiver.end).filter(|id| !packets[*id].arrived && !packets[*id].is_dropped);
+            self.reverse.push_back((now + link.rtt / 2, Reverse::Nak(gaps.collect())));
         }
     }
 }
 
-impl Carrier for Srt {
-    fn takes(&self) -> bool {
+impl Transport for Srt {
+    fn has_room(&self) -> bool {
         true
     }
 
-    fn give(&mut self, now: Millis, frame: usize, mut bytes: f64) {
+    fn enqueue(&mut self, now: Millis, frame: usize, mut bytes: f64) {
         while bytes > 0.0 {
             let part = bytes.min(PACKET);
-            self.packets.push(Packet { bytes: part, frame, born: now, left: None, arrived: false, given_up: false });
+            let packet =
+                Packet { bytes: part, frame, created_at: now, last_sent_at: None, arrived: false, is_dropped: false };
+            self.packets.push(packet);
             self.unsent += part;
             bytes -= part;
         }
     }
 
-    fn step(&mut self, now: Millis, way: &Way) {
-        while self.back.front().is_some_and(|(at, _)| *at <= now)
-            && let Some((_, word)) = self.back.pop_front()
+    fn step(&mut self, now: Millis, link: &LinkState) {
+        while self.reverse.front().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, packet)) = self.reverse.pop_front()
         {
-            self.hear(now, word, way);
+            self.on_reverse(now, packet, link);
         }
-        self.send(now, way);
-        for (what, arrives) in self.path.step(way) {
-            if arrives {
-                self.forth.push_back((now + way.rtt.div_ceil(2), what));
+        self.send(now, link);
+        for (packet, survives) in self.bottleneck.step(link) {
+            if survives {
+                self.forward.push_back((now + link.rtt.div_ceil(2), packet));
             }
         }
-        while self.forth.front().is_some_and(|(at, _)| *at <= now)
-            && let Some((_, what)) = self.forth.pop_front()
+        while self.forward.front().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, packet)) = self.forward.pop_front()
         {
-            self.get(now, what, way);
+            self.on_forward(now, packet, link);
         }
-        self.tend(now, way);
+        self.tick_receiver(now, link);
     }
 
-    fn state(&self) -> State {
-        let &Self { rtt, acks, resent, unsent, arrived, acked, .. } = self;
-        let packets = self.packets.len() - acked;
-        State { unacknowledged: None, unsent, rtt: Some(rtt), acks: Some(acks), resent, packets, arrived }
+    fn state(&self) -> TransportState {
+        let &Self { rtt, ack_count, retransmitted, unsent, delivered, acked, .. } = self;
+        TransportState {
+            unacked: None,
+            unsent,
+            rtt: Some(rtt),
+            ack_count: Some(ack_count),
+            retransmitted,
+            unacked_packets: self.packets.len() - acked,
+            delivered,
+        }
     }
 
-    fn done(&self) -> &[(usize, Millis)] {
-        &self.done
+    fn delivered_frames(&self) -> &[(usize, Millis)] {
+        &self.delivered_frames
     }
 
-    fn lost(&self) -> usize {
-        self.lost.len()
+    fn lost_frames(&self) -> usize {
+        self.lost_frames.len()
     }
 }

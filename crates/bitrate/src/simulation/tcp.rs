@@ -1,11 +1,11 @@
-//! TCP in simulation, packet by packet: a congestion window, and a send buffer that the kernel sizes by it.
+//! Simulated TCP, packet by packet: a congestion window, and a send buffer that the kernel sizes by it.
 
 use std::collections::VecDeque;
 
 use super::Millis;
-use super::bottleneck::{PACKET, Path};
-use super::traces::Way;
-use super::transport::{Carrier, State};
+use super::bottleneck::{Bottleneck, PACKET};
+use super::traces::LinkState;
+use super::transport::{Transport, TransportState};
 
 #[derive(Clone, Copy, Debug)]
 struct Packet {
@@ -14,137 +14,139 @@ struct Packet {
     arrived: bool,
 }
 
+/// What the sender learns of a packet, and when.
 #[derive(Clone, Copy, Debug)]
-struct Word {
+struct Feedback {
     at: Millis,
     packet: usize,
     arrived: bool,
 }
 
 pub(super) struct Tcp {
-    /// Packets from the first that is not acknowledged; `base` came before.
+    /// Packets from `first_unacked` on.
     packets: VecDeque<Packet>,
-    base: usize,
-    /// The first that was never sent, those that have to be sent again, bytes of all.
-    fresh: usize,
-    missing: VecDeque<usize>,
-    held: f64,
-    path: Path<usize>,
-    words: VecDeque<Word>,
-    window: f64,
-    threshold: f64,
-    /// Packets under way, and since when the window may shrink again.
-    flying: f64,
-    calm_at: Millis,
-    arrived: f64,
-    done: Vec<(usize, Millis)>,
+    first_unacked: usize,
+    next_new: usize,
+    to_retransmit: VecDeque<usize>,
+    buffered_bytes: f64,
+    bottleneck: Bottleneck<usize>,
+    feedback: VecDeque<Feedback>,
+    /// The congestion window, the slow-start threshold and what is in flight, in packets.
+    cwnd: f64,
+    ssthresh: f64,
+    in_flight: f64,
+    /// The window does not shrink again before this.
+    recovery_until: Millis,
+    delivered: f64,
+    delivered_frames: Vec<(usize, Millis)>,
 }
 
 impl Tcp {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             packets: VecDeque::new(),
-            base: 0,
-            fresh: 0,
-            missing: VecDeque::new(),
-            held: 0.0,
-            path: Path::new(seed),
-            words: VecDeque::new(),
-            window: 10.0,
-            threshold: f64::INFINITY,
-            flying: 0.0,
-            calm_at: 0,
-            arrived: 0.0,
-            done: Vec::new(),
+            first_unacked: 0,
+            next_new: 0,
+            to_retransmit: VecDeque::new(),
+            buffered_bytes: 0.0,
+            bottleneck: Bottleneck::new(seed),
+            feedback: VecDeque::new(),
+            cwnd: 10.0,
+            ssthresh: f64::INFINITY,
+            in_flight: 0.0,
+            recovery_until: 0,
+            delivered: 0.0,
+            delivered_frames: Vec::new(),
         }
     }
 
-    fn tell(&mut self, at: Millis, packet: usize, arrived: bool) {
-        let index = self.words.partition_point(|word| word.at <= at);
-        self.words.insert(index, Word { at, packet, arrived });
+    fn schedule_feedback(&mut self, at: Millis, packet: usize, arrived: bool) {
+        let index = self.feedback.partition_point(|feedback| feedback.at <= at);
+        self.feedback.insert(index, Feedback { at, packet, arrived });
     }
 
-    fn hear(&mut self, now: Millis, word: Word, way: &Way) {
-        self.flying -= 1.0;
-        let index = word.packet.checked_sub(self.base);
+    fn on_feedback(&mut self, now: Millis, feedback: Feedback, link: &LinkState) {
+        self.in_flight -= 1.0;
+        let index = feedback.packet.checked_sub(self.first_unacked);
         let Some(packet) = index.and_then(|index| self.packets.get_mut(index)) else { return };
-        if !word.arrived {
-            self.missing.push_back(word.packet);
-            if now >= self.calm_at {
-                self.threshold = (self.window * 0.7).max(2.0);
-                self.window = self.threshold;
-                self.calm_at = now + way.rtt + self.path.wait(way);
+        if !feedback.arrived {
+            self.to_retransmit.push_back(feedback.packet);
+            if now >= self.recovery_until {
+                self.ssthresh = (self.cwnd * 0.7).max(2.0);
+                self.cwnd = self.ssthresh;
+                self.recovery_until = now + link.rtt + self.bottleneck.queuing_delay(link);
             }
             return;
         }
         packet.arrived = true;
-        self.arrived += packet.bytes;
-        // A window that is not used does not grow.
-        if self.flying + 2.0 >= self.window {
-            self.window += if self.window < self.threshold { 1.0 } else { 1.0 / self.window };
+        self.delivered += packet.bytes;
+        // An unused window does not grow.
+        if self.in_flight + 2.0 >= self.cwnd {
+            self.cwnd += if self.cwnd < self.ssthresh { 1.0 } else { 1.0 / self.cwnd };
         }
         while let Some(first) = self.packets.front().filter(|first| first.arrived) {
             let frame = first.frame;
-            self.held -= first.bytes;
+            self.buffered_bytes -= first.bytes;
             self.packets.pop_front();
-            self.base += 1;
+            self.first_unacked += 1;
             if self.packets.front().is_none_or(|next| next.frame != frame) {
-                self.done.push((frame, now));
+                self.delivered_frames.push((frame, now));
             }
         }
     }
 
-    fn send(&mut self, now: Millis, way: &Way) {
-        while self.flying < self.window {
-            let id = match self.missing.pop_front() {
+    fn send(&mut self, now: Millis, link: &LinkState) {
+        while self.in_flight < self.cwnd {
+            let id = match self.to_retransmit.pop_front() {
                 Some(id) => id,
-                None if self.fresh < self.base + self.packets.len() => {
-                    self.fresh += 1;
-                    self.fresh - 1
+                None if self.next_new < self.first_unacked + self.packets.len() => {
+                    self.next_new += 1;
+                    self.next_new - 1
                 }
                 None => return,
             };
-            let Some(packet) = id.checked_sub(self.base).and_then(|index| self.packets.get(index)) else { continue };
-            self.flying += 1.0;
-            if !self.path.offer(id, packet.bytes, way) {
-                // The one behind it tells that it is missing.
-                self.tell(now + self.path.wait(way) + way.rtt, id, false);
+            let index = id.checked_sub(self.first_unacked);
+            let Some(packet) = index.and_then(|index| self.packets.get(index)) else { continue };
+            self.in_flight += 1.0;
+            if !self.bottleneck.offer(id, packet.bytes, link) {
+                // The acknowledgement of the packet behind it reveals the loss.
+                self.schedule_feedback(now + self.bottleneck.queuing_delay(link) + link.rtt, id, false);
             }
         }
     }
 }
 
-impl Carrier for Tcp {
-    /// Linux lets twice the congestion window wait, and 64 KiB at least.
-    fn takes(&self) -> bool {
-        self.held < (2.0 * self.window * PACKET).max(65_536.0)
+impl Transport for Tcp {
+    /// Linux buffers twice the congestion window, and at least 64 KiB.
+    fn has_room(&self) -> bool {
+        self.buffered_bytes < (2.0 * self.cwnd * PACKET).max(65_536.0)
     }
 
-    fn give(&mut self, _now: Millis, frame: usize, mut bytes: f64) {
+    fn enqueue(&mut self, _now: Millis, frame: usize, mut bytes: f64) {
         while bytes > 0.0 {
             let part = bytes.min(PACKET);
             self.packets.push_back(Packet { bytes: part, frame, arrived: false });
-            self.held += part;
+            self.buffered_bytes += part;
             bytes -= part;
         }
     }
 
-    fn step(&mut self, now: Millis, way: &Way) {
-        while let Some(word) = self.words.front().copied().filter(|word| word.at <= now) {
-            self.words.pop_front();
-            self.hear(now, word, way);
+    fn step(&mut self, now: Millis, link: &LinkState) {
+        while let Some(feedback) = self.feedback.front().copied().filter(|feedback| feedback.at <= now) {
+            self.feedback.pop_front();
+            self.on_feedback(now, feedback, link);
         }
-        self.send(now, way);
-        for (packet, arrived) in self.path.step(way) {
-            self.tell(now + way.rtt, packet, arrived);
+        self.send(now, link);
+        for (packet, arrived) in self.bottleneck.step(link) {
+            self.schedule_feedback(now + link.rtt, packet, arrived);
         }
     }
 
-    fn state(&self) -> State {
-        State { unacknowledged: Some(self.held), arrived: self.arrived, ..State::default() }
+    fn state(&self) -> TransportState {
+        TransportState { unacked: Some(self.buffered_bytes), delivered: self.delivered, ..TransportState::default() }
     }
 
-    fn done(&self) -> &[(usize, Millis)] {
-        &self.done
+    fn delivered_frames(&self) -> &[(usize, Millis)] {
+        &self.delivered_frames
     }
 }
