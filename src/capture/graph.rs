@@ -24,9 +24,9 @@ use crate::capture::encoder::backend;
 use crate::capture::encoder::frame_sink::tap;
 use crate::capture::encoder::{EncoderControl, SinkFactory, VideoEncoder};
 use crate::capture::error::CaptureError;
-use crate::capture::gst::bus::pop_error;
-use crate::capture::gst::close::CLOSING;
-use crate::capture::gst::timebase::Timebase;
+use crate::capture::gst::CLOSE_TIMEOUT;
+use crate::capture::gst::Timebase;
+use crate::capture::gst::pop_error;
 use crate::capture::guard_link::{EventSender, Lease};
 use crate::capture::input::camera;
 use crate::capture::input::device_error::device_error;
@@ -34,7 +34,7 @@ use crate::capture::input::media_file::MediaFile;
 use crate::capture::input::source::SourceSpec;
 use crate::capture::input::supervisor::{DeviceContext, DeviceSupervisor};
 use crate::capture::input::switch::InputSwitch;
-use crate::capture::media::frame::Track;
+use crate::capture::media::Track;
 use crate::capture::queue::EncoderQueues;
 use crate::capture::session_context::SessionContext;
 use crate::clock::Clock;
@@ -64,19 +64,19 @@ pub(crate) struct CaptureGraph {
 impl Drop for CaptureGraph {
     fn drop(&mut self) {
         self.devices = None;
-        crate::capture::gst::close::close_within(&self.elements, CLOSING);
+        crate::capture::gst::close_within(&self.elements, CLOSE_TIMEOUT);
     }
 }
 
 impl CaptureGraph {
-    /// Opens camera and, if staff asked for sound, microphone; encoded frames go to `taps` while `gate` is open. `call`
+    /// Opens camera and, if staff asked for sound, microphone; encoded frames go to `taps` while `lease` is open. `call`
     /// is called as early as can be.
     pub(crate) fn start(
         config: &Config,
         sound: bool,
-        gate: &Arc<Lease>,
+        lease: &Arc<Lease>,
         taps: &EncoderQueues,
-        teller: &EventSender,
+        event_sender: &EventSender,
         call: impl FnOnce(&SessionContext) -> Result<(), CaptureError>,
     ) -> Result<Self, CaptureError> {
         // Decided once: `auto` would find no microphone while it is unplugged.
@@ -98,8 +98,13 @@ impl CaptureGraph {
             SessionContext { timebase: Timebase::start(), level_meter, encoder_control: EncoderControl::default() };
         // A camera takes its time to start, a server to answer: they do so while the encoder is chosen and a file is
         // read.
-        let rules =
-            DeviceContext { time: begun.timebase.clone(), gate: gate.clone(), teller: teller.clone(), clock, limit };
+        let rules = DeviceContext {
+            time: begun.timebase.clone(),
+            lease: lease.clone(),
+            event_sender: event_sender.clone(),
+            clock,
+            limit,
+        };
         let devices = Some(DeviceSupervisor::start(all, &rules)?);
         call(&begun)?;
         let pipeline = gst::Pipeline::with_name("capture");
@@ -107,13 +112,13 @@ impl CaptureGraph {
         let size = (video.width, video.height);
         let writing = OverlayRenderer::start(&config.overlay, size)?;
         let make_tap: SinkFactory = {
-            let (gate, queues) = (gate.clone(), taps.video.clone());
-            Box::new(move || tap("video-tap", Track::Video, gate.clone(), queues.clone()).upcast())
+            let (lease, queues) = (lease.clone(), taps.video.clone());
+            Box::new(move || tap("video-tap", Track::Video, lease.clone(), queues.clone()).upcast())
         };
         let profile = if taps.opus.is_empty() { backend::MAIN } else { backend::BASELINE };
         // Not with the camera: whatever comes in its place is covered too.
         let cover = Compositor::new(config.masks.clone(), writing.as_ref(), size);
-        let coding = VideoEncoder::start(&video, profile, cover, make_tap, teller)?;
+        let coding = VideoEncoder::start(&video, profile, cover, make_tap, event_sender)?;
         begun.encoder_control.attach(&coding);
         if let Some(lane) = seen {
             // The picture does not wait for the sound's elements.
@@ -123,12 +128,12 @@ impl CaptureGraph {
         let (mut hear, mut voiced) = (None, None);
         if let Some(level_meter) = &begun.level_meter {
             let (first, last) = audio::add_voice(&pipeline, &audio)?;
-            audio::silence_while_muted(&last, gate)?;
+            audio::silence_while_muted(&last, lease)?;
             for (codec, name, queues) in
                 [(AudioCodec::Aac, "audio-tap", &taps.aac), (AudioCodec::Opus, "opus-tap", &taps.opus)]
             {
                 if !queues.is_empty() {
-                    let tap = tap(name, Track::Audio, gate.clone(), queues.clone());
+                    let tap = tap(name, Track::Audio, lease.clone(), queues.clone());
                     let coded = audio::add_coder(&pipeline, &audio, codec)?;
                     pipeline.add(&tap)?;
                     coded.link(&tap)?;
@@ -182,11 +187,11 @@ impl CaptureGraph {
 
     fn play(&self, time: &Timebase) -> Result<(), CaptureError> {
         // A file begins with the first picture that is ready, however long that took.
-        let late = if self.files.is_empty() { gst::ClockTime::ZERO } else { time.running() };
+        let late = if self.files.is_empty() { gst::ClockTime::ZERO } else { time.running_time() };
         for pad in self.ends.iter().filter_map(|end| end.static_pad("src")) {
             pad.set_offset(i64::try_from(late.nseconds()).unwrap_or(0));
         }
-        time.rule_from(&self.elements, late);
+        time.apply_from(&self.elements, late);
         self.elements.set_state(gst::State::Playing).map(|_| ()).map_err(|_| self.failed())
     }
 

@@ -37,13 +37,13 @@ use session_context::SessionContext;
 /// Runs until the door on standard input closes or the lease runs out.
 pub fn run(config: &Config) -> Result<(), Exit> {
     crate::log::init("capture");
-    let door = GuardLink::open(connection()?, Clock::start(), output::whip::left_open)?;
-    match session(config, &door) {
-        Ok(()) => door.dark(),
+    let guard_link = GuardLink::open(connection()?, Clock::start(), output::whip::left_open)?;
+    match session(config, &guard_link) {
+        Ok(()) => guard_link.finish(),
         Err(failure) => {
             tracing::error!("{}", failure.message);
-            door.tell(FromCapture::Failed { kind: failure.kind, message: failure.message });
-            door.dark();
+            guard_link.send(FromCapture::Failed { kind: failure.kind, message: failure.message });
+            guard_link.finish();
         }
     }
     Ok(())
@@ -51,7 +51,7 @@ pub fn run(config: &Config) -> Result<(), Exit> {
 
 /// Which GStreamer this program is linked with, and where its plugins are. It is not started.
 pub fn gstreamer() -> (String, PathBuf) {
-    (gstreamer::version_string().to_string(), gst::plugins::beside_the_library().to_owned())
+    (gstreamer::version_string().to_string(), gst::plugins::plugin_directory().to_owned())
 }
 
 /// The guard's connection, given to this process as its standard input.
@@ -69,8 +69,8 @@ fn connection() -> Result<UnixStream, Exit> {
 }
 
 /// One session, from the guard's start to its end.
-fn session(config: &Config, door: &GuardLink) -> Result<(), CaptureError> {
-    let Some(Start { sound, purpose, configuration }) = door.wait_for_start() else { return Ok(()) };
+fn session(config: &Config, guard_link: &GuardLink) -> Result<(), CaptureError> {
+    let Some(Start { sound, purpose, configuration }) = guard_link.wait_for_start() else { return Ok(()) };
     if configuration != config.hash {
         // Another policy or server may stand in there, which staff were not asked about.
         let message = "the configuration was changed since the guard was started: restart guard and agent";
@@ -79,17 +79,17 @@ fn session(config: &Config, door: &GuardLink) -> Result<(), CaptureError> {
     // Not before: its plugin for cameras opens every video node, to look for encoders.
     gstreamer::init().map_err(|error| CaptureError::internal(format!("GStreamer does not start: {error}")))?;
     if purpose == Purpose::Probe {
-        return probe::run(config, sound, door);
+        return probe::run(config, sound, guard_link);
     }
     let outlets = Output::all(config)?;
     let (taps, mut supplied) = (Output::taps(&outlets), Vec::new());
     // Servers are called while the camera starts: what takes longer is not known before.
     let begin = |begun: &SessionContext| {
-        supplied = Output::supply(outlets, config, begun, door)?;
+        supplied = Output::supply(outlets, config, begun, guard_link)?;
         Ok(())
     };
-    let pipeline = CaptureGraph::start(config, sound, &door.gate(), &taps, &door.teller(), begin)?;
-    let ended = attend(&pipeline, door);
+    let pipeline = CaptureGraph::start(config, sound, &guard_link.lease(), &taps, &guard_link.event_sender(), begin)?;
+    let ended = attend(&pipeline, guard_link);
     // Devices are closed before the process says that it is done, and before any server has heard of the end.
     for outlet in &mut supplied {
         outlet.stop();
@@ -100,8 +100,8 @@ fn session(config: &Config, door: &GuardLink) -> Result<(), CaptureError> {
 }
 
 /// Watches camera and microphone until the guard or one of them ends it.
-fn attend(pipeline: &CaptureGraph, door: &GuardLink) -> Result<(), CaptureError> {
-    while !door.is_over(Duration::from_millis(50)) {
+fn attend(pipeline: &CaptureGraph, guard_link: &GuardLink) -> Result<(), CaptureError> {
+    while !guard_link.wait_for_stop(Duration::from_millis(50)) {
         pipeline.check()?;
     }
     Ok(())

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::capture::error::CaptureError;
 use crate::capture::graph::CaptureGraph;
 use crate::capture::guard_link::GuardLink;
-use crate::capture::media::frame::Track;
-use crate::capture::media::meter::Meter;
+use crate::capture::media::RateMeter;
+use crate::capture::media::Track;
 use crate::capture::queue::EncoderQueues;
 use crate::capture::queue::FrameQueue;
 use crate::clock::Clock;
@@ -22,27 +22,27 @@ const FIRST: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs a probe and tells the guard what it found.
-pub(crate) fn run(config: &Config, sound: bool, door: &GuardLink) -> Result<(), CaptureError> {
+pub(crate) fn run(config: &Config, sound: bool, guard_link: &GuardLink) -> Result<(), CaptureError> {
     let queue = Arc::new(FrameQueue::default());
     let pipeline = CaptureGraph::start(
         config,
         sound,
-        &door.gate(),
+        &guard_link.lease(),
         &EncoderQueues::video_and_aac(&queue),
-        &door.teller(),
+        &guard_link.event_sender(),
         |_| Ok(()),
     )?;
     let mut findings = ProbeReport { sound: pipeline.sound().then_some(false), ..ProbeReport::default() };
     let clock = Clock::start();
     let begun = clock.now();
-    let mut meter: Option<Meter> = None;
+    let mut meter: Option<RateMeter> = None;
     (findings.fps, findings.bitrate_kbps) = loop {
-        if door.is_over(Duration::ZERO) {
+        if guard_link.wait_for_stop(Duration::ZERO) {
             return Ok(());
         }
         pipeline.check()?;
         let now = clock.now();
-        if let Some(rates) = meter.as_mut().and_then(|meter| meter.over(COUNTED, now)) {
+        if let Some(rates) = meter.as_mut().and_then(|meter| meter.sample(COUNTED, now)) {
             break rates;
         }
         if meter.is_none() && now.duration_since(begun) >= FIRST {
@@ -55,10 +55,10 @@ pub(crate) fn run(config: &Config, sound: bool, door: &GuardLink) -> Result<(), 
             Track::Video => findings.keyframes += u32::from(frame.is_keyframe()),
         }
         if meter.is_some() || frame.track == Track::Video {
-            meter.get_or_insert_with(|| Meter::new(now)).count(&frame);
+            meter.get_or_insert_with(|| RateMeter::new(now)).count(&frame);
         }
     };
     drop(pipeline);
-    door.tell(FromCapture::ProbeFinished(findings));
+    guard_link.send(FromCapture::ProbeFinished(findings));
     Ok(())
 }

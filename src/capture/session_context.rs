@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::capture::audio;
 use crate::capture::encoder::EncoderControl;
-use crate::capture::gst::timebase::Timebase;
+use crate::capture::gst::Timebase;
 
 /// What is known once a session's time has begun, before its first picture.
 pub(crate) struct SessionContext {

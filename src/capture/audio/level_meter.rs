@@ -45,7 +45,7 @@ impl Sum {
     }
 
     /// In dB, once a second of `words` is full; then anew.
-    fn over(&mut self, words: u32) -> Option<f32> {
+    fn sample(&mut self, words: u32) -> Option<f32> {
         if self.words < words {
             return None;
         }
@@ -79,7 +79,7 @@ pub(crate) fn measure(loudness: &Arc<LevelMeter>, element: &gst::Element) -> Opt
             let all = sound.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]]));
             all.for_each(|word| sum.add(f64::from(word) / 32_768.0));
         }
-        if let Some(db) = sum.over(words) {
+        if let Some(db) = sum.sample(words) {
             written.set(db);
         }
         gst::PadProbeReturn::Ok
@@ -105,7 +105,7 @@ mod tests {
     fn of(words: impl Iterator<Item = f64>) -> f32 {
         let mut sum = Sum::default();
         words.for_each(|word| sum.add(word));
-        sum.over(1).unwrap()
+        sum.sample(1).unwrap()
     }
 
     #[test]
@@ -113,6 +113,6 @@ mod tests {
         let tone = |height: f64| of((0..48_000).map(move |n| height * (f64::from(n) * 0.1309).sin()));
         let found = [of([0.0; 100].into_iter()), of([1.0, -1.0].into_iter()), tone(1.0), tone(0.1), tone(1e-9)];
         assert_eq!(found.map(|db| format!("{db:.1}")), ["-100.0", "0.0", "-3.0", "-23.0", "-100.0"]);
-        assert_eq!(Sum::default().over(1), None);
+        assert_eq!(Sum::default().sample(1), None);
     }
 }

@@ -13,7 +13,7 @@ pub(crate) use mute::silence_while_muted;
 
 use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::make;
-use crate::capture::media::caps::{RATE, raw_audio};
+use crate::capture::media::{AUDIO_RATE, raw_audio_caps};
 use crate::config::Audio;
 
 /// Adds where a microphone's sound comes in, in front of `first`.
@@ -21,7 +21,7 @@ pub(crate) fn add_entry(pipeline: &gst::Pipeline, first: &gst::Element) -> Resul
     // A second of what a sound card gives at a time: more is dropped, the oldest first, which `audio-rate` makes good.
     let entry = gst_app::AppSrc::builder().name("audio-in").format(gst::Format::Time).is_live(true);
     let entry = entry.max_bytes(0).max_buffers(100).leaky_type(gst_app::AppLeakyType::Downstream);
-    let entry = entry.caps(&raw_audio()).build();
+    let entry = entry.caps(&raw_audio_caps()).build();
     pipeline.add(&entry)?;
     entry.link(first)?;
     Ok(entry)
@@ -39,10 +39,10 @@ pub(crate) fn add_voice(pipeline: &gst::Pipeline, audio: &Audio) -> Result<(gst:
     // A microphone that comes late does not have the silence before it coded all at once.
     rate.set_property("skip-to-first", true);
     let raw = make("capsfilter", "audio-caps")?;
-    raw.set_property("caps", gst::Caps::builder("audio/x-raw").field("rate", RATE).field("channels", 2).build());
+    raw.set_property("caps", gst::Caps::builder("audio/x-raw").field("rate", AUDIO_RATE).field("channels", 2).build());
     // One form for whatever mutes, measures and codes it, in which zeros are silence.
     let form = make("capsfilter", "audio-form")?;
-    form.set_property("caps", raw_audio());
+    form.set_property("caps", raw_audio_caps());
     let split = make("tee", "audio-split")?;
     let all = [&convert, &resample, &rate, &raw, &form, &split];
     pipeline.add_many(all)?;
@@ -54,7 +54,7 @@ pub(crate) fn add_voice(pipeline: &gst::Pipeline, audio: &Audio) -> Result<(gst:
 
 /// How much later than its frame's time a sound leaves the decoder, in nanoseconds: 1600 samples (docs/benchmarks),
 /// which `voaacenc` looks ahead.
-const AAC_DELAY: i64 = 1600 * 1_000_000_000 / RATE as i64;
+const AAC_DELAY: i64 = 1600 * 1_000_000_000 / AUDIO_RATE as i64;
 
 /// What sound becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,13 +8,13 @@ use gstreamer as gst;
 use crate::capture::error::CaptureError;
 use crate::capture::guard_link::Lease;
 
-/// Makes digital silence of what `element` gives while `gate` says muted. Whoever mutes need not wait for a piece of
+/// Makes digital silence of what `element` gives while `lease` says muted. Whoever mutes need not wait for a piece of
 /// sound to pass: one that is passing just then was recorded before.
-pub(crate) fn silence_while_muted(element: &gst::Element, gate: &Arc<Lease>) -> Result<(), CaptureError> {
+pub(crate) fn silence_while_muted(element: &gst::Element, lease: &Arc<Lease>) -> Result<(), CaptureError> {
     let pad = element.static_pad("src").ok_or_else(|| CaptureError::internal("sound without a pad"))?;
-    let gate = gate.clone();
+    let lease = lease.clone();
     pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
-        if !gate.is_muted() {
+        if !lease.is_muted() {
             return gst::PadProbeReturn::Ok;
         }
         let silenced = info.buffer_mut().is_some_and(|buffer| {

@@ -4,9 +4,9 @@ use gst::prelude::*;
 use gstreamer as gst;
 
 use crate::capture::error::CaptureError;
-use crate::capture::gst::bus::pop_error;
 use crate::capture::gst::plugins::{self, make};
-use crate::capture::media::h264::level::levels;
+use crate::capture::gst::pop_error;
+use crate::capture::media::h264::levels;
 use crate::config::{Encoder, Video};
 use crate::ipc::FailureKind;
 
@@ -77,7 +77,7 @@ pub(crate) fn keyframe_interval(video: &Video) -> u32 {
 
 /// Makes an encoder for the configured picture.
 pub(crate) fn set_up(factory: &'static str, video: &Video) -> Result<gst::Element, CaptureError> {
-    if factory == V4L2 && !plugins::has(factory) {
+    if factory == V4L2 && !plugins::is_available(factory) {
         // It registers only where the kernel has an encoder device.
         return Err(failed("v4l2h264enc: no encoder device here"));
     }
@@ -151,7 +151,7 @@ fn trial(encoder: &gst::Element, video: &Video) -> Result<(), CaptureError> {
     let source = make("videotestsrc", "trial-source")?;
     source.set_property("num-buffers", 5);
     let filter = make("capsfilter", "trial-caps")?;
-    filter.set_property("caps", crate::capture::media::caps::raw_video(video));
+    filter.set_property("caps", crate::capture::media::raw_video_caps(video));
     let level = make("capsfilter", "trial-level")?;
     level.set_property("caps", caps(V4L2, video, MAIN));
     let sink = make("fakesink", "trial-sink")?;
@@ -163,7 +163,7 @@ fn trial(encoder: &gst::Element, video: &Video) -> Result<(), CaptureError> {
     let started = pipeline.set_state(gst::State::Playing);
     let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
     let ended = bus.timed_pop_filtered(gst::ClockTime::from_seconds(2), &wanted);
-    crate::capture::gst::close::close_within(&pipeline, crate::capture::gst::close::CLOSING);
+    crate::capture::gst::close_within(&pipeline, crate::capture::gst::CLOSE_TIMEOUT);
     let said = pop_error(&bus, |_| {}).map(|posted| posted.error.message().to_string());
     match ended.as_ref().map(|message| message.type_()) {
         Some(gst::MessageType::Eos) if started.is_ok() => Ok(()),

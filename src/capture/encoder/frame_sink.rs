@@ -5,17 +5,17 @@ use std::sync::Arc;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use crate::capture::gst::live::configure_live_sink;
+use crate::capture::gst::configure_live_sink;
 use crate::capture::guard_link::Lease;
-use crate::capture::media::frame::Frame;
-use crate::capture::media::frame::Track;
+use crate::capture::media::Frame;
+use crate::capture::media::Track;
 use crate::capture::queue::FrameQueue;
 
 /// Where encoded frames leave: at once, with their times turned into running time, and only while the lease goes on.
-pub(crate) fn tap(name: &str, track: Track, gate: Arc<Lease>, queues: Vec<Arc<FrameQueue>>) -> gst_app::AppSink {
+pub(crate) fn tap(name: &str, track: Track, lease: Arc<Lease>, queues: Vec<Arc<FrameQueue>>) -> gst_app::AppSink {
     let take = move |sink: &gst_app::AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        if gate.is_open()
+        if lease.is_valid()
             && let Some(frame) = frame(track, &sample)
         {
             // None of them waits for anything.

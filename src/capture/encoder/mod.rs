@@ -18,10 +18,10 @@ use crate::capture::encoder::backend::Chosen;
 use crate::capture::encoder::pipeline::{Backpressure, EncoderPipeline, hand};
 use crate::capture::encoder::watchdog::EncoderWatchdog;
 use crate::capture::error::CaptureError;
-use crate::capture::gst::live::configure_live_sink;
+use crate::capture::gst::configure_live_sink;
 use crate::capture::gst::plugins::make;
 use crate::capture::guard_link::EventSender;
-use crate::capture::media::decimator::FrameDecimator;
+use crate::capture::media::FrameDecimator;
 use crate::clock::Clock;
 use crate::config::{Video, VideoSource};
 use crate::ipc::{FailureKind, FromCapture};
@@ -72,7 +72,7 @@ pub(crate) struct VideoEncoder {
     profile: &'static str,
     pressure: Backpressure,
     make_tap: SinkFactory,
-    teller: EventSender,
+    event_sender: EventSender,
     clock: Clock,
     cover: Compositor,
     state: Mutex<State>,
@@ -109,9 +109,9 @@ impl VideoEncoder {
         profile: &'static str,
         cover: Compositor,
         make_tap: SinkFactory,
-        teller: &EventSender,
+        event_sender: &EventSender,
     ) -> Result<Arc<Self>, CaptureError> {
-        Self::start_with(video, profile, cover, make_tap, teller, None)
+        Self::start_with(video, profile, cover, make_tap, event_sender, None)
     }
 
     /// The same, with a first encoder that has a fault.
@@ -120,7 +120,7 @@ impl VideoEncoder {
         profile: &'static str,
         cover: Compositor,
         make_tap: SinkFactory,
-        teller: &EventSender,
+        event_sender: &EventSender,
         fault: Option<Fault>,
     ) -> Result<Arc<Self>, CaptureError> {
         let Chosen { factory, why } = backend::choose(video)?;
@@ -135,14 +135,14 @@ impl VideoEncoder {
             profile,
             pressure,
             make_tap,
-            teller: teller.clone(),
+            event_sender: event_sender.clone(),
             clock: Clock::start(),
             cover,
             state: Mutex::new(state),
             vigil: Mutex::new(vigil_of(factory, video)),
         });
         this.watch(&tap, &element, factory, fault);
-        teller.tell(FromCapture::Encoder { name: factory.to_owned(), why });
+        event_sender.send(FromCapture::Encoder { name: factory.to_owned(), why });
         Ok(this)
     }
 
@@ -150,7 +150,7 @@ impl VideoEncoder {
     /// begins with it.
     pub(crate) fn push_picture(&self, mut picture: gst::Buffer, caps: &gst::Caps, key: bool) {
         let Some(at) = picture.pts() else { return };
-        let kept = lock(&self.state).pace.keeps(at);
+        let kept = lock(&self.state).pace.should_keep(at);
         if !(kept || key) || !self.cover.apply(&mut picture, caps) {
             return;
         }
@@ -275,7 +275,7 @@ impl VideoEncoder {
         // Whoever waits to hand it a picture is let go.
         old.abandon();
         tracing::error!("the encoder {from} was given up: {why}; {to} goes on in its place");
-        self.teller.tell(FromCapture::EncoderFallback {
+        self.event_sender.send(FromCapture::EncoderFallback {
             from: from.to_owned(),
             to: to.to_owned(),
             why: why.to_owned(),
@@ -296,7 +296,7 @@ impl VideoEncoder {
             state.coder.set_bitrate(bitrate_kbps);
         }
         if before.fps != fps {
-            state.pace.set(fps, self.video.fps);
+            state.pace.set_rate(fps, self.video.fps);
         }
         if (before.width, before.height) != (width, height) {
             state.coder.set_size(width, height);

@@ -8,10 +8,10 @@ use gstreamer_video as gst_video;
 
 use crate::capture::encoder::backend;
 use crate::capture::error::CaptureError;
-use crate::capture::gst::bus::BusError;
-use crate::capture::gst::bus::pop_error;
-use crate::capture::gst::close::CLOSING;
+use crate::capture::gst::BusError;
+use crate::capture::gst::CLOSE_TIMEOUT;
 use crate::capture::gst::plugins::make;
+use crate::capture::gst::pop_error;
 use crate::config::Video;
 
 /// So many pictures wait in front of an encoder: it may take a tenth of a second to start, or for a picture now and
@@ -41,7 +41,7 @@ pub(crate) enum Backpressure {
 impl Drop for EncoderPipeline {
     fn drop(&mut self) {
         if let Some(pipeline) = self.let_go() {
-            crate::capture::gst::close::close_within(&pipeline, CLOSING);
+            crate::capture::gst::close_within(&pipeline, CLOSE_TIMEOUT);
         }
     }
 }
@@ -148,7 +148,7 @@ impl EncoderPipeline {
     /// Leaves it to itself: closes it without waiting for that.
     pub(crate) fn abandon(mut self) {
         if let Some(pipeline) = self.let_go() {
-            drop(crate::capture::gst::close::close(pipeline));
+            drop(crate::capture::gst::close_detached(pipeline));
         }
     }
 

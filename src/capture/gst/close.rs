@@ -9,13 +9,13 @@ use gstreamer as gst;
 use crate::capture::error::CaptureError;
 
 /// A pipeline that does not close within this hangs; the end of the process closes it.
-pub(crate) const CLOSING: Duration = Duration::from_secs(1);
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Closes it, however long that takes. Told when done.
-pub(crate) fn close(pipeline: gst::Pipeline) -> Receiver<()> {
+pub(crate) fn close_detached(pipeline: gst::Pipeline) -> Receiver<()> {
     let (done, closed) = channel();
     let work = move || {
-        shut(&pipeline);
+        set_null(&pipeline);
         let _ = done.send(());
     };
     if let Err(failure) = spawn("close", work) {
@@ -26,12 +26,12 @@ pub(crate) fn close(pipeline: gst::Pipeline) -> Receiver<()> {
 
 /// Closes it and waits at most for `patience`: the end of the process closes what hangs.
 pub(crate) fn close_within(pipeline: &gst::Pipeline, patience: Duration) {
-    if close(pipeline.clone()).recv_timeout(patience).is_err() {
+    if close_detached(pipeline.clone()).recv_timeout(patience).is_err() {
         tracing::error!("{} does not close: its driver hangs", pipeline.name());
     }
 }
 
-pub(crate) fn shut(pipeline: &gst::Pipeline) {
+pub(crate) fn set_null(pipeline: &gst::Pipeline) {
     let _ = pipeline.set_state(gst::State::Null);
 }
 

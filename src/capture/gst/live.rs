@@ -14,7 +14,7 @@ pub(crate) fn configure_live_sink(sink: &impl IsA<gst::Element>) {
 }
 
 /// What stands between the queue and a pipeline.
-pub(crate) fn source(name: &str) -> gst_app::AppSrc {
+pub(crate) fn live_appsrc(name: &str) -> gst_app::AppSrc {
     let source = gst_app::AppSrc::builder().name(name).format(gst::Format::Time).build();
     // What may wait for a server that does not read; the queue behind it is bounded by itself.
     source.set_max_bytes(256 * 1024);

@@ -1,7 +1,12 @@
 //! What every pipeline needs of GStreamer, with nothing of the box in it.
 
-pub(crate) mod bus;
-pub(crate) mod close;
-pub(crate) mod live;
+mod bus;
+mod close;
+mod live;
 pub(crate) mod plugins;
-pub(crate) mod timebase;
+mod timebase;
+
+pub(crate) use bus::{BusError, pop_error};
+pub(crate) use close::{CLOSE_TIMEOUT, close_detached, close_within, set_null, spawn};
+pub(crate) use live::{configure_live_sink, live_appsrc};
+pub(crate) use timebase::Timebase;

@@ -66,13 +66,13 @@ const PLUGINS: [Plugin; 26] = [
 ];
 
 /// The plugins with which decodebin makes raw pictures of a camera's JPEG.
-pub(crate) const OF_CAMERAS: &[&str] = &["jpeg"];
+pub(crate) const CAMERA_PLUGINS: &[&str] = &["jpeg"];
 
 /// The plugins with which decodebin opens a media file, by what it finds on the way: media types, and what reads them.
 /// They are what Debian's packages have for files that are in use. What a file does not have in it is not loaded: libav
 /// alone brings 170 libraries.
-pub(crate) const OF_FILES: &[(&[&str], &[&str])] = &[
-    (&[ANY_FILE], &["typefindfunctions"]),
+pub(crate) const FILE_PLUGINS: &[(&[&str], &[&str])] = &[
+    (&[ANY_MEDIA_TYPE], &["typefindfunctions"]),
     (&["video/quicktime", "audio/x-m4a", "application/x-3gp"], &["isomp4"]),
     (&["video/x-matroska", "audio/x-matroska", "video/webm", "audio/webm"], &["matroska"]),
     (&["video/mpegts"], &["mpegtsdemux"]),
@@ -95,15 +95,15 @@ pub(crate) const OF_FILES: &[(&[&str], &[&str])] = &[
 ];
 
 /// What has to be there before anything is known of a file.
-pub(crate) const ANY_FILE: &str = "any file";
+pub(crate) const ANY_MEDIA_TYPE: &str = "any file";
 
 /// Loads what reads `media_type`, and everything where that is not known. Raw pictures and sound need nothing.
-pub(crate) fn load_for(media_type: &str) {
+pub(crate) fn load_for_media_type(media_type: &str) {
     if media_type.ends_with("/x-raw") {
         return;
     }
-    let is_known = OF_FILES.iter().any(|(types, _)| types.contains(&media_type));
-    for (_, plugins) in OF_FILES.iter().filter(|(types, _)| !is_known || types.contains(&media_type)) {
+    let is_known = FILE_PLUGINS.iter().any(|(types, _)| types.contains(&media_type));
+    for (_, plugins) in FILE_PLUGINS.iter().filter(|(types, _)| !is_known || types.contains(&media_type)) {
         load_all(plugins);
     }
 }
@@ -118,20 +118,20 @@ pub(crate) fn package_of(name: &str) -> &'static str {
 /// # Errors
 /// Its plugin is not installed; the error names the package.
 pub(crate) fn make(factory: &str, name: &str) -> Result<gst::Element, CaptureError> {
-    has(factory);
+    is_available(factory);
     gst::ElementFactory::make_with_name(factory, Some(name)).map_err(|_| {
-        let package = of(factory).map_or(BAD, |plugin| plugin.package);
+        let package = plugin_of(factory).map_or(BAD, |plugin| plugin.package);
         CaptureError::internal(format!("the GStreamer element {factory} is not here; install the package {package}"))
     })
 }
 
 /// Whether there is such an element here.
-pub(crate) fn has(factory: &str) -> bool {
+pub(crate) fn is_available(factory: &str) -> bool {
     let is_known = || gst::ElementFactory::find(factory).is_some();
-    is_known() || of(factory).is_some_and(|plugin| load(plugin.name) && is_known())
+    is_known() || plugin_of(factory).is_some_and(|plugin| load(plugin.name) && is_known())
 }
 
-fn of(factory: &str) -> Option<&'static Plugin> {
+fn plugin_of(factory: &str) -> Option<&'static Plugin> {
     PLUGINS.iter().find(|plugin| plugin.elements.contains(&factory))
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn load_all(names: &[&str]) {
 /// Loads a plugin; false: it is not installed, or cannot be loaded.
 fn load(name: &str) -> bool {
     let file = format!("libgst{name}.so");
-    let mut files = folders().map(|folder| folder.join(&file)).filter(|file| file.exists());
+    let mut files = search_path().map(|folder| folder.join(&file)).filter(|file| file.exists());
     gst::Registry::get().find_plugin(name).is_some() || files.any(|file| load_file(&file))
 }
 
@@ -158,14 +158,14 @@ fn load_file(file: &Path) -> bool {
 }
 
 /// Where plugins are, in GStreamer's order: what the environment names, then beside its library.
-fn folders() -> impl Iterator<Item = PathBuf> {
+fn search_path() -> impl Iterator<Item = PathBuf> {
     let named = env::var_os("GST_PLUGIN_PATH").unwrap_or_default();
     let named: Vec<PathBuf> = env::split_paths(&named).collect();
-    named.into_iter().chain([beside_the_library().to_owned()])
+    named.into_iter().chain([plugin_directory().to_owned()])
 }
 
 /// GStreamer's folder of plugins: beside the library that this process runs with.
-pub(crate) fn beside_the_library() -> &'static Path {
+pub(crate) fn plugin_directory() -> &'static Path {
     // Each press loads some twenty plugins, and the more are loaded the longer the list of what is mapped.
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {

@@ -20,25 +20,25 @@ impl Timebase {
 
     /// One that began `ago`, for tests of what happens late in a session.
     #[cfg(test)]
-    pub(crate) fn began(ago: gst::ClockTime) -> Self {
+    pub(crate) fn started_ago(ago: gst::ClockTime) -> Self {
         let now = Self::start();
         Self { base: now.base.saturating_sub(ago), ..now }
     }
 
     /// Makes `pipeline` keep this time, whenever it starts.
-    pub(crate) fn rule(&self, pipeline: &gst::Pipeline) {
-        self.rule_from(pipeline, gst::ClockTime::ZERO);
+    pub(crate) fn apply_to(&self, pipeline: &gst::Pipeline) {
+        self.apply_from(pipeline, gst::ClockTime::ZERO);
     }
 
     /// The same for one whose own time begins when the session's running time is `late`.
-    pub(crate) fn rule_from(&self, pipeline: &gst::Pipeline, late: gst::ClockTime) {
+    pub(crate) fn apply_from(&self, pipeline: &gst::Pipeline, late: gst::ClockTime) {
         pipeline.use_clock(Some(&self.clock));
         pipeline.set_start_time(gst::ClockTime::NONE);
         pipeline.set_base_time(self.base + late);
     }
 
     /// How long the session has been going on.
-    pub(crate) fn running(&self) -> gst::ClockTime {
+    pub(crate) fn running_time(&self) -> gst::ClockTime {
         self.clock.time().saturating_sub(self.base)
     }
 }

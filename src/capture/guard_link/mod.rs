@@ -1,7 +1,9 @@
 //! Door 1 from capture's side: a thread that does nothing but listen to the guard, and ends the process when the
 //! guard is gone, silent or talks nonsense, whatever the rest of the process is doing.
 
-pub(crate) mod stable_text;
+mod stable_text;
+
+pub(crate) use stable_text::stabilize;
 
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,11 +16,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::capture::guard_link::stable_text::steadied;
 use crate::clock::{Clock, millis};
 use crate::exit::Exit;
 use crate::ipc::{CaptureSettings, FromCapture, IpcConnection, LEASE_DURATION, Purpose, ToCapture};
 use monotonic::Monotonic;
+use stable_text::stabilize_message;
 
 /// What the pipelines are given to close in order. After it the kernel closes the devices, with the process:
 /// it leaves half of the guard's 300 ms before it kills.
@@ -48,7 +50,7 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// Whether the lease goes on.
-    pub(crate) fn is_open(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         millis(self.clock.now().duration_since(Monotonic::default())) < self.until.load(Ordering::Acquire)
     }
 
@@ -59,43 +61,43 @@ impl Lease {
     }
 
     /// Sound that passes after this is silence, or sound again. What was on its way past was recorded before.
-    pub(crate) fn mute(&self, muted: bool) {
+    pub(crate) fn set_muted(&self, muted: bool) {
         self.muted.store(muted, Ordering::SeqCst);
     }
 
     /// One whose lease was given just now, for tests.
     #[cfg(test)]
-    pub(crate) fn opened() -> Self {
+    pub(crate) fn valid() -> Self {
         Self { clock: Clock::start(), until: AtomicU64::new(u64::MAX), muted: AtomicBool::new(false) }
     }
 
     /// For tests: the lease has run out.
     #[cfg(test)]
-    pub(crate) fn shut(&self) {
-        self.close();
+    pub(crate) fn expire(&self) {
+        self.revoke();
     }
 
     /// For tests: the lease goes on.
     #[cfg(test)]
-    pub(crate) fn open(&self) {
+    pub(crate) fn grant(&self) {
         self.until.store(u64::MAX, Ordering::Release);
     }
 
-    fn extend(&self) {
+    fn renew(&self) {
         self.until.store(
             millis(self.clock.now().saturating_add(LEASE_DURATION).duration_since(Monotonic::default())),
             Ordering::Release,
         );
     }
 
-    fn close(&self) {
+    fn revoke(&self) {
         self.until.store(0, Ordering::Release);
     }
 }
 
 /// The connection to the guard.
 pub(crate) struct GuardLink {
-    gate: Arc<Lease>,
+    lease: Arc<Lease>,
     starts: Mutex<Receiver<Start>>,
     over: Mutex<Receiver<()>>,
     messages: mpsc::Sender<FromCapture>,
@@ -110,15 +112,15 @@ pub(crate) struct EventSender(mpsc::Sender<FromCapture>);
 impl EventSender {
     /// One whose words are heard by a test.
     #[cfg(test)]
-    pub(crate) fn heard() -> (Self, mpsc::Receiver<FromCapture>) {
-        let (teller, heard) = mpsc::channel(1 << 20);
-        (Self(teller), heard)
+    pub(crate) fn with_receiver() -> (Self, mpsc::Receiver<FromCapture>) {
+        let (event_sender, heard) = mpsc::channel(1 << 20);
+        (Self(event_sender), heard)
     }
 
     /// Waits while the guard has much to read; a guard that does not read for 2 s ends the process.
-    pub(crate) fn tell(&self, message: FromCapture) {
+    pub(crate) fn send(&self, message: FromCapture) {
         // The thread behind this ends only with the process.
-        let _ = self.0.blocking_send(steadied(message));
+        let _ = self.0.blocking_send(stabilize_message(message));
     }
 }
 
@@ -127,12 +129,12 @@ impl GuardLink {
     pub(crate) fn open(stream: UnixStream, clock: Clock, left_open: fn() -> usize) -> Result<Self, Exit> {
         let broken = |error: std::io::Error| Exit::software(format!("the guard's connection cannot be used: {error}"));
         stream.set_nonblocking(true).map_err(broken)?;
-        let gate = Arc::new(Lease { clock, until: AtomicU64::new(0), muted: AtomicBool::new(true) });
+        let lease = Arc::new(Lease { clock, until: AtomicU64::new(0), muted: AtomicBool::new(true) });
         let (starter, starts) = channel();
         let (ender, over) = channel();
         let (done, finished) = channel();
         let (messages, outbox) = mpsc::channel(WAITING);
-        let listener = Listener { gate: gate.clone(), starter, ender, left_open };
+        let listener = Listener { lease: lease.clone(), starter, ender, left_open };
         let thread = std::thread::Builder::new()
             .name("door".to_owned())
             .spawn(move || {
@@ -141,19 +143,19 @@ impl GuardLink {
             })
             .map_err(broken)?;
         let (starts, over) = (Mutex::new(starts), Mutex::new(over));
-        Ok(Self { gate, starts, over, messages, done, thread })
+        Ok(Self { lease, starts, over, messages, done, thread })
     }
 
-    pub(crate) fn gate(&self) -> Arc<Lease> {
-        self.gate.clone()
+    pub(crate) fn lease(&self) -> Arc<Lease> {
+        self.lease.clone()
     }
 
-    pub(crate) fn teller(&self) -> EventSender {
+    pub(crate) fn event_sender(&self) -> EventSender {
         EventSender(self.messages.clone())
     }
 
-    pub(crate) fn tell(&self, message: FromCapture) {
-        self.teller().tell(message);
+    pub(crate) fn send(&self, message: FromCapture) {
+        self.event_sender().send(message);
     }
 
     /// Waits until the guard says start. `None`: it ended before that.
@@ -162,7 +164,7 @@ impl GuardLink {
     }
 
     /// Whether consent has ended, or does so within `patience`.
-    pub(crate) fn is_over(&self, patience: Duration) -> bool {
+    pub(crate) fn wait_for_stop(&self, patience: Duration) -> bool {
         match self.over.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience) {
             Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
             Err(RecvTimeoutError::Timeout) => false,
@@ -170,8 +172,8 @@ impl GuardLink {
     }
 
     /// Everything is closed: ends the process as soon as the guard has what was told to it.
-    pub(crate) fn dark(self) {
-        self.gate.close();
+    pub(crate) fn finish(self) {
+        self.lease.revoke();
         let _ = self.done.send(());
         drop(self.messages);
         let _ = self.thread.join();
@@ -186,7 +188,7 @@ fn end_process() -> ! {
 }
 
 struct Listener {
-    gate: Arc<Lease>,
+    lease: Arc<Lease>,
     starter: Sender<Start>,
     ender: Sender<()>,
     left_open: fn() -> usize,
@@ -202,9 +204,9 @@ impl Listener {
                 return;
             }
         };
-        let Self { gate, starter, ender, left_open } = self;
-        let why = runtime.block_on(async { talk(stream, outbox, &gate, starter).await });
-        gate.close();
+        let Self { lease, starter, ender, left_open } = self;
+        let why = runtime.block_on(async { talk(stream, outbox, &lease, starter).await });
+        lease.revoke();
         if let Err(why) = why {
             tracing::info!("going dark: {why}");
         }
@@ -224,7 +226,7 @@ impl Listener {
 async fn talk(
     stream: UnixStream,
     mut outbox: mpsc::Receiver<FromCapture>,
-    gate: &Lease,
+    lease: &Lease,
     starter: Sender<Start>,
 ) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
@@ -248,13 +250,13 @@ async fn talk(
                     Ok(None) => return Err("the guard closed the connection".to_owned()),
                     Ok(Some(ToCapture::Start { sound, purpose, configuration, wanted, .. })) => {
                         let Some(starter) = starter.take() else { return Err("the guard said start twice".to_owned()) };
-                        put_in_force(&mut guard, gate, wanted).await?;
+                        put_in_force(&mut guard, lease, wanted).await?;
                         let _ = starter.send(Start { sound, purpose, configuration });
                     }
                     Ok(Some(ToCapture::Renew { .. })) if starter.is_some() => {
                         return Err("the guard did not begin with start".to_owned());
                     }
-                    Ok(Some(ToCapture::Renew { wanted })) => put_in_force(&mut guard, gate, wanted).await?,
+                    Ok(Some(ToCapture::Renew { wanted })) => put_in_force(&mut guard, lease, wanted).await?,
                 }
             }
             message = outbox.recv() => {
@@ -268,10 +270,10 @@ async fn talk(
 type Guard = IpcConnection<ToCapture, FromCapture>;
 
 /// Does what is wanted, and only then says that it is so.
-async fn put_in_force(guard: &mut Guard, gate: &Lease, wanted: CaptureSettings) -> Result<(), String> {
-    gate.mute(wanted.muted);
-    gate.extend();
-    say(guard, &FromCapture::Applied(CaptureSettings { revision: wanted.revision, muted: gate.is_muted() })).await
+async fn put_in_force(guard: &mut Guard, lease: &Lease, wanted: CaptureSettings) -> Result<(), String> {
+    lease.set_muted(wanted.muted);
+    lease.renew();
+    say(guard, &FromCapture::Applied(CaptureSettings { revision: wanted.revision, muted: lease.is_muted() })).await
 }
 
 async fn say(guard: &mut Guard, message: &FromCapture) -> Result<(), String> {

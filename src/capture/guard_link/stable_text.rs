@@ -13,17 +13,19 @@ const ELEMENTS: [&str; 22] = [
 ];
 
 /// `message` in words that stay the same for as long as the trouble does.
-pub(crate) fn steadied(message: FromCapture) -> FromCapture {
+pub(crate) fn stabilize_message(message: FromCapture) -> FromCapture {
     match message {
-        FromCapture::Encoder { name, why } => FromCapture::Encoder { name, why: steady(&why) },
-        FromCapture::EncoderFallback { from, to, why } => FromCapture::EncoderFallback { from, to, why: steady(&why) },
-        FromCapture::Reconnecting { reason } => FromCapture::Reconnecting { reason: steady(&reason) },
-        FromCapture::DeviceLost { device, why } => FromCapture::DeviceLost { device, why: steady(&why) },
+        FromCapture::Encoder { name, why } => FromCapture::Encoder { name, why: stabilize(&why) },
+        FromCapture::EncoderFallback { from, to, why } => {
+            FromCapture::EncoderFallback { from, to, why: stabilize(&why) }
+        }
+        FromCapture::Reconnecting { reason } => FromCapture::Reconnecting { reason: stabilize(&reason) },
+        FromCapture::DeviceLost { device, why } => FromCapture::DeviceLost { device, why: stabilize(&why) },
         FromCapture::Secondary(second) => {
-            let reason = second.reason.as_deref().map(steady);
+            let reason = second.reason.as_deref().map(stabilize);
             FromCapture::Secondary(SecondaryStats { reason, ..second })
         }
-        FromCapture::Failed { kind, message } => FromCapture::Failed { kind, message: steady(&message) },
+        FromCapture::Failed { kind, message } => FromCapture::Failed { kind, message: stabilize(&message) },
         told @ (FromCapture::Hello { .. }
         | FromCapture::Applied(_)
         | FromCapture::Camera { .. }
@@ -36,11 +38,11 @@ pub(crate) fn steadied(message: FromCapture) -> FromCapture {
 
 /// `text` on one line, without addresses in memory, ports and numbers that the system chose, counters in names, and
 /// times. The server's own `host:port` in front, and paths, stay as they are.
-pub(crate) fn steady(text: &str) -> String {
+pub(crate) fn stabilize(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let word = |(place, word): (usize, &&str)| match place {
         0 if is_server(word) => (*word).to_owned(),
-        _ => steady_word(word),
+        _ => stabilize_word(word),
     };
     words.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
 }
@@ -51,7 +53,7 @@ fn is_server(word: &str) -> bool {
     port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
-fn steady_word(word: &str) -> String {
+fn stabilize_word(word: &str) -> String {
     let mut out = String::new();
     let mut rest = word;
     let path = word.trim_start_matches(['(', '"', '\'']).starts_with('/');
@@ -104,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_differs_at_each_try_is_taken_out_and_nothing_else() {
-        for (text, steady_text) in [
+        for (text, stable) in [
             ("it failed at PointerOffset(0x7ffe1234abcd)", "it failed at PointerOffset(…)"),
             ("cannot open 0x1234 and 0xff", "cannot open … and 0xff"),
             ("socket 573921034 is closed", "socket … is closed"),
@@ -122,8 +124,8 @@ mod tests {
             ("HTTP 404 (os error 111), RFC 8305", "HTTP 404 (os error 111), RFC 8305"),
             ("…", "…"),
         ] {
-            assert_eq!(steady(text), steady_text);
-            assert_eq!(steady(steady_text), steady_text, "twice");
+            assert_eq!(stabilize(text), stable);
+            assert_eq!(stabilize(stable), stable, "twice");
         }
     }
 
@@ -138,7 +140,7 @@ mod tests {
             FromCapture::Secondary(SecondaryStats { reason: Some(text()), ..SecondaryStats::default() }),
             FromCapture::Failed { kind: FailureKind::Source, message: text() },
         ] {
-            let told = serde_json::to_string(&steadied(message)).unwrap();
+            let told = serde_json::to_string(&stabilize_message(message)).unwrap();
             assert!(told.contains("it broke at …") && !told.contains("0x7f"), "{told}");
         }
     }

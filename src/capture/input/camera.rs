@@ -9,8 +9,8 @@ use gstreamer as gst;
 use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::{self, make};
 use crate::capture::input::camera_mode::{self, Wanted};
-use crate::capture::media::caps::raw_video;
-use crate::capture::media::decimator::FrameDecimator;
+use crate::capture::media::FrameDecimator;
+use crate::capture::media::raw_video_caps;
 use crate::config::{Video, VideoSource};
 
 /// Where the picture comes from, once `auto` is decided.
@@ -63,7 +63,7 @@ pub(crate) fn add_camera(pipeline: &gst::Pipeline, video: &Video, now: gst::Cloc
     }
     let (first, last) = crate::capture::input::transform::add_shape(pipeline, video)?;
     out.link(&first)?;
-    let pace = Arc::new(Mutex::new(FrameDecimator::at_most(video.fps, video.fps)));
+    let pace = Arc::new(Mutex::new(FrameDecimator::capped(video.fps, video.fps)));
     // Before anything is decoded or converted: what is too much costs nothing.
     limit(&source, &pace)?;
     Ok(Camera { last, source, filter, wanted, pace })
@@ -75,7 +75,7 @@ pub(crate) fn limit(source: &gst::Element, pace: &Arc<Mutex<FrameDecimator>>) ->
     let pace = pace.clone();
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let at = info.buffer().and_then(|buffer| buffer.pts());
-        let keeps = at.is_none_or(|at| pace.lock().unwrap_or_else(PoisonError::into_inner).keeps(at));
+        let keeps = at.is_none_or(|at| pace.lock().unwrap_or_else(PoisonError::into_inner).should_keep(at));
         if keeps { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
     });
     Ok(())
@@ -104,7 +104,7 @@ impl Camera {
         })?;
         filter.set_property("caps", mode.caps());
         let coming = mode.fps().unwrap_or(self.wanted.fps);
-        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = FrameDecimator::at_most(self.wanted.fps, coming);
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = FrameDecimator::capped(self.wanted.fps, coming);
         Ok(Some(mode.to_string()))
     }
 }
@@ -143,7 +143,7 @@ fn add_source(pipeline: &gst::Pipeline, video: &Video, wanted: Wanted) -> Result
             let filter = make("capsfilter", "video-source-caps")?;
             filter.set_property(
                 "caps",
-                raw_video(&Video { width: wanted.width, height: wanted.height, ..video.clone() }),
+                raw_video_caps(&Video { width: wanted.width, height: wanted.height, ..video.clone() }),
             );
             pipeline.add_many([&source, &filter])?;
             source.link(&filter)?;
@@ -159,7 +159,7 @@ fn add_source(pipeline: &gst::Pipeline, video: &Video, wanted: Wanted) -> Result
     };
     let filter = make("capsfilter", "video-source-caps")?;
     filter.set_property("caps", preferred(wanted));
-    plugins::load_all(plugins::OF_CAMERAS);
+    plugins::load_all(plugins::CAMERA_PLUGINS);
     let decoder = make("decodebin", "video-source-decoder")?;
     let out = make("identity", "video-source-out")?;
     pipeline.add_many([&source, &filter, &decoder, &out])?;

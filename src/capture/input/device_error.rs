@@ -3,7 +3,7 @@
 use gstreamer as gst;
 
 use crate::capture::error::CaptureError;
-use crate::capture::gst::bus::BusError;
+use crate::capture::gst::BusError;
 use crate::ipc::FailureKind;
 
 /// An error of the capture pipeline. `video` and `audio` say what the configuration names there.

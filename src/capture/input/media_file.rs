@@ -84,13 +84,13 @@ impl MediaFile {
     ) -> Result<Self, CaptureError> {
         let source = make("filesrc", &format!("{name}-file"))?;
         source.set_property("location", path.to_string_lossy().as_ref());
-        plugins::load_for(plugins::ANY_FILE);
+        plugins::load_for_media_type(plugins::ANY_MEDIA_TYPE);
         let decoder = make("decodebin", name)?;
         // In the thread that reads the file, while others call the server and make the encoder.
         decoder.connect("autoplug-continue", false, |values| {
             let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
             if let Some(found) = caps.as_deref().and_then(media_type) {
-                plugins::load_for(&found);
+                plugins::load_for_media_type(&found);
             }
             Some(true.to_value())
         });

@@ -6,7 +6,7 @@ use gstreamer as gst;
 use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::make;
 use crate::capture::input::clock_sync;
-use crate::capture::media::caps::raw_audio;
+use crate::capture::media::raw_audio_caps;
 use crate::config::{Audio, AudioSource};
 
 /// Where sound comes from, once `auto` is decided.
@@ -61,7 +61,7 @@ pub(crate) fn add_microphone(
     let convert = make("audioconvert", "audio-source-convert")?;
     let resample = make("audioresample", "audio-source-resample")?;
     let raw = make("capsfilter", "audio-source-caps")?;
-    raw.set_property("caps", raw_audio());
+    raw.set_property("caps", raw_audio_caps());
     pipeline.add_many([&convert, &resample, &raw])?;
     gst::Element::link_many([&source, &convert, &resample, &raw])?;
     Ok(raw)

@@ -10,10 +10,10 @@ use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
 use crate::capture::error::CaptureError;
-use crate::capture::gst::bus::pop_error;
-use crate::capture::gst::close::{shut, spawn};
-use crate::capture::gst::live::configure_live_sink;
-use crate::capture::gst::timebase::Timebase;
+use crate::capture::gst::Timebase;
+use crate::capture::gst::configure_live_sink;
+use crate::capture::gst::pop_error;
+use crate::capture::gst::{set_null, spawn};
 use crate::capture::guard_link::Lease;
 use crate::capture::input::camera;
 use crate::capture::input::device_error::device_error;
@@ -97,7 +97,7 @@ impl Source {
         };
         let pipeline = gst::Pipeline::with_name(name);
         let bus = pipeline.bus().ok_or_else(|| CaptureError::internal("a pipeline without a bus"))?;
-        let now = time.running();
+        let now = time.running_time();
         let (last, camera) = match origin {
             SourceSpec::Camera(video) => {
                 let camera = camera::add_camera(&pipeline, video, now)?;
@@ -110,7 +110,7 @@ impl Source {
         let out = out(name, lane.clone())?;
         pipeline.add(&out)?;
         last.link(&out)?;
-        time.rule(&pipeline);
+        time.apply_to(&pipeline);
         Ok(Self { origin: origin.clone(), pipeline, bus, camera, mode: None })
     }
 }
@@ -142,19 +142,19 @@ fn out(name: &str, lane: Arc<InputSwitch>) -> Result<gst_app::AppSink, CaptureEr
     Ok(out)
 }
 
-/// Opens `origin` while `gate` is open; what it gives goes into `lane`. Told when done; not waited for.
+/// Opens `origin` while `lease` is open; what it gives goes into `lane`. Told when done; not waited for.
 pub(crate) fn open(
     origin: &SourceSpec,
     lane: &Arc<InputSwitch>,
     time: &Timebase,
-    gate: &Arc<Lease>,
+    lease: &Arc<Lease>,
 ) -> Result<Receiver<Result<Source, CaptureError>>, CaptureError> {
     let mut source = Source::build(origin, lane, time)?;
-    let gate = gate.clone();
+    let lease = lease.clone();
     let (done, opened) = channel();
     let work = move || {
         // Consent may have ended since it was asked for, or while the driver took its time.
-        let may = |what: &str| gate.is_open().then_some(()).ok_or_else(|| CaptureError::source(what));
+        let may = |what: &str| lease.is_valid().then_some(()).ok_or_else(|| CaptureError::source(what));
         let said = may("consent has ended").and_then(|()| {
             source.start()?;
             may("consent has ended")
@@ -162,7 +162,7 @@ pub(crate) fn open(
         let result = match said {
             Ok(()) => Ok(source),
             Err(failure) => {
-                shut(&source.pipeline);
+                set_null(&source.pipeline);
                 Err(failure)
             }
         };
@@ -170,7 +170,7 @@ pub(crate) fn open(
         if let Err(unheard) = done.send(result)
             && let Ok(source) = unheard.0
         {
-            shut(&source.pipeline);
+            set_null(&source.pipeline);
         }
     };
     spawn("open", work)?;

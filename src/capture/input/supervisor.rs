@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::source::{self, Source, SourceSpec};
 use crate::capture::error::CaptureError;
-use crate::capture::gst::close::CLOSING;
-use crate::capture::gst::timebase::Timebase;
+use crate::capture::gst::CLOSE_TIMEOUT;
+use crate::capture::gst::Timebase;
 use crate::capture::guard_link::{EventSender, Lease};
 use crate::capture::input::switch::InputSwitch;
 use crate::clock::Clock;
@@ -53,8 +53,8 @@ impl Drop for DeviceSupervisor {
 #[derive(Clone)]
 pub(crate) struct DeviceContext {
     pub(crate) time: Timebase,
-    pub(crate) gate: Arc<Lease>,
-    pub(crate) teller: EventSender,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) event_sender: EventSender,
     pub(crate) clock: Clock,
     /// How long a session goes on without one of its devices.
     pub(crate) limit: Duration,
@@ -80,7 +80,7 @@ impl DeviceSupervisor {
                 let _ = stopped.recv();
             }
             kept.into_iter().flat_map(SupervisedDevice::close).for_each(|closed| {
-                let _ = closed.recv_timeout(CLOSING);
+                let _ = closed.recv_timeout(CLOSE_TIMEOUT);
             });
         };
         let thread = std::thread::Builder::new().name("devices".to_owned()).spawn(run);
@@ -136,7 +136,7 @@ impl SupervisedDevice {
     fn open(origin: SourceSpec, lane: Arc<InputSwitch>, rules: DeviceContext) -> Result<Self, CaptureError> {
         let asked = rules.clock.now();
         let state = State::Starting { since: asked };
-        let opening = source::open(&origin, &lane, &rules.time, &rules.gate)?;
+        let opening = source::open(&origin, &lane, &rules.time, &rules.lease)?;
         Ok(Self { origin, lane, rules, state, opening: Some(opening), open: None, asked, closing: Vec::new() })
     }
 
@@ -150,7 +150,7 @@ impl SupervisedDevice {
         // Where it is still being opened, that thread closes it when it finds nobody listening.
         self.opening = None;
         if let Some(source) = self.open.take() {
-            self.closing.push((self.rules.clock.now(), crate::capture::gst::close::close(source.pipeline)));
+            self.closing.push((self.rules.clock.now(), crate::capture::gst::close_detached(source.pipeline)));
         }
     }
 
@@ -160,7 +160,7 @@ impl SupervisedDevice {
             match opening.try_recv() {
                 Ok(Ok(source)) => {
                     if let Some(mode) = &source.mode {
-                        self.rules.teller.tell(FromCapture::Camera { mode: mode.clone() });
+                        self.rules.event_sender.send(FromCapture::Camera { mode: mode.clone() });
                     }
                     self.open = Some(source);
                 }
@@ -205,7 +205,7 @@ impl SupervisedDevice {
             }
             State::Away { .. } if heard.is_some() => {
                 self.state = State::There { suspected: false };
-                self.rules.teller.tell(FromCapture::DeviceRecovered { device: self.lane.device() });
+                self.rules.event_sender.send(FromCapture::DeviceRecovered { device: self.lane.device() });
             }
             State::Away { since, .. } if now.duration_since(since) >= self.rules.limit => return Err(self.too_long()),
             State::Away { since, again } => self.try_again(now, since, again, trouble.as_ref()),
@@ -217,7 +217,7 @@ impl SupervisedDevice {
         self.lane.leave();
         self.give_up();
         self.state = State::Away { since: now, again: now };
-        self.rules.teller.tell(FromCapture::DeviceLost { device: self.lane.device(), why });
+        self.rules.event_sender.send(FromCapture::DeviceLost { device: self.lane.device(), why });
     }
 
     fn try_again(&mut self, now: Monotonic, since: Monotonic, again: Monotonic, trouble: Option<&CaptureError>) {
@@ -230,16 +230,16 @@ impl SupervisedDevice {
             return;
         }
         self.closing.retain(|(_, closed)| matches!(closed.try_recv(), Err(TryRecvError::Empty)));
-        let shut =
-            self.closing.iter().all(|(begun, _)| now.duration_since(*begun) >= CLOSING) && self.closing.len() < HANGING;
+        let shut = self.closing.iter().all(|(begun, _)| now.duration_since(*begun) >= CLOSE_TIMEOUT)
+            && self.closing.len() < HANGING;
         let idle = self.opening.is_none() && self.open.is_none();
-        if !idle || !shut || now < again || !self.rules.gate.is_open() {
+        if !idle || !shut || now < again || !self.rules.lease.is_valid() {
             return;
         }
         self.state = later;
         self.asked = now;
         if self.origin.may_be_there() {
-            match source::open(&self.origin, &self.lane, &self.rules.time, &self.rules.gate) {
+            match source::open(&self.origin, &self.lane, &self.rules.time, &self.rules.lease) {
                 Ok(opening) => self.opening = Some(opening),
                 Err(failure) => tracing::debug!("not back yet: {}", failure.message),
             }
@@ -250,7 +250,7 @@ impl SupervisedDevice {
     fn stand_in(&self) -> Duration {
         match self.state {
             State::Away { .. } => {
-                let now = self.rules.time.running();
+                let now = self.rules.time.running_time();
                 Duration::from(self.lane.fill(now).saturating_sub(now)).min(LOOK)
             }
             State::Starting { .. } | State::There { .. } => LOOK,

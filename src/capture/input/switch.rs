@@ -70,7 +70,7 @@ impl InputSwitch {
 
     /// For sound.
     pub(crate) fn of_sound(clock: Clock) -> Self {
-        Self::new(CaptureDevice::Microphone, Some(crate::capture::media::caps::raw_audio()), MORSEL, clock)
+        Self::new(CaptureDevice::Microphone, Some(crate::capture::media::raw_audio_caps()), MORSEL, clock)
     }
 
     fn new(device: CaptureDevice, caps: Option<gst::Caps>, interval: gst::ClockTime, clock: Clock) -> Self {
@@ -218,7 +218,7 @@ impl State {
         if now < from + MORSEL {
             return;
         }
-        let (size, span) = crate::capture::media::caps::silence(now - from);
+        let (size, span) = crate::capture::media::silence_length(now - from);
         let mut buffer = gst::Buffer::from_slice(vec![0_u8; size]);
         if let Some(edit) = buffer.get_mut() {
             edit.set_pts(from);

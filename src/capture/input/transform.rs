@@ -5,7 +5,7 @@ use gstreamer as gst;
 
 use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::make;
-use crate::capture::media::caps::raw_video;
+use crate::capture::media::raw_video_caps;
 use crate::config::{Crop, Video, VideoSource};
 
 /// The size that is asked of the camera, so that it is the configured one once it is turned.
@@ -76,7 +76,7 @@ pub(crate) fn add_shape(pipeline: &gst::Pipeline, video: &Video) -> Result<(gst:
     let convert = make("videoconvert", "video-convert")?;
     let scale = make("videoscale", "video-scale")?;
     let filter = make("capsfilter", "video-caps")?;
-    let mut caps = raw_video(video);
+    let mut caps = raw_video_caps(video);
     let mut all = vec![&convert];
     let (upright, rate);
     let turned = geometry(video)?;

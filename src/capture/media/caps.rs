@@ -5,7 +5,7 @@ use gstreamer as gst;
 use crate::config::Video;
 
 /// What goes into the encoder. I420 is what every encoder here takes without a copy of its own.
-pub(crate) fn raw_video(video: &Video) -> gst::Caps {
+pub(crate) fn raw_video_caps(video: &Video) -> gst::Caps {
     let (width, height, fps) = size(video);
     gst::Caps::builder("video/x-raw")
         .field("format", "I420")
@@ -23,25 +23,25 @@ fn size(video: &Video) -> (i32, i32, i32) {
 }
 
 /// Samples per second; what cameras' microphones and AAC have in common.
-pub(crate) const RATE: i32 = 48_000;
+pub(crate) const AUDIO_RATE: i32 = 48_000;
 
 /// Bytes of a sample of both channels.
 const BLOCK: usize = 4;
 
 /// Sound between a microphone and the encode pipeline: what most sound cards give, so that nothing is converted twice.
-pub(crate) fn raw_audio() -> gst::Caps {
+pub(crate) fn raw_audio_caps() -> gst::Caps {
     gst::Caps::builder("audio/x-raw")
         .field("format", "S16LE")
         .field("layout", "interleaved")
-        .field("rate", RATE)
+        .field("rate", AUDIO_RATE)
         .field("channels", 2)
         .field("channel-mask", gst::Bitmask::new(3))
         .build()
 }
 
 /// How many bytes of silence fill `span`, down to a whole sample, and how long they are.
-pub(crate) fn silence(span: gst::ClockTime) -> (usize, gst::ClockTime) {
-    let rate = u64::from(RATE.unsigned_abs());
+pub(crate) fn silence_length(span: gst::ClockTime) -> (usize, gst::ClockTime) {
+    let rate = u64::from(AUDIO_RATE.unsigned_abs());
     let samples = span.nseconds().saturating_mul(rate) / gst::ClockTime::SECOND.nseconds();
     let span = gst::ClockTime::from_nseconds(samples.saturating_mul(gst::ClockTime::SECOND.nseconds()) / rate);
     (usize::try_from(samples).unwrap_or(0) * BLOCK, span)

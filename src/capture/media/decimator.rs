@@ -16,7 +16,7 @@ pub(crate) struct FrameDecimator {
 impl FrameDecimator {
     /// At most `most` of the `coming` pictures a second stay, whatever the source says that it gives: one per cent more
     /// is taken for a difference of clocks where it does not say more.
-    pub(crate) fn at_most(most: u32, coming: u32) -> Self {
+    pub(crate) fn capped(most: u32, coming: u32) -> Self {
         let each = |fps: u32| gst::ClockTime::SECOND.nseconds() / u64::from(fps.max(1));
         let tolerance = if coming > most { 0 } else { each(most) / 100 };
         let interval = gst::ClockTime::from_nseconds(each(most) - tolerance);
@@ -25,7 +25,7 @@ impl FrameDecimator {
     }
 
     /// `wanted` of the `coming` pictures a second stay.
-    pub(crate) fn set(&mut self, wanted: u32, coming: u32) {
+    pub(crate) fn set_rate(&mut self, wanted: u32, coming: u32) {
         let each = |fps: u32| gst::ClockTime::SECOND.nseconds() / u64::from(fps.max(1));
         self.interval = (wanted < coming).then(|| gst::ClockTime::from_nseconds(each(wanted)));
         self.slack = gst::ClockTime::from_nseconds(each(coming) / 2);
@@ -33,7 +33,7 @@ impl FrameDecimator {
     }
 
     /// Whether a picture of the time `at` stays.
-    pub(crate) fn keeps(&mut self, at: gst::ClockTime) -> bool {
+    pub(crate) fn should_keep(&mut self, at: gst::ClockTime) -> bool {
         let Some(interval) = self.interval else { return true };
         let due = self.due.unwrap_or(at);
         if at + self.slack < due {
@@ -50,11 +50,11 @@ mod tests {
     use super::*;
 
     fn kept(wanted: u32, coming: u32, jitter: impl Fn(u64) -> u64) -> Vec<u64> {
-        let mut pace = FrameDecimator::default();
-        pace.set(wanted, coming);
+        let mut decimator = FrameDecimator::default();
+        decimator.set_rate(wanted, coming);
         let times =
             (0..u64::from(coming) * 4).map(|number| (number, number * 1000 / u64::from(coming) + jitter(number)));
-        let kept = times.filter(|(_, millis)| pace.keeps(gst::ClockTime::from_mseconds(*millis)));
+        let kept = times.filter(|(_, millis)| decimator.should_keep(gst::ClockTime::from_mseconds(*millis)));
         kept.map(|(number, _)| number).collect()
     }
 
@@ -74,11 +74,11 @@ mod tests {
             for (most, says, gives) in
                 [(25, 30, 30), (25, 60, 60), (25, 25, 50), (30, 30, 60), (15, 30, 30), (25, 0, 100)]
             {
-                let mut pace = FrameDecimator::at_most(most, says);
+                let mut decimator = FrameDecimator::capped(most, says);
                 let mut kept = Vec::new();
                 // It stands still for 0.9 s in each third second.
                 for micros in (0..10_000_000_u64).step_by(1_000_000 / gives).filter(|at| at % 3_000_000 < 2_100_000) {
-                    if pace.keeps(gst::ClockTime::from_useconds(begin + micros)) {
+                    if decimator.should_keep(gst::ClockTime::from_useconds(begin + micros)) {
                         kept.push(micros);
                     }
                 }
@@ -97,17 +97,17 @@ mod tests {
 
     #[test]
     fn a_cameras_clock_may_be_a_little_fast() {
-        let mut pace = FrameDecimator::at_most(30, 30);
+        let mut decimator = FrameDecimator::capped(30, 30);
         let times = (0..30_000_u64).map(|number| gst::ClockTime::from_nseconds(number * 33_333_333 * 999 / 1000));
-        assert_eq!(times.filter(|at| !pace.keeps(*at)).count(), 0);
+        assert_eq!(times.filter(|at| !decimator.should_keep(*at)).count(), 0);
     }
 
     #[test]
     fn a_gap_is_not_made_up_for() {
-        let mut pace = FrameDecimator::default();
-        pace.set(10, 30);
-        assert!(pace.keeps(gst::ClockTime::ZERO));
-        let after = (0..30).filter(|n| pace.keeps(gst::ClockTime::from_mseconds(60_000 + n * 33))).count();
+        let mut decimator = FrameDecimator::default();
+        decimator.set_rate(10, 30);
+        assert!(decimator.should_keep(gst::ClockTime::ZERO));
+        let after = (0..30).filter(|n| decimator.should_keep(gst::ClockTime::from_mseconds(60_000 + n * 33))).count();
         assert!((9..=11).contains(&after), "{after}");
     }
 }

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use crate::capture::media::frame::Frame;
-use crate::capture::media::frame::Track;
+use crate::capture::media::Frame;
+use crate::capture::media::Track;
 use monotonic::Monotonic;
 
 /// Counts frames and bytes over a span of time.
-pub(crate) struct Meter {
+pub(crate) struct RateMeter {
     since: Monotonic,
     frames: u16,
     bytes: usize,
 }
 
-impl Meter {
+impl RateMeter {
     pub(crate) fn new(now: Monotonic) -> Self {
         Self { since: now, frames: 0, bytes: 0 }
     }
@@ -24,7 +24,7 @@ impl Meter {
     }
 
     /// Frames per second and kbit/s once `span` has passed; then counts anew.
-    pub(crate) fn over(&mut self, span: Duration, now: Monotonic) -> Option<(f32, u32)> {
+    pub(crate) fn sample(&mut self, span: Duration, now: Monotonic) -> Option<(f32, u32)> {
         let passed = now.duration_since(self.since);
         if passed < span {
             return None;

@@ -1,7 +1,12 @@
 //! What travels through capture: frames, and what their formats say.
 
-pub(crate) mod caps;
-pub(crate) mod decimator;
-pub(crate) mod frame;
+mod caps;
+mod decimator;
+mod frame;
 pub(crate) mod h264;
-pub(crate) mod meter;
+mod meter;
+
+pub(crate) use caps::{AUDIO_RATE, raw_audio_caps, raw_video_caps, silence_length};
+pub(crate) use decimator::FrameDecimator;
+pub(crate) use frame::{Frame, Track};
+pub(crate) use meter::RateMeter;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::capture::media::frame::Frame;
+use crate::capture::media::Frame;
 use crate::capture::output::error::ConnectionError;
 pub(crate) use bitrate::TransportStats;
 

@@ -1,6 +1,6 @@
 //! Why a connection to an ingest server failed, in words that a person can act on.
 
-use crate::capture::gst::bus::BusError;
+use crate::capture::gst::BusError;
 use crate::capture::output::credentials::Redactor;
 use crate::capture::output::credentials::redact;
 use crate::connect::Unreachable;

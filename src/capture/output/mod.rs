@@ -86,7 +86,7 @@ impl Output {
         all: Vec<Self>,
         config: &Config,
         begun: &SessionContext,
-        door: &GuardLink,
+        guard_link: &GuardLink,
     ) -> Result<Vec<RunningOutput>, CaptureError> {
         let SessionContext { timebase, level_meter, encoder_control } = begun;
         let (sound, wheel) = (level_meter.is_some(), encoder_control.clone());
@@ -98,9 +98,12 @@ impl Output {
         let (video, scheme) = (&config.video, config.ingest.first.scheme());
         let steer = RateAdapter::new(scheme, video, sound.then_some(&config.audio), Box::new(apply));
         // There is one encoder, and the first destination steers it. The second drops what is too much for it.
-        let first = (StatusReporter::First(door.teller()), steer);
+        let first = (StatusReporter::First(guard_link.event_sender()), steer);
         let fixed = Video { adaptive: false, ..video.clone() };
-        let second = (StatusReporter::second(door.teller()), RateAdapter::new(scheme, &fixed, None, Box::new(|_| ())));
+        let second = (
+            StatusReporter::second(guard_link.event_sender()),
+            RateAdapter::new(scheme, &fixed, None, Box::new(|_| ())),
+        );
         all.into_iter()
             .zip([first, second])
             .map(|(Self { to, keys, queue, keeper }, (reporter, steer))| {

@@ -11,9 +11,9 @@ pub(crate) use super::reporter::StatusReporter;
 use crate::capture::audio::LevelMeter;
 use crate::capture::encoder::EncoderControl;
 use crate::capture::error::CaptureError;
-use crate::capture::guard_link::stable_text::steady;
-use crate::capture::media::frame::Frame;
-use crate::capture::media::meter::Meter;
+use crate::capture::guard_link::stabilize;
+use crate::capture::media::Frame;
+use crate::capture::media::RateMeter;
 use crate::capture::output::connect::connect;
 use crate::capture::output::connection::IngestConnection;
 use crate::capture::output::error::ConnectionError;
@@ -69,7 +69,7 @@ impl Publisher {
     ) -> Result<Self, CaptureError> {
         let (stop, stopped) = channel();
         let clock = Clock::start();
-        let meter = Meter::new(clock.now());
+        let meter = RateMeter::new(clock.now());
         let pusher = PublishLoop {
             target,
             queue,
@@ -99,7 +99,7 @@ struct PublishLoop {
     stopped: Receiver<()>,
     clock: Clock,
     reconnects: u32,
-    meter: Meter,
+    meter: RateMeter,
     /// What was last said about a server out of reach.
     told: Option<String>,
 }
@@ -124,7 +124,7 @@ impl PublishLoop {
             if kind == ConnectionErrorKind::Renegotiate {
                 continue;
             }
-            let reason = steady(&reason);
+            let reason = stabilize(&reason);
             if self.told.as_ref() != Some(&reason) {
                 self.told = Some(reason.clone());
                 self.reporter.reconnecting(reason);
@@ -262,7 +262,7 @@ impl PublishLoop {
 
     /// Tells how the stream does, each second, also while there is no connection.
     fn report(&mut self, round_trip_ms: Option<u32>) {
-        let Some((fps, bitrate_kbps)) = self.meter.over(STATS, self.clock.now()) else { return };
+        let Some((fps, bitrate_kbps)) = self.meter.sample(STATS, self.clock.now()) else { return };
         if let Some(rtt) = round_trip_ms {
             self.target.rtt.set(Some(Duration::from_millis(rtt.into())));
         }

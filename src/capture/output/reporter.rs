@@ -13,17 +13,17 @@ pub(crate) enum StatusReporter {
 
 impl StatusReporter {
     /// For the second destination.
-    pub(crate) fn second(teller: EventSender) -> Self {
-        Self::Secondary(teller, SecondaryStats::default())
+    pub(crate) fn second(event_sender: EventSender) -> Self {
+        Self::Secondary(event_sender, SecondaryStats::default())
     }
 
     /// The server has the stream.
     pub(crate) fn live(&mut self) {
         match self {
-            Self::First(teller) => teller.tell(FromCapture::Live {}),
-            Self::Secondary(teller, second) => {
+            Self::First(event_sender) => event_sender.send(FromCapture::Live {}),
+            Self::Secondary(event_sender, second) => {
                 (second.on_air, second.reason) = (true, None);
-                teller.tell(FromCapture::Secondary(second.clone()));
+                event_sender.send(FromCapture::Secondary(second.clone()));
             }
         }
     }
@@ -31,10 +31,10 @@ impl StatusReporter {
     /// The server is out of reach.
     pub(crate) fn reconnecting(&mut self, reason: String) {
         match self {
-            Self::First(teller) => teller.tell(FromCapture::Reconnecting { reason }),
-            Self::Secondary(teller, second) => {
+            Self::First(event_sender) => event_sender.send(FromCapture::Reconnecting { reason }),
+            Self::Secondary(event_sender, second) => {
                 *second = SecondaryStats { on_air: false, reason: Some(reason), bitrate_kbps: 0, ..second.clone() };
-                teller.tell(FromCapture::Secondary(second.clone()));
+                event_sender.send(FromCapture::Secondary(second.clone()));
             }
         }
     }
@@ -42,8 +42,8 @@ impl StatusReporter {
     /// How it does, each second.
     pub(crate) fn stats(&mut self, stats: StreamStats) {
         match self {
-            Self::First(teller) => teller.tell(FromCapture::Stats(stats)),
-            Self::Secondary(teller, second) => {
+            Self::First(event_sender) => event_sender.send(FromCapture::Stats(stats)),
+            Self::Secondary(event_sender, second) => {
                 let StreamStats { bitrate_kbps, dropped_frames, round_trip_ms, reconnects, queue_ms, .. } = stats;
                 *second = SecondaryStats {
                     bitrate_kbps,
@@ -53,7 +53,7 @@ impl StatusReporter {
                     queue_ms,
                     ..second.clone()
                 };
-                teller.tell(FromCapture::Secondary(second.clone()));
+                event_sender.send(FromCapture::Secondary(second.clone()));
             }
         }
     }

@@ -8,8 +8,8 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use crate::capture::error::CaptureError;
-use crate::capture::gst::bus::pop_error;
-use crate::capture::gst::live::configure_live_sink;
+use crate::capture::gst::configure_live_sink;
+use crate::capture::gst::pop_error;
 use crate::capture::output::credentials::Redactor;
 use crate::capture::output::error::{ConnectionError, of_push};
 use crate::capture::output::target::IngestTarget;
@@ -50,7 +50,7 @@ impl SinkPipeline {
             });
         }
         // Capture's time goes on through every connection: no gap and no step back at the server.
-        target.time.rule(&pipeline);
+        target.time.apply_to(&pipeline);
         Ok(Self { pipeline, bus, sink, passed, names: target.names.clone() })
     }
 

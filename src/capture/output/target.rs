@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bitrate::Rendition;
 
-use crate::capture::gst::timebase::Timebase;
+use crate::capture::gst::Timebase;
 use crate::capture::output::credentials::{IngestCredentials, Redactor};
 use crate::config::{Config, Destination, HostPattern};
 

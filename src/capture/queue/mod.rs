@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gstreamer as gst;
 
-use crate::capture::media::frame::{Frame, Track};
+use crate::capture::media::{Frame, Track};
 use crate::capture::queue::spill_file::{SpillFile, SpillSlot};
 
 /// At most this much time is queued on air: more would only put the viewer further behind. During an outage this

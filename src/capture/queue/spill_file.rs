@@ -10,7 +10,7 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundK
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fs::{Mode, OFlags};
 
-use crate::capture::media::frame::Frame;
+use crate::capture::media::Frame;
 
 /// Where a sealed frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

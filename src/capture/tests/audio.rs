@@ -173,8 +173,8 @@ fn muted_is_digital_silence_within_a_tenth_of_a_second_and_time_runs_on() {
     let source = make(&pipeline, "audiotestsrc");
     source.set_property("is-live", true);
     let (first, last) = add_voice(&pipeline, &audio(false, false)).unwrap();
-    let gate = std::sync::Arc::new(crate::capture::guard_link::Lease::opened());
-    silence_while_muted(&last, &gate).unwrap();
+    let lease = std::sync::Arc::new(crate::capture::guard_link::Lease::valid());
+    silence_while_muted(&last, &lease).unwrap();
     let coded = add_coder(&pipeline, &audio(false, false), AudioCodec::Aac).unwrap();
     let level = std::sync::Arc::default();
     level_meter::measure(&level, &last).unwrap();
@@ -198,7 +198,7 @@ fn muted_is_digital_silence_within_a_tenth_of_a_second_and_time_runs_on() {
         heard.push((pts, sound.iter().all(|word| *word == 0)));
         if pts > gst::ClockTime::from_mseconds(1500) && muted_at.is_none() {
             loud = level.db();
-            gate.mute(true);
+            lease.set_muted(true);
             muted_at = pipeline.current_running_time();
         }
         if pts > gst::ClockTime::from_mseconds(4000) {

@@ -12,7 +12,7 @@ use crate::capture::encoder::frame_sink::tap;
 use crate::capture::encoder::{EncoderControl, VideoEncoder};
 use crate::capture::gst::plugins::make;
 use crate::capture::guard_link::{EventSender, Lease};
-use crate::capture::media::frame::Track;
+use crate::capture::media::Track;
 use crate::capture::queue::FrameQueue;
 use crate::config::{Config, Video, VideoSource, example};
 use bitrate::Rendition;
@@ -59,10 +59,10 @@ fn encoded(
     filter.set_property("caps", says);
     pipeline.add_many([camera, &filter]).unwrap();
     let (first, last) = crate::capture::input::transform::add_shape(&pipeline, &config.video).unwrap();
-    let (teller, _told) = EventSender::heard();
-    let (queue, gate) = (Arc::new(FrameQueue::default()), Arc::new(Lease::opened()));
+    let (event_sender, _told) = EventSender::with_receiver();
+    let (queue, lease) = (Arc::new(FrameQueue::default()), Arc::new(Lease::valid()));
     let frames = queue.clone();
-    let make_tap = Box::new(move || tap("video-tap", Track::Video, gate.clone(), vec![frames.clone()]).upcast());
+    let make_tap = Box::new(move || tap("video-tap", Track::Video, lease.clone(), vec![frames.clone()]).upcast());
     let size = (config.video.width, config.video.height);
     let writing = OverlayRenderer::start(&config.overlay, size).unwrap();
     if let Some(writing) = &writing {
@@ -77,7 +77,8 @@ fn encoded(
     let cover = crate::capture::compositor::Compositor::new(config.masks.clone(), writing.as_ref(), size);
     // Not a camera's pace: pictures wait for the encoder.
     let video = Video { source: VideoSource::File, ..config.video.clone() };
-    let coding = VideoEncoder::start(&video, crate::capture::encoder::backend::MAIN, cover, make_tap, &teller).unwrap();
+    let coding =
+        VideoEncoder::start(&video, crate::capture::encoder::backend::MAIN, cover, make_tap, &event_sender).unwrap();
     let (knobs, entry) = (EncoderControl::default(), coding.input_sink().unwrap());
     knobs.attach(&coding);
     pipeline.add(&entry).unwrap();
@@ -90,7 +91,7 @@ fn encoded(
             knobs.apply(rendition).unwrap();
         }
         let frame = queue.pop(Duration::from_secs(30)).expect("a frame");
-        stream.extend(crate::capture::media::h264::annexb::annexb(&frame).unwrap());
+        stream.extend(crate::capture::media::h264::avcc_to_annexb(&frame).unwrap());
     }
     pipeline.set_state(gst::State::Null).unwrap();
     stream

@@ -11,10 +11,10 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use crate::capture::encoder::EncoderControl;
-use crate::capture::gst::timebase::Timebase;
+use crate::capture::gst::Timebase;
 use crate::capture::guard_link::EventSender;
-use crate::capture::media::frame::Frame;
-use crate::capture::media::frame::Track;
+use crate::capture::media::Frame;
+use crate::capture::media::Track;
 use crate::capture::output::credentials::IngestCredentials;
 use crate::capture::output::publisher::{Publisher, StatusReporter};
 use crate::capture::output::rate_adapter::RateAdapter;
@@ -94,13 +94,13 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
     std::fs::write(&file, format!("[ingest]\nurl = \"{url}\"\n")).unwrap();
     let config = Config::load(&file).unwrap();
     let to = &config.ingest.first;
-    let (queue, (teller, mut heard)) = (Arc::new(FrameQueue::default()), EventSender::heard());
+    let (queue, (event_sender, mut heard)) = (Arc::new(FrameQueue::default()), EventSender::with_receiver());
     let target = IngestTarget::new(&config, to, IngestCredentials::resolve(to).unwrap(), true, Timebase::start());
     let push = Publisher::start(
         target,
         queue.clone(),
         None,
-        StatusReporter::First(teller),
+        StatusReporter::First(event_sender),
         EncoderControl::default(),
         RateAdapter::still(),
     )

@@ -7,7 +7,7 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use crate::capture::input::camera;
-use crate::capture::media::decimator::FrameDecimator;
+use crate::capture::media::FrameDecimator;
 use crate::config::{Config, Video, VideoSource};
 
 fn video_of(source: VideoSource) -> Video {
@@ -37,7 +37,7 @@ fn shaped(video: &Video, says: gst::Fraction, times: &[gst::ClockTime]) -> Vec<(
     pipeline.add_many([entry.upcast_ref::<gst::Element>(), exit.upcast_ref()]).unwrap();
     if video.source == VideoSource::V4l2 {
         let coming = u32::try_from(says.numer() / says.denom()).unwrap();
-        let pace = Arc::new(Mutex::new(FrameDecimator::at_most(video.fps, coming)));
+        let pace = Arc::new(Mutex::new(FrameDecimator::capped(video.fps, coming)));
         camera::limit(entry.upcast_ref(), &pace).unwrap();
     }
     let (first, last) = crate::capture::input::transform::add_shape(&pipeline, video).unwrap();

@@ -11,9 +11,9 @@ use tokio::sync::mpsc::Receiver;
 use crate::capture::compositor::Compositor;
 use crate::capture::encoder::frame_sink::tap;
 use crate::capture::encoder::{EncoderControl, Fault, VideoEncoder};
-use crate::capture::gst::timebase::Timebase;
+use crate::capture::gst::Timebase;
 use crate::capture::guard_link::{EventSender, Lease};
-use crate::capture::media::frame::Track;
+use crate::capture::media::Track;
 use crate::capture::output::credentials::IngestCredentials;
 use crate::capture::output::publisher::{Publisher, StatusReporter};
 use crate::capture::output::rate_adapter::RateAdapter;
@@ -120,21 +120,21 @@ impl Air {
             camera.set_property(key, value);
         }
         let filter = crate::capture::gst::plugins::make("capsfilter", "video-caps").unwrap();
-        filter.set_property("caps", crate::capture::media::caps::raw_video(&config.video));
+        filter.set_property("caps", crate::capture::media::raw_video_caps(&config.video));
         source.add_many([&camera, &filter]).unwrap();
-        let (teller, told) = EventSender::heard();
+        let (event_sender, told) = EventSender::with_receiver();
         let queue = std::sync::Arc::new(FrameQueue::default());
-        let (gate, frames) = (std::sync::Arc::new(Lease::opened()), queue.clone());
-        let make_tap = Box::new(move || tap("video-tap", Track::Video, gate.clone(), vec![frames.clone()]).upcast());
+        let (lease, frames) = (std::sync::Arc::new(Lease::valid()), queue.clone());
+        let make_tap = Box::new(move || tap("video-tap", Track::Video, lease.clone(), vec![frames.clone()]).upcast());
         let (profile, cover) = (crate::capture::encoder::backend::MAIN, Compositor::default());
         // What comes through a pipeline waits for the encoder.
         let video = Video { source: VideoSource::File, ..config.video.clone() };
-        let coding = VideoEncoder::start_with(&video, profile, cover, make_tap, &teller, fault).unwrap();
+        let coding = VideoEncoder::start_with(&video, profile, cover, make_tap, &event_sender, fault).unwrap();
         let entry = coding.input_sink().unwrap();
         source.add(&entry).unwrap();
         gst::Element::link_many([&camera, &filter, &entry]).unwrap();
         let time = Timebase::start();
-        time.rule(&source);
+        time.apply_to(&source);
         source.set_state(gst::State::Playing).unwrap();
         let to = &config.ingest.first;
         let keys = IngestCredentials::resolve(to).unwrap();
@@ -143,7 +143,8 @@ impl Air {
         // The tests turn the knobs themselves.
         let (target, steer) = (IngestTarget::new(&config, to, keys, false, time), RateAdapter::still());
         let push =
-            Publisher::start(target, queue.clone(), None, StatusReporter::First(teller), knobs.clone(), steer).unwrap();
+            Publisher::start(target, queue.clone(), None, StatusReporter::First(event_sender), knobs.clone(), steer)
+                .unwrap();
         Self { source, coding, knobs, queue, push: Some(push), told }
     }
 

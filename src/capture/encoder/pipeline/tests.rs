@@ -12,7 +12,7 @@ use gstreamer_app as gst_app;
 
 use crate::capture::encoder::backend;
 use crate::capture::encoder::pipeline::{Backpressure, EncoderPipeline, hand};
-use crate::capture::gst::close::CLOSING;
+use crate::capture::gst::CLOSE_TIMEOUT;
 use crate::clock::Clock;
 use crate::config::{Video, example};
 
@@ -115,7 +115,7 @@ fn encode(
     first: u32,
     pictures: &[Vec<u8>],
 ) -> Vec<gst::Sample> {
-    let caps = crate::capture::media::caps::raw_video(&configured());
+    let caps = crate::capture::media::raw_video_caps(&configured());
     let mut all = Vec::new();
     for (n, picture) in (first..).zip(pictures) {
         let mut buffer = gst::Buffer::from_slice(picture.clone());
@@ -185,7 +185,7 @@ fn through(kind: &Kind, video: &Video, pictures: &[Vec<u8>], finer: usize) -> Ve
     let clock = Clock::start();
     let closing = clock.now();
     drop(coder);
-    assert!(clock.now().duration_since(closing) < CLOSING, "it hangs");
+    assert!(clock.now().duration_since(closing) < CLOSE_TIMEOUT, "it hangs");
     all
 }
 

@@ -17,8 +17,8 @@ fn elements_are_where_they_are_looked_for() {
             assert_eq!(factory.plugin_name().as_deref(), Some(*name), "{element}");
         }
     }
-    for name in OF_CAMERAS.iter().chain(OF_FILES.iter().flat_map(|(_, plugins)| *plugins)) {
-        assert!(beside_the_library().join(format!("libgst{name}.so")).exists(), "{name}");
+    for name in CAMERA_PLUGINS.iter().chain(FILE_PLUGINS.iter().flat_map(|(_, plugins)| *plugins)) {
+        assert!(plugin_directory().join(format!("libgst{name}.so")).exists(), "{name}");
     }
 }
 

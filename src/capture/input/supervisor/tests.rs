@@ -21,7 +21,7 @@ struct Seen {
 struct Rig {
     kept: Arc<Mutex<SupervisedDevice>>,
     ended: Receiver<CaptureError>,
-    gate: Arc<Lease>,
+    lease: Arc<Lease>,
     heard: tokio::sync::mpsc::Receiver<FromCapture>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
@@ -55,8 +55,8 @@ impl Rig {
 
     fn start_at(device: CaptureDevice, limit: Duration, time: Timebase) -> Self {
         gst::init().unwrap();
-        let (clock, gate) = (Clock::start(), Arc::new(Lease::opened()));
-        let (teller, heard) = EventSender::heard();
+        let (clock, lease) = (Clock::start(), Arc::new(Lease::valid()));
+        let (event_sender, heard) = EventSender::with_receiver();
         let (lane, origin) = match device {
             CaptureDevice::Camera => (InputSwitch::of_pictures(FPS, clock), SourceSpec::Camera(video())),
             CaptureDevice::Microphone => {
@@ -84,7 +84,7 @@ impl Rig {
             let until = (at + buffer.duration().unwrap()).mseconds();
             log.lock().unwrap().push(Seen { at: at.mseconds(), until, stand_in, key });
         }));
-        let rules = DeviceContext { time, gate: gate.clone(), teller, clock, limit };
+        let rules = DeviceContext { time, lease: lease.clone(), event_sender, clock, limit };
         let kept = Arc::new(Mutex::new(SupervisedDevice::open(origin, lane, rules).unwrap()));
         let (last, ended) = channel();
         let here = Arc::downgrade(&kept);
@@ -101,7 +101,7 @@ impl Rig {
                 std::thread::sleep(pause);
             }
         });
-        Self { kept, ended, gate, heard, seen }
+        Self { kept, ended, lease, heard, seen }
     }
 
     fn wait(&self, what: &str, there: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
@@ -163,7 +163,7 @@ fn a_camera_that_breaks_off_hangs_or_falls_silent_is_a_slate_until_it_is_back() 
     for (round, break_it) in [break_off as fn(&gst::Element), fall_silent, hang, break_off].into_iter().enumerate() {
         let before = rig.wait("a picture", |seen| seen.iter().rev().take(5).filter(|one| !one.stand_in).count() == 5);
         // While it is away it cannot be opened again: consent is needed for that, and a closed gate has none.
-        rig.gate.shut();
+        rig.lease.expire();
         rig.harm(break_it);
         let said = rig.said();
         assert!(
@@ -178,7 +178,7 @@ fn a_camera_that_breaks_off_hangs_or_falls_silent_is_a_slate_until_it_is_back() 
         let gap = seen[first].at - seen[first - 1].at;
         assert!(gap < 2000, "round {round}: the slate was out after {gap} ms");
         assert!(seen[first..].iter().all(|one| one.stand_in), "nothing is opened while the gate is closed");
-        rig.gate.open();
+        rig.lease.grant();
         let seen = rig.wait("a picture again", |seen| !seen.last().unwrap().stand_in);
         let back = seen.iter().rposition(|one| one.stand_in).unwrap() + 1;
         assert!(seen[back].key, "the picture begins with a keyframe");
@@ -217,7 +217,7 @@ fn a_device_that_is_opened_an_hour_into_a_session_gives_what_is_now() {
     for device in [CaptureDevice::Camera, CaptureDevice::Microphone] {
         // Few machines have been up for that long: their clock may not go back so far.
         let hour = gst::ClockTime::from_mseconds(HOUR).min(gst::SystemClock::obtain().time());
-        let rig = Rig::start_at(device, Duration::from_mins(1), Timebase::began(hour));
+        let rig = Rig::start_at(device, Duration::from_mins(1), Timebase::started_ago(hour));
         let seen = rig.wait("two seconds", |seen| seen.last().is_some_and(|last| last.at > seen[0].at + 2000));
         let (first, last) = (seen[0], seen[seen.len() - 1]);
         assert!(first.at + 10_000 > hour.mseconds(), "{device:?} begins at {} ms", first.at);
@@ -236,7 +236,7 @@ fn after_the_limit_it_ends_and_says_what_was_away() {
         rig.wait("something", |seen| !seen.is_empty());
         // Open altogether: an opening that consent leaves half-way is a failure of its own.
         rig.harm(|_| ());
-        rig.gate.shut();
+        rig.lease.expire();
         rig.harm(break_off);
         assert!(matches!(rig.said(), FromCapture::DeviceLost { .. }));
         let failed = rig.ended.recv_timeout(Duration::from_secs(15)).unwrap();
@@ -248,10 +248,11 @@ fn after_the_limit_it_ends_and_says_what_was_away() {
 #[test]
 fn what_breaks_before_anything_came_is_a_failure_as_ever() {
     gst::init().unwrap();
-    let (clock, gate, (teller, _heard)) = (Clock::start(), Arc::new(Lease::opened()), EventSender::heard());
+    let (clock, lease, (event_sender, _heard)) =
+        (Clock::start(), Arc::new(Lease::valid()), EventSender::with_receiver());
     let origin =
         SourceSpec::Camera(Video { source: VideoSource::V4l2, device: "/dev/no-such-camera".into(), ..video() });
-    let rules = DeviceContext { time: Timebase::start(), gate, teller, clock, limit: Duration::from_mins(1) };
+    let rules = DeviceContext { time: Timebase::start(), lease, event_sender, clock, limit: Duration::from_mins(1) };
     let failed =
         DeviceSupervisor::start(vec![(origin, Arc::new(InputSwitch::of_pictures(FPS, clock)))], &rules).unwrap_err();
     assert_eq!(failed.kind, FailureKind::Source);

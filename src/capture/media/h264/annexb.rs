@@ -2,62 +2,62 @@
 
 use gstreamer as gst;
 
-use crate::capture::media::frame::Frame;
+use crate::capture::media::Frame;
 
-const START: [u8; 4] = [0, 0, 0, 1];
+const START_CODE: [u8; 4] = [0, 0, 0, 1];
 /// Type of a NAL unit with a sequence's parameters.
 const SPS: u8 = 7;
 
 /// The same picture, behind the parameters that a decoder needs if it is a keyframe.
-pub(crate) fn annexb(frame: &Frame) -> Option<Vec<u8>> {
+pub(crate) fn avcc_to_annexb(frame: &Frame) -> Option<Vec<u8>> {
     let map = frame.buffer.map_readable().ok()?;
-    let units = units(&map)?;
+    let units = nal_units(&map)?;
     let mut bytes = Vec::with_capacity(map.len() + 64);
-    if frame.is_keyframe() && !units.iter().any(|unit| kind(unit) == SPS) {
+    if frame.is_keyframe() && !units.iter().any(|unit| nal_unit_type(unit) == SPS) {
         let structure = frame.caps.as_ref().and_then(|caps| caps.structure(0));
         let config = structure.and_then(|structure| structure.get::<gst::Buffer>("codec_data").ok())?;
         let config = config.map_readable().ok()?;
-        for unit in parameters(&config)? {
-            bytes.extend(START);
+        for unit in parameter_sets(&config)? {
+            bytes.extend(START_CODE);
             bytes.extend(unit);
         }
     }
     for unit in units {
-        bytes.extend(START);
+        bytes.extend(START_CODE);
         bytes.extend(unit);
     }
     Some(bytes)
 }
 
-fn kind(unit: &[u8]) -> u8 {
+fn nal_unit_type(unit: &[u8]) -> u8 {
     unit.first().map_or(0, |first| first & 0x1f)
 }
 
-fn split<'a>(bytes: &mut &'a [u8], at: usize) -> Option<&'a [u8]> {
+fn take<'a>(bytes: &mut &'a [u8], at: usize) -> Option<&'a [u8]> {
     let (first, rest) = bytes.split_at_checked(at)?;
     *bytes = rest;
     Some(first)
 }
 
 /// NAL units with lengths of four bytes, which is what h264parse makes.
-fn units(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
+fn nal_units(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let mut units = Vec::new();
     while !bytes.is_empty() {
-        let length = u32::from_be_bytes(split(&mut bytes, 4)?.try_into().ok()?);
-        units.push(split(&mut bytes, usize::try_from(length).ok()?)?);
+        let length = u32::from_be_bytes(take(&mut bytes, 4)?.try_into().ok()?);
+        units.push(take(&mut bytes, usize::try_from(length).ok()?)?);
     }
     Some(units)
 }
 
 /// The parameter sets in an avcC record (ISO/IEC 14496-15, 5.3.3.1.2).
-fn parameters(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
+fn parameter_sets(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let mut sets = Vec::new();
-    let head = split(&mut bytes, 6)?;
+    let head = take(&mut bytes, 6)?;
     let mut count = head[5] & 0x1f;
     for _ in 0..2 {
         for _ in 0..count {
-            let length = u16::from_be_bytes(split(&mut bytes, 2)?.try_into().ok()?);
-            sets.push(split(&mut bytes, length.into())?);
+            let length = u16::from_be_bytes(take(&mut bytes, 2)?.try_into().ok()?);
+            sets.push(take(&mut bytes, length.into())?);
         }
         // Behind the sequences' stand the pictures'.
         count = bytes.first().copied().unwrap_or(0);
@@ -69,7 +69,7 @@ fn parameters(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::media::frame::Track;
+    use crate::capture::media::Track;
 
     fn frame(key: bool, bytes: &[u8]) -> Frame {
         gst::init().unwrap();
@@ -83,19 +83,19 @@ mod tests {
     }
 
     #[test]
-    fn lengths_become_start_codes_and_a_keyframe_has_its_parameters() {
-        let delta = annexb(&frame(false, &[0, 0, 0, 2, 0x41, 5, 0, 0, 0, 1, 0x41])).unwrap();
+    fn lengths_become_start_codes_and_a_keyframe_has_its_parameter_sets() {
+        let delta = avcc_to_annexb(&frame(false, &[0, 0, 0, 2, 0x41, 5, 0, 0, 0, 1, 0x41])).unwrap();
         assert_eq!(delta, [0, 0, 0, 1, 0x41, 5, 0, 0, 0, 1, 0x41]);
-        let key = annexb(&frame(true, &[0, 0, 0, 2, 0x65, 5])).unwrap();
+        let key = avcc_to_annexb(&frame(true, &[0, 0, 0, 2, 0x65, 5])).unwrap();
         assert_eq!(key, [0, 0, 0, 1, 0x67, 9, 0, 0, 0, 1, 0x68, 0, 0, 0, 1, 0x65, 5]);
-        let whole = annexb(&frame(true, &[0, 0, 0, 1, 0x67, 0, 0, 0, 1, 0x65])).unwrap();
+        let whole = avcc_to_annexb(&frame(true, &[0, 0, 0, 1, 0x67, 0, 0, 0, 1, 0x65])).unwrap();
         assert_eq!(whole, [0, 0, 0, 1, 0x67, 0, 0, 0, 1, 0x65], "not twice");
     }
 
     #[test]
     fn what_is_cut_short_is_nothing() {
         for bytes in [&[0, 0][..], &[0, 0, 0, 9, 1]] {
-            assert_eq!(annexb(&frame(false, bytes)), None);
+            assert_eq!(avcc_to_annexb(&frame(false, bytes)), None);
         }
     }
 }

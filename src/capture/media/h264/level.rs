@@ -40,14 +40,14 @@ pub(crate) fn levels(width: u32, height: u32, fps: u32, kbps: u32) -> Vec<&'stat
 }
 
 /// What streams call a level (`level_idc`): ten times its name. `None`: 1b, which is told by a bit elsewhere.
-pub(crate) fn number(level: &str) -> Option<u32> {
+pub(crate) fn level_idc(level: &str) -> Option<u32> {
     let (whole, tenths) = level.split_once('.').unwrap_or((level, "0"));
     Some(whole.parse::<u32>().ok()? * 10 + tenths.parse::<u32>().ok()?)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LEVELS, levels, number};
+    use super::{LEVELS, level_idc, levels};
 
     #[test]
     fn the_lowest_level_that_holds_the_picture() {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_level_has_its_number() {
-        let all: Vec<_> = LEVELS.iter().filter_map(|level| number(level.0)).collect();
+        let all: Vec<_> = LEVELS.iter().filter_map(|level| level_idc(level.0)).collect();
         assert_eq!(all, [10, 11, 12, 13, 20, 21, 22, 30, 31, 32, 40, 41, 42, 50, 51, 52]);
     }
 }

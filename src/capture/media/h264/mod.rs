@@ -1,4 +1,7 @@
 //! H.264: its levels, and its two forms of a stream.
 
-pub(crate) mod annexb;
-pub(crate) mod level;
+mod annexb;
+mod level;
+
+pub(crate) use annexb::avcc_to_annexb;
+pub(crate) use level::{level_idc, levels};

@@ -5,9 +5,9 @@ use std::cell::Cell;
 use gstreamer as gst;
 
 use super::*;
-use crate::capture::gst::timebase::Timebase;
+use crate::capture::gst::Timebase;
 use crate::capture::guard_link::EventSender;
-use crate::capture::media::frame::Track;
+use crate::capture::media::Track;
 use crate::capture::output::credentials::IngestCredentials;
 use crate::capture::queue::tests::frame;
 use crate::ipc::FromCapture;
@@ -66,7 +66,7 @@ fn pusher(queue: &Arc<FrameQueue>, reporter: StatusReporter, stopped: Receiver<(
         stopped,
         clock,
         reconnects: 0,
-        meter: Meter::new(clock.now()),
+        meter: RateMeter::new(clock.now()),
         told: None,
     }
 }
@@ -75,8 +75,8 @@ fn pusher(queue: &Arc<FrameQueue>, reporter: StatusReporter, stopped: Receiver<(
 fn a_connection_is_on_air_once_the_server_has_the_first_frame_and_until_its_last_sign() {
     gst::init().unwrap();
     let queue = Arc::new(FrameQueue::default());
-    let ((teller, mut heard), (_stop, stopped)) = (EventSender::heard(), channel());
-    let mut pusher = pusher(&queue, StatusReporter::First(teller), stopped);
+    let ((event_sender, mut heard), (_stop, stopped)) = (EventSender::with_receiver(), channel());
+    let mut pusher = pusher(&queue, StatusReporter::First(event_sender), stopped);
     let camera = {
         let queue = queue.clone();
         std::thread::spawn(move || {

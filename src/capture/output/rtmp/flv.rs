@@ -9,8 +9,8 @@ use gstreamer as gst;
 
 use super::amf::{self, Value};
 use super::chunk::kind::{AMF0_DATA, AUDIO, VIDEO};
-use crate::capture::media::frame::Frame;
-use crate::capture::media::frame::Track;
+use crate::capture::media::Frame;
+use crate::capture::media::Track;
 
 /// AAC, which FLV always calls 44 kHz, 16 bit, stereo; the truth is in its configuration.
 const AAC: u8 = 0xaf;

@@ -25,7 +25,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 
 use super::tls;
-use crate::capture::media::frame::Frame;
+use crate::capture::media::Frame;
 use crate::capture::output::connection::{IngestConnection, TransportStats};
 use crate::capture::output::credentials::Redactor;
 use crate::capture::output::error::ConnectionError;

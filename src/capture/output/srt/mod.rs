@@ -12,11 +12,11 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use crate::capture::error::CaptureError;
-use crate::capture::gst::live::source;
+use crate::capture::gst::live_appsrc;
 use crate::capture::gst::plugins::make;
-use crate::capture::media::frame::Frame;
-use crate::capture::media::frame::Track;
-use crate::capture::media::h264::annexb::annexb;
+use crate::capture::media::Frame;
+use crate::capture::media::Track;
+use crate::capture::media::h264::avcc_to_annexb;
 use crate::capture::output::connection::{IngestConnection, TransportStats};
 use crate::capture::output::error::ConnectionError;
 use crate::capture::output::error::ConnectionErrorKind;
@@ -145,10 +145,10 @@ fn build(
         sink.set_property("auto-reconnect", false);
     }
     let pipe = SinkPipeline::new(target, sink)?;
-    let video = source("video");
+    let video = live_appsrc("video");
     pipe.pipeline.add_many([video.upcast_ref(), &muxer])?;
     video.link(&muxer)?;
-    let audio = target.sound.then(|| source("audio"));
+    let audio = target.sound.then(|| live_appsrc("audio"));
     if let Some(audio) = &audio {
         pipe.pipeline.add(audio)?;
         audio.link(&muxer)?;
@@ -175,7 +175,7 @@ fn build(
 /// The picture as MPEG-TS wants it.
 fn with_start_codes(frame: &Frame) -> Option<gst::Buffer> {
     let mut picture = frame.without_data().buffer;
-    picture.get_mut()?.append_memory(gst::Memory::from_mut_slice(annexb(frame)?));
+    picture.get_mut()?.append_memory(gst::Memory::from_mut_slice(avcc_to_annexb(frame)?));
     Some(picture)
 }
 

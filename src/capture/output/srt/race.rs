@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use crate::capture::media::frame::Frame;
+use crate::capture::media::Frame;
 use crate::capture::output::connection::{IngestConnection, TransportStats};
 use crate::capture::output::error::ConnectionError;
 use crate::capture::output::error::ConnectionErrorKind;

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::capture::media::frame::Frame;
-use crate::capture::media::h264::level;
+use crate::capture::media::Frame;
+use crate::capture::media::h264;
 use crate::capture::output::connection::{IngestConnection, TransportStats};
 use crate::capture::output::credentials::Redactor;
 use crate::capture::output::error::ConnectionError;
@@ -96,7 +96,7 @@ struct Whip {
 fn profile_level_id(picture: Rendition) -> u32 {
     let Rendition { width, height, fps, bitrate_kbps } = picture;
     // Level 1b has no number of its own, and not every server knows the bit that stands for it.
-    let lowest = level::levels(width, height, fps, bitrate_kbps).into_iter().find_map(level::number);
+    let lowest = h264::levels(width, height, fps, bitrate_kbps).into_iter().find_map(h264::level_idc);
     // Where no level holds it the highest comes closest.
     let level = lowest.unwrap_or(52);
     0x42_e000 | level

@@ -18,9 +18,9 @@ use url::Url;
 use super::http::Endpoint;
 use super::sockets::Sockets;
 use super::{Offer, Opened, Shared};
-use crate::capture::media::frame::Frame;
-use crate::capture::media::frame::Track;
-use crate::capture::media::h264::annexb::annexb;
+use crate::capture::media::Frame;
+use crate::capture::media::Track;
+use crate::capture::media::h264::avcc_to_annexb;
 use crate::capture::output::error::ConnectionError;
 use crate::capture::output::error::ConnectionErrorKind;
 use crate::clock::Clock;
@@ -199,7 +199,7 @@ impl Peer {
             Track::Audio => (self.tracks[1], Codec::Opus, Frequency::FORTY_EIGHT_KHZ),
         };
         let data = match frame.track {
-            Track::Video => annexb(frame),
+            Track::Video => avcc_to_annexb(frame),
             Track::Audio => frame.buffer.map_readable().ok().map(|map| map.to_vec()),
         };
         let (Some(mid), Some(data), Some(pts)) = (mid, data, frame.buffer.pts()) else { return Ok(()) };

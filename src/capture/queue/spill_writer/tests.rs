@@ -7,7 +7,7 @@ use std::path::Path;
 use gstreamer as gst;
 
 use super::*;
-use crate::capture::media::frame::{Frame, Track};
+use crate::capture::media::{Frame, Track};
 use crate::capture::queue::QueueLimits;
 use crate::capture::queue::tests::{pop_times, push_video};
 
