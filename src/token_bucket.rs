@@ -4,41 +4,42 @@ use core::time::Duration;
 
 use monotonic::Monotonic;
 
-/// Tokens that are spent one by one, and come back one each `every`, up to `most`.
+/// Tokens that are spent one by one, and come back one each `refill_interval`, up to `capacity`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Allowance {
-    left: u32,
-    most: u32,
-    every: Duration,
-    since: Monotonic,
+pub(crate) struct TokenBucket {
+    tokens: u32,
+    capacity: u32,
+    refill_interval: Duration,
+    refilled_at: Monotonic,
 }
 
-impl Allowance {
+impl TokenBucket {
     /// A full one.
-    pub(crate) const fn new(most: u32, every: Duration, now: Monotonic) -> Self {
-        Self { left: most, most, every, since: now }
+    pub(crate) const fn new(capacity: u32, refill_interval: Duration, now: Monotonic) -> Self {
+        Self { tokens: capacity, capacity, refill_interval, refilled_at: now }
     }
 
     /// Takes a token; `false`: there is none.
-    pub(crate) fn take(&mut self, now: Monotonic) -> bool {
-        self.fill(now);
-        let any = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        any
+    pub(crate) fn try_take(&mut self, now: Monotonic) -> bool {
+        self.refill(now);
+        let available = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        available
     }
 
     /// Gives one, beyond what comes by itself.
-    pub(crate) fn give(&mut self) {
-        self.left = self.left.saturating_add(1);
+    pub(crate) fn add(&mut self) {
+        self.tokens = self.tokens.saturating_add(1);
     }
 
-    fn fill(&mut self, now: Monotonic) {
-        let passed = now.duration_since(self.since);
-        let come = u32::try_from(passed.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(u32::MAX);
-        if self.left >= self.most || come >= self.most - self.left {
-            (self.left, self.since) = (self.left.max(self.most), now);
+    fn refill(&mut self, now: Monotonic) {
+        let passed = now.duration_since(self.refilled_at);
+        let refilled = u32::try_from(passed.as_nanos() / self.refill_interval.as_nanos().max(1)).unwrap_or(u32::MAX);
+        if self.tokens >= self.capacity || refilled >= self.capacity - self.tokens {
+            (self.tokens, self.refilled_at) = (self.tokens.max(self.capacity), now);
         } else {
-            (self.left, self.since) = (self.left + come, self.since.saturating_add(self.every * come));
+            (self.tokens, self.refilled_at) =
+                (self.tokens + refilled, self.refilled_at.saturating_add(self.refill_interval * refilled));
         }
     }
 }
@@ -53,14 +54,14 @@ mod tests {
 
     #[test]
     fn what_was_spent_comes_back_at_its_pace() {
-        let mut bucket = Allowance::new(2, Duration::from_millis(100), at(0));
-        assert!(bucket.take(at(1000)) && bucket.take(at(1000)) && !bucket.take(at(1000)));
-        assert!(!bucket.take(at(1099)));
-        assert!(bucket.take(at(1100)) && !bucket.take(at(1150)));
-        assert!(bucket.take(at(1200)) && !bucket.take(at(1200)));
-        let taken = (2000..12_000).filter(|now| bucket.take(at(*now))).count();
+        let mut bucket = TokenBucket::new(2, Duration::from_millis(100), at(0));
+        assert!(bucket.try_take(at(1000)) && bucket.try_take(at(1000)) && !bucket.try_take(at(1000)));
+        assert!(!bucket.try_take(at(1099)));
+        assert!(bucket.try_take(at(1100)) && !bucket.try_take(at(1150)));
+        assert!(bucket.try_take(at(1200)) && !bucket.try_take(at(1200)));
+        let taken = (2000..12_000).filter(|now| bucket.try_take(at(*now))).count();
         assert!((100..=102).contains(&taken), "{taken} in ten seconds");
-        bucket.give();
-        assert!(bucket.take(at(12_000)));
+        bucket.add();
+        assert!(bucket.try_take(at(12_000)));
     }
 }

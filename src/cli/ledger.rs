@@ -11,7 +11,7 @@ use crate::clock::ClockReading;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{LedgerEntry, StoredFact};
-use crate::ledger::{ExportError, Ledger, LedgerError, Proof, prove_export};
+use crate::ledger::{ExportError, Ledger, LedgerError, VerifiedExport, verify_export};
 
 /// What to do with the ledger.
 #[derive(Clone, Debug, Subcommand)]
@@ -47,7 +47,7 @@ fn since(text: &str) -> Result<Timestamp, String> {
 impl From<LedgerError> for Exit {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::Bad { .. } => Self::data(error.to_string()),
+            LedgerError::Invalid { .. } => Self::data(error.to_string()),
             LedgerError::Store(_) => Self::io(error.to_string()),
         }
     }
@@ -56,7 +56,7 @@ impl From<LedgerError> for Exit {
 impl From<ExportError> for Exit {
     fn from(error: ExportError) -> Self {
         match error {
-            ExportError::Bad { .. } | ExportError::Empty => Self::data(error.to_string()),
+            ExportError::Invalid { .. } | ExportError::Empty => Self::data(error.to_string()),
             ExportError::Read(_) => Self::io(error.to_string()),
         }
     }
@@ -71,7 +71,7 @@ pub(crate) fn run(config: &Config, action: &Action) -> Result<(), Exit> {
             "there is no ledger at {path}; the guard makes it when it first starts"
         )));
     }
-    let ledger = Ledger::open_to_read(&path)?;
+    let ledger = Ledger::open_read_only(&path)?;
     match action {
         Action::Verify { .. } => proved(&path, &ledger),
         Action::Show { since } => each(&ledger, *since, |entry| Ok(describe(entry))),
@@ -109,14 +109,14 @@ pub(crate) fn verify(path: &Path) -> Result<(), Exit> {
 }
 
 fn proved(path: &Path, ledger: &Ledger) -> Result<(), Exit> {
-    let (last, hash, kept) = ledger.prove()?;
+    let (last, hash, kept) = ledger.verify()?;
     println!("{}: {kept} entries up to number {last} verify; last hash {hash}", path.display());
     Ok(())
 }
 
 fn export_proved(name: &str, lines: impl BufRead) -> Result<(), Exit> {
-    let proof = prove_export(lines)?;
-    let Proof { entries, first, before, last, hash } = &proof;
+    let proof = verify_export(lines)?;
+    let VerifiedExport { entries, first, before, last, hash } = &proof;
     println!("{name}: {entries} entries, {first} to {last}, verify; last hash {hash}");
     if !proof.is_whole() {
         println!("it begins behind entry {}, whose hash is {before}", first - 1);

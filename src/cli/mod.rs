@@ -169,14 +169,14 @@ fn guard(args: GuardArgs) -> Result<(), Exit> {
     if args.darken {
         return crate::guard::switch_off_lamp(&config);
     }
-    let door = if let Some(path) = args.capture_socket {
+    let launch_mode = if let Some(path) = args.capture_socket {
         LaunchMode::Socket(path)
     } else {
         let config = args.file.config.display().to_string();
         LaunchMode::Child(vec!["capture".to_owned(), "--config".to_owned(), config])
     };
     let uids = args.allow_user.iter().map(|user| users::uid(user)).collect::<Result<_, _>>()?;
-    crate::guard::run(config, GuardOptions { door, uids })
+    crate::guard::run(config, GuardOptions { launch_mode, uids })
 }
 
 fn supervise(args: &RoleArgs) -> Result<(), Exit> {

@@ -1,6 +1,6 @@
 //! Why the box is in its phase, as one word and in a sentence: both speak of the present phase only.
 
-use super::capture_events::lost;
+use super::capture_events::lost_reason;
 use super::engine::Engine;
 use crate::config::policy_follows;
 use crate::ipc::ENCODER_FALLBACK;
@@ -16,7 +16,7 @@ const UNCLAIMED: &str = "this box was unbound: it captures nothing until it is c
 
 /// `reason` and `message` of a status.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Account {
+pub(super) struct Explanation {
     /// One of [`crate::ipc::reasons`], or while a session goes on what a server said.
     pub(super) reason: Option<String>,
     /// A sentence for a person.
@@ -25,54 +25,56 @@ pub(super) struct Account {
 
 impl Engine {
     /// Gives account of the present phase.
-    pub(super) fn account(&self) -> Account {
+    pub(super) fn account(&self) -> Explanation {
         let word = self.machine.reason().map(|reason| reason.as_str().to_owned());
         match self.machine.phase() {
             // A deletion that failed matters until it is done; a former session's end only until the next thing
             // happens.
-            Phase::Idle => Account { reason: word, message: self.message.clone().or_else(|| self.undeleted.clone()) },
-            Phase::Requested => Account { reason: word, message: self.undeleted.clone() },
+            Phase::Idle => {
+                Explanation { reason: word, message: self.message.clone().or_else(|| self.erasure_message.clone()) }
+            }
+            Phase::Requested => Explanation { reason: word, message: self.erasure_message.clone() },
             Phase::Policy => {
-                let message = self.undeleted.clone().unwrap_or_else(|| self.policy_said.clone());
-                Account { reason: word, message: Some(message) }
+                let message = self.erasure_message.clone().unwrap_or_else(|| self.policy_message.clone());
+                Explanation { reason: word, message: Some(message) }
             }
             Phase::Connecting | Phase::Reconnecting => match self.session.offline.clone() {
-                Some(offline) => Account { reason: Some(offline.clone()), message: Some(offline) },
+                Some(offline) => Explanation { reason: Some(offline.clone()), message: Some(offline) },
                 None => self.of_devices(),
             },
             Phase::Live => self.of_devices(),
-            Phase::Stopping => Account { reason: word, message: self.message.clone() },
+            Phase::Stopping => Explanation { reason: word, message: self.message.clone() },
             Phase::Locked => {
                 let unclaimed = self.machine.is_unbound().then(|| UNCLAIMED.to_owned());
-                Account { reason: word, message: self.undeleted.clone().or(unclaimed) }
+                Explanation { reason: word, message: self.erasure_message.clone().or(unclaimed) }
             }
             Phase::Fault => {
                 // The same part as the reason names.
                 let message = match Fault::ALL.into_iter().find(|part| self.machine.has_fault(*part)) {
-                    Some(Fault::Lamp | Fault::Button) => self.board.trouble().map(str::to_owned),
+                    Some(Fault::Lamp | Fault::Button) => self.panel.last_error().map(str::to_owned),
                     Some(Fault::Power) => Some(WEAK.to_owned()),
-                    Some(Fault::Ledger) | None => self.ledger_said.clone(),
+                    Some(Fault::Ledger) | None => self.ledger_message.clone(),
                 };
-                Account { reason: word, message: message.or_else(|| self.undeleted.clone()) }
+                Explanation { reason: word, message: message.or_else(|| self.erasure_message.clone()) }
             }
         }
     }
 
     /// What is wrong with the devices of a session that goes on. Capture has a slate or silence in the place of one
     /// that is away; the lamp says that it may capture, as before.
-    fn of_devices(&self) -> Account {
+    fn of_devices(&self) -> Explanation {
         if let Some((device, why)) = self.session.away.first() {
-            return Account { reason: Some(lost(*device).as_str().to_owned()), message: Some(why.clone()) };
+            return Explanation { reason: Some(lost_reason(*device).as_str().to_owned()), message: Some(why.clone()) };
         }
         match self.session.fallback.clone() {
-            Some(said) => Account { reason: Some(ENCODER_FALLBACK.to_owned()), message: Some(said) },
-            None => Account::default(),
+            Some(said) => Explanation { reason: Some(ENCODER_FALLBACK.to_owned()), message: Some(said) },
+            None => Explanation::default(),
         }
     }
 }
 
 /// What is said of a policy that staff did not acknowledge. An older one is most likely a mistake.
-pub(super) fn policy_waits(acknowledged: Option<&str>, policy_version: &str) -> String {
+pub(super) fn policy_pending_message(acknowledged: Option<&str>, policy_version: &str) -> String {
     let waits = format!("the policy {policy_version} waits for staff: hold the button for 2 s");
     match acknowledged {
         Some(known) if !policy_follows(policy_version, known) => {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::account::Account;
-use super::capture_process::News;
+use super::account::Explanation;
+use super::capture_process::CaptureEvent;
 use super::engine::Engine;
 use crate::ipc::{
     CaptureDevice, Fact, FailureKind, FromCapture, ProbeReport, SecondaryStats, Status, StreamStats, VERSION_STRING,
@@ -19,7 +19,7 @@ const STALE: Duration = Duration::from_secs(5);
 
 /// What is known about the present session beyond what consent needs.
 #[derive(Debug, Default)]
-pub(super) struct Session {
+pub(super) struct SessionReport {
     pub(super) encoder: Option<String>,
     /// The camera's mode.
     pub(super) camera: Option<String>,
@@ -39,7 +39,7 @@ pub(super) struct Session {
 }
 
 /// Which device is away, as a reason.
-pub(super) fn lost(device: CaptureDevice) -> Reason {
+pub(super) fn lost_reason(device: CaptureDevice) -> Reason {
     match device {
         CaptureDevice::Camera => Reason::CameraLost,
         CaptureDevice::Microphone => Reason::MicrophoneLost,
@@ -48,32 +48,34 @@ pub(super) fn lost(device: CaptureDevice) -> Reason {
 
 impl Engine {
     /// News of a capture; those of an earlier one are of no account.
-    pub(super) fn hear(&mut self, session: u64, news: News) {
+    pub(super) fn on_capture_event(&mut self, session: u64, events: CaptureEvent) {
         if self.capture.as_ref().is_none_or(|capture| capture.session != session) {
             return;
         }
-        match news {
-            News::Gone(outcome, message) => {
+        match events {
+            CaptureEvent::Exited(outcome, message) => {
                 self.message = message.or(self.message.take());
-                self.feed(Event::CaptureExited(outcome));
+                self.dispatch(Event::CaptureExited(outcome));
             }
-            News::Said(FromCapture::Hello { pid }) => self.session.pid = Some(pid),
-            News::Said(FromCapture::Applied(wanted)) => {
-                self.feed(Event::CaptureReported(CaptureReport::Applied(wanted)));
+            CaptureEvent::Message(FromCapture::Hello { pid }) => self.session.pid = Some(pid),
+            CaptureEvent::Message(FromCapture::Applied(wanted)) => {
+                self.dispatch(Event::CaptureReported(CaptureReport::Applied(wanted)));
             }
-            News::Said(FromCapture::Encoder { name, why }) => {
+            CaptureEvent::Message(FromCapture::Encoder { name, why }) => {
                 tracing::info!("encoder: {name}: {why}");
                 self.session.encoder = Some(format!("{name}: {why}"));
             }
-            News::Said(FromCapture::Camera { mode }) => {
+            CaptureEvent::Message(FromCapture::Camera { mode }) => {
                 tracing::info!("camera: {mode}");
                 self.session.camera = Some(mode);
             }
-            News::Said(FromCapture::EncoderFallback { from, to, why }) => self.fell_back(session, from, to, why),
-            News::Said(FromCapture::Stats(stats)) => {
+            CaptureEvent::Message(FromCapture::EncoderFallback { from, to, why }) => {
+                self.on_encoder_fallback(session, from, to, why);
+            }
+            CaptureEvent::Message(FromCapture::Stats(stats)) => {
                 (self.session.stream, self.session.told) = (Some(stats), self.clock.now());
             }
-            News::Said(FromCapture::Secondary(second)) => {
+            CaptureEvent::Message(FromCapture::Secondary(second)) => {
                 let before = self.session.second.as_ref();
                 if let Some(reason) = &second.reason
                     && before.is_none_or(|before| before.reason.as_ref() != Some(reason))
@@ -82,29 +84,29 @@ impl Engine {
                 }
                 self.session.second = Some(second);
             }
-            News::Said(FromCapture::Live {}) => {
+            CaptureEvent::Message(FromCapture::Live {}) => {
                 self.session.offline = None;
-                self.link(session, CaptureReport::Live);
+                self.on_link_change(session, CaptureReport::Live);
             }
-            News::Said(FromCapture::Reconnecting { reason }) => {
+            CaptureEvent::Message(FromCapture::Reconnecting { reason }) => {
                 if self.session.offline.as_ref() != Some(&reason) {
                     tracing::warn!("the ingest server is out of reach: {reason}");
                 }
                 self.session.offline = Some(reason);
-                self.link(session, CaptureReport::Reconnecting);
+                self.on_link_change(session, CaptureReport::Reconnecting);
             }
-            News::Said(FromCapture::DeviceLost { device, why }) => {
-                tracing::warn!("{}: {why}", lost(device).as_str());
+            CaptureEvent::Message(FromCapture::DeviceLost { device, why }) => {
+                tracing::warn!("{}: {why}", lost_reason(device).as_str());
                 self.session.away.retain(|(known, _)| *known != device);
                 self.session.away.push((device, why));
                 self.session.away.sort_by_key(|(device, _)| *device != CaptureDevice::Camera);
             }
-            News::Said(FromCapture::DeviceRecovered { device }) => {
-                tracing::info!("{}: it is back", lost(device).as_str());
+            CaptureEvent::Message(FromCapture::DeviceRecovered { device }) => {
+                tracing::info!("{}: it is back", lost_reason(device).as_str());
                 self.session.away.retain(|(known, _)| *known != device);
             }
-            News::Said(FromCapture::ProbeFinished(findings)) => self.session.findings = Some(findings),
-            News::Said(FromCapture::Failed { kind, message }) => {
+            CaptureEvent::Message(FromCapture::ProbeFinished(findings)) => self.session.findings = Some(findings),
+            CaptureEvent::Message(FromCapture::Failed { kind, message }) => {
                 tracing::error!(?kind, "capture cannot go on: {message}");
                 self.message = Some(message);
                 let reason = match kind {
@@ -118,7 +120,7 @@ impl Engine {
                     | FailureKind::Internal => None,
                 };
                 if let Some(reason) = reason {
-                    self.feed(Event::Revoke(reason));
+                    self.dispatch(Event::Revoke(reason));
                 }
             }
         }
@@ -126,18 +128,18 @@ impl Engine {
     }
 
     /// The stream goes on with another encoder, and everybody hears of it.
-    fn fell_back(&mut self, session: u64, from: String, to: String, why: String) {
+    fn on_encoder_fallback(&mut self, session: u64, from: String, to: String, why: String) {
         tracing::error!("the encoder {from} was given up: {why}; {to} goes on in its place");
         let said = format!("{to}: in place of {from}: {why}");
         self.session.encoder = Some(said.clone());
         self.session.fallback = Some(said);
-        self.link_log.fell_back(Fact::EncoderFallback { session, from, to, why });
+        self.link_log.on_encoder_fallback(Fact::EncoderFallback { session, from, to, why });
         self.write_link(self.clock.now());
     }
 
-    fn link(&mut self, session: u64, report: CaptureReport) {
+    fn on_link_change(&mut self, session: u64, report: CaptureReport) {
         let before = self.machine.phase();
-        self.feed(Event::CaptureReported(report));
+        self.dispatch(Event::CaptureReported(report));
         if self.machine.phase() == before || self.machine.session().is_none_or(|id| id.0 != session) {
             return;
         }
@@ -146,7 +148,7 @@ impl Engine {
                 if let Some(fact) = self.link_log.on_air(session)
                     && let Err(failure) = self.write(fact)
                 {
-                    self.feed(failure);
+                    self.dispatch(failure);
                 }
             }
             CaptureReport::Reconnecting => {
@@ -161,7 +163,7 @@ impl Engine {
     pub(super) fn write_link(&mut self, now: Monotonic) {
         for fact in self.link_log.due(now) {
             if let Err(failure) = self.write(fact) {
-                self.feed(failure);
+                self.dispatch(failure);
             }
         }
     }
@@ -181,7 +183,7 @@ impl Engine {
     /// Tells everybody who listens, if anything changed.
     pub(super) fn publish(&mut self) {
         let now = self.clock.now();
-        let Account { reason, message } = self.account();
+        let Explanation { reason, message } = self.account();
         let faults: Vec<Fault> = Fault::ALL.into_iter().filter(|part| self.machine.has_fault(*part)).collect();
         let since: Timestamp = self.status.borrow().since;
         let status = Status {
@@ -193,17 +195,17 @@ impl Engine {
             muted: self.machine.is_muted(),
             policy_version: self.config.consent.policy_version.clone(),
             software: VERSION_STRING.to_owned(),
-            lamp: self.board.shown(now),
+            lamp: self.panel.pattern(now),
             faults,
             encoder: self.session.encoder.clone(),
             camera: self.session.camera.clone(),
             stream: self.session.stream,
             second: self.session.second.clone(),
             capture_pid: self.session.pid,
-            panel: self.board.name().to_owned(),
+            panel: self.panel.name().to_owned(),
             unbound: self.machine.is_unbound(),
-            ledger: self.journal.ledger_id(),
-            ledger_check: self.journal.check(),
+            ledger: self.ledger_writer.ledger_id(),
+            ledger_check: self.ledger_writer.check(),
             identity: self.identity.clone(),
         };
         self.status.send_if_modified(|known| {

@@ -8,20 +8,20 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::account::policy_waits;
-use super::capture_events::Session;
+use super::account::policy_pending_message;
+use super::capture_events::SessionReport;
 use super::capture_process::process::PidFile;
-use super::capture_process::{Capture, LaunchMode, News};
+use super::capture_process::{CaptureEvent, CaptureHandle, LaunchMode};
 use super::erasure;
 use super::identity;
-use super::panel_controller::Board;
+use super::panel_controller::PanelController;
 use super::replies::Unwritten;
-use super::requests::Quotas;
-use super::supply_voltage::Supply;
+use super::requests::VerbQuotas;
+use super::supply_voltage::SupplyMonitor;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::ipc::{BoxIdentity, Fact, LedgerCheck, Response, Status, VERSION_STRING};
-use crate::ledger::{Journal, LinkLog};
+use crate::ledger::{LedgerWriter, LinkLog};
 use consent::{
     CaptureExit, Effect, Event, Fault, Machine, PersistedState, Phase, Purpose, Reason, SessionId, SessionLimits,
 };
@@ -31,42 +31,42 @@ use consent::{
 pub(super) struct Engine {
     pub(super) clock: Clock,
     pub(super) config: Arc<Config>,
-    door: LaunchMode,
+    launch_mode: LaunchMode,
     pub(super) machine: Machine,
-    pub(super) board: Board,
-    pub(super) journal: Journal,
-    pub(super) capture: Option<Capture>,
-    pub(super) session: Session,
+    pub(super) panel: PanelController,
+    pub(super) ledger_writer: LedgerWriter,
+    pub(super) capture: Option<CaptureHandle>,
+    pub(super) session: SessionReport,
     pub(super) link_log: LinkLog,
     /// What was last said about why a session ended.
     pub(super) message: Option<String>,
     /// What does not work about the ledger, while it is a fault.
-    pub(super) ledger_said: Option<String>,
+    pub(super) ledger_message: Option<String>,
     /// What could not be deleted, until it is.
-    pub(super) undeleted: Option<String>,
+    pub(super) erasure_message: Option<String>,
     /// What waits for staff about the policy.
-    pub(super) policy_said: String,
-    news: mpsc::Sender<(u64, News)>,
+    pub(super) policy_message: String,
+    events: mpsc::Sender<(u64, CaptureEvent)>,
     tasks: JoinSet<()>,
     /// Remote stops that wait for capture to be gone.
-    pub(super) stops: Vec<oneshot::Sender<Response>>,
+    pub(super) stop_replies: Vec<oneshot::Sender<Response>>,
     /// Remote mutes that wait for capture to confirm.
-    pub(super) mutes: Vec<oneshot::Sender<Response>>,
+    pub(super) mute_replies: Vec<oneshot::Sender<Response>>,
     /// What was done, and is answered when the ledger has it.
     pub(super) unwritten: Vec<Unwritten>,
     /// The verbs that others may call, and how often.
-    pub(super) quotas: Quotas,
+    pub(super) quotas: VerbQuotas,
     /// Who asked for the probe that is pending or under way.
-    pub(super) prober: Option<oneshot::Sender<Response>>,
+    pub(super) probe_reply: Option<oneshot::Sender<Response>>,
     pub(super) status: watch::Sender<Status>,
-    pub(super) due: erasure::Due,
+    pub(super) erasure: erasure::PendingErasure,
     /// Which box this is; `None`: its key cannot be used.
     pub(super) identity: Option<BoxIdentity>,
     /// The ledger's memory is known; without it the guard has to start anew before anything can start.
-    recalled: bool,
+    is_restored: bool,
     /// What was last wrong with the ledger.
-    pub(super) ledger_trouble: Option<String>,
-    pub(super) supply: Supply,
+    pub(super) ledger_error: Option<String>,
+    pub(super) supply: SupplyMonitor,
     /// The ledger can be read after all: the guard has to start anew.
     pub(super) restart: bool,
 }
@@ -74,11 +74,11 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(
         config: Arc<Config>,
-        door: LaunchMode,
+        launch_mode: LaunchMode,
         clock: Clock,
-        board: Board,
-        journal: Journal,
-        news: mpsc::Sender<(u64, News)>,
+        panel: PanelController,
+        ledger_writer: LedgerWriter,
+        events: mpsc::Sender<(u64, CaptureEvent)>,
     ) -> Self {
         // Until the ledger says otherwise the box is locked.
         let unknown = PersistedState { last_session: SessionId(0), locked: true, unbound: false, policy_pending: true };
@@ -99,7 +99,7 @@ impl Engine {
             stream: None,
             second: None,
             capture_pid: None,
-            panel: board.name().to_owned(),
+            panel: panel.name().to_owned(),
             unbound: false,
             ledger: None,
             ledger_check: LedgerCheck::Running,
@@ -108,30 +108,30 @@ impl Engine {
         Self {
             clock,
             config,
-            door,
+            launch_mode,
             machine,
-            board,
-            journal,
+            panel,
+            ledger_writer,
             capture: None,
-            session: Session::default(),
+            session: SessionReport::default(),
             link_log: LinkLog::new(clock.now()),
             message: None,
-            ledger_said: None,
-            undeleted: None,
-            policy_said: String::new(),
-            news,
+            ledger_message: None,
+            erasure_message: None,
+            policy_message: String::new(),
+            events,
             tasks: JoinSet::new(),
-            stops: Vec::new(),
-            mutes: Vec::new(),
+            stop_replies: Vec::new(),
+            mute_replies: Vec::new(),
             unwritten: Vec::new(),
-            quotas: Quotas::new(clock.now()),
-            prober: None,
+            quotas: VerbQuotas::new(clock.now()),
+            probe_reply: None,
             status,
-            due: erasure::Due::default(),
+            erasure: erasure::PendingErasure::default(),
             identity: None,
-            recalled: false,
-            ledger_trouble: None,
-            supply: Supply::new(Path::new("/")),
+            is_restored: false,
+            ledger_error: None,
+            supply: SupplyMonitor::new(Path::new("/")),
             restart: false,
         }
     }
@@ -148,30 +148,30 @@ impl Engine {
     pub(super) fn boot(&mut self) {
         let now = self.clock.now();
         // The panel first: a ledger that fails wants a lamp that can say so.
-        let panel = self.board.reopen(now);
-        if self.recall().is_err() {
-            self.feed(Event::FaultDetected(Fault::Ledger));
+        let panel = self.panel.reopen(now);
+        if self.replay().is_err() {
+            self.dispatch(Event::FaultDetected(Fault::Ledger));
         }
         if panel.is_err() {
-            self.feed(Event::FaultDetected(Fault::Button));
-            self.feed(Event::FaultDetected(Fault::Lamp));
-        } else if self.board.show(now, self.machine.lamp()).is_err() {
-            self.feed(Event::FaultDetected(Fault::Lamp));
+            self.dispatch(Event::FaultDetected(Fault::Button));
+            self.dispatch(Event::FaultDetected(Fault::Lamp));
+        } else if self.panel.show(now, self.machine.lamp()).is_err() {
+            self.dispatch(Event::FaultDetected(Fault::Lamp));
         }
         self.publish();
     }
 
     /// Starts the machine from what the ledger remembers, and writes down that the guard is up.
-    fn recall(&mut self) -> Result<(), ()> {
+    fn replay(&mut self) -> Result<(), ()> {
         let policy_version = self.config.consent.policy_version.clone();
-        let recall = self.journal.open().map_err(|error| self.ledger_failed(error))?.under(&policy_version);
-        self.machine = Machine::restore(limits(&self.config), recall.memory(&self.config.hash));
-        self.recalled = true;
+        let recall = self.ledger_writer.open().map_err(|error| self.ledger_failed(error))?.with_policy(&policy_version);
+        self.machine = Machine::restore(limits(&self.config), recall.persisted_state(&self.config.hash));
+        self.is_restored = true;
         let started =
             Fact::GuardStarted { software: VERSION_STRING.to_owned(), policy_version: policy_version.clone() };
-        self.policy_said = policy_waits(recall.acknowledged.as_deref(), &policy_version);
+        self.policy_message = policy_pending_message(recall.acknowledged.as_deref(), &policy_version);
         if recall.policy_pending {
-            tracing::warn!("{}", self.policy_said);
+            tracing::warn!("{}", self.policy_message);
         }
         let cut = recall.open_session.map(|session| Fact::SessionInterrupted { session });
         let policy = if recall.acknowledged.is_none() {
@@ -188,7 +188,7 @@ impl Engine {
             broker_host: self.config.mqtt.as_ref().map(|mqtt| mqtt.host.to_string()),
         });
         let now = clock::read();
-        let stepped = recall.time.went_back(&now).map(|from| Fact::ClockStepped { from, to: now.utc });
+        let stepped = recall.time.stepped_back_from(&now).map(|from| Fact::ClockStepped { from, to: now.utc });
         // One that fails waits, with all behind it, in order: no session may run under what the ledger has not seen.
         let facts = cut.into_iter().chain([started]).chain(stepped).chain(policy).chain(configured);
         let written = facts.map(|fact| self.write(fact)).fold(Ok(()), Result::and);
@@ -215,23 +215,23 @@ impl Engine {
     }
 
     pub(super) fn ledger_failed(&mut self, text: String) {
-        if self.ledger_said.as_ref() != Some(&text) {
+        if self.ledger_message.as_ref() != Some(&text) {
             tracing::error!("{text}");
-            self.ledger_said = Some(text);
+            self.ledger_message = Some(text);
         }
     }
 
     pub(super) fn write(&mut self, fact: Fact) -> Result<(), Event> {
         // In the message itself: journalctl shows no fields.
         tracing::info!("ledger: {fact:?}");
-        let written = self.journal.write(fact);
+        let written = self.ledger_writer.append(fact);
         self.noted(written)
     }
 
     /// The same for what takes effect only once it is on disk.
     fn write_durably(&mut self, fact: Fact) -> Result<(), Event> {
         tracing::info!("ledger: {fact:?}");
-        let written = self.journal.write_durably(fact);
+        let written = self.ledger_writer.append_durably(fact);
         self.noted(written)
     }
 
@@ -243,7 +243,7 @@ impl Engine {
     }
 
     /// Feeds one event, and whatever failures its effects bring.
-    pub(super) fn feed(&mut self, event: Event) {
+    pub(super) fn dispatch(&mut self, event: Event) {
         let before = self.machine.phase();
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
@@ -257,7 +257,7 @@ impl Engine {
                 if failed && matches!(effect, Effect::RecordStart { .. } | Effect::Launch(_)) {
                     continue;
                 }
-                if let Err(failure) = self.carry_out(effect, &mut events) {
+                if let Err(failure) = self.apply(effect, &mut events) {
                     events.push_back(failure);
                     failed = true;
                 }
@@ -270,10 +270,10 @@ impl Engine {
         }
         if !phase.may_capture() {
             if phase != Phase::Requested {
-                self.answer_prober();
+                self.answer_probe();
             }
-            self.session = Session::default();
-            for stop in std::mem::take(&mut self.stops) {
+            self.session = SessionReport::default();
+            for stop in std::mem::take(&mut self.stop_replies) {
                 self.answer_when_written(stop);
             }
         }
@@ -281,11 +281,11 @@ impl Engine {
         self.publish();
     }
 
-    fn carry_out(&mut self, effect: Effect, events: &mut VecDeque<Event>) -> Result<(), Event> {
+    fn apply(&mut self, effect: Effect, events: &mut VecDeque<Event>) -> Result<(), Event> {
         let now = self.clock.now();
         let policy_version = || self.config.consent.policy_version.clone();
         match effect {
-            Effect::SetLamp(lamp) => self.board.show(now, lamp).map_err(|_| Event::FaultDetected(Fault::Lamp)),
+            Effect::SetLamp(lamp) => self.panel.show(now, lamp).map_err(|_| Event::FaultDetected(Fault::Lamp)),
             Effect::RecordStart { session, sound, purpose } => {
                 self.message = None;
                 let (session, policy_version) = (session.0, policy_version());
@@ -295,9 +295,10 @@ impl Engine {
                 })
             }
             Effect::Launch(grant) => {
-                let (hash, news) = (&self.config.hash, self.news.clone());
+                let (hash, events) = (&self.config.hash, self.events.clone());
                 let pid_file = PidFile::new(&self.config.device.runtime_dir);
-                self.capture = Some(Capture::launch(&self.door, grant, hash, pid_file, &mut self.tasks, news));
+                self.capture =
+                    Some(CaptureHandle::launch(&self.launch_mode, grant, hash, pid_file, &mut self.tasks, events));
                 Ok(())
             }
             Effect::Stop(_) => {
@@ -316,7 +317,7 @@ impl Engine {
             }
             Effect::RecordStop { session, reason } => {
                 let ledger = reason == Reason::Fault(Fault::Ledger);
-                let message = if ledger { self.ledger_said.clone() } else { self.message.clone() };
+                let message = if ledger { self.ledger_message.clone() } else { self.message.clone() };
                 let stopped = Fact::SessionStopped { session: session.0, reason: reason.as_str().to_owned(), message };
                 // Each is handed over, also behind one that the disk did not take.
                 let mut done = Ok(());
@@ -337,17 +338,17 @@ impl Engine {
             Effect::RecordFault(part) => self.write(Fact::FaultDetected { part }),
             Effect::Configure(wanted) => {
                 if let Some(capture) = &self.capture {
-                    capture.want(wanted);
+                    capture.configure(wanted);
                 }
                 Ok(())
             }
             Effect::RecordMute { session, muted, by } => self.write(Fact::Muted { session: session.0, muted, by }),
             Effect::DestroyFootage => {
-                self.due.footage = true;
+                self.erasure.footage = true;
                 self.erase()
             }
             Effect::Unbind => {
-                self.due.binding = true;
+                self.erasure.binding = true;
                 self.erase()
             }
             Effect::SelfTest => {
@@ -365,25 +366,25 @@ impl Engine {
                 continue;
             }
             let works = match part {
-                Fault::Lamp | Fault::Button => self.board.works(now, part),
-                Fault::Ledger if !self.recalled => {
-                    self.restart = self.journal.is_open();
+                Fault::Lamp | Fault::Button => self.panel.self_test(now, part),
+                Fault::Ledger if !self.is_restored => {
+                    self.restart = self.ledger_writer.is_open();
                     false
                 }
-                Fault::Ledger => self.journal.is_well(),
+                Fault::Ledger => self.ledger_writer.is_healthy(),
                 Fault::Power => !self.supply.is_low(),
             };
             if works && self.write(Fact::FaultCleared { part }).is_ok() {
                 if part == Fault::Ledger {
-                    self.ledger_said = None;
+                    self.ledger_message = None;
                 }
-                self.feed(Event::FaultCleared(part));
+                self.dispatch(Event::FaultCleared(part));
             }
         }
     }
 
     /// Renews the lease of a capture that still has consent.
-    pub(super) fn renew(&mut self) {
+    pub(super) fn renew_lease(&mut self) {
         if let Some(capture) = &self.capture
             && self.machine.phase() != Phase::Stopping
         {
@@ -392,9 +393,9 @@ impl Engine {
     }
 
     pub(super) fn deadline(&self) -> monotonic::Monotonic {
-        let board = self.board.deadline();
+        let panel = self.panel.deadline();
         let answers = self.unwritten.iter().map(|waiting| waiting.until).min();
-        self.machine.deadline().into_iter().chain(answers).fold(board, Monotonic::min)
+        self.machine.deadline().into_iter().chain(answers).fold(panel, Monotonic::min)
     }
 }
 

@@ -26,16 +26,16 @@ const MOST: u32 = 5_000;
 
 /// Deletions that are due. One that fails stays due, and is tried again until it is done.
 #[derive(Debug, Default)]
-pub(super) struct Due {
+pub(super) struct PendingErasure {
     /// Unsent footage.
     pub(super) footage: bool,
     /// Footage, keys and credentials.
     pub(super) binding: bool,
 }
 
-impl Due {
+impl PendingErasure {
     /// Carries out what is due: what was done, and what went wrong.
-    pub(super) fn carry_out(&mut self, data_dir: &Path) -> (Vec<Fact>, Option<String>) {
+    pub(super) fn run(&mut self, data_dir: &Path) -> (Vec<Fact>, Option<String>) {
         let (mut done, mut wrong) = (Vec::new(), None);
         let mut settle = |due: &mut bool, result: io::Result<u64>, fact: fn(u64) -> Fact| match result {
             Ok(files) => {
@@ -59,13 +59,13 @@ impl Due {
 impl Engine {
     /// Carries out the deletions that are due; one that fails stays due.
     pub(super) fn erase(&mut self) -> Result<(), Event> {
-        let (done, wrong) = self.due.carry_out(&self.config.device.data_dir);
+        let (done, wrong) = self.erasure.run(&self.config.device.data_dir);
         if let Some(message) = &wrong
-            && self.undeleted != wrong
+            && self.erasure_message != wrong
         {
             tracing::error!("{message}");
         }
-        self.undeleted = wrong;
+        self.erasure_message = wrong;
         let unbound = done.iter().any(|fact| matches!(fact, Fact::Unbound { .. }));
         let written = done.into_iter().map(|fact| self.write(fact)).fold(Ok(()), Result::and);
         // Whoever binds the box next finds another one.

@@ -7,9 +7,9 @@ use crate::panel::{PanelDriver, PanelError};
 use consent::LampPattern;
 
 /// How long `identify` shows.
-const IDENTIFY: Duration = Duration::from_secs(10);
+const IDENTIFY_DURATION: Duration = Duration::from_secs(10);
 /// How often a steady lamp is driven anew, so that a dead one is found: with each renewal of the lease.
-const AGAIN: Duration = Duration::from_secs(1);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the lamp shows, since when, and when it has to be driven next.
 #[derive(Debug)]
@@ -43,14 +43,14 @@ impl LampDriver {
     /// Shows which box this is, over a lamp that says nothing of capture.
     pub(super) fn identify(&mut self, panel: &mut dyn PanelDriver, now: Monotonic) -> Result<(), PanelError> {
         if !self.pattern.says_capturing() {
-            self.identify_until = Some(now.saturating_add(IDENTIFY));
+            self.identify_until = Some(now.saturating_add(IDENTIFY_DURATION));
             self.since = now;
         }
         self.drive(panel, now)
     }
 
     /// What the lamp shows.
-    pub(super) fn shown(&self, now: Monotonic) -> LampPattern {
+    pub(super) fn pattern(&self, now: Monotonic) -> LampPattern {
         match self.identify_until {
             Some(until) if now < until => LampPattern::Identify,
             Some(_) | None => self.pattern,
@@ -63,16 +63,18 @@ impl LampDriver {
             self.identify_until = None;
             self.since = now;
         }
-        let shown = self.shown(now);
+        let shown = self.pattern(now);
         let (lit, change) = shown.lit(now.duration_since(self.since));
         // A little after the change, so that the clock has surely passed it.
-        self.next = now.saturating_add(change.map_or(AGAIN, |change| (change + Duration::from_millis(1)).min(AGAIN)));
+        self.next = now.saturating_add(
+            change.map_or(REFRESH_INTERVAL, |change| (change + Duration::from_millis(1)).min(REFRESH_INTERVAL)),
+        );
         panel.drive(shown, lit)
     }
 
     /// Whether the lamp obeys both ways. What the rhythm has now would not do: a dead lamp passes in every dark moment.
-    pub(super) fn prove(&mut self, panel: &mut dyn PanelDriver, now: Monotonic) -> Result<(), PanelError> {
-        let shown = self.shown(now);
+    pub(super) fn test(&mut self, panel: &mut dyn PanelDriver, now: Monotonic) -> Result<(), PanelError> {
+        let shown = self.pattern(now);
         panel.drive(shown, true)?;
         panel.drive(shown, false)?;
         self.drive(panel, now)
@@ -115,7 +117,7 @@ mod tests {
                 let mut lamp = LampDriver::new(start);
                 let _ = lamp.show(&mut Stuck(level), start, LampPattern::Sos);
                 let now = Monotonic::from_start(Duration::from_millis(moment * 50));
-                assert!(lamp.prove(&mut Stuck(level), now).is_err(), "stuck at {level}, {now:?}");
+                assert!(lamp.test(&mut Stuck(level), now).is_err(), "stuck at {level}, {now:?}");
             }
         }
     }

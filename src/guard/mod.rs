@@ -30,14 +30,14 @@ use crate::clock::{self, Clock, StepDetector};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{Fact, RENEW_INTERVAL};
-use crate::ledger::Journal;
+use crate::ledger::LedgerWriter;
 use consent::{Event, Fault, LampPattern, Reason};
 
 pub use capture_process::LaunchMode;
-use capture_process::process::{LeftOver, PidFile};
-use control_server::Desk;
+use capture_process::process::{OrphanedCapture, PidFile};
+use control_server::ControlContext;
 use engine::Engine;
-use panel_controller::Board;
+use panel_controller::PanelController;
 
 /// How often broken parts are tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -48,13 +48,13 @@ const PRUNE: Duration = Duration::from_hours(1);
 const REPORTS: usize = 16;
 
 /// How long whoever listens has to hear the last status and entries.
-const FAREWELL: Duration = Duration::from_millis(200);
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(200);
 
 /// What systemd or a developer decides, beside the configuration.
 #[derive(Clone, Debug)]
 pub struct GuardOptions {
     /// How capture is started.
-    pub door: LaunchMode,
+    pub launch_mode: LaunchMode,
     /// Users that may connect to door 2, besides root and the guard's own.
     pub uids: Vec<u32>,
 }
@@ -75,12 +75,12 @@ pub fn switch_off_lamp(config: &Config) -> Result<(), Exit> {
     let (signals, _) = mpsc::unbounded_channel();
     let open = || crate::panel::open(&config.panel, &config.device.runtime_dir, signals);
     let pid_file = PidFile::new(&config.device.runtime_dir);
-    let panel = match left_over(&pid_file)? {
+    let panel = match find_orphan(&pid_file)? {
         None => open(),
         Some(capture) => {
             // Some chips let a line go with whoever drove it: it is lit anew until nothing captures any more.
             let panel = open().and_then(|mut panel| panel.drive(LampPattern::FastBlink, true).map(|()| panel));
-            end(&pid_file, &capture)?;
+            terminate_orphan(&pid_file, &capture)?;
             panel
         }
     };
@@ -90,16 +90,16 @@ pub fn switch_off_lamp(config: &Config) -> Result<(), Exit> {
 }
 
 /// A capture that has outlived its guard, if there is one.
-fn left_over(pid_file: &PidFile) -> Result<Option<LeftOver>, Exit> {
-    let found = pid_file.left_over();
+fn find_orphan(pid_file: &PidFile) -> Result<Option<OrphanedCapture>, Exit> {
+    let found = pid_file.find_orphan();
     found
         .map_err(|error| Exit::io(format!("whether a capture is left cannot be known, so the lamp stays lit: {error}")))
 }
 
 /// Sees to it that it is gone.
-fn end(pid_file: &PidFile, capture: &LeftOver) -> Result<(), Exit> {
+fn terminate_orphan(pid_file: &PidFile, capture: &OrphanedCapture) -> Result<(), Exit> {
     tracing::warn!("a capture has outlived its guard");
-    capture.end().map_err(|error| Exit::unavailable(format!("{error}; the lamp stays lit: restart the box")))?;
+    capture.terminate().map_err(|error| Exit::unavailable(format!("{error}; the lamp stays lit: restart the box")))?;
     pid_file.remove();
     Ok(())
 }
@@ -157,100 +157,106 @@ async fn serve(config: Arc<Config>, options: GuardOptions) -> Result<(), Exit> {
     let software = |error: std::io::Error| Exit::software(format!("no signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(software)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(software)?;
-    if let LaunchMode::Socket(_) = options.door {
+    if let LaunchMode::Socket(_) = options.launch_mode {
         persistence_check::is_lasting(&config)?;
     }
     make_dir(&config.device.runtime_dir, 0o750)?;
     make_dir(&config.device.data_dir, 0o700)?;
     let _lock = lock(&config)?;
     let pid_file = PidFile::new(&config.device.runtime_dir);
-    if let Some(capture) = left_over(&pid_file)? {
-        end(&pid_file, &capture)?;
+    if let Some(capture) = find_orphan(&pid_file)? {
+        terminate_orphan(&pid_file, &capture)?;
     }
     let listener = listen(&config)?;
 
     let clock = Clock::start();
-    let (signals, mut panel) = mpsc::unbounded_channel();
-    let (news, mut captures) = mpsc::channel(REPORTS);
+    let (panel_sender, mut panel_events) = mpsc::unbounded_channel();
+    let (events, mut captures) = mpsc::channel(REPORTS);
     let (calls, mut requests) = mpsc::channel(64);
-    let board = Board::new(&config.panel, &config.device.runtime_dir, signals, clock.now());
-    let mut engine =
-        Engine::new(config.clone(), options.door, clock, board, Journal::new(&config.ledger(), clock), news);
+    let panel = PanelController::new(&config.panel, &config.device.runtime_dir, panel_sender, clock.now());
+    let mut engine = Engine::new(
+        config.clone(),
+        options.launch_mode,
+        clock,
+        panel,
+        LedgerWriter::new(&config.ledger(), clock),
+        events,
+    );
     engine.boot();
-    let desk = Desk {
+    let context = ControlContext {
         calls,
         status: engine.status(),
-        head: engine.journal.head(),
+        head: engine.ledger_writer.head(),
         ledger: config.ledger(),
         uids: options.uids,
     };
-    let mut ledger = engine.journal.progress();
-    let mut door = std::pin::pin!(control_server::serve(listener, desk));
+    let mut ledger = engine.ledger_writer.progress();
+    let mut launch_mode = std::pin::pin!(control_server::serve(listener, context));
     // The buttons' first levels have to settle: a press before that could be one that was held through the boot.
     let settled = clock.now().saturating_add(config.panel.debounce * 2);
-    let mut chores = Chores { next: settled, ..Chores::new(clock.now()) };
+    let mut tasks = PeriodicTasks { next: settled, ..PeriodicTasks::new(clock.now()) };
     let mut up = false;
     let mut ending = false;
     while !ending || engine.may_capture() {
-        let due = engine.deadline().min(chores.next);
+        let due = engine.deadline().min(tasks.next);
         tokio::select! {
             biased;
             _ = terminate.recv() => ending = engine.end(),
             _ = interrupt.recv() => ending = engine.end(),
-            Some(signal) = panel.recv(), if !ending => {
-                for event in engine.board.signal(clock.now(), signal) {
-                    engine.feed(event);
+            Some(event) = panel_events.recv(), if !ending => {
+                for event in engine.panel.on_event(clock.now(), event) {
+                    engine.dispatch(event);
                 }
             }
             Some(call) = requests.recv() => {
-                engine.answer(call, ending);
+                engine.handle_call(call, ending);
                 // Commands come before reports, and yet cannot keep a confirmation or an end from being heard.
-                if let Ok((session, news)) = captures.try_recv() {
-                    engine.hear(session, news);
+                if let Ok((session, events)) = captures.try_recv() {
+                    engine.on_capture_event(session, events);
                 }
             }
-            Some((session, news)) = captures.recv() => engine.hear(session, news),
-            Ok(()) = ledger.changed() => engine.look_at_ledger(),
-            () = &mut door, if up => return Err(Exit::software("the guard's socket is lost")),
+            Some((session, events)) = captures.recv() => engine.on_capture_event(session, events),
+            Ok(()) = ledger.changed() => engine.check_ledger(),
+            () = &mut launch_mode, if up => return Err(Exit::software("the guard's socket is lost")),
             () = tokio::time::sleep_until(clock.to_instant(due)) => {}
         }
         if !ending {
-            for event in engine.board.settle(clock.now()) {
-                engine.feed(event);
+            for event in engine.panel.poll_debounced(clock.now()) {
+                engine.dispatch(event);
             }
         }
-        engine.tick(&mut chores, &config);
+        engine.tick(&mut tasks, &config);
         if !up && clock.now() >= settled {
             up = true;
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-            tracing::info!(panel = engine.board.name(), "the guard is up");
+            tracing::info!(panel = engine.panel.name(), "the guard is up");
         }
         if engine.restart {
-            engine.journal.close();
+            engine.ledger_writer.close();
             return Err(Exit::unavailable("the ledger can be read now: the guard has to start anew"));
         }
     }
-    let _ = engine.journal.write(Fact::GuardStopped {});
-    engine.journal.close();
-    engine.look_at_ledger();
-    let _ = engine.board.show(clock.now(), LampPattern::Dark);
+    let _ = engine.ledger_writer.append(Fact::GuardStopped {});
+    engine.ledger_writer.close();
+    engine.check_ledger();
+    let _ = engine.panel.show(clock.now(), LampPattern::Dark);
     engine.publish();
     // Whoever listens hears the end, the last entry included.
-    let _ = tokio::time::timeout(FAREWELL, &mut door).await;
+    let _ = tokio::time::timeout(SHUTDOWN_GRACE, &mut launch_mode).await;
     let _ = std::fs::remove_file(config.guard_socket());
     tracing::info!("the guard has ended");
     Ok(())
 }
 
 /// What is done every second, and less often.
-struct Chores {
+struct PeriodicTasks {
     next: Monotonic,
     retry: Monotonic,
     prune: Monotonic,
     steps: StepDetector,
 }
 
-impl Chores {
+impl PeriodicTasks {
     fn new(now: Monotonic) -> Self {
         Self {
             next: now.saturating_add(RENEW_INTERVAL),
@@ -264,52 +270,52 @@ impl Chores {
 impl Engine {
     /// Consent ends with the guard.
     fn end(&mut self) -> bool {
-        self.feed(Event::Revoke(Reason::Shutdown));
+        self.dispatch(Event::Revoke(Reason::Shutdown));
         true
     }
 
     /// What time brings: the machine's deadlines, the lamp's rhythm, and the chores.
-    fn tick(&mut self, chores: &mut Chores, config: &Config) {
+    fn tick(&mut self, tasks: &mut PeriodicTasks, config: &Config) {
         let now = self.clock.now();
-        self.feed(Event::Tick);
+        self.dispatch(Event::Tick);
         self.write_link(now);
-        if self.board.drive(now).is_err() {
-            self.feed(Event::FaultDetected(Fault::Lamp));
+        if self.panel.drive(now).is_err() {
+            self.dispatch(Event::FaultDetected(Fault::Lamp));
         }
-        if now < chores.next {
+        if now < tasks.next {
             return;
         }
-        chores.next = now.saturating_add(RENEW_INTERVAL);
-        self.renew();
+        tasks.next = now.saturating_add(RENEW_INTERVAL);
+        self.renew_lease();
         self.forget_stale(now);
         // Fed by the loop that keeps consent, once a second: a loop that hangs is ended by systemd.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
-        if self.board.poll(now).is_err() {
-            self.feed(Event::FaultDetected(Fault::Button));
+        if self.panel.poll(now).is_err() {
+            self.dispatch(Event::FaultDetected(Fault::Button));
         }
-        if self.supply.look(now) {
+        if self.supply.poll(now) {
             tracing::error!("the supply voltage is too low: see tallybox doctor");
-            self.feed(Event::FaultDetected(Fault::Power));
+            self.dispatch(Event::FaultDetected(Fault::Power));
         }
-        if let Some(from) = chores.steps.check(clock::read())
+        if let Some(from) = tasks.steps.check(clock::read())
             && let Err(failure) = self.write(Fact::ClockStepped { from, to: clock::utc_now() })
         {
-            self.feed(failure);
+            self.dispatch(failure);
         }
-        if self.journal.count().is_err() {
-            self.feed(Event::FaultDetected(Fault::Ledger));
+        if self.ledger_writer.flush_counts().is_err() {
+            self.dispatch(Event::FaultDetected(Fault::Ledger));
         }
-        self.look_at_ledger();
-        if now >= chores.retry {
-            chores.retry = now.saturating_add(RETRY);
+        self.check_ledger();
+        if now >= tasks.retry {
+            tasks.retry = now.saturating_add(RETRY);
             self.self_test();
             if let Err(failure) = self.erase() {
-                self.feed(failure);
+                self.dispatch(failure);
             }
         }
-        if now >= chores.prune {
-            chores.prune = now.saturating_add(PRUNE);
-            self.journal.prune(config.privacy.ledger_retention);
+        if now >= tasks.prune {
+            tasks.prune = now.saturating_add(PRUNE);
+            self.ledger_writer.prune(config.privacy.ledger_retention);
         }
     }
 }

@@ -12,7 +12,7 @@ use consent::{Event, Fault, LampPattern};
 
 /// Panel, lamp and buttons.
 #[derive(Debug)]
-pub(super) struct Board {
+pub(super) struct PanelController {
     config: config::Panel,
     runtime_dir: PathBuf,
     signals: mpsc::UnboundedSender<PanelEvent>,
@@ -21,11 +21,11 @@ pub(super) struct Board {
     record: Debouncer,
     mute: Debouncer,
     /// What was last wrong.
-    trouble: Option<String>,
+    error_text: Option<String>,
 }
 
-impl Board {
-    /// Not opened yet: [`Board::reopen`] does.
+impl PanelController {
+    /// Not opened yet: [`PanelController::reopen`] does.
     pub(super) fn new(
         config: &config::Panel,
         runtime_dir: &Path,
@@ -40,20 +40,20 @@ impl Board {
             lamp: LampDriver::new(now),
             record: Debouncer::new(config.debounce, true),
             mute: Debouncer::new(config.debounce, true),
-            trouble: None,
+            error_text: None,
         }
     }
 
     /// Opens the panel anew.
     pub(super) fn reopen(&mut self, now: Monotonic) -> Result<(), PanelError> {
-        self.lose();
+        self.close();
         let opened = panel::open(&self.config, &self.runtime_dir, self.signals.clone());
-        self.panel = Some(self.noted(opened)?);
+        self.panel = Some(self.log_error(opened)?);
         self.poll(now)
     }
 
     /// Gives the panel up. A button that is held when it comes back was not pressed for us: only its release counts.
-    fn lose(&mut self) {
+    fn close(&mut self) {
         self.panel = None;
         self.record = Debouncer::new(self.config.debounce, true);
         self.mute = Debouncer::new(self.config.debounce, true);
@@ -63,15 +63,15 @@ impl Board {
         self.panel.as_ref().map_or("none", |panel| panel.name())
     }
 
-    pub(super) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+    pub(super) fn last_error(&self) -> Option<&str> {
+        self.error_text.as_deref()
     }
 
-    fn noted<T>(&mut self, result: Result<T, PanelError>) -> Result<T, PanelError> {
+    fn log_error<T>(&mut self, result: Result<T, PanelError>) -> Result<T, PanelError> {
         result.inspect_err(|error| {
-            if self.trouble.as_ref() != Some(&error.0) {
+            if self.error_text.as_ref() != Some(&error.0) {
                 tracing::error!("the panel does not work: {error}");
-                self.trouble = Some(error.0.clone());
+                self.error_text = Some(error.0.clone());
             }
         })
     }
@@ -82,9 +82,9 @@ impl Board {
     ) -> Result<(), PanelError> {
         let done = match &mut self.panel {
             Some(panel) => act(&mut self.lamp, panel.as_mut()),
-            None => Err(PanelError(self.trouble.clone().unwrap_or_default())),
+            None => Err(PanelError(self.error_text.clone().unwrap_or_default())),
         };
-        self.noted(done)
+        self.log_error(done)
     }
 
     /// Shows a pattern from now on.
@@ -106,20 +106,20 @@ impl Board {
     }
 
     /// What the lamp shows.
-    pub(super) fn shown(&self, now: Monotonic) -> LampPattern {
-        self.lamp.shown(now)
+    pub(super) fn pattern(&self, now: Monotonic) -> LampPattern {
+        self.lamp.pattern(now)
     }
 
     /// Moves a simulated button.
     pub(super) fn simulate(&mut self, button: Button, down: bool) -> Result<(), PanelError> {
         match &mut self.panel {
             Some(panel) => panel.simulate(button, down),
-            None => Err(PanelError(self.trouble.clone().unwrap_or_default())),
+            None => Err(PanelError(self.error_text.clone().unwrap_or_default())),
         }
     }
 
     /// Takes in a raw change; says what it means if the level before it was one that counts.
-    pub(super) fn signal(&mut self, now: Monotonic, signal: PanelEvent) -> Vec<Event> {
+    pub(super) fn on_event(&mut self, now: Monotonic, signal: PanelEvent) -> Vec<Event> {
         match signal {
             PanelEvent::LevelChanged { button, down, at } => {
                 let debouncer = match button {
@@ -134,8 +134,8 @@ impl Board {
                 late.map_or_else(Vec::new, |settled| self.events(button, settled))
             }
             PanelEvent::ButtonLost(why) => {
-                self.lose();
-                let _ = self.noted::<()>(Err(PanelError(why)));
+                self.close();
+                let _ = self.log_error::<()>(Err(PanelError(why)));
                 vec![Event::FaultDetected(Fault::Button)]
             }
         }
@@ -145,14 +145,14 @@ impl Board {
     pub(super) fn poll(&mut self, now: Monotonic) -> Result<(), PanelError> {
         let Some(panel) = &mut self.panel else { return Ok(()) };
         let levels = panel.is_down(Button::Record).and_then(|record| Ok((record, panel.is_down(Button::Mute)?)));
-        let (record, mute) = self.noted(levels)?;
+        let (record, mute) = self.log_error(levels)?;
         self.record.on_polled_level(now, record);
         self.mute.on_polled_level(now, mute);
         Ok(())
     }
 
     /// What the buttons say now that they have settled.
-    pub(super) fn settle(&mut self, now: Monotonic) -> Vec<Event> {
+    pub(super) fn poll_debounced(&mut self, now: Monotonic) -> Vec<Event> {
         let settled = [(Button::Record, self.record.poll(now)), (Button::Mute, self.mute.poll(now))];
         let settled = settled.into_iter().filter_map(|(button, settled)| settled.map(|settled| (button, settled)));
         settled.flat_map(|(button, settled)| self.events(button, settled)).collect()
@@ -174,23 +174,23 @@ impl Board {
     }
 
     /// Tries a part that was broken.
-    pub(super) fn works(&mut self, now: Monotonic, fault: Fault) -> bool {
+    pub(super) fn self_test(&mut self, now: Monotonic, fault: Fault) -> bool {
         if self.panel.is_none() && self.reopen(now).is_err() {
             return false;
         }
         let works = match fault {
-            Fault::Lamp => self.on_lamp(|lamp, panel| lamp.prove(panel, now)).is_ok(),
+            Fault::Lamp => self.on_lamp(|lamp, panel| lamp.test(panel, now)).is_ok(),
             // A button that is still held is still stuck.
             Fault::Button => self.panel.as_mut().is_some_and(|panel| panel.is_down(Button::Record) == Ok(false)),
             Fault::Ledger | Fault::Power => true,
         };
         if works {
-            self.trouble = None;
+            self.error_text = None;
         }
         works
     }
 
-    /// When [`Board::settle`] or [`Board::drive`] are due.
+    /// When [`PanelController::poll_debounced`] or [`PanelController::drive`] are due.
     pub(super) fn deadline(&self) -> Monotonic {
         if self.panel.is_none() {
             // Nothing is due until the panel is tried again.

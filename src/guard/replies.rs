@@ -24,11 +24,11 @@ const UNWRITTEN: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Looks how the ledger does: answers what waited for it, and makes a fault of what does not come to an end.
-    pub(super) fn look_at_ledger(&mut self) {
+    pub(super) fn check_ledger(&mut self) {
         let now = self.clock.now();
-        let trouble = self.journal.trouble();
+        let trouble = self.ledger_writer.error();
         for waiting in std::mem::take(&mut self.unwritten) {
-            if self.journal.has(waiting.fact) {
+            if self.ledger_writer.is_written(waiting.fact) {
                 let _ = waiting.reply.send(Response::Done);
             } else if trouble.is_some() || now >= waiting.until {
                 let _ = waiting.reply.send(Response::Unwritten);
@@ -36,25 +36,25 @@ impl Engine {
                 self.unwritten.push(waiting);
             }
         }
-        if trouble != self.ledger_trouble {
-            self.ledger_trouble.clone_from(&trouble);
+        if trouble != self.ledger_error {
+            self.ledger_error.clone_from(&trouble);
             if let Some(text) = trouble.clone() {
                 self.ledger_failed(text);
             }
         }
         if trouble.is_some() && !self.machine.has_fault(Fault::Ledger) {
-            self.feed(Event::FaultDetected(Fault::Ledger));
+            self.dispatch(Event::FaultDetected(Fault::Ledger));
         }
     }
 
     /// Answers that something was done, when the ledger has it; where that takes long, that it does not have it yet.
     pub(super) fn answer_when_written(&mut self, reply: oneshot::Sender<Response>) {
-        if self.journal.has(self.journal.sent()) {
+        if self.ledger_writer.is_written(self.ledger_writer.submitted()) {
             // A caller that went away does not need its answer.
             let _ = reply.send(Response::Done);
             return;
         }
-        let (fact, until) = (self.journal.sent(), self.clock.now().saturating_add(UNWRITTEN));
+        let (fact, until) = (self.ledger_writer.submitted(), self.clock.now().saturating_add(UNWRITTEN));
         self.unwritten.push(Unwritten { fact, until, reply });
     }
 
@@ -66,13 +66,13 @@ impl Engine {
             return;
         }
         self.message = None;
-        self.prober = Some(reply);
-        self.feed(Event::ProbeRequest);
+        self.probe_reply = Some(reply);
+        self.dispatch(Event::ProbeRequest);
     }
 
     /// The probe is over, or nobody pressed for it.
-    pub(super) fn answer_prober(&mut self) {
-        let Some(prober) = self.prober.take() else { return };
+    pub(super) fn answer_probe(&mut self) {
+        let Some(probe_reply) = self.probe_reply.take() else { return };
         let why = match self.machine.last_reason() {
             Some(Reason::RequestTimeout) => "nobody pressed the button in time",
             other => other.map_or("it did not begin", Reason::as_str),
@@ -81,13 +81,13 @@ impl Engine {
             Some(findings) => Response::Probed(findings),
             None => Response::Rejected(self.message.clone().unwrap_or_else(|| why.to_owned())),
         };
-        let _ = prober.send(answer);
+        let _ = probe_reply.send(answer);
     }
 
     /// Answers a remote mute when capture has confirmed it, or it will not.
     pub(super) fn mute(&mut self, reply: oneshot::Sender<Response>) {
-        self.mutes.push(reply);
-        self.feed(Event::RemoteMute);
+        self.mute_replies.push(reply);
+        self.dispatch(Event::RemoteMute);
     }
 
     pub(super) fn answer_mutes(&mut self) {
@@ -102,7 +102,7 @@ impl Engine {
         } else {
             Response::Rejected(format!("there is no stream to mute: the box is {}", phase.as_str()))
         };
-        for mute in std::mem::take(&mut self.mutes) {
+        for mute in std::mem::take(&mut self.mute_replies) {
             if answer == Response::Done {
                 self.answer_when_written(mute);
             } else {
@@ -114,7 +114,7 @@ impl Engine {
 
     /// Answers a remote stop now, or when capture is gone and the ledger says so.
     pub(super) fn stop(&mut self, reply: oneshot::Sender<Response>) {
-        self.stops.push(reply);
-        self.feed(Event::RemoteStop);
+        self.stop_replies.push(reply);
+        self.dispatch(Event::RemoteStop);
     }
 }

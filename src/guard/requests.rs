@@ -9,16 +9,16 @@ use super::control_server::Call;
 use super::engine::Engine;
 use crate::ipc::{Fact, Request, Response, Verb};
 use crate::panel::{Button, PanelError};
-use crate::token_bucket::Allowance;
+use crate::token_bucket::TokenBucket;
 use consent::{Event, Fault, Phase};
 
 /// How often others may call what leaves a trace in the ledger or at the lamp. Here and not in the agent, which may
 /// have been taken over. `stop` and `mute` always may: repeated ones change nothing, and leave none.
 #[derive(Debug)]
-pub(super) struct Quotas {
-    request_start: Allowance,
-    unmute: Allowance,
-    identify: Allowance,
+pub(super) struct VerbQuotas {
+    request_start: TokenBucket,
+    unmute: TokenBucket,
+    identify: TokenBucket,
 }
 
 /// So many at once, and one each [`REFILL`]: more than a person clicks, some 8,600 a day at the very most.
@@ -26,15 +26,15 @@ const BURST: u32 = 10;
 /// See [`BURST`].
 const REFILL: Duration = Duration::from_secs(10);
 
-impl Quotas {
+impl VerbQuotas {
     pub(super) fn new(now: Monotonic) -> Self {
-        let full = || Allowance::new(BURST, REFILL, now);
+        let full = || TokenBucket::new(BURST, REFILL, now);
         Self { request_start: full(), unmute: full(), identify: full() }
     }
 
     /// Takes one of the verb's tokens; the verb, and why not, where there is none.
     fn admit(&mut self, request: &Request, now: Monotonic) -> Result<(), (&'static str, &'static str)> {
-        let (allowance, verb) = match request {
+        let (bucket, verb) = match request {
             Request::RequestStart {} => (&mut self.request_start, Verb::RequestStart),
             Request::Unmute {} => (&mut self.unmute, Verb::Unmute),
             Request::Identify {} => (&mut self.identify, Verb::Identify),
@@ -48,7 +48,7 @@ impl Quotas {
             | Request::MuteButton { .. } => return Ok(()),
         };
         let why = "too many of these: ten at once, then one every 10 s";
-        if allowance.take(now) { Ok(()) } else { Err((verb.as_str(), why)) }
+        if bucket.try_take(now) { Ok(()) } else { Err((verb.as_str(), why)) }
     }
 }
 
@@ -58,30 +58,30 @@ fn pressed(moved: Result<(), PanelError>) -> Response {
 
 impl Engine {
     /// Does what a connection asks.
-    pub(super) fn answer(&mut self, call: Call, ending: bool) {
+    pub(super) fn handle_call(&mut self, call: Call, ending: bool) {
         let (request, reply) = match call {
-            Call::TurnedAway { uid, why } => {
+            Call::Rejected { uid, why } => {
                 tracing::warn!(uid, why, "turned away at the guard's socket");
                 return self.refused(Fact::ConnectionRefused { uid, why });
             }
-            Call::Do(request, reply) => (request, reply),
+            Call::Request(request, reply) => (request, reply),
         };
         if ending {
             let _ = reply.send(Response::Unavailable("the guard is ending".to_owned()));
             return;
         }
-        match self.act(request, reply) {
+        match self.handle_request(request, reply) {
             Some((Response::Done, reply)) => self.answer_when_written(reply),
             // A caller that went away does not need its answer.
             Some((answer, reply)) => drop(reply.send(answer)),
             None => {}
         }
-        self.look_at_ledger();
+        self.check_ledger();
         self.publish();
     }
 
     /// Acts; gives the answer back with its channel, unless it comes later.
-    fn act(
+    fn handle_request(
         &mut self,
         request: Request,
         reply: oneshot::Sender<Response>,
@@ -100,18 +100,18 @@ impl Engine {
                 return None;
             }
             Request::RequestStart {} => {
-                self.feed(Event::RemoteRequest);
-                self.when(|phase| phase == Phase::Requested, "nothing can be asked for now")
+                self.dispatch(Event::RemoteRequest);
+                self.done_if(|phase| phase == Phase::Requested, "nothing can be asked for now")
             }
             Request::Mute {} => {
                 self.mute(reply);
                 return None;
             }
             Request::Unmute {} => {
-                self.feed(Event::RemoteUnmute);
+                self.dispatch(Event::RemoteUnmute);
                 let why = "remote takes back only its own mute, in a session that staff started with sound";
                 let heard = self.machine.wants_sound();
-                self.when(|_| heard, why)
+                self.done_if(|_| heard, why)
             }
             Request::Identify {} if !self.may_identify() => {
                 let phase = self.machine.phase().as_str();
@@ -119,10 +119,10 @@ impl Engine {
             }
             Request::Identify {} => {
                 let now = self.clock.now();
-                match self.board.identify(now) {
+                match self.panel.identify(now) {
                     Ok(()) => Response::Done,
                     Err(error) => {
-                        self.feed(Event::FaultDetected(Fault::Lamp));
+                        self.dispatch(Event::FaultDetected(Fault::Lamp));
                         Response::Rejected(error.to_string())
                     }
                 }
@@ -131,8 +131,8 @@ impl Engine {
                 self.refused(Fact::CommandRefused { verb, why });
                 Response::Done
             }
-            Request::Button { down } => pressed(self.board.simulate(Button::Record, down)),
-            Request::MuteButton { down } => pressed(self.board.simulate(Button::Mute, down)),
+            Request::Button { down } => pressed(self.panel.simulate(Button::Record, down)),
+            Request::MuteButton { down } => pressed(self.panel.simulate(Button::Mute, down)),
             Request::Status {} | Request::Subscribe { .. } => Response::Done,
         };
         Some((answer, reply))
@@ -153,15 +153,19 @@ impl Engine {
         }
     }
 
-    fn when(&self, holds: impl FnOnce(Phase) -> bool, why: &str) -> Response {
+    fn done_if(&self, held_buttons: impl FnOnce(Phase) -> bool, why: &str) -> Response {
         let phase = self.machine.phase();
-        if holds(phase) { Response::Done } else { Response::Rejected(format!("{why}: the box is {}", phase.as_str())) }
+        if held_buttons(phase) {
+            Response::Done
+        } else {
+            Response::Rejected(format!("{why}: the box is {}", phase.as_str()))
+        }
     }
 
     fn refused(&mut self, fact: Fact) {
-        if let Err(error) = self.journal.refuse(fact) {
+        if let Err(error) = self.ledger_writer.append_refusal(fact) {
             tracing::error!(%error, "a refusal could not be written down");
-            self.feed(Event::FaultDetected(Fault::Ledger));
+            self.dispatch(Event::FaultDetected(Fault::Ledger));
         }
     }
 }

@@ -19,14 +19,14 @@ const THROTTLED: &str = "sys/devices/platform/soc/soc:firmware/get_throttled";
 
 /// The supply, looked at once a second.
 #[derive(Debug)]
-pub(super) struct Supply {
+pub(super) struct SupplyMonitor {
     root: PathBuf,
     low: bool,
-    /// Since when the flag has said the contrary of [`Supply::low`].
+    /// Since when the flag has said the contrary of [`SupplyMonitor::low`].
     contrary: Option<Monotonic>,
 }
 
-impl Supply {
+impl SupplyMonitor {
     /// `root` is `/` but in tests.
     pub(super) fn new(root: &Path) -> Self {
         Self { root: root.to_owned(), low: false, contrary: None }
@@ -38,7 +38,7 @@ impl Supply {
 
     /// Reads the flag; true if the voltage has just become too low to be trusted. Where nothing is known, nothing
     /// changes.
-    pub(super) fn look(&mut self, now: Monotonic) -> bool {
+    pub(super) fn poll(&mut self, now: Monotonic) -> bool {
         let Some(flag) = self.flag() else { return false };
         if flag == self.low {
             self.contrary = None;
@@ -86,14 +86,14 @@ mod tests {
 
     /// When it became low, and when good again, for a flag that is read once a second.
     fn changes(flags: &[(u64, &str)], file: &Path, root: &Path, until: u64) -> Vec<(u64, bool)> {
-        let mut supply = Supply::new(root);
+        let mut supply = SupplyMonitor::new(root);
         let mut seen = Vec::new();
         for second in 0..until {
             if let Some((_, text)) = flags.iter().find(|(from, _)| *from == second) {
                 std::fs::write(file, text).unwrap();
             }
             let before = supply.is_low();
-            let fell = supply.look(at(second));
+            let fell = supply.poll(at(second));
             assert_eq!(fell, supply.is_low() && !before);
             if supply.is_low() != before {
                 seen.push((second, supply.is_low()));
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn the_firmwares_flags_do_as_well_and_nothing_is_known_without_them() {
         let root = tempfile::tempdir().unwrap();
-        assert!((0..60).all(|second| !Supply::new(root.path()).look(at(second))));
+        assert!((0..60).all(|second| !SupplyMonitor::new(root.path()).poll(at(second))));
         let file = root.path().join(THROTTLED);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         // It was low since the start (bit 16), and is now (bit 0) from the fifth second on; then something unreadable.

@@ -5,21 +5,21 @@ use rusqlite::Row;
 use sha2::{Digest, Sha256};
 
 use super::LedgerError;
-use super::state::Recall;
+use super::state::LedgerState;
 use crate::clock::ClockReading;
 use crate::ipc::LedgerEntry;
 
 /// What stands before the first entry.
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The columns of an entry that has its reading, in the order of [`Stored::read`].
+/// The columns of an entry that has its reading, in the order of [`StoredEntry::read`].
 pub(super) const COLUMNS: &str = "seq, at, fact, hash, clock, synchronised, boot, monotonic";
 /// The same of a ledger that no guard of this version has opened yet.
 pub(super) const OLD_COLUMNS: &str = "seq, at, fact, hash, NULL, NULL, NULL, NULL";
 
 /// An entry as it is stored, to the letter: its hash stands over this.
 #[derive(Clone, Debug)]
-pub(super) struct Stored {
+pub(super) struct StoredEntry {
     pub(super) seq: u64,
     pub(super) at: String,
     pub(super) fact: String,
@@ -60,24 +60,24 @@ pub(super) fn digest(prev: &str, seq: u64, at: &str, reading: Option<&StoredRead
     crate::hex(&Sha256::digest(text))
 }
 
-fn bad(seq: u64, wrong: impl Into<String>) -> LedgerError {
-    LedgerError::Bad { seq, wrong: wrong.into() }
+fn invalid(seq: u64, problem: impl Into<String>) -> LedgerError {
+    LedgerError::Invalid { seq, problem: problem.into() }
 }
 
-impl Stored {
+impl StoredEntry {
     /// From a row of [`COLUMNS`].
     pub(super) fn read(row: &Row<'_>) -> Result<Self, LedgerError> {
         let seq: u64 = row.get(0)?;
-        let text = |index: usize| row.get::<_, String>(index).map_err(|_| bad(seq, "is not text"));
-        let reading = match row.get::<_, Option<String>>(4).map_err(|_| bad(seq, "its clock is not text"))? {
+        let text = |index: usize| row.get::<_, String>(index).map_err(|_| invalid(seq, "is not text"));
+        let reading = match row.get::<_, Option<String>>(4).map_err(|_| invalid(seq, "its clock is not text"))? {
             None => None,
             Some(clock) => Some(StoredReading {
                 clock,
                 synchronised: row
                     .get(5)
-                    .map_err(|_| bad(seq, "says neither that its clock was kept nor that it was not"))?,
+                    .map_err(|_| invalid(seq, "says neither that its clock was kept nor that it was not"))?,
                 boot: text(6)?,
-                monotonic_ms: row.get(7).map_err(|_| bad(seq, "its monotonic time is no number"))?,
+                monotonic_ms: row.get(7).map_err(|_| invalid(seq, "its monotonic time is no number"))?,
             }),
         };
         Ok(Self { seq, at: text(1)?, fact: text(2)?, hash: text(3)?, reading })
@@ -86,9 +86,11 @@ impl Stored {
     /// As everything else knows it; `prev` is the hash of the entry before.
     pub(super) fn entry(self, prev: String) -> Result<LedgerEntry, LedgerError> {
         let seq = self.seq;
-        let time =
-            |text: &str| text.parse::<Timestamp>().map_err(|_| bad(seq, format!("its time {text:?} cannot be read")));
-        let fact = serde_json::from_str(&self.fact).map_err(|error| bad(seq, format!("it cannot be read: {error}")))?;
+        let time = |text: &str| {
+            text.parse::<Timestamp>().map_err(|_| invalid(seq, format!("its time {text:?} cannot be read")))
+        };
+        let fact =
+            serde_json::from_str(&self.fact).map_err(|error| invalid(seq, format!("it cannot be read: {error}")))?;
         let clock = self.reading.as_ref().map(|reading| time(&reading.clock)).transpose()?;
         let (synchronised, boot, monotonic_ms) = match self.reading {
             Some(reading) => (Some(reading.synchronised), Some(reading.boot), Some(reading.monotonic_ms)),
@@ -101,26 +103,26 @@ impl Stored {
 
 /// A place in the chain: the last entry that was followed, its hash, and what is remembered of all up to it.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct ChainPosition {
     pub(super) seq: u64,
     pub(super) hash: String,
-    pub(super) recall: Recall,
+    pub(super) state: LedgerState,
 }
 
-impl Place {
+impl ChainPosition {
     /// Goes on to the next entry, if it fits; returns it.
-    pub(super) fn follow(&mut self, stored: Stored) -> Result<LedgerEntry, LedgerError> {
+    pub(super) fn follow(&mut self, stored: StoredEntry) -> Result<LedgerEntry, LedgerError> {
         let seq = stored.seq;
         if seq != self.seq + 1 {
-            let wrong =
+            let problem =
                 if seq <= self.seq { "is older than what was pruned" } else { "the entries before it are missing" };
-            return Err(bad(seq, wrong));
+            return Err(invalid(seq, problem));
         }
         if stored.hash != digest(&self.hash, seq, &stored.at, stored.reading.as_ref(), &stored.fact) {
-            return Err(bad(seq, "its hash does not fit what it says and what stands before it"));
+            return Err(invalid(seq, "its hash does not fit what it says and what stands before it"));
         }
         let entry = stored.entry(std::mem::take(&mut self.hash))?;
-        self.recall.learn(&entry);
+        self.state.apply(&entry);
         (self.seq, self.hash) = (seq, entry.hash.clone());
         Ok(entry)
     }

@@ -8,11 +8,11 @@ use super::chain::{GENESIS, StoredReading, digest};
 use crate::ipc::LedgerEntry;
 
 /// Longest line in bytes: an entry has some hundred.
-const LONGEST: usize = 1024 * 1024;
+const MAX_LINE_BYTES: usize = 1024 * 1024;
 
 /// What was proved of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proof {
+pub struct VerifiedExport {
     /// How many entries there are.
     pub entries: u64,
     /// Number of the first.
@@ -25,7 +25,7 @@ pub struct Proof {
     pub hash: String,
 }
 
-impl Proof {
+impl VerifiedExport {
     /// Whether the export has the ledger from its very first entry on.
     pub fn is_whole(&self) -> bool {
         self.first == 1
@@ -39,12 +39,12 @@ pub enum ExportError {
     #[error("it cannot be read: {0}")]
     Read(#[from] std::io::Error),
     /// A line is none of a ledger, or not the one that was written.
-    #[error("line {line}: {wrong}")]
-    Bad {
+    #[error("line {line}: {problem}")]
+    Invalid {
         /// The line, from 1.
         line: u64,
         /// What is wrong with it.
-        wrong: String,
+        problem: String,
     },
     /// There is no entry in it.
     #[error("there is no entry in it")]
@@ -52,25 +52,25 @@ pub enum ExportError {
 }
 
 /// Follows the chain through all lines; empty ones are left out.
-pub fn prove(mut lines: impl BufRead) -> Result<Proof, ExportError> {
-    let mut proof: Option<Proof> = None;
+pub fn verify(mut lines: impl BufRead) -> Result<VerifiedExport, ExportError> {
+    let mut proof: Option<VerifiedExport> = None;
     let (mut text, mut line) = (String::new(), 0);
     loop {
         text.clear();
         line += 1;
-        let bad = |wrong: String| ExportError::Bad { line, wrong };
-        let most = u64::try_from(LONGEST).unwrap_or(u64::MAX);
+        let invalid = |problem: String| ExportError::Invalid { line, problem };
+        let most = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX);
         if Read::take(&mut lines, most).read_line(&mut text)? == 0 {
             return proof.ok_or(ExportError::Empty);
         }
-        if text.len() >= LONGEST {
-            return Err(bad(format!("it is longer than {LONGEST} bytes")));
+        if text.len() >= MAX_LINE_BYTES {
+            return Err(invalid(format!("it is longer than {MAX_LINE_BYTES} bytes")));
         }
         if text.trim().is_empty() {
             continue;
         }
-        let entry = read(&text).map_err(|error| bad(format!("it is no entry of a ledger: {error}")))?;
-        proof = Some(follow(proof, &entry).map_err(bad)?);
+        let entry = read(&text).map_err(|error| invalid(format!("it is no entry of a ledger: {error}")))?;
+        proof = Some(follow(proof, &entry).map_err(invalid)?);
     }
 }
 
@@ -83,7 +83,7 @@ fn read(text: &str) -> serde_json::Result<LedgerEntry> {
     serde_json::from_value(value)
 }
 
-fn follow(proof: Option<Proof>, entry: &LedgerEntry) -> Result<Proof, String> {
+fn follow(proof: Option<VerifiedExport>, entry: &LedgerEntry) -> Result<VerifiedExport, String> {
     let LedgerEntry { seq, at, fact, prev, hash, .. } = entry;
     let seq = *seq;
     let reading = entry.reading().map(|reading| StoredReading::new(&reading));
@@ -95,7 +95,7 @@ fn follow(proof: Option<Proof>, entry: &LedgerEntry) -> Result<Proof, String> {
         if (seq == 1) != (prev == GENESIS) {
             return Err(format!("entry {seq} does not follow what it says that it follows"));
         }
-        return Ok(Proof { entries: 1, first: seq, before: prev.clone(), last: seq, hash: hash.clone() });
+        return Ok(VerifiedExport { entries: 1, first: seq, before: prev.clone(), last: seq, hash: hash.clone() });
     };
     if seq != proof.last + 1 {
         return Err(format!("entry {seq} stands behind entry {}: one was left out, put in or moved", proof.last));
@@ -103,5 +103,5 @@ fn follow(proof: Option<Proof>, entry: &LedgerEntry) -> Result<Proof, String> {
     if *prev != proof.hash {
         return Err(format!("entry {seq} does not follow entry {}: one of them is of another ledger", proof.last));
     }
-    Ok(Proof { entries: proof.entries + 1, last: seq, hash: hash.clone(), ..proof })
+    Ok(VerifiedExport { entries: proof.entries + 1, last: seq, hash: hash.clone(), ..proof })
 }

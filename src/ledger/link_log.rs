@@ -4,30 +4,31 @@
 use core::time::Duration;
 
 use crate::ipc::Fact;
-use crate::token_bucket::Allowance;
+use crate::token_bucket::TokenBucket;
 use monotonic::Monotonic;
 
 /// Entries of one kind that may be written at once.
 const BURST: u32 = 10;
 /// One more each so often: a link that is bad all day writes some 3,000 pairs.
-const EACH: Duration = Duration::from_secs(30);
+const REFILL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What the ledger says of the link, and what waits to be said.
 #[derive(Debug)]
 pub(crate) struct LinkLog {
     on_air: bool,
-    link: Allowance,
+    link: TokenBucket,
     /// An `off-air` that has to wait; meanwhile the ledger says that the box is on air, which it may be again at any
     /// time.
     off_air: Option<Fact>,
-    encoder: Allowance,
+    encoder: TokenBucket,
     /// The newest fallback of those that have to wait.
     fallback: Option<Fact>,
 }
 
 impl LinkLog {
     pub(crate) fn new(now: Monotonic) -> Self {
-        let (link, encoder) = (Allowance::new(BURST, EACH, now), Allowance::new(BURST, EACH, now));
+        let (link, encoder) =
+            (TokenBucket::new(BURST, REFILL_INTERVAL, now), TokenBucket::new(BURST, REFILL_INTERVAL, now));
         Self { on_air: false, link, off_air: None, encoder, fallback: None }
     }
 
@@ -46,14 +47,14 @@ impl LinkLog {
     }
 
     /// Another encoder goes on.
-    pub(crate) fn fell_back(&mut self, fact: Fact) {
+    pub(crate) fn on_encoder_fallback(&mut self, fact: Fact) {
         self.fallback = Some(fact);
     }
 
     /// What may be written by now, in order.
     pub(crate) fn due(&mut self, now: Monotonic) -> Vec<Fact> {
-        let fallback = if self.fallback.is_some() && self.encoder.take(now) { self.fallback.take() } else { None };
-        let off_air = if self.off_air.is_some() && self.link.take(now) { self.off_air.take() } else { None };
+        let fallback = if self.fallback.is_some() && self.encoder.try_take(now) { self.fallback.take() } else { None };
+        let off_air = if self.off_air.is_some() && self.link.try_take(now) { self.off_air.take() } else { None };
         if off_air.is_some() {
             self.on_air = false;
         }

@@ -19,12 +19,12 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use crate::clock::ClockReading;
 use crate::ipc::{Fact, LedgerEntry};
 
-pub use export::{ExportError, Proof, prove as prove_export};
+pub use export::{ExportError, VerifiedExport, verify as verify_export};
 pub(crate) use link_log::LinkLog;
-pub use state::Recall;
-pub(crate) use writer::{Head, Journal};
+pub use state::LedgerState;
+pub(crate) use writer::{LedgerHead, LedgerWriter};
 
-use chain::{COLUMNS, GENESIS, OLD_COLUMNS, Place, Stored, StoredReading, digest};
+use chain::{COLUMNS, ChainPosition, GENESIS, OLD_COLUMNS, StoredEntry, StoredReading, digest};
 
 /// Why the ledger cannot be used, with advice.
 #[derive(Debug, thiserror::Error)]
@@ -34,13 +34,13 @@ pub enum LedgerError {
     Store(#[from] rusqlite::Error),
     /// The chain is broken: entries were changed, removed or damaged.
     #[error(
-        "entry {seq} of the ledger is bad: {wrong}; keep the file as evidence, move it out of data-dir, and the box starts a new one"
+        "entry {seq} of the ledger is bad: {problem}; keep the file as evidence, move it out of data-dir, and the box starts a new one"
     )]
-    Bad {
+    Invalid {
         /// The first bad entry.
         seq: u64,
         /// What is wrong with it.
-        wrong: String,
+        problem: String,
     },
 }
 
@@ -51,31 +51,31 @@ impl LedgerError {
             Self::Store(error) => error.sqlite_error_code().is_some_and(|code| {
                 [rusqlite::ErrorCode::DatabaseBusy, rusqlite::ErrorCode::DatabaseLocked].contains(&code)
             }),
-            Self::Bad { .. } => false,
+            Self::Invalid { .. } => false,
         }
     }
 }
 
 /// How long a handle waits for another process that holds the ledger, before it says [`LedgerError::is_busy`].
-const BUSY: Duration = Duration::from_millis(500);
+const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 /// The same for commands, which have nothing else to do.
-const BUSY_TO_READ: Duration = Duration::from_secs(5);
+const READ_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages that are kept in memory, in KiB (negative, as SQLite has it): entries are written behind each other and read
 /// once, and what SQLite keeps otherwise, 2 MB, would only fill up over the months.
-const CACHE: i32 = -128;
+const CACHE_KIB: i32 = -128;
 /// Entries that are read at once.
-const PAGE: u32 = 500;
+const PAGE_ENTRIES: u32 = 500;
 /// A ledger of so many entries is verified whole before it is used: a tenth of a second, half a one on a small board.
-const WHOLE: u64 = 10_000;
+const MAX_VERIFIED_AT_OPEN: u64 = 10_000;
 /// Entries between two checkpoints: at most so many are verified before a longer ledger is used.
-const CHECKPOINT: u64 = 256;
+const CHECKPOINT_INTERVAL: u64 = 256;
 
 /// The ledger, open. Dropping it closes it; nothing is buffered.
 #[derive(Debug)]
 pub struct Ledger {
     store: Connection,
     /// Its end.
-    place: Place,
+    position: ChainPosition,
     id: Option<String>,
     /// The columns that its entries have.
     columns: &'static str,
@@ -90,8 +90,8 @@ impl Ledger {
     /// last checkpoint on: see [`Ledger::unverified`].
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let store = Connection::open(path)?;
-        store.busy_timeout(BUSY)?;
-        store.pragma_update(None, "cache_size", CACHE)?;
+        store.busy_timeout(BUSY_TIMEOUT)?;
+        store.pragma_update(None, "cache_size", CACHE_KIB)?;
         store.pragma_update(None, "journal_mode", "WAL")?;
         // On disk before a write returns, so that no power cut loses a start that took effect.
         store.pragma_update(None, "synchronous", "FULL")?;
@@ -109,16 +109,16 @@ impl Ledger {
                  ALTER TABLE entry ADD COLUMN monotonic INTEGER; ALTER TABLE entry ADD COLUMN clock TEXT; COMMIT;",
             )?;
         }
-        let mut ledger = Self::on(store)?;
+        let mut ledger = Self::from_store(store)?;
         let begin = ledger.anchor()?;
         let newest: u64 = ledger.store.query_row("SELECT coalesce(max(seq), 0) FROM entry", [], |row| row.get(0))?;
-        let known = if newest.saturating_sub(begin.seq) > WHOLE { ledger.checkpoint()? } else { None };
+        let known = if newest.saturating_sub(begin.seq) > MAX_VERIFIED_AT_OPEN { ledger.checkpoint()? } else { None };
         ledger.unverified = known.as_ref().map_or(0, |known| known.seq);
-        ledger.place = ledger.follow(known.unwrap_or(begin), u64::MAX)?;
+        ledger.position = ledger.follow(known.unwrap_or(begin), u64::MAX)?;
         ledger.id = ledger.find_id()?;
         let id = ledger.id.clone();
         let kept =
-            id.map_or(Ok(()), |id| keep_mark(&ledger.store, "ledger", &id)).and_then(|()| ledger.keep_checkpoint());
+            id.map_or(Ok(()), |id| insert_mark(&ledger.store, "ledger", &id)).and_then(|()| ledger.write_checkpoint());
         match kept {
             // Somebody else holds it: the next one will do.
             Err(error) if !error.is_busy() => Err(error),
@@ -132,26 +132,26 @@ impl Ledger {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let beside = |end: &str| Path::new(&format!("{}{end}", path.display())).exists();
         if beside("-wal") {
-            return Self::open_to_read(path);
+            return Self::open_read_only(path);
         }
         let text = path.display().to_string();
         let plain = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-        Self::on(Connection::open_with_flags(format!("file:{plain}?immutable=1"), flags)?)
+        Self::from_store(Connection::open_with_flags(format!("file:{plain}?immutable=1"), flags)?)
     }
 
     /// Opens the ledger to read only, beside a guard that writes it.
-    pub fn open_to_read(path: &Path) -> Result<Self, LedgerError> {
+    pub fn open_read_only(path: &Path) -> Result<Self, LedgerError> {
         let store =
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        store.busy_timeout(BUSY_TO_READ)?;
-        store.pragma_update(None, "cache_size", CACHE)?;
-        Self::on(store)
+        store.busy_timeout(READ_BUSY_TIMEOUT)?;
+        store.pragma_update(None, "cache_size", CACHE_KIB)?;
+        Self::from_store(store)
     }
 
-    fn on(store: Connection) -> Result<Self, LedgerError> {
+    fn from_store(store: Connection) -> Result<Self, LedgerError> {
         let columns = if has_column(&store, "entry", "clock")? { COLUMNS } else { OLD_COLUMNS };
-        let place = Place { seq: 0, hash: GENESIS.to_owned(), recall: Recall::default() };
-        Ok(Self { store, place, id: None, columns, unverified: 0, checkpoint: 0 })
+        let position = ChainPosition { seq: 0, hash: GENESIS.to_owned(), state: LedgerState::default() };
+        Ok(Self { store, position, id: None, columns, unverified: 0, checkpoint: 0 })
     }
 
     /// Which ledger this is: the hash of the very first entry that it had; `None`: it has none yet.
@@ -161,18 +161,18 @@ impl Ledger {
 
     /// Number of the last entry that was written through this handle, or found when it was opened to write.
     pub fn last(&self) -> u64 {
-        self.place.seq
+        self.position.seq
     }
 
     /// What the entries up to the last tell of the time before.
-    pub fn memory(&self) -> &Recall {
-        &self.place.recall
+    pub fn state(&self) -> &LedgerState {
+        &self.position.state
     }
 
     /// The same from the entries themselves, all of which are verified on the way.
-    pub fn recall(&self, policy_version: &str) -> Result<Recall, LedgerError> {
+    pub fn replay(&self, policy_version: &str) -> Result<LedgerState, LedgerError> {
         let _snapshot = self.store.unchecked_transaction()?;
-        Ok(self.follow(self.anchor()?, u64::MAX)?.recall.under(policy_version))
+        Ok(self.follow(self.anchor()?, u64::MAX)?.state.with_policy(policy_version))
     }
 
     /// Up to this entry the ledger was not verified when it was opened; 0: it was, whole. [`Ledger::verify_up_to`], on
@@ -196,18 +196,18 @@ impl Ledger {
 
     /// Writes entries, all or none; they are on disk when this returns.
     pub fn append(&mut self, facts: &[(ClockReading, Fact)]) -> Result<(), LedgerError> {
-        let mut place = self.place.clone();
+        let mut position = self.position.clone();
         let transaction = self.store.transaction()?;
-        let first = insert(&transaction, &mut place, facts)?;
+        let first = insert(&transaction, &mut position, facts)?;
         if let Some(first) = &first {
-            keep_mark(&transaction, "ledger", first)?;
+            insert_mark(&transaction, "ledger", first)?;
         }
         transaction.commit()?;
-        self.place = place;
+        self.position = position;
         self.id = first.or(self.id.take());
         // The entries are on disk, whatever becomes of this: an error here would have them written twice.
-        if self.place.seq - self.checkpoint >= CHECKPOINT
-            && let Err(error) = self.keep_checkpoint()
+        if self.position.seq - self.checkpoint >= CHECKPOINT_INTERVAL
+            && let Err(error) = self.write_checkpoint()
         {
             tracing::warn!("no checkpoint of the ledger: {error}");
         }
@@ -215,45 +215,46 @@ impl Ledger {
     }
 
     /// Remembers that all up to the last entry was followed, so that the next opening begins there.
-    pub fn keep_checkpoint(&mut self) -> Result<(), LedgerError> {
-        let Place { seq, hash, recall } = &self.place;
-        let text = serde_json::to_string(&(seq, hash, recall)).unwrap_or_default();
+    pub fn write_checkpoint(&mut self) -> Result<(), LedgerError> {
+        let ChainPosition { seq, hash, state } = &self.position;
+        let text = serde_json::to_string(&(seq, hash, state)).unwrap_or_default();
         self.store.execute("INSERT OR REPLACE INTO mark (name, value) VALUES ('checkpoint', ?1)", [text])?;
         self.checkpoint = *seq;
         Ok(())
     }
 
     /// Forgets the checkpoint: the next opening verifies all.
-    pub fn drop_checkpoint(&mut self) -> Result<(), LedgerError> {
+    pub fn delete_checkpoint(&mut self) -> Result<(), LedgerError> {
         self.store.execute("DELETE FROM mark WHERE name = 'checkpoint'", [])?;
         Ok(())
     }
 
     /// The last checkpoint, if it is one of this chain.
-    fn checkpoint(&self) -> Result<Option<Place>, LedgerError> {
+    fn checkpoint(&self) -> Result<Option<ChainPosition>, LedgerError> {
         let query = "SELECT value FROM mark WHERE name = 'checkpoint'";
         let text: Option<String> = self.store.query_row(query, [], |row| row.get(0)).optional()?;
-        let Some((seq, hash, recall)) = text.and_then(|text| serde_json::from_str::<(u64, String, Recall)>(&text).ok())
+        let Some((seq, hash, state)) =
+            text.and_then(|text| serde_json::from_str::<(u64, String, LedgerState)>(&text).ok())
         else {
             return Ok(None);
         };
         let stored: Option<String> =
             self.store.query_row("SELECT hash FROM entry WHERE seq = ?1", [seq], |row| row.get(0)).optional()?;
-        Ok((stored.as_ref() == Some(&hash)).then_some(Place { seq, hash, recall }))
+        Ok((stored.as_ref() == Some(&hash)).then_some(ChainPosition { seq, hash, state }))
     }
 
-    /// Follows the chain behind `place`, up to entry `last`.
-    fn follow(&self, mut place: Place, last: u64) -> Result<Place, LedgerError> {
+    /// Follows the chain behind `position`, up to entry `last`.
+    fn follow(&self, mut position: ChainPosition, last: u64) -> Result<ChainPosition, LedgerError> {
         loop {
-            let page = self.stored_after(place.seq, PAGE)?;
+            let page = self.stored_after(position.seq, PAGE_ENTRIES)?;
             if page.is_empty() {
-                return Ok(place);
+                return Ok(position);
             }
             for stored in page {
-                if place.seq >= last {
-                    return Ok(place);
+                if position.seq >= last {
+                    return Ok(position);
                 }
-                place.follow(stored)?;
+                position.follow(stored)?;
             }
         }
     }
@@ -265,18 +266,18 @@ impl Ledger {
         let _snapshot = self.store.unchecked_transaction()?;
         let known = self.checkpoint()?.filter(|known| known.seq >= last);
         let found = self.follow(self.anchor()?, known.as_ref().map_or(last, |known| known.seq))?;
-        let bad = |wrong: &str| Err(LedgerError::Bad { seq: found.seq, wrong: wrong.to_owned() });
+        let invalid = |problem: &str| Err(LedgerError::Invalid { seq: found.seq, problem: problem.to_owned() });
         match known {
-            Some(known) if known.seq == found.seq && known.recall != found.recall => {
-                bad("what the box remembered at it is not what the entries say")
+            Some(known) if known.seq == found.seq && known.state != found.state => {
+                invalid("what the box remembered at it is not what the entries say")
             }
-            Some(_) | None if found.seq < last => bad("the entries behind it are missing"),
+            Some(_) | None if found.seq < last => invalid("the entries behind it are missing"),
             Some(_) | None => Ok(()),
         }
     }
 
     /// Verifies all and counts: the last entry's number, its hash, and how many entries are kept.
-    pub fn prove(&self) -> Result<(u64, String, u64), LedgerError> {
+    pub fn verify(&self) -> Result<(u64, String, u64), LedgerError> {
         let _snapshot = self.store.unchecked_transaction()?;
         let begin = self.anchor()?;
         let first = begin.seq;
@@ -285,28 +286,28 @@ impl Ledger {
     }
 
     /// Where the chain begins: behind what was pruned, with what is remembered of it.
-    fn anchor(&self) -> Result<Place, LedgerError> {
+    fn anchor(&self) -> Result<ChainPosition, LedgerError> {
         let memory = if has_column(&self.store, "anchor", "memory")? { "memory" } else { "'{}'" };
         let read = |row: &Row<'_>| Ok((row.get::<_, u64>(0)?, row.get(1)?, row.get::<_, String>(2)?));
         let query = format!("SELECT seq, hash, {memory} FROM anchor");
         let Some((seq, hash, memory)) = self.store.query_row(&query, [], read).optional()? else {
-            return Ok(Place { seq: 0, hash: GENESIS.to_owned(), recall: Recall::default() });
+            return Ok(ChainPosition { seq: 0, hash: GENESIS.to_owned(), state: LedgerState::default() });
         };
-        let recall = serde_json::from_str(&memory).map_err(|error| LedgerError::Bad {
+        let state = serde_json::from_str(&memory).map_err(|error| LedgerError::Invalid {
             seq,
-            wrong: format!("what is remembered of it and those before cannot be read: {error}"),
+            problem: format!("what is remembered of it and those before cannot be read: {error}"),
         })?;
-        Ok(Place { seq, hash, recall })
+        Ok(ChainPosition { seq, hash, state })
     }
 
     /// At most `limit` entries after number `after` as they are stored, in order.
-    fn stored_after(&self, after: u64, limit: u32) -> Result<Vec<Stored>, LedgerError> {
+    fn stored_after(&self, after: u64, limit: u32) -> Result<Vec<StoredEntry>, LedgerError> {
         let query = format!("SELECT {} FROM entry WHERE seq > ?1 ORDER BY seq LIMIT ?2", self.columns);
         let mut statement = self.store.prepare_cached(&query)?;
         let mut rows = statement.query(params![after, limit])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
-            all.push(Stored::read(row)?);
+            all.push(StoredEntry::read(row)?);
         }
         Ok(all)
     }
@@ -331,20 +332,20 @@ impl Ledger {
     }
 }
 
-/// Adds entries behind `place`, which moves; returns the hash of the very first one, if that is among them.
+/// Adds entries behind `position`, which moves; returns the hash of the very first one, if that is among them.
 fn insert(
     store: &Connection,
-    place: &mut Place,
+    position: &mut ChainPosition,
     facts: &[(ClockReading, Fact)],
 ) -> Result<Option<String>, LedgerError> {
     let mut first = None;
     for (reading, fact) in facts {
-        let at = place.recall.time.order(reading).to_string();
+        let at = position.state.time.ordering_time(reading).to_string();
         // A Fact is strings, numbers and flags: serialising it cannot fail, and an empty text would not verify.
         let fact = serde_json::to_string(fact).unwrap_or_default();
-        let (seq, reading) = (place.seq + 1, Some(StoredReading::new(reading)));
-        let hash = digest(&place.hash, seq, &at, reading.as_ref(), &fact);
-        let stored = Stored { seq, at, fact, hash, reading };
+        let (seq, reading) = (position.seq + 1, Some(StoredReading::new(reading)));
+        let hash = digest(&position.hash, seq, &at, reading.as_ref(), &fact);
+        let stored = StoredEntry { seq, at, fact, hash, reading };
         if let Some(reading) = &stored.reading {
             store
                 .prepare_cached(
@@ -362,7 +363,7 @@ fn insert(
                     reading.monotonic_ms
                 ])?;
         }
-        let entry = place.follow(stored)?;
+        let entry = position.follow(stored)?;
         if seq == 1 {
             first = Some(entry.hash);
         }
@@ -377,7 +378,7 @@ fn has_column(store: &Connection, table: &str, column: &str) -> Result<bool, Led
 }
 
 /// Keeps something beside the entries, unless it is known already.
-fn keep_mark(store: &Connection, name: &str, value: &str) -> Result<(), LedgerError> {
+fn insert_mark(store: &Connection, name: &str, value: &str) -> Result<(), LedgerError> {
     store.execute("INSERT OR IGNORE INTO mark (name, value) VALUES (?1, ?2)", [name, value])?;
     Ok(())
 }

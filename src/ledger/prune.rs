@@ -5,29 +5,29 @@ use std::time::Duration;
 
 use rusqlite::params;
 
-use super::chain::Place;
-use super::{Ledger, LedgerError, PAGE};
+use super::chain::ChainPosition;
+use super::{Ledger, LedgerError, PAGE_ENTRIES};
 use crate::clock::{self, ClockReading};
 use crate::ipc::Fact;
 
 /// Entries go when the oldest is this much past its time: one entry a day says so, not one an hour.
-const SLACK: Duration = Duration::from_hours(24);
+const PRUNE_DELAY: Duration = Duration::from_hours(24);
 /// At most one part in so many of the entries goes at once. A clock that is wrong in a way nobody thought of leaves
 /// most of them, and somebody the time to see it.
-const PART: u64 = 4;
+const MAX_PRUNED_PART: u64 = 4;
 
 impl Ledger {
     /// Removes entries that are older than `retention`, and writes down which in the same transaction; the chain goes
     /// on from the last of them. Returns how many went.
     pub fn prune(&mut self, retention: Duration, now: &ClockReading) -> Result<u64, LedgerError> {
-        let seen = self.place.recall.time.seen(now);
+        let seen = self.position.state.time.elapsed_ms(now);
         let retention = clock::millis(retention);
-        let Some(oldest) = seen.checked_sub(retention.saturating_add(clock::millis(SLACK))) else { return Ok(0) };
+        let Some(oldest) = seen.checked_sub(retention.saturating_add(clock::millis(PRUNE_DELAY))) else { return Ok(0) };
         let begin = self.anchor()?;
-        let most = (self.place.seq - begin.seq) / PART;
+        let most = (self.position.seq - begin.seq) / MAX_PRUNED_PART;
         let (mut to, mut times) = (begin.clone(), None);
         'pages: loop {
-            let page = self.stored_after(to.seq, PAGE)?;
+            let page = self.stored_after(to.seq, PAGE_ENTRIES)?;
             if page.is_empty() {
                 break;
             }
@@ -36,7 +36,7 @@ impl Ledger {
                 let entry = next.follow(stored)?;
                 // The first decides whether it is worth an entry; then all go that are past their time.
                 let bound = if times.is_none() { oldest } else { seen - retention };
-                if next.seq - begin.seq > most || next.recall.time.seen_ms() > bound {
+                if next.seq - begin.seq > most || next.state.time.seen_ms() > bound {
                     break 'pages;
                 }
                 times = Some((times.map_or(entry.at, |(first, _)| first), entry.at));
@@ -50,19 +50,19 @@ impl Ledger {
         Ok(count)
     }
 
-    fn prune_to(&mut self, to: &Place, now: &ClockReading, fact: Fact) -> Result<(), LedgerError> {
+    fn prune_to(&mut self, to: &ChainPosition, now: &ClockReading, fact: Fact) -> Result<(), LedgerError> {
         // A lock is a lock, and a policy acknowledged, however long ago that was.
-        let memory = serde_json::to_string(&to.recall).unwrap_or_default();
+        let memory = serde_json::to_string(&to.state).unwrap_or_default();
         let transaction = self.store.transaction()?;
         transaction.execute(
             "INSERT OR REPLACE INTO anchor (one, seq, hash, memory) VALUES (1, ?1, ?2, ?3)",
             params![to.seq, to.hash, memory],
         )?;
         transaction.execute("DELETE FROM entry WHERE seq <= ?1", [to.seq])?;
-        let mut place = self.place.clone();
-        super::insert(&transaction, &mut place, &[(now.clone(), fact)])?;
+        let mut position = self.position.clone();
+        super::insert(&transaction, &mut position, &[(now.clone(), fact)])?;
         transaction.commit()?;
-        self.place = place;
+        self.position = position;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use consent::{PersistedState, SessionId};
 /// What the ledger tells about the time before the guard came up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
-pub struct Recall {
+pub struct LedgerState {
     /// The highest session number.
     pub last_session: u64,
     /// A session without an end: the guard had died in it.
@@ -34,9 +34,9 @@ pub struct Recall {
     pub time: Timeline,
 }
 
-impl Recall {
-    pub(super) fn learn(&mut self, entry: &LedgerEntry) {
-        self.time.learn(entry.at, entry.reading().as_ref());
+impl LedgerState {
+    pub(super) fn apply(&mut self, entry: &LedgerEntry) {
+        self.time.apply(entry.at, entry.reading().as_ref());
         let fact = match &entry.fact {
             StoredFact::Known(fact) => fact,
             StoredFact::Unknown(_) => return,
@@ -90,14 +90,14 @@ impl Recall {
 
     /// The same for a box on which this policy is in force.
     #[must_use]
-    pub fn under(self, policy_version: &str) -> Self {
+    pub fn with_policy(self, policy_version: &str) -> Self {
         let policy_pending = self.acknowledged.as_deref().is_some_and(|known| known != policy_version);
         Self { policy_pending, ..self }
     }
 
     /// The same in the consent machine's terms, under the configuration with the hash `configuration`: a box that was
     /// unbound is claimed by another one than the one it had then.
-    pub fn memory(&self, configuration: &str) -> PersistedState {
+    pub fn persisted_state(&self, configuration: &str) -> PersistedState {
         PersistedState {
             last_session: SessionId(self.last_session),
             locked: self.locked,
@@ -113,10 +113,10 @@ mod tests {
 
     #[test]
     fn the_names_in_a_checkpoint_are_pinned() {
-        let mut recall = Recall::default();
+        let mut state = LedgerState::default();
         let utc = jiff::Timestamp::UNIX_EPOCH;
         let reading = crate::clock::ClockReading { utc, synchronised: true, boot: "".into(), monotonic_ms: 0 };
-        recall.time.learn(utc, Some(&reading));
-        crate::wire::pin("ledger-checkpoint", &crate::wire::written(&recall));
+        state.time.apply(utc, Some(&reading));
+        crate::wire::pin("ledger-checkpoint", &crate::wire::written(&state));
     }
 }

@@ -54,22 +54,22 @@ fn what_was_pruned_is_still_remembered() {
     ];
     let facts: Vec<_> = (0_i64..).zip(facts).map(|(day, fact)| (on_day(day), fact)).collect();
     ledger.append(&facts).unwrap();
-    let before = ledger.recall("2").unwrap();
+    let before = ledger.replay("2").unwrap();
     let first = all(&ledger).remove(0).hash;
     assert!(before.locked && before.policy_pending && before.last_session == 7);
     // In steps: what was remembered in the first is not forgotten in the next.
     for (step, kept) in [7, 7, 7].into_iter().enumerate() {
         assert!(ledger.prune(days(2), &on_day(200 + i64::try_from(step).unwrap())).unwrap() > 0);
-        let after = ledger.recall("2").unwrap();
+        let after = ledger.replay("2").unwrap();
         assert_eq!((after.locked, after.policy_pending, after.last_session), (true, true, 7));
         assert_eq!((after.identity.as_deref(), all(&ledger).len()), (Some("f"), kept));
     }
     assert_eq!(ledger.id(), Some(first.as_str()));
     drop(ledger);
     let ledger = Ledger::open(&path).unwrap();
-    assert_eq!(ledger.memory().last_session, 7);
+    assert_eq!(ledger.state().last_session, 7);
     assert_eq!(ledger.id(), Some(first.as_str()), "it is still the same ledger");
-    ledger.prove().unwrap();
+    ledger.verify().unwrap();
 }
 
 /// The fault: one boot with the clock years ahead, and all is gone without a word.
@@ -100,7 +100,7 @@ fn what_is_old_goes_in_parts_and_an_entry_says_which() {
     // Never everything at once, however long nobody looked.
     assert_eq!(ledger.prune(days(184), &on_day(5000)).unwrap(), 99);
     assert_eq!(all(&ledger)[0].seq, 102);
-    ledger.prove().unwrap();
+    ledger.verify().unwrap();
 }
 
 /// Entries of before readings were kept stay as they are, and new ones go on behind them.
@@ -124,7 +124,7 @@ fn an_old_ledger_goes_on() {
     }
     drop(old);
     assert_eq!(
-        Ledger::open_to_read(&path).unwrap().prove().unwrap().0,
+        Ledger::open_read_only(&path).unwrap().verify().unwrap().0,
         4,
         "it can be read before a guard has opened it"
     );
@@ -132,7 +132,7 @@ fn an_old_ledger_goes_on() {
     ledger.append(&[(on_day(30), Fact::Unlocked {})]).unwrap();
     let entries = all(&ledger);
     assert_eq!((entries.len(), entries[3].reading(), entries[4].reading()), (5, None, Some(on_day(30))));
-    assert_eq!(ledger.prove().unwrap().0, 5);
+    assert_eq!(ledger.verify().unwrap().0, 5);
     // Their age is not known from anything but a clock of then: it counts from the first reading on.
     assert_eq!(ledger.prune(days(184), &on_day(30 + 180)).unwrap(), 0);
     assert_eq!(ledger.prune(days(184), &on_day(30 + 186)).unwrap(), 1);
@@ -155,11 +155,11 @@ fn whatever_is_changed_shows() {
         "clock = NULL",
     ] {
         store.execute_batch(&format!("SAVEPOINT s; UPDATE entry SET {change} WHERE seq = 2; RELEASE s;")).unwrap();
-        let wrong = Ledger::open_to_read(&path).unwrap().prove();
-        assert!(matches!(wrong, Err(LedgerError::Bad { seq: 2, .. })), "{change}: {wrong:?}");
+        let problem = Ledger::open_read_only(&path).unwrap().verify();
+        assert!(matches!(problem, Err(LedgerError::Invalid { seq: 2, .. })), "{change}: {problem:?}");
         let undo = "UPDATE entry SET at = '2026-07-02T00:00:00Z', fact = '{\"kind\":\"locked\"}', clock = '2026-07-02T00:00:00Z', synchronised = 1, boot = 'a', monotonic = 86400000 WHERE seq = 2";
         store.execute_batch(undo).unwrap();
-        Ledger::open_to_read(&path).unwrap().prove().unwrap();
+        Ledger::open_read_only(&path).unwrap().verify().unwrap();
     }
 }
 
@@ -168,7 +168,7 @@ fn whatever_is_changed_shows() {
 fn a_long_ledger_is_opened_from_its_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger.db");
-    let count = i64::try_from(WHOLE).unwrap() + 600;
+    let count = i64::try_from(MAX_VERIFIED_AT_OPEN).unwrap() + 600;
     let mut ledger = Ledger::open(&path).unwrap();
     let facts: Vec<_> = (0..count).map(|_| (on_day(0), Fact::Locked {})).collect();
     for part in facts.chunks(300) {
@@ -177,10 +177,13 @@ fn a_long_ledger_is_opened_from_its_checkpoint() {
     drop(ledger);
     let ledger = Ledger::open(&path).unwrap();
     let unverified = ledger.unverified();
-    assert!(unverified > WHOLE && ledger.last() - unverified <= CHECKPOINT + 300, "{unverified}");
-    assert_eq!(ledger.memory(), &ledger.recall("").unwrap());
+    assert!(
+        unverified > MAX_VERIFIED_AT_OPEN && ledger.last() - unverified <= CHECKPOINT_INTERVAL + 300,
+        "{unverified}"
+    );
+    assert_eq!(ledger.state(), &ledger.replay("").unwrap());
     drop(ledger);
-    Ledger::open_to_read(&path).unwrap().verify_up_to(unverified).unwrap();
+    Ledger::open_read_only(&path).unwrap().verify_up_to(unverified).unwrap();
     // Somebody changes an old entry, or what is remembered: seen in the background, not at once.
     let store = Connection::open(&path).unwrap();
     for (change, undo) in [
@@ -195,8 +198,8 @@ fn a_long_ledger_is_opened_from_its_checkpoint() {
     ] {
         store.execute_batch(change).unwrap();
         Ledger::open(&path).unwrap();
-        let found = Ledger::open_to_read(&path).unwrap().verify_up_to(unverified);
-        assert!(matches!(found, Err(LedgerError::Bad { .. })), "{change}: {found:?}");
+        let found = Ledger::open_read_only(&path).unwrap().verify_up_to(unverified);
+        assert!(matches!(found, Err(LedgerError::Invalid { .. })), "{change}: {found:?}");
         store.execute_batch(undo).unwrap();
     }
     // A checkpoint that is not of this chain is none.
@@ -222,7 +225,7 @@ fn a_million_entries_are_opened_at_once() {
     }
     drop(ledger);
     let begun = clock.now();
-    Ledger::open_to_read(&path).unwrap().recall("").unwrap();
+    Ledger::open_read_only(&path).unwrap().replay("").unwrap();
     let whole = clock.now().duration_since(begun);
     let begun = clock.now();
     let ledger = Ledger::open(&path).unwrap();

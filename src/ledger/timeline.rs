@@ -2,7 +2,7 @@
 //!
 //! The wall clock of a box can be wrong by years, for a boot or for good, and nothing that cannot be undone may follow
 //! it. So time that *surely* passed is counted apart: by the monotonic clock within a boot, and from boot to boot by
-//! readings that the kernel called synchronised, of which one boot can add [`GAP`] at most.
+//! readings that the kernel called synchronised, of which one boot can add [`MAX_CLOCK_CREDIT`] at most.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{self, ClockReading};
 
 /// What one boot can add to the time seen by its clock alone: a long weekend. A clock that lies needs a boot for each.
-const GAP: Duration = Duration::from_hours(3 * 24);
+const MAX_CLOCK_CREDIT: Duration = Duration::from_hours(3 * 24);
 /// Within this a clock that went back does not turn the order round: entries keep the last one's time until it is
 /// past. More is a correction, and is followed, or one wrong boot would stamp all entries for years.
-const LIFT: Duration = Duration::from_hours(2);
+const MAX_HELD_BACK: Duration = Duration::from_hours(2);
 
 /// Where the ledger's time stands, after its last entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +24,9 @@ pub struct Timeline {
     /// Ordering time of the last entry.
     at: Option<Timestamp>,
     /// What the clocks said at the last entry that has it.
-    last: Option<Mark>,
+    last: Option<ClockMark>,
     /// The same of the last one with a synchronised clock.
-    synchronised: Option<Mark>,
+    synchronised: Option<ClockMark>,
     /// Time that surely passed since the first entry with a reading, in milliseconds.
     seen_ms: u64,
 }
@@ -34,7 +34,7 @@ pub struct Timeline {
 /// A reading, and the time seen until then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Mark {
+struct ClockMark {
     clock: Timestamp,
     boot: String,
     monotonic_ms: u64,
@@ -57,7 +57,7 @@ fn plus(at: Timestamp, ms: u64) -> Timestamp {
 
 impl Timeline {
     /// The time that surely passed until `reading`, in milliseconds.
-    pub(crate) fn seen(&self, reading: &ClockReading) -> u64 {
+    pub(crate) fn elapsed_ms(&self, reading: &ClockReading) -> u64 {
         let Some(last) = &self.last else { return self.seen_ms };
         // What counts from the kernel's start: all of it is new where that start lies behind the last entry.
         let awake = if last.boot == *reading.boot {
@@ -69,7 +69,7 @@ impl Timeline {
         match &self.synchronised {
             Some(fix) if reading.synchronised && fix.boot != *reading.boot => {
                 let by_clock = millis(span(fix.clock, reading.utc));
-                let most = awake.saturating_sub(fix.seen_ms).saturating_add(millis(GAP));
+                let most = awake.saturating_sub(fix.seen_ms).saturating_add(millis(MAX_CLOCK_CREDIT));
                 awake.max(fix.seen_ms.saturating_add(by_clock.min(most)))
             }
             Some(_) | None => awake,
@@ -77,23 +77,23 @@ impl Timeline {
     }
 
     /// The ordering time of an entry that is written at `reading`.
-    pub(crate) fn order(&self, reading: &ClockReading) -> Timestamp {
+    pub(crate) fn ordering_time(&self, reading: &ClockReading) -> Timestamp {
         let clock = reading.utc;
         let Some(last) = self.at else { return clock };
         let believed = reading.synchronised || (self.synchronised.is_none() && clock::is_plausible(clock));
         if !believed {
             // Not before what surely passed, and not so far ahead that it would have to be taken back.
-            let sure = plus(last, self.seen(reading).saturating_sub(self.seen_ms));
-            return clock.clamp(sure, plus(sure, millis(GAP)));
+            let sure = plus(last, self.elapsed_ms(reading).saturating_sub(self.seen_ms));
+            return clock.clamp(sure, plus(sure, millis(MAX_CLOCK_CREDIT)));
         }
-        if clock < last && span(clock, last) <= LIFT { last } else { clock }
+        if clock < last && span(clock, last) <= MAX_HELD_BACK { last } else { clock }
     }
 
     /// Goes on behind an entry; `reading` is missing in those of before readings were kept.
-    pub(crate) fn learn(&mut self, at: Timestamp, reading: Option<&ClockReading>) {
+    pub(crate) fn apply(&mut self, at: Timestamp, reading: Option<&ClockReading>) {
         if let Some(reading) = reading {
-            self.seen_ms = self.seen(reading);
-            let mark = Mark {
+            self.seen_ms = self.elapsed_ms(reading);
+            let mark = ClockMark {
                 clock: reading.utc,
                 boot: reading.boot.to_string(),
                 monotonic_ms: reading.monotonic_ms,
@@ -113,7 +113,7 @@ impl Timeline {
     }
 
     /// By how much the clock stands before the last entry's reading, of this boot or an earlier one.
-    pub(crate) fn went_back(&self, reading: &ClockReading) -> Option<Timestamp> {
+    pub(crate) fn stepped_back_from(&self, reading: &ClockReading) -> Option<Timestamp> {
         let last = self.last.as_ref()?.clock;
         (reading.utc < last).then_some(last)
     }
@@ -135,8 +135,8 @@ mod tests {
     }
 
     fn write(line: &mut Timeline, reading: &ClockReading) -> Timestamp {
-        let at = line.order(reading);
-        line.learn(at, Some(reading));
+        let at = line.ordering_time(reading);
+        line.apply(at, Some(reading));
         at
     }
 

@@ -8,92 +8,101 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::state::Recall;
-use super::writer::Head;
+use super::state::LedgerState;
+use super::writer::LedgerHead;
 use super::{Ledger, LedgerError};
 use crate::clock::ClockReading;
 use crate::ipc::{Fact, LedgerCheck};
 use crate::worker::{self, SpawnError};
 
 /// Between two attempts to write; another process that holds the file was waited for already.
-const AGAIN: Duration = Duration::from_millis(200);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two attempts to open a ledger that cannot be opened.
-const REOPEN: Duration = Duration::from_secs(5);
+const REOPEN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the guard's loop wants of the thread.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum WriterCommand {
     /// Write this behind what waits. `done` hears how the next attempt goes, unless somebody else holds the file.
     Write { facts: Vec<(ClockReading, Fact)>, done: SyncSender<Result<(), String>> },
     /// Remove what is older than this, now.
     Prune(Duration, ClockReading),
     /// The background check is over.
-    Checked(Result<(), LedgerError>),
+    Verified(Result<(), LedgerError>),
     /// Write what waits if that works at once, keep a checkpoint, and end.
     Close(SyncSender<()>),
 }
 
 /// How far the thread is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub(crate) struct WriterProgress {
     /// The ledger is open.
     pub(crate) open: bool,
     /// How many facts are on disk, of those that were handed over.
     pub(crate) written: u64,
     /// Why the last attempt failed.
-    pub(crate) trouble: Option<String>,
+    pub(crate) error: Option<String>,
     /// What is known of the entries that were not verified when it was opened.
     pub(crate) check: LedgerCheck,
 }
 
 /// The thread's own.
-pub(super) struct Writer {
+pub(super) struct WriterThread {
     path: PathBuf,
-    orders: Receiver<Order>,
+    inbox: Receiver<WriterCommand>,
     /// For the background check, to say what it found.
-    back: Sender<Order>,
-    progress: watch::Sender<Progress>,
-    head: watch::Sender<Head>,
+    commands: Sender<WriterCommand>,
+    progress: watch::Sender<WriterProgress>,
+    head: watch::Sender<LedgerHead>,
     ledger: Option<Ledger>,
     waiting: VecDeque<(ClockReading, Fact)>,
     waiters: Vec<SyncSender<Result<(), String>>>,
     closing: Option<SyncSender<()>>,
 }
 
-impl Writer {
+impl WriterThread {
     /// Starts the thread; `opened` hears once how the first opening went.
     pub(super) fn spawn(
         path: &Path,
-        (back, orders): (Sender<Order>, Receiver<Order>),
-        progress: watch::Sender<Progress>,
-        head: watch::Sender<Head>,
-        opened: SyncSender<Result<Recall, String>>,
+        (commands, inbox): (Sender<WriterCommand>, Receiver<WriterCommand>),
+        progress: watch::Sender<WriterProgress>,
+        head: watch::Sender<LedgerHead>,
+        opened: SyncSender<Result<LedgerState, String>>,
     ) -> Result<(), SpawnError> {
         let (waiting, waiters) = (VecDeque::new(), Vec::new());
-        let writer =
-            Self { path: path.to_owned(), orders, back, progress, head, ledger: None, waiting, waiters, closing: None };
+        let writer = Self {
+            path: path.to_owned(),
+            inbox,
+            commands,
+            progress,
+            head,
+            ledger: None,
+            waiting,
+            waiters,
+            closing: None,
+        };
         worker::detached("ledger", move || writer.run(&opened))
     }
 
-    fn run(mut self, opened: &SyncSender<Result<Recall, String>>) {
+    fn run(mut self, opened: &SyncSender<Result<LedgerState, String>>) {
         let first = self.open();
         // Whoever waited for it may have given up.
         let _ = opened.try_send(first);
         loop {
-            let order = match &self.ledger {
-                Some(_) if self.waiting.is_empty() => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(_) => self.orders.recv_timeout(AGAIN),
-                None => self.orders.recv_timeout(REOPEN),
+            let command = match &self.ledger {
+                Some(_) if self.waiting.is_empty() => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(_) => self.inbox.recv_timeout(RETRY_INTERVAL),
+                None => self.inbox.recv_timeout(REOPEN_INTERVAL),
             };
-            match order {
-                Ok(order) => self.take(order),
+            match command {
+                Ok(command) => self.handle(command),
                 Err(RecvTimeoutError::Timeout) if self.ledger.is_none() => drop(self.open()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             // All that is there goes into one transaction.
-            while let Ok(order) = self.orders.try_recv() {
-                self.take(order);
+            while let Ok(command) = self.inbox.try_recv() {
+                self.handle(command);
             }
             self.write();
             if let Some(closing) = self.closing.take() {
@@ -104,41 +113,41 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, order: Order) {
-        match order {
-            Order::Write { facts, done } => {
+    fn handle(&mut self, command: WriterCommand) {
+        match command {
+            WriterCommand::Write { facts, done } => {
                 self.waiting.extend(facts);
                 self.waiters.push(done);
             }
-            Order::Prune(retention, now) => {
+            WriterCommand::Prune(retention, now) => {
                 self.write();
                 self.prune(retention, &now);
             }
-            Order::Checked(found) => self.checked(found),
-            Order::Close(done) => self.closing = Some(done),
+            WriterCommand::Verified(found) => self.on_verified(found),
+            WriterCommand::Close(done) => self.closing = Some(done),
         }
     }
 
-    fn open(&mut self) -> Result<Recall, String> {
+    fn open(&mut self) -> Result<LedgerState, String> {
         let opened = Ledger::open(&self.path).map_err(|error| error.to_string());
         match opened {
             Ok(ledger) => {
-                let (recall, unverified) = (ledger.memory().clone(), ledger.unverified());
+                let (state, unverified) = (ledger.state().clone(), ledger.unverified());
                 let check = if unverified == 0 { LedgerCheck::Good } else { LedgerCheck::Running };
                 self.ledger = Some(ledger);
-                self.tell_head();
+                self.publish_head();
                 if check == LedgerCheck::Running {
                     self.check(unverified);
                 }
                 self.progress.send_modify(|progress| {
                     progress.open = true;
-                    progress.trouble = None;
+                    progress.error = None;
                     progress.check = check;
                 });
-                Ok(recall)
+                Ok(state)
             }
             Err(text) => {
-                self.trouble(Some(text.clone()));
+                self.set_error(Some(text.clone()));
                 Err(text)
             }
         }
@@ -146,25 +155,25 @@ impl Writer {
 
     /// Verifies what was not when the ledger was opened, in a thread of its own that only reads.
     fn check(&self, last: u64) {
-        let (path, back) = (self.path.clone(), self.back.clone());
+        let (path, commands) = (self.path.clone(), self.commands.clone());
         let check = move || {
-            let found = Ledger::open_to_read(&path).and_then(|ledger| ledger.verify_up_to(last));
-            let _ = back.send(Order::Checked(found));
+            let found = Ledger::open_read_only(&path).and_then(|ledger| ledger.verify_up_to(last));
+            let _ = commands.send(WriterCommand::Verified(found));
         };
         if let Err(error) = worker::detached("ledger-check", check) {
             tracing::error!(%error, "the ledger cannot be checked in the background");
         }
     }
 
-    fn checked(&mut self, found: Result<(), LedgerError>) {
+    fn on_verified(&mut self, found: Result<(), LedgerError>) {
         let check = match found {
             Ok(()) => LedgerCheck::Good,
-            Err(error @ LedgerError::Bad { .. }) => {
+            Err(error @ LedgerError::Invalid { .. }) => {
                 let text = error.to_string();
                 tracing::error!("{text}");
-                self.trouble(Some(text));
+                self.set_error(Some(text));
                 // The next start verifies all, and does not come as far as this one.
-                if let Some(Err(error)) = self.ledger.as_mut().map(Ledger::drop_checkpoint) {
+                if let Some(Err(error)) = self.ledger.as_mut().map(Ledger::delete_checkpoint) {
                     tracing::error!("{error}");
                 }
                 LedgerCheck::Bad
@@ -177,17 +186,17 @@ impl Writer {
         self.progress.send_modify(|progress| progress.check = check);
     }
 
-    fn trouble(&self, trouble: Option<String>) {
+    fn set_error(&self, error: Option<String>) {
         self.progress.send_if_modified(|progress| {
-            let changed = progress.trouble != trouble;
-            progress.trouble = trouble;
+            let changed = progress.error != error;
+            progress.error = error;
             changed
         });
     }
 
     /// Writes what waits, and says how it went.
     fn write(&mut self) {
-        let Some(ledger) = &mut self.ledger else { return self.failed() };
+        let Some(ledger) = &mut self.ledger else { return self.fail_waiters() };
         if self.waiting.is_empty() {
             return;
         }
@@ -195,11 +204,11 @@ impl Writer {
             Ok(()) => {
                 let count = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
                 self.waiting.clear();
-                self.tell_head();
-                let bad = self.progress.borrow().check == LedgerCheck::Bad;
+                self.publish_head();
+                let is_invalid = self.progress.borrow().check == LedgerCheck::Bad;
                 self.progress.send_modify(|progress| {
                     progress.written += count;
-                    progress.trouble = progress.trouble.take().filter(|_| bad);
+                    progress.error = progress.error.take().filter(|_| is_invalid);
                 });
                 for waiter in self.waiters.drain(..) {
                     let _ = waiter.try_send(Ok(()));
@@ -208,14 +217,14 @@ impl Writer {
             // Whoever waits goes on waiting, for as long as it likes.
             Err(error) if error.is_busy() => {}
             Err(error) => {
-                self.trouble(Some(error.to_string()));
-                self.failed();
+                self.set_error(Some(error.to_string()));
+                self.fail_waiters();
             }
         }
     }
 
-    fn failed(&mut self) {
-        let text = self.progress.borrow().trouble.clone().unwrap_or_default();
+    fn fail_waiters(&mut self) {
+        let text = self.progress.borrow().error.clone().unwrap_or_default();
         for waiter in self.waiters.drain(..) {
             let _ = waiter.try_send(Err(text.clone()));
         }
@@ -226,16 +235,16 @@ impl Writer {
             Some(Ok(0)) | None => {}
             Some(Ok(removed)) => {
                 tracing::info!(removed, "ledger entries past their retention were removed");
-                self.tell_head();
+                self.publish_head();
             }
             Some(Err(error)) => tracing::error!(%error, "the ledger cannot be pruned"),
         }
     }
 
-    fn tell_head(&self) {
+    fn publish_head(&self) {
         if let Some(ledger) = &self.ledger {
             let ledger_id = ledger.id().map(str::to_owned);
-            let head = Head { ledger: ledger_id, seq: ledger.last(), unbound: ledger.memory().unbound_entry };
+            let head = LedgerHead { ledger: ledger_id, seq: ledger.last(), unbound: ledger.state().unbound_entry };
             self.head.send_if_modified(|known| {
                 let changed = *known != head;
                 *known = head;
@@ -246,8 +255,8 @@ impl Writer {
 
     /// A checkpoint of a ledger that was found bad would hide it from the next start.
     fn close(&mut self) {
-        let bad = self.progress.borrow().check == LedgerCheck::Bad;
-        if let Some(Err(error)) = self.ledger.as_mut().filter(|_| !bad).map(Ledger::keep_checkpoint) {
+        let is_invalid = self.progress.borrow().check == LedgerCheck::Bad;
+        if let Some(Err(error)) = self.ledger.as_mut().filter(|_| !is_invalid).map(Ledger::write_checkpoint) {
             tracing::warn!("no checkpoint of the ledger: {error}");
         }
     }

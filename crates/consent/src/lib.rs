@@ -7,6 +7,8 @@
 //!
 //! "Rule 4" is number 4 of the ten in docs/consent.md.
 
+mod audio_consent;
+mod button_state;
 mod effect;
 mod event;
 mod grant;
@@ -15,9 +17,8 @@ mod limits;
 mod machine;
 mod phase;
 mod reason;
-mod sound;
-mod touch;
 
+pub use audio_consent::{Actor, CaptureSettings};
 pub use effect::Effect;
 pub use event::{CaptureExit, CaptureReport, Event, Fault};
 pub use grant::{Grant, Purpose, SessionId};
@@ -26,7 +27,6 @@ pub use limits::SessionLimits;
 pub use machine::{Machine, PersistedState};
 pub use phase::Phase;
 pub use reason::Reason;
-pub use sound::{Actor, CaptureSettings};
 
 #[cfg(test)]
 mod tests;

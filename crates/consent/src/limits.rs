@@ -24,30 +24,30 @@ impl Default for SessionLimits {
 }
 
 /// Longest probe: a camera's slowest start (10 s to decode a file's first frame) and the seconds that are counted.
-pub(super) const PROBE: Duration = Duration::from_secs(20);
+pub(super) const MAX_PROBE: Duration = Duration::from_secs(20);
 /// A press let go before this starts picture and sound (rule 8).
 pub(super) const SOUND_BELOW: Duration = Duration::from_millis(700);
 /// A press let go before this (and not before [`SOUND_BELOW`]) starts picture only (rule 8).
 pub(super) const PICTURE_BELOW: Duration = Duration::from_secs(3);
 /// Held this long: acknowledges a policy (rule 7) or ends a lock (rule 9).
-pub(super) const ACKNOWLEDGE: Duration = Duration::from_secs(2);
+pub(super) const ACKNOWLEDGE_HOLD: Duration = Duration::from_secs(2);
 /// Held this long: privacy lock, at once; unsent footage is destroyed when the button comes up (rules 9 and 10).
-pub(super) const LOCK: Duration = Duration::from_secs(5);
+pub(super) const LOCK_HOLD: Duration = Duration::from_secs(5);
 /// Held this long: the lamp warns that unbinding is near (rule 10).
-pub(super) const UNBIND_WARNING: Duration = Duration::from_secs(8);
-/// Let go after this, and before [`STUCK`]: unbind (rule 10).
-pub(super) const UNBIND: Duration = Duration::from_secs(10);
+pub(super) const UNBIND_WARNING_HOLD: Duration = Duration::from_secs(8);
+/// Let go after this, and before [`STUCK_HOLD`]: unbind (rule 10).
+pub(super) const UNBIND_HOLD: Duration = Duration::from_secs(10);
 /// Held this long the button is taken to be stuck (rule 10): letting go does nothing any more.
-pub(super) const STUCK: Duration = Duration::from_secs(30);
+pub(super) const STUCK_HOLD: Duration = Duration::from_secs(30);
 /// While the button is down somebody has to look at least this often.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Time between two looks that are further apart than this does not count as held: the button may have been up in
 /// between. A write to a slow SD card stays below it.
-pub(super) const LOOK_AWAY: Duration = Duration::from_millis(500);
+pub(super) const MAX_POLL_GAP: Duration = Duration::from_millis(500);
 /// Capture that was told to stop is killed after this; leaves 200 ms of rule 4's 500 ms to verify that it is gone.
 pub(super) const KILL_AFTER: Duration = Duration::from_millis(300);
 /// A mute that capture has not confirmed within this ends the session: the lamp may not say "no sound" before, nor stay
 /// silent about a wish that was not carried out.
-pub(super) const CONFIRM: Duration = Duration::from_millis(500);
+pub(super) const MUTE_CONFIRM_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often the kill is repeated until the process is seen to be gone.
-pub(super) const KILL_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const KILL_RETRY_INTERVAL: Duration = Duration::from_millis(100);

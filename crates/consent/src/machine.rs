@@ -2,9 +2,9 @@
 
 mod button;
 
-use super::limits::{KILL_AFTER, KILL_AGAIN, PROBE};
-use super::sound::{Change, Sound, Verdict};
-use super::touch::Touch;
+use super::audio_consent::{AudioChange, AudioConsent, Confirmation};
+use super::button_state::ButtonState;
+use super::limits::{KILL_AFTER, KILL_RETRY_INTERVAL, MAX_PROBE};
 use super::{
     Actor, CaptureExit, CaptureReport, Effect, Event, Fault, Grant, LampPattern, Phase, Purpose, Reason, SessionId,
     SessionLimits,
@@ -25,18 +25,18 @@ pub struct PersistedState {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
+enum LinkState {
     Connecting,
     Live,
     Reconnecting,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Session {
+enum SessionState {
     None,
     Requested { until: Monotonic, purpose: Purpose },
-    On { id: SessionId, ends: Monotonic, link: Link, link_since: Monotonic, sound: Sound },
-    Stopping { id: SessionId, reason: Reason, kill_at: Monotonic, sound: Sound },
+    Active { id: SessionId, ends: Monotonic, link: LinkState, link_since: Monotonic, sound: AudioConsent },
+    Stopping { id: SessionId, reason: Reason, kill_at: Monotonic, sound: AudioConsent },
 }
 
 /// Whose box this is.
@@ -54,9 +54,9 @@ enum Binding {
 #[derive(Debug)]
 pub struct Machine {
     limits: SessionLimits,
-    session: Session,
+    session: SessionState,
     last_session: SessionId,
-    touch: Touch,
+    button: ButtonState,
     locked: bool,
     policy_pending: bool,
     binding: Binding,
@@ -71,9 +71,9 @@ impl Machine {
     pub fn restore(limits: SessionLimits, memory: PersistedState) -> Self {
         Self {
             limits,
-            session: Session::None,
+            session: SessionState::None,
             last_session: memory.last_session,
-            touch: Touch::Unknown,
+            button: ButtonState::Unknown,
             locked: memory.locked,
             policy_pending: memory.policy_pending,
             binding: if memory.unbound { Binding::Unbound } else { Binding::Bound },
@@ -86,23 +86,23 @@ impl Machine {
     /// What the box is doing.
     pub fn phase(&self) -> Phase {
         match self.session {
-            Session::On { link: Link::Connecting, .. } => Phase::Connecting,
-            Session::On { link: Link::Live, .. } => Phase::Live,
-            Session::On { link: Link::Reconnecting, .. } => Phase::Reconnecting,
-            Session::Stopping { .. } => Phase::Stopping,
-            Session::None | Session::Requested { .. } if self.faults != 0 => Phase::Fault,
-            Session::None | Session::Requested { .. } if self.locked || self.is_unbound() => Phase::Locked,
-            Session::None | Session::Requested { .. } if self.policy_pending => Phase::Policy,
-            Session::Requested { .. } => Phase::Requested,
-            Session::None => Phase::Idle,
+            SessionState::Active { link: LinkState::Connecting, .. } => Phase::Connecting,
+            SessionState::Active { link: LinkState::Live, .. } => Phase::Live,
+            SessionState::Active { link: LinkState::Reconnecting, .. } => Phase::Reconnecting,
+            SessionState::Stopping { .. } => Phase::Stopping,
+            SessionState::None | SessionState::Requested { .. } if self.faults != 0 => Phase::Fault,
+            SessionState::None | SessionState::Requested { .. } if self.locked || self.is_unbound() => Phase::Locked,
+            SessionState::None | SessionState::Requested { .. } if self.policy_pending => Phase::Policy,
+            SessionState::Requested { .. } => Phase::Requested,
+            SessionState::None => Phase::Idle,
         }
     }
 
     /// The session whose capture may exist.
     pub fn session(&self) -> Option<SessionId> {
         match self.session {
-            Session::On { id, .. } | Session::Stopping { id, .. } => Some(id),
-            Session::None | Session::Requested { .. } => None,
+            SessionState::Active { id, .. } | SessionState::Stopping { id, .. } => Some(id),
+            SessionState::None | SessionState::Requested { .. } => None,
         }
     }
 
@@ -110,24 +110,24 @@ impl Machine {
     /// confirmed the mute.
     pub fn is_muted(&self) -> bool {
         match self.session {
-            Session::On { sound, .. } | Session::Stopping { sound, .. } => sound.is_silent(),
-            Session::None | Session::Requested { .. } => false,
+            SessionState::Active { sound, .. } | SessionState::Stopping { sound, .. } => sound.is_silent(),
+            SessionState::None | SessionState::Requested { .. } => false,
         }
     }
 
     /// Whether sound shall leave.
     pub fn wants_sound(&self) -> bool {
         match self.session {
-            Session::On { sound, .. } => !sound.wanted().muted,
-            Session::None | Session::Requested { .. } | Session::Stopping { .. } => false,
+            SessionState::Active { sound, .. } => !sound.wanted().muted,
+            SessionState::None | SessionState::Requested { .. } | SessionState::Stopping { .. } => false,
         }
     }
 
     /// Whether a mute is wanted that capture has not confirmed yet.
     pub fn is_mute_pending(&self) -> bool {
         match self.session {
-            Session::On { sound, .. } => sound.deadline().is_some(),
-            Session::None | Session::Requested { .. } | Session::Stopping { .. } => false,
+            SessionState::Active { sound, .. } => sound.deadline().is_some(),
+            SessionState::None | SessionState::Requested { .. } | SessionState::Stopping { .. } => false,
         }
     }
 
@@ -141,14 +141,17 @@ impl Machine {
     pub fn reason(&self) -> Option<Reason> {
         match (self.phase(), self.session) {
             (Phase::Idle, _) => self.last_reason,
-            (Phase::Stopping, Session::Stopping { reason, .. }) => Some(reason),
+            (Phase::Stopping, SessionState::Stopping { reason, .. }) => Some(reason),
             (Phase::Locked, _) if self.is_unbound() => Some(Reason::Unbind),
             (Phase::Locked, _) => Some(Reason::Lock),
             (Phase::Policy, _) => Some(Reason::Policy),
             (Phase::Fault, _) => Fault::ALL.into_iter().find(|part| self.has_fault(*part)).map(Reason::Fault),
             (
                 Phase::Stopping | Phase::Requested | Phase::Connecting | Phase::Live | Phase::Reconnecting,
-                Session::None | Session::Requested { .. } | Session::On { .. } | Session::Stopping { .. },
+                SessionState::None
+                | SessionState::Requested { .. }
+                | SessionState::Active { .. }
+                | SessionState::Stopping { .. },
             ) => None,
         }
     }
@@ -170,7 +173,9 @@ impl Machine {
             Phase::Live if self.is_muted() => LampPattern::SolidNotched,
             Phase::Live => LampPattern::Solid,
             Phase::Reconnecting => LampPattern::DoubleBlink,
-            Phase::Idle | Phase::Requested | Phase::Locked | Phase::Policy | Phase::Fault if self.touch.warns() => {
+            Phase::Idle | Phase::Requested | Phase::Locked | Phase::Policy | Phase::Fault
+                if self.button.is_unbind_warning() =>
+            {
                 LampPattern::UnbindWarning
             }
             Phase::Idle => LampPattern::Dark,
@@ -184,20 +189,20 @@ impl Machine {
     /// When a [`Event::Tick`] will next be needed; earlier ones do no harm.
     pub fn deadline(&self) -> Option<Monotonic> {
         let session = match self.session {
-            Session::None => None,
-            Session::Requested { until, .. } => Some(until),
-            Session::On { ends, link, link_since, sound, .. } => {
+            SessionState::None => None,
+            SessionState::Requested { until, .. } => Some(until),
+            SessionState::Active { ends, link, link_since, sound, .. } => {
                 let link = match link {
-                    Link::Live => ends,
-                    Link::Connecting | Link::Reconnecting => {
+                    LinkState::Live => ends,
+                    LinkState::Connecting | LinkState::Reconnecting => {
                         ends.min(link_since.saturating_add(self.limits.reconnect_window))
                     }
                 };
                 Some(sound.deadline().map_or(link, |at| at.min(link)))
             }
-            Session::Stopping { kill_at, .. } => Some(kill_at),
+            SessionState::Stopping { kill_at, .. } => Some(kill_at),
         };
-        match (session, self.touch.deadline()) {
+        match (session, self.button.deadline()) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         }
@@ -205,141 +210,143 @@ impl Machine {
 
     /// Takes one event at `now` and says what has to be done, in order.
     pub fn step(&mut self, now: Monotonic, event: Event) -> Vec<Effect> {
-        let mut todo = Vec::new();
+        let mut effects = Vec::new();
         if event == Event::FaultDetected(Fault::Button) {
             // Nor is anything known of the time since somebody last looked.
-            self.touch.forget();
+            self.button.forget();
         }
         // Deadlines that passed before this event came are met first, whatever the event is.
-        self.pass_time(now, &mut todo);
+        self.advance_to(now, &mut effects);
         match event {
             Event::Tick => {}
-            Event::ButtonDown => self.button_down(now, false, &mut todo),
-            Event::ButtonFoundDown => self.button_down(now, true, &mut todo),
-            Event::ButtonUp => self.button_up(now, &mut todo),
-            Event::ButtonHeldFor(held) => self.touch.was_held(held),
-            Event::MuteButtonDown => self.change_sound(Actor::Staff, |sound| sound.toggle(now), &mut todo),
-            Event::RemoteRequest => self.request(now, Purpose::OnAir, &mut todo),
-            Event::ProbeRequest => self.request(now, Purpose::Probe, &mut todo),
-            Event::RemoteStop => self.revoke(now, Reason::Remote, &mut todo),
-            Event::RemoteMute => self.change_sound(Actor::Remote, |sound| sound.by_remote(now, true), &mut todo),
-            Event::RemoteUnmute => self.change_sound(Actor::Remote, |sound| sound.by_remote(now, false), &mut todo),
+            Event::ButtonDown => self.button_down(now, false, &mut effects),
+            Event::ButtonFoundDown => self.button_down(now, true, &mut effects),
+            Event::ButtonUp => self.button_up(now, &mut effects),
+            Event::ButtonHeldFor(held) => self.button.extend_hold(held),
+            Event::MuteButtonDown => self.change_audio(Actor::Staff, |sound| sound.toggle(now), &mut effects),
+            Event::RemoteRequest => self.request(now, Purpose::OnAir, &mut effects),
+            Event::ProbeRequest => self.request(now, Purpose::Probe, &mut effects),
+            Event::RemoteStop => self.revoke(now, Reason::Remote, &mut effects),
+            Event::RemoteMute => self.change_audio(Actor::Remote, |sound| sound.by_remote(now, true), &mut effects),
+            Event::RemoteUnmute => self.change_audio(Actor::Remote, |sound| sound.by_remote(now, false), &mut effects),
             Event::PolicyChanged => {
-                self.revoke(now, Reason::Policy, &mut todo);
+                self.revoke(now, Reason::Policy, &mut effects);
                 self.policy_pending = true;
             }
-            Event::Revoke(reason) => self.revoke(now, reason, &mut todo),
-            Event::CaptureReported(report) => self.capture_reports(now, report, &mut todo),
-            Event::CaptureExited(outcome) => self.capture_gone(outcome, &mut todo),
-            Event::FaultDetected(fault) => self.broke(now, fault, &mut todo),
+            Event::Revoke(reason) => self.revoke(now, reason, &mut effects),
+            Event::CaptureReported(report) => self.on_capture_report(now, report, &mut effects),
+            Event::CaptureExited(outcome) => self.on_capture_exit(outcome, &mut effects),
+            Event::FaultDetected(fault) => self.on_fault(now, fault, &mut effects),
             Event::FaultCleared(fault) => self.faults &= !fault.bit(),
         }
-        self.light(&mut todo);
-        todo
+        self.update_lamp(&mut effects);
+        effects
     }
 
     /// Whatever else a step did, the lamp shows the state it ended in; a start has lit it already.
-    fn light(&mut self, todo: &mut Vec<Effect>) {
+    fn update_lamp(&mut self, effects: &mut Vec<Effect>) {
         let lamp = self.lamp();
         if self.shown != Some(lamp) {
             self.shown = Some(lamp);
-            todo.push(Effect::SetLamp(lamp));
+            effects.push(Effect::SetLamp(lamp));
         }
     }
 
-    fn pass_time(&mut self, now: Monotonic, todo: &mut Vec<Effect>) {
-        self.touch.look(now);
-        while let Some(hold) = self.touch.passes() {
-            self.held(now, hold, todo);
+    fn advance_to(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
+        self.button.poll(now);
+        while let Some(hold) = self.button.next_hold() {
+            self.on_hold(now, hold, effects);
         }
         match self.session {
-            Session::None => {}
-            Session::Requested { until, .. } => {
+            SessionState::None => {}
+            SessionState::Requested { until, .. } => {
                 if now >= until {
-                    self.revoke(now, Reason::RequestTimeout, todo);
+                    self.revoke(now, Reason::RequestTimeout, effects);
                 }
             }
-            Session::On { ends, link, link_since, sound, .. } => {
+            SessionState::Active { ends, link, link_since, sound, .. } => {
                 let offline = match link {
-                    Link::Live => false,
-                    Link::Connecting | Link::Reconnecting => {
+                    LinkState::Live => false,
+                    LinkState::Connecting | LinkState::Reconnecting => {
                         now.duration_since(link_since) >= self.limits.reconnect_window
                     }
                 };
                 if now >= ends {
-                    self.revoke(now, Reason::MaxSession, todo);
+                    self.revoke(now, Reason::MaxSession, effects);
                 } else if offline {
-                    self.revoke(now, Reason::ReconnectWindow, todo);
+                    self.revoke(now, Reason::ReconnectWindow, effects);
                 } else if sound.deadline().is_some_and(|at| now >= at) {
-                    self.revoke(now, Reason::MuteUnconfirmed, todo);
+                    self.revoke(now, Reason::MuteUnconfirmed, effects);
                 }
             }
-            Session::Stopping { id, reason, kill_at, sound } => {
+            SessionState::Stopping { id, reason, kill_at, sound } => {
                 if now >= kill_at {
-                    todo.push(Effect::Kill);
-                    self.session = Session::Stopping { id, reason, kill_at: now.saturating_add(KILL_AGAIN), sound };
+                    effects.push(Effect::Kill);
+                    self.session =
+                        SessionState::Stopping { id, reason, kill_at: now.saturating_add(KILL_RETRY_INTERVAL), sound };
                 }
             }
         }
     }
 
-    fn start(&mut self, now: Monotonic, sound: bool, todo: &mut Vec<Effect>) {
+    fn start(&mut self, now: Monotonic, sound: bool, effects: &mut Vec<Effect>) {
         let id = SessionId(self.last_session.0 + 1);
         let (purpose, longest) = match self.session {
-            Session::Requested { purpose: Purpose::Probe, .. } => (Purpose::Probe, PROBE),
-            Session::Requested { purpose: Purpose::OnAir, .. }
-            | Session::None
-            | Session::On { .. }
-            | Session::Stopping { .. } => (Purpose::OnAir, self.limits.max_session),
+            SessionState::Requested { purpose: Purpose::Probe, .. } => (Purpose::Probe, MAX_PROBE),
+            SessionState::Requested { purpose: Purpose::OnAir, .. }
+            | SessionState::None
+            | SessionState::Active { .. }
+            | SessionState::Stopping { .. } => (Purpose::OnAir, self.limits.max_session),
         };
         self.last_session = id;
         self.last_reason = None;
-        let (ends, sound_now) = (now.saturating_add(longest), Sound::start(sound));
-        self.session = Session::On { id, ends, link: Link::Connecting, link_since: now, sound: sound_now };
-        self.light(todo);
-        todo.push(Effect::RecordStart { session: id, sound, purpose });
-        todo.push(Effect::Launch(Grant::from_press(id, sound, purpose)));
+        let (ends, sound_now) = (now.saturating_add(longest), AudioConsent::start(sound));
+        self.session =
+            SessionState::Active { id, ends, link: LinkState::Connecting, link_since: now, sound: sound_now };
+        self.update_lamp(effects);
+        effects.push(Effect::RecordStart { session: id, sound, purpose });
+        effects.push(Effect::Launch(Grant::from_press(id, sound, purpose)));
     }
 
-    fn request(&mut self, now: Monotonic, purpose: Purpose, todo: &mut Vec<Effect>) {
+    fn request(&mut self, now: Monotonic, purpose: Purpose, effects: &mut Vec<Effect>) {
         if self.phase() == Phase::Idle {
-            self.session = Session::Requested { until: now.saturating_add(self.limits.request_timeout), purpose };
-            todo.push(Effect::RecordRequest(purpose));
+            self.session = SessionState::Requested { until: now.saturating_add(self.limits.request_timeout), purpose };
+            effects.push(Effect::RecordRequest(purpose));
         }
     }
 
     /// Ends consent, from whatever phase. Never waits: capture loses its lease with the first effect.
-    fn revoke(&mut self, now: Monotonic, reason: Reason, todo: &mut Vec<Effect>) {
+    fn revoke(&mut self, now: Monotonic, reason: Reason, effects: &mut Vec<Effect>) {
         match self.session {
-            Session::None | Session::Stopping { .. } => {}
-            Session::Requested { .. } => {
-                self.session = Session::None;
+            SessionState::None | SessionState::Stopping { .. } => {}
+            SessionState::Requested { .. } => {
+                self.session = SessionState::None;
                 self.last_reason = Some(reason);
-                todo.push(Effect::RecordRequestEnded(reason));
+                effects.push(Effect::RecordRequestEnded(reason));
             }
-            Session::On { id, sound, .. } => {
+            SessionState::Active { id, sound, .. } => {
                 self.last_reason = Some(reason);
-                self.session = Session::Stopping { id, reason, kill_at: now.saturating_add(KILL_AFTER), sound };
-                todo.push(Effect::Stop(reason));
+                self.session = SessionState::Stopping { id, reason, kill_at: now.saturating_add(KILL_AFTER), sound };
+                effects.push(Effect::Stop(reason));
             }
         }
     }
 
-    fn capture_reports(&mut self, now: Monotonic, report: CaptureReport, todo: &mut Vec<Effect>) {
-        if let Session::On { id, ref mut link, ref mut link_since, ref mut sound, .. } = self.session {
+    fn on_capture_report(&mut self, now: Monotonic, report: CaptureReport, effects: &mut Vec<Effect>) {
+        if let SessionState::Active { id, ref mut link, ref mut link_since, ref mut sound, .. } = self.session {
             let new = match (report, *link) {
                 (CaptureReport::Applied(said), _) => {
                     match sound.confirm(said) {
-                        Verdict::None => {}
-                        Verdict::Silenced(by) => todo.push(Effect::RecordMute { session: id, muted: true, by }),
-                        Verdict::Disobeyed => self.revoke(now, Reason::MuteUnconfirmed, todo),
+                        Confirmation::None => {}
+                        Confirmation::Silenced(by) => effects.push(Effect::RecordMute { session: id, muted: true, by }),
+                        Confirmation::Disobeyed => self.revoke(now, Reason::MuteUnconfirmed, effects),
                     }
                     return;
                 }
-                (CaptureReport::Live, _) => Link::Live,
+                (CaptureReport::Live, _) => LinkState::Live,
                 // Before the first success the lamp says "connecting", and the window counts from the press.
-                (CaptureReport::Reconnecting, Link::Connecting) => Link::Connecting,
-                (CaptureReport::Reconnecting, Link::Live | Link::Reconnecting) => Link::Reconnecting,
+                (CaptureReport::Reconnecting, LinkState::Connecting) => LinkState::Connecting,
+                (CaptureReport::Reconnecting, LinkState::Live | LinkState::Reconnecting) => LinkState::Reconnecting,
             };
             if new != *link {
                 *link = new;
@@ -348,11 +355,11 @@ impl Machine {
         }
     }
 
-    fn capture_gone(&mut self, outcome: CaptureExit, todo: &mut Vec<Effect>) {
+    fn on_capture_exit(&mut self, outcome: CaptureExit, effects: &mut Vec<Effect>) {
         let (session, reason) = match self.session {
-            Session::None | Session::Requested { .. } => return,
-            Session::Stopping { id, reason, .. } => (id, reason),
-            Session::On { id, .. } => {
+            SessionState::None | SessionState::Requested { .. } => return,
+            SessionState::Stopping { id, reason, .. } => (id, reason),
+            SessionState::Active { id, .. } => {
                 let reason = match outcome {
                     CaptureExit::Stopped | CaptureExit::Died => Reason::CaptureDied,
                     CaptureExit::ProbeFinished => Reason::Probed,
@@ -362,45 +369,50 @@ impl Machine {
                 (id, reason)
             }
         };
-        self.session = Session::None;
+        self.session = SessionState::None;
         self.last_reason = Some(reason);
-        todo.push(Effect::RecordStop { session, reason });
-        self.unbind_when_dark(todo);
+        effects.push(Effect::RecordStop { session, reason });
+        self.unbind_when_idle(effects);
     }
 
-    fn broke(&mut self, now: Monotonic, fault: Fault, todo: &mut Vec<Effect>) {
+    fn on_fault(&mut self, now: Monotonic, fault: Fault, effects: &mut Vec<Effect>) {
         let new = !self.has_fault(fault);
         self.faults |= fault.bit();
         match fault {
-            Fault::Button => self.touch.forget(),
+            Fault::Button => self.button.forget(),
             Fault::Lamp | Fault::Ledger | Fault::Power => {}
         }
-        self.revoke(now, Reason::Fault(fault), todo);
+        self.revoke(now, Reason::Fault(fault), effects);
         // A failure drops the effects behind it, `Light` perhaps among them: drive the lamp anew. Only a lamp that
         // is known to be broken is left alone, or its failure would call for itself for ever.
         if new || fault != Fault::Lamp {
             self.shown = None;
         }
         if new {
-            todo.push(Effect::RecordFault(fault));
+            effects.push(Effect::RecordFault(fault));
         }
     }
 
     /// Silence counts once capture has confirmed it; that sound may leave again is said before it does.
-    fn change_sound(&mut self, by: Actor, change: impl FnOnce(&mut Sound) -> Change, todo: &mut Vec<Effect>) {
-        let Session::On { id, ref mut sound, .. } = self.session else { return };
+    fn change_audio(
+        &mut self,
+        by: Actor,
+        change: impl FnOnce(&mut AudioConsent) -> AudioChange,
+        effects: &mut Vec<Effect>,
+    ) {
+        let SessionState::Active { id, ref mut sound, .. } = self.session else { return };
         let change = change(sound);
         let wanted = sound.wanted();
         match change {
-            Change::None => return,
-            Change::Silence => {}
-            Change::Heard { recorded } => {
-                self.light(todo);
+            AudioChange::None => return,
+            AudioChange::Mute => {}
+            AudioChange::Unmute { recorded } => {
+                self.update_lamp(effects);
                 if recorded {
-                    todo.push(Effect::RecordMute { session: id, muted: false, by });
+                    effects.push(Effect::RecordMute { session: id, muted: false, by });
                 }
             }
         }
-        todo.push(Effect::Configure(wanted));
+        effects.push(Effect::Configure(wanted));
     }
 }

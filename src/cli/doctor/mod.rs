@@ -214,8 +214,8 @@ fn ledger(config: &Config) -> Row {
     if !path.exists() {
         return warn("ledger", format!("none yet at {}", path.display()), "the guard makes it when it first starts");
     }
-    let looked = Ledger::open_to_read(&path).and_then(|ledger| {
-        let (last, _, kept) = ledger.prove()?;
+    let looked = Ledger::open_read_only(&path).and_then(|ledger| {
+        let (last, _, kept) = ledger.verify()?;
         Ok((last, kept, ledger.entries_after(last.saturating_sub(1), 1)?.pop()))
     });
     match looked {

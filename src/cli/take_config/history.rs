@@ -26,9 +26,9 @@ impl History {
             return Self::New;
         }
         let read = || -> Result<Self, LedgerError> {
-            let ledger = Ledger::open_to_read(&path)?;
-            let (last, _, kept) = ledger.prove()?;
-            let recall = ledger.recall(&config.consent.policy_version)?;
+            let ledger = Ledger::open_read_only(&path)?;
+            let (last, _, kept) = ledger.verify()?;
+            let recall = ledger.replay(&config.consent.policy_version)?;
             let used = kept < last || recall.last_session > 0;
             Ok(if used { Self::Used { acknowledged: recall.acknowledged } } else { Self::New })
         };

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ipc::{FromCapture, ToCapture};
 use consent::{CaptureExit, CaptureSettings, Grant};
-use process::{PidFile, Process};
-use task::Attendant;
+use process::{CaptureProcess, PidFile};
+use task::CaptureTask;
 
 /// Environment of a capture, as its unit has it.
 const ENVIRONMENT: [(&str, &str); 1] = [
@@ -36,7 +36,7 @@ pub enum LaunchMode {
 }
 
 impl LaunchMode {
-    pub(super) async fn open(&self) -> std::io::Result<(UnixStream, Process)> {
+    pub(super) async fn connect(&self) -> std::io::Result<(UnixStream, CaptureProcess)> {
         match self {
             Self::Child(arguments) => {
                 let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
@@ -48,14 +48,14 @@ impl LaunchMode {
                     .stdout(Stdio::null())
                     .kill_on_drop(true)
                     .spawn()?;
-                Ok((UnixStream::from_std(ours)?, Process::child(child)?))
+                Ok((UnixStream::from_std(ours)?, CaptureProcess::child(child)?))
             }
-            Self::Socket(path) => Ok((UnixStream::connect(path).await?, Process::default())),
+            Self::Socket(path) => Ok((UnixStream::connect(path).await?, CaptureProcess::default())),
         }
     }
 
     /// That it could not be opened, and what to look at.
-    pub(super) fn says(&self, error: &std::io::Error) -> String {
+    pub(super) fn describe_error(&self, error: &std::io::Error) -> String {
         match self {
             Self::Child(_) => format!("capture could not be started: {error}"),
             Self::Socket(path) => {
@@ -67,16 +67,16 @@ impl LaunchMode {
 
 /// What is heard of a capture.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum CaptureEvent {
     /// It said something.
-    Said(FromCapture),
+    Message(FromCapture),
     /// Its process is gone, or never was; with what is known about why.
-    Gone(CaptureExit, Option<String>),
+    Exited(CaptureExit, Option<String>),
 }
 
 /// What a capture is told, as state: the newest counts, and none can be lost on the way.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Orders {
+pub(super) struct DesiredState {
     /// What it shall do.
     pub(super) wanted: CaptureSettings,
     /// Counts the renewals of its lease.
@@ -85,52 +85,52 @@ pub(super) struct Orders {
 
 /// A capture that may exist. Dropping it closes the lease.
 #[derive(Debug)]
-pub(super) struct Capture {
+pub(super) struct CaptureHandle {
     /// Which session's.
     pub(super) session: u64,
-    orders: watch::Sender<Orders>,
+    desired: watch::Sender<DesiredState>,
     lease: CancellationToken,
     kill: Arc<Notify>,
 }
 
-impl Drop for Capture {
+impl Drop for CaptureHandle {
     fn drop(&mut self) {
         self.lease.cancel();
     }
 }
 
-impl Capture {
-    /// Spends a press: starts capture for it. What becomes of it is told through `news`.
+impl CaptureHandle {
+    /// Spends a press: starts capture for it. What becomes of it is told through `events`.
     pub(super) fn launch(
-        door: &LaunchMode,
+        mode: &LaunchMode,
         grant: Grant,
         configuration: &str,
         pid_file: PidFile,
         tasks: &mut JoinSet<()>,
-        news: mpsc::Sender<(u64, News)>,
+        events: mpsc::Sender<(u64, CaptureEvent)>,
     ) -> Self {
         let (session, sound, purpose) = grant.spend();
         let (session, configuration) = (session.0, configuration.to_owned());
         let wanted = CaptureSettings { revision: 0, muted: !sound };
-        let (orders, seen) = watch::channel(Orders { wanted, renewals: 0 });
+        let (desired, seen) = watch::channel(DesiredState { wanted, renewals: 0 });
         let (lease, kill) = (CancellationToken::new(), Arc::new(Notify::new()));
         let start = Some(ToCapture::Start { session, sound, purpose, configuration, wanted });
         let (ending, killing) = (lease.clone(), kill.clone());
-        let attendant = Attendant { session, orders: seen, lease: ending, kill: killing, news, pid_file, start };
+        let attendant = CaptureTask { session, desired: seen, lease: ending, kill: killing, events, pid_file, start };
         // The attendants of earlier captures are done; each would keep its memory until it is asked for.
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(attendant.run(door.clone()));
-        Self { session, orders, lease, kill }
+        tasks.spawn(attendant.run(mode.clone()));
+        Self { session, desired, lease, kill }
     }
 
     /// What it shall do from now on. It goes out at once, and with each renewal.
-    pub(super) fn want(&self, wanted: CaptureSettings) {
-        self.orders.send_modify(|orders| orders.wanted = wanted);
+    pub(super) fn configure(&self, wanted: CaptureSettings) {
+        self.desired.send_modify(|desired| desired.wanted = wanted);
     }
 
     /// Its lease goes on.
     pub(super) fn renew(&self) {
-        self.orders.send_modify(|orders| orders.renewals += 1);
+        self.desired.send_modify(|desired| desired.renewals += 1);
     }
 
     /// Closes the lease.

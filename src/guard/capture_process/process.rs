@@ -20,16 +20,16 @@ const GRACE: Duration = Duration::from_millis(300);
 /// Stands in the file while a capture is being started that has not said who it is. It opens nothing before it has.
 const STARTING: &str = "starting";
 /// How often a process is looked at whose end the kernel does not announce.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How often the kill is repeated until the process is seen to be gone.
-const AGAIN: Duration = Duration::from_millis(100);
+const KILL_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// A process that is still there after this hangs in the kernel, or may not be killed. Shorter than the guard's unit
 /// waits.
-const PATIENCE: Duration = Duration::from_secs(8);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The process behind a connection, once it is known.
 #[derive(Debug, Default)]
-pub(in crate::guard) struct Process {
+pub(in crate::guard) struct CaptureProcess {
     child: Option<Child>,
     pidfd: Option<OwnedFd>,
 }
@@ -38,18 +38,18 @@ pub(in crate::guard) struct Process {
 #[derive(Clone, Debug)]
 pub(in crate::guard) struct PidFile(PathBuf);
 
-impl Process {
+impl CaptureProcess {
     /// A child of this process.
     pub(in crate::guard) fn child(child: Child) -> std::io::Result<Self> {
         let mut this = Self { child: Some(child), pidfd: None };
         if let Some(pid) = this.child.as_ref().and_then(Child::id) {
-            this.pidfd = Some(open(pid)?);
+            this.pidfd = Some(open_pidfd(pid)?);
         }
         Ok(this)
     }
 
     /// It says that it is `pid`: from now on its end can be seen, also by whoever comes after this guard.
-    pub(in crate::guard) fn known(&mut self, pid: u32, file: &PidFile) -> std::io::Result<()> {
+    pub(in crate::guard) fn identify(&mut self, pid: u32, file: &PidFile) -> std::io::Result<()> {
         if let Some(child) = &self.child {
             if child.id() != Some(pid) {
                 return Err(Error::other("that is not the process that was started"));
@@ -58,7 +58,7 @@ impl Process {
             return Err(Error::other("that is no capture"));
         }
         if self.pidfd.is_none() {
-            self.pidfd = Some(open(pid)?);
+            self.pidfd = Some(open_pidfd(pid)?);
         }
         file.write(pid)
     }
@@ -77,14 +77,14 @@ impl Process {
     }
 
     /// Returns when the process is gone. One that never said who it is was never told to start.
-    pub(in crate::guard) async fn gone(&mut self) {
+    pub(in crate::guard) async fn wait(&mut self) {
         if let Some(child) = &mut self.child
             && let Err(error) = child.wait().await
         {
             tracing::error!(%error, "cannot wait for capture as a child");
         }
         if let Some(pidfd) = &self.pidfd {
-            ended(pidfd).await;
+            pidfd_exited(pidfd).await;
         }
     }
 }
@@ -92,17 +92,17 @@ impl Process {
 /// Returns when the process behind `pidfd` has ended, and not because somebody could not be asked: the lamp goes dark
 /// for it.
 #[allow(deprecated)] // a pidfd keeps its number, and its replacement `register` is unsafe to call
-async fn ended(pidfd: &OwnedFd) {
+async fn pidfd_exited(pidfd: &OwnedFd) {
     if let Ok(announced) = pidfd.try_clone().and_then(AsyncFd::new) {
         let _ = announced.readable().await;
     }
-    while !has_ended(pidfd, Duration::ZERO).unwrap_or(false) {
-        tokio::time::sleep(LOOK).await;
+    while !has_exited(pidfd, Duration::ZERO).unwrap_or(false) {
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 /// Whether the process has ended, or does so `within` less than a second.
-fn has_ended(pidfd: &OwnedFd, within: Duration) -> std::io::Result<bool> {
+fn has_exited(pidfd: &OwnedFd, within: Duration) -> std::io::Result<bool> {
     let within = rustix::event::Timespec { tv_sec: 0, tv_nsec: within.subsec_nanos().into() };
     match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&within)) {
         Ok(ready) => Ok(ready > 0),
@@ -111,7 +111,7 @@ fn has_ended(pidfd: &OwnedFd, within: Duration) -> std::io::Result<bool> {
     }
 }
 
-fn open(pid: u32) -> std::io::Result<OwnedFd> {
+fn open_pidfd(pid: u32) -> std::io::Result<OwnedFd> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| Error::other("that is not a process id"))?;
     Ok(pidfd_open(pid, PidfdFlags::NONBLOCK)?)
@@ -126,7 +126,7 @@ fn kill(pidfd: &OwnedFd) -> rustix::io::Result<()> {
 
 /// When a process started, in clock ticks since the machine did (proc(5), `starttime`): with its id it names one
 /// process.
-fn started(pid: u32) -> std::io::Result<u64> {
+fn start_time(pid: u32) -> std::io::Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name before it is in parentheses, and may hold anything. The start time is the 20th word behind it.
     let words = stat.rsplit_once(')').map(|(_, words)| words);
@@ -145,7 +145,7 @@ impl PidFile {
     }
 
     fn write(&self, pid: u32) -> std::io::Result<()> {
-        self.replace(&format!("{pid} {}\n", started(pid)?))
+        self.replace(&format!("{pid} {}\n", start_time(pid)?))
     }
 
     /// Written whole or not at all; it lives as long as the machine's memory does, so nothing is synchronised.
@@ -167,7 +167,7 @@ impl PidFile {
 
     /// The process that is written down, if that very one still exists. Blocks for [`GRACE`] where one was being
     /// started.
-    pub(in crate::guard) fn left_over(&self) -> std::io::Result<Option<LeftOver>> {
+    pub(in crate::guard) fn find_orphan(&self) -> std::io::Result<Option<OrphanedCapture>> {
         let text = match std::fs::read_to_string(&self.0) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             other => other?,
@@ -183,15 +183,15 @@ impl PidFile {
             return Err(Error::new(ErrorKind::InvalidData, "it does not name a process"));
         };
         let gone = |error: &Error| matches!(error.kind(), ErrorKind::NotFound) || error.raw_os_error() == Some(ESRCH);
-        let pidfd = match open(pid) {
+        let pidfd = match open_pidfd(pid) {
             Err(error) if gone(&error) => return Ok(None),
             other => other?,
         };
         // Looked at only now: it cannot become another one's id any more.
-        match started(pid) {
+        match start_time(pid) {
             Err(error) if gone(&error) => Ok(None),
             Ok(now) if now != since => Ok(None),
-            Ok(_) => Ok(Some(LeftOver { pid, pidfd })),
+            Ok(_) => Ok(Some(OrphanedCapture { pid, pidfd })),
             Err(error) => Err(error),
         }
     }
@@ -202,24 +202,24 @@ const ESRCH: i32 = 3;
 
 /// A capture whose guard has died.
 #[derive(Debug)]
-pub(in crate::guard) struct LeftOver {
+pub(in crate::guard) struct OrphanedCapture {
     pid: u32,
     pidfd: OwnedFd,
 }
 
-impl LeftOver {
-    /// Waits until it is gone, and kills it when it does not go by itself. Blocks for up to [`PATIENCE`].
-    pub(in crate::guard) fn end(&self) -> std::io::Result<()> {
+impl OrphanedCapture {
+    /// Waits until it is gone, and kills it when it does not go by itself. Blocks for up to [`EXIT_TIMEOUT`].
+    pub(in crate::guard) fn terminate(&self) -> std::io::Result<()> {
         let clock = Clock::start();
         let begun = clock.now();
         let mut wait = GRACE;
-        while !has_ended(&self.pidfd, wait)? {
+        while !has_exited(&self.pidfd, wait)? {
             let killed = kill(&self.pidfd);
-            if clock.now().duration_since(begun) >= PATIENCE {
+            if clock.now().duration_since(begun) >= EXIT_TIMEOUT {
                 let why = killed.err().map_or_else(|| "the kernel holds it".to_owned(), |error| error.to_string());
                 return Err(Error::other(format!("capture (process {}) does not end: {why}", self.pid)));
             }
-            wait = AGAIN;
+            wait = KILL_RETRY_INTERVAL;
         }
         Ok(())
     }
@@ -237,18 +237,18 @@ mod tests {
     fn the_very_process_is_ended_and_no_other_with_its_id() {
         let dir = tempfile::tempdir().unwrap();
         let file = PidFile::new(dir.path());
-        assert!(file.left_over().unwrap().is_none());
+        assert!(file.find_orphan().unwrap().is_none());
         let mut process = sleeper();
         // Somebody else has got its id since.
-        std::fs::write(&file.0, format!("{} {}\n", process.id(), started(process.id()).unwrap() - 1)).unwrap();
-        assert!(file.left_over().unwrap().is_none());
+        std::fs::write(&file.0, format!("{} {}\n", process.id(), start_time(process.id()).unwrap() - 1)).unwrap();
+        assert!(file.find_orphan().unwrap().is_none());
         assert!(process.try_wait().unwrap().is_none());
         file.write(process.id()).unwrap();
-        file.left_over().unwrap().unwrap().end().unwrap();
+        file.find_orphan().unwrap().unwrap().terminate().unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&process.wait().unwrap()), Some(9));
-        assert!(file.left_over().unwrap().is_none());
+        assert!(file.find_orphan().unwrap().is_none());
         std::fs::write(&file.0, "nonsense").unwrap();
-        assert!(file.left_over().is_err(), "what cannot be read is no proof that nothing captures");
+        assert!(file.find_orphan().is_err(), "what cannot be read is no proof that nothing captures");
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = PidFile::new(dir.path());
         for pid in [0, 1, std::process::id(), u32::MAX] {
-            assert!(Process::default().known(pid, &file).is_err(), "{pid}");
+            assert!(CaptureProcess::default().identify(pid, &file).is_err(), "{pid}");
         }
     }
 }

@@ -7,74 +7,74 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::process::{PidFile, Process};
-use super::{LaunchMode, News, Orders};
+use super::process::{CaptureProcess, PidFile};
+use super::{CaptureEvent, DesiredState, LaunchMode};
 use crate::clock::Clock;
 use crate::ipc::{FromCapture, IpcConnection, IpcError, ToCapture};
-use crate::token_bucket::Allowance;
+use crate::token_bucket::TokenBucket;
 use consent::CaptureExit;
 
 /// Reports that a capture may give at once, beside one for each renewal; a start brings about ten.
-const REPORTS: u32 = 256;
+const REPORT_BURST: u32 = 256;
 /// One more each so often: 50 a second, where 2 and a few are usual. What reports faster is out of order, or an attack.
-const EACH: Duration = Duration::from_millis(20);
+const REPORT_INTERVAL: Duration = Duration::from_millis(20);
 /// A capture that does not take a message within this does not read.
-const SEND: Duration = Duration::from_secs(1);
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pauses between attempts at a socket that does not answer: systemd takes no connection before it has tidied up after
 /// the last one. Few, so that they stay below the limit at which systemd gives the socket up.
-const PAUSES: [Duration; 4] =
+const CONNECT_RETRY_DELAYS: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(700), Duration::from_millis(1500)];
 
 /// See the module.
-pub(super) struct Attendant {
+pub(super) struct CaptureTask {
     pub(super) session: u64,
-    pub(super) orders: watch::Receiver<Orders>,
+    pub(super) desired: watch::Receiver<DesiredState>,
     pub(super) lease: CancellationToken,
     pub(super) kill: Arc<Notify>,
-    pub(super) news: mpsc::Sender<(u64, News)>,
+    pub(super) events: mpsc::Sender<(u64, CaptureEvent)>,
     pub(super) pid_file: PidFile,
     /// What it is told first, until it was.
     pub(super) start: Option<ToCapture>,
 }
 
-impl Attendant {
+impl CaptureTask {
     /// Where the guard's loop is busy this waits for it, and so does capture.
-    async fn tell(&self, news: News) {
+    async fn send_event(&self, events: CaptureEvent) {
         // Nobody listens any more only when the guard is ending; then the lease is closed.
-        let _ = self.news.send((self.session, news)).await;
+        let _ = self.events.send((self.session, events)).await;
     }
 
-    pub(super) async fn run(mut self, door: LaunchMode) {
-        let mut pauses = PAUSES.into_iter();
+    pub(super) async fn run(mut self, mode: LaunchMode) {
+        let mut pauses = CONNECT_RETRY_DELAYS.into_iter();
         let (outcome, message) = loop {
-            let ended = self.once(&door).await;
+            let ended = self.run_once(&mode).await;
             // What never said hello was never told to start: it may be tried again, by the same press.
-            let again = self.start.is_some() && !self.lease.is_cancelled() && matches!(door, LaunchMode::Socket(_));
+            let again = self.start.is_some() && !self.lease.is_cancelled() && matches!(mode, LaunchMode::Socket(_));
             let Some(pause) = pauses.next().filter(|_| again) else { break ended };
-            if !self.rest(pause).await {
+            if !self.wait_before_retry(pause).await {
                 break (CaptureExit::Stopped, None);
             }
         };
-        self.tell(News::Gone(outcome, message)).await;
+        self.send_event(CaptureEvent::Exited(outcome, message)).await;
     }
 
     /// Waits before the next attempt; `false`: consent ended meanwhile. What is wanted holds: nothing is open.
-    async fn rest(&mut self, pause: Duration) -> bool {
+    async fn wait_before_retry(&mut self, pause: Duration) -> bool {
         let mut pause = std::pin::pin!(tokio::time::sleep(pause));
         loop {
             tokio::select! {
                 () = self.lease.cancelled() => return false,
                 () = &mut pause => return true,
-                Ok(()) = self.orders.changed() => {
-                    let wanted = self.orders.borrow_and_update().wanted;
-                    self.tell(News::Said(FromCapture::Applied(wanted))).await;
+                Ok(()) = self.desired.changed() => {
+                    let wanted = self.desired.borrow_and_update().wanted;
+                    self.send_event(CaptureEvent::Message(FromCapture::Applied(wanted))).await;
                 }
             }
         }
     }
 
     /// One attempt; returns when the process is gone, or never was.
-    async fn once(&mut self, door: &LaunchMode) -> (CaptureExit, Option<String>) {
+    async fn run_once(&mut self, mode: &LaunchMode) -> (CaptureExit, Option<String>) {
         if let Err(error) = self.pid_file.announce() {
             return (
                 CaptureExit::NeverStarted,
@@ -86,22 +86,22 @@ impl Attendant {
                 self.pid_file.remove();
                 return (CaptureExit::Stopped, None);
             }
-            opened = door.open() => opened,
+            opened = mode.connect() => opened,
         };
         let (stream, mut process) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 self.pid_file.remove();
-                return (CaptureExit::NeverStarted, Some(door.says(&error)));
+                return (CaptureExit::NeverStarted, Some(mode.describe_error(&error)));
             }
         };
         let mut connection = IpcConnection::new(stream);
-        let outcome = self.attend(&mut connection, &mut process).await;
+        let outcome = self.run_session(&mut connection, &mut process).await;
         drop(connection);
         let ended = match outcome {
-            Ok(CaptureExit::Died) if self.start.is_some() && matches!(door, LaunchMode::Socket(_)) => {
+            Ok(CaptureExit::Died) if self.start.is_some() && matches!(mode, LaunchMode::Socket(_)) => {
                 let closed = std::io::Error::other("the connection is closed at once");
-                (CaptureExit::NeverStarted, Some(door.says(&closed)))
+                (CaptureExit::NeverStarted, Some(mode.describe_error(&closed)))
             }
             Ok(outcome) => (outcome, None),
             Err(message) => {
@@ -115,9 +115,9 @@ impl Attendant {
         ended
     }
 
-    async fn wait_or_kill(&self, process: &mut Process) {
+    async fn wait_or_kill(&self, process: &mut CaptureProcess) {
         let killer = process.handle();
-        let mut gone = std::pin::pin!(process.gone());
+        let mut gone = std::pin::pin!(process.wait());
         loop {
             tokio::select! {
                 () = &mut gone => return,
@@ -127,38 +127,38 @@ impl Attendant {
     }
 
     /// Talks with capture until one side closes. `Err`: it has to be killed, and why.
-    async fn attend(
+    async fn run_session(
         &mut self,
         connection: &mut IpcConnection<FromCapture, ToCapture>,
-        process: &mut Process,
+        process: &mut CaptureProcess,
     ) -> Result<CaptureExit, String> {
         let clock = Clock::start();
-        let mut reports = Allowance::new(REPORTS, EACH, clock.now());
+        let mut reports = TokenBucket::new(REPORT_BURST, REPORT_INTERVAL, clock.now());
         // How it ended, if it ends now.
         let mut last = CaptureExit::Died;
         // What the guard's loop has no room for yet; nothing more is read before it has.
-        let mut held: Option<News> = None;
+        let mut held: Option<CaptureEvent> = None;
         loop {
             tokio::select! {
                 biased;
                 () = self.lease.cancelled() => return Ok(CaptureExit::Stopped),
-                changed = self.orders.changed() => {
+                changed = self.desired.changed() => {
                     if changed.is_err() {
                         return Ok(CaptureExit::Stopped);
                     }
-                    let wanted = self.orders.borrow_and_update().wanted;
+                    let wanted = self.desired.borrow_and_update().wanted;
                     if self.start.is_some() {
                         // It goes out with the start, and nothing is open before that.
-                        held = Some(News::Said(FromCapture::Applied(wanted)));
+                        held = Some(CaptureEvent::Message(FromCapture::Applied(wanted)));
                     } else {
-                        reports.give();
+                        reports.add();
                         self.send(connection, &ToCapture::Renew { wanted }).await?;
                     }
                 }
-                room = self.news.reserve(), if held.is_some() => match room {
+                room = self.events.reserve(), if held.is_some() => match room {
                     Ok(room) => {
-                        if let Some(news) = held.take() {
-                            room.send((self.session, news));
+                        if let Some(events) = held.take() {
+                            room.send((self.session, events));
                         }
                     }
                     Err(_) => return Ok(CaptureExit::Stopped),
@@ -169,21 +169,21 @@ impl Attendant {
                     }
                     // One that ends without having read all that was sent to it resets the connection.
                     Ok(None) | Err(_) => return Ok(last),
-                    Ok(Some(_)) if !reports.take(clock.now()) => {
+                    Ok(Some(_)) if !reports.try_take(clock.now()) => {
                         return Err("capture reported without end, and was killed".to_owned());
                     }
                     Ok(Some(FromCapture::Hello { pid })) => {
-                        let known = process.known(pid, &self.pid_file);
+                        let known = process.identify(pid, &self.pid_file);
                         known.map_err(|error| format!("capture's process {pid} cannot be watched: {error}"))?;
                         // Only now that its end can be verified may it open anything.
                         let Some(start) = self.start.take() else { return Err("capture said hello twice".to_owned()) };
-                        let wanted = self.orders.borrow_and_update().wanted;
+                        let wanted = self.desired.borrow_and_update().wanted;
                         self.send(connection, &start.with(wanted)).await?;
-                        held = Some(News::Said(FromCapture::Hello { pid }));
+                        held = Some(CaptureEvent::Message(FromCapture::Hello { pid }));
                     }
                     Ok(Some(message)) => {
                         last = outcome(&message).unwrap_or(last);
-                        held = Some(News::Said(message));
+                        held = Some(CaptureEvent::Message(message));
                     }
                 },
             }
@@ -199,7 +199,7 @@ impl Attendant {
         tokio::select! {
             biased;
             () = self.lease.cancelled() => Ok(()),
-            sent = tokio::time::timeout(SEND, connection.send(message)) => match sent {
+            sent = tokio::time::timeout(SEND_TIMEOUT, connection.send(message)) => match sent {
                 // Where it closed its end the next receive says so.
                 Ok(Ok(()) | Err(IpcError::Socket(_))) => Ok(()),
                 Ok(Err(error)) => Err(error.to_string()),

@@ -16,53 +16,53 @@ use tokio::task::JoinSet;
 use crate::ipc::{
     FromGuard, IpcConnection, IpcError, LedgerCursor, LedgerEntry, Request, Response, Status, ToGuard, WHY, clean,
 };
-use crate::ledger::{Head, Ledger, LedgerError};
-use connections::{Guests, Standing};
+use crate::ledger::{Ledger, LedgerError, LedgerHead};
+use connections::{ConnectionSlot, ConnectionTable};
 
 /// Calls of one connection that wait for their answer at once.
-const CALLS: usize = 16;
+const MAX_PENDING_CALLS: usize = 16;
 /// A peer that does not take a message within this is dropped.
-const SEND: Duration = Duration::from_secs(10);
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Ledger entries that are read at once.
-const PAGE: u32 = 64;
+const ENTRIES_PER_READ: u32 = 64;
 
 /// What the connections want of the guard's loop.
 #[derive(Debug)]
 pub(super) enum Call {
     /// Do this, and answer.
-    Do(Request, oneshot::Sender<Response>),
+    Request(Request, oneshot::Sender<Response>),
     /// Somebody was turned away.
-    TurnedAway { uid: u32, why: String },
+    Rejected { uid: u32, why: String },
 }
 
 /// What every connection needs.
 #[derive(Clone, Debug)]
-pub(super) struct Desk {
+pub(super) struct ControlContext {
     pub(super) calls: mpsc::Sender<Call>,
     pub(super) status: watch::Receiver<Status>,
-    pub(super) head: watch::Receiver<Head>,
+    pub(super) head: watch::Receiver<LedgerHead>,
     pub(super) ledger: PathBuf,
     /// Users that may connect, besides root and the guard's own.
     pub(super) uids: Vec<u32>,
 }
 
 /// Accepts connections until dropped.
-pub(super) async fn serve(listener: UnixListener, desk: Desk) {
+pub(super) async fn serve(listener: UnixListener, context: ControlContext) {
     let own = rustix::process::getuid().as_raw();
-    let (mut connections, mut guests) = (JoinSet::new(), Guests::new());
+    let (mut connections, mut table) = (JoinSet::new(), ConnectionTable::new());
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
                     let local = uid == 0 || uid == own;
-                    let allowed = local || desk.uids.contains(&uid);
-                    match if allowed { guests.admit(uid) } else { Err("this user may not connect") } {
-                        Ok(standing) => {
-                            connections.spawn(attend(stream, desk.clone(), uid, local, standing));
+                    let allowed = local || context.uids.contains(&uid);
+                    match if allowed { table.admit(uid) } else { Err("this user may not connect") } {
+                        Ok(slot) => {
+                            connections.spawn(handle_connection(stream, context.clone(), uid, local, slot));
                         }
                         Err(why) => {
-                            let _ = desk.calls.send(Call::TurnedAway { uid, why: why.to_owned() }).await;
+                            let _ = context.calls.send(Call::Rejected { uid, why: why.to_owned() }).await;
                         }
                     }
                 }
@@ -79,33 +79,46 @@ pub(super) async fn serve(listener: UnixListener, desk: Desk) {
     }
 }
 
-async fn attend(stream: UnixStream, desk: Desk, uid: u32, local: bool, standing: Arc<Standing>) {
-    let calls = desk.calls.clone();
-    let holds = Holds::default();
-    let mut peer =
-        Peer { desk, local, standing: standing.clone(), follows: None, subscribed: false, ledger: None, holds };
-    let ended = standing.until_asked_to_leave(peer.talk(IpcConnection::new(stream))).await;
+async fn handle_connection(
+    stream: UnixStream,
+    context: ControlContext,
+    uid: u32,
+    local: bool,
+    slot: Arc<ConnectionSlot>,
+) {
+    let calls = context.calls.clone();
+    let held_buttons = HeldButtons::default();
+    let mut peer = ControlClient {
+        context,
+        local,
+        slot: slot.clone(),
+        subscription: None,
+        subscribed: false,
+        ledger: None,
+        held_buttons,
+    };
+    let ended = slot.until_evicted(peer.serve(IpcConnection::new(stream))).await;
     if let Some(Err(error)) = ended
         && error.is_protocol_error()
     {
-        let _ = calls.send(Call::TurnedAway { uid, why: clean(&error.to_string(), WHY) }).await;
+        let _ = calls.send(Call::Rejected { uid, why: clean(&error.to_string(), WHY) }).await;
     }
     // Whoever held a simulated button and went away has let go of it.
-    for request in peer.holds.released() {
+    for request in peer.held_buttons.released() {
         let (reply, _) = oneshot::channel();
-        let _ = calls.send(Call::Do(request, reply)).await;
+        let _ = calls.send(Call::Request(request, reply)).await;
     }
 }
 
 /// Simulated buttons that this connection holds down.
 #[derive(Debug, Default)]
-struct Holds {
+struct HeldButtons {
     record: bool,
     mute: bool,
 }
 
-impl Holds {
-    fn note(&mut self, request: &Request) {
+impl HeldButtons {
+    fn update(&mut self, request: &Request) {
         if let Request::Button { down } = request {
             self.record = *down;
         }
@@ -126,16 +139,16 @@ impl Holds {
 
 /// A peer that wants ledger entries.
 #[derive(Debug)]
-enum Follows {
+enum Subscription {
     /// It has what its cursor says.
     From(Option<LedgerCursor>),
     /// It was told which ledger this is, and has all up to this place.
     At(LedgerCursor),
 }
 
-impl Follows {
+impl Subscription {
     /// The place behind which this peer goes on in the ledger `id`.
-    fn place(&self, id: &str, head: &Head) -> LedgerCursor {
+    fn place(&self, id: &str, head: &LedgerHead) -> LedgerCursor {
         let known = match self {
             Self::At(cursor) | Self::From(Some(cursor)) => Some(cursor),
             Self::From(None) => None,
@@ -150,40 +163,40 @@ impl Follows {
     }
 }
 
-struct Peer {
-    desk: Desk,
-    standing: Arc<Standing>,
+struct ControlClient {
+    context: ControlContext,
+    slot: Arc<ConnectionSlot>,
     /// It is root or the guard's own user.
     local: bool,
     subscribed: bool,
     /// Where it is in the ledger; `None`: wants no entries.
-    follows: Option<Follows>,
+    subscription: Option<Subscription>,
     ledger: Option<Ledger>,
-    holds: Holds,
+    held_buttons: HeldButtons,
 }
 
-impl Peer {
-    async fn talk(&mut self, mut connection: IpcConnection<ToGuard, FromGuard>) -> Result<(), IpcError> {
+impl ControlClient {
+    async fn serve(&mut self, mut connection: IpcConnection<ToGuard, FromGuard>) -> Result<(), IpcError> {
         let mut answers = FuturesUnordered::new();
         loop {
-            self.standing.set(self.subscribed, !answers.is_empty() || self.holds.any());
+            self.slot.set(self.subscribed, !answers.is_empty() || self.held_buttons.any());
             tokio::select! {
-                received = connection.receive(), if answers.len() < CALLS => {
+                received = connection.receive(), if answers.len() < MAX_PENDING_CALLS => {
                     let Some(ToGuard { call, request }) = received? else { return Ok(()) };
-                    self.standing.heard();
-                    self.holds.note(&request);
+                    self.slot.record_request();
+                    self.held_buttons.update(&request);
                     match request {
                         Request::Status {} => {
-                            let status = Box::new(self.desk.status.borrow().clone());
+                            let status = Box::new(self.context.status.borrow().clone());
                             send(&mut connection, FromGuard::Status(status)).await?;
                             send(&mut connection, FromGuard::Response { call, response: Response::Done }).await?;
                         }
                         Request::Subscribe { entries, after } => {
                             send(&mut connection, FromGuard::Response { call, response: Response::Done }).await?;
                             self.subscribed = true;
-                            self.follows = entries.then_some(Follows::From(after));
-                            self.desk.status.mark_changed();
-                            self.desk.head.mark_changed();
+                            self.subscription = entries.then_some(Subscription::From(after));
+                            self.context.status.mark_changed();
+                            self.context.head.mark_changed();
                         }
                         Request::Probe {} if !self.local => {
                             let why = "a probe is asked for by root or the guard's own user".to_owned();
@@ -199,7 +212,7 @@ impl Peer {
                         | Request::Button { .. }
                         | Request::MuteButton { .. } => {
                             let (reply, answer) = oneshot::channel();
-                            if self.desk.calls.send(Call::Do(request, reply)).await.is_err() {
+                            if self.context.calls.send(Call::Request(request, reply)).await.is_err() {
                                 return Ok(());
                             }
                             answers.push(async move { (call, answer.await) });
@@ -210,21 +223,21 @@ impl Peer {
                     let response = response.unwrap_or_else(|_| Response::Unavailable("the guard is ending".to_owned()));
                     send(&mut connection, FromGuard::Response { call, response }).await?;
                 }
-                Ok(()) = self.desk.status.changed(), if self.subscribed => {
-                    let status = Box::new(self.desk.status.borrow_and_update().clone());
+                Ok(()) = self.context.status.changed(), if self.subscribed => {
+                    let status = Box::new(self.context.status.borrow_and_update().clone());
                     send(&mut connection, FromGuard::Status(status)).await?;
                 }
-                Ok(()) = self.desk.head.changed(), if self.follows.is_some() => self.entries(&mut connection).await?,
+                Ok(()) = self.context.head.changed(), if self.subscription.is_some() => self.entries(&mut connection).await?,
             }
         }
     }
 
     /// Sends a page of entries that the peer does not have; comes again while there are more.
     async fn entries(&mut self, connection: &mut IpcConnection<ToGuard, FromGuard>) -> Result<(), IpcError> {
-        let head = self.desk.head.borrow_and_update().clone();
-        let (Some(follows), Some(id)) = (&self.follows, &head.ledger) else { return Ok(()) };
-        let place = follows.place(id, &head);
-        if !matches!(follows, Follows::At(known) if known.ledger == *id) {
+        let head = self.context.head.borrow_and_update().clone();
+        let (Some(subscription), Some(id)) = (&self.subscription, &head.ledger) else { return Ok(()) };
+        let place = subscription.place(id, &head);
+        if !matches!(subscription, Subscription::At(known) if known.ledger == *id) {
             send(connection, FromGuard::Ledger { id: id.clone() }).await?;
         }
         let page = match self.read(place.seq) {
@@ -236,9 +249,9 @@ impl Peer {
         };
         let seq = page.last().map_or(place.seq, |last| last.seq);
         if seq < head.seq && !page.is_empty() {
-            self.desk.head.mark_changed();
+            self.context.head.mark_changed();
         }
-        self.follows = Some(Follows::At(LedgerCursor { seq, ..place }));
+        self.subscription = Some(Subscription::At(LedgerCursor { seq, ..place }));
         for entry in page {
             send(connection, FromGuard::Entry(Box::new(entry))).await?;
         }
@@ -248,13 +261,13 @@ impl Peer {
     fn read(&mut self, after: u64) -> Result<Vec<LedgerEntry>, LedgerError> {
         let ledger = match self.ledger.take() {
             Some(ledger) => ledger,
-            None => Ledger::open_to_read(&self.desk.ledger)?,
+            None => Ledger::open_read_only(&self.context.ledger)?,
         };
-        self.ledger.insert(ledger).entries_after(after, PAGE)
+        self.ledger.insert(ledger).entries_after(after, ENTRIES_PER_READ)
     }
 }
 
 async fn send(connection: &mut IpcConnection<ToGuard, FromGuard>, message: FromGuard) -> Result<(), IpcError> {
-    let sent = tokio::time::timeout(SEND, connection.send(&message)).await;
+    let sent = tokio::time::timeout(SEND_TIMEOUT, connection.send(&message)).await;
     sent.unwrap_or_else(|_| Err(IpcError::Socket(std::io::ErrorKind::TimedOut.into())))
 }

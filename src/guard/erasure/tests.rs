@@ -23,8 +23,8 @@ fn what_is_erased_is_gone_and_counted() {
     {
         std::fs::write(path.join(name), "x").unwrap();
     }
-    let mut due = Due { footage: true, binding: true };
-    let (done, wrong) = due.carry_out(path);
+    let mut due = PendingErasure { footage: true, binding: true };
+    let (done, wrong) = due.run(path);
     assert_eq!(done, [Fact::FootageDestroyed { files: 2 }, Fact::Unbound { files: 3 }]);
     assert_eq!((wrong, due.footage, due.binding), (None, false, false));
     assert_eq!(
@@ -51,8 +51,8 @@ fn a_link_is_removed_and_not_what_it_leads_to() {
     std::fs::remove_dir(path.join("agent")).unwrap();
     std::fs::write(other.path().join("outbox-cursor"), "x").unwrap();
     symlink(other.path(), path.join("agent")).unwrap();
-    let mut due = Due { footage: false, binding: true };
-    let (done, wrong) = due.carry_out(path);
+    let mut due = PendingErasure { footage: false, binding: true };
+    let (done, wrong) = due.run(path);
     assert!(done.is_empty() && due.binding && wrong.is_some(), "{done:?} {wrong:?}");
     assert_eq!(names(other.path()), ["kept", "outbox-cursor"]);
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use proptest::prelude::*;
 use tokio::sync::mpsc;
 
-use super::Board;
+use super::PanelController;
 use crate::config;
 use crate::panel::{Button, PanelDriver, PanelError, PanelEvent};
 use consent::{
@@ -52,7 +52,7 @@ impl PanelDriver for Wire {
 /// Board and machine as the guard's loop joins them.
 struct Shop {
     wire: Wire,
-    board: Board,
+    panel: PanelController,
     machine: Machine,
     /// Edges that the guard has not heard of.
     edges: VecDeque<PanelEvent>,
@@ -74,12 +74,12 @@ impl Shop {
         };
         let (signals, _) = mpsc::unbounded_channel();
         let wire = Wire(Arc::new(Mutex::new(Some(false))));
-        let mut board = Board::new(&config, std::path::Path::new("/nowhere"), signals, ms(0));
-        board.panel = Some(Box::new(wire.clone()));
+        let mut panel = PanelController::new(&config, std::path::Path::new("/nowhere"), signals, ms(0));
+        panel.panel = Some(Box::new(wire.clone()));
         let memory = PersistedState { last_session: SessionId(0), locked, unbound: false, policy_pending: false };
         let machine = Machine::restore(SessionLimits::default(), memory);
-        let mut shop = Self { wire, board, machine, edges: VecDeque::new(), releases: 0, seen: Vec::new() };
-        assert!(shop.board.poll(ms(0)).is_ok());
+        let mut shop = Self { wire, panel, machine, edges: VecDeque::new(), releases: 0, seen: Vec::new() };
+        assert!(shop.panel.poll(ms(0)).is_ok());
         shop.run(ms(40));
         assert_eq!(std::mem::take(&mut shop.releases), 1);
         shop
@@ -107,11 +107,11 @@ impl Shop {
     /// One turn of the guard's loop: one signal, what has settled, and a tick.
     fn run(&mut self, now: Monotonic) {
         if let Some(signal) = self.edges.pop_front() {
-            for event in self.board.signal(now, signal) {
+            for event in self.panel.on_event(now, signal) {
                 self.feed(now, event);
             }
         }
-        for event in self.board.settle(now) {
+        for event in self.panel.poll_debounced(now) {
             self.feed(now, event);
         }
         self.feed(now, Event::Tick);
@@ -119,7 +119,7 @@ impl Shop {
 
     /// Once a second the guard looks at the level itself.
     fn look(&mut self, now: Monotonic) {
-        if self.board.poll(now).is_err() {
+        if self.panel.poll(now).is_err() {
             self.feed(now, Event::FaultDetected(Fault::Button));
         }
     }
@@ -228,7 +228,7 @@ fn a_chip_that_goes_away_under_a_finger_ends_the_touch() {
     let words: Vec<String> = shop.seen.iter().map(|(_, effect)| format!("{effect:?}")).collect();
     assert_eq!(words, ["RecordFault(Button)", "Light(Sos)"]);
     // It comes back with the button still down, which is let go later.
-    shop.board.panel = Some(Box::new(shop.wire.clone()));
+    shop.panel.panel = Some(Box::new(shop.wire.clone()));
     shop.wire.set(Some(true));
     shop.look(ms(50_000));
     shop.run(ms(50_100));

@@ -1,28 +1,28 @@
 //! What the record button does to the machine: touches, and the holds of rules 7 to 10.
 
 use super::{Binding, Machine};
-use crate::touch::{Gesture, Hold};
+use crate::button_state::{Gesture, Hold};
 use crate::{Effect, Fault, Phase, Reason};
 use monotonic::Monotonic;
 
 impl Machine {
-    pub(super) fn button_down(&mut self, now: Monotonic, found: bool, todo: &mut Vec<Effect>) {
+    pub(super) fn button_down(&mut self, now: Monotonic, found: bool, effects: &mut Vec<Effect>) {
         let may_capture = self.phase().may_capture();
         if may_capture {
-            self.revoke(now, Reason::Press, todo);
+            self.revoke(now, Reason::Press, effects);
         }
         // What a broken button says is good for stopping only.
         if self.has_fault(Fault::Button) {
-            self.touch.forget();
+            self.button.forget();
         } else {
-            self.touch.down(now, may_capture, found);
+            self.button.down(now, may_capture, found);
         }
     }
 
-    pub(super) fn button_up(&mut self, now: Monotonic, todo: &mut Vec<Effect>) {
-        match (self.touch.up(now), self.phase()) {
-            (Gesture::Start { sound }, Phase::Idle | Phase::Requested) => self.start(now, sound, todo),
-            (Gesture::Start { .. }, Phase::Fault) => todo.push(Effect::SelfTest),
+    pub(super) fn button_up(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
+        match (self.button.up(now), self.phase()) {
+            (Gesture::Start { sound }, Phase::Idle | Phase::Requested) => self.start(now, sound, effects),
+            (Gesture::Start { .. }, Phase::Fault) => effects.push(Effect::SelfTest),
             (
                 Gesture::Start { .. },
                 Phase::Connecting | Phase::Live | Phase::Reconnecting | Phase::Stopping | Phase::Locked | Phase::Policy,
@@ -30,46 +30,46 @@ impl Machine {
             | (Gesture::Nothing, _) => {}
             (Gesture::Lock { new, in_time }, _) => {
                 if new {
-                    self.lock(now, todo);
+                    self.lock(now, effects);
                 }
                 if in_time {
-                    todo.push(Effect::DestroyFootage);
+                    effects.push(Effect::DestroyFootage);
                 }
             }
             (Gesture::Unbind, _) => {
-                self.revoke(now, Reason::Unbind, todo);
+                self.revoke(now, Reason::Unbind, effects);
                 self.binding = Binding::Ending;
-                self.unbind_when_dark(todo);
+                self.unbind_when_idle(effects);
             }
         }
         if self.has_fault(Fault::Button) {
             // It came up after all: whoever runs the machine looks again before believing it.
-            todo.push(Effect::SelfTest);
+            effects.push(Effect::SelfTest);
         }
     }
 
     /// Locks at once. What cannot be undone, unsent footage, waits until the button comes up: one that is stuck must
     /// not do it.
-    fn lock(&mut self, now: Monotonic, todo: &mut Vec<Effect>) {
-        self.revoke(now, Reason::Lock, todo);
+    fn lock(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
+        self.revoke(now, Reason::Lock, effects);
         self.locked = true;
-        self.touch.spend();
-        todo.push(Effect::RecordLock);
+        self.button.consume();
+        effects.push(Effect::RecordLock);
     }
 
-    pub(super) fn held(&mut self, now: Monotonic, hold: Hold, todo: &mut Vec<Effect>) {
+    pub(super) fn on_hold(&mut self, now: Monotonic, hold: Hold, effects: &mut Vec<Effect>) {
         match hold {
             Hold::Short | Hold::UnbindWarning => {}
             Hold::Acknowledge => match self.phase() {
                 Phase::Locked if self.locked => {
                     self.locked = false;
-                    self.touch.spend();
-                    todo.push(Effect::RecordUnlock);
+                    self.button.consume();
+                    effects.push(Effect::RecordUnlock);
                 }
                 Phase::Policy => {
                     self.policy_pending = false;
-                    self.touch.spend();
-                    todo.push(Effect::RecordPolicyAcknowledged);
+                    self.button.consume();
+                    effects.push(Effect::RecordPolicyAcknowledged);
                 }
                 // One that was unbound waits for a new configuration.
                 Phase::Locked
@@ -81,16 +81,16 @@ impl Machine {
                 | Phase::Stopping
                 | Phase::Fault => {}
             },
-            Hold::Lock => self.lock(now, todo),
-            Hold::Stuck => self.broke(now, Fault::Button, todo),
+            Hold::Lock => self.lock(now, effects),
+            Hold::Stuck => self.on_fault(now, Fault::Button, effects),
         }
     }
 
-    pub(super) fn unbind_when_dark(&mut self, todo: &mut Vec<Effect>) {
+    pub(super) fn unbind_when_idle(&mut self, effects: &mut Vec<Effect>) {
         if self.binding == Binding::Ending && !self.phase().may_capture() {
             // From now on the box waits for whoever claims it, which takes the place of the lock on the way to here.
             (self.binding, self.locked) = (Binding::Unbound, false);
-            todo.push(Effect::Unbind);
+            effects.push(Effect::Unbind);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a live session is heard: the microphone's own consent, as it is wanted and as capture confirmed it.
 
-use super::limits::CONFIRM;
+use super::limits::MUTE_CONFIRM_TIMEOUT;
 use monotonic::Monotonic;
 
 /// Who muted, or took a mute back.
@@ -26,7 +26,7 @@ pub struct CaptureSettings {
 
 /// Sound of a session. Staff and remote mute separately, so that remote can take back only what it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sound {
+pub(super) struct AudioConsent {
     /// The microphone may be open; `false`: picture only, and no mute changes that.
     open: bool,
     by_staff: bool,
@@ -48,18 +48,18 @@ enum Silence {
 
 /// What a change of the sound asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum AudioChange {
     /// Nothing: it was so before.
     None,
     /// Silence, which counts once capture has confirmed it.
-    Silence,
+    Mute,
     /// Sound. `recorded`: the ledger says that it is off.
-    Heard { recorded: bool },
+    Unmute { recorded: bool },
 }
 
 /// What capture's word on its sound means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Confirmation {
     /// Nothing new, or it is about a state that is wanted no more.
     None,
     /// Silence is in force, which this one asked for.
@@ -68,7 +68,7 @@ pub(super) enum Verdict {
     Disobeyed,
 }
 
-impl Sound {
+impl AudioConsent {
     pub(super) const fn start(open: bool) -> Self {
         Self { open, by_staff: false, by_remote: false, revision: 0, silence: Silence::No }
     }
@@ -92,50 +92,50 @@ impl Sound {
     }
 
     /// The mute button: silence if sound is wanted, else sound again, whoever had muted.
-    pub(super) fn toggle(&mut self, now: Monotonic) -> Change {
+    pub(super) fn toggle(&mut self, now: Monotonic) -> AudioChange {
         let (by_staff, by_remote) = (!self.wanted().muted, false);
         self.change(now, Actor::Staff, Self { by_staff, by_remote, ..*self })
     }
 
     /// Remote mutes, or takes back its own mute.
-    pub(super) fn by_remote(&mut self, now: Monotonic, muted: bool) -> Change {
+    pub(super) fn by_remote(&mut self, now: Monotonic, muted: bool) -> AudioChange {
         self.change(now, Actor::Remote, Self { by_remote: muted, ..*self })
     }
 
-    fn change(&mut self, now: Monotonic, by: Actor, new: Self) -> Change {
+    fn change(&mut self, now: Monotonic, by: Actor, new: Self) -> AudioChange {
         let before = self.wanted().muted;
         if !self.open {
-            return Change::None;
+            return AudioChange::None;
         }
         *self = new;
         if self.wanted().muted == before {
-            return Change::None;
+            return AudioChange::None;
         }
         self.revision += 1;
         if before {
             let recorded = self.silence == Silence::Confirmed;
             self.silence = Silence::No;
-            Change::Heard { recorded }
+            AudioChange::Unmute { recorded }
         } else {
-            self.silence = Silence::Awaited(now.saturating_add(CONFIRM), by);
-            Change::Silence
+            self.silence = Silence::Awaited(now.saturating_add(MUTE_CONFIRM_TIMEOUT), by);
+            AudioChange::Mute
         }
     }
 
     /// Capture says what is in force.
-    pub(super) fn confirm(&mut self, said: CaptureSettings) -> Verdict {
+    pub(super) fn confirm(&mut self, said: CaptureSettings) -> Confirmation {
         let wanted = self.wanted();
         if said.revision != wanted.revision || !wanted.muted {
-            return Verdict::None;
+            return Confirmation::None;
         }
         if !said.muted {
-            return Verdict::Disobeyed;
+            return Confirmation::Disobeyed;
         }
         match self.silence {
-            Silence::No | Silence::Confirmed => Verdict::None,
+            Silence::No | Silence::Confirmed => Confirmation::None,
             Silence::Awaited(_, by) => {
                 self.silence = Silence::Confirmed;
-                Verdict::Silenced(by)
+                Confirmation::Silenced(by)
             }
         }
     }

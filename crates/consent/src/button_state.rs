@@ -7,37 +7,38 @@
 use core::time::Duration;
 
 use super::limits::{
-    ACKNOWLEDGE, LOCK, LOOK_AWAY, LOOK_EVERY, PICTURE_BELOW, SOUND_BELOW, STUCK, UNBIND, UNBIND_WARNING,
+    ACKNOWLEDGE_HOLD, LOCK_HOLD, MAX_POLL_GAP, PICTURE_BELOW, POLL_INTERVAL, SOUND_BELOW, STUCK_HOLD, UNBIND_HOLD,
+    UNBIND_WARNING_HOLD,
 };
 use monotonic::Monotonic;
 
 /// The button, as far as gestures go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Touch {
+pub(super) enum ButtonState {
     /// Not seen up since the guard started or the button was broken: whatever is held now was not pressed for us.
     #[default]
     Unknown,
     /// Nobody touches it.
     Up,
     /// Somebody does.
-    Down(Held),
+    Down(Press),
 }
 
 /// A touch that is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct Press {
     /// When the guard heard of it; the finger came at this time or before.
     since: Monotonic,
     /// When the guard last looked, and it was down.
-    seen: Monotonic,
+    last_poll: Monotonic,
     /// How long it was surely down: what lies between two looks that are too far apart does not count.
-    sure: Duration,
+    confirmed: Duration,
     /// How long it was down by the kernel's clock; told just before it comes up, by panels that know.
-    told: Option<Duration>,
+    kernel_held: Option<Duration>,
     /// It has had its effect (it stopped, unlocked, ...), so letting go starts nothing.
-    spent: bool,
+    consumed: bool,
     /// It may have begun before anybody heard of it, how long before is not known.
-    vague: bool,
+    start_unknown: bool,
     /// The last hold that was acted on.
     reached: Hold,
 }
@@ -55,10 +56,10 @@ pub(super) enum Hold {
 impl Hold {
     const fn next(self) -> Option<(Duration, Self)> {
         match self {
-            Self::Short => Some((ACKNOWLEDGE, Self::Acknowledge)),
-            Self::Acknowledge => Some((LOCK, Self::Lock)),
-            Self::Lock => Some((UNBIND_WARNING, Self::UnbindWarning)),
-            Self::UnbindWarning => Some((STUCK, Self::Stuck)),
+            Self::Short => Some((ACKNOWLEDGE_HOLD, Self::Acknowledge)),
+            Self::Acknowledge => Some((LOCK_HOLD, Self::Lock)),
+            Self::Lock => Some((UNBIND_WARNING_HOLD, Self::UnbindWarning)),
+            Self::UnbindWarning => Some((STUCK_HOLD, Self::Stuck)),
             Self::Stuck => None,
         }
     }
@@ -78,50 +79,58 @@ pub(super) enum Gesture {
     Nothing,
 }
 
-impl Held {
+impl Press {
     /// What letting go at `now` means.
-    fn ends(self, now: Monotonic) -> Gesture {
+    fn gesture_at(self, now: Monotonic) -> Gesture {
         let heard = now.duration_since(self.since);
-        let longest = self.told.unwrap_or_default().max(heard);
-        if !self.spent && longest < PICTURE_BELOW {
+        let longest = self.kernel_held.unwrap_or_default().max(heard);
+        if !self.consumed && longest < PICTURE_BELOW {
             return Gesture::Start { sound: longest < SOUND_BELOW };
         }
-        let in_time = !self.vague && longest < STUCK;
+        let in_time = !self.start_unknown && longest < STUCK_HOLD;
         // The lamp warned, and each clock that there is says 10 s.
         let warned = self.reached >= Hold::UnbindWarning;
-        if in_time && warned && heard >= UNBIND && self.told.unwrap_or(self.sure) >= UNBIND {
+        if in_time && warned && heard >= UNBIND_HOLD && self.kernel_held.unwrap_or(self.confirmed) >= UNBIND_HOLD {
             return Gesture::Unbind;
         }
         // A lock is the safe side: without the kernel's word a touch may have been as long as it was heard.
         let new = self.reached < Hold::Lock;
-        if !new || self.told.unwrap_or(heard).max(self.sure) >= LOCK {
+        if !new || self.kernel_held.unwrap_or(heard).max(self.confirmed) >= LOCK_HOLD {
             return Gesture::Lock { new, in_time };
         }
         Gesture::Nothing
     }
 }
 
-impl Touch {
-    /// It went down, or was found down by somebody who does not know since when. `spent`: letting go will start
+impl ButtonState {
+    /// It went down, or was found down by somebody who does not know since when. `consumed`: letting go will start
     /// nothing.
-    pub(super) fn down(&mut self, now: Monotonic, spent: bool, found: bool) {
+    pub(super) fn down(&mut self, now: Monotonic, consumed: bool, found: bool) {
         match self {
             // Still held from a time of which nothing is known.
             Self::Unknown => {}
             Self::Up => {
-                let (sure, told, reached) = (Duration::ZERO, None, Hold::Short);
-                let spent = spent || found;
-                *self = Self::Down(Held { since: now, seen: now, sure, told, spent, vague: found, reached });
+                let (confirmed, kernel_held, reached) = (Duration::ZERO, None, Hold::Short);
+                let consumed = consumed || found;
+                *self = Self::Down(Press {
+                    since: now,
+                    last_poll: now,
+                    confirmed,
+                    kernel_held,
+                    consumed,
+                    start_unknown: found,
+                    reached,
+                });
             }
             // A release that nobody heard of: which of the two touches is how long is not known.
-            Self::Down(held) => (held.spent, held.vague) = (true, true),
+            Self::Down(held) => (held.consumed, held.start_unknown) = (true, true),
         }
     }
 
     /// Lets go; tells what that asks for.
     pub(super) fn up(&mut self, now: Monotonic) -> Gesture {
         match core::mem::replace(self, Self::Up) {
-            Self::Down(held) => held.ends(now),
+            Self::Down(held) => held.gesture_at(now),
             Self::Unknown | Self::Up => Gesture::Nothing,
         }
     }
@@ -132,25 +141,25 @@ impl Touch {
     }
 
     /// Somebody looks: time that passed since the last look counts if it was short enough to have seen a release.
-    pub(super) fn look(&mut self, now: Monotonic) {
+    pub(super) fn poll(&mut self, now: Monotonic) {
         match self {
             Self::Down(held) => {
-                let gap = now.duration_since(held.seen);
-                if gap <= LOOK_AWAY {
-                    held.sure += gap;
+                let gap = now.duration_since(held.last_poll);
+                if gap <= MAX_POLL_GAP {
+                    held.confirmed += gap;
                 }
-                held.seen = now;
+                held.last_poll = now;
             }
             Self::Unknown | Self::Up => {}
         }
     }
 
     /// The next hold that this touch has reached and that was not yet acted on.
-    pub(super) fn passes(&mut self) -> Option<Hold> {
+    pub(super) fn next_hold(&mut self) -> Option<Hold> {
         match self {
             Self::Down(held) => {
                 let (after, next) = held.reached.next()?;
-                (held.sure >= after).then(|| {
+                (held.confirmed >= after).then(|| {
                     held.reached = next;
                     next
                 })
@@ -160,33 +169,32 @@ impl Touch {
     }
 
     /// The kernel's word on how long it was down.
-    pub(super) fn was_held(&mut self, span: Duration) {
+    pub(super) fn extend_hold(&mut self, span: Duration) {
         match self {
-            Self::Down(held) => held.told = Some(held.told.unwrap_or_default().max(span)),
+            Self::Down(held) => held.kernel_held = Some(held.kernel_held.unwrap_or_default().max(span)),
             Self::Unknown | Self::Up => {}
         }
     }
 
     /// Letting go will start nothing.
-    pub(super) fn spend(&mut self) {
+    pub(super) fn consume(&mut self) {
         match self {
-            Self::Down(held) => held.spent = true,
+            Self::Down(held) => held.consumed = true,
             Self::Unknown | Self::Up => {}
         }
     }
 
     /// Letting go may soon unbind, or does already.
-    pub(super) const fn warns(self) -> bool {
-        matches!(self, Self::Down(Held { reached: Hold::UnbindWarning, .. }))
+    pub(super) const fn is_unbind_warning(self) -> bool {
+        matches!(self, Self::Down(Press { reached: Hold::UnbindWarning, .. }))
     }
 
     /// When somebody has to look again: at the next hold, and often enough for it to count.
     pub(super) fn deadline(self) -> Option<Monotonic> {
         match self {
-            Self::Down(held) => held
-                .reached
-                .next()
-                .map(|(after, _)| held.seen.saturating_add(after.saturating_sub(held.sure).min(LOOK_EVERY))),
+            Self::Down(held) => held.reached.next().map(|(after, _)| {
+                held.last_poll.saturating_add(after.saturating_sub(held.confirmed).min(POLL_INTERVAL))
+            }),
             Self::Unknown | Self::Up => None,
         }
     }
