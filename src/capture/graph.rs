@@ -69,8 +69,8 @@ impl Drop for CaptureGraph {
 }
 
 impl CaptureGraph {
-    /// Opens camera and, if staff asked for sound, microphone; encoded frames go to `taps` while `lease` is open. `call`
-    /// is called as early as can be.
+    /// Opens camera and, if staff asked for sound, microphone; encoded frames go to `taps` while `lease` is open.
+    /// `call` is called as early as can be.
     pub(crate) fn start(
         config: &Config,
         sound: bool,
