@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use super::guard_client::Seen;
+use super::guard_client::GuardState;
 use super::session::Agent;
 
 /// What comes of waiting.
@@ -22,18 +22,18 @@ enum Binding {
     Bound,
     Unbound,
     /// Nobody can say.
-    Unknown,
+    Undecided,
 }
 
-fn binding(seen: &Seen, has_cursor: bool) -> Binding {
+fn binding(seen: &GuardState, has_cursor: bool) -> Binding {
     // The cursor is the trace of a binding, and is deleted with it. With one a box whose guard or ledger does not work
     // may say so to its platform; without one it could be a former platform.
-    let trace = if has_cursor { Binding::Bound } else { Binding::Unknown };
+    let trace = if has_cursor { Binding::Bound } else { Binding::Undecided };
     match seen {
-        Seen::Says(status) if status.unbound => Binding::Unbound,
-        Seen::Says(status) if status.ledger.is_some() => Binding::Bound,
-        Seen::Says(_) | Seen::Away => trace,
-        Seen::NotYet => Binding::Unknown,
+        GuardState::Connected(status) if status.unbound => Binding::Unbound,
+        GuardState::Connected(status) if status.ledger.is_some() => Binding::Bound,
+        GuardState::Connected(_) | GuardState::Unreachable => trace,
+        GuardState::Unknown => Binding::Undecided,
     }
 }
 
@@ -42,27 +42,27 @@ impl Agent<'_> {
     pub(super) async fn ready(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Ready {
         let mut was_unbound = false;
         loop {
-            let binding = binding(&self.guard.seen.borrow_and_update(), self.outbox.acknowledged().is_some());
+            let binding = binding(&self.guard.state.borrow_and_update(), self.outbox.acknowledged().is_some());
             match binding {
                 Binding::Unbound if !was_unbound => {
                     was_unbound = true;
                     self.outbox.forget();
-                    self.memory.forget();
+                    self.reply_store.forget();
                     let why = "the box was unbound: it connects to no broker until another configuration claims it";
                     tracing::warn!("{why}");
-                    self.health.resting(why);
+                    self.notifier.resting(why);
                 }
                 Binding::Bound if was_unbound => return Ready::Claimed,
                 Binding::Bound if self.has_name() => return Ready::Connect,
-                Binding::Bound => self.health.resting(
+                Binding::Bound => self.notifier.resting(
                     "the box has no name: set [device] id, or run systemd-machine-id-setup, or see why its key cannot be used",
                 ),
-                Binding::Unbound | Binding::Unknown => {}
+                Binding::Unbound | Binding::Undecided => {}
             }
             tokio::select! {
                 () = stop.as_mut() => return Ready::Stop,
-                () = self.health.beat() => {}
-                changed = self.guard.seen.changed() => if changed.is_err() {
+                () = self.notifier.feed_watchdog() => {}
+                changed = self.guard.state.changed() => if changed.is_err() {
                     // The task that listens to the guard ends with the agent.
                     return Ready::Stop;
                 },
@@ -73,7 +73,7 @@ impl Agent<'_> {
     /// Whether the box has a name; takes the one that its key gives it, if nothing else does.
     fn has_name(&mut self) -> bool {
         if self.config.device.id.is_none()
-            && let Some(identity) = self.guard.seen.borrow().status().and_then(|status| status.identity.as_ref())
+            && let Some(identity) = self.guard.state.borrow().status().and_then(|status| status.identity.as_ref())
         {
             self.id = identity.device_id();
         }

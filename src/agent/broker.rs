@@ -15,10 +15,10 @@ use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use super::dial::{Heard, Route};
-use super::explain::Circumstances;
+use super::dial::{ReceivedEnds, Route};
+use super::explain::ConnectionContext;
 use super::publisher::Limits;
-use crate::config::{Login, Mqtt, Template};
+use crate::config::{Login, Mqtt, SecretTemplate};
 use crate::exit::Exit;
 use crate::trust::SYSTEM_AUTHORITIES;
 use monotonic::Monotonic;
@@ -26,13 +26,13 @@ use monotonic::Monotonic;
 /// Seconds after which a silent connection is probed: a pulled cable shows within a minute.
 const KEEP_ALIVE: u16 = 20;
 /// The longest packet in bytes that is taken: commands are under 1 KiB.
-const PACKET: u32 = 64 * 1024;
+const MAX_PACKET: u32 = 64 * 1024;
 /// Publishes that wait for their acknowledgement at once, in each direction.
-const IN_FLIGHT: u16 = 32;
+const MAX_IN_FLIGHT: u16 = 32;
 /// Name, addresses, TLS and CONNACK together; less would be too short for an address that swallows packets.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// What a broker turned out not to take is tried again after this long: it may have been changed.
-const DENIED_FOR: Duration = Duration::from_hours(1);
+const RETRY_FEATURE_AFTER: Duration = Duration::from_hours(1);
 
 /// `<prefix>/<id>/<name>`
 pub(super) fn topic(mqtt: &Mqtt, id: &str, name: &str) -> String {
@@ -41,7 +41,7 @@ pub(super) fn topic(mqtt: &Mqtt, id: &str, name: &str) -> String {
 
 /// What brokers refused that they had not said they would.
 #[derive(Debug, Default)]
-pub(super) struct Denied {
+pub(super) struct RefusedFeatures {
     retain: Option<Monotonic>,
     qos1: Option<Monotonic>,
 }
@@ -53,10 +53,12 @@ pub(super) struct Accepts {
     qos1: bool,
 }
 
-impl Denied {
+impl RefusedFeatures {
     /// What is tried at `now`.
     pub(super) fn at(&self, now: Monotonic) -> Accepts {
-        let tried = |denied: Option<Monotonic>| denied.is_none_or(|at| now.duration_since(at) >= DENIED_FOR);
+        let tried = |refused_features: Option<Monotonic>| {
+            refused_features.is_none_or(|at| now.duration_since(at) >= RETRY_FEATURE_AFTER)
+        };
         Accepts { retain: tried(self.retain), qos1: tried(self.qos1) }
     }
 
@@ -90,16 +92,16 @@ pub(super) struct Broker {
     tls: bool,
     id: String,
     certificate_names: Vec<String>,
-    heard: Heard,
+    heard: ReceivedEnds,
     first: Vec<u8>,
     last: Vec<u8>,
 }
 
 impl Broker {
     /// What is known of the connection when it ends.
-    pub(super) fn circumstances(&mut self, was_online: bool) -> Circumstances<'_> {
+    pub(super) fn context(&mut self, was_online: bool) -> ConnectionContext<'_> {
         (self.first, self.last) = (self.heard.first(), self.heard.last());
-        Circumstances {
+        ConnectionContext {
             tls: self.tls,
             id: &self.id,
             certificate_names: &self.certificate_names,
@@ -113,15 +115,15 @@ impl Broker {
 /// Everything but the connection itself.
 pub(super) fn prepare(id: &str, mqtt: &Mqtt, accepts: Accepts) -> Result<(MqttOptions, Broker), Exit> {
     let mut options = MqttOptions::new(id, (mqtt.host.as_str(), mqtt.port));
-    options.set_keep_alive(KEEP_ALIVE).set_clean_start(true).set_max_packet_size(Some(PACKET));
-    options.set_receive_maximum(Some(IN_FLIGHT));
+    options.set_keep_alive(KEEP_ALIVE).set_clean_start(true).set_max_packet_size(Some(MAX_PACKET));
+    options.set_receive_maximum(Some(MAX_IN_FLIGHT));
     // The client keeps a slot for each: 65,535, which is what it takes unasked, are 16 MB.
-    options.set_outgoing_inflight_upper_limit(IN_FLIGHT * 2);
+    options.set_outgoing_inflight_upper_limit(MAX_IN_FLIGHT * 2);
     options.set_connect_timeout(CONNECT_TIMEOUT);
     let qos = if accepts.qos1 { QoS::AtLeastOnce } else { QoS::AtMostOnce };
     options.set_last_will(LastWill::new(topic(mqtt, id, "availability"), "offline", qos, accepts.retain, None));
     if let Some(Login { user, password }) = &mqtt.login {
-        let value = |template: &Template| template.resolve().map_err(|error| Exit::config(error.to_string()));
+        let value = |template: &SecretTemplate| template.resolve().map_err(|error| Exit::config(error.to_string()));
         options.set_credentials(value(user)?.expose().to_owned(), value(password)?.expose().to_owned());
     }
     let (tls, certificate_names) = if mqtt.tls {
@@ -130,7 +132,7 @@ pub(super) fn prepare(id: &str, mqtt: &Mqtt, accepts: Accepts) -> Result<(MqttOp
     } else {
         (None, Vec::new())
     };
-    let heard = Heard::default();
+    let heard = ReceivedEnds::default();
     let broker = Broker {
         tls: mqtt.tls,
         id: id.to_owned(),

@@ -28,7 +28,7 @@ const KEPT: usize = 4096;
 
 /// What the server said, as far as it tells what it is and why it ended the connection.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Heard(Arc<Mutex<Ends>>);
+pub(super) struct ReceivedEnds(Arc<Mutex<Ends>>);
 
 #[derive(Debug, Default)]
 struct Ends {
@@ -36,7 +36,7 @@ struct Ends {
     last: Vec<u8>,
 }
 
-impl Heard {
+impl ReceivedEnds {
     /// The beginning of what it said.
     pub(super) fn first(&self) -> Vec<u8> {
         self.0.lock_unpoisoned().first.clone()
@@ -68,7 +68,7 @@ pub(super) struct Route {
 
 impl Route {
     /// Connects, and shakes hands if there is TLS.
-    pub(super) async fn connect(self, heard: Heard) -> io::Result<Stream> {
+    pub(super) async fn connect(self, heard: ReceivedEnds) -> io::Result<Stream> {
         let tcp = reach(self.host.clone(), self.port).await?;
         // Without these a cut line is noticed later, and answers may wait for each other.
         let _ = tcp.set_nodelay(true);
@@ -108,7 +108,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for T {}
 /// A connection whose other end is listened to.
 pub(super) struct Stream {
     inner: Box<dyn Duplex>,
-    heard: Heard,
+    heard: ReceivedEnds,
 }
 
 impl AsyncRead for Stream {
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_ends_of_a_long_talk_are_kept() {
-        let heard = Heard::default();
+        let heard = ReceivedEnds::default();
         heard.note(b"begin");
         for _ in 0..100 {
             heard.note(&[b'x'; 1000]);

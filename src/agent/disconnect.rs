@@ -7,23 +7,23 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::publisher::{Kind, Outcome};
-use super::session::{Agent, Line};
+use super::session::{Agent, BrokerConnection};
 
 /// What a clean end waits for the broker's acknowledgement.
-const FAREWELL: Duration = Duration::from_secs(2);
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Agent<'_> {
     /// Says that this end was meant, and waits until the broker has heard it.
-    pub(super) async fn farewell(
+    pub(super) async fn disconnect_cleanly(
         &mut self,
-        line: &mut Line,
-        hear: &mut mpsc::Receiver<Result<Event, ConnectionError>>,
+        line: &mut BrokerConnection,
+        events: &mut mpsc::Receiver<Result<Event, ConnectionError>>,
     ) {
         if !line.online || !self.publish(line, Kind::Availability, "stopped".to_owned()) {
             return;
         }
         let begun = self.clock.now();
-        let told = timeout(FAREWELL, async {
+        let report = timeout(DISCONNECT_TIMEOUT, async {
             while line.publisher.is_under_way(Kind::Availability) {
                 tokio::select! {
                     outcome = line.publisher.outcome() => {
@@ -31,15 +31,15 @@ impl Agent<'_> {
                             self.accepted();
                         }
                     }
-                    event = hear.recv() => if event.is_none_or(|event| event.is_err()) { return },
+                    event = events.recv() => if event.is_none_or(|event| event.is_err()) { return },
                 }
             }
         });
-        let _ = told.await;
+        let _ = report.await;
         let _ = line.publisher.client.try_disconnect();
-        let left = FAREWELL.saturating_sub(self.clock.now().duration_since(begun));
+        let left = DISCONNECT_TIMEOUT.saturating_sub(self.clock.now().duration_since(begun));
         // Drains until the connection is closed.
-        let _ = timeout(left, async { while matches!(hear.recv().await, Some(Ok(_))) {} }).await;
+        let _ = timeout(left, async { while matches!(events.recv().await, Some(Ok(_))) {} }).await;
     }
 }
 

@@ -8,7 +8,7 @@ use crate::ipc::{LedgerCursor, LedgerEntry};
 use monotonic::Monotonic;
 
 /// Entries that are held here at once; the rest stay in the ledger.
-const HELD: usize = 16;
+const MAX_HELD_ENTRIES: usize = 16;
 /// The first pause after a refusal, and the longest: whoever mends an access rule wants to see it work soon.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
@@ -31,7 +31,7 @@ pub(super) struct EventQueue {
 impl EventQueue {
     /// Whether another entry may be handed in.
     pub(super) fn has_room(&self) -> bool {
-        self.entries.len() < HELD
+        self.entries.len() < MAX_HELD_ENTRIES
     }
 
     /// Hands in the next entry, with its place in its ledger.

@@ -8,13 +8,13 @@ use super::dial::IN_HANDSHAKE;
 use crate::trust;
 
 /// Longest text of a broker's own that is repeated, in characters.
-const QUOTED: usize = 200;
+const MAX_QUOTED: usize = 200;
 
 /// The reason of a connection that ended without any.
-pub(super) const CUT: &str = "the connection was lost";
+pub(super) const CUT_WITHOUT_REASON: &str = "the connection was lost";
 
 /// What is known when a connection ended.
-pub(super) struct Circumstances<'a> {
+pub(super) struct ConnectionContext<'a> {
     pub(super) tls: bool,
     /// The box's id, and the names in its certificate, if it has one.
     pub(super) id: &'a str,
@@ -28,7 +28,7 @@ pub(super) struct Circumstances<'a> {
 
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Loss {
+pub(super) struct ConnectionLoss {
     /// The same each time that the same is wrong.
     pub(super) reason: String,
     /// What the broker said itself, which may differ each time.
@@ -37,14 +37,14 @@ pub(super) struct Loss {
     pub(super) patient: bool,
 }
 
-impl From<String> for Loss {
+impl From<String> for ConnectionLoss {
     fn from(reason: String) -> Self {
         Self { reason, said: None, patient: false }
     }
 }
 
 /// What a connection's error means.
-pub(super) fn explain(error: &ConnectionError, known: &Circumstances<'_>) -> Loss {
+pub(super) fn explain(error: &ConnectionError, known: &ConnectionContext<'_>) -> ConnectionLoss {
     if let Some(what) = no_broker(known) {
         return what.to_owned().into();
     }
@@ -76,7 +76,7 @@ fn words(error: &ConnectionError) -> String {
 }
 
 /// What the server is, if its first words show that it is no MQTT 5 broker, or not on this port.
-fn no_broker(known: &Circumstances<'_>) -> Option<&'static str> {
+fn no_broker(known: &ConnectionContext<'_>) -> Option<&'static str> {
     let first = known.first;
     match first {
         // A CONNACK of MQTT 5 has three bytes at least; this one is of 3.1.1.
@@ -92,7 +92,7 @@ fn no_broker(known: &Circumstances<'_>) -> Option<&'static str> {
     }
 }
 
-fn refused(code: ConnectReturnCode, known: &Circumstances<'_>) -> Loss {
+fn refused(code: ConnectReturnCode, known: &ConnectionContext<'_>) -> ConnectionLoss {
     use ConnectReturnCode as Code;
     let credentials = if known.certificate_names.is_empty() {
         "see [mqtt] user and password, or the client certificate"
@@ -141,10 +141,10 @@ fn refused(code: ConnectReturnCode, known: &Circumstances<'_>) -> Loss {
     );
     let names = if unnamed { other_name(known) } else { String::new() };
     let said = connack(known.first).and_then(|packet| packet.properties?.reason_string);
-    Loss { reason: why + &names, said: said.map(|said| clean(&said)), patient: false }
+    ConnectionLoss { reason: why + &names, said: said.map(|said| clean(&said)), patient: false }
 }
 
-fn ended(code: DisconnectReasonCode, known: &Circumstances<'_>) -> Loss {
+fn ended(code: DisconnectReasonCode, known: &ConnectionContext<'_>) -> ConnectionLoss {
     use DisconnectReasonCode as Code;
     let why = match code {
         Code::SessionTakenOver => {
@@ -153,7 +153,7 @@ fn ended(code: DisconnectReasonCode, known: &Circumstances<'_>) -> Loss {
                  this one waits before it comes back, since they throw each other out",
                 known.id
             );
-            return Loss { reason: why, said: None, patient: true };
+            return ConnectionLoss { reason: why, said: None, patient: true };
         }
         Code::UseAnotherServer | Code::ServerMoved => moved(code == Code::ServerMoved, known),
         Code::NotAuthorized => {
@@ -189,11 +189,11 @@ fn ended(code: DisconnectReasonCode, known: &Circumstances<'_>) -> Loss {
         | Code::SubscriptionIdentifiersNotSupported => format!("it ended the connection ({code:?}): see its log"),
     };
     let said = last_disconnect(known.last).and_then(|packet| packet.properties?.reason_string);
-    Loss { reason: why, said: said.map(|said| clean(&said)), patient: false }
+    ConnectionLoss { reason: why, said: said.map(|said| clean(&said)), patient: false }
 }
 
 /// Where it says that it is now. That is told and not followed: commands come from where the configuration says.
-fn moved(for_good: bool, known: &Circumstances<'_>) -> String {
+fn moved(for_good: bool, known: &ConnectionContext<'_>) -> String {
     let at_connect = connack(known.first).and_then(|packet| packet.properties?.server_reference);
     let later = || last_disconnect(known.last).and_then(|packet| packet.properties?.server_reference);
     let to = at_connect.or_else(later).map_or_else(String::new, |to| format!(" to {:?}", clean(&to)));
@@ -202,7 +202,7 @@ fn moved(for_good: bool, known: &Circumstances<'_>) -> String {
 }
 
 /// A certificate for another name than the box's id, which some brokers do not take.
-fn other_name(known: &Circumstances<'_>) -> String {
+fn other_name(known: &ConnectionContext<'_>) -> String {
     if known.certificate_names.is_empty() || known.certificate_names.iter().any(|name| name == known.id) {
         return String::new();
     }
@@ -215,7 +215,7 @@ fn other_name(known: &Circumstances<'_>) -> String {
 }
 
 /// A connection that ended without a word of MQTT.
-fn broken(text: &str, known: &Circumstances<'_>) -> String {
+fn broken(text: &str, known: &ConnectionContext<'_>) -> String {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let advice = if let Some(advice) = trust::advice(text) {
         return format!(
@@ -246,7 +246,7 @@ fn broken(text: &str, known: &Circumstances<'_>) -> String {
             other_name(known)
         );
     } else if known.was_online {
-        CUT
+        CUT_WITHOUT_REASON
     } else {
         return format!("it cannot be talked to: {}", clean(text));
     };
@@ -277,15 +277,15 @@ fn last_disconnect(last: &[u8]) -> Option<Disconnect> {
 }
 
 fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(QUOTED).collect()
+    text.chars().filter(|c| !c.is_control()).take(MAX_QUOTED).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn known<'a>(first: &'a [u8], last: &'a [u8]) -> Circumstances<'a> {
-        Circumstances { tls: false, id: "box-1", certificate_names: &[], first, last, was_online: false }
+    fn known<'a>(first: &'a [u8], last: &'a [u8]) -> ConnectionContext<'a> {
+        ConnectionContext { tls: false, id: "box-1", certificate_names: &[], first, last, was_online: false }
     }
 
     fn aborted() -> ConnectionError {
@@ -320,7 +320,7 @@ mod tests {
             reason_code: DisconnectReasonCode::UseAnotherServer,
             reason_string: None,
         });
-        let online = Circumstances { was_online: true, ..known(b"\x20\x03\x00\x00\x00", last) };
+        let online = ConnectionContext { was_online: true, ..known(b"\x20\x03\x00\x00\x00", last) };
         let loss = explain(&error, &online);
         assert!(loss.reason.contains("for now to \"there:1\""), "{loss:?}");
     }
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn a_reason_counts_where_the_client_library_does_not_understand_it() {
         let online =
-            Circumstances { was_online: true, ..known(b"\x20\x03\x00\x00\x00", b"\x40\x02\x00\x01\xe0\x01\x8e") };
+            ConnectionContext { was_online: true, ..known(b"\x20\x03\x00\x00\x00", b"\x40\x02\x00\x01\xe0\x01\x8e") };
         let loss = explain(&aborted(), &online);
         assert!(loss.patient && loss.reason.contains("another client uses the id \"box-1\""), "{loss:?}");
     }
@@ -337,7 +337,7 @@ mod tests {
     fn a_certificate_for_another_name_is_told_where_the_box_is_refused() {
         let names = ["shop-7".to_owned()];
         let error = ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized);
-        let with = |id| Circumstances { id, certificate_names: &names, ..known(b"", b"") };
+        let with = |id| ConnectionContext { id, certificate_names: &names, ..known(b"", b"") };
         let loss = explain(&error, &with("box-1"));
         assert!(loss.reason.contains("is for \"shop-7\" and this box's id is \"box-1\""), "{loss:?}");
         assert!(!explain(&error, &with("shop-7")).reason.contains("is for"));

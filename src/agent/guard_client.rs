@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use crate::ipc::{FromGuard, IpcConnection, LedgerCursor, LedgerEntry, Request, Response, Status, ToGuard};
 
 /// Between two attempts to reach a guard that restarts: it is back within a second.
-const AGAIN: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Entries that are held for the broker; the rest stay in the ledger.
-const HELD: usize = 32;
+const MAX_HELD_ENTRIES: usize = 32;
 /// Calls that wait for the guard at once.
-const CALLS: usize = 16;
+const MAX_CALLS: usize = 16;
 
 /// A request, and where its answer goes.
 type Call = (Request, oneshot::Sender<Response>);
@@ -26,42 +26,42 @@ const PATIENCE: u32 = 4;
 
 /// What is known of the guard.
 #[derive(Clone, Debug)]
-pub(super) enum Seen {
+pub(super) enum GuardState {
     /// Nothing yet: the agent has just started.
-    NotYet,
+    Unknown,
     /// It is out of reach.
-    Away,
+    Unreachable,
     /// What it said last.
-    Says(Box<Status>),
+    Connected(Box<Status>),
 }
 
-impl Seen {
+impl GuardState {
     pub(super) fn status(&self) -> Option<&Status> {
         match self {
-            Self::NotYet | Self::Away => None,
-            Self::Says(status) => Some(status),
+            Self::Unknown | Self::Unreachable => None,
+            Self::Connected(status) => Some(status),
         }
     }
 }
 
 /// What the rest of the agent sees of the guard.
 #[derive(Debug)]
-pub(super) struct GuardLink {
-    pub(super) seen: watch::Receiver<Seen>,
+pub(super) struct GuardHandle {
+    pub(super) state: watch::Receiver<GuardState>,
     /// Ledger entries in order, each with the place that it has in its ledger.
     pub(super) entries: mpsc::Receiver<(LedgerCursor, LedgerEntry)>,
-    pub(super) calls: Caller,
+    pub(super) calls: GuardClient,
 }
 
 /// Calls the guard.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
+pub(super) struct GuardClient {
     calls: mpsc::Sender<Call>,
     /// A way of their own for stops, so that nothing else keeps them waiting.
     stops: mpsc::Sender<Call>,
 }
 
-impl Caller {
+impl GuardClient {
     /// Asks the guard; where it is out of reach that is the answer.
     pub(super) async fn call(&self, request: Request) -> Response {
         let away = || Response::Unavailable("the guard is out of reach".to_owned());
@@ -81,10 +81,10 @@ pub(super) fn connect(
     after: Option<LedgerCursor>,
     ending: CancellationToken,
     tasks: &mut JoinSet<()>,
-) -> GuardLink {
-    let (seen, sight) = watch::channel(Seen::NotYet);
-    let (entry, entries) = mpsc::channel(HELD);
-    let (calls, inbox) = mpsc::channel(CALLS);
+) -> GuardHandle {
+    let (seen, state_rx) = watch::channel(GuardState::Unknown);
+    let (entry, entries) = mpsc::channel(MAX_HELD_ENTRIES);
+    let (calls, inbox) = mpsc::channel(MAX_CALLS);
     let (stops, stop_inbox) = mpsc::channel(1);
     let mut link = Link { socket: socket.clone(), seen, attempts: 0, inbox, stop_inbox };
     let stop = ending.clone();
@@ -92,13 +92,17 @@ pub(super) fn connect(
         stop.run_until_cancelled(link.run()).await;
     });
     tasks.spawn(async move {
-        ending.run_until_cancelled(follow(socket, after, entry)).await;
+        ending.run_until_cancelled(stream_entries(socket, after, entry)).await;
     });
-    GuardLink { seen: sight, entries, calls: Caller { calls, stops } }
+    GuardHandle { state: state_rx, entries, calls: GuardClient { calls, stops } }
 }
 
 /// Hands on each ledger entry after `after`, in order and without a gap, whatever becomes of the connection.
-async fn follow(socket: PathBuf, mut after: Option<LedgerCursor>, entries: mpsc::Sender<(LedgerCursor, LedgerEntry)>) {
+async fn stream_entries(
+    socket: PathBuf,
+    mut after: Option<LedgerCursor>,
+    entries: mpsc::Sender<(LedgerCursor, LedgerEntry)>,
+) {
     loop {
         // The other connection says why when the guard is out of reach.
         if let Ok(stream) = UnixStream::connect(&socket).await {
@@ -123,13 +127,13 @@ async fn follow(socket: PathBuf, mut after: Option<LedgerCursor>, entries: mpsc:
                 }
             }
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
 }
 
 struct Link {
     socket: PathBuf,
-    seen: watch::Sender<Seen>,
+    seen: watch::Sender<GuardState>,
     attempts: u32,
     inbox: mpsc::Receiver<Call>,
     stop_inbox: mpsc::Receiver<Call>,
@@ -145,20 +149,20 @@ impl Link {
             };
             self.attempts += 1;
             if self.attempts == PATIENCE {
-                self.seen.send_replace(Seen::Away);
+                self.seen.send_replace(GuardState::Unreachable);
             }
             // A connection that worked makes the next trouble news again.
             if why != known || self.attempts == 1 {
                 tracing::warn!("the guard at {} is out of reach: {why}", self.socket.display());
                 known = why;
             }
-            self.turn_away().await;
+            self.reject_calls_until_retry().await;
         }
     }
 
     /// Waits before the next attempt; whoever calls meanwhile is told that there is no guard.
-    async fn turn_away(&mut self) {
-        let mut again = std::pin::pin!(tokio::time::sleep(AGAIN));
+    async fn reject_calls_until_retry(&mut self) {
+        let mut again = std::pin::pin!(tokio::time::sleep(RETRY_INTERVAL));
         loop {
             tokio::select! {
                 () = &mut again => return,
@@ -183,7 +187,7 @@ impl Link {
                     Ok(None) => return "it closed the connection".to_owned(),
                     Ok(Some(FromGuard::Status(status))) => {
                         self.attempts = 0;
-                        self.seen.send_replace(Seen::Says(status));
+                        self.seen.send_replace(GuardState::Connected(status));
                     }
                     Ok(Some(FromGuard::Response { call, response })) => {
                         if let Some(reply) = waiting.remove(&call) {
@@ -200,7 +204,7 @@ impl Link {
                     }
                 }
                 // One place is left for a stop: the guard takes no more of one connection.
-                Some((request, reply)) = self.inbox.recv(), if waiting.len() + 1 < CALLS => {
+                Some((request, reply)) = self.inbox.recv(), if waiting.len() + 1 < MAX_CALLS => {
                     number += 1;
                     waiting.insert(number, reply);
                     if let Err(error) = guard.send(&ToGuard { call: number, request }).await {

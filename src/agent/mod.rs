@@ -9,8 +9,8 @@ mod disconnect;
 mod events;
 mod explain;
 mod guard_client;
-pub(crate) mod health;
 mod messages;
+pub(crate) mod notifier;
 mod outbox;
 mod payload;
 mod publisher;
@@ -33,9 +33,9 @@ use crate::runtime::{self, ShutdownSignals};
 
 use backoff::Backoff;
 use binding::Ready;
-use broker::Denied;
+use broker::RefusedFeatures;
 use outbox::Outbox;
-use session::{Agent, End};
+use session::{Agent, ConnectionEnd};
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<(), Exit> {
@@ -46,7 +46,7 @@ pub fn run(config: &Config) -> Result<(), Exit> {
             "there is no [mqtt] url: this box is not controlled from outside, and the agent has nothing to do"
         );
         // What a deployment takes for well, instead of a connection.
-        health::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("no broker is configured")]);
+        notifier::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("no broker is configured")]);
         return Ok(());
     };
     runtime::block_on(serve(config, mqtt))
@@ -55,7 +55,7 @@ pub fn run(config: &Config) -> Result<(), Exit> {
 async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
     let mut shutdown = ShutdownSignals::listen()?;
     // What is wrong with certificates and secrets now is said at once; later it may heal, and is tried again.
-    broker::prepare("", mqtt, Denied::default().at(Clock::start().now()))?;
+    broker::prepare("", mqtt, RefusedFeatures::default().at(Clock::start().now()))?;
     let ending = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let outbox = Outbox::open(&config.agent_dir());
@@ -64,7 +64,7 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
     let clock = Clock::start();
     let mut agent = Agent::new(config, mqtt, clock, guard, outbox);
     let mut backoff = Backoff::new();
-    agent.health.up();
+    agent.notifier.ready();
     let mut stop = std::pin::pin!(async {
         shutdown.recv().await;
     });
@@ -78,16 +78,16 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
         }
         let begun = clock.now();
         let loss = match agent.connection(stop.as_mut()).await {
-            End::Lost(loss) => loss,
-            End::Unbound => continue,
-            End::Stopped => break,
+            ConnectionEnd::Lost(loss) => loss,
+            ConnectionEnd::Unbound => continue,
+            ConnectionEnd::Stopped => break,
         };
-        if clock.now().duration_since(begun) >= backoff::GOOD {
+        if clock.now().duration_since(begun) >= backoff::STABLE_AFTER {
             backoff.reset();
             known.clear();
         }
-        let wait = if loss.patient { backoff.wait_long() } else { backoff.wait() };
-        agent.health.lost(&loss);
+        let wait = if loss.patient { backoff.next_long_delay() } else { backoff.next_delay() };
+        agent.notifier.disconnected(&loss);
         // Once for each cause, not for each attempt: a broker that is away for a day must not fill the journal.
         if loss.reason != known {
             let said = loss.said.map_or_else(String::new, |said| format!("; it says {said:?}"));
@@ -99,7 +99,7 @@ async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
             tokio::select! {
                 () = waited.as_mut() => break false,
                 () = stop.as_mut() => break true,
-                () = agent.health.beat() => {}
+                () = agent.notifier.feed_watchdog() => {}
             }
         };
         if stopped {

@@ -7,15 +7,15 @@ use serde_json::Value;
 use crate::ipc::Verb;
 
 /// Longest command in bytes.
-pub(super) const LONGEST: usize = 8 * 1024;
+pub(super) const MAX_BYTES: usize = 8 * 1024;
 /// Longest id in bytes.
-const LONGEST_ID: usize = 128;
+const MAX_ID_BYTES: usize = 128;
 /// Longest value of a sender's that an error repeats, in characters.
-const QUOTED: usize = 40;
+const MAX_QUOTED: usize = 40;
 /// How far ahead of ours the platform's clock may be.
-const SKEW: SignedDuration = SignedDuration::from_mins(5);
+const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// Longest life of a command.
-const LIFE: SignedDuration = SignedDuration::from_hours(24);
+const MAX_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
 /// What every command but `stop` and `mute` looks like.
 const WHOLE: &str =
@@ -47,10 +47,10 @@ pub(super) struct Times {
 }
 
 /// Why a payload is refused: its id if that can be read, and what to write instead.
-type Wrong = (Option<String>, String);
+type PayloadError = (Option<String>, String);
 
 /// The id of a command, and the times that it has to be judged by; none for `stop` and `mute`.
-pub(super) fn read(verb: Verb, payload: &[u8]) -> Result<(String, Option<Times>), Wrong> {
+pub(super) fn read(verb: Verb, payload: &[u8]) -> Result<(String, Option<Times>), PayloadError> {
     match verb {
         Verb::Stop | Verb::Mute => {
             let read: IdOnly = parse(payload, SHORT)?;
@@ -73,7 +73,7 @@ pub(super) fn id_of(payload: &[u8]) -> Option<String> {
     id(read.id).ok()
 }
 
-fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8], wanted: &str) -> Result<T, Wrong> {
+fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8], wanted: &str) -> Result<T, PayloadError> {
     let why = if payload.is_empty() {
         "it is empty".to_owned()
     } else {
@@ -86,10 +86,10 @@ fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8], wanted: &str) -> Result<T, W
     Err((id_of(payload), format!("{why}; write {wanted}")))
 }
 
-fn id(value: Option<Value>) -> Result<String, Wrong> {
+fn id(value: Option<Value>) -> Result<String, PayloadError> {
     match value {
-        Some(Value::String(id)) if (1..=LONGEST_ID).contains(&id.len()) => Ok(id),
-        _ => Err((None, format!("id: write a text of 1 to {LONGEST_ID} bytes, another one for each command"))),
+        Some(Value::String(id)) if (1..=MAX_ID_BYTES).contains(&id.len()) => Ok(id),
+        _ => Err((None, format!("id: write a text of 1 to {MAX_ID_BYTES} bytes, another one for each command"))),
     }
 }
 
@@ -106,12 +106,12 @@ fn time(name: &str, value: Option<Value>) -> Result<Timestamp, String> {
 }
 
 fn cut(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).take(QUOTED).collect()
+    text.chars().filter(|letter| !letter.is_control()).take(MAX_QUOTED).collect()
 }
 
 impl Times {
     /// Whether a command with these times may be carried out at `now`; `None`: the clock is not set.
-    pub(super) fn judge(self, now: Option<Timestamp>) -> Result<(), String> {
+    pub(super) fn validate(self, now: Option<Timestamp>) -> Result<(), String> {
         let Self { issued_at, expires_at } = self;
         let Some(now) = now else {
             return Err("this box's clock is not set, so that the command's age is unknown: until it is, \
@@ -123,13 +123,13 @@ impl Times {
                 "it has expired: expires-at was {expires_at:.0}, and here it is {now:.0}; send a new one"
             ));
         }
-        if issued_at.duration_since(now) > SKEW {
+        if issued_at.duration_since(now) > MAX_CLOCK_SKEW {
             return Err(format!(
                 "it is from the future: issued-at is {issued_at:.0}, and here it is {now:.0}; set the clock that is wrong"
             ));
         }
         let life = expires_at.duration_since(issued_at);
-        if life > LIFE || life.is_negative() {
+        if life > MAX_LIFETIME || life.is_negative() {
             return Err("expires-at: write a time after issued-at, and at most 24 hours after it".to_owned());
         }
         Ok(())

@@ -37,7 +37,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The word for it in messages.
-    pub(super) const fn word(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Availability => "availability",
             Self::State => "state",
@@ -121,13 +121,13 @@ pub(super) struct Outcome {
     pub(super) result: Result<(), Refusal>,
 }
 
-type Settling = Pin<Box<dyn Future<Output = (u64, Result<(), Refusal>)> + Send>>;
+type PendingAck = Pin<Box<dyn Future<Output = (u64, Result<(), Refusal>)> + Send>>;
 
 /// Publishes over one connection's client.
 pub(super) struct Publisher {
     pub(super) client: AsyncClient,
     limits: Limits,
-    settling: FuturesUnordered<Settling>,
+    pending_acks: FuturesUnordered<PendingAck>,
     /// What is under way, since when.
     under_way: BTreeMap<u64, (Kind, Monotonic)>,
     number: u64,
@@ -136,7 +136,7 @@ pub(super) struct Publisher {
 impl Publisher {
     pub(super) fn new(client: AsyncClient) -> Self {
         let limits = Limits { retain: true, qos1: true, max_packet: usize::MAX };
-        Self { client, limits, settling: FuturesUnordered::new(), under_way: BTreeMap::new(), number: 0 }
+        Self { client, limits, pending_acks: FuturesUnordered::new(), under_way: BTreeMap::new(), number: 0 }
     }
 
     /// Keeps to what the broker said that it takes.
@@ -190,14 +190,14 @@ impl Publisher {
         self.number += 1;
         let number = self.number;
         self.under_way.insert(number, (kind, now));
-        self.settling.push(Box::pin(async move { (number, outcome(notice.wait_async().await)) }));
+        self.pending_acks.push(Box::pin(async move { (number, outcome(notice.wait_async().await)) }));
         Ok(())
     }
 
     /// The next outcome; pending while nothing is under way. Cancel-safe.
     pub(super) async fn outcome(&mut self) -> Outcome {
         loop {
-            match self.settling.next().await {
+            match self.pending_acks.next().await {
                 Some((number, result)) => {
                     if let Some((kind, _)) = self.under_way.remove(&number) {
                         return Outcome { kind, result };
@@ -215,8 +215,8 @@ impl Publisher {
     }
 }
 
-fn outcome(settled: Result<PublishResult, PublishNoticeError>) -> Result<(), Refusal> {
-    match settled {
+fn outcome(on_publish_outcome: Result<PublishResult, PublishNoticeError>) -> Result<(), Refusal> {
+    match on_publish_outcome {
         Ok(PublishResult::Qos1(acknowledgement)) => accepted(acknowledgement.reason),
         Ok(PublishResult::Qos0Flushed | PublishResult::Qos2Completed(_) | PublishResult::Qos2PubRecRejected(_)) => {
             Ok(())

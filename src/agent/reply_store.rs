@@ -14,12 +14,12 @@ use crate::ipc::Verb;
 /// In the agent's folder.
 const FILE: &str = "answers";
 /// Longest file that is read, in bytes: 256 answers with ids of 128 bytes have a third of it.
-const LONGEST: u64 = 256 * 1024;
+const MAX_BYTES: u64 = 256 * 1024;
 
 /// One command that was answered. Without what `diagnose` found: that is looked at anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Answered {
+pub(super) struct StoredReply {
     pub(super) id: String,
     pub(super) verb: Verb,
     pub(super) ok: bool,
@@ -28,21 +28,21 @@ pub(super) struct Answered {
 
 /// Where they are kept.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct ReplyStore {
     path: PathBuf,
     /// That it does not work was told.
-    told: bool,
+    error_logged: bool,
 }
 
-impl Memory {
+impl ReplyStore {
     pub(super) fn new(agent_dir: &Path) -> Self {
-        Self { path: agent_dir.join(FILE), told: false }
+        Self { path: agent_dir.join(FILE), error_logged: false }
     }
 
     /// What was kept, oldest first; nothing where it cannot be read: a command may then be carried out once more.
-    pub(super) fn load(&self) -> Vec<Answered> {
-        let read = || -> io::Result<Vec<Answered>> {
-            if std::fs::metadata(&self.path)?.len() > LONGEST {
+    pub(super) fn load(&self) -> Vec<StoredReply> {
+        let read = || -> io::Result<Vec<StoredReply>> {
+            if std::fs::metadata(&self.path)?.len() > MAX_BYTES {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
             Ok(serde_json::from_slice(&std::fs::read(&self.path)?)?)
@@ -56,7 +56,7 @@ impl Memory {
     }
 
     /// Keeps these instead.
-    pub(super) fn store(&mut self, answered: &[Answered]) {
+    pub(super) fn store(&mut self, answered: &[StoredReply]) {
         let write = || -> io::Result<()> {
             if let Some(dir) = self.path.parent().filter(|dir| !dir.is_dir()) {
                 std::fs::create_dir(dir)?;
@@ -64,9 +64,9 @@ impl Memory {
             atomic_file::replace(&self.path, &serde_json::to_vec(answered)?, BY_UMASK, Durability::Unsynced)
         };
         match write() {
-            Ok(()) => self.told = false,
-            Err(error) if !self.told => {
-                self.told = true;
+            Ok(()) => self.error_logged = false,
+            Err(error) if !self.error_logged => {
+                self.error_logged = true;
                 tracing::error!(%error, "{} cannot be written: answers do not outlive the agent", self.path.display());
             }
             Err(_) => {}
@@ -91,20 +91,20 @@ mod tests {
     #[test]
     fn answers_are_kept_and_damage_forgets_them() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = Memory::new(&dir.path().join("agent"));
-        assert!(memory.load().is_empty());
+        let mut reply_store = ReplyStore::new(&dir.path().join("agent"));
+        assert!(reply_store.load().is_empty());
         let answered = [
-            Answered { id: "a".to_owned(), verb: Verb::RequestStart, ok: true, error: None },
-            Answered { id: "b\n\"".to_owned(), verb: Verb::Unmute, ok: false, error: Some("no".to_owned()) },
+            StoredReply { id: "a".to_owned(), verb: Verb::RequestStart, ok: true, error: None },
+            StoredReply { id: "b\n\"".to_owned(), verb: Verb::Unmute, ok: false, error: Some("no".to_owned()) },
         ];
-        memory.store(&answered);
-        assert_eq!(memory.load(), answered);
+        reply_store.store(&answered);
+        assert_eq!(reply_store.load(), answered);
         for damage in ["", "[", "[{}]", "{\"id\":\"a\"}"] {
             std::fs::write(dir.path().join("agent/answers"), damage).unwrap();
-            assert!(memory.load().is_empty(), "{damage:?}");
+            assert!(reply_store.load().is_empty(), "{damage:?}");
         }
-        memory.store(&answered);
-        memory.forget();
-        assert!(memory.load().is_empty());
+        reply_store.store(&answered);
+        reply_store.forget();
+        assert!(reply_store.load().is_empty());
     }
 }

@@ -13,21 +13,21 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::backoff::GOOD;
-use super::broker::{self, Denied, topic};
+use super::backoff::STABLE_AFTER;
+use super::broker::{self, RefusedFeatures, topic};
 use super::disconnect;
 use super::events::EventQueue;
-use super::explain::{CUT, Loss, explain};
-use super::guard_client::{GuardLink, Seen};
-use super::health::Health;
+use super::explain::{CUT_WITHOUT_REASON, ConnectionLoss, explain};
+use super::guard_client::{GuardHandle, GuardState};
 use super::messages::{Published, json};
+use super::notifier::SystemdNotifier;
 use super::outbox::Outbox;
 use super::publisher::{CAPACITY, Kind, Limits, Outcome, Publisher, Refusal};
-use super::reply_store::Memory;
-use super::requests::{Address, Requests};
+use super::reply_store::ReplyStore;
+use super::requests::{ReplyTo, Requests};
 use super::state::State;
 use super::telemetry;
-use super::validator::Judge;
+use super::validator::CommandValidator;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Mqtt};
 use monotonic::Monotonic;
@@ -37,21 +37,21 @@ const STATE_INTERVAL: Duration = Duration::from_millis(500);
 /// After the broker refused `state` it is tried again this much later.
 const STATE_RETRY: Duration = Duration::from_secs(30);
 /// Connections in a row that end soon and without a word before another client is suspected.
-const CUT_SHORT: u32 = 3;
+const MAX_CUT_SHORT: u32 = 3;
 /// A client that another one throws out comes back within four minutes: a connection that held for longer has its id
 /// for itself.
-const SETTLED: Duration = Duration::from_mins(5);
+const ID_UNCONTESTED_AFTER: Duration = Duration::from_mins(5);
 /// What is remarked about a client that is thrown out.
 const SHARED_ID: &str = "the id";
 
 /// How a connection ended.
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// The box was unbound: it has no business with this broker any more.
     Unbound,
     /// As it should: the agent is to end.
     Stopped,
     /// The broker is out of reach, or cannot be used.
-    Lost(Loss),
+    Lost(ConnectionLoss),
 }
 
 /// The agent, across connections.
@@ -61,30 +61,30 @@ pub(super) struct Agent<'a> {
     /// The box's name in topics.
     pub(super) id: String,
     pub(super) clock: Clock,
-    pub(super) guard: GuardLink,
+    pub(super) guard: GuardHandle,
     pub(super) outbox: Outbox,
-    pub(super) judge: Judge,
-    pub(super) memory: Memory,
-    pub(super) health: Health,
+    pub(super) validator: CommandValidator,
+    pub(super) reply_store: ReplyStore,
+    pub(super) notifier: SystemdNotifier,
     pub(super) events: EventQueue,
     /// Commands under way; they outlive a connection, and so do their answers.
     pub(super) requests: Requests,
     /// Where answers to commands under way go, by the commands' ids.
-    pub(super) askers: HashMap<String, Vec<Address>>,
+    pub(super) reply_addresses: HashMap<String, Vec<ReplyTo>>,
     /// What brokers turned out not to take, beyond what they said.
-    pub(super) denied: Denied,
+    pub(super) refused_features: RefusedFeatures,
     /// SHA-256 of retained commands that were refused, by their verbs: written down once, and not at each connection.
     pub(super) retained: HashMap<String, [u8; 32]>,
     /// `state` is not published before this.
     state_at: Monotonic,
     /// When the guard went out of reach.
-    alone_since: Timestamp,
+    guard_lost_at: Timestamp,
     /// Connections in a row that ended soon, without a word why, after the box was online.
     cut_short: u32,
 }
 
 /// One connection, with what is known of it.
-pub(super) struct Line {
+pub(super) struct BrokerConnection {
     pub(super) publisher: Publisher,
     limits: Option<Limits>,
     /// Commands are heard.
@@ -96,8 +96,8 @@ pub(super) struct Line {
 }
 
 impl<'a> Agent<'a> {
-    pub(super) fn new(config: &'a Config, mqtt: &'a Mqtt, clock: Clock, guard: GuardLink, outbox: Outbox) -> Self {
-        let memory = Memory::new(&config.agent_dir());
+    pub(super) fn new(config: &'a Config, mqtt: &'a Mqtt, clock: Clock, guard: GuardHandle, outbox: Outbox) -> Self {
+        let reply_store = ReplyStore::new(&config.agent_dir());
         Self {
             config,
             mqtt,
@@ -105,16 +105,16 @@ impl<'a> Agent<'a> {
             clock,
             guard,
             outbox,
-            judge: Judge::remembering(memory.load()),
-            memory,
-            health: Health::new(mqtt, &config.agent_dir()),
+            validator: CommandValidator::remembering(reply_store.load()),
+            reply_store,
+            notifier: SystemdNotifier::new(mqtt, &config.agent_dir()),
             events: EventQueue::default(),
             requests: Requests::default(),
-            askers: HashMap::new(),
-            denied: Denied::default(),
+            reply_addresses: HashMap::new(),
+            refused_features: RefusedFeatures::default(),
             retained: HashMap::new(),
             state_at: clock.now(),
-            alone_since: clock::utc_now(),
+            guard_lost_at: clock::utc_now(),
             cut_short: 0,
         }
     }
@@ -125,23 +125,23 @@ impl<'a> Agent<'a> {
 
     /// Whether the guard says that the box was unbound, and nobody claimed it since.
     pub(super) fn is_unbound(&self) -> bool {
-        self.guard.seen.borrow().status().is_some_and(|status| status.unbound)
+        self.guard.state.borrow().status().is_some_and(|status| status.unbound)
     }
 
     /// Keeps one connection, until it is lost or `stop` comes.
-    pub(super) async fn connection(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> End {
+    pub(super) async fn connection(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> ConnectionEnd {
         // Anew each time: a certificate that was renewed counts from the next connection on.
-        let accepts = self.denied.at(self.clock.now());
+        let accepts = self.refused_features.at(self.clock.now());
         let (client, mut broker) = match broker::prepare(&self.id, self.mqtt, accepts) {
             Ok(prepared) => prepared,
-            Err(error) => return End::Lost(error.to_string().into()),
+            Err(error) => return ConnectionEnd::Lost(error.to_string().into()),
         };
         let (client, eventloop) = AsyncClient::builder(client).capacity(CAPACITY).build();
-        let (events, mut hear) = mpsc::channel(CAPACITY);
+        let (sender, mut events) = mpsc::channel(CAPACITY);
         let mut tasks = JoinSet::new();
-        tasks.spawn(disconnect::listen(eventloop, events));
+        tasks.spawn(disconnect::listen(eventloop, sender));
         let publisher = Publisher::new(client);
-        let mut line = Line { publisher, limits: None, online: false, published: None, state_due: true };
+        let mut line = BrokerConnection { publisher, limits: None, online: false, published: None, state_due: true };
         let begun = self.clock.now();
         let mut telemetry = interval(self.mqtt.telemetry_interval);
         telemetry.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -152,23 +152,23 @@ impl<'a> Agent<'a> {
             let done = tokio::select! {
                 biased;
                 () = stop.as_mut() => {
-                    self.farewell(&mut line, &mut hear).await;
-                    return End::Stopped;
+                    self.disconnect_cleanly(&mut line, &mut events).await;
+                    return ConnectionEnd::Stopped;
                 }
                 // Before what is heard: a broker that never stops talking must not look like a loop that hangs.
-                () = self.health.beat() => {
-                    if line.online && self.clock.now().duration_since(begun) >= SETTLED {
-                        self.health.remark(SHARED_ID, None);
+                () = self.notifier.feed_watchdog() => {
+                    if line.online && self.clock.now().duration_since(begun) >= ID_UNCONTESTED_AFTER {
+                        self.notifier.remark(SHARED_ID, None);
                     }
                     self.check_overdue(&line)
                 }
                 Some(done) = self.requests.next(), if line.online => { self.done(&mut line, done); Ok(()) }
-                outcome = line.publisher.outcome() => { self.settled(&mut line, outcome); Ok(()) }
-                event = hear.recv() => match event {
+                outcome = line.publisher.outcome() => { self.on_publish_outcome(&mut line, outcome); Ok(()) }
+                event = events.recv() => match event {
                     None => Err("the connection ended".to_owned().into()),
                     Some(Err(error)) => {
-                        self.denied.learn(self.clock.now(), &error);
-                        Err(explain(&error, &broker.circumstances(line.online)))
+                        self.refused_features.learn(self.clock.now(), &error);
+                        Err(explain(&error, &broker.context(line.online)))
                     }
                     Some(Ok(Event::Incoming(packet))) => self.incoming(&mut line, packet),
                     Some(Ok(Event::Outgoing(_) | Event::Auth(_))) => Ok(()),
@@ -177,13 +177,13 @@ impl<'a> Agent<'a> {
                     self.events.push(entry);
                     Ok(())
                 }
-                Ok(()) = self.guard.seen.changed() => {
+                Ok(()) = self.guard.state.changed() => {
                     if self.is_unbound() {
-                        self.farewell(&mut line, &mut hear).await;
-                        return End::Unbound;
+                        self.disconnect_cleanly(&mut line, &mut events).await;
+                        return ConnectionEnd::Unbound;
                     }
-                    if matches!(*self.guard.seen.borrow(), Seen::Away) {
-                        self.alone_since = clock::utc_now();
+                    if matches!(*self.guard.state.borrow(), GuardState::Unreachable) {
+                        self.guard_lost_at = clock::utc_now();
                     }
                     line.state_due = true;
                     Ok(())
@@ -198,22 +198,23 @@ impl<'a> Agent<'a> {
         if self.events.connection_lost(self.clock.now()) {
             let why = "the broker ends the connection, or does not acknowledge, when it is sent events: \
                        see its log and its access rules; they wait, and are tried again";
-            self.health.remark(Kind::Event.word(), Some(why.to_owned()));
+            self.notifier.remark(Kind::Event.as_str(), Some(why.to_owned()));
         }
         let lost = self.cut_short(lost, begun, line.online);
         if lost.patient {
             // Until a connection has held: the two take turns, and each is connected for half of the time.
-            self.health.remark(SHARED_ID, Some(lost.reason.clone()));
+            self.notifier.remark(SHARED_ID, Some(lost.reason.clone()));
         }
-        End::Lost(lost)
+        ConnectionEnd::Lost(lost)
     }
 
     /// Some brokers throw the older of two clients with one id out without a word. One that this happens to again and
     /// again waits as one that is told does.
-    fn cut_short(&mut self, lost: Loss, begun: Monotonic, was_online: bool) -> Loss {
-        let soon = was_online && lost.reason == CUT && self.clock.now().duration_since(begun) < GOOD;
+    fn cut_short(&mut self, lost: ConnectionLoss, begun: Monotonic, was_online: bool) -> ConnectionLoss {
+        let soon =
+            was_online && lost.reason == CUT_WITHOUT_REASON && self.clock.now().duration_since(begun) < STABLE_AFTER;
         self.cut_short = if soon { self.cut_short + 1 } else { 0 };
-        if self.cut_short < CUT_SHORT {
+        if self.cut_short < MAX_CUT_SHORT {
             return lost;
         }
         let reason = format!(
@@ -221,11 +222,11 @@ impl<'a> Agent<'a> {
              broker's ends it; see the broker's log",
             self.id
         );
-        Loss { reason, said: None, patient: true }
+        ConnectionLoss { reason, said: None, patient: true }
     }
 
     #[allow(clippy::wildcard_enum_match_arm)] // the rest of the protocol is the client's own matter
-    fn incoming(&mut self, line: &mut Line, packet: Packet) -> Result<(), Loss> {
+    fn incoming(&mut self, line: &mut BrokerConnection, packet: Packet) -> Result<(), ConnectionLoss> {
         match packet {
             Packet::ConnAck(answer) => self.subscribe(line, &answer),
             // Online means that a stop will be heard: said only once the broker has taken the subscription.
@@ -240,7 +241,7 @@ impl<'a> Agent<'a> {
                 }
                 tracing::info!("connected to the broker {}", self.mqtt.origin());
                 line.online = true;
-                self.health.connected();
+                self.notifier.connected();
                 self.publish(line, Kind::Availability, "online".to_owned());
                 Ok(())
             }
@@ -253,14 +254,14 @@ impl<'a> Agent<'a> {
     }
 
     /// The broker lets this box in: keeps to what it takes, and asks for commands.
-    fn subscribe(&mut self, line: &mut Line, answer: &ConnAck) -> Result<(), Loss> {
-        let limits = self.denied.at(self.clock.now()).within(Limits::new(answer));
+    fn subscribe(&mut self, line: &mut BrokerConnection, answer: &ConnAck) -> Result<(), ConnectionLoss> {
+        let limits = self.refused_features.at(self.clock.now()).within(Limits::new(answer));
         let retained = "the broker keeps no retained messages: state and availability go without, and whoever \
                         subscribes later sees the state when it is told again with the telemetry";
-        self.health.remark("retained messages", (!limits.retain).then(|| retained.to_owned()));
+        self.notifier.remark("retained messages", (!limits.retain).then(|| retained.to_owned()));
         let acknowledged = "the broker does not allow QoS 1: nothing is acknowledged, and events, which must not be \
                             lost, wait until it does; allow QoS 1 at the broker";
-        self.health.remark("QoS 1", (!limits.qos1).then(|| acknowledged.to_owned()));
+        self.notifier.remark("QoS 1", (!limits.qos1).then(|| acknowledged.to_owned()));
         line.publisher.keep_to(limits);
         line.limits = Some(limits);
         let qos = if limits.qos1 { QoS::AtLeastOnce } else { QoS::AtMostOnce };
@@ -271,7 +272,7 @@ impl<'a> Agent<'a> {
         asked.map_err(|error| error.to_string().into())
     }
 
-    pub(super) fn publish(&mut self, line: &mut Line, kind: Kind, payload: String) -> bool {
+    pub(super) fn publish(&mut self, line: &mut BrokerConnection, kind: Kind, payload: String) -> bool {
         let topic = self.topic(match kind {
             Kind::Availability => "availability",
             Kind::State => "state",
@@ -282,23 +283,23 @@ impl<'a> Agent<'a> {
         match line.publisher.send(self.clock.now(), kind, topic, payload, None) {
             Ok(()) => true,
             Err(refusal) => {
-                self.settled(line, Outcome { kind, result: Err(refusal) });
+                self.on_publish_outcome(line, Outcome { kind, result: Err(refusal) });
                 false
             }
         }
     }
 
     /// Publishes `state` if it is another one than before: not too often, one at a time, and the last one always.
-    fn send_state(&mut self, line: &mut Line) {
+    fn send_state(&mut self, line: &mut BrokerConnection) {
         let now = self.clock.now();
         if !line.online || !line.state_due || now < self.state_at || line.publisher.is_under_way(Kind::State) {
             return;
         }
         line.state_due = false;
-        let state = match &*self.guard.seen.borrow() {
-            Seen::NotYet => return,
-            Seen::Says(status) => State::from(&**status),
-            Seen::Away => State::without_guard(self.alone_since, &self.config.consent.policy_version),
+        let state = match &*self.guard.state.borrow() {
+            GuardState::Unknown => return,
+            GuardState::Connected(status) => State::from(&**status),
+            GuardState::Unreachable => State::without_guard(self.guard_lost_at, &self.config.consent.policy_version),
         };
         if line.published.as_ref() == Some(&state) {
             return;
@@ -309,7 +310,7 @@ impl<'a> Agent<'a> {
         self.publish(line, Kind::State, payload);
     }
 
-    fn send_telemetry(&mut self, line: &mut Line) {
+    fn send_telemetry(&mut self, line: &mut BrokerConnection) {
         if line.limits.is_some_and(|limits| !limits.retain) {
             line.published = None;
             line.state_due = true;
@@ -317,13 +318,13 @@ impl<'a> Agent<'a> {
         if line.publisher.is_under_way(Kind::Telemetry) {
             return;
         }
-        let report = telemetry::gather(self.config, self.guard.seen.borrow().status());
-        self.health.certificates(report.certificate_expires, clock::utc_now());
+        let report = telemetry::gather(self.config, self.guard.state.borrow().status());
+        self.notifier.certificates(report.certificate_expires, clock::utc_now());
         self.publish(line, Kind::Telemetry, json(&report));
     }
 
     /// Sends the entry that is next. One that nothing would acknowledge is not sent.
-    fn send_events(&mut self, line: &mut Line) {
+    fn send_events(&mut self, line: &mut BrokerConnection) {
         if !line.online || line.limits.is_none_or(|limits| !limits.qos1) {
             return;
         }
@@ -336,14 +337,14 @@ impl<'a> Agent<'a> {
     }
 
     /// A publish has its outcome.
-    fn settled(&mut self, line: &mut Line, Outcome { kind, result }: Outcome) {
+    fn on_publish_outcome(&mut self, line: &mut BrokerConnection, Outcome { kind, result }: Outcome) {
         let now = self.clock.now();
         let refusal = match result {
             Ok(()) => {
                 if kind == Kind::Event {
                     self.accepted();
                 }
-                self.health.remark(kind.word(), None);
+                self.notifier.remark(kind.as_str(), None);
                 return;
             }
             // What was under way on a connection that ended is sent again on the next.
@@ -366,7 +367,7 @@ impl<'a> Agent<'a> {
                 "what they answer was done all the same, and a command that is repeated is answered again"
             }
         };
-        self.health.remark(kind.word(), Some(format!("the broker refuses {}: {refusal}; {then}", kind.word())));
+        self.notifier.remark(kind.as_str(), Some(format!("the broker refuses {}: {refusal}; {then}", kind.as_str())));
     }
 
     /// The broker has the event that was on its way.
@@ -377,16 +378,16 @@ impl<'a> Agent<'a> {
     }
 
     /// When there is something to do that nothing else wakes this loop for.
-    fn due(&self, line: &Line) -> Monotonic {
+    fn due(&self, line: &BrokerConnection) -> Monotonic {
         let far = self.clock.now().saturating_add(Duration::from_hours(1));
         let state = if line.online && line.state_due { self.state_at } else { far };
         let events = self.events.resume_at().filter(|_| line.online).unwrap_or(far);
         state.min(events).min(far)
     }
 
-    fn check_overdue(&self, line: &Line) -> Result<(), Loss> {
+    fn check_overdue(&self, line: &BrokerConnection) -> Result<(), ConnectionLoss> {
         match line.publisher.overdue(self.clock.now()) {
-            Some(kind) => Err(format!("it does not acknowledge {}: see the broker's log", kind.word()).into()),
+            Some(kind) => Err(format!("it does not acknowledge {}: see the broker's log", kind.as_str()).into()),
             None => Ok(()),
         }
     }

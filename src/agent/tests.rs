@@ -51,7 +51,7 @@ fn names_in_answers_commands_and_files_are_pinned() {
     use crate::wire::{pin, schema, written};
     pin("reply", &written(&reply()));
     pin("command", &schema::<super::payload::Fields>());
-    pin("remembered-answers", &schema::<super::reply_store::Answered>());
+    pin("remembered-answers", &schema::<super::reply_store::StoredReply>());
 }
 
 /// Every name, and the outputs that have it.

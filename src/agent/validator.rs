@@ -5,15 +5,15 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 
 use super::messages::Reply;
-use super::payload::{self, LONGEST};
-use super::reply_store::Answered;
+use super::payload::{self, MAX_BYTES};
+use super::reply_store::StoredReply;
 use crate::ipc::Verb;
 
 /// Commands that are remembered with their answers, so that a command that comes twice is done once.
-const REMEMBERED: usize = 256;
+const MAX_REMEMBERED: usize = 256;
 /// Said to whoever sends a retained command, whatever the verb: one that is obeyed now would end each later session
 /// too.
-const RETAINED: &str = "it is retained, and would come again at each connection: send it without the retain flag, \
+const MAX_RETAINED: &str = "it is retained, and would come again at each connection: send it without the retain flag, \
                         and delete the retained one with an empty retained message";
 
 /// A command that may be carried out.
@@ -25,22 +25,22 @@ pub(super) struct Command {
 
 /// A command that may not; its id, if it has a readable one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct Rejection {
     pub(super) id: Option<String>,
     pub(super) why: String,
 }
 
 /// What is to be done with a command.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Judged {
-    /// It is new and may be carried out: [`Judge::begin`] it, or refuse it without a trace.
+pub(super) enum Verdict {
+    /// It is new and may be carried out: [`CommandValidator::begin`] it, or refuse it without a trace.
     New(Command),
     /// It was carried out; this was its answer.
     Answered(Box<Reply>),
     /// It is being carried out; its answer will come.
     UnderWay(Command),
     /// It may not be carried out.
-    Refused(Refusal),
+    Rejected(Rejection),
     /// Not a command: somebody deleted a retained one.
     Cleared,
 }
@@ -55,15 +55,15 @@ struct Remembered {
 
 /// Judges commands; remembers those that were begun.
 #[derive(Debug, Default)]
-pub(super) struct Judge {
+pub(super) struct CommandValidator {
     remembered: VecDeque<Remembered>,
 }
 
-impl Judge {
+impl CommandValidator {
     /// One that remembers what an agent before this one answered.
-    pub(super) fn remembering(answered: Vec<Answered>) -> Self {
-        let skipped = answered.len().saturating_sub(REMEMBERED);
-        let remembered = answered.into_iter().skip(skipped).map(|Answered { id, verb, ok, error }| {
+    pub(super) fn remembering(answered: Vec<StoredReply>) -> Self {
+        let skipped = answered.len().saturating_sub(MAX_REMEMBERED);
+        let remembered = answered.into_iter().skip(skipped).map(|StoredReply { id, verb, ok, error }| {
             let word = verb.as_str().to_owned();
             let reply = Reply { id: Some(id.clone()), verb: word, ok, error, diagnosis: None };
             Remembered { id, verb, reply: Some(reply) }
@@ -72,11 +72,11 @@ impl Judge {
     }
 
     /// What an agent after this one has to remember: all but `diagnose`, which may be carried out again.
-    pub(super) fn answered(&self) -> Vec<Answered> {
+    pub(super) fn answered(&self) -> Vec<StoredReply> {
         let answers = self.remembered.iter().filter(|known| known.verb != Verb::Diagnose);
         let kept = answers.filter_map(|known| {
             let reply = known.reply.as_ref()?;
-            Some(Answered { id: known.id.clone(), verb: known.verb, ok: reply.ok, error: reply.error.clone() })
+            Some(StoredReply { id: known.id.clone(), verb: known.verb, ok: reply.ok, error: reply.error.clone() })
         });
         kept.collect()
     }
@@ -85,16 +85,16 @@ impl Judge {
     ///
     /// `stop` and `mute` need an id and nothing else: they can do no harm to anybody in front of the camera, and a
     /// clock that is wrong on either side must not keep them out. The others have to be fresh.
-    pub(super) fn judge(&self, now: Option<Timestamp>, word: &str, retained: bool, payload: &[u8]) -> Judged {
-        let refuse = |id: Option<String>, why: String| Judged::Refused(Refusal { id, why });
+    pub(super) fn validate(&self, now: Option<Timestamp>, word: &str, retained: bool, payload: &[u8]) -> Verdict {
+        let refuse = |id: Option<String>, why: String| Verdict::Rejected(Rejection { id, why });
         if retained && payload.is_empty() {
-            return Judged::Cleared;
+            return Verdict::Cleared;
         }
-        if payload.len() > LONGEST {
-            return refuse(None, format!("it is longer than 8 KiB: send {} bytes less", payload.len() - LONGEST));
+        if payload.len() > MAX_BYTES {
+            return refuse(None, format!("it is longer than 8 KiB: send {} bytes less", payload.len() - MAX_BYTES));
         }
         if retained {
-            return refuse(payload::id_of(payload), RETAINED.to_owned());
+            return refuse(payload::id_of(payload), MAX_RETAINED.to_owned());
         }
         let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.as_str() == word) else {
             let verbs = Verb::ALL.map(Verb::as_str).join(", ");
@@ -110,19 +110,19 @@ impl Judge {
                     let word = known.verb.as_str();
                     refuse(Some(id), format!("its id was taken already, by a command {word}: send it with a new id"))
                 }
-                Some(reply) => Judged::Answered(Box::new(reply.clone())),
-                None => Judged::UnderWay(Command { id, verb }),
+                Some(reply) => Verdict::Answered(Box::new(reply.clone())),
+                None => Verdict::UnderWay(Command { id, verb }),
             };
         }
-        match times.map_or(Ok(()), |times| times.judge(now)) {
-            Ok(()) => Judged::New(Command { id, verb }),
+        match times.map_or(Ok(()), |times| times.validate(now)) {
+            Ok(()) => Verdict::New(Command { id, verb }),
             Err(why) => refuse(Some(id), why),
         }
     }
 
     /// Takes the id of a command that is carried out from now on.
     pub(super) fn begin(&mut self, command: &Command) {
-        if self.remembered.len() >= REMEMBERED {
+        if self.remembered.len() >= MAX_REMEMBERED {
             // The oldest that has its answer: one that is under way still waits for it.
             let oldest = self.remembered.iter().position(|known| known.reply.is_some()).unwrap_or(0);
             self.remembered.remove(oldest);
@@ -168,76 +168,82 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(judged: Judged, why: &str) {
-        let Judged::Refused(refusal) = judged else { panic!("not refused: {judged:?}") };
+    fn refused(judged: Verdict, why: &str) {
+        let Verdict::Rejected(refusal) = judged else { panic!("not refused: {judged:?}") };
         assert!(refusal.why.contains(why), "{refusal:?}");
     }
 
     #[test]
     fn a_command_that_comes_twice_is_done_once_and_answered_twice() {
-        let mut judge = Judge::default();
+        let mut validator = CommandValidator::default();
         let command = Command { id: "a".to_owned(), verb: Verb::Unmute };
-        assert_eq!(judge.judge(at(NOW), "unmute", false, &fresh("a")), Judged::New(command.clone()));
-        judge.begin(&command);
-        assert_eq!(judge.judge(at(NOW), "unmute", false, &fresh("a")), Judged::UnderWay(command.clone()));
-        judge.settle("a", &reply("a", false));
-        assert_eq!(judge.judge(at(NOW), "unmute", false, &fresh("a")), Judged::Answered(Box::new(reply("a", false))));
+        assert_eq!(validator.validate(at(NOW), "unmute", false, &fresh("a")), Verdict::New(command.clone()));
+        validator.begin(&command);
+        assert_eq!(validator.validate(at(NOW), "unmute", false, &fresh("a")), Verdict::UnderWay(command.clone()));
+        validator.settle("a", &reply("a", false));
+        assert_eq!(
+            validator.validate(at(NOW), "unmute", false, &fresh("a")),
+            Verdict::Answered(Box::new(reply("a", false)))
+        );
         // Its answer is asked for again when it has long expired.
         assert_eq!(
-            judge.judge(at("2026-12-24T12:00:00Z"), "unmute", false, &fresh("a")),
-            Judged::Answered(Box::new(reply("a", false)))
+            validator.validate(at("2026-12-24T12:00:00Z"), "unmute", false, &fresh("a")),
+            Verdict::Answered(Box::new(reply("a", false)))
         );
-        refused(judge.judge(at(NOW), "stop", false, &fresh("a")), "taken already, by a command unmute");
+        refused(validator.validate(at(NOW), "stop", false, &fresh("a")), "taken already, by a command unmute");
     }
 
     #[test]
     fn an_id_is_not_burnt_by_a_command_that_nobody_carried_out() {
-        let mut judge = Judge::default();
+        let mut validator = CommandValidator::default();
         let command = Command { id: "a".to_owned(), verb: Verb::Identify };
-        assert_eq!(judge.judge(at(NOW), "identify", false, &fresh("a")), Judged::New(command.clone()));
-        assert_eq!(judge.judge(at(NOW), "identify", false, &fresh("a")), Judged::New(command.clone()));
-        judge.begin(&command);
-        judge.forget("a");
-        assert_eq!(judge.judge(at(NOW), "identify", false, &fresh("a")), Judged::New(command));
+        assert_eq!(validator.validate(at(NOW), "identify", false, &fresh("a")), Verdict::New(command.clone()));
+        assert_eq!(validator.validate(at(NOW), "identify", false, &fresh("a")), Verdict::New(command.clone()));
+        validator.begin(&command);
+        validator.forget("a");
+        assert_eq!(validator.validate(at(NOW), "identify", false, &fresh("a")), Verdict::New(command));
     }
 
     #[test]
     fn answers_outlive_the_judge() {
-        let mut judge = Judge::default();
+        let mut validator = CommandValidator::default();
         for (id, verb) in [("a", Verb::RequestStart), ("b", Verb::Diagnose), ("c", Verb::Stop)] {
-            judge.begin(&Command { id: id.to_owned(), verb });
+            validator.begin(&Command { id: id.to_owned(), verb });
         }
         let answer = Reply { verb: "request-start".to_owned(), ..reply("a", true) };
-        judge.settle("a", &answer);
-        judge.settle("b", &reply("b", true));
+        validator.settle("a", &answer);
+        validator.settle("b", &reply("b", true));
         // `c` is under way: nobody knows what became of it.
-        let next = Judge::remembering(judge.answered());
-        assert_eq!(next.judge(at(NOW), "request-start", false, &fresh("a")), Judged::Answered(Box::new(answer)));
+        let next = CommandValidator::remembering(validator.answered());
+        assert_eq!(next.validate(at(NOW), "request-start", false, &fresh("a")), Verdict::Answered(Box::new(answer)));
         for (word, id, verb) in [("diagnose", "b", Verb::Diagnose), ("stop", "c", Verb::Stop)] {
             let command = Command { id: id.to_owned(), verb };
-            assert_eq!(next.judge(at(NOW), word, false, &fresh(id)), Judged::New(command));
+            assert_eq!(next.validate(at(NOW), word, false, &fresh(id)), Verdict::New(command));
         }
     }
 
     #[test]
     fn the_oldest_answers_are_forgotten_and_never_a_command_under_way() {
-        let mut judge = Judge::default();
+        let mut validator = CommandValidator::default();
         let name = |number: usize| Command { id: number.to_string(), verb: Verb::Stop };
         for number in 0..1000 {
-            judge.begin(&name(number));
+            validator.begin(&name(number));
             if number > 0 {
-                judge.settle(&number.to_string(), &reply(&number.to_string(), true));
+                validator.settle(&number.to_string(), &reply(&number.to_string(), true));
             }
         }
-        assert_eq!(judge.remembered.len(), REMEMBERED);
-        assert_eq!(judge.judge(at(NOW), "stop", false, &fresh("0")), Judged::UnderWay(name(0)));
-        assert_eq!(judge.judge(at(NOW), "stop", false, &fresh("1")), Judged::New(name(1)));
-        assert_eq!(judge.judge(at(NOW), "stop", false, &fresh("999")), Judged::Answered(Box::new(reply("999", true))));
+        assert_eq!(validator.remembered.len(), MAX_REMEMBERED);
+        assert_eq!(validator.validate(at(NOW), "stop", false, &fresh("0")), Verdict::UnderWay(name(0)));
+        assert_eq!(validator.validate(at(NOW), "stop", false, &fresh("1")), Verdict::New(name(1)));
+        assert_eq!(
+            validator.validate(at(NOW), "stop", false, &fresh("999")),
+            Verdict::Answered(Box::new(reply("999", true)))
+        );
     }
 
     #[test]
     fn stop_and_mute_need_an_id_and_nothing_else() {
-        let judge = Judge::default();
+        let validator = CommandValidator::default();
         for (verb, word) in [(Verb::Stop, "stop"), (Verb::Mute, "mute")] {
             for payload in [
                 r#"{"id":"a"}"#,
@@ -247,52 +253,52 @@ mod tests {
                 r#"{"id":"a","issued-at":null,"why":"fire alarm"}"#,
             ] {
                 for now in [None, at(NOW), at("1970-01-01T00:00:00Z"), at("2036-11-24T12:00:00Z")] {
-                    let judged = judge.judge(now, word, false, payload.as_bytes());
-                    assert_eq!(judged, Judged::New(Command { id: "a".to_owned(), verb }), "{payload} at {now:?}");
+                    let judged = validator.validate(now, word, false, payload.as_bytes());
+                    assert_eq!(judged, Verdict::New(Command { id: "a".to_owned(), verb }), "{payload} at {now:?}");
                 }
             }
-            refused(judge.judge(at(NOW), word, true, br#"{"id":"a"}"#), "retained");
-            refused(judge.judge(at(NOW), word, false, b"{}"), "id: write");
-            refused(judge.judge(at(NOW), word, false, br#"{"id":""}"#), "1 to 128");
-            assert_eq!(judge.judge(at(NOW), word, true, b""), Judged::Cleared);
+            refused(validator.validate(at(NOW), word, true, br#"{"id":"a"}"#), "retained");
+            refused(validator.validate(at(NOW), word, false, b"{}"), "id: write");
+            refused(validator.validate(at(NOW), word, false, br#"{"id":""}"#), "1 to 128");
+            assert_eq!(validator.validate(at(NOW), word, true, b""), Verdict::Cleared);
         }
         for word in ["request-start", "unmute", "identify", "diagnose"] {
-            refused(judge.judge(at(NOW), word, false, br#"{"id":"a"}"#), "issued-at: write 2026-");
+            refused(validator.validate(at(NOW), word, false, br#"{"id":"a"}"#), "issued-at: write 2026-");
         }
     }
 
     #[test]
     fn retained_expired_future_and_endless_commands_are_refused() {
-        let judge = Judge::default();
-        refused(judge.judge(at(NOW), "request-start", true, &fresh("a")), "retained");
+        let validator = CommandValidator::default();
+        refused(validator.validate(at(NOW), "request-start", true, &fresh("a")), "retained");
         let old = payload("a", "2026-11-24T11:00:00Z", "2026-11-24T12:00:00Z");
-        refused(judge.judge(at(NOW), "unmute", false, &old), "expired");
+        refused(validator.validate(at(NOW), "unmute", false, &old), "expired");
         let future = payload("a", "2026-11-24T12:06:00Z", "2026-11-24T12:07:00Z");
-        refused(judge.judge(at(NOW), "request-start", false, &future), "future");
+        refused(validator.validate(at(NOW), "request-start", false, &future), "future");
         let endless = payload("a", NOW, "2026-11-26T12:00:00Z");
-        refused(judge.judge(at(NOW), "identify", false, &endless), "24 hours");
+        refused(validator.validate(at(NOW), "identify", false, &endless), "24 hours");
         let turned = payload("a", "2026-11-24T12:04:00Z", "2026-11-24T12:03:00Z");
-        refused(judge.judge(at(NOW), "diagnose", false, &turned), "24 hours");
-        refused(judge.judge(at(NOW), "start", false, &fresh("a")), "no such command");
-        refused(judge.judge(at(NOW), "stop", false, &vec![b' '; LONGEST + 1]), "longer");
+        refused(validator.validate(at(NOW), "diagnose", false, &turned), "24 hours");
+        refused(validator.validate(at(NOW), "start", false, &fresh("a")), "no such command");
+        refused(validator.validate(at(NOW), "stop", false, &vec![b' '; MAX_BYTES + 1]), "longer");
         let extra =
             br#"{"id":"a","issued-at":"2026-11-24T12:00:00Z","expires-at":"2026-11-24T12:01:00Z","force":true}"#;
-        refused(judge.judge(at(NOW), "request-start", false, extra), "unknown field");
+        refused(validator.validate(at(NOW), "request-start", false, extra), "unknown field");
     }
 
     #[test]
     fn without_a_clock_only_what_makes_the_box_safer_is_taken() {
         for verb in Verb::ALL {
-            let judged = Judge::default().judge(None, verb.as_str(), false, &fresh(verb.as_str()));
-            assert_eq!(matches!(judged, Judged::New(_)), matches!(verb, Verb::Stop | Verb::Mute), "{verb:?}");
+            let judged = CommandValidator::default().validate(None, verb.as_str(), false, &fresh(verb.as_str()));
+            assert_eq!(matches!(judged, Verdict::New(_)), matches!(verb, Verb::Stop | Verb::Mute), "{verb:?}");
         }
     }
 
     proptest! {
         #[test]
         fn garbage_is_refused(word in ".{0,20}", payload in prop::collection::vec(any::<u8>(), 0..200)) {
-            let judged = Judge::default().judge(at(NOW), &word, false, &payload);
-            prop_assert!(matches!(judged, Judged::Refused(_)));
+            let judged = CommandValidator::default().validate(at(NOW), &word, false, &payload);
+            prop_assert!(matches!(judged, Verdict::Rejected(_)));
         }
     }
 }

@@ -58,9 +58,9 @@ pub(super) fn make_dir(dir: &Path, rights: Rights) -> io::Result<()> {
 
 /// One file that is replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place(PathBuf);
+pub(super) struct BackedUpFile(PathBuf);
 
-impl Place {
+impl BackedUpFile {
     pub(super) fn new(file: impl Into<PathBuf>) -> Self {
         Self(file.into())
     }
@@ -70,7 +70,7 @@ impl Place {
     }
 
     /// What was there before. Not read as configuration, because its name does not end in `.toml`.
-    pub(super) fn former(&self) -> PathBuf {
+    pub(super) fn backup(&self) -> PathBuf {
         atomic_file::beside(&self.0, ".bak")
     }
 
@@ -83,9 +83,9 @@ impl Place {
     }
 
     /// Makes `.bak` the file that is there now. Returns whether there is one; without one no `.bak` is left either.
-    pub(super) fn keep(&self) -> io::Result<bool> {
-        ignore_missing(std::fs::remove_file(self.former()))?;
-        match std::fs::hard_link(&self.0, self.former()) {
+    pub(super) fn back_up(&self) -> io::Result<bool> {
+        ignore_missing(std::fs::remove_file(self.backup()))?;
+        match std::fs::hard_link(&self.0, self.backup()) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -93,14 +93,14 @@ impl Place {
     }
 
     /// The staged content takes the file's place.
-    pub(super) fn put(&self) -> io::Result<()> {
+    pub(super) fn commit(&self) -> io::Result<()> {
         atomic_file::commit(&self.0, Durability::Synced)
     }
 
     /// Puts back what was there before; where `former` says that nothing was, the file goes. Can be done twice.
-    pub(super) fn take_back(&self, former: bool) -> io::Result<()> {
+    pub(super) fn roll_back(&self, former: bool) -> io::Result<()> {
         if former {
-            ignore_missing(std::fs::rename(self.former(), &self.0))?;
+            ignore_missing(std::fs::rename(self.backup(), &self.0))?;
         } else {
             ignore_missing(std::fs::remove_file(&self.0))?;
         }

@@ -30,7 +30,7 @@ pub(super) struct Cli {
     command: Command,
 }
 
-pub(super) fn carry_out(cli: Cli) -> Result<(), Exit> {
+pub(super) fn dispatch(cli: Cli) -> Result<(), Exit> {
     match cli.command {
         Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),
         Command::Gstreamer => {
@@ -42,7 +42,7 @@ pub(super) fn carry_out(cli: Cli) -> Result<(), Exit> {
 }
 
 /// That program, with these arguments.
-pub(super) fn program(arguments: &[impl AsRef<OsStr>]) -> process::Command {
+pub(super) fn capture_command(arguments: &[impl AsRef<OsStr>]) -> process::Command {
     let here = std::env::current_exe().unwrap_or_default();
     let folder = here.parent().unwrap_or(Path::new("/"));
     let beside = folder.join(PROGRAM);
@@ -54,13 +54,13 @@ pub(super) fn program(arguments: &[impl AsRef<OsStr>]) -> process::Command {
 }
 
 /// Becomes that program, with the same arguments; returns if it cannot.
-pub(super) fn hand_over() -> Exit {
+pub(super) fn exec_capture() -> Exit {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_default();
-    let mut program = program(&arguments.collect::<Vec<_>>());
-    let error = program.arg0(name).exec();
+    let mut capture_command = capture_command(&arguments.collect::<Vec<_>>());
+    let error = capture_command.arg0(name).exec();
     Exit::software(format!(
         "{} cannot be started: {error}; install the package again, or make both programs with cargo build",
-        program.get_program().display()
+        capture_command.get_program().display()
     ))
 }

@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::doctor::requirements::Needs;
-use super::host::Machine;
+use super::doctor::requirements::Requirements;
+use super::host::HostFiles;
 use super::units::{Runner, misplaced};
-use crate::config::{Config, Mistake, exposed_secrets};
+use crate::config::{Config, Diagnostic, exposed_secrets};
 use crate::exit::Exit;
 
 /// Checks each file on its own; one of `conf.d` together with what it belongs to.
 pub(crate) fn run(files: &[PathBuf]) -> Result<(), Exit> {
-    let machine = Machine::new(Path::new("/"));
+    let machine = HostFiles::new(Path::new("/"));
     let mut wrong = Vec::new();
     let mut mains = Vec::new();
     for file in files {
@@ -46,16 +46,16 @@ fn whole(file: &Path) -> Result<PathBuf, String> {
 }
 
 /// Prints what is worth knowing of a configuration that can be read; its mistakes come back.
-fn judge(machine: &Machine, config: &Config) -> Vec<Mistake> {
+fn judge(machine: &HostFiles, config: &Config) -> Vec<Diagnostic> {
     let file = config.path.display();
     let runner = Runner::of(machine, &config.path);
-    for note in config.notes.iter().chain(&exposed_secrets(&config.path)) {
+    for note in config.warnings.iter().chain(&exposed_secrets(&config.path)) {
         println!("note: {note}");
     }
     let seen = runner.seen_by_roles(config, machine);
     match runner {
         Runner::Units(_) => {
-            let needs = Needs::of(&runner, machine, config);
+            let needs = Requirements::of(&runner, machine, config);
             needs.lacking().for_each(|(lack, advice)| println!("note: {file}: {lack}; {advice}"));
             needs.unknown().for_each(|why| println!("note: {file}: not judged: {why}; call check-config as root"));
         }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 /// Where the machine's files are.
 #[derive(Clone, Debug)]
-pub(in crate::cli) struct Machine {
+pub(in crate::cli) struct HostFiles {
     root: PathBuf,
 }
 
-impl Machine {
+impl HostFiles {
     pub(in crate::cli) fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }

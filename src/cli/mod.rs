@@ -201,19 +201,19 @@ pub fn command() -> clap::Command {
 
 /// Parses the arguments and does what they say.
 pub fn main() -> ExitCode {
-    perform(|cli: Cli| carry_out(cli.command))
+    run_cli(|cli: Cli| dispatch(cli.command))
 }
 
 /// The program that `capture` is carried out in.
 pub fn media_main() -> ExitCode {
-    perform(capture_program::carry_out)
+    run_cli(capture_program::dispatch)
 }
 
-fn perform<C: Parser>(carry_out: impl FnOnce(C) -> Result<(), Exit>) -> ExitCode {
+fn run_cli<C: Parser>(dispatch: impl FnOnce(C) -> Result<(), Exit>) -> ExitCode {
     // Started through /proc/self/exe the kernel would call it "exe".
     let _ = rustix::thread::set_name(c"tallybox");
     match C::try_parse() {
-        Ok(cli) => carry_out(cli).map_or_else(Exit::report, |()| ExitCode::SUCCESS),
+        Ok(cli) => dispatch(cli).map_or_else(Exit::report, |()| ExitCode::SUCCESS),
         Err(error) => {
             // Help and version are asked for; the rest is wrong usage.
             let _ = error.print();
@@ -222,14 +222,14 @@ fn perform<C: Parser>(carry_out: impl FnOnce(C) -> Result<(), Exit>) -> ExitCode
     }
 }
 
-fn carry_out(command: Command) -> Result<(), Exit> {
+fn dispatch(command: Command) -> Result<(), Exit> {
     match command {
         #[cfg(feature = "demo")]
         Command::Demo { listen } => crate::demo::run(listen),
         Command::Run(args) => supervise(&args),
         Command::Guard(args) => guard(args),
         Command::Agent(args) => agent(&args),
-        Command::Media(_) => Err(capture_program::hand_over()),
+        Command::Media(_) => Err(capture_program::exec_capture()),
         Command::Status { file, json, watch: true } => file.load().and_then(|config| watch::run(&config, json)),
         Command::Status { file, json, watch: false } => file.load().and_then(|config| status::run(&config, json)),
         Command::Press { file, hold, mute } => file.load().and_then(|config| press::run(&config, hold, mute)),

@@ -11,12 +11,12 @@ use crate::runtime::block_on;
 /// A short press in seconds: well over any debounce, well under the 0.7 s at which sound is left out.
 pub(crate) const SHORT: f64 = 0.25;
 /// Longer than any gesture: 30 s count as a stuck button.
-const LONGEST: f64 = 60.0;
+const MAX_HOLD: f64 = 60.0;
 
 /// Pushes the record or mute button down for `hold` seconds, and not for less than the guard feels.
 pub(crate) fn run(config: &Config, hold: f64, mute: bool) -> Result<(), Exit> {
-    if !(0.0..=LONGEST).contains(&hold) {
-        return Err(Exit::usage(format!("--hold {hold}: write seconds from 0 to {LONGEST}")));
+    if !(0.0..=MAX_HOLD).contains(&hold) {
+        return Err(Exit::usage(format!("--hold {hold}: write seconds from 0 to {MAX_HOLD}")));
     }
     let button = |down| if mute { Request::MuteButton { down } } else { Request::Button { down } };
     block_on(async {

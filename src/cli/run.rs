@@ -53,7 +53,7 @@ impl Role {
     }
 
     /// Returns when it has ended, or when it is due to start again.
-    async fn turn(&mut self) -> Option<ExitStatus> {
+    async fn next_event(&mut self) -> Option<ExitStatus> {
         if let Some(child) = &mut self.child {
             return child.wait().await.ok();
         }
@@ -78,12 +78,12 @@ impl Role {
     }
 
     /// Ends it in order, or by force when it takes too long.
-    async fn finish(&mut self, hurry: &mut ShutdownSignals) {
+    async fn finish(&mut self, force: &mut ShutdownSignals) {
         self.signal(Signal::TERM);
         let Some(child) = &mut self.child else { return };
         let ended = tokio::select! {
             ended = timeout(PATIENCE, child.wait()) => ended.is_ok(),
-            () = hurry.interrupt() => false,
+            () = force.interrupt() => false,
         };
         if !ended {
             tracing::error!(role = self.name, "did not end in time: killed");
@@ -104,10 +104,10 @@ pub(crate) fn run(config: &Config) -> Result<(), Exit> {
             let (role, status) = tokio::select! {
                 biased;
                 _ = shutdown.recv() => break,
-                status = guard.turn() => (&mut guard, status),
+                status = guard.next_event() => (&mut guard, status),
                 Some(status) = async {
                     match &mut agent {
-                        Some(agent) => Some(agent.turn().await),
+                        Some(agent) => Some(agent.next_event().await),
                         None => std::future::pending().await,
                     }
                 } => match &mut agent {

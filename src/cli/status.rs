@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::client::Client;
 use super::doctor::identity::device_id;
-use super::doctor::{self, Row};
+use super::doctor::{self, CheckResult};
 use crate::config::{Config, Mqtt};
 use crate::exit::Exit;
 use crate::ipc::{Request, Status};
@@ -25,7 +25,7 @@ pub(crate) struct Surroundings {
     /// Where streams go, without keys.
     destinations: Vec<String>,
     /// How the roles do, in doctor's form.
-    roles: Vec<Row>,
+    roles: Vec<CheckResult>,
 }
 
 impl Surroundings {

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use super::document::Text;
-use super::{Config, Destination, Ingest, Login, Mistake, Mqtt, Protocol, Rtmp, Srt, Template, Whip};
+use super::document::SourceFile;
+use super::{Config, Destination, Diagnostic, Ingest, Login, Mqtt, Protocol, Rtmp, SecretTemplate, Srt, Whip};
 
 /// The file in `conf.d` that holds what a stick brought: after what is shipped, before what an integrator may want to
 /// have the last word. All other files are the box's own.
@@ -20,7 +20,7 @@ struct Connection<'c> {
     server: String,
     /// Whom TLS trusts; `None`: the system's authorities.
     ca_file: Option<&'c Path>,
-    values: Vec<(&'static str, &'c Template)>,
+    values: Vec<(&'static str, &'c SecretTemplate)>,
 }
 
 impl<'c> Connection<'c> {
@@ -40,7 +40,7 @@ impl<'c> Connection<'c> {
                 present([("path", Some(path_and_query)), ("token", token.as_ref())])
             }
         };
-        let server = format!("{}://{}:{port}", to.scheme().word(), host.in_url());
+        let server = format!("{}://{}:{port}", to.scheme().as_str(), host.in_url());
         Self { section, server, ca_file: ca_file.as_deref(), values }
     }
 
@@ -78,32 +78,38 @@ impl<'c> Connection<'c> {
 
     /// Whether `secret` is a part of the value that is called `key`.
     fn names(&self, key: &str, secret: &str) -> bool {
-        self.values.iter().any(|(known, value)| *known == key && value.names().any(|name| name == secret))
+        self.values.iter().any(|(known, value)| *known == key && value.placeholders().any(|name| name == secret))
     }
 }
 
-fn present<'c, const N: usize>(all: [(&'static str, Option<&'c Template>); N]) -> Vec<(&'static str, &'c Template)> {
+fn present<'c, const N: usize>(
+    all: [(&'static str, Option<&'c SecretTemplate>); N],
+) -> Vec<(&'static str, &'c SecretTemplate)> {
     all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
 /// What is wrong with `all`, made of the box's `own` files and of `stick`. `own_config` is made of the former alone.
-pub(super) fn mistakes(own: &[Text], own_config: &Config, stick: &Text, all: &Config) -> Vec<Mistake> {
+pub(super) fn diagnostics(
+    own: &[SourceFile],
+    own_config: &Config,
+    stick: &SourceFile,
+    all: &Config,
+) -> Vec<Diagnostic> {
     let own_connections = Connection::all(own_config);
-    let mut mistakes = Vec::new();
+    let mut diagnostics = Vec::new();
     for connection in Connection::all(all) {
         let same = own_connections.iter().find(|known| connection.goes_where(known));
         let Connection { section, server, ca_file: _, values } = &connection;
-        let mut wrong = |key: &'static str, what: String, advice: &str| {
+        let mut message = |key: &'static str, what: String, help: &str| {
             let key = if stick.find(section, key).is_some() { key } else { "url" };
             let (file, at) = (stick.path.clone(), stick.find(section, key));
-            let wrong = format!("[{section}] {key}: a stick cannot send {what} to {server}");
-            mistakes.push(Mistake { file, at, wrong, advice: advice.to_owned() });
+            let message = format!("[{section}] {key}: a stick cannot send {what} to {server}");
+            diagnostics.push(Diagnostic { file, at, message, help: help.to_owned() });
         };
         for (key, value) in values {
-            if let Some(secret) = value.names().find(|name| !same.is_some_and(|known| known.names(key, name))) {
-                let advice =
-                    "write the value itself instead of ${...}, or write the address into tallybox.toml, as root";
-                wrong(key, format!("the secret {secret}"), advice);
+            if let Some(secret) = value.placeholders().find(|name| !same.is_some_and(|known| known.names(key, name))) {
+                let help = "write the value itself instead of ${...}, or write the address into tallybox.toml, as root";
+                message(key, format!("the secret {secret}"), help);
             }
         }
         if same.is_some() {
@@ -114,13 +120,13 @@ pub(super) fn mistakes(own: &[Text], own_config: &Config, stick: &Text, all: &Co
         for key in BESIDE {
             let kept = stick.find(section, key).is_none() && own.iter().any(|text| text.find(section, key).is_some());
             if kept && literal(key) {
-                let advice =
+                let help =
                     "write that server's own beside the address, or write the address into tallybox.toml, as root";
-                wrong(key, format!("the box's {key}"), advice);
+                message(key, format!("the box's {key}"), help);
             }
         }
     }
-    mistakes
+    diagnostics
 }
 
 #[cfg(test)]

@@ -3,21 +3,26 @@
 use core::time::Duration;
 
 use super::address::Raw;
-use super::reader::{Place, Reader};
+use super::reader::{Location, Reader};
 use super::{
-    Audio, AudioSource, Login, Mqtt, Outage, OutageBuffer, Panel, PanelBackend, Privacy, Template, Video, VideoSource,
-    Wrong,
+    Audio, AudioSource, Login, Mqtt, Outage, OutageBuffer, Panel, PanelBackend, Privacy, SecretTemplate, ValueError,
+    Video, VideoSource,
 };
 
 /// A value with secrets in it, taken literally but for them.
-pub(super) fn template(r: &mut Reader<'_>, key: &'static str, text: &str, place: Place) -> Option<Template> {
+pub(super) fn template(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    text: &str,
+    place: Location,
+) -> Option<SecretTemplate> {
     if let Some(bad) = text.chars().find(|letter| letter.is_control()) {
-        let wrong = format!("{key} has the character U+{:04X} in it", u32::from(bad));
-        r.wrong(Some(place), wrong, "take it out");
+        let message = format!("{key} has the character U+{:04X} in it", u32::from(bad));
+        reader.error(Some(place), message, "take it out");
         return None;
     }
-    let wrong = |wrong| r.wrong(Some(place), format!("{key}: {wrong}"), TEMPLATE);
-    Template::parse(text, key).map_err(wrong).ok()
+    let report = |message| reader.error(Some(place), format!("{key}: {message}"), TEMPLATE);
+    SecretTemplate::parse(text, key).map_err(report).ok()
 }
 
 const TEMPLATE: &str = "write ${NAME}, a secret that is looked up when it is used";
@@ -25,49 +30,66 @@ const TEMPLATE: &str = "write ${NAME}, a secret that is looked up when it is use
 /// Bytes of a topic's prefix; with the id and the longest word behind it a topic stays far below MQTT's 65,535.
 const LONGEST_PREFIX: usize = 256;
 
-pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<Mqtt> {
-    let ca_file = r.text("mqtt", "ca-file").map(|(text, _)| text.into());
-    let client_cert = r.text("mqtt", "client-cert");
-    let client_key = r.text("mqtt", "client-key");
-    let topic_prefix = r.text("mqtt", "topic-prefix");
+pub(super) fn mqtt(reader: &mut Reader<'_>, telemetry_interval: Duration) -> Option<Mqtt> {
+    let ca_file = reader.text("mqtt", "ca-file").map(|(text, _)| text.into());
+    let client_cert = reader.text("mqtt", "client-cert");
+    let client_key = reader.text("mqtt", "client-key");
+    let topic_prefix = reader.text("mqtt", "topic-prefix");
     let example = "\"mqtts://broker.example.cn:8883\"";
-    let (text, place) = r.text("mqtt", "url")?;
+    let (text, place) = reader.text("mqtt", "url")?;
     let raw = Raw::split(&text, example);
-    let raw = raw.map_err(|Wrong { wrong, advice }| r.wrong(Some(place), format!("url {wrong}"), advice)).ok()?;
+    let raw =
+        raw.map_err(|ValueError { message, help }| reader.error(Some(place), format!("url {message}"), help)).ok()?;
     let tls = match raw.scheme.as_str() {
         "mqtts" => true,
         "mqtt" => false,
         other => {
-            r.wrong(Some(place), format!("a broker over {other}:// is not supported"), "choose mqtts:// or mqtt://");
+            reader.error(
+                Some(place),
+                format!("a broker over {other}:// is not supported"),
+                "choose mqtts:// or mqtt://",
+            );
             return None;
         }
     };
     if !matches!(raw.rest, "" | "/") {
-        r.wrong(Some(place), "a broker's URL has nothing behind host and port", format!("write one such as {example}"));
+        reader.error(
+            Some(place),
+            "a broker's URL has nothing behind host and port",
+            format!("write one such as {example}"),
+        );
     }
-    let login = login(r, &raw, place);
+    let login = login(reader, &raw, place);
     if !tls && !raw.host.is_loopback() {
         if login.is_none() {
-            r.note(Some(place), "telemetry and commands will cross the network unencrypted", "use mqtts://");
+            reader.warning(Some(place), "telemetry and commands will cross the network unencrypted", "use mqtts://");
         } else {
-            r.wrong(Some(place), "user name and password would cross the network unencrypted", "write mqtts:// in url");
+            reader.error(
+                Some(place),
+                "user name and password would cross the network unencrypted",
+                "write mqtts:// in url",
+            );
         }
     }
     if let Some((_, place)) = &client_cert
         && !tls
     {
-        r.wrong(Some(*place), "client-cert needs TLS, and url begins with mqtt://", "write mqtts:// in url");
+        reader.error(Some(*place), "client-cert needs TLS, and url begins with mqtt://", "write mqtts:// in url");
     }
     match (&client_cert, &client_key) {
         (Some((_, place)), None) => {
-            r.wrong(
+            reader.error(
                 Some(*place),
                 "client-cert without client-key",
                 "write client-key = \"${MQTT_KEY}\", or the key file's path",
             );
         }
         (None, Some((_, place))) => {
-            r.wrong(Some(*place), "client-key without client-cert", "write client-cert = \"/etc/tallybox/client.pem\"");
+            reader.error(
+                Some(*place),
+                "client-key without client-cert",
+                "write client-cert = \"/etc/tallybox/client.pem\"",
+            );
         }
         (Some(_), Some(_)) | (None, None) => {}
     }
@@ -81,8 +103,8 @@ pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<M
                 || text.contains(char::is_control)
                 || text.len() > LONGEST_PREFIX
             {
-                let advice = "write levels with \"/\" between them, such as \"tallybox/v1\"";
-                r.wrong(Some(place), format!("topic-prefix = {text:?} cannot begin a topic"), advice);
+                let help = "write levels with \"/\" between them, such as \"tallybox/v1\"";
+                reader.error(Some(place), format!("topic-prefix = {text:?} cannot begin a topic"), help);
             }
             text
         },
@@ -95,8 +117,8 @@ pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<M
         ca_file,
         client_cert: client_cert.map(|(text, _)| text.into()),
         client_key: client_key.and_then(|(text, place)| {
-            let wrong = |wrong| r.wrong(Some(place), format!("client-key: {wrong}"), TEMPLATE);
-            Template::parse(&text, "client-key").map_err(wrong).ok()
+            let report = |message| reader.error(Some(place), format!("client-key: {message}"), TEMPLATE);
+            SecretTemplate::parse(&text, "client-key").map_err(report).ok()
         }),
         topic_prefix,
         telemetry_interval,
@@ -104,46 +126,46 @@ pub(super) fn mqtt(r: &mut Reader<'_>, telemetry_interval: Duration) -> Option<M
 }
 
 /// Who the box is at the broker: `user` and `password`, or what stands before the host.
-fn login(r: &mut Reader<'_>, raw: &Raw<'_>, place: Place) -> Option<Login> {
+fn login(reader: &mut Reader<'_>, raw: &Raw<'_>, place: Location) -> Option<Login> {
     let mut key = |key: &'static str| {
-        let (text, place) = r.text("mqtt", key)?;
-        template(r, key, &text, place).map(|template| (template, place))
+        let (text, place) = reader.text("mqtt", key)?;
+        template(reader, key, &text, place).map(|template| (template, place))
     };
     let (user, password) = (key("user"), key("password"));
     let own = match (user, password) {
         (Some((user, at)), _) if user.literal().is_some_and(|user| user.is_empty()) => {
-            r.wrong(Some(at), "user is empty", "write the name that the broker knows, or leave it out");
+            reader.error(Some(at), "user is empty", "write the name that the broker knows, or leave it out");
             return None;
         }
         (Some((user, at)), password) => {
-            let empty = || Template::parse("", "password").ok();
+            let empty = || SecretTemplate::parse("", "password").ok();
             password.map(|(password, _)| password).or_else(empty).map(|password| (Login { user, password }, at))
         }
         (None, Some((_, at))) => {
-            r.wrong(Some(at), "password without user", "write user = \"NAME\", the name that the broker knows");
+            reader.error(Some(at), "password without user", "write user = \"NAME\", the name that the broker knows");
             return None;
         }
         (None, None) => None,
     };
     let Some(user) = raw.user else { return own.map(|(login, _)| login) };
     if let Some((_, at)) = own {
-        r.wrong(Some(at), "user is in the URL too", "leave the one before the host out");
+        reader.error(Some(at), "user is in the URL too", "leave the one before the host out");
         return None;
     }
-    let wrong = |Wrong { wrong, advice }: Wrong| r.wrong(Some(place), format!("url {wrong}"), advice);
-    Login::parse(user, raw.password).map_err(wrong).ok()
+    let report = |ValueError { message, help }: ValueError| reader.error(Some(place), format!("url {message}"), help);
+    Login::parse(user, raw.password).map_err(report).ok()
 }
 
 /// Footage on disk has a longest life, which may be none.
-pub(super) fn footage(r: &mut Reader<'_>, outage: Outage, privacy: &Privacy) {
+pub(super) fn check_retention(reader: &mut Reader<'_>, outage: Outage, privacy: &Privacy) {
     if outage.buffer == OutageBuffer::Disk && privacy.footage_retention.is_zero() {
-        let place = r.place("ingest", "outage-buffer");
-        let advice = "write outage-buffer = \"memory\", or a [privacy] footage-retention above 0";
-        r.wrong(place, "outage-buffer = \"disk\", and footage-retention says that footage is never written", advice);
+        let place = reader.place("ingest", "outage-buffer");
+        let help = "write outage-buffer = \"memory\", or a [privacy] footage-retention above 0";
+        reader.error(place, "outage-buffer = \"disk\", and footage-retention says that footage is never written", help);
     }
 }
 
-pub(super) fn contradictions(r: &mut Reader<'_>, panel: &Panel, video: &Video, audio: &Audio) {
+pub(super) fn check_conflicts(reader: &mut Reader<'_>, panel: &Panel, video: &Video, audio: &Audio) {
     let pins = [
         ("button-pin", Some(panel.button_pin)),
         ("lamp-pin", Some(panel.lamp_pin)),
@@ -153,23 +175,28 @@ pub(super) fn contradictions(r: &mut Reader<'_>, panel: &Panel, video: &Video, a
     for (index, (key, pin)) in pins.iter().enumerate() {
         let taken = pins[..index].iter().find(|(_, other)| pin.is_some() && other == pin);
         if let (Some((other, _)), Some(pin)) = (taken, pin) {
-            let place = r.place("panel", key).or_else(|| r.place("panel", other));
-            r.wrong(place, format!("{key} and {other} are both pin {pin}"), "give each its own pin");
+            let place = reader.place("panel", key).or_else(|| reader.place("panel", other));
+            reader.error(place, format!("{key} and {other} are both pin {pin}"), "give each its own pin");
         }
     }
     if panel.backend == PanelBackend::Sim {
-        let place = r.place("panel", "backend");
-        r.note(place, "the panel is simulated: there is no physical button and no lamp", "use it for development only");
+        let place = reader.place("panel", "backend");
+        reader.warning(
+            place,
+            "the panel is simulated: there is no physical button and no lamp",
+            "use it for development only",
+        );
     }
     if video.min_bitrate_kbps > video.bitrate_kbps {
-        let place = r.place("video", "min-bitrate-kbps").or_else(|| r.place("video", "bitrate-kbps"));
-        let wrong = format!("min-bitrate-kbps {} is above bitrate-kbps {}", video.min_bitrate_kbps, video.bitrate_kbps);
-        r.wrong(place, wrong, "lower the one or raise the other");
+        let place = reader.place("video", "min-bitrate-kbps").or_else(|| reader.place("video", "bitrate-kbps"));
+        let message =
+            format!("min-bitrate-kbps {} is above bitrate-kbps {}", video.min_bitrate_kbps, video.bitrate_kbps);
+        reader.error(place, message, "lower the one or raise the other");
     }
     for (key, pixels) in [("width", video.width), ("height", video.height)] {
         if !pixels.is_multiple_of(2) {
-            let place = r.place("video", key);
-            r.wrong(
+            let place = reader.place("video", key);
+            reader.error(
                 place,
                 format!("{key} = {pixels} is odd, and H.264 halves the colour planes"),
                 format!("write {}", pixels + 1),
@@ -177,40 +204,40 @@ pub(super) fn contradictions(r: &mut Reader<'_>, panel: &Panel, video: &Video, a
         }
     }
     if video.source == VideoSource::File {
-        media_file(r, "video", video.device.to_str().unwrap_or(""));
+        media_file(reader, "video", video.device.to_str().unwrap_or(""));
     }
     match audio.source {
-        AudioSource::File => media_file(r, "audio", &audio.device),
-        AudioSource::Auto | AudioSource::Alsa => microphone(r, &audio.device),
+        AudioSource::File => media_file(reader, "audio", &audio.device),
+        AudioSource::Auto | AudioSource::Alsa => microphone(reader, &audio.device),
         AudioSource::Test | AudioSource::None => {}
     }
 }
 
 /// ALSA takes more than names: a piece of configuration in the name's place, and plugins that write what they hear into
 /// a file or hand it to a program (alsa-lib, `pcm_file.c`).
-fn microphone(r: &mut Reader<'_>, name: &str) {
+fn microphone(reader: &mut Reader<'_>, name: &str) {
     const WRITERS: [&str; 3] = ["file", "rawfile", "tee"];
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | ',' | '=' | '-' | '_' | '.');
     let writes = WRITERS.contains(&name.split([':', ',']).next().unwrap_or_default());
     if name.is_empty() || writes || !name.chars().all(plain) {
-        let place = r.place("audio", "device");
-        let advice = "write a device's name alone, such as \"default\" or \"plughw:CARD=C920\"; arecord -L lists them";
-        r.wrong(place, format!("[audio] device = {name:?} is more than the name of an ALSA device"), advice);
+        let place = reader.place("audio", "device");
+        let help = "write a device's name alone, such as \"default\" or \"plughw:CARD=C920\"; arecord -L lists them";
+        reader.error(place, format!("[audio] device = {name:?} is more than the name of an ALSA device"), help);
     }
 }
 
-fn media_file(r: &mut Reader<'_>, section: &'static str, path: &str) {
-    match r.place(section, "device") {
+fn media_file(reader: &mut Reader<'_>, section: &'static str, path: &str) {
+    match reader.place(section, "device") {
         None => {
-            let place = r.place(section, "source");
-            r.wrong(
+            let place = reader.place(section, "source");
+            reader.error(
                 place,
                 format!("[{section}] source = \"file\" without a file"),
                 "write device = \"/path/to/footage.mp4\"",
             );
         }
         Some(place) if !std::path::Path::new(path).is_file() => {
-            r.wrong(Some(place), format!("there is no file {path}"), "write the path of a media file");
+            reader.error(Some(place), format!("there is no file {path}"), "write the path of a media file");
         }
         Some(_) => {}
     }

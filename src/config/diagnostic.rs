@@ -6,25 +6,25 @@ use std::path::PathBuf;
 /// One mistake, or one thing worth knowing.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Mistake {
+pub struct Diagnostic {
     /// The file.
     pub file: PathBuf,
     /// Line and column, both from 1; `None` for what is not there at all.
     pub at: Option<(usize, usize)>,
     /// What is wrong.
-    pub wrong: String,
+    pub message: String,
     /// What would be right.
-    pub advice: String,
+    pub help: String,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
         if let Some((line, column)) = self.at {
             write!(f, ":{line}:{column}")?;
         }
-        write!(f, ": {}", self.wrong)?;
-        if self.advice.is_empty() { Ok(()) } else { write!(f, "; {}", self.advice) }
+        write!(f, ": {}", self.message)?;
+        if self.help.is_empty() { Ok(()) } else { write!(f, "; {}", self.help) }
     }
 }
 
@@ -32,16 +32,16 @@ impl fmt::Display for Mistake {
 #[derive(Clone, Debug, thiserror::Error)]
 pub struct ConfigError {
     /// In the order of files and lines.
-    pub mistakes: Vec<Mistake>,
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.mistakes.iter().enumerate() {
+        for (index, diagnostic) in self.diagnostics.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
-            mistake.fmt(f)?;
+            diagnostic.fmt(f)?;
         }
         Ok(())
     }

@@ -6,11 +6,11 @@ use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use super::reader::Reader;
-use super::{Config, ConfigError, Mistake, encoding};
+use super::{Config, ConfigError, Diagnostic, encoding};
 
 /// One file's text.
 #[derive(Clone)]
-pub(super) struct Text {
+pub(super) struct SourceFile {
     /// Where it is, for whoever reads about its mistakes.
     pub(super) path: PathBuf,
     /// What it is called among its neighbours.
@@ -18,7 +18,7 @@ pub(super) struct Text {
     content: String,
 }
 
-impl Text {
+impl SourceFile {
     fn new(path: PathBuf, content: String) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self { path, name, content }
@@ -64,22 +64,22 @@ pub(crate) fn place_at(text: &str, offset: usize) -> (usize, usize) {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
-    let advice = if error.kind() == std::io::ErrorKind::PermissionDenied {
+    let help = if error.kind() == std::io::ErrorKind::PermissionDenied {
         "call it as root, or as a user in the group tallybox; files for tallybox belong to that group, with mode 640"
     } else {
         "give the file's name with --config, or write it: only [ingest] url has no default"
     };
-    let mistake = Mistake {
+    let diagnostic = Diagnostic {
         file: path.to_owned(),
         at: None,
-        wrong: format!("cannot be read: {error}"),
-        advice: advice.to_owned(),
+        message: format!("cannot be read: {error}"),
+        help: help.to_owned(),
     };
-    ConfigError { mistakes: vec![mistake] }
+    ConfigError { diagnostics: vec![diagnostic] }
 }
 
 /// Reads the main file and then `conf.d/*.toml` beside it in the order of their names.
-pub(super) fn read(path: &Path) -> Result<Vec<Text>, ConfigError> {
+pub(super) fn read(path: &Path) -> Result<Vec<SourceFile>, ConfigError> {
     let mut paths = vec![path.to_owned()];
     let overrides = path.parent().unwrap_or(Path::new(".")).join("conf.d");
     match std::fs::read_dir(&overrides) {
@@ -97,15 +97,15 @@ pub(super) fn read(path: &Path) -> Result<Vec<Text>, ConfigError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(unreadable(&overrides, &error)),
     }
-    let (mut texts, mut mistakes) = (Vec::new(), Vec::new());
+    let (mut texts, mut diagnostics) = (Vec::new(), Vec::new());
     for path in paths {
         let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, &error))?;
         match encoding::text(&path, bytes) {
-            Ok(text) => texts.push(Text::new(path, text)),
-            Err(mistake) => mistakes.push(mistake),
+            Ok(text) => texts.push(SourceFile::new(path, text)),
+            Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
-    if mistakes.is_empty() { Ok(texts) } else { Err(ConfigError { mistakes }) }
+    if diagnostics.is_empty() { Ok(texts) } else { Err(ConfigError { diagnostics }) }
 }
 
 /// Where the configuration at `path` sets a key: the last of its files that does, line and column.
@@ -120,7 +120,7 @@ pub(crate) fn files_of(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Puts a text among those of `conf.d`, in the order of their names; one of the same name goes.
-pub(super) fn put(texts: &mut Vec<Text>, name: &str, from: &Path, content: String) {
+pub(super) fn insert_override(texts: &mut Vec<SourceFile>, name: &str, from: &Path, content: String) {
     let mut index = 0;
     texts.retain(|known| {
         index += 1;
@@ -128,11 +128,11 @@ pub(super) fn put(texts: &mut Vec<Text>, name: &str, from: &Path, content: Strin
     });
     let place =
         texts.iter().skip(1).position(|known| known.name.as_str() > name).map_or(texts.len(), |found| found + 1);
-    texts.insert(place, Text { path: from.to_owned(), name: name.to_owned(), content });
+    texts.insert(place, SourceFile { path: from.to_owned(), name: name.to_owned(), content });
 }
 
 /// The text that `conf.d` has under `name`, if any, and all the others.
-pub(super) fn take_out(texts: &[Text], name: &str) -> Option<(Text, Vec<Text>)> {
+pub(super) fn split_off(texts: &[SourceFile], name: &str) -> Option<(SourceFile, Vec<SourceFile>)> {
     let (main, others) = texts.split_first()?;
     let found = others.iter().find(|text| text.name == name)?;
     let rest = others.iter().filter(|text| text.name != name);
@@ -140,7 +140,7 @@ pub(super) fn take_out(texts: &[Text], name: &str) -> Option<(Text, Vec<Text>)> 
 }
 
 /// SHA-256 over names and contents, each with its length before it.
-pub(super) fn hash(texts: &[Text]) -> String {
+pub(super) fn hash(texts: &[SourceFile]) -> String {
     let mut hash = Sha256::new();
     for part in texts.iter().flat_map(|text| [&text.name, &text.content]) {
         hash.update((part.len() as u64).to_be_bytes());
@@ -151,31 +151,31 @@ pub(super) fn hash(texts: &[Text]) -> String {
 
 /// Parses `texts` and hands them to `build`; mistakes of syntax and of content come back together.
 pub(super) fn with_documents(
-    texts: &[Text],
+    texts: &[SourceFile],
     build: impl FnOnce(&mut Reader<'_>) -> Option<Config>,
 ) -> Result<Config, ConfigError> {
     let mut documents = Vec::new();
     let mut syntax = Vec::new();
-    for Text { path, name: _, content: text } in texts {
+    for SourceFile { path, name: _, content: text } in texts {
         let (table, errors) = DeTable::parse_recoverable(text);
         let document = Document { path, text, table: table.into_inner() };
         // An error of syntax in a line with such a letter is its doing, and says nothing about it.
         let odd = if errors.is_empty() { Vec::new() } else { encoding::odd_letters(text) };
         for (at, what) in &odd {
-            syntax.push(Mistake {
+            syntax.push(Diagnostic {
                 file: path.clone(),
                 at: Some(*at),
-                wrong: format!("{what} stands where TOML takes none"),
-                advice: "replace it by what the keyboard gives, and save the file as UTF-8".to_owned(),
+                message: format!("{what} stands where TOML takes none"),
+                help: "replace it by what the keyboard gives, and save the file as UTF-8".to_owned(),
             });
         }
         let line = |error: &toml::de::Error| error.span().map(|span| document.place(span.start).0);
         for error in errors.into_iter().filter(|error| !odd.iter().any(|(at, _)| Some(at.0) == line(error))) {
-            syntax.push(Mistake {
+            syntax.push(Diagnostic {
                 file: path.clone(),
                 at: error.span().map(|span| document.place(span.start)),
-                wrong: error.message().to_owned(),
-                advice: String::new(),
+                message: error.message().to_owned(),
+                help: String::new(),
             });
         }
         documents.push(document);
@@ -183,13 +183,13 @@ pub(super) fn with_documents(
     let broken = !syntax.is_empty();
     let mut reader = Reader::new(documents, syntax);
     let config = build(&mut reader);
-    let (mut mistakes, notes) = reader.finish();
+    let (mut diagnostics, notes) = reader.finish();
     if broken {
         // What a broken line meant to set is unknown: an absence may be its doing.
-        mistakes.retain(|mistake| mistake.at.is_some());
+        diagnostics.retain(|diagnostic| diagnostic.at.is_some());
     }
     match config {
-        Some(config) if mistakes.is_empty() => Ok(Config { notes, ..config }),
-        _ => Err(ConfigError { mistakes }),
+        Some(config) if diagnostics.is_empty() => Ok(Config { warnings: notes, ..config }),
+        _ => Err(ConfigError { diagnostics }),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Mistake;
+use super::Diagnostic;
 use super::address::odd_name;
 
 /// What helps against all of it.
@@ -12,13 +12,14 @@ const SAVE: &str = "save the file as UTF-8";
 ///
 /// # Errors
 /// Where it is another encoding, or no text.
-pub(super) fn text(file: &Path, bytes: Vec<u8>) -> Result<String, Mistake> {
-    let wrong = |at, wrong: String| Mistake { file: file.to_owned(), at: Some(at), wrong, advice: SAVE.to_owned() };
+pub(super) fn text(file: &Path, bytes: Vec<u8>) -> Result<String, Diagnostic> {
+    let report =
+        |at, message: String| Diagnostic { file: file.to_owned(), at: Some(at), message, help: SAVE.to_owned() };
     if let Some(name) = wide(&bytes) {
-        return Err(wrong((1, 1), format!("is {name}, and not UTF-8")));
+        return Err(report((1, 1), format!("is {name}, and not UTF-8")));
     }
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-        return Err(wrong(place(&bytes, at), "has a byte 0 in it: it is no text".to_owned()));
+        return Err(report(place(&bytes, at), "has a byte 0 in it: it is no text".to_owned()));
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text)),
@@ -26,7 +27,7 @@ pub(super) fn text(file: &Path, bytes: Vec<u8>) -> Result<String, Mistake> {
             let (at, bytes) = (error.utf8_error().valid_up_to(), error.into_bytes());
             let byte = bytes.get(at).copied().unwrap_or_default();
             let said = format!("the byte 0x{byte:02X} is not UTF-8: the file looks like {}", narrow(&bytes));
-            Err(wrong(place(&bytes, at), said))
+            Err(report(place(&bytes, at), said))
         }
     }
 }

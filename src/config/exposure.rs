@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::sections::SECOND;
-use super::{Mistake, document};
+use super::{Diagnostic, document};
 
 /// Keys that hold a secret, by their sections. Of an address a part may be one.
 const KEYS: [(&str, &[&str]); 3] = [
@@ -22,19 +22,19 @@ fn open_to_all(path: &Path) -> bool {
 
 /// Each secret of the configuration at `path` that is written out in a file that everybody can read, also where another
 /// file overrides it. Empty where the files cannot be read.
-pub(crate) fn exposed_secrets(path: &Path) -> Vec<Mistake> {
+pub(crate) fn exposed_secrets(path: &Path) -> Vec<Diagnostic> {
     let texts = document::read(path).unwrap_or_default();
     let mut exposed = Vec::new();
     for (section, keys) in KEYS {
         let separate = texts.iter().any(|text| text.find(section, "stream-key").is_some());
         for (key, text) in keys.iter().flat_map(|key| texts.iter().map(move |text| (key, text))) {
             let Some((value, place)) = text.value(section, key) else { continue };
-            let mut tell = |wrong: String, advice: &str| {
-                exposed.push(Mistake { file: text.path.clone(), at: Some(place), wrong, advice: advice.to_owned() });
+            let mut tell = |message: String, help: &str| {
+                exposed.push(Diagnostic { file: text.path.clone(), at: Some(place), message, help: help.to_owned() });
             };
             if written_out(key, &value, separate) && open_to_all(&text.path) {
-                let wrong = format!("[{section}] {key}: everybody on this machine can read the secret in this file");
-                tell(wrong, "write ${NAME} and hand it on as a credential, or close the file: chmod 640");
+                let message = format!("[{section}] {key}: everybody on this machine can read the secret in this file");
+                tell(message, "write ${NAME} and hand it on as a credential, or close the file: chmod 640");
             }
             if *key == "client-key" && value.starts_with('/') && open_to_all(Path::new(&value)) {
                 tell(format!("everybody on this machine can read the key in {value}"), "close it: chmod 640");

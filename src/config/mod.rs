@@ -23,15 +23,15 @@ use std::path::{Path, PathBuf};
 pub(crate) use tests::{example, example_to};
 
 pub use address::{
-    Destination, Host, HostPattern, Latency, Login, Protocol, Rtmp, ServerUrl, Srt, Whip, Wrong, origin,
+    Destination, Host, HostPattern, Latency, Login, Protocol, Rtmp, ServerUrl, Srt, ValueError, Whip, origin,
 };
 pub use binding::STICK_FILE;
-pub use diagnostic::{ConfigError, Mistake};
+pub use diagnostic::{ConfigError, Diagnostic};
 pub(crate) use document::{files_of, place_at, place_of};
 pub(crate) use exposure::exposed_secrets;
 pub use policy::policy_follows;
-pub(crate) use reader::{did_you_mean, parse_span};
-pub use secret::{MissingSecret, Secret, Template};
+pub(crate) use reader::{did_you_mean, parse_duration};
+pub use secret::{MissingSecret, Secret, SecretTemplate};
 pub(crate) use sections::{derived_id, is_device_id};
 pub use types::{
     Audio, AudioSource, Capture, Consent, Crop, Device, Encoder, Ingest, IngestScheme, Mask, Mqtt, Outage,
@@ -71,7 +71,7 @@ pub struct Config {
     /// SHA-256 over the names and contents of its files, in hex: tells that something was changed, and not what.
     pub hash: String,
     /// What is allowed but worth knowing, such as a stream that is not encrypted.
-    pub notes: Vec<Mistake>,
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl Config {
@@ -90,7 +90,7 @@ impl Config {
     /// All mistakes of all files at once.
     pub fn load_with(path: &Path, name: &str, from: &Path, text: String) -> Result<Self, ConfigError> {
         let mut texts = document::read(path)?;
-        document::put(&mut texts, name, from, text);
+        document::insert_override(&mut texts, name, from, text);
         Self::from_texts(path, &texts)
     }
 
@@ -98,30 +98,31 @@ impl Config {
     ///
     /// # Errors
     /// Where it is not UTF-8: what it is, and in which line.
-    pub fn text_of(file: &Path, bytes: Vec<u8>) -> Result<String, Mistake> {
+    pub fn text_of(file: &Path, bytes: Vec<u8>) -> Result<String, Diagnostic> {
         encoding::text(file, bytes)
     }
 
-    fn from_texts(path: &Path, texts: &[document::Text]) -> Result<Self, ConfigError> {
-        let read = |texts: &[document::Text]| document::with_documents(texts, |reader| sections::read(reader, path));
+    fn from_texts(path: &Path, texts: &[document::SourceFile]) -> Result<Self, ConfigError> {
+        let read =
+            |texts: &[document::SourceFile]| document::with_documents(texts, |reader| sections::read(reader, path));
         let config = read(texts)?;
-        if let Some((stick, own)) = document::take_out(texts, STICK_FILE) {
+        if let Some((stick, own)) = document::split_off(texts, STICK_FILE) {
             // The box's own files are whole without it: what they say of secrets could not be known otherwise.
-            let mistakes = binding::mistakes(&own, &read(&own)?, &stick, &config);
-            if !mistakes.is_empty() {
-                return Err(ConfigError { mistakes });
+            let diagnostics = binding::diagnostics(&own, &read(&own)?, &stick, &config);
+            if !diagnostics.is_empty() {
+                return Err(ConfigError { diagnostics });
             }
         }
         Ok(Self { hash: document::hash(texts), ..config })
     }
 
     /// What capture needs secrets for.
-    fn ingest_templates(&self) -> impl Iterator<Item = &Template> {
+    fn ingest_templates(&self) -> impl Iterator<Item = &SecretTemplate> {
         self.ingest.destinations().flat_map(Destination::templates)
     }
 
     /// What the agent needs secrets for.
-    fn broker_templates(&self) -> impl Iterator<Item = &Template> {
+    fn broker_templates(&self) -> impl Iterator<Item = &SecretTemplate> {
         self.mqtt.iter().flat_map(|mqtt| {
             let login = mqtt.login.iter().flat_map(|Login { user, password }| [user, password]);
             login.chain(&mqtt.client_key)
@@ -136,8 +137,8 @@ impl Config {
 
     /// The names of the secrets that capture needs, and of those that the agent needs, each once.
     pub fn named_secrets(&self) -> (BTreeSet<String>, BTreeSet<String>) {
-        fn names<'t>(templates: impl Iterator<Item = &'t Template>) -> BTreeSet<String> {
-            templates.flat_map(Template::names).map(str::to_owned).collect()
+        fn names<'t>(templates: impl Iterator<Item = &'t SecretTemplate>) -> BTreeSet<String> {
+            templates.flat_map(SecretTemplate::placeholders).map(str::to_owned).collect()
         }
         (names(self.ingest_templates()), names(self.broker_templates()))
     }
@@ -160,19 +161,19 @@ impl Config {
     }
 
     /// Secrets that are found from here and that cannot be used: each with its section.
-    pub fn unusable_secrets(&self) -> Vec<Mistake> {
-        let tell = |section: &str, Wrong { wrong, advice }: Wrong| Mistake {
+    pub fn unusable_secrets(&self) -> Vec<Diagnostic> {
+        let tell = |section: &str, ValueError { message, help }: ValueError| Diagnostic {
             file: self.path.clone(),
             at: None,
-            wrong: format!("[{section}] {wrong}"),
-            advice,
+            message: format!("[{section}] {message}"),
+            help,
         };
         let sections = ["ingest", sections::SECOND].into_iter().zip(self.ingest.destinations());
         let mut all: Vec<_> = sections
-            .flat_map(|(section, to)| to.unusable_secrets().into_iter().map(move |wrong| tell(section, wrong)))
+            .flat_map(|(section, to)| to.unusable_secrets().into_iter().map(move |message| tell(section, message)))
             .collect();
         let login = self.mqtt.iter().filter_map(|mqtt| mqtt.login.as_ref());
-        all.extend(login.flat_map(Login::unusable_secrets).map(|wrong| tell("mqtt", wrong)));
+        all.extend(login.flat_map(Login::unusable_secrets).map(|message| tell("mqtt", message)));
         all
     }
 

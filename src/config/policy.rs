@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn a_version_is_a_day_and_days_have_an_order() {
-        for wrong in [
+        for message in [
             "",
             "1",
             "v2",
@@ -40,8 +40,8 @@ mod tests {
             "2022-07-11T00:00",
             "11.07.2022",
         ] {
-            assert!(!names_a_policy(wrong), "{wrong:?}");
-            assert!(policy_follows("2022-07-11", wrong) && !policy_follows(wrong, "2022-07-11"), "{wrong:?}");
+            assert!(!names_a_policy(message), "{message:?}");
+            assert!(policy_follows("2022-07-11", message) && !policy_follows(message, "2022-07-11"), "{message:?}");
         }
         let rising = ["1999-12-31", "2022-07-11", "2022-07-12", "2022-11-01", "2026-01-01"];
         for (index, one) in rising.iter().enumerate() {

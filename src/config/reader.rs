@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use jiff::{Span, SpanRelativeTo};
 use toml::de::{DeTable, DeValue};
 
-use super::Mistake;
+use super::Diagnostic;
 use super::document::Document;
 use super::types::Choice;
 
 /// Where a value stands: the document and the byte offset in it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Location {
     document: usize,
     offset: usize,
 }
@@ -24,20 +24,20 @@ pub(super) struct Reader<'t> {
     known: Vec<(&'static str, &'static str)>,
     /// Sections that may be written several times, as `[[name]]`.
     arrays: Vec<&'static str>,
-    mistakes: Vec<(Option<Place>, Mistake)>,
-    notes: Vec<Mistake>,
-    syntax: Vec<Mistake>,
+    diagnostics: Vec<(Option<Location>, Diagnostic)>,
+    warnings: Vec<Diagnostic>,
+    syntax: Vec<Diagnostic>,
 }
 
-type Found<'t> = (DeValue<'t>, Place);
+type Located<'t> = (DeValue<'t>, Location);
 
 impl<'t> Reader<'t> {
-    pub(super) fn new(documents: Vec<Document<'t>>, syntax: Vec<Mistake>) -> Self {
-        Self { documents, known: Vec::new(), arrays: Vec::new(), mistakes: Vec::new(), notes: Vec::new(), syntax }
+    pub(super) fn new(documents: Vec<Document<'t>>, syntax: Vec<Diagnostic>) -> Self {
+        Self { documents, known: Vec::new(), arrays: Vec::new(), diagnostics: Vec::new(), warnings: Vec::new(), syntax }
     }
 
     /// The value of the last document that has it.
-    fn find(&mut self, section: &'static str, key: &'static str) -> Option<Found<'t>> {
+    fn find(&mut self, section: &'static str, key: &'static str) -> Option<Located<'t>> {
         self.known.push((section, key));
         self.documents.iter().enumerate().rev().find_map(|(document, Document { table, .. })| {
             let mut names = section.split('.');
@@ -46,39 +46,39 @@ impl<'t> Reader<'t> {
                 table = table.get(name)?.get_ref().as_table()?;
             }
             let value = table.get(key)?;
-            Some((value.get_ref().clone(), Place { document, offset: value.span().start }))
+            Some((value.get_ref().clone(), Location { document, offset: value.span().start }))
         })
     }
 
-    fn locate(&self, place: Option<Place>) -> (PathBuf, Option<(usize, usize)>) {
+    fn locate(&self, place: Option<Location>) -> (PathBuf, Option<(usize, usize)>) {
         let document = &self.documents[place.map_or(0, |place| place.document)];
         (document.path.to_owned(), place.map(|place| document.place(place.offset)))
     }
 
     /// Notes a mistake.
-    pub(super) fn wrong(&mut self, place: Option<Place>, wrong: impl Into<String>, advice: impl Into<String>) {
+    pub(super) fn error(&mut self, place: Option<Location>, message: impl Into<String>, help: impl Into<String>) {
         let (file, at) = self.locate(place);
-        self.mistakes.push((place, Mistake { file, at, wrong: wrong.into(), advice: advice.into() }));
+        self.diagnostics.push((place, Diagnostic { file, at, message: message.into(), help: help.into() }));
     }
 
     /// Notes what is allowed but worth knowing.
-    pub(super) fn note(&mut self, place: Option<Place>, wrong: impl Into<String>, advice: impl Into<String>) {
+    pub(super) fn warning(&mut self, place: Option<Location>, message: impl Into<String>, help: impl Into<String>) {
         let (file, at) = self.locate(place);
-        self.notes.push(Mistake { file, at, wrong: wrong.into(), advice: advice.into() });
+        self.warnings.push(Diagnostic { file, at, message: message.into(), help: help.into() });
     }
 
     /// Where a key stands, for contradictions.
-    pub(super) fn place(&mut self, section: &'static str, key: &'static str) -> Option<Place> {
+    pub(super) fn place(&mut self, section: &'static str, key: &'static str) -> Option<Location> {
         self.find(section, key).map(|(_, place)| place)
     }
 
     /// Text; `None` where there is none.
-    pub(super) fn text(&mut self, section: &'static str, key: &'static str) -> Option<(String, Place)> {
+    pub(super) fn text(&mut self, section: &'static str, key: &'static str) -> Option<(String, Location)> {
         let (value, place) = self.find(section, key)?;
         if let Some(text) = value.as_str() {
             return Some((text.to_owned(), place));
         }
-        self.wrong(Some(place), mismatch(key, "text", &value), format!("write {key} = \"...\" in quotes"));
+        self.error(Some(place), mismatch(key, "text", &value), format!("write {key} = \"...\" in quotes"));
         None
     }
 
@@ -89,7 +89,7 @@ impl<'t> Reader<'t> {
     pub(super) fn flag(&mut self, section: &'static str, key: &'static str, default: bool) -> bool {
         let Some((value, place)) = self.find(section, key) else { return default };
         value.as_bool().unwrap_or_else(|| {
-            self.wrong(Some(place), mismatch(key, "true or false", &value), format!("write {key} = {default}"));
+            self.error(Some(place), mismatch(key, "true or false", &value), format!("write {key} = {default}"));
             default
         })
     }
@@ -105,18 +105,18 @@ impl<'t> Reader<'t> {
         let (low, high) = (range.start(), range.end());
         let right = format!("write a whole number from {low} to {high}");
         let Some(number) = value.as_integer() else {
-            self.wrong(Some(place), mismatch(key, "a whole number", &value), right);
+            self.error(Some(place), mismatch(key, "a whole number", &value), right);
             return None;
         };
         let parsed = u32::from_str_radix(number.as_str(), number.radix()).ok().filter(|number| range.contains(number));
         if parsed.is_none() {
-            self.wrong(Some(place), format!("{key} = {} is out of range", number.as_str()), right);
+            self.error(Some(place), format!("{key} = {} is out of range", number.as_str()), right);
         }
         parsed
     }
 
     /// A span of time, as jiff's friendly format has it: "30ms", "2s", "10m", "4h", "184d" (a day is 24 hours).
-    pub(super) fn span(
+    pub(super) fn duration(
         &mut self,
         section: &'static str,
         key: &'static str,
@@ -124,17 +124,17 @@ impl<'t> Reader<'t> {
         range: RangeInclusive<Duration>,
     ) -> Duration {
         let Some((text, place)) = self.text(section, key) else { return default };
-        let (low, high) = (words(*range.start()), words(*range.end()));
-        match parse_span(&text) {
+        let (low, high) = (format_duration(*range.start()), format_duration(*range.end()));
+        match parse_duration(&text) {
             None => {
                 let right = "write a number and ms, s, m, h or d, such as \"30ms\" or \"10m\"";
-                self.wrong(Some(place), format!("{key} = {text:?} is not a span of time"), right);
+                self.error(Some(place), format!("{key} = {text:?} is not a span of time"), right);
                 default
             }
             Some(span) if range.contains(&span) => span,
             Some(_) => {
                 let right = format!("write a span from \"{low}\" to \"{high}\"");
-                self.wrong(Some(place), format!("{key} = {text:?} is out of range"), right);
+                self.error(Some(place), format!("{key} = {text:?} is out of range"), right);
                 default
             }
         }
@@ -147,61 +147,61 @@ impl<'t> Reader<'t> {
             return *choice;
         }
         let all: Vec<&str> = C::ALL.iter().map(|(word, _)| *word).collect();
-        let advice = format!("{}choose one of: {}", did_you_mean(&text, all.iter().copied()), all.join(", "));
-        self.wrong(Some(place), format!("{key} = {text:?} is not known"), advice);
+        let help = format!("{}choose one of: {}", did_you_mean(&text, all.iter().copied()), all.join(", "));
+        self.error(Some(place), format!("{key} = {text:?} is not known"), help);
         default
     }
 
     /// A list of texts; `None` where there is none.
-    pub(super) fn list(&mut self, section: &'static str, key: &'static str) -> Option<Vec<(String, Place)>> {
+    pub(super) fn list(&mut self, section: &'static str, key: &'static str) -> Option<Vec<(String, Location)>> {
         let (value, place) = self.find(section, key)?;
         let right = format!("write {key} = [\"...\", \"...\"]");
         let Some(array) = value.as_array() else {
-            self.wrong(Some(place), mismatch(key, "a list of texts", &value), right);
+            self.error(Some(place), mismatch(key, "a list of texts", &value), right);
             return None;
         };
         let mut all = Vec::new();
         for item in array {
-            let place = Place { offset: item.span().start, ..place };
+            let place = Location { offset: item.span().start, ..place };
             match item.get_ref().as_str() {
                 Some(text) => all.push((text.to_owned(), place)),
-                None => self.wrong(Some(place), mismatch(key, "a list of texts", item.get_ref()), right.clone()),
+                None => self.error(Some(place), mismatch(key, "a list of texts", item.get_ref()), right.clone()),
             }
         }
         Some(all)
     }
 
     /// A table within a section; `None` where there is none.
-    pub(super) fn table(&mut self, section: &'static str, key: &'static str) -> Option<(DeTable<'t>, Place)> {
+    pub(super) fn table(&mut self, section: &'static str, key: &'static str) -> Option<(DeTable<'t>, Location)> {
         let (value, place) = self.find(section, key)?;
         if let Some(table) = value.as_table() {
             return Some((table.clone(), place));
         }
-        self.wrong(Some(place), mismatch(key, "a table", &value), format!("write {key} = {{ ... }}"));
+        self.error(Some(place), mismatch(key, "a table", &value), format!("write {key} = {{ ... }}"));
         None
     }
 
     /// The tables `[[section]]` of all documents: no document takes away what another has.
-    pub(super) fn tables(&mut self, section: &'static str) -> Vec<(DeTable<'t>, Place)> {
+    pub(super) fn tables(&mut self, section: &'static str) -> Vec<(DeTable<'t>, Location)> {
         self.arrays.push(section);
-        let (mut all, mut wrong) = (Vec::new(), Vec::new());
+        let (mut all, mut message) = (Vec::new(), Vec::new());
         for (document, Document { table, .. }) in self.documents.iter().enumerate() {
             let Some(value) = table.get(section) else { continue };
             let Some(array) = value.get_ref().as_array() else {
-                wrong.push((Place { document, offset: value.span().start }, value.get_ref().type_str()));
+                message.push((Location { document, offset: value.span().start }, value.get_ref().type_str()));
                 continue;
             };
             for item in array {
-                let place = Place { document, offset: item.span().start };
+                let place = Location { document, offset: item.span().start };
                 match item.get_ref().as_table() {
                     Some(table) => all.push((table.clone(), place)),
-                    None => wrong.push((place, item.get_ref().type_str())),
+                    None => message.push((place, item.get_ref().type_str())),
                 }
             }
         }
-        for (place, kind) in wrong {
+        for (place, kind) in message {
             let what = format!("{section} must be a list of tables, not {kind}");
-            self.wrong(Some(place), what, format!("write [[{section}]] on a line of its own, once for each"));
+            self.error(Some(place), what, format!("write [[{section}]] on a line of its own, once for each"));
         }
         all
     }
@@ -211,35 +211,35 @@ impl<'t> Reader<'t> {
         &mut self,
         what: &str,
         table: &DeTable<'t>,
-        place: Place,
+        place: Location,
         names: [&'static str; N],
         range: RangeInclusive<u32>,
-    ) -> [Option<(u32, Place)>; N] {
+    ) -> [Option<(u32, Location)>; N] {
         let mut found = [None; N];
         let right = format!("write a whole number from {} to {}", range.start(), range.end());
         for (name, value) in table {
             let key = name.get_ref().as_ref();
             let Some(index) = names.iter().position(|known| *known == key) else {
-                let place = Place { offset: name.span().start, ..place };
-                let advice = format!("{}{what} has: {}", did_you_mean(key, names.into_iter()), names.join(", "));
-                self.wrong(Some(place), format!("{what}: {key} is not known"), advice);
+                let place = Location { offset: name.span().start, ..place };
+                let help = format!("{}{what} has: {}", did_you_mean(key, names.into_iter()), names.join(", "));
+                self.error(Some(place), format!("{what}: {key} is not known"), help);
                 continue;
             };
-            let place = Place { offset: value.span().start, ..place };
+            let place = Location { offset: value.span().start, ..place };
             let Some(number) = value.get_ref().as_integer() else {
-                self.wrong(Some(place), mismatch(key, "a whole number", value.get_ref()), right.clone());
+                self.error(Some(place), mismatch(key, "a whole number", value.get_ref()), right.clone());
                 continue;
             };
             match u32::from_str_radix(number.as_str(), number.radix()).ok().filter(|number| range.contains(number)) {
                 Some(number) => found[index] = Some((number, place)),
-                None => self.wrong(Some(place), format!("{key} = {} is out of range", number.as_str()), right.clone()),
+                None => self.error(Some(place), format!("{key} = {} is out of range", number.as_str()), right.clone()),
             }
         }
         found
     }
 
     /// Everything that no call asked for is unknown. Returns mistakes, in order, and notes.
-    pub(super) fn finish(mut self) -> (Vec<Mistake>, Vec<Mistake>) {
+    pub(super) fn finish(mut self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         let mut unknown = Vec::new();
         // A section in a section is a key of it.
         let nested: Vec<_> = self.known.iter().filter_map(|(section, _)| section.rsplit_once('.')).collect();
@@ -254,16 +254,16 @@ impl<'t> Reader<'t> {
             sections.extend(&self.arrays);
             for (name, value) in &document.table {
                 let section = name.get_ref().as_ref();
-                let place = Place { document: index, offset: name.span().start };
+                let place = Location { document: index, offset: name.span().start };
                 if self.arrays.contains(&section) {
                     // `tables` looked at it.
                 } else if !sections.contains(&section) {
-                    let advice = format!(
+                    let help = format!(
                         "{}sections are: {}",
                         did_you_mean(section, sections.iter().copied()),
                         sections.join(", ")
                     );
-                    unknown.push((place, format!("[{section}] is not a section"), advice));
+                    unknown.push((place, format!("[{section}] is not a section"), help));
                 } else if let Some(table) = value.get_ref().as_table() {
                     self.unknown_keys(index, section, table, &mut unknown);
                 } else {
@@ -275,13 +275,14 @@ impl<'t> Reader<'t> {
                 }
             }
         }
-        for (place, wrong, advice) in unknown {
-            self.wrong(Some(place), wrong, advice);
+        for (place, message, help) in unknown {
+            self.error(Some(place), message, help);
         }
-        self.mistakes.sort_by_key(|(place, _)| place.map_or((0, usize::MAX), |place| (place.document, place.offset)));
+        self.diagnostics
+            .sort_by_key(|(place, _)| place.map_or((0, usize::MAX), |place| (place.document, place.offset)));
         let mut all = self.syntax;
-        all.extend(self.mistakes.into_iter().map(|(_, mistake)| mistake));
-        (all, self.notes)
+        all.extend(self.diagnostics.into_iter().map(|(_, diagnostic)| diagnostic));
+        (all, self.warnings)
     }
 
     fn unknown_keys(
@@ -289,19 +290,19 @@ impl<'t> Reader<'t> {
         document: usize,
         section: &str,
         table: &DeTable<'_>,
-        unknown: &mut Vec<(Place, String, String)>,
+        unknown: &mut Vec<(Location, String, String)>,
     ) {
         let keys = || self.known.iter().filter(|(of, _)| *of == section).map(|(_, key)| *key);
         for (name, value) in table {
             let key = name.get_ref().as_ref();
             let inner = format!("{section}.{key}");
-            let place = Place { document, offset: name.span().start };
+            let place = Location { document, offset: name.span().start };
             if self.known.iter().any(|(of, _)| *of == inner) {
                 if let Some(table) = value.get_ref().as_table() {
                     self.unknown_keys(document, &inner, table, unknown);
                 } else {
-                    let advice = format!("write [{inner}] on a line of its own");
-                    unknown.push((place, format!("{inner} must be a section"), advice));
+                    let help = format!("write [{inner}] on a line of its own");
+                    unknown.push((place, format!("{inner} must be a section"), help));
                 }
             } else if !keys().any(|known| known == key) {
                 let mut all: Vec<&str> = Vec::new();
@@ -310,8 +311,8 @@ impl<'t> Reader<'t> {
                         all.push(key);
                     }
                 }
-                let advice = format!("{}[{section}] has: {}", did_you_mean(key, keys()), all.join(", "));
-                unknown.push((place, format!("[{section}] {key} is not known"), advice));
+                let help = format!("{}[{section}] has: {}", did_you_mean(key, keys()), all.join(", "));
+                unknown.push((place, format!("[{section}] {key} is not known"), help));
             }
         }
     }
@@ -331,7 +332,7 @@ pub(crate) fn did_you_mean<'a>(text: &str, all: impl Iterator<Item = &'a str>) -
 }
 
 /// A span of time as the configuration writes it.
-pub(crate) fn parse_span(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     if text.trim() == "0" {
         return Some(Duration::ZERO);
     }
@@ -340,7 +341,7 @@ pub(crate) fn parse_span(text: &str) -> Option<Duration> {
 }
 
 /// A span as it would be written in the configuration.
-pub(super) fn words(span: Duration) -> String {
+pub(super) fn format_duration(span: Duration) -> String {
     let millis = span.as_millis();
     [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")]
         .into_iter()

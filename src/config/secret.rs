@@ -49,17 +49,17 @@ enum Piece {
 /// A value with `${NAME}` in it, not yet looked up. What a secret says is never parsed: it stands where it was put.
 /// Printed as what it is for and nothing else, because people also write keys straight into their configuration.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Template {
+pub struct SecretTemplate {
     pieces: Vec<Piece>,
-    shown: &'static str,
+    redacted: &'static str,
 }
 
-impl Template {
-    /// Takes `text` apart; `shown` is printed in its place.
+impl SecretTemplate {
+    /// Takes `text` apart; `redacted` is printed in its place.
     ///
     /// # Errors
     /// What is wrong with a `${`.
-    pub(super) fn parse(text: &str, shown: &'static str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, redacted: &'static str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((before, behind)) = rest.split_once("${") {
@@ -79,7 +79,7 @@ impl Template {
         if !rest.is_empty() {
             pieces.push(Piece::Text(rest.to_owned()));
         }
-        Ok(Self { pieces, shown })
+        Ok(Self { pieces, redacted })
     }
 
     /// The same, with everything that is no secret replaced by what `with` makes of it.
@@ -100,7 +100,7 @@ impl Template {
     }
 
     /// The names of its secrets.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Text(_) => None,
             Piece::Name(name) | Piece::Given(name, _) => Some(name.as_str()),
@@ -125,7 +125,7 @@ impl Template {
     /// # Errors
     /// The first secret that is in neither.
     pub fn resolve(&self) -> Result<Secret, MissingSecret> {
-        self.fill(|secret| secret)
+        self.expand(|secret| secret)
     }
 
     /// The same as part of a URL: each secret percent-encoded, so that no letter of it means anything there.
@@ -133,13 +133,13 @@ impl Template {
     /// # Errors
     /// The first secret that is nowhere to be found.
     pub(super) fn resolve_encoded(&self) -> Result<Secret, MissingSecret> {
-        self.fill(|secret| utf8_percent_encode(&secret, UNRESERVED).to_string())
+        self.expand(|secret| utf8_percent_encode(&secret, UNRESERVED).to_string())
     }
 
-    fn fill(&self, with: impl Fn(String) -> String) -> Result<Secret, MissingSecret> {
+    fn expand(&self, with: impl Fn(String) -> String) -> Result<Secret, MissingSecret> {
         let value = self.pieces.iter().map(|piece| match piece {
             Piece::Text(text) => Ok(text.clone()),
-            Piece::Name(name) => look_up(name).map(&with).ok_or_else(|| MissingSecret(name.clone())),
+            Piece::Name(name) => resolve_secret(name).map(&with).ok_or_else(|| MissingSecret(name.clone())),
             Piece::Given(name, given) => {
                 given.clone().map(|Secret(given)| with(given)).ok_or_else(|| MissingSecret(name.clone()))
             }
@@ -148,21 +148,21 @@ impl Template {
     }
 }
 
-fn look_up(name: &str) -> Option<String> {
+fn resolve_secret(name: &str) -> Option<String> {
     let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
         .and_then(|dir| std::fs::read_to_string(PathBuf::from(dir).join(name)).ok())
         .map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
     credential.or_else(|| std::env::var(name).ok())
 }
 
-impl fmt::Debug for Template {
+impl fmt::Debug for SecretTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.shown)
+        f.write_str(self.redacted)
     }
 }
 
-impl fmt::Display for Template {
+impl fmt::Display for SecretTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.shown)
+        f.write_str(self.redacted)
     }
 }

@@ -149,7 +149,7 @@ fn what_is_done_to_the_picture() {
     assert_eq!((config.overlay.text.as_deref(), config.overlay.clock), (Some("Tea"), false));
     // A file that comes later adds masks and takes none away.
     assert_eq!(config.masks.iter().map(|mask| mask.width).collect::<Vec<_>>(), [3, 1280]);
-    for (text, wrong) in [
+    for (text, message) in [
         ("[video]\nrotation = 45\n", "4:12: rotation = 45 is not a quarter turn; write 0, 90, 180 or 270"),
         ("[video]\ncrop = 5\n", "4:8: crop must be a table, not integer"),
         ("[video]\ncrop = { lft = 5 }\n", "4:10: crop: lft is not known; did you mean \"left\"?"),
@@ -166,13 +166,13 @@ fn what_is_done_to_the_picture() {
         ("[[privacy-mask]]\nx = 1\ny = 0\nw = 1\nwidth = 1\nheight = 9\n", "6:1: privacy-mask: w is not known"),
         ("[[privacy-maks]]\nx = 1\n", "3:3: [privacy-maks] is not a section; did you mean \"privacy-mask\"?"),
     ] {
-        says(&format!("{URL}{text}"), &[&format!("tallybox.toml:{wrong}")]);
+        says(&format!("{URL}{text}"), &[&format!("tallybox.toml:{message}")]);
     }
 }
 
 #[test]
 fn urls_are_judged_without_their_secrets() {
-    for (url, wrong) in [
+    for (url, message) in [
         ("whip://h/x", "an ingest over whip:// is not supported"),
         ("rtmp://h/live", "an RTMP URL needs an application and a stream key"),
         ("srt://h", "an srt:// URL needs a port"),
@@ -181,7 +181,7 @@ fn urls_are_judged_without_their_secrets() {
         ("rtmp://h/live/${K", "url \"${\" without a closing"),
         ("nonsense", "url is not a URL"),
     ] {
-        says(&format!("[ingest]\nurl = \"{url}\"\n"), &[&format!("tallybox.toml:2:7: {wrong}")]);
+        says(&format!("[ingest]\nurl = \"{url}\"\n"), &[&format!("tallybox.toml:2:7: {message}")]);
     }
     let config = load(&[("tallybox.toml", "[ingest]\nurl = \"rtmps://a.example.cn/live/${NOT_SET_HERE}\"\n")]).unwrap();
     assert_eq!(config.ingest.first.port, 443);
@@ -212,7 +212,7 @@ fn each_protocol_has_its_own_keys() {
          [ingest.second]\nurl = \"https://b.cn/whip/hidden\"\ntoken = \"${HIDDEN}\"\n",
     )])
     .unwrap();
-    assert!(config.notes.is_empty() && !format!("{config:?}").contains("hidden"), "{config:?}");
+    assert!(config.warnings.is_empty() && !format!("{config:?}").contains("hidden"), "{config:?}");
     let second = config.ingest.second.as_ref().unwrap();
     assert_eq!((second.host.as_str(), second.port, second.scheme()), ("b.cn", 443, super::IngestScheme::Https));
     assert!(matches!(&config.ingest.first.protocol, Protocol::Srt(srt) if srt.latency == Srt::default().latency));
@@ -253,7 +253,7 @@ fn keys_are_never_printed() {
     let Protocol::Rtmp(rtmp) = &config.ingest.first.protocol else { panic!("no RTMP") };
     assert!(!format!("{:?} {} {}", rtmp.stream.resolve(), rtmp.stream, config.ingest.first).contains("hidden"));
     assert_eq!(rtmp.stream.resolve().unwrap().expose(), "hidden");
-    assert_eq!(config.notes.len(), 1, "{:?}", config.notes);
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
 }
 
 #[test]
@@ -277,9 +277,9 @@ fn secrets_cross_no_network_in_clear_text() {
     assert!(said.starts_with("tallybox.toml:4:7: user name and password would cross"), "{said}");
     // What a platform takes in no other way is said, and not refused.
     for url in ["rtmp://a.cn/live/${STREAM_KEY}", "http://a.cn/whip"] {
-        assert_eq!(whip(url).unwrap().notes.len(), 1, "{url}");
+        assert_eq!(whip(url).unwrap().warnings.len(), 1, "{url}");
     }
-    assert_eq!(broker("mqtt://b.cn").unwrap().notes.len(), 1);
+    assert_eq!(broker("mqtt://b.cn").unwrap().warnings.len(), 1);
 }
 
 #[test]
@@ -358,10 +358,10 @@ fn a_session_without_its_camera_ends_after_a_minute_or_what_is_configured() {
 #[test]
 fn what_is_no_machine_id_gives_no_name() {
     use super::sections::derived_id;
-    for wrong in
+    for message in
         ["", "\n", "uninitialized\n", "00000000000000000000000000000000\n", "0123", "not-a-machine-id-of-32-characters"]
     {
-        assert_eq!(derived_id(wrong.as_bytes()), None, "{wrong:?}");
+        assert_eq!(derived_id(message.as_bytes()), None, "{message:?}");
     }
     let one = derived_id(b"0123456789abcdef0123456789abcdef\n");
     assert_ne!(one, derived_id(b"0123456789abcdef0123456789abcdee\n"));

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::path::PathBuf;
 
-use super::{Destination, Host, HostPattern, Login, Template};
+use super::{Destination, Host, HostPattern, Login, SecretTemplate};
 
 /// A choice among words; the first is the default.
 pub(super) trait Choice: Copy + 'static {
@@ -22,7 +22,7 @@ macro_rules! choice {
 
         impl $name {
             /// The word for it in the configuration.
-            pub const fn word(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
         }
@@ -332,7 +332,7 @@ pub struct Mqtt {
     /// This box's certificate.
     pub client_cert: Option<PathBuf>,
     /// Its key: PEM text, or the path of a file with it.
-    pub client_key: Option<Template>,
+    pub client_key: Option<SecretTemplate>,
     /// What all topics begin with, before the id.
     pub topic_prefix: String,
     /// How often telemetry is sent.

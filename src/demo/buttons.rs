@@ -11,7 +11,7 @@ const WAITING: usize = 16;
 
 /// Moves of the two buttons, spread out in time so that the guard feels each of them.
 #[derive(Debug)]
-pub(super) struct Fingers {
+pub(super) struct Buttons {
     /// How long a button keeps each level at least.
     shortest: Duration,
     /// From when on the record and the mute button may be moved.
@@ -19,7 +19,7 @@ pub(super) struct Fingers {
     waiting: VecDeque<(Monotonic, Request)>,
 }
 
-impl Fingers {
+impl Buttons {
     pub(super) fn new(shortest: Duration) -> Self {
         Self { shortest, free: [Monotonic::default(); 2], waiting: VecDeque::new() }
     }
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn each_level_lasts_and_the_two_buttons_do_not_wait_for_each_other() {
-        let mut fingers = Fingers::new(Duration::from_millis(60));
+        let mut fingers = Buttons::new(Duration::from_millis(60));
         let record = |down| Request::Button { down };
         let mute = |down| Request::MuteButton { down };
         for (at, request) in [
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_page_that_never_stops_has_to_wait() {
-        let mut fingers = Fingers::new(Duration::from_millis(60));
+        let mut fingers = Buttons::new(Duration::from_millis(60));
         let mut taken = 0;
         while fingers.has_room() {
             fingers.take(ms(0), Request::Button { down: taken % 2 == 0 });

@@ -2,14 +2,14 @@
 
 /// What the operator knows of the way to the box.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reach {
+pub(super) struct Reachability {
     /// The operator is connected to the broker.
     connected: bool,
     /// What the box, or the broker in its name, said of itself since then.
     availability: Option<String>,
 }
 
-impl Reach {
+impl Reachability {
     pub(super) fn connected(&mut self) {
         *self = Self { connected: true, availability: None };
     }
@@ -28,7 +28,7 @@ impl Reach {
     }
 
     /// For the badge.
-    pub(super) fn word(&self) -> String {
+    pub(super) fn as_str(&self) -> String {
         match (&self.availability, self.connected) {
             (_, false) => "message broker is down".to_owned(),
             (None, true) => "box not heard of yet".to_owned(),
@@ -59,17 +59,17 @@ mod tests {
 
     #[test]
     fn only_a_box_that_is_online_is_reached_and_each_other_case_says_why() {
-        let mut reach = Reach::default();
-        let mut seen = vec![(reach.word(), reach.reaches(), reach.says())];
+        let mut reach = Reachability::default();
+        let mut seen = vec![(reach.as_str(), reach.reaches(), reach.says())];
         reach.connected();
-        seen.push((reach.word(), reach.reaches(), reach.says()));
+        seen.push((reach.as_str(), reach.reaches(), reach.says()));
         for said in ["online", "offline", "stopped", "{}"] {
             reach.says_of_itself(Some(said.to_owned()));
-            seen.push((reach.word(), reach.reaches(), reach.says()));
+            seen.push((reach.as_str(), reach.reaches(), reach.says()));
         }
         reach.says_of_itself(Some("online".to_owned()));
         reach.lost();
-        assert_eq!((reach.word(), reach.reaches(), reach.says()), seen[0], "what was known is forgotten");
+        assert_eq!((reach.as_str(), reach.reaches(), reach.says()), seen[0], "what was known is forgotten");
         let reached: Vec<&str> =
             seen.iter().filter(|(_, reaches, _)| *reaches).map(|(word, _, _)| word.as_str()).collect();
         assert_eq!(reached, ["box online"]);

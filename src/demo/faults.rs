@@ -18,7 +18,7 @@ use crate::ipc::SIM_LAMP;
 /// What is done once, unlike a switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Act {
+pub(super) enum Fault {
     /// The guard is killed, without a warning; its supervisor starts another one.
     KillGuard,
     /// A policy one day newer than the one in force comes into the configuration, and the guard starts anew with it.
@@ -26,7 +26,7 @@ pub(super) enum Act {
 }
 
 /// Carries out what the page asks for, until `ending`.
-pub(super) async fn run(config: Config, hub: Arc<Hub>, mut acts: mpsc::Receiver<Act>, ending: CancellationToken) {
+pub(super) async fn run(config: Config, hub: Arc<Hub>, mut faults: mpsc::Receiver<Fault>, ending: CancellationToken) {
     let mut switches = hub.switches();
     let lamp = config.device.runtime_dir.join(SIM_LAMP);
     let mut policy = config.consent.policy_version.clone();
@@ -34,9 +34,9 @@ pub(super) async fn run(config: Config, hub: Arc<Hub>, mut acts: mpsc::Receiver<
     loop {
         tokio::select! {
             () = ending.cancelled() => return,
-            Some(act) = acts.recv() => match act {
-                Act::KillGuard => process::signal("guard", &config.path, Signal::KILL),
-                Act::NewPolicy => {
+            Some(fault) = faults.recv() => match fault {
+                Fault::KillGuard => process::signal("guard", &config.path, Signal::KILL),
+                Fault::NewPolicy => {
                     policy = day_after(&policy);
                     match bring(&config.path, &policy) {
                         Ok(()) => process::signal("guard", &config.path, Signal::TERM),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::buttons::Fingers;
+use super::buttons::Buttons;
 use super::hub::{Hub, Tell};
-use super::observation::{Guard, Seen};
+use super::observation::{Guard, Observation};
 use crate::cli::client::Client;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -49,7 +49,7 @@ pub(super) async fn run(
 
 /// Looks at the rest of the box, and tells the page all of it.
 fn tell(config: &Config, hub: &Hub, guard: Guard) {
-    hub.tell(Tell::shop(&Seen::look(guard, &config.path, &config.device.runtime_dir, hub.arrives())));
+    hub.tell(Tell::shop(&Observation::look(guard, &config.path, &config.device.runtime_dir, hub.arrives())));
 }
 
 /// What one guard has said.
@@ -78,7 +78,7 @@ async fn attend(
     let mut client = Client::connect(config).await?;
     client.send(Request::Subscribe { entries: true, after: last.clone() }).await?;
     let clock = Clock::start();
-    let mut fingers = Fingers::new(config.panel.shortest_press());
+    let mut fingers = Buttons::new(config.panel.shortest_press());
     let mut heard = Heard { status: None, at: clock.now(), asked: None };
     let mut looks = tokio::time::interval(LOOK);
     loop {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
-use super::observation::Seen;
-use super::page_text::{Words, words};
+use super::observation::Observation;
+use super::page_text::{PageText, page_text};
 use crate::clock::Clock;
 use crate::ipc::{LedgerEntry, Phase, StreamStats, Verb};
 use monotonic::Monotonic;
@@ -50,12 +50,12 @@ pub(super) struct Shop {
     /// The lamp's rhythm: on and off in milliseconds.
     rhythm: &'static [u16],
     stream: Option<StreamStats>,
-    words: Words,
+    words: PageText,
 }
 
 impl Tell {
     /// What is seen of the box.
-    pub(super) fn shop(seen: &Seen) -> Self {
+    pub(super) fn shop(seen: &Observation) -> Self {
         let status = seen.guard.status();
         let dead: (&str, &[u16]) = ("dead", &[0, 1000]);
         let (lamp, rhythm) = seen.lamp.map_or(dead, |lamp| (lamp.as_str(), lamp.spans()));
@@ -65,7 +65,7 @@ impl Tell {
             lamp,
             rhythm,
             stream: status.and_then(|status| status.stream),
-            words: words(seen),
+            words: page_text(seen),
         }))
     }
 }

@@ -32,7 +32,7 @@ use crate::exit::Exit;
 use crate::runtime::{ShutdownSignals, block_on};
 
 use hub::Hub;
-use web::Doors;
+use web::PageChannels;
 
 /// Real footage in place of a camera: Big Buck Bunny, (c) Blender Foundation, CC BY 3.0, www.bigbuckbunny.org.
 const FOOTAGE: &[u8] = include_bytes!("../../tests/media/bigbuckbunny-720p25-5s.mp4");
@@ -83,7 +83,7 @@ async fn serve(listen: SocketAddr) -> Result<(), Exit> {
     let mut tasks = JoinSet::new();
     let (buttons, fingers) = mpsc::channel(16);
     let (commands, orders) = mpsc::channel(16);
-    let (acts, breaks) = mpsc::channel(4);
+    let (faults, breaks) = mpsc::channel(4);
     tasks.spawn(proxy::run(ports.ingest_proxy, ports.ingest, hub.clone(), ending.clone()));
     tasks.spawn(proxy::run(ports.broker_proxy, ports.broker, hub.clone(), ending.clone()));
     tasks.spawn(children::broker(home.path().to_owned(), ports.broker, hub.clone(), ending.clone()));
@@ -91,7 +91,7 @@ async fn serve(listen: SocketAddr) -> Result<(), Exit> {
     tasks.spawn(operator::run(ports.broker, hub.clone(), orders, ending.clone()));
     tasks.spawn(guard::run(config.clone(), hub.clone(), fingers, ending.clone()));
     tasks.spawn(faults::run(config.clone(), hub.clone(), breaks, ending.clone()));
-    tasks.spawn(web::run(page, address, hub, Doors { buttons, commands, acts }, ending.clone()));
+    tasks.spawn(web::run(page, address, hub, PageChannels { buttons, commands, faults }, ending.clone()));
     let mut shop = children::shop(&config)?;
     println!("tallybox demo: open http://{address}");
     let ended = tokio::select! {

@@ -8,7 +8,7 @@ use crate::ipc::{LampPattern, Phase, SIM_LAMP, Status};
 
 /// What is confirmed at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct Observation {
     /// The guard's own word.
     pub(super) guard: Guard,
     /// Whether a capture process exists, by the kernel; `None`: it cannot be known.
@@ -47,7 +47,7 @@ impl Guard {
     }
 }
 
-impl Seen {
+impl Observation {
     /// Looks now. `config` and `runtime_dir` are the box's.
     pub(super) fn look(guard: Guard, config: &Path, runtime_dir: &Path, arriving: bool) -> Self {
         let capture = process::of("capture", config).map(|found| !found.is_empty());

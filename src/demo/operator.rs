@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::connectivity::Reach;
+use super::connectivity::Reachability;
 use super::hub::{Hub, Tell};
 use super::{ID, PREFIX};
 use crate::clock::{self, Clock};
@@ -30,7 +30,8 @@ pub(super) async fn run(port: u16, hub: Arc<Hub>, mut orders: mpsc::Receiver<Ver
     options.set_keep_alive(5).set_clean_start(true);
     let (client, mut eventloop) = AsyncClient::builder(options).capacity(64).build();
     let clock = Clock::start();
-    let mut operator = Operator { client, hub, clock, reach: Reach::default(), sent: 0, waiting: BTreeMap::new() };
+    let mut operator =
+        Operator { client, hub, clock, reach: Reachability::default(), sent: 0, waiting: BTreeMap::new() };
     operator.tell();
     loop {
         let due = operator.waiting.values().map(|(_, until)| *until).min();
@@ -39,7 +40,7 @@ pub(super) async fn run(port: u16, hub: Arc<Hub>, mut orders: mpsc::Receiver<Ver
             polled = eventloop.poll() => match polled {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => {
                     let _ = operator.client.try_subscribe(format!("{PREFIX}/{ID}/#"), QoS::AtLeastOnce);
-                    operator.change(Reach::connected);
+                    operator.change(Reachability::connected);
                 }
                 Ok(Event::Incoming(Packet::Publish(message))) => operator.heard(&message),
                 Ok(_) => {}
@@ -47,7 +48,7 @@ pub(super) async fn run(port: u16, hub: Arc<Hub>, mut orders: mpsc::Receiver<Ver
                     // A command that comes late is another command: what was not delivered is given up.
                     eventloop.clean();
                     eventloop.drain_pending_as_failed(NoticeFailureReason::SessionReset);
-                    operator.change(Reach::lost);
+                    operator.change(Reachability::lost);
                     operator.give_up();
                     tokio::time::sleep(AGAIN).await;
                 }
@@ -62,7 +63,7 @@ struct Operator {
     client: AsyncClient,
     hub: Arc<Hub>,
     clock: Clock,
-    reach: Reach,
+    reach: Reachability,
     sent: u32,
     /// Commands without an answer, by their ids, and until when one is waited for.
     waiting: BTreeMap<String, (Verb, Monotonic)>,
@@ -71,13 +72,13 @@ struct Operator {
 impl Operator {
     fn tell(&self) {
         self.hub.tell(Tell::Platform {
-            link: self.reach.word(),
+            link: self.reach.as_str(),
             reaches: self.reach.reaches(),
             says: self.reach.says(),
         });
     }
 
-    fn change(&mut self, change: impl FnOnce(&mut Reach)) {
+    fn change(&mut self, change: impl FnOnce(&mut Reachability)) {
         let before = self.reach.clone();
         change(&mut self.reach);
         if self.reach != before {

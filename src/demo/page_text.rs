@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::observation::{Guard, Seen};
+use super::observation::{Guard, Observation};
 use super::press_outcome::{self, Situation, Span};
 use super::reasons;
 use crate::ipc::{LampPattern, Phase, Status};
@@ -12,7 +12,7 @@ use consent::Reason;
 /// What the page says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Words {
+pub(super) struct PageText {
     /// What the box does, in a line.
     pub(super) state: &'static str,
     /// More about it.
@@ -47,10 +47,10 @@ pub(super) enum Camera {
     Doubt,
 }
 
-pub(super) fn words(seen: &Seen) -> Words {
+pub(super) fn page_text(seen: &Observation) -> PageText {
     let (camera, camera_says) = camera(seen);
     let situation = Situation::of(&seen.guard);
-    Words {
+    PageText {
         state: state(&seen.guard),
         why: why(seen),
         camera,
@@ -90,7 +90,7 @@ fn state(guard: &Guard) -> &'static str {
     }
 }
 
-fn why(seen: &Seen) -> Option<String> {
+fn why(seen: &Observation) -> Option<String> {
     let status = match &seen.guard {
         Guard::Away => {
             return Some(
@@ -129,7 +129,7 @@ fn capital(message: &str) -> String {
 }
 
 /// Whether the camera can be on: the box's word and the kernel's have to agree.
-fn camera(seen: &Seen) -> (Camera, &'static str) {
+fn camera(seen: &Observation) -> (Camera, &'static str) {
     let lost = seen.guard.status().is_some_and(|status| is(status, Reason::CameraLost));
     match (seen.guard.phase(), seen.capture) {
         (_, None) => (Camera::Doubt, "Whether a capture process exists cannot be seen here: take the camera for on."),
@@ -177,7 +177,7 @@ fn sound(guard: &Guard) -> &'static str {
 }
 
 /// About the stream only; the camera has its own sentence.
-fn picture(seen: &Seen) -> &'static str {
+fn picture(seen: &Observation) -> &'static str {
     if seen.arriving {
         return "The stream arrives; its picture is not shown yet.";
     }

@@ -44,7 +44,7 @@ impl Situation {
 
 /// What letting go after some time does, or what a hold has done by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Does {
+pub(super) enum Outcome {
     Unfelt,
     StartsWithSound,
     StartsPictureOnly,
@@ -65,57 +65,61 @@ pub(super) struct Span {
     /// Milliseconds since the button went down.
     pub(super) from_ms: u64,
     #[serde(skip)]
-    pub(super) does: Does,
+    pub(super) does: Outcome,
     /// For whoever holds it.
     pub(super) says: &'static str,
 }
 
-const fn span(from_ms: u64, does: Does, says: &'static str) -> Span {
+const fn span(from_ms: u64, does: Outcome, says: &'static str) -> Span {
     Span { from_ms, does, says }
 }
 
-const NOTHING_YET: Span = span(3000, Does::Nothing, "Let go now and nothing happens. From 5 s on the box locks.");
+const NOTHING_YET: Span = span(3000, Outcome::Nothing, "Let go now and nothing happens. From 5 s on the box locks.");
 const STILL_STOPPED: &str = "This touch stops the capture. Letting go starts nothing. From 5 s on the box locks.";
 
 /// The same in every situation in which the button is felt (docs/consent.md, rules 9 and 10).
 const LONG: [Span; 4] = [
-    span(5000, Does::Locks, "The box locks. A hold of 2 s unlocks it later."),
-    span(8000, Does::Locks, "The lamp warns: from 10 s on, letting go unbinds the box."),
-    span(10_000, Does::Unbinds, "Let go now and the box is unbound: its keys, credentials and footage are destroyed."),
-    span(30_000, Does::CountsAsStuck, "The button counts as stuck: letting go destroys nothing."),
+    span(5000, Outcome::Locks, "The box locks. A hold of 2 s unlocks it later."),
+    span(8000, Outcome::Locks, "The lamp warns: from 10 s on, letting go unbinds the box."),
+    span(
+        10_000,
+        Outcome::Unbinds,
+        "Let go now and the box is unbound: its keys, credentials and footage are destroyed.",
+    ),
+    span(30_000, Outcome::CountsAsStuck, "The button counts as stuck: letting go destroys nothing."),
 ];
 
 /// What a touch that begins now brings, from 0 ms on and in order.
 pub(super) fn spans(situation: Situation) -> Vec<Span> {
     let short: &[Span] = match situation {
         Situation::Unfelt => {
-            return vec![span(0, Does::Unfelt, "The box does not answer: it may not feel this touch.")];
+            return vec![span(0, Outcome::Unfelt, "The box does not answer: it may not feel this touch.")];
         }
         Situation::ButtonBroken => {
             return vec![span(
                 0,
-                Does::Retries,
+                Outcome::Retries,
                 "The button counts as broken: the box looks at it again when you let go.",
             )];
         }
         Situation::Ready => &[
-            span(0, Does::StartsWithSound, "Let go now to start picture and sound."),
-            span(700, Does::StartsPictureOnly, "Let go now to start the picture only: the microphone stays closed."),
+            span(0, Outcome::StartsWithSound, "Let go now to start picture and sound."),
+            span(700, Outcome::StartsPictureOnly, "Let go now to start the picture only: the microphone stays closed."),
             NOTHING_YET,
         ],
-        Situation::Capturing => &[span(0, Does::Stops, STILL_STOPPED)],
+        Situation::Capturing => &[span(0, Outcome::Stops, STILL_STOPPED)],
         Situation::Locked => &[
-            span(0, Does::Nothing, "Hold it for 2 s to unlock the box."),
-            span(2000, Does::Unlocks, "The box unlocks: let go. From 5 s on it locks again."),
+            span(0, Outcome::Nothing, "Hold it for 2 s to unlock the box."),
+            span(2000, Outcome::Unlocks, "The box unlocks: let go. From 5 s on it locks again."),
         ],
         Situation::Policy => &[
-            span(0, Does::Nothing, "Hold it for 2 s to acknowledge the new policy."),
-            span(2000, Does::Acknowledges, "The new policy is acknowledged: let go. From 5 s on the box locks."),
+            span(0, Outcome::Nothing, "Hold it for 2 s to acknowledge the new policy."),
+            span(2000, Outcome::Acknowledges, "The new policy is acknowledged: let go. From 5 s on the box locks."),
         ],
         Situation::Broken => {
-            &[span(0, Does::Retries, "Nothing starts: the box tries its parts again when you let go."), NOTHING_YET]
+            &[span(0, Outcome::Retries, "Nothing starts: the box tries its parts again when you let go."), NOTHING_YET]
         }
-        Situation::Unbound => &[span(0, Does::Nothing, "The box is unbound: a press does nothing.")],
+        Situation::Unbound => &[span(0, Outcome::Nothing, "The box is unbound: a press does nothing.")],
     };
     short.iter().chain(&LONG).copied().collect()
 }

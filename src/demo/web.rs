@@ -16,7 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::faults::Act;
+use super::faults::Fault;
 use super::hub::{Hub, Media, Switches, Tell};
 use crate::ipc::{Request, Verb};
 
@@ -36,21 +36,21 @@ enum Wish {
     /// The switches are turned.
     Switch { switches: Switches },
     /// Something is broken once.
-    Break { act: Act },
+    Break { fault: Fault },
 }
 
 /// Where what the page wants goes.
 #[derive(Clone)]
-pub(super) struct Doors {
+pub(super) struct PageChannels {
     pub(super) buttons: mpsc::Sender<Request>,
     pub(super) commands: mpsc::Sender<Verb>,
-    pub(super) acts: mpsc::Sender<Act>,
+    pub(super) faults: mpsc::Sender<Fault>,
 }
 
 #[derive(Clone)]
 struct Shared {
     hub: Arc<Hub>,
-    doors: Doors,
+    doors: PageChannels,
     names: [String; 2],
     ending: CancellationToken,
 }
@@ -60,7 +60,7 @@ pub(super) async fn run(
     listener: TcpListener,
     address: SocketAddr,
     hub: Arc<Hub>,
-    doors: Doors,
+    doors: PageChannels,
     ending: CancellationToken,
 ) {
     let names = [address.to_string(), format!("localhost:{}", address.port())];
@@ -153,7 +153,7 @@ async fn talk(mut socket: WebSocket, shared: &Shared, holds: &mut (bool, bool)) 
                     }
                     Wish::Command { verb } => shared.doors.commands.send(verb).await.ok()?,
                     Wish::Switch { switches } => shared.hub.turn(switches),
-                    Wish::Break { act } => shared.doors.acts.send(act).await.ok()?,
+                    Wish::Break { fault } => shared.doors.faults.send(fault).await.ok()?,
                 },
                 Message::Close(_) => return None,
                 Message::Binary(_) | Message::Ping(_) | Message::Pong(_) => {}

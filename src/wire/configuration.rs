@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::config::Config;
 
 /// The mistakes of a configuration with this text.
-fn mistakes(text: &str) -> String {
+fn diagnostics(text: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tallybox.toml");
     std::fs::write(&path, text).unwrap();
@@ -19,7 +19,7 @@ fn behind<'t>(text: &'t str, mark: &str) -> Option<&'t str> {
 
 /// What `key` of `section` takes.
 fn values(section: &str, key: &str) -> String {
-    let with = |value: &str| mistakes(&format!("[{section}]\n{key} = {value}\n"));
+    let with = |value: &str| diagnostics(&format!("[{section}]\n{key} = {value}\n"));
     let wrong = with("1979-05-27");
     let kind = behind(&wrong, &format!("{key} must be ")).and_then(|rest| rest.split(", not ").next());
     let kind = kind.unwrap_or_else(|| panic!("[{section}] {key}: {wrong}"));
@@ -31,16 +31,16 @@ fn values(section: &str, key: &str) -> String {
 
 fn section(name: &str, lines: &mut String) {
     let has = format!("[{name}] has: ");
-    let wrong = mistakes(&format!("[{name}]\n- = 0\n"));
+    let wrong = diagnostics(&format!("[{name}]\n- = 0\n"));
     let array = format!("{name} has: ");
     let Some(keys) = behind(&wrong, &has) else {
-        let wrong = mistakes(&format!("[[{name}]]\n- = 0\n"));
+        let wrong = diagnostics(&format!("[[{name}]]\n- = 0\n"));
         writeln!(lines, "[[{name}]] {}", behind(&wrong, &array).unwrap_or_else(|| panic!("{name}: {wrong}"))).unwrap();
         return;
     };
     for key in keys.split(", ") {
         let inner = format!("{name}.{key}");
-        if mistakes(&format!("[{name}]\n{key} = 0\n")).contains(&format!("{inner} must be a section")) {
+        if diagnostics(&format!("[{name}]\n{key} = 0\n")).contains(&format!("{inner} must be a section")) {
             section(&inner, lines);
         } else {
             writeln!(lines, "[{name}] {key}: {}", values(name, key)).unwrap();
@@ -50,7 +50,7 @@ fn section(name: &str, lines: &mut String) {
 
 #[test]
 fn sections_keys_and_choices() {
-    let wrong = mistakes("[nothing]\n");
+    let wrong = diagnostics("[nothing]\n");
     let sections = behind(&wrong, "sections are: ").expect("a list of sections");
     let mut lines = String::new();
     for name in sections.split(", ") {
@@ -60,7 +60,7 @@ fn sections_keys_and_choices() {
         ("srt://127.0.0.1:9?nothing=1", "an srt:// URL takes: "),
         ("nothing://127.0.0.1", "an ingest over nothing:// is not supported; "),
     ] {
-        let wrong = mistakes(&format!("[ingest]\nurl = \"{url}\"\n"));
+        let wrong = diagnostics(&format!("[ingest]\nurl = \"{url}\"\n"));
         writeln!(lines, "{mark}{}", behind(&wrong, mark).unwrap_or_else(|| panic!("{wrong}"))).unwrap();
     }
     super::pin("configuration", &lines);

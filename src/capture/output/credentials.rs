@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::capture::error::CaptureError;
-use crate::config::{Destination, Login, MissingSecret, Protocol, Rtmp, Secret, Srt, Template, Wrong};
+use crate::config::{Destination, Login, MissingSecret, Protocol, Rtmp, Secret, SecretTemplate, Srt, ValueError};
 
 /// What a server is told, with its secrets in place.
 #[derive(Clone, Debug)]
@@ -27,9 +27,10 @@ pub(crate) enum IngestCredentials {
 impl IngestCredentials {
     pub(crate) fn resolve(to: &Destination) -> Result<Self, CaptureError> {
         let missing = |error: MissingSecret| CaptureError::config(error.to_string());
-        let unusable = |Wrong { wrong, advice }: Wrong| CaptureError::config(format!("[ingest] {wrong}; {advice}"));
-        let get = |template: &Template| template.resolve().map_err(missing);
-        let optional = |template: &Option<Template>| template.as_ref().map(get).transpose();
+        let unusable =
+            |ValueError { message, help }: ValueError| CaptureError::config(format!("[ingest] {message}; {help}"));
+        let get = |template: &SecretTemplate| template.resolve().map_err(missing);
+        let optional = |template: &Option<SecretTemplate>| template.as_ref().map(get).transpose();
         let keys = match &to.protocol {
             Protocol::Rtmp(Rtmp { tls: _, application, stream, login }) => {
                 let login = match login {
@@ -51,7 +52,7 @@ impl IngestCredentials {
     /// The fields that are nobody's business, the longest first.
     pub(super) fn hidden(&self, to: &Destination) -> Vec<String> {
         let whole = |secret: &Secret| Some(secret.expose().to_owned());
-        let has_secret = |template: &Template| template.names().next().is_some();
+        let has_secret = |template: &SecretTemplate| template.placeholders().next().is_some();
         let mut hide: Vec<_> = match (self, &to.protocol) {
             (Self::Rtmp { application, stream, login }, Protocol::Rtmp(rtmp)) => {
                 let application = application.expose().to_owned();

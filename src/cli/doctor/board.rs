@@ -1,7 +1,7 @@
 //! Which board this is, and what it can encode.
 
-use super::host::Machine;
-use super::{Row, fail, ok, warn};
+use super::host::HostFiles;
+use super::{CheckResult, fail, ok, warn};
 use crate::config::{Config, Encoder, Video};
 
 /// Raspberry Pis that differ in what matters here.
@@ -30,14 +30,14 @@ pub(super) struct Board {
 
 impl Board {
     /// From the device tree's `model` (Devicetree Specification, 2.3.2), which ends with a zero.
-    pub(super) fn of(machine: &Machine) -> Self {
+    pub(super) fn of(machine: &HostFiles) -> Self {
         let tree = ["/proc/device-tree/model", "/sys/firmware/devicetree/base/model"];
         let model = tree.into_iter().find_map(|path| machine.read(path)).filter(|model| !model.is_empty());
         Self { pi: model.as_deref().and_then(pi), model }
     }
 
     /// Whether the firmware encodes, through the driver bcm2835-codec.
-    pub(super) fn encodes(&self) -> bool {
+    pub(super) fn has_hardware_encoder(&self) -> bool {
         match self.pi {
             Some(Pi::Two | Pi::Three | Pi::ZeroTwo | Pi::Four) => true,
             Some(Pi::One | Pi::Five) | None => false,
@@ -79,7 +79,7 @@ pub(super) fn is_beyond_level_4(video: &Video) -> bool {
     picture > LEVEL_4_PICTURE || rate > LEVEL_4_RATE
 }
 
-pub(super) fn row(board: &Board, machine: &Machine, config: &Config) -> Row {
+pub(super) fn row(board: &Board, machine: &HostFiles, config: &Config) -> CheckResult {
     let video = &config.video;
     let wanted = format!("{}x{} at {} frames per second", video.width, video.height, video.fps);
     let Some(model) = &board.model else {

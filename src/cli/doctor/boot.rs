@@ -2,8 +2,8 @@
 //! defaults are those of the Raspberry Pi documentation, "config.txt".
 
 use super::board::{Board, Pi};
-use super::host::Machine;
-use super::{Row, fail, ok, warn};
+use super::host::HostFiles;
+use super::{CheckResult, fail, ok, warn};
 use crate::config::{Config, VideoSource};
 
 /// Where it is: bookworm and later, and before.
@@ -17,7 +17,7 @@ const CODECS: u32 = 64;
 const CAMERAS: [&str; 4] = ["imx", "ov", "arducam", "tc358743"];
 
 /// Which settings hold for this board, in order.
-fn settings(machine: &Machine, board: &Board, dir: &str, text: &str, depth: u8) -> Vec<(String, String)> {
+fn settings(machine: &HostFiles, board: &Board, dir: &str, text: &str, depth: u8) -> Vec<(String, String)> {
     let mut all = Vec::new();
     let mut holds = true;
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
@@ -53,7 +53,7 @@ fn is_for(board: &Board, filter: &str) -> bool {
     }
 }
 
-pub(super) fn rows(board: &Board, machine: &Machine, config: &Config) -> Vec<Row> {
+pub(super) fn rows(board: &Board, machine: &HostFiles, config: &Config) -> Vec<CheckResult> {
     if board.pi.is_none() {
         return Vec::new();
     }
@@ -64,7 +64,7 @@ pub(super) fn rows(board: &Board, machine: &Machine, config: &Config) -> Vec<Row
     let dir = path.trim_end_matches("/config.txt");
     let settings = settings(machine, board, dir, &text, 3);
     let mut rows = vec![camera(path, &settings, config)];
-    rows.extend(board.encodes().then(|| memory(path, &settings, machine)));
+    rows.extend(board.has_hardware_encoder().then(|| memory(path, &settings, machine)));
     rows
 }
 
@@ -72,7 +72,7 @@ fn last<'a>(settings: &'a [(String, String)], key: &str) -> Option<&'a str> {
     settings.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
 }
 
-fn camera(path: &str, settings: &[(String, String)], config: &Config) -> Row {
+fn camera(path: &str, settings: &[(String, String)], config: &Config) -> CheckResult {
     let overlays: Vec<&str> =
         settings.iter().filter(|(key, _)| key == "dtoverlay").map(|(_, value)| value.as_str()).collect();
     let module = overlays.iter().find(|overlay| CAMERAS.iter().any(|camera| overlay.starts_with(camera)));
@@ -100,7 +100,7 @@ fn camera(path: &str, settings: &[(String, String)], config: &Config) -> Row {
     if wants_module { fail("boot", found, advice) } else { ok("boot", format!("no camera module{shown}")) }
 }
 
-fn memory(path: &str, settings: &[(String, String)], machine: &Machine) -> Row {
+fn memory(path: &str, settings: &[(String, String)], machine: &HostFiles) -> CheckResult {
     let kib = |text: String| text.lines().next()?.split_whitespace().nth(1)?.parse::<u32>().ok();
     let total = machine.read("/proc/meminfo").and_then(kib).unwrap_or(u32::MAX) / 1024;
     // What the firmware keeps is missing from what Linux calls the total.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::tls::Identity;
-use super::{Row, fail, ok, warn};
+use super::{CheckResult, fail, ok, warn};
 use crate::agent::broker::names_in;
 use crate::certificate::{self, Age, Validity};
 use crate::clock;
@@ -20,7 +20,7 @@ pub(super) enum Own {
 }
 
 /// What there is to say about a certificate's time. `found` is whose it is.
-pub(super) fn aged(check: &'static str, found: &str, validity: Validity, renew: &str) -> Row {
+pub(super) fn aged(check: &'static str, found: &str, validity: Validity, renew: &str) -> CheckResult {
     let (now, from, until) = (clock::utc_now(), validity.from.strftime("%F"), validity.until.strftime("%F"));
     match validity.age(now) {
         Age::Early => {
@@ -37,7 +37,7 @@ pub(super) fn aged(check: &'static str, found: &str, validity: Validity, renew: 
 }
 
 /// Looks at what is configured, for a box with this id at the broker, as far as that is known.
-pub(super) fn own(config: &Config, id: Option<&str>) -> (Own, Vec<Row>) {
+pub(super) fn own(config: &Config, id: Option<&str>) -> (Own, Vec<CheckResult>) {
     let mut rows = authorities(config);
     let Some(mqtt) = &config.mqtt else { return (Own::None, rows) };
     let Some(file) = &mqtt.client_cert else { return (Own::None, rows) };
@@ -90,7 +90,7 @@ fn key(mqtt: &Mqtt) -> Option<String> {
 
 /// Brokers that take a client's id from its certificate, as the one in config/servers does, let it write below that
 /// name only: events under another id are refused, and wait in the box.
-fn other_name(names: &[String], id: &str) -> Option<Row> {
+fn other_name(names: &[String], id: &str) -> Option<CheckResult> {
     let first = names.first()?;
     let advice = format!(
         "write [device] id = {first:?} if that is this box, or have a certificate made for {id:?}; until then a broker \
@@ -107,7 +107,7 @@ fn other_name(names: &[String], id: &str) -> Option<Row> {
 }
 
 /// A row for each file of authorities that is configured.
-fn authorities(config: &Config) -> Vec<Row> {
+fn authorities(config: &Config) -> Vec<CheckResult> {
     let broker = config.mqtt.iter().filter_map(|mqtt| mqtt.ca_file.clone());
     let mut files: Vec<PathBuf> =
         broker.chain(config.ingest.destinations().filter_map(|to| to.ca_file.clone())).collect();
@@ -116,7 +116,7 @@ fn authorities(config: &Config) -> Vec<Row> {
     files.iter().map(|file| authority(file)).collect()
 }
 
-fn authority(file: &Path) -> Row {
+fn authority(file: &Path) -> CheckResult {
     let shown = file.display().to_string();
     let read = certificate::read(file).and_then(|found| Validity::of_authorities(&found));
     match read {

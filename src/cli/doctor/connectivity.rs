@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::certificates::{self, Own, aged};
 use super::tls::{self, Shaken};
-use super::{PATIENCE, Row, Verdict, fail, ok, warn};
+use super::{CheckResult, CheckStatus, PATIENCE, fail, ok, warn};
 use crate::certificate::{Age, Validity};
 use crate::clock;
 use crate::config::{Config, Destination, IngestScheme};
@@ -16,7 +16,7 @@ use crate::trust::{self, SYSTEM_AUTHORITIES};
 const RENEW: &str = "tell whoever keeps the server: it needs a new one";
 
 /// `id`: the box's name at the broker, as far as it is known.
-pub(super) fn rows(config: &Config, id: Option<&str>) -> Vec<Row> {
+pub(super) fn rows(config: &Config, id: Option<&str>) -> Vec<CheckResult> {
     std::thread::scope(|scope| {
         let ingest = scope.spawn(|| ingest(config));
         let broker = scope.spawn(|| broker(config, id));
@@ -25,10 +25,10 @@ pub(super) fn rows(config: &Config, id: Option<&str>) -> Vec<Row> {
 }
 
 /// Whether every server answered that was asked, content with the box or not. SRT's cannot be asked off air.
-pub(super) fn all_answer(rows: &[Row]) -> bool {
-    let asked = |row: &&Row| ["ingest", "broker"].contains(&row.check);
+pub(super) fn all_answer(rows: &[CheckResult]) -> bool {
+    let asked = |row: &&CheckResult| ["ingest", "broker"].contains(&row.check);
     rows.iter().filter(asked).all(|row| {
-        let away = row.verdict == Verdict::Fail && !row.found.contains(ANSWERS);
+        let away = row.verdict == CheckStatus::Fail && !row.found.contains(ANSWERS);
         !away && !row.found.contains(UNASKED)
     })
 }
@@ -38,11 +38,11 @@ const ANSWERS: &str = " answers";
 /// What is found of one that could not be asked.
 const UNASKED: &str = "shows only on air";
 
-fn ingest(config: &Config) -> Vec<Row> {
+fn ingest(config: &Config) -> Vec<CheckResult> {
     config.ingest.destinations().map(destination).collect()
 }
 
-fn destination(to: &Destination) -> Row {
+fn destination(to: &Destination) -> CheckResult {
     let (host, port) = (to.host.as_str(), to.port);
     match to.scheme() {
         IngestScheme::Srt => match resolve(host, port) {
@@ -57,7 +57,7 @@ fn destination(to: &Destination) -> Row {
     }
 }
 
-fn broker(config: &Config, id: Option<&str>) -> Vec<Row> {
+fn broker(config: &Config, id: Option<&str>) -> Vec<CheckResult> {
     let (own, certificates) = certificates::own(config, id);
     let Some(mqtt) = &config.mqtt else {
         let none = warn("broker", "none configured: the box is not controlled from outside", "set [mqtt] url");
@@ -65,13 +65,13 @@ fn broker(config: &Config, id: Option<&str>) -> Vec<Row> {
     };
     let ca = mqtt.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
     let asked = row("broker", mqtt.host.as_str(), mqtt.port, mqtt.tls.then_some(ca), &own);
-    let remarks = crate::agent::health::remarks(&config.agent_dir());
+    let remarks = crate::agent::notifier::remarks(&config.agent_dir());
     let remarks = remarks.into_iter().map(|remark| warn("broker", remark, "the agent's log says since when"));
     std::iter::once(asked).chain(certificates).chain(name(config)).chain(remarks).collect()
 }
 
 /// Where the box's name comes from, if it is not what an image may be expected to have.
-fn name(config: &Config) -> Option<Row> {
+fn name(config: &Config) -> Option<CheckResult> {
     config.device.id.is_none().then(|| {
         let found =
             "there is no valid machine-id: the box's name at the broker comes from its key, and changes with it";
@@ -95,7 +95,7 @@ fn reach(host: &str, port: u16) -> Result<TcpStream, Wrong> {
     })
 }
 
-fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>, own: &Own) -> Row {
+fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>, own: &Own) -> CheckResult {
     let asked = reach(host, port).and_then(|mut stream| {
         let Some(ca) = ca else { return Ok(ok(check, format!("{host}:{port} answers, unencrypted"))) };
         let identity = match own {
@@ -103,7 +103,7 @@ fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>, own: &Own)
             Own::None | Own::Unusable => None,
         };
         let advice = |why: &str| trust::advice(why).unwrap_or("see the server's TLS settings").to_owned();
-        let shaken = tls::shake_hands(&mut stream, host, ca, identity);
+        let shaken = tls::handshake(&mut stream, host, ca, identity);
         let Shaken { shown, refused } =
             shaken.map_err(|why| (format!("{host}:{port} answers: {why}"), advice(&why)))?;
         let validity = Validity::of_chain(&shown);

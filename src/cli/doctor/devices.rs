@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use super::super::capture_program;
-use super::{Row, fail, ok, warn};
+use super::{CheckResult, fail, ok, warn};
 use crate::capture::package_of;
 use crate::config::{AudioSource, Config, Encoder, VideoSource};
 
-pub(super) fn rows(config: &Config) -> Vec<Row> {
+pub(super) fn rows(config: &Config) -> Vec<CheckResult> {
     let gstreamer = GStreamer::find();
     vec![camera(config), microphone(config), elements(config, &gstreamer), encoder(config, &gstreamer)]
 }
@@ -39,7 +39,7 @@ fn holders(device: &Path) -> Vec<String> {
     processes.filter(holds).map(name).collect()
 }
 
-fn camera(config: &Config) -> Row {
+fn camera(config: &Config) -> CheckResult {
     let device = &config.video.device;
     let shown = device.display().to_string();
     let nodes = video_nodes();
@@ -65,7 +65,7 @@ fn camera(config: &Config) -> Row {
     }
 }
 
-fn microphone(config: &Config) -> Row {
+fn microphone(config: &Config) -> CheckResult {
     let devices = std::fs::read_to_string("/proc/asound/pcm").unwrap_or_default();
     let microphones: Vec<&str> = devices.lines().filter(|line| line.contains("capture")).collect();
     match config.audio.source {
@@ -95,7 +95,7 @@ struct GStreamer {
 impl GStreamer {
     fn find() -> Self {
         let none = |why: String| Self { version: Err(why), plugins: PathBuf::new() };
-        match capture_program::program(&["gstreamer"]).output() {
+        match capture_program::capture_command(&["gstreamer"]).output() {
             Err(error) => none(error.to_string()),
             Ok(output) if !output.status.success() => none(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
             Ok(output) => {
@@ -112,7 +112,7 @@ impl GStreamer {
     }
 }
 
-fn elements(config: &Config, gstreamer: &GStreamer) -> Row {
+fn elements(config: &Config, gstreamer: &GStreamer) -> CheckResult {
     let version = match &gstreamer.version {
         Ok(version) => version.as_str(),
         Err(why) => return fail("gstreamer", format!("tallybox-capture: {why}"), "install the package again"),
@@ -136,7 +136,7 @@ fn elements(config: &Config, gstreamer: &GStreamer) -> Row {
 /// when a capture tries them.
 const HARDWARE: &str = "bcm2835-codec-encode";
 
-fn encoder(config: &Config, gstreamer: &GStreamer) -> Row {
+fn encoder(config: &Config, gstreamer: &GStreamer) -> CheckResult {
     let here = |encoder: Encoder| match encoder {
         Encoder::V4l2h264enc => video_nodes().iter().any(|name| name.contains(HARDWARE)),
         Encoder::X264enc => gstreamer.has("x264"),
@@ -144,7 +144,7 @@ fn encoder(config: &Config, gstreamer: &GStreamer) -> Row {
         Encoder::Auto => false,
     };
     let all = [Encoder::V4l2h264enc, Encoder::X264enc, Encoder::Openh264enc];
-    let found: Vec<&str> = all.into_iter().filter(|encoder| here(*encoder)).map(Encoder::word).collect();
+    let found: Vec<&str> = all.into_iter().filter(|encoder| here(*encoder)).map(Encoder::as_str).collect();
     match config.video.encoder {
         Encoder::Auto if found.is_empty() => {
             fail("encoder", "no H.264 encoder", "apt install gstreamer1.0-plugins-ugly")
@@ -156,7 +156,7 @@ fn encoder(config: &Config, gstreamer: &GStreamer) -> Row {
             "a Pi 5 has no hardware encoder: lower [video] width and height if frames are dropped",
         ),
         chosen @ (Encoder::V4l2h264enc | Encoder::X264enc | Encoder::Openh264enc) if here(chosen) => {
-            ok("encoder", chosen.word())
+            ok("encoder", chosen.as_str())
         }
         // Not every driver is known by its name; `--probe` tries it.
         Encoder::V4l2h264enc => {
@@ -164,7 +164,7 @@ fn encoder(config: &Config, gstreamer: &GStreamer) -> Row {
             warn("encoder", "v4l2h264enc: no encoder of a Raspberry Pi is seen here", advice)
         }
         chosen @ (Encoder::X264enc | Encoder::Openh264enc) => {
-            fail("encoder", format!("no {}", chosen.word()), "set [video] encoder = \"auto\"")
+            fail("encoder", format!("no {}", chosen.as_str()), "set [video] encoder = \"auto\"")
         }
     }
 }

@@ -1,19 +1,19 @@
 //! Room for the ledger, and how worn the memory under it is.
 
-use super::host::Machine;
-use super::{Row, fail, ok, warn};
+use super::host::HostFiles;
+use super::{CheckResult, fail, ok, warn};
 use crate::cli::units::Runner;
 use crate::config::Config;
 
 /// `runner` tells whose the ledger is: that of units is not the caller's to write.
-pub(super) fn rows(machine: &Machine, config: &Config, runner: &Runner) -> Vec<Row> {
+pub(super) fn rows(machine: &HostFiles, config: &Config, runner: &Runner) -> Vec<CheckResult> {
     std::iter::once(room(config, matches!(runner, Runner::Caller(_))))
         .chain(cards(machine))
         .chain(errors(machine))
         .collect()
 }
 
-fn room(config: &Config, is_callers: bool) -> Row {
+fn room(config: &Config, is_callers: bool) -> CheckResult {
     let dir = &config.device.data_dir;
     let shown = dir.display().to_string();
     let Ok(disk) = rustix::fs::statvfs(dir) else {
@@ -46,7 +46,7 @@ fn room(config: &Config, is_callers: bool) -> Row {
 }
 
 /// SD cards and eMMC, whether or not something of ours lies on them.
-fn cards(machine: &Machine) -> Vec<Row> {
+fn cards(machine: &HostFiles) -> Vec<CheckResult> {
     let disks = machine.names("/sys/block").into_iter().filter(|name| name.starts_with("mmcblk"));
     disks
         .filter(|name| !name.contains("boot") && !name.contains("rpmb"))
@@ -57,7 +57,7 @@ fn cards(machine: &Machine) -> Vec<Row> {
 /// eMMC 5.0 tells its wear (JEDEC JESD84-B50, bytes 267 to 269), the kernel hands it on: `life_time` as two values in
 /// steps of a tenth, 0x0b for more than all, 0 for unknown; `pre_eol_info` 1 normal, 2 warning, 3 urgent (the kernel's
 /// Documentation/driver-api/mmc/mmc-dev-attrs.rst). SD cards tell nothing.
-fn card(machine: &Machine, disk: &str) -> Option<Row> {
+fn card(machine: &HostFiles, disk: &str) -> Option<CheckResult> {
     let read = |file: &str| machine.read(&format!("/sys/block/{disk}/device/{file}"));
     let kind = read("type")?;
     let name = read("name").unwrap_or_default();
@@ -78,7 +78,7 @@ fn card(machine: &Machine, disk: &str) -> Option<Row> {
 }
 
 /// ext4 counts the errors that it found since the last check (the kernel's Documentation/ABI/testing/sysfs-fs-ext4).
-fn errors(machine: &Machine) -> Option<Row> {
+fn errors(machine: &HostFiles) -> Option<CheckResult> {
     let count =
         |disk: &String| machine.read(&format!("/sys/fs/ext4/{disk}/errors_count")).is_some_and(|count| count != "0");
     let bad: Vec<String> = machine.names("/sys/fs/ext4").into_iter().filter(count).collect();

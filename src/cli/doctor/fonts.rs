@@ -1,7 +1,7 @@
 //! Whether the words on the picture can be drawn.
 
-use super::host::Machine;
-use super::{Row, ok, warn};
+use super::host::HostFiles;
+use super::{CheckResult, ok, warn};
 use crate::config::{Config, Overlay};
 
 /// Where Debian's packages and the integrator put fonts (fontconfig's own list in `/etc/fonts/fonts.conf`).
@@ -18,7 +18,7 @@ const FIRST_EASTERN: char = '\u{2e80}';
 const DEPTH: usize = 4;
 
 /// One row where words are configured; without any nobody needs fonts.
-pub(super) fn row(machine: &Machine, config: &Config) -> Option<Row> {
+pub(super) fn row(machine: &HostFiles, config: &Config) -> Option<CheckResult> {
     let Overlay { text, clock } = &config.overlay;
     if text.is_none() && !clock {
         return None;
@@ -40,7 +40,7 @@ pub(super) fn row(machine: &Machine, config: &Config) -> Option<Row> {
     })
 }
 
-fn look(machine: &Machine, folder: &str, depth: usize, found: &mut Vec<String>) {
+fn look(machine: &HostFiles, folder: &str, depth: usize, found: &mut Vec<String>) {
     for name in machine.names(folder) {
         let path = format!("{folder}/{name}");
         let lower = name.to_lowercase();

@@ -1,8 +1,8 @@
 //! May the roles' users open what they have to? systemd gives them groups by `SupplementaryGroups`; on a laptop it is
 //! the calling user's groups that count.
 
-use super::host::Machine;
-use super::{Row, fail, ok, warn};
+use super::host::HostFiles;
+use super::{CheckResult, fail, ok, warn};
 use crate::cli::units::{Role, supplementary};
 use crate::config::{AudioSource, Config, PanelBackend, VideoSource};
 
@@ -32,7 +32,7 @@ struct Group {
     members: Vec<String>,
 }
 
-fn groups(machine: &Machine) -> Vec<Group> {
+fn groups(machine: &HostFiles) -> Vec<Group> {
     let line = |line: &str| {
         let mut fields = line.split(':');
         let (name, number) = (fields.next()?.to_owned(), fields.nth(1)?.parse().ok()?);
@@ -41,7 +41,7 @@ fn groups(machine: &Machine) -> Vec<Group> {
     machine.read("/etc/group").unwrap_or_default().lines().filter_map(line).collect()
 }
 
-pub(super) fn row(machine: &Machine, config: &Config) -> Row {
+pub(super) fn row(machine: &HostFiles, config: &Config) -> CheckResult {
     let known = groups(machine);
     let users = machine.read("/etc/passwd").unwrap_or_default();
     let has_user = |user: &str| users.lines().any(|line| line.split(':').next() == Some(user));
@@ -70,7 +70,7 @@ pub(super) fn row(machine: &Machine, config: &Config) -> Row {
     }
 }
 
-fn caller(known: &[Group], needs: &[Need]) -> Row {
+fn caller(known: &[Group], needs: &[Need]) -> CheckResult {
     if rustix::process::geteuid().is_root() {
         return ok("groups", "no users for the roles here; root may open all devices");
     }

@@ -1,12 +1,12 @@
 //! Which box this is: what an integrator reads out to claim it.
 
-use super::{Row, fail, ok, warn};
+use super::{CheckResult, fail, ok, warn};
 use crate::config::Config;
 use crate::guard::identity;
 use crate::ipc::{BoxIdentity, Status};
 
 /// The guard's word; without it the key's file, as far as this user may read it.
-pub(super) fn row(config: &Config, status: Option<&Status>) -> Row {
+pub(super) fn row(config: &Config, status: Option<&Status>) -> CheckResult {
     if let Some(identity) = status.and_then(|status| status.identity.as_ref()) {
         return told(identity);
     }
@@ -33,6 +33,6 @@ pub(in crate::cli) fn device_id(config: &Config, status: Option<&Status>) -> Opt
     config.device.id.clone().or_else(own).or_else(read)
 }
 
-fn told(identity: &BoxIdentity) -> Row {
+fn told(identity: &BoxIdentity) -> CheckResult {
     ok("identity", format!("claim code {}, key SHA-256 {}", identity.claim_code, identity.fingerprint))
 }

@@ -4,8 +4,8 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 
 use super::board::Board;
-use super::host::Machine;
-use super::{Row, fail, ok};
+use super::host::HostFiles;
+use super::{CheckResult, fail, ok};
 
 /// What the kernel logs when the Pi's encoder is stuck for good, and where that was reported: only a restart of the
 /// box helps (pikvm#1704, raspberrypi/linux#4606, #5360).
@@ -13,9 +13,9 @@ const STUCK: [&str; 2] = ["bcm2835_mmal_vchiq: timed out waiting for sync comple
 /// The encoder was asked for what it does not take, or has no memory (raspberrypi/linux#3974, #4938, firmware#1701).
 const REFUSED: &str = "bcm2835_codec_start_streaming: Failed enabling i/p port";
 
-pub(super) fn row(board: &Board, machine: &Machine) -> Row {
+pub(super) fn row(board: &Board, machine: &HostFiles) -> CheckResult {
     let version = machine.read("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".to_owned());
-    if !board.encodes() {
+    if !board.has_hardware_encoder() {
         return ok("kernel", version);
     }
     let Some(log) = log(machine) else {
@@ -33,7 +33,7 @@ pub(super) fn row(board: &Board, machine: &Machine) -> Row {
 }
 
 /// `/dev/kmsg` gives one record a read (the kernel's Documentation/ABI/testing/dev-kmsg).
-fn log(machine: &Machine) -> Option<String> {
+fn log(machine: &HostFiles) -> Option<String> {
     let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).ok()?;
     let path = machine.path("/dev/kmsg");
     let mut file = std::fs::OpenOptions::new().read(true).custom_flags(nonblock).open(path).ok()?;

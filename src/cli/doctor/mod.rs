@@ -25,17 +25,17 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::client::Client;
-use super::host::{self, Machine};
+use super::host::{self, HostFiles};
 use super::units::{self, Runner};
 use crate::clock;
-use crate::config::{Config, Mistake, PanelBackend};
+use crate::config::{Config, Diagnostic, PanelBackend};
 use crate::exit::Exit;
 use crate::ipc::{Request, Status};
 use crate::ledger::Ledger;
 use crate::runtime::block_on;
 
 use board::Board;
-use requirements::Needs;
+use requirements::Requirements;
 use roles::Roles;
 
 /// How it is asked.
@@ -55,7 +55,7 @@ pub(crate) struct Args {
 /// How it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Verdict {
+pub(super) enum CheckStatus {
     /// It works.
     Ok,
     /// It works, but somebody should know.
@@ -67,34 +67,34 @@ pub(super) enum Verdict {
 /// One line of the table; `--json` prints a list of these, with these names.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Row {
+pub(super) struct CheckResult {
     /// What was looked at.
     pub(super) check: &'static str,
     /// How it looks.
-    pub(super) verdict: Verdict,
+    pub(super) verdict: CheckStatus,
     /// What was found.
     pub(super) found: String,
     /// What to do about it.
     pub(super) advice: String,
 }
 
-pub(super) fn ok(check: &'static str, found: impl Into<String>) -> Row {
-    Row { check, verdict: Verdict::Ok, found: found.into(), advice: String::new() }
+pub(super) fn ok(check: &'static str, found: impl Into<String>) -> CheckResult {
+    CheckResult { check, verdict: CheckStatus::Ok, found: found.into(), advice: String::new() }
 }
 
-pub(super) fn warn(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Row {
-    Row { check, verdict: Verdict::Warn, found: found.into(), advice: advice.into() }
+pub(super) fn warn(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> CheckResult {
+    CheckResult { check, verdict: CheckStatus::Warn, found: found.into(), advice: advice.into() }
 }
 
-pub(super) fn fail(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Row {
-    Row { check, verdict: Verdict::Fail, found: found.into(), advice: advice.into() }
+pub(super) fn fail(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> CheckResult {
+    CheckResult { check, verdict: CheckStatus::Fail, found: found.into(), advice: advice.into() }
 }
 
 /// A line for each role that runs `config`, and more where something is to be said about them.
-pub(super) fn roles(config: &Config, status: Option<&Status>) -> Vec<Row> {
-    let machine = Machine::new(Path::new("/"));
+pub(super) fn roles(config: &Config, status: Option<&Status>) -> Vec<CheckResult> {
+    let machine = HostFiles::new(Path::new("/"));
     let runner = Runner::of(&machine, &config.path);
-    let needs = Needs::of(&runner, &machine, config);
+    let needs = Requirements::of(&runner, &machine, config);
     let told = match runner {
         Runner::Units(_) => units::ask(),
         Runner::Caller(_) => None,
@@ -104,12 +104,12 @@ pub(super) fn roles(config: &Config, status: Option<&Status>) -> Vec<Row> {
 
 /// Looks at everything, and prints it. Ends with 69 if something fails.
 pub(crate) fn run(config: &Config, args: &Args) -> Result<(), Exit> {
-    let machine = Machine::new(&args.root);
+    let machine = HostFiles::new(&args.root);
     let board = Board::of(&machine);
     let status = block_on(async { Client::connect(config).await?.call(Request::Status {}).await }).ok().flatten();
     let runner = Runner::of(&machine, &config.path);
     let told = machine.is_here().then(units::ask).flatten();
-    let needs = Needs::of(&runner, &machine, config);
+    let needs = Requirements::of(&runner, &machine, config);
     let config = &runner.seen_by_roles(config, &machine);
     let mut rows = configuration(&machine, config);
     let known = Roles {
@@ -147,7 +147,7 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<(), Exit> {
     } else {
         print(&rows);
     }
-    let failed = rows.iter().filter(|row| row.verdict == Verdict::Fail).count();
+    let failed = rows.iter().filter(|row| row.verdict == CheckStatus::Fail).count();
     match failed {
         0 => Ok(()),
         1 => Err(Exit::unavailable("one check fails")),
@@ -155,12 +155,12 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<(), Exit> {
     }
 }
 
-fn print(rows: &[Row]) {
+fn print(rows: &[CheckResult]) {
     for row in rows {
         let verdict = match row.verdict {
-            Verdict::Ok => "ok  ",
-            Verdict::Warn => "warn",
-            Verdict::Fail => "FAIL",
+            CheckStatus::Ok => "ok  ",
+            CheckStatus::Warn => "warn",
+            CheckStatus::Fail => "FAIL",
         };
         println!("{verdict}  {:<12} {}", row.check, row.found);
         if !row.advice.is_empty() {
@@ -169,20 +169,20 @@ fn print(rows: &[Row]) {
     }
 }
 
-fn configuration(machine: &Machine, config: &Config) -> Vec<Row> {
+fn configuration(machine: &HostFiles, config: &Config) -> Vec<CheckResult> {
     let path = config.path.display().to_string();
     let exposed = crate::config::exposed_secrets(&config.path);
-    let notes: Vec<String> = config.notes.iter().chain(&exposed).map(ToString::to_string).collect();
+    let notes: Vec<String> = config.warnings.iter().chain(&exposed).map(ToString::to_string).collect();
     let read = if notes.is_empty() { ok("config", path) } else { warn("config", path, notes.join("; ")) };
-    let misplaced = units::misplaced(machine, config).into_iter().map(|Mistake { file, at, wrong, advice }| {
+    let misplaced = units::misplaced(machine, config).into_iter().map(|Diagnostic { file, at, message, help }| {
         let at = at.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
-        fail("config", format!("{}{at}: {wrong}", file.display()), advice)
+        fail("config", format!("{}{at}: {message}", file.display()), help)
     });
     std::iter::once(read).chain(misplaced).collect()
 }
 
-fn panel(config: &Config) -> Row {
-    let name = config.panel.backend.word();
+fn panel(config: &Config) -> CheckResult {
+    let name = config.panel.backend.as_str();
     match config.panel.backend {
         PanelBackend::Sim => {
             warn("panel", "simulated: no button, no lamp", "set [panel] backend = \"auto\" on a real box")
@@ -206,7 +206,7 @@ fn panel(config: &Config) -> Row {
     }
 }
 
-fn ledger(config: &Config) -> Row {
+fn ledger(config: &Config) -> CheckResult {
     let path = config.ledger();
     if path.try_exists().is_err() {
         return warn("ledger", "not judged: this user may not look into its folder", "call doctor as root");
@@ -247,7 +247,7 @@ pub(super) fn is_closed(path: &Path) -> bool {
 const AHEAD: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 
 /// Secrets that whoever calls does not have.
-fn missing(config: &Config) -> Vec<Row> {
+fn missing(config: &Config) -> Vec<CheckResult> {
     let advice = "systemd hands it to the unit only; from a shell, export it to try";
     let missing = config.missing_secrets().into_iter().map(|missing| warn("secrets", missing.to_string(), advice));
     let all: Vec<_> = missing.collect();
@@ -255,8 +255,8 @@ fn missing(config: &Config) -> Vec<Row> {
 }
 
 /// Secrets whose values cannot be used.
-fn unusable(config: &Config) -> impl Iterator<Item = Row> {
-    config.unusable_secrets().into_iter().map(|mistake| fail("secrets", mistake.wrong, mistake.advice))
+fn unusable(config: &Config) -> impl Iterator<Item = CheckResult> {
+    config.unusable_secrets().into_iter().map(|found| fail("secrets", found.message, found.help))
 }
 
 /// What each question to the network may take.

@@ -1,11 +1,11 @@
 //! The way out: default route, MTU, name servers.
 
-use super::host::Machine;
-use super::{Row, fail, ok, warn};
+use super::host::HostFiles;
+use super::{CheckResult, fail, ok, warn};
 use crate::config::{Config, Host};
 
 /// `reached`: the servers were asked, and answered.
-pub(super) fn rows(machine: &Machine, config: &Config, reached: bool) -> Vec<Row> {
+pub(super) fn rows(machine: &HostFiles, config: &Config, reached: bool) -> Vec<CheckResult> {
     vec![route(machine, config, reached), names(machine, config, reached)]
 }
 
@@ -16,7 +16,7 @@ fn hosts(config: &Config) -> impl Iterator<Item = &Host> {
 /// Interface of the default route with the lowest metric. `/proc/net/route`: interface, destination, gateway, flags,
 /// reference count, use, metric, ...; `/proc/net/ipv6_route`: destination, its prefix, six more, flags, interface.
 /// Numbers are hexadecimal but for the first one's metric (proc(5), the kernel's net/ipv6/route.c).
-fn default_interface(machine: &Machine) -> Option<String> {
+fn default_interface(machine: &HostFiles) -> Option<String> {
     let four = machine.read("/proc/net/route").unwrap_or_default();
     let is_default = |fields: &Vec<&str>| fields.get(1) == Some(&"00000000") && fields.get(7) == Some(&"00000000");
     let all = four.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>()).filter(is_default);
@@ -36,7 +36,7 @@ fn default_interface(machine: &Machine) -> Option<String> {
 /// What Ethernet carries; a server's answers come in such packets unless something on the way says no.
 const ETHERNET: u32 = 1500;
 
-fn route(machine: &Machine, config: &Config, reached: bool) -> Row {
+fn route(machine: &HostFiles, config: &Config, reached: bool) -> CheckResult {
     let Some(name) = default_interface(machine) else {
         if reached || hosts(config).all(Host::is_loopback) {
             return ok("network", "no default route, and none is needed");
@@ -66,7 +66,7 @@ fn route(machine: &Machine, config: &Config, reached: bool) -> Row {
     }
 }
 
-fn names(machine: &Machine, config: &Config, reached: bool) -> Row {
+fn names(machine: &HostFiles, config: &Config, reached: bool) -> CheckResult {
     let text = machine.read("/etc/resolv.conf").unwrap_or_default();
     let servers: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("nameserver")).map(str::trim).collect();
     if hosts(config).all(|host| host.is_loopback() || host.ip().is_some()) {

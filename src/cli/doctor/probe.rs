@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Row, fail, ok, warn};
+use super::{CheckResult, fail, ok, warn};
 use crate::cli::client::Client;
 use crate::config::Config;
 use crate::ipc::{ProbeReport, Request};
@@ -11,7 +11,7 @@ use crate::runtime::block_on;
 /// What the probe itself may take once staff pressed, and the guard to say so.
 const PROBE: Duration = Duration::from_secs(30);
 
-pub(super) fn rows(config: &Config) -> Vec<Row> {
+pub(super) fn rows(config: &Config) -> Vec<CheckResult> {
     eprintln!(
         "The lamp pulses: press the button of the box, and camera and microphone are tried for 3 s. Nothing leaves the box."
     );
@@ -24,7 +24,7 @@ pub(super) fn rows(config: &Config) -> Vec<Row> {
     }
 }
 
-fn judged(config: &Config, findings: ProbeReport) -> Vec<Row> {
+fn judged(config: &Config, findings: ProbeReport) -> Vec<CheckResult> {
     let wanted = config.video.fps;
     let seen = format!(
         "{:.1} of {wanted} frames per second, {} keyframe(s), {} kbit/s",

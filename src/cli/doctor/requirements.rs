@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Row, fail, ok, warn};
-use crate::cli::host::Machine;
+use super::{CheckResult, fail, ok, warn};
+use crate::cli::host::HostFiles;
 use crate::cli::units::{Handed, Role, Runner, Unit, unread};
-use crate::config::{AudioSource, Config, Template, VideoSource, files_of};
+use crate::config::{AudioSource, Config, SecretTemplate, VideoSource, files_of};
 
 /// A role, what is wrong, and what to do.
 type Lack = (Role, String, String);
 
 /// What is lacking, in the order in which roles meet it.
 #[derive(Debug, Default)]
-pub(in crate::cli) struct Needs {
+pub(in crate::cli) struct Requirements {
     secrets: Vec<Lack>,
     files: Vec<Lack>,
     /// What could not be judged from here.
@@ -22,10 +22,10 @@ pub(in crate::cli) struct Needs {
     readable: usize,
 }
 
-impl Needs {
+impl Requirements {
     /// Looks for it. `config` is as it stands in its files. Nothing is lacking where no units run the roles: rows about
     /// the caller tell of that.
-    pub(in crate::cli) fn of(runner: &Runner, machine: &Machine, config: &Config) -> Self {
+    pub(in crate::cli) fn of(runner: &Runner, machine: &HostFiles, config: &Config) -> Self {
         let mut this = Self::default();
         let Runner::Units(units) = runner else { return this };
         let (capture, agent) = config.named_secrets();
@@ -51,7 +51,7 @@ impl Needs {
         this
     }
 
-    fn secret(&mut self, units: &[Unit], unit: &Unit, machine: &Machine, name: &str) {
+    fn secret(&mut self, units: &[Unit], unit: &Unit, machine: &HostFiles, name: &str) {
         let (role, service) = (unit.role, unit.role.unit());
         let section = if role == Role::Capture { "[ingest]" } else { "[mqtt]" };
         match unit.secret(machine, name) {
@@ -87,7 +87,7 @@ impl Needs {
         }
     }
 
-    fn readable_by(&mut self, unit: &Unit, machine: &Machine, config: &Config) {
+    fn readable_by(&mut self, unit: &Unit, machine: &HostFiles, config: &Config) {
         let role = unit.role;
         let Some(account) = unit.account(machine) else {
             let wrong = format!("the user of {} does not exist", role.unit());
@@ -151,8 +151,8 @@ impl Needs {
         self.unknown.iter().map(String::as_str)
     }
 
-    pub(super) fn rows(&self) -> Vec<Row> {
-        let lack = |check: &'static str, all: &[Lack]| -> Vec<Row> {
+    pub(super) fn rows(&self) -> Vec<CheckResult> {
+        let lack = |check: &'static str, all: &[Lack]| -> Vec<CheckResult> {
             all.iter().map(|(_, wrong, advice)| fail(check, wrong.as_str(), advice.as_str())).collect()
         };
         let mut rows = lack("secrets", &self.secrets);
@@ -172,7 +172,7 @@ impl Needs {
 }
 
 /// Every file that a role took something from at its start.
-pub(super) fn taken_at_start(unit: &Unit, machine: &Machine, config: &Config) -> Vec<PathBuf> {
+pub(super) fn taken_at_start(unit: &Unit, machine: &HostFiles, config: &Config) -> Vec<PathBuf> {
     let own = files(unit.role, config).into_iter().map(|(path, _)| path);
     let units = unit.files.iter().map(|path| machine.path(path));
     own.chain(unit.credential_files()).chain(units).collect()
@@ -190,7 +190,7 @@ fn files(role: Role, config: &Config) -> Vec<(PathBuf, &'static str)> {
             let mqtt = config.mqtt.as_ref();
             all.extend(mqtt.and_then(|mqtt| mqtt.ca_file.clone()).map(|path| (path, "ca-file")));
             all.extend(mqtt.and_then(|mqtt| mqtt.client_cert.clone()).map(|path| (path, "client-cert")));
-            let key = mqtt.and_then(|mqtt| mqtt.client_key.as_ref()).and_then(Template::literal);
+            let key = mqtt.and_then(|mqtt| mqtt.client_key.as_ref()).and_then(SecretTemplate::literal);
             let path = key.filter(|key| !key.contains("-----BEGIN"));
             all.extend(path.map(|path| (PathBuf::from(path), "client-key")));
         }

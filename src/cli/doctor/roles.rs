@@ -1,22 +1,22 @@
 //! A line for each role: since when it runs and what it is connected to, or why it does not run, and the cure.
 
-use super::requirements::{Needs, taken_at_start};
-use super::{Row, fail, ok, warn};
-use crate::cli::host::Machine;
+use super::requirements::{Requirements, taken_at_start};
+use super::{CheckResult, fail, ok, warn};
+use crate::cli::host::HostFiles;
 use crate::cli::units::{Role, Runner, State, Unit};
 use crate::config::Config;
 use crate::ipc::Status;
 
 /// What is known of the roles.
 pub(super) struct Roles<'a> {
-    pub(super) machine: &'a Machine,
+    pub(super) machine: &'a HostFiles,
     /// As the roles meet it.
     pub(super) config: &'a Config,
     pub(super) runner: &'a Runner,
     /// Guard, agent, capture, capture's socket, and the target, as systemd says; `None`: it does not say.
     pub(super) states: Option<&'a [State; 5]>,
     pub(super) status: Option<&'a Status>,
-    pub(super) needs: &'a Needs,
+    pub(super) needs: &'a Requirements,
 }
 
 /// What a service's process ends with when systemd could not start it as its unit says (systemd.exec(5)).
@@ -28,7 +28,7 @@ const CREDENTIALS: &str = "243";
 const CONFIG: &str = "78";
 
 impl Roles<'_> {
-    pub(super) fn rows(&self) -> Vec<Row> {
+    pub(super) fn rows(&self) -> Vec<CheckResult> {
         match (self.runner, self.states) {
             (Runner::Caller(why), _) => {
                 let who = if rustix::process::geteuid().is_root() { "root" } else { "the calling user" };
@@ -54,7 +54,7 @@ impl Roles<'_> {
     }
 
     /// What the guard says of itself.
-    fn guard_says(&self, since: &str) -> Option<Row> {
+    fn guard_says(&self, since: &str) -> Option<CheckResult> {
         let status = self.status?;
         let phase = status.phase.as_str();
         Some(if status.faults.is_empty() {
@@ -65,7 +65,7 @@ impl Roles<'_> {
         })
     }
 
-    fn guard_alone(&self) -> Row {
+    fn guard_alone(&self) -> CheckResult {
         self.guard_says("").unwrap_or_else(|| {
             warn(
                 "guard",
@@ -75,7 +75,7 @@ impl Roles<'_> {
         })
     }
 
-    fn guard(&self, state: &State) -> Row {
+    fn guard(&self, state: &State) -> CheckResult {
         let since = since(state);
         if let Some(row) = self.guard_says(&since) {
             return row;
@@ -91,7 +91,7 @@ impl Roles<'_> {
         }
     }
 
-    fn agent(&self, state: &State) -> Row {
+    fn agent(&self, state: &State) -> CheckResult {
         let ended_well = !state.is_active() && state.get("Result") == "success";
         if self.config.mqtt.is_none() && ended_well && state.get("LoadState") == "loaded" {
             return ok("agent", "has nothing to do: no broker is configured");
@@ -117,7 +117,7 @@ impl Roles<'_> {
         if text.starts_with("not connected") { fail("agent", found, advice) } else { warn("agent", found, advice) }
     }
 
-    fn capture(&self, socket: &State) -> Row {
+    fn capture(&self, socket: &State) -> CheckResult {
         if let Some(status) = self.status.filter(|status| status.capture_pid.is_some()) {
             return ok(
                 "capture",
@@ -136,7 +136,7 @@ impl Roles<'_> {
     }
 
     /// Why a role does not run.
-    fn down(&self, role: Role, state: &State) -> Row {
+    fn down(&self, role: Role, state: &State) -> CheckResult {
         let (word, unit) = (role.word(), role.unit());
         if state.get("LoadState") == "masked" {
             let advice = format!("systemctl unmask {unit} && systemctl start tallybox.target");
@@ -187,7 +187,7 @@ impl Roles<'_> {
     }
 
     /// Whether something was changed that a role that runs has not taken.
-    fn stale(&self, unit: &Unit, state: &State) -> Option<Row> {
+    fn stale(&self, unit: &Unit, state: &State) -> Option<CheckResult> {
         let name = unit.role.unit();
         if let Some(file) = state.unread(&unit.files) {
             let found = format!("systemd has not read {file}: {name} is without it");
@@ -211,7 +211,7 @@ fn since(state: &State) -> String {
 }
 
 /// Whether the box starts with the machine.
-fn boot(target: &State) -> Option<Row> {
+fn boot(target: &State) -> Option<CheckResult> {
     let state = target.get("UnitFileState");
     (!["enabled", "enabled-runtime"].contains(&state)).then(|| {
         let found = format!(

@@ -2,11 +2,11 @@
 
 use std::process::{Command, Stdio};
 
-use super::host::Machine;
-use super::{Row, fail, ok, warn};
+use super::host::HostFiles;
+use super::{CheckResult, fail, ok, warn};
 use crate::clock;
 
-pub(super) fn row(machine: &Machine) -> Row {
+pub(super) fn row(machine: &HostFiles) -> CheckResult {
     let now = clock::utc_now();
     if !clock::is_plausible(now) {
         return fail(
@@ -43,7 +43,7 @@ fn tracking() -> Option<String> {
 }
 
 /// Its fields are those of chronyc(1): the reference's number and name first, the leap status last.
-fn chrony(tracking: Option<&str>) -> Row {
+fn chrony(tracking: Option<&str>) -> CheckResult {
     let advice = "see chronyc sources, and let NTP (UDP port 123) out";
     let Some(line) = tracking else {
         return warn("clock", "chronyd runs, and does not say how the clock is", advice);
@@ -61,7 +61,7 @@ fn chrony(tracking: Option<&str>) -> Row {
 #[cfg(test)]
 mod tests {
     use super::chrony;
-    use crate::cli::doctor::Verdict;
+    use crate::cli::doctor::CheckStatus;
 
     /// As chronyc 4.3 printed them, but for the address.
     #[test]
@@ -69,20 +69,20 @@ mod tests {
         for (line, verdict) in [
             (
                 "C0000201,192.0.2.1,3,1795575677.494965959,0.000001,0.000002,0.000003,0.1,0.2,0.3,0.4,0.5,64.2,Normal\n",
-                Verdict::Ok,
+                CheckStatus::Ok,
             ),
             (
                 "7F7F0101,,3,1795575677.494965959,0.000000000,0.000000000,0.000000000,0.000,0.000,0.000,0.000000000,0.000000000,0.0,Normal\n",
-                Verdict::Warn,
+                CheckStatus::Warn,
             ),
             (
                 "00000000,,0,0.000000000,0.000000000,0.000000000,0.000000000,0.000,0.000,0.000,1.000000000,1.000000000,0.0,Not synchronised\n",
-                Verdict::Warn,
+                CheckStatus::Warn,
             ),
-            ("", Verdict::Warn),
+            ("", CheckStatus::Warn),
         ] {
             assert_eq!(chrony(Some(line)).verdict, verdict, "{line}");
         }
-        assert_eq!(chrony(None).verdict, Verdict::Warn);
+        assert_eq!(chrony(None).verdict, CheckStatus::Warn);
     }
 }

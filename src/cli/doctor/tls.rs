@@ -95,7 +95,7 @@ impl ServerCertVerifier for Witness {
 }
 
 /// Shakes hands, with this box's certificate if it has one, and hears whether the server is content.
-pub(super) fn shake_hands(
+pub(super) fn handshake(
     stream: &mut TcpStream,
     host: &str,
     ca: &Path,

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::config::{did_you_mean, parse_span, place_at};
+use crate::config::{did_you_mean, parse_duration, place_at};
 use crate::exit::Exit;
 
 /// Longest file of answers that is read, in bytes.
-const LONGEST: u64 = 64 * 1024;
+const MAX_BYTES: u64 = 64 * 1024;
 /// The word for "there shall be none".
 pub(super) const NONE: &str = "none";
 
@@ -81,7 +81,7 @@ impl AnswersFile {
     /// Reads it. Paths in it are relative to its own folder.
     pub(super) fn read(path: &Path) -> Result<Self, Exit> {
         let shown = path.display();
-        let content = crate::untrusted_file::read(path, LONGEST).map_err(|error| {
+        let content = crate::untrusted_file::read(path, MAX_BYTES).map_err(|error| {
             if error.kind() == std::io::ErrorKind::NotFound {
                 return Exit::no_input(format!("there is no {shown}"));
             }
@@ -127,7 +127,7 @@ impl AnswersFile {
 /// How long a press is waited for.
 pub(super) fn wait(text: &str) -> Result<Duration, String> {
     let longest = Duration::from_hours(1);
-    parse_span(text).filter(|span| *span <= longest).ok_or_else(|| {
+    parse_duration(text).filter(|span| *span <= longest).ok_or_else(|| {
         format!("wait-for-press = {text:?} is no span of time up to \"1h\"; write one such as \"2m\", or \"0s\"")
     })
 }

@@ -11,7 +11,7 @@ use crate::certificate::{self, Age, Validity};
 use crate::clock;
 
 /// What is wrong with the certificates and the key among the choices.
-pub(super) fn mistakes(choices: &Choices) -> Vec<Wrong> {
+pub(super) fn diagnostics(choices: &Choices) -> Vec<Wrong> {
     let now = clock::utc_now();
     let mut wrong = Vec::new();
     let chain = |key: &'static str, material: Option<&Material>, wrong: &mut Vec<Wrong>| {

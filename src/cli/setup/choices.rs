@@ -8,7 +8,7 @@ use super::answers::{Answers, NONE};
 use super::folders::{self, Folders};
 
 /// Longest certificate file or secret that is taken, in bytes; a chain of certificates has some 10,000.
-const LONGEST: u64 = 256 * 1024;
+const MAX_BYTES: u64 = 256 * 1024;
 
 /// The content of a file that the box shall have. Printed as nothing but where it is from.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Material {
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         let whole = path.canonicalize().map_err(|error| format!("{shown}: {error}"))?;
-        let content = crate::untrusted_file::read(&whole, LONGEST).map_err(|error| format!("{shown}: {error}"))?;
+        let content = crate::untrusted_file::read(&whole, MAX_BYTES).map_err(|error| format!("{shown}: {error}"))?;
         Ok(Self { from: Some(path.to_owned()), content })
     }
 

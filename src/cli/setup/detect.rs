@@ -1,6 +1,6 @@
 //! What is there: cameras, microphones, GPIO chips, from sysfs and procfs alone. Nothing is opened.
 
-use crate::cli::host::Machine;
+use crate::cli::host::HostFiles;
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Device {
 
 impl Found {
     /// Looks at `machine`.
-    pub(super) fn look(machine: &Machine) -> Self {
+    pub(super) fn look(machine: &HostFiles) -> Self {
         Self {
             cameras: cameras(machine),
             microphones: microphones(machine),
@@ -61,7 +61,7 @@ impl Found {
 /// Parts of names of video nodes that are no cameras: encoders, decoders and image processors of a Raspberry Pi.
 const NO_CAMERAS: [&str; 5] = ["codec", "isp", "hevc", "pispbe", "rp1-cfe"];
 
-fn cameras(machine: &Machine) -> Vec<Device> {
+fn cameras(machine: &HostFiles) -> Vec<Device> {
     let (class, by_id) = ("/sys/class/video4linux", "/dev/v4l/by-id");
     let mut cameras = Vec::new();
     for node in machine.names(class) {
@@ -82,7 +82,7 @@ fn cameras(machine: &Machine) -> Vec<Device> {
     cameras
 }
 
-fn microphones(machine: &Machine) -> Vec<Device> {
+fn microphones(machine: &HostFiles) -> Vec<Device> {
     let devices = machine.read("/proc/asound/pcm").unwrap_or_default();
     let mut found: Vec<Device> = Vec::new();
     // `01-00: USB Audio : USB Audio : capture 1`
@@ -134,7 +134,7 @@ mod tests {
         );
         write(root, "proc/asound/card1/id", "C920\n");
         write(root, "sys/bus/gpio/devices/gpiochip0/label", "pinctrl-bcm2711");
-        let found = Found::look(&Machine::new(root));
+        let found = Found::look(&HostFiles::new(root));
         let of = |name: &str, title: &str| Device { name: name.to_owned(), title: title.to_owned() };
         assert_eq!(
             found,
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_machine_with_nothing_is_told_so() {
         let root = tempfile::tempdir().unwrap();
-        let lines = Found::look(&Machine::new(root.path())).lines().join("\n");
+        let lines = Found::look(&HostFiles::new(root.path())).lines().join("\n");
         assert!(lines.contains("plug one in") && lines.contains("no sound") && lines.contains("no button"), "{lines}");
     }
 }

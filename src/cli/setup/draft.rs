@@ -190,18 +190,18 @@ pub(super) fn judge(choices: &Choices, folders: &Folders) -> Result<Config, Vec<
     let judged = Config::load_with(&folders.main, CONFIG, from, literal.text());
     let mut wrong: Vec<(Option<&'static str>, String)> = Vec::new();
     let config = judged.map_err(|error| {
-        for mistake in error.mistakes {
+        for mistake in error.diagnostics {
             let answer = mistake.at.filter(|_| mistake.file == from).and_then(|(line, _)| literal.answer(line));
             let said = if answer.is_some() {
-                let advice = if mistake.advice.is_empty() { String::new() } else { format!("; {}", mistake.advice) };
-                format!("{}{advice}", mistake.wrong)
+                let advice = if mistake.help.is_empty() { String::new() } else { format!("; {}", mistake.help) };
+                format!("{}{advice}", mistake.message)
             } else {
                 mistake.to_string()
             };
             wrong.push((answer, said));
         }
     });
-    let mut own = certificates::mistakes(choices);
+    let mut own = certificates::diagnostics(choices);
     own.extend(config.as_ref().ok().into_iter().flat_map(|config| contradictions(choices, folders, config)));
     wrong.extend(own.into_iter().map(|(key, why)| (Some(key), why)));
     match config {
@@ -224,7 +224,8 @@ fn contradictions(choices: &Choices, folders: &Folders, config: &Config) -> Vec<
             format!("the certificate is for {names:?}, and the box's id is {id:?}: a broker would refuse it; {advice}");
         wrong.push(("device-id", said));
     }
-    let names_key = config.ingest.first.templates().any(|template| template.names().any(|name| name == "STREAM_KEY"));
+    let names_key =
+        config.ingest.first.templates().any(|template| template.placeholders().any(|name| name == "STREAM_KEY"));
     if names_key && choices.stream_key.is_none() && !is_loaded(folders, "STREAM_KEY") {
         let said = "the address names the secret STREAM_KEY; write stream-key-file = \"PATH\", a file that has it";
         wrong.push(("stream-key-file", said.to_owned()));

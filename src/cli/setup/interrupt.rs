@@ -19,7 +19,7 @@ pub(super) struct Interrupt {
 
 impl Interrupt {
     /// Ends the caller's work if somebody asked for it.
-    pub(super) fn heed(&self) -> Result<(), Exit> {
+    pub(super) fn check_stopped(&self) -> Result<(), Exit> {
         if self.asked.load(Ordering::Relaxed) { Err(self.stopped()) } else { Ok(()) }
     }
 

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::backed_up_file;
-use super::host::Machine;
+use super::host::HostFiles;
 use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
 
@@ -115,7 +115,7 @@ fn guided(args: &Args, folders: &Folders, interrupt: &Interrupt) -> Result<(), E
             say(&format!("The configuration is wrong now:\n{error}"))?;
         }
     }
-    let found = Found::look(&Machine::new(&folders.root));
+    let found = Found::look(&HostFiles::new(&folders.root));
     if !args.by_hand || file.is_none() {
         say(&found.lines().join("\n"))?;
     }
@@ -127,7 +127,7 @@ fn guided(args: &Args, folders: &Folders, interrupt: &Interrupt) -> Result<(), E
     }
     say(&format!("\n{}", plan.shown(folders)))?;
     let overridden = draft::overridden(&choices, folders).into_iter().chain(plan.overridden(folders));
-    for note in overridden.chain(config.notes.iter().map(ToString::to_string)) {
+    for note in overridden.chain(config.warnings.iter().map(ToString::to_string)) {
         say(&format!("note: {note}"))?;
     }
     say(&format!("Streams go to {} and nowhere else.", config.ingest.hosts()))?;
@@ -154,7 +154,7 @@ fn guided(args: &Args, folders: &Folders, interrupt: &Interrupt) -> Result<(), E
 
 /// Whether nothing is wrong but what setup is there to ask: the address that no file has yet.
 fn is_untouched(error: &ConfigError, folders: &Folders) -> bool {
-    error.mistakes.iter().all(|mistake| mistake.at.is_none() && mistake.file == folders.main)
+    error.diagnostics.iter().all(|mistake| mistake.at.is_none() && mistake.file == folders.main)
 }
 
 /// The choices, from the file of answers or from the terminal.
@@ -213,7 +213,7 @@ fn install(
     interrupt: &Interrupt,
 ) -> Result<(), Exit> {
     service::must_not_capture(config)?;
-    interrupt.heed()?;
+    interrupt.check_stopped()?;
     if changes.is_empty() && !broken_off {
         say("The box has all of it already.")?;
     }

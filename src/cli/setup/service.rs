@@ -106,7 +106,7 @@ pub(super) fn wait_until_well(config: &Config, folders: &Folders, interrupt: &In
             last = Some(what);
         }
         std::thread::sleep(LOOK);
-        interrupt.heed()?;
+        interrupt.check_stopped()?;
     }
 }
 

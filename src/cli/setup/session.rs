@@ -93,7 +93,7 @@ impl Watch<'_> {
         let clock = Clock::start();
         let begun = clock.now();
         while clock.now().duration_since(begun) < self.patience {
-            self.interrupt.heed()?;
+            self.interrupt.check_stopped()?;
             if let Some(status) = client.call(Request::Status {}).await?
                 && is_so(&status)?
             {
@@ -108,7 +108,7 @@ impl Watch<'_> {
 async fn show(client: &mut Client, interrupt: &Interrupt) -> Result<(), Exit> {
     for _ in 0..LINES {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        interrupt.heed()?;
+        interrupt.check_stopped()?;
         let Some(status) = client.call(Request::Status {}).await? else { continue };
         let sound = if status.muted { "muted" } else { "with sound" };
         let stream = status.stream.map_or_else(String::new, |stream| {

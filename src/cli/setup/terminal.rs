@@ -10,7 +10,7 @@ use super::interrupt::{Interrupt, LOOK};
 use crate::exit::Exit;
 
 /// Longest line that is taken, in bytes; a terminal's own limit is 4096.
-const LONGEST: usize = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 /// The terminal that the integrator sits at.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl Terminal {
             Err(rustix::io::Errno::INTR) => 0,
             found => found.map_err(lost)?,
         };
-        self.interrupt.heed()?;
+        self.interrupt.check_stopped()?;
         if found == 0 {
             return Ok(());
         }
@@ -118,7 +118,7 @@ impl Terminal {
         match rustix::io::read(input.as_fd(), &mut buffer) {
             // Ctrl-D, or the terminal went away.
             Ok(0) | Err(rustix::io::Errno::IO) => Err(self.interrupt.stopped()),
-            Ok(count) if self.rest.len() + count <= LONGEST => {
+            Ok(count) if self.rest.len() + count <= MAX_BYTES => {
                 self.rest.extend_from_slice(&buffer[..count]);
                 Ok(())
             }

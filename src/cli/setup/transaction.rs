@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::ignore_missing;
-use crate::cli::backed_up_file::{Place, Rights, make_dir};
+use crate::cli::backed_up_file::{BackedUpFile, Rights, make_dir};
 
 /// One file that is to be.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub(super) fn apply(journal: &Path, files: &[NewFile]) -> io::Result<()> {
     if done.is_err() {
         undo(journal)?;
         for file in files {
-            Place::new(&file.path).discard()?;
+            BackedUpFile::new(&file.path).discard()?;
         }
     }
     done
@@ -53,7 +53,7 @@ pub(super) fn apply(journal: &Path, files: &[NewFile]) -> io::Result<()> {
 
 /// The steps; `before` is called in front of each change of the disk, and ends it where it fails.
 fn steps(journal: &Path, files: &[NewFile], before: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
-    let places: Vec<Place> = files.iter().map(|file| Place::new(&file.path)).collect();
+    let places: Vec<BackedUpFile> = files.iter().map(|file| BackedUpFile::new(&file.path)).collect();
     for (file, place) in files.iter().zip(&places) {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.path.display()));
         before()?;
@@ -66,26 +66,26 @@ fn steps(journal: &Path, files: &[NewFile], before: &mut dyn FnMut() -> io::Resu
     let mut entries = Vec::new();
     for place in &places {
         before()?;
-        let former = place.keep()?;
+        let former = place.back_up()?;
         place.sync()?;
         entries.push(Entry { path: place.file().to_owned(), former });
     }
     before()?;
     let text = serde_json::to_vec(&entries).map_err(io::Error::other)?;
-    let list = Place::new(journal);
+    let list = BackedUpFile::new(journal);
     list.stage(&text, Rights { mode: 0o600, ..Rights::of(journal.parent().unwrap_or(Path::new("/")))? })?;
     before()?;
-    list.put()?;
+    list.commit()?;
     for place in &places {
         before()?;
-        place.put()?;
+        place.commit()?;
     }
     before()?;
     std::fs::remove_file(journal)?;
     list.sync()?;
     for (_, place) in files.iter().zip(&places).filter(|(file, _)| file.secret) {
         before()?;
-        ignore_missing(std::fs::remove_file(place.former()))?;
+        ignore_missing(std::fs::remove_file(place.backup()))?;
     }
     Ok(())
 }
@@ -103,15 +103,15 @@ fn undo_steps(journal: &Path, before: &mut dyn FnMut() -> io::Result<()>) -> io:
     let entries: Vec<Entry> = serde_json::from_slice(&text).map_err(io::Error::other)?;
     // The last first: the configuration, which names all the others.
     for entry in entries.iter().rev() {
-        let place = Place::new(&entry.path);
+        let place = BackedUpFile::new(&entry.path);
         before()?;
-        place.take_back(entry.former)?;
+        place.roll_back(entry.former)?;
         before()?;
         place.discard()?;
     }
     before()?;
     std::fs::remove_file(journal)?;
-    Place::new(journal).sync()?;
+    BackedUpFile::new(journal).sync()?;
     Ok(true)
 }
 

@@ -10,22 +10,22 @@ use crate::cli::backed_up_file::{self, Rights};
 use crate::config::STICK_FILE as NAME;
 use crate::exit::Exit;
 
-pub(super) struct Place {
+pub(super) struct OverrideFile {
     main: PathBuf,
     dir: PathBuf,
-    file: backed_up_file::Place,
+    file: backed_up_file::BackedUpFile,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for OverrideFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.file.file().display().fmt(f)
     }
 }
 
-impl Place {
+impl OverrideFile {
     pub(super) fn beside(main: &Path) -> Self {
         let dir = main.parent().unwrap_or(Path::new(".")).join("conf.d");
-        Self { main: main.to_owned(), file: backed_up_file::Place::new(dir.join(NAME)), dir }
+        Self { main: main.to_owned(), file: backed_up_file::BackedUpFile::new(dir.join(NAME)), dir }
     }
 
     /// Holds others off until the file is dropped: what is judged is judged against what is there.
@@ -34,22 +34,22 @@ impl Place {
     }
 
     /// Whether `text` is there already.
-    pub(super) fn holds(&self, text: &str) -> bool {
+    pub(super) fn contains(&self, text: &str) -> bool {
         std::fs::read(self.file.file()).is_ok_and(|known| known == text.as_bytes())
     }
 
     /// Puts `text` there in one step, with the owner and mode of the main file: it may hold keys as that one may.
-    pub(super) fn put(&self, text: &str) -> io::Result<()> {
+    pub(super) fn install(&self, text: &str) -> io::Result<()> {
         let rights = Rights::of(&self.main)?;
         backed_up_file::make_dir(&self.dir, Rights::of(self.dir.parent().unwrap_or(Path::new(".")))?)?;
         self.file.stage(text.as_bytes(), rights)?;
-        self.file.keep()?;
-        self.file.put()
+        self.file.back_up()?;
+        self.file.commit()
     }
 
     /// Puts back what was there before, if anything was.
-    pub(super) fn take_back(&self) -> io::Result<()> {
-        self.file.take_back(self.file.former().exists())
+    pub(super) fn roll_back(&self) -> io::Result<()> {
+        self.file.roll_back(self.file.backup().exists())
     }
 }
 
@@ -66,8 +66,8 @@ mod tests {
         std::fs::write(&main, "").unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o751)).unwrap();
         std::fs::set_permissions(&main, std::fs::Permissions::from_mode(0o640)).unwrap();
-        let place = Place::beside(&main);
-        place.put("[video]\nfps = 10\n").unwrap();
+        let place = OverrideFile::beside(&main);
+        place.install("[video]\nfps = 10\n").unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&place.dir), mode(place.file.file())), (0o751, 0o640));
     }

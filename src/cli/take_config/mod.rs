@@ -17,10 +17,10 @@ use crate::runtime::block_on;
 use crate::untrusted_file;
 
 use history::History;
-use install::Place;
+use install::OverrideFile;
 
 /// Longest file that is taken, in bytes; one with every key and its comments has 4,000.
-const LONGEST: u64 = 64 * 1024;
+const MAX_BYTES: u64 = 64 * 1024;
 /// The roles that know a configuration. Capture is not among them: without a guard there is none.
 const ROLES: [&str; 2] = ["tallybox-guard.service", "tallybox-agent.service"];
 
@@ -38,16 +38,16 @@ pub(crate) struct Args {
 /// Takes the file for the box whose main file is `config`.
 pub(crate) fn run(config: &Path, args: &Args) -> Result<(), Exit> {
     let text = read(&args.file)?;
-    let place = Place::beside(config);
+    let place = OverrideFile::beside(config);
     let _alone = place.lock()?;
     let present = Config::load(config)?;
     let wanted = Config::load_with(config, STICK_FILE, &args.file, text.clone())?;
-    if place.holds(&text) {
+    if place.contains(&text) {
         println!("{}: is the box's configuration already", args.file.display());
         return Ok(());
     }
     judged(&present, &wanted, &args.file)?;
-    for note in &wanted.notes {
+    for note in &wanted.warnings {
         println!("note: {note}");
     }
     let running = guard_that_may_stop(&present)?;
@@ -62,8 +62,9 @@ pub(crate) fn run(config: &Path, args: &Args) -> Result<(), Exit> {
         }
     }
     // Once more, now that no session can begin: the first one ever may have begun and ended meanwhile.
-    let taken = judged(&present, &wanted, &args.file)
-        .and_then(|()| place.put(&text).map_err(|error| Exit::io(format!("{place}: {error}; nothing was changed"))));
+    let taken = judged(&present, &wanted, &args.file).and_then(|()| {
+        place.install(&text).map_err(|error| Exit::io(format!("{place}: {error}; nothing was changed")))
+    });
     if args.restart {
         start_again(&place, &wanted, taken.is_ok())?;
     }
@@ -83,7 +84,7 @@ fn judged(present: &Config, wanted: &Config, file: &Path) -> Result<(), Exit> {
 
 fn read(path: &Path) -> Result<String, Exit> {
     let shown = path.display();
-    let content = untrusted_file::read(path, LONGEST).map_err(|error| {
+    let content = untrusted_file::read(path, MAX_BYTES).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             return Exit::no_input(format!("there is no {shown}"));
         }
@@ -124,13 +125,13 @@ fn systemctl(verb: &str) -> Result<(), Exit> {
 }
 
 /// Starts the roles; if they do not start with what was taken, then with what was there before.
-fn start_again(place: &Place, wanted: &Config, taken: bool) -> Result<(), Exit> {
+fn start_again(place: &OverrideFile, wanted: &Config, taken: bool) -> Result<(), Exit> {
     let started = systemctl("start");
     if !taken {
         return started;
     }
     if let Err(exit) = started {
-        place.take_back().map_err(|error| Exit::io(format!("{exit}; and {place}.bak cannot be put back: {error}")))?;
+        place.roll_back().map_err(|error| Exit::io(format!("{exit}; and {place}.bak cannot be put back: {error}")))?;
         systemctl("start")?;
         return Err(Exit::unavailable(format!("{exit}; the configuration from before is in force again")));
     }

@@ -90,7 +90,7 @@ fn compare(now: &Config, wanted: &Config) -> Changes {
         // What was read, and from where.
         path: _,
         hash: _,
-        notes: _,
+        warnings: _,
     } = wanted;
     compare_device(&mut changes, &now.device, device);
     compare_panel(&mut changes, &now.panel, panel);

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::cli::host::Machine;
+use crate::cli::host::HostFiles;
 
 /// A user with its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(in crate::cli) struct Account {
 impl Account {
     /// The user `name` as `/etc/passwd` and `/etc/group` know it (passwd(5), group(5)), with the groups that its unit
     /// adds. `None`: there is no such user.
-    pub(super) fn find(machine: &Machine, name: &str, supplementary: &[String]) -> Option<Self> {
+    pub(super) fn find(machine: &HostFiles, name: &str, supplementary: &[String]) -> Option<Self> {
         let users = machine.read("/etc/passwd")?;
         let fields =
             users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|line| line.first() == Some(&name))?;
@@ -112,7 +112,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::Account;
-    use crate::cli::host::Machine;
+    use crate::cli::host::HostFiles;
 
     #[test]
     fn groups_come_from_the_system_and_from_the_unit() {
@@ -121,7 +121,7 @@ mod tests {
         std::fs::write(dir.path().join("etc/passwd"), "root:x:0:0::/:/bin/sh\nbox:x:990:991::/:/bin/false\n").unwrap();
         std::fs::write(dir.path().join("etc/group"), "video:x:44:\nbox:x:991:\nown:x:80:a,box\nother:x:81:boxer\n")
             .unwrap();
-        let machine = Machine::new(dir.path());
+        let machine = HostFiles::new(dir.path());
         let found = Account::find(&machine, "box", &["video".to_owned()]).unwrap();
         assert_eq!((found.uid, found.gid, found.groups), (990, 991, vec![991, 44, 80]));
         assert_eq!(Account::find(&machine, "bo", &[]), None);

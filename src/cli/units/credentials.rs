@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{Unit, files};
-use crate::cli::host::Machine;
+use crate::cli::host::HostFiles;
 
 /// Where a credential is looked for that is named without a path.
 const STORES: [&str; 4] = ["/etc/credstore", "/run/credstore", "/usr/local/lib/credstore", "/usr/lib/credstore"];
 /// The longest credential that systemd takes, in bytes.
-const LONGEST: u64 = 1024 * 1024;
+const MAX_BYTES: u64 = 1024 * 1024;
 
 /// What a role gets under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Unit {
     }
 
     /// What the role gets under `name`.
-    pub(in crate::cli) fn secret(&self, machine: &Machine, name: &str) -> Handed {
+    pub(in crate::cli) fn secret(&self, machine: &HostFiles, name: &str) -> Handed {
         let loaded = self.credentials(["LoadCredential", "LoadCredentialEncrypted"]);
         if let Some(credential) = loaded.iter().rev().find(|credential| credential.name == name) {
             let found = self.load(machine, credential);
@@ -82,7 +82,7 @@ impl Unit {
 
     /// Credentials whose files are not there or cannot be used, by name: with one of these the role does not start,
     /// whether or not it needs it.
-    pub(in crate::cli) fn broken_credentials(&self, machine: &Machine) -> Vec<(String, String)> {
+    pub(in crate::cli) fn broken_credentials(&self, machine: &HostFiles) -> Vec<(String, String)> {
         let loaded = self.credentials(["LoadCredential", "LoadCredentialEncrypted"]);
         let broken = loaded.iter().filter(|credential| !self.sets(credential.name)).filter_map(|credential| match self
             .load(machine, credential)
@@ -99,7 +99,7 @@ impl Unit {
         loaded.into_iter().map(|one| PathBuf::from(one.rest)).filter(|path| path.is_absolute()).collect()
     }
 
-    fn load(&self, machine: &Machine, credential: &Credential<'_>) -> Handed {
+    fn load(&self, machine: &HostFiles, credential: &Credential<'_>) -> Handed {
         let Credential { name, rest, encrypted, place } = credential;
         let path = if rest.starts_with('/') {
             (*rest).to_owned()
@@ -135,7 +135,7 @@ impl Unit {
             let advice = format!("name a plain file: systemctl edit {unit}, LoadCredential={name}:PATH");
             return broken(format!("{place} loads {name} from {path}, which is no plain file"), advice);
         }
-        if data.len() > LONGEST {
+        if data.len() > MAX_BYTES {
             let advice = format!("put the secret alone into it, or name another file: systemctl edit {unit}");
             return broken(format!("{place} loads {name} from {path}, which is longer than 1 MiB"), advice);
         }
@@ -151,7 +151,7 @@ impl Unit {
         }
     }
 
-    fn environment(&self, machine: &Machine, name: &str) -> Handed {
+    fn environment(&self, machine: &HostFiles, name: &str) -> Handed {
         // Files come after what stands in the unit, and count more.
         let mut found = Handed::Absent;
         let find = |words: Vec<String>| {
@@ -195,18 +195,18 @@ fn decrypt(name: &str, path: &Path) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::Handed;
-    use crate::cli::host::Machine;
+    use crate::cli::host::HostFiles;
     use crate::cli::units::Role;
     use crate::cli::units::tests::unit;
 
-    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
+    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, HostFiles) {
         let dir = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = dir.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let machine = Machine::new(dir.path());
+        let machine = HostFiles::new(dir.path());
         (dir, machine)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::cli::host::Machine;
+use crate::cli::host::HostFiles;
 
 /// Where unit files are, the administrator's own first.
 const FOLDERS: [&str; 4] =
@@ -26,7 +26,7 @@ pub(in crate::cli) struct Assignment {
 
 /// The assignments of the unit `name` in the order in which they count, and the files that they are from. `None`: there
 /// is no such unit.
-pub(super) fn read(machine: &Machine, name: &str) -> Option<(Vec<Assignment>, Vec<String>)> {
+pub(super) fn read(machine: &HostFiles, name: &str) -> Option<(Vec<Assignment>, Vec<String>)> {
     // Masking puts a link to /dev/null before the unit's own file.
     let is_masked = |path: &String| machine.path(path).canonicalize().is_ok_and(|file| file == Path::new("/dev/null"));
     let mut fragments = FOLDERS.iter().map(|dir| format!("{dir}/{name}")).filter(|path| machine.has(path));
@@ -38,7 +38,7 @@ pub(super) fn read(machine: &Machine, name: &str) -> Option<(Vec<Assignment>, Ve
 
 /// Drop-ins for `name` and for what its name begins with, in the order of their own names. One in a folder that comes
 /// first hides those of the same name.
-fn drop_ins(machine: &Machine, name: &str) -> Vec<String> {
+fn drop_ins(machine: &HostFiles, name: &str) -> Vec<String> {
     let (stem, kind) = name.rsplit_once('.').unwrap_or((name, "service"));
     let prefixes = stem.match_indices('-').map(|(at, _)| format!("{}-.{kind}.d", &stem[..at]));
     let kinds: Vec<String> =
@@ -56,7 +56,7 @@ fn drop_ins(machine: &Machine, name: &str) -> Vec<String> {
 }
 
 /// The assignments of every file in a folder for drop-ins of tallybox that is not one of the `known`.
-pub(super) fn strays(machine: &Machine, known: impl Fn(&str) -> bool) -> Vec<Assignment> {
+pub(super) fn strays(machine: &HostFiles, known: impl Fn(&str) -> bool) -> Vec<Assignment> {
     let mut lines = Vec::new();
     for folder in FOLDERS {
         let is_ours =
@@ -122,7 +122,7 @@ pub(super) fn words(value: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::{drop_ins, parse, words};
-    use crate::cli::host::Machine;
+    use crate::cli::host::HostFiles;
 
     #[test]
     fn lines_go_on_and_comments_do_not_count() {
@@ -155,7 +155,7 @@ mod tests {
             std::fs::write(path, "").unwrap();
         }
         assert_eq!(
-            drop_ins(&Machine::new(dir.path()), "tallybox-agent.service"),
+            drop_ins(&HostFiles::new(dir.path()), "tallybox-agent.service"),
             [
                 "/run/systemd/system/service.d/10-a.conf",
                 "/etc/systemd/system/tallybox-agent.service.d/20-b.conf",

@@ -15,7 +15,7 @@ pub(super) use files::Assignment;
 pub(super) use sandbox::misplaced;
 pub(super) use state::{State, ask};
 
-use super::host::Machine;
+use super::host::HostFiles;
 use crate::config::{Config, DEFAULT_PATH};
 
 /// The unit whose instance a press starts.
@@ -84,7 +84,7 @@ pub(super) struct Unit {
 
 impl Unit {
     /// As it is on `machine`; `None`: it is not there.
-    fn find(machine: &Machine, role: Role) -> Option<Self> {
+    fn find(machine: &HostFiles, role: Role) -> Option<Self> {
         let (lines, files) = files::read(machine, role.unit())?;
         Some(Self { role, lines, files })
     }
@@ -140,7 +140,7 @@ impl Unit {
     }
 
     /// The user that it runs as; `None`: there is no such user.
-    pub(super) fn account(&self, machine: &Machine) -> Option<Account> {
+    pub(super) fn account(&self, machine: &HostFiles) -> Option<Account> {
         let user = self.last("User").filter(|user| !user.is_empty()).unwrap_or("root");
         Account::find(machine, user, &self.words("SupplementaryGroups"))
     }
@@ -156,13 +156,13 @@ impl Unit {
 
 /// A line that names `text` in a file near the drop-ins of `units` which is none of theirs: in a folder of another
 /// name, such as one without the `@`, or with another ending than `.conf`.
-pub(super) fn unread(machine: &Machine, units: &[Unit], text: &str) -> Option<Assignment> {
+pub(super) fn unread(machine: &HostFiles, units: &[Unit], text: &str) -> Option<Assignment> {
     let lines = files::strays(machine, |file| units.iter().any(|unit| unit.files.iter().any(|known| known == file)));
     lines.into_iter().find(|line| line.value.split(['=', ':', '"', ' ']).any(|part| part == text))
 }
 
 /// Groups that the unit of `role` adds to those of its user (systemd.exec(5)); none where there is no such unit.
-pub(super) fn supplementary(machine: &Machine, role: Role) -> Vec<String> {
+pub(super) fn supplementary(machine: &HostFiles, role: Role) -> Vec<String> {
     Unit::find(machine, role).map(|unit| unit.words("SupplementaryGroups")).unwrap_or_default()
 }
 
@@ -177,7 +177,7 @@ pub(super) enum Runner {
 
 impl Runner {
     /// Who runs the roles with the configuration at `config` on `machine`.
-    pub(super) fn of(machine: &Machine, config: &Path) -> Self {
+    pub(super) fn of(machine: &HostFiles, config: &Path) -> Self {
         if !machine.has("/run/systemd/system") {
             return Self::Caller("systemd does not run here");
         }
@@ -204,7 +204,7 @@ impl Runner {
     }
 
     /// `config` as the roles meet it: with the secrets that their units hand them.
-    pub(super) fn seen_by_roles(&self, config: &Config, machine: &Machine) -> Config {
+    pub(super) fn seen_by_roles(&self, config: &Config, machine: &HostFiles) -> Config {
         let (Some(capture), Some(agent)) = (self.unit(Role::Capture), self.unit(Role::Agent)) else {
             return config.clone();
         };

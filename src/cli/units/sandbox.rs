@@ -5,8 +5,8 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use super::{Role, Runner, Unit};
-use crate::cli::host::Machine;
-use crate::config::{AudioSource, Config, DEFAULT_PATH, Mistake, VideoSource, place_of};
+use crate::cli::host::HostFiles;
+use crate::config::{AudioSource, Config, DEFAULT_PATH, Diagnostic, VideoSource, place_of};
 
 /// What `ProtectHome=` hides (systemd.exec(5)).
 const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
@@ -79,17 +79,17 @@ impl Unit {
 struct Search<'c> {
     config: &'c Config,
     units: Vec<Unit>,
-    found: Vec<Mistake>,
+    found: Vec<Diagnostic>,
 }
 
 impl Search<'_> {
     fn tell(&mut self, section: &str, key: &str, why: impl Display, advice: impl Into<String>) {
         let (file, at) = place_of(&self.config.path, section, key).unzip();
-        self.found.push(Mistake {
+        self.found.push(Diagnostic {
             file: file.unwrap_or_else(|| self.config.path.clone()),
             at,
-            wrong: format!("[{section}] {key}: {why}"),
-            advice: advice.into(),
+            message: format!("[{section}] {key}: {why}"),
+            help: advice.into(),
         });
     }
 
@@ -173,7 +173,7 @@ impl Search<'_> {
                 self.read(Role::Agent, "mqtt", key, path);
             }
         }
-        let key = mqtt.client_key.as_ref().and_then(crate::config::Template::literal);
+        let key = mqtt.client_key.as_ref().and_then(crate::config::SecretTemplate::literal);
         if let Some(path) = key.filter(|key| !key.contains("-----BEGIN")) {
             self.read(Role::Agent, "mqtt", "client-key", Path::new(&path));
         }
@@ -189,7 +189,7 @@ fn may_be_camera(node: &Path) -> bool {
 }
 
 /// Whether units would run with the file at `path`: it is theirs, or lies where theirs does.
-fn is_for_units(machine: &Machine, path: &Path) -> bool {
+fn is_for_units(machine: &HostFiles, path: &Path) -> bool {
     let home = Path::new(DEFAULT_PATH).parent().unwrap_or(Path::new("/"));
     let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     whole.starts_with(machine.path(&home.display().to_string()))
@@ -198,7 +198,7 @@ fn is_for_units(machine: &Machine, path: &Path) -> bool {
 
 /// Everything in a configuration that is for the units and that cannot work in them, as they are here, or as this
 /// version brings them. Empty for a configuration that is not for the units.
-pub(in crate::cli) fn misplaced(machine: &Machine, config: &Config) -> Vec<Mistake> {
+pub(in crate::cli) fn misplaced(machine: &HostFiles, config: &Config) -> Vec<Diagnostic> {
     if !is_for_units(machine, &config.path) {
         return Vec::new();
     }
@@ -214,7 +214,7 @@ pub(in crate::cli) fn misplaced(machine: &Machine, config: &Config) -> Vec<Mista
 #[cfg(test)]
 mod tests {
     use super::misplaced;
-    use crate::cli::host::Machine;
+    use crate::cli::host::HostFiles;
     use crate::config::Config;
 
     /// What is told of a configuration in `/etc/tallybox` of a machine whose guard's unit has `drop_in` too.
@@ -229,7 +229,7 @@ mod tests {
         std::fs::write(unit.with_extension("service.d").join("own.conf"), drop_in).unwrap();
         std::fs::write(&path, format!("{text}\n[ingest]\nurl = \"rtmps://a.cn/live/k\"\n")).unwrap();
         let config = Config::load(&path).unwrap();
-        misplaced(&Machine::new(dir.path()), &config).iter().map(ToString::to_string).collect()
+        misplaced(&HostFiles::new(dir.path()), &config).iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 
-use super::series::{Figure, Series};
+use super::series::{Metric, Series};
 use crate::ipc::{Status, StreamStats};
 
 /// From empty to full, in blocks or, where the terminal may not have them, in letters.
@@ -33,17 +33,17 @@ pub(super) fn draw(series: &Series, screen: Screen) -> Vec<String> {
     };
     lines.truncate(AROUND - 2);
     lines.push(String::new());
-    let height = (screen.rows.saturating_sub(AROUND) / Figure::ALL.len()).clamp(1, 4);
+    let height = (screen.rows.saturating_sub(AROUND) / Metric::ALL.len()).clamp(1, 4);
     let width = screen.columns.saturating_sub(LEFT + 1).max(1);
     let muted = matches!(&series.status, Some(Ok(status)) if status.muted);
-    for figure in Figure::ALL {
+    for figure in Metric::ALL {
         let values = series.last(figure, width);
         let (low, high) = scale(figure, &values, series);
         let stats = series.now();
         for (row, plotted) in plot(&values, low, high, height, screen.blocks).into_iter().enumerate() {
             let left = match row {
-                0 => shown(figure, stats, muted),
-                1 => beside(figure, stats),
+                0 => label(figure, stats, muted),
+                1 => secondary_label(figure, stats),
                 2 => format!("{:>17} at top", number(high)),
                 _ => String::new(),
             };
@@ -74,45 +74,45 @@ fn head(status: &Status) -> Vec<String> {
 }
 
 /// What the plot's bottom and top stand for.
-fn scale(figure: Figure, values: &[Option<f64>], series: &Series) -> (f64, f64) {
+fn scale(figure: Metric, values: &[Option<f64>], series: &Series) -> (f64, f64) {
     let highest = values.iter().flatten().copied().fold(0.0, f64::max);
     match figure {
         // Bitrate and what is asked for are held against each other: one scale for both.
-        Figure::Bitrate | Figure::Target => {
+        Metric::Bitrate | Metric::Target => {
             let of = |figure| series.last(figure, values.len()).into_iter().flatten().fold(0.0, f64::max);
-            (0.0, f64::max(of(Figure::Bitrate), of(Figure::Target)).max(100.0))
+            (0.0, f64::max(of(Metric::Bitrate), of(Metric::Target)).max(100.0))
         }
-        Figure::Frames => (0.0, highest.max(1.0)),
-        Figure::Queue | Figure::RoundTrip => (0.0, highest.max(100.0)),
-        Figure::Level => (FLOOR_DB, 0.0),
+        Metric::Frames => (0.0, highest.max(1.0)),
+        Metric::Queue | Metric::RoundTrip => (0.0, highest.max(100.0)),
+        Metric::Level => (FLOOR_DB, 0.0),
     }
 }
 
-fn shown(figure: Figure, stats: Option<&StreamStats>, muted: bool) -> String {
+fn label(figure: Metric, stats: Option<&StreamStats>, muted: bool) -> String {
     let (name, unit) = match figure {
-        Figure::Bitrate => ("bitrate", "kbit/s"),
-        Figure::Target => ("target", "kbit/s"),
-        Figure::Frames => ("frames", "fps"),
-        Figure::Queue => ("queue", "ms"),
-        Figure::RoundTrip => ("round trip", "ms"),
-        Figure::Level => ("level", "dB"),
+        Metric::Bitrate => ("bitrate", "kbit/s"),
+        Metric::Target => ("target", "kbit/s"),
+        Metric::Frames => ("frames", "fps"),
+        Metric::Queue => ("queue", "ms"),
+        Metric::RoundTrip => ("round trip", "ms"),
+        Metric::Level => ("level", "dB"),
     };
     let value = stats.and_then(|stats| figure.of(stats));
     match value {
         Some(value) => format!("{name:<10}{:>7} {unit}", number(value)),
-        None if figure == Figure::Level && stats.is_some() && muted => format!("{name:<10}{:>7}", "muted"),
+        None if figure == Metric::Level && stats.is_some() && muted => format!("{name:<10}{:>7}", "muted"),
         None => format!("{name:<10}{:>7}", "-"),
     }
 }
 
 /// What else is worth a line beside the plot, if it has more than one.
-fn beside(figure: Figure, stats: Option<&StreamStats>) -> String {
+fn secondary_label(figure: Metric, stats: Option<&StreamStats>) -> String {
     let Some(stats) = stats else { return String::new() };
     match figure {
-        Figure::Target if stats.height > 0 => format!("{:>17}", format!("{}p", stats.height)),
-        Figure::Frames => format!("{:>17} dropped", stats.dropped_frames),
-        Figure::RoundTrip => format!("{:>17} reconn.", stats.reconnects),
-        Figure::Bitrate | Figure::Target | Figure::Queue | Figure::Level => String::new(),
+        Metric::Target if stats.height > 0 => format!("{:>17}", format!("{}p", stats.height)),
+        Metric::Frames => format!("{:>17} dropped", stats.dropped_frames),
+        Metric::RoundTrip => format!("{:>17} reconn.", stats.reconnects),
+        Metric::Bitrate | Metric::Target | Metric::Queue | Metric::Level => String::new(),
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
                 dropped_frames: 3,
                 ..StreamStats::default()
             };
-            series.hear(status(Some(stats)));
+            series.update(status(Some(stats)));
             series.tick();
         }
         series
@@ -200,9 +200,9 @@ mod tests {
         let mut lost = status(Some(StreamStats::default()));
         lost.reason = Some("camera-lost".to_owned());
         lost.message = Some("/dev/video0 is gone".to_owned());
-        series.hear(lost);
+        series.update(lost);
         assert!(draw(&series, screen)[1].starts_with("camera-lost: /dev/video0 is gone"));
-        series.lose("no guard answers".to_owned());
+        series.disconnected("no guard answers".to_owned());
         assert!(draw(&series, screen)[0].contains("no guard answers"));
     }
 }

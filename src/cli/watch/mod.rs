@@ -20,7 +20,7 @@ use draw::Screen;
 use series::Series;
 
 /// How often it is drawn, and how often a guard that does not answer is sought.
-const PACE: Duration = Duration::from_secs(1);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 /// Seconds that a guard may leave a question without an answer; it answers at once. What it said before is then not
 /// known to hold any more.
 const SILENT: u8 = 3;
@@ -40,7 +40,7 @@ pub(super) fn run(config: &Config, json: bool) -> Result<(), Exit> {
             }
         });
     }
-    let screen = Other::enter()?;
+    let screen = AlternateScreen::enter()?;
     let watched = block_on(watch(config));
     drop(screen);
     watched
@@ -53,16 +53,16 @@ async fn subscribe(config: &Config) -> Result<Client, Exit> {
 }
 
 /// The terminal's other screen, for as long as it lives.
-struct Other;
+struct AlternateScreen;
 
-impl Other {
+impl AlternateScreen {
     fn enter() -> Result<Self, Exit> {
         write(ENTER)?;
         Ok(Self)
     }
 }
 
-impl Drop for Other {
+impl Drop for AlternateScreen {
     fn drop(&mut self) {
         let _ = write(LEAVE);
     }
@@ -75,7 +75,7 @@ fn write(text: &str) -> Result<(), Exit> {
 
 async fn watch(config: &Config) -> Result<(), Exit> {
     let mut shutdown = ShutdownSignals::listen_in_terminal()?;
-    let mut pace = interval(PACE);
+    let mut pace = interval(REFRESH_INTERVAL);
     pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut series = Series::default();
     let mut client = None;
@@ -94,7 +94,7 @@ async fn watch(config: &Config) -> Result<(), Exit> {
                     unanswered = 0;
                     // Before the first second is over there is something to see.
                     let first = series.status.is_none();
-                    series.hear(*status);
+                    series.update(*status);
                     if first {
                         show(&series)?;
                     }
@@ -102,23 +102,23 @@ async fn watch(config: &Config) -> Result<(), Exit> {
                 Ok(FromGuard::Response { .. } | FromGuard::Ledger { .. } | FromGuard::Entry(_)) => {}
                 Err(exit) => {
                     client = None;
-                    series.lose(exit.to_string());
+                    series.disconnected(exit.to_string());
                 }
             },
             _ = pace.tick() => {
                 match &mut client {
                     None => match subscribe(config).await {
                         Ok(found) => (client, unanswered) = (Some(found), 0),
-                        Err(exit) => series.lose(exit.to_string()),
+                        Err(exit) => series.disconnected(exit.to_string()),
                     },
                     Some(guard) => {
                         if unanswered == 0 && let Err(exit) = guard.send(Request::Status {}).await {
-                            series.lose(exit.to_string());
+                            series.disconnected(exit.to_string());
                             client = None;
                         }
                         unanswered = unanswered.saturating_add(1);
                         if unanswered > SILENT {
-                            series.lose(format!("the guard runs and has said nothing for {SILENT} s; its log may say why"));
+                            series.disconnected(format!("the guard runs and has said nothing for {SILENT} s; its log may say why"));
                         }
                     }
                 }

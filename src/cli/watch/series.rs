@@ -11,7 +11,7 @@ const STALE: u8 = 2;
 
 /// What is drawn, from top to bottom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Figure {
+pub(super) enum Metric {
     Bitrate,
     Target,
     Frames,
@@ -20,7 +20,7 @@ pub(super) enum Figure {
     Level,
 }
 
-impl Figure {
+impl Metric {
     pub(super) const ALL: [Self; 6] =
         [Self::Bitrate, Self::Target, Self::Frames, Self::Queue, Self::RoundTrip, Self::Level];
 
@@ -50,7 +50,7 @@ pub(super) struct Series {
 
 impl Series {
     /// The guard says something.
-    pub(super) fn hear(&mut self, status: Status) {
+    pub(super) fn update(&mut self, status: Status) {
         let known = self.status.as_ref().and_then(|known| known.as_ref().ok()).and_then(|known| known.stream);
         // The same figures again are an old report in a new status.
         if status.stream != known {
@@ -60,7 +60,7 @@ impl Series {
     }
 
     /// The guard does not answer.
-    pub(super) fn lose(&mut self, why: String) {
+    pub(super) fn disconnected(&mut self, why: String) {
         self.news = None;
         self.silent = STALE;
         self.status = Some(Err(why));
@@ -88,7 +88,7 @@ impl Series {
     }
 
     /// The last `count` values of a figure, oldest first; fewer if there are fewer.
-    pub(super) fn last(&self, figure: Figure, count: usize) -> Vec<Option<f64>> {
+    pub(super) fn last(&self, figure: Metric, count: usize) -> Vec<Option<f64>> {
         let first = self.points.len().saturating_sub(count);
         self.points.range(first..).map(|point| figure.of(point.as_ref()?)).collect()
     }
@@ -132,32 +132,32 @@ pub(super) mod tests {
     fn a_late_report_is_bridged_and_an_old_one_is_not_drawn_for_ever() {
         let mut series = Series::default();
         series.tick();
-        series.hear(report(100));
+        series.update(report(100));
         series.tick();
         // One second without a report, then one, then only the phase changes again and again.
         series.tick();
-        series.hear(report(200));
+        series.update(report(200));
         series.tick();
         for _ in 0..3 {
-            series.hear(report(200));
+            series.update(report(200));
             series.tick();
         }
-        let seen = series.last(Figure::Bitrate, 10);
+        let seen = series.last(Metric::Bitrate, 10);
         assert_eq!(seen, [None, Some(100.0), Some(100.0), Some(200.0), Some(200.0), None, None]);
-        assert_eq!(series.last(Figure::Bitrate, 2), [None, None]);
+        assert_eq!(series.last(Metric::Bitrate, 2), [None, None]);
     }
 
     #[test]
     fn off_air_and_without_a_guard_there_is_no_value() {
         let mut series = Series::default();
-        series.hear(report(100));
+        series.update(report(100));
         series.tick();
-        series.hear(status(None));
+        series.update(status(None));
         series.tick();
-        series.hear(report(300));
-        series.lose("gone".to_owned());
+        series.update(report(300));
+        series.disconnected("gone".to_owned());
         series.tick();
-        assert_eq!(series.last(Figure::Bitrate, 10), [Some(100.0), None, None]);
+        assert_eq!(series.last(Metric::Bitrate, 10), [Some(100.0), None, None]);
         assert!(series.now().is_none());
     }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
 
-use super::Wrong;
+use super::ValueError;
 use super::raw::odd_character;
 
 /// Longest name in characters, and longest label (RFC 1035, 2.3.4).
@@ -20,16 +20,16 @@ impl Host {
     ///
     /// # Errors
     /// What is wrong with it, and what would be right.
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
         if let Some((place, what)) = odd_character(text) {
-            return Err(Wrong::new(
+            return Err(ValueError::new(
                 format!("the host has {what} as character {place}"),
                 "write the host without it; it may be invisible, and come from copying",
             ));
         }
         if let Some(inner) = text.strip_prefix('[') {
             let Some(inner) = inner.strip_suffix(']') else {
-                return Err(Wrong::new("the host has \"[\" without \"]\"", "write [2001:db8::1]"));
+                return Err(ValueError::new("the host has \"[\" without \"]\"", "write [2001:db8::1]"));
             };
             return Self::ipv6(inner);
         }
@@ -37,43 +37,44 @@ impl Host {
             return Self::ipv6(text);
         }
         if text.is_empty() {
-            return Err(Wrong::new("there is no host", "write the server's name, such as push.example.cn"));
+            return Err(ValueError::new("there is no host", "write the server's name, such as push.example.cn"));
         }
         let plain = "write a name such as push.example.cn, or an IP address";
         if let Some(bad) = text.chars().find(|letter| letter.is_ascii() && !may_be_in_a_name(*letter)) {
-            return Err(Wrong::new(format!("the host {text:?} has {bad:?} in it"), plain));
+            return Err(ValueError::new(format!("the host {text:?} has {bad:?} in it"), plain));
         }
         let name = text.strip_suffix(['.', '。', '．', '｡']).unwrap_or(text);
         let parsed = url::Host::parse(name);
-        let name = match parsed.map_err(|error| Wrong::new(format!("the host {text:?} is no name: {error}"), plain))? {
-            url::Host::Domain(domain) => domain,
-            url::Host::Ipv4(address) if address.to_string() == name => return Ok(Self(name.to_owned())),
-            // "127.1", "0x7f000001", "010.0.0.1": each program reads them in its own way.
-            url::Host::Ipv4(address) => {
-                let wrong = format!("the host {text:?} is an unusual way to write {address}");
-                return Err(Wrong::new(wrong, format!("write {address}")));
-            }
-            url::Host::Ipv6(address) => return Ok(Self::address(address)),
-        };
+        let name =
+            match parsed.map_err(|error| ValueError::new(format!("the host {text:?} is no name: {error}"), plain))? {
+                url::Host::Domain(domain) => domain,
+                url::Host::Ipv4(address) if address.to_string() == name => return Ok(Self(name.to_owned())),
+                // "127.1", "0x7f000001", "010.0.0.1": each program reads them in its own way.
+                url::Host::Ipv4(address) => {
+                    let message = format!("the host {text:?} is an unusual way to write {address}");
+                    return Err(ValueError::new(message, format!("write {address}")));
+                }
+                url::Host::Ipv6(address) => return Ok(Self::address(address)),
+            };
         if let Some(bad) = name.chars().find(|letter| !may_be_in_a_name(*letter)) {
-            return Err(Wrong::new(format!("the host {text:?} has {bad:?} in it"), plain));
+            return Err(ValueError::new(format!("the host {text:?} has {bad:?} in it"), plain));
         }
         if name.len() > NAME || name.split('.').any(|label| label.is_empty() || label.len() > LABEL) {
-            let wrong =
+            let message =
                 format!("the host {text:?} has an empty part, one above {LABEL} characters, or more than {NAME}");
-            return Err(Wrong::new(wrong, plain));
+            return Err(ValueError::new(message, plain));
         }
         Ok(Self(name))
     }
 
-    fn ipv6(text: &str) -> Result<Self, Wrong> {
+    fn ipv6(text: &str) -> Result<Self, ValueError> {
         if text.contains('%') {
-            let advice = "write an address without a zone; link-local addresses do not work here";
-            return Err(Wrong::new(format!("the host [{text}] has a zone"), advice));
+            let help = "write an address without a zone; link-local addresses do not work here";
+            return Err(ValueError::new(format!("the host [{text}] has a zone"), help));
         }
         let parsed = text.parse().map(Self::address);
         parsed.map_err(|_| {
-            Wrong::new(
+            ValueError::new(
                 format!("the host {text:?} is no IPv6 address, and a name has no colon in it"),
                 "write HOST:PORT, and an IPv6 address in brackets: [2001:db8::1]:1935",
             )
@@ -134,20 +135,20 @@ impl HostPattern {
     ///
     /// # Errors
     /// What is wrong with it, and what would be right.
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
         if text.contains("://") || text.contains(['/', '@']) {
-            return Err(Wrong::new(format!("{text:?} is more than a host"), "write the host alone"));
+            return Err(ValueError::new(format!("{text:?} is more than a host"), "write the host alone"));
         }
         match text.strip_prefix("*.") {
             None if text.contains('*') => {
-                let advice = "write \"push.example.cn\", or \"*.example.cn\" for each host under example.cn";
-                Err(Wrong::new(format!("{text:?} has \"*\" where it means nothing"), advice))
+                let help = "write \"push.example.cn\", or \"*.example.cn\" for each host under example.cn";
+                Err(ValueError::new(format!("{text:?} has \"*\" where it means nothing"), help))
             }
             None => Host::parse(text).map(Self::Exact),
             Some(domain) => {
                 let domain = Host::parse(domain)?;
                 if domain.ip().is_some() {
-                    return Err(Wrong::new(format!("there is nothing under {domain}"), "write each address out"));
+                    return Err(ValueError::new(format!("there is nothing under {domain}"), "write each address out"));
                 }
                 Ok(Self::Under(domain))
             }

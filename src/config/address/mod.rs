@@ -22,20 +22,20 @@ pub(super) use srt::{DEFAULT_LATENCY, LATENCIES, PACKET_SIZES, Query, key_length
 pub use srt::{Latency, Srt};
 pub use whip::Whip;
 
-use super::{IngestScheme, MissingSecret, Secret, Template};
+use super::{IngestScheme, MissingSecret, Secret, SecretTemplate};
 
 /// Why something is no address, and what would be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
+pub struct ValueError {
     /// What is wrong; the reader puts the key's name in front.
-    pub wrong: String,
+    pub message: String,
     /// What would be right.
-    pub advice: String,
+    pub help: String,
 }
 
-impl Wrong {
-    pub(super) fn new(wrong: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { wrong: wrong.into(), advice: advice.into() }
+impl ValueError {
+    pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: help.into() }
     }
 }
 
@@ -43,7 +43,7 @@ impl Wrong {
 pub fn origin(scheme: IngestScheme, host: &Host, port: u16) -> String {
     let port = Some(port).filter(|port| Some(*port) != scheme.default_port());
     let port = port.map_or_else(String::new, |port| format!(":{port}"));
-    format!("{}://{}{port}", scheme.word(), host.in_url())
+    format!("{}://{}{port}", scheme.as_str(), host.in_url())
 }
 
 /// One place where the stream goes.
@@ -113,7 +113,7 @@ impl Destination {
     }
 
     /// Every field that can have a secret in it.
-    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+    pub fn templates(&self) -> impl Iterator<Item = &SecretTemplate> {
         match &self.protocol {
             Protocol::Rtmp(Rtmp { tls: _, application, stream, login }) => {
                 let (user, password) = login.as_ref().map(|login| (&login.user, &login.password)).unzip();
@@ -129,7 +129,7 @@ impl Destination {
     }
 
     /// The same fields, to be changed.
-    pub(super) fn templates_mut(&mut self) -> impl Iterator<Item = &mut Template> {
+    pub(super) fn templates_mut(&mut self) -> impl Iterator<Item = &mut SecretTemplate> {
         match &mut self.protocol {
             Protocol::Rtmp(Rtmp { tls: _, application, stream, login }) => {
                 let (user, password) = login.as_mut().map(|login| (&mut login.user, &mut login.password)).unzip();
@@ -145,7 +145,7 @@ impl Destination {
     }
 
     /// What is wrong with the secrets' values, as far as they are found from here; empty where nothing is.
-    pub fn unusable_secrets(&self) -> Vec<Wrong> {
+    pub fn unusable_secrets(&self) -> Vec<ValueError> {
         match &self.protocol {
             Protocol::Rtmp(rtmp) => rtmp.unusable_secrets(),
             Protocol::Srt(srt) => srt.unusable_secrets(),
@@ -162,9 +162,9 @@ impl fmt::Display for Destination {
 }
 
 /// A value that cannot be sent in one line of a protocol: a file with the secret may have had more lines than one.
-fn unsendable(name: &str, template: Option<&Template>) -> Option<Wrong> {
+fn unsendable(name: &str, template: Option<&SecretTemplate>) -> Option<ValueError> {
     let value = template?.resolve().ok()?;
     let bad = value.expose().chars().find(|letter| letter.is_control())?;
-    let advice = "put the secret itself into the file or variable, on one line";
-    Some(Wrong::new(format!("the value of {name} has the character U+{:04X} in it", u32::from(bad)), advice))
+    let help = "put the secret itself into the file or variable, on one line";
+    Some(ValueError::new(format!("the value of {name} has the character U+{:04X} in it", u32::from(bad)), help))
 }

@@ -34,6 +34,6 @@ fn addresses_of_platforms_become_what_their_documents_mean() {
     assert_eq!(seen, [46, 9, 6]);
 }
 
-fn literal(template: &crate::config::Template) -> String {
+fn literal(template: &crate::config::SecretTemplate) -> String {
     template.literal().unwrap()
 }

@@ -1,8 +1,8 @@
 //! An address taken apart: scheme, user, host, port, and the rest as it stands. Secrets are never looked up here:
 //! `${NAME}` is a piece of text that no separator can be in.
 
-use super::{Host, Wrong};
-use crate::config::Template;
+use super::{Host, ValueError};
+use crate::config::SecretTemplate;
 
 /// The parts of an address. User, password and rest are as they were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,56 +20,56 @@ pub(in crate::config) struct Raw<'t> {
 
 impl<'t> Raw<'t> {
     /// Takes `text` apart; `example` is an address such as is wanted, for advice.
-    pub(in crate::config) fn split(text: &'t str, example: &str) -> Result<Self, Wrong> {
+    pub(in crate::config) fn split(text: &'t str, example: &str) -> Result<Self, ValueError> {
         let right = || format!("write one such as {example}");
         if let Some((place, what)) = odd_character(text) {
-            let advice = "take it out; it may be invisible, and come from copying";
-            return Err(Wrong::new(format!("has {what} as character {place}"), advice));
+            let help = "take it out; it may be invisible, and come from copying";
+            return Err(ValueError::new(format!("has {what} as character {place}"), help));
         }
-        if let Err(wrong) = Template::parse(text, "") {
-            return Err(Wrong::new(wrong, "write ${NAME}, a secret that is looked up when it is used"));
+        if let Err(message) = SecretTemplate::parse(text, "") {
+            return Err(ValueError::new(message, "write ${NAME}, a secret that is looked up when it is used"));
         }
         let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
         let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '+' | '-' | '.');
         let Some(behind) = text[scheme.len()..].strip_prefix("://").filter(|_| scheme.chars().all(plain)) else {
-            return Err(Wrong::new("is not a URL: it does not begin with a scheme and \"://\"", right()));
+            return Err(ValueError::new("is not a URL: it does not begin with a scheme and \"://\"", right()));
         };
         let (authority, rest) = behind.split_at(behind.find(['/', '?', '#']).unwrap_or(behind.len()));
         let (login, server) =
             authority.rsplit_once('@').map_or((None, authority), |(login, server)| (Some(login), server));
         if server.contains("${") {
-            let advice = "write host and port out: they are checked before any secret is read";
-            return Err(Wrong::new("has a secret for a host or port", advice));
+            let help = "write host and port out: they are checked before any secret is read";
+            return Err(ValueError::new("has a secret for a host or port", help));
         }
         let (user, password) = match login {
             Some(login) => login.split_once(':').map_or((Some(login), None), |(user, word)| (Some(user), Some(word))),
             None => (None, None),
         };
-        let (host, port) = server_parts(server).map_err(|Wrong { wrong, advice }| Wrong {
+        let (host, port) = server_parts(server).map_err(|ValueError { message, help }| ValueError {
             // A password with "/" in it ends the host too soon.
-            advice: if rest.contains('@') {
-                format!("{advice}; where a password has / ? or # in it, write it as ${{NAME}} or percent-encoded")
+            help: if rest.contains('@') {
+                format!("{help}; where a password has / ? or # in it, write it as ${{NAME}} or percent-encoded")
             } else {
-                advice
+                help
             },
-            wrong,
+            message,
         })?;
         if host.is_empty() {
-            return Err(Wrong::new("has no host", right()));
+            return Err(ValueError::new("has no host", right()));
         }
         let host = Host::parse(host)
-            .map_err(|Wrong { wrong, advice }| Wrong::new(format!("is not a URL: {wrong}"), advice))?;
+            .map_err(|ValueError { message, help }| ValueError::new(format!("is not a URL: {message}"), help))?;
         Ok(Self { scheme: scheme.to_ascii_lowercase(), user, password, host, port, rest })
     }
 }
 
 /// Host and port of `server`.
-fn server_parts(server: &str) -> Result<(&str, Option<u16>), Wrong> {
+fn server_parts(server: &str) -> Result<(&str, Option<u16>), ValueError> {
     let (host, port) = match server.find(']') {
         Some(end) => server.split_at(end + 1),
         None if server.matches(':').count() > 1 => {
-            let wrong = format!("is not a URL: {server:?} has more than one colon, and no brackets");
-            return Err(Wrong::new(wrong, "write an IPv6 address in brackets: [2001:db8::1]:1935"));
+            let message = format!("is not a URL: {server:?} has more than one colon, and no brackets");
+            return Err(ValueError::new(message, "write an IPv6 address in brackets: [2001:db8::1]:1935"));
         }
         None => server.split_at(server.find(':').unwrap_or(server.len())),
     };
@@ -82,12 +82,12 @@ fn server_parts(server: &str) -> Result<(&str, Option<u16>), Wrong> {
         Some(_) | None => {
             let shown = port.trim_start_matches(':');
             // A password that ended the host too soon stands here.
-            let wrong = if shown.bytes().all(|byte| byte.is_ascii_digit()) && !shown.is_empty() {
+            let message = if shown.bytes().all(|byte| byte.is_ascii_digit()) && !shown.is_empty() {
                 format!("has the port {shown}, which does not exist")
             } else {
                 "is not a URL: what stands behind the host's colon is no port".to_owned()
             };
-            Err(Wrong::new(wrong, "write a port from 1 to 65535"))
+            Err(ValueError::new(message, "write a port from 1 to 65535"))
         }
     }
 }
@@ -128,7 +128,7 @@ fn is_odd(letter: char) -> bool {
 }
 
 /// `text` with `%XX` replaced, once.
-pub(in crate::config) fn decoded(text: &str) -> Result<String, Wrong> {
+pub(in crate::config) fn decoded(text: &str) -> Result<String, ValueError> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -140,7 +140,7 @@ pub(in crate::config) fn decoded(text: &str) -> Result<String, Wrong> {
         }
         let digit = |index: usize| behind.get(index).and_then(|digit| char::from(*digit).to_digit(16));
         let Some(byte) = digit(0).zip(digit(1)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) else {
-            return Err(Wrong::new(
+            return Err(ValueError::new(
                 "has \"%\" without two hexadecimal digits behind it",
                 "write %25 for a percent sign",
             ));
@@ -149,11 +149,12 @@ pub(in crate::config) fn decoded(text: &str) -> Result<String, Wrong> {
         rest = behind.get(2..).unwrap_or_default();
     }
     let text = String::from_utf8(out)
-        .map_err(|_| Wrong::new("is not UTF-8 once %XX is decoded", "encode it as UTF-8, or write it as it is"))?;
+        .map_err(|_| ValueError::new("is not UTF-8 once %XX is decoded", "encode it as UTF-8, or write it as it is"))?;
     match text.chars().find(|letter| letter.is_control()) {
-        Some(bad) => {
-            Err(Wrong::new(format!("has the character U+{:04X} once %XX is decoded", u32::from(bad)), "take it out"))
-        }
+        Some(bad) => Err(ValueError::new(
+            format!("has the character U+{:04X} once %XX is decoded", u32::from(bad)),
+            "take it out",
+        )),
         None => Ok(text),
     }
 }

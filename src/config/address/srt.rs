@@ -4,18 +4,18 @@
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use super::{Raw, Wrong, decoded, unsendable};
-use crate::config::{Secret, Template, did_you_mean};
+use super::{Raw, ValueError, decoded, unsendable};
+use crate::config::{Secret, SecretTemplate, did_you_mean};
 
 /// What an SRT server is told.
 #[derive(Clone, Debug)]
 pub struct Srt {
     /// Encrypts the stream, 10 to 79 bytes.
-    pub passphrase: Option<Template>,
+    pub passphrase: Option<SecretTemplate>,
     /// Length of the AES key in bytes: 16, 24 or 32.
     pub key_length: u32,
     /// What the server tells streams apart by, at most 512 bytes.
-    pub stream_id: Option<Template>,
+    pub stream_id: Option<SecretTemplate>,
     /// The time that is left for what was lost to be sent again.
     pub latency: Latency,
     /// Bytes of media in a packet, at most.
@@ -59,9 +59,9 @@ impl Default for Srt {
 /// What the address itself says; `None` where it does not.
 #[derive(Debug, Default)]
 pub(in crate::config) struct Query {
-    pub(in crate::config) passphrase: Option<Template>,
+    pub(in crate::config) passphrase: Option<SecretTemplate>,
     pub(in crate::config) key_length: Option<u32>,
-    pub(in crate::config) stream_id: Option<Template>,
+    pub(in crate::config) stream_id: Option<SecretTemplate>,
     pub(in crate::config) latency: Option<Duration>,
     pub(in crate::config) packet_size: Option<u32>,
 }
@@ -69,21 +69,21 @@ pub(in crate::config) struct Query {
 impl Query {
     /// Reads what stands behind the host. A `#` in it is a letter as any: each server's documentation writes
     /// `?streamid=#!::r=live/x,m=publish`.
-    pub(in crate::config) fn parse(raw: &Raw<'_>) -> Result<Self, Wrong> {
+    pub(in crate::config) fn parse(raw: &Raw<'_>) -> Result<Self, ValueError> {
         if raw.user.is_some() {
-            let advice = "say who publishes in streamid, and the secret in passphrase";
-            return Err(Wrong::new("an srt:// URL has no user before the host", advice));
+            let help = "say who publishes in streamid, and the secret in passphrase";
+            return Err(ValueError::new("an srt:// URL has no user before the host", help));
         }
         let rest = raw.rest.strip_prefix('/').unwrap_or(raw.rest);
         let Some(query) = rest.strip_prefix('?').or_else(|| rest.is_empty().then_some("")) else {
-            return Err(Wrong::new("an srt:// URL has no path", "write srt://HOST:PORT?streamid=NAME"));
+            return Err(ValueError::new("an srt:// URL has no path", "write srt://HOST:PORT?streamid=NAME"));
         };
         let (mut all, mut seen) = (Self::default(), Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let key = decoded(key)?.to_ascii_lowercase();
             if seen.contains(&key) {
-                return Err(Wrong::new(format!("the URL has {key} more than once"), "leave one of them"));
+                return Err(ValueError::new(format!("the URL has {key} more than once"), "leave one of them"));
             }
             all.take(&key, value)?;
             seen.push(key);
@@ -91,7 +91,7 @@ impl Query {
         Ok(all)
     }
 
-    fn take(&mut self, key: &str, value: &str) -> Result<(), Wrong> {
+    fn take(&mut self, key: &str, value: &str) -> Result<(), ValueError> {
         match key {
             "streamid" | "srt_streamid" => self.stream_id = Some(stream_id(text(value, "streamid")?)?),
             "passphrase" => self.passphrase = Some(passphrase(text(value, "passphrase")?)?),
@@ -104,21 +104,24 @@ impl Query {
             "pkt_size" => self.packet_size = Some(number("pkt_size", value, "bytes", PACKET_SIZES)?),
             "mode" if value.eq_ignore_ascii_case("caller") => {}
             "mode" => {
-                let wrong = format!("mode={value} would not call the server, and this box only calls");
-                return Err(Wrong::new(wrong, "leave mode out, and let the server listen"));
+                let message = format!("mode={value} would not call the server, and this box only calls");
+                return Err(ValueError::new(message, "leave mode out, and let the server listen"));
             }
             "transtype" if value.eq_ignore_ascii_case("live") => {}
             "transtype" => {
-                return Err(Wrong::new(format!("transtype={value} is no way to send a live stream"), "leave it out"));
+                return Err(ValueError::new(
+                    format!("transtype={value} is no way to send a live stream"),
+                    "leave it out",
+                ));
             }
             key if NEVER.contains(&key) => {
-                let wrong = format!("{key} is refused: this box only calls, from where the way to the server begins");
-                return Err(Wrong::new(wrong, "leave it out"));
+                let message = format!("{key} is refused: this box only calls, from where the way to the server begins");
+                return Err(ValueError::new(message, "leave it out"));
             }
             other => {
                 let near = did_you_mean(other, KNOWN.into_iter());
-                let advice = format!("{near}an srt:// URL takes: {}", KNOWN.join(", "));
-                return Err(Wrong::new(format!("the URL's key {other:?} is not known"), advice));
+                let help = format!("{near}an srt:// URL takes: {}", KNOWN.join(", "));
+                return Err(ValueError::new(format!("the URL's key {other:?} is not known"), help));
             }
         }
         Ok(())
@@ -133,54 +136,56 @@ const fn millis(span: Duration) -> u32 {
 }
 
 /// A value of the query: decoded once, and a secret in it taken literally.
-fn text(value: &str, shown: &'static str) -> Result<Template, Wrong> {
-    let template = Template::parse(value, shown).map_err(|wrong| Wrong::new(wrong, "write ${NAME}"))?;
-    template.try_map(decoded).map_err(|Wrong { wrong, advice }| Wrong::new(format!("{shown} {wrong}"), advice))
+fn text(value: &str, shown: &'static str) -> Result<SecretTemplate, ValueError> {
+    let template = SecretTemplate::parse(value, shown).map_err(|message| ValueError::new(message, "write ${NAME}"))?;
+    template
+        .try_map(decoded)
+        .map_err(|ValueError { message, help }| ValueError::new(format!("{shown} {message}"), help))
 }
 
-fn number(key: &str, value: &str, unit: &str, range: RangeInclusive<u32>) -> Result<u32, Wrong> {
+fn number(key: &str, value: &str, unit: &str, range: RangeInclusive<u32>) -> Result<u32, ValueError> {
     let (low, high) = (range.start(), range.end());
     let right = format!("write a whole number of {unit} from {low} to {high}");
     if value.is_empty() || !value.bytes().all(|digit| digit.is_ascii_digit()) {
-        return Err(Wrong::new(format!("{key}={value:?} in the URL is no whole number"), right));
+        return Err(ValueError::new(format!("{key}={value:?} in the URL is no whole number"), right));
     }
     let found = value.parse().ok().filter(|number| range.contains(number));
-    found.ok_or_else(|| Wrong::new(format!("{key}={value} in the URL is out of range"), right))
+    found.ok_or_else(|| ValueError::new(format!("{key}={value} in the URL is out of range"), right))
 }
 
 /// A length that AES has.
-pub(in crate::config) fn key_length(bytes: u32) -> Result<u32, Wrong> {
+pub(in crate::config) fn key_length(bytes: u32) -> Result<u32, ValueError> {
     if matches!(bytes, 16 | 24 | 32) {
         return Ok(bytes);
     }
-    let wrong = format!("pbkeylen = {bytes} is no length of an AES key in bytes");
-    Err(Wrong::new(wrong, "choose one of: 16, 24, 32"))
+    let message = format!("pbkeylen = {bytes} is no length of an AES key in bytes");
+    Err(ValueError::new(message, "choose one of: 16, 24, 32"))
 }
 
 /// Judges a passphrase that is written out; one with a secret in it is judged when that is known.
-pub(in crate::config) fn passphrase(template: Template) -> Result<Template, Wrong> {
+pub(in crate::config) fn passphrase(template: SecretTemplate) -> Result<SecretTemplate, ValueError> {
     template.literal().map_or(Ok(()), |text| passphrase_fits(&text)).map(|()| template)
 }
 
-fn passphrase_fits(text: &str) -> Result<(), Wrong> {
+fn passphrase_fits(text: &str) -> Result<(), ValueError> {
     if PASSPHRASE.contains(&text.len()) {
         return Ok(());
     }
-    let wrong = format!("the passphrase has {} bytes, and SRT takes 10 to 79", text.len());
-    Err(Wrong::new(wrong, "make one of 10 to 79 letters and digits, here and on the server"))
+    let message = format!("the passphrase has {} bytes, and SRT takes 10 to 79", text.len());
+    Err(ValueError::new(message, "make one of 10 to 79 letters and digits, here and on the server"))
 }
 
 /// Judges a stream id that is written out.
-pub(in crate::config) fn stream_id(template: Template) -> Result<Template, Wrong> {
+pub(in crate::config) fn stream_id(template: SecretTemplate) -> Result<SecretTemplate, ValueError> {
     template.literal().map_or(Ok(()), |text| stream_id_fits(&text)).map(|()| template)
 }
 
-fn stream_id_fits(text: &str) -> Result<(), Wrong> {
+fn stream_id_fits(text: &str) -> Result<(), ValueError> {
     if text.len() <= STREAM_ID {
         return Ok(());
     }
-    let wrong = format!("streamid has {} bytes, and SRT takes {STREAM_ID} at most", text.len());
-    Err(Wrong::new(wrong, "write a shorter one"))
+    let message = format!("streamid has {} bytes, and SRT takes {STREAM_ID} at most", text.len());
+    Err(ValueError::new(message, "write a shorter one"))
 }
 
 impl Srt {
@@ -188,13 +193,13 @@ impl Srt {
     ///
     /// # Errors
     /// Where SRT would not take it.
-    pub fn judge(passphrase: Option<&Secret>, stream_id: Option<&Secret>) -> Result<(), Wrong> {
+    pub fn judge(passphrase: Option<&Secret>, stream_id: Option<&Secret>) -> Result<(), ValueError> {
         passphrase.map_or(Ok(()), |secret| passphrase_fits(secret.expose()))?;
         stream_id.map_or(Ok(()), |secret| stream_id_fits(secret.expose()))
     }
 
-    pub(super) fn unusable_secrets(&self) -> Vec<Wrong> {
-        let found = |template: &Option<Template>| template.as_ref().and_then(|template| template.resolve().ok());
+    pub(super) fn unusable_secrets(&self) -> Vec<ValueError> {
+        let found = |template: &Option<SecretTemplate>| template.as_ref().and_then(|template| template.resolve().ok());
         let lengths = [
             Self::judge(found(&self.passphrase).as_ref(), None).err(),
             Self::judge(None, found(&self.stream_id).as_ref()).err(),

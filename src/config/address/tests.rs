@@ -138,9 +138,9 @@ fn rtmp_addresses_are_taken_apart_as_obs_and_ffmpeg_do() {
     refused("url = \"rtmp://127.0.0.1/live/key/\"", &["the last part of the RTMP URL is empty"]);
     refused("url = \"rtmp://127.0.0.1/\"\nstream-key = \"k\"", &["needs an application"]);
     refused("url = \"srt://127.0.0.1:9\"\nstream-key = \"k\"", &["stream-key is for rtmps:// and rtmp:// only"]);
-    let notes = read("url = \"rtmp://127.0.0.1/live/ab/cd\"").unwrap().notes;
+    let notes = read("url = \"rtmp://127.0.0.1/live/ab/cd\"").unwrap().warnings;
     assert!(notes[0].to_string().contains("application and instance"), "{notes:?}");
-    assert!(read("url = \"rtmp://127.0.0.1/live/ab/${K}\"").unwrap().notes.is_empty());
+    assert!(read("url = \"rtmp://127.0.0.1/live/ab/${K}\"").unwrap().warnings.is_empty());
 }
 
 #[test]

@@ -29,38 +29,44 @@ const fn days(n: u64) -> Duration {
 const SIX_MONTHS: u64 = 184;
 
 /// Reads all sections. `None` where something without a default is missing; the mistakes say what.
-pub(in crate::config) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config> {
-    let device = device(r);
-    let panel = panel(r);
-    let video = video(r);
-    let overlay = video::overlay(r);
-    let masks = video::masks(r, &video);
+pub(in crate::config) fn read(reader: &mut Reader<'_>, path: &Path) -> Option<Config> {
+    let device = device(reader);
+    let panel = panel(reader);
+    let video = video(reader);
+    let overlay = video::overlay(reader);
+    let masks = video::masks(reader, &video);
     let audio = Audio {
-        source: r.choice("audio", "source"),
-        device: r.text("audio", "device").map_or_else(|| "default".to_owned(), |(text, _)| text),
-        bitrate_kbps: r.number("audio", "bitrate-kbps", 16..=320).unwrap_or(128),
-        noise_suppression: r.flag("audio", "noise-suppression", false),
-        high_pass: r.flag("audio", "high-pass", false),
+        source: reader.choice("audio", "source"),
+        device: reader.text("audio", "device").map_or_else(|| "default".to_owned(), |(text, _)| text),
+        bitrate_kbps: reader.number("audio", "bitrate-kbps", 16..=320).unwrap_or(128),
+        noise_suppression: reader.flag("audio", "noise-suppression", false),
+        high_pass: reader.flag("audio", "high-pass", false),
     };
     // A minute: time to push a plug back in, and no camera that comes back when nobody thinks of it any more.
-    let capture = Capture { device_lost_limit: r.span("capture", "device-lost-limit", secs(60), secs(1)..=secs(3600)) };
-    let ingest = ingest::ingest(r);
-    let interval = r.span("mqtt", "telemetry-interval", secs(30), secs(1)..=days(1));
-    let mqtt = conflicts::mqtt(r, interval);
+    let capture =
+        Capture { device_lost_limit: reader.duration("capture", "device-lost-limit", secs(60), secs(1)..=secs(3600)) };
+    let ingest = ingest::ingest(reader);
+    let interval = reader.duration("mqtt", "telemetry-interval", secs(30), secs(1)..=days(1));
+    let mqtt = conflicts::mqtt(reader, interval);
     let consent = Consent {
-        policy_version: policy_version(r),
-        max_session: r.span("consent", "max-session", secs(4 * 3600), secs(5)..=days(1)),
-        request_timeout: r.span("consent", "request-timeout", secs(60), secs(1)..=secs(3600)),
+        policy_version: policy_version(reader),
+        max_session: reader.duration("consent", "max-session", secs(4 * 3600), secs(5)..=days(1)),
+        request_timeout: reader.duration("consent", "request-timeout", secs(60), secs(1)..=secs(3600)),
     };
-    let allowed_ingest_hosts = ingest::allowed_hosts(r, ingest.as_ref());
+    let allowed_ingest_hosts = ingest::allowed_hosts(reader, ingest.as_ref());
     let privacy = Privacy {
         allowed_ingest_hosts,
-        ledger_retention: r.span("privacy", "ledger-retention", days(SIX_MONTHS), days(SIX_MONTHS)..=days(3660)),
-        footage_retention: r.span("privacy", "footage-retention", days(1), Duration::ZERO..=days(30)),
+        ledger_retention: reader.duration(
+            "privacy",
+            "ledger-retention",
+            days(SIX_MONTHS),
+            days(SIX_MONTHS)..=days(3660),
+        ),
+        footage_retention: reader.duration("privacy", "footage-retention", days(1), Duration::ZERO..=days(30)),
     };
-    conflicts::contradictions(r, &panel, &video, &audio);
+    conflicts::check_conflicts(reader, &panel, &video, &audio);
     if let Some(ingest) = &ingest {
-        conflicts::footage(r, ingest.outage, &privacy);
+        conflicts::check_retention(reader, ingest.outage, &privacy);
     }
     Some(Config {
         device,
@@ -76,35 +82,35 @@ pub(in crate::config) fn read(r: &mut Reader<'_>, path: &Path) -> Option<Config>
         privacy,
         path: path.to_owned(),
         hash: String::new(),
-        notes: Vec::new(),
+        warnings: Vec::new(),
     })
 }
 
 /// The day of a policy: everybody sees which of two is newer, and an older one is not taken for a new one.
-fn policy_version(r: &mut Reader<'_>) -> String {
-    let Some((text, place)) = r.text("consent", "policy-version") else { return "2022-07-11".to_owned() };
+fn policy_version(reader: &mut Reader<'_>) -> String {
+    let Some((text, place)) = reader.text("consent", "policy-version") else { return "2022-07-11".to_owned() };
     if !names_a_policy(&text) {
-        let advice = "write the day of the policy, as \"2022-07-11\"";
-        r.wrong(Some(place), format!("policy-version = {text:?} is no date"), advice);
+        let help = "write the day of the policy, as \"2022-07-11\"";
+        reader.error(Some(place), format!("policy-version = {text:?} is no date"), help);
     }
     text
 }
 
-fn device(r: &mut Reader<'_>) -> Device {
-    let id = match r.text("device", "id") {
+fn device(reader: &mut Reader<'_>) -> Device {
+    let id = match reader.text("device", "id") {
         None => derived_id(&std::fs::read("/etc/machine-id").unwrap_or_default()),
         Some((id, place)) => {
             if !is_device_id(&id) {
-                let advice = "write 1 to 64 of a-z, 0-9 and \"-\", because it becomes part of MQTT topics";
-                r.wrong(Some(place), format!("id = {id:?} cannot be a box's name"), advice);
+                let help = "write 1 to 64 of a-z, 0-9 and \"-\", because it becomes part of MQTT topics";
+                reader.error(Some(place), format!("id = {id:?} cannot be a box's name"), help);
             }
             Some(id)
         }
     };
     Device {
         id,
-        data_dir: r.path("device", "data-dir", "/var/lib/tallybox"),
-        runtime_dir: r.path("device", "runtime-dir", "/run/tallybox"),
+        data_dir: reader.path("device", "data-dir", "/var/lib/tallybox"),
+        runtime_dir: reader.path("device", "runtime-dir", "/run/tallybox"),
     }
 }
 
@@ -125,34 +131,34 @@ pub(crate) fn derived_id(machine: &[u8]) -> Option<String> {
     Some(format!("box-{}", crate::hex(&digest[..6])))
 }
 
-fn panel(r: &mut Reader<'_>) -> Panel {
+fn panel(reader: &mut Reader<'_>) -> Panel {
     // A gpiochip has at most 1024 lines in practice; a Pi's header ends at 27.
     let pins = 0..=1023;
     Panel {
-        backend: r.choice("panel", "backend"),
-        button_pin: r.number("panel", "button-pin", pins.clone()).unwrap_or(17),
-        lamp_pin: r.number("panel", "lamp-pin", pins.clone()).unwrap_or(27),
-        lamp_sense_pin: r.number("panel", "lamp-sense-pin", pins.clone()),
-        mute_pin: r.number("panel", "mute-pin", pins),
-        active_low: r.flag("panel", "active-low", true),
-        debounce: r.span("panel", "debounce", ms(30), ms(1)..=ms(200)),
+        backend: reader.choice("panel", "backend"),
+        button_pin: reader.number("panel", "button-pin", pins.clone()).unwrap_or(17),
+        lamp_pin: reader.number("panel", "lamp-pin", pins.clone()).unwrap_or(27),
+        lamp_sense_pin: reader.number("panel", "lamp-sense-pin", pins.clone()),
+        mute_pin: reader.number("panel", "mute-pin", pins),
+        active_low: reader.flag("panel", "active-low", true),
+        debounce: reader.duration("panel", "debounce", ms(30), ms(1)..=ms(200)),
     }
 }
 
-fn video(r: &mut Reader<'_>) -> Video {
+fn video(reader: &mut Reader<'_>) -> Video {
     Video {
-        source: r.choice("video", "source"),
-        device: r.path("video", "device", "/dev/video0"),
-        width: r.number("video", "width", 16..=3840).unwrap_or(1280),
-        height: r.number("video", "height", 16..=2160).unwrap_or(720),
-        fps: r.number("video", "fps", 1..=60).unwrap_or(30),
-        encoder: r.choice("video", "encoder"),
-        bitrate_kbps: r.number("video", "bitrate-kbps", 100..=20_000).unwrap_or(2500),
-        adaptive: r.flag("video", "adaptive", true),
-        min_bitrate_kbps: r.number("video", "min-bitrate-kbps", 50..=20_000).unwrap_or(300),
-        keyframe_interval: r.span("video", "keyframe-interval", secs(2), ms(500)..=secs(10)),
-        rotation: video::rotation(r),
-        mirror: r.flag("video", "mirror", false),
-        crop: video::crop(r),
+        source: reader.choice("video", "source"),
+        device: reader.path("video", "device", "/dev/video0"),
+        width: reader.number("video", "width", 16..=3840).unwrap_or(1280),
+        height: reader.number("video", "height", 16..=2160).unwrap_or(720),
+        fps: reader.number("video", "fps", 1..=60).unwrap_or(30),
+        encoder: reader.choice("video", "encoder"),
+        bitrate_kbps: reader.number("video", "bitrate-kbps", 100..=20_000).unwrap_or(2500),
+        adaptive: reader.flag("video", "adaptive", true),
+        min_bitrate_kbps: reader.number("video", "min-bitrate-kbps", 50..=20_000).unwrap_or(300),
+        keyframe_interval: reader.duration("video", "keyframe-interval", secs(2), ms(500)..=secs(10)),
+        rotation: video::rotation(reader),
+        mirror: reader.flag("video", "mirror", false),
+        crop: video::crop(reader),
     }
 }

@@ -8,69 +8,69 @@ const LETTERS: usize = 48;
 /// So much of a side may be cut off, in percent.
 const CUT: u32 = 90;
 
-pub(super) fn rotation(r: &mut Reader<'_>) -> u32 {
-    let Some(degrees) = r.number("video", "rotation", 0..=270) else { return 0 };
+pub(super) fn rotation(reader: &mut Reader<'_>) -> u32 {
+    let Some(degrees) = reader.number("video", "rotation", 0..=270) else { return 0 };
     if !degrees.is_multiple_of(90) {
-        let place = r.place("video", "rotation");
-        let advice = "write 0, 90, 180 or 270: degrees, clockwise";
-        r.wrong(place, format!("rotation = {degrees} is not a quarter turn"), advice);
+        let place = reader.place("video", "rotation");
+        let help = "write 0, 90, 180 or 270: degrees, clockwise";
+        reader.error(place, format!("rotation = {degrees} is not a quarter turn"), help);
         return 0;
     }
     degrees
 }
 
-pub(super) fn crop(r: &mut Reader<'_>) -> Crop {
+pub(super) fn crop(reader: &mut Reader<'_>) -> Crop {
     let names = ["left", "right", "top", "bottom"];
-    let Some((table, place)) = r.table("video", "crop") else { return Crop::default() };
-    let sides = r.numbers("crop", &table, place, names, 0..=CUT);
+    let Some((table, place)) = reader.table("video", "crop") else { return Crop::default() };
+    let sides = reader.numbers("crop", &table, place, names, 0..=CUT);
     let [left, right, top, bottom] = sides.map(|side| side.map_or(0, |(percent, _)| percent));
     for (one, other, sum) in [("left", "right", left + right), ("top", "bottom", top + bottom)] {
         if sum > CUT {
-            let wrong = format!("crop: {one} and {other} together cut off {sum} percent");
-            r.wrong(Some(place), wrong, format!("leave at least {} percent of the picture", 100 - CUT));
+            let message = format!("crop: {one} and {other} together cut off {sum} percent");
+            reader.error(Some(place), message, format!("leave at least {} percent of the picture", 100 - CUT));
         }
     }
     Crop { left, right, top, bottom }
 }
 
-pub(super) fn overlay(r: &mut Reader<'_>) -> Overlay {
-    let text = r.text("overlay", "text").map(|(text, place)| {
+pub(super) fn overlay(reader: &mut Reader<'_>) -> Overlay {
+    let text = reader.text("overlay", "text").map(|(text, place)| {
         if text.trim().is_empty() || text.chars().count() > LETTERS || text.chars().any(char::is_control) {
-            let advice = format!("write the shop's name, 1 to {LETTERS} letters, on one line");
-            r.wrong(Some(place), format!("text = {text:?} cannot be shown"), advice);
+            let help = format!("write the shop's name, 1 to {LETTERS} letters, on one line");
+            reader.error(Some(place), format!("text = {text:?} cannot be shown"), help);
         }
         text
     });
-    Overlay { text, clock: r.flag("overlay", "clock", false) }
+    Overlay { text, clock: reader.flag("overlay", "clock", false) }
 }
 
-pub(super) fn masks(r: &mut Reader<'_>, video: &Video) -> Vec<Mask> {
+pub(super) fn masks(reader: &mut Reader<'_>, video: &Video) -> Vec<Mask> {
     let names = ["x", "y", "width", "height"];
     let mut all = Vec::new();
-    for (table, place) in r.tables("privacy-mask") {
-        let found = r.numbers("privacy-mask", &table, place, names, 0..=3840);
+    for (table, place) in reader.tables("privacy-mask") {
+        let found = reader.numbers("privacy-mask", &table, place, names, 0..=3840);
         let missing: Vec<&str> =
             names.into_iter().filter(|name| !table.keys().any(|key| key.get_ref() == name)).collect();
         if !missing.is_empty() {
-            let advice = "write x, y, width and height, in pixels of the picture of [video] width and height";
-            r.wrong(Some(place), format!("a privacy-mask without {}", missing.join(" and ")), advice);
+            let help = "write x, y, width and height, in pixels of the picture of [video] width and height";
+            reader.error(Some(place), format!("a privacy-mask without {}", missing.join(" and ")), help);
         }
         let [Some((x, _)), Some((y, _)), Some((width, across)), Some((height, down))] = found else { continue };
         for (name, from, size, most, at) in
             [("width", x, width, video.width, across), ("height", y, height, video.height, down)]
         {
             if size == 0 {
-                r.wrong(
+                reader.error(
                     Some(at),
                     format!("a privacy-mask with {name} = 0 hides nothing"),
                     "write a larger one, or remove it",
                 );
             } else if from.saturating_add(size) > most {
-                let wrong =
+                let message =
                     format!("a privacy-mask from {from} with {name} = {size} reaches beyond the picture's {most}");
-                r.wrong(
+                reader.error(
                     Some(at),
-                    wrong,
+                    message,
                     format!(
                         "write at most {}; masks count pixels of [video] width and height",
                         most.saturating_sub(from)

@@ -6,9 +6,9 @@ use monotonic::Monotonic;
 
 use serde_json::json;
 
-use super::{Camera, Words, words};
-use crate::demo::observation::{Guard, Seen};
-use crate::demo::press_outcome::{Does, Situation, spans};
+use super::{Camera, PageText, page_text};
+use crate::demo::observation::{Guard, Observation};
+use crate::demo::press_outcome::{Outcome, Situation, spans};
 use crate::ipc::{Fault, LampPattern, Phase, Status, StreamStats};
 use consent::{CaptureExit, Effect, Event, Machine, PersistedState, SessionId, SessionLimits};
 
@@ -26,7 +26,7 @@ fn plainly(phase: Phase) -> Guard {
 }
 
 /// Everything that can be seen, in all its combinations.
-fn all() -> Vec<Seen> {
+fn all() -> Vec<Observation> {
     let mut guards = vec![Guard::Away, Guard::Silent];
     for phase in Phase::ALL {
         for reason in [None, Some("camera-lost"), Some("microphone-lost"), Some("press"), Some("capture-died")] {
@@ -41,7 +41,7 @@ fn all() -> Vec<Seen> {
         for capture in [None, Some(false), Some(true)] {
             for arriving in [false, true] {
                 for lamp in [None, Some(LampPattern::Dark), Some(LampPattern::Solid)] {
-                    all.push(Seen { guard: guard.clone(), capture, lamp, arriving });
+                    all.push(Observation { guard: guard.clone(), capture, lamp, arriving });
                 }
             }
         }
@@ -50,8 +50,8 @@ fn all() -> Vec<Seen> {
 }
 
 /// All texts of the page about the box, but for what a touch would bring.
-fn texts(words: &Words) -> String {
-    let Words { state, why, camera: _, camera_says, sound, picture, button, spans: _, mute, lamp } = words;
+fn texts(words: &PageText) -> String {
+    let PageText { state, why, camera: _, camera_says, sound, picture, button, spans: _, mute, lamp } = words;
     [state, why.as_deref().unwrap_or_default(), camera_says, sound, picture, button, mute, lamp].join("\n")
 }
 
@@ -59,7 +59,7 @@ fn texts(words: &Words) -> String {
 fn the_camera_is_called_off_only_where_box_and_kernel_say_so() {
     let mut off = 0;
     for seen in all() {
-        let said = words(&seen);
+        let said = page_text(&seen);
         let confirmed = seen.capture == Some(false) && !seen.guard.phase().is_some_and(Phase::may_capture);
         assert_eq!(said.camera == Camera::Off, confirmed, "{seen:?}");
         let claims = texts(&said).to_lowercase();
@@ -79,7 +79,7 @@ fn the_camera_is_called_off_only_where_box_and_kernel_say_so() {
 #[test]
 fn a_capture_process_that_exists_is_never_kept_quiet() {
     for seen in all().into_iter().filter(|seen| seen.capture == Some(true)) {
-        let said = words(&seen);
+        let said = page_text(&seen);
         let agreed = seen.guard.phase().is_some_and(Phase::may_capture);
         assert_eq!(said.camera, if agreed { Camera::On } else { Camera::Doubt }, "{seen:?}");
     }
@@ -88,11 +88,12 @@ fn a_capture_process_that_exists_is_never_kept_quiet() {
 #[test]
 fn nothing_of_a_guard_that_does_not_answer_is_quoted() {
     for guard in [Guard::Away, Guard::Silent] {
-        let said = words(&Seen { guard, capture: Some(true), lamp: Some(LampPattern::Solid), arriving: true });
+        let said =
+            page_text(&Observation { guard, capture: Some(true), lamp: Some(LampPattern::Solid), arriving: true });
         assert!(said.state.starts_with("The box"), "{}", said.state);
         assert_eq!((said.mute, said.sound, said.lamp), ("Sound: not known", "", "Lamp: lit"));
         assert_eq!(said.camera, Camera::Doubt);
-        assert_eq!(said.spans.iter().map(|span| span.does).collect::<Vec<_>>(), [Does::Unfelt]);
+        assert_eq!(said.spans.iter().map(|span| span.does).collect::<Vec<_>>(), [Outcome::Unfelt]);
     }
 }
 
@@ -157,11 +158,11 @@ fn the_table() {
         ),
     ];
     for (guard, capture, state, camera, picture) in rows {
-        let said = words(&Seen { guard, capture: Some(capture), lamp: None, arriving: false });
+        let said = page_text(&Observation { guard, capture: Some(capture), lamp: None, arriving: false });
         assert_eq!((said.state, said.camera_says, said.picture), (state, camera, picture));
     }
     let fault = status(Phase::Fault, Some("lamp-fault"), false, false, &[Fault::Lamp]);
-    let said = words(&Seen { guard: fault, capture: Some(false), lamp: None, arriving: false });
+    let said = page_text(&Observation { guard: fault, capture: Some(false), lamp: None, arriving: false });
     assert_eq!((said.why.as_deref(), said.lamp), (Some("The lamp does not work."), "Lamp: dead"));
 }
 
@@ -171,7 +172,12 @@ fn the_microphone_is_called_on_only_where_sound_is_sent() {
         for (level_db, muted) in [(Some(-20.0), false), (None, false), (Some(-100.0), true)] {
             let Guard::Answers(mut status) = status(phase, None, muted, false, &[]) else { unreachable!() };
             status.stream = Some(StreamStats { level_db, ..StreamStats::default() });
-            let said = words(&Seen { guard: Guard::Answers(status), capture: Some(true), lamp: None, arriving: true });
+            let said = page_text(&Observation {
+                guard: Guard::Answers(status),
+                capture: Some(true),
+                lamp: None,
+                arriving: true,
+            });
             let goes_on = phase.may_capture() && phase != Phase::Stopping;
             let on = goes_on && phase != Phase::Connecting && level_db.is_some() && !muted;
             assert_eq!(said.sound == "The microphone is on.", on, "{phase:?} {level_db:?}");
@@ -210,7 +216,7 @@ fn machine(situation: Situation) -> Machine {
 }
 
 /// What a touch of this length really does.
-fn done(situation: Situation, millis: u64) -> Does {
+fn done(situation: Situation, millis: u64) -> Outcome {
     let (mut machine, begin) = (machine(situation), 1000);
     let mut effects = machine.step(ms(begin), Event::ButtonDown);
     if machine.phase() == Phase::Stopping {
@@ -220,19 +226,19 @@ fn done(situation: Situation, millis: u64) -> Does {
         effects.extend(machine.step(ms(at), Event::Tick));
     }
     effects.extend(machine.step(ms(begin + millis), Event::ButtonUp));
-    let mut does = Does::Nothing;
+    let mut does = Outcome::Nothing;
     for effect in effects {
         // The last that is more than the one before it counts: a hold that unlocked, and goes on, locks again.
         match effect {
-            Effect::RecordStart { sound: true, .. } => does = Does::StartsWithSound,
-            Effect::RecordStart { sound: false, .. } => does = Does::StartsPictureOnly,
-            Effect::Stop(_) => does = Does::Stops,
-            Effect::RecordUnlock => does = Does::Unlocks,
-            Effect::RecordPolicyAcknowledged => does = Does::Acknowledges,
-            Effect::RecordLock => does = Does::Locks,
-            Effect::Unbind => does = Does::Unbinds,
-            Effect::RecordFault(Fault::Button) => does = Does::CountsAsStuck,
-            Effect::SelfTest if does == Does::Nothing => does = Does::Retries,
+            Effect::RecordStart { sound: true, .. } => does = Outcome::StartsWithSound,
+            Effect::RecordStart { sound: false, .. } => does = Outcome::StartsPictureOnly,
+            Effect::Stop(_) => does = Outcome::Stops,
+            Effect::RecordUnlock => does = Outcome::Unlocks,
+            Effect::RecordPolicyAcknowledged => does = Outcome::Acknowledges,
+            Effect::RecordLock => does = Outcome::Locks,
+            Effect::Unbind => does = Outcome::Unbinds,
+            Effect::RecordFault(Fault::Button) => does = Outcome::CountsAsStuck,
+            Effect::SelfTest if does == Outcome::Nothing => does = Outcome::Retries,
             Effect::SelfTest
             | Effect::SetLamp(_)
             | Effect::Launch(_)

@@ -8,22 +8,22 @@ use jiff::Timestamp;
 use sd_notify::NotifyState;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::explain::Loss;
+use super::explain::ConnectionLoss;
 use crate::certificate;
 use crate::config::Mqtt;
 
 /// How often the watchdog is fed; the unit's `WatchdogSec=` is six times this.
-const BEAT: Duration = Duration::from_secs(5);
+const WATCHDOG_INTERVAL: Duration = Duration::from_secs(5);
 /// What is wrong between agent and broker now, in the agent's folder, a line each; for `doctor`.
 const FILE: &str = "broker-remarks";
 /// Longest file of remarks that is read, in bytes.
-const LONGEST: u64 = 16 * 1024;
+const MAX_BYTES: u64 = 16 * 1024;
 
 /// Fed by whichever loop the agent is in: with a connection, or waiting for the next attempt.
 #[derive(Debug)]
-pub(super) struct Health {
+pub(super) struct SystemdNotifier {
     broker: String,
-    beat: Interval,
+    feed_watchdog: Interval,
     /// How it stands with the connection.
     connection: String,
     /// What does not work although there is a connection, by what it is about.
@@ -31,46 +31,46 @@ pub(super) struct Health {
     file: PathBuf,
 }
 
-impl Health {
+impl SystemdNotifier {
     pub(super) fn new(mqtt: &Mqtt, agent_dir: &Path) -> Self {
-        let mut beat = interval(BEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut feed_watchdog = interval(WATCHDOG_INTERVAL);
+        feed_watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Host and port and no more: a URL may have a user name and a password in it.
         let broker = format!("{}:{}", mqtt.host, mqtt.port);
         let connection = format!("connecting to {broker}");
-        Self { broker, beat, connection, remarks: BTreeMap::new(), file: agent_dir.join(FILE) }
+        Self { broker, feed_watchdog, connection, remarks: BTreeMap::new(), file: agent_dir.join(FILE) }
     }
 
     /// The agent is up, whether or not there is a broker.
-    pub(super) fn up(&self) {
+    pub(super) fn ready(&self) {
         // Remarks of an agent that is gone.
         self.write();
         notify(&[NotifyState::Ready, NotifyState::Status(&self.status())]);
     }
 
     /// Feeds the watchdog when it is time. One arm of each loop: a loop that hangs does not get here.
-    pub(super) async fn beat(&mut self) {
-        self.beat.tick().await;
+    pub(super) async fn feed_watchdog(&mut self) {
+        self.feed_watchdog.tick().await;
         notify(&[NotifyState::Watchdog]);
     }
 
     /// Commands will be heard from now on.
     pub(super) fn connected(&mut self) {
         self.connection = format!("connected to {}", self.broker);
-        self.told();
+        self.report();
     }
 
     /// The broker is out of reach, or cannot be used.
-    pub(super) fn lost(&mut self, loss: &Loss) {
+    pub(super) fn disconnected(&mut self, loss: &ConnectionLoss) {
         self.connection = format!("not connected to {}: {}", self.broker, loss.reason);
-        self.told();
+        self.report();
     }
 
     /// The agent has no business with a broker, for this reason.
     pub(super) fn resting(&mut self, reason: &str) {
         reason.clone_into(&mut self.connection);
         self.remarks.clear();
-        self.told();
+        self.report();
     }
 
     /// What is wrong `about` something, or that nothing is any more. Logged once for each change.
@@ -88,8 +88,8 @@ impl Health {
         self.note("certificates", what, "all certificates are good for more than 30 days");
     }
 
-    /// `mended` is logged where nothing is wrong any more.
-    fn note(&mut self, about: &'static str, what: Option<String>, mended: &str) {
+    /// `recovered` is logged where nothing is wrong any more.
+    fn note(&mut self, about: &'static str, what: Option<String>, recovered: &str) {
         if self.remarks.get(about) == what.as_ref() {
             return;
         }
@@ -97,17 +97,17 @@ impl Health {
             tracing::warn!("{what}");
             self.remarks.insert(about, what);
         } else {
-            tracing::info!("{mended}");
+            tracing::info!("{recovered}");
             self.remarks.remove(about);
         }
-        self.told();
+        self.report();
     }
 
     fn status(&self) -> String {
         one_line(&sentence(&self.connection, self.remarks.values()))
     }
 
-    fn told(&self) {
+    fn report(&self) {
         notify(&[NotifyState::Status(&self.status())]);
         self.write();
     }
@@ -135,7 +135,7 @@ impl Health {
 /// What the agent says is wrong between it and the broker; nothing where it says nothing.
 pub(crate) fn remarks(agent_dir: &Path) -> Vec<String> {
     // Root asks, in a folder where the agent's user writes.
-    let text = crate::untrusted_file::read(&agent_dir.join(FILE), LONGEST).unwrap_or_default();
+    let text = crate::untrusted_file::read(&agent_dir.join(FILE), MAX_BYTES).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().map(one_line).collect()
 }
 
