@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::ingest::{Nginx, packets, srt_listener};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{free_port, wait_until};
 
 /// What the box may ask for, and the sound beside it; what the slow link takes, and the fast one. In kbit/s.
@@ -122,15 +122,15 @@ fn udp(server: u16, rate: Rate) -> u16 {
     port
 }
 
-fn shop(ingest: String) -> Shop {
-    let plan = Plan { ingest, ..Plan::default() };
+fn shop(ingest: String) -> TestBox {
+    let plan = BoxConfig { ingest, ..BoxConfig::default() };
     let video = plan.video.replace("width = 320", "width = 640").replace("height = 180", "height = 360");
     let video = video.replace("bitrate-kbps = 400", &format!("bitrate-kbps = {CAP}\nmin-bitrate-kbps = 150"));
-    Shop::new(&Plan { video: video.replace("adaptive = false", "adaptive = true"), ..plan })
+    TestBox::new(&BoxConfig { video: video.replace("adaptive = false", "adaptive = true"), ..plan })
 }
 
 /// Fast, slow, fast; the session, the process and the connection are the same all the time.
-fn goes_along(shop: &Shop, rate: &Rate) {
+fn goes_along(shop: &TestBox, rate: &Rate) {
     let mut guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("live");

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::broker::Broker;
 use crate::ingest::listens;
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, free_port, poll, wait_until};
 use crate::whip::WhipServer;
 
@@ -27,7 +27,8 @@ fn no_address_makes_a_server_of_the_box() {
     ] {
         let port = free_port();
         let query = query.replace("PORT", &port.to_string());
-        let shop = Shop::new(&Plan { ingest: format!("srt://127.0.0.1:{port}?{query}"), ..Plan::default() });
+        let shop =
+            TestBox::new(&BoxConfig { ingest: format!("srt://127.0.0.1:{port}?{query}"), ..BoxConfig::default() });
         let mut guard = Program::start(shop.command(&["guard"]).stdin(Stdio::null()).stderr(Stdio::null()));
         // Where the guard takes it, somebody presses the button.
         let ended = poll(Duration::from_secs(30), || {
@@ -58,7 +59,7 @@ fn applications_and_streams_are_those_that_ffmpeg_reads_in_the_same_address() {
     ] {
         let port = free_port();
         let url = format!("rtmp://127.0.0.1:{port}/{path}");
-        let shop = Shop::new(&Plan { ingest: url.clone(), ..Plan::default() });
+        let shop = TestBox::new(&BoxConfig { ingest: url.clone(), ..BoxConfig::default() });
         let (file, said) = (shop.path("out.flv"), shop.path("ffmpeg"));
         let mut command = Command::new("ffmpeg");
         command.args(["-hide_banner", "-loglevel", "warning", "-listen", "1", "-i", &url]).args(["-c", "copy", "-y"]);
@@ -93,7 +94,7 @@ fn a_password_is_taken_literally() {
         format!("url = \"mqtt://somebody:${{MQTT_PASSWORD}}@127.0.0.1:{port}\""),
         format!("url = \"mqtt://some%62ody:p%2541%2F%23%3F%40:&=+%20%C3%9F%25@127.0.0.1:{port}\""),
     ] {
-        let shop = Shop::new(&Plan { mqtt: mqtt.clone(), ..Plan::default() });
+        let shop = TestBox::new(&BoxConfig { mqtt: mqtt.clone(), ..BoxConfig::default() });
         let checked = shop.command(&["doctor", "--json"]).env("MQTT_PASSWORD", PASSWORD).output().unwrap();
         let rows: Vec<Value> = serde_json::from_slice(&checked.stdout).unwrap();
         let secrets = rows.iter().find(|row| row["check"] == "secrets").unwrap();
@@ -109,7 +110,7 @@ fn a_password_is_taken_literally() {
 #[test]
 fn a_box_whose_agent_cannot_use_its_configuration_goes_on() {
     let mqtt = "url = \"mqtt://127.0.0.1:9\"\nuser = \"u\"\npassword = \"${NOT_SET_ANYWHERE}\"".to_owned();
-    let shop = Shop::new(&Plan { mqtt, ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { mqtt, ..BoxConfig::default() });
     let mut run = shop.start("run");
     wait_until("the agent has given up", || shop.log().contains("the box goes on without a broker"));
     shop.press();
@@ -123,7 +124,7 @@ fn a_box_whose_agent_cannot_use_its_configuration_goes_on() {
 #[test]
 fn a_secret_that_cannot_be_used_is_told_before_a_press_and_after_it() {
     let ingest = "srt://127.0.0.1:9?passphrase=${SHORT_SECRET}".to_owned();
-    let shop = Shop::new(&Plan { ingest, ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { ingest, ..BoxConfig::default() });
     let said = "the passphrase has 9 bytes, and SRT takes 10 to 79";
     let mut check = Command::new(crate::support::TALLYBOX);
     let checked = check.arg("check-config").arg(&shop.config).env("SHORT_SECRET", "too-short").output().unwrap();
@@ -145,7 +146,7 @@ fn a_host_is_named_whatever_else_has_its_name() {
     std::fs::write(&hosts, "127.0.0.1 localhost whip.test\n").unwrap();
     let server = WhipServer::new(&dir.path().join("log"), None);
     let ingest = format!("http://whip.test:{}/whip/none", server.port);
-    let shop = Shop::new(&Plan { ingest, ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { ingest, ..BoxConfig::default() });
     let _guard = shop.start_guard_with(&format!("mount --bind {} /etc/hosts", hosts.display()));
     shop.press();
     wait_until("a reason is given", || shop.status().is_some_and(|status| status["reason"].is_string()));
@@ -156,7 +157,7 @@ fn a_host_is_named_whatever_else_has_its_name() {
 
 #[test]
 fn a_file_in_another_encoding_is_told_with_its_line() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let check = || {
         let output = Command::new(crate::support::TALLYBOX).arg("check-config").arg(&shop.config).output().unwrap();
         (output.status.code(), text(&output.stderr))

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::played::{Played, Stage, frame, hear};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{poll, timed, wait_for, wait_until};
 
 /// As long as a message can be, with what no terminal should see.
@@ -15,7 +15,7 @@ fn long() -> String {
 
 /// Every entry comes to whoever follows the ledger.
 #[track_caller]
-fn all_entries_come(shop: &Shop) {
+fn all_entries_come(shop: &TestBox) {
     let last = shop.kinds().len();
     let mut stream = UnixStream::connect(shop.path("run/guard.sock")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -29,7 +29,7 @@ fn all_entries_come(shop: &Shop) {
 
 #[test]
 fn the_longest_texts_of_a_capture_stop_neither_status_nor_events() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let stage = Stage::new(&shop);
     let text = long();
     let last_words = [
@@ -86,7 +86,7 @@ fn memory(pid: i32) -> u64 {
 
 #[test]
 fn a_capture_that_reports_without_end_is_killed_and_holds_nobody_up() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let stage = Stage::new(&shop);
     let before = memory(stage.guard.pid());
     shop.press();
@@ -123,7 +123,7 @@ fn a_capture_that_reports_without_end_is_killed_and_holds_nobody_up() {
 /// Just below the rate at which it is killed: a stop comes first, and the ledger is not filled.
 #[test]
 fn a_capture_that_reports_much_delays_no_stop() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let stage = Stage::new(&shop);
     shop.press();
     let mut played = Played::take(&stage.listener);
@@ -148,7 +148,7 @@ fn a_capture_that_reports_much_delays_no_stop() {
 
 #[test]
 fn peers_that_only_sit_there_lock_nobody_out() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let _guard = shop.start("guard");
     let silent: Vec<UnixStream> = (0..64).map(|_| UnixStream::connect(shop.path("run/guard.sock")).unwrap()).collect();
     for _ in 0..5 {

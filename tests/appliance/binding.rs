@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 
 use crate::odd_broker::OddBroker;
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::wait_until;
 
-fn plan(broker: &OddBroker) -> Plan {
-    Plan { mqtt: broker.url(), ..Plan::default() }
+fn plan(broker: &OddBroker) -> BoxConfig {
+    BoxConfig { mqtt: broker.url(), ..BoxConfig::default() }
 }
 
 fn kinds(broker: &OddBroker) -> Vec<String> {
     broker.on("event").iter().map(|event| event.payload["fact"]["kind"].as_str().unwrap().to_owned()).collect()
 }
 
-fn delivered(shop: &Shop) -> u64 {
+fn delivered(shop: &TestBox) -> u64 {
     let text = std::fs::read_to_string(shop.path("data/agent/outbox-cursor")).unwrap_or_default();
     text.split_whitespace().next().and_then(|seq| seq.parse().ok()).unwrap_or(0)
 }
@@ -22,7 +22,7 @@ fn delivered(shop: &Shop) -> u64 {
 #[test]
 fn an_unbound_box_leaves_its_platform_and_tells_the_next_nothing_of_it() {
     let former = OddBroker::new();
-    let shop = Shop::new(&plan(&former));
+    let shop = TestBox::new(&plan(&former));
     let guard = shop.start("guard");
     let agent = shop.start("agent");
     former.wait_for_phase("idle");
@@ -58,7 +58,7 @@ fn an_unbound_box_leaves_its_platform_and_tells_the_next_nothing_of_it() {
 #[test]
 fn a_new_ledger_is_delivered_from_its_beginning_under_ids_of_its_own() {
     let broker = OddBroker::new();
-    let shop = Shop::new(&plan(&broker));
+    let shop = TestBox::new(&plan(&broker));
     let run = || shop.start("run");
     let ids = || -> Vec<String> {
         broker.on("event").iter().map(|event| event.payload["id"].as_str().unwrap().to_owned()).collect()
@@ -91,7 +91,7 @@ fn boxes_without_a_machine_id_are_named_by_their_own_keys() {
     let mut names = BTreeSet::new();
     for machine_id in ["", "uninitialized"] {
         let broker = OddBroker::new();
-        let shop = Shop::new(&plan(&broker));
+        let shop = TestBox::new(&plan(&broker));
         let text = std::fs::read_to_string(&shop.config).unwrap().replace("id = \"test-box\"\n", "");
         std::fs::write(&shop.config, text).unwrap();
         std::fs::write(shop.path("machine-id"), machine_id).unwrap();

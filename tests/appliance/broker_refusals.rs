@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::odd_broker::{Ack, Heard, OddBroker, connack};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::test_ca::Authority;
 use crate::support::{Program, wait_for, wait_until};
 
-fn shop(broker: &OddBroker) -> Shop {
-    Shop::new(&Plan { mqtt: broker.url(), ..Plan::default() })
+fn shop(broker: &OddBroker) -> TestBox {
+    TestBox::new(&BoxConfig { mqtt: broker.url(), ..BoxConfig::default() })
 }
 
 /// Numbers of events, in the order in which they were published.
@@ -16,12 +16,12 @@ fn events(broker: &OddBroker) -> Vec<u64> {
     broker.on("event").iter().map(|event| event.payload["seq"].as_u64().unwrap()).collect()
 }
 
-fn cursor(shop: &Shop) -> Option<u64> {
+fn cursor(shop: &TestBox) -> Option<u64> {
     let text = std::fs::read_to_string(shop.path("data/agent/outbox-cursor")).ok()?;
     text.split_whitespace().next()?.parse().ok()
 }
 
-fn remarks(shop: &Shop) -> String {
+fn remarks(shop: &TestBox) -> String {
     std::fs::read_to_string(shop.path("data/agent/broker-remarks")).unwrap_or_default()
 }
 
@@ -183,7 +183,7 @@ fn state_is_told_twice_a_second_at_most_and_the_last_one_always() {
 
 /// Starts an agent that logs to a file of its own, and waits until it says this.
 #[track_caller]
-fn agent_says(shop: &Shop, said: &str) -> Program {
+fn agent_says(shop: &TestBox, said: &str) -> Program {
     let log = std::fs::File::create(shop.path("agent.log")).unwrap();
     let program = Program::start(shop.command(&["agent"]).stderr(log));
     let text = || std::fs::read_to_string(shop.path("agent.log")).unwrap_or_default();
@@ -228,7 +228,7 @@ fn what_is_wrong_with_a_broker_is_said_plainly() {
         let banner = banner.to_vec();
         broker.change(|rules| (rules.throw_out, rules.banner) = (None, banner));
         let url = broker.url().replace("mqtt://", "mqtts://");
-        shop.configure(&Plan { mqtt: url, ..Plan::default() });
+        shop.configure(&BoxConfig { mqtt: url, ..BoxConfig::default() });
         agent_says(&shop, "mostly 8883");
     }
 }
@@ -237,7 +237,8 @@ fn what_is_wrong_with_a_broker_is_said_plainly() {
 fn telemetry_tells_when_the_first_certificate_ends() {
     let (broker, authority) = (OddBroker::new(), Authority::new());
     let ca = authority.certify("other", "20200101000000Z", "20400101000000Z");
-    let shop = Shop::new(&Plan { mqtt: format!("{}\nca-file = \"{ca}\"", broker.url()), ..Plan::default() });
+    let shop =
+        TestBox::new(&BoxConfig { mqtt: format!("{}\nca-file = \"{ca}\"", broker.url()), ..BoxConfig::default() });
     let _run = shop.start("run");
     let heard = |end: &str| {
         broker.wait("telemetry", |heard| heard.topic == "telemetry" && heard.payload["certificate-expires"] == end);
@@ -273,7 +274,7 @@ fn a_certificate_for_another_name_than_the_id_is_told() {
         file("client.pem"),
         file("client.key")
     );
-    let shop = Shop::new(&Plan { mqtt, ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { mqtt, ..BoxConfig::default() });
     let _guard = shop.start("guard");
     agent_says(&shop, "the client certificate is for \"client, localhost\" and this box's id is \"test-box\"");
     drop(broker);

@@ -4,23 +4,23 @@
 use std::process::{Command, Stdio};
 
 use crate::ingest::{Nginx, packets};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, wait_until};
 use crate::unplug::devices;
 
 /// A guard whose capture finds a camera with `modes`, and that is asked for `fps` pictures of 320x180.
-fn start(shop: &Shop, plan: &Plan, modes: &str, fps: u32) -> Program {
+fn start(shop: &TestBox, plan: &BoxConfig, modes: &str, fps: u32) -> Program {
     start_with(shop, plan, modes, fps, &[])
 }
 
 /// The same, with more of the environment.
-fn start_with(shop: &Shop, plan: &Plan, modes: &str, fps: u32, more: &[(&str, &str)]) -> Program {
+fn start_with(shop: &TestBox, plan: &BoxConfig, modes: &str, fps: u32, more: &[(&str, &str)]) -> Program {
     let (camera, picture) = (shop.path("camera"), shop.path("picture.jpg"));
     let video = format!(
         "source = \"v4l2\"\ndevice = \"{}\"\nwidth = 320\nheight = 180\nfps = {fps}\nbitrate-kbps = 400\nadaptive = false\n",
         camera.display()
     );
-    shop.configure(&Plan { video, ..plan.clone() });
+    shop.configure(&BoxConfig { video, ..plan.clone() });
     let mut draw = Command::new("ffmpeg");
     draw.args(["-v", "error", "-f", "lavfi", "-i", "testsrc=size=320x180", "-frames:v", "1", "-pix_fmt", "yuvj420p"]);
     assert!(draw.arg("-y").arg(&picture).status().unwrap().success());
@@ -34,7 +34,7 @@ fn start_with(shop: &Shop, plan: &Plan, modes: &str, fps: u32, more: &[(&str, &s
     guard
 }
 
-fn plug(shop: &Shop) {
+fn plug(shop: &TestBox) {
     std::os::unix::fs::symlink("/dev/null", shop.path("camera")).unwrap();
 }
 
@@ -44,8 +44,8 @@ const C920: &str = "YUYV:320x180:10 YUYV:320x180:5 MJPG:320x180:30 MJPG:320x180:
 #[test]
 fn a_camera_without_the_rate_gives_the_next_and_no_more_than_the_configured_one_leaves_also_after_a_replug() {
     let nginx = Nginx::new();
-    let plan = Plan { ingest: nginx.url(), audio: "source = \"none\"\n".to_owned(), ..Plan::default() };
-    let shop = Shop::new(&plan);
+    let plan = BoxConfig { ingest: nginx.url(), audio: "source = \"none\"\n".to_owned(), ..BoxConfig::default() };
+    let shop = TestBox::new(&plan);
     let mut guard = start(&shop, &plan, C920, 20);
     shop.press();
     shop.wait_for_phase("live");
@@ -76,13 +76,13 @@ fn a_camera_without_the_rate_gives_the_next_and_no_more_than_the_configured_one_
 
 #[test]
 fn the_mode_moves_and_is_told() {
-    let plan = Plan { audio: "source = \"none\"\n".to_owned(), ..Plan::default() };
+    let plan = BoxConfig { audio: "source = \"none\"\n".to_owned(), ..BoxConfig::default() };
     for (modes, fps, mode) in [
         (C920, 25, "JPEG 320x180 at 30/s"),
         (C920, 10, "YUYV 320x180 at 10/s"),
         ("MJPG:640x360:30 YUYV:160x90:30", 25, "JPEG 640x360 at 30/s"),
     ] {
-        let shop = Shop::new(&plan);
+        let shop = TestBox::new(&plan);
         let mut guard = start(&shop, &plan, modes, fps);
         shop.press();
         let told = || shop.status().is_some_and(|status| status["camera"].is_string());
@@ -97,8 +97,8 @@ fn the_mode_moves_and_is_told() {
 #[test]
 fn pictures_that_are_none_at_first_are_left_out() {
     let nginx = Nginx::new();
-    let plan = Plan { ingest: nginx.url(), audio: "source = \"none\"\n".to_owned(), ..Plan::default() };
-    let shop = Shop::new(&plan);
+    let plan = BoxConfig { ingest: nginx.url(), audio: "source = \"none\"\n".to_owned(), ..BoxConfig::default() };
+    let shop = TestBox::new(&plan);
     let mut guard = start_with(&shop, &plan, "MJPG:320x180:30", 30, &[("FAKE_BROKEN", "25")]);
     shop.press();
     shop.wait_for_phase("live");
@@ -111,8 +111,8 @@ fn pictures_that_are_none_at_first_are_left_out() {
 
 #[test]
 fn a_camera_that_gives_only_h264_is_told_by_its_name() {
-    let plan = Plan { audio: "source = \"none\"\n".to_owned(), ..Plan::default() };
-    let shop = Shop::new(&plan);
+    let plan = BoxConfig { audio: "source = \"none\"\n".to_owned(), ..BoxConfig::default() };
+    let shop = TestBox::new(&plan);
     let mut guard = start(&shop, &plan, "H264:320x180:30 H264:640x360:30", 25);
     shop.press();
     let said = || shop.status().is_some_and(|status| status["phase"] == "idle" && status["message"].is_string());

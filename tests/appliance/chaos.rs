@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::wait_until;
 
 /// 200 in the long form: `TALLYBOX_LONG=1 cargo test --test appliance chaos`.
@@ -16,7 +16,7 @@ fn rounds() -> u32 {
 #[test]
 fn no_death_leaves_a_camera_on() {
     let mqtt = "url = \"mqtt://127.0.0.1:9\"".to_owned();
-    let shop = Shop::new(&Plan { mqtt, ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { mqtt, ..BoxConfig::default() });
     let mut supervisor = shop.start("run");
     let mut seed = 0x9e37_79b9_7f4a_7c15u64;
     let mut random = |below: u64| {

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::test_ca::Authority;
 use crate::support::{Program, TALLYBOX, free_port, wait_until};
 
@@ -74,7 +74,7 @@ fn the_shipped_configuration_is_valid() {
 
 #[test]
 fn without_a_guard_the_advice_is_to_start_one() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     for command in [&["status"][..], &["press"]] {
         let output = shop.call(command);
         assert_eq!(output.status.code(), Some(69));
@@ -86,8 +86,8 @@ fn without_a_guard_the_advice_is_to_start_one() {
 
 #[test]
 fn status_and_log_say_who_the_box_is_and_never_its_keys() {
-    let plan = Plan { mqtt: "url = \"mqtt://127.0.0.1:9\"".to_owned(), ..Plan::default() };
-    let shop = Shop::new(&plan);
+    let plan = BoxConfig { mqtt: "url = \"mqtt://127.0.0.1:9\"".to_owned(), ..BoxConfig::default() };
+    let shop = TestBox::new(&plan);
     // Also of a box whose guard does not run.
     let without = text(&shop.call(&["status"]).stdout);
     let _run = shop.start("run");
@@ -111,7 +111,7 @@ fn status_and_log_say_who_the_box_is_and_never_its_keys() {
 
 #[test]
 fn a_box_without_gpio_says_so_and_starts_nothing() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let config = std::fs::read_to_string(&shop.config).unwrap().replace("\"sim\"", "\"cdev\"");
     std::fs::write(&shop.config, config).unwrap();
     let _guard = shop.start("guard");
@@ -126,14 +126,15 @@ fn row<'a>(rows: &'a serde_json::Value, check: &str) -> &'a serde_json::Value {
     rows.as_array().unwrap().iter().find(|row| row["check"] == check).unwrap()
 }
 
-fn doctor(shop: &Shop) -> (Option<i32>, serde_json::Value) {
+fn doctor(shop: &TestBox) -> (Option<i32>, serde_json::Value) {
     let output = shop.call(&["doctor", "--json"]);
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
 }
 
 #[test]
 fn doctor_tells_what_works_and_what_to_do() {
-    let shop = Shop::new(&Plan { mqtt: "url = \"mqtt://no-such-host.invalid\"".to_owned(), ..Plan::default() });
+    let shop =
+        TestBox::new(&BoxConfig { mqtt: "url = \"mqtt://no-such-host.invalid\"".to_owned(), ..BoxConfig::default() });
     let (code, rows) = doctor(&shop);
     assert_eq!(code, Some(69));
     let names: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
@@ -148,10 +149,10 @@ fn doctor_tells_what_works_and_what_to_do() {
 
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    shop.configure(&Plan {
+    shop.configure(&BoxConfig {
         ingest: format!("rtmp://127.0.0.1:{port}/live/k"),
         mqtt: format!("url = \"mqtt://127.0.0.1:{port}\""),
-        ..Plan::default()
+        ..BoxConfig::default()
     });
     let _guard = shop.start("guard");
     let (code, rows) = doctor(&shop);
@@ -164,7 +165,7 @@ fn doctor_tells_what_works_and_what_to_do() {
 #[test]
 fn a_probe_asks_for_a_press_and_sends_nothing() {
     let nginx = crate::ingest::Nginx::new();
-    let shop = Shop::new(&Plan { ingest: nginx.url(), ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { ingest: nginx.url(), ..BoxConfig::default() });
     let _guard = shop.start("guard");
     let doctor =
         || shop.command(&["doctor", "--probe", "--json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
@@ -201,7 +202,7 @@ fn a_probe_asks_for_a_press_and_sends_nothing() {
 
 #[test]
 fn doctor_tells_a_certificate_for_another_name() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let authority = Authority::new();
     let port = free_port();
     let mut server = Command::new("openssl");
@@ -210,7 +211,7 @@ fn doctor_tells_a_certificate_for_another_name() {
     let _server = Program::start(server.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()));
     wait_until("the server answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     let mqtt = format!("url = \"mqtts://127.0.0.1:{port}\"\nca-file = \"{}\"", authority.file("ca.pem"));
-    shop.configure(&Plan { mqtt, ..Plan::default() });
+    shop.configure(&BoxConfig { mqtt, ..BoxConfig::default() });
     let (_, rows) = doctor(&shop);
     let broker = row(&rows, "broker");
     assert_eq!(broker["verdict"], "fail");
@@ -219,7 +220,7 @@ fn doctor_tells_a_certificate_for_another_name() {
 
 #[test]
 fn the_privacy_report_covers_what_is_sent() {
-    let shop = Shop::new(&Plan { mqtt: "url = \"mqtt://broker.example\"".to_owned(), ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { mqtt: "url = \"mqtt://broker.example\"".to_owned(), ..BoxConfig::default() });
     let output = shop.call(&["privacy", "report", "--format", "json"]);
     let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let has = |part: &str, datum: &str| {

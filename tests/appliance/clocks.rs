@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::ledger::export;
 use crate::support::clock::{DAY, WrongClock};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{TALLYBOX, wait_until};
 
 /// The clocks of the table that are wrong from the start: years, a year, ten years, in seconds.
@@ -24,7 +24,7 @@ fn off(time: jiff::Timestamp) -> i64 {
 }
 
 /// A box that has run for a while with a clock that is kept.
-fn settled(shop: &Shop) -> WrongClock {
+fn settled(shop: &TestBox) -> WrongClock {
     let clock = WrongClock::new(shop.dir.path(), 0, true);
     let mut guard = clock.guard(shop, "one");
     shop.press();
@@ -41,7 +41,7 @@ fn settled(shop: &Shop) -> WrongClock {
 fn a_wrong_clock_removes_nothing_and_stamps_nothing_that_comes_later() {
     for (name, offset) in WRONG {
         for synchronised in [false, true] {
-            let shop = Shop::new(&Plan::default());
+            let shop = TestBox::new(&BoxConfig::default());
             let clock = settled(&shop);
             let before = export(&shop);
             clock.set(offset, synchronised);
@@ -76,7 +76,7 @@ fn a_wrong_clock_removes_nothing_and_stamps_nothing_that_comes_later() {
 /// A clock that goes to and fro under a guard on air: the session goes on, its lease too, and each step is an entry.
 #[test]
 fn a_clock_that_is_set_while_capturing_is_written_down_and_changes_nothing_else() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let clock = WrongClock::new(shop.dir.path(), 0, true);
     let _guard = clock.guard(&shop, "one");
     shop.press();
@@ -103,7 +103,7 @@ fn a_clock_that_is_set_while_capturing_is_written_down_and_changes_nothing_else(
 }
 
 /// Whether the last entry says that the clock is off by that much now.
-fn stepped_to(shop: &Shop, offset: i64) -> bool {
+fn stepped_to(shop: &TestBox, offset: i64) -> bool {
     let all = export(shop);
     let last = all.last().unwrap();
     last["fact"]["kind"] == "clock-stepped" && (off(time(&last["fact"], "to")) - offset).abs() < 30
@@ -112,7 +112,7 @@ fn stepped_to(shop: &Shop, offset: i64) -> bool {
 /// The newest entry lies in the future: somebody has to know.
 #[test]
 fn doctor_fails_when_the_newest_entry_is_in_the_future() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let clock = WrongClock::new(shop.dir.path(), 3650 * DAY, false);
     clock.guard(&shop, "ahead").finish();
     let doctor = shop.call(&["doctor", "--json"]);
@@ -128,11 +128,11 @@ fn doctor_fails_when_the_newest_entry_is_in_the_future() {
 fn retention_under_184_days_is_refused() {
     for (days, fine) in [(183, false), (184, true)] {
         let more = format!("[privacy]\nledger-retention = \"{days}d\"\n");
-        let shop = Shop::new(&Plan { more, ..Plan::default() });
+        let shop = TestBox::new(&BoxConfig { more, ..BoxConfig::default() });
         let checked = Command::new(TALLYBOX).arg("check-config").arg(&shop.config).output().unwrap();
         assert_eq!(checked.status.success(), fine, "{checked:?}");
     }
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let report = String::from_utf8(shop.call(&["privacy", "report"]).stdout).unwrap();
     assert!(report.contains("184 days") && !report.contains("183 days"), "{report}");
 }

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::test_ca::Authority;
 use crate::support::{Program, free_port, wait_until};
 
@@ -69,7 +69,7 @@ impl Machine {
         ])
     }
 
-    fn doctor(&self, shop: &Shop) -> Value {
+    fn doctor(&self, shop: &TestBox) -> Value {
         let root = self.0.path().to_str().unwrap();
         let output = shop.call(&["doctor", "--json", "--root", root]);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
@@ -77,12 +77,12 @@ impl Machine {
 }
 
 /// A box that wants a real camera, microphone and button, and a server that has a name.
-fn shop(video: &str) -> Shop {
-    let shop = Shop::new(&Plan {
+fn shop(video: &str) -> TestBox {
+    let shop = TestBox::new(&BoxConfig {
         ingest: "rtmps://no-such-host.invalid/live/k".to_owned(),
         video: video.to_owned(),
         audio: "source = \"alsa\"".to_owned(),
-        ..Plan::default()
+        ..BoxConfig::default()
     });
     let text = std::fs::read_to_string(&shop.config).unwrap().replace("\"sim\"", "\"rppal\"");
     std::fs::write(&shop.config, text).unwrap();
@@ -238,13 +238,13 @@ fn words_on_the_picture_need_fonts() {
 }
 
 /// All rows.
-fn rows(shop: &Shop, key: &str) -> Value {
+fn rows(shop: &TestBox, key: &str) -> Value {
     let output = shop.command(&["doctor", "--json"]).env("BOX_KEY", key).output().unwrap();
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The one row of a check.
-fn row(shop: &Shop, check: &str, key: &str) -> Value {
+fn row(shop: &TestBox, check: &str, key: &str) -> Value {
     let rows = rows(shop, key);
     rows.as_array().unwrap().iter().find(|row| row["check"] == check).cloned().unwrap_or_default()
 }
@@ -252,12 +252,12 @@ fn row(shop: &Shop, check: &str, key: &str) -> Value {
 #[test]
 fn certificates_are_judged_by_their_dates_and_names() {
     let authority = Authority::new();
-    let (shop, key) = (Shop::new(&Plan::default()), authority.file("client.key"));
+    let (shop, key) = (TestBox::new(&BoxConfig::default()), authority.file("client.key"));
     let judge = |cert: &str, ca: &str| {
         let mqtt = format!(
             "url = \"mqtts://localhost:9\"\nca-file = \"{ca}\"\nclient-cert = \"{cert}\"\nclient-key = \"{key}\""
         );
-        shop.configure(&Plan { mqtt, ..Plan::default() });
+        shop.configure(&BoxConfig { mqtt, ..BoxConfig::default() });
         rows(&shop, "")
     };
     let ca = authority.file("ca.pem");
@@ -292,7 +292,7 @@ fn certificates_are_judged_by_their_dates_and_names() {
 
 #[test]
 fn a_server_whose_certificate_ended_is_told_with_its_date() {
-    let (authority, shop, port) = (Authority::new(), Shop::new(&Plan::default()), free_port());
+    let (authority, shop, port) = (Authority::new(), TestBox::new(&BoxConfig::default()), free_port());
     let cert = authority.certify("localhost", "20200101000000Z", "20260110000000Z");
     let mut server = Command::new("openssl");
     server.args(["s_server", "-quiet", "-naccept", "100", "-accept", &format!("127.0.0.1:{port}")]);
@@ -300,13 +300,13 @@ fn a_server_whose_certificate_ended_is_told_with_its_date() {
     let _server = Program::start(server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
     wait_until("the server answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     let mqtt = format!("url = \"mqtts://localhost:{port}\"\nca-file = \"{}\"", authority.file("ca.pem"));
-    shop.configure(&Plan { mqtt, ..Plan::default() });
+    shop.configure(&BoxConfig { mqtt, ..BoxConfig::default() });
     says(&rows(&shop, ""), "broker", "fail", "its certificate ended on 2026-01-10", "whoever keeps the server");
 }
 
 #[test]
 fn a_broker_that_knows_boxes_by_certificate_is_shown_one() {
-    let (authority, shop, port) = (Authority::new(), Shop::new(&Plan::default()), free_port());
+    let (authority, shop, port) = (Authority::new(), TestBox::new(&BoxConfig::default()), free_port());
     let file = |name: &str| authority.file(name);
     let mut server = Command::new("openssl");
     server.args(["s_server", "-quiet", "-naccept", "100", "-Verify", "1", "-verify_return_error"]);
@@ -317,7 +317,7 @@ fn a_broker_that_knows_boxes_by_certificate_is_shown_one() {
     let mqtt = format!("url = \"mqtts://localhost:{port}\"\nca-file = \"{}\"\n", file("ca.pem"));
     let with = |cert: &str| {
         let own = format!("client-cert = \"{}\"\nclient-key = \"${{BOX_KEY}}\"\n", file(cert));
-        shop.configure(&Plan { mqtt: format!("{mqtt}{own}"), ..Plan::default() });
+        shop.configure(&BoxConfig { mqtt: format!("{mqtt}{own}"), ..BoxConfig::default() });
     };
     with("client.pem");
     let text = std::fs::read_to_string(file("client.key")).unwrap();
@@ -339,7 +339,7 @@ fn a_broker_that_knows_boxes_by_certificate_is_shown_one() {
     with("stranger.pem");
     let broker = row(&shop, "broker", &file("x.key"));
     assert!(broker["verdict"] == "fail", "{broker}");
-    shop.configure(&Plan { mqtt, ..Plan::default() });
+    shop.configure(&BoxConfig { mqtt, ..BoxConfig::default() });
     let broker = row(&shop, "broker", "");
     assert!(
         broker["verdict"] == "fail" && broker["advice"].as_str().unwrap().contains("set [mqtt] client-cert"),
@@ -349,7 +349,7 @@ fn a_broker_that_knows_boxes_by_certificate_is_shown_one() {
 
 #[test]
 fn the_claim_code_is_told_with_and_without_a_guard() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     assert_eq!(row(&shop, "identity", "")["verdict"], "warn");
     let mut guard = shop.start("guard");
     let told = row(&shop, "identity", "");

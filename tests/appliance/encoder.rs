@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::broker::{Broker, Operator};
 use crate::ingest::{Nginx, packets};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, wait_until};
 
 /// Compiles `broken_encoder.c`, which says what it does, into `dir`.
@@ -22,7 +22,7 @@ fn broken_encoder(dir: &Path) {
 }
 
 /// The whole box, with the plugin.
-fn run(shop: &Shop, plugins: &Path, how: &str) -> Program {
+fn run(shop: &TestBox, plugins: &Path, how: &str) -> Program {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(shop.path("log")).unwrap();
     let mut command = shop.command(&["run"]);
     command.env("GST_PLUGIN_PATH", plugins).env("GST_REGISTRY", plugins.join("registry"));
@@ -47,8 +47,8 @@ fn software_takes_the_place_of_an_encoder_that_breaks_and_everybody_hears_of_it(
     {
         let (nginx, broker) = (Nginx::new(), Broker::new(""));
         let mut operator = Operator::connect(broker.port);
-        let plan = Plan { ingest: nginx.url(), mqtt: broker.url(), ..Plan::default() };
-        let shop = Shop::new(&plan);
+        let plan = BoxConfig { ingest: nginx.url(), mqtt: broker.url(), ..BoxConfig::default() };
+        let shop = TestBox::new(&plan);
         let mut run = run(&shop, plugins.path(), how);
         operator.wait_for_phase("idle");
         shop.press();

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::ingest::{packets, streams};
-use crate::support::test_box::Shop;
+use crate::support::test_box::TestBox;
 use crate::support::{Program, TALLYBOX, free_port, wait_until};
 
 /// As `openssl rand -hex 24` makes it, which is what the files advise.
@@ -154,12 +154,12 @@ impl Servers {
 }
 
 /// A box with an example for its main file.
-struct Example(Shop);
+struct Example(TestBox);
 
 impl Example {
     fn new(name: &str, pairs: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let shop = Shop { config: dir.path().join("tallybox.toml"), dir };
+        let shop = TestBox { config: dir.path().join("tallybox.toml"), dir };
         std::fs::write(&shop.config, replaced(&format!("examples/{name}"), pairs)).unwrap();
         Self(shop)
     }

@@ -1,18 +1,18 @@
 //! A server whose name has addresses of both families, and that answers on one of them.
 
 use crate::ingest::{Nginx, srt_listener, streams};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, free_port, wait_until};
 
 /// A guard for which `both.test` is `::1` first and then `127.0.0.1`, where the servers are.
-fn start(shop: &Shop) -> Program {
+fn start(shop: &TestBox) -> Program {
     let hosts = shop.path("hosts");
     std::fs::write(&hosts, "::1 both.test\n127.0.0.1 both.test localhost\n").unwrap();
     shop.start_guard_with(&format!("mount --bind {} /etc/hosts", hosts.display()))
 }
 
-fn shop(ingest: String) -> Shop {
-    Shop::new(&Plan { ingest, ..Plan::default() })
+fn shop(ingest: String) -> TestBox {
+    TestBox::new(&BoxConfig { ingest, ..BoxConfig::default() })
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::ingest::{Nginx, packets, streams};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::wait_until;
 
 /// A file that ffmpeg makes.
@@ -49,7 +49,7 @@ fn what_a_file_lacks_is_said_of_the_file_and_not_of_the_server() {
         (video(&text), none.clone(), text.display().to_string()),
     ] {
         let nginx = Nginx::new();
-        let shop = Shop::new(&Plan { ingest: nginx.url(), video, audio, ..Plan::default() });
+        let shop = TestBox::new(&BoxConfig { ingest: nginx.url(), video, audio, ..BoxConfig::default() });
         let mut guard = shop.start("guard");
         shop.press();
         let told = || shop.status().is_some_and(|status| status["phase"] == "idle" && status["message"].is_string());
@@ -94,14 +94,14 @@ fn a_phones_clip_stands_upright_and_masks_cover_what_is_seen() {
     let mask = "[[privacy-mask]]\nx = 0\ny = 0\nwidth = 160\nheight = 90\n";
     for (more, seen) in [("", [true, true, false, false]), (mask, [false, true, false, false])] {
         let nginx = Nginx::new();
-        let plan = Plan {
+        let plan = BoxConfig {
             ingest: nginx.url(),
             video: video(&upright),
             audio: "source = \"none\"\n".to_owned(),
             more: more.to_owned(),
-            ..Plan::default()
+            ..BoxConfig::default()
         };
-        let shop = Shop::new(&plan);
+        let shop = TestBox::new(&plan);
         let mut guard = shop.start("guard");
         shop.press();
         shop.wait_for_phase("live");
@@ -133,7 +133,8 @@ fn files_of_all_sorts_play_at_the_configured_rate() {
         let file = made(dir, name, &arguments);
         let nginx = Nginx::new();
         let none = "source = \"none\"\n".to_owned();
-        let shop = Shop::new(&Plan { ingest: nginx.url(), video: video(&file), audio: none, ..Plan::default() });
+        let shop =
+            TestBox::new(&BoxConfig { ingest: nginx.url(), video: video(&file), audio: none, ..BoxConfig::default() });
         let mut guard = shop.start("guard");
         shop.press();
         shop.wait_for_phase("live");

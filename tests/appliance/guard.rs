@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use crate::support::test_box::{Plan, Shop, openers};
+use crate::support::test_box::{BoxConfig, TestBox, openers};
 use crate::support::{TALLYBOX, footage, timed, wait_until};
 
 /// Rule 4: 500 ms after consent ends nothing captures any more. On a machine that runs other tests beside this one the
 /// scheduler may add to it; the product's own figure is in docs/benchmarks.
 const GONE: Duration = Duration::from_millis(500);
 
-fn footage_is_open(shop: &Shop) -> bool {
+fn footage_is_open(shop: &TestBox) -> bool {
     let captures = shop.captures();
     openers(&footage()).iter().any(|pid| captures.iter().any(|capture| capture.to_string() == *pid))
 }
 
 #[test]
 fn a_press_starts_and_the_next_touch_stops() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut guard = shop.start("guard");
     assert_eq!(shop.phase(), "idle");
     assert!(shop.captures().is_empty() && !shop.lamp_says_capturing());
@@ -51,7 +51,7 @@ fn a_press_starts_and_the_next_touch_stops() {
 /// A finger of the simulated panel that is quicker than the debounce is a bounce to the guard: so there is none.
 #[test]
 fn the_shortest_simulated_press_is_felt() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let _guard = shop.start("guard");
     for phase in ["connecting", "idle", "connecting"] {
         shop.hold("0");
@@ -61,7 +61,7 @@ fn the_shortest_simulated_press_is_felt() {
 
 #[test]
 fn an_unbound_box_captures_nothing_until_another_configuration_claims_it() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut guard = shop.start("guard");
     let is_unbound = |when: &str| {
         let status = shop.status().unwrap();
@@ -80,7 +80,7 @@ fn an_unbound_box_captures_nothing_until_another_configuration_claims_it() {
     is_unbound("after a restart");
     assert!(shop.captures().is_empty() && !shop.kinds().contains(&"session-started".to_owned()));
     guard.finish();
-    shop.configure(&Plan { more: "[consent]\nmax-session = \"3h\"".to_owned(), ..Plan::default() });
+    shop.configure(&BoxConfig { more: "[consent]\nmax-session = \"3h\"".to_owned(), ..BoxConfig::default() });
     let mut guard = shop.start("guard");
     assert_eq!(shop.phase(), "idle");
     guard.finish();
@@ -92,7 +92,7 @@ fn an_unbound_box_captures_nothing_until_another_configuration_claims_it() {
 
 #[test]
 fn a_button_that_does_not_come_up_in_time_destroys_nothing() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let _guard = shop.start("guard");
     let key = std::fs::read(shop.path("data/credentials/identity")).unwrap();
     let mut finger = crate::support::Program::start(&mut shop.command(&["press", "--hold", "32"]));
@@ -109,7 +109,7 @@ fn a_button_that_does_not_come_up_in_time_destroys_nothing() {
 
 #[test]
 fn a_lock_survives_a_restart_and_a_hold_ends_it() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("connecting");
@@ -128,9 +128,12 @@ fn a_lock_survives_a_restart_and_a_hold_ends_it() {
 
 #[test]
 fn a_new_policy_waits_for_staff() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     shop.start("guard").finish();
-    shop.configure(&Plan { more: "[consent]\npolicy-version = \"2026-12-01\"".to_owned(), ..Plan::default() });
+    shop.configure(&BoxConfig {
+        more: "[consent]\npolicy-version = \"2026-12-01\"".to_owned(),
+        ..BoxConfig::default()
+    });
     let mut guard = shop.start("guard");
     assert_eq!((shop.phase().as_str(), shop.lamp().as_str()), ("policy", "triple-blink"));
     shop.press();
@@ -141,14 +144,17 @@ fn a_new_policy_waits_for_staff() {
     guard.finish();
     shop.start("guard").finish();
     // An older one than staff acknowledged is asked about too, and said to be older.
-    shop.configure(&Plan { more: "[consent]\npolicy-version = \"2022-07-11\"".to_owned(), ..Plan::default() });
+    shop.configure(&BoxConfig {
+        more: "[consent]\npolicy-version = \"2022-07-11\"".to_owned(),
+        ..BoxConfig::default()
+    });
     let _guard = shop.start("guard");
     let status = shop.status().unwrap();
     assert_eq!((status["phase"].as_str(), status["reason"].as_str()), (Some("policy"), Some("policy-change")));
     assert!(status["message"].as_str().unwrap().contains("older than 2026-12-01"), "{status}");
     shop.press();
     assert!(shop.captures().is_empty() && shop.phase() == "policy");
-    shop.configure(&Plan { more: "[consent]\npolicy-version = \"v2\"".to_owned(), ..Plan::default() });
+    shop.configure(&BoxConfig { more: "[consent]\npolicy-version = \"v2\"".to_owned(), ..BoxConfig::default() });
     let checked = std::process::Command::new(TALLYBOX).arg("check-config").arg(&shop.config).output().unwrap();
     assert_eq!(checked.status.code(), Some(78));
     assert!(
@@ -159,7 +165,7 @@ fn a_new_policy_waits_for_staff() {
 
 #[test]
 fn without_a_lamp_there_is_no_capture() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let _guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("connecting");
@@ -183,7 +189,7 @@ fn without_a_lamp_there_is_no_capture() {
 /// The kernel's sensor in a file system of the guard's own.
 #[test]
 fn a_weak_supply_ends_the_session_and_keeps_it_ended_until_it_holds() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let sensor = "/sys/class/hwmon/hwmon0";
     let mut guard = shop.start_guard_with(&format!(
         "mount -t tmpfs tmpfs /sys/class; mkdir -p {sensor}; echo rpi_volt >{sensor}/name; echo 0 >{sensor}/in0_lcrit_alarm"
@@ -211,7 +217,7 @@ fn a_weak_supply_ends_the_session_and_keeps_it_ended_until_it_holds() {
 
 #[test]
 fn without_a_ledger_there_is_no_capture() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     shop.start("guard").finish();
     let store = rusqlite::Connection::open(shop.path("data/ledger.db")).unwrap();
     store.execute("UPDATE entry SET fact = replace(fact, 'stopped', 'started') WHERE seq = 5", []).unwrap();
@@ -230,7 +236,7 @@ fn without_a_ledger_there_is_no_capture() {
 #[test]
 fn entries_of_a_newer_version_stay_as_they_are() {
     use sha2::{Digest, Sha256};
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     shop.start("guard").finish();
     let store = rusqlite::Connection::open(shop.path("data/ledger.db")).unwrap();
     let last = "SELECT seq, at, hash FROM entry ORDER BY seq DESC LIMIT 1";
@@ -258,7 +264,7 @@ fn kind(line: &str) -> String {
 
 #[test]
 fn a_full_disk_ends_the_session_and_loses_nothing() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let data = shop.path("data");
     let mut guard = shop.start_guard_with(&format!("mkdir {0}; mount -t tmpfs -o size=2m tmpfs {0}", data.display()));
     let inside = std::path::PathBuf::from(format!("/proc/{}/root", guard.pid())).join(data.strip_prefix("/").unwrap());
@@ -298,7 +304,7 @@ fn a_full_disk_ends_the_session_and_loses_nothing() {
 
 #[test]
 fn a_ledger_that_another_program_holds_ends_the_session_and_loses_nothing() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let _guard = shop.start("guard");
     // Another writer holds the ledger for longer than the guard waits: to it that is a disk that does not write.
     let store = rusqlite::Connection::open(shop.path("data/ledger.db")).unwrap();
@@ -319,7 +325,7 @@ fn a_ledger_that_another_program_holds_ends_the_session_and_loses_nothing() {
 #[test]
 fn a_session_ends_by_itself() {
     let more = "reconnect-window = \"2s\"\n[consent]\nmax-session = \"5s\"".to_owned();
-    let shop = Shop::new(&Plan { more, ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { more, ..BoxConfig::default() });
     let _guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("connecting");
@@ -330,7 +336,7 @@ fn a_session_ends_by_itself() {
 
 #[test]
 fn one_guard_at_a_time_and_an_ordered_end() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut supervisor = shop.start("run");
     let second = shop.call(&["guard"]);
     assert_eq!(second.status.code(), Some(69));
@@ -346,7 +352,7 @@ fn one_guard_at_a_time_and_an_ordered_end() {
 
 #[test]
 fn capture_started_by_systemd_keeps_the_same_contract() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let socket = shop.path("capture.sock");
     let mut listener = std::process::Command::new("systemd-socket-activate");
     listener.args(["--accept", "--inetd", "-l"]).arg(&socket).arg(crate::support::TALLYBOX);

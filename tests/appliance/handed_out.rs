@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::support::TALLYBOX;
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 
 /// Verifies a file with no configuration anywhere.
 fn verify(file: &Path) -> Output {
@@ -27,7 +27,7 @@ fn text(output: &Output) -> String {
 
 #[test]
 fn a_ledger_is_proved_off_the_box() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut run = shop.start("run");
     shop.press();
     shop.wait_for_phase("connecting");
@@ -59,7 +59,7 @@ fn a_ledger_is_proved_off_the_box() {
     assert!(proved.status.success() && text(&proved).contains("verify; last hash"), "{proved:?}");
 
     // Anything that was changed, left out, put in, moved, or is of another ledger shows, here and there.
-    let other = Shop::new(&Plan::default());
+    let other = TestBox::new(&BoxConfig::default());
     other.start("guard").finish();
     let foreign = String::from_utf8(other.call(&["ledger", "export"]).stdout).unwrap();
     let with = |number: usize, line: &str| {

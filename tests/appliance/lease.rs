@@ -12,7 +12,7 @@ use crate::broker::{Broker, Operator};
 use crate::ingest::Nginx;
 use crate::played::{Played, Stage, frame, hear};
 use crate::sockets::Capture;
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, poll, timed, wait_for, wait_until};
 
 /// The loudest sample that a server recorded in the last 1.5 s of its newest file.
@@ -54,7 +54,7 @@ fn alternate(socket: &std::path::Path, rounds: u64) {
 #[test]
 fn after_a_flood_of_mutes_the_lamp_says_what_the_server_hears() {
     let nginx = Nginx::new();
-    let shop = Shop::new(&Plan { ingest: nginx.url(), ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { ingest: nginx.url(), ..BoxConfig::default() });
     let _guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("live");
@@ -102,7 +102,7 @@ fn after_a_flood_of_mutes_the_lamp_says_what_the_server_hears() {
 fn after_a_flood_over_mqtt_the_lamp_says_what_the_server_hears() {
     let (broker, nginx) = (Broker::new(""), Nginx::new());
     let mut operator = Operator::connect(broker.port);
-    let shop = Shop::new(&Plan { ingest: nginx.url(), mqtt: broker.url(), ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { ingest: nginx.url(), mqtt: broker.url(), ..BoxConfig::default() });
     let _run = shop.start("run");
     operator.wait_for_phase("idle");
     shop.press();
@@ -129,7 +129,7 @@ fn after_a_flood_over_mqtt_the_lamp_says_what_the_server_hears() {
 #[test]
 fn after_a_flood_of_renewals_the_last_one_is_in_force() {
     let nginx = Nginx::new();
-    let shop = Shop::new(&Plan { ingest: nginx.url(), ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { ingest: nginx.url(), ..BoxConfig::default() });
     let mut capture = Capture::start(&shop);
     capture.begin(&shop, true);
     let (mut door, writer) = (capture.door.try_clone().unwrap(), Mutex::new(capture.door.try_clone().unwrap()));
@@ -173,7 +173,7 @@ fn after_a_flood_of_renewals_the_last_one_is_in_force() {
 
 #[test]
 fn a_mute_that_capture_does_not_confirm_ends_the_session_and_is_never_shown() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let stage = Stage::new(&shop);
     shop.press();
     let mut played = Played::take(&stage.listener);
@@ -199,7 +199,7 @@ fn a_mute_that_capture_does_not_confirm_ends_the_session_and_is_never_shown() {
 
 #[test]
 fn a_mute_before_capture_is_there_goes_out_with_its_start() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let stage = Stage::new(&shop);
     shop.press();
     assert!(shop.call(&["press", "--mute"]).status.success());
@@ -218,7 +218,7 @@ fn a_mute_before_capture_is_there_goes_out_with_its_start() {
 }
 
 /// A library whose exit handler hangs, in capture alone.
-fn hanging_library(shop: &Shop) -> std::path::PathBuf {
+fn hanging_library(shop: &TestBox) -> std::path::PathBuf {
     let (source, library) = (shop.path("hang.c"), shop.path("hang.so"));
     let text = r#"
         #include <stdio.h>
@@ -238,7 +238,7 @@ fn hanging_library(shop: &Shop) -> std::path::PathBuf {
 
 #[test]
 fn a_library_that_hangs_at_the_end_keeps_no_camera_behind_a_dark_lamp() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let (socket, library) = (shop.path("capture.sock"), hanging_library(&shop));
     let mut listener = Command::new("systemd-socket-activate");
     listener
@@ -279,7 +279,7 @@ fn a_library_that_hangs_at_the_end_keeps_no_camera_behind_a_dark_lamp() {
 
 #[test]
 fn whoever_darkens_the_lamp_ends_the_capture_that_stayed() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut stage = Stage::new(&shop);
     shop.press();
     // It does not mind that its guard is gone.
@@ -298,7 +298,7 @@ fn whoever_darkens_the_lamp_ends_the_capture_that_stayed() {
 
 #[test]
 fn a_guard_that_is_started_anew_ends_the_capture_of_before() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut stage = Stage::new(&shop);
     shop.press();
     let mut played = Played::take(&stage.listener);
@@ -311,7 +311,7 @@ fn a_guard_that_is_started_anew_ends_the_capture_of_before() {
 
 #[test]
 fn a_process_that_got_the_id_of_a_capture_is_left_alone() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     shop.start("guard").finish();
     let mut other = Program::start(Command::new("sleep").arg("1000"));
     std::fs::write(shop.path("run/capture.pid"), format!("{} 1\n", other.pid())).unwrap();
@@ -323,7 +323,7 @@ fn a_process_that_got_the_id_of_a_capture_is_left_alone() {
 /// systemd takes no connection before it has tidied up after the last one: it closes it at once.
 #[test]
 fn a_socket_that_turns_the_guard_away_at_first_does_not_lose_the_press() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let stage = Stage::new(&shop);
     shop.press();
     for _ in 0..2 {
@@ -351,7 +351,7 @@ fn a_socket_that_turns_the_guard_away_at_first_does_not_lose_the_press() {
 #[test]
 fn figures_of_a_capture_that_hangs_are_not_told_as_the_present_ones() {
     let nginx = Nginx::new();
-    let shop = Shop::new(&Plan { ingest: nginx.url(), ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { ingest: nginx.url(), ..BoxConfig::default() });
     let _guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("live");

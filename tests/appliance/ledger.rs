@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{timed, wait_until};
 
 /// A connection to the guard's socket that speaks its language.
 pub(crate) struct Door(UnixStream);
 
 impl Door {
-    pub(crate) fn new(shop: &Shop) -> Self {
+    pub(crate) fn new(shop: &TestBox) -> Self {
         let stream = UnixStream::connect(shop.path("run/guard.sock")).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Self(stream)
@@ -65,7 +65,7 @@ impl Door {
 }
 
 /// The ledger as it is exported, entry by entry.
-pub(crate) fn export(shop: &Shop) -> Vec<Value> {
+pub(crate) fn export(shop: &TestBox) -> Vec<Value> {
     let output = shop.call(&["ledger", "export"]);
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -74,7 +74,7 @@ pub(crate) fn export(shop: &Shop) -> Vec<Value> {
 /// A damaged ledger is moved away, and numbers begin anew: what counted in the old one counts for nothing.
 #[test]
 fn a_cursor_counts_in_the_ledger_that_it_names() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut guard = shop.start("guard");
     let status = shop.status().unwrap();
     let first = export(&shop)[0]["hash"].clone();
@@ -98,7 +98,7 @@ fn a_cursor_counts_in_the_ledger_that_it_names() {
 /// Whoever binds the box next is not handed what it did for the shop before.
 #[test]
 fn a_new_binding_begins_at_the_unbound_entry() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let _guard = shop.start("guard");
     let ledger = shop.status().unwrap()["ledger"].clone();
     shop.hold("10.5");
@@ -116,7 +116,7 @@ fn a_new_binding_begins_at_the_unbound_entry() {
     assert_eq!(seqs, (unbound + 1..=last).collect::<Vec<_>>());
 }
 
-fn store(shop: &Shop) -> rusqlite::Connection {
+fn store(shop: &TestBox) -> rusqlite::Connection {
     let store = rusqlite::Connection::open(shop.path("data/ledger.db")).unwrap();
     store.busy_timeout(Duration::from_secs(30)).unwrap();
     store
@@ -126,7 +126,7 @@ fn store(shop: &Shop) -> rusqlite::Connection {
 /// answering, and what could not be written is written when that program lets go.
 #[test]
 fn a_ledger_that_somebody_holds_delays_neither_a_stop_nor_a_status() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let _guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("connecting");
@@ -157,10 +157,13 @@ fn a_ledger_that_somebody_holds_delays_neither_a_stop_nor_a_status() {
 /// One write fails while the guard comes up: it and all that belongs behind it wait, and are written, in order.
 #[test]
 fn what_could_not_be_written_at_boot_is_written_later() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     shop.start("guard").finish();
     let before = shop.kinds().len();
-    shop.configure(&Plan { more: "[consent]\npolicy-version = \"2026-12-01\"".to_owned(), ..Plan::default() });
+    shop.configure(&BoxConfig {
+        more: "[consent]\npolicy-version = \"2026-12-01\"".to_owned(),
+        ..BoxConfig::default()
+    });
     let disk = store(&shop);
     disk.execute_batch(
         "CREATE TRIGGER full BEFORE INSERT ON entry WHEN NEW.fact LIKE '%guard-started%' BEGIN SELECT RAISE(FAIL, 'full'); END",
@@ -180,7 +183,7 @@ fn what_could_not_be_written_at_boot_is_written_later() {
 /// A platform, or an agent that was taken over, that never stops asking.
 #[test]
 fn a_flood_of_commands_leaves_few_entries_and_a_stop_is_carried_out() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let _guard = shop.start("guard");
     let before = shop.kinds().len();
     let floods: Vec<_> = (0..4)
@@ -215,7 +218,7 @@ fn a_flood_of_commands_leaves_few_entries_and_a_stop_is_carried_out() {
 /// `identify` is a pleasantry: it hides nothing that the lamp has to say.
 #[test]
 fn identify_hides_neither_a_lock_nor_a_fault() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let _guard = shop.start("guard");
     assert_eq!(Door::new(&shop).ask("identify"), "done");
     shop.hold("5.2");
@@ -230,7 +233,7 @@ fn identify_hides_neither_a_lock_nor_a_fault() {
 #[test]
 fn a_changed_entry_in_a_long_ledger_is_found_in_the_background() {
     use tallybox::ledger::Ledger;
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     shop.start("guard").finish();
     let mut ledger = Ledger::open(&shop.path("data/ledger.db")).unwrap();
     let fact = || (tallybox::clock::read(), tallybox::ipc::Fact::GuardStopped {});
@@ -262,7 +265,7 @@ fn a_changed_entry_in_a_long_ledger_is_found_in_the_background() {
 /// A disk that takes nothing while staff lock a box that is on air: each thing is done, and written when it can be.
 #[test]
 fn a_lock_that_could_not_be_written_is_written_later_with_all_that_belongs_to_it() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("connecting");

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use crate::ingest::{Nginx, Packet, ffmpeg_listener, packets, srt_listener, streams};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, footage, free_port, wait_until};
 
-fn shop(ingest: &str) -> Shop {
-    Shop::new(&Plan { ingest: ingest.to_owned(), ..Plan::default() })
+fn shop(ingest: &str) -> TestBox {
+    TestBox::new(&BoxConfig { ingest: ingest.to_owned(), ..BoxConfig::default() })
 }
 
 /// Bytes that have arrived.
@@ -127,9 +127,9 @@ fn srt_live_transmit_gets_the_stream_and_may_come_late() {
 #[test]
 fn muted_sends_silence_and_the_stream_goes_on() {
     let port = free_port();
-    let plan = Plan { ingest: format!("rtmp://127.0.0.1:{port}/live/key-of-the-stream"), ..Plan::default() };
+    let plan = BoxConfig { ingest: format!("rtmp://127.0.0.1:{port}/live/key-of-the-stream"), ..BoxConfig::default() };
     // Whatever is done for voices is done before the mute.
-    let shop = Shop::new(&Plan { audio: plan.audio + "noise-suppression = true\nhigh-pass = true\n", ..plan });
+    let shop = TestBox::new(&BoxConfig { audio: plan.audio + "noise-suppression = true\nhigh-pass = true\n", ..plan });
     let _guard = shop.start("guard");
     let file = shop.path("out.flv");
     let mut listener = ffmpeg_listener(port, &file);
@@ -187,8 +187,8 @@ fn why_the_server_is_out_of_reach_is_said() {
 fn each_encoder_in_software_gives_the_same_stream_and_says_why_it_was_chosen() {
     for (encoder, said) in [("auto", "x264enc: no hardware encoder"), ("openh264enc", "openh264enc: configured")] {
         let nginx = Nginx::new();
-        let plan = Plan { ingest: nginx.url(), ..Plan::default() };
-        let shop = Shop::new(&Plan { video: format!("{}encoder = \"{encoder}\"\n", plan.video), ..plan });
+        let plan = BoxConfig { ingest: nginx.url(), ..BoxConfig::default() };
+        let shop = TestBox::new(&BoxConfig { video: format!("{}encoder = \"{encoder}\"\n", plan.video), ..plan });
         let _guard = shop.start("guard");
         shop.press();
         shop.wait_for_phase("live");
@@ -210,7 +210,7 @@ fn a_media_file_that_is_none_is_said_to_be_none() {
     let file = std::env::temp_dir().join(format!("tallybox-test-{}.mp4", std::process::id()));
     std::fs::write(&file, "this is not a film").unwrap();
     let video = format!("source = \"file\"\ndevice = \"{}\"\n", file.display());
-    let shop = Shop::new(&Plan { video, audio: "source = \"none\"\n".to_owned(), ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { video, audio: "source = \"none\"\n".to_owned(), ..BoxConfig::default() });
     let _guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("idle");

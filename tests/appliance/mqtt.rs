@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::broker::{Broker, Operator, payload};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::test_ca::Authority;
 use crate::support::wait_until;
 
-fn shop(broker: &Broker) -> Shop {
-    Shop::new(&Plan { mqtt: broker.url(), ..Plan::default() })
+fn shop(broker: &Broker) -> TestBox {
+    TestBox::new(&BoxConfig { mqtt: broker.url(), ..BoxConfig::default() })
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn tls_with_an_authority_and_a_client_certificate() {
         format!("url = \"mqtts://{host}:{port}\"\nca-file = \"{}\"\n{client}", file(ca))
     };
     let client = format!("client-cert = \"{}\"\nclient-key = \"${{TEST_KEY}}\"", file("client.pem"));
-    let shop = Shop::new(&Plan { mqtt: mqtt("localhost", "ca.pem", &client), ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { mqtt: mqtt("localhost", "ca.pem", &client), ..BoxConfig::default() });
     let _guard = shop.start("guard");
     let agent = |logged: &str| {
         let log = std::fs::File::create(shop.path("agent.log")).unwrap();
@@ -245,16 +245,16 @@ fn tls_with_an_authority_and_a_client_certificate() {
         ("127.0.0.1", "ca.pem", "its certificate is for another name"),
         ("localhost", "stranger.pem", "an authority that is not trusted"),
     ] {
-        shop.configure(&Plan { mqtt: mqtt(host, ca, &client), ..Plan::default() });
+        shop.configure(&BoxConfig { mqtt: mqtt(host, ca, &client), ..BoxConfig::default() });
         agent(said);
     }
     // A certificate that was renewed without its key.
-    shop.configure(&Plan { mqtt: mqtt("localhost", "ca.pem", &client), ..Plan::default() });
+    shop.configure(&BoxConfig { mqtt: mqtt("localhost", "ca.pem", &client), ..BoxConfig::default() });
     let other = std::fs::read_to_string(file("server.key")).unwrap();
     let mixed = shop.command(&["agent"]).env("TEST_KEY", other).output().unwrap();
     let said = String::from_utf8_lossy(&mixed.stderr).into_owned();
     assert!(mixed.status.code() == Some(78) && said.contains("after a renewal restart the agent"), "{mixed:?}");
-    shop.configure(&Plan { mqtt: mqtt("localhost", "missing.pem", &client), ..Plan::default() });
+    shop.configure(&BoxConfig { mqtt: mqtt("localhost", "missing.pem", &client), ..BoxConfig::default() });
     let absent = shop.command(&["agent"]).env("TEST_KEY", "").output().unwrap();
     assert_eq!(absent.status.code(), Some(78), "{absent:?}");
 }

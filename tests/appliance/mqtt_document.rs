@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, free_port, wait_for, wait_until};
 
 const DOCUMENT: &str = include_str!("../../docs/mqtt.md");
@@ -89,7 +89,7 @@ fn every_line_of_the_document_does_what_it_says() {
         file("shop-0042.pem"),
         file("shop-0042.key")
     );
-    let shop = Shop::new(&Plan { mqtt, ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { mqtt, ..BoxConfig::default() });
     let config = std::fs::read_to_string(&shop.config).unwrap().replace("test-box", "shop-0042");
     std::fs::write(&shop.config, config).unwrap();
     let _run = shop.start("run");

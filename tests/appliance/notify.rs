@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::broker::Broker;
 use crate::odd_broker::{Ack, OddBroker};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, poll, wait_until};
 
 fn hear(socket: &UnixDatagram) -> Option<String> {
@@ -33,7 +33,7 @@ fn systemd_hears_how_the_agent_does_and_when_its_loop_hangs() {
     let mut broker = Broker::new("");
     let port = broker.port;
     let url = format!("url = \"mqtt://somebody:pass-word@127.0.0.1:{port}\"");
-    let shop = Shop::new(&Plan { mqtt: url, ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { mqtt: url, ..BoxConfig::default() });
     let _guard = shop.start("guard");
     let path = shop.path("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -62,7 +62,7 @@ fn systemd_hears_that_a_broker_refuses_events() {
     let broker = OddBroker::with(|rules| {
         rules.ack = Box::new(|topic, _| Ack::Reason(if topic == "event" { 0x87 } else { 0 }));
     });
-    let shop = Shop::new(&Plan { mqtt: broker.url(), ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { mqtt: broker.url(), ..BoxConfig::default() });
     let _guard = shop.start("guard");
     let path = shop.path("notify");
     let socket = UnixDatagram::bind(&path).unwrap();

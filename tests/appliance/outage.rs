@@ -3,12 +3,12 @@
 use std::os::unix::fs::FileExt;
 
 use crate::ingest::{Packet, ffmpeg_listener, packets};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{free_port, wait_until};
 
 /// Two recordings of one session with the server away in between for `away` in the stream's time; whether the second
 /// goes on where the first ended, in seconds.
-fn gap(shop: &Shop, port: u16, away: f64) -> f64 {
+fn gap(shop: &TestBox, port: u16, away: f64) -> f64 {
     let mut guard = shop.start("guard");
     let files = [shop.path("first.flv"), shop.path("second.flv")];
     let mut listener = ffmpeg_listener(port, &files[0]);
@@ -37,9 +37,9 @@ fn gap(shop: &Shop, port: u16, away: f64) -> f64 {
     second[0].pts - first.last().unwrap().pts
 }
 
-fn shop(port: u16, more: &str) -> Shop {
+fn shop(port: u16, more: &str) -> TestBox {
     let ingest = format!("rtmp://127.0.0.1:{port}/live/key-of-the-stream\"\n{more}\n#\"");
-    Shop::new(&Plan { ingest, ..Plan::default() })
+    TestBox::new(&BoxConfig { ingest, ..BoxConfig::default() })
 }
 
 #[test]
@@ -55,8 +55,9 @@ fn a_short_one_is_bridged_and_after_a_long_one_the_stream_goes_on_live() {
 
 #[test]
 fn what_waits_on_disk_has_no_name_cannot_be_read_and_is_gone_with_the_process() {
-    let plan = Plan { ingest: "srt://127.0.0.1:9\"\noutage-buffer = \"disk\"\n#\"".to_owned(), ..Plan::default() };
-    let shop = Shop::new(&plan);
+    let plan =
+        BoxConfig { ingest: "srt://127.0.0.1:9\"\noutage-buffer = \"disk\"\n#\"".to_owned(), ..BoxConfig::default() };
+    let shop = TestBox::new(&plan);
     let _guard = shop.start("guard");
     shop.press();
     let data = shop.path("data");

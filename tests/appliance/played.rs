@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::test_box::Shop;
+use crate::support::test_box::TestBox;
 use crate::support::{Program, wait_until};
 
 /// One message as it goes over a door.
@@ -32,7 +32,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(shop: &Shop) -> Self {
+    pub(crate) fn new(shop: &TestBox) -> Self {
         let socket = shop.path("capture.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(shop.path("log")).unwrap();

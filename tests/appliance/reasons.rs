@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::broker::{Broker, Operator};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::wait_until;
 
 /// Reason and message, where the phase is this one.
 #[track_caller]
-fn account(shop: &Shop, phase: &str) -> (Value, Value) {
+fn account(shop: &TestBox, phase: &str) -> (Value, Value) {
     shop.wait_for_phase(phase);
     let mut status = shop.status().unwrap();
     assert_eq!(status["phase"], phase, "{status}");
@@ -19,8 +19,8 @@ fn account(shop: &Shop, phase: &str) -> (Value, Value) {
 fn a_reason_is_of_the_present_phase() {
     let broker = Broker::new("");
     let mut operator = Operator::connect(broker.port);
-    let plan = Plan { mqtt: broker.url(), ..Plan::default() };
-    let shop = Shop::new(&plan);
+    let plan = BoxConfig { mqtt: broker.url(), ..BoxConfig::default() };
+    let shop = TestBox::new(&plan);
     let _run = shop.start("run");
     operator.wait_for_phase("idle");
     assert_eq!(account(&shop, "idle"), (Value::Null, Value::Null));
@@ -42,7 +42,7 @@ fn a_reason_is_of_the_present_phase() {
     shop.hold("2.3");
     assert_eq!(account(&shop, "idle").0, "remote-stop", "why the last request ended");
     // What a session that failed said is not said of what comes after it.
-    shop.configure(&Plan { ingest: "rtmp://127.0.0.2:9/live/k".to_owned(), ..plan });
+    shop.configure(&BoxConfig { ingest: "rtmp://127.0.0.2:9/live/k".to_owned(), ..plan });
     shop.press();
     wait_until("the session failed", || account(&shop, "idle").0 == "capture-failed");
     let (reason, message) = account(&shop, "idle");

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::ingest::{Nginx, streams};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::test_ca::Authority;
 use crate::support::wait_until;
 
-fn shop(ingest: &str) -> Shop {
-    Shop::new(&Plan { ingest: ingest.to_owned(), ..Plan::default() })
+fn shop(ingest: &str) -> TestBox {
+    TestBox::new(&BoxConfig { ingest: ingest.to_owned(), ..BoxConfig::default() })
 }
 
 /// What the box says once it has a reason.
-fn reason(shop: &Shop) -> String {
+fn reason(shop: &TestBox) -> String {
     wait_until("a reason is given", || shop.status().is_some_and(|status| status["reason"].is_string()));
     shop.status().unwrap()["reason"].as_str().unwrap().to_owned()
 }

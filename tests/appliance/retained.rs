@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::broker::{Broker, Operator};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::wait_until;
 
 /// How often the ledger says that a retained command was refused.
-fn written(shop: &Shop) -> usize {
+fn written(shop: &TestBox) -> usize {
     let refused = |fact: &Value| {
         fact["kind"] == "command-refused" && fact["why"].as_str().is_some_and(|why| why.contains("retained"))
     };
@@ -32,7 +32,7 @@ fn a_retained_command_is_refused_whenever_it_comes() {
         kept.path().display()
     ));
     let mut operator = Operator::connect(broker.port);
-    let shop = Shop::new(&Plan { mqtt: broker.url(), ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { mqtt: broker.url(), ..BoxConfig::default() });
     let _run = shop.start("run");
     operator.wait_for_phase("idle");
     shop.press();

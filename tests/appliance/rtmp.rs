@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::ingest::{Nginx, ffmpeg_listener_on, packets, streams};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::test_ca::Authority;
 use crate::support::{Program, free_port, timed, wait_until};
 
@@ -46,13 +46,13 @@ impl Server {
     }
 }
 
-fn shop(ingest: &str) -> Shop {
-    Shop::new(&Plan { ingest: ingest.to_owned(), ..Plan::default() })
+fn shop(ingest: &str) -> TestBox {
+    TestBox::new(&BoxConfig { ingest: ingest.to_owned(), ..BoxConfig::default() })
 }
 
 /// What the box says once it has a reason.
 #[track_caller]
-fn reason(shop: &Shop) -> String {
+fn reason(shop: &TestBox) -> String {
     wait_until("a reason is given", || shop.status().is_some_and(|status| status["reason"].is_string()));
     let reason = shop.status().unwrap()["reason"].as_str().unwrap().to_owned();
     assert!(!reason.contains("key-of"), "{reason}");
@@ -60,7 +60,7 @@ fn reason(shop: &Shop) -> String {
 }
 
 #[track_caller]
-fn goes_live(shop: &Shop) {
+fn goes_live(shop: &TestBox) {
     let mut guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("live");

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::played::frame;
-use crate::support::test_box::{Plan, Shop, openers};
+use crate::support::test_box::{BoxConfig, TestBox, openers};
 use crate::support::{Program, footage, timed, wait_for, wait_until};
 
 fn garbage() -> Vec<Vec<u8>> {
@@ -42,7 +42,7 @@ fn garbage() -> Vec<Vec<u8>> {
 
 #[test]
 fn garbage_at_the_guards_socket_changes_nothing() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut guard = shop.start("guard");
     for bytes in garbage() {
         let mut stream = UnixStream::connect(shop.path("run/guard.sock")).unwrap();
@@ -64,7 +64,7 @@ fn garbage_at_the_guards_socket_changes_nothing() {
 
 #[test]
 fn who_connects_and_says_nothing_holds_nobody_up() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let _guard = shop.start("guard");
     let silent: Vec<UnixStream> = (0..40).map(|_| UnixStream::connect(shop.path("run/guard.sock")).unwrap()).collect();
     drop(silent);
@@ -80,7 +80,7 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    pub(crate) fn start(shop: &Shop) -> Self {
+    pub(crate) fn start(shop: &TestBox) -> Self {
         let (door, theirs) = UnixStream::pair().unwrap();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(shop.path("log")).unwrap();
         let process = Program::start(shop.command(&["capture"]).stdin(Stdio::from(OwnedFd::from(theirs))).stderr(log));
@@ -98,7 +98,7 @@ impl Capture {
         String::from_utf8(text).unwrap()
     }
 
-    pub(crate) fn begin(&mut self, shop: &Shop, sound: bool) {
+    pub(crate) fn begin(&mut self, shop: &TestBox, sound: bool) {
         let hash = tallybox::config::Config::load(&shop.config).unwrap().hash;
         self.say(&format!(
             r#"{{"do":"start","session":1,"sound":{sound},"purpose":"on-air","configuration":"{hash}","wanted":{{"revision":0,"muted":false}}}}"#
@@ -121,7 +121,7 @@ impl Capture {
 
 #[test]
 fn garbage_at_captures_door_ends_it_before_anything_is_opened() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     for bytes in garbage().into_iter().take(14) {
         let mut capture = Capture::start(&shop);
         assert!(!capture.has_the_camera());
@@ -134,7 +134,7 @@ fn garbage_at_captures_door_ends_it_before_anything_is_opened() {
 
 #[test]
 fn a_silent_guard_makes_capture_go_dark_by_itself() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut capture = Capture::start(&shop);
     capture.begin(&shop, true);
     wait_until("the camera's file is open", || capture.has_the_camera());
@@ -146,7 +146,7 @@ fn a_silent_guard_makes_capture_go_dark_by_itself() {
 
 #[test]
 fn a_closed_door_ends_capture_within_half_a_second() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut capture = Capture::start(&shop);
     capture.begin(&shop, true);
     wait_until("the camera's file is open", || capture.has_the_camera());
@@ -157,7 +157,7 @@ fn a_closed_door_ends_capture_within_half_a_second() {
 
 #[test]
 fn capture_cannot_be_started_by_hand() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let output = shop.command(&["capture"]).stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&output.stderr).contains("press the button"));
@@ -166,7 +166,7 @@ fn capture_cannot_be_started_by_hand() {
 #[test]
 fn what_cannot_work_is_said_with_advice() {
     let camera = "source = \"v4l2\"\ndevice = \"/dev/video77\"\n".to_owned();
-    let shop = Shop::new(&Plan { video: camera, ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { video: camera, ..BoxConfig::default() });
     let mut capture = Capture::start(&shop);
     capture.begin(&shop, false);
     let said = std::iter::from_fn(|| Some(capture.hear())).find(|said| said.contains("failed")).unwrap();
@@ -176,9 +176,9 @@ fn what_cannot_work_is_said_with_advice() {
 
 #[test]
 fn a_configuration_that_the_guard_does_not_know_opens_nothing() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut guard = shop.start("guard");
-    shop.configure(&Plan { ingest: "rtmp://127.0.0.2:9/live/k".to_owned(), ..Plan::default() });
+    shop.configure(&BoxConfig { ingest: "rtmp://127.0.0.2:9/live/k".to_owned(), ..BoxConfig::default() });
     shop.press();
     shop.wait_for_phase("idle");
     wait_until("the reason is told", || {
@@ -196,7 +196,7 @@ fn a_configuration_that_the_guard_does_not_know_opens_nothing() {
 /// connection.
 #[test]
 fn the_last_words_of_a_capture_count_however_its_connection_ends() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let socket = shop.path("capture.sock");
     let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     let mut guard = shop.command(&["guard", &format!("--capture-socket={}", socket.display())]);

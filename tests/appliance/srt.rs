@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::ingest::{srt_listener, streams};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{free_port, wait_until};
 
 /// A way that is long: every datagram takes `delay`, both ways. What was sent to the server is kept.
@@ -67,13 +67,13 @@ fn carry(socket: &UdpSocket, delay: Duration, mut deliver: impl FnMut(&[u8], Soc
     }
 }
 
-fn shop(port: u16, keys: &str) -> Shop {
+fn shop(port: u16, keys: &str) -> TestBox {
     let ingest = format!("srt://127.0.0.1:{port}\"\n{keys}\n#\"");
-    Shop::new(&Plan { ingest, ..Plan::default() })
+    TestBox::new(&BoxConfig { ingest, ..BoxConfig::default() })
 }
 
 /// In milliseconds, as both sides agreed.
-fn latency(shop: &Shop) -> u64 {
+fn latency(shop: &TestBox) -> u64 {
     let log = shop.log();
     log.rsplit("SRT: latency ").next().unwrap().split(' ').next().unwrap().parse().unwrap()
 }

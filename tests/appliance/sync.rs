@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::ingest::ffmpeg_listener;
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{free_port, wait_until};
 
 fn ffmpeg(arguments: &[&str], file: &Path, before: bool) -> String {
@@ -38,11 +38,11 @@ fn flash_and_beep_stay_within_40_ms_over_several_loops() {
     ];
     ffmpeg(&made, &source, false);
     let device = source.display();
-    let shop = Shop::new(&Plan {
+    let shop = TestBox::new(&BoxConfig {
         ingest: format!("rtmp://127.0.0.1:{port}/live/key-of-the-stream"),
         video: format!("source = \"file\"\ndevice = \"{device}\"\nwidth = 320\nheight = 180\nbitrate-kbps = 400\n"),
         audio: format!("source = \"file\"\ndevice = \"{device}\"\n"),
-        ..Plan::default()
+        ..BoxConfig::default()
     });
     let _guard = shop.start("guard");
     let file = dir.path().join("out.flv");

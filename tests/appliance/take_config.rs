@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, wait_until};
 
 struct Stick(tempfile::TempDir);
@@ -18,12 +18,12 @@ impl Stick {
         self.0.path().join("tallybox.toml")
     }
 
-    fn brings(&self, shop: &Shop, text: &str) -> Output {
+    fn brings(&self, shop: &TestBox, text: &str) -> Output {
         std::fs::write(self.file(), text).unwrap();
         self.taken(shop, &[])
     }
 
-    fn taken(&self, shop: &Shop, more: &[&str]) -> Output {
+    fn taken(&self, shop: &TestBox, more: &[&str]) -> Output {
         let file = self.file();
         shop.command(&["take-config", file.to_str().unwrap()]).args(more).output().unwrap()
     }
@@ -39,12 +39,12 @@ fn refused(output: &Output, code: i32, why: &str) {
     assert!(output.status.code() == Some(code) && said.contains(why), "{:?} {said}", output.status);
 }
 
-fn here(shop: &Shop) -> Option<String> {
+fn here(shop: &TestBox) -> Option<String> {
     std::fs::read_to_string(shop.path("conf.d/50-usb.toml")).ok()
 }
 
 /// A session, so that staff have agreed to something.
-fn use_once(shop: &Shop) {
+fn use_once(shop: &TestBox) {
     let mut guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("connecting");
@@ -55,7 +55,7 @@ fn use_once(shop: &Shop) {
 
 #[test]
 fn what_is_no_configuration_is_not_taken() {
-    let (shop, stick) = (Shop::new(&Plan::default()), Stick::new());
+    let (shop, stick) = (TestBox::new(&BoxConfig::default()), Stick::new());
     refused(&stick.taken(&shop, &[]), 66, "there is no");
     let wrong = stick.brings(&shop, "[video]\nwidht = 1\nfps = 0\n");
     refused(&wrong, 78, "tallybox.toml:2:1: [video] widht is not known; did you mean \"width\"?");
@@ -79,7 +79,7 @@ fn what_is_no_configuration_is_not_taken() {
 
 #[test]
 fn a_new_box_is_configured_and_the_ledger_says_so() {
-    let (shop, stick) = (Shop::new(&Plan::default()), Stick::new());
+    let (shop, stick) = (TestBox::new(&BoxConfig::default()), Stick::new());
     std::fs::set_permissions(&shop.config, std::fs::Permissions::from_mode(0o640)).unwrap();
     let one = "[ingest]\nurl = \"rtmp://127.0.0.2/live/key\"\n[panel]\nlamp-pin = 5\n";
     let taken = stick.brings(&shop, one);
@@ -102,7 +102,7 @@ fn a_new_box_is_configured_and_the_ledger_says_so() {
 
 #[test]
 fn nothing_is_taken_on_air() {
-    let (shop, stick) = (Shop::new(&Plan::default()), Stick::new());
+    let (shop, stick) = (TestBox::new(&BoxConfig::default()), Stick::new());
     let mut guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("connecting");
@@ -125,7 +125,7 @@ fn nothing_is_taken_on_air() {
 
 #[test]
 fn another_server_waits_for_staff() {
-    let (shop, stick) = (Shop::new(&Plan::default()), Stick::new());
+    let (shop, stick) = (TestBox::new(&BoxConfig::default()), Stick::new());
     use_once(&shop);
     let other = "[ingest]\nurl = \"rtmp://127.0.0.2/live/key\"\n";
     refused(&stick.brings(&shop, other), 77, "a server that staff did not agree to");
@@ -148,7 +148,7 @@ fn another_server_waits_for_staff() {
 
 #[test]
 fn a_used_box_takes_a_short_list_of_keys_and_no_other() {
-    let (shop, stick) = (Shop::new(&Plan::default()), Stick::new());
+    let (shop, stick) = (TestBox::new(&BoxConfig::default()), Stick::new());
     use_once(&shop);
     for (text, why) in [
         ("[ingest]\nurl = \"rtmp://127.0.0.1:9/live/another-key\"\n", "under another key"),
@@ -184,7 +184,7 @@ fn a_stick_does_not_send_the_boxs_secrets_to_anybody() {
     attacker.set_nonblocking(true).unwrap();
     let mqtt = "url = \"mqtt://box:${BROKER_PASSWORD}@127.0.0.1:9\"".to_owned();
     let ingest = "rtmp://127.0.0.1:9/live/${STREAM_KEY}".to_owned();
-    let (shop, stick) = (Shop::new(&Plan { ingest, mqtt, ..Plan::default() }), Stick::new());
+    let (shop, stick) = (TestBox::new(&BoxConfig { ingest, mqtt, ..BoxConfig::default() }), Stick::new());
     let bait =
         format!("[mqtt]\nurl = \"mqtt://${{BROKER_PASSWORD}}:${{STREAM_KEY}}@{}\"\n", attacker.local_addr().unwrap());
     // A box with secrets is worth it before its first session too.
@@ -203,7 +203,7 @@ fn a_stick_does_not_send_the_boxs_secrets_to_anybody() {
 
 #[test]
 fn a_secret_that_everybody_can_read_is_told() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mode = |path: &std::path::Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
@@ -227,7 +227,7 @@ fn a_secret_that_everybody_can_read_is_told() {
 
 #[test]
 fn two_sticks_are_taken_one_after_the_other() {
-    let (shop, stick) = (Shop::new(&Plan::default()), Stick::new());
+    let (shop, stick) = (TestBox::new(&BoxConfig::default()), Stick::new());
     let other = std::fs::File::open(shop.dir.path()).unwrap();
     other.lock().unwrap();
     refused(&stick.brings(&shop, "[video]\nfps = 10\n"), 75, "another configuration is being taken");
@@ -248,7 +248,7 @@ esac
 
 #[test]
 fn a_running_box_is_stopped_for_it_and_its_lamp_says_when_it_is_done() {
-    let (shop, stick) = (Shop::new(&Plan::default()), Stick::new());
+    let (shop, stick) = (TestBox::new(&BoxConfig::default()), Stick::new());
     let systemctl = shop.path("systemctl");
     std::fs::write(&systemctl, SERVICES).unwrap();
     std::fs::set_permissions(&systemctl, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -283,7 +283,7 @@ fn a_running_box_is_stopped_for_it_and_its_lamp_says_when_it_is_done() {
 
 #[test]
 fn identity_is_made_once_told_and_destroyed_by_unbind() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     let mut guard = shop.start("guard");
     let identity = || shop.status().unwrap()["identity"].clone();
     let first = identity();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{free_port, wait_until};
 
 /// Names of a process's threads, as `ps -T` shows them.
@@ -20,12 +20,12 @@ fn each_thread_of_a_session_is_in_the_code_structure() {
     let is_known = |thread: &str| {
         spans.iter().any(|span| span.strip_suffix('…').map_or(*span == thread, |start| thread.starts_with(start)))
     };
-    let shop = Shop::new(&Plan {
+    let shop = TestBox::new(&BoxConfig {
         mqtt: format!("url = \"mqtt://127.0.0.1:{}\"", free_port()),
         video: "source = \"test\"\nwidth = 320\nheight = 180\n".to_owned(),
         audio: "source = \"test\"\n".to_owned(),
         more: "[overlay]\nclock = true\n".to_owned(),
-        ..Plan::default()
+        ..BoxConfig::default()
     });
     let mut run = shop.start("run");
     shop.press();

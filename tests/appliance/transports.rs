@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::ingest::{Nginx, Packet, ffmpeg_listener, packets, srt_listener, tls_in_front_of};
 use crate::relay::{Reads, Relay};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::test_ca::Authority;
 use crate::support::{Program, free_port, timed, wait_until};
 use crate::whip::WhipServer;
@@ -33,7 +33,7 @@ enum Server {
 }
 
 impl Server {
-    fn begin(&mut self, shop: &Shop) {
+    fn begin(&mut self, shop: &TestBox) {
         match self {
             Self::Rtmp { port, files, program } => {
                 files.push(shop.path(&format!("{}.flv", files.len())));
@@ -77,7 +77,7 @@ impl Server {
 /// Live, cut off for some seconds, live again: the same session, from a keyframe, and nothing missing but what was on
 /// its way.
 #[track_caller]
-fn rides_out_a_restart(shop: &Shop, mut server: Server, mounts: &str) {
+fn rides_out_a_restart(shop: &TestBox, mut server: Server, mounts: &str) {
     server.begin(shop);
     let mut guard = if mounts.is_empty() { shop.start("guard") } else { shop.start_guard_with(mounts) };
     shop.press();
@@ -111,8 +111,8 @@ fn rides_out_a_restart(shop: &Shop, mut server: Server, mounts: &str) {
     assert_eq!(shop.kinds().iter().filter(|kind| *kind == "on-air").count(), 2);
 }
 
-fn shop(ingest: &str) -> Shop {
-    Shop::new(&Plan { ingest: ingest.to_owned(), ..Plan::default() })
+fn shop(ingest: &str) -> TestBox {
+    TestBox::new(&BoxConfig { ingest: ingest.to_owned(), ..BoxConfig::default() })
 }
 
 #[test]
@@ -193,8 +193,8 @@ fn one_destination_does_not_wait_for_the_other() {
         "rtmp://127.0.0.1:{first}/live/key-of-the-stream\"\n[ingest.second]\nurl = \"rtmp://127.0.0.1:{second}/live/key-of-the-stream"
     );
     // Enough to fill what the kernel takes for a reader that sleeps.
-    let plan = Plan::default();
-    let shop = Shop::new(&Plan { ingest, video: plan.video.replace("kbps = 400", "kbps = 2500"), ..plan });
+    let plan = BoxConfig::default();
+    let shop = TestBox::new(&BoxConfig { ingest, video: plan.video.replace("kbps = 400", "kbps = 2500"), ..plan });
     let files = [shop.path("first.flv"), shop.path("second.flv")];
     let mut guard = shop.start("guard");
     let mut listeners = [ffmpeg_listener(first, &files[0]), ffmpeg_listener(second, &files[1])];

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::broker::{Broker, Operator};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::wait_until;
 
-fn remarks(shop: &Shop) -> String {
+fn remarks(shop: &TestBox) -> String {
     std::fs::read_to_string(shop.path("data/agent/broker-remarks")).unwrap_or_default()
 }
 
@@ -14,7 +14,7 @@ fn remarks(shop: &Shop) -> String {
 fn two_boxes_with_one_id_are_told_and_their_evidence_is_kept_apart() {
     let broker = Broker::new("");
     let mut operator = Operator::connect(broker.port);
-    let boxes = [(); 2].map(|()| Shop::new(&Plan { mqtt: broker.url(), ..Plan::default() }));
+    let boxes = [(); 2].map(|()| TestBox::new(&BoxConfig { mqtt: broker.url(), ..BoxConfig::default() }));
     let _first = boxes[0].start("run");
     operator.wait_for_phase("idle");
     let ids = |operator: &Operator| -> BTreeSet<String> {
@@ -46,7 +46,7 @@ fn two_boxes_with_one_id_are_told_and_their_evidence_is_kept_apart() {
 }
 
 /// Whether this event is of the second box.
-fn is_of_the_second(event: &serde_json::Value, boxes: &[Shop; 2]) -> bool {
+fn is_of_the_second(event: &serde_json::Value, boxes: &[TestBox; 2]) -> bool {
     let ledger = boxes[1].status().unwrap()["ledger"].as_str().unwrap()[..16].to_owned();
     event["payload"]["id"].as_str().unwrap().contains(&ledger)
 }

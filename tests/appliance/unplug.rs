@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::ingest::{Nginx, packets};
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, poll, wait_until};
 
 const ROUNDS: usize = 6;
@@ -36,14 +36,14 @@ fn camera_and_microphone_lost_at_once_come_back_and_leave_nothing_behind() {
 
 fn lost_and_back(layout: &str) {
     let nginx = Nginx::new();
-    let plan = Plan { ingest: nginx.url(), audio: "source = \"alsa\"\n".to_owned(), ..Plan::default() };
-    let shop = Shop::new(&plan);
+    let plan = BoxConfig { ingest: nginx.url(), audio: "source = \"alsa\"\n".to_owned(), ..BoxConfig::default() };
+    let shop = TestBox::new(&plan);
     let (camera, microphone) = (shop.path("camera"), shop.path("microphone"));
     let video = format!(
         "source = \"v4l2\"\ndevice = \"{}\"\nwidth = 320\nheight = 180\nbitrate-kbps = 400\nadaptive = false\n",
         camera.display()
     );
-    shop.configure(&Plan { video, ..plan });
+    shop.configure(&BoxConfig { video, ..plan });
     let plug = || {
         std::os::unix::fs::symlink("/dev/null", &camera).unwrap();
         std::fs::write(&microphone, "").unwrap();

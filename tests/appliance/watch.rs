@@ -6,7 +6,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 
 use crate::ingest::Nginx;
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, wait_until};
 
 /// What the terminal shows: what was written since the last time the cursor went home, without the control sequences.
@@ -20,7 +20,7 @@ fn screen(typescript: &std::path::Path) -> String {
 #[test]
 fn a_terminal_shows_plots_whatever_the_box_does_and_is_left_as_it_was() {
     let nginx = Nginx::new();
-    let shop = Shop::new(&Plan { ingest: nginx.url(), ..Plan::default() });
+    let shop = TestBox::new(&BoxConfig { ingest: nginx.url(), ..BoxConfig::default() });
     let typescript = shop.path("typescript");
     // script gives it a terminal of its own.
     let mut script = std::process::Command::new("script");
@@ -67,7 +67,7 @@ fn a_terminal_shows_plots_whatever_the_box_does_and_is_left_as_it_was() {
 
 #[test]
 fn without_a_terminal_there_is_a_line_of_json_at_each_change() {
-    let shop = Shop::new(&Plan::default());
+    let shop = TestBox::new(&BoxConfig::default());
     assert_eq!(shop.call(&["status", "--watch"]).status.code(), Some(69));
     let mut guard = shop.start("guard");
     let mut watch = Program::start(shop.command(&["status", "--watch"]).stdout(Stdio::piped()));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::test_box::{Plan, Shop};
+use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::test_ca::Authority;
 use crate::support::{Program, free_port, poll, wait_until};
 
@@ -101,8 +101,8 @@ impl WhipServer {
     }
 }
 
-fn shop(url: &str, token: &str) -> Shop {
-    Shop::new(&Plan { ingest: format!("{url}\"\ntoken = \"{token}\"\n#\""), ..Plan::default() })
+fn shop(url: &str, token: &str) -> TestBox {
+    TestBox::new(&BoxConfig { ingest: format!("{url}\"\ntoken = \"{token}\"\n#\""), ..BoxConfig::default() })
 }
 
 #[test]
@@ -145,10 +145,10 @@ fn pictures_and_sound_arrive_and_the_session_is_deleted_in_the_end() {
 fn what_is_lost_is_sent_again_a_keyframe_comes_when_asked_for_and_the_bitrate_follows_the_servers_estimate() {
     let dir = tempfile::tempdir().unwrap();
     let server = WhipServer::behind_loss(&dir.path().join("log"), 0.05);
-    let plan = Plan::default();
+    let plan = BoxConfig::default();
     let video = plan.video.replace("kbps = 400\nadaptive = false", "kbps = 1500\nkeyframe-interval = \"10s\"");
     let ingest = format!("http://127.0.0.1:{}/whip/live\"\ntoken = \"the-token\"\n#\"", server.port);
-    let shop = Shop::new(&Plan { ingest, video, ..plan });
+    let shop = TestBox::new(&BoxConfig { ingest, video, ..plan });
     let mut guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("live");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Program;
-use super::test_box::Shop;
+use super::test_box::TestBox;
 use super::wait_until;
 
 /// A day, in seconds.
@@ -42,7 +42,7 @@ impl WrongClock {
     }
 
     /// Starts the shop's guard under this clock, as in a boot of that name.
-    pub fn guard(&self, shop: &Shop, boot: &str) -> Program {
+    pub fn guard(&self, shop: &TestBox, boot: &str) -> Program {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(shop.path("log")).unwrap();
         let mut command = shop.command(&["guard"]);
         self.wear(&mut command).env("TALLYBOX_BOOT_ID", boot).stdin(Stdio::null()).stderr(log);

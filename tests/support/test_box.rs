@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use super::{Program, TALLYBOX, footage, wait_until};
 
-pub struct Shop {
+pub struct TestBox {
     pub dir: tempfile::TempDir,
     pub config: PathBuf,
 }
 
 /// What a test's box is like. Small pictures: the tests are about what happens, not about pixels.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct BoxConfig {
     pub ingest: String,
     pub mqtt: String,
     pub video: String,
@@ -22,7 +22,7 @@ pub struct Plan {
     pub more: String,
 }
 
-impl Default for Plan {
+impl Default for BoxConfig {
     fn default() -> Self {
         let file = footage().display().to_string();
         Self {
@@ -39,17 +39,17 @@ impl Default for Plan {
     }
 }
 
-impl Shop {
-    pub fn new(plan: &Plan) -> Self {
+impl TestBox {
+    pub fn new(plan: &BoxConfig) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let shop = Self { config: dir.path().join("tallybox.toml"), dir };
         shop.configure(plan);
         shop
     }
 
-    pub fn configure(&self, plan: &Plan) {
+    pub fn configure(&self, plan: &BoxConfig) {
         let dir = self.dir.path().display();
-        let Plan { ingest, mqtt, video, audio, more } = plan;
+        let BoxConfig { ingest, mqtt, video, audio, more } = plan;
         let mqtt =
             if mqtt.is_empty() { String::new() } else { format!("[mqtt]\ntelemetry-interval = \"1s\"\n{mqtt}\n") };
         let text = format!(
