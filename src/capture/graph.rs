@@ -19,7 +19,7 @@ use crate::capture::audio::AudioCodec;
 
 use crate::capture::audio;
 use crate::capture::compositor::Compositor;
-use crate::capture::compositor::overlay::OverlayRenderer;
+use crate::capture::compositor::OverlayRenderer;
 use crate::capture::encoder::backend;
 use crate::capture::encoder::frame_sink::tap;
 use crate::capture::encoder::{EncoderControl, SinkFactory, VideoEncoder};
@@ -28,12 +28,12 @@ use crate::capture::gst::CLOSE_TIMEOUT;
 use crate::capture::gst::Timebase;
 use crate::capture::gst::pop_error;
 use crate::capture::guard_link::{EventSender, Lease};
-use crate::capture::input::camera;
-use crate::capture::input::device_error::device_error;
-use crate::capture::input::media_file::MediaFile;
-use crate::capture::input::source::SourceSpec;
-use crate::capture::input::supervisor::{DeviceContext, DeviceSupervisor};
-use crate::capture::input::switch::InputSwitch;
+use crate::capture::input::InputSwitch;
+use crate::capture::input::MediaFile;
+use crate::capture::input::SourceSpec;
+use crate::capture::input::device_error;
+use crate::capture::input::{DeviceContext, DeviceSupervisor};
+use crate::capture::input::{describe_camera, resolve_camera};
 use crate::capture::media::Track;
 use crate::capture::queue::EncoderQueues;
 use crate::capture::session_context::SessionContext;
@@ -80,17 +80,17 @@ impl CaptureGraph {
         call: impl FnOnce(&SessionContext) -> Result<(), CaptureError>,
     ) -> Result<Self, CaptureError> {
         // Decided once: `auto` would find no microphone while it is unplugged.
-        let video = Video { source: camera::decide(&config.video), ..config.video.clone() };
-        let source = if sound { crate::capture::input::microphone::decide(&config.audio) } else { AudioSource::None };
+        let video = Video { source: resolve_camera(&config.video), ..config.video.clone() };
+        let source = if sound { crate::capture::input::resolve_microphone(&config.audio) } else { AudioSource::None };
         let audio = Audio { source, ..config.audio.clone() };
         let (described_video, described_audio) =
-            (camera::described(&video), crate::capture::input::microphone::described(&audio));
+            (describe_camera(&video), crate::capture::input::describe_microphone(&audio));
 
         let (clock, limit) = (Clock::start(), config.capture.device_lost_limit);
         let mut all = Vec::new();
-        let seen = (video.source != VideoSource::File).then(|| Arc::new(InputSwitch::of_pictures(video.fps, clock)));
+        let seen = (video.source != VideoSource::File).then(|| Arc::new(InputSwitch::video(video.fps, clock)));
         let heard = matches!(audio.source, AudioSource::Alsa | AudioSource::Test);
-        let heard = heard.then(|| Arc::new(InputSwitch::of_sound(clock)));
+        let heard = heard.then(|| Arc::new(InputSwitch::audio(clock)));
         all.extend(seen.clone().map(|lane| (SourceSpec::Camera(video.clone()), lane)));
         all.extend(heard.clone().map(|lane| (SourceSpec::Microphone(audio.clone()), lane)));
         let level_meter = (audio.source != AudioSource::None).then(Arc::default);
@@ -123,18 +123,18 @@ impl CaptureGraph {
         if let Some(lane) = seen {
             // The picture does not wait for the sound's elements.
             let coding = coding.clone();
-            lane.begin(Box::new(move |picture, caps, key| coding.push_picture(picture, caps, key)));
+            lane.connect(Box::new(move |picture, caps, key| coding.push_picture(picture, caps, key)));
         }
         let (mut hear, mut voiced) = (None, None);
         if let Some(level_meter) = &begun.level_meter {
-            let (first, last) = audio::add_voice(&pipeline, &audio)?;
+            let (first, last) = audio::add_audio_processing(&pipeline, &audio)?;
             audio::silence_while_muted(&last, lease)?;
             for (codec, name, queues) in
                 [(AudioCodec::Aac, "audio-tap", &taps.aac), (AudioCodec::Opus, "opus-tap", &taps.opus)]
             {
                 if !queues.is_empty() {
                     let tap = tap(name, Track::Audio, lease.clone(), queues.clone());
-                    let coded = audio::add_coder(&pipeline, &audio, codec)?;
+                    let coded = audio::add_audio_encoder(&pipeline, &audio, codec)?;
                     pipeline.add(&tap)?;
                     coded.link(&tap)?;
                 }
@@ -143,7 +143,7 @@ impl CaptureGraph {
             (hear, voiced) = (Some(first), Some(last));
         }
         let listen = match (&heard, &hear) {
-            (Some(_), Some(first)) => Some(audio::add_entry(&pipeline, first)?),
+            (Some(_), Some(first)) => Some(audio::add_audio_input(&pipeline, first)?),
             _ => None,
         };
         let (files, mut ends) = add_files(&pipeline, &video, &audio, &coding, hear.as_ref())?;
@@ -164,7 +164,7 @@ impl CaptureGraph {
         this.preroll()?;
         this.play(&begun.timebase)?;
         if let (Some(lane), Some(listen)) = (heard, listen) {
-            lane.begin(Box::new(move |sound, _, _| {
+            lane.connect(Box::new(move |sound, _, _| {
                 // A pipeline that takes nothing any more says why on its bus.
                 let _ = listen.push_buffer(sound);
             }));
@@ -216,8 +216,8 @@ impl CaptureGraph {
         let posted = pop_error(&self.bus, |message| {
             let kind = message.type_();
             if kind == gst::MessageType::SegmentDone {
-                if let Some(file) = self.files.iter().find(|file| file.sent(message)).or(self.files.first()) {
-                    done = done.clone().and(file.again());
+                if let Some(file) = self.files.iter().find(|file| file.owns(message)).or(self.files.first()) {
+                    done = done.clone().and(file.restart_segment());
                 }
             } else if kind == gst::MessageType::Eos {
                 done = Err(CaptureError::source(format!("{} came to its end", self.video)));
@@ -242,7 +242,7 @@ fn add_files(
     let (mut files, mut ends) = (Vec::new(), Vec::new());
     let mut sound = (audio.source == AudioSource::File).then_some(Path::new(&audio.device));
     if video.source == VideoSource::File {
-        let (first, last) = crate::capture::input::transform::add_shape(pipeline, video)?;
+        let (first, last) = crate::capture::input::add_normalizer(pipeline, video)?;
         let entry = coding.input_sink()?;
         pipeline.add(&entry)?;
         last.link(&entry)?;

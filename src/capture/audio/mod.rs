@@ -1,7 +1,7 @@
 //! The sound: from its source to AAC or Opus, or to silence while muted.
 
-pub(crate) mod level_meter;
-pub(crate) mod mute;
+mod level_meter;
+mod mute;
 pub(crate) mod voice;
 
 use gst::prelude::*;
@@ -17,7 +17,7 @@ use crate::capture::media::{AUDIO_RATE, raw_audio_caps};
 use crate::config::Audio;
 
 /// Adds where a microphone's sound comes in, in front of `first`.
-pub(crate) fn add_entry(pipeline: &gst::Pipeline, first: &gst::Element) -> Result<gst_app::AppSrc, CaptureError> {
+pub(crate) fn add_audio_input(pipeline: &gst::Pipeline, first: &gst::Element) -> Result<gst_app::AppSrc, CaptureError> {
     // A second of what a sound card gives at a time: more is dropped, the oldest first, which `audio-rate` makes good.
     let entry = gst_app::AppSrc::builder().name("audio-in").format(gst::Format::Time).is_live(true);
     let entry = entry.max_bytes(0).max_buffers(100).leaky_type(gst_app::AppLeakyType::Downstream);
@@ -29,7 +29,10 @@ pub(crate) fn add_entry(pipeline: &gst::Pipeline, first: &gst::Element) -> Resul
 
 /// Adds what any sound goes through before it is coded; returns the first element, and the last, behind
 /// which it can be muted.
-pub(crate) fn add_voice(pipeline: &gst::Pipeline, audio: &Audio) -> Result<(gst::Element, gst::Element), CaptureError> {
+pub(crate) fn add_audio_processing(
+    pipeline: &gst::Pipeline,
+    audio: &Audio,
+) -> Result<(gst::Element, gst::Element), CaptureError> {
     let convert = make("audioconvert", "audio-convert")?;
     let resample = make("audioresample", "audio-resample")?;
     // Fills what a source leaves out, so that sound never creeps away from the picture.
@@ -65,8 +68,8 @@ pub(crate) enum AudioCodec {
     Opus,
 }
 
-/// Adds what codes the sound that `add_voice` made ready; returns the last element.
-pub(crate) fn add_coder(
+/// Adds what codes the sound that `add_audio_processing` made ready; returns the last element.
+pub(crate) fn add_audio_encoder(
     pipeline: &gst::Pipeline,
     audio: &Audio,
     codec: AudioCodec,

@@ -8,12 +8,12 @@ use gstreamer_video::prelude::*;
 use crate::config::Mask;
 
 /// Black, and no colour, as video counts it.
-const BLACK: u8 = 16;
-const GREY: u8 = 128;
+const BLACK_LUMA: u8 = 16;
+const NEUTRAL_CHROMA: u8 = 128;
 
 /// A rectangle of whole pairs of pixels, because colour is stored by pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Area {
+pub(crate) struct PixelRect {
     left: usize,
     top: usize,
     right: usize,
@@ -22,14 +22,14 @@ pub(crate) struct Area {
 
 /// Where `mask`, in pixels of a picture of the size `configured`, lies in one of the size `actual`: never less than
 /// that.
-pub(crate) fn area(mask: &Mask, configured: (u32, u32), actual: (u32, u32)) -> Area {
+pub(crate) fn scaled(mask: &Mask, configured: (u32, u32), actual: (u32, u32)) -> PixelRect {
     let near = |at: u32, from: u32, to: u32| (u64::from(at) * u64::from(to) / u64::from(from.max(1))) & !1;
     let far = |at: u32, from: u32, to: u32| {
         let pixels = (u64::from(at) * u64::from(to)).div_ceil(u64::from(from.max(1)));
         pixels.next_multiple_of(2).min(u64::from(to))
     };
     let number = |pixels: u64| usize::try_from(pixels).unwrap_or(usize::MAX);
-    Area {
+    PixelRect {
         left: number(near(mask.x, configured.0, actual.0)),
         top: number(near(mask.y, configured.1, actual.1)),
         right: number(far(mask.x.saturating_add(mask.width), configured.0, actual.0)),
@@ -38,7 +38,7 @@ pub(crate) fn area(mask: &Mask, configured: (u32, u32), actual: (u32, u32)) -> A
 }
 
 /// Makes each of `masks` black. `None`: the picture is not one that can be masked.
-pub(crate) fn cover(
+pub(crate) fn black_out(
     frame: &mut gst_video::VideoFrameRef<&mut gst::BufferRef>,
     masks: &[Mask],
     configured: (u32, u32),
@@ -48,8 +48,8 @@ pub(crate) fn cover(
     }
     let actual = (frame.width(), frame.height());
     for mask in masks {
-        let Area { left, top, right, bottom } = area(mask, configured, actual);
-        for (plane, halved, value) in [(0, 1, BLACK), (1, 2, GREY), (2, 2, GREY)] {
+        let PixelRect { left, top, right, bottom } = scaled(mask, configured, actual);
+        for (plane, halved, value) in [(0, 1, BLACK_LUMA), (1, 2, NEUTRAL_CHROMA), (2, 2, NEUTRAL_CHROMA)] {
             let stride = usize::try_from(*frame.plane_stride().get(plane as usize)?).ok()?;
             let data = frame.plane_data_mut(plane).ok()?;
             for row in top / halved..bottom.div_ceil(halved) {
@@ -67,11 +67,11 @@ mod tests {
     #[test]
     fn an_area_is_never_less_than_its_mask() {
         let mask = Mask { x: 101, y: 51, width: 33, height: 17 };
-        let same = area(&mask, (1280, 720), (1280, 720));
-        assert_eq!(same, Area { left: 100, top: 50, right: 134, bottom: 68 });
+        let same = scaled(&mask, (1280, 720), (1280, 720));
+        assert_eq!(same, PixelRect { left: 100, top: 50, right: 134, bottom: 68 });
         // 854x480: two thirds of 101 are 67.4, of 134 are 89.4.
-        assert_eq!(area(&mask, (1280, 720), (854, 480)), Area { left: 66, top: 34, right: 90, bottom: 46 });
+        assert_eq!(scaled(&mask, (1280, 720), (854, 480)), PixelRect { left: 66, top: 34, right: 90, bottom: 46 });
         let all = Mask { x: 0, y: 0, width: 1280, height: 720 };
-        assert_eq!(area(&all, (1280, 720), (426, 240)), Area { left: 0, top: 0, right: 426, bottom: 240 });
+        assert_eq!(scaled(&all, (1280, 720), (426, 240)), PixelRect { left: 0, top: 0, right: 426, bottom: 240 });
     }
 }

@@ -16,14 +16,14 @@ use crate::capture::gst::plugins::make;
 use crate::config::Overlay;
 
 /// How long drawing may take; the first time the system's fonts are looked through.
-const DRAWING: gst::ClockTime = gst::ClockTime::from_seconds(20);
+const RENDER_TIMEOUT: gst::ClockTime = gst::ClockTime::from_seconds(20);
 
 /// The words that are shown at present.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OverlayHandle(Arc<Mutex<Option<gst_video::VideoOverlayComposition>>>);
 
 impl OverlayHandle {
-    pub(crate) fn now(&self) -> Option<gst_video::VideoOverlayComposition> {
+    pub(crate) fn current(&self) -> Option<gst_video::VideoOverlayComposition> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -36,7 +36,7 @@ impl OverlayHandle {
 /// The thread that draws, owned. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct OverlayRenderer {
-    shown: OverlayHandle,
+    handle: OverlayHandle,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -56,14 +56,14 @@ impl OverlayRenderer {
         if overlay.text.is_none() && !overlay.clock {
             return Ok(None);
         }
-        let pen = SvgRenderer::new(width, height)?;
-        let (shown, overlay) = (OverlayHandle::default(), overlay.clone());
+        let renderer = SvgRenderer::new(width, height)?;
+        let (handle, overlay) = (OverlayHandle::default(), overlay.clone());
         let (stop, stopped) = channel::<()>();
-        let show = shown.clone();
+        let show = handle.clone();
         let work = move || {
             loop {
                 let time = overlay.clock.then(local_time).flatten();
-                let words = pen.draw(overlay.text.as_deref(), time.as_ref().map(|(text, _)| text.as_str()));
+                let words = renderer.render(overlay.text.as_deref(), time.as_ref().map(|(text, _)| text.as_str()));
                 if let Some(words) = words {
                     show.set(words);
                 } else {
@@ -84,12 +84,12 @@ impl OverlayRenderer {
         };
         let thread = std::thread::Builder::new().name("overlay".to_owned()).spawn(work);
         let thread = thread.map_err(|error| CaptureError::internal(format!("no thread: {error}")))?;
-        Ok(Some(Self { shown, stop: Some(stop), thread: Some(thread) }))
+        Ok(Some(Self { handle, stop: Some(stop), thread: Some(thread) }))
     }
 
     /// What is to be laid over pictures, at any time.
-    pub(crate) fn shown(&self) -> OverlayHandle {
-        self.shown.clone()
+    pub(crate) fn handle(&self) -> OverlayHandle {
+        self.handle.clone()
     }
 }
 
@@ -104,11 +104,11 @@ fn local_time() -> Option<(String, Duration)> {
 /// Draws by librsvg, through a pipeline that stays.
 struct SvgRenderer {
     pipeline: gst::Pipeline,
-    paper: gst_app::AppSrc,
-    drawn: gst_app::AppSink,
+    svg_src: gst_app::AppSrc,
+    bitmap_sink: gst_app::AppSink,
     width: u32,
     height: u32,
-    line: u32,
+    line_height: u32,
 }
 
 impl Drop for SvgRenderer {
@@ -121,26 +121,26 @@ impl SvgRenderer {
     fn new(width: u32, height: u32) -> Result<Self, CaptureError> {
         let pipeline = gst::Pipeline::with_name("overlay");
         let caps = gst::Caps::new_empty_simple("image/svg+xml");
-        let paper = gst_app::AppSrc::builder().name("overlay-in").caps(&caps).format(gst::Format::Time).build();
+        let svg_src = gst_app::AppSrc::builder().name("overlay-in").caps(&caps).format(gst::Format::Time).build();
         let draw = make("rsvgdec", "overlay-draw")?;
-        let drawn = gst_app::AppSink::builder().name("overlay-out").sync(false).build();
-        let all = [paper.upcast_ref(), &draw, drawn.upcast_ref()];
+        let bitmap_sink = gst_app::AppSink::builder().name("overlay-out").sync(false).build();
+        let all = [svg_src.upcast_ref(), &draw, bitmap_sink.upcast_ref()];
         pipeline.add_many(all)?;
         gst::Element::link_many(all)?;
         pipeline
             .set_state(gst::State::Playing)
             .map_err(|_| CaptureError::internal("the overlay's pipeline does not start"))?;
         // A line of a twentieth of the picture is legible on a telephone and hides little.
-        let line = (height / 20).max(12);
-        Ok(Self { pipeline, paper, drawn, width, height, line })
+        let line_height = (height / 20).max(12);
+        Ok(Self { pipeline, svg_src, bitmap_sink, width, height, line_height })
     }
 
-    fn draw(&self, left: Option<&str>, right: Option<&str>) -> Option<gst_video::VideoOverlayComposition> {
-        let svg = svg(self.width, self.line, left, right);
+    fn render(&self, left: Option<&str>, right: Option<&str>) -> Option<gst_video::VideoOverlayComposition> {
+        let svg = svg(self.width, self.line_height, left, right);
         let mut page = gst::Buffer::from_slice(svg.into_bytes());
         page.get_mut()?.set_pts(gst::ClockTime::ZERO);
-        self.paper.push_buffer(page).ok()?;
-        let sample = self.drawn.try_pull_sample(DRAWING)?;
+        self.svg_src.push_buffer(page).ok()?;
+        let sample = self.bitmap_sink.try_pull_sample(RENDER_TIMEOUT)?;
         let info = gst_video::VideoInfo::from_caps(sample.caps()?).ok()?;
         let mut pixels = sample.buffer()?.copy();
         let edit = pixels.get_mut()?;
@@ -157,8 +157,8 @@ impl SvgRenderer {
 }
 
 /// A line of white letters with dark edges, which are legible on any picture; on nothing.
-fn svg(width: u32, line: u32, left: Option<&str>, right: Option<&str>) -> String {
-    let (size, edge) = (line * 4 / 5, (line / 6).max(2));
+fn svg(width: u32, line_height: u32, left: Option<&str>, right: Option<&str>) -> String {
+    let (size, edge) = (line_height * 4 / 5, (line_height / 6).max(2));
     let words = [(left, edge * 3, "start"), (right, width.saturating_sub(edge * 3), "end")];
     let drawn: String = words
         .into_iter()
@@ -172,7 +172,7 @@ fn svg(width: u32, line: u32, left: Option<&str>, right: Option<&str>) -> String
         })
         .collect();
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{line}\" font-size=\"{size}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{line_height}\" font-size=\"{size}\" \
          font-family=\"DejaVu Sans, Noto Sans CJK SC, sans-serif\">{drawn}</svg>"
     )
 }

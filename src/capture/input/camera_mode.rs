@@ -10,7 +10,7 @@ use gstreamer as gst;
 
 /// What is wanted of a camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct CameraRequest {
     pub(crate) width: u32,
     pub(crate) height: u32,
     /// Pictures per second.
@@ -19,7 +19,7 @@ pub(crate) struct Wanted {
 
 /// What the camera sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Coding {
+pub(crate) enum CameraFormat {
     /// Raw pictures in this format of GStreamer's.
     Raw(String),
     Jpeg,
@@ -28,7 +28,7 @@ pub(crate) enum Coding {
 /// One of a camera's modes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mode {
-    pub(crate) coding: Coding,
+    pub(crate) format: CameraFormat,
     pub(crate) width: u32,
     pub(crate) height: u32,
     /// Pictures per second as a fraction; `None`: the camera does not say.
@@ -37,7 +37,7 @@ pub(crate) struct Mode {
 
 /// Why none of its modes can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Unusable {
+pub(crate) enum NoUsableMode {
     /// It sends only these, by their media types.
     Only(Vec<String>),
     /// It offers nothing at all.
@@ -45,19 +45,19 @@ pub(crate) enum Unusable {
 }
 
 /// A rate this close to the configured one passes for it, in per cent: 30000/1001 for 30.
-const TOLERANCE: u64 = 1;
+const RATE_TOLERANCE_PERCENT: u64 = 1;
 /// Where only other sizes are left, fewer pictures a second than this are a slide show.
-const FLUID: u64 = 15_000;
+const MIN_SMOOTH_MILLIHERTZ: u64 = 15_000;
 /// Formats that cost little on the way to the encoder's I420, cheapest first; others are tried behind them.
-const FORMATS: [&str; 8] = ["I420", "YV12", "NV12", "NV21", "YUY2", "UYVY", "YVYU", "VYUY"];
+const CHEAP_FORMATS: [&str; 8] = ["I420", "YV12", "NV12", "NV21", "YUY2", "UYVY", "YVYU", "VYUY"];
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let coding = match &self.coding {
-            Coding::Raw(format) => format.as_str(),
-            Coding::Jpeg => "JPEG",
+        let format = match &self.format {
+            CameraFormat::Raw(format) => format.as_str(),
+            CameraFormat::Jpeg => "JPEG",
         };
-        write!(f, "{coding} {}x{}", self.width, self.height)?;
+        write!(f, "{format} {}x{}", self.width, self.height)?;
         match self.rate {
             Some((pictures, 1)) => write!(f, " at {pictures}/s"),
             Some((pictures, seconds)) => {
@@ -69,14 +69,14 @@ impl fmt::Display for Mode {
     }
 }
 
-impl fmt::Display for Unusable {
+impl fmt::Display for NoUsableMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Only(types) => write!(
                 f,
                 "gives only {}, and tallybox takes raw pictures or JPEG: use a camera that has one of them \
                  (v4l2-ctl --list-formats shows it)",
-                types.iter().map(|name| named(name)).collect::<Vec<_>>().join(", ")
+                types.iter().map(|name| format_name(name)).collect::<Vec<_>>().join(", ")
             ),
             Self::Nothing => write!(f, "offers no pictures at all: choose another node with [video] device"),
         }
@@ -84,7 +84,7 @@ impl fmt::Display for Unusable {
 }
 
 /// What people call a media type.
-fn named(media_type: &str) -> &str {
+fn format_name(media_type: &str) -> &str {
     match media_type {
         "video/x-h264" => "H.264",
         "video/x-h265" => "H.265",
@@ -97,7 +97,7 @@ fn named(media_type: &str) -> &str {
 
 impl Mode {
     /// Thousandths of pictures per second.
-    fn millihertz(&self, wanted: Wanted) -> u64 {
+    fn millihertz(&self, wanted: CameraRequest) -> u64 {
         // A camera that does not say may well do it: it is asked for what is configured.
         let (pictures, seconds) = self.rate.unwrap_or((wanted.fps, 1));
         u64::from(pictures) * 1000 / u64::from(seconds.max(1))
@@ -106,9 +106,9 @@ impl Mode {
     /// What has to be asked of the camera for this mode.
     pub(crate) fn caps(&self) -> gst::Caps {
         let int = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
-        let caps = match &self.coding {
-            Coding::Raw(format) => gst::Caps::builder("video/x-raw").field("format", format.as_str()),
-            Coding::Jpeg => gst::Caps::builder("image/jpeg"),
+        let caps = match &self.format {
+            CameraFormat::Raw(format) => gst::Caps::builder("video/x-raw").field("format", format.as_str()),
+            CameraFormat::Jpeg => gst::Caps::builder("image/jpeg"),
         };
         let caps = caps.field("width", int(self.width)).field("height", int(self.height));
         match self.rate {
@@ -125,12 +125,12 @@ impl Mode {
     }
 
     /// Less is better.
-    fn rank(&self, wanted: Wanted) -> impl Ord + use<> {
-        let (rate, asked) = (self.millihertz(wanted), u64::from(wanted.fps) * 1000);
-        let enough = rate * 100 >= asked * (100 - TOLERANCE);
+    fn rank(&self, wanted: CameraRequest) -> impl Ord + use<> {
+        let (rate, requested) = (self.millihertz(wanted), u64::from(wanted.fps) * 1000);
+        let enough = rate * 100 >= requested * (100 - RATE_TOLERANCE_PERCENT);
         let same_size = (self.width, self.height) == (wanted.width, wanted.height);
-        let exact = enough && rate * 100 <= asked * (100 + TOLERANCE);
-        let step = match (same_size, exact, enough, rate >= FLUID) {
+        let exact = enough && rate * 100 <= requested * (100 + RATE_TOLERANCE_PERCENT);
+        let step = match (same_size, exact, enough, rate >= MIN_SMOOTH_MILLIHERTZ) {
             (true, true, _, _) => 0,
             (true, false, true, _) => 1,
             (true, false, false, _) => 2,
@@ -139,67 +139,69 @@ impl Mode {
             (false, _, false, false) => 5,
         };
         // Where the rate does not suffice it decides before raw and JPEG do.
-        let missing = if enough || !same_size { 0 } else { asked - rate.min(asked) };
-        let (kind, format) = match &self.coding {
-            Coding::Raw(format) if format.starts_with("GRAY") => (2, 0),
-            Coding::Raw(format) => (0, FORMATS.iter().position(|known| known == format).unwrap_or(FORMATS.len())),
-            Coding::Jpeg => (1, 0),
+        let missing = if enough || !same_size { 0 } else { requested - rate.min(requested) };
+        let (kind, format) = match &self.format {
+            CameraFormat::Raw(format) if format.starts_with("GRAY") => (2, 0),
+            CameraFormat::Raw(format) => {
+                (0, CHEAP_FORMATS.iter().position(|known| known == format).unwrap_or(CHEAP_FORMATS.len()))
+            }
+            CameraFormat::Jpeg => (1, 0),
         };
-        let shape = if same_size { Shape::default() } else { self.shape(wanted) };
+        let size_mismatch = if same_size { SizeMismatch::default() } else { self.size_mismatch(wanted) };
         // No more pictures than are needed: those over are thrown away.
-        let over = if enough { rate.abs_diff(asked) } else { 0 };
-        (step, missing, shape, kind, over, format, Reverse(rate))
+        let over = if enough { rate.abs_diff(requested) } else { 0 };
+        (step, missing, size_mismatch, kind, over, format, Reverse(rate))
     }
 
     /// How far another size is from the configured one: first whether it has all its pixels, then its proportions.
-    fn shape(&self, wanted: Wanted) -> Shape {
+    fn size_mismatch(&self, wanted: CameraRequest) -> SizeMismatch {
         let area = |width: u32, height: u32| u64::from(width) * u64::from(height);
         let covers = self.width >= wanted.width && self.height >= wanted.height;
         let same = area(self.width, wanted.height) == area(wanted.width, self.height);
-        let (is, asked) = (area(self.width, self.height), area(wanted.width, wanted.height));
-        Shape { covers: Reverse(covers), proportions: Reverse(same), apart: is.abs_diff(asked) }
+        let (is, requested) = (area(self.width, self.height), area(wanted.width, wanted.height));
+        SizeMismatch { covers: Reverse(covers), same_aspect: Reverse(same), area_difference: is.abs_diff(requested) }
     }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Shape {
+struct SizeMismatch {
     covers: Reverse<bool>,
-    proportions: Reverse<bool>,
-    apart: u64,
+    same_aspect: Reverse<bool>,
+    area_difference: u64,
 }
 
 /// The mode to open, of those that `offered` holds.
 ///
 /// # Errors
 /// There is none that can be used.
-pub(crate) fn choose(offered: &gst::CapsRef, wanted: Wanted) -> Result<Mode, Unusable> {
-    let all = offered.iter_with_features().filter(|(_, features)| in_memory(features));
-    let best = all.flat_map(|(structure, _)| modes(structure, wanted)).min_by_key(|mode| mode.rank(wanted));
+pub(crate) fn select(offered: &gst::CapsRef, wanted: CameraRequest) -> Result<Mode, NoUsableMode> {
+    let all = offered.iter_with_features().filter(|(_, features)| is_system_memory(features));
+    let best = all.flat_map(|(structure, _)| candidate_modes(structure, wanted)).min_by_key(|mode| mode.rank(wanted));
     best.ok_or_else(|| {
         let mut types: Vec<_> = offered.iter().map(|structure| structure.name().to_string()).collect();
         types.dedup();
-        if types.is_empty() { Unusable::Nothing } else { Unusable::Only(types) }
+        if types.is_empty() { NoUsableMode::Nothing } else { NoUsableMode::Only(types) }
     })
 }
 
-fn in_memory(features: &gst::CapsFeaturesRef) -> bool {
+fn is_system_memory(features: &gst::CapsFeaturesRef) -> bool {
     features.is_any() || features.size() == 0 || features.contains(gst::CAPS_FEATURE_MEMORY_SYSTEM_MEMORY)
 }
 
 /// The modes in one structure that could be meant: of what it leaves open the nearest to what is wanted.
-fn modes(structure: &gst::StructureRef, wanted: Wanted) -> Vec<Mode> {
-    let codings = match structure.name().as_str() {
-        "image/jpeg" => vec![Coding::Jpeg],
-        "video/x-raw" => strings(structure, "format").into_iter().map(Coding::Raw).collect(),
+fn candidate_modes(structure: &gst::StructureRef, wanted: CameraRequest) -> Vec<Mode> {
+    let formats = match structure.name().as_str() {
+        "image/jpeg" => vec![CameraFormat::Jpeg],
+        "video/x-raw" => strings(structure, "format").into_iter().map(CameraFormat::Raw).collect(),
         _ => return Vec::new(),
     };
     let pixels = |field, near: u32| numbers(structure, field, near);
     let (widths, heights) = (pixels("width", wanted.width), pixels("height", wanted.height));
     let rates = rates(structure, wanted.fps);
     let mut all = Vec::new();
-    for coding in &codings {
+    for format in &formats {
         for (width, height) in widths.iter().flat_map(|width| heights.iter().map(move |height| (*width, *height))) {
-            all.extend(rates.iter().map(|rate| Mode { coding: coding.clone(), width, height, rate: *rate }));
+            all.extend(rates.iter().map(|rate| Mode { format: format.clone(), width, height, rate: *rate }));
         }
     }
     all

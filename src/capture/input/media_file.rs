@@ -18,47 +18,47 @@ pub(crate) struct MediaFile {
     complete: Receiver<()>,
     path: PathBuf,
     /// What was asked of it, and where it goes.
-    wanted: Vec<(Kind, gst::Pad)>,
+    requested: Vec<(StreamKind, gst::Pad)>,
     /// Streams in it for which no decoder is installed, by their media types.
     undecoded: Arc<Mutex<Vec<String>>>,
 }
 
 /// What a file is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Picture,
-    Sound,
+enum StreamKind {
+    Video,
+    Audio,
 }
 
-impl Kind {
-    const ALL: [Self; 2] = [Self::Picture, Self::Sound];
+impl StreamKind {
+    const ALL: [Self; 2] = [Self::Video, Self::Audio];
 
     /// In front of GStreamer's media types.
     fn prefix(self) -> &'static str {
         match self {
-            Self::Picture => "video/",
-            Self::Sound => "audio/",
+            Self::Video => "video/",
+            Self::Audio => "audio/",
         }
     }
 
-    fn word(self) -> &'static str {
+    fn noun(self) -> &'static str {
         match self {
-            Self::Picture => "picture",
-            Self::Sound => "sound",
+            Self::Video => "picture",
+            Self::Audio => "sound",
         }
     }
 
     /// What to do about a file that has none of it.
     fn advice(self) -> &'static str {
         match self {
-            Self::Picture => "name a file with a picture in [video] device",
-            Self::Sound => "name a file with sound in [audio] device, or set [audio] source = \"none\"",
+            Self::Video => "name a file with a picture in [video] device",
+            Self::Audio => "name a file with sound in [audio] device, or set [audio] source = \"none\"",
         }
     }
 }
 
 /// What people call a media type that needs a decoder.
-fn codec(media_type: &str) -> &str {
+fn codec_name(media_type: &str) -> &str {
     match media_type {
         "video/x-h264" => "H.264",
         "video/x-h265" => "H.265 (HEVC)",
@@ -96,26 +96,26 @@ impl MediaFile {
         });
         pipeline.add_many([&source, &decoder])?;
         source.link(&decoder)?;
-        let mut wanted = Vec::new();
-        for (kind, next) in Kind::ALL.into_iter().zip([video, audio]) {
+        let mut requested = Vec::new();
+        for (kind, next) in StreamKind::ALL.into_iter().zip([video, audio]) {
             let Some(next) = next else { continue };
-            let word = kind.word();
+            let noun = kind.noun();
             // Decoding runs ahead by what this holds; without it one of the two would wait for the other.
-            let queue = make("queue", &format!("{name}-{word}-queue"))?;
-            let pacer = make("clocksync", &format!("{name}-{word}-pacer"))?;
+            let queue = make("queue", &format!("{name}-{noun}-queue"))?;
+            let pacer = make("clocksync", &format!("{name}-{noun}-pacer"))?;
             // One segment with running time in it for all rounds: encoders would drain at each new one.
-            let rounds = make("identity", &format!("{name}-{word}-rounds"))?;
-            rounds.set_property("single-segment", true);
-            pipeline.add_many([&queue, &pacer, &rounds])?;
-            gst::Element::link_many([&queue, &pacer, &rounds, next])?;
+            let segment_joiner = make("identity", &format!("{name}-{noun}-rounds"))?;
+            segment_joiner.set_property("single-segment", true);
+            pipeline.add_many([&queue, &pacer, &segment_joiner])?;
+            gst::Element::link_many([&queue, &pacer, &segment_joiner, next])?;
             let pad = queue.static_pad("sink").ok_or_else(|| CaptureError::internal("a queue without a sink pad"))?;
-            wanted.push((kind, pad));
+            requested.push((kind, pad));
         }
-        let places = wanted.clone();
+        let sinks = requested.clone();
         decoder.connect_pad_added(move |_, pad| {
             let Some(found) = pad.current_caps().as_deref().and_then(media_type) else { return };
-            let place = places.iter().find(|(kind, sink)| found.starts_with(kind.prefix()) && !sink.is_linked());
-            if let Some((_, sink)) = place {
+            let sink_for = sinks.iter().find(|(kind, sink)| found.starts_with(kind.prefix()) && !sink.is_linked());
+            if let Some((_, sink)) = sink_for {
                 let _ = pad.link(sink);
             }
         });
@@ -130,7 +130,7 @@ impl MediaFile {
             unknown.lock().unwrap_or_else(PoisonError::into_inner).extend(caps.as_deref().and_then(media_type));
             None
         });
-        Ok(Self { decoder, complete, path: path.to_owned(), wanted, undecoded })
+        Ok(Self { decoder, complete, path: path.to_owned(), requested, undecoded })
     }
 
     /// Waits until picture and sound are found in it; `check` tells what went wrong meanwhile.
@@ -142,11 +142,11 @@ impl MediaFile {
         let step = Duration::from_millis(20);
         for _ in 0..patience.as_millis() / step.as_millis() {
             if self.complete.recv_timeout(step).is_ok() {
-                return self.is_whole();
+                return self.check_streams();
             }
             if let Err(failure) = check() {
                 // What it lacks says more than what went wrong behind it.
-                return self.no_decoder().map_or(Err(failure), Err);
+                return self.missing_decoder().map_or(Err(failure), Err);
             }
         }
         let (path, patience) = (self.path.display(), patience.as_secs());
@@ -154,22 +154,22 @@ impl MediaFile {
     }
 
     /// Whether all is in it that was asked for. A server would be blamed for what never comes.
-    fn is_whole(&self) -> Result<(), CaptureError> {
-        let Some((kind, _)) = self.wanted.iter().find(|(_, sink)| !sink.is_linked()) else { return Ok(()) };
-        let (path, word, advice) = (self.path.display(), kind.word(), kind.advice());
-        let lacks = || CaptureError::source(format!("{path} has no {word} in it: {advice}"));
-        Err(self.no_decoder().unwrap_or_else(lacks))
+    fn check_streams(&self) -> Result<(), CaptureError> {
+        let Some((kind, _)) = self.requested.iter().find(|(_, sink)| !sink.is_linked()) else { return Ok(()) };
+        let (path, noun, advice) = (self.path.display(), kind.noun(), kind.advice());
+        let lacks = || CaptureError::source(format!("{path} has no {noun} in it: {advice}"));
+        Err(self.missing_decoder().unwrap_or_else(lacks))
     }
 
     /// What was asked for is in it, and nothing is installed that can read it.
-    fn no_decoder(&self) -> Option<CaptureError> {
+    fn missing_decoder(&self) -> Option<CaptureError> {
         let undecoded = self.undecoded.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut missing = self.wanted.iter().filter(|(_, sink)| !sink.is_linked()).map(|(kind, _)| *kind);
+        let mut missing = self.requested.iter().filter(|(_, sink)| !sink.is_linked()).map(|(kind, _)| *kind);
         let (kind, found) =
             missing.find_map(|kind| Some((kind, undecoded.iter().find(|found| found.starts_with(kind.prefix()))?)))?;
-        let (path, word, codec) = (self.path.display(), kind.word(), codec(found));
+        let (path, noun, codec) = (self.path.display(), kind.noun(), codec_name(found));
         Some(CaptureError::source(format!(
-            "{path}: its {word} is {codec}, and no decoder for that is installed: install gstreamer1.0-libav, or make the \
+            "{path}: its {noun} is {codec}, and no decoder for that is installed: install gstreamer1.0-libav, or make the \
              file H.264 and AAC"
         )))
     }
@@ -180,7 +180,7 @@ impl MediaFile {
     }
 
     /// The file came to its end: goes on at its beginning, with running time going on too.
-    pub(crate) fn again(&self) -> Result<(), CaptureError> {
+    pub(crate) fn restart_segment(&self) -> Result<(), CaptureError> {
         self.seek(gst::SeekFlags::SEGMENT | gst::SeekFlags::ACCURATE)
     }
 
@@ -196,7 +196,7 @@ impl MediaFile {
     }
 
     /// Whether `message` came from within this file's decoder.
-    pub(crate) fn sent(&self, message: &gst::Message) -> bool {
+    pub(crate) fn owns(&self, message: &gst::Message) -> bool {
         message
             .src()
             .is_some_and(|src| src.has_as_ancestor(&self.decoder) || src == self.decoder.upcast_ref::<gst::Object>())

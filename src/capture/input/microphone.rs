@@ -10,7 +10,7 @@ use crate::capture::media::raw_audio_caps;
 use crate::config::{Audio, AudioSource};
 
 /// Where sound comes from, once `auto` is decided.
-pub(crate) fn decide(audio: &Audio) -> AudioSource {
+pub(crate) fn resolve_microphone(audio: &Audio) -> AudioSource {
     match audio.source {
         AudioSource::Auto if has_microphone() => AudioSource::Alsa,
         AudioSource::Auto => {
@@ -29,7 +29,7 @@ fn has_microphone() -> bool {
 }
 
 /// What the configuration names as the microphone, for messages.
-pub(crate) fn described(audio: &Audio) -> String {
+pub(crate) fn describe_microphone(audio: &Audio) -> String {
     match audio.source {
         AudioSource::Test => "(test tone)".to_owned(),
         AudioSource::None => "(none)".to_owned(),
@@ -44,10 +44,10 @@ pub(crate) fn add_microphone(
     audio: &Audio,
     now: gst::ClockTime,
 ) -> Result<gst::Element, CaptureError> {
-    let source = if decide(audio) == AudioSource::Alsa {
+    let source = if resolve_microphone(audio) == AudioSource::Alsa {
         let source = make("alsasrc", "audio-source")?;
         source.set_property("device", audio.device.as_str());
-        slaved(pipeline, &source)?
+        add_clock_synced(pipeline, &source)?
     } else {
         let source = make("audiotestsrc", "audio-source")?;
         source.set_property("is-live", true);
@@ -68,7 +68,7 @@ pub(crate) fn add_microphone(
 }
 
 /// Adds a sound card, slaved to the pipeline's clock; returns the last element.
-fn slaved(pipeline: &gst::Pipeline, source: &gst::Element) -> Result<gst::Element, CaptureError> {
+fn add_clock_synced(pipeline: &gst::Pipeline, source: &gst::Element) -> Result<gst::Element, CaptureError> {
     // The pipeline's clock is the machine's, which pictures are timed by as well.
     source.set_property("provide-clock", false);
     // Each buffer is timed by that clock when it is read. The driver's times are of a clock that not all of them name.
@@ -79,7 +79,7 @@ fn slaved(pipeline: &gst::Pipeline, source: &gst::Element) -> Result<gst::Elemen
     source.set_property("buffer-time", 1_000_000_i64);
     let convert = make("audioconvert", "audio-source-samples")?;
     let filter = make("capsfilter", "audio-source-slave")?;
-    filter.set_property("caps", clock_sync::caps());
+    filter.set_property("caps", clock_sync::input_caps());
     pipeline.add_many([source, &convert, &filter])?;
     gst::Element::link_many([source, &convert, &filter])?;
     let pad = filter.static_pad("src").ok_or_else(|| CaptureError::internal("a capsfilter without a pad"))?;

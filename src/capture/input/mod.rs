@@ -1,13 +1,22 @@
 //! Cameras, microphones and media files: what is opened, watched, and stood in for.
 
 pub(crate) mod camera;
-pub(crate) mod camera_mode;
+mod camera_mode;
 pub(crate) mod clock_sync;
-pub(crate) mod device_error;
-pub(crate) mod media_file;
-pub(crate) mod microphone;
-pub(crate) mod slate;
-pub(crate) mod source;
-pub(crate) mod supervisor;
-pub(crate) mod switch;
-pub(crate) mod transform;
+mod device_error;
+mod media_file;
+mod microphone;
+mod slate;
+mod source;
+mod supervisor;
+mod switch;
+mod transform;
+
+pub(crate) use camera::{describe_camera, resolve_camera};
+pub(crate) use device_error::device_error;
+pub(crate) use media_file::MediaFile;
+pub(crate) use microphone::{describe_microphone, resolve_microphone};
+pub(crate) use source::SourceSpec;
+pub(crate) use supervisor::{DeviceContext, DeviceSupervisor};
+pub(crate) use switch::InputSwitch;
+pub(crate) use transform::add_normalizer;

@@ -26,31 +26,31 @@ const TEXT: [&str; 16] = [
 /// Columns of the longest line.
 const COLUMNS: usize = 71;
 /// Luma of ground and text: dark grey and light grey, so that nobody takes it for a fault of the screen.
-const GROUND: u8 = 48;
-const INK: u8 = 200;
+const BACKGROUND_LUMA: u8 = 48;
+const TEXT_LUMA: u8 = 200;
 /// Chroma without colour.
-const GREY: u8 = 128;
+const NEUTRAL_CHROMA: u8 = 128;
 
 /// The slate in the size of `caps`, which are I420; `None` where there is no memory for it.
-pub(crate) fn draw(caps: &gst::Caps) -> Option<gst::Buffer> {
+pub(crate) fn render(caps: &gst::Caps) -> Option<gst::Buffer> {
     let info = gst_video::VideoInfo::from_caps(caps).ok()?;
     let buffer = gst::Buffer::with_size(info.size()).ok()?;
     let mut frame = gst_video::VideoFrame::from_buffer_writable(buffer, &info).ok()?;
-    for (plane, value) in [(0, GROUND), (1, GREY), (2, GREY)] {
+    for (plane, value) in [(0, BACKGROUND_LUMA), (1, NEUTRAL_CHROMA), (2, NEUTRAL_CHROMA)] {
         frame.plane_data_mut(plane).ok()?.fill(value);
     }
     let (width, height) = (info.width() as usize, info.height() as usize);
     let stride = usize::try_from(info.stride()[0]).ok()?;
     // The text takes three quarters of the width.
-    let point = (width * 3 / 4 / COLUMNS).max(1);
-    let (left, top) = (width.saturating_sub(COLUMNS * point) / 2, height.saturating_sub(TEXT.len() * point) / 2);
+    let scale = (width * 3 / 4 / COLUMNS).max(1);
+    let (left, top) = (width.saturating_sub(COLUMNS * scale) / 2, height.saturating_sub(TEXT.len() * scale) / 2);
     let luma = frame.plane_data_mut(0).ok()?;
     for (row, line) in TEXT.iter().enumerate() {
         for (column, _) in line.bytes().enumerate().filter(|(_, mark)| *mark == b'#') {
-            for y in (top + row * point..top + (row + 1) * point).take_while(|y| *y < height) {
-                let from = (left + column * point).min(width);
-                let to = (from + point).min(width);
-                luma[y * stride + from..y * stride + to].fill(INK);
+            for y in (top + row * scale..top + (row + 1) * scale).take_while(|y| *y < height) {
+                let from = (left + column * scale).min(width);
+                let to = (from + scale).min(width);
+                luma[y * stride + from..y * stride + to].fill(TEXT_LUMA);
             }
         }
     }
@@ -66,13 +66,13 @@ mod tests {
         gst::init().unwrap();
         for (width, height) in [(16, 16), (18, 100), (640, 360), (1282, 722), (3840, 2160)] {
             let caps = gst::Caps::builder("video/x-raw").field("format", "I420").field("width", width);
-            let buffer = draw(&caps.field("height", height).build()).unwrap();
+            let buffer = render(&caps.field("height", height).build()).unwrap();
             let map = buffer.map_readable().unwrap();
-            let ink = map.iter().fold(0, |ink, value| ink + i32::from(*value == INK));
-            assert!(ink > 0, "{width}x{height}");
+            let text_pixels = map.iter().fold(0, |text_pixels, value| text_pixels + i32::from(*value == TEXT_LUMA));
+            assert!(text_pixels > 0, "{width}x{height}");
             if width > 600 {
                 let all = width * height;
-                assert!(ink * 50 > all && ink * 5 < all, "{width}x{height}: {ink} of {all}");
+                assert!(text_pixels * 50 > all && text_pixels * 5 < all, "{width}x{height}: {text_pixels} of {all}");
             }
         }
     }

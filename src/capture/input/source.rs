@@ -15,9 +15,10 @@ use crate::capture::gst::configure_live_sink;
 use crate::capture::gst::pop_error;
 use crate::capture::gst::{set_null, spawn};
 use crate::capture::guard_link::Lease;
-use crate::capture::input::camera;
-use crate::capture::input::device_error::device_error;
-use crate::capture::input::switch::InputSwitch;
+use crate::capture::input::InputSwitch;
+use crate::capture::input::camera::{self, describe_camera};
+use crate::capture::input::device_error;
+use crate::capture::input::microphone::{add_microphone, describe_microphone};
 use crate::config::{Audio, Video, VideoSource};
 use crate::ipc::CaptureDevice;
 
@@ -30,17 +31,17 @@ pub(crate) enum SourceSpec {
 
 impl SourceSpec {
     /// What the configuration names, for messages.
-    pub(crate) fn described(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
-            Self::Camera(video) => format!("the camera {}", camera::described(video)),
+            Self::Camera(video) => format!("the camera {}", describe_camera(video)),
             Self::Microphone(audio) => {
-                format!("the microphone {}", crate::capture::input::microphone::described(audio))
+                format!("the microphone {}", describe_microphone(audio))
             }
         }
     }
 
     /// Whether it is worth trying to open. Where no name in the file system tells, opening itself does.
-    pub(crate) fn may_be_there(&self) -> bool {
+    pub(crate) fn may_exist(&self) -> bool {
         match self {
             Self::Camera(video) => video.source != VideoSource::V4l2 || video.device.exists(),
             Self::Microphone(_) => true,
@@ -48,16 +49,16 @@ impl SourceSpec {
     }
 
     /// An error of its pipeline, in words.
-    fn failure(&self, bus: &gst::Bus) -> Option<CaptureError> {
+    fn take_error(&self, bus: &gst::Bus) -> Option<CaptureError> {
         let mut ended = false;
         let posted = pop_error(bus, |message| ended |= message.type_() == gst::MessageType::Eos);
         let name = match self {
-            Self::Camera(video) => camera::described(video),
-            Self::Microphone(audio) => crate::capture::input::microphone::described(audio),
+            Self::Camera(video) => describe_camera(video),
+            Self::Microphone(audio) => describe_microphone(audio),
         };
         match posted {
             Some(posted) => Some(device_error(&posted, &name, &name)),
-            None => ended.then(|| CaptureError::source(format!("{} came to its end", self.described()))),
+            None => ended.then(|| CaptureError::source(format!("{} came to its end", self.describe()))),
         }
     }
 }
@@ -65,7 +66,7 @@ impl SourceSpec {
 /// A device that is open. Whoever has it closes it with [`close`].
 #[derive(Debug)]
 pub(crate) struct Source {
-    origin: SourceSpec,
+    spec: SourceSpec,
     pub(crate) pipeline: gst::Pipeline,
     bus: gst::Bus,
     camera: Option<camera::Camera>,
@@ -75,52 +76,50 @@ pub(crate) struct Source {
 
 impl Source {
     /// What went wrong with it, if something did.
-    pub(crate) fn trouble(&self) -> Option<CaptureError> {
-        self.origin.failure(&self.bus)
+    pub(crate) fn take_error(&self) -> Option<CaptureError> {
+        self.spec.take_error(&self.bus)
     }
 
     /// Opens the device and has it run.
     fn start(&mut self) -> Result<(), CaptureError> {
-        if let (SourceSpec::Camera(video), Some(camera)) = (&self.origin, &self.camera) {
-            self.mode = camera.settle(video)?;
+        if let (SourceSpec::Camera(video), Some(camera)) = (&self.spec, &self.camera) {
+            self.mode = camera.select_mode(video)?;
         }
         self.pipeline.set_state(gst::State::Playing).map(|_| ()).map_err(|_| {
-            let unknown = || CaptureError::source(format!("{} does not start", self.origin.described()));
-            self.trouble().unwrap_or_else(unknown)
+            let unknown = || CaptureError::source(format!("{} does not start", self.spec.describe()));
+            self.take_error().unwrap_or_else(unknown)
         })
     }
 
-    fn build(origin: &SourceSpec, lane: &Arc<InputSwitch>, time: &Timebase) -> Result<Self, CaptureError> {
-        let name = match origin {
+    fn build(spec: &SourceSpec, switch: &Arc<InputSwitch>, timebase: &Timebase) -> Result<Self, CaptureError> {
+        let name = match spec {
             SourceSpec::Camera(_) => "camera",
             SourceSpec::Microphone(_) => "microphone",
         };
         let pipeline = gst::Pipeline::with_name(name);
         let bus = pipeline.bus().ok_or_else(|| CaptureError::internal("a pipeline without a bus"))?;
-        let now = time.running_time();
-        let (last, camera) = match origin {
+        let now = timebase.running_time();
+        let (last, camera) = match spec {
             SourceSpec::Camera(video) => {
                 let camera = camera::add_camera(&pipeline, video, now)?;
                 (camera.last.clone(), Some(camera))
             }
-            SourceSpec::Microphone(audio) => {
-                (crate::capture::input::microphone::add_microphone(&pipeline, audio, now)?, None)
-            }
+            SourceSpec::Microphone(audio) => (add_microphone(&pipeline, audio, now)?, None),
         };
-        let out = out(name, lane.clone())?;
+        let out = capture_sink(name, switch.clone())?;
         pipeline.add(&out)?;
         last.link(&out)?;
-        time.apply_to(&pipeline);
-        Ok(Self { origin: origin.clone(), pipeline, bus, camera, mode: None })
+        timebase.apply_to(&pipeline);
+        Ok(Self { spec: spec.clone(), pipeline, bus, camera, mode: None })
     }
 }
 
 /// The end of a device's pipeline: hands over what comes, at once.
-fn out(name: &str, lane: Arc<InputSwitch>) -> Result<gst_app::AppSink, CaptureError> {
+fn capture_sink(name: &str, switch: Arc<InputSwitch>) -> Result<gst_app::AppSink, CaptureError> {
     let out = gst_app::AppSink::builder().name(format!("{name}-out")).max_buffers(4).build();
     configure_live_sink(&out);
     let pad = out.static_pad("sink").ok_or_else(|| CaptureError::internal("an appsink without a pad"))?;
-    if lane.device() == CaptureDevice::Camera {
+    if switch.device() == CaptureDevice::Camera {
         // Without this a camera whose lines are padded would copy each picture.
         pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
             match info.query_mut().map(gst::QueryRef::view_mut) {
@@ -132,24 +131,24 @@ fn out(name: &str, lane: Arc<InputSwitch>) -> Result<gst_app::AppSink, CaptureEr
             }
         });
     }
-    let opening = lane.expect();
-    let take = move |sink: &gst_app::AppSink| {
+    let generation = switch.next_generation();
+    let push = move |sink: &gst_app::AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        lane.take(opening, &sample);
+        switch.push_sample(generation, &sample);
         Ok(gst::FlowSuccess::Ok)
     };
-    out.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(take).build());
+    out.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(push).build());
     Ok(out)
 }
 
-/// Opens `origin` while `lease` is open; what it gives goes into `lane`. Told when done; not waited for.
+/// Opens `spec` while `lease` is open; what it gives goes into `switch`. Told when done; not waited for.
 pub(crate) fn open(
-    origin: &SourceSpec,
-    lane: &Arc<InputSwitch>,
-    time: &Timebase,
+    spec: &SourceSpec,
+    switch: &Arc<InputSwitch>,
+    timebase: &Timebase,
     lease: &Arc<Lease>,
 ) -> Result<Receiver<Result<Source, CaptureError>>, CaptureError> {
-    let mut source = Source::build(origin, lane, time)?;
+    let mut source = Source::build(spec, switch, timebase)?;
     let lease = lease.clone();
     let (done, opened) = channel();
     let work = move || {

@@ -11,33 +11,33 @@ use crate::capture::error::CaptureError;
 use crate::capture::gst::CLOSE_TIMEOUT;
 use crate::capture::gst::Timebase;
 use crate::capture::guard_link::{EventSender, Lease};
-use crate::capture::input::switch::InputSwitch;
+use crate::capture::input::InputSwitch;
 use crate::clock::Clock;
 use crate::ipc::{CaptureDevice, FailureKind, FromCapture};
 use monotonic::Monotonic;
 
 /// Between two looks while all is well.
-const LOOK: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// A device that gives nothing for this long is away: some pictures of a camera that gives 5 a second in the dark, and
 /// half of the 2 s in which the stand-in has to be out.
-const SILENT: Duration = Duration::from_secs(1);
+const DATA_TIMEOUT: Duration = Duration::from_secs(1);
 /// A device that gives nothing within this once a press opened it gives nothing at all; a USB camera needs up to 3 s.
-const FIRST: Duration = Duration::from_secs(10);
+const FIRST_DATA_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same for one that comes back, which is then opened once more.
-const ONCE_MORE: Duration = Duration::from_secs(5);
+const REOPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two attempts to open a device that is away. Looking by name costs a system call, so that nothing more
 /// elaborate than looking again (inotify, udev) is worth its code, and a node that is there before udev has set its
 /// rights is met again too.
-const AGAIN: Duration = Duration::from_millis(250);
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// Closings that hang before the device is given up: each holds a thread.
-const HANGING: usize = 4;
+const MAX_HUNG_CLOSES: usize = 4;
 
 /// The thread, owned. Dropping it closes the devices.
 #[derive(Debug)]
 pub(crate) struct DeviceSupervisor {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    ended: Arc<Mutex<Option<CaptureError>>>,
+    failure: Arc<Mutex<Option<CaptureError>>>,
 }
 
 impl Drop for DeviceSupervisor {
@@ -64,43 +64,43 @@ impl DeviceSupervisor {
     /// Opens the devices and keeps them.
     pub(crate) fn start(
         devices: Vec<(SourceSpec, Arc<InputSwitch>)>,
-        rules: &DeviceContext,
+        context: &DeviceContext,
     ) -> Result<Self, CaptureError> {
         let (stop, stopped) = channel();
-        let ended = Arc::new(Mutex::new(None));
-        let mut kept = Vec::new();
-        for (origin, lane) in devices {
-            kept.push(SupervisedDevice::open(origin, lane, rules.clone())?);
+        let failure = Arc::new(Mutex::new(None));
+        let mut supervised = Vec::new();
+        for (spec, switch) in devices {
+            supervised.push(SupervisedDevice::open(spec, switch, context.clone())?);
         }
-        let last = ended.clone();
+        let last = failure.clone();
         let run = move || {
-            if let Err(failure) = keep(&mut kept, &stopped) {
+            if let Err(failure) = supervise(&mut supervised, &stopped) {
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
                 // The session's end is for the others to carry out.
                 let _ = stopped.recv();
             }
-            kept.into_iter().flat_map(SupervisedDevice::close).for_each(|closed| {
+            supervised.into_iter().flat_map(SupervisedDevice::close).for_each(|closed| {
                 let _ = closed.recv_timeout(CLOSE_TIMEOUT);
             });
         };
         let thread = std::thread::Builder::new().name("devices".to_owned()).spawn(run);
         let thread = thread.map_err(|error| CaptureError::internal(format!("no thread: {error}")))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread), ended })
+        Ok(Self { stop: Some(stop), thread: Some(thread), failure })
     }
 
     /// Why the session cannot go on, if it cannot.
     pub(crate) fn check(&self) -> Result<(), CaptureError> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
     }
 }
 
 /// Looks after all of them until told to stop.
-fn keep(kept: &mut [SupervisedDevice], stopped: &Receiver<()>) -> Result<(), CaptureError> {
+fn supervise(devices: &mut [SupervisedDevice], stopped: &Receiver<()>) -> Result<(), CaptureError> {
     loop {
-        let mut pause = LOOK;
-        for device in &mut *kept {
-            device.look()?;
-            pause = pause.min(device.stand_in());
+        let mut pause = CHECK_INTERVAL;
+        for device in &mut *devices {
+            device.check()?;
+            pause = pause.min(device.feed_fallback());
         }
         if !matches!(stopped.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
             return Ok(());
@@ -114,53 +114,62 @@ enum State {
     Starting { since: Monotonic },
     /// It gives what it should; or it is suspected not to: a machine that stood still for a moment looks alike, so that
     /// a second look decides.
-    There { suspected: bool },
-    /// It is away; the next attempt to open it is not before `again`.
-    Away { since: Monotonic, again: Monotonic },
+    Streaming { suspect: bool },
+    /// It is away; the next attempt to open it is not before `retry_at`.
+    Lost { since: Monotonic, retry_at: Monotonic },
 }
 
 /// One device.
 struct SupervisedDevice {
-    origin: SourceSpec,
-    lane: Arc<InputSwitch>,
-    rules: DeviceContext,
+    spec: SourceSpec,
+    switch: Arc<InputSwitch>,
+    context: DeviceContext,
     state: State,
     opening: Option<Receiver<Result<Source, CaptureError>>>,
     open: Option<Source>,
     /// When it was last asked to open.
-    asked: Monotonic,
+    open_requested_at: Monotonic,
     closing: Vec<(Monotonic, Receiver<()>)>,
 }
 
 impl SupervisedDevice {
-    fn open(origin: SourceSpec, lane: Arc<InputSwitch>, rules: DeviceContext) -> Result<Self, CaptureError> {
-        let asked = rules.clock.now();
-        let state = State::Starting { since: asked };
-        let opening = source::open(&origin, &lane, &rules.time, &rules.lease)?;
-        Ok(Self { origin, lane, rules, state, opening: Some(opening), open: None, asked, closing: Vec::new() })
+    fn open(spec: SourceSpec, switch: Arc<InputSwitch>, context: DeviceContext) -> Result<Self, CaptureError> {
+        let open_requested_at = context.clock.now();
+        let state = State::Starting { since: open_requested_at };
+        let opening = source::open(&spec, &switch, &context.time, &context.lease)?;
+        Ok(Self {
+            spec,
+            switch,
+            context,
+            state,
+            opening: Some(opening),
+            open: None,
+            open_requested_at,
+            closing: Vec::new(),
+        })
     }
 
     /// Gives up what is open. Returns what tells when it is closed.
     fn close(mut self) -> Vec<Receiver<()>> {
-        self.give_up();
+        self.close_current();
         self.closing.into_iter().map(|(_, closed)| closed).collect()
     }
 
-    fn give_up(&mut self) {
+    fn close_current(&mut self) {
         // Where it is still being opened, that thread closes it when it finds nobody listening.
         self.opening = None;
         if let Some(source) = self.open.take() {
-            self.closing.push((self.rules.clock.now(), crate::capture::gst::close_detached(source.pipeline)));
+            self.closing.push((self.context.clock.now(), crate::capture::gst::close_detached(source.pipeline)));
         }
     }
 
     /// What went wrong with the present opening, if something did.
-    fn trouble(&mut self) -> Option<CaptureError> {
+    fn take_error(&mut self) -> Option<CaptureError> {
         if let Some(opening) = &self.opening {
             match opening.try_recv() {
                 Ok(Ok(source)) => {
                     if let Some(mode) = &source.mode {
-                        self.rules.event_sender.send(FromCapture::Camera { mode: mode.clone() });
+                        self.context.event_sender.send(FromCapture::Camera { mode: mode.clone() });
                     }
                     self.open = Some(source);
                 }
@@ -173,73 +182,77 @@ impl SupervisedDevice {
             }
             self.opening = None;
         }
-        self.open.as_ref().and_then(Source::trouble)
+        self.open.as_ref().and_then(Source::take_error)
     }
 
     /// Looks once. An error ends the session.
-    fn look(&mut self) -> Result<(), CaptureError> {
-        let (trouble, heard) = (self.trouble(), self.lane.heard());
+    fn check(&mut self) -> Result<(), CaptureError> {
+        let (error, last_sample_at) = (self.take_error(), self.switch.last_sample_at());
         // After what was heard: a picture that came meanwhile did not come in the future.
-        let now = self.rules.clock.now();
-        if let (State::Starting { .. }, Some(_)) = (self.state, heard) {
-            self.state = State::There { suspected: false };
+        let now = self.context.clock.now();
+        if let (State::Starting { .. }, Some(_)) = (self.state, last_sample_at) {
+            self.state = State::Streaming { suspect: false };
         }
         match self.state {
-            State::Starting { since } => match trouble {
+            State::Starting { since } => match error {
                 Some(failure) => return Err(failure),
-                None if now.duration_since(since) < FIRST => {}
-                None if self.lane.device() == CaptureDevice::Camera => return Err(CaptureError::source(self.never())),
+                None if now.duration_since(since) < FIRST_DATA_TIMEOUT => {}
+                None if self.switch.device() == CaptureDevice::Camera => {
+                    return Err(CaptureError::source(self.no_data_message()));
+                }
                 // The picture goes on air without it.
-                None => self.leave(now, self.never()),
+                None => self.mark_lost(now, self.no_data_message()),
             },
-            State::There { suspected } => {
-                let silent =
-                    heard.is_none_or(|heard| now.duration_since(heard) >= SILENT.max(self.lane.interval() * 5 / 2));
-                if let Some(failure) = trouble {
-                    self.leave(now, failure.message);
-                } else if silent && suspected {
-                    self.leave(now, format!("{} gives nothing any more", self.origin.described()));
+            State::Streaming { suspect } => {
+                let silent = last_sample_at
+                    .is_none_or(|at| now.duration_since(at) >= DATA_TIMEOUT.max(self.switch.interval() * 5 / 2));
+                if let Some(failure) = error {
+                    self.mark_lost(now, failure.message);
+                } else if silent && suspect {
+                    self.mark_lost(now, format!("{} gives nothing any more", self.spec.describe()));
                 } else {
-                    self.state = State::There { suspected: silent };
+                    self.state = State::Streaming { suspect: silent };
                 }
             }
-            State::Away { .. } if heard.is_some() => {
-                self.state = State::There { suspected: false };
-                self.rules.event_sender.send(FromCapture::DeviceRecovered { device: self.lane.device() });
+            State::Lost { .. } if last_sample_at.is_some() => {
+                self.state = State::Streaming { suspect: false };
+                self.context.event_sender.send(FromCapture::DeviceRecovered { device: self.switch.device() });
             }
-            State::Away { since, .. } if now.duration_since(since) >= self.rules.limit => return Err(self.too_long()),
-            State::Away { since, again } => self.try_again(now, since, again, trouble.as_ref()),
+            State::Lost { since, .. } if now.duration_since(since) >= self.context.limit => {
+                return Err(self.lost_limit_error());
+            }
+            State::Lost { since, retry_at } => self.retry_open(now, since, retry_at, error.as_ref()),
         }
         Ok(())
     }
 
-    fn leave(&mut self, now: Monotonic, why: String) {
-        self.lane.leave();
-        self.give_up();
-        self.state = State::Away { since: now, again: now };
-        self.rules.event_sender.send(FromCapture::DeviceLost { device: self.lane.device(), why });
+    fn mark_lost(&mut self, now: Monotonic, why: String) {
+        self.switch.switch_to_fallback();
+        self.close_current();
+        self.state = State::Lost { since: now, retry_at: now };
+        self.context.event_sender.send(FromCapture::DeviceLost { device: self.switch.device(), why });
     }
 
-    fn try_again(&mut self, now: Monotonic, since: Monotonic, again: Monotonic, trouble: Option<&CaptureError>) {
-        let later = State::Away { since, again: now.saturating_add(AGAIN) };
-        let dumb = self.open.is_some() && now.duration_since(self.asked) >= ONCE_MORE;
-        if trouble.is_some() || dumb {
-            tracing::debug!(?trouble, "not back yet");
-            self.give_up();
+    fn retry_open(&mut self, now: Monotonic, since: Monotonic, retry_at: Monotonic, error: Option<&CaptureError>) {
+        let later = State::Lost { since, retry_at: now.saturating_add(RETRY_INTERVAL) };
+        let open_but_silent = self.open.is_some() && now.duration_since(self.open_requested_at) >= REOPEN_TIMEOUT;
+        if error.is_some() || open_but_silent {
+            tracing::debug!(?error, "not back yet");
+            self.close_current();
             self.state = later;
             return;
         }
         self.closing.retain(|(_, closed)| matches!(closed.try_recv(), Err(TryRecvError::Empty)));
-        let shut = self.closing.iter().all(|(begun, _)| now.duration_since(*begun) >= CLOSE_TIMEOUT)
-            && self.closing.len() < HANGING;
+        let all_closed = self.closing.iter().all(|(since, _)| now.duration_since(*since) >= CLOSE_TIMEOUT)
+            && self.closing.len() < MAX_HUNG_CLOSES;
         let idle = self.opening.is_none() && self.open.is_none();
-        if !idle || !shut || now < again || !self.rules.lease.is_valid() {
+        if !idle || !all_closed || now < retry_at || !self.context.lease.is_valid() {
             return;
         }
         self.state = later;
-        self.asked = now;
-        if self.origin.may_be_there() {
-            match source::open(&self.origin, &self.lane, &self.rules.time, &self.rules.lease) {
+        self.open_requested_at = now;
+        if self.spec.may_exist() {
+            match source::open(&self.spec, &self.switch, &self.context.time, &self.context.lease) {
                 Ok(opening) => self.opening = Some(opening),
                 Err(failure) => tracing::debug!("not back yet: {}", failure.message),
             }
@@ -247,27 +260,27 @@ impl SupervisedDevice {
     }
 
     /// Sends the stand-in while the device is away. Returns when to look again.
-    fn stand_in(&self) -> Duration {
+    fn feed_fallback(&self) -> Duration {
         match self.state {
-            State::Away { .. } => {
-                let now = self.rules.time.running_time();
-                Duration::from(self.lane.fill(now).saturating_sub(now)).min(LOOK)
+            State::Lost { .. } => {
+                let now = self.context.time.running_time();
+                Duration::from(self.switch.push_fallback(now).saturating_sub(now)).min(CHECK_INTERVAL)
             }
-            State::Starting { .. } | State::There { .. } => LOOK,
+            State::Starting { .. } | State::Streaming { .. } => CHECK_INTERVAL,
         }
     }
 
-    fn never(&self) -> String {
-        let (device, patience) = (self.origin.described(), FIRST.as_secs());
+    fn no_data_message(&self) -> String {
+        let (device, patience) = (self.spec.describe(), FIRST_DATA_TIMEOUT.as_secs());
         format!("{device} was opened and gave nothing within {patience} s: unplug it and plug it in again")
     }
 
-    fn too_long(&self) -> CaptureError {
-        let kind = match self.lane.device() {
+    fn lost_limit_error(&self) -> CaptureError {
+        let kind = match self.switch.device() {
             CaptureDevice::Camera => FailureKind::CameraLost,
             CaptureDevice::Microphone => FailureKind::MicrophoneLost,
         };
-        let (device, limit) = (self.origin.described(), self.rules.limit.as_secs());
+        let (device, limit) = (self.spec.describe(), self.context.limit.as_secs());
         let message =
             format!("{device} was away for {limit} s ([capture] device-lost-limit): plug it in, then press again");
         CaptureError { kind, message }

@@ -14,9 +14,9 @@ use crate::ipc::CaptureDevice;
 use monotonic::Monotonic;
 
 /// Less silence than this is not worth a buffer: what sound cards give at a time.
-const MORSEL: gst::ClockTime = gst::ClockTime::from_mseconds(10);
+const MIN_SILENCE: gst::ClockTime = gst::ClockTime::from_mseconds(10);
 /// More silence than this is not made at a time.
-const MOUTHFUL: gst::ClockTime = gst::ClockTime::from_seconds(2);
+const MAX_SILENCE: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
 /// Takes a buffer, its time being running time, and its caps; and whether a keyframe should begin with it. Must not
 /// wait.
@@ -37,40 +37,43 @@ pub(crate) struct InputSwitch {
 #[derive(Default)]
 struct State {
     /// Which opening of the device counts: one that was given up may still say something.
-    opening: u32,
+    generation: u32,
     /// The stand-in is on.
-    away: bool,
+    on_fallback: bool,
     /// When the present opening last gave something.
-    heard: Option<Monotonic>,
+    last_sample_at: Option<Monotonic>,
     /// Running time up to which something was sent: the last picture's, or the end of the last sound.
-    filled: Option<gst::ClockTime>,
+    end_time: Option<gst::ClockTime>,
     slate: Option<gst::Buffer>,
     /// What was sent last was the slate.
-    slated: bool,
+    last_was_slate: bool,
     /// What comes next is another picture than what came before it.
-    changed: bool,
+    keyframe_due: bool,
     caps: Option<gst::Caps>,
     /// Nobody takes anything yet: the newest waits.
-    early: Option<gst::Buffer>,
-    next: Option<Downstream>,
+    pending: Option<gst::Buffer>,
+    downstream: Option<Downstream>,
 }
 
 impl core::fmt::Debug for State {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("State").field("opening", &self.opening).field("away", &self.away).finish_non_exhaustive()
+        f.debug_struct("State")
+            .field("opening", &self.generation)
+            .field("away", &self.on_fallback)
+            .finish_non_exhaustive()
     }
 }
 
 impl InputSwitch {
     /// For pictures, `fps` a second.
-    pub(crate) fn of_pictures(fps: u32, clock: Clock) -> Self {
+    pub(crate) fn video(fps: u32, clock: Clock) -> Self {
         let interval = gst::ClockTime::SECOND.mul_div_floor(1, u64::from(fps.max(1))).unwrap_or(gst::ClockTime::SECOND);
         Self { fps, ..Self::new(CaptureDevice::Camera, None, interval, clock) }
     }
 
     /// For sound.
-    pub(crate) fn of_sound(clock: Clock) -> Self {
-        Self::new(CaptureDevice::Microphone, Some(crate::capture::media::raw_audio_caps()), MORSEL, clock)
+    pub(crate) fn audio(clock: Clock) -> Self {
+        Self::new(CaptureDevice::Microphone, Some(crate::capture::media::raw_audio_caps()), MIN_SILENCE, clock)
     }
 
     fn new(device: CaptureDevice, caps: Option<gst::Caps>, interval: gst::ClockTime, clock: Clock) -> Self {
@@ -91,73 +94,73 @@ impl InputSwitch {
         self.interval.into()
     }
 
-    /// From now on `next` takes what comes.
-    pub(crate) fn begin(&self, next: Downstream) {
+    /// From now on `downstream` takes what comes.
+    pub(crate) fn connect(&self, downstream: Downstream) {
         let mut state = self.lock();
-        state.next = Some(next);
-        if let Some(early) = state.early.take() {
-            state.send(early);
+        state.downstream = Some(downstream);
+        if let Some(pending) = state.pending.take() {
+            state.send(pending);
         }
     }
 
     /// The device is opened anew: what earlier openings give counts no more. Returns the new one's number.
-    pub(crate) fn expect(&self) -> u32 {
+    pub(crate) fn next_generation(&self) -> u32 {
         let mut state = self.lock();
-        state.opening += 1;
-        state.heard = None;
-        state.opening
+        state.generation += 1;
+        state.last_sample_at = None;
+        state.generation
     }
 
     /// When the present opening last gave something; `None`: it gave nothing yet.
-    pub(crate) fn heard(&self) -> Option<Monotonic> {
-        self.lock().heard
+    pub(crate) fn last_sample_at(&self) -> Option<Monotonic> {
+        self.lock().last_sample_at
     }
 
     /// What a device gave. The buffer goes on as it is, without a copy.
-    pub(crate) fn take(&self, opening: u32, sample: &gst::Sample) -> Option<()> {
+    pub(crate) fn push_sample(&self, generation: u32, sample: &gst::Sample) -> Option<()> {
         let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
         let mut buffer = sample.buffer_owned()?;
         let given = buffer.pts()?;
         let at = segment.to_running_time(given)?;
         let mut state = self.lock();
-        if state.opening != opening {
+        if state.generation != generation {
             return None;
         }
         let end = match self.device {
             CaptureDevice::Camera => at,
             CaptureDevice::Microphone => at + buffer.duration().unwrap_or_default(),
         };
-        let mut earliest = state.filled;
-        if core::mem::take(&mut state.away) {
-            state.changed = true;
-            state.heard = Some(self.clock.now());
+        let mut earliest = state.end_time;
+        if core::mem::take(&mut state.on_fallback) {
+            state.keyframe_due = true;
+            state.last_sample_at = Some(self.clock.now());
         }
         if self.device == CaptureDevice::Camera {
             // Two pictures in one instant are none: FLV counts milliseconds, and a driver that was kept from running
             // gives some at once. Behind the slate the next one comes in time.
-            let apart = if state.slated { self.interval / 2 } else { gst::ClockTime::MSECOND };
-            earliest = earliest.map(|filled| filled + apart);
+            let apart = if state.last_was_slate { self.interval / 2 } else { gst::ClockTime::MSECOND };
+            earliest = earliest.map(|end_time| end_time + apart);
         }
         if earliest.is_some_and(|earliest| end <= earliest) {
             return None;
         }
         if state.caps.is_none() {
-            state.caps = sample.caps_owned().map(|caps| self.rated(caps));
+            state.caps = sample.caps_owned().map(|caps| self.with_max_rate(caps));
         }
         if at != given {
             let edit = buffer.make_mut();
             edit.set_pts(at);
             edit.set_dts(None);
         }
-        state.heard = Some(self.clock.now());
-        state.filled = Some(end);
-        state.slated = false;
+        state.last_sample_at = Some(self.clock.now());
+        state.end_time = Some(end);
+        state.last_was_slate = false;
         state.send(buffer);
         Some(())
     }
 
     /// `caps` with the rate that pictures come at most, by which the encoder divides its bits.
-    fn rated(&self, mut caps: gst::Caps) -> gst::Caps {
+    fn with_max_rate(&self, mut caps: gst::Caps) -> gst::Caps {
         let most = gst::Fraction::new(i32::try_from(self.fps).unwrap_or(1), 1);
         if self.device == CaptureDevice::Camera
             && let Some(structure) = caps.make_mut().structure_mut(0)
@@ -169,53 +172,53 @@ impl InputSwitch {
         caps
     }
 
-    /// The device is away: from now on `fill` stands in.
-    pub(crate) fn leave(&self) {
+    /// The device is away: from now on `push_fallback` stands in.
+    pub(crate) fn switch_to_fallback(&self) {
         let mut state = self.lock();
-        state.opening += 1;
-        state.heard = None;
-        state.away = true;
-        state.changed = true;
+        state.generation += 1;
+        state.last_sample_at = None;
+        state.on_fallback = true;
+        state.keyframe_due = true;
     }
 
     /// Stands in for the device up to the running time `now`, unless it is back. Returns when to be called again.
-    pub(crate) fn fill(&self, now: gst::ClockTime) -> gst::ClockTime {
+    pub(crate) fn push_fallback(&self, now: gst::ClockTime) -> gst::ClockTime {
         let mut state = self.lock();
-        if state.away {
+        if state.on_fallback {
             match self.device {
-                CaptureDevice::Camera => self.show(&mut state, now),
-                CaptureDevice::Microphone => state.hush(now),
+                CaptureDevice::Camera => self.push_slate(&mut state, now),
+                CaptureDevice::Microphone => state.push_silence(now),
             }
         }
-        (state.filled.unwrap_or(now) + self.interval).max(now + gst::ClockTime::MSECOND)
+        (state.end_time.unwrap_or(now) + self.interval).max(now + gst::ClockTime::MSECOND)
     }
 
-    fn show(&self, state: &mut State, now: gst::ClockTime) {
-        let due = state.filled.map_or(now, |filled| filled + self.interval);
+    fn push_slate(&self, state: &mut State, now: gst::ClockTime) {
+        let due = state.end_time.map_or(now, |end_time| end_time + self.interval);
         if due > now {
             return;
         }
         // On the grid of the pictures before it, unless the gap is too long to be made good.
         let at = if due + self.interval < now { now } else { due };
         if state.slate.is_none() {
-            state.slate = state.caps.as_ref().and_then(slate::draw);
+            state.slate = state.caps.as_ref().and_then(slate::render);
         }
         let Some(drawn) = &state.slate else { return };
         // Its memory is the same each time.
         let mut buffer = drawn.copy();
         buffer.make_mut().set_pts(at);
         buffer.make_mut().set_duration(self.interval);
-        state.filled = Some(at);
-        state.slated = true;
+        state.end_time = Some(at);
+        state.last_was_slate = true;
         state.send(buffer);
     }
 }
 
 impl State {
     /// Silence up to `now`.
-    fn hush(&mut self, now: gst::ClockTime) {
-        let from = self.filled.unwrap_or(now).max(now.saturating_sub(MOUTHFUL));
-        if now < from + MORSEL {
+    fn push_silence(&mut self, now: gst::ClockTime) {
+        let from = self.end_time.unwrap_or(now).max(now.saturating_sub(MAX_SILENCE));
+        if now < from + MIN_SILENCE {
             return;
         }
         let (size, span) = crate::capture::media::silence_length(now - from);
@@ -224,15 +227,15 @@ impl State {
             edit.set_pts(from);
             edit.set_duration(span);
         }
-        self.filled = Some(from + span);
+        self.end_time = Some(from + span);
         self.send(buffer);
     }
 
     /// Whoever joins, and whoever was there before, sees a change at once and whole: it begins with a keyframe.
     fn send(&mut self, buffer: gst::Buffer) {
-        match (&self.next, &self.caps) {
-            (Some(next), Some(caps)) => next(buffer, caps, core::mem::take(&mut self.changed)),
-            _ => self.early = Some(buffer),
+        match (&self.downstream, &self.caps) {
+            (Some(downstream), Some(caps)) => downstream(buffer, caps, core::mem::take(&mut self.keyframe_due)),
+            _ => self.pending = Some(buffer),
         }
     }
 }
@@ -246,16 +249,17 @@ mod tests {
     #[test]
     fn pictures_that_come_at_once_are_one() {
         gst::init().unwrap();
-        let lane = InputSwitch::of_pictures(15, Clock::start());
+        let switch = InputSwitch::video(15, Clock::start());
         let passed = Arc::new(Mutex::new(Vec::new()));
-        let heard = passed.clone();
-        lane.begin(Box::new(move |buffer, _, _| heard.lock().unwrap().push(buffer.pts().unwrap().useconds())));
-        let (caps, opening) = (gst::Caps::new_empty_simple("video/x-raw"), lane.expect());
+        let log = passed.clone();
+        switch.connect(Box::new(move |buffer, _, _| log.lock().unwrap().push(buffer.pts().unwrap().useconds())));
+        let (caps, generation) = (gst::Caps::new_empty_simple("video/x-raw"), switch.next_generation());
         for at in [0, 66_667, 66_900, 67_600, 67_668, 133_333] {
             let mut buffer = gst::Buffer::new();
             buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_useconds(at));
             let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-            lane.take(opening, &gst::Sample::builder().buffer(&buffer).caps(&caps).segment(&segment).build());
+            switch
+                .push_sample(generation, &gst::Sample::builder().buffer(&buffer).caps(&caps).segment(&segment).build());
         }
         assert_eq!(*passed.lock().unwrap(), [0, 66_667, 67_668, 133_333]);
     }

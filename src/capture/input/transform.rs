@@ -14,7 +14,7 @@ pub(crate) fn camera_size(video: &Video) -> (u32, u32) {
 }
 
 /// How `videoflip` calls a turn clockwise by `rotation` degrees, and then left and right changed.
-fn direction(rotation: u32, mirror: bool) -> &'static str {
+fn flip_method(rotation: u32, mirror: bool) -> &'static str {
     match (rotation, mirror) {
         (90, false) => "90r",
         (180, false) => "180",
@@ -28,33 +28,33 @@ fn direction(rotation: u32, mirror: bool) -> &'static str {
 }
 
 /// The elements that turn, mirror and crop the camera's picture, in this order; none where nothing of it is configured.
-pub(crate) fn geometry(video: &Video) -> Result<Vec<gst::Element>, CaptureError> {
+pub(crate) fn transform_elements(video: &Video) -> Result<Vec<gst::Element>, CaptureError> {
     let mut all = Vec::new();
     if video.rotation != 0 || video.mirror {
         let flip = make("videoflip", "video-turn")?;
-        flip.set_property_from_str("video-direction", direction(video.rotation, video.mirror));
+        flip.set_property_from_str("video-direction", flip_method(video.rotation, video.mirror));
         all.push(flip);
     }
     if video.crop != Crop::default() {
-        let cut = make("videocrop", "video-crop")?;
-        let (crop, weak) = (video.crop, cut.downgrade());
-        let pad = cut.static_pad("sink").ok_or_else(|| CaptureError::internal("videocrop has no sink pad"))?;
+        let videocrop = make("videocrop", "video-crop")?;
+        let (crop, weak) = (video.crop, videocrop.downgrade());
+        let pad = videocrop.static_pad("sink").ok_or_else(|| CaptureError::internal("videocrop has no sink pad"))?;
         // The picture's size is known only now, before its first one comes.
         pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
             if let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view())
-                && let Some(cut) = weak.upgrade()
+                && let Some(videocrop) = weak.upgrade()
             {
-                set_crop(&cut, crop, &caps.caps_owned());
+                set_crop(&videocrop, crop, &caps.caps_owned());
             }
             gst::PadProbeReturn::Ok
         });
-        all.push(cut);
+        all.push(videocrop);
     }
     Ok(all)
 }
 
 /// Percent of a picture of `caps`, in even pixels, because colour is stored by pairs.
-fn set_crop(cut: &gst::Element, crop: Crop, caps: &gst::Caps) {
+fn set_crop(videocrop: &gst::Element, crop: Crop, caps: &gst::Caps) {
     let size = |name: &str| caps.structure(0).and_then(|structure| structure.get::<i32>(name).ok()).unwrap_or(0);
     let part = |percent: u32, of: i32| {
         let pixels = i64::from(of) * i64::from(percent) / 100;
@@ -67,20 +67,23 @@ fn set_crop(cut: &gst::Element, crop: Crop, caps: &gst::Caps) {
         ("top", part(crop.top, height)),
         ("bottom", part(crop.bottom, height)),
     ] {
-        cut.set_property(name, pixels);
+        videocrop.set_property(name, pixels);
     }
 }
 
 /// Adds what makes any picture the configured one; returns the first and the last element.
-pub(crate) fn add_shape(pipeline: &gst::Pipeline, video: &Video) -> Result<(gst::Element, gst::Element), CaptureError> {
+pub(crate) fn add_normalizer(
+    pipeline: &gst::Pipeline,
+    video: &Video,
+) -> Result<(gst::Element, gst::Element), CaptureError> {
     let convert = make("videoconvert", "video-convert")?;
     let scale = make("videoscale", "video-scale")?;
     let filter = make("capsfilter", "video-caps")?;
     let mut caps = raw_video_caps(video);
     let mut all = vec![&convert];
     let (upright, rate);
-    let turned = geometry(video)?;
-    if crate::capture::input::camera::decide(video) == VideoSource::File {
+    let turned = transform_elements(video)?;
+    if crate::capture::input::camera::resolve_camera(video) == VideoSource::File {
         // A phone's clip says in a tag how it was held.
         upright = make("videoflip", "video-upright")?;
         upright.set_property_from_str("video-direction", "auto");

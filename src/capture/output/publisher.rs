@@ -279,7 +279,7 @@ impl PublishLoop {
             target_kbps: asked.bitrate_kbps,
             height: asked.height,
             reduced: self.steer.reduces(),
-            level_db: self.loudness.as_ref().and_then(|loudness| loudness.db()),
+            level_db: self.loudness.as_ref().and_then(|loudness| loudness.level_db()),
         });
     }
 }

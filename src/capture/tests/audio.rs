@@ -4,9 +4,9 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use crate::capture::audio::level_meter;
+use crate::capture::audio::measure;
 use crate::capture::audio::voice;
-use crate::capture::audio::{AudioCodec, add_coder, add_voice, silence_while_muted};
+use crate::capture::audio::{AudioCodec, add_audio_encoder, add_audio_processing, silence_while_muted};
 use crate::capture::input::clock_sync;
 use crate::config::{Audio, AudioSource};
 
@@ -39,12 +39,16 @@ impl Drop for Bench {
 }
 
 impl Bench {
-    fn new(given: &gst::Caps, taken: &gst::Caps, between: impl FnOnce(&gst::Pipeline) -> Vec<gst::Element>) -> Self {
+    fn new(
+        given: &gst::Caps,
+        captured_at: &gst::Caps,
+        between: impl FnOnce(&gst::Pipeline) -> Vec<gst::Element>,
+    ) -> Self {
         gst::init().unwrap();
         let pipeline = gst::Pipeline::new();
         let entry =
             gst_app::AppSrc::builder().caps(given).format(gst::Format::Time).max_bytes(10_000).block(true).build();
-        let exit = gst_app::AppSink::builder().caps(taken).sync(false).build();
+        let exit = gst_app::AppSink::builder().caps(captured_at).sync(false).build();
         let between = between(&pipeline);
         pipeline.add_many([entry.upcast_ref::<gst::Element>(), exit.upcast_ref()]).unwrap();
         let first = std::iter::once(entry.upcast_ref());
@@ -100,26 +104,26 @@ fn beeps(rate: u32, fast_ppm: f64, seconds: u32) -> impl Iterator<Item = (gst::C
     let block = rate / 100;
     let mut random = fastrand::Rng::with_seed(7);
     (0..seconds * 100).map(move |turn| {
-        let taken = |sample: u32| 1.0 + f64::from(sample) / (f64::from(rate) * (1.0 + fast_ppm * 1e-6));
+        let captured_at = |sample: u32| 1.0 + f64::from(sample) / (f64::from(rate) * (1.0 + fast_ppm * 1e-6));
         let sound = (turn * block..(turn + 1) * block).map(|sample| {
-            let taken = taken(sample);
-            let on = taken.fract() < 0.1;
+            let captured_at = captured_at(sample);
+            let on = captured_at.fract() < 0.1;
             #[allow(clippy::cast_possible_truncation)]
-            let word = if on { (taken * 1000.0 * core::f64::consts::TAU).cos() * 10_000.0 } else { 0.0 } as i16;
+            let word = if on { (captured_at * 1000.0 * core::f64::consts::TAU).cos() * 10_000.0 } else { 0.0 } as i16;
             word
         });
         let late = -0.004 * (1.0 - random.f64()).ln();
-        (nanos(taken(turn * block) + late), sound.collect())
+        (nanos(captured_at(turn * block) + late), sound.collect())
     })
 }
 
 /// How far the beeps of such a card are from the clock's seconds behind the real elements, in seconds: at most, and at
-/// most once it has settled. Without `slaved` there is only `audiorate`, as behind GStreamer's own slaving.
-fn beeps_off(rate: u32, fast_ppm: f64, seconds: u32, slaved: bool) -> (f64, f64) {
+/// most once it has settled. Without `synced` there is only `audiorate`, as behind GStreamer's own slaving.
+fn beeps_off(rate: u32, fast_ppm: f64, seconds: u32, synced: bool) -> (f64, f64) {
     let bench = Bench::new(&pcm(rate, 1), &pcm(48_000, 1), |pipeline| {
         let (first, filter) = (make(pipeline, "audioconvert"), make(pipeline, "capsfilter"));
-        filter.set_property("caps", clock_sync::caps());
-        if slaved {
+        filter.set_property("caps", clock_sync::input_caps());
+        if synced {
             clock_sync::attach(&filter.static_pad("src").unwrap());
         }
         let behind = ["audioresample", "audiorate"].map(|factory| make(pipeline, factory));
@@ -172,12 +176,12 @@ fn muted_is_digital_silence_within_a_tenth_of_a_second_and_time_runs_on() {
     let pipeline = gst::Pipeline::new();
     let source = make(&pipeline, "audiotestsrc");
     source.set_property("is-live", true);
-    let (first, last) = add_voice(&pipeline, &audio(false, false)).unwrap();
+    let (first, last) = add_audio_processing(&pipeline, &audio(false, false)).unwrap();
     let lease = std::sync::Arc::new(crate::capture::guard_link::Lease::valid());
     silence_while_muted(&last, &lease).unwrap();
-    let coded = add_coder(&pipeline, &audio(false, false), AudioCodec::Aac).unwrap();
+    let coded = add_audio_encoder(&pipeline, &audio(false, false), AudioCodec::Aac).unwrap();
     let level = std::sync::Arc::default();
-    level_meter::measure(&level, &last).unwrap();
+    measure(&level, &last).unwrap();
     let decode = make(&pipeline, "avdec_aac");
     let convert = make(&pipeline, "audioconvert");
     // It would add noise of its own.
@@ -197,7 +201,7 @@ fn muted_is_digital_silence_within_a_tenth_of_a_second_and_time_runs_on() {
         }
         heard.push((pts, sound.iter().all(|word| *word == 0)));
         if pts > gst::ClockTime::from_mseconds(1500) && muted_at.is_none() {
-            loud = level.db();
+            loud = level.level_db();
             lease.set_muted(true);
             muted_at = pipeline.current_running_time();
         }
@@ -211,11 +215,11 @@ fn muted_is_digital_silence_within_a_tenth_of_a_second_and_time_runs_on() {
     println!(
         "sound for {} ms after it was muted at {muted_at}; {loud:?} dB, then {:?} dB",
         last.saturating_sub(muted_at).mseconds(),
-        level.db()
+        level.level_db()
     );
     assert!(last < muted_at + gst::ClockTime::from_mseconds(100), "{last}");
     assert!(heard.iter().rfind(|(_, silent)| *silent).unwrap().0 > muted_at + gst::ClockTime::SECOND);
-    assert!((loud.unwrap() + 5.0).abs() < 0.5 && level.db() == Some(-100.0), "a tone of 0.8 has -5 dB");
+    assert!((loud.unwrap() + 5.0).abs() < 0.5 && level.level_db() == Some(-100.0), "a tone of 0.8 has -5 dB");
 }
 
 /// `seconds` of syllables, four a second, of a voice of 150 Hz, with noise and hum added; both as a part of full scale.

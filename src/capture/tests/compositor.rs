@@ -7,7 +7,7 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::compositor::overlay::OverlayRenderer;
+use crate::capture::compositor::OverlayRenderer;
 use crate::capture::encoder::frame_sink::tap;
 use crate::capture::encoder::{EncoderControl, VideoEncoder};
 use crate::capture::gst::plugins::make;
@@ -58,7 +58,7 @@ fn encoded(
     let filter = make("capsfilter", "camera-caps").unwrap();
     filter.set_property("caps", says);
     pipeline.add_many([camera, &filter]).unwrap();
-    let (first, last) = crate::capture::input::transform::add_shape(&pipeline, &config.video).unwrap();
+    let (first, last) = crate::capture::input::add_normalizer(&pipeline, &config.video).unwrap();
     let (event_sender, _told) = EventSender::with_receiver();
     let (queue, lease) = (Arc::new(FrameQueue::default()), Arc::new(Lease::valid()));
     let frames = queue.clone();
@@ -68,7 +68,7 @@ fn encoded(
     if let Some(writing) = &writing {
         // On air it comes when it is drawn; here the first picture has it.
         for _ in 0..1000 {
-            if writing.shown().now().is_some() {
+            if writing.handle().current().is_some() {
                 break;
             }
             std::thread::park_timeout(Duration::from_millis(20));

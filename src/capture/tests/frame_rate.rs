@@ -37,10 +37,10 @@ fn shaped(video: &Video, says: gst::Fraction, times: &[gst::ClockTime]) -> Vec<(
     pipeline.add_many([entry.upcast_ref::<gst::Element>(), exit.upcast_ref()]).unwrap();
     if video.source == VideoSource::V4l2 {
         let coming = u32::try_from(says.numer() / says.denom()).unwrap();
-        let pace = Arc::new(Mutex::new(FrameDecimator::capped(video.fps, coming)));
-        camera::limit(entry.upcast_ref(), &pace).unwrap();
+        let decimator = Arc::new(Mutex::new(FrameDecimator::capped(video.fps, coming)));
+        camera::limit_rate(entry.upcast_ref(), &decimator).unwrap();
     }
-    let (first, last) = crate::capture::input::transform::add_shape(&pipeline, video).unwrap();
+    let (first, last) = crate::capture::input::add_normalizer(&pipeline, video).unwrap();
     entry.link(&first).unwrap();
     last.link(&exit).unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();

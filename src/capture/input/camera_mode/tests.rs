@@ -37,7 +37,7 @@ const DMABUF: &str = "video/x-raw(memory:DMABuf), format=NV12, width=1280, heigh
 fn chosen(offered: &str, width: u32, height: u32, fps: u32) -> String {
     gst::init().unwrap();
     let offered = gst::Caps::from_str(offered).unwrap();
-    let mode = choose(&offered, Wanted { width, height, fps });
+    let mode = select(&offered, CameraRequest { width, height, fps });
     if let Ok(mode) = &mode {
         assert!(offered.can_intersect(&mode.caps()), "the camera has no {mode}");
     }

@@ -13,9 +13,9 @@ const PROPORTIONAL: f64 = 1.0 / 10.0;
 const INTEGRAL: f64 = PROPORTIONAL * PROPORTIONAL / 4.0;
 /// The most that sound is stretched, in ppm: 1.7 hundredths of a semitone, of which people hear 5. Sound cards are off
 /// by 10 to 200.
-pub(super) const MOST_PPM: f64 = 1000.0;
+pub(super) const MAX_CORRECTION_PPM: f64 = 1000.0;
 /// Farther off than this, in seconds, is no drift: samples were lost. It is below what people notice, which is 40 ms.
-const LOST: f64 = 0.03;
+const LOSS_THRESHOLD: f64 = 0.03;
 
 /// The loop of one microphone, from its opening to its close.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl DriftController {
     /// Takes a measurement: `late` is how much later a sample was taken by the clock than the stretched sound says, and
     /// `span` how much sound has come since the last measurement; both in seconds. Returns by how much the sound has to
     /// jump, which is only where samples were lost: two windows agree on it.
-    pub(super) fn measure(&mut self, late: f64, span: f64) -> Option<f64> {
+    pub(super) fn update(&mut self, late: f64, span: f64) -> Option<f64> {
         self.earliest = Some(self.earliest.map_or(late, |earliest| earliest.min(late)));
         self.heard += span;
         if self.heard < WINDOW {
@@ -41,7 +41,7 @@ impl DriftController {
         }
         let late = self.earliest.take().unwrap_or(late);
         let span = core::mem::take(&mut self.heard);
-        if late.abs() > LOST {
+        if late.abs() > LOSS_THRESHOLD {
             let before = self.lost.replace(late)?;
             if before.signum() != late.signum() {
                 return None;
@@ -51,9 +51,9 @@ impl DriftController {
         }
         self.lost = None;
         let wanted = 1e6 * PROPORTIONAL * late + self.integral_ppm;
-        self.ppm = wanted.clamp(-MOST_PPM, MOST_PPM);
+        self.ppm = wanted.clamp(-MAX_CORRECTION_PPM, MAX_CORRECTION_PPM);
         // What cannot be followed is not learnt from.
-        if wanted.abs() < MOST_PPM {
+        if wanted.abs() < MAX_CORRECTION_PPM {
             self.integral_ppm += 1e6 * INTEGRAL * late * span;
         }
         None
@@ -94,7 +94,7 @@ mod tests {
         }
 
         /// When the next sample is taken, by the clock, in seconds.
-        fn taken(&self) -> f64 {
+        fn captured_at(&self) -> f64 {
             f64::from(self.blocks) * BLOCK / (1.0 + self.fast_ppm * 1e-6)
         }
 
@@ -107,12 +107,12 @@ mod tests {
         fn step(&mut self) -> f64 {
             let rare = if self.random.u32(..1000) == 0 { 10.0 } else { 1.0 };
             let late = -self.jitter * rare * (1.0 - self.random.f64()).ln();
-            if let Some(jump) = self.drift.measure(self.taken() + late - self.given, BLOCK) {
+            if let Some(jump) = self.drift.update(self.captured_at() + late - self.given, BLOCK) {
                 self.given += jump;
             }
             self.blocks += 1;
             self.given += BLOCK * (1.0 + self.drift.ppm() * 1e-6);
-            self.given - self.taken()
+            self.given - self.captured_at()
         }
     }
 
@@ -139,7 +139,7 @@ mod tests {
                     worst = worst.max(sound + picture);
                 }
             }
-            let counted = card.counted() - card.taken();
+            let counted = card.counted() - card.captured_at();
             let pictures = f64::from(HOURS_4) * 30_000.0 / 1001.0 / 30.0 - f64::from(HOURS_4);
             println!(
                 "{fast_ppm:+} ppm for 4 h: at most {:.1} ms apart; merely counted, sound {counted:+.2} s and pictures {pictures:+.1} s",
@@ -171,13 +171,13 @@ mod tests {
         let mut jumps = 0;
         for block in 0..6000 {
             let stalled = (1000..1100).contains(&block);
-            let late = card.taken() - card.given + if stalled { 0.2 } else { 0.0 };
-            jumps += u32::from(card.drift.measure(late, BLOCK).is_some());
+            let late = card.captured_at() - card.given + if stalled { 0.2 } else { 0.0 };
+            jumps += u32::from(card.drift.update(late, BLOCK).is_some());
             card.blocks += 1;
             card.given += BLOCK * (1.0 + card.drift.ppm() * 1e-6);
         }
         assert_eq!(jumps, 0);
-        assert!((card.given - card.taken()).abs() < 0.005);
+        assert!((card.given - card.captured_at()).abs() < 0.005);
     }
 
     proptest! {
@@ -191,7 +191,7 @@ mod tests {
                 let apart = card.step().abs();
                 prop_assert!(apart < 0.040, "{apart} after {block} blocks");
                 prop_assert!(block < 12_000 || apart < 0.008, "{apart} after {block} blocks");
-                prop_assert!(card.drift.ppm().abs() <= MOST_PPM);
+                prop_assert!(card.drift.ppm().abs() <= MAX_CORRECTION_PPM);
             }
             // A fast card gives too many samples: its sound is made shorter.
             prop_assert!((card.drift.ppm() + fast_ppm).abs() < 150.0, "{} for {fast_ppm}", card.drift.ppm());

@@ -14,16 +14,16 @@ use crate::capture::input::clock_sync::drift::DriftController;
 use crate::capture::input::clock_sync::resampler::Resampler;
 
 /// The microphone's sound since it was opened.
-struct Slave {
+struct ClockSync {
     rate: u32,
     channels: usize,
     drift: DriftController,
-    stretch: Resampler,
+    resampler: Resampler,
     /// The clock's time of the first sample, and how many samples of one channel have been given since.
     start: gst::ClockTime,
-    given: u64,
+    produced: u64,
     /// Samples of one channel that are still to be left out, after a jump back.
-    skip: usize,
+    discard: usize,
 }
 
 /// The time of so many samples.
@@ -40,57 +40,58 @@ fn seconds(from: gst::ClockTime, to: gst::ClockTime) -> f64 {
     (i128::from(to.nseconds()) - i128::from(from.nseconds())) as f64 / 1e9
 }
 
-impl Slave {
+impl ClockSync {
     fn new(rate: u32, channels: usize, start: gst::ClockTime) -> Self {
-        let (drift, stretch) = (DriftController::default(), Resampler::new(channels));
-        Self { rate, channels, drift, stretch, start, given: 0, skip: 0 }
+        let (drift, resampler) = (DriftController::default(), Resampler::new(channels));
+        Self { rate, channels, drift, resampler, start, produced: 0, discard: 0 }
     }
 
-    fn next(&self) -> gst::ClockTime {
-        self.start + time(self.given, self.rate)
+    fn next_time(&self) -> gst::ClockTime {
+        self.start + time(self.produced, self.rate)
     }
 
-    /// Takes sound that was read when the clock said `taken` for its first sample; returns it as long as the clock has
+    /// Takes sound that was read when the clock said `captured_at` for its first sample; returns it as long as the clock has
     /// it.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-    fn take(&mut self, sound: &[u8], taken: gst::ClockTime) -> Vec<i16> {
+    fn resample(&mut self, sound: &[u8], captured_at: gst::ClockTime) -> Vec<i16> {
         let rate = f64::from(self.rate);
         let samples = sound.len() / 2 / self.channels;
-        let late = seconds(self.next(), taken) - self.stretch.pending() / rate + self.skip as f64 / rate;
-        let jump = self.drift.measure(late, samples as f64 / rate).map_or(0.0, |jump| (jump * rate).round());
+        let late =
+            seconds(self.next_time(), captured_at) - self.resampler.pending() / rate + self.discard as f64 / rate;
+        let jump = self.drift.update(late, samples as f64 / rate).map_or(0.0, |jump| (jump * rate).round());
         let mut out = Vec::with_capacity((samples + 64) * self.channels);
         if jump != 0.0 {
             tracing::warn!("{:.0} ms of the microphone's sound were lost", jump / rate * 1000.0);
         }
         // Silence stands for what was lost; what came too often is left out.
         out.resize(jump.max(0.0) as usize * self.channels, 0);
-        self.skip += (-jump).max(0.0) as usize;
-        let words = sound.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]]));
-        self.stretch.push(words, self.drift.ppm(), &mut out);
-        let skip = self.skip.min(out.len() / self.channels);
-        self.skip -= skip;
-        out.drain(..skip * self.channels);
+        self.discard += (-jump).max(0.0) as usize;
+        let samples_in = sound.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]]));
+        self.resampler.push(samples_in, self.drift.ppm(), &mut out);
+        let discard = self.discard.min(out.len() / self.channels);
+        self.discard -= discard;
+        out.drain(..discard * self.channels);
         out
     }
 
-    fn buffer(&mut self, sound: &[u8], taken: gst::ClockTime) -> Option<gst::Buffer> {
-        let out = self.take(sound, taken);
+    fn process(&mut self, sound: &[u8], captured_at: gst::ClockTime) -> Option<gst::Buffer> {
+        let out = self.resample(sound, captured_at);
         if out.is_empty() {
             return None;
         }
-        let pts = self.next();
-        self.given += (out.len() / self.channels) as u64;
+        let pts = self.next_time();
+        self.produced += (out.len() / self.channels) as u64;
         let mut buffer =
-            gst::Buffer::from_mut_slice(out.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>());
+            gst::Buffer::from_mut_slice(out.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<u8>>());
         let edit = buffer.make_mut();
         edit.set_pts(pts);
-        edit.set_duration(self.next() - pts);
+        edit.set_duration(self.next_time() - pts);
         Some(buffer)
     }
 }
 
 /// What has to stand before `attach`: the card's own rate, and samples that can be reckoned with.
-pub(crate) fn caps() -> gst::Caps {
+pub(crate) fn input_caps() -> gst::Caps {
     gst::Caps::builder("audio/x-raw")
         .field("format", "S16LE")
         .field("layout", "interleaved")
@@ -100,30 +101,30 @@ pub(crate) fn caps() -> gst::Caps {
 
 /// Slaves what goes through `pad`, whose caps are within `caps` and whose times are readings of the pipeline's clock.
 pub(crate) fn attach(pad: &gst::Pad) {
-    let slave: Mutex<Option<Slave>> = Mutex::new(None);
-    let form: Mutex<Option<(u32, usize)>> = Mutex::new(None);
+    let sync: Mutex<Option<ClockSync>> = Mutex::new(None);
+    let format: Mutex<Option<(u32, usize)>> = Mutex::new(None);
     let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::EVENT_FLUSH;
     pad.add_probe(what, move |_, info| {
-        let (Ok(mut slave), Ok(mut form)) = (slave.lock(), form.lock()) else { return gst::PadProbeReturn::Ok };
+        let (Ok(mut sync), Ok(mut format)) = (sync.lock(), format.lock()) else { return gst::PadProbeReturn::Ok };
         if let Some(event) = info.event() {
             if let gst::EventView::Caps(caps) = event.view() {
                 let read = caps.caps().structure(0).and_then(|caps| {
                     let number = |field| u32::try_from(caps.get::<i32>(field).ok()?).ok();
                     Some((number("rate")?, usize::try_from(number("channels")?).ok()?))
                 });
-                if *form != read {
-                    (*form, *slave) = (read, None);
+                if *format != read {
+                    (*format, *sync) = (read, None);
                 }
             } else if matches!(event.type_(), gst::EventType::FlushStop | gst::EventType::Segment) {
-                *slave = None;
+                *sync = None;
             }
             return gst::PadProbeReturn::Ok;
         }
-        let Some((rate, channels)) = *form else { return gst::PadProbeReturn::Ok };
+        let Some((rate, channels)) = *format else { return gst::PadProbeReturn::Ok };
         let Some(buffer) = info.buffer_mut() else { return gst::PadProbeReturn::Ok };
-        let Some(taken) = buffer.pts() else { return gst::PadProbeReturn::Drop };
-        let slave = slave.get_or_insert_with(|| Slave::new(rate, channels, taken));
-        let made = buffer.map_readable().ok().and_then(|sound| slave.buffer(&sound, taken));
+        let Some(captured_at) = buffer.pts() else { return gst::PadProbeReturn::Drop };
+        let sync = sync.get_or_insert_with(|| ClockSync::new(rate, channels, captured_at));
+        let made = buffer.map_readable().ok().and_then(|sound| sync.process(&sound, captured_at));
         let Some(made) = made else { return gst::PadProbeReturn::Drop };
         *buffer = made;
         gst::PadProbeReturn::Ok
@@ -137,26 +138,26 @@ mod tests {
     #[test]
     fn what_a_card_lost_is_silence_and_what_it_gave_twice_is_left_out() {
         gst::init().unwrap();
-        let block: Vec<u8> = [1000_i16; 80].iter().flat_map(|word| word.to_le_bytes()).collect();
+        let block: Vec<u8> = [1000_i16; 80].iter().flat_map(|sample| sample.to_le_bytes()).collect();
         let step = gst::ClockTime::from_mseconds(10);
         for off_ms in [0, 100, -100, 2000, -500] {
             let begin = gst::ClockTime::from_seconds(10);
-            let (mut slave, mut taken, mut silent) = (Slave::new(8000, 1, begin), begin, 0);
+            let (mut sync, mut captured_at, mut silent) = (ClockSync::new(8000, 1, begin), begin, 0);
             for turn in 0..900 {
                 if turn == 500 {
                     let off = gst::ClockTime::from_mseconds(u64::from(i32::unsigned_abs(off_ms)));
-                    taken = if off_ms < 0 { taken - off } else { taken + off };
+                    captured_at = if off_ms < 0 { captured_at - off } else { captured_at + off };
                 }
-                let next = slave.next();
-                if let Some(buffer) = slave.buffer(&block, taken) {
+                let next = sync.next_time();
+                if let Some(buffer) = sync.process(&block, captured_at) {
                     assert_eq!(buffer.pts(), Some(next));
-                    assert_eq!(buffer.duration(), Some(slave.next() - next));
+                    assert_eq!(buffer.duration(), Some(sync.next_time() - next));
                     let sound = buffer.map_readable().unwrap();
-                    silent += sound.chunks_exact(2).filter(|word| *word == [0, 0]).count();
+                    silent += sound.chunks_exact(2).filter(|sample| *sample == [0, 0]).count();
                 }
-                taken += step;
+                captured_at += step;
             }
-            let apart = seconds(slave.next(), taken) - slave.stretch.pending() / 8000.0;
+            let apart = seconds(sync.next_time(), captured_at) - sync.resampler.pending() / 8000.0;
             assert!(apart.abs() < 0.002, "{off_ms} ms: {apart}");
             let wanted = usize::try_from(off_ms.max(0)).unwrap() * 8;
             assert!(silent.abs_diff(wanted) < 20, "{silent} silent samples after {off_ms} ms");

@@ -3,17 +3,17 @@
 /// Samples that each new one is made from.
 const TAPS: usize = 32;
 /// Those before its place, so many more than the one at it.
-const BEFORE: usize = TAPS / 2 - 1;
+const TAPS_BEFORE: usize = TAPS / 2 - 1;
 /// Places between two samples for which the weights are kept; those between are drawn straight, wrong by less than -100
 /// dB.
-const PLACES: usize = 512;
+const PHASES: usize = 512;
 
 /// The weights: a sinc in a Blackman window, one row for each place. Nothing below 0.8 of half the rate is touched.
 fn weights() -> Vec<[f32; TAPS]> {
     let row = |place: usize| {
         let mut row = [0.0f64; TAPS];
         for (tap, weight) in row.iter_mut().enumerate() {
-            let x = to_f64(tap) - to_f64(BEFORE) - to_f64(place) / to_f64(PLACES);
+            let x = to_f64(tap) - to_f64(TAPS_BEFORE) - to_f64(place) / to_f64(PHASES);
             let angle = core::f64::consts::PI * x;
             let sinc = if x.abs() < 1e-9 { 1.0 } else { angle.sin() / angle };
             let turn = 2.0 * angle / to_f64(TAPS);
@@ -24,7 +24,7 @@ fn weights() -> Vec<[f32; TAPS]> {
         #[allow(clippy::cast_possible_truncation)]
         row.map(|weight| (weight / sum) as f32)
     };
-    (0..=PLACES).map(row).collect()
+    (0..=PHASES).map(row).collect()
 }
 
 /// Small numbers only.
@@ -38,53 +38,53 @@ pub(super) struct Resampler {
     channels: usize,
     weights: Vec<[f32; TAPS]>,
     /// Samples of all channels that are still needed.
-    kept: Vec<f32>,
-    /// The place of the next new sample in `kept`, counted in samples of one channel.
+    history: Vec<f32>,
+    /// The place of the next new sample in `history`, counted in samples of one channel.
     at: f64,
 }
 
 impl Resampler {
     /// For sound of so many channels.
     pub(super) fn new(channels: usize) -> Self {
-        Self { channels, weights: weights(), kept: vec![0.0; BEFORE * channels], at: to_f64(BEFORE) }
+        Self { channels, weights: weights(), history: vec![0.0; TAPS_BEFORE * channels], at: to_f64(TAPS_BEFORE) }
     }
 
     /// How many samples of one channel have been taken and are not in what was given, in samples: about half of `TAPS`.
     pub(super) fn pending(&self) -> f64 {
-        to_f64(self.kept.len() / self.channels) - self.at
+        to_f64(self.history.len() / self.channels) - self.at
     }
 
     /// Takes sound, and appends it to `out`, longer by `ppm`.
     pub(super) fn push(&mut self, sound: impl Iterator<Item = i16>, ppm: f64, out: &mut Vec<i16>) {
-        self.kept.extend(sound.map(f32::from));
+        self.history.extend(sound.map(f32::from));
         let step = 1.0 / (1.0 + ppm * 1e-6);
-        let samples = self.kept.len() / self.channels;
+        let samples = self.history.len() / self.channels;
         loop {
             // Never negative and never large.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let whole = self.at as usize;
-            if whole + TAPS - BEFORE > samples {
+            if whole + TAPS - TAPS_BEFORE > samples {
                 break;
             }
             self.sample(whole, self.at - to_f64(whole), out);
             self.at += step;
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let over = (self.at as usize).saturating_sub(BEFORE).min(samples);
-        self.kept.drain(..over * self.channels);
+        let over = (self.at as usize).saturating_sub(TAPS_BEFORE).min(samples);
+        self.history.drain(..over * self.channels);
         self.at -= to_f64(over);
     }
 
     /// The new sample of each channel that lies `part` of a sample behind `whole`.
     fn sample(&self, whole: usize, part: f64, out: &mut Vec<i16>) {
-        let place = part * to_f64(PLACES);
+        let place = part * to_f64(PHASES);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let row = (place as usize).min(PLACES - 1);
+        let row = (place as usize).min(PHASES - 1);
         #[allow(clippy::cast_possible_truncation)]
         let between = (place - to_f64(row)) as f32;
         let (Some(here), Some(next)) = (self.weights.get(row), self.weights.get(row + 1)) else { return };
-        let first = (whole - BEFORE) * self.channels;
-        let Some(about) = self.kept.get(first..first + TAPS * self.channels) else { return };
+        let first = (whole - TAPS_BEFORE) * self.channels;
+        let Some(about) = self.history.get(first..first + TAPS * self.channels) else { return };
         for channel in 0..self.channels {
             let mut sum = 0.0;
             for ((tap, here), next) in about.chunks_exact(self.channels).zip(here).zip(next) {
@@ -132,12 +132,12 @@ mod tests {
             (10_000.0, -1000.0, 1024),
             (997.0, 0.0, 480),
         ] {
-            let (mut stretch, mut out) = (Resampler::new(1), Vec::new());
+            let (mut resampler, mut out) = (Resampler::new(1), Vec::new());
             for block in tone(hertz, 96_000).chunks(block) {
-                stretch.push(block.iter().copied(), ppm, &mut out);
+                resampler.push(block.iter().copied(), ppm, &mut out);
             }
             let wanted = 96_000.0 * (1.0 + ppm * 1e-6);
-            let all = to_f64(out.len()) + stretch.pending();
+            let all = to_f64(out.len()) + resampler.pending();
             assert!((all - wanted).abs() < 1.1, "{all} for {wanted}");
             let rest = rest_db(&out[1000..], hertz / (1.0 + ppm * 1e-6));
             println!("{hertz} Hz, longer by {ppm} ppm: all but the tone {rest:.0} dB");
@@ -148,10 +148,10 @@ mod tests {
     #[test]
     fn a_change_of_the_stretch_is_no_click() {
         // The largest step from sample to sample and its steps' steps are those of the tone itself.
-        let (mut stretch, mut out) = (Resampler::new(1), Vec::new());
+        let (mut resampler, mut out) = (Resampler::new(1), Vec::new());
         for (turn, block) in tone(1000.0, 96_000).chunks(480).enumerate() {
             let ppm = if turn % 2 == 0 { 1000.0 } else { -1000.0 };
-            stretch.push(block.iter().copied(), ppm, &mut out);
+            resampler.push(block.iter().copied(), ppm, &mut out);
         }
         let bend = |three: &[i16]| i32::from(three[0]) - 2 * i32::from(three[1]) + i32::from(three[2]);
         let most = out[1000..].windows(3).map(|three| bend(three).abs()).max().unwrap();
@@ -161,9 +161,9 @@ mod tests {
 
     #[test]
     fn channels_are_kept_apart_and_loud_sound_does_not_wrap() {
-        let (mut stretch, mut out) = (Resampler::new(2), Vec::new());
+        let (mut resampler, mut out) = (Resampler::new(2), Vec::new());
         let square = |n: usize| if (n / 50).is_multiple_of(2) { i16::MAX } else { i16::MIN };
-        stretch.push((0..4800).flat_map(|n| [square(n), 0]), 300.0, &mut out);
+        resampler.push((0..4800).flat_map(|n| [square(n), 0]), 300.0, &mut out);
         assert!(out.chunks_exact(2).all(|both| both[1] == 0));
         let middle = out.chunks_exact(2).skip(120).step_by(100).take(20).map(|both| both[0]);
         assert!(middle.clone().all(|sample| sample > 30_000), "{:?}", middle.collect::<Vec<_>>());

@@ -19,7 +19,7 @@ struct Seen {
 
 /// One device, a thread that keeps it as `DeviceSupervisor` does, and who takes what comes out of its lane.
 struct Rig {
-    kept: Arc<Mutex<SupervisedDevice>>,
+    device: Arc<Mutex<SupervisedDevice>>,
     ended: Receiver<CaptureError>,
     lease: Arc<Lease>,
     heard: tokio::sync::mpsc::Receiver<FromCapture>,
@@ -28,7 +28,7 @@ struct Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        self.kept.lock().unwrap().give_up();
+        self.device.lock().unwrap().close_current();
     }
 }
 
@@ -57,8 +57,8 @@ impl Rig {
         gst::init().unwrap();
         let (clock, lease) = (Clock::start(), Arc::new(Lease::valid()));
         let (event_sender, heard) = EventSender::with_receiver();
-        let (lane, origin) = match device {
-            CaptureDevice::Camera => (InputSwitch::of_pictures(FPS, clock), SourceSpec::Camera(video())),
+        let (switch, spec) = match device {
+            CaptureDevice::Camera => (InputSwitch::video(FPS, clock), SourceSpec::Camera(video())),
             CaptureDevice::Microphone => {
                 let audio = Audio {
                     source: AudioSource::Test,
@@ -67,13 +67,13 @@ impl Rig {
                     noise_suppression: false,
                     high_pass: false,
                 };
-                (InputSwitch::of_sound(clock), SourceSpec::Microphone(audio))
+                (InputSwitch::audio(clock), SourceSpec::Microphone(audio))
             }
         };
-        let lane = Arc::new(lane);
+        let switch = Arc::new(switch);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = seen.clone();
-        lane.begin(Box::new(move |buffer, _, key| {
+        switch.connect(Box::new(move |buffer, _, key| {
             let map = buffer.map_readable().unwrap();
             // The slate's corner is dark grey, the test picture's is not; silence is zeros, the test tone is not.
             let stand_in = match device {
@@ -84,24 +84,24 @@ impl Rig {
             let until = (at + buffer.duration().unwrap()).mseconds();
             log.lock().unwrap().push(Seen { at: at.mseconds(), until, stand_in, key });
         }));
-        let rules = DeviceContext { time, lease: lease.clone(), event_sender, clock, limit };
-        let kept = Arc::new(Mutex::new(SupervisedDevice::open(origin, lane, rules).unwrap()));
+        let context = DeviceContext { time, lease: lease.clone(), event_sender, clock, limit };
+        let device = Arc::new(Mutex::new(SupervisedDevice::open(spec, switch, context).unwrap()));
         let (last, ended) = channel();
-        let here = Arc::downgrade(&kept);
+        let here = Arc::downgrade(&device);
         std::thread::spawn(move || {
-            while let Some(kept) = here.upgrade() {
+            while let Some(device) = here.upgrade() {
                 let pause = {
-                    let mut kept = kept.lock().unwrap();
-                    if let Err(failure) = kept.look() {
+                    let mut device = device.lock().unwrap();
+                    if let Err(failure) = device.check() {
                         let _ = last.send(failure);
                         return;
                     }
-                    kept.stand_in()
+                    device.feed_fallback()
                 };
                 std::thread::sleep(pause);
             }
         });
-        Self { kept, ended, lease, heard, seen }
+        Self { device, ended, lease, heard, seen }
     }
 
     fn wait(&self, what: &str, there: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
@@ -119,7 +119,7 @@ impl Rig {
     /// Does something to the source that is open.
     fn harm(&self, how: fn(&gst::Element)) {
         for _ in 0..500 {
-            if let Some(open) = &self.kept.lock().unwrap().open {
+            if let Some(open) = &self.device.lock().unwrap().open {
                 return how(&open.pipeline.iterate_sources().into_iter().flatten().next().unwrap());
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -250,11 +250,9 @@ fn what_breaks_before_anything_came_is_a_failure_as_ever() {
     gst::init().unwrap();
     let (clock, lease, (event_sender, _heard)) =
         (Clock::start(), Arc::new(Lease::valid()), EventSender::with_receiver());
-    let origin =
-        SourceSpec::Camera(Video { source: VideoSource::V4l2, device: "/dev/no-such-camera".into(), ..video() });
-    let rules = DeviceContext { time: Timebase::start(), lease, event_sender, clock, limit: Duration::from_mins(1) };
-    let failed =
-        DeviceSupervisor::start(vec![(origin, Arc::new(InputSwitch::of_pictures(FPS, clock)))], &rules).unwrap_err();
+    let spec = SourceSpec::Camera(Video { source: VideoSource::V4l2, device: "/dev/no-such-camera".into(), ..video() });
+    let context = DeviceContext { time: Timebase::start(), lease, event_sender, clock, limit: Duration::from_mins(1) };
+    let failed = DeviceSupervisor::start(vec![(spec, Arc::new(InputSwitch::video(FPS, clock)))], &context).unwrap_err();
     assert_eq!(failed.kind, FailureKind::Source);
     assert!(failed.message.starts_with("there is no camera at /dev/no-such-camera"), "{}", failed.message);
 }
