@@ -8,10 +8,10 @@
 mod amf;
 mod auth;
 mod chunk;
+mod endpoint;
 mod flv;
-mod link;
-mod place;
 mod session;
+mod socket;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -35,10 +35,10 @@ use crate::clock::Clock;
 use crate::config::{self, HostPattern, Secret};
 use crate::connect::{self, Unreachable};
 
+use endpoint::Place;
 use flv::{Flv, Rates};
-use link::{Link, Received};
-use place::Place;
 use session::{End, Session};
+use socket::{Link, Received};
 use status::Stage;
 
 /// What it may take to reach the server, its name's lookup included.

@@ -7,8 +7,8 @@
 use super::amf::{self, Value};
 use super::auth::{self, Answer};
 use super::chunk::{self, Header, Malformed, Message, Reader, kind};
+use super::endpoint::Place;
 use super::flv::Tag;
-use super::place::Place;
 use super::status::{self, NO_RTMP, Stage};
 use crate::capture::output::error::ConnectionError;
 use crate::capture::output::error::ConnectionErrorKind;

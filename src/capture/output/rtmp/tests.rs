@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::amf::{self, Value};
 use super::chunk::{self, Header, Message, Reader, kind};
+use super::endpoint::{Place, tests::place};
 use super::flv::Tag;
-use super::place::{Place, tests::place};
 use super::session::{End, Session};
 use super::status::Stage;
 use crate::capture::output::error::ConnectionErrorKind;

@@ -1,8 +1,8 @@
 //! WHIP: WebRTC to a server that is asked over HTTP.
 
+mod client;
 mod dialer;
 mod http;
-mod session;
 mod sockets;
 
 use std::os::fd::OwnedFd;
@@ -23,8 +23,8 @@ use crate::clock::Clock;
 use crate::config::Secret;
 use bitrate::Rendition;
 
+use client::Session;
 use http::Endpoint;
-use session::Session;
 
 /// Sessions that servers were asked for and that are not deleted.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
