@@ -37,7 +37,7 @@ use session_context::SessionContext;
 /// Runs until the door on standard input closes or the lease runs out.
 pub fn run(config: &Config) -> Result<(), Exit> {
     crate::log::init("capture");
-    let guard_link = GuardLink::open(connection()?, Clock::start(), output::whip::left_open)?;
+    let guard_link = GuardLink::open(connection()?, Clock::start(), output::whip::open_resources)?;
     match session(config, &guard_link) {
         Ok(()) => guard_link.finish(),
         Err(failure) => {
@@ -81,11 +81,11 @@ fn session(config: &Config, guard_link: &GuardLink) -> Result<(), CaptureError> 
     if purpose == Purpose::Probe {
         return probe::run(config, sound, guard_link);
     }
-    let outlets = Output::all(config)?;
-    let (taps, mut supplied) = (Output::taps(&outlets), Vec::new());
+    let outlets = Output::from_config(config)?;
+    let (taps, mut supplied) = (Output::encoder_queues(&outlets), Vec::new());
     // Servers are called while the camera starts: what takes longer is not known before.
     let begin = |begun: &SessionContext| {
-        supplied = Output::supply(outlets, config, begun, guard_link)?;
+        supplied = Output::start_all(outlets, config, begun, guard_link)?;
         Ok(())
     };
     let pipeline = CaptureGraph::start(config, sound, &guard_link.lease(), &taps, &guard_link.event_sender(), begin)?;

@@ -11,37 +11,39 @@ use crate::capture::output::error::ConnectionErrorKind;
 #[derive(Debug)]
 pub(crate) struct Backoff {
     kind: ConnectionErrorKind,
-    waits: u32,
+    attempts: u32,
 }
 
 /// A connection that held this long was good: the next wait is the shortest again.
-const GOOD: Duration = Duration::from_secs(10);
+const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// So long on air takes one wait back. A server that lets go of the stream sooner is met ever less often; one that
 /// holds it longer is never met more often than once in this time.
-const WORTH: Duration = Duration::from_secs(2);
+const UPTIME_PER_ATTEMPT: Duration = Duration::from_secs(2);
 
 /// Spans for one sort of trouble.
 struct Schedule {
-    first: Duration,
+    initial: Duration,
     /// How often the first is waited before it doubles.
-    flat: u32,
-    longest: Duration,
+    attempts_before_doubling: u32,
+    max: Duration,
 }
 
-const fn pace(kind: ConnectionErrorKind) -> Schedule {
+const fn schedule(kind: ConnectionErrorKind) -> Schedule {
     match kind {
         // A restart of a server takes a second or two, that of its machine half a minute: staff should hardly notice
         // it. One that comes back after minutes should not have to wait for us much longer.
-        ConnectionErrorKind::Unreachable | ConnectionErrorKind::Renegotiate => {
-            Schedule { first: Duration::from_millis(250), flat: 200, longest: Duration::from_secs(10) }
-        }
+        ConnectionErrorKind::Unreachable | ConnectionErrorKind::Renegotiate => Schedule {
+            initial: Duration::from_millis(250),
+            attempts_before_doubling: 200,
+            max: Duration::from_secs(10),
+        },
         // Mostly it is our own last connection, which the server has not missed yet.
         ConnectionErrorKind::StreamInUse => {
-            Schedule { first: Duration::from_secs(1), flat: 4, longest: Duration::from_secs(10) }
+            Schedule { initial: Duration::from_secs(1), attempts_before_doubling: 4, max: Duration::from_secs(10) }
         }
         // Somebody has to change something first: servers lock out those who hammer.
         ConnectionErrorKind::Rejected | ConnectionErrorKind::CertificateInvalid => {
-            Schedule { first: Duration::from_secs(5), flat: 1, longest: Duration::from_mins(1) }
+            Schedule { initial: Duration::from_secs(5), attempts_before_doubling: 1, max: Duration::from_mins(1) }
         }
     }
 }
@@ -49,32 +51,32 @@ const fn pace(kind: ConnectionErrorKind) -> Schedule {
 impl Schedule {
     /// How often the span may double; beyond that all waits are the longest.
     fn doublings(&self) -> u32 {
-        (0..16).find(|doubled| self.first * 2_u32.pow(*doubled) >= self.longest).unwrap_or(16)
+        (0..16).find(|doubled| self.initial * 2_u32.pow(*doubled) >= self.max).unwrap_or(16)
     }
 }
 
 impl Backoff {
     pub(crate) const fn new() -> Self {
-        Self { kind: ConnectionErrorKind::Unreachable, waits: 0 }
+        Self { kind: ConnectionErrorKind::Unreachable, attempts: 0 }
     }
 
     /// The next wait, for this sort of trouble.
-    pub(crate) fn wait(&mut self, kind: ConnectionErrorKind) -> Duration {
+    pub(crate) fn next_delay(&mut self, kind: ConnectionErrorKind) -> Duration {
         if kind != self.kind {
-            *self = Self { kind, waits: 0 };
+            *self = Self { kind, attempts: 0 };
         }
-        let pace = pace(kind);
+        let schedule = schedule(kind);
         // What was waited at the limit is forgiven as soon as the rest.
-        self.waits = (self.waits + 1).min(pace.flat + pace.doublings());
-        let doubled = self.waits.saturating_sub(pace.flat);
-        let span = (pace.first * 2_u32.pow(doubled)).min(pace.longest);
-        span.mul_f64(0.5 + fastrand::f64() / 2.0)
+        self.attempts = (self.attempts + 1).min(schedule.attempts_before_doubling + schedule.doublings());
+        let doubled = self.attempts.saturating_sub(schedule.attempts_before_doubling);
+        let delay = (schedule.initial * 2_u32.pow(doubled)).min(schedule.max);
+        delay.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
     /// A connection was on air for so long before it failed.
-    pub(crate) fn was_on_air(&mut self, span: Duration) {
-        let worth = u32::try_from(span.as_secs() / WORTH.as_secs()).unwrap_or(u32::MAX);
-        self.waits = if span >= GOOD { 0 } else { self.waits.saturating_sub(worth) };
+    pub(crate) fn record_uptime(&mut self, uptime: Duration) {
+        let forgiven = u32::try_from(uptime.as_secs() / UPTIME_PER_ATTEMPT.as_secs()).unwrap_or(u32::MAX);
+        self.attempts = if uptime >= STABLE_AFTER { 0 } else { self.attempts.saturating_sub(forgiven) };
     }
 }
 
@@ -90,17 +92,17 @@ mod tests {
             ConnectionErrorKind::Rejected,
             ConnectionErrorKind::CertificateInvalid,
         ] {
-            let Schedule { first, flat, longest } = pace(kind);
+            let Schedule { initial: first, attempts_before_doubling, max: longest } = schedule(kind);
             let mut backoff = Backoff::new();
             let mut ceiling = first;
-            for number in 1..flat + 20 {
-                let wait = backoff.wait(kind);
-                assert!(wait <= ceiling && wait >= ceiling / 2, "{number}: {wait:?} {ceiling:?}");
-                ceiling = if number < flat { first } else { (ceiling * 2).min(longest) };
+            for number in 1..attempts_before_doubling + 20 {
+                let delay = backoff.next_delay(kind);
+                assert!(delay <= ceiling && delay >= ceiling / 2, "{number}: {delay:?} {ceiling:?}");
+                ceiling = if number < attempts_before_doubling { first } else { (ceiling * 2).min(longest) };
             }
             assert_eq!(ceiling, longest);
-            backoff.was_on_air(GOOD);
-            assert!(backoff.wait(kind) <= first);
+            backoff.record_uptime(STABLE_AFTER);
+            assert!(backoff.next_delay(kind) <= first);
         }
     }
 
@@ -110,20 +112,20 @@ mod tests {
         let mut backoff = Backoff::new();
         let (mut passed, mut connections, mut longest) = (Duration::ZERO, 0, Duration::ZERO);
         while passed < Duration::from_hours(3) {
-            backoff.was_on_air(on_air);
-            let wait = backoff.wait(ConnectionErrorKind::Unreachable);
+            backoff.record_uptime(on_air);
+            let delay = backoff.next_delay(ConnectionErrorKind::Unreachable);
             if passed >= Duration::from_hours(2) {
                 connections += 1;
-                longest = longest.max(wait);
+                longest = longest.max(delay);
             }
-            passed += on_air + wait;
+            passed += on_air + delay;
         }
         (connections, longest)
     }
 
     #[test]
     fn seconds_on_air_keep_the_waits_short_and_moments_do_not() {
-        let Schedule { first, longest, .. } = pace(ConnectionErrorKind::Unreachable);
+        let Schedule { initial: first, max: longest, .. } = schedule(ConnectionErrorKind::Unreachable);
         for millis in [0, 200, 500, 1_000, 1_900] {
             let (connections, waited) = dropped_after(Duration::from_millis(millis));
             assert!(waited > longest / 2 && connections < 720, "{millis} ms: {connections}, {waited:?}");
@@ -136,15 +138,16 @@ mod tests {
 
     #[test]
     fn after_a_long_outage_seconds_on_air_shorten_the_waits_step_by_step() {
-        let Schedule { first, flat, longest } = pace(ConnectionErrorKind::Unreachable);
+        let Schedule { initial: first, attempts_before_doubling, max: longest } =
+            schedule(ConnectionErrorKind::Unreachable);
         let mut backoff = Backoff::new();
-        for _ in 0..flat + 1000 {
-            backoff.wait(ConnectionErrorKind::Unreachable);
+        for _ in 0..attempts_before_doubling + 1000 {
+            backoff.next_delay(ConnectionErrorKind::Unreachable);
         }
         let waits: Vec<_> = (0..8)
             .map(|_| {
-                backoff.was_on_air(Duration::from_secs(5));
-                backoff.wait(ConnectionErrorKind::Unreachable)
+                backoff.record_uptime(Duration::from_secs(5));
+                backoff.next_delay(ConnectionErrorKind::Unreachable)
             })
             .collect();
         assert!(waits[0] > longest / 4 && waits[7] <= first, "{waits:?}");
@@ -153,8 +156,10 @@ mod tests {
     #[test]
     fn another_sort_of_trouble_has_a_pace_of_its_own() {
         let mut backoff = Backoff::new();
-        let refused = (0..3).map(|_| backoff.wait(ConnectionErrorKind::Rejected)).sum::<Duration>();
+        let refused = (0..3).map(|_| backoff.next_delay(ConnectionErrorKind::Rejected)).sum::<Duration>();
         assert!(refused >= Duration::from_millis(17_500), "{refused:?}");
-        assert!(backoff.wait(ConnectionErrorKind::Unreachable) <= pace(ConnectionErrorKind::Unreachable).first);
+        assert!(
+            backoff.next_delay(ConnectionErrorKind::Unreachable) <= schedule(ConnectionErrorKind::Unreachable).initial
+        );
     }
 }

@@ -11,7 +11,7 @@ use crate::config::Protocol;
 /// Begins a connection.
 pub(crate) fn connect(target: &IngestTarget) -> Result<Box<dyn IngestConnection>, ConnectionError> {
     let broken = |failure: CaptureError| ConnectionError::unreachable(failure.message);
-    match (&target.to.protocol, &target.keys) {
+    match (&target.destination.protocol, &target.credentials) {
         (Protocol::Rtmp(to), IngestCredentials::Rtmp { application, stream, login }) => {
             rtmp::connect(target, to, [application, stream], login.as_ref())
         }

@@ -9,7 +9,7 @@ pub(crate) use bitrate::TransportStats;
 /// A connection. Dropping it closes it.
 pub(crate) trait IngestConnection {
     /// Reads and writes what can be without waiting, where the connection has no thread of its own.
-    fn drive(&mut self) {}
+    fn poll(&mut self) {}
 
     /// Waits until there is something to be read or written, for `span` at most; false: it does not know how to.
     fn wait(&mut self, _span: Duration) -> bool {
@@ -20,52 +20,52 @@ pub(crate) trait IngestConnection {
     fn is_connected(&self) -> bool;
 
     /// Whether the server is found out only by sending: it is given a few frames before it is connected.
-    fn knocks(&self) -> bool {
+    fn needs_data_to_connect(&self) -> bool {
         false
     }
 
     /// Whether sound may wait for the next picture, a frame's time at most: both then go with fewer wake-ups and
     /// packets.
-    fn bundles(&self) -> bool {
+    fn batches_audio(&self) -> bool {
         false
     }
 
     /// The round trip, if another connection, made with it in mind, would fit better; asked once, before it is on air.
-    fn misfit(&self) -> Option<Duration> {
+    fn renegotiate_with(&self) -> Option<Duration> {
         None
     }
 
     /// Sends a frame, or puts it in front of the sink.
-    fn supply(&mut self, frame: Frame) -> Result<(), ConnectionError>;
+    fn send(&mut self, frame: Frame) -> Result<(), ConnectionError>;
 
     /// More waits in front of the sink than should.
-    fn is_full(&self) -> bool;
+    fn would_block(&self) -> bool;
 
     /// The server has taken the first frame.
-    fn on_air(&mut self) {}
+    fn set_live(&mut self) {}
 
     /// How much has arrived at the server, as far as the protocol tells: bytes, buffers or frames. A server that is
     /// there makes it grow.
-    fn arrived(&self) -> u64;
+    fn progress(&self) -> u64;
 
     /// The server has the first frame, as far as the protocol tells: the stream is on air.
-    fn has_first(&self) -> bool;
+    fn first_frame_delivered(&self) -> bool;
 
     /// What went wrong, if something did.
-    fn trouble(&self) -> Option<ConnectionError>;
+    fn take_error(&self) -> Option<ConnectionError>;
 
     /// What the bitrate controller wants to know.
-    fn way(&self) -> TransportStats {
+    fn stats(&self) -> TransportStats {
         TransportStats::default()
     }
 
     /// Round-trip time in milliseconds, where the protocol tells.
-    fn rtt(&self) -> Option<u32> {
+    fn rtt_ms(&self) -> Option<u32> {
         None
     }
 
     /// Whether somebody who watches misses a keyframe; told once.
-    fn wants_keyframe(&self) -> bool {
+    fn take_keyframe_request(&self) -> bool {
         false
     }
 }

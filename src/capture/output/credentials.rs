@@ -31,7 +31,7 @@ impl IngestCredentials {
             |ValueError { message, help }: ValueError| CaptureError::config(format!("[ingest] {message}; {help}"));
         let get = |template: &SecretTemplate| template.resolve().map_err(missing);
         let optional = |template: &Option<SecretTemplate>| template.as_ref().map(get).transpose();
-        let keys = match &to.protocol {
+        let credentials = match &to.protocol {
             Protocol::Rtmp(Rtmp { tls: _, application, stream, login }) => {
                 let login = match login {
                     Some(Login { user, password }) => Some((get(user)?, get(password)?)),
@@ -46,14 +46,14 @@ impl IngestCredentials {
                 Self::Whip { endpoint: to.endpoint(whip).map_err(missing)?, token: optional(&whip.token)? }
             }
         };
-        to.unusable_secrets().into_iter().next().map_or(Ok(keys), |wrong| Err(unusable(wrong)))
+        to.unusable_secrets().into_iter().next().map_or(Ok(credentials), |wrong| Err(unusable(wrong)))
     }
 
     /// The fields that are nobody's business, the longest first.
-    pub(super) fn hidden(&self, to: &Destination) -> Vec<String> {
+    pub(super) fn secret_strings(&self, to: &Destination) -> Vec<String> {
         let whole = |secret: &Secret| Some(secret.expose().to_owned());
         let has_secret = |template: &SecretTemplate| template.placeholders().next().is_some();
-        let mut hide: Vec<_> = match (self, &to.protocol) {
+        let mut secrets: Vec<_> = match (self, &to.protocol) {
             (Self::Rtmp { application, stream, login }, Protocol::Rtmp(rtmp)) => {
                 let application = application.expose().to_owned();
                 let (name, query) = stream.expose().split_once('?').unwrap_or((stream.expose(), ""));
@@ -72,9 +72,9 @@ impl IngestCredentials {
             (Self::Rtmp { .. }, _) => Vec::new(),
         };
         // One or two letters hide nothing and would eat words.
-        hide.retain(|part| part.len() > 2);
-        hide.sort_by_key(|part| std::cmp::Reverse(part.len()));
-        hide
+        secrets.retain(|secret| secret.len() > 2);
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets
     }
 }
 
@@ -82,37 +82,39 @@ impl IngestCredentials {
 #[derive(Clone, Debug)]
 pub(crate) struct Redactor {
     /// Host and port, for messages.
-    pub(crate) host: String,
+    pub(crate) host_port: String,
     /// The host alone, which is told whatever it looks like.
-    pub(crate) name: String,
+    pub(crate) host: String,
     /// Keys, and all else that is nobody's business.
-    pub(crate) hide: Arc<[String]>,
+    pub(crate) secrets: Arc<[String]>,
 }
 
 /// A field of so many letters is no word by chance, and is hidden within longer words too.
-const LONG: usize = 8;
+const MIN_EMBEDDED: usize = 8;
 
 /// `text` without the fields in `names.hide`. The host stays, whatever it has in common with them, and a short field is
 /// hidden where it stands by itself: the stream `live` is no reason to mangle "delivered".
-pub(crate) fn redact(text: &str, names: &Redactor) -> String {
-    let without = |piece: &str| names.hide.iter().fold(piece.to_owned(), |piece, field| hide(&piece, field));
-    let around = names.hide.iter().filter(|field| field.contains(&names.name) && field.len() > names.name.len());
-    let text = around.fold(text.to_owned(), |text, field| text.replace(field.as_str(), "…"));
-    text.split(names.name.as_str()).map(without).collect::<Vec<_>>().join(&names.name)
+pub(crate) fn redact(text: &str, redactor: &Redactor) -> String {
+    let redact_piece =
+        |piece: &str| redactor.secrets.iter().fold(piece.to_owned(), |piece, secret| hide(&piece, secret));
+    let containing_host =
+        redactor.secrets.iter().filter(|secret| secret.contains(&redactor.host) && secret.len() > redactor.host.len());
+    let text = containing_host.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "…"));
+    text.split(redactor.host.as_str()).map(redact_piece).collect::<Vec<_>>().join(&redactor.host)
 }
 
-fn hide(text: &str, field: &str) -> String {
+fn hide(text: &str, secret: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(field) {
-        let (before, found) = rest.split_at(at);
-        let behind = found.get(field.len()..).unwrap_or_default();
-        let letter = |next: Option<char>| next.is_some_and(char::is_alphanumeric);
-        let alone =
-            !letter(before.chars().next_back().or_else(|| out.chars().next_back())) && !letter(behind.chars().next());
+    while let Some(at) = rest.find(secret) {
+        let (before, from_match) = rest.split_at(at);
+        let after = from_match.get(secret.len()..).unwrap_or_default();
+        let is_letter = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);
+        let is_word = !is_letter(before.chars().next_back().or_else(|| out.chars().next_back()))
+            && !is_letter(after.chars().next());
         out.push_str(before);
-        out.push_str(if alone || field.len() >= LONG { "…" } else { field });
-        rest = behind;
+        out.push_str(if is_word || secret.len() >= MIN_EMBEDDED { "…" } else { secret });
+        rest = after;
     }
     out.push_str(rest);
     out
@@ -124,19 +126,19 @@ mod tests {
 
     #[test]
     fn fields_are_hidden_and_the_host_is_not() {
-        let names = |name: &str, hide: &[&str]| Redactor {
-            host: format!("{name}:443"),
-            name: name.to_owned(),
-            hide: hide.iter().map(|field| (*field).to_owned()).collect(),
+        let redactor = |host: &str, secrets: &[&str]| Redactor {
+            host_port: format!("{host}:443"),
+            host: host.to_owned(),
+            secrets: secrets.iter().map(|field| (*field).to_owned()).collect(),
         };
-        for (name, hide, text, said) in [
+        for (host, secrets, text, redacted) in [
             ("whip.test", &["whip"][..], "whip.test: no whip at whip.test/whip", "whip.test: no … at whip.test/…"),
             ("a.cn", &["live"], "live delivered to a.cn/live?x", "… delivered to a.cn/…?x"),
             ("a.cn", &["long-secret"], "xlong-secretx", "x…x"),
             ("a.cn", &["/whip/abc", "abc"], "https://a.cn/whip/abc and abc", "https://a.cn… and …"),
             ("key-key.cn", &["key-key.cn-long"], "key-key.cn-long at key-key.cn", "… at key-key.cn"),
         ] {
-            assert_eq!(redact(text, &names(name, hide)), said);
+            assert_eq!(redact(text, &redactor(host, secrets)), redacted);
         }
     }
 }

@@ -39,10 +39,10 @@ impl ConnectionError {
 }
 
 /// An error of the push pipeline, without anything that has to be hidden.
-pub(crate) fn of_push(posted: &BusError, names: &Redactor) -> ConnectionError {
-    let host = &names.host;
-    let text = format!("{} {}", posted.error.message(), posted.debug);
-    tracing::debug!("push: {}", redact(&text, names));
+pub(crate) fn of_push(bus_error: &BusError, redactor: &Redactor) -> ConnectionError {
+    let host = &redactor.host_port;
+    let text = format!("{} {}", bus_error.error.message(), bus_error.debug);
+    tracing::debug!("push: {}", redact(&text, redactor));
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let (kind, reason) = if has(&["resolv", "Name or service not known", "Temporary failure in name"]) {
         (ConnectionErrorKind::Unreachable, "the host name cannot be resolved: see the network's DNS, or [ingest] url")
@@ -57,7 +57,7 @@ pub(crate) fn of_push(posted: &BusError, names: &Redactor) -> ConnectionError {
     } else if has(&["closed", "Short read", "reset", "Broken pipe", "EOF", "broken", "lost"]) {
         (ConnectionErrorKind::Unreachable, "the server closed the connection")
     } else {
-        return ConnectionError::unreachable(format!("{host}: {}", redact(posted.error.message(), names)));
+        return ConnectionError::unreachable(format!("{host}: {}", redact(bus_error.error.message(), redactor)));
     };
     ConnectionError { kind, reason: format!("{host}: {reason}") }
 }

@@ -36,69 +36,69 @@ use bitrate::Rendition;
 
 /// One destination, before the pipeline runs.
 pub(crate) struct Output {
-    to: Destination,
-    keys: IngestCredentials,
+    destination: Destination,
+    credentials: IngestCredentials,
     queue: Arc<FrameQueue>,
-    keeper: Option<SpillWriter>,
+    spill_writer: Option<SpillWriter>,
 }
 
 /// One destination, being supplied. Fields are dropped in order: who empties the queue first.
 pub(crate) struct RunningOutput {
-    push: Publisher,
-    _keeper: Option<SpillWriter>,
+    publisher: Publisher,
+    _spill_writer: Option<SpillWriter>,
 }
 
 impl RunningOutput {
     /// Nothing more is sent; does not wait for it.
     pub(crate) fn stop(&mut self) {
-        self.push.stop();
+        self.publisher.stop();
     }
 }
 
 impl Output {
     /// All that are configured, if the policy lets streams go there.
-    pub(crate) fn all(config: &Config) -> Result<Vec<Self>, CaptureError> {
-        config.ingest.destinations().map(|to| Self::new(config, to)).collect()
+    pub(crate) fn from_config(config: &Config) -> Result<Vec<Self>, CaptureError> {
+        config.ingest.destinations().map(|destination| Self::new(config, destination)).collect()
     }
 
-    fn new(config: &Config, to: &Destination) -> Result<Self, CaptureError> {
-        if !config.privacy.allowed_ingest_hosts.iter().any(|pattern| pattern.allows(&to.host)) {
-            let message = format!("{} is not one of [privacy] allowed-ingest-hosts", to.host);
+    fn new(config: &Config, destination: &Destination) -> Result<Self, CaptureError> {
+        if !config.privacy.allowed_ingest_hosts.iter().any(|pattern| pattern.allows(&destination.host)) {
+            let message = format!("{} is not one of [privacy] allowed-ingest-hosts", destination.host);
             return Err(CaptureError { kind: FailureKind::IngestNotAllowed, message });
         }
-        let keys = IngestCredentials::resolve(to)?;
-        let (queue, keeper) = buffer(config)?;
-        Ok(Self { to: to.clone(), keys, queue, keeper })
+        let credentials = IngestCredentials::resolve(destination)?;
+        let (queue, spill_writer) = outage_queue(config)?;
+        Ok(Self { destination: destination.clone(), credentials, queue, spill_writer })
     }
 
     /// What the encoders' outputs have to go into.
-    pub(crate) fn taps(all: &[Self]) -> EncoderQueues {
-        let mut taps = EncoderQueues::default();
-        for Self { to, queue, .. } in all {
-            taps.video.push(queue.clone());
-            if to.scheme().is_whip() { &mut taps.opus } else { &mut taps.aac }.push(queue.clone());
+    pub(crate) fn encoder_queues(all: &[Self]) -> EncoderQueues {
+        let mut queues = EncoderQueues::default();
+        for Self { destination, queue, .. } in all {
+            queues.video.push(queue.clone());
+            if destination.scheme().is_whip() { &mut queues.opus } else { &mut queues.aac }.push(queue.clone());
         }
-        taps
+        queues
     }
 
     /// Begins to supply all of them, with the first frame that comes; the first one's health is the session's.
-    pub(crate) fn supply(
+    pub(crate) fn start_all(
         all: Vec<Self>,
         config: &Config,
-        begun: &SessionContext,
+        context: &SessionContext,
         guard_link: &GuardLink,
     ) -> Result<Vec<RunningOutput>, CaptureError> {
-        let SessionContext { timebase, level_meter, encoder_control } = begun;
-        let (sound, wheel) = (level_meter.is_some(), encoder_control.clone());
-        let apply = move |wanted: &Rendition| {
-            if let Err(failure) = wheel.apply(wanted) {
+        let SessionContext { timebase, level_meter, encoder_control } = context;
+        let (has_audio, controlled) = (level_meter.is_some(), encoder_control.clone());
+        let apply = move |target: &Rendition| {
+            if let Err(failure) = controlled.apply(target) {
                 tracing::warn!("{}", failure.message);
             }
         };
         let (video, scheme) = (&config.video, config.ingest.first.scheme());
-        let steer = RateAdapter::new(scheme, video, sound.then_some(&config.audio), Box::new(apply));
+        let rate_adapter = RateAdapter::new(scheme, video, has_audio.then_some(&config.audio), Box::new(apply));
         // There is one encoder, and the first destination steers it. The second drops what is too much for it.
-        let first = (StatusReporter::First(guard_link.event_sender()), steer);
+        let first = (StatusReporter::First(guard_link.event_sender()), rate_adapter);
         let fixed = Video { adaptive: false, ..video.clone() };
         let second = (
             StatusReporter::second(guard_link.event_sender()),
@@ -106,18 +106,24 @@ impl Output {
         );
         all.into_iter()
             .zip([first, second])
-            .map(|(Self { to, keys, queue, keeper }, (reporter, steer))| {
-                let target = IngestTarget::new(config, &to, keys, sound, timebase.clone());
-                let push =
-                    Publisher::start(target, queue, level_meter.clone(), reporter, encoder_control.clone(), steer)?;
-                Ok(RunningOutput { push, _keeper: keeper })
+            .map(|(Self { destination, credentials, queue, spill_writer }, (reporter, rate_adapter))| {
+                let target = IngestTarget::new(config, &destination, credentials, has_audio, timebase.clone());
+                let publisher = Publisher::start(
+                    target,
+                    queue,
+                    level_meter.clone(),
+                    reporter,
+                    encoder_control.clone(),
+                    rate_adapter,
+                )?;
+                Ok(RunningOutput { publisher, _spill_writer: spill_writer })
             })
             .collect()
     }
 }
 
 /// A queue, with what an outage needs.
-fn buffer(config: &Config) -> Result<(Arc<FrameQueue>, Option<SpillWriter>), CaptureError> {
+fn outage_queue(config: &Config) -> Result<(Arc<FrameQueue>, Option<SpillWriter>), CaptureError> {
     let Outage { buffer, size_mib, catch_up } = config.ingest.outage;
     // At most 4 GiB, which only a 64-bit box has.
     let bytes = usize::try_from(u64::from(size_mib) * 1024 * 1024).unwrap_or(usize::MAX);
@@ -128,16 +134,16 @@ fn buffer(config: &Config) -> Result<(Arc<FrameQueue>, Option<SpillWriter>), Cap
     }
     // systemd's, else the box's own folder.
     let dir = std::env::var_os("CACHE_DIRECTORY").map_or_else(|| config.device.data_dir.clone(), PathBuf::from);
-    let vault = match SpillFile::open_in(&dir) {
-        Ok(vault) => Arc::new(vault),
+    let spill_file = match SpillFile::open_in(&dir) {
+        Ok(spill_file) => Arc::new(spill_file),
         Err(error) => {
             tracing::warn!("no outage buffer in {}: {error}; frames wait in memory instead", dir.display());
             return Ok(memory());
         }
     };
     let duration = window.min(config.privacy.footage_retention);
-    let queue = Arc::new(FrameQueue::new(QueueLimits { bytes, duration, catch_up }, Some(vault.clone())));
-    let keeper = SpillWriter::start(queue.clone(), vault, bytes);
-    let keeper = keeper.map_err(|error| CaptureError::internal(format!("no thread: {error}")))?;
-    Ok((queue, Some(keeper)))
+    let queue = Arc::new(FrameQueue::new(QueueLimits { bytes, duration, catch_up }, Some(spill_file.clone())));
+    let spill_writer = SpillWriter::start(queue.clone(), spill_file, bytes);
+    let spill_writer = spill_writer.map_err(|error| CaptureError::internal(format!("no thread: {error}")))?;
+    Ok((queue, Some(spill_writer)))
 }

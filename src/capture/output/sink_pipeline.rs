@@ -15,7 +15,7 @@ use crate::capture::output::error::{ConnectionError, of_push};
 use crate::capture::output::target::IngestTarget;
 
 /// Buffers that pass a sink before one of them is a frame: metadata and the codecs' configurations.
-const HEADERS: u64 = 3;
+const HEADER_BUFFERS: u64 = 3;
 
 /// The pipeline of a connection that is one.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ pub(crate) struct SinkPipeline {
     bus: gst::Bus,
     pub(crate) sink: gst::Element,
     /// Buffers that reached the sink; it blocks until the server has taken the stream.
-    passed: Arc<AtomicU64>,
-    names: Redactor,
+    buffers_sent: Arc<AtomicU64>,
+    redactor: Redactor,
 }
 
 impl Drop for SinkPipeline {
@@ -41,8 +41,8 @@ impl SinkPipeline {
         let bus = pipeline.bus().ok_or_else(|| CaptureError::internal("a pipeline without a bus"))?;
         configure_live_sink(&sink);
         pipeline.add(&sink)?;
-        let passed = Arc::new(AtomicU64::new(0));
-        let counter = passed.clone();
+        let buffers_sent = Arc::new(AtomicU64::new(0));
+        let counter = buffers_sent.clone();
         if let Some(pad) = sink.static_pad("sink") {
             pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, _| {
                 counter.fetch_add(1, Ordering::Relaxed);
@@ -50,15 +50,15 @@ impl SinkPipeline {
             });
         }
         // Capture's time goes on through every connection: no gap and no step back at the server.
-        target.time.apply_to(&pipeline);
-        Ok(Self { pipeline, bus, sink, passed, names: target.names.clone() })
+        target.timebase.apply_to(&pipeline);
+        Ok(Self { pipeline, bus, sink, buffers_sent, redactor: target.redactor.clone() })
     }
 
     pub(crate) fn start(&self) -> Result<(), ConnectionError> {
         if self.pipeline.set_state(gst::State::Playing).is_err() {
             let unknown =
-                || ConnectionError::unreachable(format!("{}: the connection cannot be made", self.names.host));
-            return Err(self.trouble().unwrap_or_else(unknown));
+                || ConnectionError::unreachable(format!("{}: the connection cannot be made", self.redactor.host_port));
+            return Err(self.take_error().unwrap_or_else(unknown));
         }
         Ok(())
     }
@@ -66,38 +66,38 @@ impl SinkPipeline {
     /// Gives `buffer` to one of its sources.
     pub(crate) fn push(&self, source: &gst_app::AppSrc, buffer: gst::Buffer) -> Result<(), ConnectionError> {
         let refused = |error| {
-            let unknown = || ConnectionError::unreachable(format!("{}: {error}", self.names.host));
-            self.trouble().unwrap_or_else(unknown)
+            let unknown = || ConnectionError::unreachable(format!("{}: {error}", self.redactor.host_port));
+            self.take_error().unwrap_or_else(unknown)
         };
         source.push_buffer(buffer).map(|_| ()).map_err(refused)
     }
 
     /// Host and port, for messages.
-    pub(crate) fn host(&self) -> &str {
-        &self.names.host
+    pub(crate) fn host_port(&self) -> &str {
+        &self.redactor.host_port
     }
 
     /// Buffers that the sink was given.
-    pub(crate) fn passed(&self) -> u64 {
-        self.passed.load(Ordering::Relaxed)
+    pub(crate) fn buffers_sent(&self) -> u64 {
+        self.buffers_sent.load(Ordering::Relaxed)
     }
 
     /// Whether a frame is among them.
-    pub(crate) fn passed_frame(&self) -> bool {
-        self.passed() > HEADERS
+    pub(crate) fn has_sent_frame(&self) -> bool {
+        self.buffers_sent() > HEADER_BUFFERS
     }
 
-    pub(crate) fn trouble(&self) -> Option<ConnectionError> {
-        pop_error(&self.bus, |_| {}).map(|posted| of_push(&posted, &self.names))
+    pub(crate) fn take_error(&self) -> Option<ConnectionError> {
+        pop_error(&self.bus, |_| {}).map(|bus_error| of_push(&bus_error, &self.redactor))
     }
 
     /// The sink's statistics, as they are now.
-    pub(crate) fn figures(&self) -> Option<gst::Structure> {
+    pub(crate) fn stats(&self) -> Option<gst::Structure> {
         self.sink.property("stats")
     }
 
     /// A figure of the sink's statistics.
-    pub(crate) fn figure<T: for<'a> gst::glib::value::FromValue<'a>>(&self, name: &str) -> Option<T> {
-        self.figures()?.get(name).ok()
+    pub(crate) fn stat<T: for<'a> gst::glib::value::FromValue<'a>>(&self, name: &str) -> Option<T> {
+        self.stats()?.get(name).ok()
     }
 }

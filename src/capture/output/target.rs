@@ -17,63 +17,69 @@ pub(crate) type LastAddress = Arc<Mutex<Option<SocketAddr>>>;
 
 /// Where the stream goes, and what it is made of.
 pub(crate) struct IngestTarget {
-    pub(crate) to: Destination,
-    pub(crate) keys: IngestCredentials,
-    pub(crate) sound: bool,
+    pub(crate) destination: Destination,
+    pub(crate) credentials: IngestCredentials,
+    pub(crate) has_audio: bool,
     /// Target of the sound in kbit/s.
     pub(crate) audio_kbps: u32,
     /// Round trip as it was last seen.
     pub(crate) rtt: Cell<Option<Duration>>,
     /// The picture at its best.
-    pub(crate) picture: Rendition,
+    pub(crate) rendition: Rendition,
     /// Hosts that a stream may go to.
-    pub(crate) allowed: Arc<[HostPattern]>,
-    pub(crate) reached: LastAddress,
-    pub(super) time: Timebase,
-    pub(crate) names: Redactor,
+    pub(crate) allowed_hosts: Arc<[HostPattern]>,
+    pub(crate) last_address: LastAddress,
+    pub(super) timebase: Timebase,
+    pub(crate) redactor: Redactor,
     /// Threads of connections that take their leave of the server.
-    leaving: RefCell<Vec<JoinHandle<()>>>,
+    closing_threads: RefCell<Vec<JoinHandle<()>>>,
 }
 
 impl Drop for IngestTarget {
     fn drop(&mut self) {
-        for thread in self.leaving.take() {
+        for thread in self.closing_threads.take() {
             let _ = thread.join();
         }
     }
 }
 
 impl IngestTarget {
-    pub(crate) fn new(config: &Config, to: &Destination, keys: IngestCredentials, sound: bool, time: Timebase) -> Self {
-        let names = Redactor {
-            host: format!("{}:{}", to.host.in_url(), to.port),
-            name: to.host.to_string(),
-            hide: keys.hidden(to).into(),
+    pub(crate) fn new(
+        config: &Config,
+        destination: &Destination,
+        credentials: IngestCredentials,
+        has_audio: bool,
+        timebase: Timebase,
+    ) -> Self {
+        let redactor = Redactor {
+            host_port: format!("{}:{}", destination.host.in_url(), destination.port),
+            host: destination.host.to_string(),
+            secrets: credentials.secret_strings(destination).into(),
         };
         Self {
-            to: to.clone(),
-            keys,
-            sound,
+            destination: destination.clone(),
+            credentials,
+            has_audio,
             audio_kbps: config.audio.bitrate_kbps,
             rtt: Cell::new(None),
-            picture: config.video.rendition(),
-            allowed: config.privacy.allowed_ingest_hosts.clone().into(),
-            reached: LastAddress::default(),
-            time,
-            names,
-            leaving: RefCell::default(),
+            rendition: config.video.rendition(),
+            allowed_hosts: config.privacy.allowed_ingest_hosts.clone().into(),
+            last_address: LastAddress::default(),
+            timebase,
+            redactor,
+            closing_threads: RefCell::default(),
         }
     }
 
     /// A thread that ends by itself, and that the session's end waits for.
-    pub(crate) fn farewell(&self, thread: JoinHandle<()>) {
-        let mut all = self.leaving.borrow_mut();
+    pub(crate) fn join_on_drop(&self, thread: JoinHandle<()>) {
+        let mut all = self.closing_threads.borrow_mut();
         all.retain(|thread| !thread.is_finished());
         all.push(thread);
     }
 
     /// Host and port, for messages.
-    pub(crate) fn host(&self) -> &str {
-        &self.names.host
+    pub(crate) fn host_port(&self) -> &str {
+        &self.redactor.host_port
     }
 }

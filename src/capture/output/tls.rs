@@ -12,7 +12,7 @@ use crate::capture::output::error::ConnectionErrorKind;
 use crate::trust::SYSTEM_AUTHORITIES;
 
 /// The certificates of the system's authorities.
-pub(crate) fn authorities() -> Vec<CertificateDer<'static>> {
+pub(crate) fn system_roots() -> Vec<CertificateDer<'static>> {
     let Ok(found) = CertificateDer::pem_file_iter(SYSTEM_AUTHORITIES) else { return Vec::new() };
     found.filter_map(Result::ok).collect()
 }
@@ -21,34 +21,34 @@ pub(crate) fn authorities() -> Vec<CertificateDer<'static>> {
 ///
 /// # Errors
 /// The file cannot be read, or has no certificate in it.
-pub(crate) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, ConnectionError> {
-    let refused = |reason: String| ConnectionError { kind: ConnectionErrorKind::Rejected, reason };
+pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, ConnectionError> {
+    let rejected = |reason: String| ConnectionError { kind: ConnectionErrorKind::Rejected, reason };
     let mut roots = RootCertStore::empty();
     let (found, _) = match ca_file {
-        None => roots.add_parsable_certificates(authorities()),
+        None => roots.add_parsable_certificates(system_roots()),
         Some(path) => {
             let shown = path.display();
             let found =
-                CertificateDer::pem_file_iter(path).map_err(|error| refused(format!("ca-file {shown}: {error}")))?;
+                CertificateDer::pem_file_iter(path).map_err(|error| rejected(format!("ca-file {shown}: {error}")))?;
             roots.add_parsable_certificates(found.filter_map(Result::ok))
         }
     };
     if found == 0 {
         let shown = ca_file.unwrap_or(Path::new(SYSTEM_AUTHORITIES)).display();
-        return Err(refused(format!("{shown}: no certificate in PEM form in it")));
+        return Err(rejected(format!("{shown}: no certificate in PEM form in it")));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| refused(format!("TLS cannot be used: {error}")))?;
+    let config = config.map_err(|error| rejected(format!("TLS cannot be used: {error}")))?;
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
-const NO_TLS: &str = "no TLS is spoken on that port: see scheme and port in [ingest] url";
+const NOT_TLS: &str = "no TLS is spoken on that port: see scheme and port in [ingest] url";
 
 /// What an error of TLS means, and what to do about it.
 // Whatever else a library can find wrong with a certificate is told in general words, what it will find some day too.
 #[allow(clippy::wildcard_enum_match_arm)]
-pub(crate) fn explain(error: &Error) -> &'static str {
+pub(crate) fn describe_error(error: &Error) -> &'static str {
     match error {
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -67,7 +67,7 @@ pub(crate) fn explain(error: &Error) -> &'static str {
         ) => {
             "its certificate is not accepted, it is not valid at this time: see this box's clock, and the certificate's dates"
         }
-        Error::InvalidMessage(_) => NO_TLS,
+        Error::InvalidMessage(_) => NOT_TLS,
         _ => "its certificate is not accepted: wrong name, unknown authority or expired, or this box's clock is wrong",
     }
 }

@@ -102,7 +102,7 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
         None,
         StatusReporter::First(event_sender),
         EncoderControl::default(),
-        RateAdapter::still(),
+        RateAdapter::disabled(),
     )
     .unwrap();
 

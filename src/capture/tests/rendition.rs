@@ -141,7 +141,7 @@ impl Air {
         let knobs = EncoderControl::default();
         knobs.attach(&coding);
         // The tests turn the knobs themselves.
-        let (target, steer) = (IngestTarget::new(&config, to, keys, false, time), RateAdapter::still());
+        let (target, steer) = (IngestTarget::new(&config, to, keys, false, time), RateAdapter::disabled());
         let push =
             Publisher::start(target, queue.clone(), None, StatusReporter::First(event_sender), knobs.clone(), steer)
                 .unwrap();

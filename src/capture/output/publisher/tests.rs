@@ -13,45 +13,45 @@ use crate::capture::queue::tests::frame;
 use crate::ipc::FromCapture;
 
 /// A server that has the first frame after some more, and drops the stream in the end.
-struct Fake {
-    first: u64,
-    last: u64,
-    taken: Cell<u64>,
+struct FakeConnection {
+    first_delivered_after: u64,
+    fails_after: u64,
+    sent: Cell<u64>,
 }
 
-fn fake(first: u64, last: u64) -> Fake {
-    Fake { first, last, taken: Cell::default() }
+fn fake(first_delivered_after: u64, fails_after: u64) -> FakeConnection {
+    FakeConnection { first_delivered_after, fails_after, sent: Cell::default() }
 }
 
-impl IngestConnection for Fake {
+impl IngestConnection for FakeConnection {
     fn is_connected(&self) -> bool {
         true
     }
 
-    fn supply(&mut self, _: Frame) -> Result<(), ConnectionError> {
-        self.taken.set(self.taken.get() + 1);
+    fn send(&mut self, _: Frame) -> Result<(), ConnectionError> {
+        self.sent.set(self.sent.get() + 1);
         Ok(())
     }
 
-    fn is_full(&self) -> bool {
+    fn would_block(&self) -> bool {
         false
     }
 
-    fn arrived(&self) -> u64 {
-        self.taken.get()
+    fn progress(&self) -> u64 {
+        self.sent.get()
     }
 
-    fn has_first(&self) -> bool {
-        self.taken.get() >= self.first
+    fn first_frame_delivered(&self) -> bool {
+        self.sent.get() >= self.first_delivered_after
     }
 
-    fn trouble(&self) -> Option<ConnectionError> {
-        (self.taken.get() >= self.last).then(|| ConnectionError::unreachable("dropped"))
+    fn take_error(&self) -> Option<ConnectionError> {
+        (self.sent.get() >= self.fails_after).then(|| ConnectionError::unreachable("dropped"))
     }
 }
 
 /// A push thread without its thread.
-fn pusher(queue: &Arc<FrameQueue>, reporter: StatusReporter, stopped: Receiver<()>) -> PublishLoop {
+fn publisher(queue: &Arc<FrameQueue>, reporter: StatusReporter, stopped: Receiver<()>) -> PublishLoop {
     let config = crate::config::example("");
     let to = &config.ingest.first;
     let target = IngestTarget::new(&config, to, IngestCredentials::resolve(to).unwrap(), true, Timebase::start());
@@ -59,15 +59,15 @@ fn pusher(queue: &Arc<FrameQueue>, reporter: StatusReporter, stopped: Receiver<(
     PublishLoop {
         target,
         queue: queue.clone(),
-        loudness: None,
+        level_meter: None,
         reporter,
-        knobs: EncoderControl::default(),
-        steer: RateAdapter::still(),
+        encoder: EncoderControl::default(),
+        rate_adapter: RateAdapter::disabled(),
         stopped,
         clock,
         reconnects: 0,
-        meter: RateMeter::new(clock.now()),
-        told: None,
+        rate_meter: RateMeter::new(clock.now()),
+        last_reported: None,
     }
 }
 
@@ -75,8 +75,8 @@ fn pusher(queue: &Arc<FrameQueue>, reporter: StatusReporter, stopped: Receiver<(
 fn a_connection_is_on_air_once_the_server_has_the_first_frame_and_until_its_last_sign() {
     gst::init().unwrap();
     let queue = Arc::new(FrameQueue::default());
-    let ((event_sender, mut heard), (_stop, stopped)) = (EventSender::with_receiver(), channel());
-    let mut pusher = pusher(&queue, StatusReporter::First(event_sender), stopped);
+    let ((sender, mut events), (_stop, stopped)) = (EventSender::with_receiver(), channel());
+    let mut publisher = publisher(&queue, StatusReporter::First(sender), stopped);
     let camera = {
         let queue = queue.clone();
         std::thread::spawn(move || {
@@ -86,23 +86,24 @@ fn a_connection_is_on_air_once_the_server_has_the_first_frame_and_until_its_last
             }
         })
     };
-    let mut line = fake(4, 16);
-    let Ok((trouble, on_air)) = pusher.supply(&mut line) else { panic!("nobody stopped it") };
-    assert_eq!(trouble, ConnectionError::unreachable("dropped"));
+    let mut connection = fake(4, 16);
+    let Ok((error, on_air)) = publisher.publish_once(&mut connection) else { panic!("nobody stopped it") };
+    assert_eq!(error, ConnectionError::unreachable("dropped"));
     // From the fourth to the fifteenth: eleven steps of 50 ms, or fewer where this thread was kept waiting.
     assert!((Duration::from_millis(100)..Duration::from_secs(5)).contains(&on_air), "{on_air:?}");
-    let mut said = std::iter::from_fn(|| heard.try_recv().ok()).filter(|said| !matches!(said, FromCapture::Stats(_)));
-    assert_eq!(said.next(), Some(FromCapture::Live {}));
-    assert_eq!(said.next(), None);
+    let mut reported =
+        std::iter::from_fn(|| events.try_recv().ok()).filter(|reported| !matches!(reported, FromCapture::Stats(_)));
+    assert_eq!(reported.next(), Some(FromCapture::Live {}));
+    assert_eq!(reported.next(), None);
     camera.join().unwrap();
 
-    let mut line = fake(4, 2);
+    let mut connection = fake(4, 2);
     queue.push(frame(Track::Video, 2000, true, 1000));
     queue.push(frame(Track::Video, 2050, false, 1000));
-    let Ok((_, on_air)) = pusher.supply(&mut line) else { panic!("nobody stopped it") };
+    let Ok((_, on_air)) = publisher.publish_once(&mut connection) else { panic!("nobody stopped it") };
     assert_eq!(on_air, Duration::ZERO);
     // What nobody took is given again.
     assert_eq!(queue.pop(Duration::ZERO).unwrap().buffer.pts(), Some(gst::ClockTime::from_seconds(2)));
-    let mut said = std::iter::from_fn(|| heard.try_recv().ok());
-    assert!(said.all(|said| matches!(said, FromCapture::Stats(_))));
+    let mut reported = std::iter::from_fn(|| events.try_recv().ok());
+    assert!(reported.all(|reported| matches!(reported, FromCapture::Stats(_))));
 }

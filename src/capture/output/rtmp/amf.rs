@@ -4,11 +4,11 @@
 
 /// A value. What the box has no use for (dates, references, XML) reads as `Null`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(super) enum AmfValue {
     Number(f64),
     Boolean(bool),
     String(String),
-    Object(Vec<(String, Value)>),
+    Object(Vec<(String, AmfValue)>),
     Null,
 }
 
@@ -31,7 +31,7 @@ const TYPED_OBJECT: u8 = 16;
 /// Objects within objects; servers use two levels (`ex` within a status).
 const MAX_DEPTH: u8 = 8;
 
-impl Value {
+impl AmfValue {
     /// A string.
     pub(super) fn text(text: impl Into<String>) -> Self {
         Self::String(text.into())
@@ -92,7 +92,7 @@ impl Value {
     }
 }
 
-fn write_fields(out: &mut Vec<u8>, fields: &[(String, Value)]) {
+fn write_fields(out: &mut Vec<u8>, fields: &[(String, AmfValue)]) {
     for (name, value) in fields {
         // The names are the box's own, and short.
         out.extend(u16::try_from(name.len()).unwrap_or(0).to_be_bytes());
@@ -103,7 +103,7 @@ fn write_fields(out: &mut Vec<u8>, fields: &[(String, Value)]) {
 }
 
 /// `values`, one behind the other.
-pub(super) fn encode(values: &[Value]) -> Vec<u8> {
+pub(super) fn encode(values: &[AmfValue]) -> Vec<u8> {
     let mut out = Vec::new();
     for value in values {
         value.write(&mut out);
@@ -113,8 +113,8 @@ pub(super) fn encode(values: &[Value]) -> Vec<u8> {
 
 /// `@setDataFrame` and `onMetaData` with these fields, as an array that names its length: some servers read nothing
 /// else.
-pub(super) fn metadata(fields: &[(String, Value)]) -> Vec<u8> {
-    let mut out = encode(&[Value::text("@setDataFrame"), Value::text("onMetaData")]);
+pub(super) fn metadata(fields: &[(String, AmfValue)]) -> Vec<u8> {
+    let mut out = encode(&[AmfValue::text("@setDataFrame"), AmfValue::text("onMetaData")]);
     out.push(ECMA_ARRAY);
     out.extend(u32::try_from(fields.len()).unwrap_or(0).to_be_bytes());
     write_fields(&mut out, fields);
@@ -122,15 +122,15 @@ pub(super) fn metadata(fields: &[(String, Value)]) -> Vec<u8> {
 }
 
 /// The values in `bytes`, up to the first that is malformed or cut off.
-pub(super) fn decode(bytes: &[u8]) -> Vec<Value> {
-    let mut rest = Bytes(bytes);
+pub(super) fn decode(bytes: &[u8]) -> Vec<AmfValue> {
+    let mut rest = AmfReader(bytes);
     std::iter::from_fn(|| if rest.0.is_empty() { None } else { rest.value(0) }).collect()
 }
 
 /// What is left to be read. `None`: it is malformed.
-struct Bytes<'a>(&'a [u8]);
+struct AmfReader<'a>(&'a [u8]);
 
-impl Bytes<'_> {
+impl AmfReader<'_> {
     fn take(&mut self, length: usize) -> Option<&[u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -159,29 +159,29 @@ impl Bytes<'_> {
         Some(String::from_utf8_lossy(self.take(usize::try_from(length).ok()?)?).into_owned())
     }
 
-    fn fields(&mut self, depth: u8) -> Option<Value> {
+    fn fields(&mut self, depth: u8) -> Option<AmfValue> {
         let mut fields = Vec::new();
         loop {
             let name = self.short_text()?;
             if name.is_empty() && self.0.first() == Some(&OBJECT_END) {
                 self.byte()?;
-                return Some(Value::Object(fields));
+                return Some(AmfValue::Object(fields));
             }
             fields.push((name, self.value(depth + 1)?));
         }
     }
 
-    fn value(&mut self, depth: u8) -> Option<Value> {
+    fn value(&mut self, depth: u8) -> Option<AmfValue> {
         if depth > MAX_DEPTH {
             return None;
         }
         match self.byte()? {
-            NUMBER => self.number().map(Value::Number),
-            BOOLEAN => self.byte().map(|byte| Value::Boolean(byte != 0)),
-            STRING => self.short_text().map(Value::String),
+            NUMBER => self.number().map(AmfValue::Number),
+            BOOLEAN => self.byte().map(|byte| AmfValue::Boolean(byte != 0)),
+            STRING => self.short_text().map(AmfValue::String),
             OBJECT => self.fields(depth),
-            NULL | UNDEFINED | UNSUPPORTED => Some(Value::Null),
-            REFERENCE => self.take(2).map(|_| Value::Null),
+            NULL | UNDEFINED | UNSUPPORTED => Some(AmfValue::Null),
+            REFERENCE => self.take(2).map(|_| AmfValue::Null),
             ECMA_ARRAY => {
                 // Its length is a hint only: the end is marked.
                 self.take(4)?;
@@ -193,11 +193,11 @@ impl Bytes<'_> {
                 for _ in 0..length {
                     self.value(depth + 1)?;
                 }
-                Some(Value::Null)
+                Some(AmfValue::Null)
             }
-            DATE => self.take(10).map(|_| Value::Null),
-            LONG_STRING => self.long_text().map(Value::String),
-            XML => self.long_text().map(|_| Value::Null),
+            DATE => self.take(10).map(|_| AmfValue::Null),
+            LONG_STRING => self.long_text().map(AmfValue::String),
+            XML => self.long_text().map(|_| AmfValue::Null),
             TYPED_OBJECT => {
                 self.short_text()?;
                 self.fields(depth)
@@ -213,17 +213,17 @@ mod tests {
 
     use super::*;
 
-    fn values() -> impl Strategy<Value = Value> {
+    fn values() -> impl Strategy<Value = AmfValue> {
         let leaf = prop_oneof![
             any::<f64>()
                 .prop_filter("not a number is equal to nothing", |number| !number.is_nan())
-                .prop_map(Value::Number),
-            any::<bool>().prop_map(Value::Boolean),
-            ".{0,20}".prop_map(Value::String),
-            Just(Value::Null),
+                .prop_map(AmfValue::Number),
+            any::<bool>().prop_map(AmfValue::Boolean),
+            ".{0,20}".prop_map(AmfValue::String),
+            Just(AmfValue::Null),
         ];
         leaf.prop_recursive(4, 32, 6, |inner| {
-            proptest::collection::vec(("[a-z]{1,8}", inner), 0..6).prop_map(Value::Object)
+            proptest::collection::vec(("[a-z]{1,8}", inner), 0..6).prop_map(AmfValue::Object)
         })
     }
 
@@ -243,9 +243,9 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_or_too_deep_is_left_out() {
-        let mut bytes = encode(&[Value::text("_result"), Value::Number(1.0)]);
+        let mut bytes = encode(&[AmfValue::text("_result"), AmfValue::Number(1.0)]);
         bytes.extend([OBJECT, 0, 1, b'a']);
-        assert_eq!(decode(&bytes), [Value::text("_result"), Value::Number(1.0)]);
+        assert_eq!(decode(&bytes), [AmfValue::text("_result"), AmfValue::Number(1.0)]);
         let nested: Vec<u8> = [OBJECT, 0, 1, b'a'].repeat(10_000);
         assert_eq!(decode(&nested), []);
         let endless: Vec<u8> = [STRICT_ARRAY, 255, 255, 255, 255].repeat(3);
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_text_longer_than_a_short_one_can_be_is_written_as_a_long_one() {
-        let long = [Value::text("x".repeat(70_000))];
+        let long = [AmfValue::text("x".repeat(70_000))];
         assert_eq!(decode(&encode(&long)), long);
     }
 
@@ -264,8 +264,9 @@ mod tests {
         bytes.extend([TYPED_OBJECT, 0, 1, b'T', 0, 0, OBJECT_END]);
         bytes.extend([STRICT_ARRAY, 0, 0, 0, 2, NULL, UNDEFINED]);
         bytes.extend([DATE, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, REFERENCE, 0, 1, XML, 0, 0, 0, 1, b'x']);
-        let object = Value::object([("a", Value::Boolean(true))]);
-        let all = [object, Value::Object(Vec::new()), Value::Null, Value::Null, Value::Null, Value::Null];
+        let object = AmfValue::object([("a", AmfValue::Boolean(true))]);
+        let all =
+            [object, AmfValue::Object(Vec::new()), AmfValue::Null, AmfValue::Null, AmfValue::Null, AmfValue::Null];
         assert_eq!(decode(&bytes), all);
     }
 }

@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 
 /// What to say on the next connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum AuthAnswer {
     /// This query.
     Query(String),
     /// The server wants user and password, and none are configured.
@@ -19,7 +19,7 @@ pub(super) enum Answer {
 
 /// Who publishes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Credentials<'a> {
+pub(super) struct UserPassword<'a> {
     pub(super) user: &'a str,
     pub(super) password: &'a str,
 }
@@ -28,48 +28,48 @@ pub(super) struct Credentials<'a> {
 /// `None`: it was not about user and password.
 pub(super) fn answer(
     description: &str,
-    credentials: Option<Credentials<'_>>,
+    login: Option<UserPassword<'_>>,
     application: &str,
     nonce: u32,
-) -> Option<Answer> {
+) -> Option<AuthAnswer> {
     let (_, method) = description.split_once("authmod=")?;
     let method = method.split(|c: char| !c.is_ascii_alphanumeric()).next()?;
     if !["adobe", "llnw"].contains(&method) {
         return None;
     }
     if ["reason=authfailed", "reason=nosuchuser"].iter().any(|reason| description.contains(reason)) {
-        return Some(Answer::Wrong);
+        return Some(AuthAnswer::Wrong);
     }
-    let Some(credentials) = credentials else { return Some(Answer::Missing) };
-    let user = escaped(credentials.user);
+    let Some(login) = login else { return Some(AuthAnswer::Missing) };
+    let user = escaped(login.user);
     let Some((_, challenge)) = description.split_once("?reason=needauth") else {
-        return Some(Answer::Query(format!("?authmod={method}&user={user}")));
+        return Some(AuthAnswer::Query(format!("?authmod={method}&user={user}")));
     };
     let field = |name: &str| {
         let mut pairs = challenge.split('&').filter_map(|pair| pair.trim().split_once('='));
         pairs.find(|(key, _)| *key == name).map_or("", |(_, value)| value)
     };
     let nonce = format!("{nonce:08x}");
-    Some(Answer::Query(if method == "adobe" {
+    Some(AuthAnswer::Query(if method == "adobe" {
         let (salt, opaque) = (field("salt"), field("opaque"));
         let theirs = if opaque.is_empty() { field("challenge") } else { opaque };
-        let response = adobe(credentials, salt, theirs, &nonce);
+        let response = adobe(login, salt, theirs, &nonce);
         let opaque = if opaque.is_empty() { String::new() } else { format!("&opaque={opaque}") };
         format!("?authmod=adobe&user={user}&challenge={nonce}&response={response}{opaque}")
     } else {
         let theirs = field("nonce");
-        let response = limelight(credentials, application, theirs, &nonce);
+        let response = limelight(login, application, theirs, &nonce);
         format!("?authmod=llnw&user={user}&nonce={theirs}&cnonce={nonce}&nc=00000001&response={response}")
     }))
 }
 
-fn adobe(Credentials { user, password }: Credentials<'_>, salt: &str, theirs: &str, ours: &str) -> String {
+fn adobe(UserPassword { user, password }: UserPassword<'_>, salt: &str, theirs: &str, ours: &str) -> String {
     let secret = base64(&md5(&[user, salt, password]));
     base64(&md5(&[&secret, theirs, ours]))
 }
 
 /// HTTP's digest authentication with words of its own.
-fn limelight(Credentials { user, password }: Credentials<'_>, application: &str, theirs: &str, ours: &str) -> String {
+fn limelight(UserPassword { user, password }: UserPassword<'_>, application: &str, theirs: &str, ours: &str) -> String {
     // An application without an instance has this one.
     let instance = if application.contains('/') { "" } else { "/_definst_" };
     let secret = hex(&md5(&[user, ":live:", password]));
@@ -120,7 +120,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const WHO: Credentials<'static> = Credentials { user: "shop", password: "pass:word" };
+    const WHO: UserPassword<'static> = UserPassword { user: "shop", password: "pass:word" };
 
     #[test]
     fn base64_is_that_of_the_rfc() {
@@ -132,24 +132,24 @@ mod tests {
     #[test]
     fn a_server_is_told_who_and_then_the_proof() {
         let first = "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : ";
-        assert_eq!(answer(first, Some(WHO), "live", 7), Some(Answer::Query("?authmod=adobe&user=shop".to_owned())));
+        assert_eq!(answer(first, Some(WHO), "live", 7), Some(AuthAnswer::Query("?authmod=adobe&user=shop".to_owned())));
         let second = "[ AccessManager.Reject ] : [ authmod=adobe ] : \
                       ?reason=needauth&user=shop&salt=PJuw1w==&challenge=6fruuQ==&opaque=6fruuQ==";
         // printf 'shopPJuw1w==pass:word' | openssl md5 -binary | base64, and so on.
         let query = "?authmod=adobe&user=shop&challenge=00000007&response=KeoG8AdJR98x7A0/9lB+7w==&opaque=6fruuQ==";
-        assert_eq!(answer(second, Some(WHO), "live", 7), Some(Answer::Query(query.to_owned())));
+        assert_eq!(answer(second, Some(WHO), "live", 7), Some(AuthAnswer::Query(query.to_owned())));
         let second = "[ AccessManager.Reject ] : [ authmod=llnw ] : ?reason=needauth&user=shop&nonce=1234abcd";
         let query = "?authmod=llnw&user=shop&nonce=1234abcd&cnonce=00000007&nc=00000001&response=5b810b7de3d8749ecc7f617b2eca20c1";
-        assert_eq!(answer(second, Some(WHO), "live", 7), Some(Answer::Query(query.to_owned())));
+        assert_eq!(answer(second, Some(WHO), "live", 7), Some(AuthAnswer::Query(query.to_owned())));
     }
 
     #[test]
     fn what_is_missing_or_wrong_is_told_apart() {
         let first = "[ code=403 need auth; authmod=adobe ]";
-        assert_eq!(answer(first, None, "live", 7), Some(Answer::Missing));
+        assert_eq!(answer(first, None, "live", 7), Some(AuthAnswer::Missing));
         for reason in ["authfailed", "nosuchuser"] {
             let refused = format!("[ authmod=adobe ] : ?reason={reason}&opaque=x");
-            assert_eq!(answer(&refused, Some(WHO), "live", 7), Some(Answer::Wrong));
+            assert_eq!(answer(&refused, Some(WHO), "live", 7), Some(AuthAnswer::Wrong));
         }
         for other in ["", "no such application", "authmod=other"] {
             assert_eq!(answer(other, Some(WHO), "live", 7), None, "{other}");
@@ -158,8 +158,8 @@ mod tests {
 
     #[test]
     fn a_name_cannot_end_the_query() {
-        let who = Credentials { user: "a&response=1 ü", ..WHO };
+        let who = UserPassword { user: "a&response=1 ü", ..WHO };
         let query = "?authmod=adobe&user=a%26response%3D1%20ü".to_owned();
-        assert_eq!(answer("authmod=adobe", Some(who), "live", 7), Some(Answer::Query(query)));
+        assert_eq!(answer("authmod=adobe", Some(who), "live", 7), Some(AuthAnswer::Query(query)));
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 /// Message types (sections 5.4 and 7.1).
-pub(super) mod kind {
+pub(super) mod message_type {
     pub(in super::super) const SET_CHUNK_SIZE: u8 = 1;
     pub(in super::super) const ABORT: u8 = 2;
     pub(in super::super) const ACKNOWLEDGEMENT: u8 = 3;
@@ -25,13 +25,13 @@ const DEFAULT_CHUNK_SIZE: usize = 128;
 /// The longest message of a server that is read, bytes. A publisher is sent nothing but commands, which have some 100.
 const MAX_MESSAGE: usize = 64 * 1024;
 /// Chunk streams that a server may use. Servers use two or three.
-const MAX_STREAMS: usize = 16;
+const MAX_CHUNK_STREAMS: usize = 16;
 /// A time that needs more than 24 bits, and the mark for it (section 5.3.1.3), milliseconds: 4 h 39 min.
-const EXTENDED: u32 = 0xff_ffff;
+const EXTENDED_TIMESTAMP: u32 = 0xff_ffff;
 
 /// What stands in front of a message that is sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
+pub(super) struct MessageHeader {
     /// The chunk stream, 2 to 63.
     pub(super) chunk_stream: u8,
     /// Milliseconds.
@@ -43,12 +43,12 @@ pub(super) struct Header {
 
 /// Writes the message that consists of `parts`, in chunks of `chunk_size` bytes. Each message has a whole header:
 /// nothing depends on the one before it, and times may go either way. A message has less than 16 MiB.
-pub(super) fn write(out: &mut Vec<u8>, chunk_size: usize, header: Header, parts: &[&[u8]]) {
-    let Header { chunk_stream, time, kind, stream } = header;
+pub(super) fn write(out: &mut Vec<u8>, chunk_size: usize, header: MessageHeader, parts: &[&[u8]]) {
+    let MessageHeader { chunk_stream, time, kind, stream } = header;
     let length = u32::try_from(parts.iter().map(|part| part.len()).sum::<usize>()).unwrap_or(u32::MAX);
-    let extended = (time >= EXTENDED).then(|| time.to_be_bytes());
+    let extended = (time >= EXTENDED_TIMESTAMP).then(|| time.to_be_bytes());
     out.push(chunk_stream);
-    out.extend(&time.min(EXTENDED).to_be_bytes()[1..]);
+    out.extend(&time.min(EXTENDED_TIMESTAMP).to_be_bytes()[1..]);
     out.extend(&length.to_be_bytes()[1..]);
     out.push(kind);
     out.extend(stream.to_le_bytes());
@@ -73,7 +73,7 @@ pub(super) fn write(out: &mut Vec<u8>, chunk_size: usize, header: Header, parts:
 
 /// A message of the server's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Message {
+pub(super) struct RtmpMessage {
     pub(super) kind: u8,
     pub(super) stream: u32,
     pub(super) body: Vec<u8>,
@@ -82,7 +82,7 @@ pub(super) struct Message {
 /// What is received is not RTMP, or beyond what any server has reason to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Malformed(pub(super) &'static str);
+pub(super) struct MalformedChunk(pub(super) &'static str);
 
 /// A chunk stream: the header that its next chunk may refer to, and what there is of its message.
 #[derive(Debug, Default)]
@@ -97,19 +97,19 @@ struct ChunkStream {
 /// Puts messages together. What it holds is bounded: `MAX_STREAMS` messages of `MAX_MESSAGE` bytes, and what it was
 /// fed.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct ChunkReader {
     input: Vec<u8>,
     chunk_size: usize,
     streams: BTreeMap<u32, ChunkStream>,
 }
 
-impl Default for Reader {
+impl Default for ChunkReader {
     fn default() -> Self {
         Self { input: Vec::new(), chunk_size: DEFAULT_CHUNK_SIZE, streams: BTreeMap::new() }
     }
 }
 
-impl Reader {
+impl ChunkReader {
     /// Takes what was received.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         self.input.extend(bytes);
@@ -119,10 +119,10 @@ impl Reader {
     ///
     /// # Errors
     /// A chunk without a header, a message or more chunk streams than are taken, a chunk size of nothing.
-    pub(super) fn next(&mut self) -> Result<Option<Message>, Malformed> {
+    pub(super) fn next(&mut self) -> Result<Option<RtmpMessage>, MalformedChunk> {
         let mut at = 0;
         let message = loop {
-            match self.chunk(at)? {
+            match self.read_chunk(at)? {
                 None => break None,
                 Some((length, message)) => {
                     at += length;
@@ -137,12 +137,12 @@ impl Reader {
     }
 
     /// Reads one chunk at `at`: its length in bytes, and the message that it ends.
-    fn chunk(&mut self, at: usize) -> Result<Option<(usize, Option<Message>)>, Malformed> {
+    fn read_chunk(&mut self, at: usize) -> Result<Option<(usize, Option<RtmpMessage>)>, MalformedChunk> {
         let input = self.input.get(at..).unwrap_or_default();
         let Some((header, mut length)) = ChunkHeader::read(input) else { return Ok(None) };
         let ChunkHeader { format, id } = header;
-        if !self.streams.contains_key(&id) && (format > 1 || self.streams.len() >= MAX_STREAMS) {
-            return Err(Malformed("a chunk that refers to nothing, or too many chunk streams"));
+        if !self.streams.contains_key(&id) && (format > 1 || self.streams.len() >= MAX_CHUNK_STREAMS) {
+            return Err(MalformedChunk("a chunk that refers to nothing, or too many chunk streams"));
         }
         // Time, length, type and stream; each format has less of them than the one before (section 5.3.1.2).
         let size = [11, 7, 3, 0][usize::from(format)];
@@ -164,7 +164,7 @@ impl Reader {
             described.2 = u32::from_le_bytes([*a, *b, *c, *d]);
         }
         if described.0 > MAX_MESSAGE {
-            return Err(Malformed("a message that is longer than any that a publisher is sent"));
+            return Err(MalformedChunk("a message that is longer than any that a publisher is sent"));
         }
         length += if is_extended { 4 } else { 0 };
         // A header in the middle of a message begins another one.
@@ -180,20 +180,20 @@ impl Reader {
         if stream.body.len() < stream.length {
             return Ok(Some((length, None)));
         }
-        let message = Message { kind: stream.kind, stream: stream.stream, body: std::mem::take(&mut stream.body) };
-        Ok(Some((length, self.heed(message)?)))
+        let message = RtmpMessage { kind: stream.kind, stream: stream.stream, body: std::mem::take(&mut stream.body) };
+        Ok(Some((length, self.handle_protocol_control(message)?)))
     }
 
     /// Keeps to itself what is about chunks.
-    fn heed(&mut self, message: Message) -> Result<Option<Message>, Malformed> {
+    fn handle_protocol_control(&mut self, message: RtmpMessage) -> Result<Option<RtmpMessage>, MalformedChunk> {
         let number = || message.body.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
         match (message.kind, number()) {
-            (kind::SET_CHUNK_SIZE, Some(size @ 1..=0x7fff_ffff)) => {
+            (message_type::SET_CHUNK_SIZE, Some(size @ 1..=0x7fff_ffff)) => {
                 self.chunk_size = usize::try_from(size).unwrap_or(MAX_MESSAGE).min(MAX_MESSAGE);
                 Ok(None)
             }
-            (kind::SET_CHUNK_SIZE, _) => Err(Malformed("a chunk size that is none")),
-            (kind::ABORT, Some(id)) => {
+            (message_type::SET_CHUNK_SIZE, _) => Err(MalformedChunk("a chunk size that is none")),
+            (message_type::ABORT, Some(id)) => {
                 if let Some(stream) = self.streams.get_mut(&id) {
                     stream.body.clear();
                 }
@@ -230,9 +230,10 @@ mod tests {
 
     use super::*;
 
-    const HEADER: Header = Header { chunk_stream: 3, time: 0, kind: kind::AMF0_COMMAND, stream: 0 };
+    const HEADER: MessageHeader =
+        MessageHeader { chunk_stream: 3, time: 0, kind: message_type::AMF0_COMMAND, stream: 0 };
 
-    fn read_all(reader: &mut Reader) -> Result<Vec<Message>, Malformed> {
+    fn read_all(reader: &mut ChunkReader) -> Result<Vec<RtmpMessage>, MalformedChunk> {
         let mut all = Vec::new();
         while let Some(message) = reader.next()? {
             all.push(message);
@@ -250,12 +251,12 @@ mod tests {
         ) {
             let mut wire = Vec::new();
             let size = u32::try_from(chunk_size).unwrap().to_be_bytes();
-            write(&mut wire, 128, Header { chunk_stream: 2, kind: kind::SET_CHUNK_SIZE, ..HEADER }, &[&size]);
+            write(&mut wire, 128, MessageHeader { chunk_stream: 2, kind: message_type::SET_CHUNK_SIZE, ..HEADER }, &[&size]);
             for (chunk_stream, time, body) in &bodies {
                 let (front, back) = body.split_at(body.len() / 3);
-                write(&mut wire, chunk_size, Header { chunk_stream: *chunk_stream, time: *time, ..HEADER }, &[front, back]);
+                write(&mut wire, chunk_size, MessageHeader { chunk_stream: *chunk_stream, time: *time, ..HEADER }, &[front, back]);
             }
-            let (mut reader, mut got) = (Reader::default(), Vec::new());
+            let (mut reader, mut got) = (ChunkReader::default(), Vec::new());
             for bytes in wire.chunks(portion) {
                 reader.feed(bytes);
                 got.extend(read_all(&mut reader).unwrap());
@@ -270,14 +271,14 @@ mod tests {
             bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(255), 0_u8..32], 0..4000),
             portion in 1_usize..2000,
         ) {
-            let mut reader = Reader::default();
+            let mut reader = ChunkReader::default();
             for bytes in bytes.chunks(portion) {
                 reader.feed(bytes);
                 if read_all(&mut reader).is_err() {
                     return Ok(());
                 }
             }
-            prop_assert!(reader.streams.len() <= MAX_STREAMS);
+            prop_assert!(reader.streams.len() <= MAX_CHUNK_STREAMS);
             prop_assert!(reader.streams.values().all(|stream| stream.body.len() <= MAX_MESSAGE));
             prop_assert!(reader.input.len() <= MAX_MESSAGE + 18, "{}", reader.input.len());
         }
@@ -287,8 +288,8 @@ mod tests {
     fn messages_of_two_chunk_streams_may_be_woven_into_one_another() {
         let (mut first, mut second) = (Vec::new(), Vec::new());
         write(&mut first, 128, HEADER, &[&[1; 200]]);
-        write(&mut second, 128, Header { chunk_stream: 4, ..HEADER }, &[&[2; 200]]);
-        let mut reader = Reader::default();
+        write(&mut second, 128, MessageHeader { chunk_stream: 4, ..HEADER }, &[&[2; 200]]);
+        let mut reader = ChunkReader::default();
         for part in [&first[..140], &second[..140], &first[140..], &second[140..]] {
             reader.feed(part);
         }
@@ -298,10 +299,10 @@ mod tests {
 
     #[test]
     fn a_message_that_is_aborted_is_forgotten() {
-        let (mut wire, mut reader) = (Vec::new(), Reader::default());
+        let (mut wire, mut reader) = (Vec::new(), ChunkReader::default());
         write(&mut wire, 128, HEADER, &[&[1; 200]]);
         wire.truncate(140);
-        write(&mut wire, 128, Header { chunk_stream: 2, kind: kind::ABORT, ..HEADER }, &[&[0, 0, 0, 3]]);
+        write(&mut wire, 128, MessageHeader { chunk_stream: 2, kind: message_type::ABORT, ..HEADER }, &[&[0, 0, 0, 3]]);
         write(&mut wire, 128, HEADER, &[&[2; 10]]);
         reader.feed(&wire);
         assert_eq!(read_all(&mut reader).unwrap().len(), 1);
@@ -310,8 +311,8 @@ mod tests {
     #[test]
     fn a_time_beyond_24_bits_is_said_in_each_chunk() {
         let mut wire = Vec::new();
-        write(&mut wire, 4, Header { time: 0x0100_0000, ..HEADER }, &[&[9; 6]]);
-        let header = [3, 255, 255, 255, 0, 0, 6, kind::AMF0_COMMAND, 0, 0, 0, 0, 1, 0, 0, 0, 9, 9, 9, 9];
+        write(&mut wire, 4, MessageHeader { time: 0x0100_0000, ..HEADER }, &[&[9; 6]]);
+        let header = [3, 255, 255, 255, 0, 0, 6, message_type::AMF0_COMMAND, 0, 0, 0, 0, 1, 0, 0, 0, 9, 9, 9, 9];
         assert_eq!(wire, [header.as_slice(), &[0xc3, 1, 0, 0, 0, 9, 9]].concat());
     }
 
@@ -322,7 +323,7 @@ mod tests {
         let refers_to_nothing = [0xc3, 0];
         let many: Vec<u8> = (3..20).flat_map(|id| [id, 0, 0, 0, 0, 0, 1, 20, 0, 0, 0, 0, 7]).collect();
         for bytes in [&too_long[..], &no_chunk_size, &refers_to_nothing, &many] {
-            let mut reader = Reader::default();
+            let mut reader = ChunkReader::default();
             reader.feed(bytes);
             assert!(read_all(&mut reader).is_err(), "{bytes:?}");
         }

@@ -1,6 +1,6 @@
 //! Where a stream goes, in RTMP's terms, and where a redirect may lead.
 
-use super::auth::Credentials;
+use super::auth::UserPassword;
 use crate::capture::output::error::ConnectionError;
 use crate::capture::output::error::ConnectionErrorKind;
 use crate::capture::output::target::IngestTarget;
@@ -8,7 +8,7 @@ use crate::config::{self, Host, HostPattern, IngestScheme, Secret, ServerUrl};
 
 /// A server, and the stream on it.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct RtmpEndpoint {
     pub(super) tls: bool,
     pub(super) host: Host,
     pub(super) port: u16,
@@ -19,41 +19,41 @@ pub(super) struct Place {
     /// User and password.
     pub(super) login: Option<(String, String)>,
     /// What the application's name is followed by, from `?` on: who publishes (see `auth`).
-    pub(super) proof: String,
+    pub(super) auth_query: String,
 }
 
-fn refused(reason: &str) -> ConnectionError {
+fn rejected(reason: &str) -> ConnectionError {
     ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() }
 }
 
-impl Place {
+impl RtmpEndpoint {
     /// The configured one.
     pub(super) fn new(
         target: &IngestTarget,
-        to: &config::Rtmp,
+        options: &config::Rtmp,
         [application, stream]: [&Secret; 2],
         login: Option<&(Secret, Secret)>,
     ) -> Self {
-        let text = |secret: &Secret| secret.expose().to_owned();
+        let exposed = |secret: &Secret| secret.expose().to_owned();
         Self {
-            tls: to.tls,
-            host: target.to.host.clone(),
-            port: target.to.port,
-            application: text(application),
-            stream: text(stream),
-            login: login.map(|(user, password)| (text(user), text(password))),
-            proof: String::new(),
+            tls: options.tls,
+            host: target.destination.host.clone(),
+            port: target.destination.port,
+            application: exposed(application),
+            stream: exposed(stream),
+            login: login.map(|(user, password)| (exposed(user), exposed(password))),
+            auth_query: String::new(),
         }
     }
 
     /// Who publishes, where that is configured.
-    pub(super) fn credentials(&self) -> Option<Credentials<'_>> {
-        self.login.as_ref().map(|(user, password)| Credentials { user, password })
+    pub(super) fn login(&self) -> Option<UserPassword<'_>> {
+        self.login.as_ref().map(|(user, password)| UserPassword { user, password })
     }
 
     /// What the server is asked for by `connect`.
     pub(super) fn app(&self) -> String {
-        format!("{}{}", self.application, self.proof)
+        format!("{}{}", self.application, self.auth_query)
     }
 
     /// The same as a URL.
@@ -67,19 +67,19 @@ impl Place {
     /// # Errors
     /// It is no RTMP URL, leads away from TLS, or to a host that is not in `allowed`: the stream key goes nowhere else.
     pub(super) fn redirected(&self, url: &str, allowed: &[HostPattern]) -> Result<Self, ConnectionError> {
-        let nowhere = |_| refused("the server sends this box to another server, by something that is not an RTMP URL");
+        let nowhere = |_| rejected("the server sends this box to another server, by something that is not an RTMP URL");
         let ServerUrl { tls, host, port, application } = ServerUrl::parse(url.trim()).map_err(nowhere)?;
         // Some servers name the application, as `tcUrl` does, and some the stream as well.
         let shorter = application.strip_suffix(&self.stream).and_then(|rest| rest.strip_suffix('/'));
         let application = shorter.filter(|rest| !rest.is_empty()).map(str::to_owned).unwrap_or(application);
         if self.tls && !tls {
-            return Err(refused("the server sends this box to another server without TLS: it keeps to rtmps://"));
+            return Err(rejected("the server sends this box to another server without TLS: it keeps to rtmps://"));
         }
         if !allowed.iter().any(|pattern| pattern.allows(&host)) {
             let reason = "the server sends this box to a host that is not one of [privacy] allowed-ingest-hosts";
-            return Err(refused(reason));
+            return Err(rejected(reason));
         }
-        Ok(Self { tls, host, port, application, proof: String::new(), ..self.clone() })
+        Ok(Self { tls, host, port, application, auth_query: String::new(), ..self.clone() })
     }
 }
 
@@ -87,28 +87,28 @@ impl Place {
 pub(super) mod tests {
     use super::*;
 
-    pub(in super::super) fn place() -> Place {
-        Place {
+    pub(in super::super) fn endpoint() -> RtmpEndpoint {
+        RtmpEndpoint {
             tls: false,
             host: Host::parse("push.example.cn").unwrap(),
             port: 1935,
             application: "live".to_owned(),
             stream: "key?sign=1".to_owned(),
             login: None,
-            proof: String::new(),
+            auth_query: String::new(),
         }
     }
 
     #[test]
     fn a_server_is_told_its_own_url_without_the_stream() {
         for (change, url) in [
-            (Place { ..place() }, "rtmp://push.example.cn/live"),
-            (Place { port: 1936, ..place() }, "rtmp://push.example.cn:1936/live"),
-            (Place { tls: true, port: 443, ..place() }, "rtmps://push.example.cn/live"),
-            (Place { tls: true, ..place() }, "rtmps://push.example.cn:1935/live"),
-            (Place { host: Host::parse("2001:db8::1").unwrap(), ..place() }, "rtmp://[2001:db8::1]/live"),
+            (RtmpEndpoint { ..endpoint() }, "rtmp://push.example.cn/live"),
+            (RtmpEndpoint { port: 1936, ..endpoint() }, "rtmp://push.example.cn:1936/live"),
+            (RtmpEndpoint { tls: true, port: 443, ..endpoint() }, "rtmps://push.example.cn/live"),
+            (RtmpEndpoint { tls: true, ..endpoint() }, "rtmps://push.example.cn:1935/live"),
+            (RtmpEndpoint { host: Host::parse("2001:db8::1").unwrap(), ..endpoint() }, "rtmp://[2001:db8::1]/live"),
             (
-                Place { proof: "?authmod=adobe&user=a".to_owned(), ..place() },
+                RtmpEndpoint { auth_query: "?authmod=adobe&user=a".to_owned(), ..endpoint() },
                 "rtmp://push.example.cn/live?authmod=adobe&user=a",
             ),
         ] {
@@ -120,8 +120,8 @@ pub(super) mod tests {
     fn a_redirect_leads_to_allowed_hosts_only_and_never_away_from_tls() {
         let allowed: Vec<_> =
             ["push.example.cn", "*.edge.example.cn", "::1"].map(|host| HostPattern::parse(host).unwrap()).into();
-        let plain = Place { proof: "?authmod=adobe".to_owned(), ..place() };
-        let encrypted = Place { tls: true, ..place() };
+        let plain = RtmpEndpoint { auth_query: "?authmod=adobe".to_owned(), ..endpoint() };
+        let encrypted = RtmpEndpoint { tls: true, ..endpoint() };
         for (from, url, to) in [
             (&plain, "rtmp://a.edge.example.cn/live", Ok("rtmp://a.edge.example.cn/live")),
             (&plain, "rtmp://a.edge.example.cn:19350/app/instance", Ok("rtmp://a.edge.example.cn:19350/app/instance")),
@@ -141,9 +141,11 @@ pub(super) mod tests {
             (&encrypted, "rtmps://a.edge.example.cn/live", Ok("rtmps://a.edge.example.cn/live")),
         ] {
             match (from.redirected(url, &allowed), to) {
-                (Ok(place), Ok(to)) => assert_eq!((place.tc_url().as_str(), place.stream.as_str()), (to, "key?sign=1")),
-                (Err(trouble), Err(why)) => assert!(trouble.reason.contains(why), "{url}: {}", trouble.reason),
-                (outcome, _) => panic!("{url}: {:?}", outcome.map(|place| place.tc_url())),
+                (Ok(endpoint), Ok(to)) => {
+                    assert_eq!((endpoint.tc_url().as_str(), endpoint.stream.as_str()), (to, "key?sign=1"));
+                }
+                (Err(error), Err(why)) => assert!(error.reason.contains(why), "{url}: {}", error.reason),
+                (outcome, _) => panic!("{url}: {:?}", outcome.map(|endpoint| endpoint.tc_url())),
             }
         }
     }

@@ -7,8 +7,8 @@
 
 use gstreamer as gst;
 
-use super::amf::{self, Value};
-use super::chunk::kind::{AMF0_DATA, AUDIO, VIDEO};
+use super::amf::{self, AmfValue};
+use super::chunk::message_type::{AMF0_DATA, AUDIO, VIDEO};
 use crate::capture::media::Frame;
 use crate::capture::media::Track;
 
@@ -22,7 +22,7 @@ const AAC_CONFIG: [u8; 2] = [0x11, 0x90];
 
 /// What a message consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tag<'a> {
+pub(super) struct FlvTag<'a> {
     /// The message's type.
     pub(super) kind: u8,
     /// Milliseconds.
@@ -34,7 +34,7 @@ pub(super) struct Tag<'a> {
 
 /// What `onMetaData` says that frames do not, kbit/s.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rates {
+pub(super) struct StreamBitrates {
     pub(super) video_kbps: u32,
     /// `None`: there is no sound.
     pub(super) audio_kbps: Option<u32>,
@@ -42,48 +42,48 @@ pub(super) struct Rates {
 
 /// Makes the tags of one connection.
 #[derive(Debug)]
-pub(super) struct Flv {
-    rates: Rates,
-    has_begun: bool,
-    video: Option<gst::Buffer>,
-    audio: Vec<u8>,
+pub(super) struct FlvMuxer {
+    bitrates: StreamBitrates,
+    sent_metadata: bool,
+    avc_config: Option<gst::Buffer>,
+    aac_config: Vec<u8>,
 }
 
-impl Flv {
+impl FlvMuxer {
     /// For a connection that carries a picture and, where it has a rate, AAC.
-    pub(super) fn new(rates: Rates) -> Self {
-        Self { rates, has_begun: false, video: None, audio: Vec::new() }
+    pub(super) fn new(bitrates: StreamBitrates) -> Self {
+        Self { bitrates, sent_metadata: false, avc_config: None, aac_config: Vec::new() }
     }
 
     /// Hands the tags for a frame to `send`, in order: what a decoder needs first, if it is new, then the frame itself.
-    pub(super) fn tags(&mut self, frame: &Frame, mut send: impl FnMut(Tag<'_>)) {
-        let time = millis(frame.buffer.dts());
+    pub(super) fn mux(&mut self, frame: &Frame, mut send: impl FnMut(FlvTag<'_>)) {
+        let time = timestamp_ms(frame.buffer.dts());
         let structure = frame.caps.as_ref().and_then(|caps| caps.structure(0));
         let config = structure.and_then(|structure| structure.get::<gst::Buffer>("codec_data").ok());
-        if frame.track == Track::Video && !self.has_begun {
-            send(Tag { kind: AMF0_DATA, time, head: &[], body: &metadata(structure, self.rates) });
+        if frame.track == Track::Video && !self.sent_metadata {
+            send(FlvTag { kind: AMF0_DATA, time, head: &[], body: &metadata(structure, self.bitrates) });
         }
         match (frame.track, config) {
-            (Track::Video, Some(config)) if self.video.as_ref() != Some(&config) => {
+            (Track::Video, Some(config)) if self.avc_config.as_ref() != Some(&config) => {
                 if let Ok(body) = config.map_readable() {
-                    send(Tag { kind: VIDEO, time, head: &[0x10 | AVC, 0, 0, 0, 0], body: &body });
+                    send(FlvTag { kind: VIDEO, time, head: &[0x10 | AVC, 0, 0, 0, 0], body: &body });
                 }
-                self.video = Some(config);
+                self.avc_config = Some(config);
             }
             (Track::Audio, Some(config)) => {
                 if let Ok(body) = config.map_readable() {
-                    self.audio_config(time, &body, &mut send);
+                    self.mux_aac_config(time, &body, &mut send);
                 }
             }
             (Track::Video | Track::Audio, _) => {}
         }
         if frame.track == Track::Video
-            && !std::mem::replace(&mut self.has_begun, true)
-            && self.rates.audio_kbps.is_some()
+            && !std::mem::replace(&mut self.sent_metadata, true)
+            && self.bitrates.audio_kbps.is_some()
         {
-            self.audio_config(time, &AAC_CONFIG, &mut send);
+            self.mux_aac_config(time, &AAC_CONFIG, &mut send);
         }
-        let delay = millis(frame.buffer.pts()).saturating_sub(time).to_be_bytes();
+        let delay = timestamp_ms(frame.buffer.pts()).saturating_sub(time).to_be_bytes();
         let (kind, head): (u8, &[u8]) = match frame.track {
             Track::Video => {
                 (VIDEO, &[if frame.is_keyframe() { 0x10 | AVC } else { 0x20 | AVC }, 1, delay[1], delay[2], delay[3]])
@@ -91,25 +91,25 @@ impl Flv {
             Track::Audio => (AUDIO, &[AAC, 1]),
         };
         if let Ok(body) = frame.buffer.map_readable() {
-            send(Tag { kind, time, head, body: &body });
+            send(FlvTag { kind, time, head, body: &body });
         }
     }
 
-    fn audio_config(&mut self, time: u32, config: &[u8], send: &mut impl FnMut(Tag<'_>)) {
-        if self.audio != config {
-            send(Tag { kind: AUDIO, time, head: &[AAC, 0], body: config });
-            self.audio = config.to_vec();
+    fn mux_aac_config(&mut self, time: u32, config: &[u8], send: &mut impl FnMut(FlvTag<'_>)) {
+        if self.aac_config != config {
+            send(FlvTag { kind: AUDIO, time, head: &[AAC, 0], body: config });
+            self.aac_config = config.to_vec();
         }
     }
 }
 
 /// Milliseconds as RTMP counts them; they begin anew after 49 days, long after the longest session.
-fn millis(time: Option<gst::ClockTime>) -> u32 {
+fn timestamp_ms(time: Option<gst::ClockTime>) -> u32 {
     time.map_or(0, |time| u32::try_from(time.mseconds() & 0xffff_ffff).unwrap_or(0))
 }
 
 /// `onMetaData` with OBS's fields: what servers and players want to know before the first frame.
-fn metadata(video: Option<&gst::StructureRef>, rates: Rates) -> Vec<u8> {
+fn metadata(video: Option<&gst::StructureRef>, bitrates: StreamBitrates) -> Vec<u8> {
     let number = |field: &str| video.and_then(|video| video.get::<i32>(field).ok()).map(f64::from);
     let rate = video.and_then(|video| video.get::<gst::Fraction>("framerate").ok());
     // A camera whose rate varies tells 0.
@@ -120,10 +120,10 @@ fn metadata(video: Option<&gst::StructureRef>, rates: Rates) -> Vec<u8> {
         ("width", number("width")),
         ("height", number("height")),
         ("videocodecid", Some(f64::from(AVC))),
-        ("videodatarate", Some(f64::from(rates.video_kbps))),
+        ("videodatarate", Some(f64::from(bitrates.video_kbps))),
         ("framerate", rate),
     ];
-    let audio = rates.audio_kbps.map(|kbps| {
+    let audio = bitrates.audio_kbps.map(|kbps| {
         [
             ("audiocodecid", 10.0),
             ("audiodatarate", f64::from(kbps)),
@@ -133,9 +133,9 @@ fn metadata(video: Option<&gst::StructureRef>, rates: Rates) -> Vec<u8> {
         ]
     });
     let numbers = video.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let numbers = numbers.chain(audio.into_iter().flatten()).map(|(name, value)| (name, Value::Number(value)));
-    let others = [("stereo", Value::Boolean(true)), ("encoder", Value::text("tallybox"))];
-    let others = others.into_iter().filter(|(name, _)| *name != "stereo" || rates.audio_kbps.is_some());
+    let numbers = numbers.chain(audio.into_iter().flatten()).map(|(name, value)| (name, AmfValue::Number(value)));
+    let others = [("stereo", AmfValue::Boolean(true)), ("encoder", AmfValue::text("tallybox"))];
+    let others = others.into_iter().filter(|(name, _)| *name != "stereo" || bitrates.audio_kbps.is_some());
     let all: Vec<_> = numbers.chain(others).map(|(name, value)| (name.to_owned(), value)).collect();
     amf::metadata(&all)
 }
@@ -144,7 +144,7 @@ fn metadata(video: Option<&gst::StructureRef>, rates: Rates) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const RATES: Rates = Rates { video_kbps: 2500, audio_kbps: Some(128) };
+    const BITRATES: StreamBitrates = StreamBitrates { video_kbps: 2500, audio_kbps: Some(128) };
 
     fn frame(track: Track, millis: u64, key: bool, config: &[u8]) -> Frame {
         gst::init().unwrap();
@@ -162,26 +162,26 @@ mod tests {
     }
 
     /// Type, time and bytes of each tag.
-    fn tags(flv: &mut Flv, frame: &Frame) -> Vec<(u8, u32, Vec<u8>)> {
+    fn tags(flv: &mut FlvMuxer, frame: &Frame) -> Vec<(u8, u32, Vec<u8>)> {
         let mut all = Vec::new();
-        flv.tags(frame, |tag| all.push((tag.kind, tag.time, [tag.head, tag.body].concat())));
+        flv.mux(frame, |tag| all.push((tag.kind, tag.time, [tag.head, tag.body].concat())));
         all
     }
 
     #[test]
     fn a_connection_begins_with_all_that_a_decoder_needs_for_both_tracks() {
-        let mut flv = Flv::new(RATES);
+        let mut flv = FlvMuxer::new(BITRATES);
         let first = tags(&mut flv, &frame(Track::Video, 0x0102_0304, true, b"cfg"));
         assert_eq!(
             first.iter().map(|tag| (tag.0, tag.1)).collect::<Vec<_>>(),
             [18, 9, 8, 9].map(|kind| (kind, 0x0102_0304))
         );
         let said = amf::decode(&first[0].2);
-        assert_eq!(said[..2], [Value::text("@setDataFrame"), Value::text("onMetaData")]);
+        assert_eq!(said[..2], [AmfValue::text("@setDataFrame"), AmfValue::text("onMetaData")]);
         for (field, value) in
             [("width", 1280.0), ("videodatarate", 2500.0), ("audiocodecid", 10.0), ("audiosamplerate", 48_000.0)]
         {
-            assert_eq!(said[2].get(field), Some(&Value::Number(value)), "{field}");
+            assert_eq!(said[2].get(field), Some(&AmfValue::Number(value)), "{field}");
         }
         assert_eq!(first[1].2, [0x17, 0, 0, 0, 0, b'c', b'f', b'g']);
         assert_eq!(first[2].2, [0xaf, 0, 0x11, 0x90]);
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_configuration_that_changed_is_sent_again() {
-        let mut flv = Flv::new(RATES);
+        let mut flv = FlvMuxer::new(BITRATES);
         tags(&mut flv, &frame(Track::Video, 0, true, b"cfg"));
         assert_eq!(tags(&mut flv, &frame(Track::Video, 80, true, b"new"))[0].2[5..], *b"new");
         assert_eq!(tags(&mut flv, &frame(Track::Audio, 80, true, b"aac"))[0].2, [0xaf, 0, b'a', b'a', b'c']);
@@ -201,9 +201,12 @@ mod tests {
 
     #[test]
     fn without_sound_nothing_is_said_of_any() {
-        let all = tags(&mut Flv::new(Rates { audio_kbps: None, ..RATES }), &frame(Track::Video, 0, true, b"cfg"));
+        let all = tags(
+            &mut FlvMuxer::new(StreamBitrates { audio_kbps: None, ..BITRATES }),
+            &frame(Track::Video, 0, true, b"cfg"),
+        );
         assert_eq!(all.iter().map(|tag| tag.0).collect::<Vec<_>>(), [18, 9, 9]);
-        let Some(Value::Object(fields)) = amf::decode(&all[0].2).into_iter().nth(2) else { panic!("no metadata") };
+        let Some(AmfValue::Object(fields)) = amf::decode(&all[0].2).into_iter().nth(2) else { panic!("no metadata") };
         assert!(fields.iter().all(|(name, _)| !name.contains("audio") && name != "stereo"), "{fields:?}");
     }
 }

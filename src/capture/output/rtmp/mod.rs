@@ -35,59 +35,59 @@ use crate::clock::Clock;
 use crate::config::{self, HostPattern, Secret};
 use crate::connect::{self, Unreachable};
 
-use endpoint::Place;
-use flv::{Flv, Rates};
-use session::{End, Session};
-use socket::{Link, Received};
-use status::Stage;
+use endpoint::RtmpEndpoint;
+use flv::{FlvMuxer, StreamBitrates};
+use session::{RtmpSession, SessionEnd};
+use socket::{ReadOutcome, RtmpSocket};
+use status::SessionStage;
 
 /// What it may take to reach the server, its name's lookup included.
-const CONNECT: Duration = Duration::from_secs(8);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 /// Connections that one attempt may take: two redirects, or what a server wants to know of who publishes and a
 /// redirect.
-const CONNECTIONS: u8 = 4;
+const MAX_CONNECTIONS: u8 = 4;
 /// What waits for the socket is written once it is this much, bytes, whatever else is there to be sent.
-const ENOUGH: usize = 64 * 1024;
+const FLUSH_THRESHOLD: usize = 64 * 1024;
 /// Bytes that are read at a time, and how often in a row before frames have their turn.
-const READ: usize = 4096;
-const READS: usize = 16;
+const READ_SIZE: usize = 4096;
+const MAX_READS: usize = 16;
 /// What a server may take to hear that the stream is over: of the tenths of a second that a session's end has, one.
-const LEAVE: Duration = Duration::from_millis(100);
+const UNPUBLISH_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// One connection, or on its way to be one.
-struct Rtmp {
-    place: Place,
-    state: State,
-    flv: Flv,
+struct RtmpConnection {
+    endpoint: RtmpEndpoint,
+    state: ConnectionState,
+    muxer: FlvMuxer,
     /// Whom RTMPS trusts: a file of the configuration's; `None`: the system's authorities.
     ca_file: Option<PathBuf>,
     allowed: Arc<[HostPattern]>,
-    names: Redactor,
+    redactor: Redactor,
     /// Connections that this attempt has taken.
-    connections: u8,
-    first: First,
-    trouble: Option<ConnectionError>,
+    attempts: u8,
+    first_frame: FirstFrame,
+    error: Option<ConnectionError>,
 }
 
-enum State {
+enum ConnectionState {
     /// A thread of its own looks the name up, which nothing can hurry, and connects.
-    Dialing(Receiver<Result<Link, ConnectionError>>),
-    Open(Box<Open>),
-    Over,
+    Connecting(Receiver<Result<RtmpSocket, ConnectionError>>),
+    Open(Box<OpenSession>),
+    Closed,
 }
 
-struct Open {
-    link: Link,
-    session: Session,
+struct OpenSession {
+    socket: RtmpSocket,
+    session: RtmpSession,
 }
 
 /// What became of the first frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum First {
+enum FirstFrame {
     /// There was none.
-    Missing,
+    NotSent,
     /// Not all of it was written yet.
-    QueuedFrame,
+    Queued,
     /// It ends there in what was written.
     Written(u64),
 }
@@ -95,117 +95,121 @@ enum First {
 /// Begins a connection.
 pub(super) fn connect(
     target: &IngestTarget,
-    to: &config::Rtmp,
+    options: &config::Rtmp,
     names: [&Secret; 2],
     login: Option<&(Secret, Secret)>,
 ) -> Result<Box<dyn IngestConnection>, ConnectionError> {
-    let place = Place::new(target, to, names, login);
-    let rates =
-        Rates { video_kbps: target.picture.bitrate_kbps, audio_kbps: target.sound.then_some(target.audio_kbps) };
-    let mut rtmp = Rtmp {
-        place,
-        state: State::Over,
-        flv: Flv::new(rates),
-        ca_file: target.to.ca_file.clone(),
-        allowed: target.allowed.clone(),
-        names: target.names.clone(),
-        connections: 0,
-        first: First::Missing,
-        trouble: None,
+    let endpoint = RtmpEndpoint::new(target, options, names, login);
+    let bitrates = StreamBitrates {
+        video_kbps: target.rendition.bitrate_kbps,
+        audio_kbps: target.has_audio.then_some(target.audio_kbps),
     };
-    rtmp.dial();
-    match rtmp.trouble.take() {
-        Some(trouble) => Err(trouble),
+    let mut rtmp = RtmpConnection {
+        endpoint,
+        state: ConnectionState::Closed,
+        muxer: FlvMuxer::new(bitrates),
+        ca_file: target.destination.ca_file.clone(),
+        allowed: target.allowed_hosts.clone(),
+        redactor: target.redactor.clone(),
+        attempts: 0,
+        first_frame: FirstFrame::NotSent,
+        error: None,
+    };
+    rtmp.connect_socket();
+    match rtmp.error.take() {
+        Some(error) => Err(error),
         None => Ok(Box::new(rtmp)),
     }
 }
 
-impl Rtmp {
+impl RtmpConnection {
     /// Begins to connect to the place.
-    fn dial(&mut self) {
-        self.connections += 1;
-        if self.connections > CONNECTIONS {
+    fn connect_socket(&mut self) {
+        self.attempts += 1;
+        if self.attempts > MAX_CONNECTIONS {
             let reason = "the server sends this box to other servers in circles";
             return self.fail(ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() });
         }
-        let (place, ca_file) = (self.place.clone(), self.ca_file.clone());
-        let (made, outcome) = channel();
+        let (endpoint, ca_file) = (self.endpoint.clone(), self.ca_file.clone());
+        let (sender, outcome) = channel();
         // Nobody waits for this thread: it ends by itself, and closes what it made where nobody wants it any more.
         let thread = std::thread::Builder::new().name("rtmp-dial".to_owned()).spawn(move || {
-            let _ = made.send(dial(&place, ca_file.as_deref()));
+            let _ = sender.send(connect_socket(&endpoint, ca_file.as_deref()));
         });
         match thread {
-            Ok(_) => self.state = State::Dialing(outcome),
+            Ok(_) => self.state = ConnectionState::Connecting(outcome),
             Err(error) => self.fail(ConnectionError::unreachable(format!("no thread: {error}"))),
         }
     }
 
-    fn dialed(&mut self, outcome: Result<Link, ConnectionError>) {
+    fn on_connected(&mut self, outcome: Result<RtmpSocket, ConnectionError>) {
         match outcome {
-            Ok(link) => {
-                let session = Session::begin(self.place.clone());
-                self.state = State::Open(Box::new(Open { link, session }));
+            Ok(socket) => {
+                let session = RtmpSession::new(self.endpoint.clone());
+                self.state = ConnectionState::Open(Box::new(OpenSession { socket, session }));
             }
-            Err(trouble) => self.fail(trouble),
+            Err(error) => self.fail(error),
         }
     }
 
-    fn fail(&mut self, trouble: ConnectionError) {
-        let ConnectionError { kind, reason } = trouble;
-        self.trouble = Some(ConnectionError { kind, reason: format!("{}: {reason}", self.names.host) });
-        self.state = State::Over;
+    fn fail(&mut self, error: ConnectionError) {
+        let ConnectionError { kind, reason } = error;
+        self.error = Some(ConnectionError { kind, reason: format!("{}: {reason}", self.redactor.host_port) });
+        self.state = ConnectionState::Closed;
     }
 
-    fn ended(&mut self, end: End) {
+    fn on_session_end(&mut self, end: SessionEnd) {
         match end {
-            End::ConnectionError(trouble) => self.fail(trouble),
-            End::Proof(proof) => {
-                self.place.proof = proof;
-                self.dial();
+            SessionEnd::Failed(error) => self.fail(error),
+            SessionEnd::Authenticate(auth_query) => {
+                self.endpoint.auth_query = auth_query;
+                self.connect_socket();
             }
-            End::Redirect(url) => match self.place.redirected(&url, &self.allowed) {
-                Ok(place) => {
-                    self.place = place;
-                    self.dial();
+            SessionEnd::Redirect(url) => match self.endpoint.redirected(&url, &self.allowed) {
+                Ok(endpoint) => {
+                    self.endpoint = endpoint;
+                    self.connect_socket();
                 }
-                Err(trouble) => self.fail(trouble),
+                Err(error) => self.fail(error),
             },
         }
     }
 
     /// Writes what there is to write, as far as the kernel takes it.
     fn flush(&mut self) {
-        let State::Open(open) = &mut self.state else { return };
-        if let Err(error) = open.link.send(open.session.out()) {
-            let trouble = broken(&error, &open.session);
-            return self.fail(trouble);
+        let ConnectionState::Open(open) = &mut self.state else { return };
+        if let Err(error) = open.socket.write(open.session.output()) {
+            let error = transport_error(&error, &open.session);
+            return self.fail(error);
         }
-        if self.first == First::QueuedFrame && open.session.pending() == 0 && !open.link.is_blocked() {
-            self.first = First::Written(open.link.written());
+        if self.first_frame == FirstFrame::Queued && open.session.pending_bytes() == 0 && !open.socket.is_blocked() {
+            self.first_frame = FirstFrame::Written(open.socket.written_bytes());
         }
     }
 
-    fn is_live(&self) -> bool {
-        matches!(&self.state, State::Open(open) if open.session.stage() == Stage::Live)
+    fn is_publishing(&self) -> bool {
+        matches!(&self.state, ConnectionState::Open(open) if open.session.stage() == SessionStage::Live)
     }
 }
 
 /// Looks the server up, connects and prepares TLS.
-fn dial(place: &Place, ca_file: Option<&std::path::Path>) -> Result<Link, ConnectionError> {
-    let stream = connect::connect(place.host.as_str(), place.port, CONNECT, &|| false).map_err(|why| match why {
-        Unreachable::Unresolved => {
-            ConnectionError::unreachable("the host name cannot be resolved: see the network's DNS, or [ingest] url")
-        }
-        Unreachable::Refused => {
-            ConnectionError::unreachable("connection refused: no ingest server listens on that port")
-        }
-        Unreachable::TimedOut | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => {
-            ConnectionError::unreachable(why.to_string())
-        }
-    })?;
-    let tls = if place.tls {
-        let config = tls::client(ca_file)?;
-        let name = ServerName::try_from(place.host.as_str().to_owned());
+fn connect_socket(endpoint: &RtmpEndpoint, ca_file: Option<&std::path::Path>) -> Result<RtmpSocket, ConnectionError> {
+    let stream = connect::connect(endpoint.host.as_str(), endpoint.port, CONNECT_TIMEOUT, &|| false).map_err(
+        |why| match why {
+            Unreachable::Unresolved => {
+                ConnectionError::unreachable("the host name cannot be resolved: see the network's DNS, or [ingest] url")
+            }
+            Unreachable::Refused => {
+                ConnectionError::unreachable("connection refused: no ingest server listens on that port")
+            }
+            Unreachable::TimedOut | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => {
+                ConnectionError::unreachable(why.to_string())
+            }
+        },
+    )?;
+    let tls = if endpoint.tls {
+        let config = tls::client_config(ca_file)?;
+        let name = ServerName::try_from(endpoint.host.as_str().to_owned());
         let name = name.map_err(|_| ConnectionError {
             kind: ConnectionErrorKind::Rejected,
             reason: "no certificate can be for that host: see the host in [ingest] url".to_owned(),
@@ -214,25 +218,26 @@ fn dial(place: &Place, ca_file: Option<&std::path::Path>) -> Result<Link, Connec
     } else {
         None
     };
-    Link::over(stream, tls)
+    RtmpSocket::new(stream, tls)
         .map_err(|error| ConnectionError::unreachable(format!("the connection cannot be used: {error}")))
 }
 
 /// What an error of the connection means.
-fn broken(error: &io::Error, session: &Session) -> ConnectionError {
+fn transport_error(error: &io::Error, session: &RtmpSession) -> ConnectionError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(error) => {
-            ConnectionError { kind: ConnectionErrorKind::CertificateInvalid, reason: tls::explain(error).to_owned() }
-        }
-        None => session.closed(),
+        Some(error) => ConnectionError {
+            kind: ConnectionErrorKind::CertificateInvalid,
+            reason: tls::describe_error(error).to_owned(),
+        },
+        None => session.error_on_close(),
     }
 }
 
-impl IngestConnection for Rtmp {
-    fn drive(&mut self) {
-        if let State::Dialing(outcome) = &self.state {
+impl IngestConnection for RtmpConnection {
+    fn poll(&mut self) {
+        if let ConnectionState::Connecting(outcome) = &self.state {
             match outcome.try_recv() {
-                Ok(outcome) => self.dialed(outcome),
+                Ok(outcome) => self.on_connected(outcome),
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
                     self.fail(ConnectionError::unreachable("the connection cannot be made"));
@@ -240,27 +245,27 @@ impl IngestConnection for Rtmp {
             }
         }
         self.flush();
-        for _ in 0..READS {
-            let State::Open(open) = &mut self.state else { return };
+        for _ in 0..MAX_READS {
+            let ConnectionState::Open(open) = &mut self.state else { return };
             // What a server that reads nothing makes the box answer stays here, and so it is not listened to.
-            if open.link.is_blocked() && open.session.pending() > ENOUGH {
+            if open.socket.is_blocked() && open.session.pending_bytes() > FLUSH_THRESHOLD {
                 break;
             }
-            let mut buffer = [0; READ];
-            match open.link.receive(&mut buffer) {
-                Ok(Received::Nothing) => break,
-                Ok(Received::Bytes(length)) => {
+            let mut buffer = [0; READ_SIZE];
+            match open.socket.read(&mut buffer) {
+                Ok(ReadOutcome::Nothing) => break,
+                Ok(ReadOutcome::Bytes(length)) => {
                     if let Err(end) = open.session.receive(buffer.get(..length).unwrap_or_default()) {
-                        return self.ended(end);
+                        return self.on_session_end(end);
                     }
                 }
-                Ok(Received::Closed) => {
-                    let trouble = open.session.closed();
-                    return self.fail(trouble);
+                Ok(ReadOutcome::Closed) => {
+                    let error = open.session.error_on_close();
+                    return self.fail(error);
                 }
                 Err(error) => {
-                    let trouble = broken(&error, &open.session);
-                    return self.fail(trouble);
+                    let error = transport_error(&error, &open.session);
+                    return self.fail(error);
                 }
             }
         }
@@ -268,11 +273,11 @@ impl IngestConnection for Rtmp {
         self.flush();
     }
 
-    fn wait(&mut self, span: Duration) -> bool {
+    fn wait(&mut self, timeout: Duration) -> bool {
         match &mut self.state {
-            State::Dialing(outcome) => {
-                match outcome.recv_timeout(span) {
-                    Ok(outcome) => self.dialed(outcome),
+            ConnectionState::Connecting(outcome) => {
+                match outcome.recv_timeout(timeout) {
+                    Ok(outcome) => self.on_connected(outcome),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => {
                         self.fail(ConnectionError::unreachable("the connection cannot be made"));
@@ -280,105 +285,112 @@ impl IngestConnection for Rtmp {
                 }
                 true
             }
-            State::Open(open) => {
-                open.link.wait(span);
+            ConnectionState::Open(open) => {
+                open.socket.wait(timeout);
                 true
             }
-            State::Over => false,
+            ConnectionState::Closed => false,
         }
     }
 
     fn is_connected(&self) -> bool {
-        self.is_live()
+        self.is_publishing()
     }
 
-    fn supply(&mut self, frame: Frame) -> Result<(), ConnectionError> {
-        let State::Open(open) = &mut self.state else { return Ok(()) };
-        self.flv.tags(&frame, |tag| open.session.publish(tag));
-        if self.first == First::Missing {
-            self.first = First::QueuedFrame;
+    fn send(&mut self, frame: Frame) -> Result<(), ConnectionError> {
+        let ConnectionState::Open(open) = &mut self.state else { return Ok(()) };
+        self.muxer.mux(&frame, |tag| open.session.publish(tag));
+        if self.first_frame == FirstFrame::NotSent {
+            self.first_frame = FirstFrame::Queued;
         }
-        if open.session.pending() >= ENOUGH {
+        if open.session.pending_bytes() >= FLUSH_THRESHOLD {
             self.flush();
         }
         Ok(())
     }
 
-    fn bundles(&self) -> bool {
+    fn batches_audio(&self) -> bool {
         true
     }
 
-    fn is_full(&self) -> bool {
+    fn would_block(&self) -> bool {
         // Frames wait in the queue, where they can still be left out.
-        matches!(&self.state, State::Open(open) if open.link.is_blocked())
+        matches!(&self.state, ConnectionState::Open(open) if open.socket.is_blocked())
     }
 
-    fn way(&self) -> TransportStats {
-        let State::Open(open) = &self.state else { return TransportStats::default() };
-        let unacked_bytes = open.link.acknowledged().map(|bytes| open.link.written().saturating_sub(bytes));
-        TransportStats { unsent_bytes: open.session.pending() as u64, unacked_bytes, ..TransportStats::default() }
+    fn stats(&self) -> TransportStats {
+        let ConnectionState::Open(open) = &self.state else { return TransportStats::default() };
+        let unacked_bytes = open.socket.acked_bytes().map(|bytes| open.socket.written_bytes().saturating_sub(bytes));
+        TransportStats { unsent_bytes: open.session.pending_bytes() as u64, unacked_bytes, ..TransportStats::default() }
     }
 
-    fn rtt(&self) -> Option<u32> {
-        let State::Open(open) = &self.state else { return None };
-        open.link.round_trip()
+    fn rtt_ms(&self) -> Option<u32> {
+        let ConnectionState::Open(open) = &self.state else { return None };
+        open.socket.rtt_ms()
     }
 
-    fn arrived(&self) -> u64 {
-        let State::Open(open) = &self.state else { return 0 };
+    fn progress(&self) -> u64 {
+        let ConnectionState::Open(open) = &self.state else { return 0 };
         // Where the kernel does not tell, what it takes has to do.
-        open.link.acknowledged().unwrap_or_else(|| open.link.written())
+        open.socket.acked_bytes().unwrap_or_else(|| open.socket.written_bytes())
     }
 
-    fn has_first(&self) -> bool {
-        match self.first {
-            First::Missing | First::QueuedFrame => false,
-            First::Written(end) => self.arrived() >= end,
+    fn first_frame_delivered(&self) -> bool {
+        match self.first_frame {
+            FirstFrame::NotSent | FirstFrame::Queued => false,
+            FirstFrame::Written(end) => self.progress() >= end,
         }
     }
 
-    fn trouble(&self) -> Option<ConnectionError> {
-        self.trouble.clone()
+    fn take_error(&self) -> Option<ConnectionError> {
+        self.error.clone()
     }
 }
 
-impl Drop for Rtmp {
+impl Drop for RtmpConnection {
     /// Takes leave of the server, so that no ghost of the stream stays there; the log says where it could not.
     fn drop(&mut self) {
-        let State::Open(open) = &mut self.state else { return };
-        let Open { link, session } = open.as_mut();
-        if session.stage() < Stage::Publish {
+        let ConnectionState::Open(open) = &mut self.state else { return };
+        let OpenSession { socket, session } = open.as_mut();
+        if session.stage() < SessionStage::Publish {
             return;
         }
-        session.leave();
+        session.unpublish();
         let clock = Clock::start();
-        let until = clock.now().saturating_add(LEAVE);
-        let mut has_left = false;
+        let until = clock.now().saturating_add(UNPUBLISH_TIMEOUT);
+        let mut is_unpublished = false;
         loop {
-            let outcome = if session.pending() > 0 || link.is_blocked() { link.send(session.out()) } else { Ok(()) };
-            let is_written = session.pending() == 0 && !link.is_blocked();
-            if outcome.is_err() || (is_written && !has_left && link.finish().is_err()) {
+            let outcome = if session.pending_bytes() > 0 || socket.is_blocked() {
+                socket.write(session.output())
+            } else {
+                Ok(())
+            };
+            let is_written = session.pending_bytes() == 0 && !socket.is_blocked();
+            if outcome.is_err() || (is_written && !is_unpublished && socket.shut_down_write().is_err()) {
                 tracing::info!(
                     "{}: the connection broke before the server heard that the stream is over",
-                    self.names.host
+                    self.redactor.host_port
                 );
                 return;
             }
-            has_left |= is_written;
+            is_unpublished |= is_written;
             // Closed with something unread, the connection would be reset, and what is on its way might be lost.
-            match link.receive(&mut [0; READ]) {
-                Ok(Received::Bytes(_)) => continue,
-                Ok(Received::Closed) | Err(_) => return,
-                Ok(Received::Nothing) => {}
+            match socket.read(&mut [0; READ_SIZE]) {
+                Ok(ReadOutcome::Bytes(_)) => continue,
+                Ok(ReadOutcome::Closed) | Err(_) => return,
+                Ok(ReadOutcome::Nothing) => {}
             }
-            let left = until.duration_since(clock.now());
-            if left.is_zero() {
+            let remaining = until.duration_since(clock.now());
+            if remaining.is_zero() {
                 break;
             }
-            link.wait(left);
+            socket.wait(remaining);
         }
-        if !has_left {
-            tracing::info!("{}: the server reads nothing and was not told that the stream is over", self.names.host);
+        if !is_unpublished {
+            tracing::info!(
+                "{}: the server reads nothing and was not told that the stream is over",
+                self.redactor.host_port
+            );
         }
     }
 }

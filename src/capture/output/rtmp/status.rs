@@ -5,13 +5,13 @@ use crate::capture::output::error::ConnectionErrorKind;
 
 /// How far the conversation with a server has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
+pub(super) enum SessionStage {
     /// Both sides show that they speak RTMP.
     Handshake,
     /// The application was asked for.
     Connect,
     /// A stream was asked for.
-    Create,
+    CreateStream,
     /// The server was asked whether the stream may be published.
     Publish,
     /// It may.
@@ -23,37 +23,37 @@ const BAD_APPLICATION: &str = "the server has no such application, or does not l
 const BAD_KEY: &str = "the server refuses the stream: see the stream key, the last part of [ingest] url";
 const IN_USE: &str = "the stream is in use: somebody else publishes with this stream key, or the server has not missed \
                       our last connection yet";
-pub(super) const NO_RTMP: &str = "what listens on that port does not speak RTMP: see scheme and port in [ingest] url";
+pub(super) const NOT_RTMP: &str = "what listens on that port does not speak RTMP: see scheme and port in [ingest] url";
 
-fn refused(reason: impl Into<String>) -> ConnectionError {
+fn rejected(reason: impl Into<String>) -> ConnectionError {
     ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.into() }
 }
 
 /// A status that a server gave at `stage`. `None`: the stream goes on.
 ///
 /// Servers write codes in the case that they please.
-pub(super) fn trouble(stage: Stage, level: &str, code: &str) -> Option<ConnectionError> {
-    let code = cleaned(code);
-    let said = code.to_ascii_lowercase();
+pub(super) fn error_from_status(stage: SessionStage, level: &str, code: &str) -> Option<ConnectionError> {
+    let code = sanitized(code);
+    let lowercase = code.to_ascii_lowercase();
     let is_error = level.eq_ignore_ascii_case("error");
-    Some(match said.as_str() {
+    Some(match lowercase.as_str() {
         "netstream.publish.badname" => {
             ConnectionError { kind: ConnectionErrorKind::StreamInUse, reason: IN_USE.to_owned() }
         }
         "netstream.publish.denied"
         | "netstream.publish.unauthorized"
         | "netstream.publish.rejected"
-        | "netstream.publish.failed" => refused(BAD_KEY),
+        | "netstream.publish.failed" => rejected(BAD_KEY),
         "netconnection.connect.rejected" | "netconnection.connect.invalidapp" | "netconnection.connect.failed" => {
-            refused(BAD_APPLICATION)
+            rejected(BAD_APPLICATION)
         }
         "netconnection.connect.closed"
         | "netconnection.connect.appshutdown"
         | "netconnection.connect.idletimeout"
         | "netstream.unpublish.success" => ConnectionError::unreachable("the server ended the stream"),
-        _ if is_error && stage < Stage::Live => {
-            let what = if stage < Stage::Publish { BAD_APPLICATION } else { BAD_KEY };
-            refused(if code.is_empty() { what.to_owned() } else { format!("{what} ({code})") })
+        _ if is_error && stage < SessionStage::Live => {
+            let what = if stage < SessionStage::Publish { BAD_APPLICATION } else { BAD_KEY };
+            rejected(if code.is_empty() { what.to_owned() } else { format!("{what} ({code})") })
         }
         // That it cannot record, say: the stream itself goes on.
         _ => return None,
@@ -61,18 +61,20 @@ pub(super) fn trouble(stage: Stage, level: &str, code: &str) -> Option<Connectio
 }
 
 /// A server that closed the connection at `stage` without a word.
-pub(super) fn closed(stage: Stage) -> ConnectionError {
+pub(super) fn error_on_close(stage: SessionStage) -> ConnectionError {
     match stage {
-        Stage::Handshake | Stage::Live => ConnectionError::unreachable("the server closed the connection"),
+        SessionStage::Handshake | SessionStage::Live => {
+            ConnectionError::unreachable("the server closed the connection")
+        }
         // nginx, and what is built on it, say no this way.
-        Stage::Connect | Stage::Create => refused(BAD_APPLICATION),
-        Stage::Publish => refused(BAD_KEY),
+        SessionStage::Connect | SessionStage::CreateStream => rejected(BAD_APPLICATION),
+        SessionStage::Publish => rejected(BAD_KEY),
     }
 }
 
 /// What is there instead of RTMP, from its first byte.
-pub(super) fn no_rtmp(first: u8) -> ConnectionError {
-    refused(match first {
+pub(super) fn error_from_first_byte(first: u8) -> ConnectionError {
+    rejected(match first {
         // "HTTP/1.1 ..."
         b'H' => {
             "a web server answers there, not an RTMP server: see the port in [ingest] url, and whether this network wants \
@@ -80,12 +82,12 @@ pub(super) fn no_rtmp(first: u8) -> ConnectionError {
         }
         // An alert, or a handshake (RFC 8446, section 5.1).
         0x15 | 0x16 => "the server wants TLS on that port: write rtmps:// in [ingest] url",
-        _ => NO_RTMP,
+        _ => NOT_RTMP,
     })
 }
 
 /// A code as servers write them, and nothing else: it is shown to people.
-fn cleaned(code: &str) -> String {
+fn sanitized(code: &str) -> String {
     code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').take(64).collect()
 }
 
@@ -97,27 +99,27 @@ mod tests {
     fn codes_tell_what_to_do() {
         use ConnectionErrorKind::{Rejected, StreamInUse, Unreachable};
         for (stage, level, code, kind) in [
-            (Stage::Publish, "error", "NetStream.Publish.BadName", Some(StreamInUse)),
+            (SessionStage::Publish, "error", "NetStream.Publish.BadName", Some(StreamInUse)),
             // As Node-Media-Server writes it.
-            (Stage::Publish, "error", "NetStream.publish.Unauthorized", Some(Rejected)),
-            (Stage::Publish, "error", "NetStream.Publish.Denied", Some(Rejected)),
-            (Stage::Publish, "error", "NetStream.Something.New", Some(Rejected)),
-            (Stage::Connect, "error", "NetConnection.Connect.Rejected", Some(Rejected)),
-            (Stage::Connect, "error", "", Some(Rejected)),
-            (Stage::Live, "status", "NetStream.Unpublish.Success", Some(Unreachable)),
-            (Stage::Live, "error", "NetStream.Publish.BadName", Some(StreamInUse)),
-            (Stage::Live, "error", "NetStream.Record.Failed", None),
-            (Stage::Publish, "status", "NetStream.Publish.Start", None),
+            (SessionStage::Publish, "error", "NetStream.publish.Unauthorized", Some(Rejected)),
+            (SessionStage::Publish, "error", "NetStream.Publish.Denied", Some(Rejected)),
+            (SessionStage::Publish, "error", "NetStream.Something.New", Some(Rejected)),
+            (SessionStage::Connect, "error", "NetConnection.Connect.Rejected", Some(Rejected)),
+            (SessionStage::Connect, "error", "", Some(Rejected)),
+            (SessionStage::Live, "status", "NetStream.Unpublish.Success", Some(Unreachable)),
+            (SessionStage::Live, "error", "NetStream.Publish.BadName", Some(StreamInUse)),
+            (SessionStage::Live, "error", "NetStream.Record.Failed", None),
+            (SessionStage::Publish, "status", "NetStream.Publish.Start", None),
         ] {
-            assert_eq!(trouble(stage, level, code).map(|trouble| trouble.kind), kind, "{code}");
+            assert_eq!(error_from_status(stage, level, code).map(|error| error.kind), kind, "{code}");
         }
     }
 
     #[test]
     fn a_code_that_nobody_knows_is_told_without_what_is_no_code() {
-        let reason = trouble(Stage::Publish, "error", "Net\u{7}Stream.X <key>\n").unwrap().reason;
+        let reason = error_from_status(SessionStage::Publish, "error", "Net\u{7}Stream.X <key>\n").unwrap().reason;
         assert!(reason.ends_with("(NetStream.Xkey)"), "{reason}");
-        let reason = trouble(Stage::Publish, "error", &"x".repeat(10_000)).unwrap().reason;
+        let reason = error_from_status(SessionStage::Publish, "error", &"x".repeat(10_000)).unwrap().reason;
         assert!(reason.len() < 300, "{}", reason.len());
     }
 }

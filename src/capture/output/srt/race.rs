@@ -10,7 +10,7 @@ use crate::capture::media::Frame;
 use crate::capture::output::connection::{IngestConnection, TransportStats};
 use crate::capture::output::error::ConnectionError;
 use crate::capture::output::error::ConnectionErrorKind;
-use crate::capture::output::srt::Srt;
+use crate::capture::output::srt::SrtConnection;
 use crate::capture::output::target::LastAddress;
 use crate::clock::Clock;
 use crate::connect::ATTEMPT_DELAY;
@@ -20,109 +20,109 @@ use monotonic::Monotonic;
 pub(crate) struct AddressRace(RefCell<Attempts>);
 
 struct Attempts {
-    waiting: VecDeque<Srt>,
-    under_way: Vec<Srt>,
+    pending: VecDeque<SrtConnection>,
+    active: Vec<SrtConnection>,
     /// The only one under way is connected.
     won: bool,
     /// What servers are found out by; an attempt that begins later is given it too.
-    given: Vec<Frame>,
-    failed: Option<ConnectionError>,
+    sent_frames: Vec<Frame>,
+    last_error: Option<ConnectionError>,
     clock: Clock,
     next_at: Monotonic,
-    reached: LastAddress,
+    last_address: LastAddress,
 }
 
 impl AddressRace {
     /// Begins with the first of `attempts`; there is one at least.
-    pub(crate) fn begin(attempts: Vec<Srt>, reached: &LastAddress) -> Self {
+    pub(crate) fn new(attempts: Vec<SrtConnection>, last_address: &LastAddress) -> Self {
         let clock = Clock::start();
         let mut attempts = Attempts {
-            waiting: attempts.into(),
-            under_way: Vec::new(),
+            pending: attempts.into(),
+            active: Vec::new(),
             won: false,
-            given: Vec::new(),
-            failed: None,
+            sent_frames: Vec::new(),
+            last_error: None,
             clock,
             next_at: clock.now(),
-            reached: reached.clone(),
+            last_address: last_address.clone(),
         };
-        attempts.go_on();
+        attempts.advance();
         Self(RefCell::new(attempts))
     }
 
     /// Asks the attempt that counts.
-    fn ask<T>(&self, question: impl FnOnce(&Srt) -> T) -> Option<T> {
-        self.0.borrow().under_way.first().map(question)
+    fn with_first<T>(&self, query: impl FnOnce(&SrtConnection) -> T) -> Option<T> {
+        self.0.borrow().active.first().map(query)
     }
 }
 
 impl Attempts {
     /// Looks who has connected and who has failed, and begins the next attempt when it is due.
-    fn go_on(&mut self) {
+    fn advance(&mut self) {
         if self.won {
             return;
         }
-        if let Some(place) = self.under_way.iter().position(Srt::is_connected) {
-            let winner = self.under_way.swap_remove(place);
-            *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(winner.to());
-            let others = core::mem::replace(&mut self.under_way, vec![winner]);
+        if let Some(position) = self.active.iter().position(SrtConnection::is_connected) {
+            let winner = self.active.swap_remove(position);
+            *self.last_address.lock().unwrap_or_else(PoisonError::into_inner) = Some(winner.address());
+            let others = core::mem::replace(&mut self.active, vec![winner]);
             self.won = true;
-            self.waiting.clear();
-            self.given.clear();
+            self.pending.clear();
+            self.sent_frames.clear();
             if !others.is_empty() {
                 // libsrt may take its time to give up; the stream does not wait for it.
                 let _ = std::thread::Builder::new().name("srt-close".to_owned()).spawn(move || drop(others));
             }
             return;
         }
-        for attempt in core::mem::take(&mut self.under_way) {
-            match attempt.trouble() {
-                Some(trouble) => self.note(trouble),
-                None => self.under_way.push(attempt),
+        for attempt in core::mem::take(&mut self.active) {
+            match attempt.take_error() {
+                Some(error) => self.record_error(error),
+                None => self.active.push(attempt),
             }
         }
         let now = self.clock.now();
-        while self.under_way.is_empty() || now >= self.next_at {
-            let Some(attempt) = self.waiting.pop_front() else { return };
+        while self.active.is_empty() || now >= self.next_at {
+            let Some(attempt) = self.pending.pop_front() else { return };
             self.next_at = now.saturating_add(ATTEMPT_DELAY);
             match self.start(attempt) {
-                Ok(attempt) => self.under_way.push(attempt),
-                Err(trouble) => self.note(trouble),
+                Ok(attempt) => self.active.push(attempt),
+                Err(error) => self.record_error(error),
             }
         }
     }
 
-    fn start(&self, mut attempt: Srt) -> Result<Srt, ConnectionError> {
+    fn start(&self, mut attempt: SrtConnection) -> Result<SrtConnection, ConnectionError> {
         attempt.start()?;
-        self.given.iter().try_for_each(|frame| attempt.supply(frame.clone()))?;
+        self.sent_frames.iter().try_for_each(|frame| attempt.send(frame.clone()))?;
         Ok(attempt)
     }
 
     /// A server that says no says more than one that is away.
-    fn note(&mut self, trouble: ConnectionError) {
-        let weight = |trouble: &ConnectionError| match trouble.kind {
+    fn record_error(&mut self, error: ConnectionError) {
+        let weight = |error: &ConnectionError| match error.kind {
             ConnectionErrorKind::Unreachable => 0,
             ConnectionErrorKind::Renegotiate => 1,
             ConnectionErrorKind::StreamInUse
             | ConnectionErrorKind::Rejected
             | ConnectionErrorKind::CertificateInvalid => 2,
         };
-        if self.failed.as_ref().is_none_or(|known| weight(&trouble) >= weight(known)) {
-            self.failed = Some(trouble);
+        if self.last_error.as_ref().is_none_or(|known| weight(&error) >= weight(known)) {
+            self.last_error = Some(error);
         }
     }
 
-    fn supply(&mut self, frame: Frame) -> Result<(), ConnectionError> {
-        if let (true, Some(winner)) = (self.won, self.under_way.first_mut()) {
-            return winner.supply(frame);
+    fn send(&mut self, frame: Frame) -> Result<(), ConnectionError> {
+        if let (true, Some(winner)) = (self.won, self.active.first_mut()) {
+            return winner.send(frame);
         }
-        for mut attempt in core::mem::take(&mut self.under_way) {
-            match attempt.supply(frame.clone()) {
-                Ok(()) => self.under_way.push(attempt),
-                Err(trouble) => self.note(trouble),
+        for mut attempt in core::mem::take(&mut self.active) {
+            match attempt.send(frame.clone()) {
+                Ok(()) => self.active.push(attempt),
+                Err(error) => self.record_error(error),
             }
         }
-        self.given.push(frame);
+        self.sent_frames.push(frame);
         Ok(())
     }
 }
@@ -130,53 +130,53 @@ impl Attempts {
 impl IngestConnection for AddressRace {
     fn is_connected(&self) -> bool {
         let mut attempts = self.0.borrow_mut();
-        attempts.go_on();
+        attempts.advance();
         attempts.won
     }
 
-    fn knocks(&self) -> bool {
+    fn needs_data_to_connect(&self) -> bool {
         // Its sink looks at the socket, and sees that the server said no, only when it has something to send.
         true
     }
 
-    fn misfit(&self) -> Option<Duration> {
-        self.ask(Srt::misfit)?
+    fn renegotiate_with(&self) -> Option<Duration> {
+        self.with_first(SrtConnection::renegotiate_with)?
     }
 
-    fn supply(&mut self, frame: Frame) -> Result<(), ConnectionError> {
-        self.0.get_mut().supply(frame)
+    fn send(&mut self, frame: Frame) -> Result<(), ConnectionError> {
+        self.0.get_mut().send(frame)
     }
 
-    fn is_full(&self) -> bool {
-        self.ask(Srt::is_full).unwrap_or(false)
+    fn would_block(&self) -> bool {
+        self.with_first(SrtConnection::would_block).unwrap_or(false)
     }
 
-    fn on_air(&mut self) {
-        self.0.get_mut().under_way.iter_mut().for_each(Srt::on_air);
+    fn set_live(&mut self) {
+        self.0.get_mut().active.iter_mut().for_each(SrtConnection::set_live);
     }
 
-    fn arrived(&self) -> u64 {
-        self.ask(Srt::arrived).unwrap_or(0)
+    fn progress(&self) -> u64 {
+        self.with_first(SrtConnection::progress).unwrap_or(0)
     }
 
-    fn has_first(&self) -> bool {
-        self.ask(Srt::has_first).unwrap_or(false)
+    fn first_frame_delivered(&self) -> bool {
+        self.with_first(SrtConnection::first_frame_delivered).unwrap_or(false)
     }
 
-    fn trouble(&self) -> Option<ConnectionError> {
+    fn take_error(&self) -> Option<ConnectionError> {
         let mut attempts = self.0.borrow_mut();
         if attempts.won {
-            return attempts.under_way.first().and_then(Srt::trouble);
+            return attempts.active.first().and_then(SrtConnection::take_error);
         }
-        attempts.go_on();
-        attempts.failed.clone().filter(|_| attempts.under_way.is_empty() && attempts.waiting.is_empty())
+        attempts.advance();
+        attempts.last_error.clone().filter(|_| attempts.active.is_empty() && attempts.pending.is_empty())
     }
 
-    fn way(&self) -> TransportStats {
-        self.ask(Srt::way).unwrap_or_default()
+    fn stats(&self) -> TransportStats {
+        self.with_first(SrtConnection::stats).unwrap_or_default()
     }
 
-    fn rtt(&self) -> Option<u32> {
-        self.ask(Srt::rtt)?
+    fn rtt_ms(&self) -> Option<u32> {
+        self.with_first(SrtConnection::rtt_ms)?
     }
 }

@@ -15,9 +15,9 @@ use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcError};
 use url::Url;
 
-use super::http::Endpoint;
-use super::sockets::Sockets;
-use super::{Offer, Opened, Shared};
+use super::http::WhipEndpoint;
+use super::sockets::MediaSockets;
+use super::{OfferParams, OpenResource, PeerState};
 use crate::capture::media::Frame;
 use crate::capture::media::Track;
 use crate::capture::media::h264::avcc_to_annexb;
@@ -26,24 +26,24 @@ use crate::capture::output::error::ConnectionErrorKind;
 use crate::clock::Clock;
 
 /// A datagram: an Ethernet frame at most, whoever sent it.
-const DATAGRAM: usize = 2048;
+const MAX_DATAGRAM: usize = 2048;
 /// An answer to the offer is followed by ICE and DTLS, a few round trips.
-const CONNECT: Duration = Duration::from_secs(8);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 /// A peer that does not answer is asked again after a quarter of a second, then half, then each second; after six it is
 /// gone.
-const STUN_LONGEST: Duration = Duration::from_secs(1);
-const STUN_TRIES: usize = 6;
+const MAX_STUN_RTO: Duration = Duration::from_secs(1);
+const MAX_STUN_RETRANSMITS: usize = 6;
 /// How often figures are gathered.
-const FIGURES: Duration = Duration::from_secs(1);
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
 /// Dynamic payload types of RTP: the picture, what of it is sent again, the sound.
-const VIDEO: u8 = 102;
-const VIDEO_AGAIN: u8 = 103;
+const VIDEO_PT: u8 = 102;
+const VIDEO_RTX_PT: u8 = 103;
 
-pub(super) struct Session {
-    pub(super) offer: Offer,
-    pub(super) shared: Arc<Shared>,
+pub(super) struct WhipClient {
+    pub(super) params: OfferParams,
+    pub(super) peer_state: Arc<PeerState>,
     pub(super) inbox: Receiver<Frame>,
-    pub(super) bell: Arc<OwnedFd>,
+    pub(super) waker: Arc<OwnedFd>,
     pub(super) clock: Clock,
 }
 
@@ -61,31 +61,31 @@ impl From<std::io::Error> for ConnectionError {
     }
 }
 
-fn refused(reason: &str) -> ConnectionError {
+fn rejected(reason: &str) -> ConnectionError {
     ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() }
 }
 
-impl Session {
+impl WhipClient {
     /// Connects, sends until it is over or fails, and takes its leave of the server.
-    pub(super) fn run(self, endpoint: &Endpoint) {
-        let (mut resource, mut opened) = (None, None);
-        if let Err(trouble) = self.connect(endpoint, &mut resource, &mut opened) {
-            self.shared.fail(trouble);
+    pub(super) fn run(self, endpoint: &WhipEndpoint) {
+        let (mut resource, mut open_resource) = (None, None);
+        if let Err(error) = self.connect(endpoint, &mut resource, &mut open_resource) {
+            self.peer_state.fail(error);
         }
         if let Some(resource) = &resource {
             endpoint.delete(resource);
         }
-        drop(opened);
+        drop(open_resource);
     }
 
     fn connect(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &WhipEndpoint,
         resource: &mut Option<Url>,
-        opened: &mut Option<Opened>,
+        open_resource: &mut Option<OpenResource>,
     ) -> Result<(), ConnectionError> {
         let mut rtc = self.rtc();
-        let sockets = Sockets::open(&self.offer.host, self.offer.port)?;
+        let sockets = MediaSockets::open(&self.params.host, self.params.port)?;
         for local in sockets.addresses() {
             rtc.add_local_candidate(Candidate::host(local, Protocol::Udp).map_err(RtcError::from)?);
         }
@@ -93,26 +93,26 @@ impl Session {
         let stream = Some("tallybox".to_owned());
         let video = change.add_media(MediaKind::Video, Direction::SendOnly, stream.clone(), None, None);
         let audio =
-            self.offer.sound.then(|| change.add_media(MediaKind::Audio, Direction::SendOnly, stream, None, None));
+            self.params.has_audio.then(|| change.add_media(MediaKind::Audio, Direction::SendOnly, stream, None, None));
         let nothing = || ConnectionError::unreachable("WebRTC made no offer");
         let (offer, pending) = change.apply().ok_or_else(nothing)?;
-        let asked = Opened::new();
-        let taken = endpoint.post(&offer.to_sdp_string())?;
-        *opened = Some(asked);
-        *resource = taken.resource;
+        let counted = OpenResource::new();
+        let accepted = endpoint.post(&offer.to_sdp_string())?;
+        *open_resource = Some(counted);
+        *resource = accepted.resource;
         // A parser's own words name addresses in this process's memory.
-        let answer = SdpAnswer::from_sdp_string(&taken.answer?).map_err(|error| {
+        let answer = SdpAnswer::from_sdp_string(&accepted.answer?).map_err(|error| {
             tracing::debug!("the server's answer: {error}");
-            refused("the server's answer to the offer is SDP that cannot be read")
+            rejected("the server's answer to the offer is SDP that cannot be read")
         })?;
         rtc.sdp_api().accept_answer(pending, answer).map_err(|error| {
             tracing::debug!("the server's answer: {error}");
-            refused("the server's answer does not fit the offer")
+            rejected("the server's answer does not fit the offer")
         })?;
         let mut peer = Peer { rtc, sockets, tracks: [Some(video), audio] };
-        let ended = peer.send(self);
-        peer.say_goodbye();
-        ended
+        let outcome = peer.run(self);
+        peer.close();
+        outcome
     }
 
     fn rtc(&self) -> Rtc {
@@ -120,12 +120,12 @@ impl Session {
             .set_crypto_provider(Arc::new(str0m::crypto::from_feature_flags()))
             .clear_codecs()
             .enable_opus(true, false)
-            .enable_bwe(Some(Bitrate::kbps(self.offer.kbps.into())))
-            .set_stats_interval(Some(FIGURES));
-        config.set_max_stun_rto(STUN_LONGEST);
-        config.set_max_stun_retransmits(STUN_TRIES);
-        let again = Some(Pt::new_with_value(VIDEO_AGAIN));
-        config.codec_config().add_h264(Pt::new_with_value(VIDEO), again, true, self.offer.profile_level_id);
+            .enable_bwe(Some(Bitrate::kbps(self.params.max_kbps.into())))
+            .set_stats_interval(Some(STATS_INTERVAL));
+        config.set_max_stun_rto(MAX_STUN_RTO);
+        config.set_max_stun_retransmits(MAX_STUN_RETRANSMITS);
+        let rtx = Some(Pt::new_with_value(VIDEO_RTX_PT));
+        config.codec_config().add_h264(Pt::new_with_value(VIDEO_PT), rtx, true, self.params.profile_level_id);
         config.build(self.now())
     }
 
@@ -137,63 +137,63 @@ impl Session {
 /// A peer that was agreed on.
 struct Peer {
     rtc: Rtc,
-    sockets: Sockets,
+    sockets: MediaSockets,
     /// Picture and sound.
     tracks: [Option<Mid>; 2],
 }
 
 impl Peer {
-    fn send(&mut self, session: &Session) -> Result<(), ConnectionError> {
-        let begun = session.now();
-        let connected = || session.shared.connected.load(Ordering::Relaxed);
+    fn run(&mut self, client: &WhipClient) -> Result<(), ConnectionError> {
+        let started_at = client.now();
+        let connected = || client.peer_state.connected.load(Ordering::Relaxed);
         loop {
-            let until = self.drain(session)?;
-            if !connected() && session.now() - begun > CONNECT {
+            let until = self.poll_output(client)?;
+            if !connected() && client.now() - started_at > CONNECT_TIMEOUT {
                 let reason = "no answer to ICE in time: is UDP let through to the server's media ports?";
                 return Err(ConnectionError::unreachable(reason));
             }
-            match session.inbox.try_recv() {
+            match client.inbox.try_recv() {
                 // One at a time: what it makes has to be taken first.
                 Ok(frame) if connected() => {
-                    self.write(&frame, session)?;
+                    self.write(&frame, client)?;
                     continue;
                 }
                 Ok(_) | Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => return Ok(()),
             }
-            let left = until.saturating_duration_since(session.now()).min(FIGURES);
-            self.sockets.wait(&session.bell, left)?;
-            self.receive(session)?;
-            self.rtc.handle_input(Input::Timeout(session.now()))?;
+            let left = until.saturating_duration_since(client.now()).min(STATS_INTERVAL);
+            self.sockets.wait(&client.waker, left)?;
+            self.receive(client)?;
+            self.rtc.handle_input(Input::Timeout(client.now()))?;
         }
     }
 
     /// Sends what is to be sent now; until when there is nothing more.
-    fn drain(&mut self, session: &Session) -> Result<Instant, ConnectionError> {
+    fn poll_output(&mut self, client: &WhipClient) -> Result<Instant, ConnectionError> {
         loop {
             match self.rtc.poll_output()? {
                 Output::Timeout(until) => return Ok(until),
                 Output::Transmit(packet) => self.sockets.send(&packet),
-                Output::Event(event) => heard(&event, session)?,
+                Output::Event(event) => handle_event(&event, client)?,
             }
         }
     }
 
-    fn receive(&mut self, session: &Session) -> Result<(), ConnectionError> {
-        let mut data = [0; DATAGRAM];
+    fn receive(&mut self, client: &WhipClient) -> Result<(), ConnectionError> {
+        let mut data = [0; MAX_DATAGRAM];
         while let Some((size, source, destination)) = self.sockets.receive(&mut data) {
             let Ok(contents) = data[..size].try_into() else { continue };
             let received = Receive { proto: Protocol::Udp, source, destination, contents };
-            let input = Input::Receive(session.now(), received);
+            let input = Input::Receive(client.now(), received);
             if self.rtc.accepts(&input) {
                 self.rtc.handle_input(input)?;
-                self.drain(session)?;
+                self.poll_output(client)?;
             }
         }
         Ok(())
     }
 
-    fn write(&mut self, frame: &Frame, session: &Session) -> Result<(), ConnectionError> {
+    fn write(&mut self, frame: &Frame, client: &WhipClient) -> Result<(), ConnectionError> {
         let (mid, codec, frequency) = match frame.track {
             Track::Video => (self.tracks[0], Codec::H264, Frequency::NINETY_KHZ),
             Track::Audio => (self.tracks[1], Codec::Opus, Frequency::FORTY_EIGHT_KHZ),
@@ -204,20 +204,20 @@ impl Peer {
         };
         let (Some(mid), Some(data), Some(pts)) = (mid, data, frame.buffer.pts()) else { return Ok(()) };
         let time = MediaTime::from_micros(pts.useconds()).rebase(frequency);
-        let now = session.now();
+        let now = client.now();
         let Some(writer) = self.rtc.writer(mid) else { return Ok(()) };
         let Some(pt) = writer.payload_params().find(|params| params.spec().codec == codec).map(PayloadParams::pt)
         else {
             let what = if codec == Codec::H264 { "H.264 constrained baseline" } else { "Opus" };
-            return Err(refused(&format!("the server does not take {what}")));
+            return Err(rejected(&format!("the server does not take {what}")));
         };
         writer.write(pt, now, time, data)?;
-        session.shared.passed.fetch_add(1, Ordering::Relaxed);
+        client.peer_state.frames_sent.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     /// The peer hears at once that nothing more comes.
-    fn say_goodbye(&mut self) {
+    fn close(&mut self) {
         let _ = self.rtc.close();
         while let Ok(Output::Transmit(packet)) = self.rtc.poll_output() {
             self.sockets.send(&packet);
@@ -228,22 +228,24 @@ impl Peer {
 /// What the peer, or the network, has to say.
 // Everything else is about media that come in: none do.
 #[allow(clippy::wildcard_enum_match_arm)]
-fn heard(event: &Event, session: &Session) -> Result<(), ConnectionError> {
-    let shared = &session.shared;
+fn handle_event(event: &Event, client: &WhipClient) -> Result<(), ConnectionError> {
+    let peer_state = &client.peer_state;
     match event {
-        Event::Connected => shared.connected.store(true, Ordering::Relaxed),
+        Event::Connected => peer_state.connected.store(true, Ordering::Relaxed),
         Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
             return Err(ConnectionError::unreachable("the server does not answer any more"));
         }
         Event::Closed => return Err(ConnectionError::unreachable("the server closed the connection")),
-        Event::KeyframeRequest(_) => shared.keyframe.store(true, Ordering::Relaxed),
+        Event::KeyframeRequest(_) => peer_state.keyframe_requested.store(true, Ordering::Relaxed),
         Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. } | BweKind::Remb { estimate, .. }) => {
-            shared.estimate.store(u32::try_from(estimate.as_u64() / 1000).unwrap_or(u32::MAX), Ordering::Relaxed);
+            peer_state
+                .bandwidth_estimate_kbps
+                .store(u32::try_from(estimate.as_u64() / 1000).unwrap_or(u32::MAX), Ordering::Relaxed);
         }
         Event::PeerStats(stats) => {
             let pair = stats.selected_candidate_pair.as_ref().and_then(|pair| pair.current_round_trip_time);
             if let Some(rtt) = stats.rtt.or(pair) {
-                shared.rtt.store(u32::try_from(rtt.as_millis()).unwrap_or(u32::MAX), Ordering::Relaxed);
+                peer_state.rtt_ms.store(u32::try_from(rtt.as_millis()).unwrap_or(u32::MAX), Ordering::Relaxed);
             }
         }
         _ => {}

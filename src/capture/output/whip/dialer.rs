@@ -15,7 +15,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Timeout};
 
-use super::super::whip::http::PATIENCE;
+use super::super::whip::http::TIMEOUT;
 use crate::connect::{self, Unreachable};
 
 /// Addresses that `ureq` hands on.
@@ -30,15 +30,16 @@ pub(super) fn agent(config: Config) -> Agent {
     Agent::with_parts(config, Dialer.chain(RustlsConnector::default()), Dialer)
 }
 
-fn span(timeout: NextTimeout) -> Duration {
-    timeout.not_zero().map_or(PATIENCE, |span| *span)
+fn duration_or_default(timeout: NextTimeout) -> Duration {
+    timeout.not_zero().map_or(TIMEOUT, |span| *span)
 }
 
 impl Resolver for Dialer {
     fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let usual = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
         let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(usual));
-        let found = connect::resolve(host, port, span(timeout), &|| false).map_err(|_| Error::HostNotFound)?;
+        let found =
+            connect::resolve(host, port, duration_or_default(timeout), &|| false).map_err(|_| Error::HostNotFound)?;
         let mut all = self.empty();
         found.into_iter().take(ADDRESSES).for_each(|address| all.push(address));
         Ok(all)
@@ -46,10 +47,10 @@ impl Resolver for Dialer {
 }
 
 impl Connector for Dialer {
-    type Out = Stream;
+    type Out = DialedStream;
 
-    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Stream>, Error> {
-        let connected = connect::connect_any(&details.addrs, span(details.timeout), &|| false);
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<DialedStream>, Error> {
+        let connected = connect::connect_any(&details.addrs, duration_or_default(details.timeout), &|| false);
         let stream = connected.map_err(|why| match why {
             Unreachable::TimedOut => Error::Timeout(Timeout::Connect),
             Unreachable::Unresolved => Error::HostNotFound,
@@ -60,13 +61,13 @@ impl Connector for Dialer {
         stream.set_nodelay(true)?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Some(Stream { stream, buffers }))
+        Ok(Some(DialedStream { stream, buffers }))
     }
 }
 
 /// A connection, as `ureq` wants to have it.
 #[derive(Debug)]
-struct Stream {
+struct DialedStream {
     stream: TcpStream,
     buffers: LazyBuffers,
 }
@@ -76,20 +77,20 @@ fn failed(error: IoError, timeout: NextTimeout) -> Error {
     if late { Error::Timeout(timeout.reason) } else { Error::Io(error) }
 }
 
-impl Transport for Stream {
+impl Transport for DialedStream {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let timeout = timeout.for_write();
-        self.stream.set_write_timeout(Some(span(timeout)))?;
+        self.stream.set_write_timeout(Some(duration_or_default(timeout)))?;
         self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| failed(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         let timeout = timeout.for_read();
-        self.stream.set_read_timeout(Some(span(timeout)))?;
+        self.stream.set_read_timeout(Some(duration_or_default(timeout)))?;
         let amount = loop {
             match self.stream.read(self.buffers.input_append_buf()) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

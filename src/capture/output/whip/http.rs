@@ -17,32 +17,32 @@ use crate::config::{Host, HostPattern, Secret};
 use crate::connect::Unreachable;
 
 /// What a server may take to answer an offer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// Redirects that are followed.
-const HOPS: usize = 3;
+const MAX_REDIRECTS: usize = 3;
 /// An answer with a hundred candidates has some 10 KiB.
-const ANSWER: u64 = 64 * 1024;
+const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
 /// Where offers go.
-pub(super) struct Endpoint {
+pub(super) struct WhipEndpoint {
     pub(super) url: Secret,
     pub(super) token: Option<Secret>,
     /// Hosts that a redirect may lead to.
-    pub(super) allowed: Arc<[HostPattern]>,
+    pub(super) allowed_hosts: Arc<[HostPattern]>,
     agent: Agent,
 }
 
 /// What the server made of an offer.
-pub(super) struct Taken {
+pub(super) struct Accepted {
     /// SDP, or why it is none.
     pub(super) answer: Result<String, ConnectionError>,
     /// What is to be deleted in the end; `None`: the server did not say.
     pub(super) resource: Option<Url>,
 }
 
-impl Endpoint {
-    pub(super) fn new(url: Secret, token: Option<Secret>, allowed: Arc<[HostPattern]>) -> Self {
-        let roots: Vec<_> = tls::authorities().iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+impl WhipEndpoint {
+    pub(super) fn new(url: Secret, token: Option<Secret>, allowed_hosts: Arc<[HostPattern]>) -> Self {
+        let roots: Vec<_> = tls::system_roots().iter().map(|der| Certificate::from_der(der).to_owned()).collect();
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
             .root_certs(RootCerts::new_with_certs(&roots))
@@ -53,61 +53,61 @@ impl Endpoint {
             // Each hop is judged first, and a token goes nowhere unasked.
             .max_redirects(0)
             .http_status_as_error(false)
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(TIMEOUT))
             // The connection is kept for the end: deleting then takes one round trip and not four.
             .max_idle_age(Duration::from_hours(24))
             .proxy(None)
             .build();
-        Self { url, token, allowed, agent: dialer::agent(config) }
+        Self { url, token, allowed_hosts, agent: dialer::agent(config) }
     }
 
     /// Posts an offer.
-    pub(super) fn post(&self, offer: &str) -> Result<Taken, ConnectionError> {
-        let bad = |_| ConnectionError {
+    pub(super) fn post(&self, offer: &str) -> Result<Accepted, ConnectionError> {
+        let invalid_url = |_| ConnectionError {
             kind: ConnectionErrorKind::Rejected,
             reason: "[ingest] url is not a URL once its secrets are in place".to_owned(),
         };
-        let mut url = Url::parse(self.url.expose()).map_err(bad)?;
-        for _ in 0..=HOPS {
+        let mut url = Url::parse(self.url.expose()).map_err(invalid_url)?;
+        for _ in 0..=MAX_REDIRECTS {
             let mut request = self.agent.post(url.as_str()).content_type("application/sdp");
             if let Some(token) = &self.token {
                 request = request.header("Authorization", format!("Bearer {}", token.expose()));
             }
-            let mut response = request.send(offer).map_err(|error| unreachable(&error))?;
+            let mut response = request.send(offer).map_err(|error| transport_error(&error))?;
             let status = response.status();
             if matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
-                url = self.next(&url, &response)?;
+                url = self.follow_redirect(&url, &response)?;
                 continue;
             }
             if !matches!(status, StatusCode::CREATED | StatusCode::OK) {
-                return Err(refused(status));
+                return Err(error_from_status(status));
             }
-            let named = location(&url, &response);
-            let resource = named.clone().filter(|to| self.may(&url, to));
+            let location = location_of(&url, &response);
+            let resource = location.clone().filter(|to| self.is_allowed(&url, to));
             let answer = answer(&mut response);
             if answer.is_ok() && resource.is_none() {
-                let why = if named.is_some() { "names one where we may not go" } else { "names none" };
+                let why = if location.is_some() { "names one where we may not go" } else { "names none" };
                 tracing::warn!("the WHIP session cannot be deleted in the end: the server's answer {why} (Location)");
             }
-            return Ok(Taken { answer, resource });
+            return Ok(Accepted { answer, resource });
         }
-        Err(no("the server redirects in circles"))
+        Err(rejected("the server redirects in circles"))
     }
 
     /// Where a redirect leads, if it may.
-    fn next(&self, from: &Url, response: &Response<Body>) -> Result<Url, ConnectionError> {
-        let to = location(from, response).ok_or_else(|| no("the server redirects to nowhere"))?;
-        if self.may(from, &to) {
+    fn follow_redirect(&self, from: &Url, response: &Response<Body>) -> Result<Url, ConnectionError> {
+        let to = location_of(from, response).ok_or_else(|| rejected("the server redirects to nowhere"))?;
+        if self.is_allowed(from, &to) {
             return Ok(to);
         }
-        Err(no(
+        Err(rejected(
             "the server redirects to a host that is not one of [privacy] allowed-ingest-hosts, or away from https://",
         ))
     }
 
-    fn may(&self, from: &Url, to: &Url) -> bool {
+    fn is_allowed(&self, from: &Url, to: &Url) -> bool {
         let host = to.host_str().and_then(|host| Host::parse(host).ok());
-        let allowed = host.is_some_and(|host| self.allowed.iter().any(|pattern| pattern.allows(&host)));
+        let allowed = host.is_some_and(|host| self.allowed_hosts.iter().any(|pattern| pattern.allows(&host)));
         allowed && to.scheme() == from.scheme() && to.username().is_empty() && to.password().is_none()
     }
 
@@ -121,7 +121,7 @@ impl Endpoint {
             Ok(response) if response.status().is_success() => {}
             Ok(response) => tracing::warn!("the server keeps our WHIP session: HTTP {}", response.status().as_u16()),
             Err(error) => {
-                let why = unreachable(&error).reason;
+                let why = transport_error(&error).reason;
                 tracing::warn!("the WHIP session is left on the server, it could not be deleted: {why}");
             }
         }
@@ -130,17 +130,17 @@ impl Endpoint {
 
 /// The answer to an offer. What is no SDP comes from something that is no WHIP endpoint, whatever its status says.
 fn answer(response: &mut Response<Body>) -> Result<String, ConnectionError> {
-    let body = match response.body_mut().with_config().limit(ANSWER).read_to_vec() {
+    let body = match response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec() {
         Ok(body) => body,
-        Err(ureq::Error::BodyExceedsLimit(_)) => return Err(no_sdp("more than an answer can hold")),
-        Err(error) => return Err(unreachable(&error)),
+        Err(ureq::Error::BodyExceedsLimit(_)) => return Err(not_sdp("more than an answer can hold")),
+        Err(error) => return Err(transport_error(&error)),
     };
     let text = String::from_utf8_lossy(&body);
     let text = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
     if text.starts_with("v=0") {
         return Ok(text.to_owned());
     }
-    Err(no_sdp(match text.chars().next() {
+    Err(not_sdp(match text.chars().next() {
         None => "nothing",
         Some('<') => "a web page",
         Some('{' | '[') => "JSON",
@@ -148,24 +148,24 @@ fn answer(response: &mut Response<Body>) -> Result<String, ConnectionError> {
     }))
 }
 
-fn no_sdp(found: &str) -> ConnectionError {
-    no(&format!(
+fn not_sdp(found: &str) -> ConnectionError {
+    rejected(&format!(
         "what answers there is no WHIP endpoint, it sends {found} where WHIP has SDP: see the path in [ingest] url"
     ))
 }
 
-fn location(from: &Url, response: &Response<Body>) -> Option<Url> {
+fn location_of(from: &Url, response: &Response<Body>) -> Option<Url> {
     from.join(response.headers().get("Location")?.to_str().ok()?).ok()
 }
 
-fn no(reason: &str) -> ConnectionError {
+fn rejected(reason: &str) -> ConnectionError {
     ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() }
 }
 
 /// Why there was no answer at all.
-fn unreachable(error: &ureq::Error) -> ConnectionError {
+fn transport_error(error: &ureq::Error) -> ConnectionError {
     let untrusted =
-        |error| ConnectionError { kind: ConnectionErrorKind::Rejected, reason: tls::explain(error).to_owned() };
+        |error| ConnectionError { kind: ConnectionErrorKind::Rejected, reason: tls::describe_error(error).to_owned() };
     // What else a library may say some day is written down for whoever looks for it, and told in words that stay.
     #[allow(clippy::wildcard_enum_match_arm)]
     match error {
@@ -188,7 +188,7 @@ fn unreachable(error: &ureq::Error) -> ConnectionError {
 }
 
 /// Why the answer is no.
-fn refused(status: StatusCode) -> ConnectionError {
+fn error_from_status(status: StatusCode) -> ConnectionError {
     let (kind, reason) = match status.as_u16() {
         401 | 403 => (ConnectionErrorKind::Rejected, "the server refuses the token: see [ingest] token"),
         404 | 410 => (ConnectionErrorKind::Rejected, "there is no such WHIP endpoint: see the path in [ingest] url"),

@@ -23,72 +23,72 @@ use crate::clock::Clock;
 use crate::config::Secret;
 use bitrate::Rendition;
 
-use client::Session;
-use http::Endpoint;
+use client::WhipClient;
+use http::WhipEndpoint;
 
 /// Sessions that servers were asked for and that are not deleted.
-static OPEN: AtomicUsize = AtomicUsize::new(0);
+static OPEN_RESOURCES: AtomicUsize = AtomicUsize::new(0);
 
 /// How many sessions servers may be left with if this process ends now.
-pub(crate) fn left_open() -> usize {
-    OPEN.load(Ordering::Relaxed)
+pub(crate) fn open_resources() -> usize {
+    OPEN_RESOURCES.load(Ordering::Relaxed)
 }
 
 /// Counts as open while it lives.
-struct Opened;
+struct OpenResource;
 
-impl Opened {
+impl OpenResource {
     fn new() -> Self {
-        OPEN.fetch_add(1, Ordering::Relaxed);
+        OPEN_RESOURCES.fetch_add(1, Ordering::Relaxed);
         Self
     }
 }
 
-impl Drop for Opened {
+impl Drop for OpenResource {
     fn drop(&mut self) {
-        OPEN.fetch_sub(1, Ordering::Relaxed);
+        OPEN_RESOURCES.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// What a connection's thread tells.
 #[derive(Debug, Default)]
-struct Shared {
+struct PeerState {
     connected: AtomicBool,
-    passed: AtomicU64,
+    frames_sent: AtomicU64,
     /// The peer misses a keyframe.
-    keyframe: AtomicBool,
+    keyframe_requested: AtomicBool,
     /// Round trip in milliseconds; `u32::MAX`: not known yet.
-    rtt: AtomicU32,
+    rtt_ms: AtomicU32,
     /// What the way is thought to carry, in kbit/s; 0: not known yet.
-    estimate: AtomicU32,
-    trouble: Mutex<Option<ConnectionError>>,
+    bandwidth_estimate_kbps: AtomicU32,
+    error: Mutex<Option<ConnectionError>>,
 }
 
-impl Shared {
-    fn fail(&self, trouble: ConnectionError) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
+impl PeerState {
+    fn fail(&self, error: ConnectionError) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 }
 
 /// What is offered.
 #[derive(Clone, Debug)]
-struct Offer {
+struct OfferParams {
     host: String,
     port: u16,
-    sound: bool,
+    has_audio: bool,
     /// Of the picture: constrained baseline, and a level that holds it.
     profile_level_id: u32,
     /// What is to be sent in all, in kbit/s.
-    kbps: u32,
+    max_kbps: u32,
 }
 
 /// One connection.
-struct Whip {
-    shared: Arc<Shared>,
+struct WhipConnection {
+    peer_state: Arc<PeerState>,
     /// Closed, it ends the thread.
     frames: Option<Sender<Frame>>,
-    bell: Arc<OwnedFd>,
-    names: Redactor,
+    waker: Arc<OwnedFd>,
+    redactor: Redactor,
 }
 
 /// Constrained baseline, with the lowest level that holds the picture at its best: as RTP's H.264 payload format writes
@@ -108,86 +108,88 @@ pub(super) fn connect(
     endpoint: &Secret,
     token: Option<&Secret>,
 ) -> Result<Box<dyn IngestConnection>, ConnectionError> {
-    let names = target.names.clone();
-    let away = |reason: &str| ConnectionError::unreachable(format!("{}: {reason}", names.host));
-    let offer = Offer {
-        host: target.to.host.as_str().to_owned(),
-        port: target.to.port,
-        sound: target.sound,
-        profile_level_id: profile_level_id(target.picture),
-        kbps: target.picture.bitrate_kbps,
+    let redactor = target.redactor.clone();
+    let away = |reason: &str| ConnectionError::unreachable(format!("{}: {reason}", redactor.host_port));
+    let params = OfferParams {
+        host: target.destination.host.as_str().to_owned(),
+        port: target.destination.port,
+        has_audio: target.has_audio,
+        profile_level_id: profile_level_id(target.rendition),
+        max_kbps: target.rendition.bitrate_kbps,
     };
     let nothing = |error: rustix::io::Errno| away(&format!("no event: {error}"));
-    let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(nothing)?);
-    let shared = Arc::new(Shared { rtt: AtomicU32::new(u32::MAX), ..Shared::default() });
+    let waker = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(nothing)?);
+    let peer_state = Arc::new(PeerState { rtt_ms: AtomicU32::new(u32::MAX), ..PeerState::default() });
     let (frames, inbox) = channel();
-    let endpoint = Endpoint::new(endpoint.clone(), token.cloned(), target.allowed.clone());
-    let session = Session { offer, shared: shared.clone(), inbox, bell: bell.clone(), clock: Clock::start() };
-    let thread = std::thread::Builder::new().name("whip".to_owned()).spawn(move || session.run(&endpoint));
-    target.farewell(thread.map_err(|error| away(&format!("no thread: {error}")))?);
-    Ok(Box::new(Whip { shared, frames: Some(frames), bell, names: target.names.clone() }))
+    let endpoint = WhipEndpoint::new(endpoint.clone(), token.cloned(), target.allowed_hosts.clone());
+    let client =
+        WhipClient { params, peer_state: peer_state.clone(), inbox, waker: waker.clone(), clock: Clock::start() };
+    let thread = std::thread::Builder::new().name("whip".to_owned()).spawn(move || client.run(&endpoint));
+    target.join_on_drop(thread.map_err(|error| away(&format!("no thread: {error}")))?);
+    Ok(Box::new(WhipConnection { peer_state, frames: Some(frames), waker, redactor: target.redactor.clone() }))
 }
 
-impl Whip {
-    fn ring(&self) {
-        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+impl WhipConnection {
+    fn wake(&self) {
+        let _ = rustix::io::write(&self.waker, &1_u64.to_ne_bytes());
     }
 }
 
-impl Drop for Whip {
+impl Drop for WhipConnection {
     fn drop(&mut self) {
         drop(self.frames.take());
-        self.ring();
+        self.wake();
     }
 }
 
-impl IngestConnection for Whip {
+impl IngestConnection for WhipConnection {
     fn is_connected(&self) -> bool {
-        self.shared.connected.load(Ordering::Relaxed)
+        self.peer_state.connected.load(Ordering::Relaxed)
     }
 
-    fn supply(&mut self, frame: Frame) -> Result<(), ConnectionError> {
+    fn send(&mut self, frame: Frame) -> Result<(), ConnectionError> {
         if let Some(frames) = &self.frames {
             // A thread that is gone has said why.
             let _ = frames.send(frame);
         }
-        self.ring();
+        self.wake();
         Ok(())
     }
 
-    fn is_full(&self) -> bool {
+    fn would_block(&self) -> bool {
         // A datagram waits for nobody.
         false
     }
 
-    fn arrived(&self) -> u64 {
+    fn progress(&self) -> u64 {
         // ICE finds out within seconds that the server is gone.
-        self.shared.passed.load(Ordering::Relaxed)
+        self.peer_state.frames_sent.load(Ordering::Relaxed)
     }
 
-    fn has_first(&self) -> bool {
+    fn first_frame_delivered(&self) -> bool {
         // The server has proved over DTLS that it is there; its first report on what it got may take a second.
-        self.arrived() > 0
+        self.progress() > 0
     }
 
-    fn trouble(&self) -> Option<ConnectionError> {
-        let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    fn take_error(&self) -> Option<ConnectionError> {
+        let error = self.peer_state.error.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         // Its words are ours, and none of the URL's.
-        Some(ConnectionError { reason: format!("{}: {}", self.names.host, trouble.reason), ..trouble })
+        Some(ConnectionError { reason: format!("{}: {}", self.redactor.host_port, error.reason), ..error })
     }
 
-    fn rtt(&self) -> Option<u32> {
-        Some(self.shared.rtt.load(Ordering::Relaxed)).filter(|rtt| *rtt < u32::MAX)
+    fn rtt_ms(&self) -> Option<u32> {
+        Some(self.peer_state.rtt_ms.load(Ordering::Relaxed)).filter(|rtt| *rtt < u32::MAX)
     }
 
-    fn way(&self) -> TransportStats {
-        let bandwidth_estimate_kbps = Some(self.shared.estimate.load(Ordering::Relaxed)).filter(|kbps| *kbps > 0);
-        let rtt = self.rtt().map(|millis| Duration::from_millis(millis.into()));
+    fn stats(&self) -> TransportStats {
+        let bandwidth_estimate_kbps =
+            Some(self.peer_state.bandwidth_estimate_kbps.load(Ordering::Relaxed)).filter(|kbps| *kbps > 0);
+        let rtt = self.rtt_ms().map(|millis| Duration::from_millis(millis.into()));
         TransportStats { rtt, bandwidth_estimate_kbps, ..TransportStats::default() }
     }
 
-    fn wants_keyframe(&self) -> bool {
-        self.shared.keyframe.swap(false, Ordering::Relaxed)
+    fn take_keyframe_request(&self) -> bool {
+        self.peer_state.keyframe_requested.swap(false, Ordering::Relaxed)
     }
 }
 

@@ -8,37 +8,37 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use str0m::net::Transmit;
 
-use super::http::PATIENCE;
+use super::http::TIMEOUT;
 use crate::capture::output::error::ConnectionError;
 use crate::capture::output::error::of_unreachable;
 use crate::connect::{self, Unreachable};
 
 /// Where a way is looked for in a family that the server's name has no address of. Nothing is ever sent there: the
 /// addresses are documentation's (RFC 5737 and 3849).
-const ANYWHERE: [IpAddr; 2] =
+const ROUTE_PROBES: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
 
 /// Sockets with the address that each is bound to.
 #[derive(Debug)]
-pub(super) struct Sockets(Vec<(SocketAddr, UdpSocket)>);
+pub(super) struct MediaSockets(Vec<(SocketAddr, UdpSocket)>);
 
-impl Sockets {
+impl MediaSockets {
     /// Opens one in each family in which there is a way: at the address that the way to `host` begins with. These are
     /// all the candidates: no server of somebody else's is told about this box to find more.
     ///
     /// # Errors
     /// The name cannot be resolved, or there is no way in either family.
     pub(super) fn open(host: &str, port: u16) -> Result<Self, ConnectionError> {
-        let servers = connect::resolve(host, port, PATIENCE, &|| false).map_err(of_unreachable)?;
-        Self::towards(&servers)
+        let servers = connect::resolve(host, port, TIMEOUT, &|| false).map_err(of_unreachable)?;
+        Self::for_servers(&servers)
     }
 
-    fn towards(servers: &[SocketAddr]) -> Result<Self, ConnectionError> {
-        let target = |anywhere: IpAddr| {
-            let there = servers.iter().find(|server| server.is_ipv6() == anywhere.is_ipv6());
-            there.copied().unwrap_or(SocketAddr::new(anywhere, 9))
+    fn for_servers(servers: &[SocketAddr]) -> Result<Self, ConnectionError> {
+        let target = |probe: IpAddr| {
+            let of_family = servers.iter().find(|server| server.is_ipv6() == probe.is_ipv6());
+            of_family.copied().unwrap_or(SocketAddr::new(probe, 9))
         };
-        let all: Vec<_> = ANYWHERE.into_iter().filter_map(|anywhere| bind(target(anywhere)).ok()).collect();
+        let all: Vec<_> = ROUTE_PROBES.into_iter().filter_map(|probe| bind(target(probe)).ok()).collect();
         if all.is_empty() { Err(of_unreachable(Unreachable::NoRoute)) } else { Ok(Self(all)) }
     }
 
@@ -65,16 +65,16 @@ impl Sockets {
     }
 
     /// Waits for a datagram or the bell, at most for `longest`.
-    pub(super) fn wait(&self, bell: &OwnedFd, longest: Duration) -> std::io::Result<()> {
-        let limit = Timespec::try_from(longest).ok();
+    pub(super) fn wait(&self, waker: &OwnedFd, timeout: Duration) -> std::io::Result<()> {
+        let limit = Timespec::try_from(timeout).ok();
         let mut all: Vec<_> = self.0.iter().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)).collect();
-        all.push(PollFd::new(bell, PollFlags::IN));
+        all.push(PollFd::new(waker, PollFlags::IN));
         match rustix::event::poll(&mut all, limit.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         // It is not blocking: one that did not ring is left alone.
-        let _ = rustix::io::read(bell, &mut [0; 8]);
+        let _ = rustix::io::read(waker, &mut [0; 8]);
         Ok(())
     }
 }
@@ -97,17 +97,17 @@ mod tests {
     #[test]
     fn each_family_that_the_server_has_gets_a_socket_that_is_heard() {
         let servers = ["[::1]:9", "127.0.0.1:9"].map(|text| text.parse().unwrap());
-        let sockets = Sockets::towards(&servers).unwrap();
+        let sockets = MediaSockets::for_servers(&servers).unwrap();
         let all: Vec<_> = sockets.addresses().collect();
         assert_eq!(
             all.iter().map(SocketAddr::ip).collect::<Vec<_>>(),
             ["127.0.0.1", "::1"].map(|ip| ip.parse::<IpAddr>().unwrap())
         );
-        let bell = rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK).unwrap();
+        let waker = rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK).unwrap();
         for local in all {
             let peer = UdpSocket::bind((local.ip(), 0)).unwrap();
             peer.send_to(b"x", local).unwrap();
-            sockets.wait(&bell, Duration::from_secs(20)).unwrap();
+            sockets.wait(&waker, Duration::from_secs(20)).unwrap();
             let from = peer.local_addr().unwrap();
             assert_eq!(sockets.receive(&mut [0; 8]), Some((1, from, local)));
             sockets.send(&Transmit {
