@@ -8,9 +8,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::engine::Engine;
 use crate::ipc::Fact;
-use consent::Event;
 
 /// Unsent footage, in data-dir.
 const FOOTAGE: &str = "footage";
@@ -27,55 +25,56 @@ const MOST: u32 = 5_000;
 /// Deletions that are due. One that fails stays due, and is tried again until it is done.
 #[derive(Debug, Default)]
 pub(super) struct PendingErasure {
-    /// Unsent footage.
-    pub(super) footage: bool,
+    footage: bool,
     /// Footage, keys and credentials.
-    pub(super) binding: bool,
+    binding: bool,
+}
+
+/// What one attempt came to.
+#[derive(Debug, Default)]
+pub(super) struct Erased {
+    /// What was deleted, for the ledger.
+    pub(super) facts: Vec<Fact>,
+    /// What could not be deleted; it is tried again.
+    pub(super) error: Option<String>,
 }
 
 impl PendingErasure {
-    /// Carries out what is due: what was done, and what went wrong.
-    pub(super) fn run(&mut self, data_dir: &Path) -> (Vec<Fact>, Option<String>) {
-        let (mut done, mut wrong) = (Vec::new(), None);
-        let mut settle = |due: &mut bool, result: io::Result<u64>, fact: fn(u64) -> Fact| match result {
+    /// Unsent footage has to go.
+    pub(super) fn add_footage(&mut self) {
+        self.footage = true;
+    }
+
+    /// Footage, keys, credentials and all that the agent wrote have to go.
+    pub(super) fn add_binding(&mut self) {
+        self.binding = true;
+    }
+
+    /// Deletes what is due.
+    pub(super) fn run(&mut self, data_dir: &Path) -> Erased {
+        let mut erased = Erased::default();
+        let mut settle = |is_due: &mut bool, result: io::Result<u64>, fact: fn(u64) -> Fact| match result {
             Ok(files) => {
-                *due = false;
-                done.push(fact(files));
+                *is_due = false;
+                erased.facts.push(fact(files));
             }
             Err(error) => {
-                wrong = Some(format!("files in {} cannot be deleted: {error}; it is tried again", data_dir.display()));
+                let dir = data_dir.display();
+                erased.error = Some(format!("files in {dir} cannot be deleted: {error}; it is tried again"));
             }
         };
         if self.footage {
-            settle(&mut self.footage, footage(data_dir), |files| Fact::FootageDestroyed { files });
+            settle(&mut self.footage, erase_footage(data_dir), |files| Fact::FootageDestroyed { files });
         }
         if self.binding {
-            settle(&mut self.binding, binding(data_dir), |files| Fact::Unbound { files });
+            settle(&mut self.binding, erase_binding(data_dir), |files| Fact::Unbound { files });
         }
-        (done, wrong)
-    }
-}
-
-impl Engine {
-    /// Carries out the deletions that are due; one that fails stays due.
-    pub(super) fn erase(&mut self) -> Result<(), Event> {
-        let (done, wrong) = self.erasure.run(&self.config.device.data_dir);
-        if let Some(message) = &wrong
-            && self.erasure_message != wrong
-        {
-            tracing::error!("{message}");
-        }
-        self.erasure_message = wrong;
-        let unbound = done.iter().any(|fact| matches!(fact, Fact::Unbound { .. }));
-        let written = done.into_iter().map(|fact| self.write(fact)).fold(Ok(()), Result::and);
-        // Whoever binds the box next finds another one.
-        let identified = if unbound { self.identify(None) } else { Ok(()) };
-        written.and(identified)
+        erased
     }
 }
 
 /// Destroys unsent footage. Returns how many files there were.
-fn footage(data_dir: &Path) -> io::Result<u64> {
+fn erase_footage(data_dir: &Path) -> io::Result<u64> {
     let root = OwnedFd::from(File::open(data_dir)?);
     let mut sweep = Sweep::default();
     sweep.remove(&root, FOOTAGE, DEEPEST);
@@ -83,7 +82,7 @@ fn footage(data_dir: &Path) -> io::Result<u64> {
 }
 
 /// Destroys footage, keys, credentials and all that the agent wrote. Returns how many files there were.
-fn binding(data_dir: &Path) -> io::Result<u64> {
+fn erase_binding(data_dir: &Path) -> io::Result<u64> {
     let root = OwnedFd::from(File::open(data_dir)?);
     let mut sweep = Sweep::default();
     sweep.remove(&root, FOOTAGE, DEEPEST);

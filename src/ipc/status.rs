@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{BoxIdentity, Fault, LampPattern, Phase, SecondaryStats, StreamStats};
+use super::{BoxIdentity, Fault, LampPattern, Phase, SecondaryStats, StreamStats, VERSION_STRING};
 
 /// How the ledger's verification goes. A short ledger is verified before it is used, a long one from its last
 /// checkpoint on, and the rest in the background.
@@ -64,4 +64,32 @@ pub struct Status {
     pub ledger_check: LedgerCheck,
     /// Which box this is; `None`: its key cannot be used, and the guard's log says why.
     pub identity: Option<BoxIdentity>,
+}
+
+impl Status {
+    /// The status of a box on which nothing happens and of which nothing else is known.
+    pub fn idle(since: Timestamp, policy_version: &str) -> Self {
+        Self {
+            phase: Phase::Idle,
+            session: None,
+            since,
+            reason: None,
+            message: None,
+            muted: false,
+            policy_version: policy_version.to_owned(),
+            software: VERSION_STRING.to_owned(),
+            lamp: LampPattern::Dark,
+            faults: Vec::new(),
+            encoder: None,
+            camera: None,
+            stream: None,
+            second: None,
+            capture_pid: None,
+            panel: "none".to_owned(),
+            unbound: false,
+            ledger: None,
+            ledger_check: LedgerCheck::Running,
+            identity: None,
+        }
+    }
 }

@@ -23,6 +23,7 @@ pub use export::{ExportError, VerifiedExport, verify as verify_export};
 pub(crate) use link_log::LinkLog;
 pub use state::LedgerState;
 pub(crate) use writer::{LedgerHead, LedgerWriter};
+pub(crate) use writer_thread::WriterProgress;
 
 use chain::{COLUMNS, ChainPosition, GENESIS, OLD_COLUMNS, StoredEntry, StoredReading, digest};
 

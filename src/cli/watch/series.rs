@@ -97,31 +97,15 @@ impl Series {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::ipc::{LampPattern, LedgerCheck, Phase};
+    use crate::ipc::{LampPattern, Phase};
 
     pub(in super::super) fn status(stream: Option<StreamStats>) -> Status {
-        Status {
-            phase: if stream.is_some() { Phase::Live } else { Phase::Idle },
-            session: stream.map(|_| 7),
-            since: jiff::Timestamp::UNIX_EPOCH,
-            reason: None,
-            message: None,
-            muted: false,
-            policy_version: "2022-07-11".to_owned(),
-            software: "0.1.0".to_owned(),
-            lamp: if stream.is_some() { LampPattern::Solid } else { LampPattern::Dark },
-            faults: Vec::new(),
-            encoder: None,
-            camera: None,
-            stream,
-            second: None,
-            capture_pid: None,
-            panel: "sim".to_owned(),
-            unbound: false,
-            ledger: None,
-            ledger_check: LedgerCheck::Good,
-            identity: None,
-        }
+        let (phase, lamp) = match stream {
+            Some(_) => (Phase::Live, LampPattern::Solid),
+            None => (Phase::Idle, LampPattern::Dark),
+        };
+        let idle = Status::idle(jiff::Timestamp::UNIX_EPOCH, "2022-07-11");
+        Status { phase, lamp, session: stream.map(|_| 7), stream, ..idle }
     }
 
     fn report(bitrate_kbps: u32) -> Status {

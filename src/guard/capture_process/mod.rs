@@ -1,6 +1,6 @@
 //! Door 1: starts capture, tells it what it shall do, and ends its lease.
 
-pub(super) mod process;
+mod process;
 mod task;
 
 use std::os::fd::OwnedFd;
@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ipc::{FromCapture, ToCapture};
 use consent::{CaptureExit, CaptureSettings, Grant};
-use process::{CaptureProcess, PidFile};
+use process::CaptureProcess;
+pub(super) use process::{OrphanedCapture, PidFile};
 use task::CaptureTask;
 
 /// Environment of a capture, as its unit has it.

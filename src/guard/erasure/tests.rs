@@ -16,7 +16,7 @@ fn names(dir: &Path) -> Vec<String> {
 fn what_is_erased_is_gone_and_counted() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path();
-    assert_eq!(binding(path).unwrap(), 0);
+    assert_eq!(erase_binding(path).unwrap(), 0);
     std::fs::create_dir_all(path.join("footage/old")).unwrap();
     std::fs::create_dir(path.join("agent")).unwrap();
     for name in ["footage/a", "footage/old/b", "agent/outbox-cursor", "agent/outbox-cursor.new", "agent/x", "ledger.db"]
@@ -24,9 +24,9 @@ fn what_is_erased_is_gone_and_counted() {
         std::fs::write(path.join(name), "x").unwrap();
     }
     let mut due = PendingErasure { footage: true, binding: true };
-    let (done, wrong) = due.run(path);
-    assert_eq!(done, [Fact::FootageDestroyed { files: 2 }, Fact::Unbound { files: 3 }]);
-    assert_eq!((wrong, due.footage, due.binding), (None, false, false));
+    let Erased { facts, error } = due.run(path);
+    assert_eq!(facts, [Fact::FootageDestroyed { files: 2 }, Fact::Unbound { files: 3 }]);
+    assert_eq!((error, due.footage, due.binding), (None, false, false));
     assert_eq!(
         names(path),
         ["agent", "ledger.db"],
@@ -45,15 +45,15 @@ fn a_link_is_removed_and_not_what_it_leads_to() {
     for link in ["agent/outbox-cursor", "credentials", "footage/link"] {
         symlink(other.path(), path.join(link)).unwrap();
     }
-    assert_eq!(binding(path).unwrap(), 3);
+    assert_eq!(erase_binding(path).unwrap(), 3);
     assert_eq!((names(path), names(other.path())), (vec!["agent".to_owned()], vec!["kept".to_owned()]));
     // The agent's whole folder is a link: that is told, and nothing behind it is touched.
     std::fs::remove_dir(path.join("agent")).unwrap();
     std::fs::write(other.path().join("outbox-cursor"), "x").unwrap();
     symlink(other.path(), path.join("agent")).unwrap();
     let mut due = PendingErasure { footage: false, binding: true };
-    let (done, wrong) = due.run(path);
-    assert!(done.is_empty() && due.binding && wrong.is_some(), "{done:?} {wrong:?}");
+    let Erased { facts, error } = due.run(path);
+    assert!(facts.is_empty() && due.binding && error.is_some(), "{facts:?} {error:?}");
     assert_eq!(names(other.path()), ["kept", "outbox-cursor"]);
 }
 
@@ -67,15 +67,15 @@ fn what_cannot_be_deleted_keeps_nothing_else_and_nobody_keeps_the_guard_busy() {
         std::fs::create_dir(path.join(folder)).unwrap();
         std::fs::write(path.join(folder).join("a"), "x").unwrap();
     }
-    assert!(binding(path).is_err());
+    assert!(erase_binding(path).is_err());
     assert_eq!((names(path), names(&path.join("agent")).len()), (vec!["agent".to_owned(), "footage".to_owned()], 0));
     std::fs::remove_dir_all(path.join("footage")).unwrap();
     // Each attempt is bounded, and the next one goes on.
     for file in 0..=MOST {
         std::fs::write(path.join(format!("agent/{file}")), "").unwrap();
     }
-    assert!(binding(path).unwrap_err().to_string().contains("too many for one attempt"));
-    assert_eq!(binding(path).unwrap(), 1);
+    assert!(erase_binding(path).unwrap_err().to_string().contains("too many for one attempt"));
+    assert_eq!(erase_binding(path).unwrap(), 1);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn folders_too_deep_are_told_and_cost_no_stack() {
     let dir = tempfile::tempdir().unwrap();
     let deep: std::path::PathBuf = std::iter::repeat_n("d", 40).collect();
     std::fs::create_dir_all(dir.path().join("agent/outbox-cursor").join(deep)).unwrap();
-    assert!(binding(dir.path()).unwrap_err().to_string().contains("too deep"));
+    assert!(erase_binding(dir.path()).unwrap_err().to_string().contains("too deep"));
 }
 
 /// Whoever writes in the agent's folder puts a link to the ledger's in place of a folder that is being emptied.
@@ -108,12 +108,12 @@ fn an_exchanged_folder_leads_nowhere() {
                 std::fs::rename(&cursor, &aside).is_ok() && symlink(&victim, &cursor).is_ok()
             });
             // It may say that something was in its way; it is tried again then.
-            let _ = binding(dir.path());
+            let _ = erase_binding(dir.path());
             usize::from(attacker.join().unwrap())
         });
         assert_eq!(count(&victim), FILES, "after {exchanged} exchanges");
         let _ = std::fs::remove_dir_all(&aside);
-        binding(dir.path()).unwrap();
+        erase_binding(dir.path()).unwrap();
         if exchanged == 10 {
             return;
         }

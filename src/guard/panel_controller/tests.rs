@@ -226,7 +226,7 @@ fn a_chip_that_goes_away_under_a_finger_ends_the_touch() {
         shop.run(ms(at));
     }
     let words: Vec<String> = shop.seen.iter().map(|(_, effect)| format!("{effect:?}")).collect();
-    assert_eq!(words, ["RecordFault(Button)", "Light(Sos)"]);
+    assert_eq!(words, ["RecordFault(Button)", "SetLamp(Sos)"]);
     // It comes back with the button still down, which is let go later.
     shop.panel.panel = Some(Box::new(shop.wire.clone()));
     shop.wire.set(Some(true));

@@ -1,0 +1,106 @@
+//! How each effect of the consent machine is applied.
+
+use std::collections::VecDeque;
+
+use super::Engine;
+use crate::guard::capture_process::{CaptureHandle, PidFile};
+use crate::ipc::Fact;
+use consent::{CaptureExit, Effect, Event, Fault, Purpose, Reason, SessionId};
+
+impl Engine {
+    /// Applies one effect. `Err`: the event that its failure is; `events` gets one that is no failure.
+    pub(super) fn apply(&mut self, effect: Effect, events: &mut VecDeque<Event>) -> Result<(), Event> {
+        let policy_version = || self.config.consent.policy_version.clone();
+        match effect {
+            Effect::SetLamp(lamp) => {
+                self.panel.show(self.clock.now(), lamp).map_err(|_| Event::FaultDetected(Fault::Lamp))
+            }
+            Effect::RecordStart { session: SessionId(session), sound, purpose } => {
+                self.messages.session = None;
+                let policy_version = policy_version();
+                self.append_durably(match purpose {
+                    Purpose::OnAir => Fact::SessionStarted { session, sound, policy_version },
+                    Purpose::Probe => Fact::Probed { session, sound, policy_version },
+                })
+            }
+            Effect::Launch(grant) => {
+                let (events, pid_file) = (self.capture_events.clone(), PidFile::new(&self.config.device.runtime_dir));
+                let (mode, hash) = (&self.launch_mode, &self.config.hash);
+                self.capture = Some(CaptureHandle::launch(mode, grant, hash, pid_file, &mut self.tasks, events));
+                Ok(())
+            }
+            Effect::Stop(_) => {
+                match &self.capture {
+                    Some(capture) => capture.stop(),
+                    None => events.push_back(Event::CaptureExited(CaptureExit::NeverStarted)),
+                }
+                Ok(())
+            }
+            Effect::Kill => {
+                self.kill_capture();
+                Ok(())
+            }
+            Effect::Configure(settings) => {
+                if let Some(capture) = &self.capture {
+                    capture.configure(settings);
+                }
+                Ok(())
+            }
+            Effect::RecordStop { session, reason } => self.append_stop(session, reason),
+            Effect::RecordRequest(purpose) => self.append(Fact::Requested { purpose }),
+            Effect::RecordRequestEnded(reason) => {
+                self.append(Fact::RequestEnded { reason: reason.as_str().to_owned() })
+            }
+            Effect::RecordLock => self.append(Fact::Locked {}),
+            Effect::RecordUnlock => self.append(Fact::Unlocked {}),
+            Effect::RecordPolicyAcknowledged => {
+                let policy_version = policy_version();
+                self.append(Fact::PolicyAcknowledged { policy_version })
+            }
+            Effect::RecordFault(part) => self.append(Fact::FaultDetected { part }),
+            Effect::RecordMute { session, muted, by } => self.append(Fact::Muted { session: session.0, muted, by }),
+            Effect::DestroyFootage => {
+                self.erasure.add_footage();
+                self.run_erasure()
+            }
+            Effect::Unbind => {
+                self.erasure.add_binding();
+                self.run_erasure()
+            }
+            Effect::SelfTest => {
+                self.self_test();
+                Ok(())
+            }
+        }
+    }
+
+    fn kill_capture(&self) {
+        if let Some(capture) = &self.capture {
+            tracing::warn!("capture did not end by itself: it is killed");
+            capture.kill();
+        }
+    }
+
+    /// Writes the end of a session, after what is still to be written of its link. One entry that fails keeps no other.
+    fn append_stop(&mut self, session: SessionId, reason: Reason) -> Result<(), Event> {
+        let is_ledger_fault = reason == Reason::Fault(Fault::Ledger);
+        let message = if is_ledger_fault { self.messages.ledger.clone() } else { self.messages.session.clone() };
+        let stopped = Fact::SessionStopped { session: session.0, reason: reason.as_str().to_owned(), message };
+        let facts = self.link_log.finish().into_iter().chain([stopped]);
+        facts.map(|fact| self.append(fact)).fold(Ok(()), Result::and)
+    }
+
+    /// Deletes what is pending. What fails stays pending, and is tried again.
+    pub(super) fn run_erasure(&mut self) -> Result<(), Event> {
+        let erased = self.erasure.run(&self.config.device.data_dir);
+        if let Some(error) = erased.error.as_ref().filter(|error| self.messages.erasure.as_ref() != Some(*error)) {
+            tracing::error!("{error}");
+        }
+        self.messages.erasure = erased.error;
+        let is_unbound = erased.facts.iter().any(|fact| matches!(fact, Fact::Unbound { .. }));
+        let written = erased.facts.into_iter().map(|fact| self.append(fact)).fold(Ok(()), Result::and);
+        // Whoever binds the box next gets a box with another key.
+        let identified = if is_unbound { self.identify(None) } else { Ok(()) };
+        written.and(identified)
+    }
+}

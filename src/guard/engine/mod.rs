@@ -1,0 +1,342 @@
+//! Runs the consent machine: feeds it events, and applies the effects of each step in order.
+
+mod capture_events;
+mod effects;
+mod periodic;
+mod requests;
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::capture_process::{CaptureEvent, CaptureHandle, LaunchMode};
+use super::erasure::PendingErasure;
+use super::identity;
+use super::panel_controller::PanelController;
+use super::pending_replies::PendingReplies;
+use super::session::SessionReport;
+use super::status::{self, Messages};
+use super::supply_voltage::SupplyMonitor;
+use super::verb_quotas::VerbQuotas;
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::ipc::{BoxIdentity, Fact, Status, VERSION_STRING};
+use crate::ledger::{LedgerState, LedgerWriter, LinkLog};
+use consent::{Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, Reason, SessionId, SessionLimits};
+use monotonic::Monotonic;
+
+/// Consent machine, panel, ledger and capture, joined.
+#[derive(Debug)]
+pub(super) struct Engine {
+    clock: Clock,
+    config: Arc<Config>,
+    launch_mode: LaunchMode,
+    machine: Machine,
+    panel: PanelController,
+    supply: SupplyMonitor,
+    ledger_writer: LedgerWriter,
+    link_log: LinkLog,
+    capture: Option<CaptureHandle>,
+    /// Where a capture's task sends its events, with the session's number.
+    capture_events: mpsc::Sender<(u64, CaptureEvent)>,
+    /// The captures' tasks.
+    tasks: JoinSet<()>,
+    session: SessionReport,
+    messages: Messages,
+    /// The ledger's error that was last acted on.
+    ledger_error: Option<String>,
+    replies: PendingReplies,
+    quotas: VerbQuotas,
+    erasure: PendingErasure,
+    /// `None`: the box's key cannot be used.
+    identity: Option<BoxIdentity>,
+    status: watch::Sender<Status>,
+    /// The machine was restored from the ledger. Until then nothing can start.
+    is_restored: bool,
+    needs_restart: bool,
+}
+
+impl Engine {
+    /// Panel and ledger are not open yet: [`Engine::start`] opens them.
+    pub(super) fn new(
+        config: Arc<Config>,
+        launch_mode: LaunchMode,
+        clock: Clock,
+        panel: PanelController,
+        capture_events: mpsc::Sender<(u64, CaptureEvent)>,
+    ) -> Self {
+        // Locked, unless the ledger says otherwise.
+        let unknown = PersistedState { last_session: SessionId(0), locked: true, unbound: false, policy_pending: true };
+        let machine = Machine::restore(limits(&config), unknown);
+        let status = Status {
+            phase: machine.phase(),
+            lamp: machine.lamp(),
+            panel: panel.name().to_owned(),
+            ..Status::idle(clock::utc_now(), &config.consent.policy_version)
+        };
+        Self {
+            clock,
+            launch_mode,
+            machine,
+            panel,
+            supply: SupplyMonitor::new(Path::new("/")),
+            ledger_writer: LedgerWriter::new(&config.ledger(), clock),
+            link_log: LinkLog::new(clock.now()),
+            capture: None,
+            capture_events,
+            tasks: JoinSet::new(),
+            session: SessionReport::default(),
+            messages: Messages::default(),
+            ledger_error: None,
+            replies: PendingReplies::default(),
+            quotas: VerbQuotas::new(clock.now()),
+            erasure: PendingErasure::default(),
+            identity: None,
+            status: watch::Sender::new(status),
+            is_restored: false,
+            needs_restart: false,
+            config,
+        }
+    }
+
+    /// The status, as it changes.
+    pub(super) fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    pub(super) fn ledger_writer(&self) -> &LedgerWriter {
+        &self.ledger_writer
+    }
+
+    pub(super) fn panel_name(&self) -> &'static str {
+        self.panel.name()
+    }
+
+    pub(super) fn may_capture(&self) -> bool {
+        self.machine.phase().may_capture()
+    }
+
+    /// Whether the ledger can be read after all, so that a new start of the guard would restore its state.
+    pub(super) fn needs_restart(&self) -> bool {
+        self.needs_restart
+    }
+
+    /// When the engine has to be called at the latest.
+    pub(super) fn deadline(&self) -> Monotonic {
+        let others = self.machine.deadline().into_iter().chain(self.replies.deadline());
+        others.fold(self.panel.deadline(), Monotonic::min)
+    }
+
+    /// Opens panel and ledger. What cannot be opened is a fault, and nothing starts.
+    pub(super) fn start(&mut self) {
+        let now = self.clock.now();
+        // The panel first: it has to show a ledger that fails.
+        let panel = self.panel.reopen(now);
+        if self.restore().is_err() {
+            self.dispatch(Event::FaultDetected(Fault::Ledger));
+        }
+        if panel.is_err() {
+            self.dispatch(Event::FaultDetected(Fault::Button));
+            self.dispatch(Event::FaultDetected(Fault::Lamp));
+        } else if self.panel.show(now, self.machine.lamp()).is_err() {
+            self.dispatch(Event::FaultDetected(Fault::Lamp));
+        }
+        self.publish();
+    }
+
+    /// Ends consent, as the guard ends.
+    pub(super) fn shut_down(&mut self) {
+        self.dispatch(Event::Revoke(Reason::Shutdown));
+    }
+
+    /// Writes the last entry, closes the ledger and switches the lamp off. No capture is left.
+    pub(super) fn finish(&mut self) {
+        let _ = self.ledger_writer.append(Fact::GuardStopped {});
+        self.close_ledger();
+        self.check_ledger();
+        let _ = self.panel.show(self.clock.now(), LampPattern::Dark);
+        self.publish();
+    }
+
+    pub(super) fn close_ledger(&mut self) {
+        self.ledger_writer.close();
+    }
+
+    /// Restores the machine from the ledger, and writes down that the guard is up.
+    fn restore(&mut self) -> Result<(), ()> {
+        let state = self.ledger_writer.open().map_err(|error| self.set_ledger_message(error))?;
+        let state = state.with_policy(&self.config.consent.policy_version);
+        self.machine = Machine::restore(limits(&self.config), state.persisted_state(&self.config.hash));
+        self.is_restored = true;
+        self.messages.policy =
+            status::policy_pending_message(state.acknowledged.as_deref(), &self.config.consent.policy_version);
+        if state.policy_pending {
+            tracing::warn!("{}", self.messages.policy);
+        }
+        // An entry that fails waits, and all others behind it: no session may run under what the ledger has not seen.
+        let facts = startup_facts(&self.config, &state);
+        let written = facts.into_iter().map(|fact| self.append(fact)).fold(Ok(()), Result::and);
+        let identified = self.identify(state.identity.as_deref());
+        written.and(identified).map_err(|_| ())
+    }
+
+    /// Reads the box's key, and writes its fingerprint down unless that is the `known` one. Consent does not depend on it:
+    /// a box whose key is damaged logs that and goes on.
+    fn identify(&mut self, known: Option<&str>) -> Result<(), Event> {
+        self.identity = match identity::read_or_make(&self.config.device.data_dir) {
+            Ok(identity) => Some(identity),
+            Err(error) => {
+                tracing::error!("{error}");
+                None
+            }
+        };
+        match &self.identity {
+            Some(BoxIdentity { fingerprint, .. }) if known != Some(fingerprint) => {
+                self.append(Fact::Identified { fingerprint: fingerprint.clone() })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Feeds one event to the machine, and then the failures that its effects bring.
+    pub(super) fn dispatch(&mut self, event: Event) {
+        let before = self.machine.phase();
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            if matches!(event, Event::CaptureExited(_)) {
+                self.capture = None;
+            }
+            let mut has_failed = false;
+            for effect in self.machine.step(self.clock.now(), event) {
+                // A launch needs its lamp and its entry. All other effects are applied whatever became of those before.
+                if has_failed && matches!(effect, Effect::RecordStart { .. } | Effect::Launch(_)) {
+                    continue;
+                }
+                if let Err(failure) = self.apply(effect, &mut events) {
+                    events.push_back(failure);
+                    has_failed = true;
+                }
+            }
+        }
+        let phase = self.machine.phase();
+        if phase != before {
+            tracing::info!("phase: {}", phase.as_str());
+            self.status.send_modify(|status| status.since = clock::utc_now());
+        }
+        let now = self.clock.now();
+        if !phase.may_capture() {
+            if phase != Phase::Requested {
+                let message = self.messages.session.as_deref();
+                self.replies.finish_probe(self.session.probe, self.machine.last_reason(), message);
+            }
+            self.session = SessionReport::default();
+            self.replies.finish_stops(now, &self.ledger_writer);
+        }
+        self.replies.finish_mutes(now, &self.machine, &self.ledger_writer);
+        self.publish();
+    }
+
+    fn dispatch_failure(&mut self, result: Result<(), Event>) {
+        if let Err(failure) = result {
+            self.dispatch(failure);
+        }
+    }
+
+    fn append(&mut self, fact: Fact) -> Result<(), Event> {
+        // In the message itself: journalctl shows no fields.
+        tracing::info!("ledger: {fact:?}");
+        let written = self.ledger_writer.append(fact);
+        self.as_ledger_fault(written)
+    }
+
+    /// The same for what takes effect only once it is on disk.
+    fn append_durably(&mut self, fact: Fact) -> Result<(), Event> {
+        tracing::info!("ledger: {fact:?}");
+        let written = self.ledger_writer.append_durably(fact);
+        self.as_ledger_fault(written)
+    }
+
+    fn as_ledger_fault(&mut self, written: Result<(), String>) -> Result<(), Event> {
+        written.map_err(|text| {
+            self.set_ledger_message(text);
+            Event::FaultDetected(Fault::Ledger)
+        })
+    }
+
+    fn set_ledger_message(&mut self, text: String) {
+        if self.messages.ledger.as_ref() != Some(&text) {
+            tracing::error!("{text}");
+            self.messages.ledger = Some(text);
+        }
+    }
+
+    /// Sends the replies that waited for the ledger, and turns its error into a fault.
+    pub(super) fn check_ledger(&mut self) {
+        let error = self.ledger_writer.error();
+        self.replies.finish_written(self.clock.now(), &self.ledger_writer, error.is_some());
+        if error != self.ledger_error {
+            self.ledger_error.clone_from(&error);
+            if let Some(text) = error.clone() {
+                self.set_ledger_message(text);
+            }
+        }
+        if error.is_some() && !self.machine.has_fault(Fault::Ledger) {
+            self.dispatch(Event::FaultDetected(Fault::Ledger));
+        }
+    }
+
+    /// Publishes the status if it changed.
+    fn publish(&mut self) {
+        let since = self.status.borrow().since;
+        let sources = status::Sources {
+            config: &self.config,
+            machine: &self.machine,
+            session: &self.session,
+            messages: &self.messages,
+            panel: &self.panel,
+            ledger_writer: &self.ledger_writer,
+            identity: self.identity.as_ref(),
+        };
+        let status = status::compose(&sources, since, self.clock.now());
+        self.status.send_if_modified(|known| {
+            let has_changed = *known != status;
+            if has_changed {
+                *known = status;
+            }
+            has_changed
+        });
+    }
+}
+
+/// What the guard writes down when it comes up with this state of the ledger, in order.
+fn startup_facts(config: &Config, state: &LedgerState) -> Vec<Fact> {
+    let policy_version = config.consent.policy_version.clone();
+    let interrupted = state.open_session.map(|session| Fact::SessionInterrupted { session });
+    let started = Fact::GuardStarted { software: VERSION_STRING.to_owned(), policy_version: policy_version.clone() };
+    let now = clock::read();
+    let stepped = state.time.stepped_back_from(&now).map(|from| Fact::ClockStepped { from, to: now.utc });
+    let policy = if state.acknowledged.is_none() {
+        Some(Fact::PolicyAcknowledged { policy_version })
+    } else if state.policy_pending && state.announced.as_ref() != Some(&policy_version) {
+        Some(Fact::PolicyPending { policy_version })
+    } else {
+        None
+    };
+    let configured = (state.configuration.as_ref() != Some(&config.hash)).then(|| Fact::Configured {
+        hash: config.hash.clone(),
+        ingest_host: config.ingest.hosts(),
+        broker_host: config.mqtt.as_ref().map(|mqtt| mqtt.host.to_string()),
+    });
+    interrupted.into_iter().chain([started]).chain(stepped).chain(policy).chain(configured).collect()
+}
+
+fn limits(config: &Config) -> SessionLimits {
+    SessionLimits {
+        max_session: config.consent.max_session,
+        request_timeout: config.consent.request_timeout,
+        reconnect_window: config.ingest.reconnect_window,
+    }
+}

@@ -1,0 +1,129 @@
+//! The guard's one loop: signals, buttons, requests, capture's reports and time, in this order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
+
+use super::capture_process::{CaptureEvent, LaunchMode};
+use super::control_server::{self, Call, ControlContext};
+use super::engine::Engine;
+use super::panel_controller::PanelController;
+use super::periodic_tasks::PeriodicTasks;
+use super::{GuardOptions, instance, persistence_check};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::ledger::WriterProgress;
+use crate::panel::PanelEvent;
+use crate::runtime::ShutdownSignals;
+
+/// Reports of captures that wait for the loop; more of them wait in the capture.
+const MAX_PENDING_REPORTS: usize = 16;
+/// Requests of the control socket that wait for the loop; more of them wait in their connections.
+const MAX_PENDING_REQUESTS: usize = 64;
+
+/// How long the control socket has at the end to deliver the last status and entries.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(200);
+
+/// What the loop waits for.
+struct Inputs {
+    signals: ShutdownSignals,
+    panel: mpsc::UnboundedReceiver<PanelEvent>,
+    calls: mpsc::Receiver<Call>,
+    captures: mpsc::Receiver<(u64, CaptureEvent)>,
+    ledger: watch::Receiver<WriterProgress>,
+}
+
+/// Runs until a signal ends it.
+pub(super) async fn run(config: Arc<Config>, options: GuardOptions) -> Result<(), Exit> {
+    tracing::info!("the guard starts: {}", config.summary());
+    let signals = ShutdownSignals::listen()?;
+    if let LaunchMode::Socket(_) = options.launch_mode {
+        persistence_check::is_lasting(&config)?;
+    }
+    let (_lock, listener) = instance::begin(&config)?;
+    let clock = Clock::start();
+    let (engine, context, inputs) = start(&config, options, clock, signals);
+    serve(engine, inputs, listener, context, &config, clock).await?;
+    let _ = std::fs::remove_file(config.guard_socket());
+    tracing::info!("the guard has ended");
+    Ok(())
+}
+
+fn start(
+    config: &Arc<Config>,
+    options: GuardOptions,
+    clock: Clock,
+    signals: ShutdownSignals,
+) -> (Engine, ControlContext, Inputs) {
+    let (panel_sender, panel) = mpsc::unbounded_channel();
+    let (capture_sender, captures) = mpsc::channel(MAX_PENDING_REPORTS);
+    let (call_sender, calls) = mpsc::channel(MAX_PENDING_REQUESTS);
+    let controller = PanelController::new(&config.panel, &config.device.runtime_dir, panel_sender, clock.now());
+    let mut engine = Engine::new(config.clone(), options.launch_mode, clock, controller, capture_sender);
+    engine.start();
+    let context = ControlContext {
+        calls: call_sender,
+        status: engine.status(),
+        head: engine.ledger_writer().head(),
+        ledger: config.ledger(),
+        uids: options.uids,
+    };
+    let ledger = engine.ledger_writer().progress();
+    (engine, context, Inputs { signals, panel, calls, captures, ledger })
+}
+
+async fn serve(
+    mut engine: Engine,
+    mut inputs: Inputs,
+    listener: UnixListener,
+    context: ControlContext,
+    config: &Config,
+    clock: Clock,
+) -> Result<(), Exit> {
+    let mut control = std::pin::pin!(control_server::serve(listener, context));
+    // The buttons' first levels have to settle: a press before that could be one that was held through the boot.
+    let settled = clock.now().saturating_add(config.panel.debounce * 2);
+    let mut tasks = PeriodicTasks::new(clock.now(), settled);
+    let (mut is_up, mut is_ending) = (false, false);
+    while !is_ending || engine.may_capture() {
+        let deadline = engine.deadline().min(tasks.deadline());
+        tokio::select! {
+            biased;
+            _ = inputs.signals.recv() => {
+                engine.shut_down();
+                is_ending = true;
+            }
+            Some(event) = inputs.panel.recv(), if !is_ending => engine.on_panel_event(event),
+            Some(call) = inputs.calls.recv() => {
+                engine.handle_call(call, is_ending);
+                // Commands come before reports, but may not hold up a confirmation or the end of a capture.
+                if let Ok((session, event)) = inputs.captures.try_recv() {
+                    engine.on_capture_event(session, event);
+                }
+            }
+            Some((session, event)) = inputs.captures.recv() => engine.on_capture_event(session, event),
+            Ok(()) = inputs.ledger.changed() => engine.check_ledger(),
+            () = &mut control, if is_up => return Err(Exit::software("the guard's socket is lost")),
+            () = tokio::time::sleep_until(clock.to_instant(deadline)) => {}
+        }
+        if !is_ending {
+            engine.poll_buttons();
+        }
+        engine.tick(&mut tasks);
+        if !is_up && clock.now() >= settled {
+            is_up = true;
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+            tracing::info!(panel = engine.panel_name(), "the guard is up");
+        }
+        if engine.needs_restart() {
+            engine.close_ledger();
+            return Err(Exit::unavailable("the ledger can be read now: the guard has to start anew"));
+        }
+    }
+    engine.finish();
+    let _ = tokio::time::timeout(SHUTDOWN_GRACE, &mut control).await;
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Replies that come later: when capture is gone or has confirmed, and when the ledger has the entry.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::ipc::{ProbeReport, Response};
+use crate::ledger::LedgerWriter;
+use consent::{Machine, Reason};
+use monotonic::Monotonic;
+
+/// The channel that a caller waits on. One that went away does not need its reply, so a failed send is no error.
+pub(super) type Reply = oneshot::Sender<Response>;
+
+/// How long a reply waits for the ledger. A caller's own timeout is a second or two.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A reply that waits for the ledger.
+#[derive(Debug)]
+struct Unwritten {
+    /// The last fact that belongs to it.
+    fact: u64,
+    /// After this the response is [`Response::Unwritten`].
+    until: Monotonic,
+    reply: Reply,
+}
+
+/// Callers that wait.
+#[derive(Debug, Default)]
+pub(super) struct PendingReplies {
+    /// Remote stops, until capture is gone.
+    stops: Vec<Reply>,
+    /// Remote mutes, until capture has confirmed.
+    mutes: Vec<Reply>,
+    /// The probe that was asked for or is under way.
+    probe: Option<Reply>,
+    /// What was done, until the ledger has it.
+    unwritten: Vec<Unwritten>,
+}
+
+impl PendingReplies {
+    pub(super) fn add_stop(&mut self, reply: Reply) {
+        self.stops.push(reply);
+    }
+
+    pub(super) fn add_mute(&mut self, reply: Reply) {
+        self.mutes.push(reply);
+    }
+
+    pub(super) fn set_probe(&mut self, reply: Reply) {
+        self.probe = Some(reply);
+    }
+
+    /// When [`PendingReplies::finish_written`] has to be called at the latest.
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
+        self.unwritten.iter().map(|waiting| waiting.until).min()
+    }
+
+    /// Sends [`Response::Done`] now or, at the latest at its deadline, through [`PendingReplies::finish_written`].
+    pub(super) fn done_when_written(&mut self, now: Monotonic, ledger_writer: &LedgerWriter, reply: Reply) {
+        let fact = ledger_writer.submitted();
+        if ledger_writer.is_written(fact) {
+            let _ = reply.send(Response::Done);
+            return;
+        }
+        self.unwritten.push(Unwritten { fact, until: now.saturating_add(WRITE_TIMEOUT), reply });
+    }
+
+    /// Replies to those whose entries are written, and to all others where the ledger failed or took too long.
+    pub(super) fn finish_written(&mut self, now: Monotonic, ledger_writer: &LedgerWriter, has_failed: bool) {
+        for waiting in std::mem::take(&mut self.unwritten) {
+            if ledger_writer.is_written(waiting.fact) {
+                let _ = waiting.reply.send(Response::Done);
+            } else if has_failed || now >= waiting.until {
+                let _ = waiting.reply.send(Response::Unwritten);
+            } else {
+                self.unwritten.push(waiting);
+            }
+        }
+    }
+
+    /// Capture is gone: remote stops are done once that is written.
+    pub(super) fn finish_stops(&mut self, now: Monotonic, ledger_writer: &LedgerWriter) {
+        for reply in std::mem::take(&mut self.stops) {
+            self.done_when_written(now, ledger_writer, reply);
+        }
+    }
+
+    /// Replies to remote mutes once capture has confirmed, or will not any more.
+    pub(super) fn finish_mutes(&mut self, now: Monotonic, machine: &Machine, ledger_writer: &LedgerWriter) {
+        if machine.is_mute_pending() {
+            return;
+        }
+        let phase = machine.phase();
+        let is_silent = phase.may_capture() && machine.is_muted();
+        for reply in std::mem::take(&mut self.mutes) {
+            if is_silent {
+                self.done_when_written(now, ledger_writer, reply);
+                continue;
+            }
+            let why = if machine.wants_sound() {
+                "the sound was switched on again before that".to_owned()
+            } else {
+                format!("there is no stream to mute: the box is {}", phase.as_str())
+            };
+            let _ = reply.send(Response::Rejected(why));
+        }
+    }
+
+    /// The probe is over, or nobody pressed for it.
+    pub(super) fn finish_probe(
+        &mut self,
+        report: Option<ProbeReport>,
+        last_reason: Option<Reason>,
+        message: Option<&str>,
+    ) {
+        let Some(reply) = self.probe.take() else { return };
+        let why = match last_reason {
+            Some(Reason::RequestTimeout) => "nobody pressed the button in time",
+            other => other.map_or("it did not begin", Reason::as_str),
+        };
+        let _ = reply.send(match report {
+            Some(report) => Response::Probed(report),
+            None => Response::Rejected(message.unwrap_or(why).to_owned()),
+        });
+    }
+}

@@ -1,0 +1,132 @@
+//! The status that is published, composed from what each part of the guard knows. `reason` and `message` speak of the
+//! present phase only.
+
+use jiff::Timestamp;
+
+use super::panel_controller::PanelController;
+use super::session::SessionReport;
+use crate::config::{Config, policy_follows};
+use crate::ipc::{BoxIdentity, ENCODER_FALLBACK, Status};
+use crate::ledger::LedgerWriter;
+use consent::{Fault, Machine, Phase};
+use monotonic::Monotonic;
+
+/// `message` while the supply voltage is too low.
+const LOW_VOLTAGE: &str =
+    "the supply voltage is too low: use the supply that belongs to this Pi (5.1 V), and a short thick cable";
+
+/// `message` of a box that was unbound.
+const UNBOUND: &str = "this box was unbound: it captures nothing until it is claimed, which a new configuration does \
+    (see docs/operations.md)";
+
+/// Sentences for people that stay true for longer than the event that brought them.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    /// Why the last session or request ended.
+    pub(super) session: Option<String>,
+    /// Why the ledger does not work, while that is a fault.
+    pub(super) ledger: Option<String>,
+    /// What could not be deleted, until it is.
+    pub(super) erasure: Option<String>,
+    /// Which policy waits for staff.
+    pub(super) policy: String,
+}
+
+/// What a status is composed from.
+pub(super) struct Sources<'a> {
+    pub(super) config: &'a Config,
+    pub(super) machine: &'a Machine,
+    pub(super) session: &'a SessionReport,
+    pub(super) messages: &'a Messages,
+    pub(super) panel: &'a PanelController,
+    pub(super) ledger_writer: &'a LedgerWriter,
+    /// `None`: the box's key cannot be used.
+    pub(super) identity: Option<&'a BoxIdentity>,
+}
+
+/// The status at `now`; its phase began at `since`.
+pub(super) fn compose(sources: &Sources<'_>, since: Timestamp, now: Monotonic) -> Status {
+    let Sources { config, machine, session, messages: _, panel, ledger_writer, identity } = sources;
+    let Explanation { reason, message } = explain(sources);
+    Status {
+        phase: machine.phase(),
+        session: machine.session().map(|session| session.0),
+        reason,
+        message,
+        muted: machine.is_muted(),
+        lamp: panel.pattern(now),
+        faults: Fault::ALL.into_iter().filter(|part| machine.has_fault(*part)).collect(),
+        encoder: session.encoder.clone(),
+        camera: session.camera_mode.clone(),
+        stream: session.stream,
+        second: session.secondary.clone(),
+        capture_pid: session.pid,
+        panel: panel.name().to_owned(),
+        unbound: machine.is_unbound(),
+        ledger: ledger_writer.ledger_id(),
+        ledger_check: ledger_writer.check(),
+        identity: identity.cloned(),
+        ..Status::idle(since, &config.consent.policy_version)
+    }
+}
+
+/// `reason` and `message` of a status.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Explanation {
+    /// One of [`crate::ipc::reasons`], or, while a session goes on, what a server answered.
+    reason: Option<String>,
+    /// A sentence for a person.
+    message: Option<String>,
+}
+
+fn explain(sources: &Sources<'_>) -> Explanation {
+    let Sources { machine, session, messages, panel, .. } = sources;
+    let reason = machine.reason().map(|reason| reason.as_str().to_owned());
+    let erasure = || messages.erasure.clone();
+    let message = match machine.phase() {
+        Phase::Connecting | Phase::Reconnecting => match session.ingest_error.clone() {
+            Some(error) => return Explanation { reason: Some(error.clone()), message: Some(error) },
+            None => return explain_devices(session),
+        },
+        Phase::Live => return explain_devices(session),
+        // A failed deletion matters until it is done, a former session's end only until the next thing happens.
+        Phase::Idle => messages.session.clone().or_else(erasure),
+        Phase::Requested => erasure(),
+        Phase::Policy => erasure().or_else(|| Some(messages.policy.clone())),
+        Phase::Stopping => messages.session.clone(),
+        Phase::Locked => erasure().or_else(|| machine.is_unbound().then(|| UNBOUND.to_owned())),
+        Phase::Fault => {
+            // The part that the reason names.
+            let message = match Fault::ALL.into_iter().find(|part| machine.has_fault(*part)) {
+                Some(Fault::Lamp | Fault::Button) => panel.last_error().map(str::to_owned),
+                Some(Fault::Power) => Some(LOW_VOLTAGE.to_owned()),
+                Some(Fault::Ledger) | None => messages.ledger.clone(),
+            };
+            message.or_else(erasure)
+        }
+    };
+    Explanation { reason, message }
+}
+
+/// What is wrong with the devices of a session that goes on. A slate or silence replaces a lost one; the lamp shows, as
+/// before, that the box may capture.
+fn explain_devices(session: &SessionReport) -> Explanation {
+    if let Some((reason, why)) = session.lost_device() {
+        return Explanation { reason: Some(reason.as_str().to_owned()), message: Some(why.to_owned()) };
+    }
+    match session.encoder_fallback.clone() {
+        Some(text) => Explanation { reason: Some(ENCODER_FALLBACK.to_owned()), message: Some(text) },
+        None => Explanation::default(),
+    }
+}
+
+/// That a policy waits for staff. One older than what they acknowledged is most likely a mistake.
+pub(super) fn policy_pending_message(acknowledged: Option<&str>, policy_version: &str) -> String {
+    let text = format!("the policy {policy_version} waits for staff: hold the button for 2 s");
+    match acknowledged {
+        Some(known) if !policy_follows(policy_version, known) => {
+            format!("{text}; it is older than {known}, which staff acknowledged last: see [consent] policy-version")
+        }
+        Some(_) | None => text,
+    }
+}
