@@ -20,9 +20,7 @@ use crate::capture::audio::AudioCodec;
 use crate::capture::audio;
 use crate::capture::compositor::Compositor;
 use crate::capture::compositor::OverlayRenderer;
-use crate::capture::encoder::backend;
-use crate::capture::encoder::frame_sink::tap;
-use crate::capture::encoder::{EncoderControl, SinkFactory, VideoEncoder};
+use crate::capture::encoder::{EncoderControl, Profile, SinkFactory, VideoEncoder, frame_sink};
 use crate::capture::error::CaptureError;
 use crate::capture::gst::CLOSE_TIMEOUT;
 use crate::capture::gst::Timebase;
@@ -113,9 +111,9 @@ impl CaptureGraph {
         let writing = OverlayRenderer::start(&config.overlay, size)?;
         let make_tap: SinkFactory = {
             let (lease, queues) = (lease.clone(), taps.video.clone());
-            Box::new(move || tap("video-tap", Track::Video, lease.clone(), queues.clone()).upcast())
+            Box::new(move || frame_sink("video-tap", Track::Video, lease.clone(), queues.clone()).upcast())
         };
-        let profile = if taps.opus.is_empty() { backend::MAIN } else { backend::BASELINE };
+        let profile = if taps.opus.is_empty() { Profile::Main } else { Profile::ConstrainedBaseline };
         // Not with the camera: whatever comes in its place is covered too.
         let cover = Compositor::new(config.masks.clone(), writing.as_ref(), size);
         let coding = VideoEncoder::start(&video, profile, cover, make_tap, event_sender)?;
@@ -133,7 +131,7 @@ impl CaptureGraph {
                 [(AudioCodec::Aac, "audio-tap", &taps.aac), (AudioCodec::Opus, "opus-tap", &taps.opus)]
             {
                 if !queues.is_empty() {
-                    let tap = tap(name, Track::Audio, lease.clone(), queues.clone());
+                    let tap = frame_sink(name, Track::Audio, lease.clone(), queues.clone());
                     let coded = audio::add_audio_encoder(&pipeline, &audio, codec)?;
                     pipeline.add(&tap)?;
                     coded.link(&tap)?;

@@ -5,7 +5,9 @@ import subprocess
 from footage import similarity
 from scenario import scenario
 
-TEST = "capture::coder_tests::an_encoder_gives_each_picture_and_takes_another_quality_while_it_runs"
+TEST = (
+    "capture::encoder::pipeline::tests::an_encoder_encodes_each_picture_and_changes_its_quality_while_it_runs"
+)
 SIZE, PICTURES = (1280, 720), 25
 # The driver's decoder finds the frames' beginnings by itself. Its first colours are those of the encoder.
 DECODE = """decoder=$(cd /sys/class/video4linux; for node in *; do v4l2-ctl -d /dev/$node --list-formats-out | grep -q "'FWHT'" && echo /dev/$node; done | head -1)

@@ -1,22 +1,24 @@
-//! From pictures to encoded frames: covers what nobody may see, hands the picture to the encoder at work, changes what
-//! is asked of it while it runs, and puts another in its place when it hangs, fails, or gives what nobody can watch.
+//! From pictures to encoded frames: masks and overlay, the encoder, and its replacement when it hangs, fails or
+//! produces frames that nobody can watch.
 
-pub(crate) mod backend;
-pub(crate) mod frame_sink;
-pub(crate) mod pipeline;
-pub(crate) mod watchdog;
+mod backend;
+mod control;
+mod frame_sink;
+mod pipeline;
+mod watchdog;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
+use bitrate::Rendition;
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
+use backend::{H264Encoder, Selection};
+use pipeline::{Backpressure, EncoderPipeline, EncoderPipelineConfig};
+use watchdog::EncoderWatchdog;
+
 use crate::capture::compositor::Compositor;
-use crate::capture::encoder::backend::Chosen;
-use crate::capture::encoder::pipeline::{Backpressure, EncoderPipeline, hand};
-use crate::capture::encoder::watchdog::EncoderWatchdog;
 use crate::capture::error::CaptureError;
 use crate::capture::gst::configure_live_sink;
 use crate::capture::gst::plugins::make;
@@ -25,294 +27,284 @@ use crate::capture::media::FrameDecimator;
 use crate::clock::Clock;
 use crate::config::{Video, VideoSource};
 use crate::ipc::{FailureKind, FromCapture};
-use bitrate::Rendition;
+use crate::sync::LockExt;
 
-/// Hardware that gives nothing for this long hangs: it needs a tenth of a second for a picture.
-const HARDWARE_PATIENCE: Duration = Duration::from_secs(3);
-/// Software is only slow, on a machine that is busy; it is not known to hang. Less than what the push pipeline bears
-/// (8 s) before it takes the server for gone.
-const SOFTWARE_PATIENCE: Duration = Duration::from_secs(6);
-/// How late a keyframe may be before it is asked for, at the configured rate: encoders count frames, and a camera in
-/// the dark gives fewer.
-const LATE: gst::ClockTime = gst::ClockTime::from_mseconds(500);
+pub(crate) use backend::Profile;
+pub(crate) use control::EncoderControl;
+pub(crate) use frame_sink::frame_sink;
+
+/// How late a keyframe may be, at the configured frame rate, before it is requested: encoders count frames, and a
+/// camera in the dark delivers fewer.
+const KEYFRAME_TOLERANCE: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
 /// Makes the sink for each encoder's frames.
 pub(crate) type SinkFactory = Box<dyn Fn() -> gst::Element + Send + Sync>;
 
-/// Changes what the encoder is asked for while it runs; before there is one, nothing.
-#[derive(Clone, Default)]
-pub(crate) struct EncoderControl(Arc<OnceLock<Arc<VideoEncoder>>>);
-
-impl EncoderControl {
-    /// From now on they change `coding`.
-    pub(crate) fn attach(&self, coding: &Arc<VideoEncoder>) {
-        let _ = self.0.set(coding.clone());
-    }
-
-    /// Carries out `wanted`: the bitrate without a seam; another rate or size with a keyframe, and new parameter sets,
-    /// at the next picture. What is so already costs nothing.
-    ///
-    /// # Errors
-    /// Nothing is changed where `wanted` is more than what is configured, or nothing that can be encoded.
-    pub(crate) fn apply(&self, wanted: &Rendition) -> Result<(), CaptureError> {
-        self.0.get().map_or(Ok(()), |coding| coding.apply(wanted))
-    }
-
-    /// The next picture becomes a keyframe. (The first of all is one anyway.)
-    pub(crate) fn request_keyframe(&self) {
-        if let Some(coding) = self.0.get() {
-            lock(&coding.state).coder.force_keyframe();
-        }
-    }
-}
-
-/// What stands behind camera and file.
+/// Encodes the pictures of camera or file.
 pub(crate) struct VideoEncoder {
     video: Video,
-    profile: &'static str,
-    pressure: Backpressure,
-    make_tap: SinkFactory,
+    profile: Profile,
+    backpressure: Backpressure,
+    make_sink: SinkFactory,
     event_sender: EventSender,
     clock: Clock,
-    cover: Compositor,
+    compositor: Compositor,
     state: Mutex<State>,
-    /// Of its own, because frames come out while pictures go in.
-    vigil: Mutex<EncoderWatchdog>,
+    /// With a lock of its own, because frames come out while pictures go in.
+    watchdog: Mutex<EncoderWatchdog>,
 }
 
 struct State {
-    coder: EncoderPipeline,
-    asked: Rendition,
-    pace: FrameDecimator,
-    /// Time of the last keyframe, or of the last that was asked for.
-    keyframe: Option<gst::ClockTime>,
-    /// Encoders that failed. A session's process ends with it: the next begins without prejudice, and with a trial.
-    gone: Vec<&'static str>,
-}
-
-/// Spoils what a sound encoder gives, to see that it is noticed: changes a frame, or eats it.
-pub(crate) type Fault = fn(&mut gst::Buffer) -> bool;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn vigil_of(factory: &str, video: &Video) -> EncoderWatchdog {
-    let patience = if factory == backend::V4L2 { HARDWARE_PATIENCE } else { SOFTWARE_PATIENCE };
-    EncoderWatchdog::new(patience, backend::keyframe_interval(video))
+    encoder: H264Encoder,
+    pipeline: EncoderPipeline,
+    requested: Rendition,
+    decimator: FrameDecimator,
+    /// The time of the latest keyframe, or of the latest request for one.
+    last_keyframe: Option<gst::ClockTime>,
+    /// Encoders that failed. They are tried again in the next session, whose process is a new one.
+    failed: Vec<H264Encoder>,
 }
 
 impl VideoEncoder {
-    /// Chooses and starts an encoder for pictures that are to be covered first.
+    /// Selects and starts an encoder. `compositor` covers and draws on each picture first.
     pub(crate) fn start(
         video: &Video,
-        profile: &'static str,
-        cover: Compositor,
-        make_tap: SinkFactory,
+        profile: Profile,
+        compositor: Compositor,
+        make_sink: SinkFactory,
         event_sender: &EventSender,
     ) -> Result<Arc<Self>, CaptureError> {
-        Self::start_with(video, profile, cover, make_tap, event_sender, None)
+        Self::start_with(video, profile, compositor, make_sink, event_sender, |_| ())
     }
 
-    /// The same, with a first encoder that has a fault.
+    /// As [`Self::start`]; `prepare` is called with the encoder's element before anything observes that.
     pub(crate) fn start_with(
         video: &Video,
-        profile: &'static str,
-        cover: Compositor,
-        make_tap: SinkFactory,
+        profile: Profile,
+        compositor: Compositor,
+        make_sink: SinkFactory,
         event_sender: &EventSender,
-        fault: Option<Fault>,
+        prepare: impl FnOnce(&gst::Element),
     ) -> Result<Arc<Self>, CaptureError> {
-        let Chosen { factory, why } = backend::choose(video)?;
-        let pressure = if video.source == VideoSource::File { Backpressure::Block } else { Backpressure::DropOldest };
-        let tap = make_tap();
-        let encoder = EncoderPipeline::h264(factory, video, profile, pressure, &tap)?;
-        let element = encoder.element().clone();
-        let asked = video.rendition();
-        let state = State { coder: encoder, asked, pace: FrameDecimator::default(), keyframe: None, gone: Vec::new() };
+        let Selection { encoder, reason } = backend::select(video)?;
+        let backpressure =
+            if video.source == VideoSource::File { Backpressure::Block } else { Backpressure::DropOldest };
+        let sink = make_sink();
+        let pipeline = start_pipeline(encoder, video, profile, backpressure, &sink)?;
+        let element = pipeline.encoder().clone();
+        prepare(&element);
+        let state = State {
+            encoder,
+            pipeline,
+            requested: video.rendition(),
+            decimator: FrameDecimator::default(),
+            last_keyframe: None,
+            failed: Vec::new(),
+        };
         let this = Arc::new(Self {
             video: video.clone(),
             profile,
-            pressure,
-            make_tap,
+            backpressure,
+            make_sink,
             event_sender: event_sender.clone(),
             clock: Clock::start(),
-            cover,
+            compositor,
             state: Mutex::new(state),
-            vigil: Mutex::new(vigil_of(factory, video)),
+            watchdog: Mutex::new(watchdog(encoder, video)),
         });
-        this.watch(&tap, &element, factory, fault);
-        event_sender.send(FromCapture::Encoder { name: factory.to_owned(), why });
+        this.observe(encoder, &element, &sink);
+        event_sender.send(FromCapture::Encoder { name: encoder.name().to_owned(), why: reason });
         Ok(this)
     }
 
-    /// Takes one picture, its time being running time. Fewer a second may be wanted than come. With `key` a keyframe
-    /// begins with it.
-    pub(crate) fn push_picture(&self, mut picture: gst::Buffer, caps: &gst::Caps, key: bool) {
+    /// Encodes a picture, whose time is running time, unless the requested frame rate leaves it out. With
+    /// `force_keyframe` it becomes a keyframe.
+    pub(crate) fn push_picture(&self, mut picture: gst::Buffer, caps: &gst::Caps, force_keyframe: bool) {
         let Some(at) = picture.pts() else { return };
-        let kept = lock(&self.state).pace.should_keep(at);
-        if !(kept || key) || !self.cover.apply(&mut picture, caps) {
+        let is_kept = self.state.lock_unpoisoned().decimator.should_keep(at);
+        if !(is_kept || force_keyframe) || !self.compositor.apply(&mut picture, caps) {
             return;
         }
         let mut caps = caps.clone();
-        let source = {
-            let mut state = lock(&self.state);
-            let slower = state.asked.fps < self.video.fps;
-            if slower && let Some(structure) = caps.make_mut().structure_mut(0) {
-                // The encoder divides its bits by the rate that it is told.
-                structure.set("framerate", gst::Fraction::new(i32::try_from(state.asked.fps).unwrap_or(1), 1));
-            }
-            let interval = gst::ClockTime::try_from(self.video.keyframe_interval).unwrap_or(gst::ClockTime::SECOND);
-            let interval = if slower { interval } else { interval + LATE };
-            if at >= state.keyframe.unwrap_or(at) + interval {
-                state.keyframe = Some(at);
-                state.coder.force_keyframe();
-            }
-            state.coder.source()
-        };
-        if key {
-            // In its place among the pictures: those before it are not meant.
-            let _ = source.send_event(gst_video::DownstreamForceKeyUnitEvent::builder().all_headers(true).build());
+        let input = self.state.lock_unpoisoned().next_input(at, &mut caps, &self.video);
+        if force_keyframe {
+            // In order with the pictures, so that it does not apply to those before.
+            let _ = input.send_event(gst_video::DownstreamForceKeyUnitEvent::builder().all_headers(true).build());
         }
-        lock(&self.vigil).hand(self.clock.now());
-        hand(&source, &caps, picture);
-        lock(&self.vigil).handed(self.clock.now());
+        self.watchdog.lock_unpoisoned().input_started(self.clock.now());
+        pipeline::push_picture(&input, &caps, picture);
+        self.watchdog.lock_unpoisoned().input_done(self.clock.now());
     }
 
-    /// An element, for a pipeline on the session's clock, that hands the pictures that come to it on.
+    /// A sink element that encodes each picture it receives, for a pipeline on the session's clock.
     pub(crate) fn input_sink(self: &Arc<Self>) -> Result<gst::Element, CaptureError> {
-        let out = make("fakesink", "video-out")?;
-        configure_live_sink(&out);
-        let pad = out.static_pad("sink").ok_or_else(|| CaptureError::internal("an element without a sink pad"))?;
-        let coding = self.clone();
+        let sink = make("fakesink", "video-out")?;
+        configure_live_sink(&sink);
+        let pad = sink.static_pad("sink").ok_or_else(|| CaptureError::internal("an element without a sink pad"))?;
+        let this = self.clone();
         pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
             if let Some(gst::PadProbeData::Buffer(mut picture)) = info.data.take()
                 && let (Some(at), Some(caps)) = (running_time(pad, picture.pts()), pad.current_caps())
             {
-                let edit = picture.make_mut();
-                edit.set_pts(at);
-                edit.set_dts(gst::ClockTime::NONE);
-                coding.push_picture(picture, &caps, false);
+                let writable = picture.make_mut();
+                writable.set_pts(at);
+                writable.set_dts(gst::ClockTime::NONE);
+                this.push_picture(picture, &caps, false);
             }
             gst::PadProbeReturn::Handled
         });
-        Ok(out)
+        Ok(sink)
     }
 
-    /// Watches what an encoder gives to its tap.
-    fn watch(
-        self: &Arc<Self>,
-        tap: &gst::Element,
-        element: &gst::Element,
-        factory: &'static str,
-        fault: Option<Fault>,
-    ) {
-        let (Some(source), Some(sink)) = (element.static_pad("src"), tap.static_pad("sink")) else { return };
-        let is_key = |frame: &gst::Buffer| !frame.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        let coding = Arc::downgrade(self);
-        source.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            let sound = match (fault, info.buffer_mut()) {
-                (Some(fault), Some(frame)) => fault(frame),
-                _ => true,
-            };
-            if !sound {
-                return eat(info);
-            }
-            if let (Some(coding), Some(frame)) = (coding.upgrade(), info.buffer()) {
-                lock(&coding.vigil).gave(frame.size(), is_key(frame));
+    /// Shows the watchdog what `encoder` produces, at its element and at its sink.
+    fn observe(self: &Arc<Self>, encoder: H264Encoder, element: &gst::Element, sink: &gst::Element) {
+        let (Some(output), Some(parsed)) = (element.static_pad("src"), sink.static_pad("sink")) else { return };
+        let this = Arc::downgrade(self);
+        output.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let (Some(this), Some(frame)) = (this.upgrade(), info.buffer()) {
+                this.watchdog.lock_unpoisoned().output(frame.size(), is_keyframe(frame));
             }
             gst::PadProbeReturn::Ok
         });
-        let coding = Arc::downgrade(self);
-        sink.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-            let (Some(coding), Some(frame)) = (coding.upgrade(), info.buffer()) else { return gst::PadProbeReturn::Ok };
-            let (key, pts) = (is_key(frame), frame.pts());
-            let mut state = lock(&coding.state);
-            if state.coder.factory != factory {
-                // One that was given up says something after all: its successor is on air.
-                return eat(info);
+        let this = Arc::downgrade(self);
+        parsed.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            let (Some(this), Some(frame)) = (this.upgrade(), info.buffer()) else { return gst::PadProbeReturn::Ok };
+            let (is_keyframe, pts) = (is_keyframe(frame), frame.pts());
+            let mut state = this.state.lock_unpoisoned();
+            if state.encoder != encoder {
+                // It was replaced, and its successor is on air.
+                return discard(info);
             }
-            if key {
-                state.keyframe = running_time(pad, pts).max(state.keyframe);
+            if is_keyframe {
+                state.last_keyframe = running_time(pad, pts).max(state.last_keyframe);
             }
             drop(state);
-            lock(&coding.vigil).arrived(key);
+            this.watchdog.lock_unpoisoned().parsed(is_keyframe);
             gst::PadProbeReturn::Ok
         });
     }
 
-    /// Looks after the encoder; to be called some times a second. One that does not do its work is replaced, loudly.
+    /// Replaces the encoder if it does not work. To be called a few times a second.
     pub(crate) fn supervise(self: &Arc<Self>) -> Result<(), CaptureError> {
-        let symptom = lock(&self.vigil).look(self.clock.now());
-        let error = lock(&self.state).coder.error();
-        let why = match (symptom, error) {
+        let stall = self.watchdog.lock_unpoisoned().check(self.clock.now());
+        let error = self.state.lock_unpoisoned().pipeline.take_error();
+        let reason = match (stall, error) {
             (None, None) => return Ok(()),
             (_, Some(posted)) => posted.error.message().to_owned(),
-            (Some(symptom), None) => symptom.words().to_owned(),
+            (Some(stall), None) => stall.to_string(),
         };
-        self.replace(&why)
+        self.fall_back(&reason)
     }
 
-    /// Puts an encoder in software in the place of the one at work.
-    fn replace(self: &Arc<Self>, why: &str) -> Result<(), CaptureError> {
-        let mut state = lock(&self.state);
-        let from = state.coder.factory;
-        state.gone.push(from);
-        let ended = |message: String| CaptureError { kind: FailureKind::Encoder, message };
-        let Some(to) = backend::after(&state.gone, &self.video) else {
-            return Err(ended(format!("{from}: {why}, and there is no other encoder: restart the box")));
+    /// Replaces the encoder by one in software.
+    fn fall_back(self: &Arc<Self>, reason: &str) -> Result<(), CaptureError> {
+        let mut state = self.state.lock_unpoisoned();
+        let from = state.encoder;
+        state.failed.push(from);
+        let Some(to) = backend::next_software(&state.failed, &self.video) else {
+            let message = format!("{}: {reason}, and there is no other encoder: restart the box", from.name());
+            return Err(CaptureError { kind: FailureKind::Encoder, message });
         };
-        let tap = (self.make_tap)();
-        let coder = EncoderPipeline::h264(to, &self.video, self.profile, self.pressure, &tap)?;
-        let Rendition { bitrate_kbps, width, height, .. } = state.asked;
-        coder.set_bitrate(bitrate_kbps);
-        coder.set_size(width, height);
-        self.watch(&tap, coder.element(), to, None);
-        state.keyframe = None;
-        let old = std::mem::replace(&mut state.coder, coder);
+        let sink = (self.make_sink)();
+        let pipeline = start_pipeline(to, &self.video, self.profile, self.backpressure, &sink)?;
+        let Rendition { bitrate_kbps, width, height, .. } = state.requested;
+        to.set_bitrate(pipeline.encoder(), bitrate_kbps);
+        pipeline.set_size(width, height);
+        self.observe(to, pipeline.encoder(), &sink);
+        state.encoder = to;
+        state.last_keyframe = None;
+        let old = std::mem::replace(&mut state.pipeline, pipeline);
         drop(state);
-        *lock(&self.vigil) = vigil_of(to, &self.video);
-        // Whoever waits to hand it a picture is let go.
-        old.abandon();
-        tracing::error!("the encoder {from} was given up: {why}; {to} goes on in its place");
+        *self.watchdog.lock_unpoisoned() = watchdog(to, &self.video);
+        // This also ends the wait of whoever pushes a picture into the old one.
+        old.close_detached();
+        let (from, to) = (from.name(), to.name());
+        tracing::error!("the encoder {from} was given up: {reason}; {to} goes on in its place");
         self.event_sender.send(FromCapture::EncoderFallback {
             from: from.to_owned(),
             to: to.to_owned(),
-            why: why.to_owned(),
+            why: reason.to_owned(),
         });
         Ok(())
     }
 
-    fn apply(&self, wanted: &Rendition) -> Result<(), CaptureError> {
-        let Rendition { bitrate_kbps, fps, width, height } = *wanted;
-        let even = |pixels: u32, most: u32| pixels >= 16 && pixels <= most && pixels.is_multiple_of(2);
-        let possible = bitrate_kbps > 0 && (1..=self.video.fps).contains(&fps);
-        if !possible || !even(width, self.video.width) || !even(height, self.video.height) {
-            return Err(CaptureError::internal(format!("no encoder can be asked for {wanted:?}")));
+    fn apply(&self, rendition: &Rendition) -> Result<(), CaptureError> {
+        let Rendition { bitrate_kbps, fps, width, height } = *rendition;
+        let is_valid = |pixels: u32, max: u32| (16..=max).contains(&pixels) && pixels.is_multiple_of(2);
+        let has_rate = bitrate_kbps > 0 && (1..=self.video.fps).contains(&fps);
+        if !has_rate || !is_valid(width, self.video.width) || !is_valid(height, self.video.height) {
+            return Err(CaptureError::internal(format!("no encoder can be asked for {rendition:?}")));
         }
-        let mut state = lock(&self.state);
-        let before = std::mem::replace(&mut state.asked, *wanted);
+        let mut state = self.state.lock_unpoisoned();
+        let before = std::mem::replace(&mut state.requested, *rendition);
         if before.bitrate_kbps != bitrate_kbps {
-            state.coder.set_bitrate(bitrate_kbps);
+            state.encoder.set_bitrate(state.pipeline.encoder(), bitrate_kbps);
         }
         if before.fps != fps {
-            state.pace.set_rate(fps, self.video.fps);
+            state.decimator.set_rate(fps, self.video.fps);
         }
         if (before.width, before.height) != (width, height) {
-            state.coder.set_size(width, height);
+            state.pipeline.set_size(width, height);
         }
         Ok(())
     }
+
+    fn force_keyframe(&self) {
+        self.state.lock_unpoisoned().pipeline.force_keyframe();
+    }
 }
 
-/// The running time of what comes to `pad`.
+impl State {
+    /// Where the picture at `at` goes; requests a keyframe that is due, and states the requested frame rate in `caps`.
+    fn next_input(&mut self, at: gst::ClockTime, caps: &mut gst::Caps, video: &Video) -> gstreamer_app::AppSrc {
+        let is_decimated = self.requested.fps < video.fps;
+        if is_decimated && let Some(structure) = caps.make_mut().structure_mut(0) {
+            // The encoder divides its bits by this rate.
+            structure.set("framerate", gst::Fraction::new(i32::try_from(self.requested.fps).unwrap_or(1), 1));
+        }
+        let interval = gst::ClockTime::try_from(video.keyframe_interval).unwrap_or(gst::ClockTime::SECOND);
+        let interval = if is_decimated { interval } else { interval + KEYFRAME_TOLERANCE };
+        if at >= self.last_keyframe.unwrap_or(at) + interval {
+            self.last_keyframe = Some(at);
+            self.pipeline.force_keyframe();
+        }
+        self.pipeline.input()
+    }
+}
+
+fn start_pipeline(
+    encoder: H264Encoder,
+    video: &Video,
+    profile: Profile,
+    backpressure: Backpressure,
+    sink: &gst::Element,
+) -> Result<EncoderPipeline, CaptureError> {
+    let config = EncoderPipelineConfig {
+        encoder: encoder.create(video)?,
+        convert_format: !encoder.is_software(),
+        output_caps: encoder.output_caps(video, profile),
+        stream_format: Some("avc"),
+        backpressure,
+    };
+    EncoderPipeline::start(config, sink)
+}
+
+fn watchdog(encoder: H264Encoder, video: &Video) -> EncoderWatchdog {
+    EncoderWatchdog::new(encoder.stall_timeout(), backend::keyframe_interval(video))
+}
+
+fn is_keyframe(frame: &gst::BufferRef) -> bool {
+    !frame.flags().contains(gst::BufferFlags::DELTA_UNIT)
+}
+
+/// The running time of a buffer at `pad`.
 fn running_time(pad: &gst::Pad, pts: Option<gst::ClockTime>) -> Option<gst::ClockTime> {
     let segment = pad.sticky_event::<gst::event::Segment>(0)?;
     segment.segment().downcast_ref::<gst::ClockTime>()?.to_running_time(pts?)
 }
 
-/// What goes no further. (`Drop` would leave the core with nothing to drop, which it complains about.)
-fn eat(info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
+/// Ends a buffer's way here. (`Drop` would leave the core without the data it wants to drop, and it would complain.)
+fn discard(info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
     drop(info.data.take());
     gst::PadProbeReturn::Handled
 }

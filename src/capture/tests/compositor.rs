@@ -8,8 +8,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 
 use crate::capture::compositor::OverlayRenderer;
-use crate::capture::encoder::frame_sink::tap;
-use crate::capture::encoder::{EncoderControl, VideoEncoder};
+use crate::capture::encoder::{EncoderControl, Profile, VideoEncoder, frame_sink};
 use crate::capture::gst::plugins::make;
 use crate::capture::guard_link::{EventSender, Lease};
 use crate::capture::media::Track;
@@ -62,7 +61,8 @@ fn encoded(
     let (event_sender, _told) = EventSender::with_receiver();
     let (queue, lease) = (Arc::new(FrameQueue::default()), Arc::new(Lease::valid()));
     let frames = queue.clone();
-    let make_tap = Box::new(move || tap("video-tap", Track::Video, lease.clone(), vec![frames.clone()]).upcast());
+    let make_tap =
+        Box::new(move || frame_sink("video-tap", Track::Video, lease.clone(), vec![frames.clone()]).upcast());
     let size = (config.video.width, config.video.height);
     let writing = OverlayRenderer::start(&config.overlay, size).unwrap();
     if let Some(writing) = &writing {
@@ -77,8 +77,7 @@ fn encoded(
     let cover = crate::capture::compositor::Compositor::new(config.masks.clone(), writing.as_ref(), size);
     // Not a camera's pace: pictures wait for the encoder.
     let video = Video { source: VideoSource::File, ..config.video.clone() };
-    let coding =
-        VideoEncoder::start(&video, crate::capture::encoder::backend::MAIN, cover, make_tap, &event_sender).unwrap();
+    let coding = VideoEncoder::start(&video, Profile::Main, cover, make_tap, &event_sender).unwrap();
     let (knobs, entry) = (EncoderControl::default(), coding.input_sink().unwrap());
     knobs.attach(&coding);
     pipeline.add(&entry).unwrap();

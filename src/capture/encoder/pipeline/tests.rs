@@ -1,6 +1,6 @@
-//! One encoder by itself, as `coding` starts it: its frames are decoded and held against the pictures that went in.
-//! x264 here; in the virtual machine `TALLYBOX_CODER=v4l2fwhtenc` makes it the kernel's codec test driver (vicodec),
-//! which GStreamer drives with the same memory-to-memory code as the hardware encoder of a Raspberry Pi
+//! One encoder by itself, as `VideoEncoder` starts it: its frames are decoded and compared with the pictures that went
+//! in. x264 here; in the virtual machine `TALLYBOX_CODER=v4l2fwhtenc` makes it the kernel's codec test driver
+//! (vicodec), which GStreamer drives with the same memory-to-memory code as the hardware encoder of a Raspberry Pi
 //! (tests/vm/codec.py).
 
 use std::sync::mpsc::{Receiver, channel};
@@ -10,9 +10,11 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use crate::capture::encoder::backend;
-use crate::capture::encoder::pipeline::{Backpressure, EncoderPipeline, hand};
+use super::super::backend::{H264Encoder, Profile};
+use super::{Backpressure, EncoderPipeline, EncoderPipelineConfig, push_picture};
 use crate::capture::gst::CLOSE_TIMEOUT;
+use crate::capture::gst::plugins::make;
+use crate::capture::media::raw_video_caps;
 use crate::clock::Clock;
 use crate::config::{Video, example};
 
@@ -20,42 +22,64 @@ use crate::config::{Video, example};
 /// size, which this is, does it then get what it asked for.
 const SIZE: (u32, u32) = (1280, 720);
 const FPS: u32 = 5;
-const LONGEST: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The encoder under test, what stands behind it, and what decodes its frames.
-struct Kind {
-    factory: &'static str,
-    behind: gst::Caps,
-    stream_format: Option<&'static str>,
-    /// What decodes it here; where there is none the frames go to a file, for somebody else.
+/// The encoder under test, and what decodes its frames.
+struct Codec {
+    name: &'static str,
+    config: fn(&Video) -> EncoderPipelineConfig,
+    /// The decoder here; without one the frames go to a file, for another program.
     decoder: Option<&'static str>,
-    is_key: fn(&gst::BufferRef) -> bool,
-    /// Asks for finer pictures, which are larger, from now on.
-    finer: fn(&EncoderPipeline),
+    is_keyframe: fn(&gst::BufferRef) -> bool,
+    /// Requests a finer quality, whose frames are larger.
+    refine: fn(&EncoderPipeline),
 }
 
-impl Kind {
-    fn of(video: &Video) -> Self {
-        if std::env::var("TALLYBOX_CODER").as_deref() == Ok("v4l2fwhtenc") {
-            let finer = |coder: &EncoderPipeline| {
-                let controls = gst::Structure::builder("controls").field("fwht_i_frame_qp_value", 1);
-                coder.element().set_property("extra-controls", controls.field("fwht_p_frame_qp_value", 1).build());
-            };
-            // GStreamer 1.22 has a decoder for it, which gives no picture: v4l2-ctl decodes it.
-            let (factory, decoder) = ("v4l2fwhtenc", None);
-            let behind = gst::Caps::new_empty_simple("video/x-fwht");
-            return Self { factory, behind, stream_format: None, decoder, is_key: is_fwht_key, finer };
-        }
-        let (factory, decoder) = ("x264enc", Some("avdec_h264"));
-        let behind = backend::caps(factory, video, backend::MAIN);
-        let is_key = |frame: &gst::BufferRef| !frame.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        Self { factory, behind, stream_format: Some("avc"), decoder, is_key, finer: |coder| coder.set_bitrate(6_000) }
+impl Codec {
+    fn under_test() -> Self {
+        if std::env::var("TALLYBOX_CODER").as_deref() == Ok("v4l2fwhtenc") { Self::FWHT } else { Self::X264 }
     }
+
+    const X264: Self = Self {
+        name: "x264enc",
+        config: |video| EncoderPipelineConfig {
+            encoder: H264Encoder::X264.create(video).unwrap_or_else(|error| panic!("{}", error.message)),
+            convert_format: false,
+            output_caps: H264Encoder::X264.output_caps(video, Profile::Main),
+            stream_format: Some("avc"),
+            backpressure: Backpressure::Block,
+        },
+        decoder: Some("avdec_h264"),
+        is_keyframe: |frame| !frame.flags().contains(gst::BufferFlags::DELTA_UNIT),
+        refine: |pipeline| H264Encoder::X264.set_bitrate(pipeline.encoder(), 6_000),
+    };
+
+    const FWHT: Self = Self {
+        name: "v4l2fwhtenc",
+        config: |video| {
+            let encoder = make("v4l2fwhtenc", "encoder").unwrap_or_else(|error| panic!("{}", error.message));
+            H264Encoder::V4l2.configure(&encoder, video);
+            EncoderPipelineConfig {
+                encoder,
+                convert_format: true,
+                output_caps: gst::Caps::new_empty_simple("video/x-fwht"),
+                stream_format: None,
+                backpressure: Backpressure::Block,
+            }
+        },
+        // GStreamer 1.22 has a decoder for it, which gives no picture: v4l2-ctl decodes it.
+        decoder: None,
+        is_keyframe: is_fwht_keyframe,
+        refine: |pipeline| {
+            let controls = gst::Structure::builder("controls").field("fwht_i_frame_qp_value", 1);
+            pipeline.encoder().set_property("extra-controls", controls.field("fwht_p_frame_qp_value", 1).build());
+        },
+    };
 }
 
 /// vicodec leaves V4L2's flag for keyframes out; a frame's own header has one (`V4L2_FWHT_FL_I_FRAME`, in its sixth
 /// word).
-fn is_fwht_key(frame: &gst::BufferRef) -> bool {
+fn is_fwht_keyframe(frame: &gst::BufferRef) -> bool {
     let map = frame.map_readable().unwrap();
     assert_eq!(map[..8], *b"OOOO\xff\xff\xff\xff", "a frame of FWHT begins with these");
     u32::from_be_bytes(map[20..24].try_into().unwrap()) & 1 << 10 != 0
@@ -63,13 +87,13 @@ fn is_fwht_key(frame: &gst::BufferRef) -> bool {
 
 fn configured() -> Video {
     let (width, height) = SIZE;
-    // A keyframe each second: five pictures, and vicodec knows up to sixteen.
+    // A keyframe each second, after five pictures: vicodec supports up to sixteen.
     let keyframe_interval = Duration::from_secs(1);
     Video { width, height, fps: FPS, bitrate_kbps: 500, keyframe_interval, ..example("").video }
 }
 
-/// Picture number `n`: slanted gradients with colour, and a grain on them that coarse coding leaves out. The right
-/// half moves; where all did, vicodec would find nothing to take from the picture before.
+/// Picture number `n`: slanted gradients with colour, and a grain that coarse quantization removes. Only the right half
+/// moves: where everything did, vicodec would find nothing to predict from the picture before.
 fn picture(n: u32) -> Vec<u8> {
     let (width, height) = SIZE;
     let byte = |value: u32| u8::try_from(value % 256).unwrap();
@@ -95,36 +119,35 @@ fn time(n: u32) -> gst::ClockTime {
 }
 
 /// A sink whose samples can be waited for.
-fn tap() -> (gst::Element, Receiver<gst::Sample>) {
-    let (give, take) = channel();
+fn sample_sink() -> (gst::Element, Receiver<gst::Sample>) {
+    let (sender, receiver) = channel();
     let sink = gst_app::AppSink::builder().sync(false).build();
     sink.set_property("async", false);
     let new_sample = move |sink: &gst_app::AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        let _ = give.send(sample);
+        let _ = sender.send(sample);
         Ok(gst::FlowSuccess::Ok)
     };
     sink.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(new_sample).build());
-    (sink.upcast(), take)
+    (sink.upcast(), receiver)
 }
 
-/// Hands pictures over, from number `first` on, and takes as many frames.
+/// Pushes pictures, from number `first` on, and waits for the frame of each.
 fn encode(
-    coder: &EncoderPipeline,
+    pipeline: &EncoderPipeline,
     frames: &Receiver<gst::Sample>,
     first: u32,
     pictures: &[Vec<u8>],
 ) -> Vec<gst::Sample> {
-    let caps = crate::capture::media::raw_video_caps(&configured());
+    let caps = raw_video_caps(&configured());
     let mut all = Vec::new();
     for (n, picture) in (first..).zip(pictures) {
         let mut buffer = gst::Buffer::from_slice(picture.clone());
         buffer.get_mut().unwrap().set_pts(time(n));
         buffer.get_mut().unwrap().set_duration(time(1));
-        hand(&coder.source(), &caps, buffer);
-        all.push(
-            frames.recv_timeout(LONGEST).unwrap_or_else(|_| panic!("no frame for picture {n}: {:?}", coder.error())),
-        );
+        push_picture(&pipeline.input(), &caps, buffer);
+        let frame = frames.recv_timeout(TIMEOUT);
+        all.push(frame.unwrap_or_else(|_| panic!("no frame for picture {n}: {:?}", pipeline.take_error())));
     }
     all
 }
@@ -135,7 +158,7 @@ fn decode(decoder: &str, frames: &[gst::Sample]) -> Vec<gst::Sample> {
     let make = |factory: &str| gst::ElementFactory::make(factory).build().unwrap();
     let (decoder, convert, filter) = (make(decoder), make("videoconvert"), make("capsfilter"));
     filter.set_property("caps", gst::Caps::builder("video/x-raw").field("format", "I420").build());
-    let (sink, pictures) = tap();
+    let (sink, pictures) = sample_sink();
     let all = [source.upcast_ref(), &decoder, &convert, &filter, &sink];
     pipeline.add_many(all).unwrap();
     gst::Element::link_many(all).unwrap();
@@ -144,13 +167,13 @@ fn decode(decoder: &str, frames: &[gst::Sample]) -> Vec<gst::Sample> {
         source.push_buffer(frame.buffer_owned().unwrap()).unwrap();
     }
     source.end_of_stream().unwrap();
-    let all = frames.iter().map(|_| pictures.recv_timeout(LONGEST).expect("a picture of each frame")).collect();
+    let all = frames.iter().map(|_| pictures.recv_timeout(TIMEOUT).expect("a picture of each frame")).collect();
     pipeline.set_state(gst::State::Null).unwrap();
     all
 }
 
-/// How far apart two pictures are: the mean of the differences of their bytes.
-fn apart(one: &gst::Sample, other: &[u8]) -> f64 {
+/// The mean absolute difference of two pictures' bytes.
+fn difference(one: &gst::Sample, other: &[u8]) -> f64 {
     let map = one.buffer().unwrap().map_readable().unwrap();
     assert_eq!(map.len(), other.len());
     let sum: u64 = map.iter().zip(other).map(|(one, other)| u64::from(one.abs_diff(*other))).sum();
@@ -159,46 +182,39 @@ fn apart(one: &gst::Sample, other: &[u8]) -> f64 {
     mean
 }
 
-/// Leaves the frames, and the pictures that they are of, in the directory that `TALLYBOX_CODED` names.
-fn keep(frames: &[gst::Buffer], pictures: &[Vec<u8>]) {
+/// Writes the frames, and the pictures that they are of, into the directory that `TALLYBOX_CODED` names.
+fn write_files(frames: &[gst::Buffer], pictures: &[Vec<u8>]) {
     let directory = std::path::PathBuf::from(std::env::var_os("TALLYBOX_CODED").expect("TALLYBOX_CODED"));
     let coded: Vec<u8> = frames.iter().flat_map(|frame| frame.map_readable().unwrap().to_vec()).collect();
     std::fs::write(directory.join("coded"), coded).unwrap();
     std::fs::write(directory.join("pictures"), pictures.concat()).unwrap();
 }
 
-/// An encoder from its start to its end: all frames of `pictures`, finer from number `finer` on.
-fn through(kind: &Kind, video: &Video, pictures: &[Vec<u8>], finer: usize) -> Vec<gst::Sample> {
-    let (tap, frames) = tap();
-    let element = backend::set_up(kind.factory, video).unwrap_or_else(|failure| panic!("{}", failure.message));
-    let coder = EncoderPipeline::start(
-        (kind.factory, element),
-        kind.behind.clone(),
-        kind.stream_format,
-        Backpressure::Block,
-        &tap,
-    )
-    .unwrap_or_else(|failure| panic!("{}", failure.message));
-    let mut all = encode(&coder, &frames, 0, &pictures[..finer]);
-    (kind.finer)(&coder);
-    all.extend(encode(&coder, &frames, u32::try_from(finer).unwrap(), &pictures[finer..]));
+/// Runs an encoder from its start to its end. Returns the frames of all `pictures`, refined from number `refined` on.
+fn run(codec: &Codec, video: &Video, pictures: &[Vec<u8>], refined: usize) -> Vec<gst::Sample> {
+    let (sink, frames) = sample_sink();
+    let pipeline = EncoderPipeline::start((codec.config)(video), &sink);
+    let pipeline = pipeline.unwrap_or_else(|error| panic!("{}", error.message));
+    let mut all = encode(&pipeline, &frames, 0, &pictures[..refined]);
+    (codec.refine)(&pipeline);
+    all.extend(encode(&pipeline, &frames, u32::try_from(refined).unwrap(), &pictures[refined..]));
     let clock = Clock::start();
-    let closing = clock.now();
-    drop(coder);
-    assert!(clock.now().duration_since(closing) < CLOSE_TIMEOUT, "it hangs");
+    let closed_at = clock.now();
+    drop(pipeline);
+    assert!(clock.now().duration_since(closed_at) < CLOSE_TIMEOUT, "it hangs");
     all
 }
 
 #[test]
-fn an_encoder_gives_each_picture_and_takes_another_quality_while_it_runs() {
+fn an_encoder_encodes_each_picture_and_changes_its_quality_while_it_runs() {
     gst::init().unwrap();
     let video = configured();
-    let kind = Kind::of(&video);
+    let codec = Codec::under_test();
     let pictures: Vec<_> = (0..25).map(picture).collect();
-    let all = through(&kind, &video, &pictures, 15);
+    let all = run(&codec, &video, &pictures, 15);
     let buffers: Vec<_> = all.iter().map(|sample| sample.buffer_owned().unwrap()).collect();
-    let keys: Vec<_> = (0..25).filter(|&n| (kind.is_key)(&buffers[n])).collect();
-    assert_eq!(keys, [0, 5, 10, 15, 20], "a keyframe each second, as the configuration says");
+    let keyframes: Vec<_> = (0..25).filter(|&n| (codec.is_keyframe)(&buffers[n])).collect();
+    assert_eq!(keyframes, [0, 5, 10, 15, 20], "a keyframe each second, as the configuration says");
     for (n, frame) in (0..).zip(&all) {
         let segment = frame.segment().unwrap().downcast_ref::<gst::ClockTime>().unwrap();
         let at = segment.to_running_time(frame.buffer().unwrap().pts());
@@ -208,18 +224,19 @@ fn an_encoder_gives_each_picture_and_takes_another_quality_while_it_runs() {
     let (coarse, fine) = (size(5), size(20));
     assert!(coarse * 10 < fine * 9, "{fine} bytes after it was to be finer, {coarse} before");
 
-    match kind.decoder {
+    match codec.decoder {
         Some(decoder) => {
-            let came = decode(decoder, &all);
-            let worst = came.iter().zip(&pictures).map(|(seen, wanted)| apart(seen, wanted)).fold(0.0, f64::max);
-            assert!(worst < 6.0, "a picture came out {worst} of 255 away from what went in");
-            let other = apart(&came[0], &pictures[24]);
-            assert!(other > 12.0, "another picture is only {other} away: the measure tells nothing");
+            let outputs = decode(decoder, &all);
+            let differences = outputs.iter().zip(&pictures).map(|(output, input)| difference(output, input));
+            let largest = differences.fold(0.0, f64::max);
+            assert!(largest < 6.0, "a decoded picture differs by {largest} of 255 from what went in");
+            let other = difference(&outputs[0], &pictures[24]);
+            assert!(other > 12.0, "another picture differs by only {other}: the measure proves nothing");
         }
-        None => keep(&buffers, &pictures),
+        None => write_files(&buffers, &pictures),
     }
 
-    // What it had open is free again: another one starts where it was.
-    assert_eq!(through(&kind, &video, &pictures[..3], 3).len(), 3);
-    println!("{}: 25 of 25 pictures; {coarse} bytes a second, {fine} when asked for finer ones", kind.factory);
+    // What it had open is free again: another one starts in its place.
+    assert_eq!(run(&codec, &video, &pictures[..3], 3).len(), 3);
+    println!("{}: 25 of 25 pictures; {coarse} bytes a second, {fine} when asked for finer ones", codec.name);
 }
