@@ -183,8 +183,8 @@ impl Engine {
         written.and(identified).map_err(|_| ())
     }
 
-    /// Reads the box's key, and writes its fingerprint down unless that is the `known` one. Consent does not depend on it:
-    /// a box whose key is damaged logs that and goes on.
+    /// Reads the box's key, and writes its fingerprint down unless that is the `known` one. Consent does not depend on
+    /// it: a box whose key is damaged logs that and goes on.
     fn identify(&mut self, known: Option<&str>) -> Result<(), Event> {
         self.identity = match identity::read_or_make(&self.config.device.data_dir) {
             Ok(identity) => Some(identity),

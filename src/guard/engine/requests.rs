@@ -115,8 +115,8 @@ fn simulated(moved: Result<(), PanelError>) -> Response {
     moved.map_or_else(|error| Response::Rejected(error.to_string()), |()| Response::Done)
 }
 
-/// Whether the lamp shows nothing that people have to see: that the box may be capturing, is locked, has a fault, or has
-/// a policy to be acknowledged.
+/// Whether the lamp shows nothing that people have to see: that the box may be capturing, is locked, has a fault, or
+/// has a policy to be acknowledged.
 const fn may_identify(phase: Phase) -> bool {
     match phase {
         Phase::Idle | Phase::Requested => true,

@@ -50,8 +50,8 @@ impl ClockSync {
         self.start + time(self.produced, self.rate)
     }
 
-    /// Takes sound that was read when the clock said `captured_at` for its first sample; returns it as long as the clock has
-    /// it.
+    /// Takes sound that was read when the clock said `captured_at` for its first sample; returns it as long as the
+    /// clock has it.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     fn resample(&mut self, sound: &[u8], captured_at: gst::ClockTime) -> Vec<i16> {
         let rate = f64::from(self.rate);
