@@ -1,8 +1,8 @@
-//! One touch of the record button, from down to up, and the holds it passes on the way.
+//! The record button: one touch from down to up, and the holds that it reaches meanwhile.
 //!
-//! The guard may hear of a touch late. So a touch has two lengths: the longest that it may have been, which decides
-//! what it starts, and the one that is sure, which decides what a hold brings. Both have to agree on what cannot be
-//! undone.
+//! The guard may learn of an edge late. So a touch has two lengths: the longest that it may have been, which decides
+//! what a press starts, and the confirmed one, which decides what a hold does. Both must agree before anything happens
+//! that cannot be undone.
 
 use core::time::Duration;
 
@@ -12,38 +12,38 @@ use super::limits::{
 };
 use monotonic::Monotonic;
 
-/// The button, as far as gestures go.
+/// What is known of the button.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ButtonState {
-    /// Not seen up since the guard started or the button was broken: whatever is held now was not pressed for us.
+    /// Not seen up since the guard started or since the button had a fault: what is held now is no press.
     #[default]
     Unknown,
-    /// Nobody touches it.
+    /// Released.
     Up,
-    /// Somebody does.
+    /// Touched.
     Down(Press),
 }
 
-/// A touch that is on.
+/// A touch that has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Press {
-    /// When the guard heard of it; the finger came at this time or before.
+    /// When the guard learned of it; it began at this time or before.
     since: Monotonic,
-    /// When the guard last looked, and it was down.
+    /// When the button was last polled, and was down.
     last_poll: Monotonic,
-    /// How long it was surely down: what lies between two looks that are too far apart does not count.
+    /// How long it was down for certain: time between two polls further apart than [`MAX_POLL_GAP`] does not count.
     confirmed: Duration,
-    /// How long it was down by the kernel's clock; told just before it comes up, by panels that know.
+    /// How long it was down by the timestamps of the kernel, where the panel has them; known just before the release.
     kernel_held: Option<Duration>,
-    /// It has had its effect (it stopped, unlocked, ...), so letting go starts nothing.
+    /// It has had its effect (it stopped, unlocked, ...): its release starts nothing.
     consumed: bool,
-    /// It may have begun before anybody heard of it, how long before is not known.
+    /// It may have begun an unknown time before `since`.
     start_unknown: bool,
     /// The last hold that was acted on.
     reached: Hold,
 }
 
-/// Holds that have an effect while the button is still down, in the order in which a long touch reaches them.
+/// Holds that take effect while the button is still down, in the order in which a long touch reaches them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Hold {
     Short,
@@ -65,22 +65,22 @@ impl Hold {
     }
 }
 
-/// What a touch that was let go asks for.
+/// What a finished touch means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gesture {
     /// A press.
     Start { sound: bool },
-    /// A hold of 5 s. `new`: nobody knew of it before the release; `in_time`: it surely came up before it would have
-    /// counted as stuck.
+    /// A hold of 5 s. `new`: it was not noticed before the release; `in_time`: it was released before it would have
+    /// counted as stuck, for certain.
     Lock { new: bool, in_time: bool },
     /// A hold of 10 s.
     Unbind,
-    /// Something else, or nothing that is known well enough.
+    /// Something else, or something of uncertain length.
     Nothing,
 }
 
 impl Press {
-    /// What letting go at `now` means.
+    /// What the touch means if it is released at `now`.
     fn gesture_at(self, now: Monotonic) -> Gesture {
         let heard = now.duration_since(self.since);
         let longest = self.kernel_held.unwrap_or_default().max(heard);
@@ -88,12 +88,12 @@ impl Press {
             return Gesture::Start { sound: longest < SOUND_BELOW };
         }
         let in_time = !self.start_unknown && longest < STUCK_HOLD;
-        // The lamp warned, and each clock that there is says 10 s.
+        // The lamp warned, and every clock that measured it shows 10 s.
         let warned = self.reached >= Hold::UnbindWarning;
         if in_time && warned && heard >= UNBIND_HOLD && self.kernel_held.unwrap_or(self.confirmed) >= UNBIND_HOLD {
             return Gesture::Unbind;
         }
-        // A lock is the safe side: without the kernel's word a touch may have been as long as it was heard.
+        // A lock is the safe choice: without the kernel's timestamps the touch may have been as long as it seemed.
         let new = self.reached < Hold::Lock;
         if !new || self.kernel_held.unwrap_or(heard).max(self.confirmed) >= LOCK_HOLD {
             return Gesture::Lock { new, in_time };

@@ -1,9 +1,9 @@
-//! The consent state machine: who may capture, since when, and what the lamp says about it.
+//! The consent state machine: whether the box may capture, and what its lamp shows.
 //!
-//! Pure: `Machine::step(now, event)` returns effects. No clock, IO, channel or log is read or written in
-//! here; whoever runs the machine carries the effects out **in order**, and when one fails drops the ones behind
-//! it and feeds the failure back as an event. That order is what makes a start durable before it takes effect, and
-//! the lamp lit before a device opens.
+//! Pure: [`Machine::step`] takes an event and returns effects. It reads no clock, does no I/O and writes no log. Whoever
+//! runs the machine applies the effects **in order** and feeds failures back as events; after a failure it applies
+//! neither [`Effect::RecordStart`] nor [`Effect::Launch`]. That order makes a start durable before it takes effect, and
+//! lights the lamp before a device opens.
 //!
 //! "Rule 4" is number 4 of the ten in docs/consent.md.
 

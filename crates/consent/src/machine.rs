@@ -1,14 +1,13 @@
 //! `(state, event, now) -> effects`: the ten rules of docs/consent.md.
 
 mod button;
+mod queries;
+mod session;
 
-use super::audio_consent::{AudioChange, AudioConsent, Confirmation};
+use super::audio_consent::AudioConsent;
 use super::button_state::ButtonState;
-use super::limits::{KILL_AFTER, KILL_RETRY_INTERVAL, MAX_PROBE};
-use super::{
-    Actor, CaptureExit, CaptureReport, Effect, Event, Fault, Grant, LampPattern, Phase, Purpose, Reason, SessionId,
-    SessionLimits,
-};
+use super::limits::KILL_RETRY_INTERVAL;
+use super::{Actor, Effect, Event, Fault, LampPattern, Purpose, Reason, SessionId, SessionLimits};
 use monotonic::Monotonic;
 
 /// What the ledger remembers across a power cut. Nothing in it can restore a session.
@@ -80,109 +79,6 @@ impl Machine {
             faults: 0,
             shown: Some(LampPattern::Dark),
             last_reason: None,
-        }
-    }
-
-    /// What the box is doing.
-    pub fn phase(&self) -> Phase {
-        match self.session {
-            SessionState::Active { link: LinkState::Connecting, .. } => Phase::Connecting,
-            SessionState::Active { link: LinkState::Live, .. } => Phase::Live,
-            SessionState::Active { link: LinkState::Reconnecting, .. } => Phase::Reconnecting,
-            SessionState::Stopping { .. } => Phase::Stopping,
-            SessionState::None | SessionState::Requested { .. } if self.faults != 0 => Phase::Fault,
-            SessionState::None | SessionState::Requested { .. } if self.locked || self.is_unbound() => Phase::Locked,
-            SessionState::None | SessionState::Requested { .. } if self.policy_pending => Phase::Policy,
-            SessionState::Requested { .. } => Phase::Requested,
-            SessionState::None => Phase::Idle,
-        }
-    }
-
-    /// The session whose capture may exist.
-    pub fn session(&self) -> Option<SessionId> {
-        match self.session {
-            SessionState::Active { id, .. } | SessionState::Stopping { id, .. } => Some(id),
-            SessionState::None | SessionState::Requested { .. } => None,
-        }
-    }
-
-    /// Whether the stream, if there is one, is without sound for certain: no microphone was asked for, or capture has
-    /// confirmed the mute.
-    pub fn is_muted(&self) -> bool {
-        match self.session {
-            SessionState::Active { sound, .. } | SessionState::Stopping { sound, .. } => sound.is_silent(),
-            SessionState::None | SessionState::Requested { .. } => false,
-        }
-    }
-
-    /// Whether sound shall leave.
-    pub fn wants_sound(&self) -> bool {
-        match self.session {
-            SessionState::Active { sound, .. } => !sound.wanted().muted,
-            SessionState::None | SessionState::Requested { .. } | SessionState::Stopping { .. } => false,
-        }
-    }
-
-    /// Whether a mute is wanted that capture has not confirmed yet.
-    pub fn is_mute_pending(&self) -> bool {
-        match self.session {
-            SessionState::Active { sound, .. } => sound.deadline().is_some(),
-            SessionState::None | SessionState::Requested { .. } | SessionState::Stopping { .. } => false,
-        }
-    }
-
-    /// Why the last session or request since the guard's start ended, whatever the box does now.
-    pub fn last_reason(&self) -> Option<Reason> {
-        self.last_reason
-    }
-
-    /// Why the box is in its present phase, and in `idle` why the last session or request ended: see
-    /// [`Reason::is_valid_in`].
-    pub fn reason(&self) -> Option<Reason> {
-        match (self.phase(), self.session) {
-            (Phase::Idle, _) => self.last_reason,
-            (Phase::Stopping, SessionState::Stopping { reason, .. }) => Some(reason),
-            (Phase::Locked, _) if self.is_unbound() => Some(Reason::Unbind),
-            (Phase::Locked, _) => Some(Reason::Lock),
-            (Phase::Policy, _) => Some(Reason::Policy),
-            (Phase::Fault, _) => Fault::ALL.into_iter().find(|part| self.has_fault(*part)).map(Reason::Fault),
-            (
-                Phase::Stopping | Phase::Requested | Phase::Connecting | Phase::Live | Phase::Reconnecting,
-                SessionState::None
-                | SessionState::Requested { .. }
-                | SessionState::Active { .. }
-                | SessionState::Stopping { .. },
-            ) => None,
-        }
-    }
-
-    /// Whether the box was unbound, and nobody claimed it since.
-    pub fn is_unbound(&self) -> bool {
-        self.binding == Binding::Unbound
-    }
-
-    /// Whether `fault` is known and not yet mended.
-    pub fn has_fault(&self, fault: Fault) -> bool {
-        self.faults & fault.bit() != 0
-    }
-
-    /// What the lamp has to show now.
-    pub fn lamp(&self) -> LampPattern {
-        match self.phase() {
-            Phase::Connecting | Phase::Stopping => LampPattern::FastBlink,
-            Phase::Live if self.is_muted() => LampPattern::SolidNotched,
-            Phase::Live => LampPattern::Solid,
-            Phase::Reconnecting => LampPattern::DoubleBlink,
-            Phase::Idle | Phase::Requested | Phase::Locked | Phase::Policy | Phase::Fault
-                if self.button.is_unbind_warning() =>
-            {
-                LampPattern::UnbindWarning
-            }
-            Phase::Idle => LampPattern::Dark,
-            Phase::Requested => LampPattern::SlowPulse,
-            Phase::Locked => LampPattern::LockFlash,
-            Phase::Policy => LampPattern::TripleBlink,
-            Phase::Fault => LampPattern::Sos,
         }
     }
 
@@ -289,92 +185,6 @@ impl Machine {
         }
     }
 
-    fn start(&mut self, now: Monotonic, sound: bool, effects: &mut Vec<Effect>) {
-        let id = SessionId(self.last_session.0 + 1);
-        let (purpose, longest) = match self.session {
-            SessionState::Requested { purpose: Purpose::Probe, .. } => (Purpose::Probe, MAX_PROBE),
-            SessionState::Requested { purpose: Purpose::OnAir, .. }
-            | SessionState::None
-            | SessionState::Active { .. }
-            | SessionState::Stopping { .. } => (Purpose::OnAir, self.limits.max_session),
-        };
-        self.last_session = id;
-        self.last_reason = None;
-        let (ends, sound_now) = (now.saturating_add(longest), AudioConsent::start(sound));
-        self.session =
-            SessionState::Active { id, ends, link: LinkState::Connecting, link_since: now, sound: sound_now };
-        self.update_lamp(effects);
-        effects.push(Effect::RecordStart { session: id, sound, purpose });
-        effects.push(Effect::Launch(Grant::from_press(id, sound, purpose)));
-    }
-
-    fn request(&mut self, now: Monotonic, purpose: Purpose, effects: &mut Vec<Effect>) {
-        if self.phase() == Phase::Idle {
-            self.session = SessionState::Requested { until: now.saturating_add(self.limits.request_timeout), purpose };
-            effects.push(Effect::RecordRequest(purpose));
-        }
-    }
-
-    /// Ends consent, from whatever phase. Never waits: capture loses its lease with the first effect.
-    fn revoke(&mut self, now: Monotonic, reason: Reason, effects: &mut Vec<Effect>) {
-        match self.session {
-            SessionState::None | SessionState::Stopping { .. } => {}
-            SessionState::Requested { .. } => {
-                self.session = SessionState::None;
-                self.last_reason = Some(reason);
-                effects.push(Effect::RecordRequestEnded(reason));
-            }
-            SessionState::Active { id, sound, .. } => {
-                self.last_reason = Some(reason);
-                self.session = SessionState::Stopping { id, reason, kill_at: now.saturating_add(KILL_AFTER), sound };
-                effects.push(Effect::Stop(reason));
-            }
-        }
-    }
-
-    fn on_capture_report(&mut self, now: Monotonic, report: CaptureReport, effects: &mut Vec<Effect>) {
-        if let SessionState::Active { id, ref mut link, ref mut link_since, ref mut sound, .. } = self.session {
-            let new = match (report, *link) {
-                (CaptureReport::Applied(said), _) => {
-                    match sound.confirm(said) {
-                        Confirmation::None => {}
-                        Confirmation::Silenced(by) => effects.push(Effect::RecordMute { session: id, muted: true, by }),
-                        Confirmation::Disobeyed => self.revoke(now, Reason::MuteUnconfirmed, effects),
-                    }
-                    return;
-                }
-                (CaptureReport::Live, _) => LinkState::Live,
-                // Before the first success the lamp says "connecting", and the window counts from the press.
-                (CaptureReport::Reconnecting, LinkState::Connecting) => LinkState::Connecting,
-                (CaptureReport::Reconnecting, LinkState::Live | LinkState::Reconnecting) => LinkState::Reconnecting,
-            };
-            if new != *link {
-                *link = new;
-                *link_since = now;
-            }
-        }
-    }
-
-    fn on_capture_exit(&mut self, outcome: CaptureExit, effects: &mut Vec<Effect>) {
-        let (session, reason) = match self.session {
-            SessionState::None | SessionState::Requested { .. } => return,
-            SessionState::Stopping { id, reason, .. } => (id, reason),
-            SessionState::Active { id, .. } => {
-                let reason = match outcome {
-                    CaptureExit::Stopped | CaptureExit::Died => Reason::CaptureDied,
-                    CaptureExit::ProbeFinished => Reason::Probed,
-                    CaptureExit::Failed => Reason::CaptureFailed,
-                    CaptureExit::NeverStarted => Reason::NeverStarted,
-                };
-                (id, reason)
-            }
-        };
-        self.session = SessionState::None;
-        self.last_reason = Some(reason);
-        effects.push(Effect::RecordStop { session, reason });
-        self.unbind_when_idle(effects);
-    }
-
     fn on_fault(&mut self, now: Monotonic, fault: Fault, effects: &mut Vec<Effect>) {
         let new = !self.has_fault(fault);
         self.faults |= fault.bit();
@@ -391,28 +201,5 @@ impl Machine {
         if new {
             effects.push(Effect::RecordFault(fault));
         }
-    }
-
-    /// Silence counts once capture has confirmed it; that sound may leave again is said before it does.
-    fn change_audio(
-        &mut self,
-        by: Actor,
-        change: impl FnOnce(&mut AudioConsent) -> AudioChange,
-        effects: &mut Vec<Effect>,
-    ) {
-        let SessionState::Active { id, ref mut sound, .. } = self.session else { return };
-        let change = change(sound);
-        let wanted = sound.wanted();
-        match change {
-            AudioChange::None => return,
-            AudioChange::Mute => {}
-            AudioChange::Unmute { recorded } => {
-                self.update_lamp(effects);
-                if recorded {
-                    effects.push(Effect::RecordMute { session: id, muted: false, by });
-                }
-            }
-        }
-        effects.push(Effect::Configure(wanted));
     }
 }

@@ -1,0 +1,109 @@
+//! What the machine's state means: phase, lamp, reason.
+
+use super::{Binding, LinkState, Machine, SessionState};
+use crate::{Fault, LampPattern, Phase, Reason, SessionId};
+
+impl Machine {
+    /// What the box is doing.
+    pub fn phase(&self) -> Phase {
+        match self.session {
+            SessionState::Active { link: LinkState::Connecting, .. } => Phase::Connecting,
+            SessionState::Active { link: LinkState::Live, .. } => Phase::Live,
+            SessionState::Active { link: LinkState::Reconnecting, .. } => Phase::Reconnecting,
+            SessionState::Stopping { .. } => Phase::Stopping,
+            SessionState::None | SessionState::Requested { .. } if self.faults != 0 => Phase::Fault,
+            SessionState::None | SessionState::Requested { .. } if self.locked || self.is_unbound() => Phase::Locked,
+            SessionState::None | SessionState::Requested { .. } if self.policy_pending => Phase::Policy,
+            SessionState::Requested { .. } => Phase::Requested,
+            SessionState::None => Phase::Idle,
+        }
+    }
+
+    /// The session whose capture may exist.
+    pub fn session(&self) -> Option<SessionId> {
+        match self.session {
+            SessionState::Active { id, .. } | SessionState::Stopping { id, .. } => Some(id),
+            SessionState::None | SessionState::Requested { .. } => None,
+        }
+    }
+
+    /// Whether the stream, if there is one, is without sound for certain: no microphone was asked for, or capture has
+    /// confirmed the mute.
+    pub fn is_muted(&self) -> bool {
+        match self.session {
+            SessionState::Active { sound, .. } | SessionState::Stopping { sound, .. } => sound.is_silent(),
+            SessionState::None | SessionState::Requested { .. } => false,
+        }
+    }
+
+    /// Whether sound shall leave.
+    pub fn wants_sound(&self) -> bool {
+        match self.session {
+            SessionState::Active { sound, .. } => !sound.wanted().muted,
+            SessionState::None | SessionState::Requested { .. } | SessionState::Stopping { .. } => false,
+        }
+    }
+
+    /// Whether a mute is wanted that capture has not confirmed yet.
+    pub fn is_mute_pending(&self) -> bool {
+        match self.session {
+            SessionState::Active { sound, .. } => sound.deadline().is_some(),
+            SessionState::None | SessionState::Requested { .. } | SessionState::Stopping { .. } => false,
+        }
+    }
+
+    /// Why the last session or request since the guard's start ended, whatever the box does now.
+    pub fn last_reason(&self) -> Option<Reason> {
+        self.last_reason
+    }
+
+    /// Why the box is in its present phase, and in `idle` why the last session or request ended: see
+    /// [`Reason::is_valid_in`].
+    pub fn reason(&self) -> Option<Reason> {
+        match (self.phase(), self.session) {
+            (Phase::Idle, _) => self.last_reason,
+            (Phase::Stopping, SessionState::Stopping { reason, .. }) => Some(reason),
+            (Phase::Locked, _) if self.is_unbound() => Some(Reason::Unbind),
+            (Phase::Locked, _) => Some(Reason::Lock),
+            (Phase::Policy, _) => Some(Reason::Policy),
+            (Phase::Fault, _) => Fault::ALL.into_iter().find(|part| self.has_fault(*part)).map(Reason::Fault),
+            (
+                Phase::Stopping | Phase::Requested | Phase::Connecting | Phase::Live | Phase::Reconnecting,
+                SessionState::None
+                | SessionState::Requested { .. }
+                | SessionState::Active { .. }
+                | SessionState::Stopping { .. },
+            ) => None,
+        }
+    }
+
+    /// Whether the box was unbound, and nobody claimed it since.
+    pub fn is_unbound(&self) -> bool {
+        self.binding == Binding::Unbound
+    }
+
+    /// Whether `fault` is known and not yet mended.
+    pub fn has_fault(&self, fault: Fault) -> bool {
+        self.faults & fault.bit() != 0
+    }
+
+    /// What the lamp has to show now.
+    pub fn lamp(&self) -> LampPattern {
+        match self.phase() {
+            Phase::Connecting | Phase::Stopping => LampPattern::FastBlink,
+            Phase::Live if self.is_muted() => LampPattern::SolidNotched,
+            Phase::Live => LampPattern::Solid,
+            Phase::Reconnecting => LampPattern::DoubleBlink,
+            Phase::Idle | Phase::Requested | Phase::Locked | Phase::Policy | Phase::Fault
+                if self.button.is_unbind_warning() =>
+            {
+                LampPattern::UnbindWarning
+            }
+            Phase::Idle => LampPattern::Dark,
+            Phase::Requested => LampPattern::SlowPulse,
+            Phase::Locked => LampPattern::LockFlash,
+            Phase::Policy => LampPattern::TripleBlink,
+            Phase::Fault => LampPattern::Sos,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The life of a request and of a session, from the press to the end of the capture process.
+
+use super::{LinkState, Machine, SessionState};
+use crate::audio_consent::{AudioChange, AudioConsent, Confirmation};
+use crate::limits::{KILL_AFTER, MAX_PROBE};
+use crate::{Actor, CaptureExit, CaptureReport, Effect, Grant, Phase, Purpose, Reason, SessionId};
+use monotonic::Monotonic;
+
+impl Machine {
+    pub(super) fn start(&mut self, now: Monotonic, sound: bool, effects: &mut Vec<Effect>) {
+        let id = SessionId(self.last_session.0 + 1);
+        let (purpose, longest) = match self.session {
+            SessionState::Requested { purpose: Purpose::Probe, .. } => (Purpose::Probe, MAX_PROBE),
+            SessionState::Requested { purpose: Purpose::OnAir, .. }
+            | SessionState::None
+            | SessionState::Active { .. }
+            | SessionState::Stopping { .. } => (Purpose::OnAir, self.limits.max_session),
+        };
+        self.last_session = id;
+        self.last_reason = None;
+        let (ends, sound_now) = (now.saturating_add(longest), AudioConsent::start(sound));
+        self.session =
+            SessionState::Active { id, ends, link: LinkState::Connecting, link_since: now, sound: sound_now };
+        self.update_lamp(effects);
+        effects.push(Effect::RecordStart { session: id, sound, purpose });
+        effects.push(Effect::Launch(Grant::from_press(id, sound, purpose)));
+    }
+
+    pub(super) fn request(&mut self, now: Monotonic, purpose: Purpose, effects: &mut Vec<Effect>) {
+        if self.phase() == Phase::Idle {
+            self.session = SessionState::Requested { until: now.saturating_add(self.limits.request_timeout), purpose };
+            effects.push(Effect::RecordRequest(purpose));
+        }
+    }
+
+    /// Ends consent, from whatever phase. Never waits: capture loses its lease with the first effect.
+    pub(super) fn revoke(&mut self, now: Monotonic, reason: Reason, effects: &mut Vec<Effect>) {
+        match self.session {
+            SessionState::None | SessionState::Stopping { .. } => {}
+            SessionState::Requested { .. } => {
+                self.session = SessionState::None;
+                self.last_reason = Some(reason);
+                effects.push(Effect::RecordRequestEnded(reason));
+            }
+            SessionState::Active { id, sound, .. } => {
+                self.last_reason = Some(reason);
+                self.session = SessionState::Stopping { id, reason, kill_at: now.saturating_add(KILL_AFTER), sound };
+                effects.push(Effect::Stop(reason));
+            }
+        }
+    }
+
+    pub(super) fn on_capture_report(&mut self, now: Monotonic, report: CaptureReport, effects: &mut Vec<Effect>) {
+        if let SessionState::Active { id, ref mut link, ref mut link_since, ref mut sound, .. } = self.session {
+            let new = match (report, *link) {
+                (CaptureReport::Applied(said), _) => {
+                    match sound.confirm(said) {
+                        Confirmation::None => {}
+                        Confirmation::Silenced(by) => effects.push(Effect::RecordMute { session: id, muted: true, by }),
+                        Confirmation::Disobeyed => self.revoke(now, Reason::MuteUnconfirmed, effects),
+                    }
+                    return;
+                }
+                (CaptureReport::Live, _) => LinkState::Live,
+                // Before the first success the lamp says "connecting", and the window counts from the press.
+                (CaptureReport::Reconnecting, LinkState::Connecting) => LinkState::Connecting,
+                (CaptureReport::Reconnecting, LinkState::Live | LinkState::Reconnecting) => LinkState::Reconnecting,
+            };
+            if new != *link {
+                *link = new;
+                *link_since = now;
+            }
+        }
+    }
+
+    pub(super) fn on_capture_exit(&mut self, outcome: CaptureExit, effects: &mut Vec<Effect>) {
+        let (session, reason) = match self.session {
+            SessionState::None | SessionState::Requested { .. } => return,
+            SessionState::Stopping { id, reason, .. } => (id, reason),
+            SessionState::Active { id, .. } => {
+                let reason = match outcome {
+                    CaptureExit::Stopped | CaptureExit::Died => Reason::CaptureDied,
+                    CaptureExit::ProbeFinished => Reason::Probed,
+                    CaptureExit::Failed => Reason::CaptureFailed,
+                    CaptureExit::NeverStarted => Reason::NeverStarted,
+                };
+                (id, reason)
+            }
+        };
+        self.session = SessionState::None;
+        self.last_reason = Some(reason);
+        effects.push(Effect::RecordStop { session, reason });
+        self.unbind_when_idle(effects);
+    }
+
+    /// Silence counts once capture has confirmed it; that sound may leave again is said before it does.
+    pub(super) fn change_audio(
+        &mut self,
+        by: Actor,
+        change: impl FnOnce(&mut AudioConsent) -> AudioChange,
+        effects: &mut Vec<Effect>,
+    ) {
+        let SessionState::Active { id, ref mut sound, .. } = self.session else { return };
+        let change = change(sound);
+        let wanted = sound.wanted();
+        match change {
+            AudioChange::None => return,
+            AudioChange::Mute => {}
+            AudioChange::Unmute { recorded } => {
+                self.update_lamp(effects);
+                if recorded {
+                    effects.push(Effect::RecordMute { session: id, muted: false, by });
+                }
+            }
+        }
+        effects.push(Effect::Configure(wanted));
+    }
+}
