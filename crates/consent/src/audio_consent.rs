@@ -1,9 +1,9 @@
-//! Whether a live session is heard: the microphone's own consent, as it is wanted and as capture confirmed it.
+//! Consent to the microphone: whether a session has sound, as requested and as capture confirmed it.
 
 use super::limits::MUTE_CONFIRM_TIMEOUT;
 use monotonic::Monotonic;
 
-/// Who muted, or took a mute back.
+/// Who muted or unmuted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Actor {
@@ -13,77 +13,77 @@ pub enum Actor {
     Remote,
 }
 
-/// All that capture can be told while it runs, as complete state: the last one that it hears counts, and hearing it
-/// twice changes nothing.
+/// All that can change while capture runs, as complete state: the last one received counts, and receiving it twice
+/// changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CaptureSettings {
-    /// Counts the changes of a session, from 0: tells the confirmation of this state from that of an earlier one.
+    /// Counts the changes of a session, from 0: a confirmation names the revision that it is about.
     pub revision: u64,
-    /// Whether silence is sent in place of sound.
+    /// Whether silence is sent instead of sound.
     pub muted: bool,
 }
 
-/// Sound of a session. Staff and remote mute separately, so that remote can take back only what it did.
+/// The sound of one session. Staff and remote mute separately, so that remote can undo only its own mute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AudioConsent {
-    /// The microphone may be open; `false`: picture only, and no mute changes that.
-    open: bool,
+    /// The microphone may be open. `false`: a picture-only session, whatever is muted or unmuted.
+    microphone: bool,
     by_staff: bool,
     by_remote: bool,
     revision: u64,
     silence: Silence,
 }
 
-/// How far a mute has got.
+/// Progress of a mute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Silence {
-    /// None is wanted.
+    /// Not muted.
     No,
-    /// Capture has not confirmed it: by when it has to, and who wanted it.
+    /// Not confirmed yet: the deadline, and who muted.
     Awaited(Monotonic, Actor),
-    /// Capture has confirmed it, and the ledger says so.
+    /// Confirmed by capture, and recorded in the ledger.
     Confirmed,
 }
 
-/// What a change of the sound asks for.
+/// What a request to mute or unmute changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AudioChange {
-    /// Nothing: it was so before.
+    /// Nothing.
     None,
-    /// Silence, which counts once capture has confirmed it.
+    /// Mute, which counts once capture has confirmed it.
     Mute,
-    /// Sound. `recorded`: the ledger says that it is off.
+    /// Unmute. `recorded`: the ledger has the mute.
     Unmute { recorded: bool },
 }
 
-/// What capture's word on its sound means.
+/// What a report of the settings in force means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Confirmation {
-    /// Nothing new, or it is about a state that is wanted no more.
+    /// Nothing new, or an answer to settings that have changed since.
     None,
-    /// Silence is in force, which this one asked for.
+    /// The mute that this actor requested is in force.
     Silenced(Actor),
-    /// It sends sound although silence is wanted.
+    /// Sound is sent although the session is muted.
     Disobeyed,
 }
 
 impl AudioConsent {
-    pub(super) const fn start(open: bool) -> Self {
-        Self { open, by_staff: false, by_remote: false, revision: 0, silence: Silence::No }
+    pub(super) const fn start(microphone: bool) -> Self {
+        Self { microphone, by_staff: false, by_remote: false, revision: 0, silence: Silence::No }
     }
 
-    /// What capture shall do.
-    pub(super) const fn wanted(self) -> CaptureSettings {
-        CaptureSettings { revision: self.revision, muted: !self.open || self.by_staff || self.by_remote }
+    /// The settings that capture has to apply.
+    pub(super) const fn settings(self) -> CaptureSettings {
+        CaptureSettings { revision: self.revision, muted: !self.microphone || self.by_staff || self.by_remote }
     }
 
-    /// Whether it is certain that no sound leaves. In doubt people may be heard.
+    /// Whether it is certain that no sound leaves the box.
     pub(super) const fn is_silent(self) -> bool {
-        !self.open || matches!(self.silence, Silence::Confirmed)
+        !self.microphone || matches!(self.silence, Silence::Confirmed)
     }
 
-    /// By when capture has to confirm a mute.
+    /// By when capture has to confirm a mute; `None`: no mute is pending.
     pub(super) fn deadline(self) -> Option<Monotonic> {
         match self.silence {
             Silence::Awaited(until, _) => Some(until),
@@ -91,24 +91,24 @@ impl AudioConsent {
         }
     }
 
-    /// The mute button: silence if sound is wanted, else sound again, whoever had muted.
+    /// The mute button: mutes, or unmutes whoever had muted.
     pub(super) fn toggle(&mut self, now: Monotonic) -> AudioChange {
-        let (by_staff, by_remote) = (!self.wanted().muted, false);
+        let (by_staff, by_remote) = (!self.settings().muted, false);
         self.change(now, Actor::Staff, Self { by_staff, by_remote, ..*self })
     }
 
-    /// Remote mutes, or takes back its own mute.
+    /// Remote mutes, or undoes its own mute.
     pub(super) fn by_remote(&mut self, now: Monotonic, muted: bool) -> AudioChange {
         self.change(now, Actor::Remote, Self { by_remote: muted, ..*self })
     }
 
     fn change(&mut self, now: Monotonic, by: Actor, new: Self) -> AudioChange {
-        let before = self.wanted().muted;
-        if !self.open {
+        let before = self.settings().muted;
+        if !self.microphone {
             return AudioChange::None;
         }
         *self = new;
-        if self.wanted().muted == before {
+        if self.settings().muted == before {
             return AudioChange::None;
         }
         self.revision += 1;
@@ -122,13 +122,13 @@ impl AudioConsent {
         }
     }
 
-    /// Capture says what is in force.
-    pub(super) fn confirm(&mut self, said: CaptureSettings) -> Confirmation {
-        let wanted = self.wanted();
-        if said.revision != wanted.revision || !wanted.muted {
+    /// Capture reports the settings in force.
+    pub(super) fn confirm(&mut self, reported: CaptureSettings) -> Confirmation {
+        let requested = self.settings();
+        if reported.revision != requested.revision || !requested.muted {
             return Confirmation::None;
         }
-        if !said.muted {
+        if !reported.muted {
             return Confirmation::Disobeyed;
         }
         match self.silence {

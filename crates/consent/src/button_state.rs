@@ -103,11 +103,11 @@ impl Press {
 }
 
 impl ButtonState {
-    /// It went down, or was found down by somebody who does not know since when. `consumed`: letting go will start
-    /// nothing.
+    /// The button went down. `consumed`: its release will start nothing. `found`: it was polled as down, and since when
+    /// is not known.
     pub(super) fn down(&mut self, now: Monotonic, consumed: bool, found: bool) {
         match self {
-            // Still held from a time of which nothing is known.
+            // Held since before anything was known of it.
             Self::Unknown => {}
             Self::Up => {
                 let (confirmed, kernel_held, reached) = (Duration::ZERO, None, Hold::Short);
@@ -122,12 +122,12 @@ impl ButtonState {
                     reached,
                 });
             }
-            // A release that nobody heard of: which of the two touches is how long is not known.
+            // The release between two touches was missed: the length of neither is known.
             Self::Down(held) => (held.consumed, held.start_unknown) = (true, true),
         }
     }
 
-    /// Lets go; tells what that asks for.
+    /// The button was released; returns what the touch meant.
     pub(super) fn up(&mut self, now: Monotonic) -> Gesture {
         match core::mem::replace(self, Self::Up) {
             Self::Down(held) => held.gesture_at(now),
@@ -135,12 +135,12 @@ impl ButtonState {
         }
     }
 
-    /// Nothing is known of the finger until the button is seen up.
+    /// The button's state is unknown until it is seen up.
     pub(super) fn forget(&mut self) {
         *self = Self::Unknown;
     }
 
-    /// Somebody looks: time that passed since the last look counts if it was short enough to have seen a release.
+    /// Counts the time since the last poll, if it is short enough that a release in between would have been noticed.
     pub(super) fn poll(&mut self, now: Monotonic) {
         match self {
             Self::Down(held) => {
@@ -154,7 +154,7 @@ impl ButtonState {
         }
     }
 
-    /// The next hold that this touch has reached and that was not yet acted on.
+    /// The next hold that this touch has reached; each is returned once.
     pub(super) fn next_hold(&mut self) -> Option<Hold> {
         match self {
             Self::Down(held) => {
@@ -168,7 +168,7 @@ impl ButtonState {
         }
     }
 
-    /// The kernel's word on how long it was down.
+    /// By the kernel's timestamps the button was down for at least `span`.
     pub(super) fn extend_hold(&mut self, span: Duration) {
         match self {
             Self::Down(held) => held.kernel_held = Some(held.kernel_held.unwrap_or_default().max(span)),
@@ -176,7 +176,7 @@ impl ButtonState {
         }
     }
 
-    /// Letting go will start nothing.
+    /// The touch has had its effect: its release will start nothing.
     pub(super) fn consume(&mut self) {
         match self {
             Self::Down(held) => held.consumed = true,
@@ -184,12 +184,12 @@ impl ButtonState {
         }
     }
 
-    /// Letting go may soon unbind, or does already.
+    /// Whether the release unbinds, or will soon.
     pub(super) const fn is_unbind_warning(self) -> bool {
         matches!(self, Self::Down(Press { reached: Hold::UnbindWarning, .. }))
     }
 
-    /// When somebody has to look again: at the next hold, and often enough for it to count.
+    /// When the next poll is due: at the next hold, and often enough for the time to count.
     pub(super) fn deadline(self) -> Option<Monotonic> {
         match self {
             Self::Down(held) => held.reached.next().map(|(after, _)| {

@@ -1,9 +1,9 @@
-//! What the machine wants done.
+//! What a step of the machine has to bring about.
 
 use super::{Actor, CaptureSettings, Grant, LampPattern, Purpose, Reason, SessionId};
 
-/// One thing to do. Effects of one step are carried out in order; a failure drops the rest of the step and comes back
-/// as [`super::Event::FaultDetected`] or [`super::Event::CaptureExited`].
+/// One thing to do. The effects of a step are applied in order; a failure comes back as [`super::Event::FaultDetected`] or
+/// [`super::Event::CaptureExited`].
 #[derive(Debug)]
 pub enum Effect {
     /// Drive the lamp, and read it back where there is a sense pin. Failure: `Broken(LampPattern)`.
@@ -21,13 +21,13 @@ pub enum Effect {
     Launch(Grant),
     /// Close the lease, so that capture ends at once.
     Stop(Reason),
-    /// Kill the capture process; comes again until it is seen to be gone.
+    /// Kill the capture process; repeated until it is verified to be gone.
     Kill,
     /// Write the end of a session, durably.
     RecordStop {
         /// The session that ended.
         session: SessionId,
-        /// Why.
+        /// Why it ended.
         reason: Reason,
     },
     /// Write that staff were asked to press, and what for.
@@ -40,24 +40,23 @@ pub enum Effect {
     RecordUnlock,
     /// Write, durably, that staff acknowledged the policy in force.
     RecordPolicyAcknowledged,
-    /// Write that a part broke, if it was whole before.
+    /// Write that a part has a fault that it had not before.
     RecordFault(super::Fault),
-    /// Tell capture what it shall do from now on.
+    /// Send capture its new settings.
     Configure(CaptureSettings),
-    /// Write that no sound leaves any more, once capture has confirmed it; or that sound may leave again, before it
-    /// does.
+    /// Write that no sound leaves any more, after capture confirmed it; or that sound may leave again, before it does.
     RecordMute {
         /// The session.
         session: SessionId,
         /// Whether silence is sent.
         muted: bool,
-        /// Who wanted it so.
+        /// Who muted or unmuted.
         by: Actor,
     },
     /// Destroy unsent footage.
     DestroyFootage,
     /// Destroy keys, credentials, footage and shop binding, with a receipt.
     Unbind,
-    /// Try broken parts again; each answers with `FaultCleared` or stays broken.
+    /// Test the parts that have a fault; each answers with `FaultCleared`, or keeps its fault.
     SelfTest,
 }

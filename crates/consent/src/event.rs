@@ -5,17 +5,16 @@ use super::{CaptureSettings, Reason};
 /// Everything the machine reacts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Time passed. Fed at least every 50 ms while something is pending, so that deadlines are met.
+    /// Time passed. Fed at the latest at [`super::Machine::deadline`].
     Tick,
     /// The record button went down, debounced.
     ButtonDown,
-    /// The record button was found to be down, and since when is not known: it stops as a press does, and starts
-    /// nothing.
+    /// The record button was polled as down, and since when is not known: it stops as a press does, and starts nothing.
     ButtonFoundDown,
     /// The record button went up, debounced.
     ButtonUp,
-    /// Just before [`Event::ButtonUp`]: by the kernel's clock the button was down for at least this long. A guard that
-    /// was busy hears of both edges at once, and would take a long press for a short one.
+    /// Just before [`Event::ButtonUp`]: by the kernel's timestamps the button was down for at least this long. A guard
+    /// that was busy learns of both edges at once, and would take a long press for a short one.
     ButtonHeldFor(core::time::Duration),
     /// The mute button went down, debounced.
     MuteButtonDown,
@@ -27,45 +26,45 @@ pub enum Event {
     RemoteStop,
     /// Remote mutes.
     RemoteMute,
-    /// Remote takes back its own mute.
+    /// Remote undoes its own mute.
     RemoteUnmute,
     /// A materially new policy is in force and not yet acknowledged.
     PolicyChanged,
     /// Consent ends for a reason that is found outside the machine.
     Revoke(Reason),
-    /// Capture tells how its stream is doing.
+    /// Capture reported the state of its stream or its settings.
     CaptureReported(CaptureReport),
     /// The capture process was seen to be gone.
     CaptureExited(CaptureExit),
-    /// A part that consent stands on does not work.
+    /// A part without which there is no capture does not work.
     FaultDetected(Fault),
-    /// That part was tried again and works.
+    /// That part was tested again and works.
     FaultCleared(Fault),
 }
 
-/// How the stream does, in capture's own words, and what is in force there.
+/// What capture reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CaptureReport {
     /// The ingest server has the stream.
     Live,
-    /// The ingest server went away; capture goes on and tries to reach it.
+    /// The connection to the ingest server was lost; capture goes on and reconnects.
     Reconnecting,
-    /// What capture has in force of what it was told.
+    /// The settings in force.
     Applied(CaptureSettings),
 }
 
 /// How the capture process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CaptureExit {
-    /// It went when it was told to, or was killed because it did not.
+    /// It exited after its lease was closed, or was killed because it did not.
     Stopped,
-    /// It went by itself, having done what a probe has to do.
+    /// It exited by itself, after its probe was finished.
     ProbeFinished,
-    /// It went by itself, having said that it could not go on (no camera, ingest refused the key, ...).
+    /// It exited by itself, after it reported a failure (no camera, ingest refused the key, ...).
     Failed,
-    /// It went by itself without a word.
+    /// It exited by itself, without a report.
     Died,
-    /// It never came into being.
+    /// It could not be started.
     NeverStarted,
 }
 
@@ -75,7 +74,7 @@ pub enum CaptureExit {
 pub enum Fault {
     /// The lamp cannot be driven, or its sense pin reads otherwise.
     Lamp,
-    /// The button cannot be read, or is stuck. Nothing is known of the finger then, until the button is seen up.
+    /// The button cannot be read, or is stuck. Its state is unknown then, until it is seen up.
     Button,
     /// The ledger cannot be written.
     Ledger,

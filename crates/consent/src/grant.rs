@@ -1,4 +1,4 @@
-//! Proof that staff pressed the button.
+//! The proof that staff pressed the button.
 
 use core::fmt;
 
@@ -16,16 +16,16 @@ impl fmt::Display for SessionId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
-    /// The show: to the ingest server.
+    /// A stream to the ingest server.
     OnAir,
-    /// `doctor --probe`: devices are opened for some seconds, and nothing leaves the box.
+    /// `doctor --probe`: devices are open for some seconds, and nothing leaves the box.
     Probe,
 }
 
 /// One unspent physical press. Only the consent machine makes one, and what starts capture consumes it:
 /// there is no `Clone`, `Copy`, `Default` or deserialisation.
 ///
-/// It proves that consent was given, not that it still is; that is what the lease is for.
+/// It proves that consent was given. That consent still holds is what the lease proves.
 #[derive(Debug)]
 #[must_use = "a grant that is dropped is a press that did nothing"]
 pub struct Grant {
@@ -39,7 +39,7 @@ impl Grant {
         Self { session, sound, purpose }
     }
 
-    /// Spends the grant: the session it stands for, whether the microphone may be opened in it, and what it is for.
+    /// Uses the grant up: its session, whether the microphone may be opened, and the purpose.
     pub fn spend(self) -> (SessionId, bool, Purpose) {
         (self.session, self.sound, self.purpose)
     }

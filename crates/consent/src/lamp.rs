@@ -1,4 +1,4 @@
-//! The lamp's language.
+//! What the lamp shows, and how.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ pub enum LampPattern {
     /// Idle.
     #[default]
     Dark,
-    /// Remote asks staff to start.
+    /// Requested: remote asks staff to start.
     SlowPulse,
     /// Connecting to the ingest server; devices may be open.
     FastBlink,
@@ -19,23 +19,20 @@ pub enum LampPattern {
     SolidNotched,
     /// Reconnecting, still capturing.
     DoubleBlink,
-    /// A policy waits to be acknowledged.
+    /// A policy has to be acknowledged.
     TripleBlink,
     /// Privacy lock.
     LockFlash,
-    /// Something that consent stands on is broken.
+    /// Lamp, button, ledger or supply voltage has a fault.
     Sos,
-    /// Held so long that unbinding is near.
+    /// The button is held: a release will soon unbind the box.
     UnbindWarning,
-    /// Remote asked which box this is; shown on an idle box only.
+    /// Remote asked which box this is. Shown on an idle box only.
     Identify,
 }
 
-/// On and off spans in milliseconds, beginning with on, repeated for ever.
-type Rhythm = &'static [u16];
-
 impl LampPattern {
-    /// The word for it in `status` and in the simulated panel.
+    /// The name in `status` and in the simulated panel's file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dark => "dark",
@@ -52,7 +49,7 @@ impl LampPattern {
         }
     }
 
-    /// Whether this is one of the patterns that say "capture may exist".
+    /// Whether the pattern means that capture may exist.
     pub const fn says_capturing(self) -> bool {
         match self {
             Self::FastBlink | Self::Solid | Self::SolidNotched | Self::DoubleBlink => true,
@@ -66,7 +63,8 @@ impl LampPattern {
         }
     }
 
-    const fn rhythm(self) -> Rhythm {
+    /// Durations of on and off in milliseconds, alternating from on, repeated for ever.
+    pub const fn spans(self) -> &'static [u16] {
         match self {
             Self::Dark => &[0, 1000],
             Self::SlowPulse => &[1000, 1000],
@@ -83,14 +81,9 @@ impl LampPattern {
         }
     }
 
-    /// On and off spans in milliseconds, beginning with on, repeated for ever; for panels that draw the lamp.
-    pub const fn spans(self) -> &'static [u16] {
-        self.rhythm()
-    }
-
-    /// Whether the lamp is on, `shown` after the pattern began, and how long until that changes (`None`: never).
+    /// Whether the lamp is on at `shown` after the pattern began, and how long until that changes (`None`: never).
     pub fn lit(self, shown: Duration) -> (bool, Option<Duration>) {
-        let spans = self.rhythm();
+        let spans = self.spans();
         let total: u64 = spans.iter().map(|&s| u64::from(s)).sum();
         if spans.contains(&0) {
             return (spans[0] > 0, None);

@@ -1,13 +1,13 @@
-//! The spans of time that the consent rules name (docs/consent.md).
+//! The durations of the ten rules (docs/consent.md).
 
 use core::time::Duration;
 
-/// What may differ from shop to shop. The gestures' spans are part of the rules and fixed (see the constants).
+/// What may differ from shop to shop. The durations of gestures are fixed by the rules: see the constants.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
-    /// Longest session; then consent has to be given anew.
+    /// Longest session; after it staff have to press again.
     pub max_session: Duration,
-    /// How long the lamp asks after a remote request.
+    /// How long a remote request waits for a press.
     pub request_timeout: Duration,
     /// How long a session may be without the ingest server, at its start and later.
     pub reconnect_window: Duration,
@@ -39,15 +39,15 @@ pub(super) const UNBIND_WARNING_HOLD: Duration = Duration::from_secs(8);
 pub(super) const UNBIND_HOLD: Duration = Duration::from_secs(10);
 /// Held this long the button is taken to be stuck (rule 10): letting go does nothing any more.
 pub(super) const STUCK_HOLD: Duration = Duration::from_secs(30);
-/// While the button is down somebody has to look at least this often.
+/// While the button is down it has to be polled at least this often.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// Time between two looks that are further apart than this does not count as held: the button may have been up in
-/// between. A write to a slow SD card stays below it.
+/// Time between two polls further apart than this does not count as held: the button may have been up in between.
+/// A write to a slow SD card takes less.
 pub(super) const MAX_POLL_GAP: Duration = Duration::from_millis(500);
-/// Capture that was told to stop is killed after this; leaves 200 ms of rule 4's 500 ms to verify that it is gone.
+/// Capture that has not ended this long after its stop is killed: that leaves 200 ms of rule 4's 500 ms to verify that it is gone.
 pub(super) const KILL_AFTER: Duration = Duration::from_millis(300);
-/// A mute that capture has not confirmed within this ends the session: the lamp may not say "no sound" before, nor stay
-/// silent about a wish that was not carried out.
+/// A mute that capture has not confirmed within this time ends the session: the lamp may not show "no sound" before, and
+/// a mute that was not applied must not go unnoticed.
 pub(super) const MUTE_CONFIRM_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often the kill is repeated until the process is seen to be gone.
 pub(super) const KILL_RETRY_INTERVAL: Duration = Duration::from_millis(100);

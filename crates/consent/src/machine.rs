@@ -41,15 +41,15 @@ enum SessionState {
 /// Whose box this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Binding {
-    /// A shop's.
+    /// A shop has it.
     Bound,
-    /// A shop's until capture is gone.
+    /// Unbound as soon as capture is gone.
     Ending,
-    /// Nobody's, until somebody claims it.
+    /// No shop has it until it is claimed.
     Unbound,
 }
 
-/// The consent state machine. One step never looks at a clock: time comes with the event.
+/// The consent state machine. It reads no clock: time comes with the event.
 #[derive(Debug)]
 pub struct Machine {
     limits: SessionLimits,
@@ -60,13 +60,13 @@ pub struct Machine {
     policy_pending: bool,
     binding: Binding,
     faults: u8,
-    /// What the lamp was last told; `None` when a failure left that in doubt.
+    /// The pattern that the lamp was last set to; `None` after a failure that left it in doubt.
     shown: Option<LampPattern>,
     last_reason: Option<Reason>,
 }
 
 impl Machine {
-    /// The box after power came back: idle, or locked, or waiting for a policy. Never in a session.
+    /// The box as it comes up: idle, locked, or with a policy to be acknowledged. Never in a session.
     pub fn restore(limits: SessionLimits, memory: PersistedState) -> Self {
         Self {
             limits,
@@ -82,7 +82,7 @@ impl Machine {
         }
     }
 
-    /// When a [`Event::Tick`] will next be needed; earlier ones do no harm.
+    /// When the next [`Event::Tick`] is due; earlier ones do no harm.
     pub fn deadline(&self) -> Option<Monotonic> {
         let session = match self.session {
             SessionState::None => None,
@@ -104,14 +104,47 @@ impl Machine {
         }
     }
 
-    /// Takes one event at `now` and says what has to be done, in order.
+    /// Takes one event at `now` and returns the effects that have to be applied, in order.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    ///
+    /// use consent::{CaptureExit, CaptureReport, Effect, Event, LampPattern, Machine, PersistedState, Phase};
+    /// use consent::{Reason, SessionId, SessionLimits};
+    /// use monotonic::Monotonic;
+    ///
+    /// let at = |millis| Monotonic::from_start(Duration::from_millis(millis));
+    /// let state = PersistedState { last_session: SessionId(41), locked: false, unbound: false, policy_pending: false };
+    /// let mut machine = Machine::restore(SessionLimits::default(), state);
+    /// // Rule 1: what is held when the guard comes up is no press. The button has to be seen up first.
+    /// machine.step(at(0), Event::ButtonUp);
+    ///
+    /// // Rule 8: a press starts when it is released, as its length decides about the microphone.
+    /// assert!(machine.step(at(1000), Event::ButtonDown).is_empty());
+    /// let start = machine.step(at(1200), Event::ButtonUp);
+    /// // Rules 3 and 6: the lamp is lit and the ledger has the entry before a grant launches capture.
+    /// let [Effect::SetLamp(lamp), Effect::RecordStart { sound: true, .. }, Effect::Launch(_grant)] = &start[..] else {
+    ///     panic!("not this: {start:?}");
+    /// };
+    /// assert_eq!((*lamp, machine.phase()), (LampPattern::FastBlink, Phase::Connecting));
+    /// machine.step(at(2000), Event::CaptureReported(CaptureReport::Live));
+    /// assert_eq!(machine.lamp(), LampPattern::Solid);
+    ///
+    /// // Rule 8: any touch stops capture, on the way down. The lamp stays lit until the process is gone.
+    /// let stop = machine.step(at(9000), Event::ButtonDown);
+    /// assert!(matches!(stop[..], [Effect::Stop(Reason::Press), Effect::SetLamp(LampPattern::FastBlink)]));
+    /// let gone = machine.step(at(9100), Event::CaptureExited(CaptureExit::Stopped));
+    /// assert!(matches!(gone[..], [Effect::RecordStop { .. }, Effect::SetLamp(LampPattern::Dark)]));
+    /// // The touch that stopped starts nothing when it is released.
+    /// assert!(machine.step(at(9200), Event::ButtonUp).is_empty());
+    /// ```
     pub fn step(&mut self, now: Monotonic, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         if event == Event::FaultDetected(Fault::Button) {
-            // Nor is anything known of the time since somebody last looked.
+            // The time since the last poll must not count as held.
             self.button.forget();
         }
-        // Deadlines that passed before this event came are met first, whatever the event is.
+        // Deadlines that passed before this event come first.
         self.advance_to(now, &mut effects);
         match event {
             Event::Tick => {}
@@ -139,7 +172,7 @@ impl Machine {
         effects
     }
 
-    /// Whatever else a step did, the lamp shows the state it ended in; a start has lit it already.
+    /// The lamp shows the state that a step ended in; a start has lit it already.
     fn update_lamp(&mut self, effects: &mut Vec<Effect>) {
         let lamp = self.lamp();
         if self.shown != Some(lamp) {
@@ -193,8 +226,8 @@ impl Machine {
             Fault::Lamp | Fault::Ledger | Fault::Power => {}
         }
         self.revoke(now, Reason::Fault(fault), effects);
-        // A failure drops the effects behind it, `Light` perhaps among them: drive the lamp anew. Only a lamp that
-        // is known to be broken is left alone, or its failure would call for itself for ever.
+        // A failure may have left the lamp in doubt: it is set again, unless the lamp itself is known to have failed, or
+        // its failure would repeat itself for ever.
         if new || fault != Fault::Lamp {
             self.shown = None;
         }

@@ -1,6 +1,6 @@
 //! The phases that `status` and MQTT name.
 
-/// What the box is doing, as the MQTT `state` tells it.
+/// What the box is doing, as the MQTT `state` and `status` show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
@@ -8,24 +8,24 @@ pub enum Phase {
     Idle,
     /// Remote asked; a press starts.
     Requested,
-    /// Capture was started; the ingest server has not taken the stream yet.
+    /// Capture was started; the ingest server has not accepted the stream yet.
     Connecting,
     /// The ingest server has the stream.
     Live,
-    /// The ingest server went away; capture goes on.
+    /// The connection to the ingest server was lost; capture goes on.
     Reconnecting,
-    /// Consent has ended; the capture process is not yet seen to be gone.
+    /// Consent has ended; the capture process is not yet verified to be gone.
     Stopping,
     /// Privacy lock: nothing starts until a hold of 2 s.
     Locked,
-    /// A policy waits for a hold of 2 s.
+    /// A new policy: nothing starts until a hold of 2 s acknowledges it.
     Policy,
-    /// Lamp, button, ledger or supply is broken: nothing starts.
+    /// Lamp, button, ledger or supply voltage has a fault: nothing starts.
     Fault,
 }
 
 impl Phase {
-    /// Each of them.
+    /// All phases, in the order of the documentation.
     pub const ALL: [Self; 9] = [
         Self::Idle,
         Self::Requested,
@@ -38,7 +38,7 @@ impl Phase {
         Self::Fault,
     ];
 
-    /// The word for it in `state` and in messages.
+    /// The name in `state` and in messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",

@@ -15,15 +15,15 @@ pub enum Reason {
     Policy,
     /// Staff locked the box.
     Lock,
-    /// Lamp, button, ledger or supply failed.
+    /// Lamp, button, ledger or supply voltage has a fault.
     Fault(Fault),
     /// The ingest server is not one of `allowed-ingest-hosts`.
     IngestNotAllowed,
     /// The ingest server was out of reach for longer than `reconnect-window`.
     ReconnectWindow,
-    /// The camera was away for longer than `device-lost-limit`.
+    /// The camera was lost for longer than `device-lost-limit`.
     CameraLost,
-    /// The microphone was away for longer than `device-lost-limit`.
+    /// The microphone was lost for longer than `device-lost-limit`.
     MicrophoneLost,
     /// Staff unbound the box, or the platform did.
     Unbind,
@@ -31,9 +31,9 @@ pub enum Reason {
     Erase,
     /// The guard is being shut down.
     Shutdown,
-    /// A probe has done its work.
+    /// A probe was finished.
     Probed,
-    /// Capture said that it could not go on.
+    /// Capture reported that it could not go on.
     CaptureFailed,
     /// The capture process died.
     CaptureDied,
@@ -46,7 +46,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Each of them.
+    /// All reasons, and each fault.
     pub const ALL: [Self; 22] = [
         Self::Press,
         Self::Remote,
@@ -72,7 +72,7 @@ impl Reason {
         Self::RequestTimeout,
     ];
 
-    /// Whether the machine may give this reason in `phase`. Those of a session that goes on are not the machine's.
+    /// Whether the machine can have this reason in `phase`. The reasons of a session that goes on are not the machine's.
     pub const fn is_valid_in(self, phase: Phase) -> bool {
         match phase {
             Phase::Idle => !matches!(self, Self::Unbind),
@@ -84,7 +84,7 @@ impl Reason {
         }
     }
 
-    /// Whether consent ends for it. The others are how capture ended by itself, or how a request did.
+    /// Whether consent ends for this reason. The others say how capture, or a request, ended by itself.
     const fn ends_sessions(self) -> bool {
         match self {
             Self::Press
@@ -105,7 +105,7 @@ impl Reason {
         }
     }
 
-    /// The word for it in the ledger, in `state` and in logs.
+    /// The name in the ledger, in `state` and in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Press => "press",

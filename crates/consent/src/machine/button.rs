@@ -1,4 +1,4 @@
-//! What the record button does to the machine: touches, and the holds of rules 7 to 10.
+//! The record button: presses, and the holds of rules 7 to 10.
 
 use super::{Binding, Machine};
 use crate::button_state::{Gesture, Hold};
@@ -11,7 +11,7 @@ impl Machine {
         if may_capture {
             self.revoke(now, Reason::Press, effects);
         }
-        // What a broken button says is good for stopping only.
+        // A button with a fault can only stop.
         if self.has_fault(Fault::Button) {
             self.button.forget();
         } else {
@@ -43,13 +43,13 @@ impl Machine {
             }
         }
         if self.has_fault(Fault::Button) {
-            // It came up after all: whoever runs the machine looks again before believing it.
+            // It came up after all: a test decides whether its fault is cleared.
             effects.push(Effect::SelfTest);
         }
     }
 
-    /// Locks at once. What cannot be undone, unsent footage, waits until the button comes up: one that is stuck must
-    /// not do it.
+    /// Locks at once. Unsent footage, whose deletion cannot be undone, is deleted when the button is released: a stuck
+    /// button must not delete it.
     fn lock(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
         self.revoke(now, Reason::Lock, effects);
         self.locked = true;
@@ -71,7 +71,7 @@ impl Machine {
                     self.button.consume();
                     effects.push(Effect::RecordPolicyAcknowledged);
                 }
-                // One that was unbound waits for a new configuration.
+                // An unbound box stays locked until it is claimed.
                 Phase::Locked
                 | Phase::Idle
                 | Phase::Requested
@@ -88,7 +88,7 @@ impl Machine {
 
     pub(super) fn unbind_when_idle(&mut self, effects: &mut Vec<Effect>) {
         if self.binding == Binding::Ending && !self.phase().may_capture() {
-            // From now on the box waits for whoever claims it, which takes the place of the lock on the way to here.
+            // Being unbound replaces the lock that the hold passed on its way.
             (self.binding, self.locked) = (Binding::Unbound, false);
             effects.push(Effect::Unbind);
         }

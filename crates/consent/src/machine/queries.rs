@@ -27,7 +27,7 @@ impl Machine {
         }
     }
 
-    /// Whether the stream, if there is one, is without sound for certain: no microphone was asked for, or capture has
+    /// Whether the stream, if there is one, has no sound for certain: the session has no microphone, or capture has
     /// confirmed the mute.
     pub fn is_muted(&self) -> bool {
         match self.session {
@@ -36,15 +36,15 @@ impl Machine {
         }
     }
 
-    /// Whether sound shall leave.
+    /// Whether a session is on that is to have sound.
     pub fn wants_sound(&self) -> bool {
         match self.session {
-            SessionState::Active { sound, .. } => !sound.wanted().muted,
+            SessionState::Active { sound, .. } => !sound.settings().muted,
             SessionState::None | SessionState::Requested { .. } | SessionState::Stopping { .. } => false,
         }
     }
 
-    /// Whether a mute is wanted that capture has not confirmed yet.
+    /// Whether capture has not confirmed a mute yet.
     pub fn is_mute_pending(&self) -> bool {
         match self.session {
             SessionState::Active { sound, .. } => sound.deadline().is_some(),
@@ -77,17 +77,17 @@ impl Machine {
         }
     }
 
-    /// Whether the box was unbound, and nobody claimed it since.
+    /// Whether the box was unbound and not claimed since.
     pub fn is_unbound(&self) -> bool {
         self.binding == Binding::Unbound
     }
 
-    /// Whether `fault` is known and not yet mended.
+    /// Whether `fault` was detected and not cleared since.
     pub fn has_fault(&self, fault: Fault) -> bool {
         self.faults & fault.bit() != 0
     }
 
-    /// What the lamp has to show now.
+    /// The pattern that belongs to the present state.
     pub fn lamp(&self) -> LampPattern {
         match self.phase() {
             Phase::Connecting | Phase::Stopping => LampPattern::FastBlink,

@@ -33,7 +33,7 @@ impl Machine {
         }
     }
 
-    /// Ends consent, from whatever phase. Never waits: capture loses its lease with the first effect.
+    /// Ends consent or a request, in any phase. Capture loses its lease with the first effect.
     pub(super) fn revoke(&mut self, now: Monotonic, reason: Reason, effects: &mut Vec<Effect>) {
         match self.session {
             SessionState::None | SessionState::Stopping { .. } => {}
@@ -53,8 +53,8 @@ impl Machine {
     pub(super) fn on_capture_report(&mut self, now: Monotonic, report: CaptureReport, effects: &mut Vec<Effect>) {
         if let SessionState::Active { id, ref mut link, ref mut link_since, ref mut sound, .. } = self.session {
             let new = match (report, *link) {
-                (CaptureReport::Applied(said), _) => {
-                    match sound.confirm(said) {
+                (CaptureReport::Applied(settings), _) => {
+                    match sound.confirm(settings) {
                         Confirmation::None => {}
                         Confirmation::Silenced(by) => effects.push(Effect::RecordMute { session: id, muted: true, by }),
                         Confirmation::Disobeyed => self.revoke(now, Reason::MuteUnconfirmed, effects),
@@ -62,7 +62,7 @@ impl Machine {
                     return;
                 }
                 (CaptureReport::Live, _) => LinkState::Live,
-                // Before the first success the lamp says "connecting", and the window counts from the press.
+                // Before the first success the phase stays "connecting", and the reconnect window counts from the press.
                 (CaptureReport::Reconnecting, LinkState::Connecting) => LinkState::Connecting,
                 (CaptureReport::Reconnecting, LinkState::Live | LinkState::Reconnecting) => LinkState::Reconnecting,
             };
@@ -93,7 +93,7 @@ impl Machine {
         self.unbind_when_idle(effects);
     }
 
-    /// Silence counts once capture has confirmed it; that sound may leave again is said before it does.
+    /// A mute counts once capture has confirmed it; an unmute is shown and recorded before sound leaves again.
     pub(super) fn change_audio(
         &mut self,
         by: Actor,
@@ -102,7 +102,7 @@ impl Machine {
     ) {
         let SessionState::Active { id, ref mut sound, .. } = self.session else { return };
         let change = change(sound);
-        let wanted = sound.wanted();
+        let settings = sound.settings();
         match change {
             AudioChange::None => return,
             AudioChange::Mute => {}
@@ -113,6 +113,6 @@ impl Machine {
                 }
             }
         }
-        effects.push(Effect::Configure(wanted));
+        effects.push(Effect::Configure(settings));
     }
 }
