@@ -2,7 +2,7 @@
 
 mod level_meter;
 mod mute;
-pub(crate) mod voice;
+pub(crate) mod processing;
 
 use gst::prelude::*;
 use gstreamer as gst;
@@ -50,7 +50,7 @@ pub(crate) fn add_audio_processing(
     let all = [&convert, &resample, &rate, &raw, &form, &split];
     pipeline.add_many(all)?;
     // Before the mute: what is muted is silence, not silence with its noise suppressed.
-    let voice = voice::add(pipeline, audio)?;
+    let voice = processing::add(pipeline, audio)?;
     gst::Element::link_many(all[..4].iter().copied().chain(&voice).chain(all[4..].iter().copied()))?;
     Ok((convert, form))
 }

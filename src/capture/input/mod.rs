@@ -20,3 +20,6 @@ pub(crate) use source::SourceSpec;
 pub(crate) use supervisor::{DeviceContext, DeviceSupervisor};
 pub(crate) use switch::InputSwitch;
 pub(crate) use transform::add_normalizer;
+
+#[cfg(test)]
+mod tests;

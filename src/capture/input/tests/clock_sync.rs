@@ -5,7 +5,7 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use crate::capture::audio::measure;
-use crate::capture::audio::voice;
+use crate::capture::audio::processing;
 use crate::capture::audio::{AudioCodec, add_audio_encoder, add_audio_processing, silence_while_muted};
 use crate::capture::input::clock_sync;
 use crate::config::{Audio, AudioSource};
@@ -240,7 +240,7 @@ fn syllables(seconds: u32, noise: f64, hum: f64) -> Vec<i16> {
 fn processed(sound: &[i16], audio: &Audio) -> Vec<i16> {
     let bench = Bench::new(&pcm(48_000, 2), &pcm(48_000, 2), |pipeline| {
         let mut all = vec![make(pipeline, "audioconvert")];
-        all.extend(voice::add(pipeline, audio).unwrap());
+        all.extend(processing::add(pipeline, audio).unwrap());
         all
     });
     let both = |words: &[i16]| words.iter().flat_map(|word| [*word, *word]).collect();

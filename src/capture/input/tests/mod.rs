@@ -1,0 +1,4 @@
+//! Pictures and sound through real elements.
+
+mod clock_sync;
+mod frame_rate;
