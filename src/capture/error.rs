@@ -1,14 +1,15 @@
-//! What GStreamer says went wrong, in words that a person can act on.
+//! Why capture cannot go on.
 
 use gstreamer as gst;
 
 use crate::ipc::FailureKind;
+use crate::worker::SpawnError;
 
-/// Why capture cannot go on.
+/// Ends the session; the guard logs it and shows it to staff.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CaptureError {
     pub(crate) kind: FailureKind,
-    /// What is wrong and what to do about it.
+    /// What failed, and what to do about it.
     pub(crate) message: String,
 }
 
@@ -29,5 +30,11 @@ impl CaptureError {
 impl From<gst::glib::BoolError> for CaptureError {
     fn from(error: gst::glib::BoolError) -> Self {
         Self::internal(format!("the pipeline does not fit together: {error}"))
+    }
+}
+
+impl From<SpawnError> for CaptureError {
+    fn from(error: SpawnError) -> Self {
+        Self::internal(error.to_string())
     }
 }

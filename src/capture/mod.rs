@@ -1,5 +1,5 @@
-//! The role that holds camera and microphone. It exists only while there is consent, opens nothing before the guard
-//! says start, and goes dark by itself when the guard is silent.
+//! The role that holds camera and microphone. It exists only while there is consent, opens nothing before the guard's
+//! start, and ends by itself when the guard is silent.
 
 mod audio;
 mod compositor;
@@ -31,32 +31,33 @@ use error::CaptureError;
 use graph::CaptureGraph;
 pub(crate) use gst::plugins::package_of;
 use guard_link::{GuardLink, Start};
+pub(crate) use media::h264;
 use output::Output;
 use session_context::SessionContext;
 
-/// Runs until the door on standard input closes or the lease runs out.
+/// Runs until the guard closes the socket on standard input, or until the lease runs out.
 pub fn run(config: &Config) -> Result<(), Exit> {
     crate::log::init("capture");
     let guard_link = GuardLink::open(connection()?, Clock::start(), output::whip::open_resources)?;
     match session(config, &guard_link) {
         Ok(()) => guard_link.finish(),
-        Err(failure) => {
-            tracing::error!("{}", failure.message);
-            guard_link.send(FromCapture::Failed { kind: failure.kind, message: failure.message });
+        Err(error) => {
+            tracing::error!("{}", error.message);
+            guard_link.send(FromCapture::Failed { kind: error.kind, message: error.message });
             guard_link.finish();
         }
     }
     Ok(())
 }
 
-/// Which GStreamer this program is linked with, and where its plugins are. It is not started.
-pub fn gstreamer() -> (String, PathBuf) {
+/// The version of GStreamer that this program is linked with, and where its plugins are. Does not start it.
+pub fn gstreamer_info() -> (String, PathBuf) {
     (gstreamer::version_string().to_string(), gst::plugins::plugin_directory().to_owned())
 }
 
-/// The guard's connection, given to this process as its standard input.
+/// The capture socket, which this process has as its standard input.
 fn connection() -> Result<UnixStream, Exit> {
-    // Where the guard dies without closing anything, this process dies with it.
+    // If the guard dies, this process does too, even if the socket stays open.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let usage = || {
         Exit::usage(
@@ -70,16 +71,16 @@ fn connection() -> Result<UnixStream, Exit> {
 
 /// One session, from the guard's start to its end.
 fn session(config: &Config, guard_link: &GuardLink) -> Result<(), CaptureError> {
-    let Some(Start { sound, purpose, configuration }) = guard_link.wait_for_start() else { return Ok(()) };
-    if configuration != config.hash {
-        // Another policy or server may stand in there, which staff were not asked about.
+    let Some(Start { audio, purpose, config_hash }) = guard_link.wait_for_start() else { return Ok(()) };
+    if config_hash != config.hash {
+        // The files may name another policy or server by now. Staff did not consent to those.
         let message = "the configuration was changed since the guard was started: restart guard and agent";
         return Err(CaptureError::config(message));
     }
-    // Not before: its plugin for cameras opens every video node, to look for encoders.
+    // Not before the start: GStreamer's plugin for cameras opens every video node, to find encoders.
     gstreamer::init().map_err(|error| CaptureError::internal(format!("GStreamer does not start: {error}")))?;
     if purpose == Purpose::Probe {
-        return probe::run(config, sound, guard_link);
+        return probe::run(config, audio, guard_link);
     }
     let outlets = Output::from_config(config)?;
     let (taps, mut supplied) = (Output::encoder_queues(&outlets), Vec::new());
@@ -88,9 +89,9 @@ fn session(config: &Config, guard_link: &GuardLink) -> Result<(), CaptureError> 
         supplied = Output::start_all(outlets, config, begun, guard_link)?;
         Ok(())
     };
-    let pipeline = CaptureGraph::start(config, sound, &guard_link.lease(), &taps, &guard_link.event_sender(), begin)?;
+    let pipeline = CaptureGraph::start(config, audio, &guard_link.lease(), &taps, &guard_link.event_sender(), begin)?;
     let ended = attend(&pipeline, guard_link);
-    // Devices are closed before the process says that it is done, and before any server has heard of the end.
+    // The order matters: devices close before any server learns of the end, and before the process reports its own.
     for outlet in &mut supplied {
         outlet.stop();
     }

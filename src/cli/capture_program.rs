@@ -34,7 +34,7 @@ pub(super) fn dispatch(cli: Cli) -> Result<(), Exit> {
     match cli.command {
         Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),
         Command::Gstreamer => {
-            let (version, plugins) = crate::capture::gstreamer();
+            let (version, plugins) = crate::capture::gstreamer_info();
             println!("{version}\n{}", plugins.display());
             Ok(())
         }
@@ -48,7 +48,7 @@ pub(super) fn capture_command(arguments: &[impl AsRef<OsStr>]) -> process::Comma
     let beside = folder.join(PROGRAM);
     let mut command =
         process::Command::new(if beside.exists() { beside } else { folder.join("../libexec").join(PROGRAM) });
-    // It loads what it needs by itself (src/capture/plugins.rs).
+    // It loads what it needs by itself (src/capture/gst/plugins.rs).
     command.args(arguments).env("GST_REGISTRY_DISABLE", "yes");
     command
 }

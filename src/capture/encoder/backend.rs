@@ -183,7 +183,8 @@ impl H264Encoder {
         if self.is_software() {
             return caps.field("profile", profile.as_str()).build();
         }
-        let mut levels = levels(video.width, video.height, video.fps, video.bitrate_kbps);
+        let levels = levels(video.width, video.height, video.fps, video.bitrate_kbps);
+        let mut levels: Vec<_> = levels.map(|level| level.name).collect();
         if levels.is_empty() {
             // A picture that exceeds every level exceeds the encoder too, whose own error says so.
             levels.push("5.2");

@@ -1,17 +1,18 @@
-//! Errors that a pipeline posts on its bus.
+//! Errors on a pipeline's bus.
 
 use gst::prelude::*;
 use gstreamer as gst;
 
-/// The error that a pipeline posted on its bus: who posted it, and what.
+/// An error that an element posted.
 #[derive(Clone, Debug)]
 pub(crate) struct BusError {
+    /// The element's name.
     pub(crate) element: String,
     pub(crate) error: gst::glib::Error,
     pub(crate) debug: String,
 }
 
-/// The first error on the bus, if there is one; other messages are handed to `other`.
+/// Takes messages from the bus up to the first error, and returns that. `other` gets the messages before it.
 pub(crate) fn pop_error(bus: &gst::Bus, mut other: impl FnMut(&gst::Message)) -> Option<BusError> {
     while let Some(message) = bus.pop() {
         if let gst::MessageView::Error(error) = message.view() {

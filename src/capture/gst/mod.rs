@@ -7,6 +7,6 @@ pub(crate) mod plugins;
 mod timebase;
 
 pub(crate) use bus::{BusError, pop_error};
-pub(crate) use close::{CLOSE_TIMEOUT, close_detached, close_within, set_null, spawn};
+pub(crate) use close::{CLOSE_TIMEOUT, close_detached, close_within, set_null};
 pub(crate) use live::{configure_live_sink, live_appsrc};
 pub(crate) use timebase::Timebase;

@@ -1,10 +1,11 @@
-//! Where elements come from: the few of GStreamer's plugins that a session needs are loaded one by one, when the first
-//! of their elements is made.
+//! Where elements come from. A session needs few of GStreamer's plugins; each is loaded when the first of its elements
+//! is made.
 //!
-//! GStreamer's own way is a list of all that is installed (1.2 MB), which each process reads at its start and which has
-//! to be made anew, by loading everything, whenever a package or a video node comes or goes: a press would wait for
-//! that, and pay in memory (docs/benchmarks). It is switched off for capture's program (`GST_REGISTRY_DISABLE`, in
-//! `cli::media`). Where it is on, as in unit tests, everything is known already and nothing is loaded here.
+//! GStreamer's own way is a registry: a list of all that is installed (1.2 MB). Each process reads it at its start, and
+//! GStreamer makes it anew, by loading every plugin, whenever a package or a video node comes or goes. A press would
+//! wait for that, and pay for it in memory (docs/benchmarks). So the registry is off in capture's program
+//! (`GST_REGISTRY_DISABLE`, in `cli::capture_program`). Where it is on, as in unit tests, GStreamer knows every element
+//! already, and nothing is loaded here.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -17,9 +18,9 @@ use crate::capture::error::CaptureError;
 /// One of GStreamer's plugins: its file is called `libgst` and this, and `.so`.
 struct Plugin {
     name: &'static str,
-    /// The Debian package that brings it.
+    /// The Debian package that has it.
     package: &'static str,
-    /// What is made of it.
+    /// Those of its elements that are in use here.
     elements: &'static [&'static str],
 }
 
@@ -60,12 +61,12 @@ const PLUGINS: [Plugin; 26] = [
     plugin("webrtcdsp", BAD, &["webrtcdsp"]),
     plugin("x264", "gstreamer1.0-plugins-ugly", &["x264enc"]),
     plugin("libcamera", "gstreamer1.0-libcamera", &["libcamerasrc"]),
-    // What decodebin looks for by itself.
+    // For decodebin, which asks for plugins and not for elements.
     plugin("jpeg", GOOD, &[]),
     plugin("typefindfunctions", BASE, &[]),
 ];
 
-/// The plugins with which decodebin makes raw pictures of a camera's JPEG.
+/// The plugins with which decodebin decodes a camera's JPEG.
 pub(crate) const CAMERA_PLUGINS: &[&str] = &["jpeg"];
 
 /// The plugins with which decodebin opens a media file, by what it finds on the way: media types, and what reads them.
@@ -94,10 +95,10 @@ pub(crate) const FILE_PLUGINS: &[(&[&str], &[&str])] = &[
     (&["image/png"], &["png"]),
 ];
 
-/// What has to be there before anything is known of a file.
+/// In [`FILE_PLUGINS`]: what it takes to find out a file's media type.
 pub(crate) const ANY_MEDIA_TYPE: &str = "any file";
 
-/// Loads what reads `media_type`, and everything where that is not known. Raw pictures and sound need nothing.
+/// Loads the plugins that read `media_type`; for an unknown type, all of them. Raw media needs none.
 pub(crate) fn load_for_media_type(media_type: &str) {
     if media_type.ends_with("/x-raw") {
         return;
@@ -108,7 +109,7 @@ pub(crate) fn load_for_media_type(media_type: &str) {
     }
 }
 
-/// The Debian package that brings the plugin with this name.
+/// The Debian package that has the plugin with this name.
 pub(crate) fn package_of(name: &str) -> &'static str {
     PLUGINS.iter().find(|plugin| plugin.name == name).map_or(BAD, |plugin| plugin.package)
 }
@@ -116,7 +117,7 @@ pub(crate) fn package_of(name: &str) -> &'static str {
 /// Makes an element called `name`.
 ///
 /// # Errors
-/// Its plugin is not installed; the error names the package.
+/// Its plugin is not installed. The error names the package.
 pub(crate) fn make(factory: &str, name: &str) -> Result<gst::Element, CaptureError> {
     is_available(factory);
     gst::ElementFactory::make_with_name(factory, Some(name)).map_err(|_| {
@@ -125,7 +126,7 @@ pub(crate) fn make(factory: &str, name: &str) -> Result<gst::Element, CaptureErr
     })
 }
 
-/// Whether there is such an element here.
+/// Whether such an element can be made here.
 pub(crate) fn is_available(factory: &str) -> bool {
     let is_known = || gst::ElementFactory::find(factory).is_some();
     is_known() || plugin_of(factory).is_some_and(|plugin| load(plugin.name) && is_known())
@@ -142,7 +143,7 @@ pub(crate) fn load_all(names: &[&str]) {
     }
 }
 
-/// Loads a plugin; false: it is not installed, or cannot be loaded.
+/// Loads a plugin. Returns false if it is not installed or cannot be loaded.
 fn load(name: &str) -> bool {
     let file = format!("libgst{name}.so");
     let mut files = search_path().map(|folder| folder.join(&file)).filter(|file| file.exists());
@@ -157,18 +158,18 @@ fn load_file(file: &Path) -> bool {
     loaded.is_ok()
 }
 
-/// Where plugins are, in GStreamer's order: what the environment names, then beside its library.
+/// Where plugins are, in GStreamer's order: the directories in the environment, then the one of its library.
 fn search_path() -> impl Iterator<Item = PathBuf> {
     let named = env::var_os("GST_PLUGIN_PATH").unwrap_or_default();
     let named: Vec<PathBuf> = env::split_paths(&named).collect();
     named.into_iter().chain([plugin_directory().to_owned()])
 }
 
-/// GStreamer's folder of plugins: beside the library that this process runs with.
+/// GStreamer's plugin directory: next to the library that this process runs with.
 pub(crate) fn plugin_directory() -> &'static Path {
-    // Each press loads some twenty plugins, and the more are loaded the longer the list of what is mapped.
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
+    // Found once: each press loads some twenty plugins, and the list of mappings grows with each of them.
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
         let mut paths = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
         let library = paths.find(|path| path.contains("libgstreamer-1.0.so"));

@@ -1,149 +1,91 @@
-//! Door 1 from capture's side: a thread that does nothing but listen to the guard, and ends the process when the
-//! guard is gone, silent or talks nonsense, whatever the rest of the process is doing.
+//! Capture's end of the capture socket. A thread that does nothing but read from the guard ends the process when the
+//! guard is gone, silent or breaks the protocol, whatever the rest of the process does.
 
+mod lease;
 mod stable_text;
 
-pub(crate) use stable_text::stabilize;
-
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::clock::{Clock, millis};
+use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::ipc::{CaptureSettings, FromCapture, IpcConnection, LEASE_DURATION, Purpose, ToCapture};
-use monotonic::Monotonic;
+use crate::runtime::{self, ShutdownSignals};
+use crate::sync::LockExt;
+
+pub(crate) use lease::Lease;
+pub(crate) use stable_text::stabilize;
 use stable_text::stabilize_message;
 
-/// What the pipelines are given to close in order. After it the kernel closes the devices, with the process:
-/// it leaves half of the guard's 300 ms before it kills.
-const GRACE: Duration = Duration::from_millis(150);
+/// How long the pipelines may take to close in order. After that the kernel closes the devices, with the process. It is
+/// half of the 300 ms after which the guard kills the process.
+const CLOSE_GRACE: Duration = Duration::from_millis(150);
 
-/// Messages that wait for a guard that is busy; whoever has more to tell waits with them.
-const WAITING: usize = 64;
+/// Events that wait for a busy guard. Whoever sends one more waits with them.
+const MAX_QUEUED_EVENTS: usize = 64;
 
 /// What the guard's start allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
     /// Whether the microphone may be opened.
-    pub(crate) sound: bool,
+    pub(crate) audio: bool,
     pub(crate) purpose: Purpose,
-    /// Hash of the configuration that it holds for.
-    pub(crate) configuration: String,
-}
-
-/// Whether frames may leave, and whether there may be sound in them: a grant proves that consent was given, the lease
-/// that it still is.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    clock: Clock,
-    until: AtomicU64,
-    muted: AtomicBool,
-}
-
-impl Lease {
-    /// Whether the lease goes on.
-    pub(crate) fn is_valid(&self) -> bool {
-        millis(self.clock.now().duration_since(Monotonic::default())) < self.until.load(Ordering::Acquire)
-    }
-
-    /// Whether silence goes out in place of sound. Asked for each piece of sound, in the one place that all of it
-    /// passes.
-    pub(crate) fn is_muted(&self) -> bool {
-        self.muted.load(Ordering::SeqCst)
-    }
-
-    /// Sound that passes after this is silence, or sound again. What was on its way past was recorded before.
-    pub(crate) fn set_muted(&self, muted: bool) {
-        self.muted.store(muted, Ordering::SeqCst);
-    }
-
-    /// One whose lease was given just now, for tests.
-    #[cfg(test)]
-    pub(crate) fn valid() -> Self {
-        Self { clock: Clock::start(), until: AtomicU64::new(u64::MAX), muted: AtomicBool::new(false) }
-    }
-
-    /// For tests: the lease has run out.
-    #[cfg(test)]
-    pub(crate) fn expire(&self) {
-        self.revoke();
-    }
-
-    /// For tests: the lease goes on.
-    #[cfg(test)]
-    pub(crate) fn grant(&self) {
-        self.until.store(u64::MAX, Ordering::Release);
-    }
-
-    fn renew(&self) {
-        self.until.store(
-            millis(self.clock.now().saturating_add(LEASE_DURATION).duration_since(Monotonic::default())),
-            Ordering::Release,
-        );
-    }
-
-    fn revoke(&self) {
-        self.until.store(0, Ordering::Release);
-    }
+    /// Hash of the configuration that it is for.
+    pub(crate) config_hash: String,
 }
 
 /// The connection to the guard.
 pub(crate) struct GuardLink {
     lease: Arc<Lease>,
     starts: Mutex<Receiver<Start>>,
-    over: Mutex<Receiver<()>>,
-    messages: mpsc::Sender<FromCapture>,
-    done: Sender<()>,
+    stops: Mutex<Receiver<()>>,
+    events: mpsc::Sender<FromCapture>,
+    closed: Sender<()>,
     thread: JoinHandle<()>,
 }
 
-/// Lets other threads tell the guard something.
+/// Sends events to the guard, from any thread.
 #[derive(Clone, Debug)]
 pub(crate) struct EventSender(mpsc::Sender<FromCapture>);
 
 impl EventSender {
-    /// One whose words are heard by a test.
+    /// One whose events a test receives.
     #[cfg(test)]
     pub(crate) fn with_receiver() -> (Self, mpsc::Receiver<FromCapture>) {
-        let (event_sender, heard) = mpsc::channel(1 << 20);
-        (Self(event_sender), heard)
+        let (sender, receiver) = mpsc::channel(1 << 20);
+        (Self(sender), receiver)
     }
 
-    /// Waits while the guard has much to read; a guard that does not read for 2 s ends the process.
-    pub(crate) fn send(&self, message: FromCapture) {
-        // The thread behind this ends only with the process.
-        let _ = self.0.blocking_send(stabilize_message(message));
+    /// Waits while the guard is busy. A guard that does not read for 2 s ends the process.
+    pub(crate) fn send(&self, event: FromCapture) {
+        // It fails only once the guard's thread is gone, which ends the process.
+        let _ = self.0.blocking_send(stabilize_message(event));
     }
 }
 
 impl GuardLink {
-    /// Says hello, and listens from now on. `left_open` counts the sessions that servers would be left with.
+    /// Sends hello, and reads from now on. `left_open` counts the sessions that servers would be left with.
     pub(crate) fn open(stream: UnixStream, clock: Clock, left_open: fn() -> usize) -> Result<Self, Exit> {
         let broken = |error: std::io::Error| Exit::software(format!("the guard's connection cannot be used: {error}"));
         stream.set_nonblocking(true).map_err(broken)?;
-        let lease = Arc::new(Lease { clock, until: AtomicU64::new(0), muted: AtomicBool::new(true) });
-        let (starter, starts) = channel();
-        let (ender, over) = channel();
-        let (done, finished) = channel();
-        let (messages, outbox) = mpsc::channel(WAITING);
-        let listener = Listener { lease: lease.clone(), starter, ender, left_open };
+        let lease = Arc::new(Lease::new(clock));
+        let ((start, starts), (stop, stops), (closed, all_closed)) = (channel(), channel(), channel());
+        let (events, outbox) = mpsc::channel(MAX_QUEUED_EVENTS);
+        let reader = Reader { lease: lease.clone(), start, stop, left_open };
         let thread = std::thread::Builder::new()
             .name("door".to_owned())
             .spawn(move || {
-                listener.run(stream, outbox, &finished);
-                end_process();
+                reader.run(stream, outbox, &all_closed);
+                exit_process();
             })
             .map_err(broken)?;
-        let (starts, over) = (Mutex::new(starts), Mutex::new(over));
-        Ok(Self { lease, starts, over, messages, done, thread })
+        Ok(Self { lease, starts: Mutex::new(starts), stops: Mutex::new(stops), events, closed, thread })
     }
 
     pub(crate) fn lease(&self) -> Arc<Lease> {
@@ -151,67 +93,68 @@ impl GuardLink {
     }
 
     pub(crate) fn event_sender(&self) -> EventSender {
-        EventSender(self.messages.clone())
+        EventSender(self.events.clone())
     }
 
-    pub(crate) fn send(&self, message: FromCapture) {
-        self.event_sender().send(message);
+    pub(crate) fn send(&self, event: FromCapture) {
+        self.event_sender().send(event);
     }
 
-    /// Waits until the guard says start. `None`: it ended before that.
+    /// Waits for the guard's start. `None`: it ended before that.
     pub(crate) fn wait_for_start(&self) -> Option<Start> {
-        self.starts.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+        self.starts.lock_unpoisoned().recv().ok()
     }
 
-    /// Whether consent has ended, or does so within `patience`.
-    pub(crate) fn wait_for_stop(&self, patience: Duration) -> bool {
-        match self.over.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience) {
+    /// Waits for the end of consent, for at most `timeout`. Returns whether it has ended.
+    pub(crate) fn wait_for_stop(&self, timeout: Duration) -> bool {
+        match self.stops.lock_unpoisoned().recv_timeout(timeout) {
             Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
             Err(RecvTimeoutError::Timeout) => false,
         }
     }
 
-    /// Everything is closed: ends the process as soon as the guard has what was told to it.
+    /// Ends the process, in which all is closed, as soon as the guard has the events that were sent.
     pub(crate) fn finish(self) {
         self.lease.revoke();
-        let _ = self.done.send(());
-        drop(self.messages);
+        let _ = self.closed.send(());
+        drop(self.events);
         let _ = self.thread.join();
     }
 }
 
-/// Ends the process, and nothing that hangs elsewhere can keep a camera open: not in an exit handler either, of which
-/// each library may have some. Its unit counts this signal as success; the guard goes by what was told to it before.
-fn end_process() -> ! {
+/// Ends the process at once. Nothing that hangs elsewhere can keep a camera open, nor can an exit handler of a library.
+/// The unit counts this signal as success; the guard goes by the events that it got before.
+fn exit_process() -> ! {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     std::process::abort()
 }
 
-struct Listener {
+/// What the guard's thread works with.
+struct Reader {
     lease: Arc<Lease>,
-    starter: Sender<Start>,
-    ender: Sender<()>,
+    start: Sender<Start>,
+    stop: Sender<()>,
     left_open: fn() -> usize,
 }
 
-impl Listener {
-    /// Listens until it is over, and until what is open is closed or has had its time.
-    fn run(self, stream: UnixStream, outbox: mpsc::Receiver<FromCapture>, finished: &Receiver<()>) {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+impl Reader {
+    /// Reads until consent ends, and then waits until all is closed, for at most [`CLOSE_GRACE`].
+    fn run(self, stream: UnixStream, outbox: mpsc::Receiver<FromCapture>, all_closed: &Receiver<()>) {
+        let runtime = match runtime::build() {
             Ok(runtime) => runtime,
             Err(error) => {
                 tracing::error!(%error, "no runtime");
                 return;
             }
         };
-        let Self { lease, starter, ender, left_open } = self;
-        let why = runtime.block_on(async { talk(stream, outbox, &lease, starter).await });
+        let Self { lease, start, stop, left_open } = self;
+        let ended = runtime.block_on(async { serve(stream, outbox, &lease, start).await });
         lease.revoke();
-        if let Err(why) = why {
-            tracing::info!("going dark: {why}");
+        if let Err(reason) = ended {
+            tracing::info!("going dark: {reason}");
         }
-        let _ = ender.send(());
-        let _ = finished.recv_timeout(GRACE);
+        let _ = stop.send(());
+        let _ = all_closed.recv_timeout(CLOSE_GRACE);
         let left = left_open();
         if left > 0 {
             // Devices close, and this process ends, whatever a server does.
@@ -222,26 +165,23 @@ impl Listener {
     }
 }
 
-/// `Ok`: capture itself is done and has told all. `Err`: why consent is taken to have ended.
-async fn talk(
+/// Serves the connection. `Ok`: capture itself is done, and the guard has all events. `Err`: why consent has ended.
+async fn serve(
     stream: UnixStream,
     mut outbox: mpsc::Receiver<FromCapture>,
     lease: &Lease,
-    starter: Sender<Start>,
+    start: Sender<Start>,
 ) -> Result<(), String> {
-    let text = |error: std::io::Error| error.to_string();
-    let mut terminate = signal(SignalKind::terminate()).map_err(text)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(text)?;
-    let stream = tokio::net::UnixStream::from_std(stream).map_err(text)?;
+    let mut signals = ShutdownSignals::listen().map_err(|exit| exit.to_string())?;
+    let stream = tokio::net::UnixStream::from_std(stream).map_err(|error| error.to_string())?;
     let mut guard: Guard = IpcConnection::new(stream);
-    say(&mut guard, &FromCapture::Hello { pid: std::process::id() }).await?;
-    let mut starter = Some(starter);
+    send(&mut guard, &FromCapture::Hello { pid: std::process::id() }).await?;
+    let mut start = Some(start);
     let mut renewed = tokio::time::Instant::now();
     loop {
         tokio::select! {
             biased;
-            _ = terminate.recv() => return Err("SIGTERM".to_owned()),
-            _ = interrupt.recv() => return Err("SIGINT".to_owned()),
+            signal = signals.recv() => return Err(signal.to_owned()),
             () = tokio::time::sleep_until(renewed + LEASE_DURATION) => return Err("the guard is silent".to_owned()),
             received = guard.receive() => {
                 renewed = tokio::time::Instant::now();
@@ -249,19 +189,19 @@ async fn talk(
                     Err(error) => return Err(error.to_string()),
                     Ok(None) => return Err("the guard closed the connection".to_owned()),
                     Ok(Some(ToCapture::Start { sound, purpose, configuration, wanted, .. })) => {
-                        let Some(starter) = starter.take() else { return Err("the guard said start twice".to_owned()) };
-                        put_in_force(&mut guard, lease, wanted).await?;
-                        let _ = starter.send(Start { sound, purpose, configuration });
+                        let Some(start) = start.take() else { return Err("the guard said start twice".to_owned()) };
+                        apply(&mut guard, lease, wanted).await?;
+                        let _ = start.send(Start { audio: sound, purpose, config_hash: configuration });
                     }
-                    Ok(Some(ToCapture::Renew { .. })) if starter.is_some() => {
+                    Ok(Some(ToCapture::Renew { .. })) if start.is_some() => {
                         return Err("the guard did not begin with start".to_owned());
                     }
-                    Ok(Some(ToCapture::Renew { wanted })) => put_in_force(&mut guard, lease, wanted).await?,
+                    Ok(Some(ToCapture::Renew { wanted })) => apply(&mut guard, lease, wanted).await?,
                 }
             }
-            message = outbox.recv() => {
-                let Some(message) = message else { return Ok(()) };
-                say(&mut guard, &message).await?;
+            event = outbox.recv() => {
+                let Some(event) = event else { return Ok(()) };
+                send(&mut guard, &event).await?;
             }
         }
     }
@@ -269,15 +209,16 @@ async fn talk(
 
 type Guard = IpcConnection<ToCapture, FromCapture>;
 
-/// Does what is wanted, and only then says that it is so.
-async fn put_in_force(guard: &mut Guard, lease: &Lease, wanted: CaptureSettings) -> Result<(), String> {
+/// Applies the settings and renews the lease, and only then confirms it.
+async fn apply(guard: &mut Guard, lease: &Lease, wanted: CaptureSettings) -> Result<(), String> {
     lease.set_muted(wanted.muted);
     lease.renew();
-    say(guard, &FromCapture::Applied(CaptureSettings { revision: wanted.revision, muted: lease.is_muted() })).await
+    let applied = CaptureSettings { revision: wanted.revision, muted: lease.is_muted() };
+    send(guard, &FromCapture::Applied(applied)).await
 }
 
-async fn say(guard: &mut Guard, message: &FromCapture) -> Result<(), String> {
-    match timeout(LEASE_DURATION, guard.send(message)).await {
+async fn send(guard: &mut Guard, event: &FromCapture) -> Result<(), String> {
+    match timeout(LEASE_DURATION, guard.send(event)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the guard does not read".to_owned()),

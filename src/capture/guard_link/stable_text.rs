@@ -1,18 +1,18 @@
-//! The one place through which every text of capture's goes on its way to the guard: what would differ from one attempt
-//! to the next is taken out, so that the same trouble is told once and not at each try.
+//! Takes out of a text what differs from one attempt to the next, so that the same error reads the same at each retry,
+//! and is logged once. Every text that capture sends to the guard passes here.
 
 use crate::ipc::{FromCapture, SecondaryStats};
 
-/// Digits in a row that are more than a size, a rate or a port that somebody configured: socket numbers, times,
-/// counters.
-const COUNTER: usize = 5;
-/// Endings of GStreamer's element names, behind which a counter stands where nobody chose a name.
-const ELEMENTS: [&str; 22] = [
+/// So many digits in a row are no size, rate or port that somebody configured, but a socket's number, a time or a
+/// counter.
+const MIN_COUNTER_DIGITS: usize = 5;
+/// The ends of names that GStreamer gives to elements. It adds a counter to them.
+const ELEMENT_NAME_ENDS: [&str; 22] = [
     "src", "sink", "dec", "enc", "bin", "queue", "parse", "parser", "demux", "mux", "pay", "depay", "filter",
     "convert", "scale", "rate", "pool", "find", "pipeline", "identity", "typefind", "element",
 ];
 
-/// `message` in words that stay the same for as long as the trouble does.
+/// `message` with its text made stable.
 pub(crate) fn stabilize_message(message: FromCapture) -> FromCapture {
     match message {
         FromCapture::Encoder { name, why } => FromCapture::Encoder { name, why: stabilize(&why) },
@@ -26,18 +26,18 @@ pub(crate) fn stabilize_message(message: FromCapture) -> FromCapture {
             FromCapture::Secondary(SecondaryStats { reason, ..second })
         }
         FromCapture::Failed { kind, message } => FromCapture::Failed { kind, message: stabilize(&message) },
-        told @ (FromCapture::Hello { .. }
+        other @ (FromCapture::Hello { .. }
         | FromCapture::Applied(_)
         | FromCapture::Camera { .. }
         | FromCapture::Live {}
         | FromCapture::DeviceRecovered { .. }
         | FromCapture::Stats(_)
-        | FromCapture::ProbeFinished(_)) => told,
+        | FromCapture::ProbeFinished(_)) => other,
     }
 }
 
-/// `text` on one line, without addresses in memory, ports and numbers that the system chose, counters in names, and
-/// times. The server's own `host:port` in front, and paths, stay as they are.
+/// `text` on one line, without memory addresses, times, counters in names, and ports and numbers that the system chose.
+/// Paths stay, and so does the server's own `host:port` in front.
 pub(crate) fn stabilize(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let word = |(place, word): (usize, &&str)| match place {
@@ -47,7 +47,7 @@ pub(crate) fn stabilize(text: &str) -> String {
     words.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// `host:port:`, with which each reason begins.
+/// Whether it is the `host:port:` that a reason starts with.
 fn is_server(word: &str) -> bool {
     let port = word.strip_suffix(':').and_then(|word| word.rsplit_once(':'));
     port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
@@ -64,8 +64,8 @@ fn stabilize_word(word: &str) -> String {
             out.push('…');
             rest = &rest[end..];
         } else if digits > 0 {
-            let counts = digits >= COUNTER || out.ends_with(['#', '@']);
-            let named = ELEMENTS.iter().any(|ending| out.ends_with(ending));
+            let counts = digits >= MIN_COUNTER_DIGITS || out.ends_with(['#', '@']);
+            let named = ELEMENT_NAME_ENDS.iter().any(|ending| out.ends_with(ending));
             if path || !(counts || named) {
                 out.push_str(&rest[..digits]);
             } else if !named {
@@ -80,14 +80,14 @@ fn stabilize_word(word: &str) -> String {
     out
 }
 
-/// How long the address in memory is that `text` begins with: `0x` and at least four digits.
+/// The length of the memory address that `text` starts with: `0x` and at least four digits.
 fn address(text: &str) -> Option<usize> {
     let digits = text.strip_prefix("0x")?;
     let length = digits.len() - digits.trim_start_matches(|letter: char| letter.is_ascii_hexdigit()).len();
     (length >= 4).then_some(length + 2)
 }
 
-/// How long the time is that `text` begins with: `0:00:01.234567890`, `12:34:56`.
+/// The length of the time that `text` starts with: `0:00:01.234567890`, `12:34:56`.
 fn time(text: &str) -> Option<usize> {
     let length = text.len() - text.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == ':').len();
     let parts: Vec<&str> = text[..length].split(':').collect();
@@ -105,7 +105,7 @@ mod tests {
     use crate::ipc::{CaptureDevice, FailureKind};
 
     #[test]
-    fn what_differs_at_each_try_is_taken_out_and_nothing_else() {
+    fn only_what_differs_at_each_try_is_removed() {
         for (text, stable) in [
             ("it failed at PointerOffset(0x7ffe1234abcd)", "it failed at PointerOffset(…)"),
             ("cannot open 0x1234 and 0xff", "cannot open … and 0xff"),
@@ -117,7 +117,7 @@ mod tests {
             ("at 0:00:01.234567890, 12:34:56 UTC", "at …, … UTC"),
             ("thread #17 of object@8", "thread #… of object@…"),
             ("one line\nand\tanother  one", "one line and another one"),
-            // What was configured, and what is always the same.
+            // What somebody configured, and what is always the same.
             ("the camera /dev/video10 (1280x720 at 30/s)", "the camera /dev/video10 (1280x720 at 30/s)"),
             ("/media/IMG_20260101.mp4 cannot be played", "/media/IMG_20260101.mp4 cannot be played"),
             ("x264enc, openh264enc: H.264 at 2500 kbit/s", "x264enc, openh264enc: H.264 at 2500 kbit/s"),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn every_text_that_the_guard_hears_goes_through() {
+    fn the_text_of_every_event_is_stabilized() {
         let text = || "it broke at 0x7f0012345678".to_owned();
         for message in [
             FromCapture::Encoder { name: "x264enc".to_owned(), why: text() },
@@ -140,8 +140,8 @@ mod tests {
             FromCapture::Secondary(SecondaryStats { reason: Some(text()), ..SecondaryStats::default() }),
             FromCapture::Failed { kind: FailureKind::Source, message: text() },
         ] {
-            let told = serde_json::to_string(&stabilize_message(message)).unwrap();
-            assert!(told.contains("it broke at …") && !told.contains("0x7f"), "{told}");
+            let json = serde_json::to_string(&stabilize_message(message)).unwrap();
+            assert!(json.contains("it broke at …") && !json.contains("0x7f"), "{json}");
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::capture::error::CaptureError;
 use crate::capture::gst::Timebase;
 use crate::capture::gst::configure_live_sink;
 use crate::capture::gst::pop_error;
-use crate::capture::gst::{set_null, spawn};
+use crate::capture::gst::set_null;
 use crate::capture::guard_link::Lease;
 use crate::capture::input::InputSwitch;
 use crate::capture::input::camera::{self, describe_camera};
@@ -21,6 +21,7 @@ use crate::capture::input::device_error;
 use crate::capture::input::microphone::{add_microphone, describe_microphone};
 use crate::config::{Audio, Video, VideoSource};
 use crate::ipc::CaptureDevice;
+use crate::worker;
 
 /// What is opened, with `auto` decided once for the session.
 #[derive(Clone, Debug)]
@@ -172,6 +173,6 @@ pub(crate) fn open(
             set_null(&source.pipeline);
         }
     };
-    spawn("open", work)?;
+    worker::detached("open", work)?;
     Ok(opened)
 }

@@ -1,15 +1,15 @@
-//! An encoded frame, as it travels from the encoders to the servers.
+//! An encoded frame, between the encoders and the servers. What is not encoded yet is a picture, or audio.
 
 use gstreamer as gst;
 
-/// Which of the two.
+/// What a frame belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Track {
     Video,
     Audio,
 }
 
-/// One encoded frame, its times being the capture pipeline's running time.
+/// One encoded frame. Its timestamps are the session's running time.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) track: Track,
@@ -22,7 +22,7 @@ impl Frame {
         self.track == Track::Video && !self.buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
     }
 
-    /// All of it but its data.
+    /// A copy of all but the data.
     #[must_use]
     pub(crate) fn without_data(&self) -> Self {
         let mut buffer = gst::Buffer::new();

@@ -1,12 +1,11 @@
-//! Frames per second and bitrate of encoded frames.
+//! Frame rate and bitrate of encoded frames.
 
 use std::time::Duration;
 
-use crate::capture::media::Frame;
-use crate::capture::media::Track;
+use super::{Frame, Track};
 use monotonic::Monotonic;
 
-/// Counts frames and bytes over a span of time.
+/// Counts frames and bytes, and averages them over a span of time.
 pub(crate) struct RateMeter {
     since: Monotonic,
     frames: u16,
@@ -23,7 +22,7 @@ impl RateMeter {
         self.bytes += frame.buffer.size();
     }
 
-    /// Frames per second and kbit/s once `span` has passed; then counts anew.
+    /// Frames per second and kbit/s, once `span` has passed. The next span starts then.
     pub(crate) fn sample(&mut self, span: Duration, now: Monotonic) -> Option<(f32, u32)> {
         let passed = now.duration_since(self.since);
         if passed < span {

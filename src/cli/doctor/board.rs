@@ -2,6 +2,7 @@
 
 use super::host::HostFiles;
 use super::{CheckResult, fail, ok, warn};
+use crate::capture::h264::{LEVEL_4, macroblocks};
 use crate::config::{Config, Encoder, Video};
 
 /// Raspberry Pis that differ in what matters here.
@@ -61,22 +62,10 @@ fn pi(model: &str) -> Option<Pi> {
     })
 }
 
-/// Largest picture of H.264 level 4, in macroblocks of 16 by 16 (ITU-T H.264, table A-1).
-const LEVEL_4_PICTURE: u32 = 8192;
-/// Most macroblocks a second of that level; 1920x1080 at 30 frames has 244,800.
-const LEVEL_4_RATE: u32 = 245_760;
-
-/// Macroblocks of a picture, and of a second.
-pub(super) fn macroblocks(video: &Video) -> (u32, u32) {
-    let picture = video.width.div_ceil(16) * video.height.div_ceil(16);
-    (picture, picture * video.fps)
-}
-
 /// Whether the picture is more than the Pi's encoder takes: beyond level 4 it hangs after the first frame
 /// (raspberrypi/linux#4906, #3974), or gives garbage (#6045: 1920x1200, firmware before 21 March 2024).
 pub(super) fn is_beyond_level_4(video: &Video) -> bool {
-    let (picture, rate) = macroblocks(video);
-    picture > LEVEL_4_PICTURE || rate > LEVEL_4_RATE
+    !LEVEL_4.allows(video.width, video.height, video.fps)
 }
 
 pub(super) fn row(board: &Board, machine: &HostFiles, config: &Config) -> CheckResult {
@@ -113,7 +102,7 @@ pub(super) fn row(board: &Board, machine: &HostFiles, config: &Config) -> CheckR
                 format!("{model}: its encoder ends at 1920x1080 and 30 frames per second, and {wanted} is more");
             fail("board", found, "set [video] width = 1920, height = 1080, fps = 30, or less")
         }
-        (Pi::ZeroTwo, _) if macroblocks(video).1 > 3600 * 30 => warn(
+        (Pi::ZeroTwo, _) if macroblocks(video.width, video.height) * video.fps > 3600 * 30 => warn(
             "board",
             format!("{model}: {wanted} on 512 MiB of memory"),
             format!("{lower}: more needs the memory that the system needs"),

@@ -1,15 +1,15 @@
-//! That the table of plugins is what this machine has.
+//! The table of plugins against those that are installed here.
 
 use gst::prelude::*;
 
 use super::*;
 
 #[test]
-fn elements_are_where_they_are_looked_for() {
+fn every_element_is_in_the_plugin_that_the_table_names() {
     gst::init().unwrap();
     for Plugin { name, elements, .. } in &PLUGINS {
         for element in *elements {
-            // Two of them are there only with their hardware, or its own package.
+            // These two exist only with their hardware, or with a package of their own.
             let Some(factory) = gst::ElementFactory::find(element) else {
                 assert!(["v4l2h264enc", "libcamerasrc"].contains(element), "{element}");
                 continue;
@@ -23,7 +23,7 @@ fn elements_are_where_they_are_looked_for() {
 }
 
 #[test]
-fn what_is_not_here_is_told_with_its_package() {
+fn a_missing_element_is_reported_with_its_package() {
     gst::init().unwrap();
     let message = make("nothingenc", "encoder").unwrap_err().message;
     assert!(

@@ -1,14 +1,16 @@
-//! H.264 with start codes, as MPEG-TS and RTP want it, from H.264 with lengths, as capture hands it on.
+//! From H.264 with length prefixes (ISO/IEC 14496-15), as the encoders give it here, to H.264 with start codes (ITU-T
+//! H.264, Annex B), as MPEG-TS and the RTP packetizer take it.
 
 use gstreamer as gst;
 
 use crate::capture::media::Frame;
 
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
-/// Type of a NAL unit with a sequence's parameters.
+/// NAL unit type of a sequence parameter set.
 const SPS: u8 = 7;
 
-/// The same picture, behind the parameters that a decoder needs if it is a keyframe.
+/// The frame with start codes; `None` if it is malformed. A keyframe gets the parameter sets in front: a decoder needs
+/// them.
 pub(crate) fn avcc_to_annexb(frame: &Frame) -> Option<Vec<u8>> {
     let map = frame.buffer.map_readable().ok()?;
     let units = nal_units(&map)?;
@@ -39,7 +41,7 @@ fn take<'a>(bytes: &mut &'a [u8], at: usize) -> Option<&'a [u8]> {
     Some(first)
 }
 
-/// NAL units with lengths of four bytes, which is what h264parse makes.
+/// NAL units, each after a length of four bytes: the length that `h264parse` writes.
 fn nal_units(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let mut units = Vec::new();
     while !bytes.is_empty() {
@@ -59,7 +61,7 @@ fn parameter_sets(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
             let length = u16::from_be_bytes(take(&mut bytes, 2)?.try_into().ok()?);
             sets.push(take(&mut bytes, length.into())?);
         }
-        // Behind the sequences' stand the pictures'.
+        // The picture parameter sets follow the sequence parameter sets.
         count = bytes.first().copied().unwrap_or(0);
         bytes = bytes.get(1..).unwrap_or_default();
     }
@@ -83,17 +85,25 @@ mod tests {
     }
 
     #[test]
-    fn lengths_become_start_codes_and_a_keyframe_has_its_parameter_sets() {
+    fn lengths_become_start_codes() {
         let delta = avcc_to_annexb(&frame(false, &[0, 0, 0, 2, 0x41, 5, 0, 0, 0, 1, 0x41])).unwrap();
         assert_eq!(delta, [0, 0, 0, 1, 0x41, 5, 0, 0, 0, 1, 0x41]);
-        let key = avcc_to_annexb(&frame(true, &[0, 0, 0, 2, 0x65, 5])).unwrap();
-        assert_eq!(key, [0, 0, 0, 1, 0x67, 9, 0, 0, 0, 1, 0x68, 0, 0, 0, 1, 0x65, 5]);
-        let whole = avcc_to_annexb(&frame(true, &[0, 0, 0, 1, 0x67, 0, 0, 0, 1, 0x65])).unwrap();
-        assert_eq!(whole, [0, 0, 0, 1, 0x67, 0, 0, 0, 1, 0x65], "not twice");
     }
 
     #[test]
-    fn what_is_cut_short_is_nothing() {
+    fn a_keyframe_gets_its_parameter_sets() {
+        let key = avcc_to_annexb(&frame(true, &[0, 0, 0, 2, 0x65, 5])).unwrap();
+        assert_eq!(key, [0, 0, 0, 1, 0x67, 9, 0, 0, 0, 1, 0x68, 0, 0, 0, 1, 0x65, 5]);
+    }
+
+    #[test]
+    fn a_keyframe_with_parameter_sets_gets_no_others() {
+        let whole = avcc_to_annexb(&frame(true, &[0, 0, 0, 1, 0x67, 0, 0, 0, 1, 0x65])).unwrap();
+        assert_eq!(whole, [0, 0, 0, 1, 0x67, 0, 0, 0, 1, 0x65]);
+    }
+
+    #[test]
+    fn a_truncated_frame_is_refused() {
         for bytes in [&[0, 0][..], &[0, 0, 0, 9, 1]] {
             assert_eq!(avcc_to_annexb(&frame(false, bytes)), None);
         }

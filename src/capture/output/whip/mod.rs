@@ -96,7 +96,7 @@ struct WhipConnection {
 fn profile_level_id(picture: Rendition) -> u32 {
     let Rendition { width, height, fps, bitrate_kbps } = picture;
     // Level 1b has no number of its own, and not every server knows the bit that stands for it.
-    let lowest = h264::levels(width, height, fps, bitrate_kbps).into_iter().find_map(h264::level_idc);
+    let lowest = h264::levels(width, height, fps, bitrate_kbps).find_map(h264::Level::idc);
     // Where no level holds it the highest comes closest.
     let level = lowest.unwrap_or(52);
     0x42_e000 | level
