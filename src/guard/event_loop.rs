@@ -11,7 +11,7 @@ use super::control_server::{self, Call, ControlContext};
 use super::engine::Engine;
 use super::panel_controller::PanelController;
 use super::periodic_tasks::PeriodicTasks;
-use super::{GuardOptions, instance, persistence_check};
+use super::{instance, persistence_check};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -26,6 +26,15 @@ const MAX_PENDING_REQUESTS: usize = 64;
 
 /// How long the control socket has at the end to deliver the last status and entries.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(200);
+
+/// What systemd or a developer decides, in addition to the configuration.
+#[derive(Clone, Debug)]
+pub struct GuardOptions {
+    /// How capture is started.
+    pub launch_mode: LaunchMode,
+    /// Users that may connect to the control socket, besides root and the guard's own.
+    pub uids: Vec<u32>,
+}
 
 /// What the loop waits for.
 struct Inputs {

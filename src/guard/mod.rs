@@ -28,15 +28,7 @@ use crate::runtime;
 use consent::LampPattern;
 
 pub use capture_process::LaunchMode;
-
-/// What systemd or a developer decides, in addition to the configuration.
-#[derive(Clone, Debug)]
-pub struct GuardOptions {
-    /// How capture is started.
-    pub launch_mode: LaunchMode,
-    /// Users that may connect to the control socket, besides root and the guard's own.
-    pub uids: Vec<u32>,
-}
+pub use event_loop::GuardOptions;
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: Config, options: GuardOptions) -> Result<(), Exit> {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::Row;
 use sha2::{Digest, Sha256};
 
-use super::LedgerError;
+use super::error::LedgerError;
 use super::state::LedgerState;
 use crate::clock::ClockReading;
 use crate::ipc::LedgerEntry;

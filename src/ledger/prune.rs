@@ -6,7 +6,8 @@ use std::time::Duration;
 use rusqlite::params;
 
 use super::chain::ChainPosition;
-use super::{Ledger, LedgerError, PAGE_ENTRIES};
+use super::error::LedgerError;
+use super::store::{self, Ledger, PAGE_ENTRIES};
 use crate::clock::{self, ClockReading};
 use crate::ipc::Fact;
 
@@ -60,7 +61,7 @@ impl Ledger {
         )?;
         transaction.execute("DELETE FROM entry WHERE seq <= ?1", [to.seq])?;
         let mut position = self.position.clone();
-        super::insert(&transaction, &mut position, &[(now.clone(), fact)])?;
+        store::insert(&transaction, &mut position, &[(now.clone(), fact)])?;
         transaction.commit()?;
         self.position = position;
         Ok(())

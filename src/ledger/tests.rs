@@ -1,7 +1,15 @@
 //! What is stored, verified, remembered and removed.
 
-use super::*;
-use crate::ipc::StoredFact;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, params};
+
+use super::chain::{GENESIS, digest};
+use super::store::{CHECKPOINT_INTERVAL, MAX_VERIFIED_AT_OPEN};
+use super::{Ledger, LedgerError};
+use crate::clock::ClockReading;
+use crate::ipc::{Fact, LedgerEntry, StoredFact};
 
 const DAY: i64 = 86_400;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::state::LedgerState;
-use super::writer_thread::{WriterCommand, WriterProgress, WriterThread};
+use super::writer_thread::{LedgerHead, WriterCommand, WriterProgress, WriterThread};
 use crate::clock::{self, Clock};
 use crate::ipc::{Actor, Fact, LedgerCheck};
 use crate::token_bucket::TokenBucket;
@@ -37,17 +37,6 @@ const REFUSAL_WINDOW: Duration = Duration::from_mins(1);
 const QUOTA_BURST: u32 = 30;
 /// See [`QUOTA_BURST`].
 const QUOTA_REFILL: Duration = Duration::from_mins(2);
-
-/// Where the ledger ends, for those to whom entries are handed out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LedgerHead {
-    /// The ledger's id; `None`: it is not open, or empty.
-    pub(crate) ledger: Option<String>,
-    /// The last entry's number.
-    pub(crate) seq: u64,
-    /// The last `unbound` entry's number; 0: none.
-    pub(crate) unbound: u64,
-}
 
 /// How many of a kind may be written, and how many were not.
 #[derive(Debug)]

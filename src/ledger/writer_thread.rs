@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::error::LedgerError;
 use super::state::LedgerState;
-use super::writer::LedgerHead;
-use super::{Ledger, LedgerError};
+use super::store::Ledger;
 use crate::clock::ClockReading;
 use crate::ipc::{Fact, LedgerCheck};
 use crate::worker::{self, SpawnError};
@@ -44,6 +44,17 @@ pub(crate) struct WriterProgress {
     pub(crate) error: Option<String>,
     /// What is known of the entries that were not verified when it was opened.
     pub(crate) check: LedgerCheck,
+}
+
+/// Where the ledger ends, for those to whom entries are handed out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LedgerHead {
+    /// The ledger's id; `None`: it is not open, or empty.
+    pub(crate) ledger: Option<String>,
+    /// The last entry's number.
+    pub(crate) seq: u64,
+    /// The last `unbound` entry's number; 0: none.
+    pub(crate) unbound: u64,
 }
 
 /// The thread's own.

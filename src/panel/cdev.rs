@@ -11,7 +11,7 @@ use gpiocdev::line::{Bias, EdgeDetection, EdgeKind, Value};
 use gpiocdev::{Chip, Request};
 use tokio::sync::mpsc;
 
-use super::{Button, PanelDriver, PanelError, PanelEvent, read_back};
+use super::driver::{Button, PanelDriver, PanelError, PanelEvent, read_back};
 use crate::config;
 use crate::worker::{OnDrop, Worker};
 use consent::LampPattern;

@@ -2,72 +2,18 @@
 
 mod cdev;
 mod debounce;
+mod driver;
 mod rppal;
 mod sim;
 
 use std::path::Path;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::config;
-use consent::LampPattern;
 
 pub use debounce::{DebouncedLevel, Debouncer};
-
-/// Which button.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Button {
-    /// Starts and stops.
-    Record,
-    /// Toggles the sound.
-    Mute,
-}
-
-/// What a panel tells, not debounced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PanelEvent {
-    /// A button's raw level changed.
-    LevelChanged {
-        /// Which.
-        button: Button,
-        /// Whether it is down now.
-        down: bool,
-        /// When, where the kernel says so; only differences between two of one button mean anything.
-        at: Option<Duration>,
-    },
-    /// A button cannot be read any more.
-    ButtonLost(String),
-}
-
-/// Why a panel does not work, with advice.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct PanelError(pub String);
-
-/// A panel's lamp, and its buttons' levels. The buttons' changes come through the channel given to [`open`].
-pub trait PanelDriver: Send + std::fmt::Debug {
-    /// The backend's word in the configuration.
-    fn name(&self) -> &'static str;
-
-    /// Drives the lamp, and reads it back where there is a sense pin. Called at each change of the pattern and of
-    /// `lit`; repeating a call does no harm.
-    fn drive(&mut self, lamp: LampPattern, lit: bool) -> Result<(), PanelError>;
-
-    /// Whether the button is down now, raw.
-    fn is_down(&mut self, button: Button) -> Result<bool, PanelError>;
-
-    /// Whether the kernel says when an edge was. Where it does, a touch without such a time is one whose beginning was
-    /// missed.
-    fn has_edge_timestamps(&self) -> bool {
-        true
-    }
-
-    /// Moves a simulated button; only the backend "sim" can.
-    fn simulate(&mut self, _button: Button, _down: bool) -> Result<(), PanelError> {
-        Err(PanelError(format!("the panel backend is \"{}\": its buttons are pressed by hand", self.name())))
-    }
-}
+pub use driver::{Button, PanelDriver, PanelError, PanelEvent};
 
 /// What `auto` stands for on this machine.
 fn detected() -> config::PanelBackend {
@@ -89,19 +35,4 @@ pub fn open(
             return open(&config::Panel { backend: detected(), ..config.clone() }, runtime_dir, signals);
         }
     })
-}
-
-/// How often a lamp that was just driven is read back before it counts as broken; a transistor needs microseconds.
-const READ_BACK_ATTEMPTS: u32 = 50;
-
-/// Reads the lamp back until it shows `lit`.
-fn read_back(lit: bool, mut read: impl FnMut() -> Result<bool, PanelError>) -> Result<(), PanelError> {
-    for _ in 0..READ_BACK_ATTEMPTS {
-        if read()? == lit {
-            return Ok(());
-        }
-        std::thread::yield_now();
-    }
-    let (told, found) = if lit { ("on", "off") } else { ("off", "on") };
-    Err(PanelError(format!("the lamp was switched {told} and its sense pin says {found}: see the lamp and its wires")))
 }

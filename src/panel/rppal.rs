@@ -3,7 +3,7 @@
 use rppal::gpio::{Bias, Gpio, InputPin, OutputPin, Trigger};
 use tokio::sync::mpsc;
 
-use super::{Button, PanelDriver, PanelError, PanelEvent, read_back};
+use super::driver::{Button, PanelDriver, PanelError, PanelEvent, read_back};
 use crate::config;
 use consent::LampPattern;
 

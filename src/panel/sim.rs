@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
-use super::{Button, PanelDriver, PanelError, PanelEvent};
+use super::driver::{Button, PanelDriver, PanelError, PanelEvent};
 use crate::ipc::SIM_LAMP;
 use consent::LampPattern;
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::launch::LaunchMode;
 use super::process::{CaptureProcess, PidFile};
-use super::{CaptureEvent, DesiredState, LaunchMode};
 use crate::clock::Clock;
 use crate::ipc::{FromCapture, IpcConnection, IpcError, ToCapture};
 use crate::token_bucket::TokenBucket;
-use consent::CaptureExit;
+use consent::{CaptureExit, CaptureSettings};
 
 /// Reports that a capture may give at once, beside one for each renewal; a start brings about ten.
 const REPORT_BURST: u32 = 256;
@@ -24,6 +24,24 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 /// the last one. Few, so that they stay below the limit at which systemd gives the socket up.
 const CONNECT_RETRY_DELAYS: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(700), Duration::from_millis(1500)];
+
+/// What is heard of a capture.
+#[derive(Debug)]
+pub(in crate::guard) enum CaptureEvent {
+    /// It said something.
+    Message(FromCapture),
+    /// Its process is gone, or never was; with what is known about why.
+    Exited(CaptureExit, Option<String>),
+}
+
+/// What a capture is told, as state: the newest counts, and none can be lost on the way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DesiredState {
+    /// What it shall do.
+    pub(super) wanted: CaptureSettings,
+    /// Counts the renewals of its lease.
+    pub(super) renewals: u64,
+}
 
 /// See the module.
 pub(super) struct CaptureTask {

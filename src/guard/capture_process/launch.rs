@@ -1,0 +1,56 @@
+//! How capture is started: as a child, or by systemd.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use tokio::net::UnixStream;
+use tokio::process::Command;
+
+use super::process::CaptureProcess;
+
+/// Environment of a capture, as its unit has it.
+const ENVIRONMENT: [(&str, &str); 1] = [
+    // GStreamer (1.22) leaks a camera's buffers and descriptor at each close where it leaves buffers to themselves that
+    // are still in use; it waits for them instead.
+    ("GST_V4L2_FORCE_DRAIN", "1"),
+];
+
+/// How capture is started.
+#[derive(Clone, Debug)]
+pub enum LaunchMode {
+    /// As a child of the guard on a socket pair: this very program with these arguments.
+    Child(Vec<String>),
+    /// By connecting to a socket that systemd listens on (`Accept=yes`).
+    Socket(PathBuf),
+}
+
+impl LaunchMode {
+    pub(super) async fn connect(&self) -> std::io::Result<(UnixStream, CaptureProcess)> {
+        match self {
+            Self::Child(arguments) => {
+                let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+                ours.set_nonblocking(true)?;
+                let child = Command::from(crate::ipc::self_command())
+                    .args(arguments)
+                    .envs(ENVIRONMENT)
+                    .stdin(Stdio::from(OwnedFd::from(theirs)))
+                    .stdout(Stdio::null())
+                    .kill_on_drop(true)
+                    .spawn()?;
+                Ok((UnixStream::from_std(ours)?, CaptureProcess::child(child)?))
+            }
+            Self::Socket(path) => Ok((UnixStream::connect(path).await?, CaptureProcess::default())),
+        }
+    }
+
+    /// That it could not be opened, and what to look at.
+    pub(super) fn describe_error(&self, error: &std::io::Error) -> String {
+        match self {
+            Self::Child(_) => format!("capture could not be started: {error}"),
+            Self::Socket(path) => {
+                format!("nothing answers at {}: {error}; is its socket unit started?", path.display())
+            }
+        }
+    }
+}
