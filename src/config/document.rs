@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
-use super::reader::Reader;
-use super::{Config, ConfigError, Diagnostic, encoding};
+use super::{ConfigError, Diagnostic, encoding};
 
 /// One file's text.
 #[derive(Clone)]
@@ -149,47 +148,29 @@ pub(super) fn hash(texts: &[SourceFile]) -> String {
     crate::hex(&hash.finalize())
 }
 
-/// Parses `texts` and hands them to `build`; mistakes of syntax and of content come back together.
-pub(super) fn with_documents(
-    texts: &[SourceFile],
-    build: impl FnOnce(&mut Reader<'_>) -> Option<Config>,
-) -> Result<Config, ConfigError> {
-    let mut documents = Vec::new();
-    let mut syntax = Vec::new();
+/// Parses all files. Returns what could be read of each, and the mistakes of syntax.
+pub(super) fn parse(texts: &[SourceFile]) -> (Vec<Document<'_>>, Vec<Diagnostic>) {
+    let (mut documents, mut syntax) = (Vec::new(), Vec::new());
     for SourceFile { path, name: _, content: text } in texts {
         let (table, errors) = DeTable::parse_recoverable(text);
         let document = Document { path, text, table: table.into_inner() };
         // An error of syntax in a line with such a letter is its doing, and says nothing about it.
         let odd = if errors.is_empty() { Vec::new() } else { encoding::odd_letters(text) };
-        for (at, what) in &odd {
-            syntax.push(Diagnostic {
-                file: path.clone(),
-                at: Some(*at),
-                message: format!("{what} stands where TOML takes none"),
-                help: "replace it by what the keyboard gives, and save the file as UTF-8".to_owned(),
-            });
-        }
+        syntax.extend(odd.iter().map(|(at, what)| Diagnostic {
+            file: path.clone(),
+            at: Some(*at),
+            message: format!("{what} stands where TOML takes none"),
+            help: "replace it by what the keyboard gives, and save the file as UTF-8".to_owned(),
+        }));
         let line = |error: &toml::de::Error| error.span().map(|span| document.place(span.start).0);
-        for error in errors.into_iter().filter(|error| !odd.iter().any(|(at, _)| Some(at.0) == line(error))) {
-            syntax.push(Diagnostic {
-                file: path.clone(),
-                at: error.span().map(|span| document.place(span.start)),
-                message: error.message().to_owned(),
-                help: String::new(),
-            });
-        }
+        let own = errors.into_iter().filter(|error| !odd.iter().any(|(at, _)| Some(at.0) == line(error)));
+        syntax.extend(own.map(|error| Diagnostic {
+            file: path.clone(),
+            at: error.span().map(|span| document.place(span.start)),
+            message: error.message().to_owned(),
+            help: String::new(),
+        }));
         documents.push(document);
     }
-    let broken = !syntax.is_empty();
-    let mut reader = Reader::new(documents, syntax);
-    let config = build(&mut reader);
-    let (mut diagnostics, notes) = reader.finish();
-    if broken {
-        // What a broken line meant to set is unknown: an absence may be its doing.
-        diagnostics.retain(|diagnostic| diagnostic.at.is_some());
-    }
-    match config {
-        Some(config) if diagnostics.is_empty() => Ok(Config { warnings: notes, ..config }),
-        _ => Err(ConfigError { diagnostics }),
-    }
+    (documents, syntax)
 }

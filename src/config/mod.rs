@@ -8,6 +8,7 @@ mod diagnostic;
 mod document;
 mod encoding;
 mod exposure;
+mod load;
 mod policy;
 mod reader;
 mod secret;
@@ -80,7 +81,7 @@ impl Config {
     /// # Errors
     /// All mistakes of all files at once.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        Self::from_texts(path, &document::read(path)?)
+        load::load(path, &document::read(path)?)
     }
 
     /// What [`Config::load`] would read if `text` stood in `conf.d/<name>` beside `path`, in place of what is there.
@@ -91,7 +92,7 @@ impl Config {
     pub fn load_with(path: &Path, name: &str, from: &Path, text: String) -> Result<Self, ConfigError> {
         let mut texts = document::read(path)?;
         document::insert_override(&mut texts, name, from, text);
-        Self::from_texts(path, &texts)
+        load::load(path, &texts)
     }
 
     /// The text of a file that somebody brought, as [`Config::load`] reads files.
@@ -100,20 +101,6 @@ impl Config {
     /// Where it is not UTF-8: what it is, and in which line.
     pub fn text_of(file: &Path, bytes: Vec<u8>) -> Result<String, Diagnostic> {
         encoding::text(file, bytes)
-    }
-
-    fn from_texts(path: &Path, texts: &[document::SourceFile]) -> Result<Self, ConfigError> {
-        let read =
-            |texts: &[document::SourceFile]| document::with_documents(texts, |reader| sections::read(reader, path));
-        let config = read(texts)?;
-        if let Some((stick, own)) = document::split_off(texts, STICK_FILE) {
-            // The box's own files are whole without it: what they say of secrets could not be known otherwise.
-            let diagnostics = binding::diagnostics(&own, &read(&own)?, &stick, &config);
-            if !diagnostics.is_empty() {
-                return Err(ConfigError { diagnostics });
-            }
-        }
-        Ok(Self { hash: document::hash(texts), ..config })
     }
 
     /// What capture needs secrets for.

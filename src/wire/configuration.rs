@@ -17,9 +17,15 @@ fn behind<'t>(text: &'t str, mark: &str) -> Option<&'t str> {
     text.lines().find_map(|line| line.split_once(mark).map(|(_, rest)| rest))
 }
 
+/// The line above a key. User and password belong to a broker, so that there has to be one.
+fn head(section: &str, key: &str) -> String {
+    let broker = if section == "mqtt" && key != "url" { "url = \"mqtt://127.0.0.1\"\n" } else { "" };
+    format!("[{section}]\n{broker}")
+}
+
 /// What `key` of `section` takes.
 fn values(section: &str, key: &str) -> String {
-    let with = |value: &str| diagnostics(&format!("[{section}]\n{key} = {value}\n"));
+    let with = |value: &str| diagnostics(&format!("{}{key} = {value}\n", head(section, key)));
     let wrong = with("1979-05-27");
     let kind = behind(&wrong, &format!("{key} must be ")).and_then(|rest| rest.split(", not ").next());
     let kind = kind.unwrap_or_else(|| panic!("[{section}] {key}: {wrong}"));
@@ -31,7 +37,7 @@ fn values(section: &str, key: &str) -> String {
 
 fn section(name: &str, lines: &mut String) {
     let has = format!("[{name}] has: ");
-    let wrong = diagnostics(&format!("[{name}]\n- = 0\n"));
+    let wrong = diagnostics(&format!("{}- = 0\n", head(name, "-")));
     let array = format!("{name} has: ");
     let Some(keys) = behind(&wrong, &has) else {
         let wrong = diagnostics(&format!("[[{name}]]\n- = 0\n"));

@@ -184,7 +184,7 @@ fn secret(
     fits: impl FnOnce(SecretTemplate) -> Result<SecretTemplate, ValueError>,
 ) -> Option<SecretTemplate> {
     let (text, place) = reader.text(section, key)?;
-    let template = crate::config::conflicts::template(reader, key, &text, place)?;
+    let template = super::template(reader, key, &text, place)?;
     fits(template).map_err(|ValueError { message, help }| reader.error(Some(place), message, help)).ok()
 }
 

@@ -1,16 +1,18 @@
 //! Every section and key of the configuration, with its default and its range.
 
 mod ingest;
+mod mqtt;
 mod video;
 
 use core::time::Duration;
-use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use crate::config::policy::names_a_policy;
-use crate::config::reader::Reader;
-use crate::config::{Audio, Capture, Config, Consent, Device, Panel, Privacy, Video, conflicts};
+use crate::config::reader::{Location, Reader};
+use crate::config::{
+    Audio, Capture, Consent, Device, Ingest, Mask, Mqtt, Overlay, Panel, Privacy, SecretTemplate, Video, conflicts,
+};
 
 pub(super) use ingest::SECOND;
 
@@ -28,8 +30,23 @@ const fn days(n: u64) -> Duration {
 /// March to August.
 const SIX_MONTHS: u64 = 184;
 
+/// The content of all sections, checked.
+pub(in crate::config) struct Sections {
+    pub(in crate::config) device: Device,
+    pub(in crate::config) panel: Panel,
+    pub(in crate::config) video: Video,
+    pub(in crate::config) overlay: Overlay,
+    pub(in crate::config) masks: Vec<Mask>,
+    pub(in crate::config) audio: Audio,
+    pub(in crate::config) capture: Capture,
+    pub(in crate::config) ingest: Ingest,
+    pub(in crate::config) mqtt: Option<Mqtt>,
+    pub(in crate::config) consent: Consent,
+    pub(in crate::config) privacy: Privacy,
+}
+
 /// Reads all sections. `None` where something without a default is missing; the mistakes say what.
-pub(in crate::config) fn read(reader: &mut Reader<'_>, path: &Path) -> Option<Config> {
+pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
     let device = device(reader);
     let panel = panel(reader);
     let video = video(reader);
@@ -46,8 +63,7 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>, path: &Path) -> Option<Co
     let capture =
         Capture { device_lost_limit: reader.duration("capture", "device-lost-limit", secs(60), secs(1)..=secs(3600)) };
     let ingest = ingest::ingest(reader);
-    let interval = reader.duration("mqtt", "telemetry-interval", secs(30), secs(1)..=days(1));
-    let mqtt = conflicts::mqtt(reader, interval);
+    let mqtt = mqtt::mqtt(reader);
     let consent = Consent {
         policy_version: policy_version(reader),
         max_session: reader.duration("consent", "max-session", secs(4 * 3600), secs(5)..=days(1)),
@@ -68,23 +84,21 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>, path: &Path) -> Option<Co
     if let Some(ingest) = &ingest {
         conflicts::check_retention(reader, ingest.outage, &privacy);
     }
-    Some(Config {
-        device,
-        panel,
-        video,
-        overlay,
-        masks,
-        audio,
-        capture,
-        ingest: ingest?,
-        mqtt,
-        consent,
-        privacy,
-        path: path.to_owned(),
-        hash: String::new(),
-        warnings: Vec::new(),
-    })
+    Some(Sections { device, panel, video, overlay, masks, audio, capture, ingest: ingest?, mqtt, consent, privacy })
 }
+
+/// A value with secrets in it, taken literally but for them.
+fn template(reader: &mut Reader<'_>, key: &'static str, text: &str, place: Location) -> Option<SecretTemplate> {
+    if let Some(bad) = text.chars().find(|letter| letter.is_control()) {
+        let message = format!("{key} has the character U+{:04X} in it", u32::from(bad));
+        reader.error(Some(place), message, "take it out");
+        return None;
+    }
+    let report = |message| reader.error(Some(place), format!("{key}: {message}"), TEMPLATE);
+    SecretTemplate::parse(text, key).map_err(report).ok()
+}
+
+const TEMPLATE: &str = "write ${NAME}, a secret that is looked up when it is used";
 
 /// The day of a policy: everybody sees which of two is newer, and an older one is not taken for a new one.
 fn policy_version(reader: &mut Reader<'_>) -> String {

@@ -1,0 +1,142 @@
+//! The broker: `[mqtt]`.
+
+use std::path::PathBuf;
+
+use crate::config::address::Raw;
+use crate::config::reader::{Location, Reader};
+use crate::config::{Login, Mqtt, SecretTemplate, ValueError};
+
+use super::{TEMPLATE, days, secs};
+
+/// Bytes of a topic's prefix; with the id and the longest word behind it a topic stays far below MQTT's 65,535.
+const MAX_PREFIX_BYTES: usize = 256;
+const EXAMPLE: &str = "\"mqtts://broker.example.cn:8883\"";
+
+/// A text, and where it stands.
+type Text = (String, Location);
+
+pub(super) fn mqtt(reader: &mut Reader<'_>) -> Option<Mqtt> {
+    let telemetry_interval = reader.duration("mqtt", "telemetry-interval", secs(30), secs(1)..=days(1));
+    let ca_file = reader.text("mqtt", "ca-file").map(|(text, _)| text.into());
+    let client_cert = reader.text("mqtt", "client-cert");
+    let client_key = reader.text("mqtt", "client-key");
+    let topic_prefix = reader.text("mqtt", "topic-prefix");
+    let (text, place) = reader.text("mqtt", "url")?;
+    let (raw, tls) = address(reader, &text, place)?;
+    let login = login(reader, &raw, place);
+    if !tls && !raw.host.is_loopback() {
+        check_plain_text(reader, login.is_some(), place);
+    }
+    check_certificate(reader, tls, client_cert.as_ref(), client_key.as_ref());
+    let topic_prefix = topic_prefix.map_or_else(|| "tallybox/v1".to_owned(), |text| checked_prefix(reader, text));
+    Some(Mqtt {
+        port: raw.port.unwrap_or(if tls { 8883 } else { 1883 }),
+        tls,
+        host: raw.host,
+        login,
+        ca_file,
+        client_cert: client_cert.map(|(text, _)| PathBuf::from(text)),
+        client_key: client_key.and_then(|(text, place)| {
+            let report = |message| reader.error(Some(place), format!("client-key: {message}"), TEMPLATE);
+            SecretTemplate::parse(&text, "client-key").map_err(report).ok()
+        }),
+        topic_prefix,
+        telemetry_interval,
+    })
+}
+
+/// The parts of `url`, and whether TLS is spoken.
+fn address<'t>(reader: &mut Reader<'_>, text: &'t str, place: Location) -> Option<(Raw<'t>, bool)> {
+    let report = |ValueError { message, help }| reader.error(Some(place), format!("url {message}"), help);
+    let raw = Raw::split(text, EXAMPLE).map_err(report).ok()?;
+    let tls = match raw.scheme.as_str() {
+        "mqtts" => true,
+        "mqtt" => false,
+        other => {
+            let message = format!("a broker over {other}:// is not supported");
+            reader.error(Some(place), message, "choose mqtts:// or mqtt://");
+            return None;
+        }
+    };
+    if !matches!(raw.rest, "" | "/") {
+        let help = format!("write one such as {EXAMPLE}");
+        reader.error(Some(place), "a broker's URL has nothing behind host and port", help);
+    }
+    Some((raw, tls))
+}
+
+/// A connection without TLS that leaves this machine: allowed, unless it carries a password.
+fn check_plain_text(reader: &mut Reader<'_>, has_login: bool, place: Location) {
+    if has_login {
+        let message = "user name and password would cross the network unencrypted";
+        reader.error(Some(place), message, "write mqtts:// in url");
+    } else {
+        reader.warning(Some(place), "telemetry and commands will cross the network unencrypted", "use mqtts://");
+    }
+}
+
+/// The box's own certificate: with its key, and with TLS.
+fn check_certificate(reader: &mut Reader<'_>, tls: bool, certificate: Option<&Text>, key: Option<&Text>) {
+    if let Some((_, place)) = certificate
+        && !tls
+    {
+        let message = "client-cert needs TLS, and url begins with mqtt://";
+        reader.error(Some(*place), message, "write mqtts:// in url");
+    }
+    match (certificate, key) {
+        (Some((_, place)), None) => {
+            let help = "write client-key = \"${MQTT_KEY}\", or the key file's path";
+            reader.error(Some(*place), "client-cert without client-key", help);
+        }
+        (None, Some((_, place))) => {
+            let help = "write client-cert = \"/etc/tallybox/client.pem\"";
+            reader.error(Some(*place), "client-key without client-cert", help);
+        }
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+}
+
+fn checked_prefix(reader: &mut Reader<'_>, (text, place): Text) -> String {
+    if text.is_empty()
+        || text.contains(['#', '+', '\0'])
+        || text.starts_with(['/', '$'])
+        || text.ends_with('/')
+        || text.contains(char::is_control)
+        || text.len() > MAX_PREFIX_BYTES
+    {
+        let help = "write levels with \"/\" between them, such as \"tallybox/v1\"";
+        reader.error(Some(place), format!("topic-prefix = {text:?} cannot begin a topic"), help);
+    }
+    text
+}
+
+/// Who the box is at the broker: `user` and `password`, or what stands before the host.
+fn login(reader: &mut Reader<'_>, raw: &Raw<'_>, place: Location) -> Option<Login> {
+    let mut key = |key: &'static str| {
+        let (text, place) = reader.text("mqtt", key)?;
+        super::template(reader, key, &text, place).map(|template| (template, place))
+    };
+    let (user, password) = (key("user"), key("password"));
+    let own = match (user, password) {
+        (Some((user, at)), _) if user.literal().is_some_and(|user| user.is_empty()) => {
+            reader.error(Some(at), "user is empty", "write the name that the broker knows, or leave it out");
+            return None;
+        }
+        (Some((user, at)), password) => {
+            let empty = || SecretTemplate::parse("", "password").ok();
+            password.map(|(password, _)| password).or_else(empty).map(|password| (Login { user, password }, at))
+        }
+        (None, Some((_, at))) => {
+            reader.error(Some(at), "password without user", "write user = \"NAME\", the name that the broker knows");
+            return None;
+        }
+        (None, None) => None,
+    };
+    let Some(user) = raw.user else { return own.map(|(login, _)| login) };
+    if let Some((_, at)) = own {
+        reader.error(Some(at), "user is in the URL too", "leave the one before the host out");
+        return None;
+    }
+    let report = |ValueError { message, help }: ValueError| reader.error(Some(place), format!("url {message}"), help);
+    Login::parse(user, raw.password).map_err(report).ok()
+}
