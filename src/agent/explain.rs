@@ -4,7 +4,6 @@ use rumqttc::mqttbytes::v5::{ConnectReturnCode, Disconnect, DisconnectReasonCode
 use rumqttc::{ConnectionError, StateError};
 use tokio_util::bytes::BytesMut;
 
-use super::dial::IN_HANDSHAKE;
 use crate::trust;
 
 /// Longest text of a broker's own that is repeated, in characters.
@@ -214,43 +213,48 @@ fn other_name(known: &ConnectionContext<'_>) -> String {
     )
 }
 
+/// Marks of an error below MQTT, in lower case, and what it means. The first row with a mark in the error counts.
+const CAUSES: [(&[&str], &str); 5] = [
+    (&["cannot be resolved"], "its name cannot be resolved: see the network's DNS, or [mqtt] url"),
+    (&["connection refused"], "no broker listens on that port"),
+    (&["network is unreachable"], "there is no way to its address: see the network"),
+    (
+        &["invalidcontenttype", "corrupt message", "wrongversion", "invalid peer certificate encoding"],
+        "it does not speak TLS on that port: write mqtt:// in [mqtt] url, or the port for TLS, mostly 8883",
+    ),
+    (
+        &["in the tls handshake"],
+        "it ends the connection during the TLS handshake: see that the port is the one for TLS, mostly 8883",
+    ),
+];
+
 /// A connection that ended without a word of MQTT.
 fn broken(text: &str, known: &ConnectionContext<'_>) -> String {
-    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let advice = if let Some(advice) = trust::advice(text) {
-        return format!(
-            "{advice}{}",
-            if advice.contains("client certificate") { other_name(known) } else { String::new() }
-        );
-    } else if has(&["cannot be resolved"]) {
-        "its name cannot be resolved: see the network's DNS, or [mqtt] url"
-    } else if has(&["connection refused"]) {
-        "no broker listens on that port"
-    } else if has(&["network is unreachable"]) {
-        "there is no way to its address: see the network"
-    } else if has(&["InvalidContentType", "corrupt message", "WrongVersion", "invalid peer certificate encoding"]) {
-        "it does not speak TLS on that port: write mqtt:// in [mqtt] url, or the port for TLS, mostly 8883"
-    } else if text.contains(IN_HANDSHAKE) {
-        "it ends the connection during the TLS handshake: see that the port is the one for TLS, mostly 8883"
-    } else if has(&["Connection timeout", "timed out", "no answer in time"])
-        && known.first.is_empty()
-        && !known.was_online
-    {
-        "it does not answer: see host and port in [mqtt] url, the network, and the broker"
-    } else if has(&["timed out", "Last pingreq"]) {
-        "the connection was cut: nothing is heard of it any more"
+    if let Some(advice) = trust::certificate_advice(text) {
+        let name = if advice.contains("client certificate") { other_name(known) } else { String::new() };
+        return format!("{advice}{name}");
+    }
+    let lower = text.to_lowercase();
+    let has = |marks: &[&str]| trust::has_mark(&lower, marks);
+    if let Some((_, advice)) = CAUSES.iter().find(|(marks, _)| has(marks)) {
+        return (*advice).to_owned();
+    }
+    let silent = known.first.is_empty() && !known.was_online;
+    if silent && has(&["connection timeout", "timed out", "no answer in time"]) {
+        "it does not answer: see host and port in [mqtt] url, the network, and the broker".to_owned()
+    } else if has(&["timed out", "last pingreq"]) {
+        "the connection was cut: nothing is heard of it any more".to_owned()
     } else if known.first.is_empty() {
-        return format!(
-            "it ends the connection without an answer: it may not speak MQTT 5, not let this box in, or {}{}",
-            if known.tls { "be no broker" } else { "want TLS (mqtts://)" },
+        let or = if known.tls { "be no broker" } else { "want TLS (mqtts://)" };
+        format!(
+            "it ends the connection without an answer: it may not speak MQTT 5, not let this box in, or {or}{}",
             other_name(known)
-        );
+        )
     } else if known.was_online {
-        CUT_WITHOUT_REASON
+        CUT_WITHOUT_REASON.to_owned()
     } else {
-        return format!("it cannot be talked to: {}", clean(text));
-    };
-    advice.to_owned()
+        format!("it cannot be talked to: {}", clean(text))
+    }
 }
 
 fn connack(first: &[u8]) -> Option<rumqttc::mqttbytes::v5::ConnAck> {
@@ -331,6 +335,39 @@ mod tests {
             ConnectionContext { was_online: true, ..known(b"\x20\x03\x00\x00\x00", b"\x40\x02\x00\x01\xe0\x01\x8e") };
         let loss = explain(&aborted(), &online);
         assert!(loss.patient && loss.reason.contains("another client uses the id \"box-1\""), "{loss:?}");
+    }
+
+    /// Each error as the client library, rustls or the kernel words it.
+    #[test]
+    fn each_error_below_mqtt_says_what_to_do() {
+        let unheard = known(b"", b"");
+        let heard = known(b"\x20\x03\x00\x00\x00", b"");
+        let online = ConnectionContext { was_online: true, ..known(b"\x20\x03\x00\x00\x00", b"") };
+        let tls = ConnectionContext { tls: true, ..known(b"", b"") };
+        for (error, context, said) in [
+            ("I/O: x.example cannot be resolved: Name or service not known", &unheard, "the network's DNS"),
+            ("I/O: 127.0.0.1:1: connection refused", &unheard, "no broker listens"),
+            ("I/O: 203.0.113.1:1883: network is unreachable", &unheard, "no way to its address"),
+            (
+                "in the TLS handshake: received corrupt message of type InvalidContentType",
+                &tls,
+                "mqtt:// in [mqtt] url",
+            ),
+            ("in the TLS handshake: received fatal alert: ProtocolVersion", &tls, "during the TLS handshake"),
+            ("in the TLS handshake: invalid peer certificate: UnknownIssuer", &tls, "set ca-file"),
+            ("Connection timeout", &unheard, "it does not answer"),
+            ("I/O: no answer in time", &unheard, "it does not answer"),
+            ("I/O: Connection timed out (os error 110)", &online, "the connection was cut"),
+            ("Last pingreq isn't acked", &online, "the connection was cut"),
+            ("connection closed by peer", &unheard, "or want TLS (mqtts://)"),
+            ("connection closed by peer", &tls, "or be no broker"),
+            ("connection closed by peer", &online, CUT_WITHOUT_REASON),
+            ("connection closed by peer", &heard, "cannot be talked to: connection closed"),
+        ] {
+            let found = broken(error, context);
+            assert!(found.contains(said), "{error}: {found}");
+        }
+        assert!(broken(super::super::dial::IN_HANDSHAKE, &tls).contains("during the TLS handshake"));
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>, own: &Own)
             Own::Identity(identity) => Some(identity),
             Own::None | Own::Unusable => None,
         };
-        let advice = |why: &str| trust::advice(why).unwrap_or("see the server's TLS settings").to_owned();
+        let advice = |why: &str| trust::certificate_advice(why).unwrap_or("see the server's TLS settings").to_owned();
         let shaken = tls::handshake(&mut stream, host, ca, identity);
         let Shaken { shown, refused } =
             shaken.map_err(|why| (format!("{host}:{port} answers: {why}"), advice(&why)))?;
