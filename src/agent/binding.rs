@@ -2,8 +2,8 @@
 
 use std::pin::Pin;
 
+use super::context::Agent;
 use super::guard_client::GuardState;
-use super::session::Agent;
 
 /// What comes of waiting.
 #[derive(Debug, PartialEq, Eq)]

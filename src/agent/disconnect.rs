@@ -6,8 +6,8 @@ use rumqttc::{ConnectionError, Event, EventLoop};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::context::{Agent, BrokerConnection};
 use super::publisher::{Kind, Outcome};
-use super::session::{Agent, BrokerConnection};
 
 /// What a clean end waits for the broker's acknowledgement.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,9 +1,12 @@
 //! The role that reaches the broker: state, telemetry and ledger events out, commands in. It cannot start a capture:
 //! the guard's socket has no verb for it.
 
+mod admission;
 mod backoff;
 mod binding;
 pub(crate) mod broker;
+mod commands;
+mod context;
 mod dial;
 mod disconnect;
 mod events;
@@ -34,8 +37,9 @@ use crate::runtime::{self, ShutdownSignals};
 use backoff::Backoff;
 use binding::Ready;
 use broker::RefusedFeatures;
+use context::Agent;
 use outbox::Outbox;
-use session::{Agent, ConnectionEnd};
+use session::ConnectionEnd;
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<(), Exit> {

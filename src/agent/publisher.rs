@@ -47,6 +47,17 @@ impl Kind {
         }
     }
 
+    /// The last level of its topic, below the prefix and the box's id.
+    pub(super) const fn topic(self) -> &'static str {
+        match self {
+            Self::Availability => "availability",
+            Self::State => "state",
+            Self::Telemetry => "telemetry",
+            Self::Event => "event",
+            Self::Reply(_) => "reply",
+        }
+    }
+
     const fn is_retained(self) -> bool {
         matches!(self, Self::Availability | Self::State)
     }

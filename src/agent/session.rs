@@ -1,11 +1,10 @@
 //! One connection to the broker, from its beginning to its end: every one starts clean, and what the broker has not
 //! acknowledged is sent again.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use monotonic::Monotonic;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{ConnAck, Packet, SubscribeFilter, SubscribeReasonCode};
 use rumqttc::{AsyncClient, Event};
@@ -14,28 +13,19 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::backoff::STABLE_AFTER;
-use super::broker::{self, RefusedFeatures, topic};
+use super::broker;
+use super::context::{Agent, BrokerConnection};
 use super::disconnect;
-use super::events::EventQueue;
 use super::explain::{CUT_WITHOUT_REASON, ConnectionLoss, explain};
-use super::guard_client::{GuardHandle, GuardState};
+use super::guard_client::GuardState;
 use super::messages::{Published, json};
-use super::notifier::SystemdNotifier;
-use super::outbox::Outbox;
-use super::publisher::{CAPACITY, Kind, Limits, Outcome, Publisher, Refusal};
-use super::reply_store::ReplyStore;
-use super::requests::{ReplyTo, Requests};
+use super::publisher::{CAPACITY, Kind, Limits};
 use super::state::State;
 use super::telemetry;
-use super::validator::CommandValidator;
-use crate::clock::{self, Clock};
-use crate::config::{Config, Mqtt};
-use monotonic::Monotonic;
+use crate::clock;
 
 /// The least time between two publishes of `state`: twice a second at most, whatever the reason.
 const STATE_INTERVAL: Duration = Duration::from_millis(500);
-/// After the broker refused `state` it is tried again this much later.
-const STATE_RETRY: Duration = Duration::from_secs(30);
 /// Connections in a row that end soon and without a word before another client is suspected.
 const MAX_CUT_SHORT: u32 = 3;
 /// A client that another one throws out comes back within four minutes: a connection that held for longer has its id
@@ -54,80 +44,7 @@ pub(super) enum ConnectionEnd {
     Lost(ConnectionLoss),
 }
 
-/// The agent, across connections.
-pub(super) struct Agent<'a> {
-    pub(super) config: &'a Config,
-    pub(super) mqtt: &'a Mqtt,
-    /// The box's name in topics.
-    pub(super) id: String,
-    pub(super) clock: Clock,
-    pub(super) guard: GuardHandle,
-    pub(super) outbox: Outbox,
-    pub(super) validator: CommandValidator,
-    pub(super) reply_store: ReplyStore,
-    pub(super) notifier: SystemdNotifier,
-    pub(super) events: EventQueue,
-    /// Commands under way; they outlive a connection, and so do their answers.
-    pub(super) requests: Requests,
-    /// Where answers to commands under way go, by the commands' ids.
-    pub(super) reply_addresses: HashMap<String, Vec<ReplyTo>>,
-    /// What brokers turned out not to take, beyond what they said.
-    pub(super) refused_features: RefusedFeatures,
-    /// SHA-256 of retained commands that were refused, by their verbs: written down once, and not at each connection.
-    pub(super) retained: HashMap<String, [u8; 32]>,
-    /// `state` is not published before this.
-    state_at: Monotonic,
-    /// When the guard went out of reach.
-    guard_lost_at: Timestamp,
-    /// Connections in a row that ended soon, without a word why, after the box was online.
-    cut_short: u32,
-}
-
-/// One connection, with what is known of it.
-pub(super) struct BrokerConnection {
-    pub(super) publisher: Publisher,
-    limits: Option<Limits>,
-    /// Commands are heard.
-    pub(super) online: bool,
-    /// What was last published, and not refused.
-    published: Option<State>,
-    /// There may be a newer one.
-    state_due: bool,
-}
-
-impl<'a> Agent<'a> {
-    pub(super) fn new(config: &'a Config, mqtt: &'a Mqtt, clock: Clock, guard: GuardHandle, outbox: Outbox) -> Self {
-        let reply_store = ReplyStore::new(&config.agent_dir());
-        Self {
-            config,
-            mqtt,
-            id: config.device.id.clone().unwrap_or_default(),
-            clock,
-            guard,
-            outbox,
-            validator: CommandValidator::remembering(reply_store.load()),
-            reply_store,
-            notifier: SystemdNotifier::new(mqtt, &config.agent_dir()),
-            events: EventQueue::default(),
-            requests: Requests::default(),
-            reply_addresses: HashMap::new(),
-            refused_features: RefusedFeatures::default(),
-            retained: HashMap::new(),
-            state_at: clock.now(),
-            guard_lost_at: clock::utc_now(),
-            cut_short: 0,
-        }
-    }
-
-    pub(super) fn topic(&self, name: &str) -> String {
-        topic(self.mqtt, &self.id, name)
-    }
-
-    /// Whether the guard says that the box was unbound, and nobody claimed it since.
-    pub(super) fn is_unbound(&self) -> bool {
-        self.guard.state.borrow().status().is_some_and(|status| status.unbound)
-    }
-
+impl Agent<'_> {
     /// Keeps one connection, until it is lost or `stop` comes.
     pub(super) async fn connection(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> ConnectionEnd {
         // Anew each time: a certificate that was renewed counts from the next connection on.
@@ -140,8 +57,7 @@ impl<'a> Agent<'a> {
         let (sender, mut events) = mpsc::channel(CAPACITY);
         let mut tasks = JoinSet::new();
         tasks.spawn(disconnect::listen(eventloop, sender));
-        let publisher = Publisher::new(client);
-        let mut line = BrokerConnection { publisher, limits: None, online: false, published: None, state_due: true };
+        let mut line = BrokerConnection::new(client);
         let begun = self.clock.now();
         let mut telemetry = interval(self.mqtt.telemetry_interval);
         telemetry.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -156,12 +72,7 @@ impl<'a> Agent<'a> {
                     return ConnectionEnd::Stopped;
                 }
                 // Before what is heard: a broker that never stops talking must not look like a loop that hangs.
-                () = self.notifier.feed_watchdog() => {
-                    if line.online && self.clock.now().duration_since(begun) >= ID_UNCONTESTED_AFTER {
-                        self.notifier.remark(SHARED_ID, None);
-                    }
-                    self.check_overdue(&line)
-                }
+                () = self.notifier.feed_watchdog() => self.check(&line, begun),
                 Some(done) = self.requests.next(), if line.online => { self.done(&mut line, done); Ok(()) }
                 outcome = line.publisher.outcome() => { self.on_publish_outcome(&mut line, outcome); Ok(()) }
                 event = events.recv() => match event {
@@ -182,9 +93,7 @@ impl<'a> Agent<'a> {
                         self.disconnect_cleanly(&mut line, &mut events).await;
                         return ConnectionEnd::Unbound;
                     }
-                    if matches!(*self.guard.state.borrow(), GuardState::Unreachable) {
-                        self.guard_lost_at = clock::utc_now();
-                    }
+                    self.note_guard_loss();
                     line.state_due = true;
                     Ok(())
                 }
@@ -195,17 +104,36 @@ impl<'a> Agent<'a> {
                 break reason;
             }
         };
+        ConnectionEnd::Lost(self.connection_lost(lost, begun, line.online))
+    }
+
+    /// At each beat of the watchdog.
+    fn check(&mut self, line: &BrokerConnection, begun: Monotonic) -> Result<(), ConnectionLoss> {
+        if line.online && self.clock.now().duration_since(begun) >= ID_UNCONTESTED_AFTER {
+            self.notifier.remark(SHARED_ID, None);
+        }
+        self.check_overdue(line)
+    }
+
+    fn note_guard_loss(&mut self) {
+        if matches!(*self.guard.state.borrow(), GuardState::Unreachable) {
+            self.guard_lost_at = clock::utc_now();
+        }
+    }
+
+    /// What the end of a connection says about the broker.
+    fn connection_lost(&mut self, lost: ConnectionLoss, begun: Monotonic, was_online: bool) -> ConnectionLoss {
         if self.events.connection_lost(self.clock.now()) {
             let why = "the broker ends the connection, or does not acknowledge, when it is sent events: \
                        see its log and its access rules; they wait, and are tried again";
             self.notifier.remark(Kind::Event.as_str(), Some(why.to_owned()));
         }
-        let lost = self.cut_short(lost, begun, line.online);
+        let lost = self.cut_short(lost, begun, was_online);
         if lost.patient {
             // Until a connection has held: the two take turns, and each is connected for half of the time.
             self.notifier.remark(SHARED_ID, Some(lost.reason.clone()));
         }
-        ConnectionEnd::Lost(lost)
+        lost
     }
 
     /// Some brokers throw the older of two clients with one id out without a word. One that this happens to again and
@@ -272,23 +200,6 @@ impl<'a> Agent<'a> {
         asked.map_err(|error| error.to_string().into())
     }
 
-    pub(super) fn publish(&mut self, line: &mut BrokerConnection, kind: Kind, payload: String) -> bool {
-        let topic = self.topic(match kind {
-            Kind::Availability => "availability",
-            Kind::State => "state",
-            Kind::Telemetry => "telemetry",
-            Kind::Event => "event",
-            Kind::Reply(_) => "reply",
-        });
-        match line.publisher.send(self.clock.now(), kind, topic, payload, None) {
-            Ok(()) => true,
-            Err(refusal) => {
-                self.on_publish_outcome(line, Outcome { kind, result: Err(refusal) });
-                false
-            }
-        }
-    }
-
     /// Publishes `state` if it is another one than before: not too often, one at a time, and the last one always.
     fn send_state(&mut self, line: &mut BrokerConnection) {
         let now = self.clock.now();
@@ -333,47 +244,6 @@ impl<'a> Agent<'a> {
             let id = format!("{}-{:.16}-{}", self.id, place.ledger, entry.seq);
             let payload = json(&Published { id, entry });
             self.publish(line, Kind::Event, payload);
-        }
-    }
-
-    /// A publish has its outcome.
-    fn on_publish_outcome(&mut self, line: &mut BrokerConnection, Outcome { kind, result }: Outcome) {
-        let now = self.clock.now();
-        let refusal = match result {
-            Ok(()) => {
-                if kind == Kind::Event {
-                    self.accepted();
-                }
-                self.notifier.remark(kind.as_str(), None);
-                return;
-            }
-            // What was under way on a connection that ended is sent again on the next.
-            Err(Refusal::Lost) => return,
-            Err(refusal) => refusal,
-        };
-        let then = match kind {
-            Kind::Event => {
-                self.events.refused(now);
-                "they wait, and are tried again with growing pauses"
-            }
-            Kind::State => {
-                line.published = None;
-                line.state_due = true;
-                self.state_at = now.saturating_add(STATE_RETRY);
-                "it is tried again"
-            }
-            Kind::Availability | Kind::Telemetry => "the box goes on without",
-            Kind::Reply(_) => {
-                "what they answer was done all the same, and a command that is repeated is answered again"
-            }
-        };
-        self.notifier.remark(kind.as_str(), Some(format!("the broker refuses {}: {refusal}; {then}", kind.as_str())));
-    }
-
-    /// The broker has the event that was on its way.
-    pub(super) fn accepted(&mut self) {
-        if let Some(place) = self.events.accepted() {
-            self.outbox.acknowledge(place);
         }
     }
 

@@ -1,0 +1,158 @@
+//! The agent across connections, the state of one connection, and publishing, which everything that it does shares.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use monotonic::Monotonic;
+use rumqttc::AsyncClient;
+
+use super::broker::{RefusedFeatures, topic};
+use super::events::EventQueue;
+use super::guard_client::GuardHandle;
+use super::notifier::SystemdNotifier;
+use super::outbox::Outbox;
+use super::publisher::{Kind, Limits, Outcome, Publisher, Refusal};
+use super::reply_store::ReplyStore;
+use super::requests::{ReplyTo, Requests};
+use super::state::State;
+use super::validator::CommandValidator;
+use crate::clock::{self, Clock};
+use crate::config::{Config, Mqtt};
+
+/// After the broker refused `state` it is tried again this much later.
+const STATE_RETRY: Duration = Duration::from_secs(30);
+
+/// The agent, across connections.
+pub(super) struct Agent<'a> {
+    pub(super) config: &'a Config,
+    pub(super) mqtt: &'a Mqtt,
+    /// The box's name in topics.
+    pub(super) id: String,
+    pub(super) clock: Clock,
+    pub(super) guard: GuardHandle,
+    pub(super) outbox: Outbox,
+    pub(super) validator: CommandValidator,
+    pub(super) reply_store: ReplyStore,
+    pub(super) notifier: SystemdNotifier,
+    pub(super) events: EventQueue,
+    /// Commands under way; they outlive a connection, and so do their answers.
+    pub(super) requests: Requests,
+    /// Where answers to commands under way go, by the commands' ids.
+    pub(super) reply_addresses: HashMap<String, Vec<ReplyTo>>,
+    /// What brokers turned out not to take, beyond what they said.
+    pub(super) refused_features: RefusedFeatures,
+    /// SHA-256 of retained commands that were refused, by their verbs: written down once, and not at each connection.
+    pub(super) retained: HashMap<String, [u8; 32]>,
+    /// `state` is not published before this.
+    pub(super) state_at: Monotonic,
+    /// When the guard went out of reach.
+    pub(super) guard_lost_at: Timestamp,
+    /// Connections in a row that ended soon, without a word why, after the box was online.
+    pub(super) cut_short: u32,
+}
+
+/// One connection, with what is known of it.
+pub(super) struct BrokerConnection {
+    pub(super) publisher: Publisher,
+    pub(super) limits: Option<Limits>,
+    /// Commands are heard.
+    pub(super) online: bool,
+    /// What was last published, and not refused.
+    pub(super) published: Option<State>,
+    /// There may be a newer one.
+    pub(super) state_due: bool,
+}
+
+impl BrokerConnection {
+    pub(super) fn new(client: AsyncClient) -> Self {
+        let publisher = Publisher::new(client);
+        Self { publisher, limits: None, online: false, published: None, state_due: true }
+    }
+}
+
+impl<'a> Agent<'a> {
+    pub(super) fn new(config: &'a Config, mqtt: &'a Mqtt, clock: Clock, guard: GuardHandle, outbox: Outbox) -> Self {
+        let reply_store = ReplyStore::new(&config.agent_dir());
+        Self {
+            config,
+            mqtt,
+            id: config.device.id.clone().unwrap_or_default(),
+            clock,
+            guard,
+            outbox,
+            validator: CommandValidator::remembering(reply_store.load()),
+            reply_store,
+            notifier: SystemdNotifier::new(mqtt, &config.agent_dir()),
+            events: EventQueue::default(),
+            requests: Requests::default(),
+            reply_addresses: HashMap::new(),
+            refused_features: RefusedFeatures::default(),
+            retained: HashMap::new(),
+            state_at: clock.now(),
+            guard_lost_at: clock::utc_now(),
+            cut_short: 0,
+        }
+    }
+
+    pub(super) fn topic(&self, name: &str) -> String {
+        topic(self.mqtt, &self.id, name)
+    }
+
+    /// Whether the guard says that the box was unbound, and nobody claimed it since.
+    pub(super) fn is_unbound(&self) -> bool {
+        self.guard.state.borrow().status().is_some_and(|status| status.unbound)
+    }
+
+    pub(super) fn publish(&mut self, line: &mut BrokerConnection, kind: Kind, payload: String) -> bool {
+        let topic = self.topic(kind.topic());
+        match line.publisher.send(self.clock.now(), kind, topic, payload, None) {
+            Ok(()) => true,
+            Err(refusal) => {
+                self.on_publish_outcome(line, Outcome { kind, result: Err(refusal) });
+                false
+            }
+        }
+    }
+
+    /// A publish has its outcome.
+    pub(super) fn on_publish_outcome(&mut self, line: &mut BrokerConnection, Outcome { kind, result }: Outcome) {
+        let now = self.clock.now();
+        let refusal = match result {
+            Ok(()) => {
+                if kind == Kind::Event {
+                    self.accepted();
+                }
+                self.notifier.remark(kind.as_str(), None);
+                return;
+            }
+            // What was under way on a connection that ended is sent again on the next.
+            Err(Refusal::Lost) => return,
+            Err(refusal) => refusal,
+        };
+        let then = match kind {
+            Kind::Event => {
+                self.events.refused(now);
+                "they wait, and are tried again with growing pauses"
+            }
+            Kind::State => {
+                line.published = None;
+                line.state_due = true;
+                self.state_at = now.saturating_add(STATE_RETRY);
+                "it is tried again"
+            }
+            Kind::Availability | Kind::Telemetry => "the box goes on without",
+            Kind::Reply(_) => {
+                "what they answer was done all the same, and a command that is repeated is answered again"
+            }
+        };
+        self.notifier.remark(kind.as_str(), Some(format!("the broker refuses {}: {refusal}; {then}", kind.as_str())));
+    }
+
+    /// The broker has the event that was on its way.
+    pub(super) fn accepted(&mut self) {
+        if let Some(place) = self.events.accepted() {
+            self.outbox.acknowledge(place);
+        }
+    }
+}
