@@ -1,7 +1,7 @@
 //! What the demo's parts tell the page, and the switches that the page turns.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::observation::Observation;
 use super::page_text::{PageText, page_text};
 use crate::clock::Clock;
 use crate::ipc::{LedgerEntry, Phase, StreamStats, Verb};
+use crate::sync::LockExt;
 use monotonic::Monotonic;
 
 /// Ledger entries that a page that comes later is shown.
@@ -127,7 +128,7 @@ impl Default for Hub {
 
 impl Hub {
     fn latest(&self) -> MutexGuard<'_, Latest> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+        self.latest.lock_unpoisoned()
     }
 
     /// Tells all pages, and remembers it for those that come later.

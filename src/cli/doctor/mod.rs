@@ -102,45 +102,9 @@ pub(super) fn roles(config: &Config, status: Option<&Status>) -> Vec<CheckResult
     Roles { machine: &machine, config, runner: &runner, states: told.as_ref(), status, needs: &needs }.rows()
 }
 
-/// Looks at everything, and prints it. Ends with 69 if something fails.
+/// Checks everything, and prints it. Ends with 69 if something fails.
 pub(crate) fn run(config: &Config, args: &Args) -> Result<(), Exit> {
-    let machine = HostFiles::new(&args.root);
-    let board = Board::of(&machine);
-    let status = block_on(async { Client::connect(config).await?.call(Request::Status {}).await }).ok().flatten();
-    let runner = Runner::of(&machine, &config.path);
-    let told = machine.is_here().then(units::ask).flatten();
-    let needs = Requirements::of(&runner, &machine, config);
-    let config = &runner.seen_by_roles(config, &machine);
-    let mut rows = configuration(&machine, config);
-    let known = Roles {
-        machine: &machine,
-        config,
-        runner: &runner,
-        states: told.as_ref(),
-        status: status.as_ref(),
-        needs: &needs,
-    };
-    rows.extend(known.rows());
-    rows.push(identity::row(config, status.as_ref()));
-    rows.extend([panel(config), board::row(&board, &machine, config), kernel::row(&board, &machine)]);
-    rows.extend(power::rows(&machine));
-    rows.extend(boot::rows(&board, &machine, config));
-    rows.push(groups::row(&machine, config));
-    rows.extend(disk::rows(&machine, config, &runner));
-    rows.extend([ledger(config), time::row(&machine)]);
-    rows.extend(devices::rows(config));
-    rows.extend(fonts::row(&machine, config));
-    rows.extend(match runner {
-        Runner::Units(_) => needs.rows(),
-        Runner::Caller(_) => missing(config),
-    });
-    rows.extend(unusable(config));
-    let reached = connectivity::rows(config, identity::device_id(config, status.as_ref()).as_deref());
-    rows.extend(network::rows(&machine, config, connectivity::all_answer(&reached)));
-    rows.extend(reached);
-    if args.probe {
-        rows.extend(probe::rows(config));
-    }
+    let rows = check(config, args);
     if args.json {
         let text = serde_json::to_string_pretty(&rows).map_err(|error| Exit::software(error.to_string()))?;
         println!("{text}");
@@ -153,6 +117,48 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<(), Exit> {
         1 => Err(Exit::unavailable("one check fails")),
         more => Err(Exit::unavailable(format!("{more} checks fail"))),
     }
+}
+
+/// All checks, in the order in which they are printed: what runs here, the machine, the configuration, the network.
+fn check(config: &Config, args: &Args) -> Vec<CheckResult> {
+    let machine = HostFiles::new(&args.root);
+    let status = block_on(async { Client::connect(config).await?.call(Request::Status {}).await }).ok().flatten();
+    let runner = Runner::of(&machine, &config.path);
+    let needs = Requirements::of(&runner, &machine, config);
+    let config = &runner.seen_by_roles(config, &machine);
+    let mut rows = configuration(&machine, config);
+    let status = status.as_ref();
+    let units = machine.is_here().then(units::ask).flatten();
+    let roles = Roles { machine: &machine, config, runner: &runner, states: units.as_ref(), status, needs: &needs };
+    rows.extend(roles.rows());
+    rows.push(identity::row(config, status));
+    rows.extend(host(&machine, config, &runner));
+    rows.extend(match runner {
+        Runner::Units(_) => needs.rows(),
+        Runner::Caller(_) => missing(config),
+    });
+    rows.extend(unusable(config));
+    let reached = connectivity::rows(config, identity::device_id(config, status).as_deref());
+    rows.extend(network::rows(&machine, config, connectivity::all_answer(&reached)));
+    rows.extend(reached);
+    if args.probe {
+        rows.extend(probe::rows(config));
+    }
+    rows
+}
+
+/// The machine: board, power, groups, disk, clock, devices.
+fn host(machine: &HostFiles, config: &Config, runner: &Runner) -> Vec<CheckResult> {
+    let board = Board::of(machine);
+    let mut rows = vec![panel(config), board::row(&board, machine, config), kernel::row(&board, machine)];
+    rows.extend(power::rows(machine));
+    rows.extend(boot::rows(&board, machine, config));
+    rows.push(groups::row(machine, config));
+    rows.extend(disk::rows(machine, config, runner));
+    rows.extend([ledger(config), time::row(machine)]);
+    rows.extend(devices::rows(config));
+    rows.extend(fonts::row(machine, config));
+    rows
 }
 
 fn print(rows: &[CheckResult]) {

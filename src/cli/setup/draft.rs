@@ -102,11 +102,6 @@ fn by_hand(folders: &Folders) -> toml::Table {
 }
 
 fn fill(own: &mut Lines, section: &str, choices: &Choices, folders: &Folders, secrets: Secrets) {
-    let seen = |name: &str| folders.seen(&folders.etc.join(name));
-    let secret = |name: &str, material: &Material| {
-        let text = material.text();
-        if secrets == Secrets::Literal && !text.contains("${") { text } else { format!("${{{name}}}") }
-    };
     match section {
         "device" => {
             if let Some(id) = &choices.device_id {
@@ -121,43 +116,8 @@ fn fill(own: &mut Lines, section: &str, choices: &Choices, folders: &Folders, se
         }
         "video" => device(own, "camera", &choices.camera, "v4l2", &["auto", "libcamera", "test"]),
         "audio" => device(own, "microphone", &choices.microphone, "alsa", &["auto", "none", "test"]),
-        "ingest" => {
-            own.value("ingest-url", "url", choices.ingest_url.clone());
-            let key = choices.stream_key.as_ref().filter(|_| !choices.key_is_in_url());
-            let word = match choices.scheme() {
-                "srt" => "streamid",
-                "https" | "http" => "token",
-                _ => "stream-key",
-            };
-            if let Some(key) = key {
-                own.value("stream-key-file", word, secret("STREAM_KEY", key));
-            }
-            if let Some(passphrase) = choices.srt_passphrase.as_ref().filter(|_| word == "streamid") {
-                own.value("srt-passphrase-file", "passphrase", secret("SRT_PASSPHRASE", passphrase));
-            }
-            if choices.ingest_uses_ca && choices.ca.is_some() && choices.scheme() == "rtmps" {
-                own.value("ingest-uses-ca", "ca-file", seen(folders::CA));
-            }
-        }
-        "mqtt" => {
-            let Some(url) = &choices.broker_url else { return };
-            own.value("broker-url", "url", url.clone());
-            if let Some(user) = &choices.broker_user {
-                own.value("broker-user", "user", user.clone());
-            }
-            if let Some(password) = &choices.broker_password {
-                own.value("broker-password-file", "password", secret("MQTT_PASSWORD", password));
-            }
-            if choices.ca.is_some() {
-                own.value("ca-file", "ca-file", seen(folders::CA));
-            }
-            if choices.client_cert.is_some() {
-                own.value("client-cert-file", "client-cert", seen(folders::CERT));
-            }
-            if choices.client_key.is_some() {
-                own.value("client-key-file", "client-key", "${MQTT_KEY}");
-            }
-        }
+        "ingest" => ingest(own, choices, folders, secrets),
+        "mqtt" => mqtt(own, choices, folders, secrets),
         "consent" => {
             if let Some(version) = &choices.policy_version {
                 own.value("policy-version", "policy-version", version.clone());
@@ -169,6 +129,52 @@ fn fill(own: &mut Lines, section: &str, choices: &Choices, folders: &Folders, se
             }
         }
         _ => {}
+    }
+}
+
+/// The secret itself, or its name, which a unit knows it by.
+fn secret(secrets: Secrets, name: &str, material: &Material) -> String {
+    let text = material.text();
+    if secrets == Secrets::Literal && !text.contains("${") { text } else { format!("${{{name}}}") }
+}
+
+fn ingest(own: &mut Lines, choices: &Choices, folders: &Folders, secrets: Secrets) {
+    own.value("ingest-url", "url", choices.ingest_url.clone());
+    let key = choices.stream_key.as_ref().filter(|_| !choices.key_is_in_url());
+    let word = match choices.scheme() {
+        "srt" => "streamid",
+        "https" | "http" => "token",
+        _ => "stream-key",
+    };
+    if let Some(key) = key {
+        own.value("stream-key-file", word, secret(secrets, "STREAM_KEY", key));
+    }
+    if let Some(passphrase) = choices.srt_passphrase.as_ref().filter(|_| word == "streamid") {
+        own.value("srt-passphrase-file", "passphrase", secret(secrets, "SRT_PASSPHRASE", passphrase));
+    }
+    if choices.ingest_uses_ca && choices.ca.is_some() && choices.scheme() == "rtmps" {
+        own.value("ingest-uses-ca", "ca-file", folders.seen(&folders.etc.join(folders::CA)));
+    }
+}
+
+fn mqtt(own: &mut Lines, choices: &Choices, folders: &Folders, secrets: Secrets) {
+    let seen = |name: &str| folders.seen(&folders.etc.join(name));
+    let Some(url) = &choices.broker_url else { return };
+    own.value("broker-url", "url", url.clone());
+    if let Some(user) = &choices.broker_user {
+        own.value("broker-user", "user", user.clone());
+    }
+    if let Some(password) = &choices.broker_password {
+        own.value("broker-password-file", "password", secret(secrets, "MQTT_PASSWORD", password));
+    }
+    if choices.ca.is_some() {
+        own.value("ca-file", "ca-file", seen(folders::CA));
+    }
+    if choices.client_cert.is_some() {
+        own.value("client-cert-file", "client-cert", seen(folders::CERT));
+    }
+    if choices.client_key.is_some() {
+        own.value("client-key-file", "client-key", "${MQTT_KEY}");
     }
 }
 

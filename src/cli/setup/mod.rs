@@ -98,23 +98,7 @@ fn guided(args: &Args, folders: &Folders, interrupt: &Interrupt) -> Result<(), E
         return Err(Exit::usage("this is no terminal: give --answers FILE"));
     }
     let alone = backed_up_file::lock(&folders.etc)?;
-    let mut broken_off = false;
-    if !args.by_hand {
-        let mut present = Config::load(&folders.main);
-        if let Ok(present) = &present {
-            service::must_not_capture(present)?;
-        }
-        broken_off = take_back(folders)?;
-        if broken_off {
-            present = Config::load(&folders.main);
-        }
-        // An answer may mend it; what none has to do with is told again at the end.
-        if let Err(error) = present.as_ref()
-            && !is_untouched(error, folders)
-        {
-            say(&format!("The configuration is wrong now:\n{error}"))?;
-        }
-    }
+    let broken_off = if args.by_hand { false } else { check_present(folders)? };
     let found = Found::look(&HostFiles::new(&folders.root));
     if !args.by_hand || file.is_none() {
         say(&found.lines().join("\n"))?;
@@ -142,14 +126,38 @@ fn guided(args: &Args, folders: &Folders, interrupt: &Interrupt) -> Result<(), E
     install(&changes, broken_off, &config, folders, interrupt)?;
     drop(alone);
     if folders.is_here() {
-        let done = service::wait_until_well(&config, folders, interrupt)
-            .and_then(|()| service::doctor(folders))
-            .and_then(|()| if wait.is_zero() { Ok(()) } else { session::first_press(&config, wait, interrupt) });
-        // The claim code is needed also where the broker or the stream is not there yet.
-        card::print(&config, service::status(&config).and_then(|status| status.identity).as_ref())?;
-        done?;
+        first_start(&config, wait, folders, interrupt)?;
     }
     say("\nAll of this can be done by hand: tallybox setup --by-hand prints the commands.")
+}
+
+/// What the box has now. It must not capture; a change that was broken off is undone, and that is returned.
+fn check_present(folders: &Folders) -> Result<bool, Exit> {
+    let mut present = Config::load(&folders.main);
+    if let Ok(present) = &present {
+        service::must_not_capture(present)?;
+    }
+    let broken_off = take_back(folders)?;
+    if broken_off {
+        present = Config::load(&folders.main);
+    }
+    // An answer may mend it; what none has to do with is told again at the end.
+    if let Err(error) = &present
+        && !is_untouched(error, folders)
+    {
+        say(&format!("The configuration is wrong now:\n{error}"))?;
+    }
+    Ok(broken_off)
+}
+
+/// The box starts with what was written, and staff press for the first time.
+fn first_start(config: &Config, wait: Duration, folders: &Folders, interrupt: &Interrupt) -> Result<(), Exit> {
+    let done = service::wait_until_well(config, folders, interrupt)
+        .and_then(|()| service::doctor(folders))
+        .and_then(|()| if wait.is_zero() { Ok(()) } else { session::first_press(config, wait, interrupt) });
+    // The claim code is needed also where the broker or the stream is not there yet.
+    card::print(config, service::status(config).and_then(|status| status.identity).as_ref())?;
+    done
 }
 
 /// Whether nothing is wrong but what setup is there to ask: the address that no file has yet.
