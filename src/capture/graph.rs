@@ -1,12 +1,12 @@
-//! One session's pipelines. Devices are `devices`'s and have pipelines of their own, and so has the video encoder,
-//! which is `coding`'s; what stands here is the one that sound goes through into its encoders. The taps put what
-//! encoders give into the queues:
+//! The pipelines of one session, from camera and microphone to the encoders' queues. Devices have pipelines of their
+//! own (`input`), and so has the video encoder (`encoder`); the one here processes and encodes audio. Frame sinks push
+//! what the encoders produce into the queues:
 //!
 //! ```text
-//! camera:     v4l2src … video-caps ! camera-out  ─ lane ─ masks, words ─►  coder-in ! (scaler) ! encoder … video-tap
-//! microphone: alsasrc … caps ! microphone-out    ─ lane ─►  audio-in ! audio-convert ! audio-resample … audio-tap
+//! camera:     v4l2src … video-caps ! camera-out  ─ switch ─ masks, text ─►  coder-in ! (scaler) ! encoder … video-tap
+//! microphone: alsasrc … caps ! microphone-out    ─ switch ─►  audio-in ! audio-convert ! audio-resample … audio-tap
 //! ```
-//! A file stands in the pipeline here: nobody can unplug it.
+//! Media files are decoded inside the pipeline here: nobody can unplug them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,244 +14,301 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
+use gstreamer_app as gst_app;
 
-use crate::capture::audio::AudioCodec;
-
-use crate::capture::audio;
-use crate::capture::compositor::Compositor;
-use crate::capture::compositor::OverlayRenderer;
+use crate::capture::audio::{self, AudioCodec, LevelMeter};
+use crate::capture::compositor::{Compositor, OverlayRenderer};
 use crate::capture::encoder::{EncoderControl, Profile, SinkFactory, VideoEncoder, frame_sink};
 use crate::capture::error::CaptureError;
-use crate::capture::gst::CLOSE_TIMEOUT;
-use crate::capture::gst::Timebase;
-use crate::capture::gst::pop_error;
-use crate::capture::guard_link::{EventSender, Lease};
-use crate::capture::input::InputSwitch;
-use crate::capture::input::MediaFile;
-use crate::capture::input::SourceSpec;
-use crate::capture::input::device_error;
-use crate::capture::input::{DeviceContext, DeviceSupervisor};
-use crate::capture::input::{describe_camera, resolve_camera};
+use crate::capture::gst::{CLOSE_TIMEOUT, Timebase, close_within, pop_error};
+use crate::capture::guard_link::{GuardLink, Lease};
+use crate::capture::input::{
+    DeviceContext, DeviceSupervisor, InputSwitch, MediaFile, SourceSpec, add_normalizer, describe_camera,
+    describe_microphone, device_error, resolve_camera, resolve_microphone,
+};
 use crate::capture::media::Track;
 use crate::capture::queue::EncoderQueues;
 use crate::capture::session_context::SessionContext;
 use crate::clock::Clock;
 use crate::config::{Audio, AudioSource, Config, Video, VideoSource};
 
-/// A file that is not decoded this long after it was opened will not be.
-const PREROLL: Duration = Duration::from_secs(10);
+/// A file that is not decoded this long after it was opened never will be.
+const PREROLL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Camera and microphone, open. Dropping it closes them.
+/// Camera and microphone, which open in the background while encoder and servers start.
+pub(crate) struct Inputs {
+    sources: Sources,
+    session: SessionContext,
+    devices: DeviceSupervisor,
+    /// `None` where a file takes the device's place.
+    camera: Option<Arc<InputSwitch>>,
+    microphone: Option<Arc<InputSwitch>>,
+}
+
+/// The configured sources, with `auto` resolved.
+struct Sources {
+    video: Video,
+    audio: Audio,
+}
+
+impl Inputs {
+    /// Starts the session's clock and opens the camera and, `with_audio`, the microphone.
+    pub(crate) fn open(config: &Config, with_audio: bool, guard_link: &GuardLink) -> Result<Self, CaptureError> {
+        let sources = resolve_sources(config, with_audio);
+        let Sources { video, audio } = &sources;
+        let clock = Clock::start();
+        let is_live = video.source != VideoSource::File;
+        let camera = is_live.then(|| Arc::new(InputSwitch::video(video.fps, clock)));
+        let is_live = matches!(audio.source, AudioSource::Alsa | AudioSource::Test);
+        let microphone = is_live.then(|| Arc::new(InputSwitch::audio(clock)));
+        let mut specs = Vec::new();
+        specs.extend(camera.clone().map(|switch| (SourceSpec::Camera(video.clone()), switch)));
+        specs.extend(microphone.clone().map(|switch| (SourceSpec::Microphone(audio.clone()), switch)));
+        let level_meter = (audio.source != AudioSource::None).then(Arc::default);
+        let session =
+            SessionContext { timebase: Timebase::start(), level_meter, encoder_control: EncoderControl::default() };
+        let context = DeviceContext {
+            time: session.timebase.clone(),
+            lease: guard_link.lease(),
+            event_sender: guard_link.event_sender(),
+            clock,
+            limit: config.capture.device_lost_limit,
+        };
+        let devices = DeviceSupervisor::start(specs, &context)?;
+        Ok(Self { sources, session, devices, camera, microphone })
+    }
+
+    pub(crate) fn session(&self) -> &SessionContext {
+        &self.session
+    }
+}
+
+/// Resolves `auto` once for the session: later it would find no microphone while that is unplugged.
+fn resolve_sources(config: &Config, with_audio: bool) -> Sources {
+    let video = Video { source: resolve_camera(&config.video), ..config.video.clone() };
+    let source = if with_audio { resolve_microphone(&config.audio) } else { AudioSource::None };
+    Sources { video, audio: Audio { source, ..config.audio.clone() } }
+}
+
+/// The running pipelines. Dropping them closes camera and microphone.
 pub(crate) struct CaptureGraph {
-    /// First of all, so that devices are closed first.
+    /// `None` once they are closed, which comes first.
     devices: Option<DeviceSupervisor>,
-    elements: gst::Pipeline,
+    pipeline: gst::Pipeline,
     bus: gst::Bus,
-    coding: Arc<VideoEncoder>,
-    /// Microphone or sound file are in it.
-    sound: bool,
+    encoder: Arc<VideoEncoder>,
+    has_audio: bool,
     files: Vec<MediaFile>,
-    /// The last elements that what files give goes through in their own time; behind them it has the session's.
-    ends: Vec<gst::Element>,
-    /// Draws the words on the picture for as long as there is one.
-    _writing: Option<OverlayRenderer>,
-    video: String,
-    audio: String,
+    /// The last elements in which the data of files has the file's own time; behind them it has the session's.
+    file_ends: Vec<gst::Element>,
+    /// Draws the overlay for as long as the session lasts.
+    _overlay: Option<OverlayRenderer>,
+    video_description: String,
+    audio_description: String,
 }
 
 impl Drop for CaptureGraph {
     fn drop(&mut self) {
         self.devices = None;
-        crate::capture::gst::close_within(&self.elements, CLOSE_TIMEOUT);
+        close_within(&self.pipeline, CLOSE_TIMEOUT);
     }
 }
 
 impl CaptureGraph {
-    /// Opens camera and, if staff asked for sound, microphone; encoded frames go to `taps` while `lease` is open.
-    /// `call` is called as early as can be.
+    /// Starts the encoders of `inputs`. Their frames go into `queues` while the lease is valid.
     pub(crate) fn start(
+        inputs: Inputs,
         config: &Config,
-        sound: bool,
-        lease: &Arc<Lease>,
-        taps: &EncoderQueues,
-        event_sender: &EventSender,
-        call: impl FnOnce(&SessionContext) -> Result<(), CaptureError>,
+        queues: &EncoderQueues,
+        guard_link: &GuardLink,
     ) -> Result<Self, CaptureError> {
-        // Decided once: `auto` would find no microphone while it is unplugged.
-        let video = Video { source: resolve_camera(&config.video), ..config.video.clone() };
-        let source = if sound { crate::capture::input::resolve_microphone(&config.audio) } else { AudioSource::None };
-        let audio = Audio { source, ..config.audio.clone() };
-        let (described_video, described_audio) =
-            (describe_camera(&video), crate::capture::input::describe_microphone(&audio));
-
-        let (clock, limit) = (Clock::start(), config.capture.device_lost_limit);
-        let mut all = Vec::new();
-        let seen = (video.source != VideoSource::File).then(|| Arc::new(InputSwitch::video(video.fps, clock)));
-        let heard = matches!(audio.source, AudioSource::Alsa | AudioSource::Test);
-        let heard = heard.then(|| Arc::new(InputSwitch::audio(clock)));
-        all.extend(seen.clone().map(|lane| (SourceSpec::Camera(video.clone()), lane)));
-        all.extend(heard.clone().map(|lane| (SourceSpec::Microphone(audio.clone()), lane)));
-        let level_meter = (audio.source != AudioSource::None).then(Arc::default);
-        let begun =
-            SessionContext { timebase: Timebase::start(), level_meter, encoder_control: EncoderControl::default() };
-        // A camera takes its time to start, a server to answer: they do so while the encoder is chosen and a file is
-        // read.
-        let rules = DeviceContext {
-            time: begun.timebase.clone(),
-            lease: lease.clone(),
-            event_sender: event_sender.clone(),
-            clock,
-            limit,
-        };
-        let devices = Some(DeviceSupervisor::start(all, &rules)?);
-        call(&begun)?;
+        let Inputs { sources: Sources { video, audio }, session, devices, camera, microphone } = inputs;
         let pipeline = gst::Pipeline::with_name("capture");
         let bus = pipeline.bus().ok_or_else(|| CaptureError::internal("a pipeline without a bus"))?;
-        let size = (video.width, video.height);
-        let writing = OverlayRenderer::start(&config.overlay, size)?;
-        let make_tap: SinkFactory = {
-            let (lease, queues) = (lease.clone(), taps.video.clone());
-            Box::new(move || frame_sink("video-tap", Track::Video, lease.clone(), queues.clone()).upcast())
-        };
-        let profile = if taps.opus.is_empty() { Profile::Main } else { Profile::ConstrainedBaseline };
-        // Not with the camera: whatever comes in its place is covered too.
-        let cover = Compositor::new(config.masks.clone(), writing.as_ref(), size);
-        let coding = VideoEncoder::start(&video, profile, cover, make_tap, event_sender)?;
-        begun.encoder_control.attach(&coding);
-        if let Some(lane) = seen {
-            // The picture does not wait for the sound's elements.
-            let coding = coding.clone();
-            lane.connect(Box::new(move |picture, caps, key| coding.push_picture(picture, caps, key)));
+        let overlay = OverlayRenderer::start(&config.overlay, (video.width, video.height))?;
+        let encoder = build_encoder(config, &video, overlay.as_ref(), queues, guard_link)?;
+        session.encoder_control.attach(&encoder);
+        if let Some(switch) = camera {
+            // Pictures do not wait for the elements of the audio.
+            connect_camera(&switch, &encoder);
         }
-        let (mut hear, mut voiced) = (None, None);
-        if let Some(level_meter) = &begun.level_meter {
-            let (first, last) = audio::add_audio_processing(&pipeline, &audio)?;
-            audio::silence_while_muted(&last, lease)?;
-            for (codec, name, queues) in
-                [(AudioCodec::Aac, "audio-tap", &taps.aac), (AudioCodec::Opus, "opus-tap", &taps.opus)]
-            {
-                if !queues.is_empty() {
-                    let tap = frame_sink(name, Track::Audio, lease.clone(), queues.clone());
-                    let coded = audio::add_audio_encoder(&pipeline, &audio, codec)?;
-                    pipeline.add(&tap)?;
-                    coded.link(&tap)?;
-                }
-            }
-            audio::measure(level_meter, &last);
-            (hear, voiced) = (Some(first), Some(last));
-        }
-        let listen = match (&heard, &hear) {
-            (Some(_), Some(first)) => Some(audio::add_audio_input(&pipeline, first)?),
+        let level_meter = session.level_meter.as_ref();
+        let chain = level_meter.map(|meter| build_audio(&pipeline, &audio, queues, &guard_link.lease(), meter));
+        let chain = chain.transpose()?;
+        let microphone = match (microphone, &chain) {
+            (Some(switch), Some(chain)) => Some((switch, audio::add_audio_input(&pipeline, &chain.first)?)),
             _ => None,
         };
-        let (files, mut ends) = add_files(&pipeline, &video, &audio, &coding, hear.as_ref())?;
-        // Not in front of `webrtcdsp`, which counts an offset twice.
-        ends.extend(voiced.filter(|_| audio.source == AudioSource::File));
+        let (files, mut file_ends) = add_files(&pipeline, &video, &audio, &encoder, chain.as_ref())?;
+        let has_audio = chain.is_some();
+        // Behind `webrtcdsp`, which counts an offset twice.
+        file_ends.extend(chain.filter(|_| audio.source == AudioSource::File).map(|chain| chain.last));
         let this = Self {
-            devices,
-            elements: pipeline,
+            devices: Some(devices),
+            pipeline,
             bus,
-            coding,
-            sound: hear.is_some(),
+            encoder,
+            has_audio,
             files,
-            ends,
-            _writing: writing,
-            video: described_video,
-            audio: described_audio,
+            file_ends,
+            _overlay: overlay,
+            video_description: describe_camera(&video),
+            audio_description: describe_microphone(&audio),
         };
-        this.preroll()?;
-        this.play(&begun.timebase)?;
-        if let (Some(lane), Some(listen)) = (heard, listen) {
-            lane.connect(Box::new(move |sound, _, _| {
-                // A pipeline that takes nothing any more says why on its bus.
-                let _ = listen.push_buffer(sound);
-            }));
+        if this.files.is_empty() {
+            this.start_live(&session.timebase)?;
+        } else {
+            this.start_with_files(&session.timebase)?;
+        }
+        if let Some((switch, input)) = microphone {
+            connect_microphone(&switch, input);
         }
         Ok(this)
     }
 
-    /// Opens the files as far as their first pictures, where there are any.
-    fn preroll(&self) -> Result<(), CaptureError> {
-        if self.files.is_empty() {
-            return Ok(());
-        }
-        self.elements.set_state(gst::State::Paused).map_err(|_| self.failed())?;
+    fn start_live(&self, timebase: &Timebase) -> Result<(), CaptureError> {
+        timebase.apply_to(&self.pipeline);
+        self.play()
+    }
+
+    /// Files begin with the first picture that is ready, however long that takes.
+    fn start_with_files(&self, timebase: &Timebase) -> Result<(), CaptureError> {
+        self.pipeline.set_state(gst::State::Paused).map_err(|_| self.start_error())?;
         for file in &self.files {
-            file.wait_until_decoded(PREROLL, || self.check())?;
+            file.wait_until_decoded(PREROLL_TIMEOUT, || self.check())?;
             file.loop_from_start()?;
         }
-        Ok(())
-    }
-
-    fn play(&self, time: &Timebase) -> Result<(), CaptureError> {
-        // A file begins with the first picture that is ready, however long that took.
-        let late = if self.files.is_empty() { gst::ClockTime::ZERO } else { time.running_time() };
-        for pad in self.ends.iter().filter_map(|end| end.static_pad("src")) {
-            pad.set_offset(i64::try_from(late.nseconds()).unwrap_or(0));
+        let start = timebase.running_time();
+        for pad in self.file_ends.iter().filter_map(|end| end.static_pad("src")) {
+            pad.set_offset(i64::try_from(start.nseconds()).unwrap_or(0));
         }
-        time.apply_from(&self.elements, late);
-        self.elements.set_state(gst::State::Playing).map(|_| ()).map_err(|_| self.failed())
+        timebase.apply_from(&self.pipeline, start);
+        self.play()
     }
 
-    fn failed(&self) -> CaptureError {
-        let unknown = || CaptureError::source(format!("the picture from {} does not start", self.video));
+    fn play(&self) -> Result<(), CaptureError> {
+        self.pipeline.set_state(gst::State::Playing).map(|_| ()).map_err(|_| self.start_error())
+    }
+
+    fn start_error(&self) -> CaptureError {
+        let unknown = || CaptureError::source(format!("the picture from {} does not start", self.video_description));
         self.check().err().unwrap_or_else(unknown)
     }
 
-    /// Whether microphone or sound file are in it.
-    pub(crate) fn sound(&self) -> bool {
-        self.sound
+    pub(crate) fn has_audio(&self) -> bool {
+        self.has_audio
     }
 
-    /// What the pipelines have to say: an error ends the session, the end of a file makes it begin anew. A device that
-    /// goes away is a matter of `devices`, until it has been away for too long.
+    /// Checks devices, encoder and pipeline; to be called some times a second. A file that ends starts again. A device
+    /// that is lost is an error only once it has been lost for too long.
     pub(crate) fn check(&self) -> Result<(), CaptureError> {
         if let Some(devices) = &self.devices {
             devices.check()?;
         }
-        self.coding.supervise()?;
-        let mut done = Ok(());
+        self.encoder.supervise()?;
+        let mut result = Ok(());
         let posted = pop_error(&self.bus, |message| {
             let kind = message.type_();
             if kind == gst::MessageType::SegmentDone {
                 if let Some(file) = self.files.iter().find(|file| file.owns(message)).or(self.files.first()) {
-                    done = done.clone().and(file.restart_segment());
+                    result = result.clone().and(file.restart_segment());
                 }
             } else if kind == gst::MessageType::Eos {
-                done = Err(CaptureError::source(format!("{} came to its end", self.video)));
+                result = Err(CaptureError::source(format!("{} came to its end", self.video_description)));
             }
         });
         match posted {
-            Some(posted) => Err(device_error(&posted, &self.video, &self.audio)),
-            None => done,
+            Some(posted) => Err(device_error(&posted, &self.video_description, &self.audio_description)),
+            None => result,
         }
     }
 }
 
-/// Adds the files among the sources and links them to what takes picture and sound; returns them, and what their
-/// pictures go through last.
+fn build_encoder(
+    config: &Config,
+    video: &Video,
+    overlay: Option<&OverlayRenderer>,
+    queues: &EncoderQueues,
+    guard_link: &GuardLink,
+) -> Result<Arc<VideoEncoder>, CaptureError> {
+    let make_sink: SinkFactory = {
+        let (lease, queues) = (guard_link.lease(), queues.video.clone());
+        Box::new(move || frame_sink("video-tap", Track::Video, lease.clone(), queues.clone()).upcast())
+    };
+    // Opus is for WHIP alone.
+    let profile = if queues.opus.is_empty() { Profile::Main } else { Profile::ConstrainedBaseline };
+    // Behind the input switch, so that whatever takes the camera's place is masked too.
+    let compositor = Compositor::new(config.masks.clone(), overlay, (video.width, video.height));
+    VideoEncoder::start(video, profile, compositor, make_sink, &guard_link.event_sender())
+}
+
+fn connect_camera(switch: &InputSwitch, encoder: &Arc<VideoEncoder>) {
+    let encoder = encoder.clone();
+    switch.connect(Box::new(move |picture, caps, force_keyframe| encoder.push_picture(picture, caps, force_keyframe)));
+}
+
+fn connect_microphone(switch: &InputSwitch, input: gst_app::AppSrc) {
+    switch.connect(Box::new(move |samples, _, _| {
+        // A pipeline that accepts no more has an error on its bus.
+        let _ = input.push_buffer(samples);
+    }));
+}
+
+/// The elements that process audio before it is encoded.
+struct AudioChain {
+    first: gst::Element,
+    last: gst::Element,
+}
+
+/// Adds processing, mute and level meter, and an encoder with its sink for each codec that has a queue.
+fn build_audio(
+    pipeline: &gst::Pipeline,
+    audio: &Audio,
+    queues: &EncoderQueues,
+    lease: &Arc<Lease>,
+    level_meter: &Arc<LevelMeter>,
+) -> Result<AudioChain, CaptureError> {
+    let (first, last) = audio::add_audio_processing(pipeline, audio)?;
+    audio::silence_while_muted(&last, lease)?;
+    for (codec, name, queues) in
+        [(AudioCodec::Aac, "audio-tap", &queues.aac), (AudioCodec::Opus, "opus-tap", &queues.opus)]
+    {
+        if !queues.is_empty() {
+            let sink = frame_sink(name, Track::Audio, lease.clone(), queues.clone());
+            let encoder = audio::add_audio_encoder(pipeline, audio, codec)?;
+            pipeline.add(&sink)?;
+            encoder.link(&sink)?;
+        }
+    }
+    audio::measure(level_meter, &last);
+    Ok(AudioChain { first, last })
+}
+
+/// Adds the sources that are files and links them to encoder and audio chain. Returns them, and the last elements that
+/// their pictures pass.
 fn add_files(
     pipeline: &gst::Pipeline,
     video: &Video,
     audio: &Audio,
-    coding: &Arc<VideoEncoder>,
-    hear: Option<&gst::Element>,
+    encoder: &Arc<VideoEncoder>,
+    audio_chain: Option<&AudioChain>,
 ) -> Result<(Vec<MediaFile>, Vec<gst::Element>), CaptureError> {
     let (mut files, mut ends) = (Vec::new(), Vec::new());
-    let mut sound = (audio.source == AudioSource::File).then_some(Path::new(&audio.device));
+    let audio_input = audio_chain.map(|chain| &chain.first);
+    let mut audio_file = (audio.source == AudioSource::File).then_some(Path::new(&audio.device));
     if video.source == VideoSource::File {
-        let (first, last) = crate::capture::input::add_normalizer(pipeline, video)?;
-        let entry = coding.input_sink()?;
-        pipeline.add(&entry)?;
-        last.link(&entry)?;
+        let (first, last) = add_normalizer(pipeline, video)?;
+        let sink = encoder.input_sink()?;
+        pipeline.add(&sink)?;
+        last.link(&sink)?;
         ends.push(last);
         // One file for both is decoded once.
-        let hear = hear.filter(|_| sound == Some(&video.device));
-        sound = sound.filter(|_| hear.is_none());
-        files.push(MediaFile::add(pipeline, &video.device, "video-source", Some(&first), hear)?);
+        let shared_input = audio_input.filter(|_| audio_file == Some(&video.device));
+        audio_file = audio_file.filter(|_| shared_input.is_none());
+        files.push(MediaFile::add(pipeline, &video.device, "video-source", Some(&first), shared_input)?);
     }
-    if let (Some(sound), Some(hear)) = (sound, hear) {
-        files.push(MediaFile::add(pipeline, sound, "audio-source", None, Some(hear))?);
+    if let (Some(file), Some(input)) = (audio_file, audio_input) {
+        files.push(MediaFile::add(pipeline, file, "audio-source", None, Some(input))?);
     }
     Ok((files, ends))
 }

@@ -1,16 +1,16 @@
-//! What a session has in common once its time has begun.
+//! What the parts of a session share.
 
 use std::sync::Arc;
 
-use crate::capture::audio;
+use crate::capture::audio::LevelMeter;
 use crate::capture::encoder::EncoderControl;
 use crate::capture::gst::Timebase;
 
-/// What is known once a session's time has begun, before its first picture.
+/// What is known from a session's start on, before its first picture.
 pub(crate) struct SessionContext {
     pub(crate) timebase: Timebase,
-    /// How loud the sound is that leaves; none where there is none.
-    pub(crate) level_meter: Option<Arc<audio::LevelMeter>>,
-    /// What changes what the encoder is asked for, once there is one.
+    /// Measures the audio that is sent; `None` without audio.
+    pub(crate) level_meter: Option<Arc<LevelMeter>>,
+    /// Controls the encoder once there is one.
     pub(crate) encoder_control: EncoderControl,
 }

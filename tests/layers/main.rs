@@ -13,7 +13,7 @@ use graph::circles;
 use modules::{Name, Tree};
 
 /// The rooms of `src/capture`, lowest first: each imports only from those before it. `mod` is `src/capture/mod.rs`.
-const CAPTURE: [&str; 14] = [
+const CAPTURE: [&str; 15] = [
     "error",
     "gst",
     "media",
@@ -27,6 +27,7 @@ const CAPTURE: [&str; 14] = [
     "output",
     "graph",
     "probe",
+    "session",
     "mod",
 ];
 

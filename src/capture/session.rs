@@ -1,0 +1,55 @@
+//! One session: camera and microphone, encoder and servers, from the guard's start to its stop.
+
+use std::time::Duration;
+
+use crate::capture::error::CaptureError;
+use crate::capture::graph::{CaptureGraph, Inputs};
+use crate::capture::guard_link::{GuardLink, Start};
+use crate::capture::output::Output;
+use crate::capture::probe;
+use crate::config::Config;
+use crate::ipc::Purpose;
+
+/// How often devices, encoder and pipelines are checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Waits for the guard's start and runs what it asks for: a session or a probe.
+pub(crate) fn run(config: &Config, guard_link: &GuardLink) -> Result<(), CaptureError> {
+    let Some(Start { audio, purpose, config_hash }) = guard_link.wait_for_start() else { return Ok(()) };
+    if config_hash != config.hash {
+        // The files may name another policy or server by now. Staff did not consent to those.
+        let message = "the configuration was changed since the guard was started: restart guard and agent";
+        return Err(CaptureError::config(message));
+    }
+    // Only now: GStreamer's camera plugin opens every video node, to look for encoders.
+    gstreamer::init().map_err(|error| CaptureError::internal(format!("GStreamer does not start: {error}")))?;
+    match purpose {
+        Purpose::Probe => probe::run(config, audio, guard_link),
+        Purpose::OnAir => stream(config, audio, guard_link),
+    }
+}
+
+fn stream(config: &Config, with_audio: bool, guard_link: &GuardLink) -> Result<(), CaptureError> {
+    let outputs = Output::from_config(config)?;
+    let queues = Output::encoder_queues(&outputs);
+    let inputs = Inputs::open(config, with_audio, guard_link)?;
+    // Servers are called while the camera starts: which of the two takes longer is not known.
+    let mut outputs = Output::start_all(outputs, config, inputs.session(), guard_link)?;
+    let graph = CaptureGraph::start(inputs, config, &queues, guard_link)?;
+    let result = supervise(&graph, guard_link);
+    // Devices are closed before the process reports its end, and before any server learns of it.
+    for output in &mut outputs {
+        output.stop();
+    }
+    drop(graph);
+    drop(outputs);
+    result
+}
+
+/// Checks the graph until the guard ends the session, or an error does.
+fn supervise(graph: &CaptureGraph, guard_link: &GuardLink) -> Result<(), CaptureError> {
+    while !guard_link.wait_for_stop(CHECK_INTERVAL) {
+        graph.check()?;
+    }
+    Ok(())
+}
