@@ -17,7 +17,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock whose [`Time`] counts from now.
+    /// A clock that counts from now.
     #[allow(clippy::disallowed_methods)] // this is the one owner
     pub fn start() -> Self {
         Self { start: Instant::now() }
@@ -48,15 +48,15 @@ pub fn is_plausible(now: Timestamp) -> bool {
     now.as_second() >= EARLIEST_PLAUSIBLE_SECOND
 }
 
-/// What the box's clocks say at one moment.
+/// The box's clocks at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClockReading {
-    /// The wall clock, right or wrong.
+    /// The wall clock, whether it is right or not.
     pub utc: Timestamp,
-    /// Whether the kernel says that somebody keeps the wall clock in step with the world.
+    /// Whether the kernel has the wall clock as synchronised (`STA_UNSYNC` is not set).
     pub synchronised: bool,
-    /// Which boot of the machine this is, in 16 hex digits: made from the kernel's random number of this boot, so it
-    /// tells one boot from the next, and no box from another.
+    /// The boot of the machine: 16 hex digits derived from the kernel's random boot id. They tell boots apart, and
+    /// identify no box.
     pub boot: Arc<str>,
     /// Time since the machine was booted, sleep included, in milliseconds.
     pub monotonic_ms: u64,
@@ -84,8 +84,8 @@ struct Boot {
     begun: Duration,
 }
 
-/// The boot, from what systemd's unit hands over (`%b`: the guard sees no `/proc/sys`), else from the kernel. Where
-/// neither says it, each process counts as a boot of its own that begins now, and no time is seen to pass between two.
+/// The boot id, from systemd's unit (`%b`: the guard sees no `/proc/sys`) or from the kernel. Without either, each
+/// process counts as a boot of its own that begins now: no time is credited between two of them.
 fn boot(now: Duration) -> &'static Boot {
     static BOOT: OnceLock<Boot> = OnceLock::new();
     let find = || {
@@ -100,13 +100,13 @@ fn boot(now: Duration) -> &'static Boot {
     BOOT.get_or_init(find)
 }
 
-/// Notices a wall clock that is set: it moves apart from the monotonic clock at once, which slewing never does.
+/// Detects that the wall clock was set: it departs from the monotonic clock at once, which slewing never does.
 #[derive(Debug)]
 pub struct StepDetector {
     last: ClockReading,
 }
 
-/// A wall clock that is off by more than this between two looks was stepped. NTP slews what is less.
+/// A wall clock that differs by more than this from one check to the next was stepped. NTP slews smaller differences.
 const STEP_THRESHOLD: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
 
 impl StepDetector {
@@ -115,7 +115,7 @@ impl StepDetector {
         Self { last: now }
     }
 
-    /// What the clock would say if it had not been stepped since the last look; `None`: it was not.
+    /// The time that the clock would show without a step since the last check; `None`: there was no step.
     pub fn check(&mut self, now: ClockReading) -> Option<Timestamp> {
         let passed = now.monotonic_ms.saturating_sub(self.last.monotonic_ms);
         let passed = jiff::SignedDuration::from_millis(i64::try_from(passed).unwrap_or(i64::MAX));

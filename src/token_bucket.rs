@@ -1,10 +1,10 @@
-//! How much may come, or be written, in a time: a bucket of tokens that fills by itself.
+//! A token bucket: a limit on a rate, with bursts.
 
 use core::time::Duration;
 
 use monotonic::Monotonic;
 
-/// Tokens that are spent one by one, and come back one each `refill_interval`, up to `capacity`.
+/// Tokens are taken one by one; one is added each `refill_interval`, up to `capacity`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TokenBucket {
     tokens: u32,
@@ -27,7 +27,7 @@ impl TokenBucket {
         available
     }
 
-    /// Gives one, beyond what comes by itself.
+    /// Adds one, in addition to the regular refill.
     pub(crate) fn add(&mut self) {
         self.tokens = self.tokens.saturating_add(1);
     }

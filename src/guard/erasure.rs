@@ -1,4 +1,5 @@
-//! Really deletes: files are unlinked, and the directory is synced before the ledger says so.
+//! Deletes footage, keys and credentials: files are unlinked, and the directory is synced before the ledger has the
+//! entry.
 
 use std::fs::File;
 use std::io;
@@ -14,12 +15,12 @@ use crate::ipc::Fact;
 const FOOTAGE: &str = "footage";
 /// Keys and credentials, in data-dir; the guard's alone.
 pub(super) const CREDENTIALS: &str = "credentials";
-/// The agent's folder in data-dir, where the agent's user writes too: how far the platform has read the ledger, and
-/// what the broker said.
+/// The agent's folder in data-dir, where the agent's user writes too: how far the platform has read the ledger, and the
+/// broker's remarks.
 const AGENT: &str = "agent";
-/// So deep may folders lie in each other: each takes a descriptor while it is emptied.
+/// Depth of nested folders: each takes a descriptor while it is emptied.
 const DEEPEST: usize = 16;
-/// So many files and folders are looked at in one attempt: some tenths of a second on an SD card, far below the lease.
+/// Files and folders per attempt: some tenths of a second on an SD card, far below the lease.
 const MOST: u32 = 5_000;
 
 /// Deletions that are due. One that fails stays due, and is tried again until it is done.
@@ -87,7 +88,7 @@ fn erase_binding(data_dir: &Path) -> io::Result<u64> {
     let mut sweep = Sweep::default();
     sweep.remove(&root, FOOTAGE, DEEPEST);
     sweep.remove(&root, CREDENTIALS, DEEPEST);
-    // The folder itself is not ours to make, and stays.
+    // The folder itself stays: the guard does not make it.
     match folder(&root, AGENT) {
         Err(Errno::NOENT) => {}
         Err(error) => sweep.fail(error.into()),
@@ -100,11 +101,11 @@ fn erase_binding(data_dir: &Path) -> io::Result<u64> {
     sweep.end(&root)
 }
 
-/// One attempt. It goes on behind what cannot be deleted, and ends in any case: whoever writes in a folder meanwhile
-/// could keep the guard busy.
+/// One attempt. It skips what cannot be deleted, and its size is bounded: a process that writes in a folder meanwhile
+/// must not keep the guard busy.
 ///
-/// Every step goes by the descriptor of a folder that is open, never by a path: a folder that somebody put a symbolic
-/// link in place of would lead to the ledger.
+/// Every step uses the descriptor of an open folder, never a path: a symbolic link put in place of a folder could lead
+/// to the ledger.
 #[derive(Debug, Default)]
 struct Sweep {
     files: u64,
@@ -163,7 +164,7 @@ impl Sweep {
         Ok(rustix::fs::fsync(dir)?)
     }
 
-    /// How many files were deleted, for good: the disk knows it too.
+    /// Syncs the folder, and returns how many files were deleted.
     fn end(self, root: &OwnedFd) -> io::Result<u64> {
         rustix::fs::fsync(root)?;
         self.failed.map_or(Ok(self.files), Err)

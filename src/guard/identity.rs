@@ -1,5 +1,5 @@
-//! The key that stands for this box: made on the box when the guard first starts without one, kept beside the ledger,
-//! destroyed by unbind. It is read, and its public half told; nothing holds the private half in between.
+//! The box's key: made when the guard first starts without one, stored in data-dir, destroyed by unbinding. Only its
+//! public half is returned; the private half does not stay in memory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 use super::erasure::CREDENTIALS;
 use crate::ipc::BoxIdentity;
 
-/// The key in [`CREDENTIALS`], in PEM form as openssl reads it, with the public key behind it: if the two do not belong
-/// together, the file is damaged.
+/// The key in [`CREDENTIALS`], in PEM form as openssl reads it, followed by its public key: if the two do not match,
+/// the file is damaged.
 const FILE: &str = "identity";
-/// Where the public key begins.
+/// The first line of the public key.
 const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----";
 /// Longest file that could be a key, in bytes; a real one has 232.
 const LONGEST: u64 = 4096;
@@ -33,7 +33,7 @@ pub(crate) enum IdentityError {
     Store {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
     /// There is a file, and it is not a key.
@@ -43,7 +43,7 @@ pub(crate) enum IdentityError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage.
         wrong: String,
     },
 }
@@ -87,8 +87,8 @@ fn public(key: &VerifyingKey) -> Result<BoxIdentity, String> {
     Ok(BoxIdentity::new(&Sha256::digest(der.as_bytes()).into()))
 }
 
-/// The identity of the box, made if there is none. One that is damaged is never replaced: what was claimed with it
-/// would be lost without a word.
+/// The identity of the box, made if there is none. A damaged one is never replaced: claims made with it would be lost
+/// silently.
 pub(super) fn read_or_make(data_dir: &Path) -> Result<BoxIdentity, IdentityError> {
     match read(data_dir)? {
         Some(identity) => Ok(identity),
@@ -104,7 +104,7 @@ fn make(data_dir: &Path) -> io::Result<BoxIdentity> {
         Ok(()) | Err(_) => {}
     }
     let mut seed = [0; 32];
-    // Without flags it waits until the kernel has gathered enough noise: a first boot is when there is least of it.
+    // Without flags the call waits until the kernel has gathered enough entropy, of which a first boot has least.
     let filled = getrandom(&mut seed, GetRandomFlags::empty())?;
     if filled != seed.len() {
         return Err(io::Error::other("the kernel gave too little noise"));
@@ -115,7 +115,7 @@ fn make(data_dir: &Path) -> io::Result<BoxIdentity> {
     let pem = secret.to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
     let open = key.to_public_key_pem(LineEnding::LF).map_err(io::Error::other)?;
     let new = dir.join("identity.new");
-    // Left over from a power cut; nothing was ever said with it.
+    // Left by a power cut; it was never used.
     let _ = std::fs::remove_file(&new);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     file.write_all(pem.as_bytes())?;

@@ -1,4 +1,4 @@
-//! Keeps the lamp at the rhythm of its pattern, and on the panel that has it.
+//! Drives the lamp in the rhythm of its pattern.
 
 use core::time::Duration;
 use monotonic::Monotonic;
@@ -6,12 +6,12 @@ use monotonic::Monotonic;
 use crate::panel::{PanelDriver, PanelError};
 use consent::LampPattern;
 
-/// How long `identify` shows.
+/// How long the `identify` pattern shows.
 const IDENTIFY_DURATION: Duration = Duration::from_secs(10);
-/// How often a steady lamp is driven anew, so that a dead one is found: with each renewal of the lease.
+/// How often a steady lamp is driven again, so that a dead one is detected: with each renewal of the lease.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the lamp shows, since when, and when it has to be driven next.
+/// The lamp's pattern, its beginning, and when the lamp has to be driven next.
 #[derive(Debug)]
 pub(super) struct LampDriver {
     pattern: LampPattern,
@@ -40,7 +40,7 @@ impl LampDriver {
         self.drive(panel, now)
     }
 
-    /// Shows which box this is, over a lamp that says nothing of capture.
+    /// Shows the `identify` pattern for some seconds, unless the present pattern means that capture may exist.
     pub(super) fn identify(&mut self, panel: &mut dyn PanelDriver, now: Monotonic) -> Result<(), PanelError> {
         if !self.pattern.says_capturing() {
             self.identify_until = Some(now.saturating_add(IDENTIFY_DURATION));
@@ -49,7 +49,7 @@ impl LampDriver {
         self.drive(panel, now)
     }
 
-    /// What the lamp shows.
+    /// The pattern that the lamp shows.
     pub(super) fn pattern(&self, now: Monotonic) -> LampPattern {
         match self.identify_until {
             Some(until) if now < until => LampPattern::Identify,
@@ -57,7 +57,7 @@ impl LampDriver {
         }
     }
 
-    /// Drives the lamp as its rhythm has it now, and reads it back where it can be read.
+    /// Drives the lamp to its present level, and reads it back where it has a sense pin.
     pub(super) fn drive(&mut self, panel: &mut dyn PanelDriver, now: Monotonic) -> Result<(), PanelError> {
         if self.identify_until.is_some_and(|until| now >= until) {
             self.identify_until = None;
@@ -72,7 +72,8 @@ impl LampDriver {
         panel.drive(shown, lit)
     }
 
-    /// Whether the lamp obeys both ways. What the rhythm has now would not do: a dead lamp passes in every dark moment.
+    /// Tests whether the lamp goes on and off. Its present level alone would not do: a dead lamp passes in every dark
+    /// moment.
     pub(super) fn test(&mut self, panel: &mut dyn PanelDriver, now: Monotonic) -> Result<(), PanelError> {
         let shown = self.pattern(now);
         panel.drive(shown, true)?;
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
     use crate::panel::Button;
 
-    /// A lamp that stays at one level, with a sense pin that says so.
+    /// A lamp that stays at one level, and a sense pin that reports it.
     #[derive(Debug)]
     struct Stuck(bool);
 

@@ -1,4 +1,4 @@
-//! The panel as the guard uses it: debounced buttons, a lamp that keeps its rhythm, and a second try when it is lost.
+//! The panel as the guard uses it: debounced buttons, a lamp with a rhythm, and reopening after a failure.
 
 use monotonic::Monotonic;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(super) struct PanelController {
     lamp: LampDriver,
     record: Debouncer,
     mute: Debouncer,
-    /// What was last wrong.
+    /// The last error.
     error_text: Option<String>,
 }
 
@@ -44,7 +44,7 @@ impl PanelController {
         }
     }
 
-    /// Opens the panel anew.
+    /// Opens the panel, or opens it again.
     pub(super) fn reopen(&mut self, now: Monotonic) -> Result<(), PanelError> {
         self.close();
         let opened = panel::open(&self.config, &self.runtime_dir, self.signals.clone());
@@ -52,7 +52,7 @@ impl PanelController {
         self.poll(now)
     }
 
-    /// Gives the panel up. A button that is held when it comes back was not pressed for us: only its release counts.
+    /// Closes the panel. A button that is down when it opens again was not pressed since: only its release counts.
     fn close(&mut self) {
         self.panel = None;
         self.record = Debouncer::new(self.config.debounce, true);
@@ -92,7 +92,7 @@ impl PanelController {
         self.on_lamp(|lamp, panel| lamp.show(panel, now, pattern))
     }
 
-    /// Shows which box this is.
+    /// Shows the `identify` pattern.
     pub(super) fn identify(&mut self, now: Monotonic) -> Result<(), PanelError> {
         self.on_lamp(|lamp, panel| lamp.identify(panel, now))
     }
@@ -105,7 +105,7 @@ impl PanelController {
         self.on_lamp(|lamp, panel| lamp.drive(panel, now))
     }
 
-    /// What the lamp shows.
+    /// The pattern that the lamp shows.
     pub(super) fn pattern(&self, now: Monotonic) -> LampPattern {
         self.lamp.pattern(now)
     }
@@ -118,7 +118,7 @@ impl PanelController {
         }
     }
 
-    /// Takes in a raw change; says what it means if the level before it was one that counts.
+    /// Processes a raw change. Returns the events of the level before it, if that held long enough.
     pub(super) fn on_event(&mut self, now: Monotonic, signal: PanelEvent) -> Vec<Event> {
         match signal {
             PanelEvent::LevelChanged { button, down, at } => {
@@ -141,7 +141,7 @@ impl PanelController {
         }
     }
 
-    /// Reads the levels anew, so that an edge that was lost is made good.
+    /// Polls the buttons' levels, so that a lost edge does no harm.
     pub(super) fn poll(&mut self, now: Monotonic) -> Result<(), PanelError> {
         let Some(panel) = &mut self.panel else { return Ok(()) };
         let levels = panel.is_down(Button::Record).and_then(|record| Ok((record, panel.is_down(Button::Mute)?)));
@@ -151,20 +151,20 @@ impl PanelController {
         Ok(())
     }
 
-    /// What the buttons say now that they have settled.
+    /// Returns the events of levels that have held for long enough.
     pub(super) fn poll_debounced(&mut self, now: Monotonic) -> Vec<Event> {
         let settled = [(Button::Record, self.record.poll(now)), (Button::Mute, self.mute.poll(now))];
         let settled = settled.into_iter().filter_map(|(button, settled)| settled.map(|settled| (button, settled)));
         settled.flat_map(|(button, settled)| self.events(button, settled)).collect()
     }
 
-    /// What a button's settled level means.
+    /// The events of a debounced level.
     fn events(&self, button: Button, settled: DebouncedLevel) -> Vec<Event> {
         let timed = self.panel.as_ref().is_some_and(|panel| panel.has_edge_timestamps());
         match (button, settled) {
             (Button::Record, DebouncedLevel { down: true, held: None }) if timed => vec![Event::ButtonFoundDown],
             (Button::Record, DebouncedLevel { down: true, .. }) => vec![Event::ButtonDown],
-            // A touch is as long as the kernel says, also where the guard heard of its beginning late.
+            // The kernel's timestamps give the touch's length, also where its beginning was processed late.
             (Button::Record, DebouncedLevel { down: false, held }) => {
                 held.map(Event::ButtonHeldFor).into_iter().chain([Event::ButtonUp]).collect()
             }
@@ -173,14 +173,14 @@ impl PanelController {
         }
     }
 
-    /// Tries a part that was broken.
+    /// Tests a part that has a fault.
     pub(super) fn self_test(&mut self, now: Monotonic, fault: Fault) -> bool {
         if self.panel.is_none() && self.reopen(now).is_err() {
             return false;
         }
         let works = match fault {
             Fault::Lamp => self.on_lamp(|lamp, panel| lamp.test(panel, now)).is_ok(),
-            // A button that is still held is still stuck.
+            // A button that is still down is still stuck.
             Fault::Button => self.panel.as_mut().is_some_and(|panel| panel.is_down(Button::Record) == Ok(false)),
             Fault::Ledger | Fault::Power => true,
         };
@@ -193,7 +193,7 @@ impl PanelController {
     /// When [`PanelController::poll_debounced`] or [`PanelController::drive`] are due.
     pub(super) fn deadline(&self) -> Monotonic {
         if self.panel.is_none() {
-            // Nothing is due until the panel is tried again.
+            // Nothing is due until the next attempt to open the panel.
             return Monotonic::from_start(core::time::Duration::MAX);
         }
         let buttons = self.record.deadline().into_iter().chain(self.mute.deadline()).min();

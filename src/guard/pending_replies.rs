@@ -32,7 +32,7 @@ pub(super) struct PendingReplies {
     stops: Vec<Reply>,
     /// Remote mutes, until capture has confirmed.
     mutes: Vec<Reply>,
-    /// The probe that was asked for or is under way.
+    /// The probe that was requested or is running.
     probe: Option<Reply>,
     /// What was done, until the ledger has it.
     unwritten: Vec<Unwritten>,

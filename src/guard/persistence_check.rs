@@ -1,18 +1,15 @@
-//! Whether what the guard writes is still there at its next start. In a unit with a /tmp of its own (`PrivateTmp=`)
-//! ledger and identity would be new at each start, and nobody else would find the guard's socket.
+//! Checks that the guard's files will survive its restart. In a unit with a private /tmp (`PrivateTmp=`) ledger and
+//! identity would be new at each start, and no other program could reach the guard's socket.
 
 use std::path::Path;
 
 use crate::config::Config;
 use crate::exit::Exit;
 
-/// What systemd calls the folders behind a unit's own /tmp and /var/tmp (systemd.exec(5)).
+/// The name of the folders behind a unit's own /tmp and /var/tmp (systemd.exec(5)).
 const PRIVATE: &str = "/systemd-private-";
 
-/// Refuses folders that end with the unit.
-///
-/// # Errors
-/// Which key names one, and what to write instead.
+/// Rejects folders that end with the unit.
 pub(super) fn is_lasting(config: &Config) -> Result<(), Exit> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     for (key, path) in [("data-dir", &config.device.data_dir), ("runtime-dir", &config.device.runtime_dir)] {

@@ -1,28 +1,28 @@
-//! Whether the supply voltage can be trusted (consent rule 4): read from sysfs, where the machine says so at all.
+//! Whether the supply voltage is sufficient (consent rule 4): read from sysfs, on machines that report it.
 //!
-//! Below about 4.63 V a Raspberry Pi slows down, and its card and USB devices fail first: a ledger or a lamp that
-//! cannot be relied on. The firmware's flag comes as `in0_lcrit_alarm` of the sensor `rpi_volt`: 1 if the voltage was
-//! too low in the last two seconds (drivers/hwmon/raspberrypi-hwmon.c), or, with kernels of Raspberry Pi's own, as bit
-//! 0 of `get_throttled` (now).
+//! Below about 4.63 V a Raspberry Pi slows down, and its card and USB devices fail first: ledger and lamp are no longer
+//! reliable. The firmware's flag comes as `in0_lcrit_alarm` of the sensor `rpi_volt`: 1 if the voltage was too low in
+//! the last two seconds (drivers/hwmon/raspberrypi-hwmon.c), or, with kernels of Raspberry Pi's own, as bit 0 of
+//! `get_throttled` (now).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use monotonic::Monotonic;
 
-/// A motor that starts may pull the voltage down for a moment: low is what two reports of the driver in a row say.
+/// A starting motor may pull the voltage down for a moment: it counts as low after two reports of the driver in a row.
 const LOW_AFTER: Duration = Duration::from_secs(4);
-/// A supply that is too weak recovers as soon as capture ends: it has to hold for this long to be trusted again.
+/// A weak supply recovers as soon as capture ends: the voltage has to hold for this long to count as sufficient again.
 const GOOD_AFTER: Duration = Duration::from_secs(30);
 /// See [`crate::cli`]'s doctor, which reads the same file.
 const THROTTLED: &str = "sys/devices/platform/soc/soc:firmware/get_throttled";
 
-/// The supply, looked at once a second.
+/// Watches the supply voltage; polled once a second.
 #[derive(Debug)]
 pub(super) struct SupplyMonitor {
     root: PathBuf,
     low: bool,
-    /// Since when the flag has said the contrary of [`SupplyMonitor::low`].
+    /// Since when the flag has contradicted [`SupplyMonitor::low`].
     contrary: Option<Monotonic>,
 }
 
@@ -36,8 +36,7 @@ impl SupplyMonitor {
         self.low
     }
 
-    /// Reads the flag; true if the voltage has just become too low to be trusted. Where nothing is known, nothing
-    /// changes.
+    /// Reads the flag. Returns whether the voltage has just become too low. Without a flag nothing changes.
     pub(super) fn poll(&mut self, now: Monotonic) -> bool {
         let Some(flag) = self.flag() else { return false };
         if flag == self.low {

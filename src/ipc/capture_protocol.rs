@@ -1,7 +1,8 @@
-//! Door 1: guard to capture. The grant is a lease; there is no message that gives back what closing the socket takes.
+//! The capture socket: guard and capture. The grant is a lease, which the guard renews; closing the socket ends it, and
+//! no message can restore it.
 //!
-//! What capture shall do is complete state in each renewal, and not a message that could be lost; capture answers each
-//! with what it has in force.
+//! Each renewal carries the settings that capture has to apply as complete state, so that a lost message cannot
+//! mislead; capture answers with those in force.
 
 use core::time::Duration;
 
@@ -24,22 +25,22 @@ pub enum ToCapture {
         session: u64,
         /// Whether the microphone may be opened.
         sound: bool,
-        /// What it is for; nothing of a probe leaves the box.
+        /// On air, or a probe, of which nothing leaves the box.
         purpose: Purpose,
-        /// Hash of the configuration that the guard knows, and staff with it: under another one nothing is opened.
+        /// Hash of the guard's configuration. Under any other configuration capture opens no device.
         configuration: String,
-        /// What capture shall do from the beginning.
+        /// The settings from the beginning.
         wanted: CaptureSettings,
     },
-    /// The lease goes on for [`LEASE_DURATION`] from now.
+    /// Extends the lease to [`LEASE_DURATION`] from now.
     Renew {
-        /// What capture shall do from now on, whatever it was told before.
+        /// The settings from now on.
         wanted: CaptureSettings,
     },
 }
 
 impl ToCapture {
-    /// The same, with what is wanted by now.
+    /// The same message with the present settings.
     #[must_use]
     pub fn with(self, now: CaptureSettings) -> Self {
         match self {
@@ -55,15 +56,15 @@ impl ToCapture {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "tell", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FromCapture {
-    /// First message, before any device is opened: which process this is, so that its end can be verified.
+    /// First message, before any device is opened: the process whose end the guard has to verify.
     Hello {
         /// Process id.
         pid: u32,
     },
-    /// What is in force here now, in answer to each start and renewal. Muted: nothing that is recorded after it leaves.
+    /// The settings in force, in answer to each start and renewal. Muted: nothing recorded from now on leaves the box.
     #[serde(rename = "in-force")]
     Applied(CaptureSettings),
-    /// Which encoder was chosen, and why.
+    /// The encoder that was chosen.
     Encoder {
         /// The GStreamer element's name.
         #[serde(deserialize_with = "text::name")]
@@ -74,85 +75,85 @@ pub enum FromCapture {
     },
     /// The camera was opened, again or for the first time.
     Camera {
-        /// The mode that it runs in: what it sends, size and rate.
+        /// The camera's mode: format, size and rate.
         #[serde(deserialize_with = "text::reason")]
         mode: String,
     },
-    /// An encoder did not do its work any more; another one goes on in its place.
+    /// An encoder failed, and another one replaced it.
     EncoderFallback {
-        /// The GStreamer element that was given up.
+        /// The GStreamer element that failed.
         #[serde(deserialize_with = "text::name")]
         from: String,
-        /// The one that goes on.
+        /// The element that replaced it.
         #[serde(deserialize_with = "text::name")]
         to: String,
-        /// What was wrong.
+        /// How it failed.
         #[serde(deserialize_with = "text::reason")]
         why: String,
     },
     /// The ingest server has the stream.
     Live {},
-    /// The ingest server is out of reach; capture goes on.
+    /// The connection to the ingest server was lost; capture reconnects.
     Reconnecting {
-        /// What the last attempt said.
+        /// The error of the last attempt.
         #[serde(deserialize_with = "text::reason")]
         reason: String,
     },
-    /// Camera or microphone gives nothing any more; a slate or silence goes out in its place.
+    /// A device delivers nothing any more; a slate or silence replaces it.
     #[serde(rename = "lost")]
     DeviceLost {
-        /// Which of the two.
+        /// Camera or microphone.
         device: CaptureDevice,
-        /// What is known about why.
+        /// The cause, as far as it is known.
         #[serde(deserialize_with = "text::reason")]
         why: String,
     },
-    /// It is there again, and so is its picture or sound.
+    /// The device delivers again.
     #[serde(rename = "back")]
     DeviceRecovered {
-        /// Which of the two.
+        /// Camera or microphone.
         device: CaptureDevice,
     },
-    /// How the stream does, each second.
+    /// Statistics of the stream, each second.
     Stats(StreamStats),
-    /// How the second destination does, each second and at each change.
+    /// Statistics of the second destination, each second and at each change.
     #[serde(rename = "second")]
     Secondary(SecondaryStats),
-    /// Last words of a probe: what camera, microphone and encoder gave.
+    /// Last message of a probe: its result.
     #[serde(rename = "probed")]
     ProbeFinished(ProbeReport),
-    /// Last words: capture cannot go on and ends.
+    /// Last message of a capture that cannot go on.
     Failed {
-        /// What sort of trouble.
+        /// What failed.
         kind: FailureKind,
-        /// What is wrong and what to do about it.
+        /// What failed and what to do about it.
         #[serde(deserialize_with = "text::message")]
         message: String,
     },
 }
 
-/// How the second destination does. The session does not depend on it.
+/// Statistics of the second destination. The session does not depend on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SecondaryStats {
-    /// Its server has the stream.
+    /// Whether its server has the stream.
     pub on_air: bool,
-    /// Why not, if not.
+    /// The error of the last attempt, while the server does not have the stream.
     #[serde(default, deserialize_with = "text::maybe_reason")]
     pub reason: Option<String>,
-    /// Video and sound together that left for it, in kbit/s, over the last second.
+    /// Video and sound sent to it, in kbit/s, over the last second.
     pub bitrate_kbps: u32,
-    /// Encoded frames that were dropped because it did not take them, since the session began.
+    /// Encoded frames dropped since the session began, as the connection was too slow.
     pub dropped_frames: u64,
-    /// Round-trip time to it in milliseconds, where the protocol tells.
+    /// Round-trip time in milliseconds, where the protocol reports it.
     pub round_trip_ms: Option<u32>,
-    /// How often it had to be reached again since the session began.
+    /// Reconnections since the session began.
     pub reconnects: u32,
-    /// How much encoded media waits on the box to be sent to it, in milliseconds.
+    /// Encoded media queued on the box, in milliseconds.
     pub queue_ms: u32,
 }
 
-/// What a probe found: figures about the media, and nothing of the media themselves.
+/// Result of a probe: figures about the media, and no media.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ProbeReport {
@@ -163,29 +164,29 @@ pub struct ProbeReport {
     pub keyframes: u32,
     /// Video and sound together in kbit/s.
     pub bitrate_kbps: u32,
-    /// Whether encoded sound came; `None`: the microphone was not opened.
+    /// Whether encoded sound arrived; `None`: the microphone was not opened.
     pub sound: Option<bool>,
 }
 
-/// One of the two that consent is about.
+/// A device that needs consent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CaptureDevice {
-    /// What sees.
+    /// The video source.
     Camera,
-    /// What hears.
+    /// The audio source.
     Microphone,
 }
 
-/// What sort of trouble ended a capture.
+/// What ended a capture that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
-    /// Camera or microphone: absent, busy, wrong format.
+    /// A device at the start: absent, busy, or with an unusable format.
     Source,
-    /// The camera was away for longer than `device-lost-limit`.
+    /// The camera was lost for longer than `device-lost-limit`.
     CameraLost,
-    /// The microphone was.
+    /// The microphone was lost for longer than `device-lost-limit`.
     MicrophoneLost,
     /// No encoder works.
     Encoder,
@@ -199,31 +200,31 @@ pub enum FailureKind {
     Internal,
 }
 
-/// How the stream does; the allow-listed part of telemetry that comes from capture.
+/// Statistics of the stream: the part of telemetry that comes from capture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct StreamStats {
-    /// Encoded frames per second that left for the server, over the last second.
+    /// Encoded frames per second sent to the server, over the last second.
     #[serde(deserialize_with = "text::finite")]
     pub fps: f32,
-    /// Video and sound together that left for the server, in kbit/s, over the last second.
+    /// Video and sound sent to the server, in kbit/s, over the last second.
     pub bitrate_kbps: u32,
-    /// Encoded frames that were dropped because the server did not take them, since the session began.
+    /// Encoded frames dropped since the session began, as the connection was too slow.
     pub dropped_frames: u64,
-    /// Round-trip time to the server in milliseconds, where the protocol tells (SRT, or the kernel's TCP figures).
+    /// Round-trip time to the server in milliseconds, where the protocol reports it (SRT) or the kernel does
+    /// (`TCP_INFO`).
     pub round_trip_ms: Option<u32>,
-    /// How often the server had to be reached again since the session began.
+    /// Reconnections since the session began.
     pub reconnects: u32,
-    /// What the encoder is asked for at present, picture alone, in kbit/s.
+    /// Target bitrate of the video encoder, in kbit/s.
     pub target_kbps: u32,
-    /// Height of the picture that the encoder is asked for at present, in pixels.
+    /// Height of the encoded picture, in pixels.
     pub height: u32,
-    /// Whether bitrate, frame rate or size are below what was configured, because the way to the server takes no more.
+    /// Whether bitrate, frame rate or size are below those configured, because the network path is too slow.
     pub reduced: bool,
-    /// How much encoded media waits on the box to be sent, in milliseconds.
+    /// Encoded media queued on the box, in milliseconds.
     pub queue_ms: u32,
-    /// Loudness of the sound that is sent, RMS over the last second, in dB relative to full scale; `None`: no sound is
-    /// sent.
+    /// Level of the sound that is sent, RMS over the last second, in dBFS; `None`: no sound is sent.
     #[serde(default, deserialize_with = "text::maybe_finite")]
     pub level_db: Option<f32>,
 }

@@ -1,4 +1,4 @@
-//! One end of a door: frames of JSON over a Unix socket, 4 bytes of big-endian length before each.
+//! One end of a socket between roles: JSON frames over a Unix socket, each after its length in 4 bytes, big endian.
 
 use core::marker::PhantomData;
 
@@ -13,14 +13,13 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 /// ledger may hold entries from before that, which are as long as a frame was then (64 KiB) and have to be handed on.
 pub const MAX_FRAME: usize = 128 * 1024;
 
-/// Why a message could not be sent or taken.
+/// Why a message could not be sent or received.
 #[derive(Debug, thiserror::Error)]
 pub enum IpcError {
     /// The socket failed, or the frame was longer than [`MAX_FRAME`].
     #[error("the socket failed: {0}")]
     Socket(#[from] std::io::Error),
-    /// The frame is not a message of this version; both ends come from one package, so whoever wrote it is something
-    /// else.
+    /// The frame is no message of this version. Both ends come from one package: the peer is some other program.
     #[error("not a message of this door: {0}")]
     Message(String),
 }
@@ -33,7 +32,8 @@ impl From<serde_json::Error> for IpcError {
 }
 
 impl IpcError {
-    /// Whether the other end sent what no program of ours sends; a socket that just broke is no such thing.
+    /// Whether the peer violated the protocol, which no program of this package does. A socket that failed is no
+    /// violation.
     pub fn is_protocol_error(&self) -> bool {
         match self {
             Self::Message(_) => true,
@@ -42,7 +42,7 @@ impl IpcError {
     }
 }
 
-/// Takes messages `In`, sends messages `Out`.
+/// Receives messages `In`, sends messages `Out`.
 #[derive(Debug)]
 pub struct IpcConnection<In, Out> {
     framed: Framed<UnixStream, LengthDelimitedCodec>,
@@ -50,18 +50,18 @@ pub struct IpcConnection<In, Out> {
 }
 
 impl<In: DeserializeOwned, Out: Serialize> IpcConnection<In, Out> {
-    /// Speaks over `stream`.
+    /// Wraps a connected stream.
     pub fn new(stream: UnixStream) -> Self {
         let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec();
         Self { framed: Framed::new(stream, codec), kinds: PhantomData }
     }
 
-    /// Sends one message. Not cancel-safe for what comes after: drop the connection when this is dropped half way.
+    /// Sends one message. Not cancel-safe: a connection on which a send was cancelled has to be dropped.
     pub async fn send(&mut self, message: &Out) -> Result<(), IpcError> {
         Ok(self.framed.send(Bytes::from(serde_json::to_vec(message)?)).await?)
     }
 
-    /// The next message, `None` when the other end has closed. Cancel-safe.
+    /// The next message; `None`: the peer has closed. Cancel-safe.
     pub async fn receive(&mut self) -> Result<Option<In>, IpcError> {
         match self.framed.next().await {
             None => Ok(None),

@@ -1,4 +1,4 @@
-//! Door 2: the guard's socket. Few verbs, and none that starts a capture.
+//! The control socket: what the agent and local commands may ask of the guard. No verb starts a capture.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::{LedgerEntry, ProbeReport, Status, text};
 pub struct ToGuard {
     /// The caller's number for this call.
     pub call: u64,
-    /// What is wanted.
+    /// The request itself.
     pub request: Request,
 }
 
@@ -20,30 +20,29 @@ pub struct ToGuard {
 pub enum Request {
     /// One [`FromGuard::Status`], then the answer.
     Status {},
-    /// A [`FromGuard::Status`] now and at each change; and ledger entries in order, old and new, if they are wanted.
+    /// A [`FromGuard::Status`] now and at each change, and ledger entries in order, old and new, on request.
     Subscribe {
-        /// Whether ledger entries are wanted.
+        /// Whether to send ledger entries.
         entries: bool,
-        /// The last entry that the caller has. Where it counts in another ledger, or there is none, entries begin with
-        /// the last `unbound`, else with the first that is kept. What stands before the last `unbound` belongs to a
-        /// binding that is over, and is never handed out.
+        /// The last entry that the caller has. Without one, or with one of another ledger, entries begin at the last
+        /// `unbound`, else at the first that is kept. Entries before the last `unbound` belong to a former binding and
+        /// are never sent.
         after: Option<LedgerCursor>,
     },
     /// Ask staff to press. Never starts anything.
     RequestStart {},
-    /// Ask staff to press, so that camera, microphone and encoder are tried for some seconds and nothing leaves the
-    /// box; answered with [`Response::Probed`] when capture is gone again. Taken from root and the guard's own user
-    /// only.
+    /// Ask staff to press for a probe: camera, microphone and encoder run for some seconds, and nothing leaves the box.
+    /// Answered with [`Response::Probed`] once capture is gone. Accepted only from root and the guard's own user.
     Probe {},
-    /// End the session; answered when the capture process is gone and the ledger says so.
+    /// End the session; answered once the capture process is gone and the ledger has the entry.
     Stop {},
-    /// Remote mutes; answered when capture has confirmed that it sends silence.
+    /// Remote mutes; answered once capture has confirmed it.
     Mute {},
-    /// Remote takes back its own mute.
+    /// Remote undoes its own mute.
     Unmute {},
-    /// Let the lamp show which box this is, for some seconds; refused while capture may exist.
+    /// Let the lamp show which box this is, for some seconds; rejected while capture may exist.
     Identify {},
-    /// A command from outside was refused by the agent: write it down.
+    /// The agent refused a command of the platform: for the ledger.
     Refused {
         /// The verb as it came; cut at 64 bytes.
         #[serde(deserialize_with = "text::name")]
@@ -64,7 +63,7 @@ pub enum Request {
     },
 }
 
-/// A place in a ledger, which is named: after a damaged one was moved away, numbers begin anew.
+/// A position in a ledger. The ledger is named, as a new one that replaces a damaged one counts from 1 again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LedgerCursor {
@@ -84,20 +83,20 @@ pub enum Verb {
     Stop,
     /// Send silence.
     Mute,
-    /// Take back remote's own mute.
+    /// Undo remote's own mute.
     Unmute,
     /// Show which box this is.
     Identify,
-    /// What works here.
+    /// Report the state of the box.
     Diagnose,
 }
 
 impl Verb {
-    /// Each of them.
+    /// All verbs.
     pub const ALL: [Self; 6] =
         [Self::RequestStart, Self::Stop, Self::Mute, Self::Unmute, Self::Identify, Self::Diagnose];
 
-    /// The verb as it stands in the topic.
+    /// The verb as in the MQTT topic.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RequestStart => "request-start",
@@ -110,7 +109,7 @@ impl Verb {
     }
 }
 
-/// What the guard says.
+/// A message of the guard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "tell", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FromGuard {
@@ -140,14 +139,14 @@ pub enum FromGuard {
 pub enum Response {
     /// It is done.
     Done,
-    /// It is done, and the ledger does not have it yet: its disk does not answer, or fails.
+    /// It is done, and not yet in the ledger: its disk does not answer, or fails.
     Unwritten,
-    /// It is done, and this was found.
+    /// The probe is done.
     Probed(ProbeReport),
-    /// It was judged and is not done; nothing changed.
+    /// It was rejected, and nothing changed: why.
     #[serde(rename = "refused")]
     Rejected(String),
-    /// It was not even judged, for a reason that passes (the guard ends, or has too much to do): ask again.
+    /// It was not considered, for a reason that passes (the guard is ending, or too many calls): worth another try.
     #[serde(rename = "not-now")]
     Unavailable(String),
 }

@@ -1,4 +1,4 @@
-//! Which box this is, in public: the fingerprint of its key, and the same short enough to be read out.
+//! The public identity of the box: the fingerprint of its key, and a short form to be read out.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,7 @@ pub struct BoxIdentity {
 }
 
 impl BoxIdentity {
-    /// The box's name in topics where nothing else gives one. It is another one after the box was unbound, as the key
-    /// is.
+    /// The box's name in topics unless one is configured. It changes with the key when the box is unbound.
     pub fn device_id(&self) -> String {
         format!("box-{:.12}", self.fingerprint)
     }

@@ -1,4 +1,4 @@
-//! What the consent ledger writes down. Allow-listed: an entry cannot hold anything that has no field here.
+//! What the consent ledger records. An allow-list: an entry cannot hold anything that has no field here.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,16 +12,15 @@ use crate::clock::ClockReading;
 pub struct LedgerEntry {
     /// Counts from 1 without a gap.
     pub seq: u64,
-    /// The time it is ordered by, UTC: the clock's where that can be believed. It goes back only where the clock was
-    /// wrong before.
+    /// The ordering time, UTC: the clock's where that is plausible. It goes back only where the clock was wrong before.
     pub at: Timestamp,
-    /// What the clock said, right or wrong. This and the next three are missing in entries of before they were kept.
+    /// The wall clock as it was. This and the next three fields are missing in entries of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Timestamp>,
-    /// Whether the kernel said that the clock was synchronised.
+    /// Whether the kernel had the clock as synchronised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synchronised: Option<bool>,
-    /// Which boot of the machine it was: 16 hex digits that tell one boot from the next.
+    /// The boot of the machine: 16 hex digits that tell boots apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<String>,
     /// Time since that boot, in milliseconds.
@@ -36,28 +35,28 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
-    /// What the clocks said when it was written.
+    /// The clocks when the entry was written; `None` in entries of older versions.
     pub fn reading(&self) -> Option<ClockReading> {
         let (utc, synchronised) = (self.clock?, self.synchronised?);
         Some(ClockReading { utc, synchronised, boot: self.boot.as_deref()?.into(), monotonic_ms: self.monotonic_ms? })
     }
 }
 
-/// What stands in the ledger: a fact, or what another version of this software wrote and this one does not know.
+/// A fact as stored: one of this version, or one of another version that this one does not know.
 ///
-/// After an upgrade that was rolled back a guard meets entries of the newer version. They stay as they are, to the
-/// letter (their hash stands over it), and are handed on. None of them changes what this version does: whoever adds a
-/// fact that restricts recording writes [`Fact::Locked`] beside it.
+/// After an upgrade that was rolled back the ledger has entries of the newer version. They are kept and passed on
+/// unchanged, as their hash covers every byte. They do not change what this version does: whoever adds a fact that
+/// restricts recording must write [`Fact::Locked`] with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum StoredFact {
-    /// A fact.
+    /// A fact of this version.
     Known(Fact),
-    /// Something else.
+    /// A fact of another version.
     Unknown(serde_json::Map<String, serde_json::Value>),
 }
 
-/// What can happen to a box, as far as anybody has to account for it.
+/// What can happen to a box and has to be accounted for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub enum Fact {
@@ -68,12 +67,12 @@ pub enum Fact {
         /// The policy in force.
         policy_version: String,
     },
-    /// Which box speaks, when that is new to this ledger: its key was made, or made anew after it was unbound.
+    /// The box's key, when it is new to this ledger: made at the first start, or after the box was unbound.
     Identified {
         /// SHA-256 of the public key, in hex.
         fingerprint: String,
     },
-    /// The configuration in force, when it is another one than before.
+    /// The configuration in force, when it differs from the one before.
     Configured {
         /// SHA-256 over its files, in hex.
         hash: String,
@@ -82,72 +81,73 @@ pub enum Fact {
         /// Where telemetry and these entries go.
         broker_host: Option<String>,
     },
-    /// The guard was told to end.
+    /// The guard ended on request.
     GuardStopped {},
     /// Staff pressed: capture may start. Durable before it does.
     SessionStarted {
-        /// The session's number.
+        /// Number of the session.
         session: u64,
         /// Whether the microphone may be opened.
         sound: bool,
-        /// The policy under which.
+        /// The policy in force.
         policy_version: String,
     },
-    /// The ingest server took the stream.
+    /// The ingest server accepted the stream.
     OnAir {
-        /// The session's number.
+        /// Number of the session.
         session: u64,
     },
-    /// The ingest server went away.
+    /// The connection to the ingest server was lost.
     OffAir {
-        /// The session's number.
+        /// Number of the session.
         session: u64,
-        /// What the last attempt said.
+        /// The error of the last attempt.
         reason: String,
     },
-    /// An encoder did not do its work any more; another one went on in its place.
+    /// An encoder failed, and another one replaced it.
     EncoderFallback {
-        /// The session's number.
+        /// Number of the session.
         session: u64,
-        /// The element that was given up.
+        /// The GStreamer element that failed.
         from: String,
-        /// The one that went on.
+        /// The element that replaced it.
         to: String,
-        /// What was wrong.
+        /// How it failed.
         why: String,
     },
     /// The capture process is gone.
     SessionStopped {
-        /// The session's number.
+        /// Number of the session.
         session: u64,
         /// Why it ended.
         reason: String,
-        /// What capture said last, if it could not go on.
+        /// Capture's failure, if it could not go on.
         message: Option<String>,
     },
-    /// A session was found open at boot: the guard had died or power had failed; capture ended with it.
+    /// A session without an end was found at the start: the guard had died or power had failed, and capture ended with
+    /// it.
     #[serde(rename = "session-cut")]
     SessionInterrupted {
-        /// The session's number.
+        /// Number of the session.
         session: u64,
     },
-    /// Sound was switched off, as capture confirmed, or is about to be switched on.
+    /// The session was muted, as capture confirmed, or is about to be unmuted.
     Muted {
-        /// The session's number.
+        /// Number of the session.
         session: u64,
         /// Whether silence is sent.
         muted: bool,
-        /// Who did it.
+        /// Who muted or unmuted.
         by: Actor,
     },
     /// Staff were asked to press.
     Requested {
-        /// What for.
+        /// On air, or a probe.
         purpose: Purpose,
     },
-    /// That ended without a press.
+    /// A request ended without a press.
     RequestEnded {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Staff locked the box.
@@ -156,24 +156,24 @@ pub enum Fact {
     Unlocked {},
     /// A materially new policy is in force; recording waits for staff.
     PolicyPending {
-        /// The new version.
+        /// The version to be acknowledged.
         policy_version: String,
     },
-    /// Staff acknowledged it; or it was in force when the box was installed.
+    /// Staff acknowledged the policy, or it was in force when the box was installed.
     PolicyAcknowledged {
-        /// The version.
+        /// The version that was acknowledged.
         policy_version: String,
     },
-    /// A part that consent stands on failed.
+    /// A part without which there is no capture failed.
     #[serde(rename = "broke")]
     FaultDetected {
-        /// Which.
+        /// The part.
         part: Fault,
     },
-    /// It was tried again and works.
+    /// The part was tested again and works.
     #[serde(rename = "mended")]
     FaultCleared {
-        /// Which.
+        /// The part.
         part: Fault,
     },
     /// Unsent footage was destroyed.
@@ -190,30 +190,30 @@ pub enum Fact {
     CommandRefused {
         /// The verb as it came.
         verb: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// More refused commands than are worth a line each.
+    /// More refused commands than are recorded one by one.
     CommandsRefused {
         /// How many since the last such entry.
         count: u64,
     },
-    /// Somebody who may not connected to the guard's socket, or sent what no agent sends.
+    /// A user without permission connected to the control socket, or a peer violated its protocol.
     #[serde(rename = "door-refused")]
     ConnectionRefused {
-        /// User id of the peer.
+        /// The peer's user id.
         uid: u32,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The wall clock was set: at once, or while the box was off, backwards.
+    /// The wall clock was stepped, or went back while the box was off.
     ClockStepped {
-        /// What it would have said.
+        /// The time without the step.
         from: Timestamp,
-        /// What it said instead.
+        /// The time after the step.
         to: Timestamp,
     },
-    /// Entries that had been kept for their time were removed. The hash of the last of them is where the chain goes on.
+    /// Entries past their retention were removed. The chain continues from the hash of the last of them.
     Pruned {
         /// Number of the first.
         first: u64,
@@ -224,21 +224,21 @@ pub enum Fact {
         /// Time of the last.
         until: Timestamp,
     },
-    /// The disk failed for so long that there was no room for what waited: so many entries are missing here.
+    /// The disk failed for so long that there was no room for pending entries.
     EntriesLost {
-        /// How many.
+        /// How many entries are missing here.
         count: u64,
     },
-    /// More of one kind than are worth an entry each.
+    /// More facts of one kind than are recorded one by one.
     EntriesLeftOut {
-        /// The kind.
+        /// The kind, as in `kind`.
         of: String,
         /// How many since the last such entry.
         count: u64,
     },
     /// Staff pressed for a `doctor --probe`: devices may open, and nothing leaves the box. Durable before they do.
     Probed {
-        /// The session's number.
+        /// Number of the session.
         session: u64,
         /// Whether the microphone may be opened.
         sound: bool,

@@ -1,5 +1,5 @@
-//! What the three roles say to each other: plain serde types, length-prefixed JSON, unknown fields and oversized
-//! frames refused. The roles meet here and nowhere else.
+//! Messages between the three roles: serde types as length-prefixed JSON. Unknown fields and oversized frames are
+//! errors. The roles share nothing else.
 
 mod capture_protocol;
 mod connection;
@@ -24,17 +24,17 @@ pub use text::{MESSAGE, WHY, clean};
 
 pub use consent::{Actor, CaptureSettings, Fault, LampPattern, Phase, Purpose};
 
-/// The guard's socket (door 2) in `runtime-dir`.
+/// The control socket in `runtime-dir`.
 pub const GUARD_SOCKET: &str = "guard.sock";
-/// The simulated panel's lamp, a file in `runtime-dir` that holds [`LampPattern::as_str`]. Like a lamp on a GPIO line
-/// it keeps what it was last told, whoever told it has died since.
+/// The simulated panel's lamp: a file in `runtime-dir` with the name of a [`LampPattern`]. Like a GPIO line it keeps
+/// its last state when the process that set it is gone.
 pub const SIM_LAMP: &str = "lamp";
 /// The consent ledger in `data-dir`.
 pub const LEDGER_FILE: &str = "ledger.db";
 
-/// Runs this very program, whatever lies at its path since it was started: guard and agent are of one version, and an
-/// upgrade under a running box stops nothing from starting. (Capture's program is looked for at each press, here as by
-/// systemd; a guard that does not understand it ends the session.)
+/// A command that runs this same program file, whatever has replaced it at its path since: guard and agent are of one
+/// version, and an upgrade under a running box breaks no start. (Capture's program is looked up at each press, here as
+/// by systemd; if guard and capture do not understand each other, the session ends.)
 pub fn self_command() -> std::process::Command {
     use std::os::unix::process::CommandExt;
     let mut command = std::process::Command::new("/proc/self/exe");
@@ -44,5 +44,5 @@ pub fn self_command() -> std::process::Command {
     command
 }
 
-/// Version of this software, as it is told to others.
+/// Name and version of this software, as reported to others.
 pub const VERSION_STRING: &str = concat!("tallybox ", env!("CARGO_PKG_VERSION"));

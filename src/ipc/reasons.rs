@@ -1,15 +1,15 @@
-//! The words that `reason` may be in each phase, of `state` and of `status`; docs/mqtt.md has them as a table.
+//! The values of `reason` in each phase, in `state` and `status`; docs/mqtt.md has them as a table.
 
 use super::Phase;
 use consent::Reason;
 
-/// An encoder was replaced by another one in the session that goes on.
+/// The reason while a session goes on with another encoder.
 pub const ENCODER_FALLBACK: &str = "encoder-fallback";
-/// The agent's word where the guard does not run.
+/// The agent's reason while the guard does not run.
 pub const GUARD_UNREACHABLE: &str = "guard-unreachable";
 
-/// Every word that `reason` may be in `phase`. While a session goes on it may be a server's address and what is wrong
-/// with it, too.
+/// All values of `reason` in `phase`. While a session goes on it may also be an error of the ingest server, with its
+/// address.
 pub fn reasons(phase: Phase) -> Vec<&'static str> {
     let more: &[&str] = match phase {
         Phase::Connecting | Phase::Live | Phase::Reconnecting => {

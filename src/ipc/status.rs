@@ -1,21 +1,21 @@
-//! What the box is doing, as the guard tells it: `status --json`, and more than the MQTT `state`.
+//! The status of the box: `status --json`, and more than the MQTT `state`.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{BoxIdentity, Fault, LampPattern, Phase, SecondaryStats, StreamStats, VERSION_STRING};
 
-/// How the ledger's verification goes. A short ledger is verified before it is used, a long one from its last
-/// checkpoint on, and the rest in the background.
+/// Progress of the ledger's verification. A short ledger is verified before it is used, a long one from its last
+/// checkpoint on and the rest in the background.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LedgerCheck {
-    /// It goes on, or could not be done.
+    /// Not finished, or not possible.
     #[default]
     Running,
     /// All entries verify.
     Good,
-    /// One does not: nothing starts.
+    /// An entry does not verify: nothing starts.
     Bad,
 }
 
@@ -31,7 +31,7 @@ pub struct Status {
     pub since: Timestamp,
     /// Why the box is in this phase, or, in `idle`, why the last session or request ended: see [`super::reasons`].
     pub reason: Option<String>,
-    /// What was said about it to be read by a person.
+    /// The same as a sentence for a person.
     pub message: Option<String>,
     /// Whether the stream is without sound.
     pub muted: bool,
@@ -41,28 +41,27 @@ pub struct Status {
     pub software: String,
     /// What the lamp shows.
     pub lamp: LampPattern,
-    /// Parts that do not work.
+    /// Parts that have a fault.
     pub faults: Vec<Fault>,
     /// The encoder in use and why it was chosen.
     pub encoder: Option<String>,
-    /// The mode that the camera runs in: what it sends, size, rate. `None`: nothing is captured, or it is no V4L2
-    /// camera.
+    /// The camera's mode: format, size, rate. `None`: nothing is captured, or it is no V4L2 camera.
     pub camera: Option<String>,
-    /// How the stream does; `None`: nothing is captured, or capture has told nothing for 5 s.
+    /// Statistics of the stream. `None`: nothing is captured, or capture has reported nothing for 5 s.
     pub stream: Option<StreamStats>,
-    /// How the second destination does; `None`: there is none, or nothing is captured.
+    /// Statistics of the second destination. `None`: there is none, or nothing is captured.
     pub second: Option<SecondaryStats>,
     /// Process id of capture, while one exists.
     pub capture_pid: Option<u32>,
     /// The panel's backend.
     pub panel: String,
-    /// The box was unbound, and nobody claimed it since: it captures nothing, and has no business with a platform.
+    /// Whether the box was unbound and not claimed since: it captures nothing, and does not connect to a platform.
     pub unbound: bool,
-    /// Which ledger the box writes: the hash of its very first entry, in hex; `None`: it has none that works.
+    /// The ledger's id: the hash of its very first entry, in hex. `None`: no ledger works.
     pub ledger: Option<String>,
-    /// Whether its entries verify, as far as that was looked at.
+    /// How far its entries are verified.
     pub ledger_check: LedgerCheck,
-    /// Which box this is; `None`: its key cannot be used, and the guard's log says why.
+    /// The box's key. `None`: it cannot be used; the guard's log says why.
     pub identity: Option<BoxIdentity>,
 }
 

@@ -1,5 +1,5 @@
-//! What comes in over a socket is cut and cleaned where it enters: texts that end in the ledger, at the platform and on
-//! a terminal, and numbers that JSON could not carry on.
+//! Sanitises what arrives over a socket: texts that end in the ledger, at the platform and on a terminal, and numbers
+//! that JSON cannot represent.
 
 use serde::{Deserialize, Deserializer};
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer};
 const NAME: usize = 64;
 /// Longest reason of a refusal, in bytes.
 pub const WHY: usize = 200;
-/// Longest reason that capture gives, in bytes: a sentence of ours, and what a library said.
+/// Longest reason of a capture's report, in bytes: a sentence of ours with a library's error text.
 const REASON: usize = 500;
-/// Longest last word of a capture, in bytes.
+/// Longest message of a failed capture, in bytes.
 pub const MESSAGE: usize = 1000;
 
-/// Stands where a text was cut.
+/// Marks where a text was cut.
 const CUT: &str = "…";
 
 /// `text` in one line, without what no terminal or person should see, and in at most `longest` bytes (of UTF-8).
@@ -66,8 +66,7 @@ pub(super) fn maybe_reason<'de, D: Deserializer<'de>>(from: D) -> Result<Option<
     Ok(Option::<String>::deserialize(from)?.map(|text| clean(&text, REASON)))
 }
 
-/// A number that is none (1e300 as a float of 32 bits) counts as 0: JSON would carry it on as `null`, which nobody
-/// takes.
+/// A number that is not finite (1e300 as `f32`) counts as 0: JSON would have `null` for it, which no reader accepts.
 pub(super) fn finite<'de, D: Deserializer<'de>>(from: D) -> Result<f32, D::Error> {
     let number = f32::deserialize(from)?;
     Ok(if number.is_finite() { number } else { 0.0 })

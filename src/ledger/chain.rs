@@ -1,4 +1,4 @@
-//! The hash chain: how a stored entry is hashed, and whether the next one fits behind the one before.
+//! The hash chain: how an entry is hashed, and whether an entry follows the one before.
 
 use jiff::Timestamp;
 use rusqlite::Row;
@@ -9,26 +9,26 @@ use super::state::LedgerState;
 use crate::clock::ClockReading;
 use crate::ipc::LedgerEntry;
 
-/// What stands before the first entry.
+/// The hash before the first entry.
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The columns of an entry that has its reading, in the order of [`StoredEntry::read`].
 pub(super) const COLUMNS: &str = "seq, at, fact, hash, clock, synchronised, boot, monotonic";
-/// The same of a ledger that no guard of this version has opened yet.
+/// The same for a ledger that no guard of this version has opened yet.
 pub(super) const OLD_COLUMNS: &str = "seq, at, fact, hash, NULL, NULL, NULL, NULL";
 
-/// An entry as it is stored, to the letter: its hash stands over this.
+/// An entry exactly as stored: its hash covers these texts.
 #[derive(Clone, Debug)]
 pub(super) struct StoredEntry {
     pub(super) seq: u64,
     pub(super) at: String,
     pub(super) fact: String,
     pub(super) hash: String,
-    /// Missing in entries of before readings were kept, which are hashed without it.
+    /// Missing in entries of older versions, which are hashed without it.
     pub(super) reading: Option<StoredReading>,
 }
 
-/// What the clocks said, as it is stored.
+/// A clock reading as stored.
 #[derive(Clone, Debug)]
 pub(super) struct StoredReading {
     pub(super) clock: String,
@@ -48,8 +48,8 @@ impl StoredReading {
     }
 }
 
-/// SHA-256 over the parts of an entry with a line feed between them. The first line names the format; the old one,
-/// without a reading, began with the hash before.
+/// SHA-256 over the parts of an entry with a line feed between them. The first line names the format; that of older
+/// versions, without a reading, began with the hash before.
 pub(super) fn digest(prev: &str, seq: u64, at: &str, reading: Option<&StoredReading>, fact: &str) -> String {
     let text = match reading {
         None => format!("{prev}\n{seq}\n{at}\n{fact}"),
@@ -83,7 +83,7 @@ impl StoredEntry {
         Ok(Self { seq, at: text(1)?, fact: text(2)?, hash: text(3)?, reading })
     }
 
-    /// As everything else knows it; `prev` is the hash of the entry before.
+    /// The entry as its type; `prev` is the hash of the entry before.
     pub(super) fn entry(self, prev: String) -> Result<LedgerEntry, LedgerError> {
         let seq = self.seq;
         let time = |text: &str| {
@@ -101,7 +101,7 @@ impl StoredEntry {
     }
 }
 
-/// A place in the chain: the last entry that was followed, its hash, and what is remembered of all up to it.
+/// A position in the chain: the last verified entry, its hash, and the state after it.
 #[derive(Clone, Debug)]
 pub(super) struct ChainPosition {
     pub(super) seq: u64,
@@ -110,7 +110,7 @@ pub(super) struct ChainPosition {
 }
 
 impl ChainPosition {
-    /// Goes on to the next entry, if it fits; returns it.
+    /// Advances to the next entry if it follows this position, and returns it.
     pub(super) fn follow(&mut self, stored: StoredEntry) -> Result<LedgerEntry, LedgerError> {
         let seq = stored.seq;
         if seq != self.seq + 1 {

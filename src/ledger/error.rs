@@ -13,13 +13,13 @@ pub enum LedgerError {
     Invalid {
         /// The first bad entry.
         seq: u64,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
 }
 
 impl LedgerError {
-    /// Whether another process holds the ledger, so that trying again is all that it takes.
+    /// Whether another process holds the ledger, so that a retry will do.
     pub fn is_busy(&self) -> bool {
         match self {
             Self::Store(error) => error.sqlite_error_code().is_some_and(|code| {

@@ -1,4 +1,4 @@
-//! Proves a ledger that was handed out: lines of JSON, as `ledger export` prints them or as events came over MQTT.
+//! Verifies an exported ledger: lines of JSON, as `ledger export` prints them or as events arrived over MQTT.
 
 use std::io::{BufRead, Read};
 
@@ -10,7 +10,7 @@ use crate::ipc::LedgerEntry;
 /// Longest line in bytes: an entry has some hundred.
 const MAX_LINE_BYTES: usize = 1024 * 1024;
 
-/// What was proved of an export.
+/// What was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedExport {
     /// How many entries there are.
@@ -32,7 +32,7 @@ impl VerifiedExport {
     }
 }
 
-/// Why an export proves nothing.
+/// Why an export does not verify.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// It could not be read.
@@ -43,7 +43,7 @@ pub enum ExportError {
     Invalid {
         /// The line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// There is no entry in it.
@@ -51,7 +51,7 @@ pub enum ExportError {
     Empty,
 }
 
-/// Follows the chain through all lines; empty ones are left out.
+/// Follows the chain through all lines; empty ones are skipped.
 pub fn verify(mut lines: impl BufRead) -> Result<VerifiedExport, ExportError> {
     let mut proof: Option<VerifiedExport> = None;
     let (mut text, mut line) = (String::new(), 0);
@@ -74,7 +74,7 @@ pub fn verify(mut lines: impl BufRead) -> Result<VerifiedExport, ExportError> {
     }
 }
 
-/// An entry; an event has its `id` besides.
+/// Parses an entry. An event over MQTT has an `id` in addition.
 fn read(text: &str) -> serde_json::Result<LedgerEntry> {
     let mut value: Value = serde_json::from_str(text)?;
     if let Value::Object(fields) = &mut value {

@@ -1,5 +1,5 @@
-//! Which of capture's reports become entries: a stream that comes and goes all the time, or a capture that says so,
-//! writes at a bounded rate, and what the ledger says last is true, or says too much rather than too little.
+//! Which of capture's reports become entries. A stream that flaps, or a capture that claims so, is recorded at a
+//! bounded rate; the last entry is true, or errs towards "on air".
 
 use core::time::Duration;
 
@@ -7,18 +7,17 @@ use crate::ipc::Fact;
 use crate::token_bucket::TokenBucket;
 use monotonic::Monotonic;
 
-/// Entries of one kind that may be written at once.
+/// Entries of one kind at once.
 const BURST: u32 = 10;
-/// One more each so often: a link that is bad all day writes some 3,000 pairs.
+/// Then one each interval: a link that is bad all day brings some 3,000 pairs.
 const REFILL_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What the ledger says of the link, and what waits to be said.
+/// What the ledger has about the link, and what waits to be recorded.
 #[derive(Debug)]
 pub(crate) struct LinkLog {
     on_air: bool,
     link: TokenBucket,
-    /// An `off-air` that has to wait; meanwhile the ledger says that the box is on air, which it may be again at any
-    /// time.
+    /// An `off-air` that has to wait. Meanwhile the ledger has the box as on air, which it may be again at any time.
     off_air: Option<Fact>,
     encoder: TokenBucket,
     /// The newest fallback of those that have to wait.
@@ -32,26 +31,27 @@ impl LinkLog {
         Self { on_air: false, link, off_air: None, encoder, fallback: None }
     }
 
-    /// The server has the stream: what has to be written now. Never waits, since each costs an `off-air` before it.
+    /// The server has the stream. Returns what has to be recorded now; it never waits, as each costs an `off-air`
+    /// before it.
     pub(crate) fn on_air(&mut self, session: u64) -> Option<Fact> {
         self.off_air = None;
         let new = !core::mem::replace(&mut self.on_air, true);
         new.then_some(Fact::OnAir { session })
     }
 
-    /// The server went away.
+    /// The connection was lost.
     pub(crate) fn off_air(&mut self, session: u64, reason: String) {
         if self.on_air {
             self.off_air = Some(Fact::OffAir { session, reason });
         }
     }
 
-    /// Another encoder goes on.
+    /// An encoder was replaced.
     pub(crate) fn on_encoder_fallback(&mut self, fact: Fact) {
         self.fallback = Some(fact);
     }
 
-    /// What may be written by now, in order.
+    /// What may be recorded by now, in order.
     pub(crate) fn due(&mut self, now: Monotonic) -> Vec<Fact> {
         let fallback = if self.fallback.is_some() && self.encoder.try_take(now) { self.fallback.take() } else { None };
         let off_air = if self.off_air.is_some() && self.link.try_take(now) { self.off_air.take() } else { None };
@@ -61,7 +61,7 @@ impl LinkLog {
         fallback.into_iter().chain(off_air).collect()
     }
 
-    /// The session ends: what is still to be said before its last entry.
+    /// The session ends. Returns what still has to be recorded before its last entry.
     pub(crate) fn finish(&mut self) -> Vec<Fact> {
         self.on_air = false;
         self.fallback.take().into_iter().chain(self.off_air.take()).collect()

@@ -1,5 +1,5 @@
-//! What is too old goes: by the time that the ledger itself has seen pass, never by a clock's word alone, and never
-//! without a trace.
+//! Removes entries past their retention: by the time that the ledger itself has seen pass, never by a clock alone, and
+//! never without an entry about it.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use super::store::{self, Ledger, PAGE_ENTRIES};
 use crate::clock::{self, ClockReading};
 use crate::ipc::Fact;
 
-/// Entries go when the oldest is this much past its time: one entry a day says so, not one an hour.
+/// Entries are removed when the oldest is this much past its retention: one entry about it each day, not one each hour.
 const PRUNE_DELAY: Duration = Duration::from_hours(24);
-/// At most one part in so many of the entries goes at once. A clock that is wrong in a way nobody thought of leaves
-/// most of them, and somebody the time to see it.
+/// At most a quarter of the entries is removed at once. After an unforeseen fault of the clock most entries are left,
+/// and time to notice it.
 const MAX_PRUNED_PART: u64 = 4;
 
 impl Ledger {
@@ -35,7 +35,7 @@ impl Ledger {
             for stored in page {
                 let mut next = to.clone();
                 let entry = next.follow(stored)?;
-                // The first decides whether it is worth an entry; then all go that are past their time.
+                // The first entry decides whether to prune at all; then all go that are past their retention.
                 let bound = if times.is_none() { oldest } else { seen - retention };
                 if next.seq - begin.seq > most || next.state.time.seen_ms() > bound {
                     break 'pages;
@@ -52,7 +52,7 @@ impl Ledger {
     }
 
     fn prune_to(&mut self, to: &ChainPosition, now: &ClockReading, fact: Fact) -> Result<(), LedgerError> {
-        // A lock is a lock, and a policy acknowledged, however long ago that was.
+        // Locks and acknowledged policies stay in force, however old their entries.
         let memory = serde_json::to_string(&to.state).unwrap_or_default();
         let transaction = self.store.transaction()?;
         transaction.execute(

@@ -1,4 +1,4 @@
-//! What a box has to remember across power cuts, learned from its ledger fact by fact.
+//! The state that survives a power cut, replayed from the ledger fact by fact.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,13 +6,13 @@ use super::timeline::Timeline;
 use crate::ipc::{Fact, LedgerEntry, StoredFact};
 use consent::{PersistedState, SessionId};
 
-/// What the ledger tells about the time before the guard came up.
+/// The state after an entry of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct LedgerState {
     /// The highest session number.
     pub last_session: u64,
-    /// A session without an end: the guard had died in it.
+    /// A session without an end: the guard died in it.
     pub open_session: Option<u64>,
     /// Staff locked the box and did not unlock it.
     pub locked: bool,
@@ -20,17 +20,17 @@ pub struct LedgerState {
     pub unbound: bool,
     /// The policy that staff acknowledged last; `None` on a new box.
     pub acknowledged: Option<String>,
-    /// The policy that was last said to wait for staff.
+    /// The policy that was last recorded as pending.
     pub announced: Option<String>,
-    /// The policy in force waits for staff.
+    /// Staff have to acknowledge the policy in force.
     pub policy_pending: bool,
-    /// Fingerprint of the key that last spoke for the box.
+    /// Fingerprint of the box's latest key.
     pub identity: Option<String>,
-    /// Number of the last `unbound` entry; 0: the box was never unbound. What stands before it is the former shop's.
+    /// Number of the last `unbound` entry; 0: there is none. Entries before it belong to the former shop.
     pub unbound_entry: u64,
     /// Hash of the configuration that was last in force.
     pub configuration: Option<String>,
-    /// Where the ledger's time stands.
+    /// The ledger's time.
     pub time: Timeline,
 }
 
@@ -47,7 +47,7 @@ impl LedgerState {
                 self.open_session = Some(*session);
             }
             Fact::SessionStopped { session, .. } | Fact::SessionInterrupted { session } => {
-                // One whose lamp failed was stopped without having been started; its number is used up all the same.
+                // A session whose lamp failed was stopped without having been started; its number is used all the same.
                 self.last_session = self.last_session.max(*session);
                 self.open_session = None;
             }
@@ -56,7 +56,7 @@ impl LedgerState {
             Fact::PolicyPending { policy_version } => self.announced = Some(policy_version.clone()),
             Fact::PolicyAcknowledged { policy_version } => self.acknowledged = Some(policy_version.clone()),
             Fact::Identified { fingerprint } => self.identity = Some(fingerprint.clone()),
-            // It is written only when it is another one than before: whoever brings one claims the box.
+            // Recorded only when it changes: whoever brings another one claims the box.
             Fact::Configured { hash, .. } => {
                 self.configuration = Some(hash.clone());
                 self.unbound = false;
@@ -64,7 +64,7 @@ impl LedgerState {
             Fact::Unbound { .. } => {
                 self.unbound_entry = entry.seq;
                 self.unbound = true;
-                // The lock on the way to the unbinding was its own; a later one counts.
+                // The hold that unbinds passes the one that locks; only a later lock counts.
                 self.locked = false;
             }
             Fact::GuardStarted { .. }
@@ -88,15 +88,15 @@ impl LedgerState {
         }
     }
 
-    /// The same for a box on which this policy is in force.
+    /// The same state, with this policy in force.
     #[must_use]
     pub fn with_policy(self, policy_version: &str) -> Self {
         let policy_pending = self.acknowledged.as_deref().is_some_and(|known| known != policy_version);
         Self { policy_pending, ..self }
     }
 
-    /// The same in the consent machine's terms, under the configuration with the hash `configuration`: a box that was
-    /// unbound is claimed by another one than the one it had then.
+    /// What the consent machine is restored from, under the configuration with this hash: an unbound box is claimed by
+    /// a configuration other than the one it had.
     pub fn persisted_state(&self, configuration: &str) -> PersistedState {
         PersistedState {
             last_session: SessionId(self.last_session),

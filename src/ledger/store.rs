@@ -11,18 +11,20 @@ use super::state::LedgerState;
 use crate::clock::ClockReading;
 use crate::ipc::{Fact, LedgerEntry};
 
-/// How long a handle waits for another process that holds the ledger, before it says [`LedgerError::is_busy`].
+/// How long a handle waits for another process that holds the ledger, before an error for which
+/// [`LedgerError::is_busy`] holds.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 /// The same for commands, which have nothing else to do.
 const READ_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pages that are kept in memory, in KiB (negative, as SQLite has it): entries are written behind each other and read
-/// once, and what SQLite keeps otherwise, 2 MB, would only fill up over the months.
+/// Page cache in KiB (negative is SQLite's form for a size). Entries are appended and read once: SQLite's default, 2
+/// MB, would only fill up over the months.
 const CACHE_KIB: i32 = -128;
 /// Entries that are read at once.
 pub(super) const PAGE_ENTRIES: u32 = 500;
-/// A ledger of so many entries is verified whole before it is used: a tenth of a second, half a one on a small board.
+/// A ledger of up to so many entries is verified whole before it is used: a tenth of a second, half a second on a small
+/// board.
 pub(super) const MAX_VERIFIED_AT_OPEN: u64 = 10_000;
-/// Entries between two checkpoints: at most so many are verified before a longer ledger is used.
+/// Entries between two checkpoints: of a longer ledger at most so many are verified before it is used.
 pub(super) const CHECKPOINT_INTERVAL: u64 = 256;
 
 /// The ledger, open. Dropping it closes it; nothing is buffered.
@@ -75,14 +77,14 @@ impl Ledger {
         let kept =
             id.map_or(Ok(()), |id| insert_mark(&ledger.store, "ledger", &id)).and_then(|()| ledger.write_checkpoint());
         match kept {
-            // Somebody else holds it: the next one will do.
+            // Another process holds it: the next checkpoint will do.
             Err(error) if !error.is_busy() => Err(error),
             Ok(()) | Err(_) => Ok(ledger),
         }
     }
 
-    /// Opens a copy of a ledger, which nobody writes, also where the folder cannot be written to. What stood in a
-    /// `-wal` file beside the original is missing where that was not copied too.
+    /// Opens a copy of a ledger that nobody writes, also in a folder without write permission. Entries in a `-wal` file
+    /// are missing where that was not copied too.
     pub fn open_copy(path: &Path) -> Result<Self, LedgerError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let beside = |end: &str| Path::new(&format!("{}{end}", path.display())).exists();
@@ -94,7 +96,7 @@ impl Ledger {
         Self::from_store(Connection::open_with_flags(format!("file:{plain}?immutable=1"), flags)?)
     }
 
-    /// Opens the ledger to read only, beside a guard that writes it.
+    /// Opens the ledger read-only, while a guard may write it.
     pub fn open_read_only(path: &Path) -> Result<Self, LedgerError> {
         let store =
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -119,12 +121,12 @@ impl Ledger {
         self.position.seq
     }
 
-    /// What the entries up to the last tell of the time before.
+    /// The state after the last entry.
     pub fn state(&self) -> &LedgerState {
         &self.position.state
     }
 
-    /// The same from the entries themselves, all of which are verified on the way.
+    /// The same state replayed from the entries themselves, which are verified on the way.
     pub fn replay(&self, policy_version: &str) -> Result<LedgerState, LedgerError> {
         let _snapshot = self.store.unchecked_transaction()?;
         Ok(self.follow(self.anchor()?, u64::MAX)?.state.with_policy(policy_version))
@@ -136,8 +138,8 @@ impl Ledger {
         self.unverified
     }
 
-    /// The first entry's hash, from the entry itself or from what is kept of it once it was pruned. Where an older
-    /// version pruned it without keeping it, the newest pruned entry stands for it, from then on.
+    /// The first entry's hash, from the entry or, once that was pruned, from the mark. Where an older version pruned it
+    /// without a mark, the newest pruned entry replaces it for good.
     fn find_id(&self) -> Result<Option<String>, LedgerError> {
         let text = |query: &str| self.store.query_row(query, [], |row| row.get::<_, String>(0)).optional();
         if let Some(first) = text("SELECT hash FROM entry WHERE seq = 1")? {
@@ -169,7 +171,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Remembers that all up to the last entry was followed, so that the next opening begins there.
+    /// Stores the position of the last entry, which was verified, so that the next opening begins there.
     pub fn write_checkpoint(&mut self) -> Result<(), LedgerError> {
         let ChainPosition { seq, hash, state } = &self.position;
         let text = serde_json::to_string(&(seq, hash, state)).unwrap_or_default();
@@ -178,7 +180,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Forgets the checkpoint: the next opening verifies all.
+    /// Deletes the checkpoint: the next opening verifies all.
     pub fn delete_checkpoint(&mut self) -> Result<(), LedgerError> {
         self.store.execute("DELETE FROM mark WHERE name = 'checkpoint'", [])?;
         Ok(())
@@ -198,7 +200,7 @@ impl Ledger {
         Ok((stored.as_ref() == Some(&hash)).then_some(ChainPosition { seq, hash, state }))
     }
 
-    /// Follows the chain behind `position`, up to entry `last`.
+    /// Follows the chain from `position` up to entry `last`.
     fn follow(&self, mut position: ChainPosition, last: u64) -> Result<ChainPosition, LedgerError> {
         loop {
             let page = self.stored_after(position.seq, PAGE_ENTRIES)?;
@@ -214,8 +216,8 @@ impl Ledger {
         }
     }
 
-    /// Verifies all up to entry `last`, which another handle took from its checkpoint, and that what this checkpoint
-    /// remembers is what the entries say.
+    /// Verifies all entries up to `last`, which another handle skipped because of its checkpoint, and that the
+    /// checkpoint's state is the one that follows from the entries.
     pub fn verify_up_to(&self, last: u64) -> Result<(), LedgerError> {
         // One state of it all, whatever is pruned meanwhile.
         let _snapshot = self.store.unchecked_transaction()?;
@@ -231,7 +233,7 @@ impl Ledger {
         }
     }
 
-    /// Verifies all and counts: the last entry's number, its hash, and how many entries are kept.
+    /// Verifies all entries: the last entry's number, its hash, and how many entries there are.
     pub fn verify(&self) -> Result<(u64, String, u64), LedgerError> {
         let _snapshot = self.store.unchecked_transaction()?;
         let begin = self.anchor()?;
@@ -240,7 +242,7 @@ impl Ledger {
         Ok((end.seq, end.hash, end.seq - first))
     }
 
-    /// Where the chain begins: behind what was pruned, with what is remembered of it.
+    /// The position where the chain begins: after the pruned entries, with the state that followed from them.
     pub(super) fn anchor(&self) -> Result<ChainPosition, LedgerError> {
         let memory = if has_column(&self.store, "anchor", "memory")? { "memory" } else { "'{}'" };
         let read = |row: &Row<'_>| Ok((row.get::<_, u64>(0)?, row.get(1)?, row.get::<_, String>(2)?));
@@ -287,7 +289,7 @@ impl Ledger {
     }
 }
 
-/// Adds entries behind `position`, which moves; returns the hash of the very first one, if that is among them.
+/// Appends entries at `position`, which advances; returns the hash of the very first entry, if that is among them.
 pub(super) fn insert(
     store: &Connection,
     position: &mut ChainPosition,
@@ -332,7 +334,7 @@ fn has_column(store: &Connection, table: &str, column: &str) -> Result<bool, Led
     Ok(store.query_row(count, [table, column], |row| row.get::<_, u64>(0))? > 0)
 }
 
-/// Keeps something beside the entries, unless it is known already.
+/// Stores a mark, unless there is one of this name.
 fn insert_mark(store: &Connection, name: &str, value: &str) -> Result<(), LedgerError> {
     store.execute("INSERT OR IGNORE INTO mark (name, value) VALUES (?1, ?2)", [name, value])?;
     Ok(())

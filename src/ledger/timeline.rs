@@ -1,8 +1,8 @@
-//! Which time an entry is ordered by, and how much time the ledger has seen pass: pure, from what the clocks said.
+//! The ordering time of an entry, and how much time the ledger has seen pass. Pure: computed from clock readings.
 //!
-//! The wall clock of a box can be wrong by years, for a boot or for good, and nothing that cannot be undone may follow
-//! it. So time that *surely* passed is counted apart: by the monotonic clock within a boot, and from boot to boot by
-//! readings that the kernel called synchronised, of which one boot can add [`MAX_CLOCK_CREDIT`] at most.
+//! The wall clock of a box can be wrong by years, for one boot or for good, and nothing that cannot be undone may
+//! depend on it. So time that *certainly* passed is counted apart: by the monotonic clock within a boot, and from boot
+//! to boot by readings of a synchronised clock, of which one boot can add [`MAX_CLOCK_CREDIT`] at most.
 
 use std::time::Duration;
 
@@ -11,23 +11,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, ClockReading};
 
-/// What one boot can add to the time seen by its clock alone: a long weekend. A clock that lies needs a boot for each.
+/// Time that one boot can add by its wall clock alone: a long weekend. A wrong clock needs a boot for each.
 const MAX_CLOCK_CREDIT: Duration = Duration::from_hours(3 * 24);
-/// Within this a clock that went back does not turn the order round: entries keep the last one's time until it is
-/// past. More is a correction, and is followed, or one wrong boot would stamp all entries for years.
+/// A clock that went back by no more than this does not reorder entries: they get the last entry's time until it is
+/// past. A larger step is a correction and is followed; otherwise one boot with a wrong clock would stamp all entries
+/// for years.
 const MAX_HELD_BACK: Duration = Duration::from_hours(2);
 
-/// Where the ledger's time stands, after its last entry.
+/// The ledger's time after its last entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Timeline {
     /// Ordering time of the last entry.
     at: Option<Timestamp>,
-    /// What the clocks said at the last entry that has it.
+    /// The reading of the last entry that has one.
     last: Option<ClockMark>,
-    /// The same of the last one with a synchronised clock.
+    /// The same of the last entry with a synchronised clock.
     synchronised: Option<ClockMark>,
-    /// Time that surely passed since the first entry with a reading, in milliseconds.
+    /// Time that certainly passed since the first entry with a reading, in milliseconds.
     seen_ms: u64,
 }
 
@@ -45,7 +46,7 @@ fn millis(span: Duration) -> u64 {
     clock::millis(span)
 }
 
-/// How far `later` is behind `earlier`; zero if it is not.
+/// Time from `earlier` to `later`; zero if it is negative.
 fn span(earlier: Timestamp, later: Timestamp) -> Duration {
     later.duration_since(earlier).try_into().unwrap_or_default()
 }
@@ -56,10 +57,10 @@ fn plus(at: Timestamp, ms: u64) -> Timestamp {
 }
 
 impl Timeline {
-    /// The time that surely passed until `reading`, in milliseconds.
+    /// Time that certainly passed until `reading`, in milliseconds.
     pub(crate) fn elapsed_ms(&self, reading: &ClockReading) -> u64 {
         let Some(last) = &self.last else { return self.seen_ms };
-        // What counts from the kernel's start: all of it is new where that start lies behind the last entry.
+        // In another boot all of its monotonic time is new: it started after the last entry.
         let awake = if last.boot == *reading.boot {
             reading.monotonic_ms.saturating_sub(last.monotonic_ms)
         } else {
@@ -82,14 +83,14 @@ impl Timeline {
         let Some(last) = self.at else { return clock };
         let believed = reading.synchronised || (self.synchronised.is_none() && clock::is_plausible(clock));
         if !believed {
-            // Not before what surely passed, and not so far ahead that it would have to be taken back.
+            // Not before the time that certainly passed, and not so far ahead that it would have to be corrected.
             let sure = plus(last, self.elapsed_ms(reading).saturating_sub(self.seen_ms));
             return clock.clamp(sure, plus(sure, millis(MAX_CLOCK_CREDIT)));
         }
         if clock < last && span(clock, last) <= MAX_HELD_BACK { last } else { clock }
     }
 
-    /// Goes on behind an entry; `reading` is missing in those of before readings were kept.
+    /// Advances past an entry; `reading` is missing in those of older versions.
     pub(crate) fn apply(&mut self, at: Timestamp, reading: Option<&ClockReading>) {
         if let Some(reading) = reading {
             self.seen_ms = self.elapsed_ms(reading);
@@ -112,7 +113,7 @@ impl Timeline {
         self.seen_ms
     }
 
-    /// By how much the clock stands before the last entry's reading, of this boot or an earlier one.
+    /// The last entry's clock, where the clock is behind it now, in this boot or since an earlier one.
     pub(crate) fn stepped_back_from(&self, reading: &ClockReading) -> Option<Timestamp> {
         let last = self.last.as_ref()?.clock;
         (reading.utc < last).then_some(last)

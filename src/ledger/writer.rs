@@ -1,5 +1,5 @@
-//! The ledger as the guard's loop uses it: in order, without waiting for a disk that hangs, with a memory for what a
-//! failing one did not take, and a limit on what others can make it write.
+//! The guard's side of the ledger: appends in order without waiting for a disk that hangs, holds what a failing disk
+//! does not accept, and limits what others can make it record.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -15,37 +15,37 @@ use crate::ipc::{Actor, Fact, LedgerCheck};
 use crate::token_bucket::TokenBucket;
 use monotonic::Monotonic;
 
-/// At most this many facts wait for a disk that fails; a box in that state starts nothing, so few come.
+/// Facts that may wait for a disk that fails. A box in that state starts nothing, so few come.
 const MAX_PENDING: usize = 1000;
-/// What the guard's loop waits for the disk, in the usual case: longer than a card's write, shorter than anybody
-/// notices.
+/// How long the guard's loop usually waits for the disk: longer than a card's write, shorter than anybody notices.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
-/// The same for what has to be on disk before it takes effect: nothing is captured yet, and staff stand at the button.
+/// The same for a fact that has to be on disk before it takes effect: nothing is captured yet, and staff wait at the
+/// button.
 const DURABLE_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
-/// A fact that is not on disk after this is a fault: no card's own housekeeping takes so long.
+/// A fact that is not on disk after this time is a fault: no card's housekeeping takes so long.
 const STALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// What opening the ledger may take before the guard goes on without it, in fault.
+/// How long opening the ledger may take before the guard starts without it, with a fault.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
-/// What a clean end waits for the last entry.
+/// How long a clean end waits for the last entry.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Refusals that are written one by one in each [`REFUSAL_WINDOW`]; the rest are counted.
+/// Refusals recorded one by one in each [`REFUSAL_WINDOW`]; the rest are counted.
 const MAX_REFUSALS: u32 = 10;
 /// See [`MAX_REFUSALS`].
 const REFUSAL_WINDOW: Duration = Duration::from_mins(1);
-/// Of what others can bring about (a platform that asks, a wire that is loose, a clock that is set to and fro) so many
-/// entries of a kind are written at once, and one each [`QUOTA_REFILL`]; the rest are counted. Some 700 a day and kind.
+/// Entries at once, and then one each [`QUOTA_REFILL`], of each kind that others can cause (a platform that asks, a
+/// loose wire, a clock that is set to and fro); the rest are counted. Some 700 a day and kind.
 const QUOTA_BURST: u32 = 30;
 /// See [`QUOTA_BURST`].
 const QUOTA_REFILL: Duration = Duration::from_mins(2);
 
-/// How many of a kind may be written, and how many were not.
+/// What may be recorded of one kind, and how many facts were left out.
 #[derive(Debug)]
 struct FactQuota {
     bucket: TokenBucket,
     left_out: u64,
 }
 
-/// The way to the thread that writes the ledger.
+/// Sends facts to the thread that writes the ledger.
 #[derive(Debug)]
 pub(crate) struct LedgerWriter {
     path: PathBuf,
@@ -53,11 +53,11 @@ pub(crate) struct LedgerWriter {
     commands: Option<mpsc::Sender<WriterCommand>>,
     progress: watch::Sender<WriterProgress>,
     head: watch::Sender<LedgerHead>,
-    /// How many facts were handed over.
+    /// Facts submitted so far.
     submitted: u64,
-    /// When those were that are not on disk: by number, in order.
+    /// When each fact that is not on disk was submitted: by number, in order.
     submitted_at: VecDeque<(u64, Monotonic)>,
-    /// Facts that there was no room for, not yet written down as such.
+    /// Facts that there was no room for, not recorded as lost yet.
     lost: u64,
     quotas: BTreeMap<&'static str, FactQuota>,
     refusal_window_start: Monotonic,
@@ -87,7 +87,7 @@ impl LedgerWriter {
         self.head.subscribe()
     }
 
-    /// How far the thread is, as it gets on.
+    /// The thread's progress, as it changes.
     pub(crate) fn progress(&self) -> watch::Receiver<WriterProgress> {
         self.progress.subscribe()
     }
@@ -97,13 +97,13 @@ impl LedgerWriter {
         self.head.borrow().ledger.clone()
     }
 
-    /// What is known of the entries that were not verified when the ledger was opened.
+    /// Whether the entries verify that were not verified at the opening.
     pub(crate) fn check(&self) -> LedgerCheck {
         self.progress.borrow().check
     }
 
-    /// Opens the ledger and tells what it remembers. Where that takes long it goes on in the background:
-    /// see [`LedgerWriter::is_open`].
+    /// Opens the ledger and returns its state. Where that takes long it continues in the background: see
+    /// [`LedgerWriter::is_open`].
     pub(crate) fn open(&mut self) -> Result<LedgerState, String> {
         let (commands, inbox) = mpsc::channel();
         let (opened, result) = mpsc::sync_channel(1);
@@ -119,7 +119,7 @@ impl LedgerWriter {
         self.progress.borrow().open
     }
 
-    /// How many facts were handed over; with [`LedgerWriter::is_written`] tells when a fact is on disk.
+    /// How many facts were submitted: the number for [`LedgerWriter::is_written`].
     pub(crate) fn submitted(&self) -> u64 {
         self.submitted
     }
@@ -129,7 +129,7 @@ impl LedgerWriter {
         self.progress.borrow().written >= sent
     }
 
-    /// Whether all that was handed over is on disk, and nothing is wrong with what is there.
+    /// Whether all submitted facts are on disk and all entries are valid.
     pub(crate) fn is_healthy(&self) -> bool {
         let progress = self.progress.borrow();
         progress.open
@@ -138,7 +138,7 @@ impl LedgerWriter {
             && progress.check != LedgerCheck::Bad
     }
 
-    /// Why the ledger does not do its work; `None`: it does.
+    /// Why the ledger does not work; `None`: it does.
     pub(crate) fn error(&mut self) -> Option<String> {
         let (written, trouble) = {
             let progress = self.progress.borrow();
@@ -156,8 +156,8 @@ impl LedgerWriter {
         trouble.or_else(|| late.then(held))
     }
 
-    /// Writes `fact` behind what waits. Done, or under way and sure to be written as long as the disk comes back; an
-    /// error is a fault, and the fact waits all the same, or is counted where there is no room.
+    /// Appends `fact`. `Ok`: it is on disk, or will be as soon as the disk works. An error is a fault; the fact waits
+    /// all the same, or is counted as lost where there is no room.
     pub(crate) fn append(&mut self, fact: Fact) -> Result<(), String> {
         if !self.is_within_quota(&fact) {
             return Ok(());
@@ -165,8 +165,7 @@ impl LedgerWriter {
         self.submit(fact, WRITE_TIMEOUT).map(drop)
     }
 
-    /// Writes `fact`, and all that waits before it, durably: what has not happened when this fails must not take
-    /// effect.
+    /// Appends `fact` durably, with all facts before it. What it announces must not take effect where this fails.
     pub(crate) fn append_durably(&mut self, fact: Fact) -> Result<(), String> {
         let written = self.submit(fact, DURABLE_WRITE_TIMEOUT)?;
         let late = || "the ledger's disk does not answer: nothing starts without an entry".to_owned();
@@ -196,7 +195,7 @@ impl LedgerWriter {
         if commands.send(WriterCommand::Write { facts, done }).is_err() {
             return Err("the ledger's thread has ended".to_owned());
         }
-        // Behind others that wait there is no use in waiting, unless it has to be.
+        // After others that wait, waiting is no use unless the fact has to be durable.
         if waiting > 0 && timeout < DURABLE_WRITE_TIMEOUT {
             return self.error().map_or(Ok(false), Err);
         }
@@ -207,8 +206,8 @@ impl LedgerWriter {
         }
     }
 
-    /// Whether a fact of this kind may be written now; those that are not are counted. What staff do, and what
-    /// a session begins and ends with, always may.
+    /// Whether a fact of this kind may be recorded now; others are counted. What staff do, and the begin and end of
+    /// sessions, always may.
     fn is_within_quota(&mut self, fact: &Fact) -> bool {
         let Some(kind) = quota_kind(fact) else { return true };
         let now = self.clock.now();
@@ -221,13 +220,13 @@ impl LedgerWriter {
         false
     }
 
-    /// Writes a refusal, or only counts it when many come.
+    /// Records a refusal, or only counts it when there are many.
     pub(crate) fn append_refusal(&mut self, fact: Fact) -> Result<(), String> {
         self.refusals += 1;
         if self.refusals <= MAX_REFUSALS { self.append(fact) } else { Ok(()) }
     }
 
-    /// Closes the window of refusals when it is over, and writes down how many facts were left out.
+    /// Ends the window of refusals when it is over, and records how many facts were left out.
     pub(crate) fn flush_counts(&mut self) -> Result<(), String> {
         let now = self.clock.now();
         if now.duration_since(self.refusal_window_start) < REFUSAL_WINDOW {
@@ -245,15 +244,15 @@ impl LedgerWriter {
         facts.into_iter().map(|fact| self.submit(fact, WRITE_TIMEOUT).map(drop)).fold(Ok(()), Result::and)
     }
 
-    /// Removes what is older than `retention`, when it comes to it.
+    /// Removes entries older than `retention`, in the thread.
     pub(crate) fn prune(&self, retention: Duration) {
         if let Some(commands) = &self.commands {
-            // Without the thread there is nothing to prune.
+            // Without the thread nothing is pruned.
             let _ = commands.send(WriterCommand::Prune(retention, clock::read()));
         }
     }
 
-    /// Waits, not for long, until all is written, and closes the ledger.
+    /// Waits for a bounded time until all is written, and closes the ledger.
     pub(crate) fn close(&mut self) {
         let Some(commands) = self.commands.take() else { return };
         let (done, result) = mpsc::sync_channel(1);
@@ -263,7 +262,7 @@ impl LedgerWriter {
     }
 }
 
-/// The kind of a fact that others can bring about as often as they like.
+/// The kind of a fact that others can cause as often as they like.
 fn quota_kind(fact: &Fact) -> Option<&'static str> {
     match fact {
         Fact::Requested { .. } => Some("requested"),
@@ -272,7 +271,7 @@ fn quota_kind(fact: &Fact) -> Option<&'static str> {
         Fact::FaultDetected { .. } => Some("broke"),
         Fact::FaultCleared { .. } => Some("mended"),
         Fact::ClockStepped { .. } => Some("clock-stepped"),
-        // What capture reports is limited where it is heard, so that the last word stays true.
+        // Capture's reports are limited by `LinkLog`, so that the last entry stays true.
         Fact::OnAir { .. }
         | Fact::OffAir { .. }
         | Fact::EncoderFallback { .. }

@@ -1,5 +1,5 @@
-//! The thread that writes the ledger: a disk that hangs, or another process that holds the file, keeps neither lamp nor
-//! button waiting. What cannot be written waits here, in order, for as long as the guard lives.
+//! The thread that writes the ledger, so that neither a disk that hangs nor another process that holds the file delays
+//! lamp and buttons. What cannot be written waits here, in order, for as long as the guard lives.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -15,38 +15,38 @@ use crate::clock::ClockReading;
 use crate::ipc::{Fact, LedgerCheck};
 use crate::worker::{self, SpawnError};
 
-/// Between two attempts to write; another process that holds the file was waited for already.
+/// Between two attempts to write. Another process that holds the file was waited for already.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two attempts to open a ledger that cannot be opened.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What the guard's loop wants of the thread.
+/// A command of the guard's loop.
 #[derive(Debug)]
 pub(super) enum WriterCommand {
-    /// Write this behind what waits. `done` hears how the next attempt goes, unless somebody else holds the file.
+    /// Append these facts. `done` gets the result of the next attempt, unless another process holds the file.
     Write { facts: Vec<(ClockReading, Fact)>, done: SyncSender<Result<(), String>> },
-    /// Remove what is older than this, now.
+    /// Remove entries older than this, now.
     Prune(Duration, ClockReading),
-    /// The background check is over.
+    /// The background verification is over.
     Verified(Result<(), LedgerError>),
-    /// Write what waits if that works at once, keep a checkpoint, and end.
+    /// Make one attempt to write what waits, store a checkpoint, and end.
     Close(SyncSender<()>),
 }
 
-/// How far the thread is.
+/// The thread's progress.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WriterProgress {
     /// The ledger is open.
     pub(crate) open: bool,
-    /// How many facts are on disk, of those that were handed over.
+    /// Submitted facts that are on disk.
     pub(crate) written: u64,
     /// Why the last attempt failed.
     pub(crate) error: Option<String>,
-    /// What is known of the entries that were not verified when it was opened.
+    /// Whether the entries verify that were not verified at the opening.
     pub(crate) check: LedgerCheck,
 }
 
-/// Where the ledger ends, for those to whom entries are handed out.
+/// The end of the ledger, for readers that follow it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LedgerHead {
     /// The ledger's id; `None`: it is not open, or empty.
@@ -57,11 +57,11 @@ pub(crate) struct LedgerHead {
     pub(crate) unbound: u64,
 }
 
-/// The thread's own.
+/// The state of the thread.
 pub(super) struct WriterThread {
     path: PathBuf,
     inbox: Receiver<WriterCommand>,
-    /// For the background check, to say what it found.
+    /// For the background verification, to report its result.
     commands: Sender<WriterCommand>,
     progress: watch::Sender<WriterProgress>,
     head: watch::Sender<LedgerHead>,
@@ -72,7 +72,7 @@ pub(super) struct WriterThread {
 }
 
 impl WriterThread {
-    /// Starts the thread; `opened` hears once how the first opening went.
+    /// Starts the thread; `opened` gets the result of the first opening.
     pub(super) fn spawn(
         path: &Path,
         (commands, inbox): (Sender<WriterCommand>, Receiver<WriterCommand>),
@@ -97,7 +97,7 @@ impl WriterThread {
 
     fn run(mut self, opened: &SyncSender<Result<LedgerState, String>>) {
         let first = self.open();
-        // Whoever waited for it may have given up.
+        // The receiver may have timed out.
         let _ = opened.try_send(first);
         loop {
             let command = match &self.ledger {
@@ -111,7 +111,7 @@ impl WriterThread {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            // All that is there goes into one transaction.
+            // All commands that wait go into one transaction.
             while let Ok(command) = self.inbox.try_recv() {
                 self.handle(command);
             }
@@ -164,7 +164,7 @@ impl WriterThread {
         }
     }
 
-    /// Verifies what was not when the ledger was opened, in a thread of its own that only reads.
+    /// Verifies the entries that were not verified at the opening, in a thread of its own with a handle of its own.
     fn check(&self, last: u64) {
         let (path, commands) = (self.path.clone(), self.commands.clone());
         let check = move || {
@@ -183,7 +183,7 @@ impl WriterThread {
                 let text = error.to_string();
                 tracing::error!("{text}");
                 self.set_error(Some(text));
-                // The next start verifies all, and does not come as far as this one.
+                // The next start verifies all, and stops at the same entry.
                 if let Some(Err(error)) = self.ledger.as_mut().map(Ledger::delete_checkpoint) {
                     tracing::error!("{error}");
                 }
@@ -205,7 +205,7 @@ impl WriterThread {
         });
     }
 
-    /// Writes what waits, and says how it went.
+    /// Writes what waits, and reports the result.
     fn write(&mut self) {
         let Some(ledger) = &mut self.ledger else { return self.fail_waiters() };
         if self.waiting.is_empty() {
@@ -225,7 +225,7 @@ impl WriterThread {
                     let _ = waiter.try_send(Ok(()));
                 }
             }
-            // Whoever waits goes on waiting, for as long as it likes.
+            // Those who wait go on waiting, up to their own timeouts.
             Err(error) if error.is_busy() => {}
             Err(error) => {
                 self.set_error(Some(error.to_string()));
@@ -264,7 +264,7 @@ impl WriterThread {
         }
     }
 
-    /// A checkpoint of a ledger that was found bad would hide it from the next start.
+    /// A checkpoint would hide an invalid entry from the next start.
     fn close(&mut self) {
         let is_invalid = self.progress.borrow().check == LedgerCheck::Bad;
         if let Some(Err(error)) = self.ledger.as_mut().filter(|_| !is_invalid).map(Ledger::write_checkpoint) {

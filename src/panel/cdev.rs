@@ -1,7 +1,7 @@
 //! Any Linux GPIO chip, through its character device.
 //!
-//! When the process ends the kernel gives the lines back, and most chips keep an output's level until somebody else
-//! takes the line: a lamp that was lit stays lit.
+//! When the process ends the kernel releases the lines. Most chips keep an output's level until another program
+//! requests the line: a lamp that was lit stays lit.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use consent::LampPattern;
 
 /// Who holds the lines, as `gpioinfo` shows it.
 const CONSUMER: &str = "tallybox";
-/// How often the thread looks whether it is to end.
+/// How often the thread checks whether it has to stop.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Lines of one chip.
@@ -57,7 +57,7 @@ fn chip(config: &config::Panel) -> Result<PathBuf, PanelError> {
     Err(PanelError(format!("no GPIO chip that may be opened has a line {highest}: see [panel] and the group gpio")))
 }
 
-/// What a failed request means: who else has the line, or that it may not be had.
+/// Why a line cannot be requested: another program holds it, or permission is missing.
 fn explain(chip: &Path, line: u32, error: &gpiocdev::Error) -> PanelError {
     let holder = Chip::from_path(chip).and_then(|chip| chip.line_info(line)).ok().filter(|info| info.used);
     let advice = match holder {
@@ -110,8 +110,8 @@ fn watch(button: Button, line: Request, signals: mpsc::UnboundedSender<PanelEven
     let thread = Worker::spawn("panel", OnDrop::Join, move |stop| {
         while !stop.is_requested() {
             let seen = watched.wait_edge_event(LOOK).and_then(|there| {
-                // The level read now could be a later one: the edge says what it became. The guard reads the level
-                // every second, in case an edge is lost.
+                // The level now could be a later one: the edge has the level that it led to. The guard polls the level
+                // each second, in case an edge is lost.
                 if there { watched.read_edge_event().map(Some) } else { Ok(None) }
             });
             let signal = match seen {

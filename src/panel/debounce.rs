@@ -1,4 +1,4 @@
-//! A level that holds long enough to be believed. Pure.
+//! Debouncing: a level counts once it has held for long enough. Pure.
 
 use core::time::Duration;
 
@@ -9,8 +9,8 @@ use monotonic::Monotonic;
 pub struct DebouncedLevel {
     /// Whether the button is down.
     pub down: bool,
-    /// Up: how long the touch was that has ended; down: how long until its last edge. By the kernel's clock, where that
-    /// told.
+    /// Up: length of the touch that has ended; down: time until its last edge. By the kernel's timestamps, where there
+    /// are any.
     pub held: Option<Duration>,
 }
 
@@ -32,8 +32,8 @@ impl Debouncer {
         Self { span, settled: initial, pending: None, edge: None, touch: None }
     }
 
-    /// The raw level was read again, in case an edge was lost. A level that is just settling has edges that are not
-    /// heard yet.
+    /// The level was polled, in case an edge was lost. A level that is just settling has edges that are not processed
+    /// yet.
     pub fn on_polled_level(&mut self, now: Monotonic, level: bool) {
         if self.pending.is_none() {
             self.on_level(now, level);
@@ -49,8 +49,8 @@ impl Debouncer {
         }
     }
 
-    /// An edge, with the kernel's time of it. Returns the level that held long enough before it, where nobody had the
-    /// time to ask: on a busy machine all edges of quick touches are heard at once, and a touch that stops must not be
+    /// An edge with the kernel's timestamp. Returns the level before it if that held long enough and was not polled in
+    /// time: on a busy machine all edges of a quick touch are processed at once, and a touch that stops must not be
     /// lost.
     pub fn on_edge(&mut self, now: Monotonic, level: bool, at: Duration) -> Option<DebouncedLevel> {
         let held = self.edge.replace(at).is_some_and(|before| at.saturating_sub(before) >= self.span);
@@ -77,7 +77,7 @@ impl Debouncer {
         DebouncedLevel { down, held: touch.map(|(began, last)| last.saturating_sub(began)) }
     }
 
-    /// When [`Debouncer::poll`] will have something to say, if nothing changes until then.
+    /// When [`Debouncer::poll`] will return a level, if nothing changes until then.
     pub fn deadline(&self) -> Option<Monotonic> {
         self.pending.map(|(_, since)| since.saturating_add(self.span))
     }
@@ -129,7 +129,7 @@ mod tests {
             assert_eq!(button.on_edge(ms(900), level, at(time)), None);
         }
         assert_eq!((button.poll(ms(2000)), button.deadline()), (None, None));
-        // Heard in time it is told once, with its length.
+        // Processed in time it is returned once, with its length.
         assert_eq!(button.on_edge(ms(3000), true, at(10_000)), None);
         assert_eq!(button.poll(ms(3030)), Some(settled(true, 0)));
         assert_eq!(button.on_edge(ms(3100), false, at(10_100)), None);

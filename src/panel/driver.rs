@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use consent::LampPattern;
 
-/// Which button.
+/// A button of the panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Button {
     /// Starts and stops.
@@ -13,16 +13,16 @@ pub enum Button {
     Mute,
 }
 
-/// What a panel tells, not debounced.
+/// A change on the panel, not debounced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PanelEvent {
     /// A button's raw level changed.
     LevelChanged {
-        /// Which.
+        /// The button that changed.
         button: Button,
         /// Whether it is down now.
         down: bool,
-        /// When, where the kernel says so; only differences between two of one button mean anything.
+        /// The kernel's timestamp, where there is one. Only differences between two of one button mean anything.
         at: Option<Duration>,
     },
     /// A button cannot be read any more.
@@ -36,7 +36,7 @@ pub struct PanelError(pub String);
 
 /// A panel's lamp, and its buttons' levels. The buttons' changes come through the channel given to [`open`].
 pub trait PanelDriver: Send + std::fmt::Debug {
-    /// The backend's word in the configuration.
+    /// The backend's name in the configuration.
     fn name(&self) -> &'static str;
 
     /// Drives the lamp, and reads it back where there is a sense pin. Called at each change of the pattern and of
@@ -46,8 +46,7 @@ pub trait PanelDriver: Send + std::fmt::Debug {
     /// Whether the button is down now, raw.
     fn is_down(&mut self, button: Button) -> Result<bool, PanelError>;
 
-    /// Whether the kernel says when an edge was. Where it does, a touch without such a time is one whose beginning was
-    /// missed.
+    /// Whether edges have the kernel's timestamps. Where they do, the beginning of a touch without one was missed.
     fn has_edge_timestamps(&self) -> bool {
         true
     }
@@ -58,7 +57,7 @@ pub trait PanelDriver: Send + std::fmt::Debug {
     }
 }
 
-/// How often a lamp that was just driven is read back before it counts as broken; a transistor needs microseconds.
+/// Attempts to read back a lamp that was just driven before it counts as failed; a transistor needs microseconds.
 const READ_BACK_ATTEMPTS: u32 = 50;
 
 /// Reads the lamp back until it shows `lit`.

@@ -15,7 +15,7 @@ use crate::config;
 pub use debounce::{DebouncedLevel, Debouncer};
 pub use driver::{Button, PanelDriver, PanelError, PanelEvent};
 
-/// What `auto` stands for on this machine.
+/// The backend that `auto` means on this machine.
 fn detected() -> config::PanelBackend {
     if rppal::is_pi() { config::PanelBackend::Rppal } else { config::PanelBackend::Cdev }
 }
@@ -30,7 +30,7 @@ pub fn open(
         config::PanelBackend::Sim => Box::new(sim::SimPanel::new(runtime_dir, signals)),
         config::PanelBackend::Rppal => Box::new(rppal::RppalPanel::open(config, &signals)?),
         config::PanelBackend::Cdev => Box::new(cdev::CdevPanel::open(config, &signals)?),
-        // Never the simulated one: a box without a real button must say so.
+        // Never the simulated panel: a box without a real button must report that.
         config::PanelBackend::Auto => {
             return open(&config::Panel { backend: detected(), ..config.clone() }, runtime_dir, signals);
         }

@@ -45,7 +45,7 @@ impl RppalPanel {
             let mut input = pin(number)?.into_input();
             input.set_bias(bias);
             let (signals, active_low) = (signals.clone(), config.active_low);
-            // The level read in here could be stale; the edge says what it became.
+            // The level could be stale here: the edge has the level that it led to.
             let told = move |event: rppal::gpio::Event| {
                 let down = (event.trigger == Trigger::FallingEdge) == active_low;
                 let _ = signals.send(PanelEvent::LevelChanged { button, down, at: Some(event.timestamp) });
@@ -54,7 +54,7 @@ impl RppalPanel {
             Ok(input)
         };
         let mut lamp = pin(config.lamp_pin)?.into_output_low();
-        // A guard that dies must not darken a lamp in front of a capture that has not ended yet.
+        // A guard that dies must not switch the lamp off before capture has ended.
         lamp.set_reset_on_drop(false);
         Ok(Self {
             lamp,

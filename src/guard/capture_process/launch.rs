@@ -9,10 +9,10 @@ use tokio::process::Command;
 
 use super::process::CaptureProcess;
 
-/// Environment of a capture, as its unit has it.
+/// Environment of a capture, as in its unit.
 const ENVIRONMENT: [(&str, &str); 1] = [
-    // GStreamer (1.22) leaks a camera's buffers and descriptor at each close where it leaves buffers to themselves that
-    // are still in use; it waits for them instead.
+    // GStreamer 1.22 leaks a camera's buffers and descriptor at each close with buffers in use, unless it waits for
+    // them.
     ("GST_V4L2_FORCE_DRAIN", "1"),
 ];
 
@@ -44,7 +44,7 @@ impl LaunchMode {
         }
     }
 
-    /// That it could not be opened, and what to look at.
+    /// The error of a failed start, with advice.
     pub(super) fn describe_error(&self, error: &std::io::Error) -> String {
         match self {
             Self::Child(_) => format!("capture could not be started: {error}"),

@@ -21,7 +21,7 @@ pub(super) use task::CaptureEvent;
 /// A capture that may exist. Dropping it closes the lease.
 #[derive(Debug)]
 pub(super) struct CaptureHandle {
-    /// Which session's.
+    /// The session that it captures for.
     pub(super) session: u64,
     desired: watch::Sender<DesiredState>,
     lease: CancellationToken,
@@ -35,7 +35,7 @@ impl Drop for CaptureHandle {
 }
 
 impl CaptureHandle {
-    /// Spends a press: starts capture for it. What becomes of it is told through `events`.
+    /// Uses the grant up: starts capture. Its reports and its end come through `events`.
     pub(super) fn launch(
         mode: &LaunchMode,
         grant: Grant,
@@ -52,18 +52,18 @@ impl CaptureHandle {
         let start = Some(ToCapture::Start { session, sound, purpose, configuration, wanted });
         let (ending, killing) = (lease.clone(), kill.clone());
         let attendant = CaptureTask { session, desired: seen, lease: ending, kill: killing, events, pid_file, start };
-        // The attendants of earlier captures are done; each would keep its memory until it is asked for.
+        // The tasks of earlier captures are done; a join set keeps each until it is joined.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(attendant.run(mode.clone()));
         Self { session, desired, lease, kill }
     }
 
-    /// What it shall do from now on. It goes out at once, and with each renewal.
+    /// Sends new settings, at once and with each renewal.
     pub(super) fn configure(&self, wanted: CaptureSettings) {
         self.desired.send_modify(|desired| desired.wanted = wanted);
     }
 
-    /// Its lease goes on.
+    /// Renews its lease.
     pub(super) fn renew(&self) {
         self.desired.send_modify(|desired| desired.renewals += 1);
     }

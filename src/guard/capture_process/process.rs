@@ -1,5 +1,5 @@
-//! The process behind a capture: watched through a pidfd, so that its end is seen and no other process is killed in its
-//! place, and written down in the runtime directory for whoever comes after a guard that died.
+//! The process of a capture: watched through a pidfd, so that its end is noticed and no other process is killed in its
+//! place; recorded in a pid file for the next guard, in case this one dies.
 
 use std::io::{Error, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -15,26 +15,26 @@ use crate::clock::Clock;
 
 /// In `runtime-dir`: process id and start time of the capture that may exist.
 const FILE: &str = "capture.pid";
-/// What a capture whose guard is gone gets to go dark by itself, as from a guard that lives.
+/// How long an orphaned capture has to end by itself, the same as with a guard.
 const GRACE: Duration = Duration::from_millis(300);
-/// Stands in the file while a capture is being started that has not said who it is. It opens nothing before it has.
+/// The file's content while a capture is being started that has not sent its hello. Before that it opens nothing.
 const STARTING: &str = "starting";
-/// How often a process is looked at whose end the kernel does not announce.
+/// How often a process is checked whose end the kernel does not announce.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// How often the kill is repeated until the process is seen to be gone.
+/// How often the kill is repeated until the process is gone.
 const KILL_RETRY_INTERVAL: Duration = Duration::from_millis(100);
-/// A process that is still there after this hangs in the kernel, or may not be killed. Shorter than the guard's unit
-/// waits.
+/// A process that exists after this time hangs in the kernel, or may not be killed. Shorter than the timeout of the
+/// guard's unit.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The process behind a connection, once it is known.
+/// The process at the other end of a connection, once it is known.
 #[derive(Debug, Default)]
 pub(in crate::guard) struct CaptureProcess {
     child: Option<Child>,
     pidfd: Option<OwnedFd>,
 }
 
-/// Where the process is written down while it may exist.
+/// The file with the process id of the capture that may exist.
 #[derive(Clone, Debug)]
 pub(in crate::guard) struct PidFile(PathBuf);
 
@@ -48,7 +48,7 @@ impl CaptureProcess {
         Ok(this)
     }
 
-    /// It says that it is `pid`: from now on its end can be seen, also by whoever comes after this guard.
+    /// Capture reported `pid`: from now on its end can be verified, also by the next guard.
     pub(in crate::guard) fn identify(&mut self, pid: u32, file: &PidFile) -> std::io::Result<()> {
         if let Some(child) = &self.child {
             if child.id() != Some(pid) {
@@ -63,7 +63,7 @@ impl CaptureProcess {
         file.write(pid)
     }
 
-    /// The same process once more, to kill it while somebody waits for its end.
+    /// Another handle to the process, to kill it during [`CaptureProcess::wait`].
     pub(in crate::guard) fn handle(&self) -> Self {
         Self { child: None, pidfd: self.pidfd.as_ref().and_then(|pidfd| pidfd.try_clone().ok()) }
     }
@@ -76,7 +76,7 @@ impl CaptureProcess {
         }
     }
 
-    /// Returns when the process is gone. One that never said who it is was never told to start.
+    /// Returns once the process is gone. A process that sent no hello was never started to capture.
     pub(in crate::guard) async fn wait(&mut self) {
         if let Some(child) = &mut self.child
             && let Err(error) = child.wait().await
@@ -89,8 +89,7 @@ impl CaptureProcess {
     }
 }
 
-/// Returns when the process behind `pidfd` has ended, and not because somebody could not be asked: the lamp goes dark
-/// for it.
+/// Returns once the process of `pidfd` has ended. An error does not count as its end: the lamp goes dark for that.
 #[allow(deprecated)] // a pidfd keeps its number, and its replacement `register` is unsafe to call
 async fn pidfd_exited(pidfd: &OwnedFd) {
     if let Ok(announced) = pidfd.try_clone().and_then(AsyncFd::new) {
@@ -128,7 +127,7 @@ fn kill(pidfd: &OwnedFd) -> rustix::io::Result<()> {
 /// process.
 fn start_time(pid: u32) -> std::io::Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name before it is in parentheses, and may hold anything. The start time is the 20th word behind it.
+    // The name before it is in parentheses and may contain anything. The start time is the 20th field after it.
     let words = stat.rsplit_once(')').map(|(_, words)| words);
     let ticks = words.and_then(|words| words.split_ascii_whitespace().nth(19)?.parse().ok());
     ticks.ok_or_else(|| Error::new(ErrorKind::InvalidData, format!("/proc/{pid}/stat cannot be read")))
@@ -148,14 +147,14 @@ impl PidFile {
         self.replace(&format!("{pid} {}\n", start_time(pid)?))
     }
 
-    /// Written whole or not at all; it lives as long as the machine's memory does, so nothing is synchronised.
+    /// Not synced: the file is of use only as long as the machine runs.
     fn replace(&self, text: &str) -> std::io::Result<()> {
         let new = self.0.with_extension("new");
         std::fs::write(&new, text)?;
         std::fs::rename(new, &self.0)
     }
 
-    /// The process was seen to be gone.
+    /// The process is verified to be gone.
     pub(in crate::guard) fn remove(&self) {
         match std::fs::remove_file(&self.0) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -165,8 +164,7 @@ impl PidFile {
         }
     }
 
-    /// The process that is written down, if that very one still exists. Blocks for [`GRACE`] where one was being
-    /// started.
+    /// The recorded process, if that very one still exists. Blocks for [`GRACE`] where one was being started.
     pub(in crate::guard) fn find_orphan(&self) -> std::io::Result<Option<OrphanedCapture>> {
         let text = match std::fs::read_to_string(&self.0) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -187,7 +185,7 @@ impl PidFile {
             Err(error) if gone(&error) => return Ok(None),
             other => other?,
         };
-        // Looked at only now: it cannot become another one's id any more.
+        // Read only now that the pidfd is open: the id cannot be reused any more.
         match start_time(pid) {
             Err(error) if gone(&error) => Ok(None),
             Ok(now) if now != since => Ok(None),
@@ -200,7 +198,7 @@ impl PidFile {
 /// `ESRCH`, which has no [`ErrorKind`].
 const ESRCH: i32 = 3;
 
-/// A capture whose guard has died.
+/// A capture whose guard died.
 #[derive(Debug)]
 pub(in crate::guard) struct OrphanedCapture {
     pid: u32,
@@ -208,7 +206,7 @@ pub(in crate::guard) struct OrphanedCapture {
 }
 
 impl OrphanedCapture {
-    /// Waits until it is gone, and kills it when it does not go by itself. Blocks for up to [`EXIT_TIMEOUT`].
+    /// Waits for its end, and kills it where it does not end by itself. Blocks for up to [`EXIT_TIMEOUT`].
     pub(in crate::guard) fn terminate(&self) -> std::io::Result<()> {
         let clock = Clock::start();
         let begun = clock.now();

@@ -1,5 +1,5 @@
-//! The task that attends one capture from its start until its process is gone: renews its lease, takes its word, and
-//! has it killed where it does not keep to the rules.
+//! The task of one capture, from its start until its process is gone: renews the lease, forwards reports, and kills a
+//! capture that violates the protocol.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,36 +14,37 @@ use crate::ipc::{FromCapture, IpcConnection, IpcError, ToCapture};
 use crate::token_bucket::TokenBucket;
 use consent::{CaptureExit, CaptureSettings};
 
-/// Reports that a capture may give at once, beside one for each renewal; a start brings about ten.
+/// Reports at once, in addition to one for each renewal; a start brings about ten.
 const REPORT_BURST: u32 = 256;
-/// One more each so often: 50 a second, where 2 and a few are usual. What reports faster is out of order, or an attack.
+/// Then one each interval: 50 a second, where 2 and a few are usual. A capture that reports faster is faulty or
+/// compromised.
 const REPORT_INTERVAL: Duration = Duration::from_millis(20);
-/// A capture that does not take a message within this does not read.
+/// A capture that does not read a message within this time is killed.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
-/// Pauses between attempts at a socket that does not answer: systemd takes no connection before it has tidied up after
-/// the last one. Few, so that they stay below the limit at which systemd gives the socket up.
+/// Delays between attempts at a socket that does not answer: systemd accepts no connection before it has cleaned up
+/// after the last one. Few attempts, below the rate limit at which systemd gives the socket up.
 const CONNECT_RETRY_DELAYS: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(700), Duration::from_millis(1500)];
 
-/// What is heard of a capture.
+/// What comes from a capture's task.
 #[derive(Debug)]
 pub(in crate::guard) enum CaptureEvent {
-    /// It said something.
+    /// A message of the capture.
     Message(FromCapture),
-    /// Its process is gone, or never was; with what is known about why.
+    /// Its process is gone, or never existed; with the cause, as far as it is known.
     Exited(CaptureExit, Option<String>),
 }
 
-/// What a capture is told, as state: the newest counts, and none can be lost on the way.
+/// What capture has to apply, as state: the newest counts, so that no message can be lost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DesiredState {
-    /// What it shall do.
+    /// The settings.
     pub(super) wanted: CaptureSettings,
     /// Counts the renewals of its lease.
     pub(super) renewals: u64,
 }
 
-/// See the module.
+/// The task's state.
 pub(super) struct CaptureTask {
     pub(super) session: u64,
     pub(super) desired: watch::Receiver<DesiredState>,
@@ -51,14 +52,14 @@ pub(super) struct CaptureTask {
     pub(super) kill: Arc<Notify>,
     pub(super) events: mpsc::Sender<(u64, CaptureEvent)>,
     pub(super) pid_file: PidFile,
-    /// What it is told first, until it was.
+    /// The first message, until it was sent.
     pub(super) start: Option<ToCapture>,
 }
 
 impl CaptureTask {
-    /// Where the guard's loop is busy this waits for it, and so does capture.
+    /// Waits while the guard's loop is busy, and so does capture.
     async fn send_event(&self, events: CaptureEvent) {
-        // Nobody listens any more only when the guard is ending; then the lease is closed.
+        // The receiver is gone only when the guard is ending; then the lease is closed.
         let _ = self.events.send((self.session, events)).await;
     }
 
@@ -66,7 +67,7 @@ impl CaptureTask {
         let mut pauses = CONNECT_RETRY_DELAYS.into_iter();
         let (outcome, message) = loop {
             let ended = self.run_once(&mode).await;
-            // What never said hello was never told to start: it may be tried again, by the same press.
+            // A process without a hello was never started to capture: the same press may start another.
             let again = self.start.is_some() && !self.lease.is_cancelled() && matches!(mode, LaunchMode::Socket(_));
             let Some(pause) = pauses.next().filter(|_| again) else { break ended };
             if !self.wait_before_retry(pause).await {
@@ -76,7 +77,7 @@ impl CaptureTask {
         self.send_event(CaptureEvent::Exited(outcome, message)).await;
     }
 
-    /// Waits before the next attempt; `false`: consent ended meanwhile. What is wanted holds: nothing is open.
+    /// Waits before the next attempt; `false`: consent ended meanwhile. New settings count as applied: nothing is open.
     async fn wait_before_retry(&mut self, pause: Duration) -> bool {
         let mut pause = std::pin::pin!(tokio::time::sleep(pause));
         loop {
@@ -123,7 +124,7 @@ impl CaptureTask {
             }
             Ok(outcome) => (outcome, None),
             Err(message) => {
-                // It does not keep to the door's language, or not to its pace: it is not waited for.
+                // It violated the protocol or its rate limit: it is not given time to end.
                 process.kill();
                 (CaptureExit::Died, Some(message))
             }
@@ -144,7 +145,7 @@ impl CaptureTask {
         }
     }
 
-    /// Talks with capture until one side closes. `Err`: it has to be killed, and why.
+    /// Exchanges messages until one side closes. `Err`: capture has to be killed, and why.
     async fn run_session(
         &mut self,
         connection: &mut IpcConnection<FromCapture, ToCapture>,
@@ -152,9 +153,9 @@ impl CaptureTask {
     ) -> Result<CaptureExit, String> {
         let clock = Clock::start();
         let mut reports = TokenBucket::new(REPORT_BURST, REPORT_INTERVAL, clock.now());
-        // How it ended, if it ends now.
+        // The outcome, if it ends now.
         let mut last = CaptureExit::Died;
-        // What the guard's loop has no room for yet; nothing more is read before it has.
+        // An event that the guard's loop has no room for yet; nothing more is read before it has.
         let mut held: Option<CaptureEvent> = None;
         loop {
             tokio::select! {
@@ -166,7 +167,7 @@ impl CaptureTask {
                     }
                     let wanted = self.desired.borrow_and_update().wanted;
                     if self.start.is_some() {
-                        // It goes out with the start, and nothing is open before that.
+                        // It is sent with the start, and nothing is open before that.
                         held = Some(CaptureEvent::Message(FromCapture::Applied(wanted)));
                     } else {
                         reports.add();
@@ -185,7 +186,7 @@ impl CaptureTask {
                     Err(error) if error.is_protocol_error() => {
                         return Err(format!("capture sent what is not its language: {error}"));
                     }
-                    // One that ends without having read all that was sent to it resets the connection.
+                    // A capture that ends with unread messages resets the connection.
                     Ok(None) | Err(_) => return Ok(last),
                     Ok(Some(_)) if !reports.try_take(clock.now()) => {
                         return Err("capture reported without end, and was killed".to_owned());
@@ -193,7 +194,7 @@ impl CaptureTask {
                     Ok(Some(FromCapture::Hello { pid })) => {
                         let known = process.identify(pid, &self.pid_file);
                         known.map_err(|error| format!("capture's process {pid} cannot be watched: {error}"))?;
-                        // Only now that its end can be verified may it open anything.
+                        // It may open devices only now that its end can be verified.
                         let Some(start) = self.start.take() else { return Err("capture said hello twice".to_owned()) };
                         let wanted = self.desired.borrow_and_update().wanted;
                         self.send(connection, &start.with(wanted)).await?;
@@ -208,7 +209,7 @@ impl CaptureTask {
         }
     }
 
-    /// Sends a message, unless consent ends meanwhile: that is seen to next.
+    /// Sends a message, unless consent ends meanwhile, which the caller checks next.
     async fn send(
         &self,
         connection: &mut IpcConnection<FromCapture, ToCapture>,
@@ -218,7 +219,7 @@ impl CaptureTask {
             biased;
             () = self.lease.cancelled() => Ok(()),
             sent = tokio::time::timeout(SEND_TIMEOUT, connection.send(message)) => match sent {
-                // Where it closed its end the next receive says so.
+                // If capture closed the socket, the next receive reports it.
                 Ok(Ok(()) | Err(IpcError::Socket(_))) => Ok(()),
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(_) => Err("capture does not read its messages".to_owned()),
@@ -227,7 +228,7 @@ impl CaptureTask {
     }
 }
 
-/// How a capture that ends after these words ended.
+/// The outcome of a capture that ends after this message.
 fn outcome(message: &FromCapture) -> Option<CaptureExit> {
     match message {
         FromCapture::Failed { .. } => Some(CaptureExit::Failed),

@@ -1,4 +1,5 @@
-//! Who is connected to the guard's socket: so many of each user, and none that only sits there keeps another one out.
+//! The connections of the control socket: a limited number for each user, where an idle connection makes room for a new
+//! one.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -8,25 +9,25 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, millis};
 use monotonic::Monotonic;
 
-/// Connections of one user at once: the agent has two, and people watch. Each user has his own, so that an agent that
-/// was taken over cannot keep root from asking for the status.
+/// Connections per user: the agent has two, and people watch. Each user has a limit of its own, so that a compromised
+/// agent cannot keep root from reading the status.
 const MAX_PER_USER: usize = 16;
 
-/// How a connection stands: who has to leave first when one more comes.
+/// The state of a connection, which decides which one is closed for a new one.
 #[derive(Debug)]
 pub(super) struct ConnectionSlot {
     clock: Clock,
     uid: u32,
-    /// When it last asked for something, in milliseconds.
+    /// Time of its last request, in milliseconds.
     last_request_ms: AtomicU64,
     subscribed: AtomicBool,
-    /// It waits for an answer, or holds a simulated button down.
+    /// It waits for a response, or holds a simulated button down.
     busy: AtomicBool,
     evicted: CancellationToken,
 }
 
 impl ConnectionSlot {
-    /// It asked for something.
+    /// It sent a request.
     pub(super) fn record_request(&self) {
         self.last_request_ms.store(millis(self.clock.now().duration_since(Monotonic::default())), Ordering::Relaxed);
     }
@@ -36,18 +37,18 @@ impl ConnectionSlot {
         self.busy.store(busy, Ordering::Relaxed);
     }
 
-    /// What comes of `talk`; `None`: it had to leave before its end.
+    /// The result of `work`; `None`: the connection was closed for a new one.
     pub(super) async fn until_evicted<T>(&self, talk: impl Future<Output = T>) -> Option<T> {
         self.evicted.run_until_cancelled(talk).await
     }
 
-    /// Who leaves first: who asked for nothing, then who only listens, for the longest time each.
+    /// Closed first: connections without a subscription, then the others; the longest without a request first.
     fn eviction_rank(&self) -> (bool, u64) {
         (self.subscribed.load(Ordering::Relaxed), self.last_request_ms.load(Ordering::Relaxed))
     }
 }
 
-/// The connections that there are.
+/// All connections.
 #[derive(Debug)]
 pub(super) struct ConnectionTable {
     clock: Clock,
@@ -59,7 +60,7 @@ impl ConnectionTable {
         Self { clock: Clock::start(), all: Vec::new() }
     }
 
-    /// Lets one more in, for whom another one of the same user may have to leave. `Err`: why not.
+    /// Admits one more, for which another one of the same user may be closed. `Err`: why not.
     pub(super) fn admit(&mut self, uid: u32) -> Result<Arc<ConnectionSlot>, &'static str> {
         self.all.retain(|guest| guest.strong_count() > 0);
         let mine = self.all.iter().filter_map(Weak::upgrade).filter(|guest| guest.uid == uid);

@@ -1,5 +1,5 @@
-//! Door 2: the guard's Unix socket. Each connection is a task that can wait, be slow or talk nonsense without the
-//! guard noticing; none of them holds anything that could start a capture.
+//! The control socket. Each connection is a task of its own: one that waits, is slow or violates the protocol does not
+//! delay the guard. None of them holds anything that could start a capture.
 
 mod connections;
 
@@ -19,23 +19,23 @@ use crate::ipc::{
 use crate::ledger::{Ledger, LedgerError, LedgerHead};
 use connections::{ConnectionSlot, ConnectionTable};
 
-/// Calls of one connection that wait for their answer at once.
+/// Calls of one connection that wait for their responses.
 const MAX_PENDING_CALLS: usize = 16;
-/// A peer that does not take a message within this is dropped.
+/// A client that does not read a message within this time is disconnected.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
-/// Ledger entries that are read at once.
+/// Ledger entries per read.
 const ENTRIES_PER_READ: u32 = 64;
 
-/// What the connections want of the guard's loop.
+/// A call to the guard's loop.
 #[derive(Debug)]
 pub(super) enum Call {
-    /// Do this, and answer.
+    /// A request, and where its response goes.
     Request(Request, oneshot::Sender<Response>),
-    /// Somebody was turned away.
+    /// A connection was rejected.
     Rejected { uid: u32, why: String },
 }
 
-/// What every connection needs.
+/// What every connection shares.
 #[derive(Clone, Debug)]
 pub(super) struct ControlContext {
     pub(super) calls: mpsc::Sender<Call>,
@@ -68,7 +68,7 @@ pub(super) async fn serve(listener: UnixListener, context: ControlContext) {
                 }
                 Err(error) => {
                     tracing::error!(%error, "the guard's socket does not accept");
-                    // Out of file descriptors, most likely: one has to be given back first.
+                    // Out of file descriptors, most likely: a connection has to end first.
                     if connections.join_next().await.is_none() {
                         return;
                     }
@@ -103,7 +103,7 @@ async fn handle_connection(
     {
         let _ = calls.send(Call::Rejected { uid, why: clean(&error.to_string(), WHY) }).await;
     }
-    // Whoever held a simulated button and went away has let go of it.
+    // A client that disconnects while it holds a simulated button releases it.
     for request in peer.held_buttons.released() {
         let (reply, _) = oneshot::channel();
         let _ = calls.send(Call::Request(request, reply)).await;
@@ -137,23 +137,23 @@ impl HeldButtons {
     }
 }
 
-/// A peer that wants ledger entries.
+/// The position of a client that follows the ledger.
 #[derive(Debug)]
 enum Subscription {
-    /// It has what its cursor says.
+    /// The client's own cursor, before the first entry was sent.
     From(Option<LedgerCursor>),
-    /// It was told which ledger this is, and has all up to this place.
+    /// The client knows the ledger's id, and has all entries up to this one.
     At(LedgerCursor),
 }
 
 impl Subscription {
-    /// The place behind which this peer goes on in the ledger `id`.
+    /// The position after which this client continues in the ledger `id`.
     fn place(&self, id: &str, head: &LedgerHead) -> LedgerCursor {
         let known = match self {
             Self::At(cursor) | Self::From(Some(cursor)) => Some(cursor),
             Self::From(None) => None,
         };
-        // One that knows more than there is knew another end of this ledger: it was put back from a backup.
+        // A cursor past the end is of another state of this ledger, which was restored from a backup.
         let after = known.filter(|known| known.ledger == id && known.seq <= head.seq).map_or(0, |known| known.seq);
         let begun = match self {
             Self::At(_) => 0,
@@ -166,10 +166,10 @@ impl Subscription {
 struct ControlClient {
     context: ControlContext,
     slot: Arc<ConnectionSlot>,
-    /// It is root or the guard's own user.
+    /// Whether the client is root or the guard's own user.
     local: bool,
     subscribed: bool,
-    /// Where it is in the ledger; `None`: wants no entries.
+    /// Its position in the ledger; `None`: it follows no entries.
     subscription: Option<Subscription>,
     ledger: Option<Ledger>,
     held_buttons: HeldButtons,
@@ -232,7 +232,7 @@ impl ControlClient {
         }
     }
 
-    /// Sends a page of entries that the peer does not have; comes again while there are more.
+    /// Sends the next page of entries; called again while there are more.
     async fn entries(&mut self, connection: &mut IpcConnection<ToGuard, FromGuard>) -> Result<(), IpcError> {
         let head = self.context.head.borrow_and_update().clone();
         let (Some(subscription), Some(id)) = (&self.subscription, &head.ledger) else { return Ok(()) };

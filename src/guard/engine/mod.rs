@@ -68,7 +68,7 @@ impl Engine {
         panel: PanelController,
         capture_events: mpsc::Sender<(u64, CaptureEvent)>,
     ) -> Self {
-        // Locked, unless the ledger says otherwise.
+        // Locked, until the ledger's state is known.
         let unknown = PersistedState { last_session: SessionId(0), locked: true, unbound: false, policy_pending: true };
         let machine = Machine::restore(limits(&config), unknown);
         let status = Status {
@@ -152,7 +152,7 @@ impl Engine {
         self.dispatch(Event::Revoke(Reason::Shutdown));
     }
 
-    /// Writes the last entry, closes the ledger and switches the lamp off. No capture is left.
+    /// Writes the last entry, closes the ledger and switches the lamp off. Called when no capture exists any more.
     pub(super) fn finish(&mut self) {
         let _ = self.ledger_writer.append(Fact::GuardStopped {});
         self.close_ledger();
@@ -176,7 +176,7 @@ impl Engine {
         if state.policy_pending {
             tracing::warn!("{}", self.messages.policy);
         }
-        // An entry that fails waits, and all others behind it: no session may run under what the ledger has not seen.
+        // An entry that fails waits, with all that follow: no session may run under what the ledger does not have.
         let facts = startup_facts(&self.config, &state);
         let written = facts.into_iter().map(|fact| self.append(fact)).fold(Ok(()), Result::and);
         let identified = self.identify(state.identity.as_deref());
