@@ -86,7 +86,9 @@ impl OddBroker {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (rules, heard, writer) = (rules.clone(), heard.clone(), writer.clone());
-                std::thread::spawn(move || serve(stream, &rules, &heard, &writer));
+                std::thread::spawn(move || {
+                    Served { stream, rules: &rules, heard: &heard, writer: &writer }.serve();
+                });
             }
         });
         this
@@ -186,84 +188,107 @@ fn read(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     Some((header, body))
 }
 
-fn serve(
-    mut stream: TcpStream,
-    rules: &Mutex<Rules>,
-    heard: &Mutex<Vec<Heard>>,
-    writer: &Mutex<Option<TcpStream>>,
-) -> Option<()> {
-    let note = |topic: &str, payload: Value, header: u8| {
+/// One connection of a client, and what the broker does with it.
+struct Served<'a> {
+    stream: TcpStream,
+    rules: &'a Mutex<Rules>,
+    heard: &'a Mutex<Vec<Heard>>,
+    writer: &'a Mutex<Option<TcpStream>>,
+}
+
+impl Served<'_> {
+    fn note(&self, topic: &str, payload: Value, header: u8) {
         #[allow(clippy::disallowed_methods)] // a test's own clock
         let at = Instant::now();
         let (qos, retain) = (header >> 1 & 3, header & 1 == 1);
-        heard.lock().unwrap().push(Heard { topic: topic.to_owned(), payload, qos, retain, at });
-    };
-    stream.write_all(&rules.lock().unwrap().banner).ok()?;
-    while let Some((header, body)) = read(&mut stream) {
-        if header >> 4 == 1 && !body.starts_with(b"\0\x04MQTT") {
+        self.heard.lock().unwrap().push(Heard { topic: topic.to_owned(), payload, qos, retain, at });
+    }
+
+    /// `None`: the connection ends.
+    fn serve(&mut self) -> Option<()> {
+        let banner = self.rules.lock().unwrap().banner.clone();
+        self.stream.write_all(&banner).ok()?;
+        while let Some((header, body)) = read(&mut self.stream) {
+            match header >> 4 {
+                1 => self.connect(header, &body)?,
+                3 => self.publish(header, &body)?,
+                8 => self.stream.write_all(&[0x90, 4, body[0], body[1], 0, 0]).ok()?,
+                12 => self.stream.write_all(&[0xd0, 0]).ok()?,
+                14 => return None,
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn connect(&mut self, header: u8, body: &[u8]) -> Option<()> {
+        if !body.starts_with(b"\0\x04MQTT") {
             return None;
         }
-        match header >> 4 {
-            1 => {
-                // Name and version of the protocol, flags, keep-alive, properties, then the client's id.
-                let mut at = 10;
-                let properties = length(|| {
-                    at += 1;
-                    body.get(at - 1).copied()
-                })?;
-                let id = at + properties;
-                let end = id + 2 + usize::from(u16::from_be_bytes([body[id], body[id + 1]]));
-                note("CONNECT", Value::from(String::from_utf8_lossy(&body[id + 2..end])), header);
-                let flags = body[7];
-                let (greeting, will) = {
-                    let rules = rules.lock().unwrap();
-                    (rules.greeting.clone(), rules.will)
-                };
-                match will {
-                    Some(0x9a) if flags & 0x20 != 0 => return stream.write_all(&connack(0x9a, &[])).ok(),
-                    Some(0x9b) if flags & 0x18 != 0 => return stream.write_all(&connack(0x9b, &[])).ok(),
-                    Some(_) | None => {}
-                }
-                stream.write_all(&greeting).ok()?;
-                if greeting.len() < 5 || greeting[0] != 0x20 || greeting[3] != 0 {
-                    return None;
-                }
-                *writer.lock().unwrap() = stream.try_clone().ok();
-            }
-            3 => {
-                let qos = header >> 1 & 3;
-                let topic_end = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
-                let topic = String::from_utf8_lossy(&body[2..topic_end]).into_owned();
-                let mut at = topic_end + if qos > 0 { 2 } else { 0 };
-                let properties = length(|| {
-                    at += 1;
-                    body.get(at - 1).copied()
-                })?;
-                let payload = String::from_utf8_lossy(&body[at + properties..]).into_owned();
-                let topic = topic.splitn(4, '/').nth(3).unwrap_or("").to_owned();
-                let json = serde_json::from_str(&payload).unwrap_or_else(|_| Value::from(payload.clone()));
-                let (ack, throw_out) = {
-                    let rules = rules.lock().unwrap();
-                    ((rules.ack)(&topic, &payload), rules.throw_out.filter(|_| payload == "online"))
-                };
-                note(&topic, json, header);
-                let id = [body[topic_end], body[topic_end + 1]];
-                match ack {
-                    Ack::Reason(reason) if qos > 0 => stream.write_all(&[0x40, 4, id[0], id[1], reason, 0]).ok()?,
-                    Ack::Reason(_) | Ack::Silence => {}
-                    // The command writer holds the connection too: dropping this end would not close it.
-                    Ack::HangUp => return stream.shutdown(std::net::Shutdown::Both).ok(),
-                    Ack::Disconnect(reason) => return stream.write_all(&[0xe0, 2, reason, 0]).ok(),
-                }
-                if let Some(reason) = throw_out {
-                    return stream.write_all(&[0xe0, 2, reason, 0]).ok();
-                }
-            }
-            8 => stream.write_all(&[0x90, 4, body[0], body[1], 0, 0]).ok()?,
-            12 => stream.write_all(&[0xd0, 0]).ok()?,
-            14 => return None,
-            _ => {}
+        // Name and version of the protocol, flags, keep-alive, properties, then the client's id.
+        let mut at = 10;
+        let properties = length(|| {
+            at += 1;
+            body.get(at - 1).copied()
+        })?;
+        let id = at + properties;
+        let end = id + 2 + usize::from(u16::from_be_bytes([body[id], body[id + 1]]));
+        self.note("CONNECT", Value::from(String::from_utf8_lossy(&body[id + 2..end])), header);
+        let flags = body[7];
+        let (greeting, will) = {
+            let rules = self.rules.lock().unwrap();
+            (rules.greeting.clone(), rules.will)
+        };
+        let refused = match will {
+            Some(0x9a) if flags & 0x20 != 0 => Some(0x9a),
+            Some(0x9b) if flags & 0x18 != 0 => Some(0x9b),
+            Some(_) | None => None,
+        };
+        if let Some(reason) = refused {
+            self.stream.write_all(&connack(reason, &[])).ok()?;
+            return None;
         }
+        self.stream.write_all(&greeting).ok()?;
+        if greeting.len() < 5 || greeting[0] != 0x20 || greeting[3] != 0 {
+            return None;
+        }
+        *self.writer.lock().unwrap() = self.stream.try_clone().ok();
+        Some(())
     }
-    None
+
+    fn publish(&mut self, header: u8, body: &[u8]) -> Option<()> {
+        let qos = header >> 1 & 3;
+        let topic_end = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+        let topic = String::from_utf8_lossy(&body[2..topic_end]).into_owned();
+        let mut at = topic_end + if qos > 0 { 2 } else { 0 };
+        let properties = length(|| {
+            at += 1;
+            body.get(at - 1).copied()
+        })?;
+        let payload = String::from_utf8_lossy(&body[at + properties..]).into_owned();
+        let topic = topic.splitn(4, '/').nth(3).unwrap_or("").to_owned();
+        let json = serde_json::from_str(&payload).unwrap_or_else(|_| Value::from(payload.clone()));
+        let (ack, throw_out) = {
+            let rules = self.rules.lock().unwrap();
+            ((rules.ack)(&topic, &payload), rules.throw_out.filter(|_| payload == "online"))
+        };
+        self.note(&topic, json, header);
+        let id = [body[topic_end], body[topic_end + 1]];
+        let leaves_with = match ack {
+            Ack::Reason(reason) if qos > 0 => {
+                self.stream.write_all(&[0x40, 4, id[0], id[1], reason, 0]).ok()?;
+                throw_out
+            }
+            Ack::Reason(_) | Ack::Silence => throw_out,
+            // The command writer holds the connection too: dropping this end would not close it.
+            Ack::HangUp => {
+                self.stream.shutdown(std::net::Shutdown::Both).ok()?;
+                return None;
+            }
+            Ack::Disconnect(reason) => Some(reason),
+        };
+        let Some(reason) = leaves_with else { return Some(()) };
+        self.stream.write_all(&[0xe0, 2, reason, 0]).ok()?;
+        None
+    }
 }

@@ -45,7 +45,14 @@ fn the_promises_can_be_tried() {
     assert_eq!(browser.value("document.getElementById('lamp').dataset.pattern"), "dark");
     assert_eq!(browser.value("document.getElementById('dark').hidden"), false);
     screenshot(&browser, "idle.b64");
+    a_press_goes_on_air(&browser);
+    servers_fail_and_come_back(&browser);
+    the_platform_stops_it(&browser);
+    holds_mean_what_they_say(&browser);
+    assert_eq!(demo.program.finish(), Some(0));
+}
 
+fn a_press_goes_on_air(browser: &Browser) {
     // A remote request lights the lamp and starts nothing.
     browser.click("[data-verb=request-start]");
     browser.wait_for_phase("requested");
@@ -54,7 +61,7 @@ fn the_promises_can_be_tried() {
     // A press starts picture and sound, also the tap of a trackpad, which is shorter than the debounce.
     browser.press("#record", 5);
     browser.wait_for_phase("live");
-    plays(&browser);
+    plays(browser);
     assert_eq!(browser.value("document.getElementById('lamp').dataset.lit"), "true");
     wait_until("the platform hears of it", || browser.text("m-phase") == "live");
     // How many pictures a busy machine makes is not what this is about.
@@ -69,20 +76,22 @@ fn the_promises_can_be_tried() {
         assert!(told.as_str().is_some_and(|told| told.contains(" now; ") && told.contains("between")), "{told}");
     }
     wait_until("it has sound", || browser.value("player.video.webkitAudioDecodedByteCount > 0") == true);
-    screenshot(&browser, "live.b64");
+    screenshot(browser, "live.b64");
     browser.resize(1280, 1500);
-    screenshot(&browser, "whole.b64");
+    screenshot(browser, "whole.b64");
     browser.resize(390, 2600);
-    screenshot(&browser, "phone.b64");
+    screenshot(browser, "phone.b64");
     browser.resize(1280, 1000);
+}
 
+fn servers_fail_and_come_back(browser: &Browser) {
     // The ingest dies and comes back.
     browser.click("#ingest");
     browser.wait_for_phase("reconnecting");
     assert_eq!(browser.value("document.getElementById('lamp').dataset.pattern"), "double-blink");
     browser.click("#ingest");
     browser.wait_for_phase("live");
-    plays(&browser);
+    plays(browser);
 
     // The cable is pulled and put back.
     browser.click("#network");
@@ -96,7 +105,9 @@ fn the_promises_can_be_tried() {
     assert_eq!(browser.phase(), "live");
     browser.click("#broker");
     wait_until("the box is back", || browser.text("link") == "box online");
+}
 
+fn the_platform_stops_it(browser: &Browser) {
     // Remote stops.
     browser.click("[data-verb=stop]");
     browser.wait_for_phase("idle");
@@ -105,11 +116,13 @@ fn the_promises_can_be_tried() {
     wait_until("the video ends", || browser.value("document.getElementById('dark').hidden") == false);
     assert_eq!(browser.text("reason"), "The platform stopped it.");
     wait_until("the ledger says so", || browser.text("ledger").contains("session-stopped"));
+}
 
+fn holds_mean_what_they_say(browser: &Browser) {
     // A hold of more than 0.7 s and less than 3 s starts picture only; the next touch stops it on the way down.
     browser.press("#record", 1800);
     browser.wait_for_phase("live");
-    plays(&browser);
+    plays(browser);
     assert_eq!(browser.value("document.getElementById('lamp').dataset.pattern"), "solid-notched");
     assert_eq!(browser.value("player.video.webkitAudioDecodedByteCount"), 0);
     browser.press("#record", 5);
@@ -120,7 +133,6 @@ fn the_promises_can_be_tried() {
     browser.press("#record", 150);
     assert_eq!(browser.phase(), "locked");
     browser.hold_until("#record", "idle");
-    assert_eq!(demo.program.finish(), Some(0));
 }
 
 #[test]
