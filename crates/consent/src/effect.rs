@@ -2,8 +2,8 @@
 
 use super::{Actor, CaptureSettings, Grant, LampPattern, Purpose, Reason, SessionId};
 
-/// One thing to do. The effects of a step are applied in order; a failure comes back as [`super::Event::FaultDetected`] or
-/// [`super::Event::CaptureExited`].
+/// One thing to do. The effects of a step are applied in order; a failure comes back as [`super::Event::FaultDetected`]
+/// or [`super::Event::CaptureExited`].
 #[derive(Debug)]
 pub enum Effect {
     /// Drive the lamp, and read it back where there is a sense pin. Failure: `Broken(LampPattern)`.

@@ -1,9 +1,9 @@
 //! The consent state machine: whether the box may capture, and what its lamp shows.
 //!
-//! Pure: [`Machine::step`] takes an event and returns effects. It reads no clock, does no I/O and writes no log. Whoever
-//! runs the machine applies the effects **in order** and feeds failures back as events; after a failure it applies
-//! neither [`Effect::RecordStart`] nor [`Effect::Launch`]. That order makes a start durable before it takes effect, and
-//! lights the lamp before a device opens.
+//! Pure: [`Machine::step`] takes an event and returns effects. It reads no clock, does no I/O and writes no log.
+//! Whoever runs the machine applies the effects **in order** and feeds failures back as events; after a failure it
+//! applies neither [`Effect::RecordStart`] nor [`Effect::Launch`]. That order makes a start durable before it takes
+//! effect, and lights the lamp before a device opens.
 //!
 //! "Rule 4" is number 4 of the ten in docs/consent.md.
 

@@ -44,10 +44,11 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Time between two polls further apart than this does not count as held: the button may have been up in between.
 /// A write to a slow SD card takes less.
 pub(super) const MAX_POLL_GAP: Duration = Duration::from_millis(500);
-/// Capture that has not ended this long after its stop is killed: that leaves 200 ms of rule 4's 500 ms to verify that it is gone.
+/// Capture that has not ended this long after its stop is killed: that leaves 200 ms of rule 4's 500 ms to verify that
+/// it is gone.
 pub(super) const KILL_AFTER: Duration = Duration::from_millis(300);
-/// A mute that capture has not confirmed within this time ends the session: the lamp may not show "no sound" before, and
-/// a mute that was not applied must not go unnoticed.
+/// A mute that capture has not confirmed within this time ends the session: the lamp may not show "no sound" before,
+/// and a mute that was not applied must not go unnoticed.
 pub(super) const MUTE_CONFIRM_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often the kill is repeated until the process is seen to be gone.
 pub(super) const KILL_RETRY_INTERVAL: Duration = Duration::from_millis(100);

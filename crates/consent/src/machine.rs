@@ -114,7 +114,8 @@ impl Machine {
     /// use monotonic::Monotonic;
     ///
     /// let at = |millis| Monotonic::from_start(Duration::from_millis(millis));
-    /// let state = PersistedState { last_session: SessionId(41), locked: false, unbound: false, policy_pending: false };
+    /// let last_session = SessionId(41);
+    /// let state = PersistedState { last_session, locked: false, unbound: false, policy_pending: false };
     /// let mut machine = Machine::restore(SessionLimits::default(), state);
     /// // Rule 1: what is held when the guard comes up is no press. The button has to be seen up first.
     /// machine.step(at(0), Event::ButtonUp);
@@ -226,8 +227,8 @@ impl Machine {
             Fault::Lamp | Fault::Ledger | Fault::Power => {}
         }
         self.revoke(now, Reason::Fault(fault), effects);
-        // A failure may have left the lamp in doubt: it is set again, unless the lamp itself is known to have failed, or
-        // its failure would repeat itself for ever.
+        // A failure may have left the lamp in doubt: it is set again, unless the lamp itself is known to have failed,
+        // or its failure would repeat itself for ever.
         if new || fault != Fault::Lamp {
             self.shown = None;
         }

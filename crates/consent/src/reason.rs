@@ -72,7 +72,8 @@ impl Reason {
         Self::RequestTimeout,
     ];
 
-    /// Whether the machine can have this reason in `phase`. The reasons of a session that goes on are not the machine's.
+    /// Whether the machine can have this reason in `phase`. The reasons of a session that goes on are not the
+    /// machine's.
     pub const fn is_valid_in(self, phase: Phase) -> bool {
         match phase {
             Phase::Idle => !matches!(self, Self::Unbind),

@@ -62,7 +62,8 @@ impl Machine {
                     return;
                 }
                 (CaptureReport::Live, _) => LinkState::Live,
-                // Before the first success the phase stays "connecting", and the reconnect window counts from the press.
+                // Before the first success the phase stays "connecting", and the reconnect window counts from the
+                // press.
                 (CaptureReport::Reconnecting, LinkState::Connecting) => LinkState::Connecting,
                 (CaptureReport::Reconnecting, LinkState::Live | LinkState::Reconnecting) => LinkState::Reconnecting,
             };
