@@ -3,13 +3,13 @@
 use gst::prelude::*;
 use gstreamer as gst;
 
+use super::clock_sync;
 use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::make;
-use crate::capture::input::clock_sync;
 use crate::capture::media::raw_audio_caps;
 use crate::config::{Audio, AudioSource};
 
-/// Where sound comes from, once `auto` is decided.
+/// The configured source, with `auto` resolved to one that is there.
 pub(crate) fn resolve_microphone(audio: &Audio) -> AudioSource {
     match audio.source {
         AudioSource::Auto if has_microphone() => AudioSource::Alsa,
@@ -28,7 +28,7 @@ fn has_microphone() -> bool {
     std::fs::read_to_string("/proc/asound/pcm").is_ok_and(|devices| devices.contains("capture"))
 }
 
-/// What the configuration names as the microphone, for messages.
+/// The configured microphone, for messages.
 pub(crate) fn describe_microphone(audio: &Audio) -> String {
     match audio.source {
         AudioSource::Test => "(test tone)".to_owned(),
@@ -37,9 +37,9 @@ pub(crate) fn describe_microphone(audio: &Audio) -> String {
     }
 }
 
-/// Adds a microphone to `pipeline`, and what makes its sound that of `raw_caps`; returns the last element. Files are
-/// `file`'s matter. `now` is the session's running time.
-pub(crate) fn add_microphone(
+/// Adds a microphone to `pipeline`, with audio of [`raw_audio_caps`]. Returns the last element. `now` is the session's
+/// running time. Files are for [`super::MediaFile`].
+pub(super) fn add_microphone(
     pipeline: &gst::Pipeline,
     audio: &Audio,
     now: gst::ClockTime,
@@ -51,9 +51,9 @@ pub(crate) fn add_microphone(
     } else {
         let source = make("audiotestsrc", "audio-source")?;
         source.set_property("is-live", true);
-        // A tone of half loudness is a nuisance in a shop.
+        // A tone at half of full scale is a nuisance in a shop.
         source.set_property("volume", 0.1);
-        // It counts from the session's beginning, and would make up for all that is gone by.
+        // It counts from the start of the session, and would produce all that it missed.
         source.set_property("timestamp-offset", i64::try_from(now.nseconds()).unwrap_or(0));
         pipeline.add(&source)?;
         source
@@ -67,15 +67,16 @@ pub(crate) fn add_microphone(
     Ok(raw)
 }
 
-/// Adds a sound card, slaved to the pipeline's clock; returns the last element.
+/// Adds a sound card whose samples follow the pipeline's clock. Returns the last element.
 fn add_clock_synced(pipeline: &gst::Pipeline, source: &gst::Element) -> Result<gst::Element, CaptureError> {
-    // The pipeline's clock is the machine's, which pictures are timed by as well.
+    // The pipeline's clock is the machine's, which times the pictures as well.
     source.set_property("provide-clock", false);
-    // Each buffer is timed by that clock when it is read. The driver's times are of a clock that not all of them name.
+    // Each buffer gets that clock's time when it is read. A driver's timestamps may be of another clock, which not
+    // every driver names.
     source.set_property("use-driver-timestamps", false);
     source.set_property_from_str("slave-method", "re-timestamp");
-    // A second's sound waits for a reader that a busy machine holds up, in µs; by itself 200 ms do, and what is over is
-    // lost. It costs no delay: it is read every 10 ms as before.
+    // In µs. A busy machine may read late by a second without losing samples; the default is 200 ms. It adds no delay,
+    // because the card is read every 10 ms as before.
     source.set_property("buffer-time", 1_000_000_i64);
     let convert = make("audioconvert", "audio-source-samples")?;
     let filter = make("capsfilter", "audio-source-slave")?;

@@ -1,8 +1,8 @@
-//! Cameras, microphones and media files: what is opened, watched, and stood in for.
+//! Cameras, microphones and media files: opened, supervised, and replaced by a fallback while they are lost.
 
-pub(crate) mod camera;
+mod camera;
 mod camera_mode;
-pub(crate) mod clock_sync;
+mod clock_sync;
 mod device_error;
 mod media_file;
 mod microphone;

@@ -1,10 +1,10 @@
-//! The picture that goes out while the camera is away. Drawn by hand: a text element would need fonts, and time to look
-//! for them.
+//! The picture that is sent while the camera is lost. Its text is a bitmap here: a text element would need fonts, and
+//! time to find them.
 
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-/// What it says, a point of the text to each character.
+/// The text, one character for each of its points.
 const TEXT: [&str; 16] = [
     "                   ####  ###  #   # ##### ####   ###",
     "                  #     #   # ## ## #     #   # #   #",
@@ -25,14 +25,14 @@ const TEXT: [&str; 16] = [
 ];
 /// Columns of the longest line.
 const COLUMNS: usize = 71;
-/// Luma of ground and text: dark grey and light grey, so that nobody takes it for a fault of the screen.
+/// Dark grey with light grey text, so that nobody takes it for a fault of the screen.
 const BACKGROUND_LUMA: u8 = 48;
 const TEXT_LUMA: u8 = 200;
-/// Chroma without colour.
+/// Chroma of grey.
 const NEUTRAL_CHROMA: u8 = 128;
 
-/// The slate in the size of `caps`, which are I420; `None` where there is no memory for it.
-pub(crate) fn render(caps: &gst::Caps) -> Option<gst::Buffer> {
+/// The slate in the size of `caps`, which are I420. `None`: there is no memory for it.
+pub(super) fn render(caps: &gst::Caps) -> Option<gst::Buffer> {
     let info = gst_video::VideoInfo::from_caps(caps).ok()?;
     let buffer = gst::Buffer::with_size(info.size()).ok()?;
     let mut frame = gst_video::VideoFrame::from_buffer_writable(buffer, &info).ok()?;
@@ -62,13 +62,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_fits_every_size_and_says_something() {
+    fn the_text_is_visible_in_every_size() {
         gst::init().unwrap();
         for (width, height) in [(16, 16), (18, 100), (640, 360), (1282, 722), (3840, 2160)] {
             let caps = gst::Caps::builder("video/x-raw").field("format", "I420").field("width", width);
             let buffer = render(&caps.field("height", height).build()).unwrap();
             let map = buffer.map_readable().unwrap();
-            let text_pixels = map.iter().fold(0, |text_pixels, value| text_pixels + i32::from(*value == TEXT_LUMA));
+            let text_pixels = map.iter().fold(0, |count, value| count + i32::from(*value == TEXT_LUMA));
             assert!(text_pixels > 0, "{width}x{height}");
             if width > 600 {
                 let all = width * height;

@@ -1,5 +1,5 @@
-//! One opening of a camera or a microphone: a small pipeline of its own on the session's clock. It is opened and closed
-//! in threads of their own, because a driver may hang in either, and nothing else may hang with it.
+//! An open camera or microphone: a small pipeline of its own, on the session's clock. Opening has a thread of its own,
+//! and so has closing, because a driver may hang in either.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -9,21 +9,18 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
+use super::camera::{Camera, add_camera, describe_camera};
+use super::device_error::device_error;
+use super::microphone::{add_microphone, describe_microphone};
+use super::switch::InputSwitch;
 use crate::capture::error::CaptureError;
-use crate::capture::gst::Timebase;
-use crate::capture::gst::configure_live_sink;
-use crate::capture::gst::pop_error;
-use crate::capture::gst::set_null;
+use crate::capture::gst::{Timebase, configure_live_sink, pop_error, set_null};
 use crate::capture::guard_link::Lease;
-use crate::capture::input::InputSwitch;
-use crate::capture::input::camera::{self, describe_camera};
-use crate::capture::input::device_error;
-use crate::capture::input::microphone::{add_microphone, describe_microphone};
 use crate::config::{Audio, Video, VideoSource};
 use crate::ipc::CaptureDevice;
 use crate::worker;
 
-/// What is opened, with `auto` decided once for the session.
+/// What to open. `auto` is resolved already, once for the session.
 #[derive(Clone, Debug)]
 pub(crate) enum SourceSpec {
     Camera(Video),
@@ -31,25 +28,23 @@ pub(crate) enum SourceSpec {
 }
 
 impl SourceSpec {
-    /// What the configuration names, for messages.
-    pub(crate) fn describe(&self) -> String {
+    /// The configured device, for messages.
+    pub(super) fn describe(&self) -> String {
         match self {
             Self::Camera(video) => format!("the camera {}", describe_camera(video)),
-            Self::Microphone(audio) => {
-                format!("the microphone {}", describe_microphone(audio))
-            }
+            Self::Microphone(audio) => format!("the microphone {}", describe_microphone(audio)),
         }
     }
 
-    /// Whether it is worth trying to open. Where no name in the file system tells, opening itself does.
-    pub(crate) fn may_exist(&self) -> bool {
+    /// Whether to try to open it. True wherever only opening can tell, because no node in the file system does.
+    pub(super) fn may_exist(&self) -> bool {
         match self {
             Self::Camera(video) => video.source != VideoSource::V4l2 || video.device.exists(),
             Self::Microphone(_) => true,
         }
     }
 
-    /// An error of its pipeline, in words.
+    /// The first error on the bus of its pipeline.
     fn take_error(&self, bus: &gst::Bus) -> Option<CaptureError> {
         let mut ended = false;
         let posted = pop_error(bus, |message| ended |= message.type_() == gst::MessageType::Eos);
@@ -64,24 +59,24 @@ impl SourceSpec {
     }
 }
 
-/// A device that is open. Whoever has it closes it with [`close`].
+/// An open device. Its owner has to close the pipeline.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(super) struct Source {
     spec: SourceSpec,
-    pub(crate) pipeline: gst::Pipeline,
+    pub(super) pipeline: gst::Pipeline,
     bus: gst::Bus,
-    camera: Option<camera::Camera>,
-    /// The mode that the camera was opened with, in words; `None`: it has none to tell, or is a microphone.
-    pub(crate) mode: Option<String>,
+    camera: Option<Camera>,
+    /// The camera's mode in words; `None` for a microphone, and for a camera that has no modes.
+    pub(super) mode: Option<String>,
 }
 
 impl Source {
-    /// What went wrong with it, if something did.
-    pub(crate) fn take_error(&self) -> Option<CaptureError> {
+    /// Its first error that was not taken yet.
+    pub(super) fn take_error(&self) -> Option<CaptureError> {
         self.spec.take_error(&self.bus)
     }
 
-    /// Opens the device and has it run.
+    /// Opens the device and starts it.
     fn start(&mut self) -> Result<(), CaptureError> {
         if let (SourceSpec::Camera(video), Some(camera)) = (&self.spec, &self.camera) {
             self.mode = camera.select_mode(video)?;
@@ -102,26 +97,26 @@ impl Source {
         let now = timebase.running_time();
         let (last, camera) = match spec {
             SourceSpec::Camera(video) => {
-                let camera = camera::add_camera(&pipeline, video, now)?;
-                (camera.last.clone(), Some(camera))
+                let camera = add_camera(&pipeline, video, now)?;
+                (camera.output.clone(), Some(camera))
             }
             SourceSpec::Microphone(audio) => (add_microphone(&pipeline, audio, now)?, None),
         };
-        let out = capture_sink(name, switch.clone())?;
-        pipeline.add(&out)?;
-        last.link(&out)?;
+        let sink = capture_sink(name, switch.clone())?;
+        pipeline.add(&sink)?;
+        last.link(&sink)?;
         timebase.apply_to(&pipeline);
         Ok(Self { spec: spec.clone(), pipeline, bus, camera, mode: None })
     }
 }
 
-/// The end of a device's pipeline: hands over what comes, at once.
+/// The end of a device's pipeline. It pushes each sample into `switch` at once.
 fn capture_sink(name: &str, switch: Arc<InputSwitch>) -> Result<gst_app::AppSink, CaptureError> {
-    let out = gst_app::AppSink::builder().name(format!("{name}-out")).max_buffers(4).build();
-    configure_live_sink(&out);
-    let pad = out.static_pad("sink").ok_or_else(|| CaptureError::internal("an appsink without a pad"))?;
+    let sink = gst_app::AppSink::builder().name(format!("{name}-out")).max_buffers(4).build();
+    configure_live_sink(&sink);
+    let pad = sink.static_pad("sink").ok_or_else(|| CaptureError::internal("an appsink without a pad"))?;
     if switch.device() == CaptureDevice::Camera {
-        // Without this a camera whose lines are padded would copy each picture.
+        // Without this answer GStreamer copies each picture of a camera that pads its lines.
         pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
             match info.query_mut().map(gst::QueryRef::view_mut) {
                 Some(gst::QueryViewMut::Allocation(query)) => {
@@ -138,12 +133,13 @@ fn capture_sink(name: &str, switch: Arc<InputSwitch>) -> Result<gst_app::AppSink
         switch.push_sample(generation, &sample);
         Ok(gst::FlowSuccess::Ok)
     };
-    out.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(push).build());
-    Ok(out)
+    sink.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(push).build());
+    Ok(sink)
 }
 
-/// Opens `spec` while `lease` is open; what it gives goes into `switch`. Told when done; not waited for.
-pub(crate) fn open(
+/// Opens `spec` while `lease` is valid, in a thread that nobody waits for; its samples go into `switch`. The receiver
+/// gets the open device, or the error.
+pub(super) fn open(
     spec: &SourceSpec,
     switch: &Arc<InputSwitch>,
     timebase: &Timebase,
@@ -153,22 +149,20 @@ pub(crate) fn open(
     let lease = lease.clone();
     let (done, opened) = channel();
     let work = move || {
-        // Consent may have ended since it was asked for, or while the driver took its time.
-        let may = |what: &str| lease.is_valid().then_some(()).ok_or_else(|| CaptureError::source(what));
-        let said = may("consent has ended").and_then(|()| {
-            source.start()?;
-            may("consent has ended")
-        });
-        let result = match said {
+        let require_consent =
+            || lease.is_valid().then_some(()).ok_or_else(|| CaptureError::source("consent has ended"));
+        // Checked again afterwards, because a driver may take any time.
+        let started = require_consent().and_then(|()| source.start()).and_then(|()| require_consent());
+        let result = match started {
             Ok(()) => Ok(source),
-            Err(failure) => {
+            Err(error) => {
                 set_null(&source.pipeline);
-                Err(failure)
+                Err(error)
             }
         };
-        // Nobody waits for it any more: the session is over.
-        if let Err(unheard) = done.send(result)
-            && let Ok(source) = unheard.0
+        // Without a receiver the session is over, and the device is closed here.
+        if let Err(unsent) = done.send(result)
+            && let Ok(source) = unsent.0
         {
             set_null(&source.pipeline);
         }

@@ -1,55 +1,44 @@
-//! Keeps picture and sound coming: a thread that notices when camera or microphone give nothing any more, has a
-//! stand-in sent, opens the device again when it is back, and gives up after the limit.
+//! Keeps pictures and audio coming. A thread notices that a camera or a microphone gives no data, has the fallback
+//! sent, opens the device again once it is back, and ends the session when that takes longer than the limit.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::source::{self, Source, SourceSpec};
+use super::switch::InputSwitch;
 use crate::capture::error::CaptureError;
-use crate::capture::gst::CLOSE_TIMEOUT;
-use crate::capture::gst::Timebase;
+use crate::capture::gst::{CLOSE_TIMEOUT, Timebase, close_detached};
 use crate::capture::guard_link::{EventSender, Lease};
-use crate::capture::input::InputSwitch;
 use crate::clock::Clock;
 use crate::ipc::{CaptureDevice, FailureKind, FromCapture};
+use crate::sync::LockExt;
+use crate::worker::{OnDrop, Stop, Worker};
 use monotonic::Monotonic;
 
-/// Between two looks while all is well.
+/// Between two checks of a device that gives data.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
-/// A device that gives nothing for this long is away: some pictures of a camera that gives 5 a second in the dark, and
-/// half of the 2 s in which the stand-in has to be out.
+/// A device that gives no data for this long is lost. Some pictures of a camera that gives 5 a second in the dark, and
+/// half of the 2 s within which the fallback has to be sent.
 const DATA_TIMEOUT: Duration = Duration::from_secs(1);
-/// A device that gives nothing within this once a press opened it gives nothing at all; a USB camera needs up to 3 s.
+/// The same for one that a press has just opened; a USB camera needs up to 3 s.
 const FIRST_DATA_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same for one that comes back, which is then opened once more.
+/// The same for one that was opened again. After that it is closed, and opened once more.
 const REOPEN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two attempts to open a device that is away. Looking by name costs a system call, so that nothing more
-/// elaborate than looking again (inotify, udev) is worth its code, and a node that is there before udev has set its
-/// rights is met again too.
+/// Between two attempts to open a lost device. To look for its node costs a system call, which is why there is no
+/// inotify or udev here. A node that udev has not given its permissions yet is found at the next attempt.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
-/// Closings that hang before the device is given up: each holds a thread.
+/// With so many closings that hang, each in a thread of its own, a device is not opened again.
 const MAX_HUNG_CLOSES: usize = 4;
 
-/// The thread, owned. Dropping it closes the devices.
+/// The supervising thread. Dropping it closes the devices.
 #[derive(Debug)]
 pub(crate) struct DeviceSupervisor {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-    failure: Arc<Mutex<Option<CaptureError>>>,
+    _worker: Worker,
+    error: Arc<Mutex<Option<CaptureError>>>,
 }
 
-impl Drop for DeviceSupervisor {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// What devices are kept by.
+/// What the devices of a session have in common.
 #[derive(Clone)]
 pub(crate) struct DeviceContext {
     pub(crate) time: Timebase,
@@ -61,48 +50,45 @@ pub(crate) struct DeviceContext {
 }
 
 impl DeviceSupervisor {
-    /// Opens the devices and keeps them.
+    /// Opens the devices and supervises them.
     pub(crate) fn start(
         devices: Vec<(SourceSpec, Arc<InputSwitch>)>,
         context: &DeviceContext,
     ) -> Result<Self, CaptureError> {
-        let (stop, stopped) = channel();
-        let failure = Arc::new(Mutex::new(None));
+        let error = Arc::new(Mutex::new(None));
         let mut supervised = Vec::new();
         for (spec, switch) in devices {
             supervised.push(SupervisedDevice::open(spec, switch, context.clone())?);
         }
-        let last = failure.clone();
-        let run = move || {
-            if let Err(failure) = supervise(&mut supervised, &stopped) {
-                *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-                // The session's end is for the others to carry out.
-                let _ = stopped.recv();
+        let last_error = error.clone();
+        let work = move |stop: &Stop| {
+            if let Err(error) = supervise(&mut supervised, stop) {
+                *last_error.lock_unpoisoned() = Some(error);
+                // Whoever polls `check` ends the session.
+                stop.wait();
             }
             supervised.into_iter().flat_map(SupervisedDevice::close).for_each(|closed| {
                 let _ = closed.recv_timeout(CLOSE_TIMEOUT);
             });
         };
-        let thread = std::thread::Builder::new().name("devices".to_owned()).spawn(run);
-        let thread = thread.map_err(|error| CaptureError::internal(format!("no thread: {error}")))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread), failure })
+        Ok(Self { _worker: Worker::spawn("devices", OnDrop::Join, work)?, error })
     }
 
     /// Why the session cannot go on, if it cannot.
     pub(crate) fn check(&self) -> Result<(), CaptureError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+        self.error.lock_unpoisoned().clone().map_or(Ok(()), Err)
     }
 }
 
-/// Looks after all of them until told to stop.
-fn supervise(devices: &mut [SupervisedDevice], stopped: &Receiver<()>) -> Result<(), CaptureError> {
+/// Supervises all devices until `stop`, or until one of them has been lost for too long.
+fn supervise(devices: &mut [SupervisedDevice], stop: &Stop) -> Result<(), CaptureError> {
     loop {
         let mut pause = CHECK_INTERVAL;
         for device in &mut *devices {
             device.check()?;
             pause = pause.min(device.feed_fallback());
         }
-        if !matches!(stopped.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
+        if stop.wait_timeout(pause) {
             return Ok(());
         }
     }
@@ -110,12 +96,12 @@ fn supervise(devices: &mut [SupervisedDevice], stopped: &Receiver<()>) -> Result
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Opened for the first time; nothing came yet.
+    /// Opened for the first time, without data yet.
     Starting { since: Monotonic },
-    /// It gives what it should; or it is suspected not to: a machine that stood still for a moment looks alike, so that
-    /// a second look decides.
+    /// Gives data. `suspect`: the last check found none for too long. A machine that stalled looks the same, so that
+    /// only the next check decides.
     Streaming { suspect: bool },
-    /// It is away; the next attempt to open it is not before `retry_at`.
+    /// Gives no data. Not opened again before `retry_at`.
     Lost { since: Monotonic, retry_at: Monotonic },
 }
 
@@ -127,43 +113,34 @@ struct SupervisedDevice {
     state: State,
     opening: Option<Receiver<Result<Source, CaptureError>>>,
     open: Option<Source>,
-    /// When it was last asked to open.
+    /// When it was last to be opened.
     open_requested_at: Monotonic,
     closing: Vec<(Monotonic, Receiver<()>)>,
 }
 
 impl SupervisedDevice {
     fn open(spec: SourceSpec, switch: Arc<InputSwitch>, context: DeviceContext) -> Result<Self, CaptureError> {
-        let open_requested_at = context.clock.now();
-        let state = State::Starting { since: open_requested_at };
-        let opening = source::open(&spec, &switch, &context.time, &context.lease)?;
-        Ok(Self {
-            spec,
-            switch,
-            context,
-            state,
-            opening: Some(opening),
-            open: None,
-            open_requested_at,
-            closing: Vec::new(),
-        })
+        let now = context.clock.now();
+        let opening = Some(source::open(&spec, &switch, &context.time, &context.lease)?);
+        let (state, closing) = (State::Starting { since: now }, Vec::new());
+        Ok(Self { spec, switch, context, state, opening, open: None, open_requested_at: now, closing })
     }
 
-    /// Gives up what is open. Returns what tells when it is closed.
+    /// Closes the device. Each receiver gets a message when one of its pipelines is closed.
     fn close(mut self) -> Vec<Receiver<()>> {
         self.close_current();
         self.closing.into_iter().map(|(_, closed)| closed).collect()
     }
 
     fn close_current(&mut self) {
-        // Where it is still being opened, that thread closes it when it finds nobody listening.
+        // One that is still being opened is closed by its thread, which finds no receiver.
         self.opening = None;
         if let Some(source) = self.open.take() {
-            self.closing.push((self.context.clock.now(), crate::capture::gst::close_detached(source.pipeline)));
+            self.closing.push((self.context.clock.now(), close_detached(source.pipeline)));
         }
     }
 
-    /// What went wrong with the present opening, if something did.
+    /// The first error of what is open or being opened.
     fn take_error(&mut self) -> Option<CaptureError> {
         if let Some(opening) = &self.opening {
             match opening.try_recv() {
@@ -173,9 +150,9 @@ impl SupervisedDevice {
                     }
                     self.open = Some(source);
                 }
-                Ok(Err(failure)) => {
+                Ok(Err(error)) => {
                     self.opening = None;
-                    return Some(failure);
+                    return Some(error);
                 }
                 Err(TryRecvError::Empty) => return None,
                 Err(TryRecvError::Disconnected) => return Some(CaptureError::internal("a device's thread ended")),
@@ -185,29 +162,29 @@ impl SupervisedDevice {
         self.open.as_ref().and_then(Source::take_error)
     }
 
-    /// Looks once. An error ends the session.
+    /// Checks it once. An error ends the session.
     fn check(&mut self) -> Result<(), CaptureError> {
         let (error, last_sample_at) = (self.take_error(), self.switch.last_sample_at());
-        // After what was heard: a picture that came meanwhile did not come in the future.
+        // Read after the sample's time, which would otherwise be in the future.
         let now = self.context.clock.now();
         if let (State::Starting { .. }, Some(_)) = (self.state, last_sample_at) {
             self.state = State::Streaming { suspect: false };
         }
         match self.state {
             State::Starting { since } => match error {
-                Some(failure) => return Err(failure),
+                Some(error) => return Err(error),
                 None if now.duration_since(since) < FIRST_DATA_TIMEOUT => {}
                 None if self.switch.device() == CaptureDevice::Camera => {
                     return Err(CaptureError::source(self.no_data_message()));
                 }
-                // The picture goes on air without it.
+                // Without a microphone the stream starts all the same.
                 None => self.mark_lost(now, self.no_data_message()),
             },
             State::Streaming { suspect } => {
-                let silent = last_sample_at
-                    .is_none_or(|at| now.duration_since(at) >= DATA_TIMEOUT.max(self.switch.interval() * 5 / 2));
-                if let Some(failure) = error {
-                    self.mark_lost(now, failure.message);
+                let timeout = DATA_TIMEOUT.max(self.switch.interval() * 5 / 2);
+                let silent = last_sample_at.is_none_or(|at| now.duration_since(at) >= timeout);
+                if let Some(error) = error {
+                    self.mark_lost(now, error.message);
                 } else if silent && suspect {
                     self.mark_lost(now, format!("{} gives nothing any more", self.spec.describe()));
                 } else {
@@ -243,10 +220,11 @@ impl SupervisedDevice {
             return;
         }
         self.closing.retain(|(_, closed)| matches!(closed.try_recv(), Err(TryRecvError::Empty)));
+        // Those that hang do not count, unless there are too many of them.
         let all_closed = self.closing.iter().all(|(since, _)| now.duration_since(*since) >= CLOSE_TIMEOUT)
             && self.closing.len() < MAX_HUNG_CLOSES;
-        let idle = self.opening.is_none() && self.open.is_none();
-        if !idle || !all_closed || now < retry_at || !self.context.lease.is_valid() {
+        let is_idle = self.opening.is_none() && self.open.is_none();
+        if !is_idle || !all_closed || now < retry_at || !self.context.lease.is_valid() {
             return;
         }
         self.state = later;
@@ -254,12 +232,12 @@ impl SupervisedDevice {
         if self.spec.may_exist() {
             match source::open(&self.spec, &self.switch, &self.context.time, &self.context.lease) {
                 Ok(opening) => self.opening = Some(opening),
-                Err(failure) => tracing::debug!("not back yet: {}", failure.message),
+                Err(error) => tracing::debug!("not back yet: {}", error.message),
             }
         }
     }
 
-    /// Sends the stand-in while the device is away. Returns when to look again.
+    /// Sends the fallback while the device is lost. Returns when to check again.
     fn feed_fallback(&self) -> Duration {
         match self.state {
             State::Lost { .. } => {
@@ -271,8 +249,8 @@ impl SupervisedDevice {
     }
 
     fn no_data_message(&self) -> String {
-        let (device, patience) = (self.spec.describe(), FIRST_DATA_TIMEOUT.as_secs());
-        format!("{device} was opened and gave nothing within {patience} s: unplug it and plug it in again")
+        let (device, timeout) = (self.spec.describe(), FIRST_DATA_TIMEOUT.as_secs());
+        format!("{device} was opened and gave nothing within {timeout} s: unplug it and plug it in again")
     }
 
     fn lost_limit_error(&self) -> CaptureError {

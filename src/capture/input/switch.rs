@@ -1,56 +1,54 @@
-//! Where picture or sound come in for encoding: what their device gives or, while that is away, a stand-in. Time goes
-//! on through every change and never steps back, and the caps stay those of the beginning, so the encoder sees no seam.
-//! What comes is handed on in the thread that brought it.
+//! Switches between a device and its fallback: the slate, or silence. Time never steps back at a switch, and the caps
+//! stay those of the first sample, so that the encoder notices nothing. A sample goes on in the thread that brought it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use gst::prelude::MulDiv;
 use gstreamer as gst;
 
 use super::slate;
+use crate::capture::media::{raw_audio_caps, silence_length};
 use crate::clock::Clock;
 use crate::ipc::CaptureDevice;
+use crate::sync::LockExt;
 use monotonic::Monotonic;
 
-/// Less silence than this is not worth a buffer: what sound cards give at a time.
+/// Silence is sent in buffers of at least this length, as sound cards send audio.
 const MIN_SILENCE: gst::ClockTime = gst::ClockTime::from_mseconds(10);
-/// More silence than this is not made at a time.
+/// A longer gap is not filled.
 const MAX_SILENCE: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
-/// Takes a buffer, its time being running time, and its caps; and whether a keyframe should begin with it. Must not
-/// wait.
+/// Takes a buffer with its running time, its caps, and whether a keyframe should start with it. Must not block.
 pub(crate) type Downstream = Box<dyn Fn(gst::Buffer, &gst::Caps, bool) + Send>;
 
-/// One of the two ways in.
+/// The input of an encoder.
 #[derive(Debug)]
 pub(crate) struct InputSwitch {
     device: CaptureDevice,
     clock: Clock,
-    /// Pictures a second at most; of sound 0.
+    /// The most pictures per second; 0 for audio.
     fps: u32,
-    /// From one picture to the next.
+    /// From one picture to the next, or from one buffer of audio to the next.
     interval: gst::ClockTime,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Which opening of the device counts: one that was given up may still say something.
+    /// The number of the present opening. Samples of an earlier one, which is closing, do not count.
     generation: u32,
-    /// The stand-in is on.
     on_fallback: bool,
-    /// When the present opening last gave something.
+    /// When the present opening last gave a sample.
     last_sample_at: Option<Monotonic>,
-    /// Running time up to which something was sent: the last picture's, or the end of the last sound.
+    /// The running time up to which something was sent: the last picture's time, or the end of the last audio.
     end_time: Option<gst::ClockTime>,
     slate: Option<gst::Buffer>,
-    /// What was sent last was the slate.
     last_was_slate: bool,
-    /// What comes next is another picture than what came before it.
+    /// The next picture is of another source than the one before it.
     keyframe_due: bool,
     caps: Option<gst::Caps>,
-    /// Nobody takes anything yet: the newest waits.
+    /// The newest buffer, while there is no `downstream`.
     pending: Option<gst::Buffer>,
     downstream: Option<Downstream>,
 }
@@ -58,22 +56,22 @@ struct State {
 impl core::fmt::Debug for State {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("State")
-            .field("opening", &self.generation)
-            .field("away", &self.on_fallback)
+            .field("generation", &self.generation)
+            .field("on_fallback", &self.on_fallback)
             .finish_non_exhaustive()
     }
 }
 
 impl InputSwitch {
-    /// For pictures, `fps` a second.
+    /// For pictures, at most `fps` per second.
     pub(crate) fn video(fps: u32, clock: Clock) -> Self {
         let interval = gst::ClockTime::SECOND.mul_div_floor(1, u64::from(fps.max(1))).unwrap_or(gst::ClockTime::SECOND);
         Self { fps, ..Self::new(CaptureDevice::Camera, None, interval, clock) }
     }
 
-    /// For sound.
+    /// For audio.
     pub(crate) fn audio(clock: Clock) -> Self {
-        Self::new(CaptureDevice::Microphone, Some(crate::capture::media::raw_audio_caps()), MIN_SILENCE, clock)
+        Self::new(CaptureDevice::Microphone, Some(raw_audio_caps()), MIN_SILENCE, clock)
     }
 
     fn new(device: CaptureDevice, caps: Option<gst::Caps>, interval: gst::ClockTime, clock: Clock) -> Self {
@@ -81,20 +79,19 @@ impl InputSwitch {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock_unpoisoned()
     }
 
-    /// Which of the two.
-    pub(crate) fn device(&self) -> CaptureDevice {
+    pub(super) fn device(&self) -> CaptureDevice {
         self.device
     }
 
-    /// From one picture to the next; of sound, from one buffer to the next.
-    pub(crate) fn interval(&self) -> Duration {
+    /// From one picture to the next, or from one buffer of audio to the next.
+    pub(super) fn interval(&self) -> Duration {
         self.interval.into()
     }
 
-    /// From now on `downstream` takes what comes.
+    /// From now on `downstream` gets all buffers.
     pub(crate) fn connect(&self, downstream: Downstream) {
         let mut state = self.lock();
         state.downstream = Some(downstream);
@@ -103,53 +100,47 @@ impl InputSwitch {
         }
     }
 
-    /// The device is opened anew: what earlier openings give counts no more. Returns the new one's number.
-    pub(crate) fn next_generation(&self) -> u32 {
+    /// The device is opened again: samples of earlier openings do not count any more. Returns the number of this one.
+    pub(super) fn next_generation(&self) -> u32 {
         let mut state = self.lock();
         state.generation += 1;
         state.last_sample_at = None;
         state.generation
     }
 
-    /// When the present opening last gave something; `None`: it gave nothing yet.
-    pub(crate) fn last_sample_at(&self) -> Option<Monotonic> {
+    /// When the present opening last gave a sample; `None` before its first.
+    pub(super) fn last_sample_at(&self) -> Option<Monotonic> {
         self.lock().last_sample_at
     }
 
-    /// What a device gave. The buffer goes on as it is, without a copy.
-    pub(crate) fn push_sample(&self, generation: u32, sample: &gst::Sample) -> Option<()> {
+    /// A sample from the device. Its buffer is sent on without a copy.
+    pub(super) fn push_sample(&self, generation: u32, sample: &gst::Sample) -> Option<()> {
         let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
         let mut buffer = sample.buffer_owned()?;
-        let given = buffer.pts()?;
-        let at = segment.to_running_time(given)?;
+        let pts = buffer.pts()?;
+        let running_time = segment.to_running_time(pts)?;
         let mut state = self.lock();
         if state.generation != generation {
             return None;
         }
-        let end = match self.device {
-            CaptureDevice::Camera => at,
-            CaptureDevice::Microphone => at + buffer.duration().unwrap_or_default(),
-        };
-        let mut earliest = state.end_time;
         if core::mem::take(&mut state.on_fallback) {
             state.keyframe_due = true;
+            // It is back, even if this sample comes too early to be sent.
             state.last_sample_at = Some(self.clock.now());
         }
-        if self.device == CaptureDevice::Camera {
-            // Two pictures in one instant are none: FLV counts milliseconds, and a driver that was kept from running
-            // gives some at once. Behind the slate the next one comes in time.
-            let apart = if state.last_was_slate { self.interval / 2 } else { gst::ClockTime::MSECOND };
-            earliest = earliest.map(|end_time| end_time + apart);
-        }
-        if earliest.is_some_and(|earliest| end <= earliest) {
+        let end = match self.device {
+            CaptureDevice::Camera => running_time,
+            CaptureDevice::Microphone => running_time + buffer.duration().unwrap_or_default(),
+        };
+        if self.earliest_end(&state).is_some_and(|earliest| end <= earliest) {
             return None;
         }
         if state.caps.is_none() {
             state.caps = sample.caps_owned().map(|caps| self.with_max_rate(caps));
         }
-        if at != given {
+        if running_time != pts {
             let edit = buffer.make_mut();
-            edit.set_pts(at);
+            edit.set_pts(running_time);
             edit.set_dts(None);
         }
         state.last_sample_at = Some(self.clock.now());
@@ -159,21 +150,33 @@ impl InputSwitch {
         Some(())
     }
 
-    /// `caps` with the rate that pictures come at most, by which the encoder divides its bits.
+    /// The time that a sample has to exceed.
+    fn earliest_end(&self, state: &State) -> Option<gst::ClockTime> {
+        let end_time = state.end_time?;
+        Some(match self.device {
+            CaptureDevice::Microphone => end_time,
+            CaptureDevice::Camera if state.last_was_slate => end_time + self.interval / 2,
+            // FLV counts milliseconds: two pictures within one would be one. A driver that was kept from running gives
+            // some at once.
+            CaptureDevice::Camera => end_time + gst::ClockTime::MSECOND,
+        })
+    }
+
+    /// `caps` with the highest rate at which pictures come. The encoder divides its bits by it.
     fn with_max_rate(&self, mut caps: gst::Caps) -> gst::Caps {
-        let most = gst::Fraction::new(i32::try_from(self.fps).unwrap_or(1), 1);
+        let highest = gst::Fraction::new(i32::try_from(self.fps).unwrap_or(1), 1);
         if self.device == CaptureDevice::Camera
             && let Some(structure) = caps.make_mut().structure_mut(0)
         {
-            let given = structure.get::<gst::Fraction>("framerate").ok();
-            let slower = given.filter(|rate| *rate < most && rate.numer() > 0);
-            structure.set("framerate", slower.unwrap_or(most));
+            let rate = structure.get::<gst::Fraction>("framerate").ok();
+            let slower = rate.filter(|rate| *rate < highest && rate.numer() > 0);
+            structure.set("framerate", slower.unwrap_or(highest));
         }
         caps
     }
 
-    /// The device is away: from now on `push_fallback` stands in.
-    pub(crate) fn switch_to_fallback(&self) {
+    /// The device is lost: from now on [`Self::push_fallback`] replaces it.
+    pub(super) fn switch_to_fallback(&self) {
         let mut state = self.lock();
         state.generation += 1;
         state.last_sample_at = None;
@@ -181,8 +184,8 @@ impl InputSwitch {
         state.keyframe_due = true;
     }
 
-    /// Stands in for the device up to the running time `now`, unless it is back. Returns when to be called again.
-    pub(crate) fn push_fallback(&self, now: gst::ClockTime) -> gst::ClockTime {
+    /// Sends the fallback up to the running time `now`, unless the device is back. Returns the time of the next call.
+    pub(super) fn push_fallback(&self, now: gst::ClockTime) -> gst::ClockTime {
         let mut state = self.lock();
         if state.on_fallback {
             match self.device {
@@ -198,14 +201,14 @@ impl InputSwitch {
         if due > now {
             return;
         }
-        // On the grid of the pictures before it, unless the gap is too long to be made good.
+        // One interval after the picture before it. After a longer gap, now.
         let at = if due + self.interval < now { now } else { due };
         if state.slate.is_none() {
             state.slate = state.caps.as_ref().and_then(slate::render);
         }
-        let Some(drawn) = &state.slate else { return };
-        // Its memory is the same each time.
-        let mut buffer = drawn.copy();
+        let Some(picture) = &state.slate else { return };
+        // The copies share their memory.
+        let mut buffer = picture.copy();
         buffer.make_mut().set_pts(at);
         buffer.make_mut().set_duration(self.interval);
         state.end_time = Some(at);
@@ -215,13 +218,13 @@ impl InputSwitch {
 }
 
 impl State {
-    /// Silence up to `now`.
+    /// Sends silence up to `now`.
     fn push_silence(&mut self, now: gst::ClockTime) {
         let from = self.end_time.unwrap_or(now).max(now.saturating_sub(MAX_SILENCE));
         if now < from + MIN_SILENCE {
             return;
         }
-        let (size, span) = crate::capture::media::silence_length(now - from);
+        let (size, span) = silence_length(now - from);
         let mut buffer = gst::Buffer::from_slice(vec![0_u8; size]);
         if let Some(edit) = buffer.get_mut() {
             edit.set_pts(from);
@@ -231,7 +234,7 @@ impl State {
         self.send(buffer);
     }
 
-    /// Whoever joins, and whoever was there before, sees a change at once and whole: it begins with a keyframe.
+    /// After a switch the first picture asks for a keyframe, so that viewers see the change at once and whole.
     fn send(&mut self, buffer: gst::Buffer) {
         match (&self.downstream, &self.caps) {
             (Some(downstream), Some(caps)) => downstream(buffer, caps, core::mem::take(&mut self.keyframe_due)),
@@ -247,20 +250,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_that_come_at_once_are_one() {
+    fn pictures_within_a_millisecond_are_one() {
         gst::init().unwrap();
         let switch = InputSwitch::video(15, Clock::start());
-        let passed = Arc::new(Mutex::new(Vec::new()));
-        let log = passed.clone();
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let log = sent.clone();
         switch.connect(Box::new(move |buffer, _, _| log.lock().unwrap().push(buffer.pts().unwrap().useconds())));
         let (caps, generation) = (gst::Caps::new_empty_simple("video/x-raw"), switch.next_generation());
         for at in [0, 66_667, 66_900, 67_600, 67_668, 133_333] {
             let mut buffer = gst::Buffer::new();
             buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_useconds(at));
             let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-            switch
-                .push_sample(generation, &gst::Sample::builder().buffer(&buffer).caps(&caps).segment(&segment).build());
+            let sample = gst::Sample::builder().buffer(&buffer).caps(&caps).segment(&segment).build();
+            switch.push_sample(generation, &sample);
         }
-        assert_eq!(*passed.lock().unwrap(), [0, 66_667, 67_668, 133_333]);
+        assert_eq!(*sent.lock().unwrap(), [0, 66_667, 67_668, 133_333]);
     }
 }

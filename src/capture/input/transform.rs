@@ -1,4 +1,4 @@
-//! The picture as it is wanted: turned, mirrored and cropped as the camera hangs, and of the configured size.
+//! Brings a picture into the configured form: rotated, mirrored and cropped as the camera is mounted, and scaled.
 
 use gst::prelude::*;
 use gstreamer as gst;
@@ -8,12 +8,12 @@ use crate::capture::gst::plugins::make;
 use crate::capture::media::raw_video_caps;
 use crate::config::{Crop, Video, VideoSource};
 
-/// The size that is asked of the camera, so that it is the configured one once it is turned.
-pub(crate) fn camera_size(video: &Video) -> (u32, u32) {
+/// The size to ask of the camera. Rotated, it is the configured one.
+pub(super) fn camera_size(video: &Video) -> (u32, u32) {
     if video.rotation.is_multiple_of(180) { (video.width, video.height) } else { (video.height, video.width) }
 }
 
-/// How `videoflip` calls a turn clockwise by `rotation` degrees, and then left and right changed.
+/// The method of `videoflip` that rotates clockwise by `rotation` degrees, and then mirrors left and right.
 fn flip_method(rotation: u32, mirror: bool) -> &'static str {
     match (rotation, mirror) {
         (90, false) => "90r",
@@ -27,33 +27,37 @@ fn flip_method(rotation: u32, mirror: bool) -> &'static str {
     }
 }
 
-/// The elements that turn, mirror and crop the camera's picture, in this order; none where nothing of it is configured.
-pub(crate) fn transform_elements(video: &Video) -> Result<Vec<gst::Element>, CaptureError> {
-    let mut all = Vec::new();
+/// The elements that rotate, mirror and crop, in this order. There are none if none of it is configured.
+fn transform_elements(video: &Video) -> Result<Vec<gst::Element>, CaptureError> {
+    let mut elements = Vec::new();
     if video.rotation != 0 || video.mirror {
         let flip = make("videoflip", "video-turn")?;
         flip.set_property_from_str("video-direction", flip_method(video.rotation, video.mirror));
-        all.push(flip);
+        elements.push(flip);
     }
     if video.crop != Crop::default() {
-        let videocrop = make("videocrop", "video-crop")?;
-        let (crop, weak) = (video.crop, videocrop.downgrade());
-        let pad = videocrop.static_pad("sink").ok_or_else(|| CaptureError::internal("videocrop has no sink pad"))?;
-        // The picture's size is known only now, before its first one comes.
-        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-            if let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view())
-                && let Some(videocrop) = weak.upgrade()
-            {
-                set_crop(&videocrop, crop, &caps.caps_owned());
-            }
-            gst::PadProbeReturn::Ok
-        });
-        all.push(videocrop);
+        elements.push(cropper(video.crop)?);
     }
-    Ok(all)
+    Ok(elements)
 }
 
-/// Percent of a picture of `caps`, in even pixels, because colour is stored by pairs.
+/// A `videocrop` that is set once the size of its input is known, ahead of the first picture.
+fn cropper(crop: Crop) -> Result<gst::Element, CaptureError> {
+    let videocrop = make("videocrop", "video-crop")?;
+    let weak = videocrop.downgrade();
+    let pad = videocrop.static_pad("sink").ok_or_else(|| CaptureError::internal("videocrop has no sink pad"))?;
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view())
+            && let Some(videocrop) = weak.upgrade()
+        {
+            set_crop(&videocrop, crop, &caps.caps_owned());
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(videocrop)
+}
+
+/// Turns percent of a picture of `caps` into pixels. Their number is even, because a chroma sample covers two.
 fn set_crop(videocrop: &gst::Element, crop: Crop, caps: &gst::Caps) {
     let size = |name: &str| caps.structure(0).and_then(|structure| structure.get::<i32>(name).ok()).unwrap_or(0);
     let part = |percent: u32, of: i32| {
@@ -71,7 +75,7 @@ fn set_crop(videocrop: &gst::Element, crop: Crop, caps: &gst::Caps) {
     }
 }
 
-/// Adds what makes any picture the configured one; returns the first and the last element.
+/// Adds the elements that bring any picture into the configured form. Returns the first and the last of them.
 pub(crate) fn add_normalizer(
     pipeline: &gst::Pipeline,
     video: &Video,
@@ -80,28 +84,25 @@ pub(crate) fn add_normalizer(
     let scale = make("videoscale", "video-scale")?;
     let filter = make("capsfilter", "video-caps")?;
     let mut caps = raw_video_caps(video);
-    let mut all = vec![&convert];
-    let (upright, rate);
-    let turned = transform_elements(video)?;
-    if crate::capture::input::camera::resolve_camera(video) == VideoSource::File {
-        // A phone's clip says in a tag how it was held.
-        upright = make("videoflip", "video-upright")?;
-        upright.set_property_from_str("video-direction", "auto");
-        // Only a file's rate is filled up, at the price of a frame's delay: a camera's frames go on as they come.
-        rate = make("videorate", "video-rate")?;
-        all.push(&upright);
-        all.extend(&turned);
-        all.extend([&scale, &rate, &filter]);
-    } else {
-        // A camera that gives fewer frames in the dark is no reason to give none.
-        if let Some(structure) = caps.make_mut().structure_mut(0) {
-            structure.remove_field("framerate");
-        }
-        all.extend(&turned);
-        all.extend([&scale, &filter]);
+    let mut elements = vec![convert.clone()];
+    if video.source == VideoSource::File {
+        // A phone's clip has a tag with its orientation.
+        let orient = make("videoflip", "video-upright")?;
+        orient.set_property_from_str("video-direction", "auto");
+        elements.push(orient);
+    }
+    elements.extend(transform_elements(video)?);
+    elements.push(scale);
+    if video.source == VideoSource::File {
+        // Makes the rate constant, at the price of one frame's delay. A camera's frames go on as they come.
+        elements.push(make("videorate", "video-rate")?);
+    } else if let Some(structure) = caps.make_mut().structure_mut(0) {
+        // A camera may give fewer frames in the dark.
+        structure.remove_field("framerate");
     }
     filter.set_property("caps", caps);
-    pipeline.add_many(&all)?;
-    gst::Element::link_many(&all)?;
+    elements.push(filter.clone());
+    pipeline.add_many(&elements)?;
+    gst::Element::link_many(&elements)?;
     Ok((convert, filter))
 }
