@@ -3,3 +3,4 @@
 mod compositor;
 mod day_on_air;
 mod rendition;
+mod servers;
