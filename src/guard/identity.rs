@@ -1,9 +1,9 @@
 //! The box's key: made when the guard first starts without one, stored in data-dir, destroyed by unbinding. Only its
 //! public half is returned; the private half does not stay in memory.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
@@ -13,6 +13,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
 
 use super::erasure::CREDENTIALS;
+use crate::atomic_file::{self, Durability, PRIVATE};
 use crate::ipc::BoxIdentity;
 
 /// The key in [`CREDENTIALS`], in PEM form as openssl reads it, followed by its public key: if the two do not match,
@@ -96,7 +97,7 @@ pub(super) fn read_or_make(data_dir: &Path) -> Result<BoxIdentity, IdentityError
     }
 }
 
-/// Written beside its place and moved there: a power cut leaves a whole key, or none.
+/// Written in one step: a power cut leaves a whole key, or none.
 fn make(data_dir: &Path) -> io::Result<BoxIdentity> {
     let dir = data_dir.join(CREDENTIALS);
     match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
@@ -114,16 +115,10 @@ fn make(data_dir: &Path) -> io::Result<BoxIdentity> {
     let secret = KeypairBytes { secret_key: std::mem::take(&mut seed), public_key: None };
     let pem = secret.to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
     let open = key.to_public_key_pem(LineEnding::LF).map_err(io::Error::other)?;
-    let new = dir.join("identity.new");
-    // Left by a power cut; it was never used.
-    let _ = std::fs::remove_file(&new);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(pem.as_bytes())?;
-    file.write_all(open.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&new, dir.join(FILE))?;
-    File::open(&dir)?.sync_all()?;
-    File::open(data_dir)?.sync_all()?;
+    let content = [pem.as_bytes(), open.as_bytes()].concat();
+    atomic_file::replace(&dir.join(FILE), &content, PRIVATE, Durability::Synced)?;
+    // The folder may be new too.
+    atomic_file::sync_parent(&dir)?;
     public(&key).map_err(io::Error::other)
 }
 

@@ -190,8 +190,6 @@ pub enum FailureKind {
     MicrophoneLost,
     /// No encoder works.
     Encoder,
-    /// The ingest server refused the stream for good (wrong key, wrong name in its certificate).
-    Ingest,
     /// The ingest host is not one of `allowed-ingest-hosts`.
     IngestNotAllowed,
     /// The configuration cannot be used.

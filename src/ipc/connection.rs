@@ -20,7 +20,7 @@ pub enum IpcError {
     #[error("the socket failed: {0}")]
     Socket(#[from] std::io::Error),
     /// The frame is no message of this version. Both ends come from one package: the peer is some other program.
-    #[error("not a message of this door: {0}")]
+    #[error("not a message of this socket: {0}")]
     Message(String),
 }
 

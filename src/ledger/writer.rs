@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(ledger_writer.lost, 3);
         std::fs::create_dir(dir.path().join("away")).unwrap();
         let mut progress = ledger_writer.progress();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = crate::runtime::build().unwrap();
         runtime.block_on(async {
             let written = progress.wait_for(|progress| progress.written >= MAX_PENDING as u64);
             tokio::time::timeout(Duration::from_mins(1), written).await.unwrap().unwrap();

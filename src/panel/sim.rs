@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 
 use super::driver::{Button, PanelDriver, PanelError, PanelEvent};
+use crate::atomic_file::{self, BY_UMASK, Durability};
 use crate::ipc::SIM_LAMP;
 use consent::LampPattern;
 
@@ -15,19 +16,17 @@ pub(super) struct SimPanel {
     shown: Option<LampPattern>,
     record: bool,
     mute: bool,
-    signals: mpsc::UnboundedSender<PanelEvent>,
+    events: mpsc::UnboundedSender<PanelEvent>,
 }
 
 impl SimPanel {
-    pub(super) fn new(runtime_dir: &Path, signals: mpsc::UnboundedSender<PanelEvent>) -> Self {
-        Self { lamp: runtime_dir.join(SIM_LAMP), shown: None, record: false, mute: false, signals }
+    pub(super) fn new(runtime_dir: &Path, events: mpsc::UnboundedSender<PanelEvent>) -> Self {
+        Self { lamp: runtime_dir.join(SIM_LAMP), shown: None, record: false, mute: false, events }
     }
 
-    /// Replaced in one step: whoever reads the lamp never finds it half written.
+    /// In one step: no reader finds it half written.
     fn write(&self, lamp: LampPattern) -> std::io::Result<()> {
-        let new = self.lamp.with_extension("new");
-        std::fs::write(&new, lamp.as_str())?;
-        std::fs::rename(&new, &self.lamp)
+        atomic_file::replace(&self.lamp, lamp.as_str().as_bytes(), BY_UMASK, Durability::Unsynced)
     }
 }
 
@@ -63,7 +62,7 @@ impl PanelDriver for SimPanel {
             Button::Record => self.record = down,
             Button::Mute => self.mute = down,
         }
-        self.signals
+        self.events
             .send(PanelEvent::LevelChanged { button, down, at: None })
             .map_err(|_| PanelError("the guard is ending".to_owned()))
     }

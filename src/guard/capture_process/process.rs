@@ -11,6 +11,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 
+use crate::atomic_file::{self, BY_UMASK, Durability};
 use crate::clock::Clock;
 
 /// In `runtime-dir`: process id and start time of the capture that may exist.
@@ -149,9 +150,7 @@ impl PidFile {
 
     /// Not synced: the file is of use only as long as the machine runs.
     fn replace(&self, text: &str) -> std::io::Result<()> {
-        let new = self.0.with_extension("new");
-        std::fs::write(&new, text)?;
-        std::fs::rename(new, &self.0)
+        atomic_file::replace(&self.0, text.as_bytes(), BY_UMASK, Durability::Unsynced)
     }
 
     /// The process is verified to be gone.

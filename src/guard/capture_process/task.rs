@@ -162,9 +162,7 @@ impl CaptureTask {
                 biased;
                 () = self.lease.cancelled() => return Ok(CaptureExit::Stopped),
                 changed = self.desired.changed() => {
-                    if changed.is_err() {
-                        return Ok(CaptureExit::Stopped);
-                    }
+                    let Ok(()) = changed else { return Ok(CaptureExit::Stopped) };
                     let wanted = self.desired.borrow_and_update().wanted;
                     if self.start.is_some() {
                         // It is sent with the start, and nothing is open before that.
@@ -176,13 +174,13 @@ impl CaptureTask {
                 }
                 room = self.events.reserve(), if held.is_some() => match room {
                     Ok(room) => {
-                        if let Some(events) = held.take() {
-                            room.send((self.session, events));
+                        if let Some(event) = held.take() {
+                            room.send((self.session, event));
                         }
                     }
                     Err(_) => return Ok(CaptureExit::Stopped),
                 },
-                said = connection.receive(), if held.is_none() => match said {
+                received = connection.receive(), if held.is_none() => match received {
                     Err(error) if error.is_protocol_error() => {
                         return Err(format!("capture sent what is not its language: {error}"));
                     }
@@ -192,10 +190,10 @@ impl CaptureTask {
                         return Err("capture reported without end, and was killed".to_owned());
                     }
                     Ok(Some(FromCapture::Hello { pid })) => {
-                        let known = process.identify(pid, &self.pid_file);
-                        known.map_err(|error| format!("capture's process {pid} cannot be watched: {error}"))?;
+                        let identified = process.identify(pid, &self.pid_file);
+                        identified.map_err(|error| format!("capture's process {pid} cannot be watched: {error}"))?;
                         // It may open devices only now that its end can be verified.
-                        let Some(start) = self.start.take() else { return Err("capture said hello twice".to_owned()) };
+                        let start = self.start.take().ok_or("capture said hello twice")?;
                         let wanted = self.desired.borrow_and_update().wanted;
                         self.send(connection, &start.with(wanted)).await?;
                         held = Some(CaptureEvent::Message(FromCapture::Hello { pid }));

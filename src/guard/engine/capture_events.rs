@@ -94,10 +94,6 @@ const fn revocation(kind: FailureKind) -> Option<Reason> {
         FailureKind::IngestNotAllowed => Some(Reason::IngestNotAllowed),
         FailureKind::CameraLost => Some(Reason::CameraLost),
         FailureKind::MicrophoneLost => Some(Reason::MicrophoneLost),
-        FailureKind::Source
-        | FailureKind::Encoder
-        | FailureKind::Ingest
-        | FailureKind::Config
-        | FailureKind::Internal => None,
+        FailureKind::Source | FailureKind::Encoder | FailureKind::Config | FailureKind::Internal => None,
     }
 }

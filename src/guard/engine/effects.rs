@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::Engine;
 use crate::guard::capture_process::{CaptureHandle, PidFile};
 use crate::ipc::Fact;
-use consent::{CaptureExit, Effect, Event, Fault, Purpose, Reason, SessionId};
+use consent::{CaptureExit, Effect, Event, Fault, Grant, Purpose, Reason, SessionId};
 
 impl Engine {
     /// Applies one effect. `Err`: the event that its failure is; `events` gets one that is no failure.
@@ -24,16 +24,11 @@ impl Engine {
                 })
             }
             Effect::Launch(grant) => {
-                let (events, pid_file) = (self.capture_events.clone(), PidFile::new(&self.config.device.runtime_dir));
-                let (mode, hash) = (&self.launch_mode, &self.config.hash);
-                self.capture = Some(CaptureHandle::launch(mode, grant, hash, pid_file, &mut self.tasks, events));
+                self.launch(grant);
                 Ok(())
             }
             Effect::Stop(_) => {
-                match &self.capture {
-                    Some(capture) => capture.stop(),
-                    None => events.push_back(Event::CaptureExited(CaptureExit::NeverStarted)),
-                }
+                self.stop_capture(events);
                 Ok(())
             }
             Effect::Kill => {
@@ -71,6 +66,19 @@ impl Engine {
                 self.self_test();
                 Ok(())
             }
+        }
+    }
+
+    fn launch(&mut self, grant: Grant) {
+        let (events, pid_file) = (self.capture_events.clone(), PidFile::new(&self.config.device.runtime_dir));
+        let (mode, hash) = (&self.launch_mode, &self.config.hash);
+        self.capture = Some(CaptureHandle::launch(mode, grant, hash, pid_file, &mut self.tasks, events));
+    }
+
+    fn stop_capture(&self, events: &mut VecDeque<Event>) {
+        match &self.capture {
+            Some(capture) => capture.stop(),
+            None => events.push_back(Event::CaptureExited(CaptureExit::NeverStarted)),
         }
     }
 
