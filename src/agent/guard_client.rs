@@ -1,4 +1,4 @@
-//! Door 2 from the agent's side: keeps a connection to the guard, and says so when there is none.
+//! The agent's end of the control socket: stays connected to the guard, and reports when there is none.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -16,7 +16,7 @@ const PROGRAM: &str = "tallybox-capture";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// The role that holds camera and microphone, as the guard starts it: door 1 is its standard input.
+    /// The role that holds camera and microphone, as the guard starts it: the capture socket is its standard input.
     Capture(ConfigFile),
     /// Which GStreamer this is, and on a second line where its plugins are, for doctor. It is not started.
     #[command(hide = true)]

@@ -176,7 +176,7 @@ impl Config {
         self.device.data_dir.join("agent")
     }
 
-    /// Door 2.
+    /// The control socket.
     pub fn guard_socket(&self) -> PathBuf {
         self.device.runtime_dir.join(crate::ipc::GUARD_SOCKET)
     }

@@ -1,4 +1,4 @@
-//! What is stored, verified, remembered and removed.
+//! Storing, verifying, replaying and pruning.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::ipc::{Fact, LedgerEntry, StoredFact};
 
 const DAY: i64 = 86_400;
 
-/// Noon of a day of 2026 and later, on a clock that is kept, in one long boot.
+/// Noon of a day of 2026 or later, on a synchronised clock, in one long boot.
 fn on_day(day: i64) -> ClockReading {
     reading(day, true, "a", day)
 }
@@ -27,7 +27,7 @@ fn days(days: u64) -> Duration {
     Duration::from_hours(24 * days)
 }
 
-/// A ledger with so many entries, one a day.
+/// A ledger of `count` entries, one a day.
 fn daily(path: &Path, count: i64) -> Ledger {
     let mut ledger = Ledger::open(path).unwrap();
     for day in 0..count {
@@ -44,7 +44,7 @@ fn all(ledger: &Ledger) -> Vec<LedgerEntry> {
 fn what_was_pruned_is_still_remembered() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger.db");
-    // As tallybox made it before.
+    // As an older version made it.
     let old = Connection::open(&path).unwrap();
     old.execute_batch("CREATE TABLE anchor (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT").unwrap();
     drop(old);
@@ -65,7 +65,7 @@ fn what_was_pruned_is_still_remembered() {
     let before = ledger.replay("2").unwrap();
     let first = all(&ledger).remove(0).hash;
     assert!(before.locked && before.policy_pending && before.last_session == 7);
-    // In steps: what was remembered in the first is not forgotten in the next.
+    // In steps: the state of the first pruning survives the next.
     for (step, kept) in [7, 7, 7].into_iter().enumerate() {
         assert!(ledger.prune(days(2), &on_day(200 + i64::try_from(step).unwrap())).unwrap() > 0);
         let after = ledger.replay("2").unwrap();
@@ -80,7 +80,7 @@ fn what_was_pruned_is_still_remembered() {
     ledger.verify().unwrap();
 }
 
-/// The fault: one boot with the clock years ahead, and all is gone without a word.
+/// Regression: one boot with the clock years ahead removed all entries silently.
 #[test]
 fn no_clock_removes_what_was_not_seen_to_grow_old() {
     for synchronised in [true, false] {
@@ -105,13 +105,13 @@ fn what_is_old_goes_in_parts_and_an_entry_says_which() {
         last.fact,
         StoredFact::Known(Fact::Pruned { first: 1, last: 2, from: on_day(0).utc, until: on_day(1).utc })
     );
-    // Never everything at once, however long nobody looked.
+    // Never all at once, after however long a time.
     assert_eq!(ledger.prune(days(184), &on_day(5000)).unwrap(), 99);
     assert_eq!(all(&ledger)[0].seq, 102);
     ledger.verify().unwrap();
 }
 
-/// Entries of before readings were kept stay as they are, and new ones go on behind them.
+/// Entries of older versions, without readings, stay as they are, and new ones follow them.
 #[test]
 fn an_old_ledger_goes_on() {
     let dir = tempfile::tempdir().unwrap();
@@ -141,12 +141,12 @@ fn an_old_ledger_goes_on() {
     let entries = all(&ledger);
     assert_eq!((entries.len(), entries[3].reading(), entries[4].reading()), (5, None, Some(on_day(30))));
     assert_eq!(ledger.verify().unwrap().0, 5);
-    // Their age is not known from anything but a clock of then: it counts from the first reading on.
+    // Their age is known from an unverified clock only: it counts from the first reading on.
     assert_eq!(ledger.prune(days(184), &on_day(30 + 180)).unwrap(), 0);
     assert_eq!(ledger.prune(days(184), &on_day(30 + 186)).unwrap(), 1);
 }
 
-/// Each column is under the hash.
+/// The hash covers each column.
 #[test]
 fn whatever_is_changed_shows() {
     let dir = tempfile::tempdir().unwrap();
@@ -171,7 +171,7 @@ fn whatever_is_changed_shows() {
     }
 }
 
-/// A long ledger is opened from its checkpoint, and what lies before it is not taken on trust for long.
+/// A long ledger is opened from its checkpoint, and the entries before it are verified soon after.
 #[test]
 fn a_long_ledger_is_opened_from_its_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
@@ -192,7 +192,7 @@ fn a_long_ledger_is_opened_from_its_checkpoint() {
     assert_eq!(ledger.state(), &ledger.replay("").unwrap());
     drop(ledger);
     Ledger::open_read_only(&path).unwrap().verify_up_to(unverified).unwrap();
-    // Somebody changes an old entry, or what is remembered: seen in the background, not at once.
+    // An old entry or the checkpoint's state is changed: the background verification finds it, not the opening.
     let store = Connection::open(&path).unwrap();
     for (change, undo) in [
         (
@@ -210,13 +210,13 @@ fn a_long_ledger_is_opened_from_its_checkpoint() {
         assert!(matches!(found, Err(LedgerError::Invalid { .. })), "{change}: {found:?}");
         store.execute_batch(undo).unwrap();
     }
-    // A checkpoint that is not of this chain is none.
+    // A checkpoint of another chain is ignored.
     store.execute_batch("UPDATE mark SET value = replace(value, '[', '[9') WHERE name = 'checkpoint'").unwrap();
     assert_eq!(Ledger::open(&path).unwrap().unverified(), 0);
 }
 
-/// A ledger that was flooded for years comes up at once. `TALLYBOX_LONG=1` makes one of a million entries, and says
-/// how long it takes whole, and from the checkpoint.
+/// A ledger that was flooded for years opens at once. `TALLYBOX_LONG=1` makes one of a million entries, and prints how
+/// long it takes whole, and from the checkpoint.
 #[test]
 fn a_million_entries_are_opened_at_once() {
     if std::env::var_os("TALLYBOX_LONG").is_none() {

@@ -1,4 +1,4 @@
-//! Parts that misbehave inside the box: a capture that says too much, and peers that only sit there.
+//! Processes of the box that misbehave: a capture that floods the guard, and clients that only hold connections.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -8,12 +8,12 @@ use crate::played::{Played, Stage, frame, hear};
 use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{poll, timed, wait_for, wait_until};
 
-/// As long as a message can be, with what no terminal should see.
+/// A text as long as a message can be, with characters that must not reach a terminal.
 fn long() -> String {
     "\\u001b[31m\\n\\u202e0123456789".repeat(1900)
 }
 
-/// Every entry comes to whoever follows the ledger.
+/// Every entry reaches a client that follows the ledger.
 #[track_caller]
 fn all_entries_come(shop: &TestBox) {
     let last = shop.kinds().len();
@@ -34,7 +34,7 @@ fn the_longest_texts_of_a_capture_stop_neither_status_nor_events() {
     let text = long();
     let last_words = [
         format!(r#"{{"tell":"failed","kind":"source","message":"{text}"}}"#),
-        // Not its language: what it was is repeated in the error.
+        // A protocol violation: the error quotes what was sent.
         format!(r#"{{"tell":"{text}"}}"#),
     ];
     for last in last_words {
@@ -120,7 +120,7 @@ fn a_capture_that_reports_without_end_is_killed_and_holds_nobody_up() {
     shop.verify();
 }
 
-/// Just below the rate at which it is killed: a stop comes first, and the ledger is not filled.
+/// Just below the rate at which it would be killed: a stop comes first, and the ledger does not fill up.
 #[test]
 fn a_capture_that_reports_much_delays_no_stop() {
     let shop = TestBox::new(&BoxConfig::default());
@@ -162,7 +162,7 @@ fn peers_that_only_sit_there_lock_nobody_out() {
         stream.read(&mut [0; 1]).is_ok()
     });
     assert!(ended.count() >= 40, "the oldest of them had to leave");
-    // Nor do those who listen.
+    // Neither do subscribers.
     let watching: Vec<UnixStream> = (0..40)
         .map(|_| {
             let mut stream = UnixStream::connect(shop.path("run/guard.sock")).unwrap();

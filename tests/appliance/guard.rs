@@ -1,12 +1,12 @@
-//! The consent contract, seen from outside.
+//! The ten rules of docs/consent.md, observed from outside the program.
 
 use std::time::Duration;
 
 use crate::support::test_box::{BoxConfig, TestBox, openers};
 use crate::support::{TALLYBOX, footage, timed, wait_until};
 
-/// Rule 4: 500 ms after consent ends nothing captures any more. On a machine that runs other tests beside this one the
-/// scheduler may add to it; the product's own figure is in docs/benchmarks.
+/// Rule 4: 500 ms after consent ends nothing captures any more. Under the load of other tests the scheduler may add to
+/// it; the product's own figure is in docs/benchmarks.
 const GONE: Duration = Duration::from_millis(500);
 
 fn footage_is_open(shop: &TestBox) -> bool {
@@ -48,7 +48,7 @@ fn a_press_starts_and_the_next_touch_stops() {
     shop.verify();
 }
 
-/// A finger of the simulated panel that is quicker than the debounce is a bounce to the guard: so there is none.
+/// A press shorter than the debounce would be a bounce: the simulated panel has none.
 #[test]
 fn the_shortest_simulated_press_is_felt() {
     let shop = TestBox::new(&BoxConfig::default());
@@ -143,7 +143,7 @@ fn a_new_policy_waits_for_staff() {
     assert_eq!(shop.phase(), "idle");
     guard.finish();
     shop.start("guard").finish();
-    // An older one than staff acknowledged is asked about too, and said to be older.
+    // An older policy than the acknowledged one is pending too, and reported as older.
     shop.configure(&BoxConfig {
         more: "[consent]\npolicy-version = \"2022-07-11\"".to_owned(),
         ..BoxConfig::default()
@@ -169,7 +169,7 @@ fn without_a_lamp_there_is_no_capture() {
     let _guard = shop.start("guard");
     shop.press();
     shop.wait_for_phase("connecting");
-    // The lamp cannot be driven any more: the next pattern fails, and that ends the session.
+    // The lamp cannot be driven any more: the next pattern fails, which ends the session.
     std::fs::remove_file(shop.path("run/lamp")).unwrap();
     std::fs::create_dir(shop.path("run/lamp")).unwrap();
     std::fs::write(shop.path("run/lamp/in-the-way"), "").unwrap();
@@ -186,7 +186,7 @@ fn without_a_lamp_there_is_no_capture() {
     assert!(shop.kinds().contains(&"mended".to_owned()));
 }
 
-/// The kernel's sensor in a file system of the guard's own.
+/// The kernel's sensor, in a file system that only the guard sees.
 #[test]
 fn a_weak_supply_ends_the_session_and_keeps_it_ended_until_it_holds() {
     let shop = TestBox::new(&BoxConfig::default());
@@ -203,7 +203,7 @@ fn a_weak_supply_ends_the_session_and_keeps_it_ended_until_it_holds() {
     let status = shop.status().unwrap();
     assert_eq!((&status["faults"][0], &status["reason"]), (&"power".into(), &"low-power".into()), "{status}");
     assert_eq!(shop.lamp(), "sos");
-    // It recovers as soon as nothing draws current any more: that alone is not trusted.
+    // The voltage recovers as soon as nothing draws current: that alone does not clear the fault.
     std::fs::write(&alarm, "0\n").unwrap();
     shop.press();
     assert_eq!((shop.phase().as_str(), shop.captures().len()), ("fault", 0));
@@ -232,7 +232,7 @@ fn without_a_ledger_there_is_no_capture() {
     assert!(shop.captures().is_empty());
 }
 
-/// An upgrade that was rolled back leaves entries that the older guard cannot read: they are kept to the letter.
+/// An upgrade that was rolled back leaves entries that the older guard does not know: they are kept byte for byte.
 #[test]
 fn entries_of_a_newer_version_stay_as_they_are() {
     use sha2::{Digest, Sha256};
@@ -272,7 +272,7 @@ fn a_full_disk_ends_the_session_and_loses_nothing() {
     shop.wait_for_phase("connecting");
     let full = std::fs::write(inside.join("filler"), vec![0; 4 << 20]);
     assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
-    // The stop cannot be written any more: capture ends all the same, and the box says that it is broken.
+    // The stop cannot be written: capture ends all the same, and the box reports a fault.
     shop.call(&["press"]);
     shop.wait_for_phase("fault");
     assert!(shop.captures().is_empty());
@@ -306,7 +306,8 @@ fn a_full_disk_ends_the_session_and_loses_nothing() {
 fn a_ledger_that_another_program_holds_ends_the_session_and_loses_nothing() {
     let shop = TestBox::new(&BoxConfig::default());
     let _guard = shop.start("guard");
-    // Another writer holds the ledger for longer than the guard waits: to it that is a disk that does not write.
+    // Another writer holds the ledger for longer than the guard waits: the same to the guard as a disk that does not
+    // write.
     let store = rusqlite::Connection::open(shop.path("data/ledger.db")).unwrap();
     store.execute_batch("BEGIN IMMEDIATE").unwrap();
     shop.call(&["press", "--hold", "0.15"]);

@@ -1,4 +1,4 @@
-//! What capture has in force, what the lamp says of it, and who is left when one of them dies.
+//! Settings in force, what the lamp shows of them, and what remains when one of the processes dies.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -32,7 +32,7 @@ fn arrived(nginx: &Nginx) -> u64 {
     nginx.recordings().last().and_then(|file| std::fs::metadata(file).ok()).map_or(0, |data| data.len())
 }
 
-/// One connection to the guard that asks for silence and for sound by turns, as fast as it is answered.
+/// A client that mutes and unmutes in turn, as fast as it gets responses.
 fn alternate(socket: &std::path::Path, rounds: u64) {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -50,7 +50,7 @@ fn alternate(socket: &std::path::Path, rounds: u64) {
     }
 }
 
-/// Twelve connections that ask for silence and for sound by turns: the last wish is what the server hears of.
+/// Twelve clients that mute and unmute in turn: the server receives what the last one requested.
 #[test]
 fn after_a_flood_of_mutes_the_lamp_says_what_the_server_hears() {
     let nginx = Nginx::new();
@@ -85,7 +85,7 @@ fn after_a_flood_of_mutes_the_lamp_says_what_the_server_hears() {
         let muted: Vec<bool> =
             shop.ledger().iter().filter(|fact| fact["kind"] == "muted").map(|fact| fact["muted"] == true).collect();
         assert!(muted.windows(2).all(|pair| pair[0] != pair[1]) && muted.last() == Some(&true), "{muted:?}");
-        // So many of these at once are too many, and come back with time.
+        // The quota of unmutes refills with time.
         wait_until("sound is back", || {
             last.write_all(&frame(r#"{"call":2,"request":{"ask":"unmute"}}"#)).unwrap();
             hear(&mut last).unwrap();
@@ -125,17 +125,17 @@ fn after_a_flood_over_mqtt_the_lamp_says_what_the_server_hears() {
     assert_eq!(loudest(&nginx), 0, "the lamp says that nobody is heard");
 }
 
-/// The same at capture's own end, with a guard that changes its mind 4,001 times at once.
+/// The same at capture's end, with a guard that changes the settings 4,001 times at once.
 #[test]
 fn after_a_flood_of_renewals_the_last_one_is_in_force() {
     let nginx = Nginx::new();
     let shop = TestBox::new(&BoxConfig { ingest: nginx.url(), ..BoxConfig::default() });
     let mut capture = Capture::start(&shop);
     capture.begin(&shop, true);
-    let (mut door, writer) = (capture.door.try_clone().unwrap(), Mutex::new(capture.door.try_clone().unwrap()));
+    let (mut socket, writer) = (capture.socket.try_clone().unwrap(), Mutex::new(capture.socket.try_clone().unwrap()));
     let (told, in_force) = std::sync::mpsc::channel();
     let reader = std::thread::spawn(move || {
-        while let Ok(said) = hear(&mut door) {
+        while let Ok(said) = hear(&mut socket) {
             if said["tell"] == "in-force" {
                 let _ = told.send((said["revision"].as_u64().unwrap(), said["muted"] == true));
             }
@@ -192,7 +192,7 @@ fn a_mute_that_capture_does_not_confirm_ends_the_session_and_is_never_shown() {
     let status = shop.status().unwrap();
     assert_eq!((&status["reason"], &status["phase"]), (&"mute-unconfirmed".into(), &"idle".into()));
     assert!(!shop.kinds().contains(&"muted".to_owned()));
-    // It was told, with each renewal.
+    // Each renewal carries the settings.
     let told = std::iter::from_fn(|| hear(&mut played.stream).ok()).last().unwrap();
     assert_eq!(told, serde_json::json!({"do": "renew", "wanted": {"revision": 1, "muted": true}}));
 }
@@ -210,7 +210,7 @@ fn a_mute_before_capture_is_there_goes_out_with_its_start() {
     shop.wait_for_phase("live");
     assert_eq!(shop.lamp(), "solid-notched");
     assert!(shop.kinds().contains(&"muted".to_owned()));
-    // A capture that sends sound all the same is ended.
+    // A capture that sends sound although it is muted is ended.
     played.say(r#"{"tell":"in-force","revision":1,"muted":false}"#);
     shop.wait_for_phase("idle");
     assert_eq!(shop.status().unwrap()["reason"], "mute-unconfirmed");
@@ -267,7 +267,7 @@ fn a_library_that_hangs_at_the_end_keeps_no_camera_behind_a_dark_lamp() {
         assert_eq!(shop.lamp(), "dark");
         assert!(shop.captures().is_empty(), "a capture lives behind a dark lamp");
     }
-    // One that ends in order needs no force.
+    // A capture that ends in order is not killed.
     let mut guard = start();
     shop.press();
     shop.wait_for_phase("connecting");
@@ -282,9 +282,9 @@ fn whoever_darkens_the_lamp_ends_the_capture_that_stayed() {
     let shop = TestBox::new(&BoxConfig::default());
     let mut stage = Stage::new(&shop);
     shop.press();
-    // It does not mind that its guard is gone.
+    // It ignores the loss of its guard.
     let mut played = Played::take(&stage.listener);
-    // A guard that lives has the lamp to itself.
+    // A living guard has the lamp to itself.
     let refused = shop.call(&["guard", "--darken"]);
     assert_eq!(refused.status.code(), Some(69), "{refused:?}");
     assert!(played.process.is_running() && shop.lamp_says_capturing());
@@ -320,7 +320,7 @@ fn a_process_that_got_the_id_of_a_capture_is_left_alone() {
     assert!(other.is_running());
 }
 
-/// systemd takes no connection before it has tidied up after the last one: it closes it at once.
+/// systemd accepts no connection before it has cleaned up after the last one: it closes it at once.
 #[test]
 fn a_socket_that_turns_the_guard_away_at_first_does_not_lose_the_press() {
     let shop = TestBox::new(&BoxConfig::default());
@@ -347,7 +347,7 @@ fn a_socket_that_turns_the_guard_away_at_first_does_not_lose_the_press() {
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
-/// A capture that hangs tells nothing: what it told last is not the present.
+/// A capture that hangs reports nothing: its last figures do not count as present ones.
 #[test]
 fn figures_of_a_capture_that_hangs_are_not_told_as_the_present_ones() {
     let nginx = Nginx::new();

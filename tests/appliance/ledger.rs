@@ -1,5 +1,5 @@
-//! The ledger as it is handed out: which ledger it is, and from where on; and as it is written: by a disk that fails,
-//! beside another program that holds it, and under a flood.
+//! The ledger as clients follow it (which ledger, from which entry on), and as it is written: on a failing disk, while
+//! another program holds it, and under a flood.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{timed, wait_until};
 
-/// A connection to the guard's socket that speaks its language.
-pub(crate) struct Door(UnixStream);
+/// A client of the control socket.
+pub(crate) struct ControlSocket(UnixStream);
 
-impl Door {
+impl ControlSocket {
     pub(crate) fn new(shop: &TestBox) -> Self {
         let stream = UnixStream::connect(shop.path("run/guard.sock")).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Self(stream)
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request and waits for the response.
     pub(crate) fn ask(&mut self, ask: &str) -> Value {
         self.send(7, &json!({ "ask": ask }));
         loop {
@@ -45,7 +45,7 @@ impl Door {
         serde_json::from_slice(&text).unwrap()
     }
 
-    /// The ledger's name and the numbers of the entries behind `after`, up to entry `last`.
+    /// The ledger's id and the numbers of the entries after `after`, up to entry `last`.
     fn follow(&mut self, after: &Value, last: u64) -> (String, Vec<u64>) {
         self.send(1, &json!({ "ask": "subscribe", "entries": true, "after": after }));
         let (mut name, mut seqs) = (String::new(), Vec::new());
@@ -71,7 +71,7 @@ pub(crate) fn export(shop: &TestBox) -> Vec<Value> {
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A damaged ledger is moved away, and numbers begin anew: what counted in the old one counts for nothing.
+/// A damaged ledger is moved away and a new one counts from 1: a cursor of the old one does not count in it.
 #[test]
 fn a_cursor_counts_in_the_ledger_that_it_names() {
     let shop = TestBox::new(&BoxConfig::default());
@@ -79,9 +79,9 @@ fn a_cursor_counts_in_the_ledger_that_it_names() {
     let status = shop.status().unwrap();
     let first = export(&shop)[0]["hash"].clone();
     assert_eq!(status["ledger"], first);
-    let (name, seqs) = Door::new(&shop).follow(&Value::Null, 4);
+    let (name, seqs) = ControlSocket::new(&shop).follow(&Value::Null, 4);
     assert_eq!((json!(name), seqs), (first.clone(), vec![1, 2, 3, 4]));
-    let (_, seqs) = Door::new(&shop).follow(&json!({ "ledger": first, "seq": 2 }), 4);
+    let (_, seqs) = ControlSocket::new(&shop).follow(&json!({ "ledger": first, "seq": 2 }), 4);
     assert_eq!(seqs, [3, 4]);
     guard.finish();
     for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
@@ -90,12 +90,12 @@ fn a_cursor_counts_in_the_ledger_that_it_names() {
     let _guard = shop.start("guard");
     let second = shop.status().unwrap()["ledger"].clone();
     assert_ne!(first, second);
-    // The cursor of the first ledger lies inside of the second one: by its number alone two entries would be lost.
-    let (name, seqs) = Door::new(&shop).follow(&json!({ "ledger": first, "seq": 2 }), 4);
+    // The cursor's number lies inside the second ledger: without the id two entries would be skipped.
+    let (name, seqs) = ControlSocket::new(&shop).follow(&json!({ "ledger": first, "seq": 2 }), 4);
     assert_eq!((json!(name), seqs), (second, vec![1, 2, 3, 4]));
 }
 
-/// Whoever binds the box next is not handed what it did for the shop before.
+/// The next shop does not receive the entries of the shop before.
 #[test]
 fn a_new_binding_begins_at_the_unbound_entry() {
     let shop = TestBox::new(&BoxConfig::default());
@@ -109,10 +109,10 @@ fn a_new_binding_begins_at_the_unbound_entry() {
     assert!(unbound > 4 && last > unbound);
     for after in [Value::Null, json!({ "ledger": "0".repeat(64), "seq": last }), json!({ "ledger": ledger, "seq": 1 })]
     {
-        let (_, seqs) = Door::new(&shop).follow(&after, last);
+        let (_, seqs) = ControlSocket::new(&shop).follow(&after, last);
         assert_eq!(seqs, (unbound..=last).collect::<Vec<_>>(), "{after}");
     }
-    let (_, seqs) = Door::new(&shop).follow(&json!({ "ledger": ledger, "seq": unbound }), last);
+    let (_, seqs) = ControlSocket::new(&shop).follow(&json!({ "ledger": ledger, "seq": unbound }), last);
     assert_eq!(seqs, (unbound + 1..=last).collect::<Vec<_>>());
 }
 
@@ -122,8 +122,8 @@ fn store(shop: &TestBox) -> rusqlite::Connection {
     store
 }
 
-/// Another program holds the ledger: a remote stop is carried out at once and answered truly, the box goes on
-/// answering, and what could not be written is written when that program lets go.
+/// Another program holds the ledger: a remote stop takes effect at once and its response is true, the box keeps
+/// responding, and what waits is written once that program releases the file.
 #[test]
 fn a_ledger_that_somebody_holds_delays_neither_a_stop_nor_a_status() {
     let shop = TestBox::new(&BoxConfig::default());
@@ -132,14 +132,14 @@ fn a_ledger_that_somebody_holds_delays_neither_a_stop_nor_a_status() {
     shop.wait_for_phase("connecting");
     let holder = store(&shop);
     holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    let mut door = Door::new(&shop);
-    let (answer, took) = timed(|| door.ask("stop"));
+    let mut socket = ControlSocket::new(&shop);
+    let (answer, took) = timed(|| socket.ask("stop"));
     assert_eq!(answer, "unwritten");
     assert!(took < Duration::from_secs(4), "SQLite's own wait would be 5 s: {took:?}");
     assert!(shop.captures().is_empty());
     let (_, took) = timed(|| shop.status().unwrap());
     assert!(took < Duration::from_secs(2), "{took:?}");
-    // What is not on disk does not take effect: a press starts nothing.
+    // An entry that is not on disk has no effect: a press starts nothing.
     shop.press();
     assert!(shop.captures().is_empty());
     wait_until("it is a fault", || shop.phase() == "fault");
@@ -154,7 +154,7 @@ fn a_ledger_that_somebody_holds_delays_neither_a_stop_nor_a_status() {
     shop.verify();
 }
 
-/// One write fails while the guard comes up: it and all that belongs behind it wait, and are written, in order.
+/// One write fails while the guard starts: its entry and all that follow wait, and are written in order.
 #[test]
 fn what_could_not_be_written_at_boot_is_written_later() {
     let shop = TestBox::new(&BoxConfig::default());
@@ -180,7 +180,7 @@ fn what_could_not_be_written_at_boot_is_written_later() {
     shop.verify();
 }
 
-/// A platform, or an agent that was taken over, that never stops asking.
+/// A platform, or a compromised agent, that requests without end.
 #[test]
 fn a_flood_of_commands_leaves_few_entries_and_a_stop_is_carried_out() {
     let shop = TestBox::new(&BoxConfig::default());
@@ -188,11 +188,11 @@ fn a_flood_of_commands_leaves_few_entries_and_a_stop_is_carried_out() {
     let before = shop.kinds().len();
     let floods: Vec<_> = (0..4)
         .map(|_| {
-            let mut door = Door::new(&shop);
+            let mut socket = ControlSocket::new(&shop);
             std::thread::spawn(move || {
                 for _ in 0..250 {
                     for verb in ["request-start", "stop", "unmute", "identify", "mute"] {
-                        door.ask(verb);
+                        socket.ask(verb);
                     }
                 }
             })
@@ -207,29 +207,29 @@ fn a_flood_of_commands_leaves_few_entries_and_a_stop_is_carried_out() {
     // 5,000 commands; a request and its end for each token, ten at once and one in 10 s, and ten refusals a minute.
     assert!(written < 250, "{written}: {kinds:?}");
     assert!(kinds.contains(&"requested".to_owned()) && kinds.contains(&"command-refused".to_owned()));
-    let mut door = Door::new(&shop);
+    let mut socket = ControlSocket::new(&shop);
     shop.wait_for_phase("idle");
     shop.press();
     shop.wait_for_phase("connecting");
-    assert_eq!(door.ask("stop"), "done");
+    assert_eq!(socket.ask("stop"), "done");
     assert!(shop.captures().is_empty());
 }
 
-/// `identify` is a pleasantry: it hides nothing that the lamp has to say.
+/// `identify` hides no pattern that people have to see.
 #[test]
 fn identify_hides_neither_a_lock_nor_a_fault() {
     let shop = TestBox::new(&BoxConfig::default());
     let _guard = shop.start("guard");
-    assert_eq!(Door::new(&shop).ask("identify"), "done");
+    assert_eq!(ControlSocket::new(&shop).ask("identify"), "done");
     shop.hold("5.2");
     assert_eq!(shop.lamp(), "lock-flash");
-    let answer = Door::new(&shop).ask("identify");
+    let answer = ControlSocket::new(&shop).ask("identify");
     assert!(answer["refused"].as_str().unwrap().contains("locked"), "{answer}");
     assert_eq!(shop.lamp(), "lock-flash");
 }
 
-/// Somebody changed an old entry of a ledger that is too long to be verified before it is used: it is found in the
-/// background, and the next start finds it first.
+/// An old entry was changed in a ledger too long to be verified at its opening: the background verification finds it,
+/// and the next start finds it first.
 #[test]
 fn a_changed_entry_in_a_long_ledger_is_found_in_the_background() {
     use tallybox::ledger::Ledger;
@@ -262,7 +262,7 @@ fn a_changed_entry_in_a_long_ledger_is_found_in_the_background() {
     assert_eq!(shop.call(&["ledger", "verify"]).status.code(), Some(65));
 }
 
-/// A disk that takes nothing while staff lock a box that is on air: each thing is done, and written when it can be.
+/// The disk fails while staff lock a box that is on air: everything takes effect, and is written as soon as possible.
 #[test]
 fn a_lock_that_could_not_be_written_is_written_later_with_all_that_belongs_to_it() {
     let shop = TestBox::new(&BoxConfig::default());

@@ -1,4 +1,4 @@
-//! What systemd is told: readiness, how the agent stands with its broker, and a watchdog that only a turning loop
+//! Notifications to systemd: readiness, the agent's connection to its broker, and a watchdog that only a running loop
 //! feeds.
 
 use std::os::unix::net::UnixDatagram;
@@ -45,7 +45,7 @@ fn systemd_hears_how_the_agent_does_and_when_its_loop_hangs() {
     wait_for(&socket, "WATCHDOG=1");
     broker.kill();
     wait_for(&socket, &format!("STATUS=not connected to 127.0.0.1:{port}: no broker listens"));
-    // Without a broker the loop turns all the same.
+    // Without a broker the loop still runs.
     wait_for(&socket, "WATCHDOG=1");
     agent.signal(Signal::STOP);
     wait_until("what was said before is read", || hear(&socket).is_none());

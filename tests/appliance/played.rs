@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::test_box::TestBox;
 use crate::support::{Program, wait_until};
 
-/// One message as it goes over a door.
+/// One message as a frame of a socket between roles.
 pub(crate) fn frame(json: &str) -> Vec<u8> {
     let length = u32::try_from(json.len()).unwrap();
     [&length.to_be_bytes()[..], json.as_bytes()].concat()

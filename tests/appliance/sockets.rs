@@ -1,4 +1,4 @@
-//! Garbage on every door: errors, no panic, no change.
+//! Garbage on both sockets is an error, and changes nothing.
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -73,28 +73,28 @@ fn who_connects_and_says_nothing_holds_nobody_up() {
     shop.wait_for_phase("connecting");
 }
 
-/// Plays the guard at door 1.
+/// A capture whose guard is the test, at the capture socket.
 pub(crate) struct Capture {
     pub(crate) process: Program,
-    pub(crate) door: UnixStream,
+    pub(crate) socket: UnixStream,
 }
 
 impl Capture {
     pub(crate) fn start(shop: &TestBox) -> Self {
-        let (door, theirs) = UnixStream::pair().unwrap();
+        let (socket, theirs) = UnixStream::pair().unwrap();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(shop.path("log")).unwrap();
         let process = Program::start(shop.command(&["capture"]).stdin(Stdio::from(OwnedFd::from(theirs))).stderr(log));
-        door.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let mut this = Self { process, door };
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut this = Self { process, socket };
         assert!(this.hear().contains("hello"));
         this
     }
 
     fn hear(&mut self) -> String {
         let mut length = [0; 4];
-        self.door.read_exact(&mut length).unwrap();
+        self.socket.read_exact(&mut length).unwrap();
         let mut text = vec![0; u32::from_be_bytes(length) as usize];
-        self.door.read_exact(&mut text).unwrap();
+        self.socket.read_exact(&mut text).unwrap();
         String::from_utf8(text).unwrap()
     }
 
@@ -106,7 +106,7 @@ impl Capture {
     }
 
     pub(crate) fn say(&mut self, json: &str) {
-        self.door.write_all(&frame(json)).unwrap();
+        self.socket.write_all(&frame(json)).unwrap();
     }
 
     fn has_the_camera(&self) -> bool {
@@ -120,13 +120,13 @@ impl Capture {
 }
 
 #[test]
-fn garbage_at_captures_door_ends_it_before_anything_is_opened() {
+fn garbage_at_the_capture_socket_ends_it_before_anything_is_opened() {
     let shop = TestBox::new(&BoxConfig::default());
     for bytes in garbage().into_iter().take(14) {
         let mut capture = Capture::start(&shop);
         assert!(!capture.has_the_camera());
-        let _ = capture.door.write_all(&bytes);
-        let _ = capture.door.shutdown(std::net::Shutdown::Write);
+        let _ = capture.socket.write_all(&bytes);
+        let _ = capture.socket.shutdown(std::net::Shutdown::Write);
         capture.ends();
     }
     assert!(!shop.log().contains("panicked"), "{}", shop.log());
@@ -145,12 +145,12 @@ fn a_silent_guard_makes_capture_go_dark_by_itself() {
 }
 
 #[test]
-fn a_closed_door_ends_capture_within_half_a_second() {
+fn a_closed_socket_ends_capture_within_half_a_second() {
     let shop = TestBox::new(&BoxConfig::default());
     let mut capture = Capture::start(&shop);
     capture.begin(&shop, true);
     wait_until("the camera's file is open", || capture.has_the_camera());
-    capture.door.shutdown(std::net::Shutdown::Both).unwrap();
+    capture.socket.shutdown(std::net::Shutdown::Both).unwrap();
     let took = capture.ends();
     assert!(took < Duration::from_millis(500), "{took:?}");
 }
@@ -192,8 +192,7 @@ fn a_configuration_that_the_guard_does_not_know_opens_nothing() {
     shop.wait_for_phase("connecting");
 }
 
-/// A capture that fails says why and ends, with the guard's last renewals unread: the kernel then resets the
-/// connection.
+/// A capture that fails reports it and ends with unread renewals: the kernel then resets the connection.
 #[test]
 fn the_last_words_of_a_capture_count_however_its_connection_ends() {
     let shop = TestBox::new(&BoxConfig::default());
@@ -204,7 +203,7 @@ fn the_last_words_of_a_capture_count_however_its_connection_ends() {
     wait_until("the guard answers", || shop.status().is_some());
     shop.press();
     let (mut stream, _) = listener.accept().unwrap();
-    // A process that stands for capture's.
+    // A process in place of capture.
     let mut process = Program::start(std::process::Command::new("sleep").arg("1000"));
     stream.write_all(&frame(&format!(r#"{{"tell":"hello","pid":{}}}"#, process.pid()))).unwrap();
     let mut length = [0; 4];

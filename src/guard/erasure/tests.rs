@@ -1,4 +1,4 @@
-//! What is erased is gone and counted, and nothing else is touched, whoever writes in the folders meanwhile.
+//! What is erased is gone and counted, and nothing else is touched, whatever another process writes meanwhile.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -47,7 +47,7 @@ fn a_link_is_removed_and_not_what_it_leads_to() {
     }
     assert_eq!(erase_binding(path).unwrap(), 3);
     assert_eq!((names(path), names(other.path())), (vec!["agent".to_owned()], vec!["kept".to_owned()]));
-    // The agent's whole folder is a link: that is told, and nothing behind it is touched.
+    // The agent's whole folder is a link: an error, and its target is not touched.
     std::fs::remove_dir(path.join("agent")).unwrap();
     std::fs::write(other.path().join("outbox-cursor"), "x").unwrap();
     symlink(other.path(), path.join("agent")).unwrap();
@@ -70,7 +70,7 @@ fn what_cannot_be_deleted_keeps_nothing_else_and_nobody_keeps_the_guard_busy() {
     assert!(erase_binding(path).is_err());
     assert_eq!((names(path), names(&path.join("agent")).len()), (vec!["agent".to_owned(), "footage".to_owned()], 0));
     std::fs::remove_dir_all(path.join("footage")).unwrap();
-    // Each attempt is bounded, and the next one goes on.
+    // Each attempt is bounded, and the next one continues.
     for file in 0..=MOST {
         std::fs::write(path.join(format!("agent/{file}")), "").unwrap();
     }
@@ -86,7 +86,7 @@ fn folders_too_deep_are_told_and_cost_no_stack() {
     assert!(erase_binding(dir.path()).unwrap_err().to_string().contains("too deep"));
 }
 
-/// Whoever writes in the agent's folder puts a link to the ledger's in place of a folder that is being emptied.
+/// An attacker puts a link to the ledger's folder in place of a folder that is being emptied.
 #[test]
 fn an_exchanged_folder_leads_nowhere() {
     const FILES: usize = 300;
@@ -107,7 +107,7 @@ fn an_exchanged_folder_leads_nowhere() {
                 while count(&cursor) == FILES {}
                 std::fs::rename(&cursor, &aside).is_ok() && symlink(&victim, &cursor).is_ok()
             });
-            // It may say that something was in its way; it is tried again then.
+            // It may fail; then it is tried again.
             let _ = erase_binding(dir.path());
             usize::from(attacker.join().unwrap())
         });

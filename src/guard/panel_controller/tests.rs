@@ -1,5 +1,5 @@
-//! A finger, the kernel's clock and a guard that is busy again and again: what the machine does fits what the finger
-//! did.
+//! A finger, the kernel's timestamps and a guard that is busy again and again: what the machine does fits what the
+//! finger did.
 
 use core::time::Duration;
 use monotonic::Monotonic;
@@ -49,19 +49,19 @@ impl PanelDriver for Wire {
     }
 }
 
-/// Board and machine as the guard's loop joins them.
-struct Shop {
+/// Panel and machine, joined as in the guard's loop.
+struct PanelAndMachine {
     wire: Wire,
     panel: PanelController,
     machine: Machine,
-    /// Edges that the guard has not heard of.
+    /// Edges that the guard has not processed.
     edges: VecDeque<PanelEvent>,
-    /// Releases that the machine heard of.
+    /// Releases that the machine was fed.
     releases: usize,
     seen: Vec<(usize, Effect)>,
 }
 
-impl Shop {
+impl PanelAndMachine {
     fn new(locked: bool) -> Self {
         let config = config::Panel {
             backend: config::PanelBackend::Auto,
@@ -78,11 +78,11 @@ impl Shop {
         panel.panel = Some(Box::new(wire.clone()));
         let memory = PersistedState { last_session: SessionId(0), locked, unbound: false, policy_pending: false };
         let machine = Machine::restore(SessionLimits::default(), memory);
-        let mut shop = Self { wire, panel, machine, edges: VecDeque::new(), releases: 0, seen: Vec::new() };
-        assert!(shop.panel.poll(ms(0)).is_ok());
-        shop.run(ms(40));
-        assert_eq!(std::mem::take(&mut shop.releases), 1);
-        shop
+        let mut pair = Self { wire, panel, machine, edges: VecDeque::new(), releases: 0, seen: Vec::new() };
+        assert!(pair.panel.poll(ms(0)).is_ok());
+        pair.run(ms(40));
+        assert_eq!(std::mem::take(&mut pair.releases), 1);
+        pair
     }
 
     fn moves(&mut self, at: u64, down: bool) {
@@ -104,7 +104,7 @@ impl Shop {
         }
     }
 
-    /// One turn of the guard's loop: one signal, what has settled, and a tick.
+    /// One turn of the guard's loop: one event, debounced levels, and a tick.
     fn run(&mut self, now: Monotonic) {
         if let Some(signal) = self.edges.pop_front() {
             for event in self.panel.on_event(now, signal) {
@@ -117,7 +117,7 @@ impl Shop {
         self.feed(now, Event::Tick);
     }
 
-    /// Once a second the guard looks at the level itself.
+    /// Once a second the guard polls the level.
     fn look(&mut self, now: Monotonic) {
         if self.panel.poll(now).is_err() {
             self.feed(now, Event::FaultDetected(Fault::Button));
@@ -125,7 +125,7 @@ impl Shop {
     }
 }
 
-/// A touch: how long nobody touched before, how long it lasts, and how long the guard is busy at its edges, in ms.
+/// A touch: the pause before it, its length, and how long the guard is busy at its edges, in ms.
 fn any_touch() -> impl Strategy<Value = (u64, u64, u64, u64)> {
     let length = prop_oneof![3 => 60_u64..700, 3 => 700_u64..3000, 4 => 3000_u64..12_000, 1 => 12_000_u64..40_000];
     let busy = || prop_oneof![4 => Just(0_u64), 2 => 100_u64..3000, 3 => 3000_u64..15_000];
@@ -133,7 +133,7 @@ fn any_touch() -> impl Strategy<Value = (u64, u64, u64, u64)> {
 }
 
 fn check(touches: &[(u64, u64, u64, u64)], locked: bool) -> Result<(), TestCaseError> {
-    let mut shop = Shop::new(locked);
+    let mut pair = PanelAndMachine::new(locked);
     let (mut now, mut busy_until) = (1000, 0);
     let mut script = VecDeque::new();
     for &(gap, length, at_down, at_up) in touches {
@@ -146,21 +146,21 @@ fn check(touches: &[(u64, u64, u64, u64)], locked: bool) -> Result<(), TestCaseE
             if at < busy_until {
                 continue;
             }
-            shop.run(ms(at));
+            pair.run(ms(at));
             if at % 1000 == 0 {
-                shop.look(ms(at));
+                pair.look(ms(at));
             }
         }
         now += span;
-        if shop.wire.get() != Some(down) {
-            shop.moves(now, down);
+        if pair.wire.get() != Some(down) {
+            pair.moves(now, down);
         }
         busy_until = busy_until.max(now + busy);
     }
-    prop_assert_eq!(shop.releases, touches.len());
+    prop_assert_eq!(pair.releases, touches.len());
     let held = |index: usize| touches.get(index).map_or(0, |touch| touch.1);
-    for (releases, effect) in &shop.seen {
-        // The touch that is on, and the one that has just ended.
+    for (releases, effect) in &pair.seen {
+        // The present touch, and the one that has just ended.
         let (on, ended) = (held(*releases), releases.checked_sub(1).map_or(0, held));
         match effect {
             Effect::RecordStart { sound, .. } => {
@@ -201,43 +201,43 @@ proptest! {
 
 #[test]
 fn two_holds_that_are_heard_at_once_start_nothing() {
-    let mut shop = Shop::new(false);
-    // Six seconds, a pause, and a bounce of a second touch: all of it heard when the disk is done.
+    let mut pair = PanelAndMachine::new(false);
+    // Six seconds, a pause, and a bounce of a second touch, all processed once the disk is done.
     for (at, down) in [(1000, true), (7000, false), (7500, true), (13_500, false)] {
-        shop.moves(at, down);
+        pair.moves(at, down);
     }
     for at in (14_000..15_000).step_by(5) {
-        shop.run(ms(at));
+        pair.run(ms(at));
     }
-    assert!(shop.seen.iter().all(|(_, effect)| !matches!(effect, Effect::Launch(_))), "{:?}", shop.seen);
-    assert_eq!(shop.machine.phase(), Phase::Locked);
+    assert!(pair.seen.iter().all(|(_, effect)| !matches!(effect, Effect::Launch(_))), "{:?}", pair.seen);
+    assert_eq!(pair.machine.phase(), Phase::Locked);
 }
 
 #[test]
 fn a_chip_that_goes_away_under_a_finger_ends_the_touch() {
-    let mut shop = Shop::new(false);
-    shop.moves(1000, true);
+    let mut pair = PanelAndMachine::new(false);
+    pair.moves(1000, true);
     for at in (1000..4000).step_by(5) {
-        shop.run(ms(at));
+        pair.run(ms(at));
     }
-    shop.wire.set(None);
-    shop.edges.push_back(PanelEvent::ButtonLost("the chip is gone".to_owned()));
+    pair.wire.set(None);
+    pair.edges.push_back(PanelEvent::ButtonLost("the chip is gone".to_owned()));
     for at in (4000..50_000).step_by(5) {
-        shop.run(ms(at));
+        pair.run(ms(at));
     }
-    let words: Vec<String> = shop.seen.iter().map(|(_, effect)| format!("{effect:?}")).collect();
+    let words: Vec<String> = pair.seen.iter().map(|(_, effect)| format!("{effect:?}")).collect();
     assert_eq!(words, ["RecordFault(Button)", "SetLamp(Sos)"]);
-    // It comes back with the button still down, which is let go later.
-    shop.panel.panel = Some(Box::new(shop.wire.clone()));
-    shop.wire.set(Some(true));
-    shop.look(ms(50_000));
-    shop.run(ms(50_100));
-    shop.moves(52_000, false);
+    // The chip returns with the button still down, which is released later.
+    pair.panel.panel = Some(Box::new(pair.wire.clone()));
+    pair.wire.set(Some(true));
+    pair.look(ms(50_000));
+    pair.run(ms(50_100));
+    pair.moves(52_000, false);
     for at in (52_000..53_000).step_by(5) {
-        shop.run(ms(at));
+        pair.run(ms(at));
     }
-    shop.feed(ms(53_000), Event::FaultCleared(Fault::Button));
-    assert_eq!(shop.machine.phase(), Phase::Idle);
-    let more = &shop.seen[2..];
+    pair.feed(ms(53_000), Event::FaultCleared(Fault::Button));
+    assert_eq!(pair.machine.phase(), Phase::Idle);
+    let more = &pair.seen[2..];
     assert!(more.iter().all(|(_, effect)| matches!(effect, Effect::SelfTest | Effect::SetLamp(_))), "{more:?}");
 }

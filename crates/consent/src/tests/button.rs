@@ -1,4 +1,4 @@
-//! Rules 9 and 10, and touches that are heard of late, or through a button that breaks.
+//! Rules 9 and 10, and touches that the guard learns of late or through a failing button.
 
 use core::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::{
     CaptureExit, Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, Reason, SessionId, SessionLimits,
 };
 
-/// Both edges of a touch of `held` ms by the kernel's clock, heard of at once.
+/// Both edges of a touch of `held` ms by the kernel's timestamps, processed at once.
 fn heard_late(machine: &mut Machine, held: u64) -> Vec<Effect> {
     let mut all = machine.step(ms(70_000), Event::ButtonDown);
     all.extend(machine.step(ms(70_030), Event::ButtonHeldFor(Duration::from_millis(held))));
@@ -21,7 +21,7 @@ fn a_press_that_is_heard_late_is_as_long_as_the_kernel_says() {
         let started = launches(heard_late(&mut fresh(), held));
         assert_eq!(started.first().map(|&(_, sound)| sound), sound, "{held}");
     }
-    // What was seen to be longer stays longer, and without a touch it means nothing.
+    // A touch that was measured as longer stays longer; without a touch the event means nothing.
     let mut machine = fresh();
     machine.step(ms(100), Event::ButtonHeldFor(Duration::from_secs(1)));
     machine.step(ms(200), Event::ButtonDown);
@@ -53,14 +53,14 @@ fn nothing_opens_for_a_hold_that_nobody_saw() {
             let mut machine = Machine::restore(SessionLimits::default(), memory);
             machine.step(ms(0), Event::ButtonUp);
             heard_late(&mut machine, held);
-            // The hold that locks does so late too.
+            // The hold that locks takes effect late too.
             let wanted = if held == 6000 { Phase::Locked } else { phase };
             assert_eq!(machine.phase(), wanted, "{held}");
         }
     }
 }
 
-/// A short press on a locked box, by a guard that is busy for seconds and hears of the release only then.
+/// A short press on a locked box: the guard is busy for seconds and learns of the release only then.
 #[test]
 fn time_in_which_nobody_looked_does_not_count_as_held() {
     let memory = PersistedState { last_session: SessionId(41), locked: true, unbound: false, policy_pending: false };
@@ -102,7 +102,7 @@ fn ten_seconds_unbind_when_let_go_after_a_warning() {
     assert_eq!(effects, ["Unbind", "SetLamp(LockFlash)"]);
 }
 
-/// A cable that is crushed, a box that leans on its button: nothing that cannot be undone.
+/// A crushed cable, or a box that leans on its button: nothing happens that cannot be undone.
 #[test]
 fn a_button_that_does_not_come_up_is_a_fault_and_destroys_nothing() {
     let mut machine = fresh();
@@ -114,7 +114,7 @@ fn a_button_that_does_not_come_up_is_a_fault_and_destroys_nothing() {
     assert_eq!(machine.phase(), Phase::Locked, "and what was reached on the way stays");
 }
 
-/// Let go just after 30 s, with the tick that would have said "stuck" not yet come.
+/// Released just after 30 s, before the tick that would have found the button stuck.
 #[test]
 fn unbinding_ends_at_thirty_seconds() {
     for (held, unbinds) in [(9_990, false), (10_010, true), (29_980, true), (30_000, false)] {
@@ -154,7 +154,7 @@ fn unbinding_waits_until_capture_is_gone() {
     assert!(words(&machine.step(ms(15_100), Event::CaptureExited(CaptureExit::Stopped))).contains(&"Unbind".into()));
 }
 
-/// The chip goes away (GPIO over USB) with the button down: nobody knows whether it still is.
+/// The chip is unplugged (GPIO over USB) while the button is down: its state is unknown.
 #[test]
 fn a_broken_button_ends_the_touch() {
     for broken_at in [1000, 4900, 7900, 9900, 12_000] {
@@ -169,7 +169,7 @@ fn a_broken_button_ends_the_touch() {
             assert!(said.is_empty(), "broken at {broken_at}, at {at}: {said:?}");
         }
         assert_ne!(machine.lamp(), LampPattern::UnbindWarning);
-        // Mended while it is still held: what comes next is a release of something that nobody saw begin.
+        // The fault is cleared while the button is down: next comes a release whose press nobody saw.
         machine.step(ms(80_000), Event::FaultCleared(Fault::Button));
         machine.step(ms(80_100), Event::ButtonHeldFor(Duration::from_millis(100)));
         let said = words(&machine.step(ms(80_100), Event::ButtonUp));
@@ -204,7 +204,7 @@ fn an_unbound_box_captures_nothing_and_no_gesture_ends_that() {
             assert!(machine.step(ms(from + 8000), Event::RemoteRequest).is_empty(), "{name}");
             assert_eq!((machine.phase(), machine.is_unbound()), (Phase::Locked, true), "{name}, {held}");
         }
-        // The lock of the last hold is one of its own, and ends as ever: below it the box is as unbound as before.
+        // A later hold locks the box as ever; when the lock ends, the box is as unbound as before.
         assert_eq!(words(&touch(&mut machine, 80_000, 82_500)), ["RecordUnlock"], "{name}");
         assert_eq!(machine.phase(), Phase::Locked, "{name}");
     }

@@ -1,4 +1,4 @@
-//! Each rule of docs/consent.md by hand.
+//! Each rule of docs/consent.md, by hand-written examples.
 
 use core::time::Duration;
 
@@ -154,7 +154,7 @@ fn a_probe_needs_a_press_too_and_is_short() {
 fn a_touch_has_its_deadlines() {
     let mut machine = fresh();
     machine.step(ms(1000), Event::ButtonDown);
-    // Somebody looks ten times a second, and exactly when a hold is reached.
+    // The button is polled ten times a second, and exactly when a hold is reached.
     for due in (1100..=31_000).step_by(100) {
         assert_eq!(machine.deadline(), Some(ms(due)));
         machine.step(ms(due), Event::Tick);
@@ -258,7 +258,7 @@ fn a_stop_that_cannot_be_written_leaves_the_lamp_saying_fault() {
     let mut machine = live();
     machine.step(ms(5000), Event::RemoteStop);
     machine.step(ms(5050), Event::CaptureExited(CaptureExit::Stopped));
-    // The guard dropped `Light(Dark)` behind the write that failed.
+    // The lamp was in doubt after the failed write.
     assert!(words(&machine.step(ms(5060), Event::FaultDetected(Fault::Ledger))).contains(&"SetLamp(Sos)".into()));
     assert!(words(&machine.step(ms(5070), Event::FaultDetected(Fault::Ledger))).contains(&"SetLamp(Sos)".into()));
 }

@@ -26,8 +26,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         6 => Just(Event::ButtonDown),
         6 => Just(Event::ButtonUp),
         1 => Just(Event::ButtonFoundDown),
-        // Not the truth, mostly: the kernel's word may make a touch longer, and never what cannot be undone out of a
-        // short one.
+        // Mostly untrue: the kernel's timestamps may make a touch longer, but never make something that cannot be
+        // undone out of a short one.
         3 => (0_u64..40_000).prop_map(|held| Event::ButtonHeldFor(Duration::from_millis(held))),
         2 => Just(Event::MuteButtonDown),
         2 => Just(Event::RemoteRequest),
@@ -51,31 +51,31 @@ fn any_delay() -> impl Strategy<Value = u64> {
     prop_oneof![4 => 0_u64..50, 4 => 50_u64..1000, 3 => 1000_u64..12_000, 1 => 12_000_u64..35_000, 1 => 12_000_u64..20_000_000]
 }
 
-/// What an onlooker who only sees events and effects knows about a box.
+/// What an observer of events and effects alone knows about a box.
 #[derive(Default)]
 struct Onlooker {
     lamp: LampPattern,
     finger: Finger,
-    /// The touch that has just ended, in this very step.
+    /// The touch that ended in this very step.
     ended: Option<Ended>,
-    /// A release asked for the unbinding that is still to come.
+    /// A release requested the unbinding that is still to come.
     unbinds: bool,
     broken: bool,
     capture: Option<bool>,
     recorded: bool,
     /// The session may have sound.
     sound: bool,
-    /// What capture was last told, and whether it has confirmed that.
+    /// The last settings, and whether capture has confirmed them.
     wanted: CaptureSettings,
     confirmed: bool,
-    /// What the ledger says of the sound.
+    /// The ledger's last entry about the sound.
     muted: bool,
 }
 
-/// The finger, as far as events tell.
+/// The finger, as far as the events show.
 #[derive(Clone, Copy, Default)]
 enum Finger {
-    /// Since the guard or the button came up it was not seen up.
+    /// Not seen up since the guard started or the button's fault.
     #[default]
     Unknown,
     Up,
@@ -89,13 +89,13 @@ enum Finger {
 
 #[derive(Clone, Copy)]
 struct Ended {
-    /// As the guard heard it, in ms.
+    /// When the guard learned of it, in ms.
     heard: u64,
-    /// By the kernel's clock.
+    /// By the kernel's timestamps.
     told: Option<u64>,
-    /// It stopped nothing, and is whole.
+    /// It stopped nothing, and both its edges were seen.
     clean: bool,
-    /// It is one touch, whose beginning was heard.
+    /// It is one touch, whose beginning was seen.
     whole: bool,
 }
 
@@ -151,7 +151,7 @@ impl Onlooker {
         }
     }
 
-    /// How long the finger has been down, as heard; none: nobody knows of one.
+    /// How long the finger has been down, as measured; `None`: no touch is known.
     fn down_for(&self, now: u64) -> Option<u64> {
         match (self.finger, self.ended) {
             (Finger::Down { since, .. }, _) => Some(now - since),
@@ -177,7 +177,7 @@ impl Onlooker {
                 (self.sound, self.wanted, self.confirmed, self.muted) =
                     (sound, CaptureSettings::default(), false, false);
             }
-            // A button that is stuck is as broken as one that cannot be read.
+            // A stuck button has the same fault as one that cannot be read.
             Effect::RecordFault(Fault::Button) => {
                 self.broken = true;
                 if let Finger::Down { .. } = self.finger {
@@ -219,7 +219,7 @@ impl Onlooker {
         Ok(())
     }
 
-    /// Before the effects: does this release ask to unbind?
+    /// Before the effects: whether this release requests the unbinding.
     fn judges(&mut self) {
         if let Some(ended) = self.ended {
             let in_time = ended.shortest() >= 10_000 && ended.longest() < 30_000;
@@ -249,7 +249,7 @@ fn check(script: &[(u64, Event)], memory: PersistedState) -> Result<(), TestCase
     let mut onlooker = Onlooker::default();
     let mut now = 0;
     for &(delay, event) in script {
-        // The guard looks ten times a second while a finger is on the button, as it was asked to; or it does not, for
+        // The guard polls ten times a second while the button is down, as the deadline requires; or it does not, for
         // long.
         let until = now + delay;
         if delay <= 35_000 && delay % 7 != 0 {
@@ -267,7 +267,7 @@ fn check(script: &[(u64, Event)], memory: PersistedState) -> Result<(), TestCase
         for effect in machine.step(ms(now), event) {
             onlooker.sees_effect(now, effect)?;
         }
-        // One step may find that it is stuck, and hear that it is mended.
+        // One step may find the button stuck and then clear the fault.
         onlooker.broken = machine.has_fault(Fault::Button);
         prop_assert!(
             !(machine.is_unbound() && machine.phase() == Phase::Idle),
@@ -298,7 +298,7 @@ fn check(script: &[(u64, Event)], memory: PersistedState) -> Result<(), TestCase
     Ok(())
 }
 
-/// No reason of another phase is given, and none is missing where nothing starts or a session ends.
+/// A reason always belongs to its phase, and none is missing where nothing starts or a session ends.
 fn says_the_present(machine: &Machine) -> Result<(), TestCaseError> {
     let (phase, reason) = (machine.phase(), machine.reason());
     prop_assert!(reason.is_none_or(|reason| reason.is_valid_in(phase)), "{reason:?} in {phase:?}");
@@ -307,7 +307,7 @@ fn says_the_present(machine: &Machine) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The same without a finger on the box.
+/// The same without any touch.
 fn untouched(event: Event) -> Event {
     if matches!(event, Event::ButtonDown | Event::ButtonFoundDown | Event::ButtonUp) { Event::Tick } else { event }
 }

@@ -2,12 +2,12 @@
 
 use super::*;
 
-/// What a step wants of capture.
+/// The settings that a step sends to capture.
 fn wanted(effects: &[Effect]) -> Option<CaptureSettings> {
     effects.iter().find_map(|effect| if let Effect::Configure(wanted) = effect { Some(*wanted) } else { None })
 }
 
-/// Feeds an event that changes the sound, and lets capture confirm what it asks for, as it does within milliseconds.
+/// Feeds an event that mutes or unmutes, and lets capture confirm it, as it does within milliseconds.
 fn obeyed(machine: &mut Machine, at: u64, event: Event) -> Vec<String> {
     let mut effects = machine.step(ms(at), event);
     if let Some(wanted) = wanted(&effects) {
@@ -48,7 +48,7 @@ fn a_mute_that_capture_does_not_confirm_ends_the_session() {
     let mut machine = live();
     machine.step(ms(1000), Event::RemoteMute);
     assert_eq!((machine.is_muted(), machine.lamp(), machine.deadline()), (false, LampPattern::Solid, Some(ms(1500))));
-    // What it has in force of before is no confirmation.
+    // A report of earlier settings is no confirmation.
     let stale = CaptureSettings { revision: 0, muted: true };
     assert!(machine.step(ms(1100), Event::CaptureReported(CaptureReport::Applied(stale))).is_empty());
     assert!(machine.step(ms(1499), Event::Tick).is_empty());
