@@ -1,4 +1,4 @@
-//! How loud the sound is that leaves the box: one number a second, of which nothing can be heard.
+//! The level of the audio that is sent: one number a second, from which no speech can be recovered.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use gst::prelude::*;
 use gstreamer as gst;
 
-/// What silence counts as: below the quietest step of 16 bits, which is -90 dB.
+/// The level of silence. The smallest step of 16 bits is -90 dB.
 const SILENCE_DB: f32 = -100.0;
 
-/// The root mean square of the last full second, in dB relative to full scale: a tone as loud as can be has -3.
+/// The RMS of the last full second, in dB relative to full scale. A sine at full scale has -3 dB.
 #[derive(Debug)]
 pub(crate) struct LevelMeter(AtomicU32);
 
@@ -20,7 +20,7 @@ impl Default for LevelMeter {
 }
 
 impl LevelMeter {
-    /// In dB, from -100 to 0; none before there has been a second of sound.
+    /// From -100 to 0 dB; `None` before the first full second.
     pub(crate) fn level_db(&self) -> Option<f32> {
         let db = f32::from_bits(self.0.load(Ordering::Relaxed));
         (!db.is_nan()).then_some(db)
@@ -31,7 +31,7 @@ impl LevelMeter {
     }
 }
 
-/// The squares of a second, on their way to their mean.
+/// Accumulates the squares of a second's samples.
 #[derive(Default)]
 struct RmsAccumulator {
     squares: f64,
@@ -39,12 +39,13 @@ struct RmsAccumulator {
 }
 
 impl RmsAccumulator {
-    fn add(&mut self, sample_value: f64) {
-        self.squares += sample_value * sample_value;
+    /// Adds a sample; full scale is 1.
+    fn add(&mut self, sample: f64) {
+        self.squares += sample * sample;
         self.samples += 1;
     }
 
-    /// In dB, once a second of `samples` is full; then anew.
+    /// The level in dB once there are `samples` of them. The next ones count anew.
     fn sample(&mut self, samples: u32) -> Option<f32> {
         if self.samples < samples {
             return None;
@@ -52,7 +53,7 @@ impl RmsAccumulator {
         let mean = core::mem::take(self).mean();
         #[allow(clippy::cast_possible_truncation)]
         let db = (10.0 * mean.log10()) as f32;
-        // Rounded: a tenth of a dB says all that there is to say.
+        // A tenth of a dB is exact enough.
         Some((db.clamp(SILENCE_DB, 0.0) * 10.0).round() / 10.0)
     }
 
@@ -61,60 +62,76 @@ impl RmsAccumulator {
     }
 }
 
-/// Measures what `element` gives.
+/// Samples per second of all channels, and whether they are floating-point.
+#[derive(Clone, Copy)]
+struct SampleFormat {
+    per_second: u32,
+    is_float: bool,
+}
+
+impl SampleFormat {
+    /// `None`: neither of the two formats that the AAC encoders here take.
+    fn from_caps(caps: &gst::StructureRef) -> Option<Self> {
+        let number = |field| u32::try_from(caps.get::<i32>(field).ok()?).ok();
+        let is_float = match caps.get::<&str>("format").ok()? {
+            "F32LE" => true,
+            "S16LE" => false,
+            _ => return None,
+        };
+        Some(Self { per_second: number("rate")? * number("channels")?, is_float })
+    }
+}
+
+/// Has `meter` measure what `element` gives.
 pub(crate) fn measure(meter: &Arc<LevelMeter>, element: &gst::Element) -> Option<()> {
     let pad = element.static_pad("src")?;
-    let (published, accumulator, format) = (meter.clone(), Mutex::new(RmsAccumulator::default()), Mutex::new(None));
+    let (meter, accumulator, format) = (meter.clone(), Mutex::new(RmsAccumulator::default()), Mutex::new(None));
     pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
         let (Ok(mut accumulator), Ok(mut format)) = (accumulator.lock(), format.lock()) else {
             return gst::PadProbeReturn::Ok;
         };
         if let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) {
-            *format = caps.caps().structure(0).and_then(sample_format);
+            *format = caps.caps().structure(0).and_then(SampleFormat::from_caps);
         }
-        let (Some(buffer), Some((samples, float))) = (info.buffer(), *format) else { return gst::PadProbeReturn::Ok };
-        let Ok(sound) = buffer.map_readable() else { return gst::PadProbeReturn::Ok };
-        if float {
-            let all = sound.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
-            all.for_each(|sample_value| accumulator.add(f64::from(sample_value)));
+        let (Some(buffer), Some(SampleFormat { per_second, is_float })) = (info.buffer(), *format) else {
+            return gst::PadProbeReturn::Ok;
+        };
+        let Ok(bytes) = buffer.map_readable() else { return gst::PadProbeReturn::Ok };
+        if is_float {
+            let samples = bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+            samples.for_each(|sample| accumulator.add(f64::from(sample)));
         } else {
-            let all = sound.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]]));
-            all.for_each(|sample_value| accumulator.add(f64::from(sample_value) / 32_768.0));
+            let samples = bytes.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]]));
+            samples.for_each(|sample| accumulator.add(f64::from(sample) / 32_768.0));
         }
-        if let Some(db) = accumulator.sample(samples) {
-            published.set(db);
+        if let Some(db) = accumulator.sample(per_second) {
+            meter.set(db);
         }
         gst::PadProbeReturn::Ok
     });
     Some(())
 }
 
-/// Words a second, and whether they are floating-point: the two formats that AAC encoders here take.
-fn sample_format(caps: &gst::StructureRef) -> Option<(u32, bool)> {
-    let number = |field| u32::try_from(caps.get::<i32>(field).ok()?).ok();
-    let float = match caps.get::<&str>("format").ok()? {
-        "F32LE" => true,
-        "S16LE" => false,
-        _ => return None,
-    };
-    Some((number("rate")? * number("channels")?, float))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(samples: impl Iterator<Item = f64>) -> f32 {
+    fn level(samples: impl Iterator<Item = f64>) -> f32 {
         let mut accumulator = RmsAccumulator::default();
-        samples.for_each(|sample_value| accumulator.add(sample_value));
+        samples.for_each(|sample| accumulator.add(sample));
         accumulator.sample(1).unwrap()
     }
 
     #[test]
-    fn loudness_is_that_of_the_textbook() {
-        let tone = |height: f64| of((0..48_000).map(move |n| height * (f64::from(n) * 0.1309).sin()));
-        let found = [of([0.0; 100].into_iter()), of([1.0, -1.0].into_iter()), tone(1.0), tone(0.1), tone(1e-9)];
+    fn levels_are_those_of_the_textbook() {
+        let tone = |amplitude: f64| level((0..48_000).map(move |n| amplitude * (f64::from(n) * 0.1309).sin()));
+        let square = level([1.0, -1.0].into_iter());
+        let found = [level([0.0; 100].into_iter()), square, tone(1.0), tone(0.1), tone(1e-9)];
         assert_eq!(found.map(|db| format!("{db:.1}")), ["-100.0", "0.0", "-3.0", "-23.0", "-100.0"]);
+    }
+
+    #[test]
+    fn without_samples_there_is_no_level() {
         assert_eq!(RmsAccumulator::default().sample(1), None);
     }
 }

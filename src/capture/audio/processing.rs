@@ -1,22 +1,58 @@
-//! What may be done for voices on a shop floor: less noise, and no hum. Absent where it is not configured.
+//! What is done to audio ahead of the encoders: one rate and form, less noise and no hum where that is configured, and
+//! the mute.
+
+use std::sync::Arc;
 
 use gst::prelude::*;
 use gstreamer as gst;
 
 use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::make;
+use crate::capture::guard_link::Lease;
+use crate::capture::media::{AUDIO_RATE, raw_audio_caps};
 use crate::config::Audio;
 
-/// Adds the processing that the configuration asks for to `pipeline`; returns it in order, to be linked behind an
-/// `audioconvert`.
-pub(crate) fn add(pipeline: &gst::Pipeline, audio: &Audio) -> Result<Vec<gst::Element>, CaptureError> {
+/// Audio may be off by this much before it is corrected. The default is 40 ms, which people notice after a microphone's
+/// return.
+const RATE_TOLERANCE: gst::ClockTime = gst::ClockTime::from_mseconds(10);
+
+/// Adds what all audio passes before it is encoded. Returns the first element, and the last one, after which it can be
+/// muted.
+pub(crate) fn add_audio_processing(
+    pipeline: &gst::Pipeline,
+    audio: &Audio,
+) -> Result<(gst::Element, gst::Element), CaptureError> {
+    let convert = make("audioconvert", "audio-convert")?;
+    let resample = make("audioresample", "audio-resample")?;
+    // Fills gaps of a source, so that audio never drifts from the picture.
+    let rate = make("audiorate", "audio-rate")?;
+    rate.set_property("tolerance", RATE_TOLERANCE.nseconds());
+    // Without it, silence from the start up to a microphone's first sample would be encoded all at once.
+    rate.set_property("skip-to-first", true);
+    let raw = make("capsfilter", "audio-caps")?;
+    raw.set_property("caps", gst::Caps::builder("audio/x-raw").field("rate", AUDIO_RATE).field("channels", 2).build());
+    // One form for the mute, the level meter and the encoders, in which zeros are silence.
+    let form = make("capsfilter", "audio-form")?;
+    form.set_property("caps", raw_audio_caps());
+    let split = make("tee", "audio-split")?;
+    let elements = [&convert, &resample, &rate, &raw, &form, &split];
+    pipeline.add_many(elements)?;
+    // Ahead of the mute: muted audio is silence, and not silence with noise suppression.
+    let filters = add_voice_filters(pipeline, audio)?;
+    let (before, after) = elements.split_at(4);
+    gst::Element::link_many(before.iter().copied().chain(&filters).chain(after.iter().copied()))?;
+    Ok((convert, form))
+}
+
+/// Adds noise suppression and high-pass filter, as configured. Returns the elements in order; none if both are off.
+pub(super) fn add_voice_filters(pipeline: &gst::Pipeline, audio: &Audio) -> Result<Vec<gst::Element>, CaptureError> {
     if !audio.noise_suppression && !audio.high_pass {
         return Ok(Vec::new());
     }
     let dsp = make("webrtcdsp", "audio-voice")?;
-    // All that it can do is on by itself. An echo has no loudspeaker to come from, and a gain that moves is nobody's
-    // wish.
-    for (property, wanted) in [
+    // All of them are on by default. There is no loudspeaker for an echo to come from, and nobody wants a gain that
+    // moves.
+    for (property, enabled) in [
         ("echo-cancel", false),
         ("gain-control", false),
         ("limiter", false),
@@ -24,10 +60,31 @@ pub(crate) fn add(pipeline: &gst::Pipeline, audio: &Audio) -> Result<Vec<gst::El
         ("noise-suppression", audio.noise_suppression),
         ("high-pass-filter", audio.high_pass),
     ] {
-        dsp.set_property(property, wanted);
+        dsp.set_property(property, enabled);
     }
     let convert = make("audioconvert", "audio-voice-convert")?;
-    let all = [dsp, convert];
-    pipeline.add_many(&all)?;
-    Ok(all.into())
+    let elements = [dsp, convert];
+    pipeline.add_many(&elements)?;
+    Ok(elements.into())
+}
+
+/// Replaces what `element` gives with digital silence while `lease` is muted. All audio passes here on its way to the
+/// encoders. A buffer that passes just when staff mute was recorded before.
+pub(crate) fn silence_while_muted(element: &gst::Element, lease: &Arc<Lease>) -> Result<(), CaptureError> {
+    let pad = element.static_pad("src").ok_or_else(|| CaptureError::internal("sound without a pad"))?;
+    let lease = lease.clone();
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
+        if !lease.is_muted() {
+            return gst::PadProbeReturn::Ok;
+        }
+        let silenced = info.buffer_mut().is_some_and(|buffer| {
+            buffer.make_mut().map_writable().is_ok_and(|mut samples| {
+                samples.fill(0);
+                true
+            })
+        });
+        // What cannot be silenced is not sent.
+        if silenced { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
+    });
+    Ok(())
 }

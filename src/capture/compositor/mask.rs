@@ -1,5 +1,4 @@
-//! Privacy masks: rectangles that are black before anything else sees the picture. A picture that cannot be masked goes
-//! no further.
+//! Privacy masks: rectangles that are made black before anything else sees the picture.
 
 use gstreamer as gst;
 use gstreamer_video as gst_video;
@@ -7,22 +6,22 @@ use gstreamer_video::prelude::*;
 
 use crate::config::Mask;
 
-/// Black, and no colour, as video counts it.
+/// Black in limited-range YUV, as video has it.
 const BLACK_LUMA: u8 = 16;
 const NEUTRAL_CHROMA: u8 = 128;
 
-/// A rectangle of whole pairs of pixels, because colour is stored by pairs.
+/// A rectangle with even sides, because a chroma sample covers two pixels each way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PixelRect {
+struct PixelRect {
     left: usize,
     top: usize,
     right: usize,
     bottom: usize,
 }
 
-/// Where `mask`, in pixels of a picture of the size `configured`, lies in one of the size `actual`: never less than
-/// that.
-pub(crate) fn scaled(mask: &Mask, configured: (u32, u32), actual: (u32, u32)) -> PixelRect {
+/// `mask`, which is in pixels of a picture of the size `configured`, in one of the size `actual`. Rounded outwards, so
+/// that it never covers less.
+fn scaled(mask: &Mask, configured: (u32, u32), actual: (u32, u32)) -> PixelRect {
     let near = |at: u32, from: u32, to: u32| (u64::from(at) * u64::from(to) / u64::from(from.max(1))) & !1;
     let far = |at: u32, from: u32, to: u32| {
         let pixels = (u64::from(at) * u64::from(to)).div_ceil(u64::from(from.max(1)));
@@ -37,8 +36,8 @@ pub(crate) fn scaled(mask: &Mask, configured: (u32, u32), actual: (u32, u32)) ->
     }
 }
 
-/// Makes each of `masks` black. `None`: the picture is not one that can be masked.
-pub(crate) fn black_out(
+/// Makes each of `masks` black. `None`: the picture is not I420, or smaller than it says, and must not be used.
+pub(super) fn black_out(
     frame: &mut gst_video::VideoFrameRef<&mut gst::BufferRef>,
     masks: &[Mask],
     configured: (u32, u32),
@@ -49,11 +48,12 @@ pub(crate) fn black_out(
     let actual = (frame.width(), frame.height());
     for mask in masks {
         let PixelRect { left, top, right, bottom } = scaled(mask, configured, actual);
-        for (plane, halved, value) in [(0, 1, BLACK_LUMA), (1, 2, NEUTRAL_CHROMA), (2, 2, NEUTRAL_CHROMA)] {
+        for (plane, subsampling, value) in [(0, 1, BLACK_LUMA), (1, 2, NEUTRAL_CHROMA), (2, 2, NEUTRAL_CHROMA)] {
             let stride = usize::try_from(*frame.plane_stride().get(plane as usize)?).ok()?;
             let data = frame.plane_data_mut(plane).ok()?;
-            for row in top / halved..bottom.div_ceil(halved) {
-                data.get_mut(row * stride + left / halved..row * stride + right.div_ceil(halved))?.fill(value);
+            for row in top / subsampling..bottom.div_ceil(subsampling) {
+                data.get_mut(row * stride + left / subsampling..row * stride + right.div_ceil(subsampling))?
+                    .fill(value);
             }
         }
     }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_area_is_never_less_than_its_mask() {
+    fn a_scaled_mask_never_covers_less() {
         let mask = Mask { x: 101, y: 51, width: 33, height: 17 };
         let same = scaled(&mask, (1280, 720), (1280, 720));
         assert_eq!(same, PixelRect { left: 100, top: 50, right: 134, bottom: 68 });

@@ -1,54 +1,54 @@
-//! Which of a camera's modes is opened: a pure choice over the caps that it offers.
+//! Selects one of a camera's modes: a pure choice among the caps that it offers.
 //!
 //! In this order: the exact size and rate; the right size with at least the rate; the right size with the highest rate;
-//! another size. Raw pictures go before JPEG wherever both would do, because nothing has to be decoded.
+//! another size. Raw pictures are preferred to JPEG, because nothing has to be decoded.
 
 use core::fmt;
 use std::cmp::Reverse;
 
 use gstreamer as gst;
 
-/// What is wanted of a camera.
+/// What is asked of a camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CameraRequest {
-    pub(crate) width: u32,
-    pub(crate) height: u32,
+pub(super) struct CameraRequest {
+    pub(super) width: u32,
+    pub(super) height: u32,
     /// Pictures per second.
-    pub(crate) fps: u32,
+    pub(super) fps: u32,
 }
 
 /// What the camera sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum CameraFormat {
-    /// Raw pictures in this format of GStreamer's.
+pub(super) enum CameraFormat {
+    /// Raw pictures, by GStreamer's name of the format.
     Raw(String),
     Jpeg,
 }
 
 /// One of a camera's modes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mode {
-    pub(crate) format: CameraFormat,
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    /// Pictures per second as a fraction; `None`: the camera does not say.
-    pub(crate) rate: Option<(u32, u32)>,
+pub(super) struct Mode {
+    pub(super) format: CameraFormat,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// Pictures per second as a fraction; `None`: the camera names none.
+    pub(super) rate: Option<(u32, u32)>,
 }
 
-/// Why none of its modes can be used.
+/// Why none of its modes can be selected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NoUsableMode {
-    /// It sends only these, by their media types.
-    Only(Vec<String>),
+pub(super) enum NoUsableMode {
+    /// It offers only these media types.
+    OnlyTypes(Vec<String>),
     /// It offers nothing at all.
-    Nothing,
+    NoFormats,
 }
 
-/// A rate this close to the configured one passes for it, in per cent: 30000/1001 for 30.
+/// A rate this close to the requested one is equal to it, in per cent: 30000/1001 to 30.
 const RATE_TOLERANCE_PERCENT: u64 = 1;
-/// Where only other sizes are left, fewer pictures a second than this are a slide show.
+/// Among other sizes, a rate below this comes last: it is a slide show.
 const MIN_SMOOTH_MILLIHERTZ: u64 = 15_000;
-/// Formats that cost little on the way to the encoder's I420, cheapest first; others are tried behind them.
+/// Formats that cost little to convert to the encoder's I420, cheapest first. Others come after them.
 const CHEAP_FORMATS: [&str; 8] = ["I420", "YV12", "NV12", "NV21", "YUY2", "UYVY", "YVYU", "VYUY"];
 
 impl fmt::Display for Mode {
@@ -72,18 +72,18 @@ impl fmt::Display for Mode {
 impl fmt::Display for NoUsableMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Only(types) => write!(
+            Self::OnlyTypes(types) => write!(
                 f,
                 "gives only {}, and tallybox takes raw pictures or JPEG: use a camera that has one of them \
                  (v4l2-ctl --list-formats shows it)",
                 types.iter().map(|name| format_name(name)).collect::<Vec<_>>().join(", ")
             ),
-            Self::Nothing => write!(f, "offers no pictures at all: choose another node with [video] device"),
+            Self::NoFormats => write!(f, "offers no pictures at all: choose another node with [video] device"),
         }
     }
 }
 
-/// What people call a media type.
+/// The common name of a media type.
 fn format_name(media_type: &str) -> &str {
     match media_type {
         "video/x-h264" => "H.264",
@@ -97,14 +97,14 @@ fn format_name(media_type: &str) -> &str {
 
 impl Mode {
     /// Thousandths of pictures per second.
-    fn millihertz(&self, wanted: CameraRequest) -> u64 {
-        // A camera that does not say may well do it: it is asked for what is configured.
-        let (pictures, seconds) = self.rate.unwrap_or((wanted.fps, 1));
+    fn millihertz(&self, request: CameraRequest) -> u64 {
+        // A camera that names no rate may well give the requested one.
+        let (pictures, seconds) = self.rate.unwrap_or((request.fps, 1));
         u64::from(pictures) * 1000 / u64::from(seconds.max(1))
     }
 
-    /// What has to be asked of the camera for this mode.
-    pub(crate) fn caps(&self) -> gst::Caps {
+    /// The caps that ask the camera for this mode.
+    pub(super) fn caps(&self) -> gst::Caps {
         let int = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
         let caps = match &self.format {
             CameraFormat::Raw(format) => gst::Caps::builder("video/x-raw").field("format", format.as_str()),
@@ -119,16 +119,16 @@ impl Mode {
         }
     }
 
-    /// The rate in pictures per second, rounded up; `None`: the camera does not say.
-    pub(crate) fn fps(&self) -> Option<u32> {
+    /// The rate in pictures per second, rounded up; `None`: the camera names none.
+    pub(super) fn fps(&self) -> Option<u32> {
         self.rate.map(|(pictures, seconds)| pictures.div_ceil(seconds.max(1)))
     }
 
-    /// Less is better.
-    fn rank(&self, wanted: CameraRequest) -> impl Ord + use<> {
-        let (rate, requested) = (self.millihertz(wanted), u64::from(wanted.fps) * 1000);
+    /// The best mode has the lowest rank.
+    fn rank(&self, request: CameraRequest) -> impl Ord + use<> {
+        let (rate, requested) = (self.millihertz(request), u64::from(request.fps) * 1000);
         let enough = rate * 100 >= requested * (100 - RATE_TOLERANCE_PERCENT);
-        let same_size = (self.width, self.height) == (wanted.width, wanted.height);
+        let same_size = (self.width, self.height) == (request.width, request.height);
         let exact = enough && rate * 100 <= requested * (100 + RATE_TOLERANCE_PERCENT);
         let step = match (same_size, exact, enough, rate >= MIN_SMOOTH_MILLIHERTZ) {
             (true, true, _, _) => 0,
@@ -138,7 +138,7 @@ impl Mode {
             (false, _, false, true) => 4,
             (false, _, false, false) => 5,
         };
-        // Where the rate does not suffice it decides before raw and JPEG do.
+        // A rate that is too low counts more than raw or JPEG does.
         let missing = if enough || !same_size { 0 } else { requested - rate.min(requested) };
         let (kind, format) = match &self.format {
             CameraFormat::Raw(format) if format.starts_with("GRAY") => (2, 0),
@@ -147,18 +147,18 @@ impl Mode {
             }
             CameraFormat::Jpeg => (1, 0),
         };
-        let size_mismatch = if same_size { SizeMismatch::default() } else { self.size_mismatch(wanted) };
-        // No more pictures than are needed: those over are thrown away.
-        let over = if enough { rate.abs_diff(requested) } else { 0 };
-        (step, missing, size_mismatch, kind, over, format, Reverse(rate))
+        let size_mismatch = if same_size { SizeMismatch::default() } else { self.size_mismatch(request) };
+        // The pictures in excess would be dropped.
+        let excess = if enough { rate.abs_diff(requested) } else { 0 };
+        (step, missing, size_mismatch, kind, excess, format, Reverse(rate))
     }
 
-    /// How far another size is from the configured one: first whether it has all its pixels, then its proportions.
-    fn size_mismatch(&self, wanted: CameraRequest) -> SizeMismatch {
+    /// How far another size is from the requested one: first whether it has all its pixels, then the aspect ratio.
+    fn size_mismatch(&self, request: CameraRequest) -> SizeMismatch {
         let area = |width: u32, height: u32| u64::from(width) * u64::from(height);
-        let covers = self.width >= wanted.width && self.height >= wanted.height;
-        let same = area(self.width, wanted.height) == area(wanted.width, self.height);
-        let (is, requested) = (area(self.width, self.height), area(wanted.width, wanted.height));
+        let covers = self.width >= request.width && self.height >= request.height;
+        let same = area(self.width, request.height) == area(request.width, self.height);
+        let (is, requested) = (area(self.width, self.height), area(request.width, request.height));
         SizeMismatch { covers: Reverse(covers), same_aspect: Reverse(same), area_difference: is.abs_diff(requested) }
     }
 }
@@ -174,13 +174,13 @@ struct SizeMismatch {
 ///
 /// # Errors
 /// There is none that can be used.
-pub(crate) fn select(offered: &gst::CapsRef, wanted: CameraRequest) -> Result<Mode, NoUsableMode> {
+pub(super) fn select(offered: &gst::CapsRef, request: CameraRequest) -> Result<Mode, NoUsableMode> {
     let all = offered.iter_with_features().filter(|(_, features)| is_system_memory(features));
-    let best = all.flat_map(|(structure, _)| candidate_modes(structure, wanted)).min_by_key(|mode| mode.rank(wanted));
+    let best = all.flat_map(|(structure, _)| candidate_modes(structure, request)).min_by_key(|mode| mode.rank(request));
     best.ok_or_else(|| {
         let mut types: Vec<_> = offered.iter().map(|structure| structure.name().to_string()).collect();
         types.dedup();
-        if types.is_empty() { NoUsableMode::Nothing } else { NoUsableMode::Only(types) }
+        if types.is_empty() { NoUsableMode::NoFormats } else { NoUsableMode::OnlyTypes(types) }
     })
 }
 
@@ -188,16 +188,16 @@ fn is_system_memory(features: &gst::CapsFeaturesRef) -> bool {
     features.is_any() || features.size() == 0 || features.contains(gst::CAPS_FEATURE_MEMORY_SYSTEM_MEMORY)
 }
 
-/// The modes in one structure that could be meant: of what it leaves open the nearest to what is wanted.
-fn candidate_modes(structure: &gst::StructureRef, wanted: CameraRequest) -> Vec<Mode> {
+/// The modes in one structure that could be meant: of what it leaves open the nearest to what is request.
+fn candidate_modes(structure: &gst::StructureRef, request: CameraRequest) -> Vec<Mode> {
     let formats = match structure.name().as_str() {
         "image/jpeg" => vec![CameraFormat::Jpeg],
         "video/x-raw" => strings(structure, "format").into_iter().map(CameraFormat::Raw).collect(),
         _ => return Vec::new(),
     };
     let pixels = |field, near: u32| numbers(structure, field, near);
-    let (widths, heights) = (pixels("width", wanted.width), pixels("height", wanted.height));
-    let rates = rates(structure, wanted.fps);
+    let (widths, heights) = (pixels("width", request.width), pixels("height", request.height));
+    let rates = rates(structure, request.fps);
     let mut all = Vec::new();
     for format in &formats {
         for (width, height) in widths.iter().flat_map(|width| heights.iter().map(move |height| (*width, *height))) {
@@ -215,7 +215,7 @@ fn strings(structure: &gst::StructureRef, field: &str) -> Vec<String> {
     }
 }
 
-/// The whole numbers that a field may have; of a range the nearest to `near`.
+/// The whole numbers that a field may have. Of a range, the one nearest to `near`.
 fn numbers(structure: &gst::StructureRef, field: &str, near: u32) -> Vec<u32> {
     let positive = |number: i32| u32::try_from(number).ok().filter(|number| *number > 0);
     let near = i32::try_from(near).unwrap_or(i32::MAX);
@@ -240,7 +240,7 @@ fn numbers(structure: &gst::StructureRef, field: &str, near: u32) -> Vec<u32> {
     .collect()
 }
 
-/// The rates that a structure has; of a range the nearest to `fps`. A camera that does not say has one unknown rate.
+/// The rates that a structure has. Of a range, the one nearest to `fps`. A camera that names none has one unknown rate.
 fn rates(structure: &gst::StructureRef, fps: u32) -> Vec<Option<(u32, u32)>> {
     const FIELD: &str = "framerate";
     let fraction = |rate: gst::Fraction| {

@@ -1,8 +1,8 @@
-//! A media file in place of a camera or a microphone: decoded, paced in real time, looped without a seam.
+//! A media file instead of a camera or a microphone: decoded, paced in real time, looped without a seam.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -10,20 +10,22 @@ use gstreamer as gst;
 
 use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::{self, make};
+use crate::sync::LockExt;
 
-/// A decoder for one file in `pipeline`, and where its picture and sound go.
+/// The decoder of one file in a pipeline.
 #[derive(Debug)]
 pub(crate) struct MediaFile {
     decoder: gst::Element,
+    /// Gets a message when the decoder has found all streams.
     complete: Receiver<()>,
     path: PathBuf,
-    /// What was asked of it, and where it goes.
+    /// The streams that are asked of it, and the pads that they go to.
     requested: Vec<(StreamKind, gst::Pad)>,
-    /// Streams in it for which no decoder is installed, by their media types.
+    /// The media types of streams for which no decoder is installed.
     undecoded: Arc<Mutex<Vec<String>>>,
 }
 
-/// What a file is asked for.
+/// A kind of stream in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StreamKind {
     Video,
@@ -33,7 +35,7 @@ enum StreamKind {
 impl StreamKind {
     const ALL: [Self; 2] = [Self::Video, Self::Audio];
 
-    /// In front of GStreamer's media types.
+    /// How its media types start.
     fn prefix(self) -> &'static str {
         match self {
             Self::Video => "video/",
@@ -41,6 +43,7 @@ impl StreamKind {
         }
     }
 
+    /// In messages and in the names of elements.
     fn noun(self) -> &'static str {
         match self {
             Self::Video => "picture",
@@ -48,7 +51,7 @@ impl StreamKind {
         }
     }
 
-    /// What to do about a file that has none of it.
+    /// What to do about a file that has no such stream.
     fn advice(self) -> &'static str {
         match self {
             Self::Video => "name a file with a picture in [video] device",
@@ -57,7 +60,7 @@ impl StreamKind {
     }
 }
 
-/// What people call a media type that needs a decoder.
+/// The common name of a media type that needs a decoder.
 fn codec_name(media_type: &str) -> &str {
     match media_type {
         "video/x-h264" => "H.264",
@@ -73,8 +76,14 @@ fn media_type(caps: &gst::CapsRef) -> Option<String> {
     Some(caps.structure(0)?.name().to_string())
 }
 
+/// The media type in the third argument of a signal of `decodebin`.
+fn signal_media_type(values: &[gst::glib::Value]) -> Option<String> {
+    let caps = values.get(2)?.get::<gst::Caps>().ok()?;
+    media_type(&caps)
+}
+
 impl MediaFile {
-    /// Adds a decoder for `path`; its picture goes to `video`, its sound to `audio`, each through a pacer.
+    /// Adds a decoder for `path`. Its video goes to `video` and its audio to `audio`, both in real time.
     pub(crate) fn add(
         pipeline: &gst::Pipeline,
         path: &Path,
@@ -82,34 +91,12 @@ impl MediaFile {
         video: Option<&gst::Element>,
         audio: Option<&gst::Element>,
     ) -> Result<Self, CaptureError> {
-        let source = make("filesrc", &format!("{name}-file"))?;
-        source.set_property("location", path.to_string_lossy().as_ref());
-        plugins::load_for_media_type(plugins::ANY_MEDIA_TYPE);
-        let decoder = make("decodebin", name)?;
-        // In the thread that reads the file, while others call the server and make the encoder.
-        decoder.connect("autoplug-continue", false, |values| {
-            let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
-            if let Some(found) = caps.as_deref().and_then(media_type) {
-                plugins::load_for_media_type(&found);
-            }
-            Some(true.to_value())
-        });
-        pipeline.add_many([&source, &decoder])?;
-        source.link(&decoder)?;
+        let decoder = add_decoder(pipeline, path, name)?;
         let mut requested = Vec::new();
         for (kind, next) in StreamKind::ALL.into_iter().zip([video, audio]) {
-            let Some(next) = next else { continue };
-            let noun = kind.noun();
-            // Decoding runs ahead by what this holds; without it one of the two would wait for the other.
-            let queue = make("queue", &format!("{name}-{noun}-queue"))?;
-            let pacer = make("clocksync", &format!("{name}-{noun}-pacer"))?;
-            // One segment with running time in it for all rounds: encoders would drain at each new one.
-            let segment_joiner = make("identity", &format!("{name}-{noun}-rounds"))?;
-            segment_joiner.set_property("single-segment", true);
-            pipeline.add_many([&queue, &pacer, &segment_joiner])?;
-            gst::Element::link_many([&queue, &pacer, &segment_joiner, next])?;
-            let pad = queue.static_pad("sink").ok_or_else(|| CaptureError::internal("a queue without a sink pad"))?;
-            requested.push((kind, pad));
+            if let Some(next) = next {
+                requested.push((kind, add_pacer(pipeline, name, kind, next)?));
+            }
         }
         let sinks = requested.clone();
         decoder.connect_pad_added(move |_, pad| {
@@ -126,34 +113,33 @@ impl MediaFile {
         let undecoded = Arc::new(Mutex::new(Vec::new()));
         let unknown = undecoded.clone();
         decoder.connect("unknown-type", false, move |values| {
-            let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
-            unknown.lock().unwrap_or_else(PoisonError::into_inner).extend(caps.as_deref().and_then(media_type));
+            unknown.lock_unpoisoned().extend(signal_media_type(values));
             None
         });
         Ok(Self { decoder, complete, path: path.to_owned(), requested, undecoded })
     }
 
-    /// Waits until picture and sound are found in it; `check` tells what went wrong meanwhile.
+    /// Waits until all streams are found, for at most `timeout`. `check` reports errors of the pipeline meanwhile.
     pub(crate) fn wait_until_decoded(
         &self,
-        patience: Duration,
+        timeout: Duration,
         check: impl Fn() -> Result<(), CaptureError>,
     ) -> Result<(), CaptureError> {
         let step = Duration::from_millis(20);
-        for _ in 0..patience.as_millis() / step.as_millis() {
+        for _ in 0..timeout.as_millis() / step.as_millis() {
             if self.complete.recv_timeout(step).is_ok() {
                 return self.check_streams();
             }
-            if let Err(failure) = check() {
-                // What it lacks says more than what went wrong behind it.
-                return self.missing_decoder().map_or(Err(failure), Err);
+            if let Err(error) = check() {
+                // A missing decoder explains more than what fails because of it.
+                return Err(self.missing_decoder().unwrap_or(error));
             }
         }
-        let (path, patience) = (self.path.display(), patience.as_secs());
-        Err(CaptureError::source(format!("{path} cannot be decoded within {patience} s: try it with gst-play-1.0")))
+        let (path, timeout) = (self.path.display(), timeout.as_secs());
+        Err(CaptureError::source(format!("{path} cannot be decoded within {timeout} s: try it with gst-play-1.0")))
     }
 
-    /// Whether all is in it that was asked for. A server would be blamed for what never comes.
+    /// Whether all requested streams were found. Otherwise a server would be blamed for what is never sent.
     fn check_streams(&self) -> Result<(), CaptureError> {
         let Some((kind, _)) = self.requested.iter().find(|(_, sink)| !sink.is_linked()) else { return Ok(()) };
         let (path, noun, advice) = (self.path.display(), kind.noun(), kind.advice());
@@ -161,25 +147,25 @@ impl MediaFile {
         Err(self.missing_decoder().unwrap_or_else(lacks))
     }
 
-    /// What was asked for is in it, and nothing is installed that can read it.
+    /// A requested stream is in the file, and no decoder for it is installed.
     fn missing_decoder(&self) -> Option<CaptureError> {
-        let undecoded = self.undecoded.lock().unwrap_or_else(PoisonError::into_inner);
+        let undecoded = self.undecoded.lock_unpoisoned();
         let mut missing = self.requested.iter().filter(|(_, sink)| !sink.is_linked()).map(|(kind, _)| *kind);
         let (kind, found) =
             missing.find_map(|kind| Some((kind, undecoded.iter().find(|found| found.starts_with(kind.prefix()))?)))?;
         let (path, noun, codec) = (self.path.display(), kind.noun(), codec_name(found));
         Some(CaptureError::source(format!(
-            "{path}: its {noun} is {codec}, and no decoder for that is installed: install gstreamer1.0-libav, or make the \
-             file H.264 and AAC"
+            "{path}: its {noun} is {codec}, and no decoder for that is installed: install gstreamer1.0-libav, or make \
+             the file H.264 and AAC"
         )))
     }
 
-    /// Makes the file begin anew each time it ends; call once it is decoded as far as its first picture.
+    /// Makes the file loop. To be called once its first picture is decoded.
     pub(crate) fn loop_from_start(&self) -> Result<(), CaptureError> {
         self.seek(gst::SeekFlags::FLUSH | gst::SeekFlags::SEGMENT | gst::SeekFlags::ACCURATE)
     }
 
-    /// The file came to its end: goes on at its beginning, with running time going on too.
+    /// Goes on at the start of the file, whose end was reached. Running time goes on too.
     pub(crate) fn restart_segment(&self) -> Result<(), CaptureError> {
         self.seek(gst::SeekFlags::SEGMENT | gst::SeekFlags::ACCURATE)
     }
@@ -195,10 +181,47 @@ impl MediaFile {
         })
     }
 
-    /// Whether `message` came from within this file's decoder.
+    /// Whether `message` is from this file's decoder.
     pub(crate) fn owns(&self, message: &gst::Message) -> bool {
         message
             .src()
             .is_some_and(|src| src.has_as_ancestor(&self.decoder) || src == self.decoder.upcast_ref::<gst::Object>())
     }
+}
+
+/// Adds what reads `path` and decodes it, with the plugins that its media types need.
+fn add_decoder(pipeline: &gst::Pipeline, path: &Path, name: &str) -> Result<gst::Element, CaptureError> {
+    let source = make("filesrc", &format!("{name}-file"))?;
+    source.set_property("location", path.to_string_lossy().as_ref());
+    plugins::load_for_media_type(plugins::ANY_MEDIA_TYPE);
+    let decoder = make("decodebin", name)?;
+    // Runs in the thread that reads the file, while others connect to the server and select the encoder.
+    decoder.connect("autoplug-continue", false, |values| {
+        if let Some(found) = signal_media_type(values) {
+            plugins::load_for_media_type(&found);
+        }
+        Some(true.to_value())
+    });
+    pipeline.add_many([&source, &decoder])?;
+    source.link(&decoder)?;
+    Ok(decoder)
+}
+
+/// Adds what paces a decoded stream, ahead of `next`. Returns the pad that the decoder has to link to.
+fn add_pacer(
+    pipeline: &gst::Pipeline,
+    name: &str,
+    kind: StreamKind,
+    next: &gst::Element,
+) -> Result<gst::Pad, CaptureError> {
+    let noun = kind.noun();
+    // The decoder runs ahead by what this holds. Without it one of the two streams would wait for the other.
+    let queue = make("queue", &format!("{name}-{noun}-queue"))?;
+    let pacer = make("clocksync", &format!("{name}-{noun}-pacer"))?;
+    // Joins the segments of all loops into one with running time, because an encoder drains at each new one.
+    let segment_joiner = make("identity", &format!("{name}-{noun}-rounds"))?;
+    segment_joiner.set_property("single-segment", true);
+    pipeline.add_many([&queue, &pacer, &segment_joiner])?;
+    gst::Element::link_many([&queue, &pacer, &segment_joiner, next])?;
+    queue.static_pad("sink").ok_or_else(|| CaptureError::internal("a queue without a sink pad"))
 }

@@ -68,7 +68,7 @@ fn encoded(
     if let Some(writing) = &writing {
         // On air it comes when it is drawn; here the first picture has it.
         for _ in 0..1000 {
-            if writing.handle().current().is_some() {
+            if writing.is_rendered() {
                 break;
             }
             std::thread::park_timeout(Duration::from_millis(20));

@@ -2,5 +2,6 @@
 
 mod compositor;
 mod day_on_air;
+pub(in crate::capture) mod element_bench;
 mod rendition;
 mod servers;

@@ -1,4 +1,4 @@
-//! Caps as GStreamer's v4l2src gives them for cameras that people have, and the mode that each has to be opened with.
+//! Caps as GStreamer's v4l2src reports them for common cameras, and the mode to select for each.
 
 use std::str::FromStr;
 
@@ -34,20 +34,20 @@ const INFRARED: &str = "video/x-raw, format=GRAY8, width=640, height=480, framer
 const DMABUF: &str = "video/x-raw(memory:DMABuf), format=NV12, width=1280, height=720, framerate=30/1; \
      video/x-raw, format=YUY2, width=1280, height=720, framerate=30/1";
 
-fn chosen(offered: &str, width: u32, height: u32, fps: u32) -> String {
+fn selected(offered: &str, width: u32, height: u32, fps: u32) -> String {
     gst::init().unwrap();
     let offered = gst::Caps::from_str(offered).unwrap();
     let mode = select(&offered, CameraRequest { width, height, fps });
     if let Ok(mode) = &mode {
         assert!(offered.can_intersect(&mode.caps()), "the camera has no {mode}");
     }
-    mode.map_or_else(|why| why.to_string(), |mode| mode.to_string())
+    mode.map_or_else(|error| error.to_string(), |mode| mode.to_string())
 }
 
 #[test]
-fn the_mode_is_the_nearest_that_moves() {
+fn the_best_mode_is_selected() {
     for (camera, (width, height, fps), mode) in [
-        // What the fault was: 25 is not among its rates, and raw pictures come at 10.
+        // A regression: 25 is not among its rates, and raw pictures come at 10.
         (C920, (1280, 720, 25), "JPEG 1280x720 at 30/s"),
         (C920, (1280, 720, 30), "JPEG 1280x720 at 30/s"),
         (C920, (1280, 720, 24), "JPEG 1280x720 at 24/s"),
@@ -59,7 +59,7 @@ fn the_mode_is_the_nearest_that_moves() {
         (C920, (1280, 720, 60), "JPEG 1280x720 at 30/s"),
         (C920, (1920, 1080, 25), "JPEG 1920x1080 at 30/s"),
         (C920, (640, 480, 25), "YUY2 640x480 at 30/s"),
-        // No such size: the next that has all its pixels, in its proportions.
+        // No such size: the next one that has all its pixels and its aspect ratio.
         (C920, (1024, 576, 25), "JPEG 1280x720 at 30/s"),
         (C920, (3840, 2160, 30), "JPEG 1920x1080 at 30/s"),
         (C270, (1280, 720, 25), "JPEG 1280x720 at 25/s"),
@@ -78,15 +78,15 @@ fn the_mode_is_the_nearest_that_moves() {
         (INFRARED, (640, 480, 25), "JPEG 640x480 at 30/s"),
         (DMABUF, (1280, 720, 30), "YUY2 1280x720 at 30/s"),
     ] {
-        assert_eq!(chosen(camera, width, height, fps), mode, "{width}x{height} at {fps} of {camera}");
+        assert_eq!(selected(camera, width, height, fps), mode, "{width}x{height} at {fps} of {camera}");
     }
 }
 
 #[test]
-fn a_camera_that_has_nothing_to_take_is_told_apart() {
-    let only = chosen("video/x-h264, width=1280, height=720, framerate=30/1; video/x-h264, width=640", 1280, 720, 25);
+fn a_camera_without_usable_modes_is_an_error() {
+    let only = selected("video/x-h264, width=1280, height=720, framerate=30/1; video/x-h264, width=640", 1280, 720, 25);
     assert!(only.starts_with("gives only H.264, and tallybox takes raw pictures or JPEG"), "{only}");
-    let two = chosen("video/x-bayer, format=rggb, width=640; video/x-h265, width=640", 1280, 720, 25);
+    let two = selected("video/x-bayer, format=rggb, width=640; video/x-h265, width=640", 1280, 720, 25);
     assert!(two.starts_with("gives only Bayer patterns, H.265, "), "{two}");
-    assert!(chosen("EMPTY", 1280, 720, 25).starts_with("offers no pictures"));
+    assert!(selected("EMPTY", 1280, 720, 25).starts_with("offers no pictures"));
 }

@@ -1,66 +1,65 @@
-//! By how much sound has to be stretched so that it stays with the clock. Pure: measurements in, a correction out.
+//! By how much audio has to be resampled to stay on the clock. Pure: measured offsets in, a correction out.
 //!
-//! What is measured is jittery, and late only: a sound card's samples are read some time after they were taken, never
-//! before. So the earliest of a second counts, and a slow proportional and integral loop follows it.
+//! Offsets have jitter, and are only ever too late: a sound card's samples are read some time after they were captured,
+//! never before. So the smallest offset of a second counts, and a slow PI controller follows it.
 
-/// Over how much sound the earliest measurement is sought, in seconds: of a hundred reads one is prompt, also on a busy
+/// The smallest offset is searched in so much audio, in seconds. Of a hundred reads one is prompt, even on a busy
 /// machine.
 const WINDOW: f64 = 1.0;
-/// Part of the distance that is made good in a second: so slow that what jitter remains moves the pitch by some ten ppm
-/// only.
+/// The part of the offset that is corrected per second. So slow, the jitter that remains moves the pitch by some ten
+/// ppm.
 const PROPORTIONAL: f64 = 1.0 / 10.0;
-/// Critically damped: a quarter of the other's square. The card's own deviation is learnt by this one.
+/// It learns the card's own deviation. A quarter of the other's square makes the loop critically damped.
 const INTEGRAL: f64 = PROPORTIONAL * PROPORTIONAL / 4.0;
-/// The most that sound is stretched, in ppm: 1.7 hundredths of a semitone, of which people hear 5. Sound cards are off
-/// by 10 to 200.
+/// 1.7 hundredths of a semitone, of which people hear 5. Sound cards are off by 10 to 200 ppm.
 pub(super) const MAX_CORRECTION_PPM: f64 = 1000.0;
-/// Farther off than this, in seconds, is no drift: samples were lost. It is below what people notice, which is 40 ms.
+/// A larger offset, in seconds, is no drift: samples were lost. People notice 40 ms.
 const LOSS_THRESHOLD: f64 = 0.03;
 
-/// The loop of one microphone, from its opening to its close.
+/// The controller of one microphone, from its opening to its close.
 #[derive(Debug, Default)]
 pub(super) struct DriftController {
-    /// The earliest measurement of the present window, and how much sound that window has had, both in seconds.
-    earliest: Option<f64>,
-    heard: f64,
-    /// The last window's, where it was too far off for drift.
-    lost: Option<f64>,
+    /// The smallest offset of the present window, and the length of audio in it, both in seconds.
+    smallest: Option<f64>,
+    window_span: f64,
+    /// The last window's offset, if it was too large for drift.
+    outlier: Option<f64>,
     integral_ppm: f64,
     ppm: f64,
 }
 
 impl DriftController {
-    /// Takes a measurement: `late` is how much later a sample was taken by the clock than the stretched sound says, and
-    /// `span` how much sound has come since the last measurement; both in seconds. Returns by how much the sound has to
-    /// jump, which is only where samples were lost: two windows agree on it.
-    pub(super) fn update(&mut self, late: f64, span: f64) -> Option<f64> {
-        self.earliest = Some(self.earliest.map_or(late, |earliest| earliest.min(late)));
-        self.heard += span;
-        if self.heard < WINDOW {
+    /// Takes a measurement, both parts in seconds. `offset`: by how much later a sample was captured by the clock than
+    /// by the audio that was produced so far. `span`: the length of the audio since the last measurement. Returns by
+    /// how much the audio has to jump, if samples were lost, of which two windows in a row have to give evidence.
+    pub(super) fn update(&mut self, offset: f64, span: f64) -> Option<f64> {
+        self.smallest = Some(self.smallest.map_or(offset, |smallest| smallest.min(offset)));
+        self.window_span += span;
+        if self.window_span < WINDOW {
             return None;
         }
-        let late = self.earliest.take().unwrap_or(late);
-        let span = core::mem::take(&mut self.heard);
-        if late.abs() > LOSS_THRESHOLD {
-            let before = self.lost.replace(late)?;
-            if before.signum() != late.signum() {
+        let offset = self.smallest.take().unwrap_or(offset);
+        let span = core::mem::take(&mut self.window_span);
+        if offset.abs() > LOSS_THRESHOLD {
+            let before = self.outlier.replace(offset)?;
+            if before.signum() != offset.signum() {
                 return None;
             }
-            self.lost = None;
-            return Some(if late.abs() < before.abs() { late } else { before });
+            self.outlier = None;
+            return Some(if offset.abs() < before.abs() { offset } else { before });
         }
-        self.lost = None;
-        let wanted = 1e6 * PROPORTIONAL * late + self.integral_ppm;
+        self.outlier = None;
+        let wanted = 1e6 * PROPORTIONAL * offset + self.integral_ppm;
         self.ppm = wanted.clamp(-MAX_CORRECTION_PPM, MAX_CORRECTION_PPM);
-        // What cannot be followed is not learnt from.
+        // Anti-windup: what exceeds the limit is not integrated.
         if wanted.abs() < MAX_CORRECTION_PPM {
-            self.integral_ppm += 1e6 * INTEGRAL * late * span;
+            self.integral_ppm += 1e6 * INTEGRAL * offset * span;
         }
         None
     }
 
-    /// By how much the sound is to be made longer, in ppm.
-    pub(super) fn ppm(&self) -> f64 {
+    /// By how much the audio is to be made longer, in ppm.
+    pub(super) fn correction_ppm(&self) -> f64 {
         self.ppm
     }
 }
@@ -74,7 +73,7 @@ mod tests {
     /// Sound is read in blocks of 10 ms.
     const BLOCK: f64 = 0.01;
 
-    /// A sound card in front of the loop, in simulated time.
+    /// A sound card and the controller, in simulated time.
     struct Card {
         /// How much faster than the clock it is, in ppm.
         fast_ppm: f64,
@@ -84,39 +83,37 @@ mod tests {
         drift: DriftController,
         blocks: u32,
         /// The time that the next sample gets, in seconds.
-        given: f64,
+        next_time: f64,
     }
 
     impl Card {
         fn new(fast_ppm: f64, jitter: f64, seed: u64) -> Self {
             let random = fastrand::Rng::with_seed(seed);
-            Self { fast_ppm, jitter, random, drift: DriftController::default(), blocks: 0, given: 0.0 }
+            Self { fast_ppm, jitter, random, drift: DriftController::default(), blocks: 0, next_time: 0.0 }
         }
 
-        /// When the next sample is taken, by the clock, in seconds.
+        /// When the next sample is captured, by the clock, in seconds.
         fn captured_at(&self) -> f64 {
             f64::from(self.blocks) * BLOCK / (1.0 + self.fast_ppm * 1e-6)
         }
 
-        /// What it would be given if samples were merely counted.
+        /// The time that it would get if samples were merely counted.
         fn counted(&self) -> f64 {
             f64::from(self.blocks) * BLOCK
         }
 
-        /// One block; returns how far the sound is from the clock, in seconds.
+        /// One block. Returns how far the audio is from the clock, in seconds.
         fn step(&mut self) -> f64 {
             let rare = if self.random.u32(..1000) == 0 { 10.0 } else { 1.0 };
             let late = -self.jitter * rare * (1.0 - self.random.f64()).ln();
-            if let Some(jump) = self.drift.update(self.captured_at() + late - self.given, BLOCK) {
-                self.given += jump;
+            if let Some(jump) = self.drift.update(self.captured_at() + late - self.next_time, BLOCK) {
+                self.next_time += jump;
             }
             self.blocks += 1;
-            self.given += BLOCK * (1.0 + self.drift.ppm() * 1e-6);
-            self.given - self.captured_at()
+            self.next_time += BLOCK * (1.0 + self.drift.correction_ppm() * 1e-6);
+            self.next_time - self.captured_at()
         }
-    }
 
-    impl Card {
         fn steps(&mut self, blocks: u32) {
             for _ in 0..blocks {
                 let _ = self.step();
@@ -125,26 +122,21 @@ mod tests {
     }
 
     #[test]
-    fn sound_and_picture_stay_together_for_4_hours() {
+    fn audio_and_pictures_stay_together_for_4_hours() {
         const HOURS_4: u32 = 4 * 3600;
         for fast_ppm in [-100.0, 100.0] {
             let mut card = Card::new(fast_ppm, 0.005, 4);
             let (mut worst, mut camera) = (0.0f64, fastrand::Rng::with_seed(30));
             for second in 0..HOURS_4 {
-                let sound = (0..100).fold(0.0f64, |worst, _| worst.max(card.step().abs()));
-                // The camera says 30 and gives 29.97: its pictures are given the time at which they came, up to 5 ms
-                // late.
+                let audio = (0..100).fold(0.0f64, |worst, _| worst.max(card.step().abs()));
+                // The camera names 30 and gives 29.97. Its pictures get the time at which they came, up to 5 ms late.
                 let picture = 0.005 * camera.f64();
                 if second >= 60 {
-                    worst = worst.max(sound + picture);
+                    worst = worst.max(audio + picture);
                 }
             }
             let counted = card.counted() - card.captured_at();
             let pictures = f64::from(HOURS_4) * 30_000.0 / 1001.0 / 30.0 - f64::from(HOURS_4);
-            println!(
-                "{fast_ppm:+} ppm for 4 h: at most {:.1} ms apart; merely counted, sound {counted:+.2} s and pictures {pictures:+.1} s",
-                worst * 1000.0
-            );
             assert!(worst < 0.040, "{worst}");
             assert!((counted - f64::from(HOURS_4) * fast_ppm * 1e-6).abs() < 0.001, "{counted}");
             assert!(counted.abs() > 1.43 && pictures < -14.0, "without correction this test would be idle");
@@ -152,12 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn lost_samples_are_made_good_within_3_s() {
+    fn lost_samples_are_corrected_within_3_s() {
         for lost in [-0.2, -0.05, 0.05, 1.5] {
             let mut card = Card::new(50.0, 0.003, 1);
             card.steps(12_000);
-            // The clock went on, and the samples of that time never came, or came twice.
-            card.given -= lost;
+            // The clock went on, and the samples of that time are missing, or came twice.
+            card.next_time -= lost;
             card.steps(300);
             let left = card.step();
             assert!(left.abs() < 0.005, "{lost}: {left}");
@@ -165,19 +157,19 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_reads_late_for_a_second_makes_no_jump() {
+    fn a_second_of_late_reads_causes_no_jump() {
         let mut card = Card::new(50.0, 0.001, 1);
         card.steps(6000);
         let mut jumps = 0;
         for block in 0..6000 {
             let stalled = (1000..1100).contains(&block);
-            let late = card.captured_at() - card.given + if stalled { 0.2 } else { 0.0 };
+            let late = card.captured_at() - card.next_time + if stalled { 0.2 } else { 0.0 };
             jumps += u32::from(card.drift.update(late, BLOCK).is_some());
             card.blocks += 1;
-            card.given += BLOCK * (1.0 + card.drift.ppm() * 1e-6);
+            card.next_time += BLOCK * (1.0 + card.drift.correction_ppm() * 1e-6);
         }
         assert_eq!(jumps, 0);
-        assert!((card.given - card.captured_at()).abs() < 0.005);
+        assert!((card.next_time - card.captured_at()).abs() < 0.005);
     }
 
     proptest! {
@@ -186,15 +178,15 @@ mod tests {
         #[test]
         fn any_card_is_followed(fast_ppm in -500.0..500.0f64, jitter in 0.0..0.01f64, seed: u64, off in -0.025..0.025f64) {
             let mut card = Card::new(fast_ppm, jitter, seed);
-            card.given = off;
+            card.next_time = off;
             for block in 0..30_000 {
                 let apart = card.step().abs();
                 prop_assert!(apart < 0.040, "{apart} after {block} blocks");
                 prop_assert!(block < 12_000 || apart < 0.008, "{apart} after {block} blocks");
-                prop_assert!(card.drift.ppm().abs() <= MAX_CORRECTION_PPM);
+                prop_assert!(card.drift.correction_ppm().abs() <= MAX_CORRECTION_PPM);
             }
             // A fast card gives too many samples: its sound is made shorter.
-            prop_assert!((card.drift.ppm() + fast_ppm).abs() < 150.0, "{} for {fast_ppm}", card.drift.ppm());
+            prop_assert!((card.drift.correction_ppm() + fast_ppm).abs() < 150.0, "{} for {fast_ppm}", card.drift.correction_ppm());
         }
     }
 }

@@ -1,25 +1,26 @@
-//! Makes sound a little longer or shorter without a click: each new sample is worked out from the 32 about its place.
+//! Makes audio a little longer or shorter without a click: a polyphase filter computes each new sample from the 32
+//! around its position.
 
-/// Samples that each new one is made from.
+/// Samples that each new one is computed from.
 const TAPS: usize = 32;
-/// Those before its place, so many more than the one at it.
+/// So many of them are before its position, apart from the one at it.
 const TAPS_BEFORE: usize = TAPS / 2 - 1;
-/// Places between two samples for which the weights are kept; those between are drawn straight, wrong by less than -100
-/// dB.
+/// Positions between two samples for which there are weights. In between they are interpolated, with an error below
+/// -100 dB.
 const PHASES: usize = 512;
 
-/// The weights: a sinc in a Blackman window, one row for each place. Nothing below 0.8 of half the rate is touched.
+/// The weights: a sinc in a Blackman window, one row for each phase. Its passband ends at 0.8 of half the rate.
 fn weights() -> Vec<[f32; TAPS]> {
-    let row = |place: usize| {
+    let row = |phase: usize| {
         let mut row = [0.0f64; TAPS];
         for (tap, weight) in row.iter_mut().enumerate() {
-            let x = to_f64(tap) - to_f64(TAPS_BEFORE) - to_f64(place) / to_f64(PHASES);
+            let x = to_f64(tap) - to_f64(TAPS_BEFORE) - to_f64(phase) / to_f64(PHASES);
             let angle = core::f64::consts::PI * x;
             let sinc = if x.abs() < 1e-9 { 1.0 } else { angle.sin() / angle };
             let turn = 2.0 * angle / to_f64(TAPS);
             *weight = sinc * (0.42 + 0.5 * turn.cos() + 0.08 * (2.0 * turn).cos());
         }
-        // All places equally loud.
+        // The same gain for all phases.
         let sum: f64 = row.iter().sum();
         #[allow(clippy::cast_possible_truncation)]
         row.map(|weight| (weight / sum) as f32)
@@ -27,67 +28,67 @@ fn weights() -> Vec<[f32; TAPS]> {
     (0..=PHASES).map(row).collect()
 }
 
-/// Small numbers only.
+/// For small numbers, which are exact.
 #[allow(clippy::cast_precision_loss)]
 fn to_f64(number: usize) -> f64 {
     number as f64
 }
 
-/// Sound on its way through.
+/// An asynchronous sample rate converter, whose ratio may change with each call.
 pub(super) struct Resampler {
     channels: usize,
     weights: Vec<[f32; TAPS]>,
-    /// Samples of all channels that are still needed.
+    /// Samples of all channels that are still needed, interleaved.
     history: Vec<f32>,
-    /// The place of the next new sample in `history`, counted in samples of one channel.
-    at: f64,
+    /// The position of the next new sample in `history`, in samples of one channel.
+    position: f64,
 }
 
 impl Resampler {
-    /// For sound of so many channels.
+    /// For audio of so many channels.
     pub(super) fn new(channels: usize) -> Self {
-        Self { channels, weights: weights(), history: vec![0.0; TAPS_BEFORE * channels], at: to_f64(TAPS_BEFORE) }
+        Self { channels, weights: weights(), history: vec![0.0; TAPS_BEFORE * channels], position: to_f64(TAPS_BEFORE) }
     }
 
-    /// How many samples of one channel have been taken and are not in what was given, in samples: about half of `TAPS`.
+    /// How many samples of one channel have been pushed and are not in the output: about half of `TAPS`.
     pub(super) fn pending(&self) -> f64 {
-        to_f64(self.history.len() / self.channels) - self.at
+        to_f64(self.history.len() / self.channels) - self.position
     }
 
-    /// Takes sound, and appends it to `out`, longer by `ppm`.
-    pub(super) fn push(&mut self, sound: impl Iterator<Item = i16>, ppm: f64, out: &mut Vec<i16>) {
-        self.history.extend(sound.map(f32::from));
+    /// Appends `samples` to `out`, longer by `ppm`.
+    pub(super) fn push(&mut self, samples: impl Iterator<Item = i16>, ppm: f64, out: &mut Vec<i16>) {
+        self.history.extend(samples.map(f32::from));
         let step = 1.0 / (1.0 + ppm * 1e-6);
         let samples = self.history.len() / self.channels;
         loop {
-            // Never negative and never large.
+            // Never negative, and never large.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let whole = self.at as usize;
+            let whole = self.position as usize;
             if whole + TAPS - TAPS_BEFORE > samples {
                 break;
             }
-            self.sample(whole, self.at - to_f64(whole), out);
-            self.at += step;
+            self.sample(whole, self.position - to_f64(whole), out);
+            self.position += step;
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let over = (self.at as usize).saturating_sub(TAPS_BEFORE).min(samples);
+        let over = (self.position as usize).saturating_sub(TAPS_BEFORE).min(samples);
         self.history.drain(..over * self.channels);
-        self.at -= to_f64(over);
+        self.position -= to_f64(over);
     }
 
-    /// The new sample of each channel that lies `part` of a sample behind `whole`.
+    /// The new sample of each channel, `part` of a sample after `whole`.
     fn sample(&self, whole: usize, part: f64, out: &mut Vec<i16>) {
-        let place = part * to_f64(PHASES);
+        let phase = part * to_f64(PHASES);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let row = (place as usize).min(PHASES - 1);
+        let row = (phase as usize).min(PHASES - 1);
         #[allow(clippy::cast_possible_truncation)]
-        let between = (place - to_f64(row)) as f32;
+        let between = (phase - to_f64(row)) as f32;
         let (Some(here), Some(next)) = (self.weights.get(row), self.weights.get(row + 1)) else { return };
         let first = (whole - TAPS_BEFORE) * self.channels;
-        let Some(about) = self.history.get(first..first + TAPS * self.channels) else { return };
+        let Some(around) = self.history.get(first..first + TAPS * self.channels) else { return };
         for channel in 0..self.channels {
             let mut sum = 0.0;
-            for ((tap, here), next) in about.chunks_exact(self.channels).zip(here).zip(next) {
+            for ((tap, here), next) in around.chunks_exact(self.channels).zip(here).zip(next) {
                 sum += tap[channel] * (here + (next - here) * between);
             }
             #[allow(clippy::cast_possible_truncation)]
@@ -107,9 +108,9 @@ mod tests {
         (0..samples).map(|n| (16_000.0 * (to_f64(n) * hertz * core::f64::consts::TAU / RATE).sin()) as i16).collect()
     }
 
-    /// What of `sound` is not a tone of `hertz`, against the tone, in dB.
-    fn rest_db(sound: &[i16], hertz: f64) -> f64 {
-        let turns = sound.iter().enumerate().map(|(n, sample)| {
+    /// What of `samples` is not a tone of `hertz`, relative to the tone, in dB.
+    fn rest_db(samples: &[i16], hertz: f64) -> f64 {
+        let turns = samples.iter().enumerate().map(|(n, sample)| {
             let angle = to_f64(n) * hertz * core::f64::consts::TAU / RATE;
             (f64::from(*sample), angle.sin(), angle.cos())
         });
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tone_stays_clean_whatever_the_block_and_the_stretch() {
+    fn a_tone_stays_clean() {
         for (hertz, ppm, block) in [
             (1000.0, 100.0, 480),
             (1000.0, -100.0, 480),
@@ -140,14 +141,13 @@ mod tests {
             let all = to_f64(out.len()) + resampler.pending();
             assert!((all - wanted).abs() < 1.1, "{all} for {wanted}");
             let rest = rest_db(&out[1000..], hertz / (1.0 + ppm * 1e-6));
-            println!("{hertz} Hz, longer by {ppm} ppm: all but the tone {rest:.0} dB");
             assert!(rest < -80.0, "{hertz} Hz, {ppm} ppm: {rest}");
         }
     }
 
     #[test]
-    fn a_change_of_the_stretch_is_no_click() {
-        // The largest step from sample to sample and its steps' steps are those of the tone itself.
+    fn a_change_of_the_ratio_is_no_click() {
+        // The second difference of the output is that of the tone itself.
         let (mut resampler, mut out) = (Resampler::new(1), Vec::new());
         for (turn, block) in tone(1000.0, 96_000).chunks(480).enumerate() {
             let ppm = if turn % 2 == 0 { 1000.0 } else { -1000.0 };
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_kept_apart_and_loud_sound_does_not_wrap() {
+    fn channels_stay_separate_and_do_not_wrap() {
         let (mut resampler, mut out) = (Resampler::new(2), Vec::new());
         let square = |n: usize| if (n / 50).is_multiple_of(2) { i16::MAX } else { i16::MIN };
         resampler.push((0..4800).flat_map(|n| [square(n), 0]), 300.0, &mut out);
