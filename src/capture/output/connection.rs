@@ -2,70 +2,71 @@
 
 use std::time::Duration;
 
-use crate::capture::media::Frame;
-use crate::capture::output::error::ConnectionError;
 pub(crate) use bitrate::TransportStats;
 
-/// A connection. Dropping it closes it.
+use crate::capture::media::Frame;
+use crate::capture::output::error::ConnectionError;
+
+/// A connection to an ingest server. Dropping it closes it.
 pub(crate) trait IngestConnection {
-    /// Reads and writes what can be without waiting, where the connection has no thread of its own.
+    /// Goes on without blocking: connects, reads and writes, where the connection has no thread of its own.
     fn poll(&mut self) {}
 
-    /// Waits until there is something to be read or written, for `span` at most; false: it does not know how to.
-    fn wait(&mut self, _span: Duration) -> bool {
+    /// Waits until there is something to read or to write, for at most `timeout`. `false`: the connection cannot tell,
+    /// and has not waited.
+    fn wait(&mut self, _timeout: Duration) -> bool {
         false
     }
 
-    /// The server lets the stream in.
+    /// Whether the server has accepted the stream.
     fn is_connected(&self) -> bool;
 
-    /// Whether the server is found out only by sending: it is given a few frames before it is connected.
+    /// Whether only sending shows that the server has accepted the stream: frames are sent before it is connected.
     fn needs_data_to_connect(&self) -> bool {
         false
     }
 
-    /// Whether sound may wait for the next picture, a frame's time at most: both then go with fewer wake-ups and
-    /// packets.
+    /// Whether audio may wait for the next picture, at most for the duration of a frame: fewer wake-ups and packets.
     fn batches_audio(&self) -> bool {
         false
     }
 
-    /// The round trip, if another connection, made with it in mind, would fit better; asked once, before it is on air.
+    /// The round-trip time with which a new connection would be set up better. Valid before the stream is live.
     fn renegotiate_with(&self) -> Option<Duration> {
         None
     }
 
-    /// Sends a frame, or puts it in front of the sink.
+    /// Sends a frame, or queues it in the connection.
     fn send(&mut self, frame: Frame) -> Result<(), ConnectionError>;
 
-    /// More waits in front of the sink than should.
+    /// Whether more frames would only wait in the connection.
     fn would_block(&self) -> bool;
 
-    /// The server has taken the first frame.
+    /// Is called once the server has the first frame.
     fn set_live(&mut self) {}
 
-    /// How much has arrived at the server, as far as the protocol tells: bytes, buffers or frames. A server that is
-    /// there makes it grow.
+    /// How much the server has received, as far as the protocol shows: bytes, buffers or frames. It grows for as long as
+    /// the server is there.
     fn progress(&self) -> u64;
 
-    /// The server has the first frame, as far as the protocol tells: the stream is on air.
+    /// Whether the server has the first frame, as far as the protocol shows.
     fn first_frame_delivered(&self) -> bool;
 
-    /// What went wrong, if something did.
-    fn take_error(&self) -> Option<ConnectionError>;
+    /// Why the connection has failed, if it has.
+    fn take_error(&mut self) -> Option<ConnectionError>;
 
-    /// What the bitrate controller wants to know.
+    /// What the bitrate controller measures.
     fn stats(&self) -> TransportStats {
         TransportStats::default()
     }
 
-    /// Round-trip time in milliseconds, where the protocol tells.
+    /// The round-trip time in milliseconds, where the protocol measures it.
     fn rtt_ms(&self) -> Option<u32> {
         None
     }
 
-    /// Whether somebody who watches misses a keyframe; told once.
-    fn take_keyframe_request(&self) -> bool {
+    /// Whether the server has requested a keyframe since the last call.
+    fn take_keyframe_request(&mut self) -> bool {
         false
     }
 }

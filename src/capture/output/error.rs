@@ -36,38 +36,105 @@ impl ConnectionError {
     pub(crate) fn unreachable(reason: impl Into<String>) -> Self {
         Self { kind: ConnectionErrorKind::Unreachable, reason: reason.into() }
     }
+
+    pub(crate) fn rejected(reason: impl Into<String>) -> Self {
+        Self { kind: ConnectionErrorKind::Rejected, reason: reason.into() }
+    }
+
+    pub(crate) fn renegotiate() -> Self {
+        Self { kind: ConnectionErrorKind::Renegotiate, reason: String::new() }
+    }
 }
 
-/// An error of the push pipeline, without anything that has to be hidden.
-pub(crate) fn of_push(bus_error: &BusError, redactor: &Redactor) -> ConnectionError {
-    let host = &redactor.host_port;
-    let text = format!("{} {}", bus_error.error.message(), bus_error.debug);
-    tracing::debug!("push: {}", redact(&text, redactor));
-    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let (kind, reason) = if has(&["resolv", "Name or service not known", "Temporary failure in name"]) {
-        (ConnectionErrorKind::Unreachable, "the host name cannot be resolved: see the network's DNS, or [ingest] url")
-    } else if has(&["ailed to authenticate", "BADSECRET", "UNSECURE"]) {
-        (ConnectionErrorKind::Rejected, SRT_REFUSED)
-    } else if has(&["refused", "Refused"]) {
-        (ConnectionErrorKind::Unreachable, "connection refused: no ingest server listens on that port")
-    } else if has(&["timed out", "Timeout", "timeout"]) {
-        (ConnectionErrorKind::Unreachable, "no answer in time")
-    } else if has(&["unreachable"]) {
-        (ConnectionErrorKind::Unreachable, "the network is unreachable")
-    } else if has(&["closed", "Short read", "reset", "Broken pipe", "EOF", "broken", "lost"]) {
-        (ConnectionErrorKind::Unreachable, "the server closed the connection")
-    } else {
-        return ConnectionError::unreachable(format!("{host}: {}", redact(bus_error.error.message(), redactor)));
-    };
-    ConnectionError { kind, reason: format!("{host}: {reason}") }
+/// What errors of `srtsink` mean and what to do about them. The first row counts of which one of the needles is in the
+/// lower-cased text.
+const SINK_ERRORS: [(&[&str], ConnectionErrorKind, &str); 6] = [
+    (
+        &["resolv", "name or service not known", "temporary failure in name"],
+        ConnectionErrorKind::Unreachable,
+        "the host name cannot be resolved: see the network's DNS, or [ingest] url",
+    ),
+    (&["failed to authenticate", "badsecret", "unsecure"], ConnectionErrorKind::Rejected, SRT_REFUSED),
+    (&["refused"], ConnectionErrorKind::Unreachable, "connection refused: no ingest server listens on that port"),
+    (&["timed out", "timeout"], ConnectionErrorKind::Unreachable, "no answer in time"),
+    (&["unreachable"], ConnectionErrorKind::Unreachable, "the network is unreachable"),
+    (
+        &["closed", "short read", "reset", "broken pipe", "eof", "broken", "lost"],
+        ConnectionErrorKind::Unreachable,
+        "the server closed the connection",
+    ),
+];
+
+impl ConnectionError {
+    /// From an error that a sink's pipeline posted, without secrets.
+    pub(super) fn from_bus(error: &BusError, redactor: &Redactor) -> Self {
+        let message = error.error.message();
+        let text = format!("{message} {}", error.debug);
+        tracing::debug!("push: {}", redact(&text, redactor));
+        let text = text.to_lowercase();
+        let known = SINK_ERRORS.iter().find(|(needles, ..)| needles.iter().any(|needle| text.contains(needle)));
+        let (kind, reason) = known.map_or_else(
+            || (ConnectionErrorKind::Unreachable, redact(message, redactor)),
+            |(_, kind, reason)| (*kind, (*reason).to_owned()),
+        );
+        Self { kind, reason: format!("{}: {reason}", redactor.host_port) }
+    }
 }
 
-/// Why an ingest server could not be reached.
-pub(crate) fn of_unreachable(why: Unreachable) -> ConnectionError {
-    let advice = match why {
-        Unreachable::Unresolved => ": see the network's DNS, or [ingest] url",
-        Unreachable::Refused => ": no ingest server listens there, see [ingest] url",
-        Unreachable::TimedOut | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => "",
-    };
-    ConnectionError::unreachable(format!("{why}{advice}"))
+impl From<Unreachable> for ConnectionError {
+    fn from(why: Unreachable) -> Self {
+        let advice = match why {
+            Unreachable::Unresolved => ": see the network's DNS, or [ingest] url",
+            Unreachable::Refused => ": no ingest server listens there, see [ingest] url",
+            Unreachable::TimedOut | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => "",
+        };
+        Self::unreachable(format!("{why}{advice}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gstreamer as gst;
+
+    use super::*;
+
+    const DEBUG: &str = "../ext/srt/gstsrtsink.c(285): gst_srt_sink_render (): /GstPipeline:push/GstSRTSink:sink";
+
+    fn classified(message: &str) -> ConnectionError {
+        let secrets = ["publish:key".to_owned()].into();
+        let redactor = Redactor { host_port: "a.cn:9000".to_owned(), host: "a.cn".to_owned(), secrets };
+        let error = gst::glib::Error::new(gst::ResourceError::Write, message);
+        ConnectionError::from_bus(&BusError { element: "sink".to_owned(), error, debug: DEBUG.to_owned() }, &redactor)
+    }
+
+    /// Messages of GStreamer 1.22's `libgstsrt` and of libsrt 1.5.1, and those of other versions that were met.
+    #[test]
+    fn real_messages_are_classified() {
+        use ConnectionErrorKind::{Rejected, Unreachable};
+        for (message, kind, reason) in [
+            ("Failed to resolve host 'a.cn': Error resolving", Unreachable, "the host name cannot be resolved"),
+            ("a.cn: Name or service not known", Unreachable, "the host name cannot be resolved"),
+            ("Temporary failure in name resolution", Unreachable, "the host name cannot be resolved"),
+            ("Failed to authenticate: ERROR:BADSECRET", Rejected, SRT_REFUSED),
+            ("Failed to authenticate: ERROR:UNSECURE", Rejected, SRT_REFUSED),
+            ("Error on SRT socket: Connection refused", Unreachable, "connection refused"),
+            ("Connection setup failure: connection timed out", Unreachable, "no answer in time"),
+            ("Failed to poll socket: Poll timeout", Unreachable, "no answer in time"),
+            ("Network is unreachable", Unreachable, "the network is unreachable"),
+            ("Error on SRT socket: Connection was broken", Unreachable, "the server closed the connection"),
+            ("Socket is broken or closed", Unreachable, "the server closed the connection"),
+            ("Connection reset by peer", Unreachable, "the server closed the connection"),
+            ("Broken pipe", Unreachable, "the server closed the connection"),
+        ] {
+            let error = classified(message);
+            assert_eq!(error.kind, kind, "{message}");
+            assert!(error.reason.starts_with(&format!("a.cn:9000: {reason}")), "{message}: {}", error.reason);
+        }
+    }
+
+    #[test]
+    fn an_unknown_message_is_reported_without_secrets() {
+        let error = classified("Operation not supported for publish:key");
+        assert_eq!(error, ConnectionError::unreachable("a.cn:9000: Operation not supported for …"));
+    }
 }

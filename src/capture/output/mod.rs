@@ -23,14 +23,14 @@ use super::queue::{FrameQueue, QueueLimits};
 use crate::capture::error::CaptureError;
 use crate::capture::guard_link::GuardLink;
 use crate::capture::output::credentials::IngestCredentials;
-use crate::capture::output::publisher::{Publisher, StatusReporter};
+use crate::capture::output::publisher::{Publisher, PublisherConfig, StatusReporter};
 use crate::capture::output::rate_adapter::RateAdapter;
 use crate::capture::output::target::IngestTarget;
 use crate::capture::queue::EncoderQueues;
 use crate::capture::queue::spill_file::SpillFile;
 use crate::capture::queue::spill_writer::SpillWriter;
 use crate::capture::session_context::SessionContext;
-use crate::config::{Config, Destination, Outage, OutageBuffer, Video};
+use crate::config::{Config, Destination, Outage, OutageBuffer};
 use crate::ipc::FailureKind;
 use bitrate::Rendition;
 
@@ -50,7 +50,7 @@ pub(crate) struct RunningOutput {
 
 impl RunningOutput {
     /// Nothing more is sent; does not wait for it.
-    pub(crate) fn stop(&mut self) {
+    pub(crate) fn stop(&self) {
         self.publisher.stop();
     }
 }
@@ -81,45 +81,58 @@ impl Output {
         queues
     }
 
-    /// Begins to supply all of them, with the first frame that comes; the first one's health is the session's.
+    /// Starts to publish to all of them. The first one's health is the session's.
     pub(crate) fn start_all(
         all: Vec<Self>,
         config: &Config,
         context: &SessionContext,
         guard_link: &GuardLink,
     ) -> Result<Vec<RunningOutput>, CaptureError> {
-        let SessionContext { timebase, level_meter, encoder_control } = context;
-        let (has_audio, controlled) = (level_meter.is_some(), encoder_control.clone());
-        let apply = move |target: &Rendition| {
-            if let Err(failure) = controlled.apply(target) {
-                tracing::warn!("{}", failure.message);
-            }
+        let start = |(index, output): (usize, Self)| {
+            let events = guard_link.event_sender();
+            // There is one encoder, and the first output's link sets its bitrate. The others drop what is too much.
+            let (reporter, rate_adapter) = if index == 0 {
+                (StatusReporter::First(events), first_rate_adapter(config, context))
+            } else {
+                (StatusReporter::second(events), RateAdapter::fixed(config.video.rendition()))
+            };
+            output.start(config, context, reporter, rate_adapter)
         };
-        let (video, scheme) = (&config.video, config.ingest.first.scheme());
-        let rate_adapter = RateAdapter::new(scheme, video, has_audio.then_some(&config.audio), Box::new(apply));
-        // There is one encoder, and the first destination steers it. The second drops what is too much for it.
-        let first = (StatusReporter::First(guard_link.event_sender()), rate_adapter);
-        let fixed = Video { adaptive: false, ..video.clone() };
-        let second = (
-            StatusReporter::second(guard_link.event_sender()),
-            RateAdapter::new(scheme, &fixed, None, Box::new(|_| ())),
-        );
-        all.into_iter()
-            .zip([first, second])
-            .map(|(Self { destination, credentials, queue, spill_writer }, (reporter, rate_adapter))| {
-                let target = IngestTarget::new(config, &destination, credentials, has_audio, timebase.clone());
-                let publisher = Publisher::start(
-                    target,
-                    queue,
-                    level_meter.clone(),
-                    reporter,
-                    encoder_control.clone(),
-                    rate_adapter,
-                )?;
-                Ok(RunningOutput { publisher, _spill_writer: spill_writer })
-            })
-            .collect()
+        all.into_iter().enumerate().map(start).collect()
     }
+
+    fn start(
+        self,
+        config: &Config,
+        context: &SessionContext,
+        reporter: StatusReporter,
+        rate_adapter: RateAdapter,
+    ) -> Result<RunningOutput, CaptureError> {
+        let Self { destination, credentials, queue, spill_writer } = self;
+        let SessionContext { timebase, level_meter, encoder_control } = context;
+        let has_audio = level_meter.is_some();
+        let publisher = Publisher::start(PublisherConfig {
+            target: IngestTarget::new(config, &destination, credentials, has_audio, timebase.clone()),
+            queue,
+            level_meter: level_meter.clone(),
+            reporter,
+            encoder: encoder_control.clone(),
+            rate_adapter,
+        })?;
+        Ok(RunningOutput { publisher, _spill_writer: spill_writer })
+    }
+}
+
+/// Adapts the encoder's bitrate to the first output's link.
+fn first_rate_adapter(config: &Config, context: &SessionContext) -> RateAdapter {
+    let encoder = context.encoder_control.clone();
+    let apply = move |target: &Rendition| {
+        if let Err(failure) = encoder.apply(target) {
+            tracing::warn!("{}", failure.message);
+        }
+    };
+    let audio = context.level_meter.is_some().then_some(&config.audio);
+    RateAdapter::new(config.ingest.first.scheme(), &config.video, audio, Box::new(apply))
 }
 
 /// A queue, with what an outage needs.
@@ -144,6 +157,6 @@ fn outage_queue(config: &Config) -> Result<(Arc<FrameQueue>, Option<SpillWriter>
     let duration = window.min(config.privacy.footage_retention);
     let queue = Arc::new(FrameQueue::new(QueueLimits { bytes, duration, catch_up }, Some(spill_file.clone())));
     let spill_writer = SpillWriter::start(queue.clone(), spill_file, bytes);
-    let spill_writer = spill_writer.map_err(|error| CaptureError::internal(format!("no thread: {error}")))?;
+    let spill_writer = spill_writer.map_err(|error| CaptureError::internal(error.to_string()))?;
     Ok((queue, Some(spill_writer)))
 }

@@ -1,9 +1,7 @@
-//! The push pipeline: a thread that keeps an ingest server supplied, connects anew when the server goes away, and
-//! begins each time with a keyframe. Capture goes on meanwhile.
+//! The thread that publishes one output's stream: it sends the frames of a queue to the ingest server, and connects
+//! again after each failure. Each connection starts with a keyframe. Capture does not wait for it.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::backoff::Backoff;
@@ -16,104 +14,171 @@ use crate::capture::media::Frame;
 use crate::capture::media::RateMeter;
 use crate::capture::output::connect::connect;
 use crate::capture::output::connection::IngestConnection;
-use crate::capture::output::error::ConnectionError;
-use crate::capture::output::error::ConnectionErrorKind;
+use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 use crate::capture::output::rate_adapter::RateAdapter;
 use crate::capture::output::target::IngestTarget;
 use crate::capture::queue::FrameQueue;
 use crate::clock::Clock;
 use crate::ipc::StreamStats;
+use crate::worker::{OnDrop, Stop, Worker};
+use monotonic::Monotonic;
 
-/// How long the thread waits for a frame before it looks at the bus, until the stream is on air: a third of a frame at
+/// How long the thread waits for a frame before it polls the connection, until the stream is live: a third of a frame at
 /// 30 frames per second.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// A server that takes nothing for this long is gone: twice the longest pause of a busy server, and what a viewer
-/// bears.
+/// A server that makes no progress for this long is considered lost: twice the longest pause of a busy server, and what
+/// a viewer puts up with.
 const STALL_TIMEOUT: Duration = Duration::from_secs(8);
-/// How often the guard is told how the stream does.
+/// How often statistics are reported to the guard.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
-/// Between two looks at a connection that is being made: nobody waits for more than this once it is.
+/// Between two polls of a connection that is being made: once it is, the first frame goes out at most this much later.
 const CONNECT_POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// Frames that a server is given before it has taken one: a muxer needs both tracks, and the sound may come late.
+/// At most this many frames are sent before the connection is made: a muxer needs both tracks, and audio may come late.
 const MAX_PRECONNECT_FRAMES: usize = 256;
 
-/// The thread, owned. Dropping it ends it.
-pub(crate) struct Publisher {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+/// The publishing thread, owned: dropping it ends the thread and waits for it.
+pub(crate) struct Publisher(Worker);
 
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+/// What a publisher publishes, and where to.
+pub(crate) struct PublisherConfig {
+    pub(crate) target: IngestTarget,
+    pub(crate) queue: Arc<FrameQueue>,
+    pub(crate) level_meter: Option<Arc<LevelMeter>>,
+    pub(crate) reporter: StatusReporter,
+    pub(crate) encoder: EncoderControl,
+    pub(crate) rate_adapter: RateAdapter,
 }
 
 impl Publisher {
-    /// Nothing more is sent; does not wait for it.
-    pub(crate) fn stop(&mut self) {
-        drop(self.stop.take());
+    /// Stops sending, without waiting for the thread.
+    pub(crate) fn stop(&self) {
+        self.0.stop();
     }
 
-    /// Begins to push `queue` to `target`.
-    pub(crate) fn start(
-        target: IngestTarget,
-        queue: Arc<FrameQueue>,
-        level_meter: Option<Arc<LevelMeter>>,
-        reporter: StatusReporter,
-        encoder: EncoderControl,
-        rate_adapter: RateAdapter,
-    ) -> Result<Self, CaptureError> {
-        let (stop, stopped) = channel();
-        let clock = Clock::start();
-        let rate_meter = RateMeter::new(clock.now());
-        let publisher = PublishLoop {
-            target,
-            queue,
-            level_meter,
-            reporter,
-            encoder,
-            rate_adapter,
-            stopped,
-            clock,
-            reconnects: 0,
-            rate_meter,
-            last_reported: None,
-        };
-        let thread = std::thread::Builder::new().name("push".to_owned()).spawn(move || publisher.run());
-        let thread = thread.map_err(|error| CaptureError::internal(format!("no thread: {error}")))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    /// Starts to publish.
+    pub(crate) fn start(config: PublisherConfig) -> Result<Self, CaptureError> {
+        let worker = Worker::spawn("push", OnDrop::Join, move |stop| PublisherThread::new(config, stop.clone()).run());
+        worker.map(Self).map_err(|error| CaptureError::internal(error.to_string()))
     }
 }
 
-struct PublishLoop {
+struct PublisherThread {
     target: IngestTarget,
     queue: Arc<FrameQueue>,
     level_meter: Option<Arc<LevelMeter>>,
     reporter: StatusReporter,
     encoder: EncoderControl,
     rate_adapter: RateAdapter,
-    stopped: Receiver<()>,
+    stop: Stop,
     clock: Clock,
     reconnects: u32,
     rate_meter: RateMeter,
-    /// What was last said about a server out of reach.
+    /// The last reason reported for a reconnect: one that stays the same is reported once.
     last_reported: Option<String>,
 }
 
-/// It is over.
+/// The publisher was stopped.
 struct Stopped;
 
-impl PublishLoop {
+/// Why a connection is over.
+enum Ended {
+    Stopped,
+    Failed(ConnectionError),
+}
+
+impl From<Stopped> for Ended {
+    fn from(Stopped: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<ConnectionError> for Ended {
+    fn from(error: ConnectionError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The server has not accepted the stream yet.
+    Connecting,
+    /// The server accepts the stream. Whether the first frame has arrived is not known yet.
+    Connected,
+    /// The server has the first frame.
+    Live { since: Monotonic },
+}
+
+/// One connection, and what was sent over it.
+struct Publication<'a> {
+    connection: &'a mut dyn IngestConnection,
+    stage: Stage,
+    /// The first frame of a connection is a keyframe, with everything that a decoder needs.
+    keyframe_sent: bool,
+    /// What was sent before the server had the first frame: it is queued again if the connection fails until then.
+    unconfirmed: Vec<Frame>,
+    /// The last step sent a frame. Frames that are queued together are sent together, without a poll in between.
+    draining: bool,
+    progress: u64,
+    progress_at: Monotonic,
+}
+
+impl<'a> Publication<'a> {
+    fn new(connection: &'a mut dyn IngestConnection, now: Monotonic) -> Self {
+        Self {
+            connection,
+            stage: Stage::Connecting,
+            keyframe_sent: false,
+            unconfirmed: Vec::new(),
+            draining: false,
+            progress: 0,
+            progress_at: now,
+        }
+    }
+
+    /// From the first frame's arrival to the last progress; `None`: the stream was never live.
+    fn uptime(&self) -> Option<Duration> {
+        match self.stage {
+            Stage::Connecting | Stage::Connected => None,
+            Stage::Live { since } => Some(self.progress_at.duration_since(since)),
+        }
+    }
+
+    /// Polls the connection, except between frames that are sent together.
+    fn poll(&mut self) {
+        if !self.draining {
+            self.connection.poll();
+        }
+    }
+}
+
+impl PublisherThread {
+    fn new(config: PublisherConfig, stop: Stop) -> Self {
+        let PublisherConfig { target, queue, level_meter, reporter, encoder, rate_adapter } = config;
+        let clock = Clock::start();
+        let rate_meter = RateMeter::new(clock.now());
+        Self {
+            target,
+            queue,
+            level_meter,
+            reporter,
+            encoder,
+            rate_adapter,
+            stop,
+            clock,
+            reconnects: 0,
+            rate_meter,
+            last_reported: None,
+        }
+    }
+
+    /// Connects, publishes and connects again, until it is stopped.
     fn run(mut self) {
         let mut backoff = Backoff::new();
         loop {
-            let (error, on_air) = match connect(&self.target) {
+            let (error, uptime) = match connect(&self.target) {
                 Ok(mut connection) => match self.publish_once(connection.as_mut()) {
-                    Ok(ended) => ended,
+                    Ok(failed) => failed,
                     Err(Stopped) => return,
                 },
                 Err(error) => (error, Duration::ZERO),
@@ -130,16 +195,16 @@ impl PublishLoop {
                 self.reporter.reconnecting(reason);
             }
             self.reconnects += 1;
-            backoff.record_uptime(on_air);
+            backoff.record_uptime(uptime);
             if self.wait_before_retry(backoff.next_delay(kind)).is_err() {
                 return;
             }
         }
     }
 
-    /// Waits for the next attempt.
-    fn wait_before_retry(&mut self, span: Duration) -> Result<(), Stopped> {
-        let until = self.clock.now().saturating_add(span);
+    /// Waits for `delay`, and goes on reporting meanwhile.
+    fn wait_before_retry(&mut self, delay: Duration) -> Result<(), Stopped> {
+        let until = self.clock.now().saturating_add(delay);
         loop {
             self.forward_keyframe_request();
             self.report(None);
@@ -151,11 +216,8 @@ impl PublishLoop {
         }
     }
 
-    fn pause(&self, span: Duration) -> Result<(), Stopped> {
-        match self.stopped.recv_timeout(span) {
-            Err(RecvTimeoutError::Timeout) => Ok(()),
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => Err(Stopped),
-        }
+    fn pause(&self, timeout: Duration) -> Result<(), Stopped> {
+        if self.stop.wait_timeout(timeout) { Err(Stopped) } else { Ok(()) }
     }
 
     fn forward_keyframe_request(&self) {
@@ -164,111 +226,151 @@ impl PublishLoop {
         }
     }
 
-    /// Supplies one connection with frames until it fails. Why it did, and how long the server took the stream.
+    /// Publishes over one connection until it fails. Returns why it failed, and for how long the stream was live.
     fn publish_once(&mut self, connection: &mut dyn IngestConnection) -> Result<(ConnectionError, Duration), Stopped> {
-        let mut unconfirmed = Vec::new();
-        let mut on_air = None;
-        let ended = self.run_connection(connection, &mut unconfirmed, &mut on_air);
-        if on_air.is_none() {
-            self.queue.requeue(unconfirmed);
-        }
-        Ok((ended?, on_air.unwrap_or_default()))
-    }
-
-    /// `on_air`: from the server's having the first frame to the last sign of it; `None` until then.
-    fn run_connection(
-        &mut self,
-        connection: &mut dyn IngestConnection,
-        unconfirmed: &mut Vec<Frame>,
-        on_air: &mut Option<Duration>,
-    ) -> Result<ConnectionError, Stopped> {
         self.rate_adapter.on_connected();
-        let mut last_progress = (0, self.clock.now());
-        let mut connected = false;
-        let mut live_since = None;
-        // The first frame of a connection is a keyframe with everything that a decoder needs.
-        let mut keyframe_sent = false;
-        // What waits together is sent together.
-        let mut drain_queue = false;
-        loop {
-            if !drain_queue {
-                connection.poll();
+        let mut publication = Publication::new(connection, self.clock.now());
+        let ended = loop {
+            if let Err(ended) = self.step(&mut publication) {
+                break ended;
             }
-            if !connected && connection.is_connected() {
-                if let Some(rtt) = connection.renegotiate_with() {
-                    self.target.rtt.set(Some(rtt));
-                    return Ok(ConnectionError { kind: ConnectionErrorKind::Renegotiate, reason: String::new() });
-                }
-                connected = true;
-                self.queue.end_outage();
-            }
-            let wanted = if connected {
-                !connection.would_block()
-            } else {
-                connection.needs_data_to_connect() && unconfirmed.len() < MAX_PRECONNECT_FRAMES
-            };
-            if !matches!(self.stopped.try_recv(), Err(TryRecvError::Empty)) {
-                return Err(Stopped);
-            }
-            let frame = if wanted {
-                match live_since {
-                    _ if drain_queue => self.queue.pop(Duration::ZERO),
-                    None => self.queue.pop(POLL_INTERVAL),
-                    Some(_) if connection.batches_audio() => self.queue.pop_batched(self.rate_adapter.poll_interval()),
-                    Some(_) => self.queue.pop(self.rate_adapter.poll_interval()),
-                }
-            } else {
-                if !connection.wait(POLL_INTERVAL) {
-                    self.pause(if connected { POLL_INTERVAL } else { CONNECT_POLL_INTERVAL })?;
-                }
-                None
-            };
-            drain_queue = frame.is_some();
-            if let Some(frame) = frame.filter(|frame| keyframe_sent || frame.is_keyframe()) {
-                keyframe_sent = true;
-                self.rate_meter.count(&frame);
-                self.rate_adapter.on_sent(frame.buffer.size());
-                if on_air.is_none() {
-                    unconfirmed.push(frame.clone());
-                }
-                if let Err(error) = connection.send(frame) {
-                    return Ok(error);
-                }
-            }
-            self.forward_keyframe_request();
-            if connection.take_keyframe_request() {
-                self.encoder.request_keyframe();
-            }
-            if let Some(error) = connection.take_error() {
-                return Ok(error);
-            }
-            let (progress, now) = (connection.progress(), self.clock.now());
-            if live_since.is_some() {
-                self.rate_adapter.update(now, &self.queue, connection);
-            } else if connected && connection.first_frame_delivered() {
-                live_since = Some(now);
-                *on_air = Some(Duration::ZERO);
-                unconfirmed.clear();
-                connection.set_live();
-                self.last_reported = None;
-                self.reporter.live();
-            }
-            if progress != last_progress.0 {
-                last_progress = (progress, now);
-                *on_air = live_since.map(|since| now.duration_since(since));
-            } else if now.duration_since(last_progress.1) >= STALL_TIMEOUT {
-                let what = if connected { "it takes nothing any more" } else { "no answer in time" };
-                return Ok(ConnectionError::unreachable(format!("{}: {what}", self.target.host_port())));
-            }
-            self.report(connection.rtt_ms());
+        };
+        let uptime = publication.uptime();
+        if uptime.is_none() {
+            self.queue.requeue(publication.unconfirmed);
+        }
+        match ended {
+            Ended::Stopped => Err(Stopped),
+            Ended::Failed(error) => Ok((error, uptime.unwrap_or_default())),
         }
     }
 
-    /// Tells how the stream does, each second, also while there is no connection.
+    /// Sends a frame at most, or waits for one, and watches the connection.
+    fn step(&mut self, publication: &mut Publication<'_>) -> Result<(), Ended> {
+        if self.stop.is_requested() {
+            return Err(Ended::Stopped);
+        }
+        match publication.stage {
+            Stage::Connecting => self.connecting(publication)?,
+            Stage::Connected => self.connected(publication)?,
+            Stage::Live { .. } => self.live(publication)?,
+        }
+        self.check_progress(publication)?;
+        self.report(publication.connection.rtt_ms());
+        Ok(())
+    }
+
+    /// Waits for the server to accept the stream. Some protocols need a few frames for that.
+    fn connecting(&mut self, publication: &mut Publication<'_>) -> Result<(), Ended> {
+        publication.connection.poll();
+        if publication.connection.is_connected() {
+            if let Some(rtt) = publication.connection.renegotiate_with() {
+                self.target.rtt = Some(rtt);
+                return Err(Ended::Failed(ConnectionError::renegotiate()));
+            }
+            publication.stage = Stage::Connected;
+            self.queue.end_outage();
+        } else if publication.connection.needs_data_to_connect()
+            && publication.unconfirmed.len() < MAX_PRECONNECT_FRAMES
+        {
+            let timeout = if publication.draining { Duration::ZERO } else { POLL_INTERVAL };
+            self.send(publication, self.queue.pop(timeout))?;
+        } else {
+            self.wait(publication, CONNECT_POLL_INTERVAL)?;
+        }
+        self.check_connection(publication)
+    }
+
+    /// Sends frames until the server has the first one.
+    fn connected(&mut self, publication: &mut Publication<'_>) -> Result<(), Ended> {
+        publication.poll();
+        if publication.connection.would_block() {
+            self.wait(publication, POLL_INTERVAL)?;
+        } else {
+            let timeout = if publication.draining { Duration::ZERO } else { POLL_INTERVAL };
+            self.send(publication, self.queue.pop(timeout))?;
+        }
+        self.check_connection(publication)?;
+        if publication.connection.first_frame_delivered() {
+            publication.stage = Stage::Live { since: self.clock.now() };
+            publication.unconfirmed.clear();
+            publication.connection.set_live();
+            self.last_reported = None;
+            self.reporter.live();
+        }
+        Ok(())
+    }
+
+    /// Sends frames, and adapts the bitrate to the link.
+    fn live(&mut self, publication: &mut Publication<'_>) -> Result<(), Ended> {
+        publication.poll();
+        if publication.connection.would_block() {
+            self.wait(publication, POLL_INTERVAL)?;
+        } else {
+            let timeout = self.rate_adapter.poll_interval();
+            let frame = if publication.draining {
+                self.queue.pop(Duration::ZERO)
+            } else if publication.connection.batches_audio() {
+                self.queue.pop_batched(timeout)
+            } else {
+                self.queue.pop(timeout)
+            };
+            self.send(publication, frame)?;
+        }
+        self.check_connection(publication)?;
+        self.rate_adapter.update(self.clock.now(), &self.queue, publication.connection);
+        Ok(())
+    }
+
+    /// Sends what came out of the queue, from the first keyframe on.
+    fn send(&mut self, publication: &mut Publication<'_>, frame: Option<Frame>) -> Result<(), ConnectionError> {
+        publication.draining = frame.is_some();
+        let Some(frame) = frame.filter(|frame| publication.keyframe_sent || frame.is_keyframe()) else { return Ok(()) };
+        publication.keyframe_sent = true;
+        self.rate_meter.count(&frame);
+        self.rate_adapter.on_sent(frame.buffer.size());
+        match publication.stage {
+            Stage::Connecting | Stage::Connected => publication.unconfirmed.push(frame.clone()),
+            Stage::Live { .. } => {}
+        }
+        publication.connection.send(frame)
+    }
+
+    /// Waits until the connection can go on; where it cannot tell, for `interval`.
+    fn wait(&self, publication: &mut Publication<'_>, interval: Duration) -> Result<(), Stopped> {
+        publication.draining = false;
+        if publication.connection.wait(POLL_INTERVAL) { Ok(()) } else { self.pause(interval) }
+    }
+
+    /// Passes keyframe requests on to the encoder, and finds out whether the connection has failed.
+    fn check_connection(&self, publication: &mut Publication<'_>) -> Result<(), Ended> {
+        self.forward_keyframe_request();
+        if publication.connection.take_keyframe_request() {
+            self.encoder.request_keyframe();
+        }
+        publication.connection.take_error().map_or(Ok(()), |error| Err(Ended::Failed(error)))
+    }
+
+    /// Finds out whether the server has stopped to take anything.
+    fn check_progress(&self, publication: &mut Publication<'_>) -> Result<(), ConnectionError> {
+        let (progress, now) = (publication.connection.progress(), self.clock.now());
+        if progress != publication.progress {
+            (publication.progress, publication.progress_at) = (progress, now);
+        } else if now.duration_since(publication.progress_at) >= STALL_TIMEOUT {
+            let symptom = match publication.stage {
+                Stage::Connecting => "no answer in time",
+                Stage::Connected | Stage::Live { .. } => "it takes nothing any more",
+            };
+            return Err(ConnectionError::unreachable(format!("{}: {symptom}", self.target.host_port())));
+        }
+        Ok(())
+    }
+
+    /// Reports statistics once a second, also while there is no connection.
     fn report(&mut self, round_trip_ms: Option<u32>) {
         let Some((fps, bitrate_kbps)) = self.rate_meter.sample(STATS_INTERVAL, self.clock.now()) else { return };
         if let Some(rtt) = round_trip_ms {
-            self.target.rtt.set(Some(Duration::from_millis(rtt.into())));
+            self.target.rtt = Some(Duration::from_millis(rtt.into()));
         }
         let queue_ms = u32::try_from(self.queue.duration().mseconds()).unwrap_or(u32::MAX);
         let target = self.rate_adapter.target();
@@ -278,7 +380,7 @@ impl PublishLoop {
             dropped_frames: self.queue.dropped_frames(),
             round_trip_ms,
             reconnects: self.reconnects,
-            // What the kernel has not got rid of waits on the box too.
+            // Bytes that the kernel has not delivered wait on the box too.
             queue_ms: queue_ms.max(self.rate_adapter.queuing_delay_ms()),
             target_kbps: target.bitrate_kbps,
             height: target.height,

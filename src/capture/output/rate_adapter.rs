@@ -33,31 +33,29 @@ pub(crate) struct RateAdapter {
 }
 
 impl RateAdapter {
-    /// For the configured picture, with or without sound, to a server that is spoken to by `scheme`.
+    /// Adapts the configured picture, with or without audio, to the link to a server of this `scheme`. Where the
+    /// configuration says so it adapts nothing.
     pub(crate) fn new(scheme: IngestScheme, video: &Video, audio: Option<&Audio>, apply: ApplyRendition) -> Self {
         let max = video.rendition();
-        let overhead_kbps = audio.map_or(0, |audio| audio.bitrate_kbps);
         let max_kbps = max.bitrate_kbps;
         let start_kbps = if scheme == IngestScheme::Srt { bitrate::srt_start_kbps(max_kbps) } else { max_kbps };
+        let overhead_kbps = audio.map_or(0, |audio| audio.bitrate_kbps);
         let limits = Limits { max, min_kbps: video.min_bitrate_kbps, start_kbps, overhead_kbps };
-        let controller = video.adaptive.then(|| Controller::new(limits));
+        Self { controller: video.adaptive.then(|| Controller::new(limits)), apply, ..Self::fixed(max) }
+    }
+
+    /// Requests the same `rendition` all the time.
+    pub(crate) fn fixed(rendition: Rendition) -> Self {
         Self {
-            controller,
-            apply,
-            max,
-            target: max,
+            controller: None,
+            apply: Box::new(|_| ()),
+            max: rendition,
+            target: rendition,
             next_update: Monotonic::default(),
             reports_acks: false,
             sent_bytes: 0,
             dropped_frames: 0,
         }
-    }
-
-    /// One that lets everything be as it is.
-    #[cfg(test)]
-    pub(crate) fn disabled() -> Self {
-        let video = crate::config::example("").video;
-        Self::new(IngestScheme::Rtmp, &Video { adaptive: false, ..video }, None, Box::new(|_| ()))
     }
 
     /// What the encoder is asked for.

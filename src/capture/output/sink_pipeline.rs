@@ -11,7 +11,7 @@ use crate::capture::error::CaptureError;
 use crate::capture::gst::configure_live_sink;
 use crate::capture::gst::pop_error;
 use crate::capture::output::credentials::Redactor;
-use crate::capture::output::error::{ConnectionError, of_push};
+use crate::capture::output::error::ConnectionError;
 use crate::capture::output::target::IngestTarget;
 
 /// Buffers that pass a sink before one of them is a frame: metadata and the codecs' configurations.
@@ -88,7 +88,7 @@ impl SinkPipeline {
     }
 
     pub(crate) fn take_error(&self) -> Option<ConnectionError> {
-        pop_error(&self.bus, |_| {}).map(|bus_error| of_push(&bus_error, &self.redactor))
+        pop_error(&self.bus, |_| {}).map(|bus_error| ConnectionError::from_bus(&bus_error, &self.redactor))
     }
 
     /// The sink's statistics, as they are now.

@@ -1,6 +1,6 @@
 //! Where a stream goes, and what every connection to there has to know.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -23,7 +23,7 @@ pub(crate) struct IngestTarget {
     /// Target of the sound in kbit/s.
     pub(crate) audio_kbps: u32,
     /// Round trip as it was last seen.
-    pub(crate) rtt: Cell<Option<Duration>>,
+    pub(crate) rtt: Option<Duration>,
     /// The picture at its best.
     pub(crate) rendition: Rendition,
     /// Hosts that a stream may go to.
@@ -61,7 +61,7 @@ impl IngestTarget {
             credentials,
             has_audio,
             audio_kbps: config.audio.bitrate_kbps,
-            rtt: Cell::new(None),
+            rtt: None,
             rendition: config.video.rendition(),
             allowed_hosts: config.privacy.allowed_ingest_hosts.clone().into(),
             last_address: LastAddress::default(),

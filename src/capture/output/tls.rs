@@ -8,7 +8,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
 use crate::capture::output::error::ConnectionError;
-use crate::capture::output::error::ConnectionErrorKind;
 use crate::trust::SYSTEM_AUTHORITIES;
 
 /// The certificates of the system's authorities.
@@ -22,24 +21,23 @@ pub(crate) fn system_roots() -> Vec<CertificateDer<'static>> {
 /// # Errors
 /// The file cannot be read, or has no certificate in it.
 pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, ConnectionError> {
-    let rejected = |reason: String| ConnectionError { kind: ConnectionErrorKind::Rejected, reason };
     let mut roots = RootCertStore::empty();
     let (found, _) = match ca_file {
         None => roots.add_parsable_certificates(system_roots()),
         Some(path) => {
             let shown = path.display();
-            let found =
-                CertificateDer::pem_file_iter(path).map_err(|error| rejected(format!("ca-file {shown}: {error}")))?;
+            let found = CertificateDer::pem_file_iter(path)
+                .map_err(|error| ConnectionError::rejected(format!("ca-file {shown}: {error}")))?;
             roots.add_parsable_certificates(found.filter_map(Result::ok))
         }
     };
     if found == 0 {
         let shown = ca_file.unwrap_or(Path::new(SYSTEM_AUTHORITIES)).display();
-        return Err(rejected(format!("{shown}: no certificate in PEM form in it")));
+        return Err(ConnectionError::rejected(format!("{shown}: no certificate in PEM form in it")));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| rejected(format!("TLS cannot be used: {error}")))?;
+    let config = config.map_err(|error| ConnectionError::rejected(format!("TLS cannot be used: {error}")))?;
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 

@@ -1,67 +1,57 @@
-//! The thread that writes waiting frames to disk, so that neither camera nor network ever wait for it.
+//! The thread that writes queued frames to disk, so that neither encoder nor publisher ever waits for the disk.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ring::aead::CHACHA20_POLY1305;
 
 use crate::capture::queue::FrameQueue;
 use crate::capture::queue::spill_file::{SpillFile, SpillSlot};
+use crate::worker::{OnDrop, SpawnError, Stop, Worker};
 
-/// How long the thread sleeps at most: then it sees that it is over.
-const MAX_SLEEP: Duration = Duration::from_millis(100);
+/// The thread waits for a frame at most this long, before it checks whether it is to stop.
+const MAX_WAIT: Duration = Duration::from_millis(100);
 
-/// The thread that writes, so that neither camera nor network ever wait for the disk. Dropping it ends it.
+/// The writing thread, owned: dropping it ends the thread and waits for it.
 #[derive(Debug)]
-pub(crate) struct SpillWriter {
-    stop: Arc<()>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Drop for SpillWriter {
-    fn drop(&mut self) {
-        self.stop = Arc::new(());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
+pub(crate) struct SpillWriter(#[allow(dead_code, reason = "dropping it ends the thread")] Worker);
 
 impl SpillWriter {
-    /// Writes what waits in `queue` into `vault`, which holds `size` bytes.
-    pub(crate) fn start(queue: Arc<FrameQueue>, spill_file: Arc<SpillFile>, size: usize) -> std::io::Result<Self> {
-        let stop = Arc::new(());
-        let ends = Arc::downgrade(&stop);
-        let writer = WriterLoop { queue, spill_file, size: size as u64, at: 0, nonce: 0, empty: true, full: false };
-        let thread = std::thread::Builder::new().name("outage-buffer".to_owned()).spawn(move || {
-            let mut writer = writer;
-            while ends.strong_count() > 0 {
-                writer.step();
+    /// Writes what is queued in `queue` during an outage to `spill_file`, which may have `max_bytes`.
+    pub(crate) fn start(
+        queue: Arc<FrameQueue>,
+        spill_file: Arc<SpillFile>,
+        max_bytes: usize,
+    ) -> Result<Self, SpawnError> {
+        let max_bytes = max_bytes as u64;
+        let mut writer =
+            WriterLoop { queue, spill_file, max_bytes, next_offset: 0, nonce: 0, empty: true, full: false };
+        let work = move |stop: &Stop| {
+            while !stop.is_requested() {
+                writer.step(stop);
             }
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
+        };
+        Worker::spawn("outage-buffer", OnDrop::Join, work).map(Self)
     }
 }
 
 struct WriterLoop {
     queue: Arc<FrameQueue>,
     spill_file: Arc<SpillFile>,
-    size: u64,
-    /// Where the next frame goes.
-    at: u64,
+    max_bytes: u64,
+    next_offset: u64,
     nonce: u64,
     empty: bool,
     full: bool,
 }
 
 impl WriterLoop {
-    fn step(&mut self) {
-        let (next, oldest) = self.queue.next_to_spill(MAX_SLEEP);
+    fn step(&mut self, stop: &Stop) {
+        let (next, oldest) = self.queue.next_to_spill(MAX_WAIT);
         let Some((serial, frame)) = next else {
             if oldest.is_none() && !std::mem::replace(&mut self.empty, true) {
-                // Nothing waits: the disk gets its room back.
-                (self.at, self.full) = (0, false);
+                // No frame is on disk: its space is freed.
+                (self.next_offset, self.full) = (0, false);
                 if let Err(error) = self.spill_file.file.set_len(0) {
                     tracing::warn!("the outage buffer's file does not shrink: {error}");
                 }
@@ -69,8 +59,8 @@ impl WriterLoop {
             return;
         };
         if self.full {
-            // Frames wait in memory then, a bounded number. Woken by each, this thread would only spin.
-            std::thread::park_timeout(MAX_SLEEP);
+            // A bounded number of frames stays in memory then. Woken by each of them, this thread would only spin.
+            stop.wait_timeout(MAX_WAIT);
         }
         let length = (frame.buffer.size() + CHACHA20_POLY1305.tag_len()) as u64;
         let Some(offset) = self.allocate(length, oldest) else { return self.queue.drop_oldest() };
@@ -78,7 +68,7 @@ impl WriterLoop {
         match self.spill_file.write(&frame, offset, self.nonce) {
             Ok(slot) => {
                 (self.empty, self.full) = (false, false);
-                self.at = offset + length;
+                self.next_offset = offset + length;
                 self.queue.mark_spilled(serial, slot);
             }
             Err(error) => {
@@ -92,13 +82,15 @@ impl WriterLoop {
         }
     }
 
-    /// A ring: behind the newest, in front of the oldest that is in use.
+    /// Where `length` bytes fit in the ring: after the newest frame, and before the oldest one in use.
     fn allocate(&self, length: u64, oldest: Option<SpillSlot>) -> Option<u64> {
         match oldest.map(|slot| slot.offset) {
-            None => (length <= self.size).then_some(0),
-            Some(first) if self.at > first && self.at + length <= self.size => Some(self.at),
-            Some(first) if self.at > first => (length < first).then_some(0),
-            Some(first) => (self.at + length < first).then_some(self.at),
+            None => (length <= self.max_bytes).then_some(0),
+            Some(first) if self.next_offset > first && self.next_offset + length <= self.max_bytes => {
+                Some(self.next_offset)
+            }
+            Some(first) if self.next_offset > first => (length < first).then_some(0),
+            Some(first) => (self.next_offset + length < first).then_some(self.next_offset),
         }
     }
 }

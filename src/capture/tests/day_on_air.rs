@@ -16,7 +16,7 @@ use crate::capture::guard_link::EventSender;
 use crate::capture::media::Frame;
 use crate::capture::media::Track;
 use crate::capture::output::credentials::IngestCredentials;
-use crate::capture::output::publisher::{Publisher, StatusReporter};
+use crate::capture::output::publisher::{Publisher, PublisherConfig, StatusReporter};
 use crate::capture::output::rate_adapter::RateAdapter;
 use crate::capture::output::target::IngestTarget;
 use crate::capture::queue::FrameQueue;
@@ -96,14 +96,14 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
     let to = &config.ingest.first;
     let (queue, (event_sender, mut heard)) = (Arc::new(FrameQueue::default()), EventSender::with_receiver());
     let target = IngestTarget::new(&config, to, IngestCredentials::resolve(to).unwrap(), true, Timebase::start());
-    let push = Publisher::start(
+    let publisher = Publisher::start(PublisherConfig {
         target,
-        queue.clone(),
-        None,
-        StatusReporter::First(event_sender),
-        EncoderControl::default(),
-        RateAdapter::disabled(),
-    )
+        queue: queue.clone(),
+        level_meter: None,
+        reporter: StatusReporter::First(event_sender),
+        encoder: EncoderControl::default(),
+        rate_adapter: RateAdapter::fixed(config.video.rendition()),
+    })
     .unwrap();
 
     let (mut heard_live, mut early, mut sounds) = (false, 0, 0);
@@ -150,7 +150,7 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
         }
         std::thread::park_timeout(Duration::from_millis(100));
     }
-    drop(push);
+    drop(publisher);
     ingest.wait().unwrap();
     let said = read(&words);
     let (given, out) = (seconds * FPS, last("frame=").parse::<u64>().unwrap());

@@ -13,7 +13,7 @@ use crate::capture::gst::plugins::make;
 use crate::capture::guard_link::{EventSender, Lease};
 use crate::capture::media::{Track, raw_video_caps};
 use crate::capture::output::credentials::IngestCredentials;
-use crate::capture::output::publisher::{Publisher, StatusReporter};
+use crate::capture::output::publisher::{Publisher, PublisherConfig, StatusReporter};
 use crate::capture::output::rate_adapter::RateAdapter;
 use crate::capture::output::target::IngestTarget;
 use crate::capture::queue::FrameQueue;
@@ -129,8 +129,15 @@ impl LiveStream {
         let target = IngestTarget::new(&config, to, IngestCredentials::resolve(to).unwrap(), false, timebase);
         let reporter = StatusReporter::First(event_sender);
         // The tests request the renditions.
-        let adapter = RateAdapter::disabled();
-        let publisher = Publisher::start(target, queue.clone(), None, reporter, control.clone(), adapter).unwrap();
+        let publisher = Publisher::start(PublisherConfig {
+            target,
+            queue: queue.clone(),
+            level_meter: None,
+            reporter,
+            encoder: control.clone(),
+            rate_adapter: RateAdapter::fixed(config.video.rendition()),
+        })
+        .unwrap();
         Self { source, encoder, control, progress, queue, publisher: Some(publisher), events }
     }
 

@@ -1,8 +1,7 @@
-//! What the push thread makes of a connection, with one that does as it is told.
-
-use std::cell::Cell;
+//! The publishing thread's loop, over a connection that does what the test says.
 
 use gstreamer as gst;
+use tokio::sync::mpsc::Receiver;
 
 use super::*;
 use crate::capture::gst::Timebase;
@@ -12,15 +11,17 @@ use crate::capture::output::credentials::IngestCredentials;
 use crate::capture::queue::tests::frame;
 use crate::ipc::FromCapture;
 
-/// A server that has the first frame after some more, and drops the stream in the end.
+/// A connection whose server has the first frame after some more, and that fails in the end.
 struct FakeConnection {
     first_delivered_after: u64,
     fails_after: u64,
-    sent: Cell<u64>,
+    sent: u64,
 }
 
-fn fake(first_delivered_after: u64, fails_after: u64) -> FakeConnection {
-    FakeConnection { first_delivered_after, fails_after, sent: Cell::default() }
+impl FakeConnection {
+    fn new(first_delivered_after: u64, fails_after: u64) -> Self {
+        Self { first_delivered_after, fails_after, sent: 0 }
+    }
 }
 
 impl IngestConnection for FakeConnection {
@@ -29,7 +30,7 @@ impl IngestConnection for FakeConnection {
     }
 
     fn send(&mut self, _: Frame) -> Result<(), ConnectionError> {
-        self.sent.set(self.sent.get() + 1);
+        self.sent += 1;
         Ok(())
     }
 
@@ -38,72 +39,84 @@ impl IngestConnection for FakeConnection {
     }
 
     fn progress(&self) -> u64 {
-        self.sent.get()
+        self.sent
     }
 
     fn first_frame_delivered(&self) -> bool {
-        self.sent.get() >= self.first_delivered_after
+        self.sent >= self.first_delivered_after
     }
 
-    fn take_error(&self) -> Option<ConnectionError> {
-        (self.sent.get() >= self.fails_after).then(|| ConnectionError::unreachable("dropped"))
+    fn take_error(&mut self) -> Option<ConnectionError> {
+        (self.sent >= self.fails_after).then(|| ConnectionError::unreachable("dropped"))
     }
 }
 
-/// A push thread without its thread.
-fn publisher(queue: &Arc<FrameQueue>, reporter: StatusReporter, stopped: Receiver<()>) -> PublishLoop {
+/// The publisher without its thread, its queue, and what it reports.
+fn publisher() -> (PublisherThread, Arc<FrameQueue>, Receiver<FromCapture>) {
+    gst::init().unwrap();
     let config = crate::config::example("");
     let to = &config.ingest.first;
     let target = IngestTarget::new(&config, to, IngestCredentials::resolve(to).unwrap(), true, Timebase::start());
-    let clock = Clock::start();
-    PublishLoop {
+    let (queue, rendition) = (Arc::new(FrameQueue::default()), config.video.rendition());
+    let (sender, events) = EventSender::with_receiver();
+    let config = PublisherConfig {
         target,
         queue: queue.clone(),
         level_meter: None,
-        reporter,
+        reporter: StatusReporter::First(sender),
         encoder: EncoderControl::default(),
-        rate_adapter: RateAdapter::disabled(),
-        stopped,
-        clock,
-        reconnects: 0,
-        rate_meter: RateMeter::new(clock.now()),
-        last_reported: None,
+        rate_adapter: RateAdapter::fixed(rendition),
+    };
+    (PublisherThread::new(config, Stop::default()), queue, events)
+}
+
+fn push_frames(queue: &FrameQueue, count: u64) {
+    for number in 0..count {
+        queue.push(frame(Track::Video, number * 50, number == 0, 1000));
     }
 }
 
-#[test]
-fn a_connection_is_on_air_once_the_server_has_the_first_frame_and_until_its_last_sign() {
-    gst::init().unwrap();
-    let queue = Arc::new(FrameQueue::default());
-    let ((sender, mut events), (_stop, stopped)) = (EventSender::with_receiver(), channel());
-    let mut publisher = publisher(&queue, StatusReporter::First(sender), stopped);
-    let camera = {
-        let queue = queue.clone();
-        std::thread::spawn(move || {
-            for number in 0..20 {
-                queue.push(frame(Track::Video, number * 50, number == 0, 1000));
-                std::thread::park_timeout(Duration::from_millis(50));
-            }
-        })
-    };
-    let mut connection = fake(4, 16);
-    let Ok((error, on_air)) = publisher.publish_once(&mut connection) else { panic!("nobody stopped it") };
-    assert_eq!(error, ConnectionError::unreachable("dropped"));
-    // From the fourth to the fifteenth: eleven steps of 50 ms, or fewer where this thread was kept waiting.
-    assert!((Duration::from_millis(100)..Duration::from_secs(5)).contains(&on_air), "{on_air:?}");
-    let mut reported =
-        std::iter::from_fn(|| events.try_recv().ok()).filter(|reported| !matches!(reported, FromCapture::Stats(_)));
-    assert_eq!(reported.next(), Some(FromCapture::Live {}));
-    assert_eq!(reported.next(), None);
-    camera.join().unwrap();
+/// What was reported apart from statistics.
+fn reported(events: &mut Receiver<FromCapture>) -> Vec<FromCapture> {
+    let all = std::iter::from_fn(|| events.try_recv().ok());
+    all.filter(|event| !matches!(event, FromCapture::Stats(_))).collect()
+}
 
-    let mut connection = fake(4, 2);
-    queue.push(frame(Track::Video, 2000, true, 1000));
-    queue.push(frame(Track::Video, 2050, false, 1000));
-    let Ok((_, on_air)) = publisher.publish_once(&mut connection) else { panic!("nobody stopped it") };
-    assert_eq!(on_air, Duration::ZERO);
-    // What nobody took is given again.
-    assert_eq!(queue.pop(Duration::ZERO).unwrap().buffer.pts(), Some(gst::ClockTime::from_seconds(2)));
-    let mut reported = std::iter::from_fn(|| events.try_recv().ok());
-    assert!(reported.all(|reported| matches!(reported, FromCapture::Stats(_))));
+#[track_caller]
+fn publish(publisher: &mut PublisherThread, mut connection: FakeConnection) -> Duration {
+    let Ok((error, uptime)) = publisher.publish_once(&mut connection) else { panic!("nobody stopped it") };
+    assert_eq!(error, ConnectionError::unreachable("dropped"));
+    uptime
+}
+
+#[test]
+fn uptime_goes_from_the_first_frames_arrival_to_the_last_progress() {
+    let (mut publisher, queue, _events) = publisher();
+    let camera = std::thread::spawn(move || {
+        for number in 0..20 {
+            queue.push(frame(Track::Video, number * 50, number == 0, 1000));
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    });
+    let uptime = publish(&mut publisher, FakeConnection::new(4, 16));
+    // From the fourth to the fifteenth: eleven steps of 50 ms, or fewer where this thread had to wait.
+    assert!((Duration::from_millis(100)..Duration::from_secs(5)).contains(&uptime), "{uptime:?}");
+    camera.join().unwrap();
+}
+
+#[test]
+fn the_stream_is_live_once_the_server_has_the_first_frame() {
+    let (mut publisher, queue, mut events) = publisher();
+    push_frames(&queue, 20);
+    publish(&mut publisher, FakeConnection::new(4, 16));
+    assert_eq!(reported(&mut events), [FromCapture::Live {}]);
+}
+
+#[test]
+fn frames_of_a_connection_that_never_was_live_are_queued_again() {
+    let (mut publisher, queue, mut events) = publisher();
+    push_frames(&queue, 2);
+    assert_eq!(publish(&mut publisher, FakeConnection::new(4, 2)), Duration::ZERO);
+    assert_eq!(reported(&mut events), []);
+    assert_eq!(queue.pop(Duration::ZERO).unwrap().buffer.pts(), Some(gst::ClockTime::ZERO));
 }

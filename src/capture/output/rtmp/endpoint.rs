@@ -2,7 +2,6 @@
 
 use super::auth::UserPassword;
 use crate::capture::output::error::ConnectionError;
-use crate::capture::output::error::ConnectionErrorKind;
 use crate::capture::output::target::IngestTarget;
 use crate::config::{self, Host, HostPattern, IngestScheme, Secret, ServerUrl};
 
@@ -20,10 +19,6 @@ pub(super) struct RtmpEndpoint {
     pub(super) login: Option<(String, String)>,
     /// What the application's name is followed by, from `?` on: who publishes (see `auth`).
     pub(super) auth_query: String,
-}
-
-fn rejected(reason: &str) -> ConnectionError {
-    ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() }
 }
 
 impl RtmpEndpoint {
@@ -67,17 +62,23 @@ impl RtmpEndpoint {
     /// # Errors
     /// It is no RTMP URL, leads away from TLS, or to a host that is not in `allowed`: the stream key goes nowhere else.
     pub(super) fn redirected(&self, url: &str, allowed: &[HostPattern]) -> Result<Self, ConnectionError> {
-        let nowhere = |_| rejected("the server sends this box to another server, by something that is not an RTMP URL");
+        let nowhere = |_| {
+            ConnectionError::rejected(
+                "the server sends this box to another server, by something that is not an RTMP URL",
+            )
+        };
         let ServerUrl { tls, host, port, application } = ServerUrl::parse(url.trim()).map_err(nowhere)?;
         // Some servers name the application, as `tcUrl` does, and some the stream as well.
         let shorter = application.strip_suffix(&self.stream).and_then(|rest| rest.strip_suffix('/'));
         let application = shorter.filter(|rest| !rest.is_empty()).map(str::to_owned).unwrap_or(application);
         if self.tls && !tls {
-            return Err(rejected("the server sends this box to another server without TLS: it keeps to rtmps://"));
+            return Err(ConnectionError::rejected(
+                "the server sends this box to another server without TLS: it keeps to rtmps://",
+            ));
         }
         if !allowed.iter().any(|pattern| pattern.allows(&host)) {
             let reason = "the server sends this box to a host that is not one of [privacy] allowed-ingest-hosts";
-            return Err(rejected(reason));
+            return Err(ConnectionError::rejected(reason));
         }
         Ok(Self { tls, host, port, application, auth_query: String::new(), ..self.clone() })
     }

@@ -9,8 +9,7 @@ use gstreamer as gst;
 
 use super::amf::{self, AmfValue};
 use super::chunk::message_type::{AMF0_DATA, AUDIO, VIDEO};
-use crate::capture::media::Frame;
-use crate::capture::media::Track;
+use crate::capture::media::{Frame, Track};
 
 /// AAC, which FLV always calls 44 kHz, 16 bit, stereo; the truth is in its configuration.
 const AAC: u8 = 0xaf;

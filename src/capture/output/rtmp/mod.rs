@@ -28,8 +28,7 @@ use super::tls;
 use crate::capture::media::Frame;
 use crate::capture::output::connection::{IngestConnection, TransportStats};
 use crate::capture::output::credentials::Redactor;
-use crate::capture::output::error::ConnectionError;
-use crate::capture::output::error::ConnectionErrorKind;
+use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 use crate::capture::output::target::IngestTarget;
 use crate::clock::Clock;
 use crate::config::{self, HostPattern, Secret};
@@ -128,7 +127,7 @@ impl RtmpConnection {
         self.attempts += 1;
         if self.attempts > MAX_CONNECTIONS {
             let reason = "the server sends this box to other servers in circles";
-            return self.fail(ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() });
+            return self.fail(ConnectionError::rejected(reason));
         }
         let (endpoint, ca_file) = (self.endpoint.clone(), self.ca_file.clone());
         let (sender, outcome) = channel();
@@ -210,9 +209,8 @@ fn connect_socket(endpoint: &RtmpEndpoint, ca_file: Option<&std::path::Path>) ->
     let tls = if endpoint.tls {
         let config = tls::client_config(ca_file)?;
         let name = ServerName::try_from(endpoint.host.as_str().to_owned());
-        let name = name.map_err(|_| ConnectionError {
-            kind: ConnectionErrorKind::Rejected,
-            reason: "no certificate can be for that host: see the host in [ingest] url".to_owned(),
+        let name = name.map_err(|_| {
+            ConnectionError::rejected("no certificate can be for that host: see the host in [ingest] url")
         })?;
         Some((config, name))
     } else {
@@ -342,8 +340,8 @@ impl IngestConnection for RtmpConnection {
         }
     }
 
-    fn take_error(&self) -> Option<ConnectionError> {
-        self.error.clone()
+    fn take_error(&mut self) -> Option<ConnectionError> {
+        self.error.take()
     }
 }
 

@@ -11,7 +11,6 @@ use super::endpoint::RtmpEndpoint;
 use super::flv::FlvTag;
 use super::status::{self, NOT_RTMP, SessionStage};
 use crate::capture::output::error::ConnectionError;
-use crate::capture::output::error::ConnectionErrorKind;
 
 /// RTMP's only version (section 5.2.2).
 const VERSION: u8 = 3;
@@ -60,7 +59,7 @@ pub(super) enum SessionEnd {
 impl From<MalformedChunk> for SessionEnd {
     fn from(error: MalformedChunk) -> Self {
         tracing::debug!("not RTMP: {error}");
-        Self::Failed(ConnectionError { kind: ConnectionErrorKind::Rejected, reason: NOT_RTMP.to_owned() })
+        Self::Failed(ConnectionError::rejected(NOT_RTMP))
     }
 }
 
@@ -306,9 +305,7 @@ impl RtmpSession {
     }
 
     fn authenticate(&self, answer: AuthAnswer) -> SessionEnd {
-        let refused = |reason: &str| {
-            SessionEnd::Failed(ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() })
-        };
+        let refused = |reason: &str| SessionEnd::Failed(ConnectionError::rejected(reason));
         match answer {
             // What was said already is not said again: it would go round in circles.
             AuthAnswer::Query(query) if query != self.endpoint.auth_query => SessionEnd::Authenticate(query),
@@ -336,10 +333,7 @@ impl RtmpSession {
         let number = number.as_number().filter(|number| (0.0..=f64::from(u32::MAX)).contains(number));
         let Some(number) = number else {
             let reason = "the server gives no stream: see the part of [ingest] url between host and stream key";
-            return Err(SessionEnd::Failed(ConnectionError {
-                kind: ConnectionErrorKind::Rejected,
-                reason: reason.to_owned(),
-            }));
+            return Err(SessionEnd::Failed(ConnectionError::rejected(reason)));
         };
         // It was found to fit.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

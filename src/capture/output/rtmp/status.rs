@@ -1,7 +1,6 @@
 //! What a server's status codes mean for the stream, and what to do about them.
 
-use crate::capture::output::error::ConnectionError;
-use crate::capture::output::error::ConnectionErrorKind;
+use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 
 /// How far the conversation with a server has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,10 +24,6 @@ const IN_USE: &str = "the stream is in use: somebody else publishes with this st
                       our last connection yet";
 pub(super) const NOT_RTMP: &str = "what listens on that port does not speak RTMP: see scheme and port in [ingest] url";
 
-fn rejected(reason: impl Into<String>) -> ConnectionError {
-    ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.into() }
-}
-
 /// A status that a server gave at `stage`. `None`: the stream goes on.
 ///
 /// Servers write codes in the case that they please.
@@ -43,9 +38,9 @@ pub(super) fn error_from_status(stage: SessionStage, level: &str, code: &str) ->
         "netstream.publish.denied"
         | "netstream.publish.unauthorized"
         | "netstream.publish.rejected"
-        | "netstream.publish.failed" => rejected(BAD_KEY),
+        | "netstream.publish.failed" => ConnectionError::rejected(BAD_KEY),
         "netconnection.connect.rejected" | "netconnection.connect.invalidapp" | "netconnection.connect.failed" => {
-            rejected(BAD_APPLICATION)
+            ConnectionError::rejected(BAD_APPLICATION)
         }
         "netconnection.connect.closed"
         | "netconnection.connect.appshutdown"
@@ -53,7 +48,7 @@ pub(super) fn error_from_status(stage: SessionStage, level: &str, code: &str) ->
         | "netstream.unpublish.success" => ConnectionError::unreachable("the server ended the stream"),
         _ if is_error && stage < SessionStage::Live => {
             let what = if stage < SessionStage::Publish { BAD_APPLICATION } else { BAD_KEY };
-            rejected(if code.is_empty() { what.to_owned() } else { format!("{what} ({code})") })
+            ConnectionError::rejected(if code.is_empty() { what.to_owned() } else { format!("{what} ({code})") })
         }
         // That it cannot record, say: the stream itself goes on.
         _ => return None,
@@ -67,14 +62,14 @@ pub(super) fn error_on_close(stage: SessionStage) -> ConnectionError {
             ConnectionError::unreachable("the server closed the connection")
         }
         // nginx, and what is built on it, say no this way.
-        SessionStage::Connect | SessionStage::CreateStream => rejected(BAD_APPLICATION),
-        SessionStage::Publish => rejected(BAD_KEY),
+        SessionStage::Connect | SessionStage::CreateStream => ConnectionError::rejected(BAD_APPLICATION),
+        SessionStage::Publish => ConnectionError::rejected(BAD_KEY),
     }
 }
 
 /// What is there instead of RTMP, from its first byte.
 pub(super) fn error_from_first_byte(first: u8) -> ConnectionError {
-    rejected(match first {
+    ConnectionError::rejected(match first {
         // "HTTP/1.1 ..."
         b'H' => {
             "a web server answers there, not an RTMP server: see the port in [ingest] url, and whether this network wants \

@@ -2,9 +2,7 @@
 
 pub(crate) mod race;
 
-use std::cell::Cell;
 use std::net::SocketAddr;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -14,20 +12,18 @@ use gstreamer_app as gst_app;
 use crate::capture::error::CaptureError;
 use crate::capture::gst::live_appsrc;
 use crate::capture::gst::plugins::make;
-use crate::capture::media::Frame;
-use crate::capture::media::Track;
 use crate::capture::media::h264::avcc_to_annexb;
+use crate::capture::media::{Frame, Track};
 use crate::capture::output::connection::{IngestConnection, TransportStats};
-use crate::capture::output::error::ConnectionError;
-use crate::capture::output::error::ConnectionErrorKind;
 use crate::capture::output::error::SRT_REFUSED;
-use crate::capture::output::error::of_unreachable;
+use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 use crate::capture::output::sink_pipeline::SinkPipeline;
 use crate::capture::output::srt::race::AddressRace;
 use crate::capture::output::target::IngestTarget;
 use crate::clock::Clock;
 use crate::config::{self, Latency, Secret};
 use crate::connect;
+use crate::sync::LockExt;
 use monotonic::Monotonic;
 
 /// Round trips that are left for what was lost to be sent again: SRT's guide says so for losses up to 3 %.
@@ -59,7 +55,7 @@ pub(crate) struct SrtConnection {
     /// When it was given its first frame.
     first_frame_at: Option<Monotonic>,
     /// How long the handshake took.
-    handshake_time: Cell<Option<Duration>>,
+    handshake_time: Option<Duration>,
     /// The round trip was known before: the latency fits.
     rtt_known: bool,
 }
@@ -97,11 +93,11 @@ pub(crate) fn connect(
 ) -> Result<AddressRace, ConnectionError> {
     let (host, port) = (target.destination.host.as_str(), target.destination.port);
     let unreachable = |why| {
-        let ConnectionError { kind, reason } = of_unreachable(why);
+        let ConnectionError { kind, reason } = ConnectionError::from(why);
         ConnectionError { kind, reason: format!("{}: {reason}", target.host_port()) }
     };
     let mut addresses = connect::resolve(host, port, RESOLVE_TIMEOUT, &|| false).map_err(unreachable)?;
-    let last_address = *target.last_address.lock().unwrap_or_else(PoisonError::into_inner);
+    let last_address = *target.last_address.lock_unpoisoned();
     // Stable: the others stay in their order.
     addresses.sort_by_key(|address| Some(*address) != last_address);
     addresses.truncate(MAX_ADDRESSES);
@@ -130,7 +126,7 @@ fn new_connection(
     // Property by property: its own parser of addresses sees a host and a port. It calls, and never listens.
     sink.set_property("uri", format!("srt://{address}"));
     sink.set_property_from_str("mode", "caller");
-    let rtt = target.rtt.get();
+    let rtt = target.rtt;
     let (latency, min_latency, fixed) = match options.latency {
         Latency::AtLeast(min_latency) => (latency_for(rtt.unwrap_or_default(), min_latency), min_latency, false),
         Latency::Fixed(span) => (span, span, true),
@@ -170,7 +166,7 @@ fn new_connection(
         clock,
         started_at,
         first_frame_at: None,
-        handshake_time: Cell::new(None),
+        handshake_time: None,
         rtt_known,
     })
 }
@@ -196,17 +192,19 @@ impl SrtConnection {
 }
 
 impl IngestConnection for SrtConnection {
-    fn is_connected(&self) -> bool {
-        let connected = self.pipeline.stat::<f64>("rtt-ms").is_some();
-        if connected && self.handshake_time.get().is_none() {
-            self.handshake_time.set(Some(self.clock.now().duration_since(self.started_at)));
+    fn poll(&mut self) {
+        if self.handshake_time.is_none() && self.pipeline.stat::<f64>("rtt-ms").is_some() {
+            self.handshake_time = Some(self.clock.now().duration_since(self.started_at));
         }
-        connected
+    }
+
+    fn is_connected(&self) -> bool {
+        self.handshake_time.is_some()
     }
 
     fn renegotiate_with(&self) -> Option<Duration> {
         // A handshake is two round trips; the least latency covers what else it takes.
-        let rtt = self.handshake_time.get().filter(|_| !self.rtt_known)? / 2;
+        let rtt = self.handshake_time.filter(|_| !self.rtt_known)? / 2;
         // A quarter more or less is no reason to begin again.
         (latency_for(rtt, self.min_latency) > self.latency * 5 / 4).then_some(rtt)
     }
@@ -268,9 +266,9 @@ impl IngestConnection for SrtConnection {
         self.pipeline.has_sent_frame() && self.pipeline.stat("packet-ack-received").is_none_or(|all: i32| all > 0)
     }
 
-    fn take_error(&self) -> Option<ConnectionError> {
+    fn take_error(&mut self) -> Option<ConnectionError> {
         let error = self.pipeline.take_error()?;
-        let unconnected = self.handshake_time.get().is_none() && error.kind == ConnectionErrorKind::Unreachable;
+        let unconnected = self.handshake_time.is_none() && error.kind == ConnectionErrorKind::Unreachable;
         if unconnected
             && self
                 .first_frame_at
@@ -284,7 +282,7 @@ impl IngestConnection for SrtConnection {
             // GStreamer 1.22 does not tell why, if it looks only after the answer came.
             let host = self.pipeline.host_port();
             let reason = format!("{host}: the server turned the connection away: {SRT_REFUSED}");
-            return Some(ConnectionError { kind: ConnectionErrorKind::Rejected, reason });
+            return Some(ConnectionError::rejected(reason));
         }
         Some(error)
     }

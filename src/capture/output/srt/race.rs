@@ -1,30 +1,27 @@
 //! SRT to each address of a host: the next one is tried beside those that have not answered, and the first that
 //! connects stays (RFC 8305). `srtsink` itself knows the first address only.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::capture::media::Frame;
 use crate::capture::output::connection::{IngestConnection, TransportStats};
-use crate::capture::output::error::ConnectionError;
-use crate::capture::output::error::ConnectionErrorKind;
+use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 use crate::capture::output::srt::SrtConnection;
 use crate::capture::output::target::LastAddress;
 use crate::clock::Clock;
 use crate::connect::ATTEMPT_DELAY;
+use crate::sync::LockExt;
+use crate::worker::detached;
 use monotonic::Monotonic;
 
-/// One connection, once one of the attempts has won.
-pub(crate) struct AddressRace(RefCell<Attempts>);
-
-struct Attempts {
+/// Attempts to connect to each address of a host: one connection, once one of them has won.
+pub(crate) struct AddressRace {
     pending: VecDeque<SrtConnection>,
+    /// The attempts that were started; once one has won, it alone.
     active: Vec<SrtConnection>,
-    /// The only one under way is connected.
     won: bool,
-    /// What servers are found out by; an attempt that begins later is given it too.
+    /// The frames that make an attempt connect: one that starts later gets them too.
     sent_frames: Vec<Frame>,
     last_error: Option<ConnectionError>,
     clock: Clock,
@@ -33,10 +30,10 @@ struct Attempts {
 }
 
 impl AddressRace {
-    /// Begins with the first of `attempts`; there is one at least.
+    /// Starts with the first of `attempts`, which are at least one.
     pub(crate) fn new(attempts: Vec<SrtConnection>, last_address: &LastAddress) -> Self {
         let clock = Clock::start();
-        let mut attempts = Attempts {
+        let mut race = Self {
             pending: attempts.into(),
             active: Vec::new(),
             won: false,
@@ -46,41 +43,49 @@ impl AddressRace {
             next_at: clock.now(),
             last_address: last_address.clone(),
         };
-        attempts.advance();
-        Self(RefCell::new(attempts))
+        race.start_due();
+        race
     }
 
-    /// Asks the attempt that counts.
-    fn with_first<T>(&self, query: impl FnOnce(&SrtConnection) -> T) -> Option<T> {
-        self.0.borrow().active.first().map(query)
+    /// The attempt whose state is the race's.
+    fn first<T>(&self, query: impl FnOnce(&SrtConnection) -> T) -> Option<T> {
+        self.active.first().map(query)
     }
-}
 
-impl Attempts {
-    /// Looks who has connected and who has failed, and begins the next attempt when it is due.
+    /// Ends the race if an attempt has connected; else removes failed attempts, and starts the next one when it is due.
     fn advance(&mut self) {
         if self.won {
             return;
         }
+        self.active.iter_mut().for_each(SrtConnection::poll);
         if let Some(position) = self.active.iter().position(SrtConnection::is_connected) {
-            let winner = self.active.swap_remove(position);
-            *self.last_address.lock().unwrap_or_else(PoisonError::into_inner) = Some(winner.address());
-            let others = core::mem::replace(&mut self.active, vec![winner]);
-            self.won = true;
-            self.pending.clear();
-            self.sent_frames.clear();
-            if !others.is_empty() {
-                // libsrt may take its time to give up; the stream does not wait for it.
-                let _ = std::thread::Builder::new().name("srt-close".to_owned()).spawn(move || drop(others));
-            }
-            return;
+            return self.finish(position);
         }
-        for attempt in core::mem::take(&mut self.active) {
+        for mut attempt in core::mem::take(&mut self.active) {
             match attempt.take_error() {
                 Some(error) => self.record_error(error),
                 None => self.active.push(attempt),
             }
         }
+        self.start_due();
+    }
+
+    /// Keeps the attempt at `position` and closes the others.
+    fn finish(&mut self, position: usize) {
+        let winner = self.active.swap_remove(position);
+        *self.last_address.lock_unpoisoned() = Some(winner.address());
+        let others = core::mem::replace(&mut self.active, vec![winner]);
+        self.won = true;
+        self.pending.clear();
+        self.sent_frames.clear();
+        if !others.is_empty() {
+            // libsrt may take its time to give up; the stream does not wait for it.
+            let _ = detached("srt-close", move || drop(others));
+        }
+    }
+
+    /// Starts the next attempt if none is active, or the last one has had its time.
+    fn start_due(&mut self) {
         let now = self.clock.now();
         while self.active.is_empty() || now >= self.next_at {
             let Some(attempt) = self.pending.pop_front() else { return };
@@ -98,7 +103,7 @@ impl Attempts {
         Ok(attempt)
     }
 
-    /// A server that says no says more than one that is away.
+    /// A server that rejects the stream tells more than one that is unreachable.
     fn record_error(&mut self, error: ConnectionError) {
         let weight = |error: &ConnectionError| match error.kind {
             ConnectionErrorKind::Unreachable => 0,
@@ -110,6 +115,25 @@ impl Attempts {
         if self.last_error.as_ref().is_none_or(|known| weight(&error) >= weight(known)) {
             self.last_error = Some(error);
         }
+    }
+}
+
+impl IngestConnection for AddressRace {
+    fn poll(&mut self) {
+        self.advance();
+    }
+
+    fn is_connected(&self) -> bool {
+        self.won
+    }
+
+    fn needs_data_to_connect(&self) -> bool {
+        // `srtsink` polls its socket, and sees that the server rejected it, only when it has something to send.
+        true
+    }
+
+    fn renegotiate_with(&self) -> Option<Duration> {
+        self.first(SrtConnection::renegotiate_with)?
     }
 
     fn send(&mut self, frame: Frame) -> Result<(), ConnectionError> {
@@ -125,58 +149,36 @@ impl Attempts {
         self.sent_frames.push(frame);
         Ok(())
     }
-}
-
-impl IngestConnection for AddressRace {
-    fn is_connected(&self) -> bool {
-        let mut attempts = self.0.borrow_mut();
-        attempts.advance();
-        attempts.won
-    }
-
-    fn needs_data_to_connect(&self) -> bool {
-        // Its sink looks at the socket, and sees that the server said no, only when it has something to send.
-        true
-    }
-
-    fn renegotiate_with(&self) -> Option<Duration> {
-        self.with_first(SrtConnection::renegotiate_with)?
-    }
-
-    fn send(&mut self, frame: Frame) -> Result<(), ConnectionError> {
-        self.0.get_mut().send(frame)
-    }
 
     fn would_block(&self) -> bool {
-        self.with_first(SrtConnection::would_block).unwrap_or(false)
+        self.first(SrtConnection::would_block).unwrap_or(false)
     }
 
     fn set_live(&mut self) {
-        self.0.get_mut().active.iter_mut().for_each(SrtConnection::set_live);
+        self.active.iter_mut().for_each(SrtConnection::set_live);
     }
 
     fn progress(&self) -> u64 {
-        self.with_first(SrtConnection::progress).unwrap_or(0)
+        self.first(SrtConnection::progress).unwrap_or(0)
     }
 
     fn first_frame_delivered(&self) -> bool {
-        self.with_first(SrtConnection::first_frame_delivered).unwrap_or(false)
+        self.first(SrtConnection::first_frame_delivered).unwrap_or(false)
     }
 
-    fn take_error(&self) -> Option<ConnectionError> {
-        let mut attempts = self.0.borrow_mut();
-        if attempts.won {
-            return attempts.active.first().and_then(SrtConnection::take_error);
+    fn take_error(&mut self) -> Option<ConnectionError> {
+        if self.won {
+            return self.active.first_mut().and_then(SrtConnection::take_error);
         }
-        attempts.advance();
-        attempts.last_error.clone().filter(|_| attempts.active.is_empty() && attempts.pending.is_empty())
+        self.advance();
+        self.last_error.take_if(|_| self.active.is_empty() && self.pending.is_empty())
     }
 
     fn stats(&self) -> TransportStats {
-        self.with_first(SrtConnection::stats).unwrap_or_default()
+        self.first(SrtConnection::stats).unwrap_or_default()
     }
 
     fn rtt_ms(&self) -> Option<u32> {
-        self.with_first(SrtConnection::rtt_ms)?
+        self.first(SrtConnection::rtt_ms)?
     }
 }

@@ -18,11 +18,9 @@ use url::Url;
 use super::http::WhipEndpoint;
 use super::sockets::MediaSockets;
 use super::{OfferParams, OpenResource, PeerState};
-use crate::capture::media::Frame;
-use crate::capture::media::Track;
 use crate::capture::media::h264::avcc_to_annexb;
+use crate::capture::media::{Frame, Track};
 use crate::capture::output::error::ConnectionError;
-use crate::capture::output::error::ConnectionErrorKind;
 use crate::clock::Clock;
 
 /// A datagram: an Ethernet frame at most, whoever sent it.
@@ -59,10 +57,6 @@ impl From<std::io::Error> for ConnectionError {
         tracing::debug!("WebRTC: {error}");
         Self::unreachable("the network cannot be used")
     }
-}
-
-fn rejected(reason: &str) -> ConnectionError {
-    ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() }
 }
 
 impl WhipClient {
@@ -103,11 +97,11 @@ impl WhipClient {
         // A parser's own words name addresses in this process's memory.
         let answer = SdpAnswer::from_sdp_string(&accepted.answer?).map_err(|error| {
             tracing::debug!("the server's answer: {error}");
-            rejected("the server's answer to the offer is SDP that cannot be read")
+            ConnectionError::rejected("the server's answer to the offer is SDP that cannot be read")
         })?;
         rtc.sdp_api().accept_answer(pending, answer).map_err(|error| {
             tracing::debug!("the server's answer: {error}");
-            rejected("the server's answer does not fit the offer")
+            ConnectionError::rejected("the server's answer does not fit the offer")
         })?;
         let mut peer = Peer { rtc, sockets, tracks: [Some(video), audio] };
         let outcome = peer.run(self);
@@ -209,7 +203,7 @@ impl Peer {
         let Some(pt) = writer.payload_params().find(|params| params.spec().codec == codec).map(PayloadParams::pt)
         else {
             let what = if codec == Codec::H264 { "H.264 constrained baseline" } else { "Opus" };
-            return Err(rejected(&format!("the server does not take {what}")));
+            return Err(ConnectionError::rejected(format!("the server does not take {what}")));
         };
         writer.write(pt, now, time, data)?;
         client.peer_state.frames_sent.fetch_add(1, Ordering::Relaxed);

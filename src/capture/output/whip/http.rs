@@ -10,9 +10,7 @@ use url::Url;
 
 use super::super::tls;
 use super::dialer;
-use crate::capture::output::error::ConnectionError;
-use crate::capture::output::error::ConnectionErrorKind;
-use crate::capture::output::error::of_unreachable;
+use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 use crate::config::{Host, HostPattern, Secret};
 use crate::connect::Unreachable;
 
@@ -63,10 +61,7 @@ impl WhipEndpoint {
 
     /// Posts an offer.
     pub(super) fn post(&self, offer: &str) -> Result<Accepted, ConnectionError> {
-        let invalid_url = |_| ConnectionError {
-            kind: ConnectionErrorKind::Rejected,
-            reason: "[ingest] url is not a URL once its secrets are in place".to_owned(),
-        };
+        let invalid_url = |_| ConnectionError::rejected("[ingest] url is not a URL once its secrets are in place");
         let mut url = Url::parse(self.url.expose()).map_err(invalid_url)?;
         for _ in 0..=MAX_REDIRECTS {
             let mut request = self.agent.post(url.as_str()).content_type("application/sdp");
@@ -91,16 +86,17 @@ impl WhipEndpoint {
             }
             return Ok(Accepted { answer, resource });
         }
-        Err(rejected("the server redirects in circles"))
+        Err(ConnectionError::rejected("the server redirects in circles"))
     }
 
     /// Where a redirect leads, if it may.
     fn follow_redirect(&self, from: &Url, response: &Response<Body>) -> Result<Url, ConnectionError> {
-        let to = location_of(from, response).ok_or_else(|| rejected("the server redirects to nowhere"))?;
+        let to =
+            location_of(from, response).ok_or_else(|| ConnectionError::rejected("the server redirects to nowhere"))?;
         if self.is_allowed(from, &to) {
             return Ok(to);
         }
-        Err(rejected(
+        Err(ConnectionError::rejected(
             "the server redirects to a host that is not one of [privacy] allowed-ingest-hosts, or away from https://",
         ))
     }
@@ -149,7 +145,7 @@ fn answer(response: &mut Response<Body>) -> Result<String, ConnectionError> {
 }
 
 fn not_sdp(found: &str) -> ConnectionError {
-    rejected(&format!(
+    ConnectionError::rejected(format!(
         "what answers there is no WHIP endpoint, it sends {found} where WHIP has SDP: see the path in [ingest] url"
     ))
 }
@@ -158,28 +154,26 @@ fn location_of(from: &Url, response: &Response<Body>) -> Option<Url> {
     from.join(response.headers().get("Location")?.to_str().ok()?).ok()
 }
 
-fn rejected(reason: &str) -> ConnectionError {
-    ConnectionError { kind: ConnectionErrorKind::Rejected, reason: reason.to_owned() }
-}
-
 /// Why there was no answer at all.
 fn transport_error(error: &ureq::Error) -> ConnectionError {
-    let untrusted =
-        |error| ConnectionError { kind: ConnectionErrorKind::Rejected, reason: tls::describe_error(error).to_owned() };
+    let untrusted = |error| ConnectionError::rejected(tls::describe_error(error));
     // What else a library may say some day is written down for whoever looks for it, and told in words that stay.
     #[allow(clippy::wildcard_enum_match_arm)]
     match error {
         ureq::Error::Rustls(error) => untrusted(error),
         ureq::Error::Io(error) => {
             let inner = error.get_ref();
-            match (inner.and_then(|inner| inner.downcast_ref()), inner.and_then(|inner| inner.downcast_ref())) {
+            match (
+                inner.and_then(|inner| inner.downcast_ref()),
+                inner.and_then(|inner| inner.downcast_ref::<Unreachable>()),
+            ) {
                 (Some(error), _) => untrusted(error),
-                (None, Some(why)) => of_unreachable(*why),
+                (None, Some(why)) => ConnectionError::from(*why),
                 (None, None) => ConnectionError::unreachable("the server closed the connection"),
             }
         }
-        ureq::Error::HostNotFound => of_unreachable(Unreachable::Unresolved),
-        ureq::Error::Timeout(_) => of_unreachable(Unreachable::TimedOut),
+        ureq::Error::HostNotFound => ConnectionError::from(Unreachable::Unresolved),
+        ureq::Error::Timeout(_) => ConnectionError::from(Unreachable::TimedOut),
         other => {
             tracing::debug!("WHIP: {other}");
             ConnectionError::unreachable("the server's answer is not HTTP, or breaks off")

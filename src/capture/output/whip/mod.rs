@@ -8,7 +8,7 @@ mod sockets;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -21,6 +21,7 @@ use crate::capture::output::error::ConnectionError;
 use crate::capture::output::target::IngestTarget;
 use crate::clock::Clock;
 use crate::config::Secret;
+use crate::sync::LockExt;
 use bitrate::Rendition;
 
 use client::WhipClient;
@@ -66,7 +67,7 @@ struct PeerState {
 
 impl PeerState {
     fn fail(&self, error: ConnectionError) {
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.error.lock_unpoisoned() = Some(error);
     }
 }
 
@@ -171,8 +172,8 @@ impl IngestConnection for WhipConnection {
         self.progress() > 0
     }
 
-    fn take_error(&self) -> Option<ConnectionError> {
-        let error = self.peer_state.error.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    fn take_error(&mut self) -> Option<ConnectionError> {
+        let error = self.peer_state.error.lock_unpoisoned().take()?;
         // Its words are ours, and none of the URL's.
         Some(ConnectionError { reason: format!("{}: {}", self.redactor.host_port, error.reason), ..error })
     }
@@ -188,7 +189,7 @@ impl IngestConnection for WhipConnection {
         TransportStats { rtt, bandwidth_estimate_kbps, ..TransportStats::default() }
     }
 
-    fn take_keyframe_request(&self) -> bool {
+    fn take_keyframe_request(&mut self) -> bool {
         self.peer_state.keyframe_requested.swap(false, Ordering::Relaxed)
     }
 }

@@ -10,7 +10,6 @@ use str0m::net::Transmit;
 
 use super::http::TIMEOUT;
 use crate::capture::output::error::ConnectionError;
-use crate::capture::output::error::of_unreachable;
 use crate::connect::{self, Unreachable};
 
 /// Where a way is looked for in a family that the server's name has no address of. Nothing is ever sent there: the
@@ -29,7 +28,7 @@ impl MediaSockets {
     /// # Errors
     /// The name cannot be resolved, or there is no way in either family.
     pub(super) fn open(host: &str, port: u16) -> Result<Self, ConnectionError> {
-        let servers = connect::resolve(host, port, TIMEOUT, &|| false).map_err(of_unreachable)?;
+        let servers = connect::resolve(host, port, TIMEOUT, &|| false).map_err(ConnectionError::from)?;
         Self::for_servers(&servers)
     }
 
@@ -39,7 +38,7 @@ impl MediaSockets {
             of_family.copied().unwrap_or(SocketAddr::new(probe, 9))
         };
         let all: Vec<_> = ROUTE_PROBES.into_iter().filter_map(|probe| bind(target(probe)).ok()).collect();
-        if all.is_empty() { Err(of_unreachable(Unreachable::NoRoute)) } else { Ok(Self(all)) }
+        if all.is_empty() { Err(ConnectionError::from(Unreachable::NoRoute)) } else { Ok(Self(all)) }
     }
 
     /// The address of each.
