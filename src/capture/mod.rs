@@ -34,7 +34,7 @@ pub(crate) use media::h264;
 /// Runs until the guard closes the socket on standard input, or until the lease runs out.
 pub fn run(config: &Config) -> Result<(), Exit> {
     crate::log::init("capture");
-    let guard_link = GuardLink::open(connection()?, Clock::start(), output::whip::open_resources)?;
+    let guard_link = GuardLink::open(connection()?, Clock::start(), output::open_resources)?;
     match session::run(config, &guard_link) {
         Ok(()) => guard_link.finish(),
         Err(error) => {

@@ -34,11 +34,11 @@ fn stream(config: &Config, with_audio: bool, guard_link: &GuardLink) -> Result<(
     let queues = Output::encoder_queues(&outputs);
     let inputs = Inputs::open(config, with_audio, guard_link)?;
     // Servers are called while the camera starts: which of the two takes longer is not known.
-    let mut outputs = Output::start_all(outputs, config, inputs.session(), guard_link)?;
+    let outputs = Output::start_all(outputs, config, inputs.session(), guard_link)?;
     let graph = CaptureGraph::start(inputs, config, &queues, guard_link)?;
     let result = supervise(&graph, guard_link);
     // Devices are closed before the process reports its end, and before any server learns of it.
-    for output in &mut outputs {
+    for output in &outputs {
         output.stop();
     }
     drop(graph);

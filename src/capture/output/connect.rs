@@ -1,4 +1,4 @@
-//! The one place that knows all protocols.
+//! Connects by the destination's protocol: the only place that knows all of them.
 
 use crate::capture::error::CaptureError;
 use crate::capture::output::connection::IngestConnection;
@@ -8,7 +8,7 @@ use crate::capture::output::target::IngestTarget;
 use crate::capture::output::{rtmp, srt, whip};
 use crate::config::Protocol;
 
-/// Begins a connection.
+/// Starts to connect.
 pub(crate) fn connect(target: &IngestTarget) -> Result<Box<dyn IngestConnection>, ConnectionError> {
     let broken = |failure: CaptureError| ConnectionError::unreachable(failure.message);
     match (&target.destination.protocol, &target.credentials) {
@@ -16,7 +16,7 @@ pub(crate) fn connect(target: &IngestTarget) -> Result<Box<dyn IngestConnection>
             rtmp::connect(target, to, [application, stream], login.as_ref())
         }
         (Protocol::Srt(to), IngestCredentials::Srt { passphrase, stream_id }) => {
-            Ok(Box::new(srt::connect(target, to, passphrase.as_ref(), stream_id.as_ref())?))
+            srt::connect(target, to, passphrase.as_ref(), stream_id.as_ref())
         }
         (Protocol::Whip(_), IngestCredentials::Whip { endpoint, token }) => {
             whip::connect(target, endpoint, token.as_ref())

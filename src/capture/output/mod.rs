@@ -1,40 +1,41 @@
-//! Where the stream goes: a queue for each destination, with what an outage needs, and the thread that empties it. None
-//! waits for another.
+//! The outputs, one for each destination: a queue, the outage buffer, and the thread that publishes. None waits for
+//! another.
 
-pub(crate) mod backoff;
-pub(crate) mod connect;
-pub(crate) mod connection;
-pub(crate) mod credentials;
-pub(crate) mod error;
-pub(crate) mod publisher;
-pub(crate) mod rate_adapter;
-pub(crate) mod reporter;
-pub(crate) mod rtmp;
-pub(crate) mod sink_pipeline;
-pub(crate) mod srt;
-pub(crate) mod target;
-pub(crate) mod tls;
-pub(crate) mod whip;
+mod backoff;
+mod connect;
+mod connection;
+mod credentials;
+mod error;
+mod publisher;
+mod rate_adapter;
+mod reporter;
+mod rtmp;
+mod sink_pipeline;
+mod srt;
+mod target;
+mod tls;
+mod whip;
+
+pub(crate) use whip::open_resources;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::queue::{FrameQueue, QueueLimits};
 use crate::capture::error::CaptureError;
+#[cfg(test)]
+use crate::capture::guard_link::EventSender;
 use crate::capture::guard_link::GuardLink;
 use crate::capture::output::credentials::IngestCredentials;
 use crate::capture::output::publisher::{Publisher, PublisherConfig, StatusReporter};
 use crate::capture::output::rate_adapter::RateAdapter;
 use crate::capture::output::target::IngestTarget;
-use crate::capture::queue::EncoderQueues;
-use crate::capture::queue::spill_file::SpillFile;
-use crate::capture::queue::spill_writer::SpillWriter;
+use crate::capture::queue::{EncoderQueues, FrameQueue, QueueLimits, SpillFile, SpillWriter};
 use crate::capture::session_context::SessionContext;
 use crate::config::{Config, Destination, Outage, OutageBuffer};
 use crate::ipc::FailureKind;
 use bitrate::Rendition;
 
-/// One destination, before the pipeline runs.
+/// One destination, before the session starts.
 pub(crate) struct Output {
     destination: Destination,
     credentials: IngestCredentials,
@@ -42,21 +43,24 @@ pub(crate) struct Output {
     spill_writer: Option<SpillWriter>,
 }
 
-/// One destination, being supplied. Fields are dropped in order: who empties the queue first.
+/// One destination that is published to. Fields are dropped in this order: first the publisher, which empties the queue.
 pub(crate) struct RunningOutput {
     publisher: Publisher,
     _spill_writer: Option<SpillWriter>,
 }
 
 impl RunningOutput {
-    /// Nothing more is sent; does not wait for it.
+    /// Stops sending, without waiting for the publisher.
     pub(crate) fn stop(&self) {
         self.publisher.stop();
     }
 }
 
 impl Output {
-    /// All that are configured, if the policy lets streams go there.
+    /// An output for each configured destination.
+    ///
+    /// # Errors
+    /// The policy does not allow a destination, or a secret is missing.
     pub(crate) fn from_config(config: &Config) -> Result<Vec<Self>, CaptureError> {
         config.ingest.destinations().map(|destination| Self::new(config, destination)).collect()
     }
@@ -71,7 +75,7 @@ impl Output {
         Ok(Self { destination: destination.clone(), credentials, queue, spill_writer })
     }
 
-    /// What the encoders' outputs have to go into.
+    /// The queues that the encoders fill.
     pub(crate) fn encoder_queues(all: &[Self]) -> EncoderQueues {
         let mut queues = EncoderQueues::default();
         for Self { destination, queue, .. } in all {
@@ -123,6 +127,23 @@ impl Output {
     }
 }
 
+#[cfg(test)]
+impl Output {
+    /// Starts to publish `queue` to the first destination, at a bitrate that does not change.
+    pub(crate) fn start_fixed(
+        config: &Config,
+        queue: Arc<FrameQueue>,
+        context: &SessionContext,
+        events: EventSender,
+    ) -> Result<RunningOutput, CaptureError> {
+        let destination = config.ingest.first.clone();
+        let credentials = IngestCredentials::resolve(&destination)?;
+        let output = Self { destination, credentials, queue, spill_writer: None };
+        let rate_adapter = RateAdapter::fixed(config.video.rendition());
+        output.start(config, context, StatusReporter::First(events), rate_adapter)
+    }
+}
+
 /// Adapts the encoder's bitrate to the first output's link.
 fn first_rate_adapter(config: &Config, context: &SessionContext) -> RateAdapter {
     let encoder = context.encoder_control.clone();
@@ -135,7 +156,7 @@ fn first_rate_adapter(config: &Config, context: &SessionContext) -> RateAdapter 
     RateAdapter::new(config.ingest.first.scheme(), &config.video, audio, Box::new(apply))
 }
 
-/// A queue, with what an outage needs.
+/// A queue with its outage buffer: on disk where it is configured and possible, else in memory.
 fn outage_queue(config: &Config) -> Result<(Arc<FrameQueue>, Option<SpillWriter>), CaptureError> {
     let Outage { buffer, size_mib, catch_up } = config.ingest.outage;
     // At most 4 GiB, which only a 64-bit box has.
@@ -145,7 +166,7 @@ fn outage_queue(config: &Config) -> Result<(Arc<FrameQueue>, Option<SpillWriter>
     if buffer == OutageBuffer::Memory {
         return Ok(memory());
     }
-    // systemd's, else the box's own folder.
+    // The directory that systemd provides, else the box's own.
     let dir = std::env::var_os("CACHE_DIRECTORY").map_or_else(|| config.device.data_dir.clone(), PathBuf::from);
     let spill_file = match SpillFile::open_in(&dir) {
         Ok(spill_file) => Arc::new(spill_file),

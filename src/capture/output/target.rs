@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bitrate::Rendition;
@@ -11,6 +10,7 @@ use bitrate::Rendition;
 use crate::capture::gst::Timebase;
 use crate::capture::output::credentials::{IngestCredentials, Redactor};
 use crate::config::{Config, Destination, HostPattern};
+use crate::worker::Worker;
 
 /// The address that last took the stream: the next connection begins with it.
 pub(crate) type LastAddress = Arc<Mutex<Option<SocketAddr>>>;
@@ -32,15 +32,7 @@ pub(crate) struct IngestTarget {
     pub(super) timebase: Timebase,
     pub(crate) redactor: Redactor,
     /// Threads of connections that take their leave of the server.
-    closing_threads: RefCell<Vec<JoinHandle<()>>>,
-}
-
-impl Drop for IngestTarget {
-    fn drop(&mut self) {
-        for thread in self.closing_threads.take() {
-            let _ = thread.join();
-        }
-    }
+    closing_threads: RefCell<Vec<Worker>>,
 }
 
 impl IngestTarget {
@@ -72,7 +64,7 @@ impl IngestTarget {
     }
 
     /// A thread that ends by itself, and that the session's end waits for.
-    pub(crate) fn join_on_drop(&self, thread: JoinHandle<()>) {
+    pub(crate) fn join_on_drop(&self, thread: Worker) {
         let mut all = self.closing_threads.borrow_mut();
         all.retain(|thread| !thread.is_finished());
         all.push(thread);

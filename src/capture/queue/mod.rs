@@ -1,8 +1,8 @@
 //! The bounded queue of encoded frames between capture and push: short while the server takes them, and during an
 //! outage a buffer that bridges it.
 
-pub(crate) mod spill_file;
-pub(crate) mod spill_writer;
+mod spill_file;
+mod spill_writer;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,10 @@ use std::time::Duration;
 use gstreamer as gst;
 
 use crate::capture::media::{Frame, Track};
-use crate::capture::queue::spill_file::{SpillFile, SpillSlot};
+
+pub(crate) use spill_file::SpillFile;
+use spill_file::SpillSlot;
+pub(crate) use spill_writer::SpillWriter;
 
 /// At most this much time is queued on air: more would only put the viewer further behind. During an outage this
 /// much stays in memory, whatever holds the rest.

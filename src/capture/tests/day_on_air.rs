@@ -15,11 +15,9 @@ use crate::capture::gst::Timebase;
 use crate::capture::guard_link::EventSender;
 use crate::capture::media::Frame;
 use crate::capture::media::Track;
-use crate::capture::output::credentials::IngestCredentials;
-use crate::capture::output::publisher::{Publisher, PublisherConfig, StatusReporter};
-use crate::capture::output::rate_adapter::RateAdapter;
-use crate::capture::output::target::IngestTarget;
+use crate::capture::output::Output;
 use crate::capture::queue::FrameQueue;
+use crate::capture::session_context::SessionContext;
 use crate::config::Config;
 use crate::ipc::FromCapture;
 
@@ -93,18 +91,13 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
     let file = dir.path().join("tallybox.toml");
     std::fs::write(&file, format!("[ingest]\nurl = \"{url}\"\n")).unwrap();
     let config = Config::load(&file).unwrap();
-    let to = &config.ingest.first;
     let (queue, (event_sender, mut heard)) = (Arc::new(FrameQueue::default()), EventSender::with_receiver());
-    let target = IngestTarget::new(&config, to, IngestCredentials::resolve(to).unwrap(), true, Timebase::start());
-    let publisher = Publisher::start(PublisherConfig {
-        target,
-        queue: queue.clone(),
-        level_meter: None,
-        reporter: StatusReporter::First(event_sender),
-        encoder: EncoderControl::default(),
-        rate_adapter: RateAdapter::fixed(config.video.rendition()),
-    })
-    .unwrap();
+    let context = SessionContext {
+        timebase: Timebase::start(),
+        level_meter: Some(Arc::default()),
+        encoder_control: EncoderControl::default(),
+    };
+    let output = Output::start_fixed(&config, queue.clone(), &context, event_sender).unwrap();
 
     let (mut heard_live, mut early, mut sounds) = (false, 0, 0);
     let pause = || std::thread::park_timeout(Duration::from_millis(1));
@@ -150,7 +143,7 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
         }
         std::thread::park_timeout(Duration::from_millis(100));
     }
-    drop(publisher);
+    drop(output);
     ingest.wait().unwrap();
     let said = read(&words);
     let (given, out) = (seconds * FPS, last("frame=").parse::<u64>().unwrap());

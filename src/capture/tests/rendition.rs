@@ -12,11 +12,9 @@ use crate::capture::gst::Timebase;
 use crate::capture::gst::plugins::make;
 use crate::capture::guard_link::{EventSender, Lease};
 use crate::capture::media::{Track, raw_video_caps};
-use crate::capture::output::credentials::IngestCredentials;
-use crate::capture::output::publisher::{Publisher, PublisherConfig, StatusReporter};
-use crate::capture::output::rate_adapter::RateAdapter;
-use crate::capture::output::target::IngestTarget;
+use crate::capture::output::{Output, RunningOutput};
 use crate::capture::queue::FrameQueue;
+use crate::capture::session_context::SessionContext;
 use crate::config::{Video, VideoSource, example_to};
 use crate::ipc::FromCapture;
 use crate::sync::LockExt;
@@ -87,13 +85,13 @@ struct LiveStream {
     control: EncoderControl,
     progress: Progress,
     queue: Arc<FrameQueue>,
-    publisher: Option<Publisher>,
+    output: Option<RunningOutput>,
     events: Receiver<FromCapture>,
 }
 
 impl Drop for LiveStream {
     fn drop(&mut self) {
-        drop(self.publisher.take());
+        drop(self.output.take());
         let _ = self.source.set_state(gst::State::Null);
     }
 }
@@ -125,20 +123,10 @@ impl LiveStream {
         source.set_state(gst::State::Playing).unwrap();
         let control = EncoderControl::default();
         control.attach(&encoder);
-        let to = &config.ingest.first;
-        let target = IngestTarget::new(&config, to, IngestCredentials::resolve(to).unwrap(), false, timebase);
-        let reporter = StatusReporter::First(event_sender);
+        let context = SessionContext { timebase, level_meter: None, encoder_control: control.clone() };
         // The tests request the renditions.
-        let publisher = Publisher::start(PublisherConfig {
-            target,
-            queue: queue.clone(),
-            level_meter: None,
-            reporter,
-            encoder: control.clone(),
-            rate_adapter: RateAdapter::fixed(config.video.rendition()),
-        })
-        .unwrap();
-        Self { source, encoder, control, progress, queue, publisher: Some(publisher), events }
+        let output = Output::start_fixed(&config, queue.clone(), &context, event_sender).unwrap();
+        Self { source, encoder, control, progress, queue, output: Some(output), events }
     }
 
     /// Supervises the encoder until `condition` holds.

@@ -33,6 +33,7 @@ use crate::capture::output::target::IngestTarget;
 use crate::clock::Clock;
 use crate::config::{self, HostPattern, Secret};
 use crate::connect::{self, Unreachable};
+use crate::worker::detached;
 
 use endpoint::RtmpEndpoint;
 use flv::{FlvMuxer, StreamBitrates};
@@ -132,12 +133,12 @@ impl RtmpConnection {
         let (endpoint, ca_file) = (self.endpoint.clone(), self.ca_file.clone());
         let (sender, outcome) = channel();
         // Nobody waits for this thread: it ends by itself, and closes what it made where nobody wants it any more.
-        let thread = std::thread::Builder::new().name("rtmp-dial".to_owned()).spawn(move || {
+        let thread = detached("rtmp-dial", move || {
             let _ = sender.send(connect_socket(&endpoint, ca_file.as_deref()));
         });
         match thread {
-            Ok(_) => self.state = ConnectionState::Connecting(outcome),
-            Err(error) => self.fail(ConnectionError::unreachable(format!("no thread: {error}"))),
+            Ok(()) => self.state = ConnectionState::Connecting(outcome),
+            Err(error) => self.fail(ConnectionError::unreachable(error.to_string())),
         }
     }
 

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::connection::SrtConnection;
 use crate::capture::media::Frame;
 use crate::capture::output::connection::{IngestConnection, TransportStats};
 use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
-use crate::capture::output::srt::SrtConnection;
 use crate::capture::output::target::LastAddress;
 use crate::clock::Clock;
 use crate::connect::ATTEMPT_DELAY;
@@ -16,7 +16,7 @@ use crate::worker::detached;
 use monotonic::Monotonic;
 
 /// Attempts to connect to each address of a host: one connection, once one of them has won.
-pub(crate) struct AddressRace {
+pub(super) struct AddressRace {
     pending: VecDeque<SrtConnection>,
     /// The attempts that were started; once one has won, it alone.
     active: Vec<SrtConnection>,
@@ -31,7 +31,7 @@ pub(crate) struct AddressRace {
 
 impl AddressRace {
     /// Starts with the first of `attempts`, which are at least one.
-    pub(crate) fn new(attempts: Vec<SrtConnection>, last_address: &LastAddress) -> Self {
+    pub(super) fn new(attempts: Vec<SrtConnection>, last_address: &LastAddress) -> Self {
         let clock = Clock::start();
         let mut race = Self {
             pending: attempts.into(),

@@ -16,8 +16,8 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcError};
 use url::Url;
 
 use super::http::WhipEndpoint;
+use super::peer_state::{OfferParams, OpenResource, PeerState};
 use super::sockets::MediaSockets;
-use super::{OfferParams, OpenResource, PeerState};
 use crate::capture::media::h264::avcc_to_annexb;
 use crate::capture::media::{Frame, Track};
 use crate::capture::output::error::ConnectionError;

@@ -15,9 +15,10 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Timeout};
 
-use super::super::whip::http::TIMEOUT;
 use crate::connect::{self, Unreachable};
 
+/// A request may take this long, from the lookup of the name to the answer.
+pub(super) const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Addresses that `ureq` hands on.
 const ADDRESSES: usize = 16;
 
@@ -31,7 +32,7 @@ pub(super) fn agent(config: Config) -> Agent {
 }
 
 fn duration_or_default(timeout: NextTimeout) -> Duration {
-    timeout.not_zero().map_or(TIMEOUT, |span| *span)
+    timeout.not_zero().map_or(HTTP_TIMEOUT, |span| *span)
 }
 
 impl Resolver for Dialer {

@@ -9,13 +9,11 @@ use ureq::{Agent, Body};
 use url::Url;
 
 use super::super::tls;
-use super::dialer;
+use super::dialer::{self, HTTP_TIMEOUT};
 use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 use crate::config::{Host, HostPattern, Secret};
 use crate::connect::Unreachable;
 
-/// What a server may take to answer an offer.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// Redirects that are followed.
 const MAX_REDIRECTS: usize = 3;
 /// An answer with a hundred candidates has some 10 KiB.
@@ -51,7 +49,7 @@ impl WhipEndpoint {
             // Each hop is judged first, and a token goes nowhere unasked.
             .max_redirects(0)
             .http_status_as_error(false)
-            .timeout_global(Some(TIMEOUT))
+            .timeout_global(Some(HTTP_TIMEOUT))
             // The connection is kept for the end: deleting then takes one round trip and not four.
             .max_idle_age(Duration::from_hours(24))
             .proxy(None)

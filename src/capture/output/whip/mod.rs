@@ -3,12 +3,13 @@
 mod client;
 mod dialer;
 mod http;
+mod peer_state;
 mod sockets;
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -22,66 +23,13 @@ use crate::capture::output::target::IngestTarget;
 use crate::clock::Clock;
 use crate::config::Secret;
 use crate::sync::LockExt;
+use crate::worker::{OnDrop, Worker};
 use bitrate::Rendition;
 
 use client::WhipClient;
 use http::WhipEndpoint;
-
-/// Sessions that servers were asked for and that are not deleted.
-static OPEN_RESOURCES: AtomicUsize = AtomicUsize::new(0);
-
-/// How many sessions servers may be left with if this process ends now.
-pub(crate) fn open_resources() -> usize {
-    OPEN_RESOURCES.load(Ordering::Relaxed)
-}
-
-/// Counts as open while it lives.
-struct OpenResource;
-
-impl OpenResource {
-    fn new() -> Self {
-        OPEN_RESOURCES.fetch_add(1, Ordering::Relaxed);
-        Self
-    }
-}
-
-impl Drop for OpenResource {
-    fn drop(&mut self) {
-        OPEN_RESOURCES.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// What a connection's thread tells.
-#[derive(Debug, Default)]
-struct PeerState {
-    connected: AtomicBool,
-    frames_sent: AtomicU64,
-    /// The peer misses a keyframe.
-    keyframe_requested: AtomicBool,
-    /// Round trip in milliseconds; `u32::MAX`: not known yet.
-    rtt_ms: AtomicU32,
-    /// What the way is thought to carry, in kbit/s; 0: not known yet.
-    bandwidth_estimate_kbps: AtomicU32,
-    error: Mutex<Option<ConnectionError>>,
-}
-
-impl PeerState {
-    fn fail(&self, error: ConnectionError) {
-        *self.error.lock_unpoisoned() = Some(error);
-    }
-}
-
-/// What is offered.
-#[derive(Clone, Debug)]
-struct OfferParams {
-    host: String,
-    port: u16,
-    has_audio: bool,
-    /// Of the picture: constrained baseline, and a level that holds it.
-    profile_level_id: u32,
-    /// What is to be sent in all, in kbit/s.
-    max_kbps: u32,
-}
+pub(crate) use peer_state::open_resources;
+use peer_state::{OfferParams, PeerState};
 
 /// One connection.
 struct WhipConnection {
@@ -103,14 +51,14 @@ fn profile_level_id(picture: Rendition) -> u32 {
     0x42_e000 | level
 }
 
-/// Begins a connection.
+/// Starts to connect, in a thread of its own.
 pub(super) fn connect(
     target: &IngestTarget,
     endpoint: &Secret,
     token: Option<&Secret>,
 ) -> Result<Box<dyn IngestConnection>, ConnectionError> {
     let redactor = target.redactor.clone();
-    let away = |reason: &str| ConnectionError::unreachable(format!("{}: {reason}", redactor.host_port));
+    let unreachable = |reason: String| ConnectionError::unreachable(format!("{}: {reason}", redactor.host_port));
     let params = OfferParams {
         host: target.destination.host.as_str().to_owned(),
         port: target.destination.port,
@@ -118,16 +66,17 @@ pub(super) fn connect(
         profile_level_id: profile_level_id(target.rendition),
         max_kbps: target.rendition.bitrate_kbps,
     };
-    let nothing = |error: rustix::io::Errno| away(&format!("no event: {error}"));
-    let waker = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(nothing)?);
-    let peer_state = Arc::new(PeerState { rtt_ms: AtomicU32::new(u32::MAX), ..PeerState::default() });
+    let waker = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
+    let waker = Arc::new(waker.map_err(|error| unreachable(format!("no event: {error}")))?);
+    let peer_state = Arc::new(PeerState::new());
     let (frames, inbox) = channel();
     let endpoint = WhipEndpoint::new(endpoint.clone(), token.cloned(), target.allowed_hosts.clone());
     let client =
         WhipClient { params, peer_state: peer_state.clone(), inbox, waker: waker.clone(), clock: Clock::start() };
-    let thread = std::thread::Builder::new().name("whip".to_owned()).spawn(move || client.run(&endpoint));
-    target.join_on_drop(thread.map_err(|error| away(&format!("no thread: {error}")))?);
-    Ok(Box::new(WhipConnection { peer_state, frames: Some(frames), waker, redactor: target.redactor.clone() }))
+    // It ends once its channel of frames is closed.
+    let worker = Worker::spawn("whip", OnDrop::Join, move |_| client.run(&endpoint));
+    target.join_on_drop(worker.map_err(|error| unreachable(error.to_string()))?);
+    Ok(Box::new(WhipConnection { peer_state, frames: Some(frames), waker, redactor }))
 }
 
 impl WhipConnection {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use str0m::net::Transmit;
 
-use super::http::TIMEOUT;
+use super::dialer::HTTP_TIMEOUT;
 use crate::capture::output::error::ConnectionError;
 use crate::connect::{self, Unreachable};
 
@@ -28,7 +28,7 @@ impl MediaSockets {
     /// # Errors
     /// The name cannot be resolved, or there is no way in either family.
     pub(super) fn open(host: &str, port: u16) -> Result<Self, ConnectionError> {
-        let servers = connect::resolve(host, port, TIMEOUT, &|| false).map_err(ConnectionError::from)?;
+        let servers = connect::resolve(host, port, HTTP_TIMEOUT, &|| false).map_err(ConnectionError::from)?;
         Self::for_servers(&servers)
     }
 
