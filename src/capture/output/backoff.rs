@@ -1,47 +1,47 @@
-//! How long to wait before the server is tried again. Pure, but for the dice.
+//! The delay before the next connection attempt. It depends on nothing but its calls and random numbers.
 
 use std::time::Duration;
 
 use crate::capture::output::error::ConnectionErrorKind;
 
-/// Each wait is somewhere between half of its span and all of it, so that a thousand boxes do not come back to a
-/// server at once. The span is short as long as a server that restarts may need, then doubles to a limit. Time on air
-/// takes waits back, so that a server which holds the stream for some seconds each time is met as soon as the last
-/// time, and one that drops it at once is not.
+/// Each delay is random between half of its span and all of it, so that a thousand boxes do not reconnect to a server
+/// at once. The span stays short for as long as a server may need to restart, then doubles up to a limit. Uptime undoes
+/// attempts: a server that holds the stream for some seconds each time is tried again soon, and one that drops it at
+/// once is not.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     kind: ConnectionErrorKind,
     attempts: u32,
 }
 
-/// A connection that held this long was good: the next wait is the shortest again.
+/// After this uptime the next delay is the shortest again.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
-/// So long on air takes one wait back. A server that lets go of the stream sooner is met ever less often; one that
-/// holds it longer is never met more often than once in this time.
+/// This much uptime undoes one attempt. A server that drops the stream sooner is tried ever less often, and one that
+/// holds it longer at most once in this time.
 const UPTIME_PER_ATTEMPT: Duration = Duration::from_secs(2);
 
-/// Spans for one sort of trouble.
+/// The spans for one kind of error.
 struct Schedule {
     initial: Duration,
-    /// How often the first is waited before it doubles.
+    /// How many attempts use the initial span before it doubles.
     attempts_before_doubling: u32,
     max: Duration,
 }
 
 const fn schedule(kind: ConnectionErrorKind) -> Schedule {
     match kind {
-        // A restart of a server takes a second or two, that of its machine half a minute: staff should hardly notice
-        // it. One that comes back after minutes should not have to wait for us much longer.
+        // A server restarts within seconds, and its machine within half a minute: staff should hardly notice. One that
+        // comes back after minutes should not have to wait for us much longer.
         ConnectionErrorKind::Unreachable | ConnectionErrorKind::Renegotiate => Schedule {
             initial: Duration::from_millis(250),
             attempts_before_doubling: 200,
             max: Duration::from_secs(10),
         },
-        // Mostly it is our own last connection, which the server has not missed yet.
+        // Usually this is our own last connection, which the server has not timed out yet.
         ConnectionErrorKind::StreamInUse => {
             Schedule { initial: Duration::from_secs(1), attempts_before_doubling: 4, max: Duration::from_secs(10) }
         }
-        // Somebody has to change something first: servers lock out those who hammer.
+        // Somebody has to change something first, and servers lock out clients that retry too often.
         ConnectionErrorKind::Rejected | ConnectionErrorKind::CertificateInvalid => {
             Schedule { initial: Duration::from_secs(5), attempts_before_doubling: 1, max: Duration::from_mins(1) }
         }
@@ -49,7 +49,7 @@ const fn schedule(kind: ConnectionErrorKind) -> Schedule {
 }
 
 impl Schedule {
-    /// How often the span may double; beyond that all waits are the longest.
+    /// How often the span can double before it reaches the limit.
     fn doublings(&self) -> u32 {
         (0..16).find(|doubled| self.initial * 2_u32.pow(*doubled) >= self.max).unwrap_or(16)
     }
@@ -60,20 +60,20 @@ impl Backoff {
         Self { kind: ConnectionErrorKind::Unreachable, attempts: 0 }
     }
 
-    /// The next wait, for this sort of trouble.
+    /// The delay before the next attempt after an error of this kind.
     pub(crate) fn next_delay(&mut self, kind: ConnectionErrorKind) -> Duration {
         if kind != self.kind {
             *self = Self { kind, attempts: 0 };
         }
         let schedule = schedule(kind);
-        // What was waited at the limit is forgiven as soon as the rest.
+        // Attempts at the limit do not add up, so that uptime undoes them as quickly as others.
         self.attempts = (self.attempts + 1).min(schedule.attempts_before_doubling + schedule.doublings());
         let doubled = self.attempts.saturating_sub(schedule.attempts_before_doubling);
         let delay = (schedule.initial * 2_u32.pow(doubled)).min(schedule.max);
         delay.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    /// A connection was on air for so long before it failed.
+    /// Records for how long the stream was live before the connection failed.
     pub(crate) fn record_uptime(&mut self, uptime: Duration) {
         let forgiven = u32::try_from(uptime.as_secs() / UPTIME_PER_ATTEMPT.as_secs()).unwrap_or(u32::MAX);
         self.attempts = if uptime >= STABLE_AFTER { 0 } else { self.attempts.saturating_sub(forgiven) };
@@ -106,8 +106,8 @@ mod tests {
         }
     }
 
-    /// A server that drops the stream after `on_air` each time: how many connections it sees in an hour once the waits
-    /// have settled, and the longest of those waits.
+    /// A server that drops the stream after `on_air` each time: the number of connections in an hour once the delays
+    /// have settled, and the longest of these delays.
     fn dropped_after(on_air: Duration) -> (u32, Duration) {
         let mut backoff = Backoff::new();
         let (mut passed, mut connections, mut longest) = (Duration::ZERO, 0, Duration::ZERO);

@@ -45,8 +45,8 @@ pub(crate) trait IngestConnection {
     /// Is called once the server has the first frame.
     fn set_live(&mut self) {}
 
-    /// How much the server has received, as far as the protocol shows: bytes, buffers or frames. It grows for as long as
-    /// the server is there.
+    /// How much the server has received, as far as the protocol shows: bytes, buffers or frames. It grows for as long
+    /// as the server is there.
     fn progress(&self) -> u64;
 
     /// Whether the server has the first frame, as far as the protocol shows.

@@ -1,11 +1,11 @@
-//! What a server is told in secret, and how none of it gets into a message.
+//! The secrets that a server gets, and how messages are kept free of them.
 
 use std::sync::Arc;
 
 use crate::capture::error::CaptureError;
 use crate::config::{Destination, Login, MissingSecret, Protocol, Rtmp, Secret, SecretTemplate, Srt, ValueError};
 
-/// What a server is told, with its secrets in place.
+/// What identifies the box to a server, with the secrets filled in.
 #[derive(Clone, Debug)]
 pub(crate) enum IngestCredentials {
     Rtmp {
@@ -49,7 +49,7 @@ impl IngestCredentials {
         to.unusable_secrets().into_iter().next().map_or(Ok(credentials), |wrong| Err(unusable(wrong)))
     }
 
-    /// The fields that are nobody's business, the longest first.
+    /// The texts that messages must not contain, the longest first.
     pub(super) fn secret_strings(&self, to: &Destination) -> Vec<String> {
         let whole = |secret: &Secret| Some(secret.expose().to_owned());
         let has_secret = |template: &SecretTemplate| template.placeholders().next().is_some();
@@ -71,29 +71,29 @@ impl IngestCredentials {
             }
             (Self::Rtmp { .. }, _) => Vec::new(),
         };
-        // One or two letters hide nothing and would eat words.
+        // One or two letters are no secret, and would remove parts of words.
         secrets.retain(|secret| secret.len() > 2);
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets
     }
 }
 
-/// What may be said of a server, and what may not.
+/// What messages about a server may contain, and what they must not.
 #[derive(Clone, Debug)]
 pub(crate) struct Redactor {
     /// Host and port, for messages.
     pub(crate) host_port: String,
-    /// The host alone, which is told whatever it looks like.
+    /// The host, which stays readable whatever it contains.
     pub(crate) host: String,
-    /// Keys, and all else that is nobody's business.
+    /// Keys and other texts that messages must not contain.
     pub(crate) secrets: Arc<[String]>,
 }
 
-/// A field of so many letters is no word by chance, and is hidden within longer words too.
+/// A secret of this length does not occur in a word by chance: it is redacted within words too.
 const MIN_EMBEDDED: usize = 8;
 
-/// `text` without the fields in `names.hide`. The host stays, whatever it has in common with them, and a short field is
-/// hidden where it stands by itself: the stream `live` is no reason to mangle "delivered".
+/// `text` without the secrets. The host stays, even where a secret is part of it. A short secret is redacted only as a
+/// word of its own: the stream `live` does not change "delivered".
 pub(crate) fn redact(text: &str, redactor: &Redactor) -> String {
     let redact_piece =
         |piece: &str| redactor.secrets.iter().fold(piece.to_owned(), |piece, secret| hide(&piece, secret));

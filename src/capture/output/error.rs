@@ -1,26 +1,26 @@
-//! Why a connection to an ingest server failed, in words that a person can act on.
+//! Why a connection to an ingest server failed, and what to do about it.
 
 use crate::capture::gst::BusError;
 use crate::capture::output::credentials::Redactor;
 use crate::capture::output::credentials::redact;
 use crate::connect::Unreachable;
 
-/// What an SRT server has against a stream.
+/// Why an SRT server rejects a stream.
 pub(crate) const SRT_REFUSED: &str =
     "the passphrase is not the server's, or only one side has one, or it does not want this streamid: see [ingest]";
 
-/// What a server has against the stream, and so how soon it is worth trying again.
+/// The kind of an error: it decides how soon the next attempt makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionErrorKind {
-    /// It is not there, or the network is not.
+    /// The server or the network is not there.
     Unreachable,
-    /// Nothing is wrong: a new connection fits better.
+    /// No error: a new connection would be set up better.
     Renegotiate,
-    /// Somebody else publishes under this name, perhaps our own last connection.
+    /// Somebody else publishes this stream, perhaps our own last connection.
     StreamInUse,
-    /// It says no: somebody has to change something.
+    /// The server rejects the stream until somebody changes something.
     Rejected,
-    /// It does not prove who it is.
+    /// The server's certificate is not accepted.
     CertificateInvalid,
 }
 
@@ -28,7 +28,7 @@ pub(crate) enum ConnectionErrorKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionError {
     pub(crate) kind: ConnectionErrorKind,
-    /// What is wrong and what to do about it, with the server's name and without any key.
+    /// What happened and what to do about it, with the server's name and without secrets.
     pub(crate) reason: String,
 }
 
@@ -46,8 +46,8 @@ impl ConnectionError {
     }
 }
 
-/// What errors of `srtsink` mean and what to do about them. The first row counts of which one of the needles is in the
-/// lower-cased text.
+/// What errors of `srtsink` mean and what to do about them. The first row with a needle in the lower-cased text
+/// applies.
 const SINK_ERRORS: [(&[&str], ConnectionErrorKind, &str); 6] = [
     (
         &["resolv", "name or service not known", "temporary failure in name"],
@@ -66,7 +66,7 @@ const SINK_ERRORS: [(&[&str], ConnectionErrorKind, &str); 6] = [
 ];
 
 impl ConnectionError {
-    /// From an error that a sink's pipeline posted, without secrets.
+    /// Classifies an error that a sink's pipeline posted. Secrets are redacted.
     pub(super) fn from_bus(error: &BusError, redactor: &Redactor) -> Self {
         let message = error.error.message();
         let text = format!("{message} {}", error.debug);
@@ -107,7 +107,7 @@ mod tests {
         ConnectionError::from_bus(&BusError { element: "sink".to_owned(), error, debug: DEBUG.to_owned() }, &redactor)
     }
 
-    /// Messages of GStreamer 1.22's `libgstsrt` and of libsrt 1.5.1, and those of other versions that were met.
+    /// Messages of GStreamer 1.22's `libgstsrt` and of libsrt 1.5.1, and some of other versions.
     #[test]
     fn real_messages_are_classified() {
         use ConnectionErrorKind::{Rejected, Unreachable};

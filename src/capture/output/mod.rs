@@ -43,7 +43,8 @@ pub(crate) struct Output {
     spill_writer: Option<SpillWriter>,
 }
 
-/// One destination that is published to. Fields are dropped in this order: first the publisher, which empties the queue.
+/// One destination that is published to. Fields are dropped in this order: first the publisher, which empties the
+/// queue.
 pub(crate) struct RunningOutput {
     publisher: Publisher,
     _spill_writer: Option<SpillWriter>,

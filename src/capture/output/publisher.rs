@@ -23,8 +23,8 @@ use crate::ipc::StreamStats;
 use crate::worker::{OnDrop, Stop, Worker};
 use monotonic::Monotonic;
 
-/// How long the thread waits for a frame before it polls the connection, until the stream is live: a third of a frame at
-/// 30 frames per second.
+/// How long the thread waits for a frame before it polls the connection, until the stream is live: a third of a frame
+/// at 30 frames per second.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// A server that makes no progress for this long is considered lost: twice the longest pause of a busy server, and what
 /// a viewer puts up with.

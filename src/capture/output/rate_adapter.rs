@@ -1,4 +1,4 @@
-//! Joins the bitrate controller with a connection and the encoder: measures, asks, and turns the knobs.
+//! Connects the bitrate controller with a connection and the encoder: it measures the one and adjusts the other.
 
 use std::time::Duration;
 
@@ -12,29 +12,29 @@ use monotonic::Monotonic;
 /// SRT acknowledges at this interval (`COMM_SYN_INTERVAL_US` in libsrt's core.h).
 const SRT_ACK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// From one frame to the next at 25 frames per second and more, with room for their coming unevenly.
+/// The longest gap between frames at 25 frames per second and more, with some jitter.
 const MAX_FRAME_GAP: Duration = Duration::from_millis(50);
-/// What carries a rendition out while the encoder runs.
+/// Applies a rendition to the running encoder.
 pub(crate) type ApplyRendition = Box<dyn Fn(&Rendition) + Send>;
 
-/// At the wheel of one stream.
+/// Adapts the rendition of one stream.
 pub(crate) struct RateAdapter {
-    /// `None`: the encoder is asked for the same all the time.
+    /// `None`: the rendition does not change.
     controller: Option<Controller>,
     apply: ApplyRendition,
     max: Rendition,
     target: Rendition,
     next_update: Monotonic,
-    /// The connection tells round trips.
+    /// The connection reports acknowledgements, and smooths the round-trip time.
     reports_acks: bool,
-    /// Bytes that this connection was given.
+    /// Bytes sent over this connection.
     sent_bytes: u64,
     dropped_frames: u64,
 }
 
 impl RateAdapter {
-    /// Adapts the configured picture, with or without audio, to the link to a server of this `scheme`. Where the
-    /// configuration says so it adapts nothing.
+    /// Adapts the configured picture, with or without audio, to the link to a server of this `scheme`, unless the
+    /// configuration turns that off.
     pub(crate) fn new(scheme: IngestScheme, video: &Video, audio: Option<&Audio>, apply: ApplyRendition) -> Self {
         let max = video.rendition();
         let max_kbps = max.bitrate_kbps;
@@ -58,22 +58,22 @@ impl RateAdapter {
         }
     }
 
-    /// What the encoder is asked for.
+    /// The rendition that the encoder is to produce.
     pub(crate) fn target(&self) -> Rendition {
         self.target
     }
 
-    /// Whether that is less than what was configured.
+    /// Whether that is less than the configured one.
     pub(crate) fn is_reduced(&self) -> bool {
         self.target != self.max
     }
 
-    /// How much longer than usual the oldest byte waits that has not arrived, in milliseconds.
+    /// The queuing delay in milliseconds: how much longer than the base delay the oldest byte in flight waits.
     pub(crate) fn queuing_delay_ms(&self) -> u32 {
         self.controller.as_ref().map_or(0, Controller::queuing_delay_ms)
     }
 
-    /// A connection is there.
+    /// Resets the measurements for a new connection.
     pub(crate) fn on_connected(&mut self) {
         self.sent_bytes = 0;
         self.reports_acks = false;
@@ -82,17 +82,17 @@ impl RateAdapter {
         }
     }
 
-    /// The connection was given so many bytes.
+    /// Records bytes sent over the connection.
     pub(crate) fn on_sent(&mut self, bytes: usize) {
         self.sent_bytes += bytes as u64;
     }
 
-    /// How long it may be until the next look, where no frame comes before.
+    /// How long the publisher may wait for a frame before the next update.
     pub(crate) fn poll_interval(&self) -> Duration {
         if self.reports_acks { SRT_ACK_INTERVAL } else { MAX_FRAME_GAP }
     }
 
-    /// Looks at the way, and asks for something else if it is time to.
+    /// Measures the link and, when an update is due, applies a new target.
     pub(crate) fn update(&mut self, now: Monotonic, queue: &FrameQueue, connection: &dyn IngestConnection) {
         let Some(controller) = &mut self.controller else { return };
         let queued = queue.queued_bytes();
@@ -103,7 +103,7 @@ impl RateAdapter {
             transport: TransportStats::default(),
         };
         let due = now >= self.next_update;
-        // Round trips are told smoothed: nothing is missed if each change is seen.
+        // The round-trip time is smoothed: each change has to be seen to undo that.
         if due || self.reports_acks {
             measurement.transport = connection.stats();
             self.reports_acks = measurement.transport.ack_count.is_some();
@@ -114,7 +114,7 @@ impl RateAdapter {
         self.next_update = now.saturating_add(UPDATE_INTERVAL);
         let dropped = queue.dropped_frames();
         if dropped != self.dropped_frames {
-            // What was made is less than it was: the counts begin anew.
+            // Dropped frames reduce the produced bytes: counting starts again.
             self.dropped_frames = dropped;
             controller.on_frames_dropped();
         }

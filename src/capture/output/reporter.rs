@@ -1,23 +1,23 @@
-//! What is told of a destination: the first one's health is the session's, the second has its own.
+//! What is reported of an output: the first one's state is the session's, the second has its own.
 
 use crate::capture::guard_link::EventSender;
 use crate::ipc::{FromCapture, SecondaryStats, StreamStats};
 
-/// Tells the guard how a destination does.
+/// Reports an output's state to the guard.
 pub(crate) enum StatusReporter {
-    /// The session lives with this one.
+    /// The first output: its state is the session's.
     First(EventSender),
-    /// This one is told beside it.
+    /// The second output, which is reported separately.
     Secondary(EventSender, SecondaryStats),
 }
 
 impl StatusReporter {
-    /// For the second destination.
+    /// For the second output.
     pub(crate) fn second(event_sender: EventSender) -> Self {
         Self::Secondary(event_sender, SecondaryStats::default())
     }
 
-    /// The server has the stream.
+    /// The server has the first frame.
     pub(crate) fn live(&mut self) {
         match self {
             Self::First(event_sender) => event_sender.send(FromCapture::Live {}),
@@ -28,7 +28,7 @@ impl StatusReporter {
         }
     }
 
-    /// The server is out of reach.
+    /// The connection is lost.
     pub(crate) fn reconnecting(&mut self, reason: String) {
         match self {
             Self::First(event_sender) => event_sender.send(FromCapture::Reconnecting { reason }),
@@ -39,7 +39,7 @@ impl StatusReporter {
         }
     }
 
-    /// How it does, each second.
+    /// The statistics of each second.
     pub(crate) fn stats(&mut self, stats: StreamStats) {
         match self {
             Self::First(event_sender) => event_sender.send(FromCapture::Stats(stats)),

@@ -1,4 +1,4 @@
-//! The pipeline of a connection that is one: it ends in the element that sends.
+//! The pipeline of a connection that GStreamer makes: it ends in the element that sends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,16 +14,16 @@ use crate::capture::output::credentials::Redactor;
 use crate::capture::output::error::ConnectionError;
 use crate::capture::output::target::IngestTarget;
 
-/// Buffers that pass a sink before one of them is a frame: metadata and the codecs' configurations.
+/// Buffers that reach a sink before the first frame: metadata and codec configurations.
 const HEADER_BUFFERS: u64 = 3;
 
-/// The pipeline of a connection that is one.
+/// The pipeline of a connection that GStreamer makes.
 #[derive(Debug)]
 pub(crate) struct SinkPipeline {
     pub(crate) pipeline: gst::Pipeline,
     bus: gst::Bus,
     pub(crate) sink: gst::Element,
-    /// Buffers that reached the sink; it blocks until the server has taken the stream.
+    /// Buffers that reached the sink, which blocks until the server has accepted the stream.
     buffers_sent: Arc<AtomicU64>,
     redactor: Redactor,
 }
@@ -35,7 +35,7 @@ impl Drop for SinkPipeline {
 }
 
 impl SinkPipeline {
-    /// A pipeline that ends in `sink`, not yet started.
+    /// A pipeline that ends in `sink`. It is not started yet.
     pub(crate) fn new(target: &IngestTarget, sink: gst::Element) -> Result<Self, CaptureError> {
         let pipeline = gst::Pipeline::with_name("push");
         let bus = pipeline.bus().ok_or_else(|| CaptureError::internal("a pipeline without a bus"))?;
@@ -49,7 +49,7 @@ impl SinkPipeline {
                 gst::PadProbeReturn::Ok
             });
         }
-        // Capture's time goes on through every connection: no gap and no step back at the server.
+        // All connections use capture's clock and base time: the server sees no gap and no step back.
         target.timebase.apply_to(&pipeline);
         Ok(Self { pipeline, bus, sink, buffers_sent, redactor: target.redactor.clone() })
     }
@@ -63,7 +63,7 @@ impl SinkPipeline {
         Ok(())
     }
 
-    /// Gives `buffer` to one of its sources.
+    /// Pushes `buffer` into one of the sources.
     pub(crate) fn push(&self, source: &gst_app::AppSrc, buffer: gst::Buffer) -> Result<(), ConnectionError> {
         let refused = |error| {
             let unknown = || ConnectionError::unreachable(format!("{}: {error}", self.redactor.host_port));
@@ -77,12 +77,12 @@ impl SinkPipeline {
         &self.redactor.host_port
     }
 
-    /// Buffers that the sink was given.
+    /// Buffers that reached the sink.
     pub(crate) fn buffers_sent(&self) -> u64 {
         self.buffers_sent.load(Ordering::Relaxed)
     }
 
-    /// Whether a frame is among them.
+    /// Whether one of these buffers is a frame.
     pub(crate) fn has_sent_frame(&self) -> bool {
         self.buffers_sent() > HEADER_BUFFERS
     }
@@ -91,12 +91,12 @@ impl SinkPipeline {
         pop_error(&self.bus, |_| {}).map(|bus_error| ConnectionError::from_bus(&bus_error, &self.redactor))
     }
 
-    /// The sink's statistics, as they are now.
+    /// The sink's current statistics.
     pub(crate) fn stats(&self) -> Option<gst::Structure> {
         self.sink.property("stats")
     }
 
-    /// A figure of the sink's statistics.
+    /// A value of the sink's statistics.
     pub(crate) fn stat<T: for<'a> gst::glib::value::FromValue<'a>>(&self, name: &str) -> Option<T> {
         self.stats()?.get(name).ok()
     }

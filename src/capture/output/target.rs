@@ -1,4 +1,4 @@
-//! Where a stream goes, and what every connection to there has to know.
+//! Where a stream goes, and what its connections need to know.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -12,26 +12,26 @@ use crate::capture::output::credentials::{IngestCredentials, Redactor};
 use crate::config::{Config, Destination, HostPattern};
 use crate::worker::Worker;
 
-/// The address that last took the stream: the next connection begins with it.
+/// The address of the last successful connection: the next attempt starts with it.
 pub(crate) type LastAddress = Arc<Mutex<Option<SocketAddr>>>;
 
-/// Where the stream goes, and what it is made of.
+/// Where a stream goes, and what it consists of.
 pub(crate) struct IngestTarget {
     pub(crate) destination: Destination,
     pub(crate) credentials: IngestCredentials,
     pub(crate) has_audio: bool,
-    /// Target of the sound in kbit/s.
+    /// The audio's bitrate in kbit/s.
     pub(crate) audio_kbps: u32,
-    /// Round trip as it was last seen.
+    /// The last measured round-trip time.
     pub(crate) rtt: Option<Duration>,
-    /// The picture at its best.
+    /// The configured, highest rendition.
     pub(crate) rendition: Rendition,
-    /// Hosts that a stream may go to.
+    /// The hosts that streams may go to.
     pub(crate) allowed_hosts: Arc<[HostPattern]>,
     pub(crate) last_address: LastAddress,
     pub(super) timebase: Timebase,
     pub(crate) redactor: Redactor,
-    /// Threads of connections that take their leave of the server.
+    /// Threads of connections that are closing.
     closing_threads: RefCell<Vec<Worker>>,
 }
 
@@ -63,7 +63,7 @@ impl IngestTarget {
         }
     }
 
-    /// A thread that ends by itself, and that the session's end waits for.
+    /// Adds a thread that ends by itself. Dropping the target waits for it.
     pub(crate) fn join_on_drop(&self, thread: Worker) {
         let mut all = self.closing_threads.borrow_mut();
         all.retain(|thread| !thread.is_finished());

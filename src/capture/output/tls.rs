@@ -1,4 +1,4 @@
-//! Whom connections trust: a file of the configuration's, or the system's authorities. And why a server is not trusted.
+//! TLS: which certificates are trusted, and what an error means.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 use crate::capture::output::error::ConnectionError;
 use crate::trust::SYSTEM_AUTHORITIES;
 
-/// The certificates of the system's authorities.
+/// The system's root certificates.
 pub(crate) fn system_roots() -> Vec<CertificateDer<'static>> {
     let Ok(found) = CertificateDer::pem_file_iter(SYSTEM_AUTHORITIES) else { return Vec::new() };
     found.filter_map(Result::ok).collect()
 }
 
-/// A client that trusts the certificates in `ca_file`, or else the system's authorities.
+/// The configuration of a client that trusts the certificates in `ca_file`, or else the system's.
 ///
 /// # Errors
-/// The file cannot be read, or has no certificate in it.
+/// The file cannot be read, or contains no certificate.
 pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, ConnectionError> {
     let mut roots = RootCertStore::empty();
     let (found, _) = match ca_file {
@@ -43,8 +43,8 @@ pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>,
 
 const NOT_TLS: &str = "no TLS is spoken on that port: see scheme and port in [ingest] url";
 
-/// What an error of TLS means, and what to do about it.
-// Whatever else a library can find wrong with a certificate is told in general words, what it will find some day too.
+/// What a TLS error means, and what to do about it.
+// Other errors, also those of later versions of rustls, have one general text.
 #[allow(clippy::wildcard_enum_match_arm)]
 pub(crate) fn describe_error(error: &Error) -> &'static str {
     match error {

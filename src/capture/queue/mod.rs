@@ -1,5 +1,5 @@
-//! The bounded queue of encoded frames between capture and push: short while the server takes them, and during an
-//! outage a buffer that bridges it.
+//! The bounded queue of encoded frames between encoder and publisher: short while the stream is live, and a buffer
+//! during an outage.
 
 mod spill_file;
 mod spill_writer;
@@ -16,18 +16,19 @@ pub(crate) use spill_file::SpillFile;
 use spill_file::SpillSlot;
 pub(crate) use spill_writer::SpillWriter;
 
-/// At most this much time is queued on air: more would only put the viewer further behind. During an outage this
-/// much stays in memory, whatever holds the rest.
+/// At most this much time is queued while the stream is live: more would only increase the delay. During an outage this
+/// much stays in memory even if the rest is on disk.
 pub(crate) const MAX_LIVE_DURATION: gst::ClockTime = gst::ClockTime::from_seconds(2);
-/// At most this many bytes are queued on air: 2 s at 20 Mbit/s, the highest bitrate that can be configured, and a
-/// keyframe. During an outage on disk at most this many wait to be written.
+/// At most this many bytes are queued while the stream is live: 2 s at 20 Mbit/s, the highest configurable bitrate, and
+/// a keyframe. During an outage with a spill file at most this many wait to be written.
 const MAX_LIVE_BYTES: usize = 8 * 1024 * 1024;
-/// Less than this behind, the stream is at its live edge again.
+/// A stream that is less than this behind is at its live edge.
 const LIVE_EDGE: gst::ClockTime = gst::ClockTime::from_seconds(1);
-/// A link that has this much over, and a third of what is coded, catches up in time; another never would.
+/// Extra time to catch up. A link with a third more bandwidth than the bitrate needs it makes it; a slower one never
+/// would.
 const CATCH_UP_ALLOWANCE: gst::ClockTime = gst::ClockTime::from_seconds(5);
 
-/// The queues that each of the encoders' outputs goes into.
+/// The queues that the encoders fill.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EncoderQueues {
     pub(crate) video: Vec<Arc<FrameQueue>>,
@@ -42,19 +43,19 @@ impl EncoderQueues {
     }
 }
 
-/// How much may wait during an outage.
+/// The limits of the queue during an outage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueLimits {
     /// Bytes.
     pub(crate) bytes: usize,
     /// Time from the oldest to the newest frame.
     pub(crate) duration: Duration,
-    /// A shorter outage is bridged: everything that waits is sent. After a longer one the stream goes on at the live
-    /// edge.
+    /// After an outage of at most this duration all queued frames are sent. After a longer one the stream continues at
+    /// the live edge.
     pub(crate) catch_up: Duration,
 }
 
-/// A frame that waits. In the vault its buffer has everything but the data.
+/// A queued frame. If it is spilled, its buffer has no data.
 #[derive(Debug)]
 struct QueuedFrame {
     serial: u64,
@@ -63,48 +64,48 @@ struct QueuedFrame {
     slot: Option<SpillSlot>,
 }
 
-/// What the server does.
+/// What happens to queued frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Mode {
-    /// It takes frames as they come.
+    /// They are sent as they come.
     #[default]
     Live,
-    /// It is out of reach, since then in the stream's own time; `None`: nothing came yet.
+    /// There is no connection since this timestamp; `None`: no frame has come since.
     Outage { since: Option<gst::ClockTime> },
-    /// It takes what waited; until then in the stream's own time.
+    /// What was queued during an outage is sent, until this timestamp.
     CatchingUp { until: gst::ClockTime },
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     frames: VecDeque<QueuedFrame>,
-    /// Of all frames, and of those that are not in the vault.
+    /// Of all frames, and of those that are in memory.
     bytes: usize,
     in_memory_bytes: usize,
     serial: u64,
     mode: Mode,
-    /// Frames are dropped until a keyframe comes.
+    /// Frames are dropped until the next keyframe.
     awaiting_keyframe: bool,
-    /// The encoder should make one.
+    /// The encoder should produce a keyframe.
     keyframe_requested: bool,
-    /// Whoever takes is not to be woken for sound.
+    /// The consumer waits for a picture: audio does not wake it.
     batching: bool,
     dropped: u64,
 }
 
-/// Capture puts in, push takes out. Never blocks the one that puts in.
+/// The encoder pushes, the publisher pops. Pushing never blocks.
 #[derive(Debug)]
 pub(crate) struct FrameQueue {
     inner: Mutex<Inner>,
     frame_available: Condvar,
-    /// Something became old enough for the vault, or there is nothing left in it.
+    /// A frame has become old enough to be spilled, or none is spilled any more.
     spill_work: Condvar,
     limits: QueueLimits,
     spill_file: Option<Arc<SpillFile>>,
 }
 
 impl Default for FrameQueue {
-    /// One that no outage makes longer.
+    /// A queue that outages do not make longer.
     fn default() -> Self {
         let duration = Duration::from_nanos(MAX_LIVE_DURATION.nseconds());
         Self::new(QueueLimits { bytes: MAX_LIVE_BYTES, duration, catch_up: Duration::ZERO }, None)
@@ -112,7 +113,7 @@ impl Default for FrameQueue {
 }
 
 impl FrameQueue {
-    /// What waits during an outage is in `vault`, or else in memory.
+    /// Frames of an outage go to `spill_file`, or else stay in memory.
     pub(crate) fn new(limits: QueueLimits, spill_file: Option<Arc<SpillFile>>) -> Self {
         Self {
             inner: Mutex::default(),
@@ -127,7 +128,8 @@ impl FrameQueue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a frame in. On air a queue that is full drops all, up to the next keyframe; during an outage the oldest.
+    /// Adds a frame. A full queue drops all frames up to the next keyframe while the stream is live, and the oldest
+    /// ones during an outage.
     pub(crate) fn push(&self, frame: Frame) {
         let mut inner = self.lock();
         let size = frame.buffer.size();
@@ -178,7 +180,7 @@ impl FrameQueue {
         self.pop_when(timeout, false)
     }
 
-    /// The next frame once a picture waits, or after `timeout`: sound alone wakes nobody.
+    /// The next frame once a picture is queued, or after `timeout`: audio alone wakes nobody.
     pub(crate) fn pop_batched(&self, timeout: Duration) -> Option<Frame> {
         self.pop_when(timeout, true)
     }
@@ -211,25 +213,25 @@ impl FrameQueue {
         }
     }
 
-    /// Gives back what a connection was given that then never came to be.
+    /// Puts frames back to the front: those of a connection that never came about.
     pub(crate) fn requeue(&self, frames: Vec<Frame>) {
         let mut inner = self.lock();
         for frame in frames.into_iter().rev() {
             let size = frame.buffer.size();
             inner.bytes += size;
             inner.in_memory_bytes += size;
-            // Serials only tell waiting frames apart; these are too old to be written.
+            // Serials only distinguish queued frames. Those with 0 are never spilled.
             inner.frames.push_front(QueuedFrame { serial: 0, frame, size, slot: None });
         }
     }
 
-    /// The server is out of reach: what comes waits, from a keyframe on, that the encoder should make now.
+    /// Starts an outage: frames are kept, from a keyframe on, which the encoder should produce now.
     pub(crate) fn begin_outage(&self) {
         let mut inner = self.lock();
         if matches!(inner.mode, Mode::Outage { .. }) {
             return;
         }
-        // Frames in front of the first keyframe belong to a picture that the next connection does not have.
+        // Frames before the first keyframe cannot be decoded over the next connection.
         let useless = inner.frames.iter().position(|queued| queued.frame.is_keyframe()).unwrap_or(inner.frames.len());
         inner.drop_front(useless);
         let since = inner.frames.front().and_then(|first| first.frame.buffer.pts());
@@ -240,7 +242,7 @@ impl FrameQueue {
         }
     }
 
-    /// A connection begins: what waits is sent, or, where that is too much to catch up with, what is at the live edge.
+    /// Ends an outage: queued frames are sent, or skipped up to the live edge if they are too many to catch up.
     pub(crate) fn end_outage(&self) {
         let mut inner = self.lock();
         let Mode::Outage { since } = inner.mode else { return };
@@ -256,12 +258,12 @@ impl FrameQueue {
         }
     }
 
-    /// Whether the encoder should make a keyframe, since without one nothing can be sent; told once.
+    /// Whether the encoder should produce a keyframe, because nothing can be sent without one; resets the request.
     pub(crate) fn take_keyframe_request(&self) -> bool {
         std::mem::take(&mut self.lock().keyframe_requested)
     }
 
-    /// Bytes that wait.
+    /// How many bytes are queued.
     pub(crate) fn queued_bytes(&self) -> u64 {
         self.lock().bytes as u64
     }
@@ -271,12 +273,12 @@ impl FrameQueue {
         self.lock().dropped
     }
 
-    /// From the oldest to the newest frame.
+    /// The time from the oldest to the newest frame.
     pub(crate) fn duration(&self) -> gst::ClockTime {
         self.lock().duration()
     }
 
-    /// A frame that is to go into the vault, and the oldest place there that is in use; waits for one.
+    /// The next frame to spill, and the oldest slot in use; waits for a frame.
     pub(crate) fn next_to_spill(&self, timeout: Duration) -> (Option<(u64, Frame)>, Option<SpillSlot>) {
         let (inner, _) = self
             .spill_work
@@ -286,7 +288,7 @@ impl FrameQueue {
         (inner.oldest_spillable().map(|queued| (queued.serial, queued.frame.clone())), oldest)
     }
 
-    /// It is there; if nobody took it meanwhile its data leave the memory.
+    /// Records that a frame is spilled. If it is still queued its data is freed.
     pub(crate) fn mark_spilled(&self, serial: u64, slot: SpillSlot) {
         let mut inner = self.lock();
         let Some(queued) = inner.frames.iter_mut().find(|queued| queued.serial == serial) else { return };
@@ -296,7 +298,7 @@ impl FrameQueue {
         inner.in_memory_bytes -= size;
     }
 
-    /// There is no room for it: the oldest make some.
+    /// Drops the oldest frames, to make room in the spill file.
     pub(crate) fn drop_oldest(&self) {
         self.lock().drop_oldest_gop();
     }
@@ -312,12 +314,12 @@ impl Inner {
         self.duration_to(self.frames.back().and_then(|last| last.frame.buffer.pts()))
     }
 
-    /// Whether there is a frame, or, where sound waits for it, a picture.
+    /// Whether there is a frame; for a batch, whether there is a picture.
     fn has(&self, batched: bool) -> bool {
         self.frames.iter().any(|queued| !batched || queued.frame.track == Track::Video)
     }
 
-    /// The first frame that is not in the vault, if it is old enough to go there.
+    /// The first frame in memory, if it is old enough to be spilled.
     fn oldest_spillable(&self) -> Option<&QueuedFrame> {
         if !matches!(self.mode, Mode::Outage { .. }) {
             return None;
@@ -349,7 +351,7 @@ impl Inner {
         self.keyframe_requested = true;
     }
 
-    /// Drops the oldest keyframe and what depends on it.
+    /// Drops the oldest keyframe and the frames that depend on it.
     fn drop_oldest_gop(&mut self) {
         match self.frames.iter().skip(1).position(|queued| queued.frame.is_keyframe()) {
             Some(position) => self.drop_front(position + 1),
@@ -357,7 +359,7 @@ impl Inner {
         }
     }
 
-    /// To the live edge: keeps what is queued from its last keyframe on.
+    /// Skips to the live edge: keeps the frames from the last keyframe on.
     fn skip_to_live(&mut self) {
         self.mode = Mode::Live;
         match self.frames.iter().rposition(|queued| queued.frame.is_keyframe()) {

@@ -1,5 +1,5 @@
-//! Frames that wait on disk during an outage: in a file without a name, that is gone with the process, sealed with a
-//! key that never leaves its memory.
+//! The file for frames of an outage. It has no name, is gone with the process, and is encrypted with a key that exists
+//! only in this process's memory.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::capture::media::Frame;
 
-/// Where a sealed frame is.
+/// Where an encrypted frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SpillSlot {
     pub(super) offset: u64,
@@ -33,9 +33,9 @@ impl std::fmt::Debug for SpillFile {
 }
 
 impl SpillFile {
-    /// Makes one in `dir`, whose file system has to know files without a name (ext4, xfs, btrfs, tmpfs do).
+    /// Creates the file in `dir`, whose file system has to support unnamed files (ext4, xfs, btrfs and tmpfs do).
     pub(crate) fn open_in(dir: &Path) -> std::io::Result<Self> {
-        // EXCL: it cannot be given a name later either.
+        // EXCL: nobody can give it a name later.
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR)?.into();
         let mut key = [0; 32];
@@ -55,7 +55,7 @@ impl SpillFile {
         Ok(SpillSlot { offset, length: data.len(), nonce })
     }
 
-    /// The frame whose `shell` waited for it.
+    /// Reads the frame in `slot`, whose other fields are those of `metadata`.
     pub(crate) fn read(&self, slot: SpillSlot, metadata: &Frame) -> std::io::Result<Frame> {
         let mut data = vec![0; slot.length];
         self.file.read_exact_at(&mut data, slot.offset)?;
@@ -69,7 +69,7 @@ impl SpillFile {
     }
 }
 
-/// Each number is used once with a key that is used by one process.
+/// Each counter is used once, with a key that one process uses.
 fn nonce_from_counter(number: u64) -> Nonce {
     let mut nonce = [0; NONCE_LEN];
     nonce[..8].copy_from_slice(&number.to_le_bytes());

@@ -1,4 +1,4 @@
-//! The queue on air, in an outage and while it catches up.
+//! The queue while live, in an outage, and while it catches up.
 
 use super::*;
 
@@ -17,7 +17,7 @@ pub(crate) fn pop_times(queue: &FrameQueue) -> Vec<u64> {
     std::iter::from_fn(|| queue.pop(Duration::ZERO)).filter_map(|frame| Some(frame.buffer.pts()?.mseconds())).collect()
 }
 
-/// A picture each 100 ms, each tenth a keyframe.
+/// A picture every 100 ms, every tenth a keyframe.
 pub(crate) fn push_video(queue: &FrameQueue, from: u64, to: u64, size: usize) {
     for millis in (from..to).step_by(100) {
         queue.push(frame(Track::Video, millis, millis.is_multiple_of(1000), size));
@@ -101,7 +101,7 @@ fn who_does_not_catch_up_jumps_too() {
     queue.begin_outage();
     push_video(&queue, 1000, 5000, 10);
     queue.end_outage();
-    // Until 4.9 s, three times the 3.9 s that wait, and 5 s.
+    // Until 4.9 s, plus three times the 3.9 s that are queued, plus 5 s.
     push_video(&queue, 5000, 21_600, 10);
     assert_eq!(queue.duration().mseconds(), 20_500, "it may take its time");
     push_video(&queue, 21_600, 21_800, 10);

@@ -1,8 +1,8 @@
-//! AMF0, the notation of RTMP's commands: what the box says is written, what a server says is read within bounds.
+//! AMF0, the encoding of RTMP's commands. Decoding is bounded.
 //!
 //! Types and markers are those of Adobe's "Action Message Format -- AMF 0" (2007), section 2.
 
-/// A value. What the box has no use for (dates, references, XML) reads as `Null`.
+/// A value. Types that are not needed (dates, references, XML) decode as `Null`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum AmfValue {
     Number(f64),
@@ -28,7 +28,7 @@ const UNSUPPORTED: u8 = 13;
 const XML: u8 = 15;
 const TYPED_OBJECT: u8 = 16;
 
-/// Objects within objects; servers use two levels (`ex` within a status).
+/// The deepest nesting that is decoded. Servers use two levels (`ex` within a status).
 const MAX_DEPTH: u8 = 8;
 
 impl AmfValue {
@@ -42,7 +42,7 @@ impl AmfValue {
         Self::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    /// An object's field.
+    /// The field of an object.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Object(fields) => fields.iter().find(|(field, _)| field == name).map(|(_, value)| value),
@@ -50,7 +50,7 @@ impl AmfValue {
         }
     }
 
-    /// The string that this is.
+    /// The text, if this is a string.
     pub(super) fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
@@ -58,7 +58,7 @@ impl AmfValue {
         }
     }
 
-    /// The number that this is.
+    /// The number, if this is one.
     pub(super) fn as_number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
@@ -94,7 +94,7 @@ impl AmfValue {
 
 fn write_fields(out: &mut Vec<u8>, fields: &[(String, AmfValue)]) {
     for (name, value) in fields {
-        // The names are the box's own, and short.
+        // The names are our own, and short.
         out.extend(u16::try_from(name.len()).unwrap_or(0).to_be_bytes());
         out.extend(name.as_bytes());
         value.write(out);
@@ -102,7 +102,7 @@ fn write_fields(out: &mut Vec<u8>, fields: &[(String, AmfValue)]) {
     out.extend([0, 0, OBJECT_END]);
 }
 
-/// `values`, one behind the other.
+/// Encodes `values` in a row.
 pub(super) fn encode(values: &[AmfValue]) -> Vec<u8> {
     let mut out = Vec::new();
     for value in values {
@@ -111,8 +111,7 @@ pub(super) fn encode(values: &[AmfValue]) -> Vec<u8> {
     out
 }
 
-/// `@setDataFrame` and `onMetaData` with these fields, as an array that names its length: some servers read nothing
-/// else.
+/// `@setDataFrame` and `onMetaData` with these fields, as an array with its length: some servers read nothing else.
 pub(super) fn metadata(fields: &[(String, AmfValue)]) -> Vec<u8> {
     let mut out = encode(&[AmfValue::text("@setDataFrame"), AmfValue::text("onMetaData")]);
     out.push(ECMA_ARRAY);
@@ -121,13 +120,13 @@ pub(super) fn metadata(fields: &[(String, AmfValue)]) -> Vec<u8> {
     out
 }
 
-/// The values in `bytes`, up to the first that is malformed or cut off.
+/// Decodes the values in `bytes`, up to the first that is malformed or incomplete.
 pub(super) fn decode(bytes: &[u8]) -> Vec<AmfValue> {
     let mut rest = AmfReader(bytes);
     std::iter::from_fn(|| if rest.0.is_empty() { None } else { rest.value(0) }).collect()
 }
 
-/// What is left to be read. `None`: it is malformed.
+/// The rest of the input. `None`: it is malformed.
 struct AmfReader<'a>(&'a [u8]);
 
 impl AmfReader<'_> {
@@ -183,13 +182,13 @@ impl AmfReader<'_> {
             NULL | UNDEFINED | UNSUPPORTED => Some(AmfValue::Null),
             REFERENCE => self.take(2).map(|_| AmfValue::Null),
             ECMA_ARRAY => {
-                // Its length is a hint only: the end is marked.
+                // The length is only a hint: the end is marked.
                 self.take(4)?;
                 self.fields(depth)
             }
             STRICT_ARRAY => {
                 let length = u32::from_be_bytes(self.array()?);
-                // Each value has a byte at least: what claims more ends with the message.
+                // Each value has at least one byte: a length that is too high ends with the message.
                 for _ in 0..length {
                     self.value(depth + 1)?;
                 }

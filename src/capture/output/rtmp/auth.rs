@@ -1,31 +1,31 @@
-//! Proof by user and password, where a server asks for it: Adobe's way and Limelight's, both said in a query behind the
-//! application's name, on a connection of its own each.
+//! Authentication with user and password, where a server asks for it, by Adobe's or Limelight's method. Both send a
+//! query after the application's name, in steps on a connection each.
 //!
-//! Neither was ever published; `FFmpeg`, GStreamer and librtmp agree on what is here. Both are built on MD5 and keep
-//! nothing from whoever listens: over `rtmps://` that is nobody.
+//! Neither was ever published; `FFmpeg`, GStreamer and librtmp agree on what is here. Both use MD5 and hide nothing
+//! from an eavesdropper: only `rtmps://` does.
 
 use md5::{Digest, Md5};
 
-/// What to say on the next connection.
+/// What the next connection has to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum AuthAnswer {
     /// This query.
     Query(String),
-    /// The server wants user and password, and none are configured.
+    /// The server asks for user and password, and none are configured.
     Missing,
-    /// The server does not take those that are configured.
+    /// The server rejects the configured user or password.
     Wrong,
 }
 
-/// Who publishes.
+/// User and password.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UserPassword<'a> {
     pub(super) user: &'a str,
     pub(super) password: &'a str,
 }
 
-/// What a server that refused `connect` with `description` is to be told next. `nonce` is the box's own challenge.
-/// `None`: it was not about user and password.
+/// The answer to a server that rejected `connect` with `description`; `nonce` is our challenge. `None`: the rejection
+/// is not about authentication.
 pub(super) fn answer(
     description: &str,
     login: Option<UserPassword<'_>>,
@@ -68,9 +68,9 @@ fn adobe(UserPassword { user, password }: UserPassword<'_>, salt: &str, theirs: 
     base64(&md5(&[&secret, theirs, ours]))
 }
 
-/// HTTP's digest authentication with words of its own.
+/// HTTP's digest authentication with other parts.
 fn limelight(UserPassword { user, password }: UserPassword<'_>, application: &str, theirs: &str, ours: &str) -> String {
-    // An application without an instance has this one.
+    // The default instance of an application.
     let instance = if application.contains('/') { "" } else { "/_definst_" };
     let secret = hex(&md5(&[user, ":live:", password]));
     let what = hex(&md5(&["publish:/", application, instance]));
@@ -103,7 +103,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// What would end the value in a query, escaped.
+/// Escapes what would end the value in a query.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {

@@ -1,6 +1,6 @@
-//! RTMP's chunk streams: messages are cut into chunks, and put together from a server's within bounds.
+//! RTMP's chunk stream: messages are split into chunks, and the server's chunks are joined within limits.
 //!
-//! "Adobe's Real Time Messaging Protocol" 1.0 (2012), section 5.3 and 5.4.
+//! "Adobe's Real Time Messaging Protocol" 1.0 (2012), sections 5.3 and 5.4.
 
 use std::collections::BTreeMap;
 
@@ -14,22 +14,23 @@ pub(super) mod message_type {
     pub(in super::super) const SET_PEER_BANDWIDTH: u8 = 6;
     pub(in super::super) const AUDIO: u8 = 8;
     pub(in super::super) const VIDEO: u8 = 9;
-    /// A command in AMF3's envelope: one byte, and AMF0 behind it.
+    /// A command in AMF3's envelope: one byte, then AMF0.
     pub(in super::super) const AMF3_COMMAND: u8 = 17;
     pub(in super::super) const AMF0_DATA: u8 = 18;
     pub(in super::super) const AMF0_COMMAND: u8 = 20;
 }
 
-/// What a chunk has until somebody says otherwise (section 5.4.1), bytes.
+/// The chunk size until a message changes it (section 5.4.1), in bytes.
 const DEFAULT_CHUNK_SIZE: usize = 128;
-/// The longest message of a server that is read, bytes. A publisher is sent nothing but commands, which have some 100.
+/// The longest message that is read, in bytes. Servers send a publisher only commands, of about 100 bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
-/// Chunk streams that a server may use. Servers use two or three.
+/// At most this many chunk streams of a server. Servers use two or three.
 const MAX_CHUNK_STREAMS: usize = 16;
-/// A time that needs more than 24 bits, and the mark for it (section 5.3.1.3), milliseconds: 4 h 39 min.
+/// Timestamps from here on, in milliseconds (4 h 39 min), need the extended field; this value marks it (section
+/// 5.3.1.3).
 const EXTENDED_TIMESTAMP: u32 = 0xff_ffff;
 
-/// What stands in front of a message that is sent.
+/// The header of a message to send.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MessageHeader {
     /// The chunk stream, 2 to 63.
@@ -41,8 +42,8 @@ pub(super) struct MessageHeader {
     pub(super) stream: u32,
 }
 
-/// Writes the message that consists of `parts`, in chunks of `chunk_size` bytes. Each message has a whole header:
-/// nothing depends on the one before it, and times may go either way. A message has less than 16 MiB.
+/// Writes the message that consists of `parts`, of less than 16 MiB, in chunks of `chunk_size` bytes. Each message has
+/// a full header: it depends on no other message, and timestamps need no order.
 pub(super) fn write(out: &mut Vec<u8>, chunk_size: usize, header: MessageHeader, parts: &[&[u8]]) {
     let MessageHeader { chunk_stream, time, kind, stream } = header;
     let length = u32::try_from(parts.iter().map(|part| part.len()).sum::<usize>()).unwrap_or(u32::MAX);
@@ -58,7 +59,7 @@ pub(super) fn write(out: &mut Vec<u8>, chunk_size: usize, header: MessageHeader,
         let mut rest = *part;
         while !rest.is_empty() {
             if room == 0 {
-                // Type 3: the same message goes on.
+                // Type 3: the message continues.
                 out.push(0b1100_0000 | chunk_stream);
                 out.extend(extended.iter().flatten());
                 room = chunk_size;
@@ -71,7 +72,7 @@ pub(super) fn write(out: &mut Vec<u8>, chunk_size: usize, header: MessageHeader,
     }
 }
 
-/// A message of the server's.
+/// A message of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RtmpMessage {
     pub(super) kind: u8,
@@ -79,12 +80,12 @@ pub(super) struct RtmpMessage {
     pub(super) body: Vec<u8>,
 }
 
-/// What is received is not RTMP, or beyond what any server has reason to send.
+/// The input is not RTMP, or exceeds what a server has reason to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct MalformedChunk(pub(super) &'static str);
 
-/// A chunk stream: the header that its next chunk may refer to, and what there is of its message.
+/// A chunk stream: the header that its next chunk may refer to, and the part of the message so far.
 #[derive(Debug, Default)]
 struct ChunkStream {
     length: usize,
@@ -94,8 +95,7 @@ struct ChunkStream {
     body: Vec<u8>,
 }
 
-/// Puts messages together. What it holds is bounded: `MAX_STREAMS` messages of `MAX_MESSAGE` bytes, and what it was
-/// fed.
+/// Joins chunks to messages. It holds at most `MAX_CHUNK_STREAMS` messages of `MAX_MESSAGE` bytes, and its input.
 #[derive(Debug)]
 pub(super) struct ChunkReader {
     input: Vec<u8>,
@@ -110,15 +110,15 @@ impl Default for ChunkReader {
 }
 
 impl ChunkReader {
-    /// Takes what was received.
+    /// Adds received bytes.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         self.input.extend(bytes);
     }
 
-    /// The next message; `None`: more has to be received first. Chunk sizes and aborted messages are its own matter.
+    /// The next message; `None`: more input is needed. Messages about chunks are handled here.
     ///
     /// # Errors
-    /// A chunk without a header, a message or more chunk streams than are taken, a chunk size of nothing.
+    /// A chunk that refers to no header, a message that is too long, too many chunk streams, or a chunk size of 0.
     pub(super) fn next(&mut self) -> Result<Option<RtmpMessage>, MalformedChunk> {
         let mut at = 0;
         let message = loop {
@@ -136,7 +136,7 @@ impl ChunkReader {
         Ok(message)
     }
 
-    /// Reads one chunk at `at`: its length in bytes, and the message that it ends.
+    /// Reads the chunk at `at`: its length in bytes, and the message that it completes.
     fn read_chunk(&mut self, at: usize) -> Result<Option<(usize, Option<RtmpMessage>)>, MalformedChunk> {
         let input = self.input.get(at..).unwrap_or_default();
         let Some((header, mut length)) = ChunkHeader::read(input) else { return Ok(None) };
@@ -144,7 +144,7 @@ impl ChunkReader {
         if !self.streams.contains_key(&id) && (format > 1 || self.streams.len() >= MAX_CHUNK_STREAMS) {
             return Err(MalformedChunk("a chunk that refers to nothing, or too many chunk streams"));
         }
-        // Time, length, type and stream; each format has less of them than the one before (section 5.3.1.2).
+        // Timestamp, length, type and message stream; each format omits more of them (section 5.3.1.2).
         let size = [11, 7, 3, 0][usize::from(format)];
         let Some(fields) = input.get(length..length + size) else { return Ok(None) };
         length += size;
@@ -167,7 +167,7 @@ impl ChunkReader {
             return Err(MalformedChunk("a message that is longer than any that a publisher is sent"));
         }
         length += if is_extended { 4 } else { 0 };
-        // A header in the middle of a message begins another one.
+        // A full header within a message starts another message.
         let had = if format == 3 { known.map_or(0, |stream| stream.body.len()) } else { 0 };
         let part = (described.0 - had).min(self.chunk_size);
         let Some(data) = input.get(length..length + part) else { return Ok(None) };
@@ -184,7 +184,7 @@ impl ChunkReader {
         Ok(Some((length, self.handle_protocol_control(message)?)))
     }
 
-    /// Keeps to itself what is about chunks.
+    /// Handles the messages about chunks; others are returned.
     fn handle_protocol_control(&mut self, message: RtmpMessage) -> Result<Option<RtmpMessage>, MalformedChunk> {
         let number = || message.body.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
         match (message.kind, number()) {
@@ -204,14 +204,14 @@ impl ChunkReader {
     }
 }
 
-/// What a chunk begins with (section 5.3.1.1).
+/// The basic header of a chunk (section 5.3.1.1).
 struct ChunkHeader {
     format: u8,
     id: u32,
 }
 
 impl ChunkHeader {
-    /// Reads one: itself, and its length in bytes.
+    /// Reads a header. Returns its length in bytes too.
     fn read(input: &[u8]) -> Option<(Self, usize)> {
         let first = *input.first()?;
         let (format, id) = (first >> 6, u32::from(first & 0x3f));

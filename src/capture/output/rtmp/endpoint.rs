@@ -1,4 +1,4 @@
-//! Where a stream goes, in RTMP's terms, and where a redirect may lead.
+//! A server and a stream on it, in RTMP's terms, and which redirects are followed.
 
 use super::auth::UserPassword;
 use crate::capture::output::error::ConnectionError;
@@ -11,18 +11,18 @@ pub(super) struct RtmpEndpoint {
     pub(super) tls: bool,
     pub(super) host: Host,
     pub(super) port: u16,
-    /// `live`, or `app/instance`, with a query where the address has one.
+    /// `live`, or `app/instance`, with the URL's query.
     pub(super) application: String,
-    /// The stream's name, which is the key that lets the box publish.
+    /// The name of the stream: the key with which the box may publish.
     pub(super) stream: String,
     /// User and password.
     pub(super) login: Option<(String, String)>,
-    /// What the application's name is followed by, from `?` on: who publishes (see `auth`).
+    /// The query for authentication that follows the application, from `?` on (see `auth`).
     pub(super) auth_query: String,
 }
 
 impl RtmpEndpoint {
-    /// The configured one.
+    /// The configured endpoint.
     pub(super) fn new(
         target: &IngestTarget,
         options: &config::Rtmp,
@@ -41,26 +41,27 @@ impl RtmpEndpoint {
         }
     }
 
-    /// Who publishes, where that is configured.
+    /// User and password, where they are configured.
     pub(super) fn login(&self) -> Option<UserPassword<'_>> {
         self.login.as_ref().map(|(user, password)| UserPassword { user, password })
     }
 
-    /// What the server is asked for by `connect`.
+    /// The `app` of the command `connect`.
     pub(super) fn app(&self) -> String {
         format!("{}{}", self.application, self.auth_query)
     }
 
-    /// The same as a URL.
+    /// The `tcUrl` of the command `connect`.
     pub(super) fn tc_url(&self) -> String {
         let scheme = if self.tls { IngestScheme::Rtmps } else { IngestScheme::Rtmp };
         format!("{}/{}", config::origin(scheme, &self.host, self.port), self.app())
     }
 
-    /// Where `url`, which a server named in a redirect, leads; the stream stays the same.
+    /// The endpoint that a redirect to `url` leads to; the stream stays the same.
     ///
     /// # Errors
-    /// It is no RTMP URL, leads away from TLS, or to a host that is not in `allowed`: the stream key goes nowhere else.
+    /// It is no RTMP URL, leaves TLS, or leads to a host that is not in `allowed`: no other host may see the stream
+    /// key.
     pub(super) fn redirected(&self, url: &str, allowed: &[HostPattern]) -> Result<Self, ConnectionError> {
         let nowhere = |_| {
             ConnectionError::rejected(
@@ -68,7 +69,7 @@ impl RtmpEndpoint {
             )
         };
         let ServerUrl { tls, host, port, application } = ServerUrl::parse(url.trim()).map_err(nowhere)?;
-        // Some servers name the application, as `tcUrl` does, and some the stream as well.
+        // Some servers name the application, as `tcUrl` does, and some the stream too.
         let shorter = application.strip_suffix(&self.stream).and_then(|rest| rest.strip_suffix('/'));
         let application = shorter.filter(|rest| !rest.is_empty()).map(str::to_owned).unwrap_or(application);
         if self.tls && !tls {

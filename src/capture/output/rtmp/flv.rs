@@ -1,9 +1,8 @@
-//! FLV tags, as RTMP carries them: one message each, with the time that capture gave them.
+//! FLV tags as RTMP carries them: one message each, with the timestamp of capture.
 //!
-//! GStreamer's own `flvmux` (up to 1.22) never lets a tag be older than the one before it, of whatever track. A picture
-//! then waits for the sound that belongs to it, which comes a whole AAC frame and an encoder's look-ahead later: 29 ms
-//! in the median (docs/benchmarks), and for ever if the microphone falls silent. RTMP wants no such order: each
-//! track has a chunk stream of its own.
+//! GStreamer's `flvmux` (up to 1.22) orders all tags by time, across tracks. A picture then waits for its audio, which
+//! comes an AAC frame and an encoder's look-ahead later: 29 ms in the median (docs/benchmarks), and for ever if the
+//! microphone falls silent. RTMP needs no such order: each track has its own chunk stream.
 
 use gstreamer as gst;
 
@@ -11,31 +10,31 @@ use super::amf::{self, AmfValue};
 use super::chunk::message_type::{AMF0_DATA, AUDIO, VIDEO};
 use crate::capture::media::{Frame, Track};
 
-/// AAC, which FLV always calls 44 kHz, 16 bit, stereo; the truth is in its configuration.
+/// AAC. FLV always calls it 44 kHz, 16 bit, stereo; the `AudioSpecificConfig` has the real values.
 const AAC: u8 = 0xaf;
 /// H.264.
 const AVC: u8 = 7;
-/// `AudioSpecificConfig` (ISO/IEC 14496-3, 1.6.2.1) of the sound that every session encodes: AAC-LC, 48 kHz, stereo. It
-/// goes out before the first picture, for which no sound may have come yet; sound that is otherwise brings its own.
+/// `AudioSpecificConfig` (ISO/IEC 14496-3, 1.6.2.1) of the audio that every session encodes: AAC-LC, 48 kHz, stereo. It
+/// is sent before the first picture, when no audio may have come yet; other audio brings its own.
 const AAC_CONFIG: [u8; 2] = [0x11, 0x90];
 
-/// What a message consists of.
+/// The parts of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FlvTag<'a> {
-    /// The message's type.
+    /// The message type.
     pub(super) kind: u8,
     /// Milliseconds.
     pub(super) time: u32,
-    /// FLV's own bytes, and the codec's.
+    /// The bytes of FLV and of the codec before the frame.
     pub(super) head: &'a [u8],
     pub(super) body: &'a [u8],
 }
 
-/// What `onMetaData` says that frames do not, kbit/s.
+/// What `onMetaData` needs and frames do not have, in kbit/s.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StreamBitrates {
     pub(super) video_kbps: u32,
-    /// `None`: there is no sound.
+    /// `None`: there is no audio.
     pub(super) audio_kbps: Option<u32>,
 }
 
@@ -49,12 +48,12 @@ pub(super) struct FlvMuxer {
 }
 
 impl FlvMuxer {
-    /// For a connection that carries a picture and, where it has a rate, AAC.
+    /// For a connection with picture and, where `audio_kbps` is set, AAC.
     pub(super) fn new(bitrates: StreamBitrates) -> Self {
         Self { bitrates, sent_metadata: false, avc_config: None, aac_config: Vec::new() }
     }
 
-    /// Hands the tags for a frame to `send`, in order: what a decoder needs first, if it is new, then the frame itself.
+    /// Passes the tags of a frame to `send`, in order: new metadata and codec configurations, then the frame.
     pub(super) fn mux(&mut self, frame: &Frame, mut send: impl FnMut(FlvTag<'_>)) {
         let time = timestamp_ms(frame.buffer.dts());
         let structure = frame.caps.as_ref().and_then(|caps| caps.structure(0));
@@ -102,16 +101,16 @@ impl FlvMuxer {
     }
 }
 
-/// Milliseconds as RTMP counts them; they begin anew after 49 days, long after the longest session.
+/// A timestamp in milliseconds. It wraps after 49 days, long after the longest session.
 fn timestamp_ms(time: Option<gst::ClockTime>) -> u32 {
     time.map_or(0, |time| u32::try_from(time.mseconds() & 0xffff_ffff).unwrap_or(0))
 }
 
-/// `onMetaData` with OBS's fields: what servers and players want to know before the first frame.
+/// `onMetaData` with the fields that OBS sends: what servers and players need before the first frame.
 fn metadata(video: Option<&gst::StructureRef>, bitrates: StreamBitrates) -> Vec<u8> {
     let number = |field: &str| video.and_then(|video| video.get::<i32>(field).ok()).map(f64::from);
     let rate = video.and_then(|video| video.get::<gst::Fraction>("framerate").ok());
-    // A camera whose rate varies tells 0.
+    // A camera with a variable rate reports 0.
     let rate = rate.filter(|rate| rate.numer() > 0).map(|rate| f64::from(rate.numer()) / f64::from(rate.denom()));
     let video = [
         ("duration", Some(0.0)),
@@ -160,7 +159,7 @@ mod tests {
         Frame { track, buffer, caps: Some(caps.build()) }
     }
 
-    /// Type, time and bytes of each tag.
+    /// Type, timestamp and bytes of each tag.
     fn tags(flv: &mut FlvMuxer, frame: &Frame) -> Vec<(u8, u32, Vec<u8>)> {
         let mut all = Vec::new();
         flv.mux(frame, |tag| all.push((tag.kind, tag.time, [tag.head, tag.body].concat())));

@@ -1,9 +1,7 @@
-//! RTMP and RTMPS over a socket of the box's own: the push thread writes frames to it and reads from it, without
-//! waiting.
+//! RTMP and RTMPS over a socket of our own: the publisher writes frames to it and reads from it without blocking.
 //!
-//! `rml_rtmp` (0.8) was weighed against this: it has no redirects, no authentication and no codes but as texts, copies
-//! each frame twice, and brings old releases of rand, sha2 and hmac. What is left of a session is in `session`, the
-//! rest is shared with nothing.
+//! `rml_rtmp` (0.8) was considered: it has no redirects, no authentication and status codes only as text, copies each
+//! frame twice, and depends on old releases of rand, sha2 and hmac.
 
 mod amf;
 mod auth;
@@ -41,36 +39,35 @@ use session::{RtmpSession, SessionEnd};
 use socket::{ReadOutcome, RtmpSocket};
 use status::SessionStage;
 
-/// What it may take to reach the server, its name's lookup included.
+/// Reaching the server may take this long, including the lookup of its name.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
-/// Connections that one attempt may take: two redirects, or what a server wants to know of who publishes and a
-/// redirect.
+/// At most this many connections in one attempt: two redirects, or the steps of authentication and a redirect.
 const MAX_CONNECTIONS: u8 = 4;
-/// What waits for the socket is written once it is this much, bytes, whatever else is there to be sent.
+/// Output of this many bytes is written at once, even if more frames are queued.
 const FLUSH_THRESHOLD: usize = 64 * 1024;
-/// Bytes that are read at a time, and how often in a row before frames have their turn.
+/// Bytes per read, and reads in a row before it is the frames' turn.
 const READ_SIZE: usize = 4096;
 const MAX_READS: usize = 16;
-/// What a server may take to hear that the stream is over: of the tenths of a second that a session's end has, one.
+/// Unpublishing may take this long: a part of the few tenths of a second that a session's end has.
 const UNPUBLISH_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// One connection, or on its way to be one.
+/// A connection, or an attempt to make one.
 struct RtmpConnection {
     endpoint: RtmpEndpoint,
     state: ConnectionState,
     muxer: FlvMuxer,
-    /// Whom RTMPS trusts: a file of the configuration's; `None`: the system's authorities.
+    /// The CA file for RTMPS; `None`: the system's root certificates.
     ca_file: Option<PathBuf>,
     allowed: Arc<[HostPattern]>,
     redactor: Redactor,
-    /// Connections that this attempt has taken.
+    /// How many connections this attempt has made.
     attempts: u8,
     first_frame: FirstFrame,
     error: Option<ConnectionError>,
 }
 
 enum ConnectionState {
-    /// A thread of its own looks the name up, which nothing can hurry, and connects.
+    /// A thread looks the name up, which cannot be interrupted, and connects.
     Connecting(Receiver<Result<RtmpSocket, ConnectionError>>),
     Open(Box<OpenSession>),
     Closed,
@@ -81,18 +78,18 @@ struct OpenSession {
     session: RtmpSession,
 }
 
-/// What became of the first frame.
+/// How far the first frame has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FirstFrame {
-    /// There was none.
+    /// None was sent.
     NotSent,
-    /// Not all of it was written yet.
+    /// It is not completely written yet.
     Queued,
-    /// It ends there in what was written.
+    /// It is written, and ends at this byte.
     Written(u64),
 }
 
-/// Begins a connection.
+/// Starts to connect.
 pub(super) fn connect(
     target: &IngestTarget,
     options: &config::Rtmp,
@@ -123,7 +120,7 @@ pub(super) fn connect(
 }
 
 impl RtmpConnection {
-    /// Begins to connect to the place.
+    /// Starts to connect to the endpoint.
     fn connect_socket(&mut self) {
         self.attempts += 1;
         if self.attempts > MAX_CONNECTIONS {
@@ -132,7 +129,7 @@ impl RtmpConnection {
         }
         let (endpoint, ca_file) = (self.endpoint.clone(), self.ca_file.clone());
         let (sender, outcome) = channel();
-        // Nobody waits for this thread: it ends by itself, and closes what it made where nobody wants it any more.
+        // Nobody waits for this thread. A connection that it makes too late is closed with the channel.
         let thread = detached("rtmp-dial", move || {
             let _ = sender.send(connect_socket(&endpoint, ca_file.as_deref()));
         });
@@ -175,7 +172,7 @@ impl RtmpConnection {
         }
     }
 
-    /// Writes what there is to write, as far as the kernel takes it.
+    /// Writes as much of the output as the kernel accepts.
     fn flush(&mut self) {
         let ConnectionState::Open(open) = &mut self.state else { return };
         if let Err(error) = open.socket.write(open.session.output()) {
@@ -192,7 +189,7 @@ impl RtmpConnection {
     }
 }
 
-/// Looks the server up, connects and prepares TLS.
+/// Looks the name up, connects and sets up TLS.
 fn connect_socket(endpoint: &RtmpEndpoint, ca_file: Option<&std::path::Path>) -> Result<RtmpSocket, ConnectionError> {
     let stream = connect::connect(endpoint.host.as_str(), endpoint.port, CONNECT_TIMEOUT, &|| false).map_err(
         |why| match why {
@@ -221,7 +218,7 @@ fn connect_socket(endpoint: &RtmpEndpoint, ca_file: Option<&std::path::Path>) ->
         .map_err(|error| ConnectionError::unreachable(format!("the connection cannot be used: {error}")))
 }
 
-/// What an error of the connection means.
+/// Why the connection failed, from an error of its socket.
 fn transport_error(error: &io::Error, session: &RtmpSession) -> ConnectionError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(error) => ConnectionError {
@@ -246,7 +243,8 @@ impl IngestConnection for RtmpConnection {
         self.flush();
         for _ in 0..MAX_READS {
             let ConnectionState::Open(open) = &mut self.state else { return };
-            // What a server that reads nothing makes the box answer stays here, and so it is not listened to.
+            // A server that does not read what it is answered is not read from either, so that the output stays
+            // bounded.
             if open.socket.is_blocked() && open.session.pending_bytes() > FLUSH_THRESHOLD {
                 break;
             }
@@ -268,7 +266,7 @@ impl IngestConnection for RtmpConnection {
                 }
             }
         }
-        // Answers go at once: the server waits for them.
+        // Answers are written at once: the server waits for them.
         self.flush();
     }
 
@@ -313,7 +311,7 @@ impl IngestConnection for RtmpConnection {
     }
 
     fn would_block(&self) -> bool {
-        // Frames wait in the queue, where they can still be left out.
+        // Frames wait in the queue, where they can still be dropped.
         matches!(&self.state, ConnectionState::Open(open) if open.socket.is_blocked())
     }
 
@@ -330,7 +328,7 @@ impl IngestConnection for RtmpConnection {
 
     fn progress(&self) -> u64 {
         let ConnectionState::Open(open) = &self.state else { return 0 };
-        // Where the kernel does not tell, what it takes has to do.
+        // Without the kernel's figures the bytes that it accepted have to do.
         open.socket.acked_bytes().unwrap_or_else(|| open.socket.written_bytes())
     }
 
@@ -347,7 +345,7 @@ impl IngestConnection for RtmpConnection {
 }
 
 impl Drop for RtmpConnection {
-    /// Takes leave of the server, so that no ghost of the stream stays there; the log says where it could not.
+    /// Unpublishes, so that the server does not keep the stream until its timeout. Failing that is logged.
     fn drop(&mut self) {
         let ConnectionState::Open(open) = &mut self.state else { return };
         let OpenSession { socket, session } = open.as_mut();
@@ -373,7 +371,7 @@ impl Drop for RtmpConnection {
                 return;
             }
             is_unpublished |= is_written;
-            // Closed with something unread, the connection would be reset, and what is on its way might be lost.
+            // With unread input the kernel would reset the connection, and drop what is in flight.
             match socket.read(&mut [0; READ_SIZE]) {
                 Ok(ReadOutcome::Bytes(_)) => continue,
                 Ok(ReadOutcome::Closed) | Err(_) => return,

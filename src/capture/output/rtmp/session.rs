@@ -1,8 +1,7 @@
-//! One RTMP session of a publisher, without I/O of its own: what a server says goes in, what it is to be told comes
-//! out.
+//! The protocol of one publishing session, without I/O: the server's bytes go in, and the client's come out.
 //!
-//! "Adobe's Real Time Messaging Protocol" 1.0 (2012); the commands that it leaves out (`releaseStream`, `FCPublish`,
-//! `FCUnpublish`) as OBS, `FFmpeg` and GStreamer send them.
+//! It follows "Adobe's Real Time Messaging Protocol" 1.0 (2012). Commands that it leaves out (`releaseStream`,
+//! `FCPublish`, `FCUnpublish`) are sent as OBS, `FFmpeg` and GStreamer send them.
 
 use super::amf::{self, AmfValue};
 use super::auth::{self, AuthAnswer};
@@ -14,13 +13,13 @@ use crate::capture::output::error::ConnectionError;
 
 /// RTMP's only version (section 5.2.2).
 const VERSION: u8 = 3;
-/// C1, C2, S1 and S2, bytes (section 5.2.3).
+/// Bytes of C1, C2, S1 and S2 (section 5.2.3).
 const HANDSHAKE_SIZE: usize = 1536;
-/// What chunks of ours have once the server has let us in, bytes: OBS's, which every server takes.
+/// Our chunk size once the server has accepted the connection, in bytes: that of OBS, which every server supports.
 const CHUNK_SIZE: usize = 4096;
 const DEFAULT_CHUNK_SIZE: usize = 128;
 
-/// Chunk streams, as `FFmpeg` numbers them. Each track has its own: neither waits for the order of the other's times.
+/// Chunk streams, numbered as `FFmpeg` does. Each track has its own, so that timestamps are ordered per track only.
 mod chunk_stream_id {
     pub(super) const CONTROL: u8 = 2;
     pub(super) const COMMAND: u8 = 3;
@@ -30,7 +29,7 @@ mod chunk_stream_id {
     pub(super) const STREAM: u8 = 8;
 }
 
-/// Numbers of the commands, by which answers are known.
+/// Transaction ids of the commands: answers carry the same.
 mod transaction {
     pub(super) const CONNECT: f64 = 1.0;
     pub(super) const RELEASE: f64 = 2.0;
@@ -48,11 +47,11 @@ const PING_RESPONSE: u16 = 7;
 /// Why a session ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SessionEnd {
-    /// The server names another one.
+    /// The server redirects to another one.
     Redirect(String),
-    /// The server wants to know who publishes: to be said on the next connection.
+    /// The server asks for authentication: the next connection sends this query.
     Authenticate(String),
-    /// It failed.
+    /// The session failed.
     Failed(ConnectionError),
 }
 
@@ -67,24 +66,24 @@ impl From<MalformedChunk> for SessionEnd {
 pub(super) struct RtmpSession {
     endpoint: RtmpEndpoint,
     stage: SessionStage,
-    /// What the server has said of its handshake.
+    /// What the server has sent of the handshake.
     handshake: Vec<u8>,
     chunk_reader: ChunkReader,
     output: Vec<u8>,
     chunk_size: usize,
     stream_id: u32,
-    /// Bytes, as counted in acknowledgements.
+    /// Bytes, as acknowledgements count them.
     received_bytes: u32,
     acknowledged_bytes: u32,
-    /// After so many bytes the server wants to hear that they came; 0: it does not.
+    /// The server expects an acknowledgement after this many bytes; 0: it expects none.
     window_ack_size: u32,
 }
 
 impl RtmpSession {
-    /// Begins one: the server is greeted.
+    /// Starts the handshake.
     pub(super) fn new(endpoint: RtmpEndpoint) -> Self {
         let mut output = vec![0; 1 + HANDSHAKE_SIZE];
-        // Behind the version: a time and zeros, four bytes each, and what nobody else says.
+        // After the version: a timestamp and zeros, four bytes each, then random bytes.
         output[0] = VERSION;
         fastrand::fill(&mut output[9..]);
         Self {
@@ -101,25 +100,25 @@ impl RtmpSession {
         }
     }
 
-    /// How far it has come.
+    /// How far the session has come.
     pub(super) fn stage(&self) -> SessionStage {
         self.stage
     }
 
-    /// What is to be sent; whoever sends it takes it out.
+    /// The bytes to send. The caller removes what it has sent.
     pub(super) fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output
     }
 
-    /// Bytes that are to be sent.
+    /// How many bytes are to be sent.
     pub(super) fn pending_bytes(&self) -> usize {
         self.output.len()
     }
 
-    /// Takes what the server has sent.
+    /// Processes bytes of the server.
     ///
     /// # Errors
-    /// The session ends.
+    /// The session is over.
     pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<(), SessionEnd> {
         self.received_bytes = self.received_bytes.wrapping_add(u32::try_from(bytes.len()).unwrap_or(0));
         if self.stage == SessionStage::Handshake {
@@ -130,7 +129,7 @@ impl RtmpSession {
         while let Some(message) = self.chunk_reader.next()? {
             self.on_message(&message)?;
         }
-        // Half of the window: a server that waits for the word never has to.
+        // At half of the window, so that the server never has to wait for an acknowledgement.
         if self.window_ack_size > 0
             && self.received_bytes.wrapping_sub(self.acknowledged_bytes) >= self.window_ack_size / 2
         {
@@ -140,12 +139,12 @@ impl RtmpSession {
         Ok(())
     }
 
-    /// The server has closed the connection.
+    /// Why the server closed the connection, from the stage at which it did.
     pub(super) fn error_on_close(&self) -> ConnectionError {
         status::error_on_close(self.stage)
     }
 
-    /// Sends an FLV tag; the server has said that the stream may be published.
+    /// Sends an FLV tag. The server must have accepted the stream.
     pub(super) fn publish(&mut self, tag: FlvTag<'_>) {
         let FlvTag { kind, time, head, body } = tag;
         let chunk_stream = match kind {
@@ -157,7 +156,7 @@ impl RtmpSession {
         chunk::write(&mut self.output, self.chunk_size, header, &[head, body]);
     }
 
-    /// Takes leave: the server knows that the stream is over, and need not wait for more.
+    /// Ends the stream: the server need not wait for its timeout.
     pub(super) fn unpublish(&mut self) {
         let stream = AmfValue::text(self.endpoint.stream.clone());
         self.command("FCUnpublish", transaction::FC_UNPUBLISH, [AmfValue::Null, stream]);
@@ -187,7 +186,7 @@ impl RtmpSession {
         chunk::write(&mut self.output, self.chunk_size, header, &[&amf::encode(&all)]);
     }
 
-    /// The server's half of the handshake: version, S1, which is repeated to it, and S2, which repeats ours.
+    /// The server's half of the handshake: version, S1, which C2 echoes, and S2, which echoes C1.
     fn on_handshake(&mut self, bytes: &[u8]) -> Result<(), SessionEnd> {
         let previous_length = self.handshake.len();
         self.handshake.extend(bytes);
@@ -207,7 +206,7 @@ impl RtmpSession {
         let request = AmfValue::object([
             ("app", AmfValue::text(self.endpoint.app())),
             ("type", AmfValue::text("nonprivate")),
-            // Flash Media Live Encoder's name opens doors; what is behind it is the truth.
+            // Some servers accept only Flash Media Live Encoder; the comment names the real client.
             ("flashVer", AmfValue::text("FMLE/3.0 (compatible; tallybox)")),
             ("tcUrl", AmfValue::text(self.endpoint.tc_url())),
         ]);
@@ -238,13 +237,13 @@ impl RtmpSession {
             }
             message_type::AMF0_COMMAND => self.on_command(&amf::decode(body))?,
             message_type::AMF3_COMMAND => self.on_command(&amf::decode(body.get(1..).unwrap_or_default()))?,
-            // Acknowledgements, which TCP has given already, and what is not for publishers.
+            // Acknowledgements, which TCP gives too, and messages that are not for publishers.
             _ => {}
         }
         Ok(())
     }
 
-    /// A command of the server's: name, transaction, an object, and what it is about.
+    /// A command of the server: name, transaction, command object, and information.
     fn on_command(&mut self, values: &[AmfValue]) -> Result<(), SessionEnd> {
         let [name, transaction, rest @ ..] = values else { return Ok(()) };
         let info = rest.get(1).unwrap_or(&AmfValue::Null);
@@ -259,7 +258,7 @@ impl RtmpSession {
                 self.on_stream_created(info)?;
             }
             (Some("_error"), Some(transaction::RELEASE | transaction::FC_PUBLISH)) => {
-                // Nothing to be released, or a command that this server does not know.
+                // There was nothing to release, or the server does not know the command.
                 tracing::debug!("the server answers releaseStream or FCPublish with an error");
             }
             (Some("_error"), _) => {
@@ -278,7 +277,7 @@ impl RtmpSession {
                     self.stage = SessionStage::Live;
                 }
             }
-            // onBWDone, onFCPublish and the like.
+            // `onBWDone`, `onFCPublish` and others.
             (_, _) => {}
         }
         Ok(())
@@ -307,7 +306,7 @@ impl RtmpSession {
     fn authenticate(&self, answer: AuthAnswer) -> SessionEnd {
         let refused = |reason: &str| SessionEnd::Failed(ConnectionError::rejected(reason));
         match answer {
-            // What was said already is not said again: it would go round in circles.
+            // The same query is not sent twice: that would never end.
             AuthAnswer::Query(query) if query != self.endpoint.auth_query => SessionEnd::Authenticate(query),
             AuthAnswer::Query(_) | AuthAnswer::Wrong => {
                 refused("the server does not take user name and password: see those in [ingest] url")
@@ -318,7 +317,7 @@ impl RtmpSession {
         }
     }
 
-    /// The application is there: a stream is asked for.
+    /// The server has accepted the application: requests a stream.
     fn request_stream(&mut self) {
         self.stage = SessionStage::CreateStream;
         self.control(message_type::SET_CHUNK_SIZE, &u32::try_from(CHUNK_SIZE).unwrap_or(128).to_be_bytes());
@@ -335,7 +334,7 @@ impl RtmpSession {
             let reason = "the server gives no stream: see the part of [ingest] url between host and stream key";
             return Err(SessionEnd::Failed(ConnectionError::rejected(reason)));
         };
-        // It was found to fit.
+        // The range was checked above.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let number = number as u32;
         self.stream_id = number;

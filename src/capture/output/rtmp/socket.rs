@@ -1,5 +1,4 @@
-//! The connection that a session's bytes travel over: a TCP socket that never blocks, with TLS or without, and what the
-//! kernel says of it.
+//! The socket of an RTMP session: TCP that never blocks, with TLS or without, and the kernel's figures on it.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem::offset_of;
@@ -13,11 +12,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
-/// Bytes that are handed to TLS at a time: its longest record (RFC 8446, section 5.1).
+/// Bytes passed to TLS at a time: its longest record (RFC 8446, section 5.1).
 const MAX_TLS_RECORD: usize = 16 * 1024;
 
-/// The kernel's `struct tcp_info`, as far as it is asked for: all of it up to `tcpi_bytes_acked`, which Linux has since
-/// 4.2.
+/// The part of the kernel's `struct tcp_info` that is read: up to `tcpi_bytes_acked`, which Linux has since 4.2.
 const TCP_INFO_SIZE: usize = 128;
 
 /// `getsockopt(TCP_INFO)`; the call itself is nix's.
@@ -26,12 +24,12 @@ struct TcpInfo;
 
 nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; TCP_INFO_SIZE], GetStruct<[u8; TCP_INFO_SIZE]>);
 
-/// What came of reading.
+/// The outcome of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadOutcome {
-    /// So many bytes.
+    /// This many bytes.
     Bytes(usize),
-    /// Nothing for now.
+    /// There is nothing to read now.
     Nothing,
     /// The server has closed the connection.
     Closed,
@@ -41,29 +39,30 @@ pub(super) enum ReadOutcome {
 pub(super) struct RtmpSocket {
     stream: TcpStream,
     tls: Option<Box<ClientConnection>>,
-    /// Bytes that the kernel was given, TLS's own included.
+    /// Bytes written to the kernel, including those of TLS itself.
     written: u64,
-    /// The kernel had no room for what is to be sent.
+    /// The last write did not fit into the kernel's buffer.
     is_blocked: bool,
 }
 
 impl RtmpSocket {
-    /// Over a connection that is made, with TLS to the server of that name where it is given.
+    /// Takes over a connected socket, with TLS to the server of that name where it is given.
     pub(super) fn new(stream: TcpStream, tls: Option<(Arc<ClientConfig>, ServerName<'static>)>) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        // Frames are written whole: waiting for more gains nothing, and the handshake is a row of short messages.
+        // Frames are written whole, so that Nagle's algorithm gains nothing, and it would delay the handshake's short
+        // messages.
         stream.set_nodelay(true)?;
         let tls = tls.map(|(config, name)| ClientConnection::new(config, name)).transpose();
         let tls = tls.map_err(io::Error::other)?.map(Box::new);
         Ok(Self { stream, tls, written: 0, is_blocked: false })
     }
 
-    /// Reads what has come, without waiting for it.
+    /// Reads without blocking.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
         let Some(tls) = &mut self.tls else { return read_outcome(self.stream.read(buffer)) };
         loop {
             match tls.reader().read(buffer) {
-                // Without its goodbye, as many servers close.
+                // Closed without `close_notify`, as many servers do.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(ReadOutcome::Closed),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 outcome => return read_outcome(outcome),
@@ -73,7 +72,7 @@ impl RtmpSocket {
                 ReadOutcome::Bytes(_) => {
                     let outcome = tls.process_new_packets().map_err(io::Error::other);
                     if outcome.is_err() {
-                        // The alert that says why is due to the server.
+                        // The server is due the alert with the reason.
                         let _ = tls.write_tls(&mut self.stream);
                     }
                     outcome?;
@@ -87,7 +86,7 @@ impl RtmpSocket {
         }
     }
 
-    /// Writes as much of `out` as the kernel takes, and takes it out.
+    /// Writes as much of `out` as the kernel accepts, and removes it from `out`.
     pub(super) fn write(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         let mut taken = 0;
         let outcome = self.write_from(out, &mut taken);
@@ -96,7 +95,7 @@ impl RtmpSocket {
         Ok(())
     }
 
-    /// Whether all was written.
+    /// Returns whether all was written.
     fn write_from(&mut self, out: &[u8], taken: &mut usize) -> io::Result<bool> {
         let Some(tls) = &mut self.tls else {
             while let Some(rest) = out.get(*taken..).filter(|rest| !rest.is_empty()) {
@@ -111,7 +110,7 @@ impl RtmpSocket {
                 let Some(written) = write_outcome(tls.write_tls(&mut self.stream))? else { return Ok(false) };
                 self.written += written as u64;
             }
-            // Before the handshake is done nothing else goes.
+            // Nothing else is written before the handshake is done.
             let Some(rest) = out.get(*taken..).filter(|rest| !rest.is_empty() && !tls.is_handshaking()) else {
                 return Ok(true);
             };
@@ -119,25 +118,25 @@ impl RtmpSocket {
         }
     }
 
-    /// Whether the kernel had no room the last time.
+    /// Whether the last write did not fit into the kernel's buffer.
     pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked
     }
 
-    /// Bytes that the kernel was given.
+    /// Bytes written to the kernel.
     pub(super) fn written_bytes(&self) -> u64 {
         self.written
     }
 
-    /// Bytes that the server's kernel has acknowledged; `None`: the kernel does not tell.
+    /// Bytes that the server has acknowledged; `None`: the kernel does not report them.
     pub(super) fn acked_bytes(&self) -> Option<u64> {
         let info = TcpInfo.get(&self.stream).ok()?;
         let bytes = info.get(TCP_INFO_SIZE - size_of::<u64>()..)?.try_into().ok()?;
-        // SYN counts as one.
+        // The SYN counts as one byte.
         Some(u64::from_ne_bytes(bytes).saturating_sub(1))
     }
 
-    /// Round-trip time in milliseconds, as the kernel smooths it; `None`: it does not tell, or has not measured yet.
+    /// The smoothed round-trip time in milliseconds; `None`: the kernel does not report it, or has not measured it yet.
     pub(super) fn rtt_ms(&self) -> Option<u32> {
         let info = TcpInfo.get(&self.stream).ok()?;
         let micros =
@@ -145,14 +144,14 @@ impl RtmpSocket {
         (micros > 0).then(|| micros.div_ceil(1000))
     }
 
-    /// Waits until something can be read, or, where something is to be sent, written; for `span` at most.
+    /// Waits until there is something to read or, if output is blocked, room to write; for at most `span`.
     pub(super) fn wait(&self, span: Duration) {
         let flags = if self.is_blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        // Whatever came of it shows in reading and writing.
+        // Reading and writing show the outcome.
         let _ = poll(&mut [PollFd::new(&self.stream, flags)], Timespec::try_from(span).ok().as_ref());
     }
 
-    /// Nothing more will be sent.
+    /// Closes the sending direction.
     pub(super) fn shut_down_write(&mut self) -> io::Result<()> {
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
@@ -173,7 +172,7 @@ fn read_outcome(outcome: io::Result<usize>) -> io::Result<ReadOutcome> {
     }
 }
 
-/// `None`: there is no room.
+/// `None`: the kernel's buffer is full.
 fn write_outcome(outcome: io::Result<usize>) -> io::Result<Option<usize>> {
     match outcome {
         Ok(0) => Err(ErrorKind::WriteZero.into()),
@@ -200,7 +199,7 @@ mod tests {
         let (mut socket, mut other) = pair();
         assert!(socket.stream.nodelay().unwrap());
         assert_eq!((socket.written_bytes(), socket.acked_bytes()), (0, Some(0)));
-        // The handshake has measured it; on this machine's own loopback it is far below a second.
+        // The handshake has measured it; on the loopback it is far below a second.
         assert!(socket.rtt_ms().is_some_and(|millis| (1..1000).contains(&millis)), "{:?}", socket.rtt_ms());
         let mut out = vec![7; 32 << 20];
         socket.write(&mut out).unwrap();

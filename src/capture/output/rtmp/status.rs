@@ -2,18 +2,18 @@
 
 use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 
-/// How far the conversation with a server has come.
+/// How far a session has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SessionStage {
-    /// Both sides show that they speak RTMP.
+    /// Both sides perform the handshake.
     Handshake,
-    /// The application was asked for.
+    /// The client has sent `connect` for the application.
     Connect,
-    /// A stream was asked for.
+    /// The client has sent `createStream`.
     CreateStream,
-    /// The server was asked whether the stream may be published.
+    /// The client has sent `publish`.
     Publish,
-    /// It may.
+    /// The server has accepted the stream.
     Live,
 }
 
@@ -24,9 +24,9 @@ const IN_USE: &str = "the stream is in use: somebody else publishes with this st
                       our last connection yet";
 pub(super) const NOT_RTMP: &str = "what listens on that port does not speak RTMP: see scheme and port in [ingest] url";
 
-/// A status that a server gave at `stage`. `None`: the stream goes on.
+/// The error that a status at `stage` stands for; `None`: the stream goes on.
 ///
-/// Servers write codes in the case that they please.
+/// The codes' case differs between servers.
 pub(super) fn error_from_status(stage: SessionStage, level: &str, code: &str) -> Option<ConnectionError> {
     let code = sanitized(code);
     let lowercase = code.to_ascii_lowercase();
@@ -50,24 +50,24 @@ pub(super) fn error_from_status(stage: SessionStage, level: &str, code: &str) ->
             let what = if stage < SessionStage::Publish { BAD_APPLICATION } else { BAD_KEY };
             ConnectionError::rejected(if code.is_empty() { what.to_owned() } else { format!("{what} ({code})") })
         }
-        // That it cannot record, say: the stream itself goes on.
+        // For example that the server cannot record: the stream itself goes on.
         _ => return None,
     })
 }
 
-/// A server that closed the connection at `stage` without a word.
+/// Why a server closed the connection at `stage` without a status.
 pub(super) fn error_on_close(stage: SessionStage) -> ConnectionError {
     match stage {
         SessionStage::Handshake | SessionStage::Live => {
             ConnectionError::unreachable("the server closed the connection")
         }
-        // nginx, and what is built on it, say no this way.
+        // nginx-rtmp, and what is built on it, rejects a stream this way.
         SessionStage::Connect | SessionStage::CreateStream => ConnectionError::rejected(BAD_APPLICATION),
         SessionStage::Publish => ConnectionError::rejected(BAD_KEY),
     }
 }
 
-/// What is there instead of RTMP, from its first byte.
+/// What listens there instead of an RTMP server, from its first byte.
 pub(super) fn error_from_first_byte(first: u8) -> ConnectionError {
     ConnectionError::rejected(match first {
         // "HTTP/1.1 ..."
@@ -81,7 +81,7 @@ pub(super) fn error_from_first_byte(first: u8) -> ConnectionError {
     })
 }
 
-/// A code as servers write them, and nothing else: it is shown to people.
+/// The code without characters that no code has: operators read it.
 fn sanitized(code: &str) -> String {
     code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').take(64).collect()
 }

@@ -21,11 +21,11 @@ use crate::clock::Clock;
 use crate::config::{self, Latency, Secret};
 use monotonic::Monotonic;
 
-/// Round trips that are left for what was lost to be sent again: SRT's guide says so for losses up to 3 %.
+/// The latency as a multiple of the round-trip time: the SRT deployment guide recommends it for losses up to 3 %.
 const LATENCY_RTT_MULTIPLE: u32 = 4;
-/// More would help nobody: viewers are gone.
+/// A longer latency helps nobody: viewers have left.
 const MAX_LATENCY: Duration = Duration::from_secs(8);
-/// A server that does not answer is given up after 3 s (libsrt's default); one that says no says it sooner.
+/// A server that does not answer is given up after 3 s (libsrt's default). One that rejects the stream does so sooner.
 const REJECTED_WITHIN: Duration = Duration::from_millis(2500);
 /// Bytes of the headers of IP, UDP and SRT.
 const PACKET_OVERHEAD: u64 = 44;
@@ -43,11 +43,11 @@ pub(super) struct SrtConnection {
     min_latency: Duration,
     clock: Clock,
     started_at: Monotonic,
-    /// When it was given its first frame.
+    /// When the first frame was sent.
     first_frame_at: Option<Monotonic>,
-    /// How long the handshake took.
+    /// How long the handshake took; `None`: it is not done.
     handshake_time: Option<Duration>,
-    /// The round trip was known before: the latency fits.
+    /// The round-trip time was known before, or the latency is fixed: there is nothing to renegotiate.
     rtt_known: bool,
 }
 
@@ -55,10 +55,10 @@ fn latency_for(rtt: Duration, min_latency: Duration) -> Duration {
     (rtt * LATENCY_RTT_MULTIPLE).clamp(min_latency, MAX_LATENCY)
 }
 
-/// Bytes that libsrt was given and has not sent yet, which it does not tell, and bytes that it has sent again.
+/// The bytes that libsrt has and has not sent yet, which it does not report, and those that it has retransmitted.
 ///
-/// It counts what it sent with the headers of IP, UDP and SRT. What it gives up unsent, because it became too late,
-/// looks unsent for ever: as little as it is, it is taken for normal.
+/// libsrt counts what it sent with the headers of IP, UDP and SRT. What it drops unsent, because it is too late, looks
+/// unsent for ever: it is so little that it can be ignored.
 fn unsent_and_retransmitted(stats: &gst::StructureRef) -> (u64, u64) {
     let payload = |bytes, packets: u64| {
         let bytes: u64 = stats.get(bytes).unwrap_or(0);
@@ -99,7 +99,7 @@ fn srt_sink(
     Ok(sink)
 }
 
-/// The picture as MPEG-TS wants it.
+/// The picture with start codes, as MPEG-TS requires it.
 fn to_byte_stream(frame: &Frame) -> Option<gst::Buffer> {
     let mut picture = frame.without_data().buffer;
     picture.get_mut()?.append_memory(gst::Memory::from_mut_slice(avcc_to_annexb(frame)?));
@@ -178,9 +178,9 @@ impl IngestConnection for SrtConnection {
     }
 
     fn renegotiate_with(&self) -> Option<Duration> {
-        // A handshake is two round trips; the least latency covers what else it takes.
+        // The handshake takes two round trips; the minimum latency covers the rest of it.
         let rtt = self.handshake_time.filter(|_| !self.rtt_known)? / 2;
-        // A quarter more or less is no reason to begin again.
+        // A quarter more or less does not justify a new connection.
         (latency_for(rtt, self.min_latency) > self.latency * 5 / 4).then_some(rtt)
     }
 
@@ -232,12 +232,12 @@ impl IngestConnection for SrtConnection {
     }
 
     fn progress(&self) -> u64 {
-        // libsrt itself finds out within 5 s that the server is gone.
+        // libsrt itself detects within 5 s that the server is gone.
         self.pipeline.buffers_sent()
     }
 
     fn first_frame_delivered(&self) -> bool {
-        // The server says each 10 ms how far it has all packets.
+        // The server acknowledges every 10 ms up to where it has all packets.
         self.pipeline.has_sent_frame() && self.pipeline.stat("packet-ack-received").is_none_or(|all: i32| all > 0)
     }
 
@@ -249,12 +249,12 @@ impl IngestConnection for SrtConnection {
                 .first_frame_at
                 .is_some_and(|first_frame_at| first_frame_at.duration_since(self.started_at) >= REJECTED_WITHIN / 2)
         {
-            // A source that took its time to start: a server that said no looks like one that says nothing by now.
-            // Asked once more, with a picture at hand, it tells which.
+            // The encoder took its time to start: by now a rejection looks like silence. A new attempt, with a picture
+            // ready, shows which it is.
             return Some(ConnectionError { kind: ConnectionErrorKind::Renegotiate, ..error });
         }
         if unconnected && self.clock.now().duration_since(self.started_at) < REJECTED_WITHIN {
-            // GStreamer 1.22 does not tell why, if it looks only after the answer came.
+            // GStreamer 1.22 reports no reason where it polls the socket only after the rejection came.
             let host = self.pipeline.host_port();
             let reason = format!("{host}: the server turned the connection away: {SRT_REFUSED}");
             return Some(ConnectionError::rejected(reason));
@@ -264,7 +264,7 @@ impl IngestConnection for SrtConnection {
 
     fn rtt_ms(&self) -> Option<u32> {
         let rtt = self.pipeline.stat::<f64>("rtt-ms")?;
-        // A round trip is between nothing and a minute.
+        // A round-trip time is between zero and a minute.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         (rtt.is_finite() && rtt >= 0.0).then_some(rtt as u32)
     }
@@ -274,7 +274,7 @@ impl IngestConnection for SrtConnection {
 mod tests {
     use super::*;
 
-    /// As `srtsink` of GStreamer 1.22 told it with libsrt 1.5.1 a moment after the start.
+    /// Statistics of `srtsink` (GStreamer 1.22, libsrt 1.5.1) shortly after the start.
     #[test]
     fn what_libsrt_has_not_sent_yet_is_counted() {
         gst::init().unwrap();

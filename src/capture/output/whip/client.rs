@@ -1,4 +1,4 @@
-//! The thread of one WHIP connection: str0m, which does no I/O of its own, between a socket and the frames.
+//! The thread of one WHIP connection: it moves data between str0m, which does no I/O, the sockets and the frames.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -23,17 +23,17 @@ use crate::capture::media::{Frame, Track};
 use crate::capture::output::error::ConnectionError;
 use crate::clock::Clock;
 
-/// A datagram: an Ethernet frame at most, whoever sent it.
+/// A datagram has at most the size of an Ethernet frame.
 const MAX_DATAGRAM: usize = 2048;
-/// An answer to the offer is followed by ICE and DTLS, a few round trips.
+/// ICE and DTLS, a few round trips, may take this long after the answer to the offer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
-/// A peer that does not answer is asked again after a quarter of a second, then half, then each second; after six it is
-/// gone.
+/// STUN requests are repeated after a quarter of a second, half a second, then each second; after six the peer is
+/// considered lost.
 const MAX_STUN_RTO: Duration = Duration::from_secs(1);
 const MAX_STUN_RETRANSMITS: usize = 6;
-/// How often figures are gathered.
+/// How often statistics are gathered.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
-/// Dynamic payload types of RTP: the picture, what of it is sent again, the sound.
+/// Dynamic RTP payload types of the picture, and of its retransmissions (RTX, RFC 4588).
 const VIDEO_PT: u8 = 102;
 const VIDEO_RTX_PT: u8 = 103;
 
@@ -60,7 +60,7 @@ impl From<std::io::Error> for ConnectionError {
 }
 
 impl WhipClient {
-    /// Connects, sends until it is over or fails, and takes its leave of the server.
+    /// Connects, sends until it is stopped or fails, and deletes the resource on the server.
     pub(super) fn run(self, endpoint: &WhipEndpoint) {
         let (mut resource, mut open_resource) = (None, None);
         if let Err(error) = self.connect(endpoint, &mut resource, &mut open_resource) {
@@ -94,7 +94,7 @@ impl WhipClient {
         let accepted = endpoint.post(&offer.to_sdp_string())?;
         *open_resource = Some(counted);
         *resource = accepted.resource;
-        // A parser's own words name addresses in this process's memory.
+        // The parser's text is not reported: it contains addresses in memory.
         let answer = SdpAnswer::from_sdp_string(&accepted.answer?).map_err(|error| {
             tracing::debug!("the server's answer: {error}");
             ConnectionError::rejected("the server's answer to the offer is SDP that cannot be read")
@@ -128,11 +128,11 @@ impl WhipClient {
     }
 }
 
-/// A peer that was agreed on.
+/// The server, once offer and answer are exchanged.
 struct Peer {
     rtc: Rtc,
     sockets: MediaSockets,
-    /// Picture and sound.
+    /// The media lines of picture and audio.
     tracks: [Option<Mid>; 2],
 }
 
@@ -147,7 +147,7 @@ impl Peer {
                 return Err(ConnectionError::unreachable(reason));
             }
             match client.inbox.try_recv() {
-                // One at a time: what it makes has to be taken first.
+                // One frame at a time: str0m's output has to be polled before the next one.
                 Ok(frame) if connected() => {
                     self.write(&frame, client)?;
                     continue;
@@ -162,7 +162,7 @@ impl Peer {
         }
     }
 
-    /// Sends what is to be sent now; until when there is nothing more.
+    /// Sends str0m's output. Returns when it has more.
     fn poll_output(&mut self, client: &WhipClient) -> Result<Instant, ConnectionError> {
         loop {
             match self.rtc.poll_output()? {
@@ -210,7 +210,7 @@ impl Peer {
         Ok(())
     }
 
-    /// The peer hears at once that nothing more comes.
+    /// Closes the connection, so that the server need not wait for its timeout.
     fn close(&mut self) {
         let _ = self.rtc.close();
         while let Ok(Output::Transmit(packet)) = self.rtc.poll_output() {
@@ -219,8 +219,8 @@ impl Peer {
     }
 }
 
-/// What the peer, or the network, has to say.
-// Everything else is about media that come in: none do.
+/// Updates the state from an event.
+// All other events are about incoming media: there are none.
 #[allow(clippy::wildcard_enum_match_arm)]
 fn handle_event(event: &Event, client: &WhipClient) -> Result<(), ConnectionError> {
     let peer_state = &client.peer_state;

@@ -1,5 +1,5 @@
-//! How WHIP's HTTP client reaches a server: with the box's own lookup and race of addresses, because `ureq` tries one
-//! address after the other and leaves an address that is silent more than half of all the time there is.
+//! How WHIP's HTTP client connects: with our own lookup and race of addresses. `ureq` tries one address after the
+//! other, and gives a silent one more than half of the whole timeout.
 
 use std::io::{Error as IoError, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -19,14 +19,14 @@ use crate::connect::{self, Unreachable};
 
 /// A request may take this long, from the lookup of the name to the answer.
 pub(super) const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Addresses that `ureq` hands on.
+/// At most this many addresses fit into `ureq`'s list.
 const ADDRESSES: usize = 16;
 
-/// Looks names up and connects.
+/// Resolver and connector of the client.
 #[derive(Debug)]
 struct Dialer;
 
-/// A client that dials by itself.
+/// A client that connects through [`Dialer`].
 pub(super) fn agent(config: Config) -> Agent {
     Agent::with_parts(config, Dialer.chain(RustlsConnector::default()), Dialer)
 }
@@ -66,7 +66,7 @@ impl Connector for Dialer {
     }
 }
 
-/// A connection, as `ureq` wants to have it.
+/// A connection with the buffers that `ureq` needs.
 #[derive(Debug)]
 struct DialedStream {
     stream: TcpStream,
@@ -102,7 +102,7 @@ impl Transport for DialedStream {
         Ok(amount > 0)
     }
 
-    /// Nothing waits to be read: neither the peer's end, nor words that nobody asked for.
+    /// Whether nothing has arrived since: neither the peer's end nor unexpected data.
     fn is_open(&mut self) -> bool {
         let quiet = |read: std::io::Result<usize>| read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
         self.stream.set_nonblocking(true).is_ok()

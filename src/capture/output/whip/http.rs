@@ -1,4 +1,4 @@
-//! WHIP's HTTP: an offer is posted, an answer comes back, and the resource that was made is deleted in the end.
+//! The HTTP part of WHIP (RFC 9725): it posts the offer, reads the answer, and deletes the resource in the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 use crate::config::{Host, HostPattern, Secret};
 use crate::connect::Unreachable;
 
-/// Redirects that are followed.
+/// At most this many redirects are followed.
 const MAX_REDIRECTS: usize = 3;
-/// An answer with a hundred candidates has some 10 KiB.
+/// The longest answer that is read. One with a hundred candidates has about 10 KiB.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
-/// Where offers go.
+/// A WHIP endpoint.
 pub(super) struct WhipEndpoint {
     pub(super) url: Secret,
     pub(super) token: Option<Secret>,
@@ -28,11 +28,11 @@ pub(super) struct WhipEndpoint {
     agent: Agent,
 }
 
-/// What the server made of an offer.
+/// A response that accepts the offer.
 pub(super) struct Accepted {
-    /// SDP, or why it is none.
+    /// The SDP answer, or why there is none.
     pub(super) answer: Result<String, ConnectionError>,
-    /// What is to be deleted in the end; `None`: the server did not say.
+    /// The resource to delete in the end; `None`: the server named none.
     pub(super) resource: Option<Url>,
 }
 
@@ -46,18 +46,18 @@ impl WhipEndpoint {
             .build();
         let config = Agent::config_builder()
             .tls_config(tls)
-            // Each hop is judged first, and a token goes nowhere unasked.
+            // Each redirect is checked first: the token goes to allowed hosts only.
             .max_redirects(0)
             .http_status_as_error(false)
             .timeout_global(Some(HTTP_TIMEOUT))
-            // The connection is kept for the end: deleting then takes one round trip and not four.
+            // The connection stays open until the end: deleting the resource then takes one round trip instead of four.
             .max_idle_age(Duration::from_hours(24))
             .proxy(None)
             .build();
         Self { url, token, allowed_hosts, agent: dialer::agent(config) }
     }
 
-    /// Posts an offer.
+    /// Posts the offer.
     pub(super) fn post(&self, offer: &str) -> Result<Accepted, ConnectionError> {
         let invalid_url = |_| ConnectionError::rejected("[ingest] url is not a URL once its secrets are in place");
         let mut url = Url::parse(self.url.expose()).map_err(invalid_url)?;
@@ -87,7 +87,7 @@ impl WhipEndpoint {
         Err(ConnectionError::rejected("the server redirects in circles"))
     }
 
-    /// Where a redirect leads, if it may.
+    /// The URL that a redirect leads to, if it is allowed.
     fn follow_redirect(&self, from: &Url, response: &Response<Body>) -> Result<Url, ConnectionError> {
         let to =
             location_of(from, response).ok_or_else(|| ConnectionError::rejected("the server redirects to nowhere"))?;
@@ -105,7 +105,7 @@ impl WhipEndpoint {
         allowed && to.scheme() == from.scheme() && to.username().is_empty() && to.password().is_none()
     }
 
-    /// Deletes what an offer made, so that no ghost of it stays on the server.
+    /// Deletes the resource, so that the server does not keep it until its timeout.
     pub(super) fn delete(&self, resource: &Url) {
         let mut request = self.agent.delete(resource.as_str());
         if let Some(token) = &self.token {
@@ -122,7 +122,7 @@ impl WhipEndpoint {
     }
 }
 
-/// The answer to an offer. What is no SDP comes from something that is no WHIP endpoint, whatever its status says.
+/// The SDP answer. Something that sends no SDP is no WHIP endpoint, whatever its status.
 fn answer(response: &mut Response<Body>) -> Result<String, ConnectionError> {
     let body = match response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec() {
         Ok(body) => body,
@@ -152,10 +152,10 @@ fn location_of(from: &Url, response: &Response<Body>) -> Option<Url> {
     from.join(response.headers().get("Location")?.to_str().ok()?).ok()
 }
 
-/// Why there was no answer at all.
+/// Why there was no response.
 fn transport_error(error: &ureq::Error) -> ConnectionError {
     let untrusted = |error| ConnectionError::rejected(tls::describe_error(error));
-    // What else a library may say some day is written down for whoever looks for it, and told in words that stay.
+    // The texts of other errors are logged and not reported: they may change with the library.
     #[allow(clippy::wildcard_enum_match_arm)]
     match error {
         ureq::Error::Rustls(error) => untrusted(error),
@@ -179,7 +179,7 @@ fn transport_error(error: &ureq::Error) -> ConnectionError {
     }
 }
 
-/// Why the answer is no.
+/// Why the server rejects the offer.
 fn error_from_status(status: StatusCode) -> ConnectionError {
     let (kind, reason) = match status.as_u16() {
         401 | 403 => (ConnectionErrorKind::Rejected, "the server refuses the token: see [ingest] token"),

@@ -1,4 +1,4 @@
-//! WHIP: WebRTC to a server that is asked over HTTP.
+//! WHIP: WebRTC, set up over HTTP (RFC 9725).
 
 mod client;
 mod dialer;
@@ -31,22 +31,22 @@ use http::WhipEndpoint;
 pub(crate) use peer_state::open_resources;
 use peer_state::{OfferParams, PeerState};
 
-/// One connection.
+/// A connection, whose work a thread does.
 struct WhipConnection {
     peer_state: Arc<PeerState>,
-    /// Closed, it ends the thread.
+    /// Closing the channel ends the thread.
     frames: Option<Sender<Frame>>,
     waker: Arc<OwnedFd>,
     redactor: Redactor,
 }
 
-/// Constrained baseline, with the lowest level that holds the picture at its best: as RTP's H.264 payload format writes
-/// it (RFC 6184, 8.1), profile, constraints, and ten times the level.
+/// The `profile-level-id` (RFC 6184, section 8.1) of constrained baseline with the lowest level for the highest
+/// rendition: profile, constraints, and ten times the level.
 fn profile_level_id(picture: Rendition) -> u32 {
     let Rendition { width, height, fps, bitrate_kbps } = picture;
-    // Level 1b has no number of its own, and not every server knows the bit that stands for it.
+    // Level 1b has no number of its own, and not every server knows the flag for it.
     let lowest = h264::levels(width, height, fps, bitrate_kbps).find_map(h264::Level::idc);
-    // Where no level holds it the highest comes closest.
+    // If no level is high enough, the highest comes closest.
     let level = lowest.unwrap_or(52);
     0x42_e000 | level
 }
@@ -99,7 +99,7 @@ impl IngestConnection for WhipConnection {
 
     fn send(&mut self, frame: Frame) -> Result<(), ConnectionError> {
         if let Some(frames) = &self.frames {
-            // A thread that is gone has said why.
+            // If the thread has ended, it has recorded why.
             let _ = frames.send(frame);
         }
         self.wake();
@@ -107,23 +107,23 @@ impl IngestConnection for WhipConnection {
     }
 
     fn would_block(&self) -> bool {
-        // A datagram waits for nobody.
+        // Datagrams do not block.
         false
     }
 
     fn progress(&self) -> u64 {
-        // ICE finds out within seconds that the server is gone.
+        // ICE detects within seconds that the server is gone.
         self.peer_state.frames_sent.load(Ordering::Relaxed)
     }
 
     fn first_frame_delivered(&self) -> bool {
-        // The server has proved over DTLS that it is there; its first report on what it got may take a second.
+        // DTLS has shown that the server is there; its first receiver report may take a second.
         self.progress() > 0
     }
 
     fn take_error(&mut self) -> Option<ConnectionError> {
         let error = self.peer_state.error.lock_unpoisoned().take()?;
-        // Its words are ours, and none of the URL's.
+        // The reason contains no part of the URL.
         Some(ConnectionError { reason: format!("{}: {}", self.redactor.host_port, error.reason), ..error })
     }
 
@@ -151,7 +151,7 @@ mod tests {
     fn the_level_holds_the_picture() {
         for ((width, height, fps, bitrate_kbps), level) in [
             ((176, 144, 15, 64), 10),
-            // What 1b would hold.
+            // Level 1b would be enough.
             ((176, 144, 15, 100), 11),
             ((320, 180, 30, 400), 13),
             ((640, 360, 30, 1_000), 30),

@@ -1,5 +1,5 @@
-//! The sockets that media go through: one for each family of addresses, because a server may answer on one of them
-//! only, and not on the one that its name is found by.
+//! The sockets for media, one for each address family: a server may answer only on one of them, and its name may
+//! resolve to the other.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -12,21 +12,21 @@ use super::dialer::HTTP_TIMEOUT;
 use crate::capture::output::error::ConnectionError;
 use crate::connect::{self, Unreachable};
 
-/// Where a way is looked for in a family that the server's name has no address of. Nothing is ever sent there: the
-/// addresses are documentation's (RFC 5737 and 3849).
+/// Destinations that show the route of an address family in which the server has no address. Nothing is sent there:
+/// they are addresses for documentation (RFC 5737 and RFC 3849).
 const ROUTE_PROBES: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
 
-/// Sockets with the address that each is bound to.
+/// Sockets, each with its local address.
 #[derive(Debug)]
 pub(super) struct MediaSockets(Vec<(SocketAddr, UdpSocket)>);
 
 impl MediaSockets {
-    /// Opens one in each family in which there is a way: at the address that the way to `host` begins with. These are
-    /// all the candidates: no server of somebody else's is told about this box to find more.
+    /// Opens a socket in each address family that has a route, at the local address that routes to `host`. These are
+    /// all the candidates: no STUN server of a third party is told about this box.
     ///
     /// # Errors
-    /// The name cannot be resolved, or there is no way in either family.
+    /// The name cannot be resolved, or there is no route in either family.
     pub(super) fn open(host: &str, port: u16) -> Result<Self, ConnectionError> {
         let servers = connect::resolve(host, port, HTTP_TIMEOUT, &|| false).map_err(ConnectionError::from)?;
         Self::for_servers(&servers)
@@ -41,21 +41,21 @@ impl MediaSockets {
         if all.is_empty() { Err(ConnectionError::from(Unreachable::NoRoute)) } else { Ok(Self(all)) }
     }
 
-    /// The address of each.
+    /// The local address of each socket.
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.iter().map(|(local, _)| *local)
     }
 
-    /// Sends a datagram from the address that it is meant to come from.
+    /// Sends a datagram from its source address.
     pub(super) fn send(&self, packet: &Transmit) {
         let Some((_, socket)) = self.0.iter().find(|(local, _)| *local == packet.source) else { return };
-        // A datagram that does not leave is one that is lost: it is asked for again.
+        // A datagram that cannot be sent counts as lost: the peer requests it again.
         if let Err(error) = socket.send_to(&packet.contents, packet.destination) {
             tracing::debug!("a datagram was not sent: {error}");
         }
     }
 
-    /// A datagram that has come: its size, who sent it, and to which address.
+    /// A received datagram: its size, its source, and its destination.
     pub(super) fn receive(&self, data: &mut [u8]) -> Option<(usize, SocketAddr, SocketAddr)> {
         self.0.iter().find_map(|(local, socket)| {
             let (size, source) = socket.recv_from(data).ok()?;
@@ -63,7 +63,7 @@ impl MediaSockets {
         })
     }
 
-    /// Waits for a datagram or the bell, at most for `longest`.
+    /// Waits for a datagram or the waker, for at most `timeout`.
     pub(super) fn wait(&self, waker: &OwnedFd, timeout: Duration) -> std::io::Result<()> {
         let limit = Timespec::try_from(timeout).ok();
         let mut all: Vec<_> = self.0.iter().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)).collect();
@@ -72,17 +72,17 @@ impl MediaSockets {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        // It is not blocking: one that did not ring is left alone.
+        // Does not block: without a wake-up there is nothing to read.
         let _ = rustix::io::read(waker, &mut [0; 8]);
         Ok(())
     }
 }
 
-/// A socket at the address that the way to `server` begins with, and that address.
+/// A socket at the local address that routes to `server`, and that address.
 fn bind(server: SocketAddr) -> std::io::Result<(SocketAddr, UdpSocket)> {
     let any: IpAddr = if server.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     let probe = UdpSocket::bind((any, 0))?;
-    // Sends nothing: the kernel looks up the way.
+    // Sends nothing: the kernel looks the route up.
     probe.connect(server)?;
     let socket = UdpSocket::bind((probe.local_addr()?.ip(), 0))?;
     socket.set_nonblocking(true)?;

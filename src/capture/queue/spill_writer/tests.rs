@@ -42,7 +42,7 @@ fn until(what: &str, mut probe: impl FnMut() -> bool) {
     panic!("{what}: not within a minute");
 }
 
-/// Those that must be on disk are.
+/// Waits until all frames that are old enough are spilled.
 fn until_written(queue: &FrameQueue) {
     until("it is written", || queue.next_to_spill(Duration::ZERO).0.is_none());
 }
@@ -89,7 +89,7 @@ fn the_ring_goes_round_within_its_bound() {
 #[test]
 fn a_full_disk_costs_the_oldest_and_stalls_nobody() {
     let dir = tempfile::tempdir().unwrap();
-    // A file that takes nothing, as on a disk that is full.
+    // A file that accepts no data, as on a full disk.
     let full = File::options().read(true).write(true).open("/dev/full").unwrap();
     let spill_file = Arc::new(SpillFile { file: full, ..SpillFile::open_in(dir.path()).unwrap() });
     let hour = Duration::from_hours(1);
