@@ -9,7 +9,7 @@ use crate::capture::output::error::ConnectionErrorKind;
 /// attempts: a server that holds the stream for some seconds each time is tried again soon, and one that drops it at
 /// once is not.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub(crate) struct ReconnectBackoff {
     kind: ConnectionErrorKind,
     attempts: u32,
 }
@@ -55,7 +55,7 @@ impl Schedule {
     }
 }
 
-impl Backoff {
+impl ReconnectBackoff {
     pub(crate) const fn new() -> Self {
         Self { kind: ConnectionErrorKind::Unreachable, attempts: 0 }
     }
@@ -93,7 +93,7 @@ mod tests {
             ConnectionErrorKind::CertificateInvalid,
         ] {
             let Schedule { initial: first, attempts_before_doubling, max: longest } = schedule(kind);
-            let mut backoff = Backoff::new();
+            let mut backoff = ReconnectBackoff::new();
             let mut ceiling = first;
             for number in 1..attempts_before_doubling + 20 {
                 let delay = backoff.next_delay(kind);
@@ -109,7 +109,7 @@ mod tests {
     /// A server that drops the stream after `on_air` each time: the number of connections in an hour once the delays
     /// have settled, and the longest of these delays.
     fn dropped_after(on_air: Duration) -> (u32, Duration) {
-        let mut backoff = Backoff::new();
+        let mut backoff = ReconnectBackoff::new();
         let (mut passed, mut connections, mut longest) = (Duration::ZERO, 0, Duration::ZERO);
         while passed < Duration::from_hours(3) {
             backoff.record_uptime(on_air);
@@ -140,7 +140,7 @@ mod tests {
     fn after_a_long_outage_seconds_on_air_shorten_the_waits_step_by_step() {
         let Schedule { initial: first, attempts_before_doubling, max: longest } =
             schedule(ConnectionErrorKind::Unreachable);
-        let mut backoff = Backoff::new();
+        let mut backoff = ReconnectBackoff::new();
         for _ in 0..attempts_before_doubling + 1000 {
             backoff.next_delay(ConnectionErrorKind::Unreachable);
         }
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn another_sort_of_trouble_has_a_pace_of_its_own() {
-        let mut backoff = Backoff::new();
+        let mut backoff = ReconnectBackoff::new();
         let refused = (0..3).map(|_| backoff.next_delay(ConnectionErrorKind::Rejected)).sum::<Duration>();
         assert!(refused >= Duration::from_millis(17_500), "{refused:?}");
         assert!(

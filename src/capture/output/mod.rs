@@ -26,7 +26,7 @@ use crate::capture::error::CaptureError;
 use crate::capture::guard_link::EventSender;
 use crate::capture::guard_link::GuardLink;
 use crate::capture::output::credentials::IngestCredentials;
-use crate::capture::output::publisher::{Publisher, PublisherConfig, StatusReporter};
+use crate::capture::output::publisher::{StatusReporter, StreamPublisher, StreamPublisherConfig};
 use crate::capture::output::rate_adapter::RateAdapter;
 use crate::capture::output::target::IngestTarget;
 use crate::capture::queue::{EncoderQueues, FrameQueue, QueueLimits, SpillFile, SpillWriter};
@@ -46,7 +46,7 @@ pub(crate) struct Output {
 /// One destination that is published to. Fields are dropped in this order: first the publisher, which empties the
 /// queue.
 pub(crate) struct RunningOutput {
-    publisher: Publisher,
+    publisher: StreamPublisher,
     _spill_writer: Option<SpillWriter>,
 }
 
@@ -116,7 +116,7 @@ impl Output {
         let Self { destination, credentials, queue, spill_writer } = self;
         let SessionContext { timebase, level_meter, encoder_control } = context;
         let has_audio = level_meter.is_some();
-        let publisher = Publisher::start(PublisherConfig {
+        let publisher = StreamPublisher::start(StreamPublisherConfig {
             target: IngestTarget::new(config, &destination, credentials, has_audio, timebase.clone()),
             queue,
             level_meter: level_meter.clone(),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backoff::Backoff;
+use super::backoff::ReconnectBackoff;
 pub(crate) use super::reporter::StatusReporter;
 use crate::capture::audio::LevelMeter;
 use crate::capture::encoder::EncoderControl;
@@ -37,10 +37,10 @@ const CONNECT_POLL_INTERVAL: Duration = Duration::from_millis(2);
 const MAX_PRECONNECT_FRAMES: usize = 256;
 
 /// The publishing thread, owned: dropping it ends the thread and waits for it.
-pub(crate) struct Publisher(Worker);
+pub(crate) struct StreamPublisher(Worker);
 
 /// What a publisher publishes, and where to.
-pub(crate) struct PublisherConfig {
+pub(crate) struct StreamPublisherConfig {
     pub(crate) target: IngestTarget,
     pub(crate) queue: Arc<FrameQueue>,
     pub(crate) level_meter: Option<Arc<LevelMeter>>,
@@ -49,20 +49,21 @@ pub(crate) struct PublisherConfig {
     pub(crate) rate_adapter: RateAdapter,
 }
 
-impl Publisher {
+impl StreamPublisher {
     /// Stops sending, without waiting for the thread.
     pub(crate) fn stop(&self) {
         self.0.stop();
     }
 
     /// Starts to publish.
-    pub(crate) fn start(config: PublisherConfig) -> Result<Self, CaptureError> {
-        let worker = Worker::spawn("push", OnDrop::Join, move |stop| PublisherThread::new(config, stop.clone()).run());
+    pub(crate) fn start(config: StreamPublisherConfig) -> Result<Self, CaptureError> {
+        let worker =
+            Worker::spawn("push", OnDrop::Join, move |stop| StreamPublisherThread::new(config, stop.clone()).run());
         worker.map(Self).map_err(|error| CaptureError::internal(error.to_string()))
     }
 }
 
-struct PublisherThread {
+struct StreamPublisherThread {
     target: IngestTarget,
     queue: Arc<FrameQueue>,
     level_meter: Option<Arc<LevelMeter>>,
@@ -81,18 +82,18 @@ struct PublisherThread {
 struct Stopped;
 
 /// Why a connection is over.
-enum Ended {
+enum PublicationEnd {
     Stopped,
     Failed(ConnectionError),
 }
 
-impl From<Stopped> for Ended {
+impl From<Stopped> for PublicationEnd {
     fn from(Stopped: Stopped) -> Self {
         Self::Stopped
     }
 }
 
-impl From<ConnectionError> for Ended {
+impl From<ConnectionError> for PublicationEnd {
     fn from(error: ConnectionError) -> Self {
         Self::Failed(error)
     }
@@ -152,9 +153,9 @@ impl<'a> Publication<'a> {
     }
 }
 
-impl PublisherThread {
-    fn new(config: PublisherConfig, stop: Stop) -> Self {
-        let PublisherConfig { target, queue, level_meter, reporter, encoder, rate_adapter } = config;
+impl StreamPublisherThread {
+    fn new(config: StreamPublisherConfig, stop: Stop) -> Self {
+        let StreamPublisherConfig { target, queue, level_meter, reporter, encoder, rate_adapter } = config;
         let clock = Clock::start();
         let rate_meter = RateMeter::new(clock.now());
         Self {
@@ -174,7 +175,7 @@ impl PublisherThread {
 
     /// Connects, publishes and connects again, until it is stopped.
     fn run(mut self) {
-        let mut backoff = Backoff::new();
+        let mut backoff = ReconnectBackoff::new();
         loop {
             let (error, uptime) = match connect(&self.target) {
                 Ok(mut connection) => match self.publish_once(connection.as_mut()) {
@@ -240,15 +241,15 @@ impl PublisherThread {
             self.queue.requeue(publication.unconfirmed);
         }
         match ended {
-            Ended::Stopped => Err(Stopped),
-            Ended::Failed(error) => Ok((error, uptime.unwrap_or_default())),
+            PublicationEnd::Stopped => Err(Stopped),
+            PublicationEnd::Failed(error) => Ok((error, uptime.unwrap_or_default())),
         }
     }
 
     /// Sends a frame at most, or waits for one, and watches the connection.
-    fn step(&mut self, publication: &mut Publication<'_>) -> Result<(), Ended> {
+    fn step(&mut self, publication: &mut Publication<'_>) -> Result<(), PublicationEnd> {
         if self.stop.is_requested() {
-            return Err(Ended::Stopped);
+            return Err(PublicationEnd::Stopped);
         }
         match publication.stage {
             Stage::Connecting => self.connecting(publication)?,
@@ -261,12 +262,12 @@ impl PublisherThread {
     }
 
     /// Waits for the server to accept the stream. Some protocols need a few frames for that.
-    fn connecting(&mut self, publication: &mut Publication<'_>) -> Result<(), Ended> {
+    fn connecting(&mut self, publication: &mut Publication<'_>) -> Result<(), PublicationEnd> {
         publication.connection.poll();
         if publication.connection.is_connected() {
             if let Some(rtt) = publication.connection.renegotiate_with() {
                 self.target.rtt = Some(rtt);
-                return Err(Ended::Failed(ConnectionError::renegotiate()));
+                return Err(PublicationEnd::Failed(ConnectionError::renegotiate()));
             }
             publication.stage = Stage::Connected;
             self.queue.end_outage();
@@ -282,7 +283,7 @@ impl PublisherThread {
     }
 
     /// Sends frames until the server has the first one.
-    fn connected(&mut self, publication: &mut Publication<'_>) -> Result<(), Ended> {
+    fn connected(&mut self, publication: &mut Publication<'_>) -> Result<(), PublicationEnd> {
         publication.poll();
         if publication.connection.would_block() {
             self.wait(publication, POLL_INTERVAL)?;
@@ -302,7 +303,7 @@ impl PublisherThread {
     }
 
     /// Sends frames, and adapts the bitrate to the link.
-    fn live(&mut self, publication: &mut Publication<'_>) -> Result<(), Ended> {
+    fn live(&mut self, publication: &mut Publication<'_>) -> Result<(), PublicationEnd> {
         publication.poll();
         if publication.connection.would_block() {
             self.wait(publication, POLL_INTERVAL)?;
@@ -343,12 +344,12 @@ impl PublisherThread {
     }
 
     /// Passes keyframe requests on to the encoder, and finds out whether the connection has failed.
-    fn check_connection(&self, publication: &mut Publication<'_>) -> Result<(), Ended> {
+    fn check_connection(&self, publication: &mut Publication<'_>) -> Result<(), PublicationEnd> {
         self.forward_keyframe_request();
         if publication.connection.take_keyframe_request() {
             self.encoder.request_keyframe();
         }
-        publication.connection.take_error().map_or(Ok(()), |error| Err(Ended::Failed(error)))
+        publication.connection.take_error().map_or(Ok(()), |error| Err(PublicationEnd::Failed(error)))
     }
 
     /// Finds out whether the server has stopped to take anything.

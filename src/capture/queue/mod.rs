@@ -66,7 +66,7 @@ struct QueuedFrame {
 
 /// What happens to queued frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Mode {
+enum QueueMode {
     /// They are sent as they come.
     #[default]
     Live,
@@ -83,7 +83,7 @@ struct Inner {
     bytes: usize,
     in_memory_bytes: usize,
     serial: u64,
-    mode: Mode,
+    mode: QueueMode,
     /// Frames are dropped until the next keyframe.
     awaiting_keyframe: bool,
     /// The encoder should produce a keyframe.
@@ -135,12 +135,14 @@ impl FrameQueue {
         let size = frame.buffer.size();
         let span = inner.duration_to(frame.buffer.pts());
         match inner.mode {
-            Mode::Live if inner.bytes + size > MAX_LIVE_BYTES || span > MAX_LIVE_DURATION => {
+            QueueMode::Live if inner.bytes + size > MAX_LIVE_BYTES || span > MAX_LIVE_DURATION => {
                 inner.clear_until_keyframe();
             }
-            Mode::Live => {}
-            Mode::CatchingUp { until } if frame.buffer.pts().is_some_and(|pts| pts > until) => inner.skip_to_live(),
-            Mode::CatchingUp { .. } | Mode::Outage { .. } => {
+            QueueMode::Live => {}
+            QueueMode::CatchingUp { until } if frame.buffer.pts().is_some_and(|pts| pts > until) => {
+                inner.skip_to_live();
+            }
+            QueueMode::CatchingUp { .. } | QueueMode::Outage { .. } => {
                 let longest = gst::ClockTime::try_from(self.limits.duration).unwrap_or(MAX_LIVE_DURATION);
                 while !inner.frames.is_empty()
                     && (inner.bytes + size > self.limits.bytes
@@ -156,7 +158,7 @@ impl FrameQueue {
             return;
         }
         inner.awaiting_keyframe = false;
-        if let Mode::Outage { since } = &mut inner.mode {
+        if let QueueMode::Outage { since } = &mut inner.mode {
             *since = since.or(frame.buffer.pts());
         }
         inner.bytes += size;
@@ -164,7 +166,7 @@ impl FrameQueue {
         inner.serial += 1;
         let (serial, track) = (inner.serial, frame.track);
         inner.frames.push_back(QueuedFrame { serial, frame, size, slot: None });
-        let busy = inner.mode != Mode::Live;
+        let busy = inner.mode != QueueMode::Live;
         let awaited = track == Track::Video || !inner.batching;
         drop(inner);
         if awaited {
@@ -193,8 +195,8 @@ impl FrameQueue {
             .wait_timeout_while(inner, timeout, |inner| !inner.has(batched))
             .unwrap_or_else(PoisonError::into_inner);
         let taken = inner.remove_first()?;
-        if matches!(inner.mode, Mode::CatchingUp { .. }) && inner.duration() <= LIVE_EDGE {
-            inner.mode = Mode::Live;
+        if matches!(inner.mode, QueueMode::CatchingUp { .. }) && inner.duration() <= LIVE_EDGE {
+            inner.mode = QueueMode::Live;
         }
         drop(inner);
         match (taken.slot, &self.spill_file) {
@@ -228,14 +230,14 @@ impl FrameQueue {
     /// Starts an outage: frames are kept, from a keyframe on, which the encoder should produce now.
     pub(crate) fn begin_outage(&self) {
         let mut inner = self.lock();
-        if matches!(inner.mode, Mode::Outage { .. }) {
+        if matches!(inner.mode, QueueMode::Outage { .. }) {
             return;
         }
         // Frames before the first keyframe cannot be decoded over the next connection.
         let useless = inner.frames.iter().position(|queued| queued.frame.is_keyframe()).unwrap_or(inner.frames.len());
         inner.drop_front(useless);
         let since = inner.frames.front().and_then(|first| first.frame.buffer.pts());
-        inner.mode = Mode::Outage { since };
+        inner.mode = QueueMode::Outage { since };
         if since.is_none() {
             inner.awaiting_keyframe = true;
             inner.keyframe_requested = true;
@@ -245,16 +247,16 @@ impl FrameQueue {
     /// Ends an outage: queued frames are sent, or skipped up to the live edge if they are too many to catch up.
     pub(crate) fn end_outage(&self) {
         let mut inner = self.lock();
-        let Mode::Outage { since } = inner.mode else { return };
+        let QueueMode::Outage { since } = inner.mode else { return };
         let newest = inner.frames.back().and_then(|last| last.frame.buffer.pts());
         let outage = newest.zip(since).map_or(gst::ClockTime::ZERO, |(newest, since)| newest.saturating_sub(since));
         let behind = inner.duration();
         if gst::ClockTime::try_from(self.limits.catch_up).is_ok_and(|longest| outage > longest.max(MAX_LIVE_DURATION)) {
             inner.skip_to_live();
         } else if behind <= MAX_LIVE_DURATION {
-            inner.mode = Mode::Live;
+            inner.mode = QueueMode::Live;
         } else {
-            inner.mode = Mode::CatchingUp { until: newest.unwrap_or_default() + 3 * behind + CATCH_UP_ALLOWANCE };
+            inner.mode = QueueMode::CatchingUp { until: newest.unwrap_or_default() + 3 * behind + CATCH_UP_ALLOWANCE };
         }
     }
 
@@ -321,7 +323,7 @@ impl Inner {
 
     /// The first frame in memory, if it is old enough to be spilled.
     fn oldest_spillable(&self) -> Option<&QueuedFrame> {
-        if !matches!(self.mode, Mode::Outage { .. }) {
+        if !matches!(self.mode, QueueMode::Outage { .. }) {
             return None;
         }
         let newest = self.frames.back()?.frame.buffer.pts()?;
@@ -361,7 +363,7 @@ impl Inner {
 
     /// Skips to the live edge: keeps the frames from the last keyframe on.
     fn skip_to_live(&mut self) {
-        self.mode = Mode::Live;
+        self.mode = QueueMode::Live;
         match self.frames.iter().rposition(|queued| queued.frame.is_keyframe()) {
             Some(position) => self.drop_front(position),
             None => self.clear_until_keyframe(),

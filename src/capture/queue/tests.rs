@@ -81,7 +81,7 @@ fn a_short_outage_loses_nothing_behind_the_keyframe_that_it_asks_for() {
     queue.end_outage();
     push_video(&queue, 9000, 12_000, 10);
     assert_eq!(pop_times(&queue), (1000..12_000).step_by(100).collect::<Vec<_>>());
-    assert_eq!(queue.lock().mode, Mode::Live);
+    assert_eq!(queue.lock().mode, QueueMode::Live);
     assert_eq!(queue.dropped_frames(), 1);
 }
 

@@ -52,14 +52,14 @@ impl IngestConnection for FakeConnection {
 }
 
 /// The publisher without its thread, its queue, and what it reports.
-fn publisher() -> (PublisherThread, Arc<FrameQueue>, Receiver<FromCapture>) {
+fn publisher() -> (StreamPublisherThread, Arc<FrameQueue>, Receiver<FromCapture>) {
     gst::init().unwrap();
     let config = crate::config::example("");
     let to = &config.ingest.first;
     let target = IngestTarget::new(&config, to, IngestCredentials::resolve(to).unwrap(), true, Timebase::start());
     let (queue, rendition) = (Arc::new(FrameQueue::default()), config.video.rendition());
     let (sender, events) = EventSender::with_receiver();
-    let config = PublisherConfig {
+    let config = StreamPublisherConfig {
         target,
         queue: queue.clone(),
         level_meter: None,
@@ -67,7 +67,7 @@ fn publisher() -> (PublisherThread, Arc<FrameQueue>, Receiver<FromCapture>) {
         encoder: EncoderControl::default(),
         rate_adapter: RateAdapter::fixed(rendition),
     };
-    (PublisherThread::new(config, Stop::default()), queue, events)
+    (StreamPublisherThread::new(config, Stop::default()), queue, events)
 }
 
 fn push_frames(queue: &FrameQueue, count: u64) {
@@ -83,7 +83,7 @@ fn reported(events: &mut Receiver<FromCapture>) -> Vec<FromCapture> {
 }
 
 #[track_caller]
-fn publish(publisher: &mut PublisherThread, mut connection: FakeConnection) -> Duration {
+fn publish(publisher: &mut StreamPublisherThread, mut connection: FakeConnection) -> Duration {
     let Ok((error, uptime)) = publisher.publish_once(&mut connection) else { panic!("nobody stopped it") };
     assert_eq!(error, ConnectionError::unreachable("dropped"));
     uptime
