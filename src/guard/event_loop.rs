@@ -7,7 +7,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 
 use super::capture_process::{CaptureEvent, LaunchMode};
-use super::control_server::{self, Call, ControlContext};
+use super::control_server::{self, ControlCall, ControlContext};
 use super::engine::Engine;
 use super::panel_controller::PanelController;
 use super::periodic_tasks::PeriodicTasks;
@@ -37,10 +37,10 @@ pub struct GuardOptions {
 }
 
 /// What the loop waits for.
-struct Inputs {
+struct LoopInputs {
     signals: ShutdownSignals,
     panel: mpsc::UnboundedReceiver<PanelEvent>,
-    calls: mpsc::Receiver<Call>,
+    calls: mpsc::Receiver<ControlCall>,
     captures: mpsc::Receiver<(u64, CaptureEvent)>,
     ledger: watch::Receiver<WriterProgress>,
 }
@@ -66,7 +66,7 @@ fn start(
     options: GuardOptions,
     clock: Clock,
     signals: ShutdownSignals,
-) -> (Engine, ControlContext, Inputs) {
+) -> (Engine, ControlContext, LoopInputs) {
     let (panel_sender, panel) = mpsc::unbounded_channel();
     let (capture_sender, captures) = mpsc::channel(MAX_PENDING_REPORTS);
     let (call_sender, calls) = mpsc::channel(MAX_PENDING_REQUESTS);
@@ -81,12 +81,12 @@ fn start(
         uids: options.uids,
     };
     let ledger = engine.ledger_writer().progress();
-    (engine, context, Inputs { signals, panel, calls, captures, ledger })
+    (engine, context, LoopInputs { signals, panel, calls, captures, ledger })
 }
 
 async fn serve(
     mut engine: Engine,
-    mut inputs: Inputs,
+    mut inputs: LoopInputs,
     listener: UnixListener,
     context: ControlContext,
     config: &Config,

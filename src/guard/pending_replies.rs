@@ -10,7 +10,7 @@ use consent::{Machine, Reason};
 use monotonic::Monotonic;
 
 /// The channel that a caller waits on. One that went away does not need its reply, so a failed send is no error.
-pub(super) type Reply = oneshot::Sender<Response>;
+pub(super) type ReplySender = oneshot::Sender<Response>;
 
 /// How long a reply waits for the ledger. A caller's own timeout is a second or two.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -22,32 +22,32 @@ struct Unwritten {
     fact: u64,
     /// After this the response is [`Response::Unwritten`].
     until: Monotonic,
-    reply: Reply,
+    reply: ReplySender,
 }
 
 /// Callers that wait.
 #[derive(Debug, Default)]
 pub(super) struct PendingReplies {
     /// Remote stops, until capture is gone.
-    stops: Vec<Reply>,
+    stops: Vec<ReplySender>,
     /// Remote mutes, until capture has confirmed.
-    mutes: Vec<Reply>,
+    mutes: Vec<ReplySender>,
     /// The probe that was requested or is running.
-    probe: Option<Reply>,
+    probe: Option<ReplySender>,
     /// What was done, until the ledger has it.
     unwritten: Vec<Unwritten>,
 }
 
 impl PendingReplies {
-    pub(super) fn add_stop(&mut self, reply: Reply) {
+    pub(super) fn add_stop(&mut self, reply: ReplySender) {
         self.stops.push(reply);
     }
 
-    pub(super) fn add_mute(&mut self, reply: Reply) {
+    pub(super) fn add_mute(&mut self, reply: ReplySender) {
         self.mutes.push(reply);
     }
 
-    pub(super) fn set_probe(&mut self, reply: Reply) {
+    pub(super) fn set_probe(&mut self, reply: ReplySender) {
         self.probe = Some(reply);
     }
 
@@ -57,7 +57,7 @@ impl PendingReplies {
     }
 
     /// Sends [`Response::Done`] now or, at the latest at its deadline, through [`PendingReplies::finish_written`].
-    pub(super) fn done_when_written(&mut self, now: Monotonic, ledger_writer: &LedgerWriter, reply: Reply) {
+    pub(super) fn done_when_written(&mut self, now: Monotonic, ledger_writer: &LedgerWriter, reply: ReplySender) {
         let fact = ledger_writer.submitted();
         if ledger_writer.is_written(fact) {
             let _ = reply.send(Response::Done);

@@ -33,7 +33,7 @@ pub(super) struct Messages {
 }
 
 /// What a status is composed from.
-pub(super) struct Sources<'a> {
+pub(super) struct StatusSources<'a> {
     pub(super) config: &'a Config,
     pub(super) machine: &'a Machine,
     pub(super) session: &'a SessionReport,
@@ -45,8 +45,8 @@ pub(super) struct Sources<'a> {
 }
 
 /// The status at `now`; its phase began at `since`.
-pub(super) fn compose(sources: &Sources<'_>, since: Timestamp, now: Monotonic) -> Status {
-    let Sources { config, machine, session, messages: _, panel, ledger_writer, identity } = sources;
+pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monotonic) -> Status {
+    let StatusSources { config, machine, session, messages: _, panel, ledger_writer, identity } = sources;
     let Explanation { reason, message } = explain(sources);
     Status {
         phase: machine.phase(),
@@ -79,8 +79,8 @@ struct Explanation {
     message: Option<String>,
 }
 
-fn explain(sources: &Sources<'_>) -> Explanation {
-    let Sources { machine, session, messages, panel, .. } = sources;
+fn explain(sources: &StatusSources<'_>) -> Explanation {
+    let StatusSources { machine, session, messages, panel, .. } = sources;
     let reason = machine.reason().map(|reason| reason.as_str().to_owned());
     let erasure = || messages.erasure.clone();
     let message = match machine.phase() {

@@ -24,7 +24,7 @@ pub struct PersistedState {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LinkState {
+enum IngestState {
     Connecting,
     Live,
     Reconnecting,
@@ -34,13 +34,13 @@ enum LinkState {
 enum SessionState {
     None,
     Requested { until: Monotonic, purpose: Purpose },
-    Active { id: SessionId, ends: Monotonic, link: LinkState, link_since: Monotonic, sound: AudioConsent },
+    Active { id: SessionId, ends: Monotonic, link: IngestState, link_since: Monotonic, sound: AudioConsent },
     Stopping { id: SessionId, reason: Reason, kill_at: Monotonic, sound: AudioConsent },
 }
 
 /// Whose box this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Binding {
+enum Ownership {
     /// A shop has it.
     Bound,
     /// Unbound as soon as capture is gone.
@@ -58,7 +58,7 @@ pub struct Machine {
     button: ButtonState,
     locked: bool,
     policy_pending: bool,
-    binding: Binding,
+    ownership: Ownership,
     faults: u8,
     /// The pattern that the lamp was last set to; `None` after a failure that left it in doubt.
     shown: Option<LampPattern>,
@@ -75,7 +75,7 @@ impl Machine {
             button: ButtonState::Unknown,
             locked: memory.locked,
             policy_pending: memory.policy_pending,
-            binding: if memory.unbound { Binding::Unbound } else { Binding::Bound },
+            ownership: if memory.unbound { Ownership::Unbound } else { Ownership::Bound },
             faults: 0,
             shown: Some(LampPattern::Dark),
             last_reason: None,
@@ -89,8 +89,8 @@ impl Machine {
             SessionState::Requested { until, .. } => Some(until),
             SessionState::Active { ends, link, link_since, sound, .. } => {
                 let link = match link {
-                    LinkState::Live => ends,
-                    LinkState::Connecting | LinkState::Reconnecting => {
+                    IngestState::Live => ends,
+                    IngestState::Connecting | IngestState::Reconnecting => {
                         ends.min(link_since.saturating_add(self.limits.reconnect_window))
                     }
                 };
@@ -196,8 +196,8 @@ impl Machine {
             }
             SessionState::Active { ends, link, link_since, sound, .. } => {
                 let offline = match link {
-                    LinkState::Live => false,
-                    LinkState::Connecting | LinkState::Reconnecting => {
+                    IngestState::Live => false,
+                    IngestState::Connecting | IngestState::Reconnecting => {
                         now.duration_since(link_since) >= self.limits.reconnect_window
                     }
                 };

@@ -28,7 +28,7 @@ const ENTRIES_PER_READ: u32 = 64;
 
 /// A call to the guard's loop.
 #[derive(Debug)]
-pub(super) enum Call {
+pub(super) enum ControlCall {
     /// A request, and where its response goes.
     Request(Request, oneshot::Sender<Response>),
     /// A connection was rejected.
@@ -38,7 +38,7 @@ pub(super) enum Call {
 /// What every connection shares.
 #[derive(Clone, Debug)]
 pub(super) struct ControlContext {
-    pub(super) calls: mpsc::Sender<Call>,
+    pub(super) calls: mpsc::Sender<ControlCall>,
     pub(super) status: watch::Receiver<Status>,
     pub(super) head: watch::Receiver<LedgerHead>,
     pub(super) ledger: PathBuf,
@@ -62,7 +62,7 @@ pub(super) async fn serve(listener: UnixListener, context: ControlContext) {
                             connections.spawn(handle_connection(stream, context.clone(), uid, local, slot));
                         }
                         Err(why) => {
-                            let _ = context.calls.send(Call::Rejected { uid, why: why.to_owned() }).await;
+                            let _ = context.calls.send(ControlCall::Rejected { uid, why: why.to_owned() }).await;
                         }
                     }
                 }
@@ -101,12 +101,12 @@ async fn handle_connection(
     if let Some(Err(error)) = ended
         && error.is_protocol_error()
     {
-        let _ = calls.send(Call::Rejected { uid, why: clean(&error.to_string(), WHY) }).await;
+        let _ = calls.send(ControlCall::Rejected { uid, why: clean(&error.to_string(), WHY) }).await;
     }
     // A client that disconnects while it holds a simulated button releases it.
     for request in peer.held_buttons.released() {
         let (reply, _) = oneshot::channel();
-        let _ = calls.send(Call::Request(request, reply)).await;
+        let _ = calls.send(ControlCall::Request(request, reply)).await;
     }
 }
 
@@ -212,7 +212,7 @@ impl ControlClient {
                         | Request::Button { .. }
                         | Request::MuteButton { .. } => {
                             let (reply, answer) = oneshot::channel();
-                            if self.context.calls.send(Call::Request(request, reply)).await.is_err() {
+                            if self.context.calls.send(ControlCall::Request(request, reply)).await.is_err() {
                                 return Ok(());
                             }
                             answers.push(async move { (call, answer.await) });

@@ -291,7 +291,7 @@ impl Engine {
     /// Publishes the status if it changed.
     fn publish(&mut self) {
         let since = self.status.borrow().since;
-        let sources = status::Sources {
+        let sources = status::StatusSources {
             config: &self.config,
             machine: &self.machine,
             session: &self.session,

@@ -1,8 +1,8 @@
 //! What the control socket may ask of the engine. No arm in here starts a capture.
 
 use super::Engine;
-use crate::guard::control_server::Call;
-use crate::guard::pending_replies::Reply;
+use crate::guard::control_server::ControlCall;
+use crate::guard::pending_replies::ReplySender;
 use crate::guard::verb_quotas::OverQuota;
 use crate::ipc::{Fact, Request, Response};
 use crate::panel::{Button, PanelError};
@@ -10,13 +10,13 @@ use consent::{Event, Fault, Phase};
 
 impl Engine {
     /// Handles a call of the control socket; while the guard is ending, requests are turned down.
-    pub(in crate::guard) fn handle_call(&mut self, call: Call, is_ending: bool) {
+    pub(in crate::guard) fn handle_call(&mut self, call: ControlCall, is_ending: bool) {
         let (request, reply) = match call {
-            Call::Rejected { uid, why } => {
+            ControlCall::Rejected { uid, why } => {
                 tracing::warn!(uid, why, "turned away at the guard's socket");
                 return self.append_refusal(Fact::ConnectionRefused { uid, why });
             }
-            Call::Request(request, reply) => (request, reply),
+            ControlCall::Request(request, reply) => (request, reply),
         };
         if is_ending {
             let _ = reply.send(Response::Unavailable("the guard is ending".to_owned()));
@@ -27,7 +27,7 @@ impl Engine {
         self.publish();
     }
 
-    fn handle_request(&mut self, request: Request, reply: Reply) {
+    fn handle_request(&mut self, request: Request, reply: ReplySender) {
         let now = self.clock.now();
         if let Err(OverQuota { verb, why }) = self.quotas.admit(&request, now) {
             self.append_refusal(Fact::CommandRefused { verb: verb.as_str().to_owned(), why: why.to_owned() });
@@ -76,7 +76,7 @@ impl Engine {
     }
 
     /// Asks staff to press for a probe. The reply follows when the probe is over, or will not come.
-    fn request_probe(&mut self, reply: Reply) {
+    fn request_probe(&mut self, reply: ReplySender) {
         let phase = self.machine.phase();
         if phase != Phase::Idle {
             let why = format!("only an idle box is probed: this one is {}", phase.as_str());

@@ -1,6 +1,6 @@
 //! The record button: presses, and the holds of rules 7 to 10.
 
-use super::{Binding, Machine};
+use super::{Machine, Ownership};
 use crate::button_state::{Gesture, Hold};
 use crate::{Effect, Fault, Phase, Reason};
 use monotonic::Monotonic;
@@ -38,7 +38,7 @@ impl Machine {
             }
             (Gesture::Unbind, _) => {
                 self.revoke(now, Reason::Unbind, effects);
-                self.binding = Binding::Ending;
+                self.ownership = Ownership::Ending;
                 self.unbind_when_idle(effects);
             }
         }
@@ -87,9 +87,9 @@ impl Machine {
     }
 
     pub(super) fn unbind_when_idle(&mut self, effects: &mut Vec<Effect>) {
-        if self.binding == Binding::Ending && !self.phase().may_capture() {
+        if self.ownership == Ownership::Ending && !self.phase().may_capture() {
             // Being unbound replaces the lock that the hold passed on its way.
-            (self.binding, self.locked) = (Binding::Unbound, false);
+            (self.ownership, self.locked) = (Ownership::Unbound, false);
             effects.push(Effect::Unbind);
         }
     }

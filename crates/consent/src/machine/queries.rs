@@ -1,15 +1,15 @@
 //! What the machine's state means: phase, lamp, reason.
 
-use super::{Binding, LinkState, Machine, SessionState};
+use super::{IngestState, Machine, Ownership, SessionState};
 use crate::{Fault, LampPattern, Phase, Reason, SessionId};
 
 impl Machine {
     /// What the box is doing.
     pub fn phase(&self) -> Phase {
         match self.session {
-            SessionState::Active { link: LinkState::Connecting, .. } => Phase::Connecting,
-            SessionState::Active { link: LinkState::Live, .. } => Phase::Live,
-            SessionState::Active { link: LinkState::Reconnecting, .. } => Phase::Reconnecting,
+            SessionState::Active { link: IngestState::Connecting, .. } => Phase::Connecting,
+            SessionState::Active { link: IngestState::Live, .. } => Phase::Live,
+            SessionState::Active { link: IngestState::Reconnecting, .. } => Phase::Reconnecting,
             SessionState::Stopping { .. } => Phase::Stopping,
             SessionState::None | SessionState::Requested { .. } if self.faults != 0 => Phase::Fault,
             SessionState::None | SessionState::Requested { .. } if self.locked || self.is_unbound() => Phase::Locked,
@@ -79,7 +79,7 @@ impl Machine {
 
     /// Whether the box was unbound and not claimed since.
     pub fn is_unbound(&self) -> bool {
-        self.binding == Binding::Unbound
+        self.ownership == Ownership::Unbound
     }
 
     /// Whether `fault` was detected and not cleared since.

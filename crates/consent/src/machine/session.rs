@@ -1,6 +1,6 @@
 //! The life of a request and of a session, from the press to the end of the capture process.
 
-use super::{LinkState, Machine, SessionState};
+use super::{IngestState, Machine, SessionState};
 use crate::audio_consent::{AudioChange, AudioConsent, Confirmation};
 use crate::limits::{KILL_AFTER, MAX_PROBE};
 use crate::{Actor, CaptureExit, CaptureReport, Effect, Grant, Phase, Purpose, Reason, SessionId};
@@ -20,7 +20,7 @@ impl Machine {
         self.last_reason = None;
         let (ends, sound_now) = (now.saturating_add(longest), AudioConsent::start(sound));
         self.session =
-            SessionState::Active { id, ends, link: LinkState::Connecting, link_since: now, sound: sound_now };
+            SessionState::Active { id, ends, link: IngestState::Connecting, link_since: now, sound: sound_now };
         self.update_lamp(effects);
         effects.push(Effect::RecordStart { session: id, sound, purpose });
         effects.push(Effect::Launch(Grant::from_press(id, sound, purpose)));
@@ -61,11 +61,13 @@ impl Machine {
                     }
                     return;
                 }
-                (CaptureReport::Live, _) => LinkState::Live,
+                (CaptureReport::Live, _) => IngestState::Live,
                 // Before the first success the phase stays "connecting", and the reconnect window counts from the
                 // press.
-                (CaptureReport::Reconnecting, LinkState::Connecting) => LinkState::Connecting,
-                (CaptureReport::Reconnecting, LinkState::Live | LinkState::Reconnecting) => LinkState::Reconnecting,
+                (CaptureReport::Reconnecting, IngestState::Connecting) => IngestState::Connecting,
+                (CaptureReport::Reconnecting, IngestState::Live | IngestState::Reconnecting) => {
+                    IngestState::Reconnecting
+                }
             };
             if new != *link {
                 *link = new;
