@@ -3,6 +3,7 @@
 
 mod address;
 mod binding;
+mod choice;
 mod conflicts;
 mod diagnostic;
 mod document;
@@ -24,7 +25,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use tests::{example, example_to};
 
 pub use address::{
-    Destination, Host, HostPattern, Latency, Login, Protocol, Rtmp, ServerUrl, Srt, ValueError, Whip, origin,
+    Destination, Host, HostPattern, IngestScheme, Latency, Login, Protocol, Rtmp, ServerUrl, Srt, ValueError, Whip,
+    origin,
 };
 pub use binding::STICK_FILE;
 pub use diagnostic::{ConfigError, Diagnostic};
@@ -35,8 +37,8 @@ pub(crate) use reader::{did_you_mean, parse_duration};
 pub use secret::{MissingSecret, Secret, SecretTemplate};
 pub(crate) use sections::{derived_id, is_device_id};
 pub use types::{
-    Audio, AudioSource, Capture, Consent, Crop, Device, Encoder, Ingest, IngestScheme, Mask, Mqtt, Outage,
-    OutageBuffer, Overlay, Panel, PanelBackend, Privacy, Video, VideoSource,
+    Audio, AudioSource, Capture, Consent, Crop, Device, Encoder, Ingest, Mask, Mqtt, Outage, OutageBuffer, Overlay,
+    Panel, PanelBackend, Privacy, Video, VideoSource,
 };
 
 /// The default of `--config`.

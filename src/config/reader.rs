@@ -9,8 +9,8 @@ use jiff::{Span, SpanRelativeTo};
 use toml::de::{DeTable, DeValue};
 
 use super::Diagnostic;
+use super::choice::Choice;
 use super::document::Document;
-use super::types::Choice;
 
 /// Where a value stands: the document and the byte offset in it.
 #[derive(Clone, Copy, Debug)]

@@ -3,31 +3,8 @@
 use core::time::Duration;
 use std::path::PathBuf;
 
+use super::choice::choice;
 use super::{Destination, Host, HostPattern, Login, SecretTemplate};
-
-/// A choice among words; the first is the default.
-pub(super) trait Choice: Copy + 'static {
-    const ALL: &'static [(&'static str, Self)];
-}
-
-macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $($(#[$vdoc])* $variant,)+ }
-
-        impl Choice for $name {
-            const ALL: &'static [(&'static str, Self)] = &[$(($word, Self::$variant)),+];
-        }
-
-        impl $name {
-            /// The word for it in the configuration.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-    };
-}
 
 choice!(
     /// What button and lamp are connected to.
@@ -85,22 +62,6 @@ choice!(
         None = "none",
     }
 );
-choice!(
-    /// How the stream travels.
-    IngestScheme {
-        /// RTMP over TLS.
-        Rtmps = "rtmps",
-        /// RTMP.
-        Rtmp = "rtmp",
-        /// SRT.
-        Srt = "srt",
-        /// WHIP, asked over TLS.
-        Https = "https",
-        /// WHIP, asked in plain text; the media are encrypted all the same.
-        Http = "http",
-    }
-);
-
 choice!(
     /// Where frames wait while the server is out of reach.
     OutageBuffer {
@@ -274,34 +235,6 @@ impl Ingest {
     /// Their hosts, for people.
     pub fn hosts(&self) -> String {
         self.destinations().map(|destination| destination.host.as_str()).collect::<Vec<_>>().join(", ")
-    }
-}
-
-impl IngestScheme {
-    /// Whether it is WHIP.
-    pub const fn is_whip(self) -> bool {
-        match self {
-            Self::Https | Self::Http => true,
-            Self::Rtmps | Self::Rtmp | Self::Srt => false,
-        }
-    }
-
-    /// Whether it is RTMP, over TLS or not.
-    pub const fn is_rtmp(self) -> bool {
-        match self {
-            Self::Rtmps | Self::Rtmp => true,
-            Self::Https | Self::Http | Self::Srt => false,
-        }
-    }
-
-    /// The port of an address that has none; SRT has no usual one.
-    pub const fn default_port(self) -> Option<u16> {
-        match self {
-            Self::Rtmps | Self::Https => Some(443),
-            Self::Rtmp => Some(1935),
-            Self::Http => Some(80),
-            Self::Srt => None,
-        }
     }
 }
 

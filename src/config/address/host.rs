@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::ValueError;
-use super::raw::odd_character;
+use super::odd_characters::odd_character;
 
 /// Longest name in characters, and longest label (RFC 1035, 2.3.4).
 const NAME: usize = 253;

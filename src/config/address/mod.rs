@@ -2,10 +2,12 @@
 //! made of, and what it did not understand is refused.
 
 mod host;
+mod odd_characters;
 #[cfg(test)]
 mod platforms;
 mod raw;
 mod rtmp;
+mod scheme;
 mod srt;
 #[cfg(test)]
 mod tests;
@@ -15,14 +17,16 @@ use core::fmt;
 use std::path::PathBuf;
 
 pub use host::{Host, HostPattern};
+pub(super) use odd_characters::odd_name;
+pub(super) use raw::Raw;
 use raw::decoded;
-pub(super) use raw::{Raw, odd_name};
 pub use rtmp::{Login, Rtmp, ServerUrl};
+pub use scheme::IngestScheme;
 pub(super) use srt::{DEFAULT_LATENCY, LATENCIES, PACKET_SIZES, Query, key_length, passphrase, stream_id};
 pub use srt::{Latency, Srt};
 pub use whip::Whip;
 
-use super::{IngestScheme, MissingSecret, Secret, SecretTemplate};
+use super::{MissingSecret, Secret, SecretTemplate};
 
 /// Why something is no address, and what would be one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use crate::config::address::{self, Query, Raw};
+use crate::config::choice::Choice;
 use crate::config::reader::{Location, Reader};
-use crate::config::types::Choice;
 use crate::config::{
     Destination, HostPattern, Ingest, IngestScheme, Latency, Outage, Protocol, Rtmp, SecretTemplate, Srt, ValueError,
     Whip,
