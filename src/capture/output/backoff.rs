@@ -9,7 +9,7 @@ use crate::capture::output::error::ConnectionErrorKind;
 /// attempts: a server that holds the stream for some seconds each time is tried again soon, and one that drops it at
 /// once is not.
 #[derive(Debug)]
-pub(crate) struct ReconnectBackoff {
+pub(super) struct ReconnectBackoff {
     kind: ConnectionErrorKind,
     attempts: u32,
 }
@@ -56,12 +56,12 @@ impl Schedule {
 }
 
 impl ReconnectBackoff {
-    pub(crate) const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { kind: ConnectionErrorKind::Unreachable, attempts: 0 }
     }
 
     /// The delay before the next attempt after an error of this kind.
-    pub(crate) fn next_delay(&mut self, kind: ConnectionErrorKind) -> Duration {
+    pub(super) fn next_delay(&mut self, kind: ConnectionErrorKind) -> Duration {
         if kind != self.kind {
             *self = Self { kind, attempts: 0 };
         }
@@ -74,7 +74,7 @@ impl ReconnectBackoff {
     }
 
     /// Records for how long the stream was live before the connection failed.
-    pub(crate) fn record_uptime(&mut self, uptime: Duration) {
+    pub(super) fn record_uptime(&mut self, uptime: Duration) {
         let forgiven = u32::try_from(uptime.as_secs() / UPTIME_PER_ATTEMPT.as_secs()).unwrap_or(u32::MAX);
         self.attempts = if uptime >= STABLE_AFTER { 0 } else { self.attempts.saturating_sub(forgiven) };
     }

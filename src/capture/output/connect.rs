@@ -9,7 +9,7 @@ use crate::capture::output::{rtmp, srt, whip};
 use crate::config::Protocol;
 
 /// Starts to connect.
-pub(crate) fn connect(target: &IngestTarget) -> Result<Box<dyn IngestConnection>, ConnectionError> {
+pub(super) fn connect(target: &IngestTarget) -> Result<Box<dyn IngestConnection>, ConnectionError> {
     let broken = |failure: CaptureError| ConnectionError::unreachable(failure.message);
     match (&target.destination.protocol, &target.credentials) {
         (Protocol::Rtmp(to), IngestCredentials::Rtmp { application, stream, login }) => {

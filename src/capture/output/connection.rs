@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-pub(crate) use bitrate::TransportStats;
+pub(super) use bitrate::TransportStats;
 
 use crate::capture::media::Frame;
 use crate::capture::output::error::ConnectionError;
 
 /// A connection to an ingest server. Dropping it closes it.
-pub(crate) trait IngestConnection {
+pub(super) trait IngestConnection {
     /// Goes on without blocking: connects, reads and writes, where the connection has no thread of its own.
     fn poll(&mut self) {}
 

@@ -7,7 +7,7 @@ use crate::config::{Destination, Login, MissingSecret, Protocol, Rtmp, Secret, S
 
 /// What identifies the box to a server, with the secrets filled in.
 #[derive(Clone, Debug)]
-pub(crate) enum IngestCredentials {
+pub(super) enum IngestCredentials {
     Rtmp {
         application: Secret,
         stream: Secret,
@@ -25,7 +25,7 @@ pub(crate) enum IngestCredentials {
 }
 
 impl IngestCredentials {
-    pub(crate) fn resolve(to: &Destination) -> Result<Self, CaptureError> {
+    pub(super) fn resolve(to: &Destination) -> Result<Self, CaptureError> {
         let missing = |error: MissingSecret| CaptureError::config(error.to_string());
         let unusable =
             |ValueError { message, help }: ValueError| CaptureError::config(format!("[ingest] {message}; {help}"));
@@ -80,13 +80,13 @@ impl IngestCredentials {
 
 /// What messages about a server may contain, and what they must not.
 #[derive(Clone, Debug)]
-pub(crate) struct Redactor {
+pub(super) struct Redactor {
     /// Host and port, for messages.
-    pub(crate) host_port: String,
+    pub(super) host_port: String,
     /// The host, which stays readable whatever it contains.
-    pub(crate) host: String,
+    pub(super) host: String,
     /// Keys and other texts that messages must not contain.
-    pub(crate) secrets: Arc<[String]>,
+    pub(super) secrets: Arc<[String]>,
 }
 
 /// A secret of this length does not occur in a word by chance: it is redacted within words too.
@@ -94,7 +94,7 @@ const MIN_EMBEDDED: usize = 8;
 
 /// `text` without the secrets. The host stays, even where a secret is part of it. A short secret is redacted only as a
 /// word of its own: the stream `live` does not change "delivered".
-pub(crate) fn redact(text: &str, redactor: &Redactor) -> String {
+pub(super) fn redact(text: &str, redactor: &Redactor) -> String {
     let redact_piece =
         |piece: &str| redactor.secrets.iter().fold(piece.to_owned(), |piece, secret| hide(&piece, secret));
     let containing_host =

@@ -6,12 +6,12 @@ use crate::capture::output::credentials::redact;
 use crate::connect::Unreachable;
 
 /// Why an SRT server rejects a stream.
-pub(crate) const SRT_REFUSED: &str =
+pub(super) const SRT_REFUSED: &str =
     "the passphrase is not the server's, or only one side has one, or it does not want this streamid: see [ingest]";
 
 /// The kind of an error: it decides how soon the next attempt makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConnectionErrorKind {
+pub(super) enum ConnectionErrorKind {
     /// The server or the network is not there.
     Unreachable,
     /// No error: a new connection would be set up better.
@@ -26,22 +26,22 @@ pub(crate) enum ConnectionErrorKind {
 
 /// Why a connection failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectionError {
-    pub(crate) kind: ConnectionErrorKind,
+pub(super) struct ConnectionError {
+    pub(super) kind: ConnectionErrorKind,
     /// What happened and what to do about it, with the server's name and without secrets.
-    pub(crate) reason: String,
+    pub(super) reason: String,
 }
 
 impl ConnectionError {
-    pub(crate) fn unreachable(reason: impl Into<String>) -> Self {
+    pub(super) fn unreachable(reason: impl Into<String>) -> Self {
         Self { kind: ConnectionErrorKind::Unreachable, reason: reason.into() }
     }
 
-    pub(crate) fn rejected(reason: impl Into<String>) -> Self {
+    pub(super) fn rejected(reason: impl Into<String>) -> Self {
         Self { kind: ConnectionErrorKind::Rejected, reason: reason.into() }
     }
 
-    pub(crate) fn renegotiate() -> Self {
+    pub(super) fn renegotiate() -> Self {
         Self { kind: ConnectionErrorKind::Renegotiate, reason: String::new() }
     }
 }

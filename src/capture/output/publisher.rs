@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::ReconnectBackoff;
-pub(crate) use super::reporter::StatusReporter;
+pub(super) use super::reporter::StatusReporter;
 use crate::capture::audio::LevelMeter;
 use crate::capture::encoder::EncoderControl;
 use crate::capture::error::CaptureError;
@@ -37,26 +37,26 @@ const CONNECT_POLL_INTERVAL: Duration = Duration::from_millis(2);
 const MAX_PRECONNECT_FRAMES: usize = 256;
 
 /// The publishing thread, owned: dropping it ends the thread and waits for it.
-pub(crate) struct StreamPublisher(Worker);
+pub(super) struct StreamPublisher(Worker);
 
 /// What a publisher publishes, and where to.
-pub(crate) struct StreamPublisherConfig {
-    pub(crate) target: IngestTarget,
-    pub(crate) queue: Arc<FrameQueue>,
-    pub(crate) level_meter: Option<Arc<LevelMeter>>,
-    pub(crate) reporter: StatusReporter,
-    pub(crate) encoder: EncoderControl,
-    pub(crate) rate_adapter: RateAdapter,
+pub(super) struct StreamPublisherConfig {
+    pub(super) target: IngestTarget,
+    pub(super) queue: Arc<FrameQueue>,
+    pub(super) level_meter: Option<Arc<LevelMeter>>,
+    pub(super) reporter: StatusReporter,
+    pub(super) encoder: EncoderControl,
+    pub(super) rate_adapter: RateAdapter,
 }
 
 impl StreamPublisher {
     /// Stops sending, without waiting for the thread.
-    pub(crate) fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.0.stop();
     }
 
     /// Starts to publish.
-    pub(crate) fn start(config: StreamPublisherConfig) -> Result<Self, CaptureError> {
+    pub(super) fn start(config: StreamPublisherConfig) -> Result<Self, CaptureError> {
         let worker =
             Worker::spawn("push", OnDrop::Join, move |stop| StreamPublisherThread::new(config, stop.clone()).run());
         worker.map(Self).map_err(|error| CaptureError::internal(error.to_string()))

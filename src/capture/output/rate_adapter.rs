@@ -15,10 +15,10 @@ const SRT_ACK_INTERVAL: Duration = Duration::from_millis(10);
 /// The longest gap between frames at 25 frames per second and more, with some jitter.
 const MAX_FRAME_GAP: Duration = Duration::from_millis(50);
 /// Applies a rendition to the running encoder.
-pub(crate) type ApplyRendition = Box<dyn Fn(&Rendition) + Send>;
+pub(super) type ApplyRendition = Box<dyn Fn(&Rendition) + Send>;
 
 /// Adapts the rendition of one stream.
-pub(crate) struct RateAdapter {
+pub(super) struct RateAdapter {
     /// `None`: the rendition does not change.
     controller: Option<Controller>,
     apply: ApplyRendition,
@@ -35,7 +35,7 @@ pub(crate) struct RateAdapter {
 impl RateAdapter {
     /// Adapts the configured picture, with or without audio, to the link to a server of this `scheme`, unless the
     /// configuration turns that off.
-    pub(crate) fn new(scheme: IngestScheme, video: &Video, audio: Option<&Audio>, apply: ApplyRendition) -> Self {
+    pub(super) fn new(scheme: IngestScheme, video: &Video, audio: Option<&Audio>, apply: ApplyRendition) -> Self {
         let max = video.rendition();
         let max_kbps = max.bitrate_kbps;
         let start_kbps = if scheme == IngestScheme::Srt { bitrate::srt_start_kbps(max_kbps) } else { max_kbps };
@@ -45,7 +45,7 @@ impl RateAdapter {
     }
 
     /// Requests the same `rendition` all the time.
-    pub(crate) fn fixed(rendition: Rendition) -> Self {
+    pub(super) fn fixed(rendition: Rendition) -> Self {
         Self {
             controller: None,
             apply: Box::new(|_| ()),
@@ -59,22 +59,22 @@ impl RateAdapter {
     }
 
     /// The rendition that the encoder is to produce.
-    pub(crate) fn target(&self) -> Rendition {
+    pub(super) fn target(&self) -> Rendition {
         self.target
     }
 
     /// Whether that is less than the configured one.
-    pub(crate) fn is_reduced(&self) -> bool {
+    pub(super) fn is_reduced(&self) -> bool {
         self.target != self.max
     }
 
     /// The queuing delay in milliseconds: how much longer than the base delay the oldest byte in flight waits.
-    pub(crate) fn queuing_delay_ms(&self) -> u32 {
+    pub(super) fn queuing_delay_ms(&self) -> u32 {
         self.controller.as_ref().map_or(0, Controller::queuing_delay_ms)
     }
 
     /// Resets the measurements for a new connection.
-    pub(crate) fn on_connected(&mut self) {
+    pub(super) fn on_connected(&mut self) {
         self.sent_bytes = 0;
         self.reports_acks = false;
         if let Some(controller) = &mut self.controller {
@@ -83,17 +83,17 @@ impl RateAdapter {
     }
 
     /// Records bytes sent over the connection.
-    pub(crate) fn on_sent(&mut self, bytes: usize) {
+    pub(super) fn on_sent(&mut self, bytes: usize) {
         self.sent_bytes += bytes as u64;
     }
 
     /// How long the publisher may wait for a frame before the next update.
-    pub(crate) fn poll_interval(&self) -> Duration {
+    pub(super) fn poll_interval(&self) -> Duration {
         if self.reports_acks { SRT_ACK_INTERVAL } else { MAX_FRAME_GAP }
     }
 
     /// Measures the link and, when an update is due, applies a new target.
-    pub(crate) fn update(&mut self, now: Monotonic, queue: &FrameQueue, connection: &dyn IngestConnection) {
+    pub(super) fn update(&mut self, now: Monotonic, queue: &FrameQueue, connection: &dyn IngestConnection) {
         let Some(controller) = &mut self.controller else { return };
         let queued = queue.queued_bytes();
         let mut measurement = Measurement {

@@ -4,7 +4,7 @@ use crate::capture::guard_link::EventSender;
 use crate::ipc::{FromCapture, SecondaryStats, StreamStats};
 
 /// Reports an output's state to the guard.
-pub(crate) enum StatusReporter {
+pub(super) enum StatusReporter {
     /// The first output: its state is the session's.
     First(EventSender),
     /// The second output, which is reported separately.
@@ -13,12 +13,12 @@ pub(crate) enum StatusReporter {
 
 impl StatusReporter {
     /// For the second output.
-    pub(crate) fn second(event_sender: EventSender) -> Self {
+    pub(super) fn second(event_sender: EventSender) -> Self {
         Self::Secondary(event_sender, SecondaryStats::default())
     }
 
     /// The server has the first frame.
-    pub(crate) fn live(&mut self) {
+    pub(super) fn live(&mut self) {
         match self {
             Self::First(event_sender) => event_sender.send(FromCapture::Live {}),
             Self::Secondary(event_sender, second) => {
@@ -29,7 +29,7 @@ impl StatusReporter {
     }
 
     /// The connection is lost.
-    pub(crate) fn reconnecting(&mut self, reason: String) {
+    pub(super) fn reconnecting(&mut self, reason: String) {
         match self {
             Self::First(event_sender) => event_sender.send(FromCapture::Reconnecting { reason }),
             Self::Secondary(event_sender, second) => {
@@ -40,7 +40,7 @@ impl StatusReporter {
     }
 
     /// The statistics of each second.
-    pub(crate) fn stats(&mut self, stats: StreamStats) {
+    pub(super) fn stats(&mut self, stats: StreamStats) {
         match self {
             Self::First(event_sender) => event_sender.send(FromCapture::Stats(stats)),
             Self::Secondary(event_sender, second) => {

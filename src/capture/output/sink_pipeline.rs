@@ -19,10 +19,10 @@ const HEADER_BUFFERS: u64 = 3;
 
 /// The pipeline of a connection that GStreamer makes.
 #[derive(Debug)]
-pub(crate) struct SinkPipeline {
-    pub(crate) pipeline: gst::Pipeline,
+pub(super) struct SinkPipeline {
+    pub(super) pipeline: gst::Pipeline,
     bus: gst::Bus,
-    pub(crate) sink: gst::Element,
+    pub(super) sink: gst::Element,
     /// Buffers that reached the sink, which blocks until the server has accepted the stream.
     buffers_sent: Arc<AtomicU64>,
     redactor: Redactor,
@@ -36,7 +36,7 @@ impl Drop for SinkPipeline {
 
 impl SinkPipeline {
     /// A pipeline that ends in `sink`. It is not started yet.
-    pub(crate) fn new(target: &IngestTarget, sink: gst::Element) -> Result<Self, CaptureError> {
+    pub(super) fn new(target: &IngestTarget, sink: gst::Element) -> Result<Self, CaptureError> {
         let pipeline = gst::Pipeline::with_name("push");
         let bus = pipeline.bus().ok_or_else(|| CaptureError::internal("a pipeline without a bus"))?;
         configure_live_sink(&sink);
@@ -54,7 +54,7 @@ impl SinkPipeline {
         Ok(Self { pipeline, bus, sink, buffers_sent, redactor: target.redactor.clone() })
     }
 
-    pub(crate) fn start(&self) -> Result<(), ConnectionError> {
+    pub(super) fn start(&self) -> Result<(), ConnectionError> {
         if self.pipeline.set_state(gst::State::Playing).is_err() {
             let unknown =
                 || ConnectionError::unreachable(format!("{}: the connection cannot be made", self.redactor.host_port));
@@ -64,7 +64,7 @@ impl SinkPipeline {
     }
 
     /// Pushes `buffer` into one of the sources.
-    pub(crate) fn push(&self, source: &gst_app::AppSrc, buffer: gst::Buffer) -> Result<(), ConnectionError> {
+    pub(super) fn push(&self, source: &gst_app::AppSrc, buffer: gst::Buffer) -> Result<(), ConnectionError> {
         let refused = |error| {
             let unknown = || ConnectionError::unreachable(format!("{}: {error}", self.redactor.host_port));
             self.take_error().unwrap_or_else(unknown)
@@ -73,31 +73,31 @@ impl SinkPipeline {
     }
 
     /// Host and port, for messages.
-    pub(crate) fn host_port(&self) -> &str {
+    pub(super) fn host_port(&self) -> &str {
         &self.redactor.host_port
     }
 
     /// Buffers that reached the sink.
-    pub(crate) fn buffers_sent(&self) -> u64 {
+    pub(super) fn buffers_sent(&self) -> u64 {
         self.buffers_sent.load(Ordering::Relaxed)
     }
 
     /// Whether one of these buffers is a frame.
-    pub(crate) fn has_sent_frame(&self) -> bool {
+    pub(super) fn has_sent_frame(&self) -> bool {
         self.buffers_sent() > HEADER_BUFFERS
     }
 
-    pub(crate) fn take_error(&self) -> Option<ConnectionError> {
+    pub(super) fn take_error(&self) -> Option<ConnectionError> {
         pop_error(&self.bus, |_| {}).map(|bus_error| ConnectionError::from_bus(&bus_error, &self.redactor))
     }
 
     /// The sink's current statistics.
-    pub(crate) fn stats(&self) -> Option<gst::Structure> {
+    pub(super) fn stats(&self) -> Option<gst::Structure> {
         self.sink.property("stats")
     }
 
     /// A value of the sink's statistics.
-    pub(crate) fn stat<T: for<'a> gst::glib::value::FromValue<'a>>(&self, name: &str) -> Option<T> {
+    pub(super) fn stat<T: for<'a> gst::glib::value::FromValue<'a>>(&self, name: &str) -> Option<T> {
         self.stats()?.get(name).ok()
     }
 }

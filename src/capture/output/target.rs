@@ -13,30 +13,30 @@ use crate::config::{Config, Destination, HostPattern};
 use crate::worker::Worker;
 
 /// The address of the last successful connection: the next attempt starts with it.
-pub(crate) type LastAddress = Arc<Mutex<Option<SocketAddr>>>;
+pub(super) type LastAddress = Arc<Mutex<Option<SocketAddr>>>;
 
 /// Where a stream goes, and what it consists of.
-pub(crate) struct IngestTarget {
-    pub(crate) destination: Destination,
-    pub(crate) credentials: IngestCredentials,
-    pub(crate) has_audio: bool,
+pub(super) struct IngestTarget {
+    pub(super) destination: Destination,
+    pub(super) credentials: IngestCredentials,
+    pub(super) has_audio: bool,
     /// The audio's bitrate in kbit/s.
-    pub(crate) audio_kbps: u32,
+    pub(super) audio_kbps: u32,
     /// The last measured round-trip time.
-    pub(crate) rtt: Option<Duration>,
+    pub(super) rtt: Option<Duration>,
     /// The configured, highest rendition.
-    pub(crate) rendition: Rendition,
+    pub(super) rendition: Rendition,
     /// The hosts that streams may go to.
-    pub(crate) allowed_hosts: Arc<[HostPattern]>,
-    pub(crate) last_address: LastAddress,
+    pub(super) allowed_hosts: Arc<[HostPattern]>,
+    pub(super) last_address: LastAddress,
     pub(super) timebase: Timebase,
-    pub(crate) redactor: Redactor,
+    pub(super) redactor: Redactor,
     /// Threads of connections that are closing.
     closing_threads: RefCell<Vec<Worker>>,
 }
 
 impl IngestTarget {
-    pub(crate) fn new(
+    pub(super) fn new(
         config: &Config,
         destination: &Destination,
         credentials: IngestCredentials,
@@ -64,14 +64,14 @@ impl IngestTarget {
     }
 
     /// Adds a thread that ends by itself. Dropping the target waits for it.
-    pub(crate) fn join_on_drop(&self, thread: Worker) {
+    pub(super) fn join_on_drop(&self, thread: Worker) {
         let mut all = self.closing_threads.borrow_mut();
         all.retain(|thread| !thread.is_finished());
         all.push(thread);
     }
 
     /// Host and port, for messages.
-    pub(crate) fn host_port(&self) -> &str {
+    pub(super) fn host_port(&self) -> &str {
         &self.redactor.host_port
     }
 }

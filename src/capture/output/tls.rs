@@ -11,7 +11,7 @@ use crate::capture::output::error::ConnectionError;
 use crate::trust::SYSTEM_AUTHORITIES;
 
 /// The system's root certificates.
-pub(crate) fn system_roots() -> Vec<CertificateDer<'static>> {
+pub(super) fn system_roots() -> Vec<CertificateDer<'static>> {
     let Ok(found) = CertificateDer::pem_file_iter(SYSTEM_AUTHORITIES) else { return Vec::new() };
     found.filter_map(Result::ok).collect()
 }
@@ -20,7 +20,7 @@ pub(crate) fn system_roots() -> Vec<CertificateDer<'static>> {
 ///
 /// # Errors
 /// The file cannot be read, or contains no certificate.
-pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, ConnectionError> {
+pub(super) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, ConnectionError> {
     let mut roots = RootCertStore::empty();
     let (found, _) = match ca_file {
         None => roots.add_parsable_certificates(system_roots()),
@@ -46,7 +46,7 @@ const NOT_TLS: &str = "no TLS is spoken on that port: see scheme and port in [in
 /// What a TLS error means, and what to do about it.
 // Other errors, also those of later versions of rustls, have one general text.
 #[allow(clippy::wildcard_enum_match_arm)]
-pub(crate) fn describe_error(error: &Error) -> &'static str {
+pub(super) fn describe_error(error: &Error) -> &'static str {
     match error {
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
