@@ -1,6 +1,6 @@
-//! A day on air, faster than it passes: 24 hours of encoded frames with their times through queue, push, FLV and RTMP
-//! to a real ingest, as fast as it takes them: `TALLYBOX_LONG=1 cargo test --release --lib a_day -- --nocapture`. In CI
-//! half an hour.
+//! A day on air, faster than real time: 24 hours of encoded frames go through queue, publisher, FLV and RTMP to a real
+//! server, as fast as it accepts them: `TALLYBOX_LONG=1 cargo test --release --lib a_day -- --nocapture`. In CI it is
+//! half an hour of frames.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -25,10 +25,10 @@ const FPS: u64 = 30;
 /// AAC has 1024 samples in a frame.
 const SAMPLES: u64 = 1024;
 const RATE: u64 = 48_000;
-/// Media that wait in the queue at most: half of what it would drop.
+/// At most this much is queued: half of what would be dropped.
 const AHEAD: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
-/// Real encoded frames: two seconds of them, from a keyframe on.
+/// Two seconds of encoded frames, from a keyframe on.
 fn encoded(track: Track, launch: &str) -> Vec<Frame> {
     let pipeline = gst::parse::launch(&format!("{launch} ! appsink name=out sync=false")).unwrap();
     let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
@@ -41,7 +41,7 @@ fn encoded(track: Track, launch: &str) -> Vec<Frame> {
     frames
 }
 
-/// The frame at another time.
+/// The frame with another timestamp.
 fn at(frame: &Frame, time: gst::ClockTime) -> Frame {
     let mut frame = frame.clone();
     let edit = frame.buffer.make_mut();
@@ -79,19 +79,19 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
     assert_eq!(picture.iter().filter(|frame| frame.is_keyframe()).count(), 1);
 
     let dir = tempfile::tempdir().unwrap();
-    // Not pipes: a day's worth of words would fill one, and the ingest would wait.
-    let (progress, words) = (dir.path().join("progress"), dir.path().join("words"));
+    // Files, not pipes: a day's output would fill a pipe, and block the server.
+    let (progress, log) = (dir.path().join("progress"), dir.path().join("log"));
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("rtmp://127.0.0.1:{port}/live/key");
     let mut ingest = Command::new("ffmpeg");
     ingest.args(["-hide_banner", "-loglevel", "warning", "-nostats", "-progress"]).arg(&progress);
     ingest.args(["-listen", "1", "-i", &url, "-map", "0", "-c", "copy", "-f", "null", "-"]).stdin(Stdio::null());
-    let mut ingest = ingest.stderr(std::fs::File::create(&words).unwrap()).spawn().unwrap();
+    let mut ingest = ingest.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
 
     let file = dir.path().join("tallybox.toml");
     std::fs::write(&file, format!("[ingest]\nurl = \"{url}\"\n")).unwrap();
     let config = Config::load(&file).unwrap();
-    let (queue, (event_sender, mut heard)) = (Arc::new(FrameQueue::default()), EventSender::with_receiver());
+    let (queue, (event_sender, mut events)) = (Arc::new(FrameQueue::default()), EventSender::with_receiver());
     let context = SessionContext {
         timebase: Timebase::start(),
         level_meter: Some(Arc::default()),
@@ -99,7 +99,7 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
     };
     let output = Output::start_fixed(&config, queue.clone(), &context, event_sender).unwrap();
 
-    let (mut heard_live, mut early, mut sounds) = (false, 0, 0);
+    let (mut is_live, mut early, mut sounds) = (false, 0, 0);
     let pause = || std::thread::park_timeout(Duration::from_millis(1));
     for number in 0..seconds * FPS {
         let time = nanos(number, FPS);
@@ -111,12 +111,12 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
         while queue.duration() > AHEAD {
             pause();
         }
-        while let Ok(message) = heard.try_recv() {
+        while let Ok(message) = events.try_recv() {
             if !matches!(message, FromCapture::Stats(_)) {
                 println!("at {time}: {message:?}");
             }
-            heard_live |= matches!(message, FromCapture::Live {});
-            assert!(!heard_live || !matches!(message, FromCapture::Reconnecting { .. }), "after {time}: {message:?}");
+            is_live |= matches!(message, FromCapture::Live {});
+            assert!(!is_live || !matches!(message, FromCapture::Reconnecting { .. }), "after {time}: {message:?}");
         }
         if number == seconds * FPS / 10 {
             early = resident();
@@ -132,8 +132,7 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
         let progress = read(&progress);
         progress.lines().rev().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim().to_owned()
     };
-    // What stands between the queue and the server goes out before the connection ends: until nothing more comes. The
-    // ingest says twice a second how far it is.
+    // What is in flight is delivered before the connection ends. The server reports its progress twice a second.
     let clock = crate::clock::Clock::start();
     let mut moved = (String::new(), clock.now());
     while clock.now().duration_since(moved.1) < Duration::from_secs(4) {
@@ -145,14 +144,14 @@ fn a_day_passes_without_a_lost_frame_and_without_growing() {
     }
     drop(output);
     ingest.wait().unwrap();
-    let said = read(&words);
-    let (given, out) = (seconds * FPS, last("frame=").parse::<u64>().unwrap());
+    let logged = read(&log);
+    let (pushed, received) = (seconds * FPS, last("frame=").parse::<u64>().unwrap());
     println!(
-        "{seconds} s on air: {out} of {given} pictures arrived, and {sounds} of sound were given; the ingest's clock stands at {}; resident {early} KiB after a tenth, {late} KiB at the end; it said: {said:?}",
+        "{seconds} s on air: {received} of {pushed} pictures arrived, and {sounds} audio frames were pushed; the server's clock is at {}; resident {early} KiB after a tenth, {late} KiB at the end; its log: {logged:?}",
         last("out_time=")
     );
-    // RTMP's own short timestamps end after 4 h 39 min; the ingest would say that times jump.
-    assert!(!said.contains("monoton") && !said.contains("Invalid"), "{said}");
-    assert!(out * 1000 >= given * 999, "{out} of {given}");
+    // RTMP's own short timestamps end after 4 h 39 min; the server would log that times jump.
+    assert!(!logged.contains("monoton") && !logged.contains("Invalid"), "{logged}");
+    assert!(received * 1000 >= pushed * 999, "{received} of {pushed}");
     assert!(late * 100 <= early * 105, "{early} KiB, then {late} KiB");
 }
