@@ -214,7 +214,7 @@ impl SupervisedDevice {
         let later = State::Lost { since, retry_at: now.saturating_add(RETRY_INTERVAL) };
         let open_but_silent = self.open.is_some() && now.duration_since(self.open_requested_at) >= REOPEN_TIMEOUT;
         if error.is_some() || open_but_silent {
-            tracing::debug!(?error, "not back yet");
+            tracing::debug!(trouble = ?error, "not back yet");
             self.close_current();
             self.state = later;
             return;
