@@ -68,11 +68,11 @@ impl Inputs {
         let session =
             SessionContext { timebase: Timebase::start(), level_meter, encoder_control: EncoderControl::default() };
         let context = DeviceContext {
-            time: session.timebase.clone(),
+            timebase: session.timebase.clone(),
             lease: guard_link.lease(),
             event_sender: guard_link.event_sender(),
             clock,
-            limit: config.capture.device_lost_limit,
+            lost_limit: config.capture.device_lost_limit,
         };
         let devices = DeviceSupervisor::start(specs, &context)?;
         Ok(Self { sources, session, devices, camera, microphone })

@@ -69,10 +69,10 @@ const PLUGINS: [Plugin; 26] = [
 /// The plugins with which decodebin decodes a camera's JPEG.
 pub(crate) const CAMERA_PLUGINS: &[&str] = &["jpeg"];
 
-/// The plugins with which decodebin opens a media file, by what it finds on the way: media types, and what reads them.
-/// They are what Debian's packages have for files that are in use. What a file does not have in it is not loaded: libav
-/// alone brings 170 libraries.
-pub(crate) const FILE_PLUGINS: &[(&[&str], &[&str])] = &[
+/// The plugins with which decodebin reads a media file, by the media types that it finds in it: those of Debian's
+/// packages for common files. A plugin for what the file does not contain is not loaded: libav alone loads 170
+/// libraries.
+const FILE_PLUGINS: &[(&[&str], &[&str])] = &[
     (&[ANY_MEDIA_TYPE], &["typefindfunctions"]),
     (&["video/quicktime", "audio/x-m4a", "application/x-3gp"], &["isomp4"]),
     (&["video/x-matroska", "audio/x-matroska", "video/webm", "audio/webm"], &["matroska"]),

@@ -13,7 +13,7 @@ const ELEMENT_NAME_ENDS: [&str; 22] = [
 ];
 
 /// `message` with its text made stable.
-pub(crate) fn stabilize_message(message: FromCapture) -> FromCapture {
+pub(super) fn stabilize_message(message: FromCapture) -> FromCapture {
     match message {
         FromCapture::Encoder { name, why } => FromCapture::Encoder { name, why: stabilize(&why) },
         FromCapture::EncoderFallback { from, to, why } => {

@@ -41,12 +41,12 @@ pub(crate) struct DeviceSupervisor {
 /// What the devices of a session have in common.
 #[derive(Clone)]
 pub(crate) struct DeviceContext {
-    pub(crate) time: Timebase,
+    pub(crate) timebase: Timebase,
     pub(crate) lease: Arc<Lease>,
     pub(crate) event_sender: EventSender,
     pub(crate) clock: Clock,
     /// How long a session goes on without one of its devices.
-    pub(crate) limit: Duration,
+    pub(crate) lost_limit: Duration,
 }
 
 impl DeviceSupervisor {
@@ -121,7 +121,7 @@ struct SupervisedDevice {
 impl SupervisedDevice {
     fn open(spec: SourceSpec, switch: Arc<InputSwitch>, context: DeviceContext) -> Result<Self, CaptureError> {
         let now = context.clock.now();
-        let opening = Some(source::open(&spec, &switch, &context.time, &context.lease)?);
+        let opening = Some(source::open(&spec, &switch, &context.timebase, &context.lease)?);
         let (state, closing) = (State::Starting { since: now }, Vec::new());
         Ok(Self { spec, switch, context, state, opening, open: None, open_requested_at: now, closing })
     }
@@ -195,7 +195,7 @@ impl SupervisedDevice {
                 self.state = State::Streaming { suspect: false };
                 self.context.event_sender.send(FromCapture::DeviceRecovered { device: self.switch.device() });
             }
-            State::Lost { since, .. } if now.duration_since(since) >= self.context.limit => {
+            State::Lost { since, .. } if now.duration_since(since) >= self.context.lost_limit => {
                 return Err(self.lost_limit_error());
             }
             State::Lost { since, retry_at } => self.retry_open(now, since, retry_at, error.as_ref()),
@@ -230,7 +230,7 @@ impl SupervisedDevice {
         self.state = later;
         self.open_requested_at = now;
         if self.spec.may_exist() {
-            match source::open(&self.spec, &self.switch, &self.context.time, &self.context.lease) {
+            match source::open(&self.spec, &self.switch, &self.context.timebase, &self.context.lease) {
                 Ok(opening) => self.opening = Some(opening),
                 Err(error) => tracing::debug!("not back yet: {}", error.message),
             }
@@ -241,7 +241,7 @@ impl SupervisedDevice {
     fn feed_fallback(&self) -> Duration {
         match self.state {
             State::Lost { .. } => {
-                let now = self.context.time.running_time();
+                let now = self.context.timebase.running_time();
                 Duration::from(self.switch.push_fallback(now).saturating_sub(now)).min(CHECK_INTERVAL)
             }
             State::Starting { .. } | State::Streaming { .. } => CHECK_INTERVAL,
@@ -258,7 +258,7 @@ impl SupervisedDevice {
             CaptureDevice::Camera => FailureKind::CameraLost,
             CaptureDevice::Microphone => FailureKind::MicrophoneLost,
         };
-        let (device, limit) = (self.spec.describe(), self.context.limit.as_secs());
+        let (device, limit) = (self.spec.describe(), self.context.lost_limit.as_secs());
         let message =
             format!("{device} was away for {limit} s ([capture] device-lost-limit): plug it in, then press again");
         CaptureError { kind, message }

@@ -1,4 +1,4 @@
-//! What a decoder sees of turned, cropped, covered and written-on pictures.
+//! Rotated, cropped, masked and overlaid pictures, as a decoder sees them.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -7,23 +7,25 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::capture::compositor::OverlayRenderer;
+use crate::capture::compositor::{Compositor, OverlayRenderer};
 use crate::capture::encoder::{EncoderControl, Profile, VideoEncoder, frame_sink};
 use crate::capture::gst::plugins::make;
 use crate::capture::guard_link::{EventSender, Lease};
+use crate::capture::input::add_normalizer;
 use crate::capture::media::Track;
+use crate::capture::media::h264::avcc_to_annexb;
 use crate::capture::queue::FrameQueue;
 use crate::config::{Config, Video, VideoSource, example};
 use bitrate::Rendition;
 
 /// Decoded pictures, luma only.
-struct Seen {
+struct DecodedFrames {
     width: usize,
     pictures: Vec<Vec<u8>>,
 }
 
-impl Seen {
-    /// Darkest and brightest of a rectangle of picture `number`.
+impl DecodedFrames {
+    /// The darkest and the brightest pixel of a rectangle of picture `number`.
     fn range(&self, number: usize, (x, y, width, height): (usize, usize, usize, usize)) -> (u8, u8) {
         let rows = self.pictures[number].chunks_exact(self.width).skip(y).take(height);
         let all: Vec<u8> = rows.flat_map(|row| row[x..x + width].to_vec()).collect();
@@ -31,8 +33,8 @@ impl Seen {
     }
 }
 
-/// Has ffmpeg decode H.264 to pictures of a size, all alike.
-fn decoded(stream: Vec<u8>, width: usize, height: usize) -> Seen {
+/// Decodes H.264 with ffmpeg, and scales all pictures to one size.
+fn decoded(stream: Vec<u8>, width: usize, height: usize) -> DecodedFrames {
     let mut ffmpeg = Command::new("ffmpeg");
     ffmpeg.args(["-v", "error", "-f", "h264", "-i", "-", "-vf", &format!("scale={width}:{height}:flags=neighbor")]);
     ffmpeg.args(["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-"]);
@@ -42,55 +44,55 @@ fn decoded(stream: Vec<u8>, width: usize, height: usize) -> Seen {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
     let pictures = output.stdout.chunks_exact(width * height).map(<[u8]>::to_vec).collect();
-    Seen { width, pictures }
+    DecodedFrames { width, pictures }
 }
 
-/// Encodes `count` pictures of the camera as `config` says, `changes` at their numbers; the stream in bytes.
+/// Encodes `count` pictures of the camera as `config` asks, with `changes` at their numbers. Returns the stream.
 fn encoded(
     config: &Config,
     camera: &gst::Element,
-    says: &gst::Caps,
+    camera_caps: &gst::Caps,
     count: usize,
     changes: &[(usize, Rendition)],
 ) -> Vec<u8> {
     let pipeline = gst::Pipeline::with_name("test");
     let filter = make("capsfilter", "camera-caps").unwrap();
-    filter.set_property("caps", says);
+    filter.set_property("caps", camera_caps);
     pipeline.add_many([camera, &filter]).unwrap();
-    let (first, last) = crate::capture::input::add_normalizer(&pipeline, &config.video).unwrap();
-    let (event_sender, _told) = EventSender::with_receiver();
+    let (first, last) = add_normalizer(&pipeline, &config.video).unwrap();
+    let (event_sender, _events) = EventSender::with_receiver();
     let (queue, lease) = (Arc::new(FrameQueue::default()), Arc::new(Lease::valid()));
     let frames = queue.clone();
-    let make_tap =
+    let make_sink =
         Box::new(move || frame_sink("video-tap", Track::Video, lease.clone(), vec![frames.clone()]).upcast());
     let size = (config.video.width, config.video.height);
-    let writing = OverlayRenderer::start(&config.overlay, size).unwrap();
-    if let Some(writing) = &writing {
-        // On air it comes when it is drawn; here the first picture has it.
+    let renderer = OverlayRenderer::start(&config.overlay, size).unwrap();
+    if let Some(renderer) = &renderer {
+        // A stream starts without it. Here the first picture has it.
         for _ in 0..1000 {
-            if writing.is_rendered() {
+            if renderer.is_rendered() {
                 break;
             }
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
-    let cover = crate::capture::compositor::Compositor::new(config.masks.clone(), writing.as_ref(), size);
-    // Not a camera's pace: pictures wait for the encoder.
+    let compositor = Compositor::new(config.masks.clone(), renderer.as_ref(), size);
+    // As a file's, pictures wait for the encoder, and none is dropped.
     let video = Video { source: VideoSource::File, ..config.video.clone() };
-    let coding = VideoEncoder::start(&video, Profile::Main, cover, make_tap, &event_sender).unwrap();
-    let (knobs, entry) = (EncoderControl::default(), coding.input_sink().unwrap());
-    knobs.attach(&coding);
-    pipeline.add(&entry).unwrap();
+    let encoder = VideoEncoder::start(&video, Profile::Main, compositor, make_sink, &event_sender).unwrap();
+    let (control, input) = (EncoderControl::default(), encoder.input_sink().unwrap());
+    control.attach(&encoder);
+    pipeline.add(&input).unwrap();
     gst::Element::link_many([camera, &filter, &first]).unwrap();
-    last.link(&entry).unwrap();
+    last.link(&input).unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     let mut stream = Vec::new();
     for number in 0..count {
         if let Some((_, rendition)) = changes.iter().find(|(at, _)| *at == number) {
-            knobs.apply(rendition).unwrap();
+            control.apply(rendition).unwrap();
         }
         let frame = queue.pop(Duration::from_secs(30)).expect("a frame");
-        stream.extend(crate::capture::media::h264::avcc_to_annexb(&frame).unwrap());
+        stream.extend(avcc_to_annexb(&frame).unwrap());
     }
     pipeline.set_state(gst::State::Null).unwrap();
     stream
@@ -105,9 +107,9 @@ fn camera(pattern: &str, width: i32, height: i32) -> (gst::Element, gst::Caps) {
     (camera, caps.field("framerate", gst::Fraction::new(30, 1)).build())
 }
 
-/// Nothing of a masked area is in any frame: not in the first one, and not after the size has changed twice.
+/// Nothing of a masked area is in any frame, from the first one on, and after two changes of the size.
 #[test]
-fn a_mask_covers_every_frame_in_every_size() {
+fn a_mask_covers_every_frame() {
     let masks = "[[privacy-mask]]\nx = 101\ny = 51\nwidth = 200\nheight = 101\n[[privacy-mask]]\nx = 600\ny = 300\nwidth = 40\nheight = 60\n";
     let config = example(&format!(
         "[video]\nsource = \"test\"\nencoder = \"x264enc\"\nwidth = 640\nheight = 360\nbitrate-kbps = 4000\n{masks}"
@@ -116,16 +118,16 @@ fn a_mask_covers_every_frame_in_every_size() {
     let asked = |width, height| Rendition { bitrate_kbps: 4000, fps: 30, width, height };
     let changes = [(20, asked(426, 240)), (40, asked(320, 180)), (60, asked(640, 360))];
     let stream = encoded(&config, &camera, &caps, 80, &changes);
-    let seen = decoded(stream, 640, 360);
-    assert_eq!(seen.pictures.len(), 80);
+    let frames = decoded(stream, 640, 360);
+    assert_eq!(frames.pictures.len(), 80);
     for number in 0..80 {
         for mask in [(104, 54, 194, 95), (603, 303, 37, 57)] {
-            let (_, brightest) = seen.range(number, mask);
-            // A white scene has 235; what a coder smears into the edge of black stays far below half of it.
+            let (_, brightest) = frames.range(number, mask);
+            // A white scene has 235. What an encoder smears into the edge of black stays far below half of that.
             assert!(brightest < 60, "picture {number}: {brightest} in {mask:?}");
         }
         for open in [(10, 10, 80, 340), (320, 10, 260, 340)] {
-            let (darkest, _) = seen.range(number, open);
+            let (darkest, _) = frames.range(number, open);
             assert!(darkest > 180, "picture {number}: {darkest} in {open:?}");
         }
     }
@@ -155,7 +157,7 @@ fn corner() -> (gst::Element, gst::Caps) {
 }
 
 #[test]
-fn a_picture_is_turned_then_mirrored_then_cropped() {
+fn a_picture_is_rotated_and_then_mirrored() {
     // Where the white quarter ends up: left or right, upper or lower.
     for (turn, white) in [
         ("rotation = 0", (0, 0)),
@@ -172,35 +174,39 @@ fn a_picture_is_turned_then_mirrored_then_cropped() {
             "[video]\nsource = \"test\"\nencoder = \"x264enc\"\nwidth = {width}\nheight = {height}\n{turn}\n"
         ));
         let (camera, caps) = corner();
-        let seen = decoded(encoded(&config, &camera, &caps, 5, &[]), width, height);
+        let frames = decoded(encoded(&config, &camera, &caps, 5, &[]), width, height);
         for (across, down) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
             let quarter = (across * width / 2 + 12, down * height / 2 + 12, width / 2 - 24, height / 2 - 24);
-            let (darkest, brightest) = seen.range(4, quarter);
+            let (darkest, brightest) = frames.range(4, quarter);
             let fits = if (across, down) == white { darkest > 180 } else { brightest < 60 };
             assert!(fits, "{turn}: quarter {across} {down} has {darkest} to {brightest}");
         }
     }
-    // Without its right half and its lower half the picture is white.
+}
+
+/// Without its right half and its lower half the picture is white.
+#[test]
+fn a_picture_is_cropped() {
     let crop = "crop = { right = 50, bottom = 50 }";
     let config =
         example(&format!("[video]\nsource = \"test\"\nencoder = \"x264enc\"\nwidth = 320\nheight = 240\n{crop}\n"));
     let (camera, caps) = corner();
-    let seen = decoded(encoded(&config, &camera, &caps, 5, &[]), 320, 240);
-    assert!(seen.range(4, (4, 4, 300, 220)).0 > 180);
+    let frames = decoded(encoded(&config, &camera, &caps, 5, &[]), 320, 240);
+    assert!(frames.range(4, (4, 4, 300, 220)).0 > 180);
 }
 
 #[test]
-fn a_name_and_a_clock_that_ticks_are_on_the_picture() {
+fn the_overlay_has_a_name_and_a_ticking_clock() {
     let config = example(
         "[video]\nsource = \"test\"\nencoder = \"x264enc\"\nwidth = 640\nheight = 360\n[overlay]\ntext = \"Tea & Cup\"\nclock = true\n",
     );
     let (camera, caps) = camera("black", 640, 360);
-    let seen = decoded(encoded(&config, &camera, &caps, 75, &[]), 640, 360);
+    let frames = decoded(encoded(&config, &camera, &caps, 75, &[]), 640, 360);
     let (name, clock, rest) = ((0, 6, 200, 24), (400, 6, 240, 24), (0, 60, 640, 300));
-    assert!(seen.range(0, name).1 > 150 && seen.range(0, clock).1 > 150, "written in white");
-    assert!(seen.range(74, rest).1 < 40, "and nowhere else");
+    assert!(frames.range(0, name).1 > 150 && frames.range(0, clock).1 > 150, "written in white");
+    assert!(frames.range(74, rest).1 < 40, "and nowhere else");
     let looks = |number: usize, (x, y, width, height): (usize, usize, usize, usize)| -> Vec<u8> {
-        let rows = seen.pictures[number].chunks_exact(640).skip(y).take(height);
+        let rows = frames.pictures[number].chunks_exact(640).skip(y).take(height);
         rows.flat_map(|row| row[x..x + width].to_vec()).collect()
     };
     let differ =

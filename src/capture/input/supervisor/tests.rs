@@ -61,11 +61,11 @@ fn audio() -> Audio {
 }
 
 impl Harness {
-    fn start(device: CaptureDevice, limit: Duration) -> Self {
-        Self::start_at(device, limit, Timebase::start())
+    fn start(device: CaptureDevice, lost_limit: Duration) -> Self {
+        Self::start_at(device, lost_limit, Timebase::start())
     }
 
-    fn start_at(device: CaptureDevice, limit: Duration, time: Timebase) -> Self {
+    fn start_at(device: CaptureDevice, lost_limit: Duration, timebase: Timebase) -> Self {
         gst::init().unwrap();
         let (clock, lease) = (Clock::start(), Arc::new(Lease::valid()));
         let (event_sender, events) = EventSender::with_receiver();
@@ -86,7 +86,7 @@ impl Harness {
             let until = (at + buffer.duration().unwrap()).mseconds();
             log.lock().unwrap().push(Sent { at: at.mseconds(), until, is_fallback, asks_for_keyframe });
         }));
-        let context = DeviceContext { time, lease: lease.clone(), event_sender, clock, limit };
+        let context = DeviceContext { timebase, lease: lease.clone(), event_sender, clock, lost_limit };
         let device = Arc::new(Mutex::new(SupervisedDevice::open(spec, switch, context).unwrap()));
         let errors = supervise_in_thread(&device);
         Self { device, errors, lease, events, sent }
@@ -264,7 +264,8 @@ fn a_camera_that_is_not_there_ends_the_session_at_once() {
     let (clock, lease, (event_sender, _events)) =
         (Clock::start(), Arc::new(Lease::valid()), EventSender::with_receiver());
     let camera = Video { source: VideoSource::V4l2, device: "/dev/no-such-camera".into(), ..video() };
-    let context = DeviceContext { time: Timebase::start(), lease, event_sender, clock, limit: Duration::from_mins(1) };
+    let context =
+        DeviceContext { timebase: Timebase::start(), lease, event_sender, clock, lost_limit: Duration::from_mins(1) };
     let devices = vec![(SourceSpec::Camera(camera), Arc::new(InputSwitch::video(FPS, clock)))];
     let error = DeviceSupervisor::start(devices, &context).unwrap_err();
     assert_eq!(error.kind, FailureKind::Source);
