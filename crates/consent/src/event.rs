@@ -1,6 +1,6 @@
 //! What can happen to a box.
 
-use super::{CaptureSettings, Reason};
+use super::{CaptureSettings, Fault, Reason};
 
 /// Everything the machine reacts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,32 +66,4 @@ pub enum CaptureExit {
     Died,
     /// It could not be started.
     NeverStarted,
-}
-
-/// A part without which there is no capture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    /// The lamp cannot be driven, or its sense pin reads otherwise.
-    Lamp,
-    /// The button cannot be read, or is stuck. Its state is unknown then, until it is seen up.
-    Button,
-    /// The ledger cannot be written.
-    Ledger,
-    /// The supply voltage is too low to be trusted.
-    Power,
-}
-
-impl Fault {
-    /// Each of them.
-    pub const ALL: [Self; 4] = [Self::Lamp, Self::Button, Self::Ledger, Self::Power];
-
-    pub(super) const fn bit(self) -> u8 {
-        match self {
-            Self::Lamp => 1,
-            Self::Button => 2,
-            Self::Ledger => 4,
-            Self::Power => 8,
-        }
-    }
 }

@@ -11,6 +11,7 @@ mod audio_consent;
 mod button_state;
 mod effect;
 mod event;
+mod fault;
 mod grant;
 mod lamp;
 mod limits;
@@ -20,7 +21,8 @@ mod reason;
 
 pub use audio_consent::{Actor, CaptureSettings};
 pub use effect::Effect;
-pub use event::{CaptureExit, CaptureReport, Event, Fault};
+pub use event::{CaptureExit, CaptureReport, Event};
+pub use fault::Fault;
 pub use grant::{Grant, Purpose, SessionId};
 pub use lamp::LampPattern;
 pub use limits::SessionLimits;
