@@ -13,7 +13,6 @@ mod events;
 mod explain;
 mod guard_client;
 mod messages;
-pub(crate) mod notifier;
 mod outbox;
 mod payload;
 mod publisher;
@@ -21,6 +20,7 @@ mod reply_store;
 mod requests;
 mod session;
 pub mod state;
+pub(crate) mod systemd_notifier;
 pub mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -50,7 +50,10 @@ pub fn run(config: &Config) -> Result<(), Exit> {
             "there is no [mqtt] url: this box is not controlled from outside, and the agent has nothing to do"
         );
         // What a deployment takes for well, instead of a connection.
-        notifier::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("no broker is configured")]);
+        systemd_notifier::notify(&[
+            sd_notify::NotifyState::Ready,
+            sd_notify::NotifyState::Status("no broker is configured"),
+        ]);
         return Ok(());
     };
     runtime::block_on(serve(config, mqtt))

@@ -1,6 +1,7 @@
 //! Audio between its source and the encoders' output: processing, mute, level, AAC and Opus.
 
 mod level_meter;
+mod mute;
 mod processing;
 
 use gst::prelude::*;
@@ -13,7 +14,8 @@ use crate::capture::media::{AUDIO_RATE, raw_audio_caps};
 use crate::config::Audio;
 
 pub(crate) use level_meter::{LevelMeter, measure};
-pub(crate) use processing::{add_audio_processing, silence_while_muted};
+pub(crate) use mute::silence_while_muted;
+pub(crate) use processing::add_audio_processing;
 
 /// Adds an `appsrc` for a microphone's audio, ahead of `first`.
 pub(crate) fn add_audio_input(pipeline: &gst::Pipeline, first: &gst::Element) -> Result<gst_app::AppSrc, CaptureError> {

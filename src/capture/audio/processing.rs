@@ -1,14 +1,11 @@
-//! What is done to audio ahead of the encoders: one rate and form, less noise and no hum where that is configured, and
-//! the mute.
-
-use std::sync::Arc;
+//! What is done to audio ahead of the encoders: one rate and form, less noise and no hum where that is
+//! configured.
 
 use gst::prelude::*;
 use gstreamer as gst;
 
 use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::make;
-use crate::capture::guard_link::Lease;
 use crate::capture::media::{AUDIO_RATE, raw_audio_caps};
 use crate::config::Audio;
 
@@ -66,25 +63,4 @@ pub(super) fn add_voice_filters(pipeline: &gst::Pipeline, audio: &Audio) -> Resu
     let elements = [dsp, convert];
     pipeline.add_many(&elements)?;
     Ok(elements.into())
-}
-
-/// Replaces what `element` gives with digital silence while `lease` is muted. All audio passes here on its way to the
-/// encoders. A buffer that passes just when staff mute was recorded before.
-pub(crate) fn silence_while_muted(element: &gst::Element, lease: &Arc<Lease>) -> Result<(), CaptureError> {
-    let pad = element.static_pad("src").ok_or_else(|| CaptureError::internal("sound without a pad"))?;
-    let lease = lease.clone();
-    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
-        if !lease.is_muted() {
-            return gst::PadProbeReturn::Ok;
-        }
-        let silenced = info.buffer_mut().is_some_and(|buffer| {
-            buffer.make_mut().map_writable().is_ok_and(|mut samples| {
-                samples.fill(0);
-                true
-            })
-        });
-        // What cannot be silenced is not sent.
-        if silenced { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
-    });
-    Ok(())
 }

@@ -65,7 +65,7 @@ fn broker(config: &Config, id: Option<&str>) -> Vec<CheckResult> {
     };
     let ca = mqtt.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
     let asked = row("broker", mqtt.host.as_str(), mqtt.port, mqtt.tls.then_some(ca), &own);
-    let remarks = crate::agent::notifier::remarks(&config.agent_dir());
+    let remarks = crate::agent::systemd_notifier::remarks(&config.agent_dir());
     let remarks = remarks.into_iter().map(|remark| warn("broker", remark, "the agent's log says since when"));
     std::iter::once(asked).chain(certificates).chain(name(config)).chain(remarks).collect()
 }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use tokio::net::UnixStream;
 use tokio::process::Command;
 
-use super::process::CaptureProcess;
+use super::pidfd::CaptureProcess;
 
 /// Environment of a capture, as in its unit.
 const ENVIRONMENT: [(&str, &str); 1] = [

@@ -1,7 +1,7 @@
 //! The guard's end of the capture socket: starts capture, renews its lease, and verifies that its process is gone.
 
 mod launch;
-mod process;
+mod pidfd;
 mod task;
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use consent::{CaptureSettings, Grant};
 use task::{CaptureTask, DesiredState};
 
 pub use launch::LaunchMode;
-pub(super) use process::{OrphanedCapture, PidFile};
+pub(super) use pidfd::{OrphanedCapture, PidFile};
 pub(super) use task::CaptureEvent;
 
 /// A capture that may exist. Dropping it closes the lease.

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::launch::LaunchMode;
-use super::process::{CaptureProcess, PidFile};
+use super::pidfd::{CaptureProcess, PidFile};
 use crate::clock::Clock;
 use crate::ipc::{FromCapture, IpcConnection, IpcError, ToCapture};
 use crate::token_bucket::TokenBucket;
