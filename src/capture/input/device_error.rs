@@ -77,7 +77,8 @@ mod tests {
             (
                 "audio-source",
                 gst::glib::Error::new(ResourceError::OpenWrite, "no"),
-                "the microphone hw:1 cannot be opened: see that it is plugged in and allowed, or set [audio] device (no)",
+                "the microphone hw:1 cannot be opened: see that it is plugged in and allowed, \
+                 or set [audio] device (no)",
             ),
             (
                 "video-source-decoder",
@@ -92,7 +93,8 @@ mod tests {
             (
                 "tee",
                 gst::glib::Error::new(ResourceError::Busy, "busy"),
-                "tee (picture from /dev/video0, sound from hw:1) is used by another program: end that one (fuser -v shows it) (busy)",
+                "tee (picture from /dev/video0, sound from hw:1) is used by another program: \
+                 end that one (fuser -v shows it) (busy)",
             ),
         ] {
             assert_eq!(message(element, error), wanted);

@@ -176,17 +176,23 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
-        fn any_card_is_followed(fast_ppm in -500.0..500.0f64, jitter in 0.0..0.01f64, seed: u64, off in -0.025..0.025f64) {
+        fn any_card_is_followed(
+            fast_ppm in -500.0..500.0f64,
+            jitter in 0.0..0.01f64,
+            seed: u64,
+            offset in -0.025..0.025f64,
+        ) {
             let mut card = Card::new(fast_ppm, jitter, seed);
-            card.next_time = off;
+            card.next_time = offset;
             for block in 0..30_000 {
                 let apart = card.step().abs();
                 prop_assert!(apart < 0.040, "{apart} after {block} blocks");
                 prop_assert!(block < 12_000 || apart < 0.008, "{apart} after {block} blocks");
                 prop_assert!(card.drift.correction_ppm().abs() <= MAX_CORRECTION_PPM);
             }
-            // A fast card gives too many samples: its sound is made shorter.
-            prop_assert!((card.drift.correction_ppm() + fast_ppm).abs() < 150.0, "{} for {fast_ppm}", card.drift.correction_ppm());
+            // A fast card gives too many samples: its audio is made shorter.
+            let correction = card.drift.correction_ppm();
+            prop_assert!((correction + fast_ppm).abs() < 150.0, "{correction} for {fast_ppm}");
         }
     }
 }
