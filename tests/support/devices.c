@@ -26,9 +26,6 @@
 
 #define FDS 1024
 #define SECOND 1000000000L
-#define MODES 64
-/* The largest picture of a coded format. */
-#define CODED (1 << 20)
 #define BUFFERS 32
 /* Pictures that wait for a reader at most. */
 #define RING 8
@@ -54,49 +51,7 @@ static struct camera *camera_of(int fd)
   return fd >= 0 && fd < FDS ? cameras[fd] : NULL;
 }
 
-struct mode {
-  unsigned format, width, height, rate;
-};
-
-/* What FAKE_MODES names; how many there are. */
-static int modes(struct mode all[MODES])
-{
-  const char *text = getenv("FAKE_MODES");
-  int count = 0, used;
-  char name[5];
-  struct mode one;
-  for (; text && count < MODES; text += used) {
-    if (sscanf(text, " %4[^:]:%ux%u:%u%n", name, &one.width, &one.height, &one.rate, &used) != 4)
-      break;
-    one.format = v4l2_fourcc(name[0], name[1], name[2], name[3]);
-    all[count++] = one;
-  }
-  return count;
-}
-
-/* The format number `index` of the camera; 0: it has no more. */
-static unsigned layout(unsigned index)
-{
-  struct mode all[MODES];
-  int count = modes(all);
-  unsigned found = 0;
-  for (int i = 0; i < count; i++)
-    if (!i || all[i].format != all[i - 1].format)
-      if (found++ == index)
-        return all[i].format;
-  const char *name = getenv("FAKE_FORMAT");
-  return count || index ? 0 : name ? v4l2_fourcc(name[0], name[1], name[2], name[3]) : V4L2_PIX_FMT_YUV420;
-}
-
-static int coded(unsigned format)
-{
-  return format == V4L2_PIX_FMT_MJPEG || format == V4L2_PIX_FMT_H264;
-}
-
-static unsigned size(unsigned format, unsigned width, unsigned height)
-{
-  return coded(format) ? CODED : format == V4L2_PIX_FMT_YUV420 ? width * height * 3 / 2 : width * height * 2;
-}
+#include "devices_modes.h"
 
 /* Between two pictures, in nanoseconds. */
 static long interval(const struct camera *it)
@@ -441,39 +396,4 @@ int ppoll(struct pollfd *all, nfds_t count, const struct timespec *limit, const 
   return ready;
 }
 
-/* ALSA, of which this is all that a reader needs to be fooled: the rest is done by its own device "null". */
-typedef struct _snd_pcm snd_pcm_t;
-#define CAPTURE 1
-#define RATE 48000
-static struct stat microphone;
-static struct timespec due;
-
-int snd_pcm_open(snd_pcm_t **pcm, const char *name, int stream, int mode)
-{
-  const char *file = getenv("FAKE_MICROPHONE");
-  int (*open)(snd_pcm_t **, const char *, int, int) = dlsym(dlopen("libasound.so.2", RTLD_LAZY), "snd_pcm_open");
-  if (!file || stream != CAPTURE)
-    return open(pcm, name, stream, mode);
-  if (lstat(file, &microphone))
-    return -ENODEV;
-  clock_gettime(CLOCK_MONOTONIC, &due);
-  return open(pcm, "null", stream, mode);
-}
-
-/* Two channels of 16 bits, in real time. */
-long snd_pcm_readi(snd_pcm_t *pcm, void *data, unsigned long frames)
-{
-  const char *file = getenv("FAKE_MICROPHONE");
-  long (*readi)(snd_pcm_t *, void *, unsigned long) = dlsym(dlopen("libasound.so.2", RTLD_LAZY), "snd_pcm_readi");
-  if (!file)
-    return readi(pcm, data, frames);
-  later(&due, (int64_t) frames * SECOND / RATE);
-  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
-    ;
-  if (gone(file, &microphone))
-    return -ENODEV;
-  int16_t *samples = data;
-  for (unsigned long i = 0; i < frames * 2; i++)
-    samples[i] = i / 2 / 48 % 2 ? 3000 : -3000;
-  return frames;
-}
+#include "devices_alsa.h"
