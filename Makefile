@@ -11,7 +11,7 @@ test:
 	scripts/setup test
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --features demo -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features demo
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features demo
 	scripts/deny
 	cargo test -p bitrate -p consent -p kernel-clock -p monotonic
 	cargo test --features demo --doc

@@ -1,4 +1,4 @@
-//! No comment has a line that is longer than code may be: rustfmt does not break them.
+//! No comment has a line that is longer than code may be, since rustfmt does not break them; and no file is too long.
 
 use std::path::Path;
 
@@ -41,4 +41,22 @@ fn no_comment_has_a_line_over_120_characters() {
         }
     }
     assert!(long.is_empty() && count > 500, "{count} comments, and these are over {LONGEST} characters: {long:#?}");
+}
+
+/// A file that is longer than this has more than one subject.
+const LONGEST_FILE: usize = 400;
+
+#[test]
+fn no_file_of_code_is_over_400_lines() {
+    let (mut long, mut count) = (Vec::new(), 0);
+    for path in sources() {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let is_code = text.starts_with("#!")
+            || matches!(path.extension(), Some(kind) if ["rs", "py", "js", "c", "h"].map(std::ffi::OsStr::new).contains(&kind));
+        count += usize::from(is_code);
+        if is_code && text.lines().count() > LONGEST_FILE {
+            long.push(format!("{}: {}", name(&path), text.lines().count()));
+        }
+    }
+    assert!(long.is_empty() && count > 300, "{count} files, and these are over {LONGEST_FILE} lines: {long:#?}");
 }

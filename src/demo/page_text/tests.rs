@@ -97,10 +97,12 @@ fn nothing_of_a_guard_that_does_not_answer_is_quoted() {
     }
 }
 
-#[test]
-fn the_table() {
+/// The guard's state, whether capture exists; and the page's texts on state, camera and picture.
+type Row = (Guard, bool, &'static str, &'static str, &'static str);
+
+fn rows() -> [Row; 13] {
     let off = "Camera and microphone are off: no process exists that could open them.";
-    let rows = [
+    [
         (plainly(Phase::Idle), false, "Idle", off, "No stream."),
         (plainly(Phase::Requested), false, "Asked to start", off, "No stream."),
         (
@@ -156,8 +158,12 @@ fn the_table() {
             "The camera is off all the same: no process exists that could open it.",
             "No stream arrives.",
         ),
-    ];
-    for (guard, capture, state, camera, picture) in rows {
+    ]
+}
+
+#[test]
+fn each_state_has_its_texts() {
+    for (guard, capture, state, camera, picture) in rows() {
         let said = page_text(&Observation { guard, capture: Some(capture), lamp: None, arriving: false });
         assert_eq!((said.state, said.camera_says, said.picture), (state, camera, picture));
     }
