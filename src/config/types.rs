@@ -76,7 +76,7 @@ choice!(
 #[derive(Clone, Debug)]
 pub struct Device {
     /// The box's name in topics; never a MAC or serial number. `None`: neither the configuration nor a machine-id gives
-    /// one, and it is derived from the box's own key, which the guard knows ([`crate::ipc::Identity::device_id`]).
+    /// one, and it is derived from the box's own key, which the guard knows ([`crate::ipc::BoxIdentity::device_id`]).
     pub id: Option<String>,
     /// Ledger and outbox.
     pub data_dir: PathBuf,

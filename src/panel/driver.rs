@@ -34,7 +34,7 @@ pub enum PanelEvent {
 #[error("{0}")]
 pub struct PanelError(pub String);
 
-/// A panel's lamp, and its buttons' levels. The buttons' changes come through the channel given to [`open`].
+/// A panel's lamp, and its buttons' levels. The buttons' changes come through the channel given to [`super::open`].
 pub trait PanelDriver: Send + std::fmt::Debug {
     /// The backend's name in the configuration.
     fn name(&self) -> &'static str;
