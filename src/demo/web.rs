@@ -50,7 +50,7 @@ pub(super) struct PageChannels {
 #[derive(Clone)]
 struct Shared {
     hub: Arc<Hub>,
-    doors: PageChannels,
+    channels: PageChannels,
     names: [String; 2],
     ending: CancellationToken,
 }
@@ -60,11 +60,11 @@ pub(super) async fn run(
     listener: TcpListener,
     address: SocketAddr,
     hub: Arc<Hub>,
-    doors: PageChannels,
+    channels: PageChannels,
     ending: CancellationToken,
 ) {
     let names = [address.to_string(), format!("localhost:{}", address.port())];
-    let shared = Shared { hub, doors, names, ending: ending.clone() };
+    let shared = Shared { hub, channels, names, ending: ending.clone() };
     let file =
         |kind: &'static str, text: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], text) });
     let router = Router::new()
@@ -119,10 +119,10 @@ async fn control(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Res
         ending.run_until_cancelled(talk(socket, &shared, &mut holds)).await;
         // A page that goes away has let go.
         if holds.0 {
-            let _ = shared.doors.buttons.send(Request::Button { down: false }).await;
+            let _ = shared.channels.buttons.send(Request::Button { down: false }).await;
         }
         if holds.1 {
-            let _ = shared.doors.buttons.send(Request::MuteButton { down: false }).await;
+            let _ = shared.channels.buttons.send(Request::MuteButton { down: false }).await;
         }
     })
 }
@@ -145,15 +145,15 @@ async fn talk(mut socket: WebSocket, shared: &Shared, holds: &mut (bool, bool)) 
                 Message::Text(text) => match serde_json::from_str(&text).ok()? {
                     Wish::Button { down } => {
                         holds.0 = down;
-                        shared.doors.buttons.send(Request::Button { down }).await.ok()?;
+                        shared.channels.buttons.send(Request::Button { down }).await.ok()?;
                     }
                     Wish::MuteButton { down } => {
                         holds.1 = down;
-                        shared.doors.buttons.send(Request::MuteButton { down }).await.ok()?;
+                        shared.channels.buttons.send(Request::MuteButton { down }).await.ok()?;
                     }
-                    Wish::Command { verb } => shared.doors.commands.send(verb).await.ok()?,
+                    Wish::Command { verb } => shared.channels.commands.send(verb).await.ok()?,
                     Wish::Switch { switches } => shared.hub.turn(switches),
-                    Wish::Break { fault } => shared.doors.faults.send(fault).await.ok()?,
+                    Wish::Break { fault } => shared.channels.faults.send(fault).await.ok()?,
                 },
                 Message::Close(_) => return None,
                 Message::Binary(_) | Message::Ping(_) | Message::Pong(_) => {}

@@ -1,5 +1,5 @@
-"""What the soak runs on: a box with the simulated panel, its guard's door, nginx and mosquitto; and what its roles
-use."""
+"""What the soak runs on: a box with the simulated panel, its guard's control socket, nginx and mosquitto; and what its
+roles use."""
 import atexit
 import json
 import os
@@ -23,7 +23,7 @@ def start(command, **more):
     return process
 
 
-class Door:
+class ControlSocket:
     """The guard's socket, subscribed: the latest status, and calls. While this program is stopped no time passes in
     here."""
 
@@ -178,16 +178,16 @@ max-session = "24h"
         self.roles = {role: start([program, role, "--config", self.config], stderr=self.log, env=os.environ | environment) for role in ("guard", "agent")}
         path = home / "run" / "guard.sock"
         wait("the guard's socket", path.exists)
-        self.door = wait("the guard answers", self.open)
+        self.control = wait("the guard answers", self.open)
         self.finger = Finger(path)
         # Longer than the debounce, by what a machine with something to do may be late.
         self.felt = (debounce + 3) / 1000
-        self.door.phase("idle")
+        self.control.phase("idle")
 
     def open(self):
         path = self.home / "run" / "guard.sock"
         try:
-            return Door(path)
+            return ControlSocket(path)
         except OSError:
             return None
 
@@ -197,8 +197,8 @@ max-session = "24h"
         for count in range(1, 10):
             self.finger.touch(max(hold, self.felt))
             self.finger.off()
-            with self.door.changed:
-                if self.door.wait(lambda: self.door.status.get("phase") != "idle", 1):
+            with self.control.changed:
+                if self.control.wait(lambda: self.control.status.get("phase") != "idle", 1):
                     return count
         raise SystemExit("soak: the guard does not feel the button")
 
@@ -206,7 +206,7 @@ max-session = "24h"
         """A touch that ends the session; returns when it is over, and the guard has felt that the finger is gone."""
         # Longer would mean something else, and nothing more happens when a touch that stopped is over.
         self.finger.touch(2)
-        self.door.phase("idle")
+        self.control.phase("idle")
         self.finger.say("off")
         self.finger.off()
         time.sleep(self.felt)
@@ -216,7 +216,7 @@ max-session = "24h"
 
     def use(self):
         """Memory, descriptors and threads of each role that there is."""
-        pids = {role: process.pid for role, process in self.roles.items()} | {"capture": self.door.status.get("capture-pid")}
+        pids = {role: process.pid for role, process in self.roles.items()} | {"capture": self.control.status.get("capture-pid")}
         return {role: found for role, pid in pids.items() if pid and (found := use(pid))}
 
     def end(self):

@@ -32,21 +32,21 @@ def settle(box, limit=30):
 
 def cycle(box, kind, linger):
     """One start and stop; the session's number, and how many touches it took."""
-    box.door.phase("idle")
+    box.control.phase("idle")
     touches, up = 0, None
     while not up:
         touches += box.touch()
         # A touch that was felt late is a session that the next one stopped: then once more.
-        with box.door.changed:
-            box.door.wait(lambda: box.door.status.get("capture-pid") or box.door.status.get("phase") == "idle", 30)
-            up = box.door.status if box.door.status.get("capture-pid") else None
+        with box.control.changed:
+            box.control.wait(lambda: box.control.status.get("capture-pid") or box.control.status.get("phase") == "idle", 30)
+            up = box.control.status if box.control.status.get("capture-pid") else None
         if touches > 20:
             raise SystemExit("soak: no capture comes")
     if kind == "on air":
-        box.door.phase("live")
+        box.control.phase("live")
     time.sleep(linger)
     if kind == "stopped from afar":
-        box.door.call({"ask": "stop"})
+        box.control.call({"ask": "stop"})
     elif kind == "killed":
         try:
             os.kill(up["capture-pid"], signal.SIGKILL)
@@ -54,7 +54,7 @@ def cycle(box, kind, linger):
             pass
     else:
         box.stop()
-    box.door.phase("idle")
+    box.control.phase("idle")
     if os.path.exists(f"/proc/{up['capture-pid']}"):
         raise SystemExit(f"soak: session {up['session']} is over, and its capture {up['capture-pid']} is there")
     return up["session"], touches

@@ -41,12 +41,12 @@ class Air:
         self.microphone.touch()
 
     def second_is(self, there, limit=60):
-        return self.box.door.until(f"second destination on air: {there}", lambda status: (status.get("second") or {}).get("on-air") is there, limit)
+        return self.box.control.until(f"second destination on air: {there}", lambda status: (status.get("second") or {}).get("on-air") is there, limit)
 
     # Each fault leaves everything whole again.
     def ingest_killed(self):
         self.servers.kill("nginx")
-        self.box.door.phase("reconnecting")
+        self.box.control.phase("reconnecting")
         time.sleep(self.rng.uniform(0, self.away))
         self.servers.start("nginx")
 
@@ -57,7 +57,7 @@ class Air:
 
     def link_cut(self):
         self.relay.cut()
-        self.box.door.phase("reconnecting")
+        self.box.control.phase("reconnecting")
         time.sleep(self.rng.uniform(0, self.away))
         self.relay.mend()
 
@@ -79,19 +79,19 @@ class Air:
 
     def muted(self):
         for _ in range(2):
-            self.box.door.button(True, mute=True)
+            self.box.control.button(True, mute=True)
             time.sleep(0.1)
-            self.box.door.button(False, mute=True)
+            self.box.control.button(False, mute=True)
             time.sleep(self.rng.uniform(0.5, 2))
 
     def unplugged(self, *devices):
         lost = "camera-lost" if self.camera in devices else "microphone-lost"
         for device in devices:
             device.unlink()
-        self.box.door.until(lost, lambda status: status.get("reason") == lost)
+        self.box.control.until(lost, lambda status: status.get("reason") == lost)
         time.sleep(self.rng.uniform(0, self.away))
         self.plug()
-        self.box.door.until("it is back", lambda status: status.get("reason") not in ("camera-lost", "microphone-lost"))
+        self.box.control.until("it is back", lambda status: status.get("reason") not in ("camera-lost", "microphone-lost"))
 
     def camera_lost(self):
         self.unplugged(self.camera)
@@ -146,9 +146,9 @@ def run(program, home, hours, seed, calm, short, note):
     begun = time.monotonic()
     passed = lambda: time.monotonic() - begun
     air.box.touch(0.1)
-    air.box.door.phase("live")
+    air.box.control.phase("live")
     air.second_is(True)
-    pid = air.box.door.status["capture-pid"]
+    pid = air.box.control.status["capture-pid"]
     bag, away = [], []
     while passed() < hours * 3600:
         # Each fault once before any comes again, in an order of the seed's.
@@ -162,7 +162,7 @@ def run(program, home, hours, seed, calm, short, note):
         air.counts[fault.__name__] = air.counts.get(fault.__name__, 0) + 1
         fault(air)
         mended = time.monotonic()
-        air.box.door.phase("live", limit=90)
+        air.box.control.phase("live", limit=90)
         air.back.append(time.monotonic() - mended)
         air.second_is(True, limit=90)
         if fault in (Air.ingest_frozen, Air.link_stalled, Air.camera_lost, Air.both_lost):
@@ -170,7 +170,7 @@ def run(program, home, hours, seed, calm, short, note):
             away.append((begun_fault, passed() + 3))
         # Frames flow again: whoever counts recordings has one with something in it.
         time.sleep(1)
-    status = air.box.door.status
+    status = air.box.control.status
     if status["capture-pid"] != pid:
         raise SystemExit("soak: capture did not last")
     took = passed()

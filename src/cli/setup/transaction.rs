@@ -120,16 +120,16 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    struct Desk(tempfile::TempDir);
+    struct Machine(tempfile::TempDir);
 
-    impl Desk {
+    impl Machine {
         /// Two files that are there, one with an older `.bak`, and two that are to be new, one in a folder to be made.
         fn new() -> Self {
-            let desk = Self(tempfile::tempdir().unwrap());
+            let machine = Self(tempfile::tempdir().unwrap());
             for (name, text) in [("key", "old key"), ("key.bak", "older key"), ("conf", "old conf")] {
-                std::fs::write(desk.0.path().join(name), text).unwrap();
+                std::fs::write(machine.0.path().join(name), text).unwrap();
             }
-            desk
+            machine
         }
 
         fn journal(&self) -> PathBuf {
@@ -178,23 +178,23 @@ mod tests {
 
     #[test]
     fn all_or_nothing_wherever_it_is_killed() {
-        let old = Desk::new().content();
+        let old = Machine::new().content();
         for step in 0.. {
-            let desk = Desk::new();
-            let done = steps(&desk.journal(), &desk.files(), &mut killed_at(step));
-            let pending = desk.journal().exists();
+            let machine = Machine::new();
+            let done = steps(&machine.journal(), &machine.files(), &mut killed_at(step));
+            let pending = machine.journal().exists();
             // The power goes while it is taken back, too.
             for again in 0.. {
-                if undo_steps(&desk.journal(), &mut killed_at(again)).is_ok() {
+                if undo_steps(&machine.journal(), &mut killed_at(again)).is_ok() {
                     break;
                 }
             }
-            let content = desk.content();
+            let content = machine.content();
             if done.is_ok() {
                 assert_eq!(content.len(), 4);
                 assert!(content.iter().all(|(name, text)| *text == format!("new {name}")), "{content:?}");
-                assert_eq!(std::fs::read_to_string(desk.0.path().join("conf.bak")).unwrap(), "old conf");
-                assert!(!desk.0.path().join("key.bak").exists(), "no former secret lies about");
+                assert_eq!(std::fs::read_to_string(machine.0.path().join("conf.bak")).unwrap(), "old conf");
+                assert!(!machine.0.path().join("key.bak").exists(), "no former secret lies about");
                 assert!(step > 15, "each change of the disk is a step");
                 return;
             }
@@ -206,29 +206,29 @@ mod tests {
 
     #[test]
     fn a_failure_leaves_nothing_behind() {
-        let desk = Desk::new();
-        let old = desk.content();
-        let mut files = desk.files();
+        let machine = Machine::new();
+        let old = machine.content();
+        let mut files = machine.files();
         // A folder that cannot be made, behind two that can.
-        std::fs::write(desk.0.path().join("drop"), "a file").unwrap();
-        assert!(apply(&desk.journal(), &files).is_err());
-        assert_eq!((desk.content(), desk.left(".new")), (old.clone(), Vec::new()));
+        std::fs::write(machine.0.path().join("drop"), "a file").unwrap();
+        assert!(apply(&machine.journal(), &files).is_err());
+        assert_eq!((machine.content(), machine.left(".new")), (old.clone(), Vec::new()));
         // The same where a rename fails: a folder stands in the last file's place.
         files.truncate(2);
-        std::fs::create_dir_all(desk.0.path().join("cert/full")).unwrap();
-        assert!(apply(&desk.journal(), &files).is_err());
-        assert_eq!((desk.content(), desk.left(".new")), (old, Vec::new()));
-        assert!(!desk.journal().exists());
+        std::fs::create_dir_all(machine.0.path().join("cert/full")).unwrap();
+        assert!(apply(&machine.journal(), &files).is_err());
+        assert_eq!((machine.content(), machine.left(".new")), (old, Vec::new()));
+        assert!(!machine.journal().exists());
     }
 
     #[test]
     fn what_is_there_already_is_known() {
-        let desk = Desk::new();
-        apply(&desk.journal(), &desk.files()).unwrap();
-        assert!(desk.files().iter().all(NewFile::is_there));
-        let mut other = desk.files().remove(0);
+        let machine = Machine::new();
+        apply(&machine.journal(), &machine.files()).unwrap();
+        assert!(machine.files().iter().all(NewFile::is_there));
+        let mut other = machine.files().remove(0);
         other.rights.mode = 0o640;
         assert!(!other.is_there(), "rights count too");
-        assert!(!undo(&desk.journal()).unwrap(), "there is nothing to take back");
+        assert!(!undo(&machine.journal()).unwrap(), "there is nothing to take back");
     }
 }
