@@ -5,12 +5,13 @@ mod spill_file;
 mod spill_writer;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use gstreamer as gst;
 
 use crate::capture::media::{Frame, Track};
+use crate::sync::{LockExt, unpoisoned};
 
 pub(crate) use spill_file::SpillFile;
 use spill_file::SpillSlot;
@@ -125,7 +126,7 @@ impl FrameQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock_unpoisoned()
     }
 
     /// Adds a frame. A full queue drops all frames up to the next keyframe while the stream is live, and the oldest
@@ -190,10 +191,8 @@ impl FrameQueue {
     fn pop_when(&self, timeout: Duration, batched: bool) -> Option<Frame> {
         let mut inner = self.lock();
         inner.batching = batched;
-        let (mut inner, _) = self
-            .frame_available
-            .wait_timeout_while(inner, timeout, |inner| !inner.has(batched))
-            .unwrap_or_else(PoisonError::into_inner);
+        let (mut inner, _) =
+            unpoisoned(self.frame_available.wait_timeout_while(inner, timeout, |inner| !inner.has(batched)));
         let taken = inner.remove_first()?;
         if matches!(inner.mode, QueueMode::CatchingUp { .. }) && inner.duration() <= LIVE_EDGE {
             inner.mode = QueueMode::Live;
@@ -282,10 +281,9 @@ impl FrameQueue {
 
     /// The next frame to spill, and the oldest slot in use; waits for a frame.
     pub(crate) fn next_to_spill(&self, timeout: Duration) -> (Option<(u64, Frame)>, Option<SpillSlot>) {
-        let (inner, _) = self
-            .spill_work
-            .wait_timeout_while(self.lock(), timeout, |inner| inner.oldest_spillable().is_none())
-            .unwrap_or_else(PoisonError::into_inner);
+        let (inner, _) = unpoisoned(
+            self.spill_work.wait_timeout_while(self.lock(), timeout, |inner| inner.oldest_spillable().is_none()),
+        );
         let oldest = inner.frames.iter().find_map(|queued| queued.slot);
         (inner.oldest_spillable().map(|queued| (queued.serial, queued.frame.clone())), oldest)
     }

@@ -59,8 +59,8 @@ impl Requirements {
                 let advice = format!("write the secret into it, then {}", role.again());
                 self.secrets.push((role, format!("{name} is empty: {from}"), advice));
             }
-            Handed::Value { value: _, from } => self.found.push(format!("{} gets {name} ({from})", role.word())),
-            Handed::Unknown(why) => self.unknown.push(format!("{name} of {}: {why}", role.word())),
+            Handed::Value { value: _, from } => self.found.push(format!("{} gets {name} ({from})", role.as_str())),
+            Handed::Unknown(why) => self.unknown.push(format!("{name} of {}: {why}", role.as_str())),
             Handed::Broken { wrong, advice } => self.secrets.push((role, wrong, advice)),
             Handed::Absent => {
                 let elsewhere = units

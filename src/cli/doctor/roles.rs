@@ -137,7 +137,7 @@ impl Roles<'_> {
 
     /// Why a role does not run.
     fn down(&self, role: Role, state: &State) -> CheckResult {
-        let (word, unit) = (role.word(), role.unit());
+        let (word, unit) = (role.as_str(), role.unit());
         if state.get("LoadState") == "masked" {
             let advice = format!("systemctl unmask {unit} && systemctl start tallybox.target");
             return fail(word, "is masked: systemd does not start it", advice);

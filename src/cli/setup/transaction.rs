@@ -120,16 +120,16 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    struct Machine(tempfile::TempDir);
+    struct Workspace(tempfile::TempDir);
 
-    impl Machine {
+    impl Workspace {
         /// Two files that are there, one with an older `.bak`, and two that are to be new, one in a folder to be made.
         fn new() -> Self {
-            let machine = Self(tempfile::tempdir().unwrap());
+            let workspace = Self(tempfile::tempdir().unwrap());
             for (name, text) in [("key", "old key"), ("key.bak", "older key"), ("conf", "old conf")] {
-                std::fs::write(machine.0.path().join(name), text).unwrap();
+                std::fs::write(workspace.0.path().join(name), text).unwrap();
             }
-            machine
+            workspace
         }
 
         fn journal(&self) -> PathBuf {
@@ -178,23 +178,23 @@ mod tests {
 
     #[test]
     fn all_or_nothing_wherever_it_is_killed() {
-        let old = Machine::new().content();
+        let old = Workspace::new().content();
         for step in 0.. {
-            let machine = Machine::new();
-            let done = steps(&machine.journal(), &machine.files(), &mut killed_at(step));
-            let pending = machine.journal().exists();
+            let workspace = Workspace::new();
+            let done = steps(&workspace.journal(), &workspace.files(), &mut killed_at(step));
+            let pending = workspace.journal().exists();
             // The power goes while it is taken back, too.
             for again in 0.. {
-                if undo_steps(&machine.journal(), &mut killed_at(again)).is_ok() {
+                if undo_steps(&workspace.journal(), &mut killed_at(again)).is_ok() {
                     break;
                 }
             }
-            let content = machine.content();
+            let content = workspace.content();
             if done.is_ok() {
                 assert_eq!(content.len(), 4);
                 assert!(content.iter().all(|(name, text)| *text == format!("new {name}")), "{content:?}");
-                assert_eq!(std::fs::read_to_string(machine.0.path().join("conf.bak")).unwrap(), "old conf");
-                assert!(!machine.0.path().join("key.bak").exists(), "no former secret lies about");
+                assert_eq!(std::fs::read_to_string(workspace.0.path().join("conf.bak")).unwrap(), "old conf");
+                assert!(!workspace.0.path().join("key.bak").exists(), "no former secret lies about");
                 assert!(step > 15, "each change of the disk is a step");
                 return;
             }
@@ -206,29 +206,29 @@ mod tests {
 
     #[test]
     fn a_failure_leaves_nothing_behind() {
-        let machine = Machine::new();
-        let old = machine.content();
-        let mut files = machine.files();
+        let workspace = Workspace::new();
+        let old = workspace.content();
+        let mut files = workspace.files();
         // A folder that cannot be made, behind two that can.
-        std::fs::write(machine.0.path().join("drop"), "a file").unwrap();
-        assert!(apply(&machine.journal(), &files).is_err());
-        assert_eq!((machine.content(), machine.left(".new")), (old.clone(), Vec::new()));
+        std::fs::write(workspace.0.path().join("drop"), "a file").unwrap();
+        assert!(apply(&workspace.journal(), &files).is_err());
+        assert_eq!((workspace.content(), workspace.left(".new")), (old.clone(), Vec::new()));
         // The same where a rename fails: a folder stands in the last file's place.
         files.truncate(2);
-        std::fs::create_dir_all(machine.0.path().join("cert/full")).unwrap();
-        assert!(apply(&machine.journal(), &files).is_err());
-        assert_eq!((machine.content(), machine.left(".new")), (old, Vec::new()));
-        assert!(!machine.journal().exists());
+        std::fs::create_dir_all(workspace.0.path().join("cert/full")).unwrap();
+        assert!(apply(&workspace.journal(), &files).is_err());
+        assert_eq!((workspace.content(), workspace.left(".new")), (old, Vec::new()));
+        assert!(!workspace.journal().exists());
     }
 
     #[test]
     fn what_is_there_already_is_known() {
-        let machine = Machine::new();
-        apply(&machine.journal(), &machine.files()).unwrap();
-        assert!(machine.files().iter().all(NewFile::is_there));
-        let mut other = machine.files().remove(0);
+        let workspace = Workspace::new();
+        apply(&workspace.journal(), &workspace.files()).unwrap();
+        assert!(workspace.files().iter().all(NewFile::is_there));
+        let mut other = workspace.files().remove(0);
         other.rights.mode = 0o640;
         assert!(!other.is_there(), "rights count too");
-        assert!(!undo(&machine.journal()).unwrap(), "there is nothing to take back");
+        assert!(!undo(&workspace.journal()).unwrap(), "there is nothing to take back");
     }
 }

@@ -36,7 +36,7 @@ impl Role {
     pub(super) const ALL: [Self; 3] = [Self::Guard, Self::Agent, Self::Capture];
 
     /// Its word on the command line.
-    pub(super) const fn word(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Guard => "guard",
             Self::Agent => "agent",

@@ -4,7 +4,7 @@
 use core::time::Duration;
 use monotonic::Monotonic;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use tokio::sync::mpsc;
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::PanelController;
 use crate::config;
 use crate::panel::{Button, PanelDriver, PanelError, PanelEvent};
+use crate::sync::LockExt;
 use consent::{
     CaptureExit, Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, SessionId, SessionLimits,
 };
@@ -26,11 +27,11 @@ struct Wire(Arc<Mutex<Option<bool>>>);
 
 impl Wire {
     fn get(&self) -> Option<bool> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock_unpoisoned()
     }
 
     fn set(&self, level: Option<bool>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = level;
+        *self.0.lock_unpoisoned() = level;
     }
 }
 
