@@ -36,7 +36,10 @@ enum Wish {
     /// The switches are turned.
     Switch { switches: Switches },
     /// Something is broken once.
-    Break { fault: Fault },
+    Break {
+        #[serde(rename = "act")]
+        fault: Fault,
+    },
 }
 
 /// Where what the page wants goes.
@@ -197,6 +200,44 @@ async fn show(mut socket: WebSocket, hub: &Hub) -> Option<()> {
                     return None;
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The page's half of each message stands in its scripts and its HTML: a field that is renamed on one side only would
+    /// end in a click that does nothing.
+    #[test]
+    fn what_the_page_sends_is_understood() {
+        let page =
+            [include_str!("page/index.html"), include_str!("page/app.js"), include_str!("page/button.js")].concat();
+        for sent in [
+            "do: \"break\", act: control",
+            "do: \"command\", verb: control",
+            "do: \"switch\", switches: Obj",
+            "do: wish, down",
+        ] {
+            assert!(page.contains(sent), "{sent}");
+        }
+        let values = |attribute: &str| -> Vec<String> {
+            let marker = format!(" {attribute}=\"");
+            let found = page.split(&marker).skip(1);
+            found.map(|rest| rest.split('"').next().unwrap_or_default().to_owned()).collect()
+        };
+        let mut messages = vec![
+            r#"{"do":"button","down":true}"#.to_owned(),
+            r#"{"do":"mute-button","down":false}"#.to_owned(),
+            r#"{"do":"switch","switches":{"network":true,"ingest":true,"broker":true,"lamp":false}}"#.to_owned(),
+        ];
+        let (acts, verbs) = (values("data-act"), values("data-verb"));
+        assert!(acts.len() >= 2 && verbs.len() >= 3, "{acts:?} {verbs:?}");
+        messages.extend(acts.iter().map(|act| format!(r#"{{"do":"break","act":"{act}"}}"#)));
+        messages.extend(verbs.iter().map(|verb| format!(r#"{{"do":"command","verb":"{verb}"}}"#)));
+        for message in messages {
+            assert!(serde_json::from_str::<Wish>(&message).is_ok(), "{message}");
         }
     }
 }
