@@ -208,8 +208,8 @@ async fn show(mut socket: WebSocket, hub: &Hub) -> Option<()> {
 mod tests {
     use super::*;
 
-    /// The page's half of each message stands in its scripts and its HTML: a field that is renamed on one side only would
-    /// end in a click that does nothing.
+    /// The page's half of each message stands in its scripts and its HTML: a field that is renamed on one side only
+    /// would end in a click that does nothing.
     #[test]
     fn what_the_page_sends_is_understood() {
         let page =
