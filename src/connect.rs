@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 
 use crate::clock::Clock;
+use crate::worker;
 use monotonic::Monotonic;
 
 /// An address that has not answered by then is not waited for: the next one is tried beside it (RFC 8305, section 8).
@@ -112,7 +113,7 @@ pub(crate) fn resolve(
         // Whoever asked may have given up.
         let _ = tell.send(addresses.unwrap_or_default());
     };
-    std::thread::Builder::new().name("resolve".to_owned()).spawn(work).map_err(|_| Unreachable::Unresolved)?;
+    worker::detached("resolve", work).map_err(|_| Unreachable::Unresolved)?;
     loop {
         if stopped() {
             return Err(Unreachable::Stopped);

@@ -1,8 +1,7 @@
 //! Why a connection to an ingest server failed, and what to do about it.
 
 use crate::capture::gst::BusError;
-use crate::capture::output::credentials::Redactor;
-use crate::capture::output::credentials::redact;
+use crate::capture::output::credentials::{Redactor, redact};
 use crate::connect::Unreachable;
 
 /// Why an SRT server rejects a stream.

@@ -8,8 +8,7 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use crate::capture::error::CaptureError;
-use crate::capture::gst::configure_live_sink;
-use crate::capture::gst::pop_error;
+use crate::capture::gst::{configure_live_sink, pop_error};
 use crate::capture::output::credentials::Redactor;
 use crate::capture::output::error::ConnectionError;
 use crate::capture::output::target::IngestTarget;
