@@ -1,6 +1,7 @@
 """What the tables of docs/benchmarks are made of: the newest figures of a topic, and how they are written."""
 
 import textwrap
+from statistics import median_high as median
 
 import results
 
@@ -51,11 +52,6 @@ def percent(share, digits=1):
 
 def seconds(value, digits=1):
     return "-" if value is None else f"{value:.{digits}f} s"
-
-
-def median(values):
-    values = sorted(values)
-    return values[len(values) // 2]
 
 
 def restart_medians():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median_high as median  # noqa: F401
 
 sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,11 +159,6 @@ def first_keyframe(records, name, known, limit=60):
         )
 
     return wait(f"something arrives from {name}; see {records}", arrived, limit, 0.002)
-
-
-def median(values):
-    values = sorted(values)
-    return values[len(values) // 2]
 
 
 def percentile(values, share):
