@@ -3,6 +3,7 @@
 
 mod address;
 mod binding;
+mod changes;
 mod choice;
 mod conflicts;
 mod diagnostic;
@@ -29,6 +30,7 @@ pub use address::{
     origin,
 };
 pub use binding::STICK_FILE;
+pub(crate) use changes::compare;
 pub use diagnostic::{ConfigError, Diagnostic};
 pub(crate) use document::{files_of, place_at, place_of};
 pub(crate) use exposure::exposed_secrets;
