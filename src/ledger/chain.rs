@@ -1,16 +1,12 @@
-//! The hash chain: how an entry is hashed, and whether an entry follows the one before.
+//! The hash chain in the database: stored entries, and whether one follows the entry before.
 
 use jiff::Timestamp;
 use rusqlite::Row;
-use sha2::{Digest, Sha256};
 
+use super::entry_hash::{StoredReading, digest};
 use super::error::LedgerError;
 use super::state::LedgerState;
-use crate::clock::ClockReading;
 use crate::ipc::LedgerEntry;
-
-/// The hash before the first entry.
-pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The columns of an entry that has its reading, in the order of [`StoredEntry::read`].
 pub(super) const COLUMNS: &str = "seq, at, fact, hash, clock, synchronised, boot, monotonic";
@@ -26,38 +22,6 @@ pub(super) struct StoredEntry {
     pub(super) hash: String,
     /// Missing in entries of older versions, which are hashed without it.
     pub(super) reading: Option<StoredReading>,
-}
-
-/// A clock reading as stored.
-#[derive(Clone, Debug)]
-pub(super) struct StoredReading {
-    pub(super) clock: String,
-    pub(super) synchronised: bool,
-    pub(super) boot: String,
-    pub(super) monotonic_ms: u64,
-}
-
-impl StoredReading {
-    pub(super) fn new(reading: &ClockReading) -> Self {
-        Self {
-            clock: reading.utc.to_string(),
-            synchronised: reading.synchronised,
-            boot: reading.boot.to_string(),
-            monotonic_ms: reading.monotonic_ms,
-        }
-    }
-}
-
-/// SHA-256 over the parts of an entry with a line feed between them. The first line names the format; that of older
-/// versions, without a reading, began with the hash before.
-pub(super) fn digest(prev: &str, seq: u64, at: &str, reading: Option<&StoredReading>, fact: &str) -> String {
-    let text = match reading {
-        None => format!("{prev}\n{seq}\n{at}\n{fact}"),
-        Some(StoredReading { clock, synchronised, boot, monotonic_ms }) => {
-            format!("tallybox/entry/v2\n{prev}\n{seq}\n{at}\n{clock}\n{synchronised}\n{boot}\n{monotonic_ms}\n{fact}")
-        }
-    };
-    crate::hex(&Sha256::digest(text))
 }
 
 fn invalid(seq: u64, problem: impl Into<String>) -> LedgerError {

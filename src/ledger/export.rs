@@ -4,7 +4,7 @@ use std::io::{BufRead, Read};
 
 use serde_json::Value;
 
-use super::chain::{GENESIS, StoredReading, digest};
+use super::entry_hash::{GENESIS, StoredReading, digest};
 use crate::ipc::LedgerEntry;
 
 /// Longest line in bytes: an entry has some hundred.

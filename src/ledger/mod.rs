@@ -1,22 +1,34 @@
 //! The consent ledger: append-only, hash-chained, on disk before `append` returns.
 
+#[cfg(feature = "box")]
 mod chain;
+mod entry_hash;
+#[cfg(feature = "box")]
 mod error;
 mod export;
 mod link_log;
+#[cfg(feature = "box")]
 mod prune;
 mod state;
+#[cfg(feature = "box")]
 mod store;
 #[cfg(test)]
 mod tests;
 mod timeline;
+#[cfg(feature = "box")]
 mod writer;
+#[cfg(feature = "box")]
 mod writer_thread;
 
+pub use entry_hash::{GENESIS, following};
+#[cfg(feature = "box")]
 pub use error::LedgerError;
 pub use export::{ExportError, VerifiedExport, verify as verify_export};
 pub(crate) use link_log::LinkLog;
 pub use state::LedgerState;
+#[cfg(feature = "box")]
 pub use store::Ledger;
+#[cfg(feature = "box")]
 pub(crate) use writer::LedgerWriter;
+#[cfg(feature = "box")]
 pub(crate) use writer_thread::{LedgerHead, WriterProgress};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
-use super::chain::{COLUMNS, ChainPosition, GENESIS, OLD_COLUMNS, StoredEntry, StoredReading, digest};
+use super::chain::{COLUMNS, ChainPosition, OLD_COLUMNS, StoredEntry};
+use super::entry_hash::{GENESIS, StoredReading, digest};
 use super::error::LedgerError;
 use super::state::LedgerState;
 use crate::clock::ClockReading;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::chain::{GENESIS, digest};
+use super::entry_hash::{GENESIS, digest};
 use super::store::{CHECKPOINT_INTERVAL, MAX_VERIFIED_AT_OPEN};
 use super::{Ledger, LedgerError};
 use crate::clock::ClockReading;
