@@ -1,10 +1,14 @@
 //! tallybox: firmware for a shop-floor streaming box. Nobody is captured without a press of its button, and its lamp
 //! never lies. See `docs/architecture.md` for how the modules stand together.
+// Without `box` only the agent uses what the roles share.
+#![cfg_attr(not(feature = "box"), allow(dead_code, unused_imports))]
 
 pub mod agent;
 mod atomic_file;
+#[cfg(feature = "box")]
 pub mod capture;
 mod certificate;
+#[cfg(feature = "box")]
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -12,10 +16,12 @@ mod connect;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod exit;
+#[cfg(feature = "box")]
 pub mod guard;
 pub mod ipc;
 pub mod ledger;
 pub mod log;
+#[cfg(feature = "box")]
 pub mod panel;
 pub mod privacy;
 mod runtime;

@@ -1,15 +1,14 @@
 //! The agent's end of the control socket: stays connected to the guard, and reports when there is none.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::ipc::{FromGuard, IpcConnection, LedgerCursor, LedgerEntry, Request, Response, Status, ToGuard};
+use super::guard_link::{GuardAddress, GuardConnection};
+use crate::ipc::{FromGuard, LedgerCursor, LedgerEntry, Request, Response, Status, ToGuard};
 
 /// Between two attempts to reach a guard that restarts: it is back within a second.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -77,7 +76,7 @@ impl GuardClient {
 /// Starts the tasks that keep two connections, until `ending`: one for entries, which may wait for the broker for days,
 /// and one for what cannot wait.
 pub(super) fn connect(
-    socket: PathBuf,
+    address: GuardAddress,
     after: Option<LedgerCursor>,
     ending: CancellationToken,
     tasks: &mut JoinSet<()>,
@@ -86,30 +85,29 @@ pub(super) fn connect(
     let (entry, entries) = mpsc::channel(MAX_HELD_ENTRIES);
     let (calls, inbox) = mpsc::channel(MAX_CALLS);
     let (stops, stop_inbox) = mpsc::channel(1);
-    let mut link = Link { socket: socket.clone(), seen, attempts: 0, inbox, stop_inbox };
+    let mut link = Link { address: address.clone(), seen, attempts: 0, inbox, stop_inbox };
     let stop = ending.clone();
     tasks.spawn(async move {
         stop.run_until_cancelled(link.run()).await;
     });
     tasks.spawn(async move {
-        ending.run_until_cancelled(stream_entries(socket, after, entry)).await;
+        ending.run_until_cancelled(stream_entries(address, after, entry)).await;
     });
     GuardHandle { state: state_rx, entries, calls: GuardClient { calls, stops } }
 }
 
 /// Hands on each ledger entry after `after`, in order and without a gap, whatever becomes of the connection.
 async fn stream_entries(
-    socket: PathBuf,
+    address: GuardAddress,
     mut after: Option<LedgerCursor>,
     entries: mpsc::Sender<(LedgerCursor, LedgerEntry)>,
 ) {
     loop {
         // The other connection says why when the guard is out of reach.
-        if let Ok(stream) = UnixStream::connect(&socket).await {
-            let mut guard: IpcConnection<FromGuard, ToGuard> = IpcConnection::new(stream);
+        if let Ok(mut guard) = address.connect().await {
             let subscribe = ToGuard { call: 1, request: Request::Subscribe { entries: true, after: after.clone() } };
             let mut ledger = None;
-            let mut subscribed = guard.send(&subscribe).await.is_ok();
+            let mut subscribed = guard.send(subscribe).await.is_ok();
             while subscribed {
                 match guard.receive().await {
                     Ok(Some(FromGuard::Ledger { id })) => ledger = Some(id),
@@ -132,7 +130,7 @@ async fn stream_entries(
 }
 
 struct Link {
-    socket: PathBuf,
+    address: GuardAddress,
     seen: watch::Sender<GuardState>,
     attempts: u32,
     inbox: mpsc::Receiver<Call>,
@@ -143,9 +141,9 @@ impl Link {
     async fn run(&mut self) {
         let mut known = String::new();
         loop {
-            let why = match UnixStream::connect(&self.socket).await {
-                Ok(stream) => self.talk(IpcConnection::new(stream)).await,
-                Err(error) => error.to_string(),
+            let why = match self.address.connect().await {
+                Ok(guard) => self.talk(guard).await,
+                Err(why) => why,
             };
             self.attempts += 1;
             if self.attempts == PATIENCE {
@@ -153,7 +151,7 @@ impl Link {
             }
             // A connection that worked makes the next trouble news again.
             if why != known || self.attempts == 1 {
-                tracing::warn!("the guard at {} is out of reach: {why}", self.socket.display());
+                tracing::warn!("the guard at {} is out of reach: {why}", self.address);
                 known = why;
             }
             self.reject_calls_until_retry().await;
@@ -173,11 +171,11 @@ impl Link {
     }
 
     /// Talks until the connection ends; returns why it did.
-    async fn talk(&mut self, mut guard: IpcConnection<FromGuard, ToGuard>) -> String {
+    async fn talk(&mut self, mut guard: GuardConnection) -> String {
         let mut number = 1;
         let mut waiting: HashMap<u64, oneshot::Sender<Response>> = HashMap::new();
         let subscribe = ToGuard { call: number, request: Request::Subscribe { entries: false, after: None } };
-        if let Err(error) = guard.send(&subscribe).await {
+        if let Err(error) = guard.send(subscribe).await {
             return error.to_string();
         }
         loop {
@@ -199,7 +197,7 @@ impl Link {
                 Some((request, reply)) = self.stop_inbox.recv() => {
                     number += 1;
                     waiting.insert(number, reply);
-                    if let Err(error) = guard.send(&ToGuard { call: number, request }).await {
+                    if let Err(error) = guard.send(ToGuard { call: number, request }).await {
                         return error.to_string();
                     }
                 }
@@ -207,7 +205,7 @@ impl Link {
                 Some((request, reply)) = self.inbox.recv(), if waiting.len() + 1 < MAX_CALLS => {
                     number += 1;
                     waiting.insert(number, reply);
-                    if let Err(error) = guard.send(&ToGuard { call: number, request }).await {
+                    if let Err(error) = guard.send(ToGuard { call: number, request }).await {
                         return error.to_string();
                     }
                 }

@@ -12,6 +12,7 @@ mod disconnect;
 mod events;
 mod explain;
 mod guard_client;
+mod guard_link;
 mod messages;
 mod outbox;
 mod payload;
@@ -41,6 +42,8 @@ use context::Agent;
 use outbox::Outbox;
 use session::ConnectionEnd;
 
+pub use guard_link::{GuardAddress, GuardChannel};
+
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<(), Exit> {
     crate::log::init("agent");
@@ -56,25 +59,34 @@ pub fn run(config: &Config) -> Result<(), Exit> {
         ]);
         return Ok(());
     };
-    runtime::block_on(serve(config, mqtt))
+    runtime::block_on(async {
+        let mut shutdown = ShutdownSignals::listen()?;
+        let stop = async {
+            shutdown.recv().await;
+        };
+        serve(config, mqtt, GuardAddress::Socket(config.guard_socket()), stop).await
+    })
 }
 
-async fn serve(config: &Config, mqtt: &Mqtt) -> Result<(), Exit> {
-    let mut shutdown = ShutdownSignals::listen()?;
+/// The same in a runtime that is there already, until `stop`, with the guard at `guard`. It logs and keeps files as the
+/// program does, and installs no signal handlers: many can run in one process.
+pub async fn run_until(config: &Config, guard: GuardAddress, stop: CancellationToken) -> Result<(), Exit> {
+    let missing = || Exit::config("there is no [mqtt] url: set the broker's address");
+    serve(config, config.mqtt.as_ref().ok_or_else(missing)?, guard, stop.cancelled_owned()).await
+}
+
+async fn serve(config: &Config, mqtt: &Mqtt, guard: GuardAddress, stop: impl Future<Output = ()>) -> Result<(), Exit> {
     // What is wrong with certificates and secrets now is said at once; later it may heal, and is tried again.
     broker::prepare("", mqtt, RefusedFeatures::default().at(Clock::start().now()))?;
     let ending = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let outbox = Outbox::open(&config.agent_dir());
-    let guard =
-        guard_client::connect(config.guard_socket(), outbox.acknowledged().cloned(), ending.clone(), &mut tasks);
+    let guard = guard_client::connect(guard, outbox.acknowledged().cloned(), ending.clone(), &mut tasks);
     let clock = Clock::start();
     let mut agent = Agent::new(config, mqtt, clock, guard, outbox);
     let mut backoff = Backoff::new();
     agent.notifier.ready();
-    let mut stop = std::pin::pin!(async {
-        shutdown.recv().await;
-    });
+    let mut stop = std::pin::pin!(stop);
     let mut known = String::new();
     loop {
         match agent.ready(stop.as_mut()).await {
