@@ -1,5 +1,6 @@
-//! Secrets stay with the server that they were configured for. A file that a stick brought may name the box's secrets
-//! only where the box's own files name them, and cannot lead a connection that carries them to another server.
+//! Secrets stay with the server that they were configured for, and trust with whoever may write under `/etc`. A file
+//! that a stick brought may name the box's secrets only where the box's own files name them, and cannot lead a
+//! connection that carries them to another server.
 
 use std::path::Path;
 
@@ -96,7 +97,7 @@ pub(super) fn diagnostics(
     all: &Config,
 ) -> Vec<Diagnostic> {
     let own_connections = Connection::all(own_config);
-    let mut diagnostics = Vec::new();
+    let mut diagnostics = trust_diagnostics(stick);
     for connection in Connection::all(all) {
         let same = own_connections.iter().find(|known| connection.goes_where(known));
         let Connection { section, server, ca_file: _, values } = &connection;
@@ -127,6 +128,17 @@ pub(super) fn diagnostics(
         }
     }
     diagnostics
+}
+
+/// A stick says nothing about whose signatures count, in whatever words: it would be a key to every signed command.
+fn trust_diagnostics(stick: &SourceFile) -> Vec<Diagnostic> {
+    let of = |section: &str| {
+        let at = stick.section(section)?;
+        let message = format!("[{section}] cannot come from a stick: it says whose commands this box obeys");
+        let help = "write it into a file under /etc/tallybox, as root".to_owned();
+        Some(Diagnostic { file: stick.path.clone(), at: Some(at), message, help })
+    };
+    ["trust", "trust-thresholds"].into_iter().filter_map(of).collect()
 }
 
 #[cfg(test)]

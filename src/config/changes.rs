@@ -57,6 +57,7 @@ pub(crate) fn compare(now: &Config, wanted: &Config) -> Changes {
         // Whoever asks staff judges the version, together with all that it stands for.
         consent: Consent { policy_version: _, max_session, request_timeout },
         privacy,
+        trust,
         // What was read, and from where.
         path: _,
         hash: _,
@@ -77,6 +78,7 @@ pub(crate) fn compare(now: &Config, wanted: &Config) -> Changes {
     let what = "the platform's question would wait longer for a press: [consent] request-timeout";
     changes.limit(now.consent.request_timeout, *request_timeout, what);
     compare_privacy(&mut changes, &now.privacy, privacy);
+    changes.never(*trust != now.trust, "[[trust]] says whose commands this box obeys: only files under /etc may");
     changes
 }
 

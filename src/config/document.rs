@@ -28,7 +28,14 @@ impl SourceFile {
         self.value(section, key).map(|(_, place)| place)
     }
 
-    /// The same with the key's text; empty where it is something else.
+    /// Line and column of a section or a list of tables, where it is in here.
+    pub(super) fn section(&self, name: &str) -> Option<(usize, usize)> {
+        let table = DeTable::parse_recoverable(&self.content).0.into_inner();
+        let found = table.keys().find(|key| key.get_ref() == name)?;
+        Some(place_at(&self.content, found.span().start))
+    }
+
+    /// The same of a key with its text; empty where it is something else.
     pub(super) fn value(&self, section: &str, key: &str) -> Option<(String, (usize, usize))> {
         let table = DeTable::parse_recoverable(&self.content).0.into_inner();
         let document = Document { path: &self.path, text: &self.content, table };

@@ -32,7 +32,8 @@ fn check(path: &Path, texts: &[SourceFile]) -> Result<Config, ConfigError> {
         diagnostics.retain(|diagnostic| diagnostic.at.is_some());
     }
     let Some(sections) = sections.filter(|_| diagnostics.is_empty()) else { return Err(ConfigError { diagnostics }) };
-    let Sections { device, panel, video, overlay, masks, audio, capture, ingest, mqtt, consent, privacy } = sections;
+    let Sections { device, panel, video, overlay, masks, audio, capture, ingest, mqtt, consent, privacy, trust } =
+        sections;
     Ok(Config {
         device,
         panel,
@@ -45,6 +46,7 @@ fn check(path: &Path, texts: &[SourceFile]) -> Result<Config, ConfigError> {
         mqtt,
         consent,
         privacy,
+        trust,
         path: path.to_owned(),
         hash: document::hash(texts),
         warnings,

@@ -71,6 +71,8 @@ pub struct Config {
     pub consent: Consent,
     /// `[privacy]`
     pub privacy: Privacy,
+    /// `[[trust]]` of all files together, and `[trust-thresholds]`: whose signatures count.
+    pub trust: notes::Trust,
     /// The main file, for roles that have to be given it again.
     pub path: PathBuf,
     /// SHA-256 over the names and contents of its files, in hex: tells that something was changed, and not what.

@@ -19,6 +19,13 @@ pub(super) struct Location {
     offset: usize,
 }
 
+impl Location {
+    /// Another place in the same document.
+    pub(super) fn at(self, offset: usize) -> Self {
+        Self { offset, ..self }
+    }
+}
+
 pub(super) struct Reader<'t> {
     documents: Vec<Document<'t>>,
     known: Vec<(&'static str, &'static str)>,

@@ -98,3 +98,15 @@ fn the_boxs_own_files_have_the_last_word_and_are_whole_without_a_stick() {
     let said = with_stick(none, "", "[ingest]\nurl = \"rtmps://push.example.cn/live/k\"\n").unwrap_err();
     assert!(said.contains("[ingest] url is missing"), "{said}");
 }
+
+#[test]
+fn trust_never_comes_from_a_stick() {
+    let key = notes::SignerKey::new("attacker/key", &[9; 32]).unwrap().verifier_key();
+    let table = format!("[[trust]]\nkey = \"{key}\"\nmay = [\"erase\"]\n");
+    refused(MAIN, &table, "1:3: [trust] cannot come from a stick");
+    refused(MAIN, &format!("trust = [{{ key = \"{key}\", may = [\"erase\"] }}]\n"), "1:1: [trust] cannot come from a");
+    // The very same as the box has, and an empty one.
+    refused(&format!("{MAIN}{table}"), "trust = []\n", "1:1: [trust] cannot come from a stick");
+    refused(MAIN, "[trust-thresholds]\n", "1:2: [trust-thresholds] cannot come from a stick");
+    assert_eq!(with_stick(&format!("{MAIN}{table}"), "", "").unwrap().trust.keys.len(), 1);
+}

@@ -2,10 +2,12 @@
 
 mod ingest;
 mod mqtt;
+mod trust;
 mod video;
 
 use core::time::Duration;
 
+use notes::Trust;
 use sha2::{Digest, Sha256};
 
 use crate::config::policy::names_a_policy;
@@ -43,6 +45,7 @@ pub(in crate::config) struct Sections {
     pub(in crate::config) mqtt: Option<Mqtt>,
     pub(in crate::config) consent: Consent,
     pub(in crate::config) privacy: Privacy,
+    pub(in crate::config) trust: Trust,
 }
 
 /// Reads all sections. `None` where something without a default is missing; the mistakes say what.
@@ -80,11 +83,13 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
         ),
         footage_retention: reader.duration("privacy", "footage-retention", days(1), Duration::ZERO..=days(30)),
     };
+    let trust = trust::trust(reader);
     conflicts::check_conflicts(reader, &panel, &video, &audio);
     if let Some(ingest) = &ingest {
         conflicts::check_retention(reader, ingest.outage, &privacy);
     }
-    Some(Sections { device, panel, video, overlay, masks, audio, capture, ingest: ingest?, mqtt, consent, privacy })
+    let ingest = ingest?;
+    Some(Sections { device, panel, video, overlay, masks, audio, capture, ingest, mqtt, consent, privacy, trust })
 }
 
 /// A value with secrets in it, taken literally but for them.
