@@ -1,0 +1,97 @@
+// The details of one box.
+import { CONFIRMED, VERBS } from "../commands.js";
+import { html, nothing } from "../html.js";
+import { format, text } from "../language.js";
+import { ago, healthWord, lasting, phaseWord, phaseSaid, presenceSays, why } from "../words.js";
+import { eventsView, figuresView, identityView, softwareView, twinView } from "./figures.js";
+import { drawPlot, PLOTS, summary } from "./plot.js";
+
+const pointers = new Map();
+
+// Redraws the plots that are in the page.
+export function drawPlots(root, box) {
+  for (const canvas of root.querySelectorAll("canvas.plot")) {
+    const plot = PLOTS.find(({ name }) => name === canvas.dataset.name);
+    drawPlot(canvas, plot, box.history, pointers.get(plot.name) ?? null);
+  }
+}
+
+function headView(app, box, now) {
+  const { health, state } = box, away = health.presence !== "online";
+  const says = [state?.since && !away ? text.box.since(lasting(state.since, now)) : "", !away && state?.session ? text.box.session(state.session) : "",
+    box.heardAt ? text.box.heard(ago(box.heardAt, now)) : ""].filter(Boolean);
+  return html`
+    <div class="bar"><button class="plain back" @click=${() => app.open(null)}>← ${text.box.back}</button></div>
+    <div class="who"><span class="lamp big lamp-${health.lamp}" role="img" aria-label=${text.lamp.name(text.lamp[health.lamp])}></span>
+      <div><h2 tabindex="-1" id="box-title">${box.id}</h2>
+        <p class="phase">${phaseWord(box)}${away && state ? html` <span class="quiet">${text.box.last(phaseSaid(box))}</span>` : nothing}</p></div></div>
+    <p class="camera" data-camera=${health.camera}>${text.camera[health.camera]}</p>
+    ${away ? html`<p class="hint">${presenceSays(box, now)}</p>` : nothing}
+    ${!away && why(box) ? html`<p>${why(box)}</p>` : nothing}
+    <p class="quiet">${says.join(" · ")}</p>
+    ${health.reasons.length ? html`<ul class="reasons">${health.reasons.map((each) => html`<li>${healthWord(each)}</li>`)}</ul>` : nothing}`;
+}
+
+// Whether a verb can do anything now. Only what could not arrive is held back: the box itself judges the rest.
+function actionsView(app, box) {
+  const { link } = app, here = box.health.presence === "online" || box.health.presence === "stale";
+  const block = !link.up ? text.command.down : here ? "" : text.command.offline;
+  return html`
+    <h3>${text.box.actions}</h3>
+    <p class="hint" id="block">${block}</p>
+    <div class="actions">${VERBS.map((verb) => html`<button class=${verb === "stop" ? "stop" : "plain"} data-verb=${verb}
+      aria-disabled=${block !== ""} aria-describedby=${block ? "block" : `says-${verb}`} title=${text.verbSays[verb]}
+      @click=${() => { if (block === "") app.command(box.id, verb, CONFIRMED.includes(verb)); }}>${text.verb[verb]}${CONFIRMED.includes(verb) ? "…" : ""}</button>
+      <span class="sr" id="says-${verb}">${text.verbSays[verb]}</span>`)}</div>
+    ${commandsView(app, box)}`;
+}
+
+export function commandWords(command) {
+  const { command: words } = text;
+  if (command.status === "progress") return words.progress(Object.hasOwn(words.progresses, command.progress) ? words.progresses[command.progress] : command.progress);
+  if (command.status === "done" && command.error) return words.unwritten;
+  return command.status === "done" ? words.as[command.verb] ?? words.done : words[command.status];
+}
+
+function commandsView(app, box) {
+  const mine = app.commands.of(box.id), { command: words } = text;
+  if (mine.length === 0) return nothing;
+  return html`<h4>${text.box.asked}</h4><ol class="commands">${mine.slice(0, 12).map((command) => html`
+    <li data-status=${command.status} data-verb=${command.verb}>
+      <time>${format.clock(command.at)}</time> <b>${text.verb[command.verb]}</b> <span class="status">${commandWords(command)}</span>
+      <span class="quiet">${command.signer ? words.signedBy(command.signer.name) : words.unsigned}${command.again ? ` · ${words.again}` : ""}</span>
+      ${command.status === "refused" ? html`<p>${Object.hasOwn(words.codes, command.code ?? "") ? words.codes[command.code] : command.code ?? ""} ${command.error ? html`<span class="quiet">${words.said} ${command.error}</span>` : nothing}</p>` : nothing}
+      ${command.diagnosis ? html`<dl class="diagnosis">${Object.entries(command.diagnosis).map(([name, value]) => html`<div><dt>${name}</dt><dd>${String(value ?? text.none)}</dd></div>`)}</dl>` : nothing}
+    </li>`)}</ol>`;
+}
+
+function plotsView(app, box) {
+  const move = (event) => {
+    pointers.set(event.target.dataset.name, event.type === "pointerleave" ? null : event.offsetX);
+    app.schedule();
+  };
+  return html`<div class="plots">${PLOTS.map((plot) => {
+    const { title, now, label, empty } = summary(plot, box.history);
+    return html`<figure data-empty=${empty}><figcaption>${title}<b>${now}</b></figcaption>
+      <canvas class="plot" data-name=${plot.name} role="img" aria-label=${label} @pointermove=${move} @pointerleave=${move}></canvas></figure>`;
+  })}</div>`;
+}
+
+const section = (title, hint, body, open) => html`<details ?open=${open}><summary>${title}</summary>
+  ${hint ? html`<p class="quiet">${hint}</p>` : nothing}${body}</details>`;
+
+export function panelView(app) {
+  const box = app.fleet.boxes.get(app.opened), now = Date.now(), { box: words } = text;
+  if (!box) return html`<aside class="panel" aria-label=${words.details}><div class="bar"><button class="plain back" @click=${() => app.open(null)}>← ${words.back}</button></div>
+    <h2 tabindex="-1" id="box-title">${app.opened}</h2><p>${text.phase.unheard}</p></aside>`;
+  return html`<aside class="panel" aria-label=${words.details}>
+    ${headView(app, box, now)}
+    ${actionsView(app, box)}
+    ${section(words.plots, words.plotsHint, plotsView(app, box), true)}
+    ${section(words.events, words.eventsHint, eventsView(box), true)}
+    ${section(words.figures, "", figuresView(box), false)}
+    ${section(words.twin, words.twinHint, twinView(box), false)}
+    ${section(words.update, "", softwareView(box, app.fleet.releases), false)}
+    ${section(words.identity, "", identityView(box, app.fleet), false)}
+  </aside>`;
+}

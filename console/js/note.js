@@ -1,0 +1,39 @@
+// Signed notes as C2SP's signed-note has them, Ed25519 only: a text, an empty line, a line for each signature.
+// docs/notes.md describes them.
+const encoder = new TextEncoder();
+const ED25519 = 1;
+
+export const base64 = (bytes) => btoa(String.fromCharCode(...bytes));
+export function unbase64(text) {
+  try { return Uint8Array.from(atob(text), (character) => character.charCodeAt(0)); } catch { return null; }
+}
+const hex = (bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const join = (...parts) => Uint8Array.from(parts.flatMap((part) => [...part]));
+
+export const isName = (name) => name.length > 0 && name.length <= 100 && !/[\s+\p{C}]/u.test(name);
+
+// The first four bytes of SHA-256 over name, line feed, type and public key.
+export async function keyId(name, publicKey) {
+  const digest = await crypto.subtle.digest("SHA-256", join(encoder.encode(`${name}\n`), [ED25519], publicKey));
+  return new Uint8Array(digest, 0, 4);
+}
+
+export async function verifierKey(name, publicKey) {
+  return `${name}+${hex(await keyId(name, publicKey))}+${base64(join([ED25519], publicKey))}`;
+}
+
+// `{ name, seed }` of a signer key's text; null if it is none. Its hash is judged once the public key is known.
+export function parseSigner(text) {
+  const match = /^PRIVATE\+KEY\+([^+\s]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)$/.exec(text.trim());
+  const bytes = match && unbase64(match[3]);
+  if (!bytes || bytes.length !== 33 || bytes[0] !== ED25519 || !isName(match[1])) return null;
+  return { name: match[1], hash: match[2], seed: bytes.slice(1) };
+}
+
+// The note: `lines` and one signature. `sign` gives the 64 bytes for the text's bytes.
+export async function signed(type, value, { name, publicKey, sign }) {
+  const text = `${type}\n${JSON.stringify(value)}\n`;
+  const signature = new Uint8Array(await sign(encoder.encode(text)));
+  return `${text}\n— ${name} ${base64(join(await keyId(name, publicKey), signature))}\n`;
+}
+export { hex };
