@@ -24,7 +24,7 @@ pub mod log;
 #[cfg(feature = "box")]
 pub mod panel;
 pub mod privacy;
-mod runtime;
+pub mod runtime;
 mod sync;
 mod token_bucket;
 mod trust;

@@ -8,18 +8,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::exit::Exit;
 
 /// A runtime on this thread alone.
-pub(crate) fn build() -> io::Result<Runtime> {
+pub fn build() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
 /// Runs `work` on a runtime of its own.
-pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
+pub fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
     build().map_err(|error| Exit::software(format!("no runtime: {error}")))?.block_on(work)
 }
 
 /// The signals that ask a process to end. Listen before anything else is done: until then they end it at once.
 #[derive(Debug)]
-pub(crate) struct ShutdownSignals {
+pub struct ShutdownSignals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Option<Signal>,
@@ -27,7 +27,7 @@ pub(crate) struct ShutdownSignals {
 
 impl ShutdownSignals {
     /// SIGTERM and SIGINT, from now on. Needs a runtime.
-    pub(crate) fn listen() -> Result<Self, Exit> {
+    pub fn listen() -> Result<Self, Exit> {
         let listen = || -> io::Result<Self> {
             let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
             Ok(Self { terminate, interrupt, hangup: None })
@@ -36,13 +36,13 @@ impl ShutdownSignals {
     }
 
     /// The same, and SIGHUP: for a command that a person runs in a terminal, which may be closed.
-    pub(crate) fn listen_in_terminal() -> Result<Self, Exit> {
+    pub fn listen_in_terminal() -> Result<Self, Exit> {
         let hangup = signal(SignalKind::hangup()).map_err(|error| unavailable(&error))?;
         Ok(Self { hangup: Some(hangup), ..Self::listen()? })
     }
 
     /// The next signal's name. Cancel-safe.
-    pub(crate) async fn recv(&mut self) -> &'static str {
+    pub async fn recv(&mut self) -> &'static str {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,
@@ -58,7 +58,7 @@ impl ShutdownSignals {
     }
 
     /// The next SIGINT: Ctrl-C once more, from whoever does not want to wait. Cancel-safe.
-    pub(crate) async fn interrupt(&mut self) {
+    pub async fn interrupt(&mut self) {
         self.interrupt.recv().await;
     }
 }

@@ -35,9 +35,11 @@ pub use diagnostic::{ConfigError, Diagnostic};
 pub(crate) use document::{files_of, place_at, place_of};
 pub(crate) use exposure::exposed_secrets;
 pub use policy::policy_follows;
-pub(crate) use reader::{did_you_mean, parse_duration};
+pub(crate) use reader::did_you_mean;
+pub use reader::parse_duration;
 pub use secret::{MissingSecret, Secret, SecretTemplate};
-pub(crate) use sections::{derived_id, is_device_id};
+pub(crate) use sections::derived_id;
+pub use sections::is_device_id;
 pub use types::{
     Audio, AudioSource, Capture, Consent, Crop, Device, Encoder, Ingest, Mask, Mqtt, Outage, OutageBuffer, Overlay,
     Panel, PanelBackend, Privacy, Video, VideoSource,

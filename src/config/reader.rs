@@ -339,7 +339,7 @@ pub(crate) fn did_you_mean<'a>(text: &str, all: impl Iterator<Item = &'a str>) -
 }
 
 /// A span of time as the configuration writes it.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     if text.trim() == "0" {
         return Some(Duration::ZERO);
     }

@@ -134,7 +134,7 @@ fn device(reader: &mut Reader<'_>) -> Device {
 }
 
 /// Whether a box can have this name.
-pub(crate) fn is_device_id(name: &str) -> bool {
+pub fn is_device_id(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (1..=64).contains(&name.len()) && name.chars().all(plain)
 }
