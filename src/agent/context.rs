@@ -10,6 +10,7 @@ use rumqttc::AsyncClient;
 use super::broker::{RefusedFeatures, topic};
 use super::events::EventQueue;
 use super::guard_client::GuardHandle;
+use super::home_assistant::announcement::HomeAssistant;
 use super::outbox::Outbox;
 use super::publisher::{Kind, Limits, Outcome, Publisher, Refusal};
 use super::reply_store::ReplyStore;
@@ -50,6 +51,7 @@ pub(super) struct Agent<'a> {
     pub(super) guard_lost_at: Timestamp,
     /// Connections in a row that ended soon, without a word why, after the box was online.
     pub(super) cut_short: u32,
+    pub(super) home_assistant: HomeAssistant,
 }
 
 /// One connection, with what is known of it.
@@ -92,6 +94,7 @@ impl<'a> Agent<'a> {
             state_at: clock.now(),
             guard_lost_at: clock::utc_now(),
             cut_short: 0,
+            home_assistant: HomeAssistant::new(mqtt, &config.agent_dir()),
         }
     }
 
@@ -120,8 +123,10 @@ impl<'a> Agent<'a> {
         let now = self.clock.now();
         let refusal = match result {
             Ok(()) => {
-                if kind == Kind::Event {
-                    self.accepted();
+                match kind {
+                    Kind::Event => self.accepted(),
+                    Kind::HomeAssistant => self.home_assistant_settled(true),
+                    Kind::Availability | Kind::State | Kind::Telemetry | Kind::Reply(_) => {}
                 }
                 self.notifier.remark(kind.as_str(), None);
                 return;
@@ -142,6 +147,10 @@ impl<'a> Agent<'a> {
                 "it is tried again"
             }
             Kind::Availability | Kind::Telemetry => "the box goes on without",
+            Kind::HomeAssistant => {
+                self.home_assistant_settled(false);
+                "the box goes on without, and tries it again at its next connection"
+            }
             Kind::Reply(_) => {
                 "what they answer was done all the same, and a command that is repeated is answered again"
             }

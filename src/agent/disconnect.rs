@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::context::{Agent, BrokerConnection};
-use super::publisher::{Kind, Outcome};
+use super::publisher::Kind;
 
 /// What a clean end waits for the broker's acknowledgement.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -19,17 +19,21 @@ impl Agent<'_> {
         line: &mut BrokerConnection,
         events: &mut mpsc::Receiver<Result<Event, ConnectionError>>,
     ) {
+        // An unbound box withdraws from Home Assistant first.
+        self.send_to_home_assistant(line);
         if !line.online || !self.publish(line, Kind::Availability, "stopped".to_owned()) {
             return;
         }
         let begun = self.clock.now();
         let report = timeout(DISCONNECT_TIMEOUT, async {
-            while line.publisher.is_under_way(Kind::Availability) {
+            while line.publisher.is_under_way(Kind::Availability) || line.publisher.is_under_way(Kind::HomeAssistant) {
                 tokio::select! {
                     outcome = line.publisher.outcome() => {
-                        if let Outcome { kind: Kind::Event, result: Ok(()) } = outcome {
-                            self.accepted();
+                        match outcome.kind {
+                            Kind::Event | Kind::HomeAssistant => self.on_publish_outcome(line, outcome),
+                            Kind::Availability | Kind::State | Kind::Telemetry | Kind::Reply(_) => {}
                         }
+                        self.send_to_home_assistant(line);
                     }
                     event = events.recv() => if event.is_none_or(|event| event.is_err()) { return },
                 }

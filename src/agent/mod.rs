@@ -13,6 +13,7 @@ mod events;
 mod explain;
 mod guard_client;
 mod guard_link;
+mod home_assistant;
 mod messages;
 mod outbox;
 mod payload;

@@ -32,6 +32,7 @@ pub(super) enum Kind {
     State,
     Telemetry,
     Event,
+    HomeAssistant,
     Reply(Urgency),
 }
 
@@ -43,23 +44,25 @@ impl Kind {
             Self::State => "state",
             Self::Telemetry => "telemetry",
             Self::Event => "events",
+            Self::HomeAssistant => "the message for Home Assistant",
             Self::Reply(_) => "answers",
         }
     }
 
-    /// The last level of its topic, below the prefix and the box's id.
+    /// The last level of its topic, below prefix and id of the box; for Home Assistant below its own prefix.
     pub(super) const fn topic(self) -> &'static str {
         match self {
             Self::Availability => "availability",
             Self::State => "state",
             Self::Telemetry => "telemetry",
             Self::Event => "event",
+            Self::HomeAssistant => "config",
             Self::Reply(_) => "reply",
         }
     }
 
     const fn is_retained(self) -> bool {
-        matches!(self, Self::Availability | Self::State)
+        matches!(self, Self::Availability | Self::State | Self::HomeAssistant)
     }
 }
 

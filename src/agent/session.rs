@@ -64,6 +64,7 @@ impl Agent<'_> {
         let lost = loop {
             self.send_state(&mut line);
             self.send_events(&mut line);
+            self.send_to_home_assistant(&mut line);
             let due = self.due(&line);
             let done = tokio::select! {
                 biased;
@@ -157,6 +158,10 @@ impl Agent<'_> {
     fn incoming(&mut self, line: &mut BrokerConnection, packet: Packet) -> Result<(), ConnectionLoss> {
         match packet {
             Packet::ConnAck(answer) => self.subscribe(line, &answer),
+            Packet::SubAck(answer) if line.online => {
+                self.home_assistant_subscribed(&answer);
+                Ok(())
+            }
             // Online means that a stop will be heard: said only once the broker has taken the subscription.
             Packet::SubAck(taken) => {
                 if let Some(code) =
@@ -171,8 +176,10 @@ impl Agent<'_> {
                 line.online = true;
                 self.notifier.connected();
                 self.publish(line, Kind::Availability, "online".to_owned());
+                self.home_assistant_connected(line);
                 Ok(())
             }
+            Packet::Publish(message) if self.is_from_home_assistant(&message) => Ok(()),
             Packet::Publish(message) => {
                 self.command(line, &message);
                 Ok(())
@@ -252,7 +259,8 @@ impl Agent<'_> {
         let far = self.clock.now().saturating_add(Duration::from_hours(1));
         let state = if line.online && line.state_due { self.state_at } else { far };
         let events = self.events.resume_at().filter(|_| line.online).unwrap_or(far);
-        state.min(events).min(far)
+        let home_assistant = self.home_assistant_due().filter(|_| line.online).unwrap_or(far);
+        state.min(events).min(home_assistant).min(far)
     }
 
     fn check_overdue(&self, line: &BrokerConnection) -> Result<(), ConnectionLoss> {

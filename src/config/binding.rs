@@ -56,6 +56,7 @@ impl<'c> Connection<'c> {
             client_key,
             topic_prefix: _,
             telemetry_interval: _,
+            home_assistant: _,
         } = broker;
         let values = present([
             ("user", login.as_ref().map(|Login { user, password: _ }| user)),

@@ -200,11 +200,21 @@ fn compare_mqtt(changes: &mut Changes, now: Option<&Mqtt>, wanted: Option<&Mqtt>
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
         (Some(now), Some(wanted)) => {
-            let Mqtt { tls, host, port, login, ca_file, client_cert, client_key, topic_prefix, telemetry_interval: _ } =
-                wanted;
+            let Mqtt {
+                tls,
+                host,
+                port,
+                login,
+                ca_file,
+                client_cert,
+                client_key,
+                topic_prefix,
+                telemetry_interval: _,
+                home_assistant,
+            } = wanted;
             (tls, host, port, login) == (&now.tls, &now.host, &now.port, &now.login)
                 && (ca_file, client_cert, client_key) == (&now.ca_file, &now.client_cert, &now.client_key)
-                && *topic_prefix == now.topic_prefix
+                && (topic_prefix, home_assistant) == (&now.topic_prefix, &now.home_assistant)
         }
     };
     let what = "[mqtt] cannot change by a stick once the box was used, telemetry-interval aside: it says who asks and \

@@ -270,6 +270,8 @@ pub struct Mqtt {
     pub topic_prefix: String,
     /// How often telemetry is sent.
     pub telemetry_interval: Duration,
+    /// The discovery prefix of Home Assistant; `None`: the box does not announce itself there.
+    pub home_assistant: Option<String>,
 }
 
 impl Mqtt {

@@ -18,6 +18,7 @@ mod families;
 mod files;
 mod guard;
 mod handed_out;
+mod home_assistant;
 mod ingest;
 mod lease;
 mod ledger;

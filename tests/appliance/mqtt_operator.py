@@ -14,7 +14,7 @@ def tell(**message):
 
 
 def on_connect(client, userdata, flags, reason, properties):
-    client.subscribe([(BOX + "#", 1), ("answers/#", 1)])
+    client.subscribe([(BOX + "#", 1), ("answers/#", 1), ("homeassistant/#", 1)])
 
 
 def on_message(client, userdata, message):
@@ -46,5 +46,5 @@ for line in sys.stdin:
         properties.CorrelationData = message["correlation"].encode()
     payload = message["payload"]
     payload = payload if isinstance(payload, str) else json.dumps(payload)
-    topic = BOX + "cmd/" + message["verb"]
+    topic = message["to"] if "to" in message else BOX + "cmd/" + message["verb"]
     client.publish(topic, payload, qos=1, retain=message.get("retain", False), properties=properties)

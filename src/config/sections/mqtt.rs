@@ -21,6 +21,8 @@ pub(super) fn mqtt(reader: &mut Reader<'_>) -> Option<Mqtt> {
     let client_cert = reader.text("mqtt", "client-cert");
     let client_key = reader.text("mqtt", "client-key");
     let topic_prefix = reader.text("mqtt", "topic-prefix");
+    let home_assistant = reader.flag("mqtt", "home-assistant", false);
+    let home_assistant_prefix = reader.text("mqtt", "home-assistant-prefix");
     let (text, place) = reader.text("mqtt", "url")?;
     let (raw, tls) = address(reader, &text, place)?;
     let login = login(reader, &raw, place);
@@ -28,7 +30,11 @@ pub(super) fn mqtt(reader: &mut Reader<'_>) -> Option<Mqtt> {
         check_plain_text(reader, login.is_some(), place);
     }
     check_certificate(reader, tls, client_cert.as_ref(), client_key.as_ref());
-    let topic_prefix = topic_prefix.map_or_else(|| "tallybox/v1".to_owned(), |text| checked_prefix(reader, text));
+    let mut prefix = |key, text: Option<Text>, default: &str| {
+        text.map_or_else(|| default.to_owned(), |text| checked_prefix(reader, key, text))
+    };
+    let topic_prefix = prefix("topic-prefix", topic_prefix, "tallybox/v1");
+    let home_assistant_prefix = prefix("home-assistant-prefix", home_assistant_prefix, "homeassistant");
     Some(Mqtt {
         port: raw.port.unwrap_or(if tls { 8883 } else { 1883 }),
         tls,
@@ -42,6 +48,7 @@ pub(super) fn mqtt(reader: &mut Reader<'_>) -> Option<Mqtt> {
         }),
         topic_prefix,
         telemetry_interval,
+        home_assistant: home_assistant.then_some(home_assistant_prefix),
     })
 }
 
@@ -96,7 +103,7 @@ fn check_certificate(reader: &mut Reader<'_>, tls: bool, certificate: Option<&Te
     }
 }
 
-fn checked_prefix(reader: &mut Reader<'_>, (text, place): Text) -> String {
+fn checked_prefix(reader: &mut Reader<'_>, key: &str, (text, place): Text) -> String {
     if text.is_empty()
         || text.contains(['#', '+', '\0'])
         || text.starts_with(['/', '$'])
@@ -105,7 +112,7 @@ fn checked_prefix(reader: &mut Reader<'_>, (text, place): Text) -> String {
         || text.len() > MAX_PREFIX_BYTES
     {
         let help = "write levels with \"/\" between them, such as \"tallybox/v1\"";
-        reader.error(Some(place), format!("topic-prefix = {text:?} cannot begin a topic"), help);
+        reader.error(Some(place), format!("{key} = {text:?} cannot begin a topic"), help);
     }
     text
 }
