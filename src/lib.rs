@@ -18,6 +18,8 @@ pub mod demo;
 pub mod exit;
 #[cfg(feature = "box")]
 pub mod guard;
+#[cfg(feature = "box")]
+mod installed_package;
 pub mod ipc;
 pub mod ledger;
 pub mod log;
@@ -29,6 +31,7 @@ mod sync;
 mod token_bucket;
 mod trust;
 mod untrusted_file;
+mod update_files;
 #[cfg(test)]
 mod wire;
 pub mod worker;

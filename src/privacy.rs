@@ -158,7 +158,7 @@ fn identity() -> [(&'static str, &'static str); 2] {
     })
 }
 
-fn facts() -> [(&'static str, &'static str); 29] {
+fn facts() -> [(&'static str, &'static str); 35] {
     variants!(Fact {
         GuardStarted: "security log: restarts",
         GuardStopped: "security log: restarts",
@@ -189,6 +189,12 @@ fn facts() -> [(&'static str, &'static str); 29] {
         Pruned: "proof of deletion: which entries were kept for their time and are gone",
         EntriesLost: "security log: that something is missing here",
         EntriesLeftOut: "security log: that something is missing here",
+        UpdateOffered: "security log: which software the operator offered, and who signed it",
+        UpdatePostponed: "security log: that an update was put off at the box",
+        UpdateAnnounced: "notice: that the software is about to change",
+        UpdateStarted: "security log: which software the box ran, and since when",
+        UpdateSucceeded: "security log: which software the box ran, and since when",
+        UpdateFailed: "security log: which software was not installed, and why",
     })
 }
 

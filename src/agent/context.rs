@@ -17,6 +17,7 @@ use super::reply_store::ReplyStore;
 use super::requests::{ReplyTo, Requests};
 use super::state::State;
 use super::systemd_notifier::SystemdNotifier;
+use super::updates::ReleaseInbox;
 use super::validator::CommandValidator;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Mqtt};
@@ -33,6 +34,7 @@ pub(super) struct Agent<'a> {
     pub(super) clock: Clock,
     pub(super) guard: GuardHandle,
     pub(super) outbox: Outbox,
+    pub(super) releases: ReleaseInbox,
     pub(super) validator: CommandValidator,
     pub(super) reply_store: ReplyStore,
     pub(super) notifier: SystemdNotifier,
@@ -74,7 +76,14 @@ impl BrokerConnection {
 }
 
 impl<'a> Agent<'a> {
-    pub(super) fn new(config: &'a Config, mqtt: &'a Mqtt, clock: Clock, guard: GuardHandle, outbox: Outbox) -> Self {
+    pub(super) fn new(
+        config: &'a Config,
+        mqtt: &'a Mqtt,
+        clock: Clock,
+        guard: GuardHandle,
+        outbox: Outbox,
+        releases: ReleaseInbox,
+    ) -> Self {
         let reply_store = ReplyStore::new(&config.agent_dir());
         Self {
             config,
@@ -83,6 +92,7 @@ impl<'a> Agent<'a> {
             clock,
             guard,
             outbox,
+            releases,
             validator: CommandValidator::remembering(reply_store.load()),
             reply_store,
             notifier: SystemdNotifier::new(mqtt, &config.agent_dir()),

@@ -26,6 +26,7 @@ pub(crate) mod systemd_notifier;
 pub mod telemetry;
 #[cfg(test)]
 mod tests;
+mod updates;
 mod validator;
 
 use tokio::task::JoinSet;
@@ -42,6 +43,7 @@ use broker::RefusedFeatures;
 use context::Agent;
 use outbox::Outbox;
 use session::ConnectionEnd;
+use updates::ReleaseInbox;
 
 pub use guard_link::{GuardAddress, GuardChannel};
 
@@ -83,8 +85,10 @@ async fn serve(config: &Config, mqtt: &Mqtt, guard: GuardAddress, stop: impl Fut
     let mut tasks = JoinSet::new();
     let outbox = Outbox::open(&config.agent_dir());
     let guard = guard_client::connect(guard, outbox.acknowledged().cloned(), ending.clone(), &mut tasks);
+    let link = (guard.calls.clone(), guard.state.clone());
+    let releases = ReleaseInbox::start(config, mqtt, link, ending.clone(), &mut tasks);
     let clock = Clock::start();
-    let mut agent = Agent::new(config, mqtt, clock, guard, outbox);
+    let mut agent = Agent::new(config, mqtt, clock, guard, outbox, releases);
     let mut backoff = Backoff::new();
     agent.notifier.ready();
     let mut stop = std::pin::pin!(stop);

@@ -164,9 +164,9 @@ impl Agent<'_> {
             }
             // Online means that a stop will be heard: said only once the broker has taken the subscription.
             Packet::SubAck(taken) => {
-                if let Some(code) =
-                    taken.return_codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_)))
-                {
+                let (commands, others) = taken.return_codes.split_at(taken.return_codes.len().min(1));
+                self.check_others(others);
+                if let Some(code) = commands.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_))) {
                     let topic = self.topic("cmd/+");
                     let why =
                         format!("it refuses the subscription to {topic} ({code:?}): see the broker's access rules");
@@ -181,11 +181,21 @@ impl Agent<'_> {
             }
             Packet::Publish(message) if self.is_from_home_assistant(&message) => Ok(()),
             Packet::Publish(message) => {
-                self.command(line, &message);
+                if !self.releases.take(&message) {
+                    self.command(line, &message);
+                }
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// What the broker says to subscriptions without which commands are heard all the same.
+    fn check_others(&mut self, codes: &[SubscribeReasonCode]) {
+        let refused = codes.iter().any(|code| !matches!(code, SubscribeReasonCode::Success(_)));
+        let topic = self.releases.topic().unwrap_or_default();
+        let why = format!("the broker refuses the subscription to {topic}: no updates; see the broker's access rules");
+        self.notifier.remark("releases", refused.then_some(why));
     }
 
     /// The broker lets this box in: keeps to what it takes, and asks for commands.
@@ -203,7 +213,9 @@ impl Agent<'_> {
         // Without this a broker takes the retain flag off for those who already listen: a retained command would be
         // obeyed when it is sent, and refused at each later connection.
         let filter = SubscribeFilter { preserve_retain: true, ..SubscribeFilter::new(self.topic("cmd/+"), qos) };
-        let asked = line.publisher.client.try_subscribe_many([filter]);
+        // Commands come first: their answer decides whether the box is online.
+        let releases = self.releases.topic().map(|topic| SubscribeFilter::new(topic.to_owned(), qos));
+        let asked = line.publisher.client.try_subscribe_many(std::iter::once(filter).chain(releases));
         asked.map_err(|error| error.to_string().into())
     }
 

@@ -14,6 +14,7 @@ mod setup;
 pub(crate) mod status;
 mod take_config;
 mod units;
+mod update;
 mod users;
 mod watch;
 
@@ -123,6 +124,13 @@ enum Command {
         file: ConfigFile,
         #[command(flatten)]
         args: take_config::Args,
+    },
+    /// Software updates: how it stands, what this box makes of a release, and the updater that systemd starts.
+    Update {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        action: update::Action,
     },
     /// What is collected, for what, who gets it, how long it is kept.
     Privacy {
@@ -237,6 +245,7 @@ fn dispatch(command: Command) -> Result<(), Exit> {
         Command::CheckConfig { files } => check_config::run(&files),
         Command::Setup { file, args } => setup::run(&file.config, args),
         Command::TakeConfig { file, args } => take_config::run(&file.config, &args),
+        Command::Update { file, action } => file.load().and_then(|config| update::run(&config, &action)),
         Command::Privacy { file, topic } => file.load().and_then(|config| privacy::run(&config, topic)),
         // A file that was handed out is proved without this box's configuration: there may be none.
         Command::Ledger { action: ledger::Action::Verify { file: Some(file) }, .. } => ledger::verify(&file),

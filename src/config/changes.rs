@@ -58,6 +58,7 @@ pub(crate) fn compare(now: &Config, wanted: &Config) -> Changes {
         consent: Consent { policy_version: _, max_session, request_timeout },
         privacy,
         trust,
+        update,
         // What was read, and from where.
         path: _,
         hash: _,
@@ -79,6 +80,8 @@ pub(crate) fn compare(now: &Config, wanted: &Config) -> Changes {
     changes.limit(now.consent.request_timeout, *request_timeout, what);
     compare_privacy(&mut changes, &now.privacy, privacy);
     changes.never(*trust != now.trust, "[[trust]] says whose commands this box obeys: only files under /etc may");
+    let what = "[update] cannot change by a stick once the box was used: who keeps the software is not staff's matter";
+    changes.by_hand(*update != now.update, what);
     changes
 }
 

@@ -32,8 +32,21 @@ fn check(path: &Path, texts: &[SourceFile]) -> Result<Config, ConfigError> {
         diagnostics.retain(|diagnostic| diagnostic.at.is_some());
     }
     let Some(sections) = sections.filter(|_| diagnostics.is_empty()) else { return Err(ConfigError { diagnostics }) };
-    let Sections { device, panel, video, overlay, masks, audio, capture, ingest, mqtt, consent, privacy, trust } =
-        sections;
+    let Sections {
+        device,
+        panel,
+        video,
+        overlay,
+        masks,
+        audio,
+        capture,
+        ingest,
+        mqtt,
+        consent,
+        privacy,
+        trust,
+        update,
+    } = sections;
     Ok(Config {
         device,
         panel,
@@ -47,6 +60,7 @@ fn check(path: &Path, texts: &[SourceFile]) -> Result<Config, ConfigError> {
         consent,
         privacy,
         trust,
+        update,
         path: path.to_owned(),
         hash: document::hash(texts),
         warnings,

@@ -42,7 +42,7 @@ pub(crate) use sections::derived_id;
 pub use sections::is_device_id;
 pub use types::{
     Audio, AudioSource, Capture, Consent, Crop, Device, Encoder, Ingest, Mask, Mqtt, Outage, OutageBuffer, Overlay,
-    Panel, PanelBackend, Privacy, Video, VideoSource,
+    Panel, PanelBackend, Privacy, Update, Video, VideoSource,
 };
 
 /// The default of `--config`.
@@ -75,6 +75,8 @@ pub struct Config {
     pub privacy: Privacy,
     /// `[[trust]]` of all files together, and `[trust-thresholds]`: whose signatures count.
     pub trust: notes::Trust,
+    /// `[update]`
+    pub update: Update,
     /// The main file, for roles that have to be given it again.
     pub path: PathBuf,
     /// SHA-256 over the names and contents of its files, in hex: tells that something was changed, and not what.

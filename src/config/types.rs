@@ -4,6 +4,8 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use super::choice::choice;
+use rollout::Window;
+
 use super::{Destination, Host, HostPattern, Login, SecretTemplate};
 
 choice!(
@@ -301,4 +303,19 @@ pub struct Privacy {
     pub ledger_retention: Duration,
     /// Longest life of unsent footage; zero: never written.
     pub footage_retention: Duration,
+}
+
+/// `[update]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The channel whose releases this box takes.
+    pub channel: String,
+    /// Whether it takes them by itself, and not only when somebody asks it to.
+    pub automatic: bool,
+    /// When it installs them, in its own time zone; `None`: at any time of the day.
+    pub window: Option<Window>,
+    /// Hosts that packages may come from; `None`: the one that the signed release names, and no other.
+    pub allowed_hosts: Option<Vec<HostPattern>>,
+    /// How long an update is announced before it is installed.
+    pub notice: Duration,
 }

@@ -16,6 +16,7 @@ mod persistence_check;
 mod session;
 mod status;
 mod supply_voltage;
+mod updates;
 mod verb_quotas;
 
 use std::sync::Arc;

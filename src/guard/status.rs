@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::panel_controller::PanelController;
 use super::session::SessionReport;
 use crate::config::{Config, policy_follows};
-use crate::ipc::{BoxIdentity, ENCODER_FALLBACK, Status};
+use crate::ipc::{BoxIdentity, ENCODER_FALLBACK, Status, UpdateStatus};
 use crate::ledger::LedgerWriter;
 use consent::{Fault, Machine, Phase};
 use monotonic::Monotonic;
@@ -42,11 +42,12 @@ pub(super) struct StatusSources<'a> {
     pub(super) ledger_writer: &'a LedgerWriter,
     /// `None`: the box's key cannot be used.
     pub(super) identity: Option<&'a BoxIdentity>,
+    pub(super) update: &'a UpdateStatus,
 }
 
 /// The status at `now`; its phase began at `since`.
 pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monotonic) -> Status {
-    let StatusSources { config, machine, session, messages: _, panel, ledger_writer, identity } = sources;
+    let StatusSources { config, machine, session, messages: _, panel, ledger_writer, identity, update } = sources;
     let Explanation { reason, message } = explain(sources);
     Status {
         phase: machine.phase(),
@@ -66,6 +67,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         ledger: ledger_writer.ledger_id(),
         ledger_check: ledger_writer.check(),
         identity: identity.cloned(),
+        update: (*update).clone(),
         ..Status::idle(since, &config.consent.policy_version)
     }
 }

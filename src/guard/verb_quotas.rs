@@ -47,6 +47,12 @@ impl VerbQuotas {
             | Request::Stop {}
             | Request::Mute {}
             | Request::Refused { .. }
+            // Updates count what comes for themselves.
+            | Request::Release { .. }
+            | Request::UpdateFetched { .. }
+            | Request::UpdateNow { .. }
+            | Request::UpdatePostpone { .. }
+            | Request::UpdateEnded(_)
             | Request::Button { .. }
             | Request::MuteButton { .. } => return Ok(()),
         };

@@ -51,6 +51,34 @@ pub enum Request {
         #[serde(deserialize_with = "text::why")]
         why: String,
     },
+    /// The release index of the box's channel, as it came: a signed note. Done once it is kept, or was known already.
+    Release {
+        /// The note's exact text.
+        note: String,
+    },
+    /// The agent has the package of the release with this serial in its folder, or says why it has not.
+    UpdateFetched {
+        /// The release's serial.
+        serial: u64,
+        /// What keeps it; cut at 200 bytes. `None`: it is there, and has the size and digest that it should have.
+        #[serde(deserialize_with = "text::optional_why")]
+        error: Option<String>,
+    },
+    /// Take this version as soon as no session is on, whatever the wave and the window say. Accepted only from root and
+    /// the guard's own user; operators have the command `update`.
+    UpdateNow {
+        /// The version, as the release in force has it.
+        #[serde(deserialize_with = "text::name")]
+        version: String,
+    },
+    /// Put updates off. Accepted only from root and the guard's own user.
+    UpdatePostpone {
+        /// For how many hours: 1 to 168; 0 takes it back.
+        hours: u32,
+    },
+    /// How an update ended, for the ledger. Accepted only from root. Done once it is written; the same outcome again is
+    /// done at once.
+    UpdateEnded(UpdateOutcome),
     /// The simulated panel's record button goes down or up. Refused by real panels.
     Button {
         /// Whether it goes down.
@@ -61,6 +89,24 @@ pub enum Request {
         /// Whether it goes down.
         down: bool,
     },
+}
+
+/// How an update ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct UpdateOutcome {
+    /// The attempt, as the guard named it.
+    #[serde(deserialize_with = "text::name")]
+    pub attempt: String,
+    /// The version that it was to bring.
+    #[serde(deserialize_with = "text::name")]
+    pub version: String,
+    /// Why it failed; cut at 200 bytes. `None`: the box runs that version, and is well.
+    #[serde(deserialize_with = "text::optional_why")]
+    pub error: Option<String>,
+    /// Whether the version was not to blame, and deserves another try: the power failed, a session began, a disk was
+    /// full.
+    pub again: bool,
 }
 
 /// A position in a ledger. The ledger is named, as a new one that replaces a damaged one counts from 1 again.

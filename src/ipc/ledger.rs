@@ -245,4 +245,56 @@ pub enum Fact {
         /// The policy under which.
         policy_version: String,
     },
+    /// A release index came into force: it is newer than the one before, and enough trusted keys signed it.
+    UpdateOffered {
+        /// The version that it offers.
+        version: String,
+        /// The index's serial.
+        serial: u64,
+        /// Whether it mends a weakness.
+        security: bool,
+        /// The keys that signed it.
+        keys: Vec<String>,
+    },
+    /// Updates were put off at the box.
+    UpdatePostponed {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// An update was downloaded, and will be installed when the box is free.
+    UpdateAnnounced {
+        /// The version.
+        version: String,
+        /// Not before this.
+        until: Timestamp,
+    },
+    /// The installation of an update was handed to the updater. Durable before it was.
+    UpdateStarted {
+        /// The version to be installed.
+        version: String,
+        /// The version that is installed.
+        former: String,
+        /// The digest of what the release delivers.
+        digest: String,
+        /// Names this attempt: 16 random hex digits.
+        attempt: String,
+    },
+    /// The box runs the new version, and is well.
+    UpdateSucceeded {
+        /// The version.
+        version: String,
+        /// The attempt.
+        attempt: String,
+    },
+    /// The box has the version that it had before.
+    UpdateFailed {
+        /// The version that was not installed.
+        version: String,
+        /// The attempt.
+        attempt: String,
+        /// Why.
+        why: String,
+        /// Whether the version is tried again by itself.
+        again: bool,
+    },
 }

@@ -15,11 +15,11 @@ pub use capture_protocol::{
     ToCapture,
 };
 pub use connection::{IpcConnection, IpcError, MAX_FRAME};
-pub use control_protocol::{FromGuard, LedgerCursor, Request, Response, ToGuard, Verb};
+pub use control_protocol::{FromGuard, LedgerCursor, Request, Response, ToGuard, UpdateOutcome, Verb};
 pub use identity::BoxIdentity;
 pub use ledger::{Fact, LedgerEntry, StoredFact};
 pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
-pub use status::{LedgerCheck, Status};
+pub use status::{LedgerCheck, Status, UpdateState, UpdateStatus};
 pub use text::{MESSAGE, WHY, clean};
 
 pub use consent::{Actor, CaptureSettings, Fault, LampPattern, Phase, Purpose};

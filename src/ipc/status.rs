@@ -19,6 +19,47 @@ pub enum LedgerCheck {
     Bad,
 }
 
+/// How it stands with updates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpdateState {
+    /// The box takes no updates.
+    #[default]
+    Off,
+    /// There is nothing to do: no release is known, or its version is installed.
+    Current,
+    /// A version is offered, and is not for this box, or not by itself.
+    Offered,
+    /// The box waits: for its turn, for the end of a session, for its clock.
+    Waiting,
+    /// The agent downloads the package.
+    Downloading,
+    /// The package is there. It is installed when notice and window allow it, and no session is on.
+    Ready,
+    /// It is being installed.
+    Installing,
+    /// The version failed here, and is not tried again by itself.
+    Failed,
+}
+
+/// Updates, in the status.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct UpdateStatus {
+    /// How it stands.
+    pub state: UpdateState,
+    /// The version that the release in force offers.
+    pub version: Option<String>,
+    /// That release's serial.
+    pub serial: Option<u64>,
+    /// Whether it mends a weakness.
+    pub security: bool,
+    /// Nothing happens before this, as far as that is known, UTC.
+    pub until: Option<Timestamp>,
+    /// Why the state is what it is, for a person.
+    pub why: Option<String>,
+}
+
 /// A snapshot. Its field names are stable: `status --json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -63,6 +104,8 @@ pub struct Status {
     pub ledger_check: LedgerCheck,
     /// The box's key. `None`: it cannot be used; the guard's log says why.
     pub identity: Option<BoxIdentity>,
+    /// Software updates.
+    pub update: UpdateStatus,
 }
 
 impl Status {
@@ -89,6 +132,7 @@ impl Status {
             ledger: None,
             ledger_check: LedgerCheck::Running,
             identity: None,
+            update: UpdateStatus::default(),
         }
     }
 }

@@ -54,6 +54,10 @@ pub(super) fn why<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error
     taken(from, WHY)
 }
 
+pub(super) fn optional_why<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.map(|text| clean(&text, WHY)))
+}
+
 pub(super) fn reason<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     taken(from, REASON)
 }

@@ -25,7 +25,7 @@ pub use entry_hash::{GENESIS, following};
 pub use error::LedgerError;
 pub use export::{ExportError, VerifiedExport, verify as verify_export};
 pub(crate) use link_log::LinkLog;
-pub use state::LedgerState;
+pub use state::{BootTime, LedgerState, UpdateRecord};
 #[cfg(feature = "box")]
 pub use store::Ledger;
 #[cfg(feature = "box")]

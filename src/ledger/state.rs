@@ -1,10 +1,39 @@
 //! The state that survives a power cut, replayed from the ledger fact by fact.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::timeline::Timeline;
 use crate::ipc::{Fact, LedgerEntry, StoredFact};
 use consent::{PersistedState, SessionId};
+
+/// When something ended, on the machine's own clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct BootTime {
+    /// The boot.
+    pub boot: String,
+    /// Milliseconds since then.
+    pub monotonic_ms: u64,
+}
+
+/// The latest attempt at an update.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct UpdateRecord {
+    /// The digest of what its release delivers.
+    pub digest: String,
+    /// Its version.
+    pub version: String,
+    /// Its name.
+    pub attempt: String,
+    /// It has not ended yet.
+    pub open: bool,
+    /// It failed, and was to blame for it.
+    pub failed: bool,
+    /// Attempts at this digest that ended without its being to blame.
+    pub interrupted: u32,
+}
 
 /// The state after an entry of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +59,12 @@ pub struct LedgerState {
     pub unbound_entry: u64,
     /// Hash of the configuration that was last in force.
     pub configuration: Option<String>,
+    /// When the last session ended; `None` also where an older version wrote that.
+    pub session_ended: Option<BootTime>,
+    /// The latest attempt at an update.
+    pub update: Option<UpdateRecord>,
+    /// Until when updates were put off.
+    pub update_postponed: Option<Timestamp>,
     /// The ledger's time.
     pub time: Timeline,
 }
@@ -50,6 +85,9 @@ impl LedgerState {
                 // A session whose lamp failed was stopped without having been started; its number is used all the same.
                 self.last_session = self.last_session.max(*session);
                 self.open_session = None;
+                self.session_ended = entry
+                    .reading()
+                    .map(|reading| BootTime { boot: reading.boot.to_string(), monotonic_ms: reading.monotonic_ms });
             }
             Fact::Locked {} => self.locked = true,
             Fact::Unlocked {} => self.locked = false,
@@ -67,7 +105,16 @@ impl LedgerState {
                 // The hold that unbinds passes the one that locks; only a later lock counts.
                 self.locked = false;
             }
-            Fact::GuardStarted { .. }
+            Fact::UpdatePostponed { until } => self.update_postponed = Some(*until),
+            Fact::UpdateStarted { version, digest, attempt, former: _ } => self.begin_update(version, digest, attempt),
+            Fact::UpdateSucceeded { attempt, version: _ } => self.end_update(attempt, |_| {}),
+            Fact::UpdateFailed { attempt, again, version: _, why: _ } => self.end_update(attempt, |record| {
+                record.failed = !again;
+                record.interrupted += u32::from(*again);
+            }),
+            Fact::UpdateOffered { .. }
+            | Fact::UpdateAnnounced { .. }
+            | Fact::GuardStarted { .. }
             | Fact::GuardStopped {}
             | Fact::OnAir { .. }
             | Fact::OffAir { .. }
@@ -85,6 +132,20 @@ impl LedgerState {
             | Fact::Pruned { .. }
             | Fact::EntriesLost { .. }
             | Fact::EntriesLeftOut { .. } => {}
+        }
+    }
+
+    fn begin_update(&mut self, version: &str, digest: &str, attempt: &str) {
+        let interrupted =
+            self.update.take().filter(|known| known.digest == digest).map_or(0, |known| known.interrupted);
+        let (digest, version, attempt) = (digest.to_owned(), version.to_owned(), attempt.to_owned());
+        self.update = Some(UpdateRecord { digest, version, attempt, open: true, failed: false, interrupted });
+    }
+
+    fn end_update(&mut self, attempt: &str, note: impl FnOnce(&mut UpdateRecord)) {
+        if let Some(record) = self.update.as_mut().filter(|record| record.attempt == attempt) {
+            record.open = false;
+            note(record);
         }
     }
 

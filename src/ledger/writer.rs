@@ -271,6 +271,7 @@ fn quota_kind(fact: &Fact) -> Option<&'static str> {
         Fact::FaultDetected { .. } => Some("broke"),
         Fact::FaultCleared { .. } => Some("mended"),
         Fact::ClockStepped { .. } => Some("clock-stepped"),
+        Fact::UpdateOffered { .. } => Some("update-offered"),
         // Capture's reports are limited by `LinkLog`, so that the last entry stays true.
         Fact::OnAir { .. }
         | Fact::OffAir { .. }
@@ -295,7 +296,12 @@ fn quota_kind(fact: &Fact) -> Option<&'static str> {
         | Fact::Probed { .. }
         | Fact::Pruned { .. }
         | Fact::EntriesLost { .. }
-        | Fact::EntriesLeftOut { .. } => None,
+        | Fact::EntriesLeftOut { .. }
+        | Fact::UpdatePostponed { .. }
+        | Fact::UpdateAnnounced { .. }
+        | Fact::UpdateStarted { .. }
+        | Fact::UpdateSucceeded { .. }
+        | Fact::UpdateFailed { .. } => None,
     }
 }
 

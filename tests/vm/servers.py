@@ -35,7 +35,7 @@ rtmp {{ server {{ listen {HOST}:1935; ping 10s; ping_timeout 15s; application li
         self.start("nginx")
         wait("the broker answers", lambda: subprocess.run(["mosquitto_pub", "-h", HOST, "-t", "hello", "-n"], capture_output=True).returncode == 0)
         self.operator = subprocess.Popen(
-            ["mosquitto_sub", "-V", "5", "-q", "1", "-h", HOST, "-t", "tallybox/v1/#", "-F", "%t %p"], stdout=subprocess.PIPE, text=True)
+            ["mosquitto_sub", "-V", "5", "-q", "1", "-h", HOST, "-t", "tallybox/v1/#", "-F", "%t %x"], stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self.listen, daemon=True).start()
 
     def start(self, name):
@@ -53,7 +53,9 @@ rtmp {{ server {{ listen {HOST}:1935; ping 10s; ping_timeout 15s; application li
 
     def listen(self):
         for line in self.operator.stdout:
+            # In hexadecimal: a signed note has several lines.
             topic, payload = line.rstrip("\n").split(" ", 1)
+            payload = bytes.fromhex(payload).decode()
             try:
                 payload = json.loads(payload)
             except ValueError:

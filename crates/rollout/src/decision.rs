@@ -180,6 +180,40 @@ pub enum Decision {
     Start,
 }
 
+impl Decision {
+    /// Why nothing happens, or what happens next: a sentence.
+    pub const fn explain(&self) -> &'static str {
+        match self {
+            Self::Installed => "this version is installed",
+            Self::OtherChannel => "it is for another channel: see [update] channel",
+            Self::OtherArchitecture => "it has no package for this box's architecture",
+            Self::Downgrade => "it is older than what is installed, and the release does not say that boxes go back",
+            Self::BelowMinimum => "what is installed is too old to go there in one step: install a version in between",
+            Self::Expired => "the release has expired: the operator has to sign a new one",
+            Self::Aborted => "the operator stopped this release",
+            Self::Paused => "the operator paused this release, or it waits at a pause point",
+            Self::Manual => "[update] automatic is off: it waits for a signed command, or for tallybox update install",
+            Self::GivenUp => "it failed here, and is not tried again by itself",
+            Self::Wait { why, .. } | Self::Fetch { why, .. } => why.explain(),
+            Self::Start => "nothing keeps it",
+        }
+    }
+}
+
+impl Hold {
+    /// Why the box waits: a sentence.
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::Turn => "this box's turn in the wave has not come",
+            Self::Share => "the wave does not reach this box yet",
+            Self::Session => "a session is on, or ended less than five minutes ago",
+            Self::Window => "it waits for [update] window",
+            Self::Postponed => "it was put off at the box",
+            Self::Clock => "the clock is not synchronised: nobody can tell whether the release has expired",
+        }
+    }
+}
+
 /// Decides. Of several reasons for nothing to happen the one that lasts longest is told.
 pub fn decide(release: &Release, seen: &BoxView<'_>) -> Decision {
     if let Some(lasting) = not_for_this_box(release, seen) {

@@ -18,6 +18,7 @@ pub(super) mod requirements;
 mod roles;
 mod time;
 mod tls;
+mod updates;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -132,6 +133,7 @@ fn check(config: &Config, args: &Args) -> Vec<CheckResult> {
     let roles = Roles { machine: &machine, config, runner: &runner, states: units.as_ref(), status, needs: &needs };
     rows.extend(roles.rows());
     rows.push(identity::row(config, status));
+    rows.push(updates::row(config, status));
     rows.extend(host(&machine, config, &runner));
     rows.extend(match runner {
         Runner::Units(_) => needs.rows(),

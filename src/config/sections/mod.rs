@@ -3,6 +3,7 @@
 mod ingest;
 mod mqtt;
 mod trust;
+mod update;
 mod video;
 
 use core::time::Duration;
@@ -13,7 +14,8 @@ use sha2::{Digest, Sha256};
 use crate::config::policy::names_a_policy;
 use crate::config::reader::{Location, Reader};
 use crate::config::{
-    Audio, Capture, Consent, Device, Ingest, Mask, Mqtt, Overlay, Panel, Privacy, SecretTemplate, Video, conflicts,
+    Audio, Capture, Consent, Device, Ingest, Mask, Mqtt, Overlay, Panel, Privacy, SecretTemplate, Update, Video,
+    conflicts,
 };
 
 pub(super) use ingest::SECOND;
@@ -46,6 +48,7 @@ pub(in crate::config) struct Sections {
     pub(in crate::config) consent: Consent,
     pub(in crate::config) privacy: Privacy,
     pub(in crate::config) trust: Trust,
+    pub(in crate::config) update: Update,
 }
 
 /// Reads all sections. `None` where something without a default is missing; the mistakes say what.
@@ -84,12 +87,27 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
         footage_retention: reader.duration("privacy", "footage-retention", days(1), Duration::ZERO..=days(30)),
     };
     let trust = trust::trust(reader);
+    let update = update::update(reader);
     conflicts::check_conflicts(reader, &panel, &video, &audio);
     if let Some(ingest) = &ingest {
         conflicts::check_retention(reader, ingest.outage, &privacy);
     }
     let ingest = ingest?;
-    Some(Sections { device, panel, video, overlay, masks, audio, capture, ingest, mqtt, consent, privacy, trust })
+    Some(Sections {
+        device,
+        panel,
+        video,
+        overlay,
+        masks,
+        audio,
+        capture,
+        ingest,
+        mqtt,
+        consent,
+        privacy,
+        trust,
+        update,
+    })
 }
 
 /// A value with secrets in it, taken literally but for them.

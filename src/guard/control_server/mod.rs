@@ -185,6 +185,10 @@ impl ControlClient {
                     let Some(ToGuard { call, request }) = received? else { return Ok(()) };
                     self.slot.record_request();
                     self.held_buttons.update(&request);
+                    if let Some(response) = reserved(&request).filter(|_| !self.local) {
+                        send(&mut connection, FromGuard::Response { call, response }).await?;
+                        continue;
+                    }
                     match request {
                         Request::Status {} => {
                             let status = Box::new(self.context.status.borrow().clone());
@@ -198,11 +202,12 @@ impl ControlClient {
                             self.context.status.mark_changed();
                             self.context.head.mark_changed();
                         }
-                        Request::Probe {} if !self.local => {
-                            let why = "a probe is asked for by root or the guard's own user".to_owned();
-                            send(&mut connection, FromGuard::Response { call, response: Response::Rejected(why) }).await?;
-                        }
-                        Request::RequestStart {}
+                        Request::Release { .. }
+                        | Request::UpdateFetched { .. }
+                        | Request::UpdateNow { .. }
+                        | Request::UpdatePostpone { .. }
+                        | Request::UpdateEnded(_)
+                        | Request::RequestStart {}
                         | Request::Probe {}
                         | Request::Stop {}
                         | Request::Mute {}
@@ -264,6 +269,29 @@ impl ControlClient {
             None => Ledger::open_read_only(&self.context.ledger)?,
         };
         self.ledger.insert(ledger).entries_after(after, ENTRIES_PER_READ)
+    }
+}
+
+/// The response for all but root and the guard's own user, to what only those may ask.
+fn reserved(request: &Request) -> Option<Response> {
+    let rejected = |why: &str| Some(Response::Rejected(why.to_owned()));
+    match request {
+        Request::Probe {} => rejected("a probe is asked for by root or the guard's own user"),
+        Request::UpdateNow { .. } | Request::UpdatePostpone { .. } | Request::UpdateEnded(_) => {
+            rejected("updates are in the hands of root or the guard's own user here")
+        }
+        Request::Status {}
+        | Request::Subscribe { .. }
+        | Request::RequestStart {}
+        | Request::Stop {}
+        | Request::Mute {}
+        | Request::Unmute {}
+        | Request::Identify {}
+        | Request::Refused { .. }
+        | Request::Release { .. }
+        | Request::UpdateFetched { .. }
+        | Request::Button { .. }
+        | Request::MuteButton { .. } => None,
     }
 }
 

@@ -4,6 +4,7 @@ mod capture_events;
 mod effects;
 mod periodic;
 mod requests;
+mod updates;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -20,6 +21,7 @@ use super::pending_replies::PendingReplies;
 use super::session::SessionReport;
 use super::status::{self, Messages};
 use super::supply_voltage::SupplyMonitor;
+use super::updates::Updates;
 use super::verb_quotas::VerbQuotas;
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -51,6 +53,7 @@ pub(super) struct Engine {
     replies: PendingReplies,
     quotas: VerbQuotas,
     erasure: PendingErasure,
+    updates: Updates,
     /// `None`: the box's key cannot be used.
     identity: Option<BoxIdentity>,
     status: watch::Sender<Status>,
@@ -94,6 +97,7 @@ impl Engine {
             replies: PendingReplies::default(),
             quotas: VerbQuotas::new(clock.now()),
             erasure: PendingErasure::default(),
+            updates: Updates::new(&config, Path::new("/"), clock.now()),
             identity: None,
             status: watch::Sender::new(status),
             is_restored: false,
@@ -171,6 +175,7 @@ impl Engine {
         let state = state.with_policy(&self.config.consent.policy_version);
         self.machine = Machine::restore(limits(&self.config), state.persisted_state(&self.config.hash));
         self.is_restored = true;
+        self.updates.restore(&state, &clock::read(), self.clock.now());
         self.messages.policy =
             status::policy_pending_message(state.acknowledged.as_deref(), &self.config.consent.policy_version);
         if state.policy_pending {
@@ -299,6 +304,7 @@ impl Engine {
             panel: &self.panel,
             ledger_writer: &self.ledger_writer,
             identity: self.identity.as_ref(),
+            update: self.updates.status(),
         };
         let status = status::compose(&sources, since, self.clock.now());
         self.status.send_if_modified(|known| {

@@ -48,6 +48,7 @@ impl Engine {
             self.dispatch(Event::FaultDetected(Fault::Ledger));
         }
         self.check_ledger();
+        self.tick_updates(now);
         if tasks.take_retry(now) {
             self.self_test();
             let erased = self.run_erasure();

@@ -58,6 +58,14 @@ impl Engine {
                 self.append_refusal(Fact::CommandRefused { verb, why });
                 Response::Done
             }
+            Request::Release { note } => return self.offer_release(&note, reply),
+            Request::UpdateFetched { serial, error } => {
+                self.updates.on_fetched(serial, error);
+                Response::Done
+            }
+            Request::UpdateNow { version } => self.ask_update(&version),
+            Request::UpdatePostpone { hours } => self.postpone_update(hours),
+            Request::UpdateEnded(outcome) => self.end_update(outcome),
             Request::Button { down } => simulated(self.panel.simulate(Button::Record, down)),
             Request::MuteButton { down } => simulated(self.panel.simulate(Button::Mute, down)),
             Request::Status {} | Request::Subscribe { .. } => Response::Done,
@@ -103,7 +111,7 @@ impl Engine {
         }
     }
 
-    fn append_refusal(&mut self, fact: Fact) {
+    pub(super) fn append_refusal(&mut self, fact: Fact) {
         if let Err(error) = self.ledger_writer.append_refusal(fact) {
             tracing::error!(%error, "a refusal could not be written down");
             self.dispatch(Event::FaultDetected(Fault::Ledger));

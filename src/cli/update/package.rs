@@ -1,0 +1,104 @@
+//! The package, taken out of the agent's hands: what is judged is a copy that only root can write, and what is judged
+//! is what is installed.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rollout::{Release, Sha256Hex};
+use rustix::fs::OFlags;
+use sha2::{Digest, Sha256};
+
+use super::home::{Ending, Home};
+use crate::installed_package::InstalledPackage;
+
+/// What stays free on the disk, in bytes.
+const SPARE_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes per read.
+const CHUNK: usize = 64 * 1024;
+
+/// Copies the agent's file to the updater's folder, and checks that it is the package that `release` names.
+///
+/// # Errors
+/// How the attempt ends.
+pub(super) fn take(from: &Path, file: &rollout::File, release: &Release, home: &Home) -> Result<(), Ending> {
+    let local = |error: io::Error| Ending::Again(format!("the package cannot be copied: {error}"));
+    let source = open(from).map_err(|error| Ending::Again(format!("the package is not there: {error}")))?;
+    check_room(home, file.size)?;
+    let package = home.package();
+    let mut copy = File::create(&package).map_err(local)?;
+    if copy_hashed(source, &mut copy, file.size).map_err(local)?.as_ref() != Some(&file.sha256) {
+        // Nothing of it is kept: the agent may have been taken over.
+        let _ = std::fs::remove_file(&package);
+        let _ = std::fs::remove_file(from);
+        return Err(Ending::Again("the package is another one than the release names: it was thrown away".to_owned()));
+    }
+    copy.sync_all().map_err(local)?;
+    check_fields(&package, release, home)
+}
+
+/// The file itself, not what a link at its place leads to, and nothing that makes the reader wait.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
+    }
+    Ok(file)
+}
+
+/// Copies, and returns the digest of what was copied; `None` where it has another size.
+fn copy_hashed(mut from: File, to: &mut File, size: u64) -> io::Result<Option<Sha256Hex>> {
+    let (mut copied, mut hash, mut chunk) = (0_u64, Sha256::new(), vec![0; CHUNK]);
+    while copied <= size {
+        let length = from.read(&mut chunk)?;
+        if length == 0 {
+            break;
+        }
+        to.write_all(&chunk[..length])?;
+        hash.update(&chunk[..length]);
+        copied += length as u64;
+    }
+    Ok((copied == size).then(|| Sha256Hex::from_digest(&hash.finalize())))
+}
+
+/// Whether the package says of itself what the release says, and whether there is room to install it.
+fn check_fields(package: &Path, release: &Release, home: &Home) -> Result<(), Ending> {
+    let fields = ["Package", "Version", "Architecture", "Installed-Size"];
+    let failed = |why: &str| Ending::Failed(format!("the package cannot be read: {why}"));
+    let asked = Command::new("dpkg-deb").arg("-f").arg(package).args(fields).stdin(Stdio::null()).output();
+    let asked = asked.map_err(|error| failed(&error.to_string()))?;
+    if !asked.status.success() {
+        return Err(failed(&String::from_utf8_lossy(&asked.stderr)));
+    }
+    let text = String::from_utf8_lossy(&asked.stdout).into_owned();
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let installed = crate::installed_package::find(Path::new("/"));
+    let architecture = installed.as_ref().map(|InstalledPackage { architecture, .. }| architecture.as_str());
+    let is_ours = field("Package") == Some("tallybox")
+        && field("Version").and_then(|text| text.parse().ok()).as_ref() == Some(&release.version)
+        && field("Architecture") == architecture;
+    if !is_ours {
+        return Err(Ending::Failed(
+            "the package is not the version, or not for the machine, that it should be".to_owned(),
+        ));
+    }
+    // The one that is installed is packed anew without compression beside its files; the new one is unpacked beside it.
+    let kib: u64 = field("Installed-Size").and_then(|text| text.parse().ok()).unwrap_or(0);
+    check_room(home, kib.saturating_mul(1024 * 3) + std::fs::metadata(package).map_or(0, |file| file.len()))
+}
+
+/// Whether so many bytes can be written beside what stays free.
+fn check_room(home: &Home, bytes: u64) -> Result<(), Ending> {
+    let package = home.package();
+    let dir = package.parent().unwrap_or(Path::new("/"));
+    let disk = rustix::fs::statvfs(dir).map_err(|error| Ending::Again(format!("{}: {error}", dir.display())))?;
+    let (free, needed) = (disk.f_bavail * disk.f_frsize, bytes.saturating_add(SPARE_BYTES));
+    if free >= needed {
+        return Ok(());
+    }
+    let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+    Err(Ending::Again(format!("the disk is full: {} MiB are free, {} MiB are needed", mib(free), mib(needed))))
+}

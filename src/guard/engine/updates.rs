@@ -1,0 +1,81 @@
+//! Software updates: what the engine does for [`Updates`](crate::guard::updates::Updates).
+
+use super::Engine;
+use crate::clock;
+use crate::guard::pending_replies::ReplySender;
+use crate::guard::updates::{Moment, Step};
+use crate::ipc::{Fact, Response, UpdateOutcome};
+use consent::{Event, Phase};
+use monotonic::Monotonic;
+
+impl Engine {
+    /// Called once a second.
+    pub(super) fn tick_updates(&mut self, now: Monotonic) {
+        let reading = clock::read();
+        let id = self.device_id();
+        let moment = Moment { now, clock: &reading, id: id.as_deref(), is_busy: self.is_busy() };
+        for step in self.updates.tick(&moment) {
+            let written = match step {
+                Step::Record(fact) => self.append(fact),
+                Step::RecordStart(fact) => self.start_update(&fact),
+            };
+            if let Err(failure) = written {
+                self.dispatch(failure);
+            }
+        }
+        self.publish();
+    }
+
+    fn start_update(&mut self, fact: &Fact) -> Result<(), Event> {
+        self.append_durably(fact.clone())?;
+        self.updates.hand_over(fact);
+        Ok(())
+    }
+
+    /// A session is on, or staff are asked for one.
+    fn is_busy(&self) -> bool {
+        let phase = self.machine.phase();
+        phase.may_capture() || phase == Phase::Requested
+    }
+
+    /// The box's name in topics.
+    fn device_id(&self) -> Option<String> {
+        let derived = || self.identity.as_ref().map(crate::ipc::BoxIdentity::device_id);
+        self.config.device.id.clone().or_else(derived)
+    }
+
+    pub(super) fn offer_release(&mut self, note: &str, reply: ReplySender) {
+        if let Err(why) = self.updates.offer(self.clock.now(), note, reply) {
+            tracing::warn!("a release is refused: {why}");
+            let why = crate::ipc::clean(&why, crate::ipc::WHY);
+            self.append_refusal(Fact::CommandRefused { verb: "release".to_owned(), why });
+        }
+    }
+
+    /// Somebody asks for a version now, who may.
+    pub(super) fn ask_update(&mut self, version: &str) -> Response {
+        let (now, reading, id) = (self.clock.now(), clock::read(), self.device_id());
+        let moment = Moment { now, clock: &reading, id: id.as_deref(), is_busy: self.is_busy() };
+        self.updates.ask(version, &moment).map_or_else(Response::Rejected, |()| Response::Done)
+    }
+
+    pub(super) fn postpone_update(&mut self, hours: u32) -> Response {
+        match self.updates.postpone(hours, clock::utc_now()) {
+            Ok(fact) => {
+                let written = self.append(fact);
+                self.dispatch_failure(written);
+                Response::Done
+            }
+            Err(why) => Response::Rejected(why),
+        }
+    }
+
+    /// The updater says how it ended.
+    pub(super) fn end_update(&mut self, outcome: UpdateOutcome) -> Response {
+        if let Some(fact) = self.updates.on_ended(outcome) {
+            let written = self.append(fact);
+            self.dispatch_failure(written);
+        }
+        Response::Done
+    }
+}

@@ -1,0 +1,86 @@
+"""An operator who publishes software: release keys, signed release indexes, and an https server with packages."""
+import base64
+import hashlib
+import json
+import subprocess
+import time
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from netns import HOST
+from waiting import wait
+
+PORT = 8443
+TOPIC = "tallybox/v1/release/stable"
+
+
+class Key:
+    """A key of the signed-note form (c2sp.org/signed-note)."""
+
+    def __init__(self, name):
+        self.name, self.secret = name, Ed25519PrivateKey.generate()
+        self.public = b"\x01" + self.secret.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self.id = hashlib.sha256(name.encode() + b"\n" + self.public).digest()[:4]
+
+    def verifier(self):
+        return f"{self.name}+{self.id.hex()}+{base64.b64encode(self.public).decode()}"
+
+    def line(self, text):
+        return f"— {self.name} {base64.b64encode(self.id + self.secret.sign(text.encode())).decode()}\n"
+
+
+def stamp(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
+class Releases:
+    """Keys, server, and what was published last."""
+
+    def __init__(self, peers):
+        self.peers, self.folder = peers, peers.work / "packages"
+        self.keys = [Key("operator.example/release-1"), Key("operator.example/release-2")]
+        self.stranger = Key("somebody.example/release-1")
+        self.serial = 0
+        if not self.folder.exists():
+            self.folder.mkdir()
+            self.serve()
+        self.withdraw()
+
+    def serve(self):
+        work = self.peers.work
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", work / "web.key",
+                        "-out", work / "web.crt", "-days", "9", "-subj", "/CN=packages", "-addext", f"subjectAltName=IP:{HOST}"],
+                       check=True, capture_output=True)
+        (work / "web.conf").write_text(
+            f"daemon off; user root; pid {work}/web.pid; error_log {work}/web.log; events {{}}\n"
+            f"http {{ access_log {work}/web-access.log; client_body_temp_path {work}/body; server {{ listen {HOST}:{PORT} ssl; "
+            f"ssl_certificate {work}/web.crt; ssl_certificate_key {work}/web.key; root {self.folder}; }} }}\n")
+        log = open(work / "web.out", "a")
+        self.peers.children["web"] = subprocess.Popen(["nginx", "-p", str(work), "-c", str(work / "web.conf")], stdout=log, stderr=log)
+        wait("the package server answers", lambda: subprocess.run(["curl", "-ksS", f"https://{HOST}:{PORT}/"], capture_output=True).returncode == 0)
+
+    def settings(self):
+        """What the box has to know: both keys, of which both have to sign, and where packages may come from."""
+        trust = "".join(f'[[trust]]\nkey = "{key.verifier()}"\nmay = ["release"]\n' for key in self.keys)
+        return trust + f'[trust-thresholds]\nrelease = 2\n[update]\nallowed-hosts = ["{HOST}"]\nnotice = "0"\n'
+
+    def release(self, deb, version, **more):
+        """A document that offers this package to everybody, from a minute ago on."""
+        name = f"tallybox_{version}.deb"
+        content = deb.read_bytes()
+        (self.folder / name).write_bytes(content)
+        self.serial += 1
+        file = {"url": f"https://{HOST}:{PORT}/{name}", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        return {"version": version, "serial": self.serial, "channel": "stable", "files": {"amd64": file}, "not-after": stamp(30 * 86400),
+                "wave": {"start": stamp(-60), "stages": [{"permille": 1000}]}, "security": True, **more}
+
+    def note(self, release, *keys):
+        text = f"tallybox/release/v1\n{json.dumps(release, separators=(',', ':'))}\n"
+        return text + "\n" + "".join(key.line(text) for key in keys or self.keys)
+
+    def publish(self, note):
+        subprocess.run(["mosquitto_pub", "-V", "5", "-q", "1", "-r", "-h", HOST, "-t", TOPIC, "-s"], input=note, text=True, check=True)
+
+    def withdraw(self):
+        subprocess.run(["mosquitto_pub", "-V", "5", "-q", "1", "-r", "-n", "-h", HOST, "-t", TOPIC], check=True)
