@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use tallybox::exit::{self, Exit};
+use tallybox::runtime;
 
-use crate::sim;
+use crate::command::{self, Caution, CommandArgs};
+use crate::{events, key, list, metrics, policy, set, sim, update, verify, watch};
 
 #[derive(Debug, Parser)]
 #[command(name = "tallybox-fleet", version, about, after_help = exit::help())]
@@ -16,8 +18,53 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Each box once, as the broker has it.
+    List(list::Args),
+    /// The fleet in a terminal: how many boxes do what, and those that want to be looked at first.
+    Watch(watch::Args),
+    /// Stop sessions and requests. Needs no signature, and is never paused.
+    Stop(CommandArgs),
+    /// Ask staff to start: the lamps ask, and nothing starts without a press.
+    Request(CommandArgs),
+    /// Change picture, server or configuration.
+    Set {
+        #[command(subcommand)]
+        action: set::Action,
+    },
+    /// Policies: sign, publish, and see how far the fleet is.
+    Policy {
+        #[command(subcommand)]
+        action: policy::Action,
+    },
+    /// Updates: publish a release, watch its wave, pause it and let it go on.
+    Update {
+        #[command(subcommand)]
+        action: update::Action,
+    },
+    /// Send a verb that needs no parameters: mute, unmute, identify, diagnose, and those that destroy (erase, unbind).
+    Send(SendArgs),
+    /// Follow the boxes' ledgers, and archive them.
+    Events(events::Args),
+    /// Verify the hash chains of archived events, and checkpoints.
+    Verify(verify::Args),
+    /// Serve the fleet's figures for Prometheus.
+    Metrics(metrics::Args),
+    /// Make a key, or show the half of it that boxes trust.
+    Key {
+        #[command(subcommand)]
+        action: key::Action,
+    },
     /// Simulate boxes: the real agent with simulated guards, against a real broker, with scripted outages.
     Sim(sim::Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct SendArgs {
+    /// The verb.
+    #[arg(value_name = "VERB", value_parser = ["mute", "unmute", "identify", "diagnose", "update", "erase", "unbind"])]
+    verb: String,
+    #[command(flatten)]
+    command: CommandArgs,
 }
 
 /// The command line's definition, for the manual pages and shell completions that the package brings.
@@ -39,6 +86,27 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Exit> {
     match command {
+        Command::List(args) => runtime::block_on(list::run(&args)),
+        Command::Stop(args) => ask(&args, "stop", Caution::None),
+        Command::Request(args) => ask(&args, "request-start", Caution::Budget),
+        Command::Set { action } => runtime::block_on(set::run(&action)),
+        Command::Policy { action } => runtime::block_on(policy::run(&action)),
+        Command::Update { action } => runtime::block_on(update::run(&action)),
+        Command::Send(SendArgs { verb, command }) => {
+            let caution = if verb == "mute" { Caution::None } else { Caution::Budget };
+            ask(&command, &verb, caution)
+        }
+        Command::Events(args) => runtime::block_on(events::run(&args)),
+        Command::Verify(args) => verify::run(&args),
+        Command::Watch(args) => runtime::block_on(watch::run(&args)),
+        Command::Metrics(args) => runtime::block_on(metrics::run(&args)),
+        Command::Key { action } => key::run(&action),
         Command::Sim(args) => sim::run(&args),
     }
+}
+
+/// Sends a verb without parameters.
+fn ask(args: &CommandArgs, verb: &str, caution: Caution) -> Result<(), Exit> {
+    let command = command::Command { verb: verb.to_owned(), parameters: serde_json::Map::new() };
+    runtime::block_on(command::run(args, &command::Ask::Command(command), caution))
 }

@@ -2,8 +2,23 @@
 //! capture, as no message has.
 
 mod cli;
+mod command;
+mod connection;
+mod events;
 mod files;
+mod fleet;
+mod key;
+mod list;
+mod metrics;
 mod options;
+mod output;
+mod policy;
+mod set;
 mod sim;
+mod target;
+mod update;
+mod verify;
+mod view;
+mod watch;
 
 pub use cli::{command, main};

@@ -21,6 +21,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text).ok_or_else(|| "write a time such as 90s, 5m or 500ms".to_owned())
 }
 
+/// A share such as `10%`, as a number from 0 to 1.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>().ok();
+    let share = number.filter(|percent| (0.0..=100.0).contains(percent)).map(|percent| percent / 100.0);
+    share.ok_or_else(|| "write a share such as 10%".to_owned())
+}
+
 /// Whether a box can have this id.
 pub(crate) fn is_box_id(id: &str) -> bool {
     config::is_device_id(id)

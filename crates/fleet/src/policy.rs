@@ -1,0 +1,189 @@
+//! `policy`: a new policy, signed, at each box; and how far the fleet is with it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use notes::{DocumentType, Note};
+use rumqttc::PublishOptions;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use tallybox::exit::Exit;
+
+use crate::connection::{BrokerArgs, Connection, SessionKind, Snapshot};
+use crate::target::Targets;
+use crate::view::{self, State};
+use crate::{files, key, options, output};
+
+/// Longest policy text that is hashed, in bytes.
+const MAX_TEXT_BYTES: u64 = 16 * 1024 * 1024;
+/// Longest note, in bytes.
+const MAX_NOTE_BYTES: u64 = 8 * 1024;
+
+/// What is done with policies.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(crate) enum Action {
+    /// Sign a policy; the note goes to standard output.
+    Sign {
+        /// The version: it comes after the one in force.
+        #[arg(long, value_name = "VERSION")]
+        version: String,
+        /// Staff have to acknowledge it before they record again.
+        #[arg(long)]
+        material: bool,
+        /// From when on it counts.
+        #[arg(long, value_name = "TIME")]
+        effective: Option<Timestamp>,
+        /// The policy's text, whose SHA-256 the note has.
+        #[arg(long, value_name = "FILE")]
+        text: Option<PathBuf>,
+        /// Where people read it.
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+        /// The keys that sign; several where boxes ask for more than one.
+        #[arg(long = "key", value_name = "FILE", required = true)]
+        keys: Vec<PathBuf>,
+    },
+    /// Publish a signed policy for boxes, retained: those that are away get it when they come.
+    Publish {
+        /// The note.
+        #[arg(value_name = "NOTE")]
+        note: PathBuf,
+        #[command(flatten)]
+        broker: BrokerArgs,
+        #[command(flatten)]
+        targets: PublishTargets,
+    },
+    /// How many boxes have which policy, and how many wait for staff.
+    Status {
+        #[command(flatten)]
+        broker: BrokerArgs,
+        /// All boxes are known once nothing came for this long.
+        #[arg(long, value_name = "TIME", default_value = "2s", value_parser = options::duration)]
+        wait: Duration,
+        /// As JSON, with stable fields.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Boxes that a retained message is for.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PublishTargets {
+    #[command(flatten)]
+    targets: Targets,
+    /// All boxes are known once nothing came for this long.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = options::duration)]
+    wait: Duration,
+}
+
+/// The boxes with one policy. The fields are stable: docs/fleet.md has them.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Count {
+    boxes: u64,
+    waiting_for_staff: u64,
+}
+
+/// Does what was asked.
+pub(crate) async fn run(action: &Action) -> Result<(), Exit> {
+    match action {
+        Action::Sign { version, material, effective, text, url, keys } => {
+            let mut document = Map::from_iter([
+                ("version".to_owned(), Value::from(version.as_str())),
+                ("material".to_owned(), Value::from(*material)),
+            ]);
+            if let Some(time) = effective {
+                document.insert("effective".to_owned(), time.to_string().into());
+            }
+            if let Some(file) = text {
+                let digest = Sha256::digest(files::read(file, MAX_TEXT_BYTES)?);
+                document.insert("text-sha256".to_owned(), hex(&digest).into());
+            }
+            if let Some(url) = url {
+                document.insert("url".to_owned(), url.as_str().into());
+            }
+            let text = format!("{}\n{}\n", DocumentType::Policy.as_str(), Value::Object(document));
+            output::line(sign(&text, keys)?.trim_end())
+        }
+        Action::Publish { note, broker, targets } => publish(note, broker, targets).await,
+        Action::Status { broker, wait, json } => status(broker, *wait, *json).await,
+    }
+}
+
+/// A note with this text, signed by all of these keys.
+pub(crate) fn sign(text: &str, keys: &[PathBuf]) -> Result<String, Exit> {
+    let signers: Vec<_> = keys.iter().map(|file| key::load(file)).collect::<Result<_, _>>()?;
+    let note = Note::sign(text, &signers.iter().collect::<Vec<_>>());
+    Ok(note.map_err(|error| Exit::data(format!("it cannot be signed: {error}")))?.to_string())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}
+
+async fn publish(note: &Path, broker: &BrokerArgs, targets: &PublishTargets) -> Result<(), Exit> {
+    let PublishTargets { targets, wait } = targets;
+    targets.check()?;
+    let text = files::read_text(note, MAX_NOTE_BYTES)?;
+    let parsed = Note::parse(text.as_bytes()).map_err(|error| Exit::data(format!("{}: {error}", note.display())))?;
+    let document =
+        notes::document(parsed.text()).map_err(|error| Exit::data(format!("{}: {error}", note.display())))?;
+    if document.kind != DocumentType::Policy {
+        return Err(Exit::data(format!("{}: it is no policy, but {}", note.display(), document.kind.as_str())));
+    }
+    let (connection, boxes) = states(broker, *wait).await?;
+    let mut ids: Vec<String> = if targets.boxes.is_empty() {
+        boxes.iter().filter(|(id, state)| targets.has(id, Some(view::phase(state)))).map(|(id, _)| id.clone()).collect()
+    } else {
+        targets.boxes.clone()
+    };
+    ids.sort();
+    for id in &ids {
+        let topic = format!("{}/{id}/policy", broker.prefix);
+        let sent =
+            connection.client.publish_tracked(topic, text.clone(), PublishOptions::at_least_once().retained()).await;
+        let failed = |why: String| Exit::unavailable(format!("{id}: the broker does not take it: {why}"));
+        let outcome = sent.map_err(|error| failed(error.to_string()))?.wait_async().await;
+        outcome.map_err(|error| failed(error.to_string()))?;
+    }
+    connection.close().await;
+    output::line(&format!("published for {} boxes; policy status tells how far they are", ids.len()))
+}
+
+/// All boxes' states, with the connection on which they came.
+async fn states(broker: &BrokerArgs, wait: Duration) -> Result<(Connection, BTreeMap<String, State>), Exit> {
+    let filters = vec![(format!("{}/+/state", broker.prefix), rumqttc::mqttbytes::QoS::AtLeastOnce)];
+    let mut connection = Connection::open(broker, filters, &SessionKind::Clean).await?;
+    let (mut boxes, mut snapshot) = (BTreeMap::new(), Snapshot::new(wait));
+    while let Some(message) = snapshot.next(&mut connection).await? {
+        let topic = String::from_utf8_lossy(&message.topic);
+        let state = view::parse::<State>(&message.payload);
+        if let (Some((id, _)), Some(state)) = (view::split_topic(&broker.prefix, &topic), state) {
+            boxes.insert(id.to_owned(), state);
+        }
+    }
+    Ok((connection, boxes))
+}
+
+async fn status(broker: &BrokerArgs, wait: Duration, json: bool) -> Result<(), Exit> {
+    let (connection, boxes) = states(broker, wait).await?;
+    connection.close().await;
+    let mut counts: BTreeMap<String, Count> = BTreeMap::new();
+    for state in boxes.values() {
+        let count = counts.entry(state.policy_version.clone().unwrap_or_else(|| "unknown".to_owned())).or_default();
+        count.boxes += 1;
+        count.waiting_for_staff += u64::from(view::phase(state) == "policy");
+    }
+    if json {
+        return output::json(&json!({ "boxes": boxes.len(), "policies": counts }));
+    }
+    for (version, Count { boxes, waiting_for_staff }) in &counts {
+        output::line(&format!("{version:<24} {boxes:>7} boxes, {waiting_for_staff} wait for staff"))?;
+    }
+    Ok(())
+}
