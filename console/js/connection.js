@@ -4,8 +4,9 @@ import mqtt from "../vendor/mqtt/mqtt.esm.js";
 
 const FILTERS = ["availability", "state", "telemetry", "event", "reply", "config/reported"];
 const LOCAL = ["localhost", "127.0.0.1", "[::1]"];
-// Seconds: the broker hears of a dead page, and the page of a dead broker, after one and a half of these.
-const KEEP_ALIVE = 60;
+// Seconds. A browser wakes the timers of a page in the background once a minute: the half of this, in which a ping is
+// sent, and that minute are still less than the one and a half for which a broker waits.
+const KEEP_ALIVE = 150;
 const FIRST_PAUSE = 1000, LONGEST_PAUSE = 30_000;
 
 // The address as a URL, or the name of the text that says what is wrong with it.
@@ -47,10 +48,13 @@ export class Connection {
       properties: { maximumPacketSize: 65_536, receiveMaximum: 500 },
     });
     this.client = client;
+    this.acknowledged = new Map();
     client.on("connect", () => this.client === client && this.subscribe(client));
     client.on("message", (topic, bytes, packet) => this.client === client && this.on.message(topic, bytes, packet.retain));
     client.on("error", (error) => { this.problem ??= { code: error.code, reason: error.message }; });
     client.on("disconnect", (packet) => { this.problem ??= { code: packet.reasonCode, reason: packet.properties?.reasonString }; });
+    // The library tells of an acknowledgement, but not of its reason.
+    client.on("packetreceive", (packet) => packet.cmd === "puback" && this.acknowledged.set(packet.messageId, packet.reasonCode ?? 0));
     client.on("close", () => this.client === client && this.lose(client));
   }
 
@@ -93,8 +97,12 @@ export class Connection {
   publish(topic, payload) {
     if (!this.up) return Promise.resolve("unsent");
     return new Promise((resolve) => {
-      this.client.publish(topic, payload, { qos: 1, retain: false }, (error, packet) =>
-        resolve(error ? error.code ?? null : packet?.reasonCode ?? 0));
+      const { client, acknowledged } = this;
+      client.publish(topic, payload, { qos: 1, retain: false }, (error, packet) => {
+        const code = acknowledged.get(packet?.messageId);
+        acknowledged.delete(packet?.messageId);
+        resolve(error ? error.code ?? null : code ?? 0);
+      });
     });
   }
 

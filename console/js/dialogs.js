@@ -62,9 +62,15 @@ export function confirmView(app) {
     event.target.closest("dialog").close();
     app.command(id, verb, false, read.values);
   };
-  const preview = `${signs ? "tallybox/command/v1\n" : ""}${JSON.stringify({ box: id, verb })}`;
+  // What is written so far, as it will be signed; a stream key shows on no screen.
+  const write = (event) => {
+    const { values } = READ[verb]?.(new FormData(event.currentTarget)) ?? {};
+    app.dialog.values = values && { ...values, ...(values["stream-key"] ? { "stream-key": "…" } : {}) };
+    app.render();
+  };
+  const preview = `${signs ? "tallybox/command/v1\n" : ""}${JSON.stringify({ box: id, verb, ...app.dialog.values })}`;
   return frame(app, confirm.title(text.verb[verb], id), html`
-    <form @submit=${submit}>
+    <form @submit=${submit} @input=${write}>
       <p>${says}</p>
       ${fieldsOf(verb, at)}
       <p class="quiet">${signs ? confirm.signs : confirm.sends}</p>

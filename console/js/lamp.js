@@ -28,7 +28,7 @@ export function beginLamps(root) {
       next = Math.min(next, left);
       if (pattern.dark !== !on) { pattern.dark = !on; root.classList.toggle(pattern.name, !on); }
     }
-    setTimeout(tick, Math.max(next, 15));
+    setTimeout(tick, Math.max(next, 30));
   };
   tick();
 }

@@ -15,8 +15,9 @@ import { bannerView, emptyView, headerView, languageView, toolbarView, VIEWS } f
 import { arrange, counts, GROUPS } from "./wall/order.js";
 import { Wall } from "./wall/wall.js";
 
-// Milliseconds between two arrangements of the wall, and between two drawings of what surrounds it.
-const ARRANGE = 1000, SURROUNDINGS = 250;
+// Milliseconds between two arrangements of the wall, two drawings of what surrounds it, and two of what changed on it:
+// faster nobody reads, and the frames between stay free for scrolling.
+const ARRANGE = 1000, SURROUNDINGS = 250, CHANGES = 120;
 const query = new URLSearchParams(location.search);
 
 class App {
@@ -36,7 +37,7 @@ class App {
     this.counts = {};
     this.found = 0;
     this.dirty = false;
-    this.drawnAt = this.arrangedAt = -Infinity;
+    this.drawnAt = this.arrangedAt = this.changedAt = -Infinity;
   }
 
   // --- connection
@@ -89,6 +90,8 @@ class App {
   leave() {
     this.connection.close();
     this.fleet = null;
+    this.wall.clear();
+    this.wall.groups = null;
     this.login.busy = false;
     this.show(null);
     this.opened = null;
@@ -169,12 +172,13 @@ class App {
   schedule() {
     if (this.scheduled) return;
     this.scheduled = true;
-    requestAnimationFrame(() => { this.scheduled = false; this.draw(); });
+    setTimeout(() => requestAnimationFrame(() => { this.scheduled = false; this.draw(); }), Math.max(0, this.changedAt + CHANGES - performance.now()));
   }
 
   draw() {
     if (!this.fleet) return;
     const changed = this.fleet.takeChanged(), now = performance.now();
+    this.changedAt = now;
     this.dirty ||= changed.size > 0;
     if (this.dirty && now - this.arrangedAt >= ARRANGE && !(this.wall.isTouched && this.found > 0)) this.rearrange();
     else this.wall.update(changed, Date.now());
@@ -183,7 +187,7 @@ class App {
 
   render() {
     this.drawnAt = performance.now();
-    render(this.fleet && this.link.generation > 0 ? this.page() : html`<div class="language-corner">${languageView(this)}</div>${loginView(this)}`, this.root);
+    render(this.fleet && this.link.generation > 0 ? this.page() : html`<header class="language-corner">${languageView(this)}</header>${loginView(this)}`, this.root);
     const box = this.fleet?.boxes.get(this.opened);
     if (box) drawPlots(this.root, box);
   }

@@ -10,7 +10,9 @@ export function unbase64(text) {
 const hex = (bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 const join = (...parts) => Uint8Array.from(parts.flatMap((part) => [...part]));
 
-export const isName = (name) => name.length > 0 && name.length <= 100 && !/[\s+\p{C}]/u.test(name);
+const LONGEST_NAME = 128;
+
+export const isName = (name) => name.length > 0 && encoder.encode(name).length <= LONGEST_NAME && !/[\s+\p{C}]/u.test(name);
 
 // The first four bytes of SHA-256 over name, line feed, type and public key.
 export async function keyId(name, publicKey) {

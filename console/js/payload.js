@@ -59,11 +59,13 @@ export function telemetry(said) {
   };
 }
 
-// The plain fields of a record from outside; what is nested in it is left out.
+const list = (value) => (Array.isArray(value) ? value.slice(0, 24).map((each) => clean(each, 100)).filter((each) => each !== null).join(", ") : null);
+
+// The plain fields of a record from outside, and its lists of words; what else is nested in it is left out.
 export function fields(value, most = 24) {
   const plain = {};
   for (const [key, each] of Object.entries(record(value) ?? {}).slice(0, most)) {
-    const held = typeof each === "string" ? clean(each) : each === null ? null : number(each) ?? flag(each);
+    const held = typeof each === "string" ? clean(each) : each === null ? null : number(each) ?? flag(each) ?? list(each);
     if (held !== null || each === null) Object.defineProperty(plain, clean(key, 60), { value: held, enumerable: true });
   }
   return plain;

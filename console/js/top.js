@@ -51,12 +51,12 @@ export function bannerView(app) {
   if (!link.up) {
     const left = connection?.retryAt ? Math.max(0, Math.ceil((connection.retryAt - Date.now()) / 1000)) : null;
     // The time is read out once; the seconds that count down are not.
-    return html`<div class="banner bad"><p role="alert">${text.link.lost(format.clock(link.lostAt))} ${app.problem ? problemWords(app.problem) : ""}</p>
+    return html`<section class="banner bad" aria-label=${text.link.down}><p role="alert">${text.link.lost(format.clock(link.lostAt))} ${app.problem ? problemWords(app.problem) : ""}</p>
       ${left === null ? html`<p>${text.login.connecting}</p>` : html`<p>${text.link.retry(left)}</p>
-        <button class="plain" @click=${() => connection.attempt()}>${text.link.now}</button>`}</div>`;
+        <button class="plain" @click=${() => connection.attempt()}>${text.link.now}</button>`}</section>`;
   }
   const told = [fleet.full ? text.wall.tooMany(MOST_BOXES) : "", fleet.ignored > 0 ? text.wall.ignored(fleet.ignored) : ""].filter(Boolean);
-  return told.length ? html`<div class="banner">${told.map((words) => html`<p>${words}</p>`)}</div>` : nothing;
+  return told.length ? html`<section class="banner" aria-label=${text.link.notice}>${told.map((words) => html`<p>${words}</p>`)}</section>` : nothing;
 }
 
 function filterView(app, name) {
@@ -78,7 +78,7 @@ function choice(app, name, values, words, title) {
 export function toolbarView(app) {
   const { wall } = text;
   return html`
-    <div class="tools">
+    <section class="tools" aria-label=${wall.filter}>
       <div class="chips" role="group" aria-label=${wall.filter}>${FILTERS.map((name) => filterView(app, name))}</div>
       <div class="controls">
         <label class="search"><span class="sr">${wall.search}</span>
@@ -95,7 +95,7 @@ export function toolbarView(app) {
         </div>
         <span class="quiet count">${wall.shown(app.found, app.fleet.boxes.size)}</span>
       </div>
-    </div>`;
+    </section>`;
 }
 
 export function emptyView(app) {

@@ -82,9 +82,9 @@ const section = (title, hint, body, open) => html`<details ?open=${open}><summar
 
 export function panelView(app) {
   const box = app.fleet.boxes.get(app.opened), now = Date.now(), { box: words } = text;
-  if (!box) return html`<aside class="panel" aria-label=${words.details}><div class="bar"><button class="plain back" @click=${() => app.open(null)}>← ${words.back}</button></div>
-    <h2 tabindex="-1" id="box-title">${app.opened}</h2><p>${text.phase.unheard}</p></aside>`;
-  return html`<aside class="panel" aria-label=${words.details}>
+  if (!box) return html`<section class="panel" aria-label=${words.details}><div class="bar"><button class="plain back" @click=${() => app.open(null)}>← ${words.back}</button></div>
+    <h2 tabindex="-1" id="box-title">${app.opened}</h2><p>${text.phase.unheard}</p></section>`;
+  return html`<section class="panel" aria-label=${words.details}>
     ${headView(app, box, now)}
     ${actionsView(app, box)}
     ${section(words.plots, words.plotsHint, plotsView(app, box), true)}
@@ -93,5 +93,5 @@ export function panelView(app) {
     ${section(words.twin, words.twinHint, twinView(box), false)}
     ${section(words.update, "", softwareView(box, app.fleet.releases), false)}
     ${section(words.identity, "", identityView(box, app.fleet), false)}
-  </aside>`;
+  </section>`;
 }

@@ -48,7 +48,7 @@ export default (f) => {
       denied: "The broker lets this user read no box: its access rules refuse the subscription.",
     },
     link: {
-      up: "connected",
+      up: "connected", notice: "Notice",
       down: "connection lost",
       lost: (time) => `Connection to the broker lost. What you see was true at ${time}; nothing newer is known.`,
       retry: (seconds) => `Next attempt in ${f.duration(seconds)}.`,
@@ -100,6 +100,7 @@ export default (f) => {
       shutdown: "The box was switched off.", probed: "A trial of camera and microphone is over.",
       "capture-failed": "Capture could not go on.", "capture-died": "The capture process died.",
       "never-started": "The capture process could not be started.", "request-timeout": "Nobody pressed in time.",
+      "staff-agreement": "A change waits until staff agree to it.", declined: "Staff declined.",
     },
     health: {
       attention: "Needs attention", watch: "Watch", good: "Well", gone: "Not there", name: "Health",
@@ -212,7 +213,7 @@ export default (f) => {
       title: "Your key", open: "Key", none: "no key", intro: "Boxes with [[trust]] accept only signed commands. The key is made in this " +
         "browser, cannot be read out again, and never leaves it. Commands are signed here.",
       noCrypto: "This browser cannot sign here: it needs https:// (or this machine's address) and Ed25519 (Chromium 137, Firefox 129, Safari 17).",
-      name: "Name of the key", nameHint: "such as operator.example.cn/lee-2026; no spaces, no +", badName: "Write a name without spaces and without +, at most 100 characters.",
+      name: "Name of the key", nameHint: "such as operator.example.cn/lee-2026; no spaces, no +", badName: "Write a name without spaces and without +, at most 128 bytes.",
       make: "Make a key", use: "Import a key", pasted: "Signer key (PRIVATE+KEY+…)", importHint: "The text is forgotten once it is imported. Delete other copies that nobody needs.",
       badPrivate: "This is no signer key: it begins with PRIVATE+KEY+ and holds an Ed25519 key of the name before it.",
       keep: "Keep it in this browser (else it is gone when the page is closed)",

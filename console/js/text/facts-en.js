@@ -1,6 +1,7 @@
 // What each kind of ledger entry says. A kind that is not here is shown with its fields.
 const part = { __proto__: null, lamp: "The lamp", button: "The button", ledger: "The consent ledger", power: "The supply voltage" };
 const purpose = { __proto__: null, "on-air": "to go on air", probe: "for a trial of camera and microphone" };
+const ends = { __proto__: null, erase: "The erasure", unbind: "The unbinding" };
 const by = { __proto__: null, staff: "Staff", remote: "The platform" };
 
 export default (f) => ({
@@ -28,6 +29,22 @@ export default (f) => ({
   unbound: (e) => `The box was unbound: keys, credentials and footage are destroyed (${f.number(e.files)} ${f.plural(e.files, { one: "file", other: "files" })}).`,
   "command-refused": (e) => `The command ${e.verb} was refused: ${e.why}`,
   "commands-refused": (e) => `${f.number(e.count)} more commands were refused.`,
+  "unbind-requested": () => "Staff were asked to confirm that the box leaves its shop.",
+  "erasure-started": (e) => `${ends[e.what] ?? e.what} began.`,
+  erased: (e) => `The platform had the box erased (${f.number(e.files)} ${f.plural(e.files, { one: "file", other: "files" })}).`,
+  "ingest-set": (e) => `The platform set the server: the next session goes to ${e["ingest-host"]}${e.agreed ? ", as staff agreed" : ""}.`,
+  "policy-updated": (e) => `Policy ${e["policy-version"]} came${e["waits-for-staff"] ? " and waits for staff" : ""}.`,
+  "desired-received": (e) => `Wanted configuration ${e.version} came, signed by ${e.key}.`,
+  "desired-pending": (e) => `Wanted configuration ${e.version} waits for staff: ${e.changes}`,
+  "desired-agreed": (e) => `Staff agreed to wanted configuration ${e.version}.`,
+  "desired-applied": (e) => `Wanted configuration ${e.version} is in force (${e.keys || "no keys"}); streams go to ${e["ingest-host"]}.`,
+  "desired-dropped": (e) => `Wanted configuration ${e.version} is no longer in force: ${e.why}`,
+  "update-offered": (e) => `Version ${e.version} is offered${e.security ? ", a security update" : ""}, signed by ${e.keys}.`,
+  "update-postponed": (e) => `Staff postponed the update until ${f.date(Date.parse(e.until))}.`,
+  "update-announced": (e) => `The update to ${e.version} is announced for ${f.date(Date.parse(e.until))}.`,
+  "update-started": (e) => `The update from ${e.former} to ${e.version} began.`,
+  "update-succeeded": (e) => `The update to ${e.version} succeeded.`,
+  "update-failed": (e) => `The update to ${e.version} failed: ${e.why}${e.again ? " It will be tried again." : ""}`,
   commanded: (e) => `The command ${e.verb} of ${e.key || "an unsigned sender"} was accepted.`,
   "door-refused": (e) => `User ${e.uid} was refused at the guard's socket: ${e.why}`,
   "clock-stepped": (e) => `The clock was stepped from ${f.date(Date.parse(e.from))} to ${f.date(Date.parse(e.to))}.`,

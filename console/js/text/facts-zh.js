@@ -1,6 +1,7 @@
 // 每种账本条目的说明；这里没有的种类按字段显示。
 const part = { __proto__: null, lamp: "指示灯", button: "按钮", ledger: "同意账本", power: "供电电压" };
 const purpose = { __proto__: null, "on-air": "开播", probe: "测试摄像头和麦克风" };
+const ends = { __proto__: null, erase: "清除", unbind: "解除绑定" };
 const by = { __proto__: null, staff: "店员", remote: "平台" };
 
 export default (f) => ({
@@ -28,6 +29,22 @@ export default (f) => ({
   unbound: (e) => `盒子已解除绑定：密钥、凭据和视频均已销毁（${f.number(e.files)} 个文件）。`,
   "command-refused": (e) => `命令 ${e.verb} 被拒绝：${e.why}`,
   "commands-refused": (e) => `另有 ${f.number(e.count)} 条命令被拒绝。`,
+  "unbind-requested": () => "已请店员确认盒子离开门店。",
+  "erasure-started": (e) => `${ends[e.what] ?? e.what}已开始。`,
+  erased: (e) => `平台清除了盒子的数据（${f.number(e.files)} 个文件）。`,
+  "ingest-set": (e) => `平台设置了服务器：下一场发往 ${e["ingest-host"]}${e.agreed ? "，店员已同意" : ""}。`,
+  "policy-updated": (e) => `收到政策 ${e["policy-version"]}${e["waits-for-staff"] ? "，等待店员确认" : ""}。`,
+  "desired-received": (e) => `收到期望配置 ${e.version}，由 ${e.key} 签名。`,
+  "desired-pending": (e) => `期望配置 ${e.version} 等待店员同意：${e.changes}`,
+  "desired-agreed": (e) => `店员同意了期望配置 ${e.version}。`,
+  "desired-applied": (e) => `期望配置 ${e.version} 已生效（${e.keys || "无键"}）；视频流发往 ${e["ingest-host"]}。`,
+  "desired-dropped": (e) => `期望配置 ${e.version} 不再生效：${e.why}`,
+  "update-offered": (e) => `提供了版本 ${e.version}${e.security ? "（安全更新）" : ""}，由 ${e.keys} 签名。`,
+  "update-postponed": (e) => `店员将更新推迟到 ${f.date(Date.parse(e.until))}。`,
+  "update-announced": (e) => `到 ${e.version} 的更新预告于 ${f.date(Date.parse(e.until))} 进行。`,
+  "update-started": (e) => `从 ${e.former} 到 ${e.version} 的更新已开始。`,
+  "update-succeeded": (e) => `到 ${e.version} 的更新成功。`,
+  "update-failed": (e) => `到 ${e.version} 的更新失败：${e.why}${e.again ? " 将再次尝试。" : ""}`,
   commanded: (e) => `已接受 ${e.key || "未签名发送者"} 的命令 ${e.verb}。`,
   "door-refused": (e) => `用户 ${e.uid} 在守护进程的套接字处被拒绝：${e.why}`,
   "clock-stepped": (e) => `时钟从 ${f.date(Date.parse(e.from))} 被调到 ${f.date(Date.parse(e.to))}。`,

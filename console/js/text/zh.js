@@ -48,7 +48,7 @@ export default (f) => {
       denied: "服务器不允许此用户读取任何盒子：访问规则拒绝了订阅。",
     },
     link: {
-      up: "已连接",
+      up: "已连接", notice: "提示",
       down: "连接已断开",
       lost: (time) => `与消息服务器的连接已断开。所示内容截至 ${time}；之后的情况未知。`,
       retry: (seconds) => `${f.duration(seconds)}后再次尝试。`,
@@ -100,6 +100,7 @@ export default (f) => {
       shutdown: "盒子已关机。", probed: "摄像头和麦克风测试结束。",
       "capture-failed": "采集无法继续。", "capture-died": "采集进程异常退出。",
       "never-started": "采集进程无法启动。", "request-timeout": "无人及时按下按钮。",
+      "staff-agreement": "有更改等待店员同意。", declined: "店员拒绝了。",
     },
     health: {
       attention: "需要处理", watch: "留意", good: "良好", gone: "不在线", name: "健康状况",
@@ -211,7 +212,7 @@ export default (f) => {
     key: {
       title: "您的密钥", open: "密钥", none: "无密钥", intro: "设置了 [[trust]] 的盒子只接受签名命令。密钥在此浏览器中生成，无法再被读出，也不会离开浏览器；命令在这里签名。",
       noCrypto: "此浏览器无法签名：需要 https://（或本机地址）以及 Ed25519（Chromium 137、Firefox 129、Safari 17）。",
-      name: "密钥名称", nameHint: "例如 operator.example.cn/lee-2026；不含空格和 +", badName: "请填写不含空格和 + 的名称，最多 100 个字符。",
+      name: "密钥名称", nameHint: "例如 operator.example.cn/lee-2026；不含空格和 +", badName: "请填写不含空格和 + 的名称，最多 128 字节。",
       make: "生成密钥", use: "导入密钥", pasted: "签名密钥（PRIVATE+KEY+…）", importHint: "导入后这段文字即被丢弃。请删除不再需要的其他副本。",
       badPrivate: "这不是签名密钥：它应以 PRIVATE+KEY+ 开头，并含有与名称相符的 Ed25519 密钥。",
       keep: "保存在此浏览器中（否则关闭页面后即消失）",

@@ -23,7 +23,12 @@ export function makeCell(view) {
   if (view !== "lamps") {
     for (const name of ["id", "mark", "phase", "note"]) parts[name] = part(root, name);
     const figures = part(root, "figures");
-    for (const name of FIGURES) parts[name] = part(figures, `figure ${name}`);
+    for (const name of FIGURES) {
+      const figure = part(figures, `figure ${name}`);
+      // Without their names figures say nothing to those who hear them.
+      part(figure, "sr").textContent = `${text.figure[name]} `;
+      parts[name] = part(figure, "value");
+    }
     parts.spark = makeSparkline();
     root.append(parts.spark);
   }
@@ -65,9 +70,12 @@ export function showCell(cell, box, now) {
   set(root, "data-level", health.level);
   set(root, "data-presence", health.presence);
   set(root, "data-id", box.id);
-  const words = label(box);
-  set(root, "aria-label", words);
-  if (cell.view === "lamps") { set(root, "title", words); return; }
+  if (cell.view === "lamps") {
+    const words = label(box);
+    set(root, "aria-label", words);
+    set(root, "title", words);
+    return;
+  }
   say(parts.id, box.id);
   say(parts.phase, phaseWord(box));
   say(parts.note, remark(box, now));

@@ -1,36 +1,28 @@
-// A line without axes, in a canvas: where it goes, not how much it is.
-const WIDTH = 240, HEIGHT = 28, POINTS = 60;
-let colour = null;
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { colour = null; });
+// A line without axes: where it goes, not how much it is. SVG, because each canvas would be a layer of its own.
+const WIDTH = 118, HEIGHT = 28, POINTS = 60;
+const SVG = "http://www.w3.org/2000/svg";
 
 export function makeSparkline() {
-  const canvas = document.createElement("canvas");
-  canvas.className = "spark";
-  canvas.width = WIDTH;
-  canvas.height = HEIGHT;
-  canvas.setAttribute("aria-hidden", "true");
-  return canvas;
+  const svg = document.createElementNS(SVG, "svg"), path = document.createElementNS(SVG, "path");
+  svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("class", "spark");
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(path);
+  return svg;
 }
 
-export function drawSparkline(canvas, history) {
-  const context = canvas.getContext("2d");
-  colour ??= getComputedStyle(document.documentElement).getPropertyValue("--line-ink").trim();
-  context.clearRect(0, 0, WIDTH, HEIGHT);
+export function drawSparkline(svg, history) {
   const { values } = history.series("bitrate", POINTS);
-  const known = values.filter((value) => !Number.isNaN(value));
-  if (known.length < 2) return;
   // From zero: a line that falls to the ground is a stream that is gone.
-  const most = Math.max(...known, 1) * 1.05, step = WIDTH / (POINTS - 1), first = POINTS - values.length;
-  context.strokeStyle = colour;
-  context.lineWidth = 1.6;
-  context.lineJoin = "round";
-  context.beginPath();
-  let drawing = false;
-  values.forEach((value, index) => {
-    if (Number.isNaN(value)) { drawing = false; return; }
-    const x = (first + index) * step, y = HEIGHT - 2 - (value / most) * (HEIGHT - 4);
-    if (drawing) context.lineTo(x, y); else context.moveTo(x, y);
+  let most = 1;
+  for (const value of values) if (value > most) most = value;
+  const step = WIDTH / (POINTS - 1), first = POINTS - values.length, scale = (HEIGHT - 4) / (most * 1.05);
+  let path = "", drawing = false;
+  for (let i = 0; i < values.length; i++) {
+    if (Number.isNaN(values[i])) { drawing = false; continue; }
+    path += `${drawing ? "L" : "M"}${((first + i) * step).toFixed(1)} ${(HEIGHT - 2 - values[i] * scale).toFixed(1)}`;
     drawing = true;
-  });
-  context.stroke();
+  }
+  svg.firstChild.setAttribute("d", path);
 }

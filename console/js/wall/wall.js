@@ -5,7 +5,7 @@ import { groupTitle } from "./order.js";
 
 // Sizes in CSS pixels; `width` is the least of a cell.
 const SIZES = {
-  cards: { width: 218, height: 128, gap: 10 },
+  cards: { width: 218, height: 138, gap: 10 },
   list: { width: Infinity, height: 44, gap: 2 },
   lamps: { width: 30, height: 30, gap: 4 },
 };
@@ -23,14 +23,17 @@ function element(name, role, parent) {
 export class Wall {
   constructor(onOpen) {
     this.root = element("wall", "grid");
+    this.root.id = "wall";
     this.space = element("space", "presentation", this.root);
     this.view = "cards";
     this.lines = [];
     this.places = new Map();
     this.shown = new Map();
+    // Rows that left the sight, for those that come into it.
+    this.spare = [];
     this.active = null;
     this.touchedAt = -Infinity;
-    this.root.addEventListener("scroll", () => this.draw(Date.now()), { passive: true });
+    this.root.addEventListener("scroll", () => this.draw(Date.now(), false), { passive: true });
     this.root.addEventListener("pointermove", () => { this.touchedAt = performance.now(); }, { passive: true });
     this.root.addEventListener("keydown", (event) => this.key(event));
     this.root.addEventListener("click", (event) => {
@@ -99,28 +102,31 @@ export class Wall {
     return low;
   }
 
-  // Makes what is in sight exist, and nothing else; the line with the focus stays, or the focus would be lost.
-  draw(now) {
+  // Makes what is in sight exist, and nothing else; the line with the focus stays, or the focus would be lost. `all`:
+  // also those that are in sight already are filled anew.
+  draw(now, all = true) {
     const top = this.root.scrollTop, wanted = new Set();
     for (let i = this.lineAt(top - AHEAD); i < this.lines.length && this.lines[i].top < top + this.root.clientHeight + AHEAD; i++) wanted.add(i);
     const kept = this.places.get(this.active);
     if (kept) wanted.add(kept[0]);
     for (const [index, row] of this.shown) {
       const line = this.lines[index];
-      if (!wanted.has(index) || Boolean(line.boxes) !== Boolean(row.cells)) { row.root.remove(); this.shown.delete(index); }
+      if (wanted.has(index) && Boolean(line.boxes) === Boolean(row.cells)) continue;
+      this.shown.delete(index);
+      if (row.cells) this.spare.push(row); else row.root.remove();
     }
-    for (const index of [...wanted].sort((a, b) => a - b)) this.drawLine(index, now);
+    for (const index of [...wanted].sort((a, b) => a - b)) if (all || !this.shown.has(index)) this.drawLine(index, now);
+    for (const row of this.spare.splice(0)) row.root.remove();
   }
 
   drawLine(index, now) {
     const line = this.lines[index];
     let row = this.shown.get(index);
     if (!row) {
-      const root = element(line.boxes ? "row" : "row title", "row");
+      row = (line.boxes && this.spare.pop()) || { root: element(line.boxes ? "row" : "row title", "row"), cells: line.boxes ? [] : null };
       // In the order of the lines: that is the order in which they are read out.
       const after = [...this.shown.keys()].filter((each) => each > index);
-      this.space.insertBefore(root, after.length ? this.shown.get(Math.min(...after)).root : null);
-      row = { root, cells: line.boxes ? [] : null };
+      this.space.insertBefore(row.root, after.length ? this.shown.get(Math.min(...after)).root : null);
       this.shown.set(index, row);
     }
     row.root.style.transform = `translateY(${line.top}px)`;
