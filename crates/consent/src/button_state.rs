@@ -39,8 +39,22 @@ pub(super) struct Press {
     consumed: bool,
     /// It may have begun an unknown time before `since`.
     start_unknown: bool,
+    /// What the lamp asked when it began.
+    question: Question,
     /// The last hold that was acted on.
     reached: Hold,
+}
+
+/// What a touch may be the answer to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Question {
+    /// Nothing but whether to start or stop.
+    #[default]
+    None,
+    /// A policy, or a change, that waits for staff.
+    Policy,
+    /// Whether to unbind the box, asked since then.
+    Unbind(Monotonic),
 }
 
 /// Holds that take effect while the button is still down, in the order in which a long touch reaches them.
@@ -75,6 +89,8 @@ pub(super) enum Gesture {
     Lock { new: bool, in_time: bool },
     /// A hold of 10 s.
     Unbind,
+    /// A hold of 2 s, and of less than 5 s, which began while the box asked whether to unbind it.
+    ConfirmUnbind,
     /// Something else, or something of uncertain length.
     Nothing,
 }
@@ -86,6 +102,11 @@ impl Press {
         let longest = self.kernel_held.unwrap_or_default().max(heard);
         if !self.consumed && longest < PICTURE_BELOW {
             return Gesture::Start { sound: longest < SOUND_BELOW };
+        }
+        if let Question::Unbind(asked) = self.question
+            && self.confirms(now, asked)
+        {
+            return Gesture::ConfirmUnbind;
         }
         let in_time = !self.start_unknown && longest < STUCK_HOLD;
         // The lamp warned, and every clock that measured it shows 10 s.
@@ -100,12 +121,23 @@ impl Press {
         }
         Gesture::Nothing
     }
+
+    /// Whether the release at `now` confirms what was asked since `asked`: the lamp has shown that it would, every clock
+    /// that measured the hold agrees, and it began after the question.
+    fn confirms(self, now: Monotonic, asked: Monotonic) -> bool {
+        let heard = now.duration_since(self.since);
+        let told = self.kernel_held.unwrap_or(heard);
+        let began_before = told.saturating_sub(heard) > self.since.duration_since(asked);
+        let shortest = self.kernel_held.unwrap_or(self.confirmed).min(heard);
+        let in_time = shortest >= ACKNOWLEDGE_HOLD && told.max(heard) < LOCK_HOLD;
+        self.reached == Hold::Acknowledge && in_time && !self.start_unknown && !began_before
+    }
 }
 
 impl ButtonState {
     /// The button went down. `consumed`: its release will start nothing. `found`: it was polled as down, and since when
-    /// is not known.
-    pub(super) fn down(&mut self, now: Monotonic, consumed: bool, found: bool) {
+    /// is not known. `question`: what the lamp asks.
+    pub(super) fn down(&mut self, now: Monotonic, consumed: bool, found: bool, question: Question) {
         match self {
             // Held since before anything was known of it.
             Self::Unknown => {}
@@ -119,6 +151,7 @@ impl ButtonState {
                     kernel_held,
                     consumed,
                     start_unknown: found,
+                    question,
                     reached,
                 });
             }
@@ -184,9 +217,36 @@ impl ButtonState {
         }
     }
 
+    /// The question changed: a touch that has begun answers none, and starts nothing.
+    pub(super) fn retract_question(&mut self) {
+        match self {
+            Self::Down(held) => (held.consumed, held.question) = (true, Question::None),
+            Self::Unknown | Self::Up => {}
+        }
+    }
+
+    /// What the present touch may be the answer to.
+    pub(super) const fn question(self) -> Question {
+        match self {
+            Self::Down(held) => held.question,
+            Self::Unknown | Self::Up => Question::None,
+        }
+    }
+
+    /// Whether it is known that nobody touches it.
+    pub(super) fn is_up(self) -> bool {
+        self == Self::Up
+    }
+
     /// Whether the release unbinds, or will soon.
     pub(super) const fn is_unbind_warning(self) -> bool {
-        matches!(self, Self::Down(Press { reached: Hold::UnbindWarning, .. }))
+        matches!(
+            self,
+            Self::Down(
+                Press { reached: Hold::UnbindWarning, .. }
+                    | Press { reached: Hold::Acknowledge, question: Question::Unbind(_), start_unknown: false, .. }
+            )
+        )
     }
 
     /// When the next poll is due: at the next hold, and often enough for the time to count.

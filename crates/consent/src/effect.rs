@@ -32,7 +32,9 @@ pub enum Effect {
     },
     /// Write that staff were asked to press, and what for.
     RecordRequest(Purpose),
-    /// Write that a request ended without a press.
+    /// Write that staff were asked to confirm an unbinding.
+    RecordUnbindRequest,
+    /// Write that a request ended without a start, and how: [`Reason::Unbind`] where staff confirmed the unbinding.
     RecordRequestEnded(Reason),
     /// Write, durably, that the box is locked; it stays so across power cuts.
     RecordLock,
@@ -40,6 +42,8 @@ pub enum Effect {
     RecordUnlock,
     /// Write, durably, that staff acknowledged the policy in force.
     RecordPolicyAcknowledged,
+    /// Write, durably, that staff agreed to the change that waited for them; then it takes effect.
+    RecordAgreement,
     /// Write that a part has a fault that it had not before.
     RecordFault(super::Fault),
     /// Send capture its new settings.

@@ -22,6 +22,8 @@ pub enum Event {
     RemoteRequest,
     /// Somebody at the box asks staff to press for a probe.
     ProbeRequest,
+    /// Remote asks staff to confirm that the box is to be unbound.
+    UnbindRequest,
     /// Remote stops.
     RemoteStop,
     /// Remote mutes.
@@ -30,6 +32,11 @@ pub enum Event {
     RemoteUnmute,
     /// A materially new policy is in force and not yet acknowledged.
     PolicyChanged,
+    /// Remote wants to change who sees or hears people: nothing starts until staff agree, or until that is withdrawn. A
+    /// session that is on goes on as staff started it.
+    AgreementNeeded,
+    /// What staff were to agree to is withdrawn.
+    AgreementWithdrawn,
     /// Consent ends for a reason that is found outside the machine.
     Revoke(Reason),
     /// Capture reported the state of its stream or its settings.

@@ -27,6 +27,8 @@ pub enum LampPattern {
     Sos,
     /// The button is held: a release will soon unbind the box.
     UnbindWarning,
+    /// Remote asks staff to confirm an unbinding.
+    UnbindRequest,
     /// Remote asked which box this is. Shown on an idle box only.
     Identify,
 }
@@ -45,6 +47,7 @@ impl LampPattern {
             Self::LockFlash => "lock-flash",
             Self::Sos => "sos",
             Self::UnbindWarning => "unbind-warning",
+            Self::UnbindRequest => "unbind-request",
             Self::Identify => "identify",
         }
     }
@@ -59,6 +62,7 @@ impl LampPattern {
             | Self::LockFlash
             | Self::Sos
             | Self::UnbindWarning
+            | Self::UnbindRequest
             | Self::Identify => false,
         }
     }
@@ -77,6 +81,8 @@ impl LampPattern {
             // Morse at 150 ms a dot: three dots, three dashes, three dots, a word's gap.
             Self::Sos => &[150, 150, 150, 150, 150, 450, 450, 150, 450, 150, 450, 450, 150, 150, 150, 150, 150, 1050],
             Self::UnbindWarning => &[50, 50],
+            // The warning's flicker in bursts: held for long enough, it goes on without a pause.
+            Self::UnbindRequest => &[50, 50, 50, 50, 50, 50, 50, 50, 50, 950],
             Self::Identify => &[100, 100, 500, 300],
         }
     }

@@ -39,6 +39,9 @@ pub(super) const UNBIND_WARNING_HOLD: Duration = Duration::from_secs(8);
 pub(super) const UNBIND_HOLD: Duration = Duration::from_secs(10);
 /// Held this long the button is taken to be stuck (rule 10): letting go does nothing any more.
 pub(super) const STUCK_HOLD: Duration = Duration::from_secs(30);
+/// A touch that begins this soon after a question was withdrawn is taken to be an answer that came too late, and starts
+/// nothing: longer than people need to notice that the lamp has changed.
+pub(super) const LATE_ANSWER: Duration = Duration::from_secs(1);
 /// While the button is down it has to be polled at least this often.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Time between two polls further apart than this does not count as held: the button may have been up in between.

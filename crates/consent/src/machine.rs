@@ -34,6 +34,7 @@ enum IngestState {
 enum SessionState {
     None,
     Requested { until: Monotonic, purpose: Purpose },
+    UnbindRequested { since: Monotonic, until: Monotonic },
     Active { id: SessionId, ends: Monotonic, link: IngestState, link_since: Monotonic, sound: AudioConsent },
     Stopping { id: SessionId, reason: Reason, kill_at: Monotonic, sound: AudioConsent },
 }
@@ -58,6 +59,9 @@ pub struct Machine {
     button: ButtonState,
     locked: bool,
     policy_pending: bool,
+    agreement_pending: bool,
+    /// When staff were last asked for a hold, not for a press.
+    asked_at: Option<Monotonic>,
     ownership: Ownership,
     faults: u8,
     /// The pattern that the lamp was last set to; `None` after a failure that left it in doubt.
@@ -75,6 +79,8 @@ impl Machine {
             button: ButtonState::Unknown,
             locked: memory.locked,
             policy_pending: memory.policy_pending,
+            agreement_pending: false,
+            asked_at: None,
             ownership: if memory.unbound { Ownership::Unbound } else { Ownership::Bound },
             faults: 0,
             shown: Some(LampPattern::Dark),
@@ -86,7 +92,7 @@ impl Machine {
     pub fn deadline(&self) -> Option<Monotonic> {
         let session = match self.session {
             SessionState::None => None,
-            SessionState::Requested { until, .. } => Some(until),
+            SessionState::Requested { until, .. } | SessionState::UnbindRequested { until, .. } => Some(until),
             SessionState::Active { ends, link, link_since, sound, .. } => {
                 let link = match link {
                     IngestState::Live => ends,
@@ -156,13 +162,17 @@ impl Machine {
             Event::MuteButtonDown => self.change_audio(Actor::Staff, |sound| sound.toggle(now), &mut effects),
             Event::RemoteRequest => self.request(now, Purpose::OnAir, &mut effects),
             Event::ProbeRequest => self.request(now, Purpose::Probe, &mut effects),
+            Event::UnbindRequest => self.request_unbind(now, &mut effects),
             Event::RemoteStop => self.revoke(now, Reason::Remote, &mut effects),
             Event::RemoteMute => self.change_audio(Actor::Remote, |sound| sound.by_remote(now, true), &mut effects),
             Event::RemoteUnmute => self.change_audio(Actor::Remote, |sound| sound.by_remote(now, false), &mut effects),
             Event::PolicyChanged => {
                 self.revoke(now, Reason::Policy, &mut effects);
                 self.policy_pending = true;
+                self.button.retract_question();
             }
+            Event::AgreementNeeded => self.need_agreement(now, &mut effects),
+            Event::AgreementWithdrawn => self.withdraw_agreement(now),
             Event::Revoke(reason) => self.revoke(now, reason, &mut effects),
             Event::CaptureReported(report) => self.on_capture_report(now, report, &mut effects),
             Event::CaptureExited(outcome) => self.on_capture_exit(outcome, &mut effects),
@@ -189,7 +199,7 @@ impl Machine {
         }
         match self.session {
             SessionState::None => {}
-            SessionState::Requested { until, .. } => {
+            SessionState::Requested { until, .. } | SessionState::UnbindRequested { until, .. } => {
                 if now >= until {
                     self.revoke(now, Reason::RequestTimeout, effects);
                 }

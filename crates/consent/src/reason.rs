@@ -13,6 +13,8 @@ pub enum Reason {
     MaxSession,
     /// A new policy has to be acknowledged first.
     Policy,
+    /// Staff have to agree to a change of who sees or hears them.
+    Agreement,
     /// Staff locked the box.
     Lock,
     /// Lamp, button, ledger or supply voltage has a fault.
@@ -43,15 +45,18 @@ pub enum Reason {
     NeverStarted,
     /// Nobody pressed within `request-timeout`.
     RequestTimeout,
+    /// Staff declined to unbind the box, with a short press.
+    Declined,
 }
 
 impl Reason {
     /// All reasons, and each fault.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Press,
         Self::Remote,
         Self::MaxSession,
         Self::Policy,
+        Self::Agreement,
         Self::Lock,
         Self::Fault(Fault::Lamp),
         Self::Fault(Fault::Button),
@@ -70,6 +75,7 @@ impl Reason {
         Self::MuteUnconfirmed,
         Self::NeverStarted,
         Self::RequestTimeout,
+        Self::Declined,
     ];
 
     /// Whether the machine can have this reason in `phase`. The reasons of a session that goes on are not the
@@ -77,10 +83,12 @@ impl Reason {
     pub const fn is_valid_in(self, phase: Phase) -> bool {
         match phase {
             Phase::Idle => !matches!(self, Self::Unbind),
-            Phase::Requested | Phase::Connecting | Phase::Live | Phase::Reconnecting => false,
+            // A request to start needs no reason but itself.
+            Phase::Requested => matches!(self, Self::Unbind),
+            Phase::Connecting | Phase::Live | Phase::Reconnecting => false,
             Phase::Stopping => self.ends_sessions(),
             Phase::Locked => matches!(self, Self::Lock | Self::Unbind),
-            Phase::Policy => matches!(self, Self::Policy),
+            Phase::Policy => matches!(self, Self::Policy | Self::Agreement),
             Phase::Fault => matches!(self, Self::Fault(_)),
         }
     }
@@ -102,7 +110,13 @@ impl Reason {
             | Self::Erase
             | Self::Shutdown
             | Self::MuteUnconfirmed => true,
-            Self::Probed | Self::CaptureFailed | Self::CaptureDied | Self::NeverStarted | Self::RequestTimeout => false,
+            Self::Agreement
+            | Self::Probed
+            | Self::CaptureFailed
+            | Self::CaptureDied
+            | Self::NeverStarted
+            | Self::RequestTimeout
+            | Self::Declined => false,
         }
     }
 
@@ -113,6 +127,7 @@ impl Reason {
             Self::Remote => "remote-stop",
             Self::MaxSession => "max-session",
             Self::Policy => "policy-change",
+            Self::Agreement => "staff-agreement",
             Self::Lock => "lock",
             Self::Fault(Fault::Lamp) => "lamp-fault",
             Self::Fault(Fault::Button) => "button-fault",
@@ -131,6 +146,7 @@ impl Reason {
             Self::MuteUnconfirmed => "mute-unconfirmed",
             Self::NeverStarted => "never-started",
             Self::RequestTimeout => "request-timeout",
+            Self::Declined => "declined",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The record button: presses, and the holds of rules 7 to 10.
 
-use super::{Machine, Ownership};
-use crate::button_state::{Gesture, Hold};
+use super::{Machine, Ownership, SessionState};
+use crate::button_state::{Gesture, Hold, Question};
+use crate::limits::LATE_ANSWER;
 use crate::{Effect, Fault, Phase, Reason};
 use monotonic::Monotonic;
 
@@ -15,19 +16,48 @@ impl Machine {
         if self.has_fault(Fault::Button) {
             self.button.forget();
         } else {
-            self.button.down(now, may_capture, found);
+            let question = self.question();
+            // Whatever answers a question starts nothing, even if that was withdrawn just before.
+            let is_late_answer = self.asked_at.is_some_and(|at| now.duration_since(at) < LATE_ANSWER);
+            let consumed = may_capture || self.asks_to_unbind() || is_late_answer;
+            self.button.down(now, consumed, found, question);
+        }
+    }
+
+    /// What the lamp asks.
+    fn question(&self) -> Question {
+        match (self.phase(), self.session) {
+            (Phase::Policy, _) => Question::Policy,
+            (Phase::Requested, SessionState::UnbindRequested { since, .. }) => Question::Unbind(since),
+            (
+                Phase::Idle
+                | Phase::Requested
+                | Phase::Connecting
+                | Phase::Live
+                | Phase::Reconnecting
+                | Phase::Stopping
+                | Phase::Locked
+                | Phase::Fault,
+                _,
+            ) => Question::None,
         }
     }
 
     pub(super) fn button_up(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
+        let asked = self.asks_to_unbind();
         match (self.button.up(now), self.phase()) {
+            (Gesture::ConfirmUnbind, _) if asked => self.unbind(now, effects),
+            // Any other touch declines, those apart that mean more.
+            (Gesture::ConfirmUnbind | Gesture::Start { .. } | Gesture::Nothing, _) if asked => {
+                self.revoke(now, Reason::Declined, effects);
+            }
             (Gesture::Start { sound }, Phase::Idle | Phase::Requested) => self.start(now, sound, effects),
             (Gesture::Start { .. }, Phase::Fault) => effects.push(Effect::SelfTest),
             (
                 Gesture::Start { .. },
                 Phase::Connecting | Phase::Live | Phase::Reconnecting | Phase::Stopping | Phase::Locked | Phase::Policy,
             )
-            | (Gesture::Nothing, _) => {}
+            | (Gesture::Nothing | Gesture::ConfirmUnbind, _) => {}
             (Gesture::Lock { new, in_time }, _) => {
                 if new {
                     self.lock(now, effects);
@@ -36,16 +66,19 @@ impl Machine {
                     effects.push(Effect::DestroyFootage);
                 }
             }
-            (Gesture::Unbind, _) => {
-                self.revoke(now, Reason::Unbind, effects);
-                self.ownership = Ownership::Ending;
-                self.unbind_when_idle(effects);
-            }
+            (Gesture::Unbind, _) => self.unbind(now, effects),
         }
         if self.has_fault(Fault::Button) {
             // It came up after all: a test decides whether its fault is cleared.
             effects.push(Effect::SelfTest);
         }
+    }
+
+    /// Staff unbind the box, by themselves or because they were asked.
+    fn unbind(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
+        self.revoke(now, Reason::Unbind, effects);
+        self.ownership = Ownership::Ending;
+        self.unbind_when_idle(effects);
     }
 
     /// Locks at once. Unsent footage, whose deletion cannot be undone, is deleted when the button is released: a stuck
@@ -66,13 +99,20 @@ impl Machine {
                     self.button.consume();
                     effects.push(Effect::RecordUnlock);
                 }
-                Phase::Policy => {
-                    self.policy_pending = false;
+                // Only a hold that began while the lamp asked; and one at a time.
+                Phase::Policy if self.button.question() == Question::Policy => {
                     self.button.consume();
-                    effects.push(Effect::RecordPolicyAcknowledged);
+                    if self.policy_pending {
+                        self.policy_pending = false;
+                        effects.push(Effect::RecordPolicyAcknowledged);
+                    } else {
+                        self.agreement_pending = false;
+                        effects.push(Effect::RecordAgreement);
+                    }
                 }
                 // An unbound box stays locked until it is claimed.
                 Phase::Locked
+                | Phase::Policy
                 | Phase::Idle
                 | Phase::Requested
                 | Phase::Connecting

@@ -11,19 +11,46 @@ impl Machine {
             SessionState::Active { link: IngestState::Live, .. } => Phase::Live,
             SessionState::Active { link: IngestState::Reconnecting, .. } => Phase::Reconnecting,
             SessionState::Stopping { .. } => Phase::Stopping,
-            SessionState::None | SessionState::Requested { .. } if self.faults != 0 => Phase::Fault,
-            SessionState::None | SessionState::Requested { .. } if self.locked || self.is_unbound() => Phase::Locked,
-            SessionState::None | SessionState::Requested { .. } if self.policy_pending => Phase::Policy,
-            SessionState::Requested { .. } => Phase::Requested,
-            SessionState::None => Phase::Idle,
+            SessionState::None | SessionState::Requested { .. } | SessionState::UnbindRequested { .. } => {
+                self.phase_without_session()
+            }
         }
+    }
+
+    fn phase_without_session(&self) -> Phase {
+        if self.faults != 0 {
+            Phase::Fault
+        } else if self.locked || self.is_unbound() {
+            Phase::Locked
+        } else if self.policy_pending || self.agreement_pending {
+            Phase::Policy
+        } else if self.session == SessionState::None {
+            Phase::Idle
+        } else {
+            Phase::Requested
+        }
+    }
+
+    /// Whether staff are asked to press to start, on air or for a probe.
+    pub fn asks_to_start(&self) -> bool {
+        self.phase() == Phase::Requested && !self.asks_to_unbind()
+    }
+
+    /// Whether staff are asked to confirm that the box is to be unbound.
+    pub fn asks_to_unbind(&self) -> bool {
+        matches!(self.session, SessionState::UnbindRequested { .. }) && self.phase() == Phase::Requested
+    }
+
+    /// Whether a change waits for staff to agree.
+    pub fn is_agreement_pending(&self) -> bool {
+        self.agreement_pending
     }
 
     /// The session whose capture may exist.
     pub fn session(&self) -> Option<SessionId> {
         match self.session {
             SessionState::Active { id, .. } | SessionState::Stopping { id, .. } => Some(id),
-            SessionState::None | SessionState::Requested { .. } => None,
+            SessionState::None | SessionState::Requested { .. } | SessionState::UnbindRequested { .. } => None,
         }
     }
 
@@ -32,7 +59,7 @@ impl Machine {
     pub fn is_muted(&self) -> bool {
         match self.session {
             SessionState::Active { sound, .. } | SessionState::Stopping { sound, .. } => sound.is_silent(),
-            SessionState::None | SessionState::Requested { .. } => false,
+            SessionState::None | SessionState::Requested { .. } | SessionState::UnbindRequested { .. } => false,
         }
     }
 
@@ -40,7 +67,10 @@ impl Machine {
     pub fn wants_sound(&self) -> bool {
         match self.session {
             SessionState::Active { sound, .. } => !sound.settings().muted,
-            SessionState::None | SessionState::Requested { .. } | SessionState::Stopping { .. } => false,
+            SessionState::None
+            | SessionState::Requested { .. }
+            | SessionState::UnbindRequested { .. }
+            | SessionState::Stopping { .. } => false,
         }
     }
 
@@ -48,7 +78,10 @@ impl Machine {
     pub fn is_mute_pending(&self) -> bool {
         match self.session {
             SessionState::Active { sound, .. } => sound.deadline().is_some(),
-            SessionState::None | SessionState::Requested { .. } | SessionState::Stopping { .. } => false,
+            SessionState::None
+            | SessionState::Requested { .. }
+            | SessionState::UnbindRequested { .. }
+            | SessionState::Stopping { .. } => false,
         }
     }
 
@@ -65,12 +98,15 @@ impl Machine {
             (Phase::Stopping, SessionState::Stopping { reason, .. }) => Some(reason),
             (Phase::Locked, _) if self.is_unbound() => Some(Reason::Unbind),
             (Phase::Locked, _) => Some(Reason::Lock),
-            (Phase::Policy, _) => Some(Reason::Policy),
+            (Phase::Policy, _) if self.policy_pending => Some(Reason::Policy),
+            (Phase::Policy, _) => Some(Reason::Agreement),
+            (Phase::Requested, SessionState::UnbindRequested { .. }) => Some(Reason::Unbind),
             (Phase::Fault, _) => Fault::ALL.into_iter().find(|part| self.has_fault(*part)).map(Reason::Fault),
             (
                 Phase::Stopping | Phase::Requested | Phase::Connecting | Phase::Live | Phase::Reconnecting,
                 SessionState::None
                 | SessionState::Requested { .. }
+                | SessionState::UnbindRequested { .. }
                 | SessionState::Active { .. }
                 | SessionState::Stopping { .. },
             ) => None,
@@ -100,6 +136,7 @@ impl Machine {
                 LampPattern::UnbindWarning
             }
             Phase::Idle => LampPattern::Dark,
+            Phase::Requested if self.asks_to_unbind() => LampPattern::UnbindRequest,
             Phase::Requested => LampPattern::SlowPulse,
             Phase::Locked => LampPattern::LockFlash,
             Phase::Policy => LampPattern::TripleBlink,

@@ -13,6 +13,7 @@ impl Machine {
             SessionState::Requested { purpose: Purpose::Probe, .. } => (Purpose::Probe, MAX_PROBE),
             SessionState::Requested { purpose: Purpose::OnAir, .. }
             | SessionState::None
+            | SessionState::UnbindRequested { .. }
             | SessionState::Active { .. }
             | SessionState::Stopping { .. } => (Purpose::OnAir, self.limits.max_session),
         };
@@ -33,14 +34,43 @@ impl Machine {
         }
     }
 
+    /// Asks staff to confirm an unbinding: on an idle box whose button is up, so that no touch of before is the answer.
+    pub(super) fn request_unbind(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
+        if self.phase() == Phase::Idle && self.button.is_up() {
+            let until = now.saturating_add(self.limits.request_timeout);
+            self.session = SessionState::UnbindRequested { since: now, until };
+            effects.push(Effect::RecordUnbindRequest);
+        }
+    }
+
+    /// Holds everything back until staff agree. What was requested under the present conditions is dropped.
+    pub(super) fn need_agreement(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
+        match self.session {
+            SessionState::Requested { .. } | SessionState::UnbindRequested { .. } => {
+                self.revoke(now, Reason::Agreement, effects);
+            }
+            SessionState::None | SessionState::Active { .. } | SessionState::Stopping { .. } => {}
+        }
+        self.agreement_pending = true;
+        self.button.retract_question();
+    }
+
+    pub(super) fn withdraw_agreement(&mut self, now: Monotonic) {
+        if core::mem::take(&mut self.agreement_pending) {
+            self.asked_at = Some(now);
+            self.button.retract_question();
+        }
+    }
+
     /// Ends consent or a request, in any phase. Capture loses its lease with the first effect.
     pub(super) fn revoke(&mut self, now: Monotonic, reason: Reason, effects: &mut Vec<Effect>) {
         match self.session {
             SessionState::None | SessionState::Stopping { .. } => {}
-            SessionState::Requested { .. } => {
-                self.session = SessionState::None;
-                self.last_reason = Some(reason);
-                effects.push(Effect::RecordRequestEnded(reason));
+            SessionState::Requested { .. } => self.end_request(reason, effects),
+            SessionState::UnbindRequested { .. } => {
+                self.button.retract_question();
+                self.asked_at = Some(now);
+                self.end_request(reason, effects);
             }
             SessionState::Active { id, sound, .. } => {
                 self.last_reason = Some(reason);
@@ -48,6 +78,12 @@ impl Machine {
                 effects.push(Effect::Stop(reason));
             }
         }
+    }
+
+    fn end_request(&mut self, reason: Reason, effects: &mut Vec<Effect>) {
+        self.session = SessionState::None;
+        self.last_reason = Some(reason);
+        effects.push(Effect::RecordRequestEnded(reason));
     }
 
     pub(super) fn on_capture_report(&mut self, now: Monotonic, report: CaptureReport, effects: &mut Vec<Effect>) {
@@ -78,7 +114,7 @@ impl Machine {
 
     pub(super) fn on_capture_exit(&mut self, outcome: CaptureExit, effects: &mut Vec<Effect>) {
         let (session, reason) = match self.session {
-            SessionState::None | SessionState::Requested { .. } => return,
+            SessionState::None | SessionState::Requested { .. } | SessionState::UnbindRequested { .. } => return,
             SessionState::Stopping { id, reason, .. } => (id, reason),
             SessionState::Active { id, .. } => {
                 let reason = match outcome {

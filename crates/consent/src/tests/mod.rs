@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
+mod any;
 mod button;
+mod questions;
 mod random;
 mod sound;
 
@@ -331,6 +333,7 @@ fn reasons_lamps_have_their_own_words_and_lamps_their_rhythm() {
         LampPattern::LockFlash,
         LampPattern::Sos,
         LampPattern::UnbindWarning,
+        LampPattern::UnbindRequest,
         LampPattern::Identify,
     ] {
         let period: u64 = lamp.spans().iter().map(|&span| u64::from(span)).sum();

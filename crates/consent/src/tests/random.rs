@@ -6,50 +6,12 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 
+use super::any::{any_delay, any_event};
 use super::{fresh, launches, ms};
 use crate::{
-    CaptureExit, CaptureReport, CaptureSettings, Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase,
-    Reason, SessionId, SessionLimits,
+    CaptureReport, CaptureSettings, Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, SessionId,
+    SessionLimits,
 };
-
-fn any_event() -> impl Strategy<Value = Event> {
-    let fault = prop::sample::select(Fault::ALL.to_vec());
-    let outcome = prop::sample::select(vec![
-        CaptureExit::Stopped,
-        CaptureExit::ProbeFinished,
-        CaptureExit::Failed,
-        CaptureExit::Died,
-        CaptureExit::NeverStarted,
-    ]);
-    prop_oneof![
-        6 => Just(Event::Tick),
-        6 => Just(Event::ButtonDown),
-        6 => Just(Event::ButtonUp),
-        1 => Just(Event::ButtonFoundDown),
-        // Mostly untrue: the kernel's timestamps may make a touch longer, but never make something that cannot be
-        // undone out of a short one.
-        3 => (0_u64..40_000).prop_map(|held| Event::ButtonHeldFor(Duration::from_millis(held))),
-        2 => Just(Event::MuteButtonDown),
-        2 => Just(Event::RemoteRequest),
-        1 => Just(Event::ProbeRequest),
-        1 => Just(Event::RemoteStop),
-        1 => Just(Event::RemoteMute),
-        1 => Just(Event::RemoteUnmute),
-        1 => Just(Event::PolicyChanged),
-        1 => prop::sample::select(vec![Reason::IngestNotAllowed, Reason::Shutdown, Reason::Erase]).prop_map(Event::Revoke),
-        3 => prop::sample::select(vec![CaptureReport::Live, CaptureReport::Reconnecting]).prop_map(Event::CaptureReported),
-        4 => (0_u64..6, any::<bool>()).prop_map(|(revision, muted)| Event::CaptureReported(CaptureReport::Applied(CaptureSettings { revision, muted }))),
-        3 => outcome.prop_map(Event::CaptureExited),
-        1 => fault.clone().prop_map(Event::FaultDetected),
-        2 => fault.prop_map(Event::FaultCleared),
-        1 => Just(Event::FaultDetected(Fault::Button)),
-        2 => Just(Event::FaultCleared(Fault::Button)),
-    ]
-}
-
-fn any_delay() -> impl Strategy<Value = u64> {
-    prop_oneof![4 => 0_u64..50, 4 => 50_u64..1000, 3 => 1000_u64..12_000, 1 => 12_000_u64..35_000, 1 => 12_000_u64..20_000_000]
-}
 
 /// What an observer of events and effects alone knows about a box.
 #[derive(Default)]
@@ -60,6 +22,14 @@ struct Onlooker {
     ended: Option<Ended>,
     /// A release requested the unbinding that is still to come.
     unbinds: bool,
+    /// Since when staff are asked whether to unbind the box.
+    asked: Option<u64>,
+    /// A change waits for staff.
+    agreement: bool,
+    /// Until when a touch that begins may be the late answer to a question that was withdrawn.
+    late_until: u64,
+    /// Since when the lamp shows a policy, or a change, that waits for staff.
+    question_at: u64,
     broken: bool,
     capture: Option<bool>,
     recorded: bool,
@@ -89,6 +59,8 @@ enum Finger {
 
 #[derive(Clone, Copy)]
 struct Ended {
+    /// When the guard learned of its beginning.
+    began: u64,
     /// When the guard learned of it, in ms.
     heard: u64,
     /// By the kernel's timestamps.
@@ -118,7 +90,9 @@ impl Onlooker {
                     Finger::Up => Finger::Down {
                         since: now,
                         told: None,
-                        clean: event == Event::ButtonDown && self.capture.is_none(),
+                        clean: event == Event::ButtonDown && self.capture.is_none()
+                            && self.asked.is_none()
+                            && now >= self.late_until,
                         whole: event == Event::ButtonDown,
                     },
                     Finger::Down { since, told, .. } => Finger::Down { since, told, clean: false, whole: false },
@@ -134,7 +108,7 @@ impl Onlooker {
             }
             Event::ButtonUp => {
                 if let Finger::Down { since, told, clean, whole } = self.finger {
-                    self.ended = Some(Ended { heard: now - since, told, clean, whole });
+                    self.ended = Some(Ended { began: since, heard: now - since, told, clean, whole });
                 }
                 self.finger = Finger::Up;
             }
@@ -144,11 +118,31 @@ impl Onlooker {
             }
             Event::FaultCleared(Fault::Button) => self.broken = false,
             Event::CaptureExited(_) => self.capture = None,
+            Event::AgreementWithdrawn if std::mem::take(&mut self.agreement) => self.late_until = now + 1000,
+            Event::AgreementNeeded => {
+                self.agreement = true;
+                self.question_at = self.next_touch(now);
+            }
+            Event::PolicyChanged => self.question_at = self.next_touch(now),
             _ => {}
         }
         if let Event::CaptureReported(CaptureReport::Applied(said)) = event {
             self.confirmed |= said == self.wanted;
         }
+    }
+
+    /// A touch that begins in the very step in which a question ends is a late answer.
+    fn spoil_touch(&mut self, now: u64) {
+        if let Finger::Down { since, clean, .. } = &mut self.finger
+            && *since == now
+        {
+            *clean = false;
+        }
+    }
+
+    /// When a touch that has not begun yet begins at the earliest.
+    fn next_touch(&self, now: u64) -> u64 {
+        now + u64::from(matches!(self.finger, Finger::Down { .. }))
     }
 
     /// How long the finger has been down, as measured; `None`: no touch is known.
@@ -162,7 +156,22 @@ impl Onlooker {
 
     fn sees_effect(&mut self, now: u64, effect: Effect) -> Result<(), TestCaseError> {
         match effect {
-            Effect::SetLamp(lamp) => self.lamp = lamp,
+            Effect::SetLamp(lamp) => {
+                if lamp == LampPattern::TripleBlink && lamp != self.lamp {
+                    self.question_at = self.question_at.max(now);
+                }
+                self.lamp = lamp;
+            }
+            Effect::RecordUnbindRequest => {
+                prop_assert!(matches!(self.finger, Finger::Up), "asked while a touch was under way");
+                self.asked = Some(now);
+            }
+            Effect::RecordRequestEnded(_) => {
+                if self.asked.take().is_some() {
+                    self.late_until = now + 1000;
+                    self.spoil_touch(now);
+                }
+            }
             Effect::RecordStart { .. } => self.recorded = true,
             Effect::Launch(grant) => {
                 let ended = self.ended.take().ok_or_else(|| TestCaseError::fail("capture without an unspent press"))?;
@@ -185,8 +194,15 @@ impl Onlooker {
                 }
             }
             Effect::Stop(_) => self.capture = self.capture.map(|_| false),
-            Effect::RecordUnlock | Effect::RecordPolicyAcknowledged => {
+            Effect::RecordUnlock => {
                 prop_assert!(self.down_for(now).is_some_and(|held| held >= 2000), "{effect:?} without a hold");
+            }
+            Effect::RecordPolicyAcknowledged | Effect::RecordAgreement => {
+                let began = self.down_for(now).map(|held| now - held);
+                let held = began.is_some_and(|began| began >= self.question_at && now - began >= 2000);
+                prop_assert!(held, "{effect:?} without a hold that began while the lamp asked");
+                self.agreement &= !matches!(effect, Effect::RecordAgreement);
+                prop_assert!(self.lamp == LampPattern::TripleBlink, "{effect:?} under {:?}", self.lamp);
             }
             Effect::RecordLock => prop_assert!(
                 self.down_for(now).is_some_and(|held| held >= 5000)
@@ -224,6 +240,10 @@ impl Onlooker {
         if let Some(ended) = self.ended {
             let in_time = ended.shortest() >= 10_000 && ended.longest() < 30_000;
             self.unbinds |= ended.whole && in_time && self.lamp_warned();
+            let (short, long) = (ended.shortest(), ended.longest());
+            let began_after = self.asked.is_some_and(|asked| ended.began >= asked + long - ended.heard);
+            let confirmed = ended.whole && began_after && short >= 2000 && long < 5000;
+            self.unbinds |= confirmed && self.lamp == LampPattern::UnbindWarning;
         }
     }
 
