@@ -151,14 +151,15 @@ fn telemetry() -> [(&'static str, &'static str); 20] {
     })
 }
 
-fn identity() -> [(&'static str, &'static str); 2] {
+fn identity() -> [(&'static str, &'static str); 3] {
     fields!(BoxIdentity {
         fingerprint: "to tell this box's key from others; the key itself never leaves the box",
         claim_code: "to claim the box: the same, short enough to be read out",
+        verifier_key: "to check the box's receipts: the public half of its key",
     })
 }
 
-fn facts() -> [(&'static str, &'static str); 35] {
+fn facts() -> [(&'static str, &'static str); 40] {
     variants!(Fact {
         GuardStarted: "security log: restarts",
         GuardStopped: "security log: restarts",
@@ -181,6 +182,11 @@ fn facts() -> [(&'static str, &'static str); 35] {
         FaultCleared as "mended": "security log: faults that ended recording",
         FootageDestroyed: "proof of deletion",
         Unbound: "proof of deletion",
+        UnbindRequested: "security log: what the platform asked for",
+        ErasureStarted: "proof of deletion",
+        Erased: "proof of deletion",
+        IngestSet: "security log: which server gets the stream, and that staff agreed to it",
+        PolicyUpdated: "proof of the policy under which the box records",
         CommandRefused: "security log: commands that were turned away",
         CommandsRefused: "security log: commands that were turned away",
         ConnectionRefused as "door-refused": "security log: local programs that were turned away",

@@ -34,7 +34,7 @@ pub(crate) use changes::compare;
 pub use diagnostic::{ConfigError, Diagnostic};
 pub(crate) use document::{files_of, place_at, place_of};
 pub(crate) use exposure::exposed_secrets;
-pub use policy::policy_follows;
+pub use policy::{is_policy_version, policy_follows};
 pub(crate) use reader::did_you_mean;
 pub use reader::parse_duration;
 pub use secret::{MissingSecret, Secret, SecretTemplate};

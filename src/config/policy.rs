@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 
 /// Whether `text` names a policy: a day of the calendar, as `2022-07-11`.
-pub(super) fn names_a_policy(text: &str) -> bool {
+pub fn is_policy_version(text: &str) -> bool {
     day(text).is_some()
 }
 
@@ -40,12 +40,12 @@ mod tests {
             "2022-07-11T00:00",
             "11.07.2022",
         ] {
-            assert!(!names_a_policy(message), "{message:?}");
+            assert!(!is_policy_version(message), "{message:?}");
             assert!(policy_follows("2022-07-11", message) && !policy_follows(message, "2022-07-11"), "{message:?}");
         }
         let rising = ["1999-12-31", "2022-07-11", "2022-07-12", "2022-11-01", "2026-01-01"];
         for (index, one) in rising.iter().enumerate() {
-            assert!(names_a_policy(one) && !policy_follows(one, one), "{one}");
+            assert!(is_policy_version(one) && !policy_follows(one, one), "{one}");
             for later in &rising[index + 1..] {
                 assert!(policy_follows(later, one) && !policy_follows(one, later), "{one} {later}");
             }

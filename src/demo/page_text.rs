@@ -215,6 +215,7 @@ const fn lamp(lamp: Option<LampPattern>) -> &'static str {
         Some(LampPattern::LockFlash) => "Lamp: a short flash every 5 s",
         Some(LampPattern::Sos) => "Lamp: SOS",
         Some(LampPattern::UnbindWarning) => "Lamp: flicker, unbinding is near",
+        Some(LampPattern::UnbindRequest) => "Lamp: flicker in bursts, unbinding is asked for",
         Some(LampPattern::Identify) => "Lamp: shows which box this is",
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::observation::Guard;
 use crate::ipc::{Fault, Phase};
+use consent::Reason;
 
 /// What the box would do with a touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,10 @@ pub(super) enum Situation {
     Locked,
     /// A policy waits.
     Policy,
+    /// A change waits for staff to agree.
+    Agreement,
+    /// Staff are asked whether to unbind the box.
+    AskedToUnbind,
     /// Lamp, ledger or supply is broken.
     Broken,
     /// The box belongs to nobody.
@@ -30,13 +35,16 @@ pub(super) enum Situation {
 impl Situation {
     pub(super) fn of(guard: &Guard) -> Self {
         let Some(status) = guard.status() else { return Self::Unfelt };
+        let has = |reason: Reason| status.reason.as_deref() == Some(reason.as_str());
         match status.phase {
             Phase::Connecting | Phase::Live | Phase::Reconnecting | Phase::Stopping => Self::Capturing,
             Phase::Fault if status.faults.contains(&Fault::Button) => Self::ButtonBroken,
             Phase::Fault => Self::Broken,
             Phase::Locked if status.unbound => Self::Unbound,
             Phase::Locked => Self::Locked,
+            Phase::Policy if has(Reason::Agreement) => Self::Agreement,
             Phase::Policy => Self::Policy,
+            Phase::Requested if has(Reason::Unbind) => Self::AskedToUnbind,
             Phase::Idle | Phase::Requested => Self::Ready,
         }
     }
@@ -51,6 +59,8 @@ pub(super) enum Outcome {
     Stops,
     Unlocks,
     Acknowledges,
+    Agrees,
+    Declines,
     Retries,
     Nothing,
     Locks,
@@ -116,6 +126,14 @@ pub(super) fn spans(situation: Situation) -> Vec<Span> {
             span(0, Outcome::Nothing, "Hold it for 2 s to acknowledge the new policy."),
             span(2000, Outcome::Acknowledges, "The new policy is acknowledged: let go. From 5 s on the box locks."),
         ],
+        Situation::Agreement => &[
+            span(0, Outcome::Nothing, "Hold it for 2 s to agree to the platform's change."),
+            span(2000, Outcome::Agrees, "You have agreed to the change: let go. From 5 s on the box locks."),
+        ],
+        Situation::AskedToUnbind => &[
+            span(0, Outcome::Declines, "Let go now to decline: the box stays yours, and nothing starts."),
+            span(2000, Outcome::Unbinds, "Let go now and the box is unbound. From 5 s on it only locks."),
+        ],
         Situation::Broken => {
             &[span(0, Outcome::Retries, "Nothing starts: the box tries its parts again when you let go."), NOTHING_YET]
         }
@@ -135,6 +153,12 @@ pub(super) const fn rest(situation: Situation) -> &'static str {
         Situation::Capturing => "Any touch of the red button stops it at once.",
         Situation::Locked => "Hold the red button for 2 s to unlock the box. Until then nothing starts.",
         Situation::Policy => "Hold the red button for 2 s to acknowledge the new policy. Until then nothing starts.",
+        Situation::Agreement => {
+            "Hold the red button for 2 s to agree to the platform's change. Until then nothing starts."
+        }
+        Situation::AskedToUnbind => {
+            "The platform asks to unbind the box. Hold the red button for 2 s to confirm, press it to decline."
+        }
         Situation::Broken => "Nothing starts until this is mended; the box looks every 5 s, and at each press.",
         Situation::Unbound => {
             "Nothing starts until an integrator claims the box, that is, gives it a new configuration."

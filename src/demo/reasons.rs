@@ -40,6 +40,8 @@ const fn sentence(reason: Reason) -> &'static str {
         Reason::MuteUnconfirmed => "The sound could not be switched off in time, so all was stopped.",
         Reason::NeverStarted => "The capture process could not be started.",
         Reason::RequestTimeout => "Nobody pressed in time.",
+        Reason::Declined => "Staff declined to unbind it.",
+        Reason::Agreement => "A change waits for staff to agree.",
     }
 }
 

@@ -9,7 +9,10 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::ipc::Fact;
+use super::identity;
+use super::policy_note::POLICY_NOTE;
+use super::receipt::{self, ReceiptContext};
+use crate::ipc::{Erasure, Fact};
 
 /// Unsent footage, in data-dir.
 const FOOTAGE: &str = "footage";
@@ -23,12 +26,17 @@ const DEEPEST: usize = 16;
 /// Files and folders per attempt: some tenths of a second on an SD card, far below the lease.
 const MOST: u32 = 5_000;
 
+/// What the platform signed for this shop, in data-dir: it ends with the binding.
+const PLATFORM_NOTES: [&str; 1] = [POLICY_NOTE];
+
 /// Deletions that are due. One that fails stays due, and is tried again until it is done.
 #[derive(Debug, Default)]
 pub(super) struct PendingErasure {
     footage: bool,
-    /// Footage, keys and credentials.
-    binding: bool,
+    /// With a receipt.
+    erasure: Option<Erasure>,
+    /// The number of the fact that announces it; `None`: the ledger did not take it yet.
+    announced: Option<u64>,
 }
 
 /// What one attempt came to.
@@ -40,35 +48,70 @@ pub(super) struct Erased {
     pub(super) error: Option<String>,
 }
 
+impl Erased {
+    fn fail(&mut self, data_dir: &Path, error: &io::Error) {
+        let dir = data_dir.display();
+        self.error = Some(format!("files in {dir} cannot be deleted: {error}; it is tried again"));
+    }
+}
+
 impl PendingErasure {
     /// Unsent footage has to go.
     pub(super) fn add_footage(&mut self) {
         self.footage = true;
     }
 
-    /// Footage, keys, credentials and all that the agent wrote have to go.
-    pub(super) fn add_binding(&mut self) {
-        self.binding = true;
+    /// An erasure with a receipt is due, as soon as the ledger has its announcement. An unbinding is more than an
+    /// erasure.
+    pub(super) fn add(&mut self, what: Erasure) {
+        if self.erasure != Some(Erasure::Unbind) {
+            self.erasure = Some(what);
+        }
+        self.announced = None;
     }
 
-    /// Deletes what is due.
-    pub(super) fn run(&mut self, data_dir: &Path) -> Erased {
+    /// The ledger has its announcement from before the guard started.
+    pub(super) fn resume(&mut self, what: Erasure) {
+        (self.erasure, self.announced) = (Some(what), Some(0));
+    }
+
+    pub(super) fn set_announced(&mut self, fact: u64) {
+        self.announced = Some(fact);
+    }
+
+    /// The erasure that is due, if any, and the number of the fact that announces it.
+    pub(super) fn due(&self) -> Option<(Erasure, Option<u64>)> {
+        self.erasure.map(|what| (what, self.announced))
+    }
+
+    /// Deletes what is due; with `is_announced` the erasure too.
+    pub(super) fn run(&mut self, data_dir: &Path, context: &ReceiptContext<'_>, is_announced: bool) -> Erased {
         let mut erased = Erased::default();
-        let mut settle = |is_due: &mut bool, result: io::Result<u64>, fact: fn(u64) -> Fact| match result {
-            Ok(files) => {
-                *is_due = false;
-                erased.facts.push(fact(files));
+        if self.footage {
+            match erase_footage(data_dir) {
+                Ok(files) => {
+                    self.footage = false;
+                    erased.facts.push(Fact::FootageDestroyed { files });
+                }
+                Err(error) => erased.fail(data_dir, &error),
             }
-            Err(error) => {
-                let dir = data_dir.display();
-                erased.error = Some(format!("files in {dir} cannot be deleted: {error}; it is tried again"));
+        }
+        let result = match self.erasure.filter(|_| is_announced) {
+            None => return erased,
+            Some(Erasure::Erase) => erase_footage(data_dir).map(|files| {
+                let receipt = receipt::sign(data_dir, context, Erasure::Erase, files);
+                Fact::Erased { files, receipt }
+            }),
+            Some(Erasure::Unbind) => {
+                erase_binding(data_dir, context).map(|(files, receipt)| Fact::Unbound { files, receipt })
             }
         };
-        if self.footage {
-            settle(&mut self.footage, erase_footage(data_dir), |files| Fact::FootageDestroyed { files });
-        }
-        if self.binding {
-            settle(&mut self.binding, erase_binding(data_dir), |files| Fact::Unbound { files });
+        match result {
+            Ok(fact) => {
+                self.erasure = None;
+                erased.facts.push(fact);
+            }
+            Err(error) => erased.fail(data_dir, &error),
         }
         erased
     }
@@ -82,23 +125,48 @@ fn erase_footage(data_dir: &Path) -> io::Result<u64> {
     sweep.end(&root)
 }
 
-/// Destroys footage, keys, credentials and all that the agent wrote. Returns how many files there were.
-fn erase_binding(data_dir: &Path) -> io::Result<u64> {
+/// Destroys footage, keys, credentials, the platform's notes and all that the agent wrote. Returns how many files there
+/// were, and the receipt, which the key signs when all but itself is gone.
+fn erase_binding(data_dir: &Path, context: &ReceiptContext<'_>) -> io::Result<(u64, Option<String>)> {
     let root = OwnedFd::from(File::open(data_dir)?);
     let mut sweep = Sweep::default();
     sweep.remove(&root, FOOTAGE, DEEPEST);
-    sweep.remove(&root, CREDENTIALS, DEEPEST);
+    for note in PLATFORM_NOTES {
+        sweep.remove(&root, note, DEEPEST);
+    }
     // The folder itself stays: the guard does not make it.
     match folder(&root, AGENT) {
         Err(Errno::NOENT) => {}
         Err(error) => sweep.fail(error.into()),
         Ok(agent) => {
-            if let Err(error) = sweep.empty(&agent, DEEPEST) {
+            if let Err(error) = sweep.empty(&agent, None, DEEPEST) {
                 sweep.fail(error);
             }
         }
     }
-    sweep.end(&root)
+    // What is no folder goes below, with the key.
+    let mut has_key = false;
+    if let Ok(credentials) = folder(&root, CREDENTIALS) {
+        has_key = rustix::fs::statat(&credentials, identity::FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        if let Err(error) = sweep.empty(&credentials, Some(identity::FILE), DEEPEST) {
+            sweep.fail(error);
+        }
+    }
+    let files = sweep.end(&root)? + u64::from(has_key);
+    let receipt = receipt::staged(data_dir).or_else(|| stage_receipt(data_dir, context, files));
+    let mut sweep = Sweep::default();
+    sweep.remove(&root, CREDENTIALS, DEEPEST);
+    let rest = sweep.end(&root)?;
+    Ok((files + rest - u64::from(has_key), receipt))
+}
+
+/// A receipt that a power cut does not take away. Without room for it on the disk the deletion goes on all the same.
+fn stage_receipt(data_dir: &Path, context: &ReceiptContext<'_>, files: u64) -> Option<String> {
+    let receipt = receipt::sign(data_dir, context, Erasure::Unbind, files)?;
+    if let Err(error) = receipt::stage(data_dir, &receipt) {
+        tracing::error!(%error, "the receipt cannot be kept before the ledger has it");
+    }
+    Some(receipt)
 }
 
 /// One attempt. It skips what cannot be deleted, and its size is bounded: a process that writes in a folder meanwhile
@@ -140,19 +208,19 @@ impl Sweep {
         let Some(depth) = depth.checked_sub(1) else {
             return Err(io::Error::other("folders lie too deep in each other"));
         };
-        self.empty(&folder(dir, name)?, depth)?;
+        self.empty(&folder(dir, name)?, None, depth)?;
         match rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Removes all that is in `dir`.
-    fn empty(&mut self, dir: &OwnedFd, depth: usize) -> io::Result<()> {
+    /// Removes all that is in `dir`, but for what is called `kept`.
+    fn empty(&mut self, dir: &OwnedFd, kept: Option<&str>, depth: usize) -> io::Result<()> {
         for entry in rustix::fs::Dir::read_from(dir)? {
             let entry = entry?;
             let name = entry.file_name();
-            if name == c"." || name == c".." {
+            if name == c"." || name == c".." || kept.is_some_and(|kept| name.to_bytes() == kept.as_bytes()) {
                 continue;
             }
             self.seen += 1;

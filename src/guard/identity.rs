@@ -1,5 +1,5 @@
 //! The box's key: made when the guard first starts without one, stored in data-dir, destroyed by unbinding. Only its
-//! public half is returned; the private half does not stay in memory.
+//! public half is returned; the private half is read for each signature, and does not stay in memory.
 
 use std::fs::File;
 use std::io;
@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
 use ed25519_dalek::{SigningKey, VerifyingKey};
+use notes::{Note, SignerKey, VerifierKey};
 use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::erasure::CREDENTIALS;
 use crate::atomic_file::{self, Durability, PRIVATE};
@@ -18,7 +20,7 @@ use crate::ipc::BoxIdentity;
 
 /// The key in [`CREDENTIALS`], in PEM form as openssl reads it, followed by its public key: if the two do not match,
 /// the file is damaged.
-const FILE: &str = "identity";
+pub(super) const FILE: &str = "identity";
 /// The first line of the public key.
 const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----";
 /// Longest file that could be a key, in bytes; a real one has 232.
@@ -53,8 +55,28 @@ fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(CREDENTIALS).join(FILE)
 }
 
-/// The identity of the box, if it has one.
-pub(crate) fn read(data_dir: &Path) -> Result<Option<BoxIdentity>, IdentityError> {
+/// The identity of the box, if it has one. `id`: its configured name, which the name of its key has in it.
+pub(crate) fn read(data_dir: &Path, id: Option<&str>) -> Result<Option<BoxIdentity>, IdentityError> {
+    let Some(key) = read_key(data_dir)? else { return Ok(None) };
+    let damaged = |wrong: String| IdentityError::Damaged { path: path(data_dir), wrong };
+    public(&key.verifying_key(), id).map(Some).map_err(damaged)
+}
+
+/// Signs the text of a note with the box's key.
+///
+/// # Errors
+/// There is no key, or it cannot be used.
+pub(super) fn sign(data_dir: &Path, id: Option<&str>, text: &str) -> Result<String, IdentityError> {
+    let damaged = |wrong: String| IdentityError::Damaged { path: path(data_dir), wrong };
+    let Some(key) = read_key(data_dir)? else { return Err(damaged("there is none".to_owned())) };
+    let name = public(&key.verifying_key(), id).map_err(damaged)?.signer_name(id);
+    let seed = Zeroizing::new(key.to_bytes());
+    let signer = SignerKey::new(&name, &seed).map_err(|error| damaged(error.to_string()))?;
+    Note::sign(text, &[&signer]).map(|note| note.to_string()).map_err(|error| damaged(error.to_string()))
+}
+
+/// The private half. Its memory is overwritten when it is dropped.
+fn read_key(data_dir: &Path) -> Result<Option<SigningKey>, IdentityError> {
     let path = path(data_dir);
     let store = |error| IdentityError::Store { path: path.clone(), error };
     let damaged = |wrong: String| IdentityError::Damaged { path: path.clone(), wrong };
@@ -71,34 +93,37 @@ pub(crate) fn read(data_dir: &Path) -> Result<Option<BoxIdentity>, IdentityError
         let mode = data.permissions().mode() & 0o777;
         return Err(damaged(format!("others may have read it, with mode {mode:o}")));
     }
-    let text = std::fs::read_to_string(&path).map_err(store)?;
+    let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(store)?);
     let Some((secret, open)) = text.find(PUBLIC).map(|at| text.split_at(at)) else {
         return Err(damaged("its end is missing".to_owned()));
     };
-    let key = SigningKey::from_pkcs8_pem(secret).map_err(|error| damaged(error.to_string()))?.verifying_key();
+    let key = SigningKey::from_pkcs8_pem(secret).map_err(|error| damaged(error.to_string()))?;
     let told = VerifyingKey::from_public_key_pem(open).map_err(|error| damaged(error.to_string()))?;
-    if key != told {
+    if key.verifying_key() != told {
         return Err(damaged("its two halves do not belong together".to_owned()));
     }
-    public(&key).map(Some).map_err(damaged)
+    Ok(Some(key))
 }
 
-fn public(key: &VerifyingKey) -> Result<BoxIdentity, String> {
+fn public(key: &VerifyingKey, id: Option<&str>) -> Result<BoxIdentity, String> {
     let der = key.to_public_key_der().map_err(|error| error.to_string())?;
-    Ok(BoxIdentity::new(&Sha256::digest(der.as_bytes()).into()))
+    let mut identity = BoxIdentity::new(&Sha256::digest(der.as_bytes()).into(), String::new());
+    let verifier = VerifierKey::new(&identity.signer_name(id), key.as_bytes()).map_err(|error| error.to_string())?;
+    identity.verifier_key = verifier.to_string();
+    Ok(identity)
 }
 
 /// The identity of the box, made if there is none. A damaged one is never replaced: claims made with it would be lost
 /// silently.
-pub(super) fn read_or_make(data_dir: &Path) -> Result<BoxIdentity, IdentityError> {
-    match read(data_dir)? {
+pub(super) fn read_or_make(data_dir: &Path, id: Option<&str>) -> Result<BoxIdentity, IdentityError> {
+    match read(data_dir, id)? {
         Some(identity) => Ok(identity),
-        None => make(data_dir).map_err(|error| IdentityError::Store { path: path(data_dir), error }),
+        None => make(data_dir, id).map_err(|error| IdentityError::Store { path: path(data_dir), error }),
     }
 }
 
 /// Written in one step: a power cut leaves a whole key, or none.
-fn make(data_dir: &Path) -> io::Result<BoxIdentity> {
+fn make(data_dir: &Path, id: Option<&str>) -> io::Result<BoxIdentity> {
     let dir = data_dir.join(CREDENTIALS);
     match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -119,7 +144,7 @@ fn make(data_dir: &Path) -> io::Result<BoxIdentity> {
     atomic_file::replace(&dir.join(FILE), &content, PRIVATE, Durability::Synced)?;
     // The folder may be new too.
     atomic_file::sync_parent(&dir)?;
-    public(&key).map_err(io::Error::other)
+    public(&key, id).map_err(io::Error::other)
 }
 
 #[cfg(test)]
@@ -129,17 +154,17 @@ mod tests {
     #[test]
     fn it_is_made_once_and_only_its_owner_may_read_it() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(read(dir.path()).unwrap().is_none());
-        let made = read_or_make(dir.path()).unwrap();
-        assert_eq!(read_or_make(dir.path()).unwrap(), made);
-        assert_eq!(read(dir.path()).unwrap(), Some(made.clone()));
+        assert!(read(dir.path(), None).unwrap().is_none());
+        let made = read_or_make(dir.path(), None).unwrap();
+        assert_eq!(read_or_make(dir.path(), None).unwrap(), made);
+        assert_eq!(read(dir.path(), None).unwrap(), Some(made.clone()));
         let bits = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(bits(&path(dir.path())), 0o600);
         assert_eq!(bits(&dir.path().join(CREDENTIALS)), 0o700);
         let left: Vec<_> = std::fs::read_dir(dir.path().join(CREDENTIALS)).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
         let other = tempfile::tempdir().unwrap();
-        assert_ne!(read_or_make(other.path()).unwrap(), made, "two boxes are never the same");
+        assert_ne!(read_or_make(other.path(), None).unwrap(), made, "two boxes are never the same");
     }
 
     #[test]
@@ -147,19 +172,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join(CREDENTIALS)).unwrap();
         std::fs::write(dir.path().join(CREDENTIALS).join("identity.new"), "-----BEGIN PRIV").unwrap();
-        let made = read_or_make(dir.path()).unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Some(made));
+        let made = read_or_make(dir.path(), None).unwrap();
+        assert_eq!(read(dir.path(), None).unwrap(), Some(made));
     }
 
     #[test]
     fn a_damaged_key_is_told_and_never_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        read_or_make(dir.path()).unwrap();
+        read_or_make(dir.path(), None).unwrap();
         let path = path(dir.path());
         let whole = std::fs::read(&path).unwrap();
         for cut in 0..whole.len() - 1 {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            assert!(matches!(read_or_make(dir.path()), Err(IdentityError::Damaged { .. })), "{cut} bytes");
+            assert!(matches!(read_or_make(dir.path(), None), Err(IdentityError::Damaged { .. })), "{cut} bytes");
             assert_eq!(std::fs::read(&path).unwrap(), &whole[..cut]);
         }
         // Any one bit of it.
@@ -167,11 +192,23 @@ mod tests {
             let mut wrong = whole.clone();
             wrong[place] ^= 1;
             std::fs::write(&path, &wrong).unwrap();
-            assert!(read_or_make(dir.path()).is_err(), "byte {place}");
+            assert!(read_or_make(dir.path(), None).is_err(), "byte {place}");
         }
         std::fs::write(&path, &whole).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let told = read(dir.path()).unwrap_err().to_string();
+        let told = read(dir.path(), None).unwrap_err().to_string();
         assert!(told.contains("mode 644") && told.contains("delete it and restart the guard"), "{told}");
+    }
+
+    #[test]
+    fn what_it_signs_is_checked_with_its_verifier_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = read_or_make(dir.path(), Some("shop-1")).unwrap();
+        let key: VerifierKey = identity.verifier_key.parse().unwrap();
+        assert_eq!(key.name(), format!("tallybox/shop-1/{:.16}", identity.fingerprint));
+        let signed = sign(dir.path(), Some("shop-1"), "tallybox/receipt/v1\n{}\n").unwrap();
+        assert_eq!(Note::parse(signed.as_bytes()).unwrap().is_signed_by(&key), Some(true));
+        std::fs::remove_file(path(dir.path())).unwrap();
+        assert!(sign(dir.path(), None, "tallybox/receipt/v1\n{}\n").is_err(), "no key, no signature");
     }
 }

@@ -13,6 +13,8 @@ mod panel_controller;
 mod pending_replies;
 mod periodic_tasks;
 mod persistence_check;
+mod policy_note;
+mod receipt;
 mod session;
 mod status;
 mod supply_voltage;

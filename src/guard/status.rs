@@ -3,12 +3,13 @@
 
 use jiff::Timestamp;
 
+use super::engine::PolicyInForce;
 use super::panel_controller::PanelController;
 use super::session::SessionReport;
-use crate::config::{Config, policy_follows};
+use crate::config::policy_follows;
 use crate::ipc::{BoxIdentity, ENCODER_FALLBACK, Status, UpdateStatus};
 use crate::ledger::LedgerWriter;
-use consent::{Fault, Machine, Phase};
+use consent::{Fault, Machine, Phase, Reason};
 use monotonic::Monotonic;
 
 /// `message` while the supply voltage is too low.
@@ -18,6 +19,13 @@ const LOW_VOLTAGE: &str =
 /// `message` of a box that was unbound.
 const UNBOUND: &str = "this box was unbound: it captures nothing until it is claimed, which a new configuration does \
     (see docs/operations.md)";
+
+/// `message` while staff are asked whether to unbind the box.
+const UNBIND_REQUESTED: &str =
+    "the platform asks to unbind the box: hold the button for 2 s and let go to confirm, press it to decline";
+
+/// `message` while a change waits for staff to agree.
+const AGREEMENT: &str = "the platform wants to change who sees or hears people here: hold the button for 2 s to agree; nothing starts before";
 
 /// Sentences for people that stay true for longer than the event that brought them.
 #[derive(Debug, Default)]
@@ -34,7 +42,6 @@ pub(super) struct Messages {
 
 /// What a status is composed from.
 pub(super) struct StatusSources<'a> {
-    pub(super) config: &'a Config,
     pub(super) machine: &'a Machine,
     pub(super) session: &'a SessionReport,
     pub(super) messages: &'a Messages,
@@ -43,11 +50,14 @@ pub(super) struct StatusSources<'a> {
     /// `None`: the box's key cannot be used.
     pub(super) identity: Option<&'a BoxIdentity>,
     pub(super) update: &'a UpdateStatus,
+    /// The last receipt of an erasure.
+    pub(super) receipt: Option<&'a str>,
+    pub(super) policy: &'a PolicyInForce,
 }
 
 /// The status at `now`; its phase began at `since`.
 pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monotonic) -> Status {
-    let StatusSources { config, machine, session, messages: _, panel, ledger_writer, identity, update } = sources;
+    let StatusSources { machine, session, panel, ledger_writer, identity, update, receipt, policy, .. } = sources;
     let Explanation { reason, message } = explain(sources);
     Status {
         phase: machine.phase(),
@@ -68,7 +78,9 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         ledger_check: ledger_writer.check(),
         identity: identity.cloned(),
         update: (*update).clone(),
-        ..Status::idle(since, &config.consent.policy_version)
+        receipt: receipt.map(str::to_owned),
+        policy: policy.note.as_ref().map(|note| note.document.clone()),
+        ..Status::idle(since, &policy.version)
     }
 }
 
@@ -93,7 +105,9 @@ fn explain(sources: &StatusSources<'_>) -> Explanation {
         Phase::Live => return explain_devices(session),
         // A failed deletion matters until it is done, a former session's end only until the next thing happens.
         Phase::Idle => messages.session.clone().or_else(erasure),
+        Phase::Requested if machine.asks_to_unbind() => Some(UNBIND_REQUESTED.to_owned()),
         Phase::Requested => erasure(),
+        Phase::Policy if machine.reason() == Some(Reason::Agreement) => Some(AGREEMENT.to_owned()),
         Phase::Policy => erasure().or_else(|| Some(messages.policy.clone())),
         Phase::Stopping => messages.session.clone(),
         Phase::Locked => erasure().or_else(|| machine.is_unbound().then(|| UNBOUND.to_owned())),

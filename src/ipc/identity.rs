@@ -10,12 +10,20 @@ pub struct BoxIdentity {
     pub fingerprint: String,
     /// The fingerprint's first 75 bits: what an integrator reads out to claim the box.
     pub claim_code: String,
+    /// The key itself, in the form in which C2SP's notes name it: what checks the box's receipts.
+    pub verifier_key: String,
 }
 
 impl BoxIdentity {
     /// The box's name in topics unless one is configured. It changes with the key when the box is unbound.
     pub fn device_id(&self) -> String {
         format!("box-{:.12}", self.fingerprint)
+    }
+
+    /// The name under which the key signs, for a box that is configured as `id`.
+    pub fn signer_name(&self, id: Option<&str>) -> String {
+        let id = id.map_or_else(|| self.device_id(), str::to_owned);
+        format!("tallybox/{id}/{:.16}", self.fingerprint)
     }
 }
 
@@ -25,15 +33,15 @@ const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const DATA: usize = 15;
 
 impl BoxIdentity {
-    /// From the SHA-256 of the key.
-    pub fn new(digest: &[u8; 32]) -> Self {
+    /// From the SHA-256 of the key, and the key in the form of C2SP's notes.
+    pub fn new(digest: &[u8; 32], verifier_key: String) -> Self {
         let bit = |index: usize| usize::from(digest[index / 8] >> (7 - index % 8) & 1);
         let mut values: Vec<usize> =
             (0..DATA).map(|digit| (0..5).fold(0, |value, place| value << 1 | bit(digit * 5 + place))).collect();
         values.push(check(&values));
         let digits: Vec<char> = values.into_iter().map(|value| char::from(DIGITS[value])).collect();
         let groups: Vec<String> = digits.chunks(4).map(|group| group.iter().collect()).collect();
-        Self { fingerprint: crate::hex(digest), claim_code: groups.join("-") }
+        Self { fingerprint: crate::hex(digest), claim_code: groups.join("-"), verifier_key }
     }
 }
 
@@ -66,17 +74,19 @@ mod tests {
     #[test]
     fn the_code_is_the_beginning_of_the_fingerprint() {
         let mut digest = [0; 32];
-        assert_eq!(BoxIdentity::new(&digest).claim_code, "0000-0000-0000-0000");
+        assert_eq!(BoxIdentity::new(&digest, String::new()).claim_code, "0000-0000-0000-0000");
         // 5 bits a digit: 00001 00010 00011 00100 ...
         digest[..5].copy_from_slice(&[0b0000_1000, 0b1000_0110, 0b0100_0010, 0b1001_1000, 0b1110_1000]);
-        let identity = BoxIdentity::new(&digest);
+        let identity = BoxIdentity::new(&digest, String::new());
         assert!(identity.claim_code.starts_with("1234-5678-"), "{}", identity.claim_code);
         assert!(good(&identity.claim_code) && identity.fingerprint.starts_with("0886"));
     }
 
     #[test]
     fn a_digit_that_was_read_wrongly_shows() {
-        let code = BoxIdentity::new(&std::array::from_fn(|index| u8::try_from(index * 37 % 251).unwrap())).claim_code;
+        let code =
+            BoxIdentity::new(&std::array::from_fn(|index| u8::try_from(index * 37 % 251).unwrap()), String::new())
+                .claim_code;
         assert!(good(&code));
         for place in (0..code.len()).filter(|place| place % 5 != 4) {
             for digit in DIGITS.iter().filter(|digit| code.as_bytes()[place] != **digit) {

@@ -56,6 +56,26 @@ pub enum StoredFact {
     Unknown(serde_json::Map<String, serde_json::Value>),
 }
 
+/// What an erasure destroys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Erasure {
+    /// Unsent footage, and what commands had set.
+    Erase,
+    /// The same with keys, credentials and the binding to the shop.
+    Unbind,
+}
+
+impl Erasure {
+    /// The name in the ledger and in receipts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Erase => "erase",
+            Self::Unbind => "unbind",
+        }
+    }
+}
+
 /// What can happen to a box and has to be accounted for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
@@ -185,6 +205,41 @@ pub enum Fact {
     Unbound {
         /// How many files there were.
         files: u64,
+        /// The receipt (`tallybox/receipt/v1`), signed with the key that is destroyed. `None`: that key could not be
+        /// used, or the entry is of an older version.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<String>,
+    },
+    /// Staff were asked to confirm that the box is to be unbound.
+    UnbindRequested {},
+    /// An erasure is about to begin: durable before anything is deleted, so that a power cut half-way is made up for.
+    ErasureStarted {
+        /// What is erased.
+        what: Erasure,
+    },
+    /// The platform had unsent footage and what commands had set destroyed.
+    Erased {
+        /// How many files there were.
+        files: u64,
+        /// The receipt (`tallybox/receipt/v1`), signed with the box's key. `None`: that key could not be used.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<String>,
+    },
+    /// The platform set where the next sessions' streams go, until the guard restarts.
+    IngestSet {
+        /// The server's host.
+        ingest_host: String,
+        /// Whether staff were asked, and agreed by a hold.
+        agreed: bool,
+    },
+    /// A signed policy of the platform is in force.
+    PolicyUpdated {
+        /// Its version.
+        policy_version: String,
+        /// Whether the platform calls the change material.
+        material: bool,
+        /// Whether staff have to acknowledge it before anything is recorded.
+        waits_for_staff: bool,
     },
     /// A command from outside was refused.
     CommandRefused {

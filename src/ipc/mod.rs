@@ -6,6 +6,7 @@ mod connection;
 mod control_protocol;
 mod identity;
 mod ledger;
+mod policy;
 mod reasons;
 mod status;
 mod text;
@@ -17,7 +18,8 @@ pub use capture_protocol::{
 pub use connection::{IpcConnection, IpcError, MAX_FRAME};
 pub use control_protocol::{FromGuard, LedgerCursor, Request, Response, ToGuard, UpdateOutcome, Verb};
 pub use identity::BoxIdentity;
-pub use ledger::{Fact, LedgerEntry, StoredFact};
+pub use ledger::{Erasure, Fact, LedgerEntry, StoredFact};
+pub use policy::PolicyDocument;
 pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
 pub use status::{LedgerCheck, Status, UpdateState, UpdateStatus};
 pub use text::{MESSAGE, WHY, clean};

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{BoxIdentity, Fault, LampPattern, Phase, SecondaryStats, StreamStats, VERSION_STRING};
+use super::{BoxIdentity, Fault, LampPattern, Phase, PolicyDocument, SecondaryStats, StreamStats, VERSION_STRING};
 
 /// Progress of the ledger's verification. A short ledger is verified before it is used, a long one from its last
 /// checkpoint on and the rest in the background.
@@ -106,6 +106,12 @@ pub struct Status {
     pub identity: Option<BoxIdentity>,
     /// Software updates.
     pub update: UpdateStatus,
+    /// The policy in force, where the platform signed it. `None`: it is the configuration's.
+    #[serde(default)]
+    pub policy: Option<PolicyDocument>,
+    /// The receipt of the last erasure or unbinding that the ledger has: a signed note.
+    #[serde(default)]
+    pub receipt: Option<String>,
 }
 
 impl Status {
@@ -133,6 +139,8 @@ impl Status {
             ledger_check: LedgerCheck::Running,
             identity: None,
             update: UpdateStatus::default(),
+            policy: None,
+            receipt: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::timeline::Timeline;
-use crate::ipc::{Fact, LedgerEntry, StoredFact};
+use crate::ipc::{Erasure, Fact, LedgerEntry, StoredFact};
 use consent::{PersistedState, SessionId};
 
 /// When something ended, on the machine's own clock.
@@ -53,6 +53,16 @@ pub struct LedgerState {
     pub announced: Option<String>,
     /// Staff have to acknowledge the policy in force.
     pub policy_pending: bool,
+    /// The latest version of which a signed policy said that staff need not acknowledge it.
+    pub carried: Option<String>,
+    /// A signed policy that staff have to acknowledge.
+    pub noted_pending: Option<String>,
+    /// The latest version of a signed policy that was in force.
+    pub noted: Option<String>,
+    /// An erasure that was begun and not finished.
+    pub erasing: Option<Erasure>,
+    /// The last receipt of an erasure.
+    pub receipt: Option<String>,
     /// Fingerprint of the box's latest key.
     pub identity: Option<String>,
     /// Number of the last `unbound` entry; 0: there is none. Entries before it belong to the former shop.
@@ -70,6 +80,8 @@ pub struct LedgerState {
 }
 
 impl LedgerState {
+    // A line for each fact that changes nothing here: a new one has to be judged.
+    #[allow(clippy::too_many_lines)]
     pub(super) fn apply(&mut self, entry: &LedgerEntry) {
         self.time.apply(entry.at, entry.reading().as_ref());
         let fact = match &entry.fact {
@@ -92,18 +104,25 @@ impl LedgerState {
             Fact::Locked {} => self.locked = true,
             Fact::Unlocked {} => self.locked = false,
             Fact::PolicyPending { policy_version } => self.announced = Some(policy_version.clone()),
-            Fact::PolicyAcknowledged { policy_version } => self.acknowledged = Some(policy_version.clone()),
+            Fact::PolicyAcknowledged { policy_version } => {
+                self.acknowledged = Some(policy_version.clone());
+                self.noted_pending = None;
+            }
+            Fact::PolicyUpdated { policy_version, waits_for_staff, .. } => {
+                self.set_noted(policy_version, *waits_for_staff);
+            }
             Fact::Identified { fingerprint } => self.identity = Some(fingerprint.clone()),
             // Recorded only when it changes: whoever brings another one claims the box.
             Fact::Configured { hash, .. } => {
                 self.configuration = Some(hash.clone());
                 self.unbound = false;
             }
-            Fact::Unbound { .. } => {
+            Fact::ErasureStarted { what } => self.erasing = Some(*what),
+            Fact::Erased { receipt, .. } => self.set_erased(receipt.as_ref()),
+            Fact::Unbound { receipt, .. } => {
+                self.set_erased(receipt.as_ref());
                 self.unbound_entry = entry.seq;
-                self.unbound = true;
-                // The hold that unbinds passes the one that locks; only a later lock counts.
-                self.locked = false;
+                self.set_unbound();
             }
             Fact::UpdatePostponed { until } => self.update_postponed = Some(*until),
             Fact::UpdateStarted { version, digest, attempt, former: _ } => self.begin_update(version, digest, attempt),
@@ -125,6 +144,8 @@ impl LedgerState {
             | Fact::FaultDetected { .. }
             | Fact::FaultCleared { .. }
             | Fact::FootageDestroyed { .. }
+            | Fact::UnbindRequested {}
+            | Fact::IngestSet { .. }
             | Fact::CommandRefused { .. }
             | Fact::CommandsRefused { .. }
             | Fact::ConnectionRefused { .. }
@@ -149,10 +170,40 @@ impl LedgerState {
         }
     }
 
+    /// A signed policy is in force.
+    fn set_noted(&mut self, version: &str, waits_for_staff: bool) {
+        self.noted = Some(version.to_owned());
+        if waits_for_staff {
+            self.announced = Some(version.to_owned());
+            self.noted_pending = Some(version.to_owned());
+        } else {
+            self.carried = Some(version.to_owned());
+        }
+    }
+
+    /// An erasure is finished.
+    fn set_erased(&mut self, receipt: Option<&String>) {
+        self.erasing = None;
+        self.receipt = receipt.cloned();
+    }
+
+    /// The binding ended.
+    pub(crate) fn set_unbound(&mut self) {
+        self.unbound = true;
+        // The hold that unbinds passes the one that locks; only a later lock counts.
+        self.locked = false;
+        // The next shop has a policy of its own.
+        (self.noted, self.noted_pending, self.carried) = (None, None, None);
+        self.identity = None;
+    }
+
     /// The same state, with this policy in force.
     #[must_use]
     pub fn with_policy(self, policy_version: &str) -> Self {
-        let policy_pending = self.acknowledged.as_deref().is_some_and(|known| known != policy_version);
+        let is_carried = self.carried.as_deref() == Some(policy_version);
+        let is_acknowledged = self.acknowledged.as_deref().is_none_or(|known| known == policy_version);
+        // A signed policy that was lost meanwhile still waits for staff.
+        let policy_pending = self.noted_pending.is_some() || !(is_acknowledged || is_carried);
         Self { policy_pending, ..self }
     }
 
@@ -162,7 +213,8 @@ impl LedgerState {
         PersistedState {
             last_session: SessionId(self.last_session),
             locked: self.locked,
-            unbound: self.unbound && self.configuration.as_deref().is_none_or(|known| known == configuration),
+            unbound: self.erasing == Some(Erasure::Unbind)
+                || self.unbound && self.configuration.as_deref().is_none_or(|known| known == configuration),
             policy_pending: self.policy_pending,
         }
     }

@@ -266,6 +266,7 @@ impl LedgerWriter {
 fn quota_kind(fact: &Fact) -> Option<&'static str> {
     match fact {
         Fact::Requested { .. } => Some("requested"),
+        Fact::UnbindRequested {} => Some("unbind-requested"),
         Fact::RequestEnded { .. } => Some("request-ended"),
         Fact::Muted { by: Actor::Remote, .. } => Some("muted"),
         Fact::FaultDetected { .. } => Some("broke"),
@@ -289,6 +290,10 @@ fn quota_kind(fact: &Fact) -> Option<&'static str> {
         | Fact::PolicyPending { .. }
         | Fact::PolicyAcknowledged { .. }
         | Fact::FootageDestroyed { .. }
+        | Fact::ErasureStarted { .. }
+        | Fact::Erased { .. }
+        | Fact::IngestSet { .. }
+        | Fact::PolicyUpdated { .. }
         | Fact::Unbound { .. }
         | Fact::CommandRefused { .. }
         | Fact::CommandsRefused { .. }

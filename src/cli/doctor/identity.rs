@@ -10,7 +10,7 @@ pub(super) fn row(config: &Config, status: Option<&Status>) -> CheckResult {
     if let Some(identity) = status.and_then(|status| status.identity.as_ref()) {
         return told(identity);
     }
-    match identity::read(&config.device.data_dir) {
+    match identity::read(&config.device.data_dir, config.device.id.as_deref()) {
         Ok(Some(identity)) => told(&identity),
         Ok(None) => warn("identity", "none yet", "the guard makes it when it first starts"),
         Err(identity::IdentityError::Store { error, .. })
@@ -29,7 +29,12 @@ pub(super) fn row(config: &Config, status: Option<&Status>) -> CheckResult {
 /// The box's name at the broker: the configured one, or the one that its key gives, as far as that is known.
 pub(in crate::cli) fn device_id(config: &Config, status: Option<&Status>) -> Option<String> {
     let own = || status.and_then(|status| status.identity.as_ref()).map(BoxIdentity::device_id);
-    let read = || identity::read(&config.device.data_dir).ok().flatten().map(|identity| identity.device_id());
+    let read = || {
+        identity::read(&config.device.data_dir, config.device.id.as_deref())
+            .ok()
+            .flatten()
+            .map(|identity| identity.device_id())
+    };
     config.device.id.clone().or_else(own).or_else(read)
 }
 

@@ -11,7 +11,7 @@ use core::time::Duration;
 use notes::Trust;
 use sha2::{Digest, Sha256};
 
-use crate::config::policy::names_a_policy;
+use crate::config::policy::is_policy_version;
 use crate::config::reader::{Location, Reader};
 use crate::config::{
     Audio, Capture, Consent, Device, Ingest, Mask, Mqtt, Overlay, Panel, Privacy, SecretTemplate, Update, Video,
@@ -126,7 +126,7 @@ const TEMPLATE: &str = "write ${NAME}, a secret that is looked up when it is use
 /// The day of a policy: everybody sees which of two is newer, and an older one is not taken for a new one.
 fn policy_version(reader: &mut Reader<'_>) -> String {
     let Some((text, place)) = reader.text("consent", "policy-version") else { return "2022-07-11".to_owned() };
-    if !names_a_policy(&text) {
+    if !is_policy_version(&text) {
         let help = "write the day of the policy, as \"2022-07-11\"";
         reader.error(Some(place), format!("policy-version = {text:?} is no date"), help);
     }

@@ -10,7 +10,7 @@ use super::{Camera, PageText, page_text};
 use crate::demo::observation::{Guard, Observation};
 use crate::demo::press_outcome::{Outcome, Situation, spans};
 use crate::ipc::{Fault, LampPattern, Phase, Status, StreamStats};
-use consent::{CaptureExit, Effect, Event, Machine, PersistedState, SessionId, SessionLimits};
+use consent::{CaptureExit, Effect, Event, Machine, PersistedState, Reason, SessionId, SessionLimits};
 
 fn status(phase: Phase, reason: Option<&str>, muted: bool, unbound: bool, faults: &[Fault]) -> Guard {
     let status = json!({
@@ -216,6 +216,8 @@ fn machine(situation: Situation) -> Machine {
         }
         Situation::Broken => drop(machine.step(ms(10), Event::FaultDetected(Fault::Lamp))),
         Situation::ButtonBroken => drop(machine.step(ms(10), Event::FaultDetected(Fault::Button))),
+        Situation::Agreement => drop(machine.step(ms(10), Event::AgreementNeeded)),
+        Situation::AskedToUnbind => drop(machine.step(ms(10), Event::UnbindRequest)),
         Situation::Unfelt | Situation::Ready | Situation::Locked | Situation::Policy | Situation::Unbound => {}
     }
     machine
@@ -241,6 +243,8 @@ fn done(situation: Situation, millis: u64) -> Outcome {
             Effect::Stop(_) => does = Outcome::Stops,
             Effect::RecordUnlock => does = Outcome::Unlocks,
             Effect::RecordPolicyAcknowledged => does = Outcome::Acknowledges,
+            Effect::RecordAgreement => does = Outcome::Agrees,
+            Effect::RecordRequestEnded(Reason::Declined) => does = Outcome::Declines,
             Effect::RecordLock => does = Outcome::Locks,
             Effect::Unbind => does = Outcome::Unbinds,
             Effect::RecordFault(Fault::Button) => does = Outcome::CountsAsStuck,
@@ -251,6 +255,7 @@ fn done(situation: Situation, millis: u64) -> Outcome {
             | Effect::Kill
             | Effect::RecordStop { .. }
             | Effect::RecordRequest(_)
+            | Effect::RecordUnbindRequest
             | Effect::RecordRequestEnded(_)
             | Effect::RecordFault(_)
             | Effect::Configure(_)
@@ -269,6 +274,8 @@ fn a_touch_brings_what_is_said_of_it() {
         Situation::Capturing,
         Situation::Locked,
         Situation::Policy,
+        Situation::Agreement,
+        Situation::AskedToUnbind,
         Situation::Broken,
         Situation::Unbound,
     ] {
@@ -294,5 +301,8 @@ fn each_phase_has_its_situation() {
     assert_eq!(of(Phase::Fault, false, &[Fault::Lamp, Fault::Button]), Situation::ButtonBroken);
     assert_eq!((of(Phase::Locked, true, &[]), of(Phase::Locked, false, &[])), (Situation::Unbound, Situation::Locked));
     assert_eq!((of(Phase::Idle, false, &[]), of(Phase::Policy, false, &[])), (Situation::Ready, Situation::Policy));
+    let asked = |phase, reason: Reason| Situation::of(&status(phase, Some(reason.as_str()), false, false, &[]));
+    assert_eq!(asked(Phase::Requested, Reason::Unbind), Situation::AskedToUnbind);
+    assert_eq!(asked(Phase::Policy, Reason::Agreement), Situation::Agreement);
     assert_eq!((Situation::of(&Guard::Silent), Situation::of(&Guard::Away)), (Situation::Unfelt, Situation::Unfelt));
 }

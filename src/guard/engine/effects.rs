@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use super::Engine;
 use crate::guard::capture_process::{CaptureHandle, PidFile};
-use crate::ipc::Fact;
+use crate::ipc::{Erasure, Fact};
 use consent::{CaptureExit, Effect, Event, Fault, Grant, Purpose, Reason, SessionId};
 
 impl Engine {
     /// Applies one effect. `Err`: the event that its failure is; `events` gets one that is no failure.
     pub(super) fn apply(&mut self, effect: Effect, events: &mut VecDeque<Event>) -> Result<(), Event> {
-        let policy_version = || self.config.consent.policy_version.clone();
+        let policy_version = || self.policy.version.clone();
         match effect {
             Effect::SetLamp(lamp) => {
                 self.panel.show(self.clock.now(), lamp).map_err(|_| Event::FaultDetected(Fault::Lamp))
@@ -43,6 +43,7 @@ impl Engine {
             }
             Effect::RecordStop { session, reason } => self.append_stop(session, reason),
             Effect::RecordRequest(purpose) => self.append(Fact::Requested { purpose }),
+            Effect::RecordUnbindRequest => self.append(Fact::UnbindRequested {}),
             Effect::RecordRequestEnded(reason) => {
                 self.append(Fact::RequestEnded { reason: reason.as_str().to_owned() })
             }
@@ -50,18 +51,18 @@ impl Engine {
             Effect::RecordUnlock => self.append(Fact::Unlocked {}),
             Effect::RecordPolicyAcknowledged => {
                 let policy_version = policy_version();
+                self.policy.acknowledged = Some(policy_version.clone());
                 self.append(Fact::PolicyAcknowledged { policy_version })
             }
+            // Nothing asks for one yet.
+            Effect::RecordAgreement => Ok(()),
             Effect::RecordFault(part) => self.append(Fact::FaultDetected { part }),
             Effect::RecordMute { session, muted, by } => self.append(Fact::Muted { session: session.0, muted, by }),
             Effect::DestroyFootage => {
                 self.erasure.add_footage();
                 self.run_erasure()
             }
-            Effect::Unbind => {
-                self.erasure.add_binding();
-                self.run_erasure()
-            }
+            Effect::Unbind => self.begin_erasure(Erasure::Unbind),
             Effect::SelfTest => {
                 self.self_test();
                 Ok(())
@@ -96,19 +97,5 @@ impl Engine {
         let stopped = Fact::SessionStopped { session: session.0, reason: reason.as_str().to_owned(), message };
         let facts = self.link_log.finish().into_iter().chain([stopped]);
         facts.map(|fact| self.append(fact)).fold(Ok(()), Result::and)
-    }
-
-    /// Deletes what is pending. What fails stays pending, and is tried again.
-    pub(super) fn run_erasure(&mut self) -> Result<(), Event> {
-        let erased = self.erasure.run(&self.config.device.data_dir);
-        if let Some(error) = erased.error.as_ref().filter(|error| self.messages.erasure.as_ref() != Some(*error)) {
-            tracing::error!("{error}");
-        }
-        self.messages.erasure = erased.error;
-        let is_unbound = erased.facts.iter().any(|fact| matches!(fact, Fact::Unbound { .. }));
-        let written = erased.facts.into_iter().map(|fact| self.append(fact)).fold(Ok(()), Result::and);
-        // Whoever binds the box next gets a box with another key.
-        let identified = if is_unbound { self.identify(None) } else { Ok(()) };
-        written.and(identified)
     }
 }

@@ -2,9 +2,13 @@
 
 mod capture_events;
 mod effects;
+mod erasures;
 mod periodic;
+mod policy;
 mod requests;
 mod updates;
+
+pub(super) use policy::PolicyInForce;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -54,6 +58,9 @@ pub(super) struct Engine {
     quotas: VerbQuotas,
     erasure: PendingErasure,
     updates: Updates,
+    /// The last receipt of an erasure.
+    receipt: Option<String>,
+    policy: PolicyInForce,
     /// `None`: the box's key cannot be used.
     identity: Option<BoxIdentity>,
     status: watch::Sender<Status>,
@@ -98,6 +105,8 @@ impl Engine {
             quotas: VerbQuotas::new(clock.now()),
             erasure: PendingErasure::default(),
             updates: Updates::new(&config, Path::new("/"), clock.now()),
+            receipt: None,
+            policy: PolicyInForce::of_configuration(&config),
             identity: None,
             status: watch::Sender::new(status),
             is_restored: false,
@@ -171,27 +180,31 @@ impl Engine {
 
     /// Restores the machine from the ledger, and writes down that the guard is up.
     fn restore(&mut self) -> Result<(), ()> {
-        let state = self.ledger_writer.open().map_err(|error| self.set_ledger_message(error))?;
-        let state = state.with_policy(&self.config.consent.policy_version);
+        let mut state = self.ledger_writer.open().map_err(|error| self.set_ledger_message(error))?;
+        // First of all: what comes after it may be for another shop.
+        let erased = self.resume_erasure(&mut state);
+        self.restore_policy(&state);
+        let state = state.with_policy(&self.policy.version);
         self.machine = Machine::restore(limits(&self.config), state.persisted_state(&self.config.hash));
         self.is_restored = true;
         self.updates.restore(&state, &clock::read(), self.clock.now());
-        self.messages.policy =
-            status::policy_pending_message(state.acknowledged.as_deref(), &self.config.consent.policy_version);
+        self.messages.policy = status::policy_pending_message(state.acknowledged.as_deref(), &self.policy.version);
         if state.policy_pending {
             tracing::warn!("{}", self.messages.policy);
         }
         // An entry that fails waits, with all that follow: no session may run under what the ledger does not have.
-        let facts = startup_facts(&self.config, &state);
+        let facts = startup_facts(&self.config, &self.policy.version, &state);
         let written = facts.into_iter().map(|fact| self.append(fact)).fold(Ok(()), Result::and);
-        let identified = self.identify(state.identity.as_deref());
-        written.and(identified).map_err(|_| ())
+        // An unbinding that is not finished needs the old key, or has destroyed it: the new one comes after it.
+        let identified = if self.erasure.due().is_some() { Ok(()) } else { self.identify(state.identity.as_deref()) };
+        self.adopt_stored_policy();
+        erased.and(written).and(identified).map_err(|_| ())
     }
 
     /// Reads the box's key, and writes its fingerprint down unless that is the `known` one. Consent does not depend on
     /// it: a box whose key is damaged logs that and goes on.
     fn identify(&mut self, known: Option<&str>) -> Result<(), Event> {
-        self.identity = match identity::read_or_make(&self.config.device.data_dir) {
+        self.identity = match identity::read_or_make(&self.config.device.data_dir, self.config.device.id.as_deref()) {
             Ok(identity) => Some(identity),
             Err(error) => {
                 tracing::error!("{error}");
@@ -297,7 +310,6 @@ impl Engine {
     fn publish(&mut self) {
         let since = self.status.borrow().since;
         let sources = status::StatusSources {
-            config: &self.config,
             machine: &self.machine,
             session: &self.session,
             messages: &self.messages,
@@ -305,6 +317,8 @@ impl Engine {
             ledger_writer: &self.ledger_writer,
             identity: self.identity.as_ref(),
             update: self.updates.status(),
+            receipt: self.receipt.as_deref(),
+            policy: &self.policy,
         };
         let status = status::compose(&sources, since, self.clock.now());
         self.status.send_if_modified(|known| {
@@ -318,15 +332,16 @@ impl Engine {
 }
 
 /// What the guard writes down when it comes up with this state of the ledger, in order.
-fn startup_facts(config: &Config, state: &LedgerState) -> Vec<Fact> {
-    let policy_version = config.consent.policy_version.clone();
+fn startup_facts(config: &Config, policy_version: &str, state: &LedgerState) -> Vec<Fact> {
+    let policy_version = policy_version.to_owned();
     let interrupted = state.open_session.map(|session| Fact::SessionInterrupted { session });
     let started = Fact::GuardStarted { software: VERSION_STRING.to_owned(), policy_version: policy_version.clone() };
     let now = clock::read();
     let stepped = state.time.stepped_back_from(&now).map(|from| Fact::ClockStepped { from, to: now.utc });
     let policy = if state.acknowledged.is_none() {
         Some(Fact::PolicyAcknowledged { policy_version })
-    } else if state.policy_pending && state.announced.as_ref() != Some(&policy_version) {
+    } else if state.policy_pending && state.noted_pending.is_none() && state.announced.as_ref() != Some(&policy_version)
+    {
         Some(Fact::PolicyPending { policy_version })
     } else {
         None

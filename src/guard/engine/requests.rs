@@ -46,7 +46,7 @@ impl Engine {
             Request::Probe {} => return self.request_probe(reply),
             Request::RequestStart {} => {
                 self.dispatch(Event::RemoteRequest);
-                self.done_if(self.machine.phase() == Phase::Requested, "nothing can be asked for now")
+                self.done_if(self.machine.asks_to_start(), "nothing can be asked for now")
             }
             Request::Unmute {} => {
                 self.dispatch(Event::RemoteUnmute);
@@ -98,7 +98,7 @@ impl Engine {
 
     fn show_identity(&mut self) -> Response {
         let phase = self.machine.phase();
-        if !may_identify(phase) {
+        if !may_identify(phase) || self.machine.asks_to_unbind() {
             let phase = phase.as_str();
             return Response::Rejected(format!("the lamp says that the box is {phase}, and goes on saying so"));
         }

@@ -5,6 +5,21 @@ use std::path::Path;
 
 use super::*;
 
+fn context() -> ReceiptContext<'static> {
+    let ledger_retention = std::time::Duration::from_hours(184 * 24);
+    ReceiptContext {
+        id: Some("shop-1"),
+        name: "shop-1",
+        ledger_retention,
+        at: "2026-11-29T10:00:00.5Z".parse().unwrap(),
+    }
+}
+
+/// The binding alone, without its receipt.
+fn erase(dir: &Path) -> io::Result<u64> {
+    erase_binding(dir, &context()).map(|(files, _)| files)
+}
+
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> =
         std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -16,17 +31,20 @@ fn names(dir: &Path) -> Vec<String> {
 fn what_is_erased_is_gone_and_counted() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path();
-    assert_eq!(erase_binding(path).unwrap(), 0);
+    assert_eq!(erase(path).unwrap(), 0);
     std::fs::create_dir_all(path.join("footage/old")).unwrap();
     std::fs::create_dir(path.join("agent")).unwrap();
     for name in ["footage/a", "footage/old/b", "agent/outbox-cursor", "agent/outbox-cursor.new", "agent/x", "ledger.db"]
     {
         std::fs::write(path.join(name), "x").unwrap();
     }
-    let mut due = PendingErasure { footage: true, binding: true };
-    let Erased { facts, error } = due.run(path);
-    assert_eq!(facts, [Fact::FootageDestroyed { files: 2 }, Fact::Unbound { files: 3 }]);
-    assert_eq!((error, due.footage, due.binding), (None, false, false));
+    let mut due = PendingErasure { footage: true, erasure: Some(Erasure::Unbind), announced: Some(1) };
+    let Erased { facts, error } = due.run(path, &context(), false);
+    assert_eq!((facts, error), (vec![Fact::FootageDestroyed { files: 2 }], None));
+    assert!(path.join("agent/x").exists(), "nothing is deleted before the ledger has the announcement");
+    let Erased { facts, error } = due.run(path, &context(), true);
+    assert_eq!(facts, [Fact::Unbound { files: 3, receipt: None }], "without a key there is no receipt");
+    assert_eq!((error, due.footage, due.due()), (None, false, None));
     assert_eq!(
         names(path),
         ["agent", "ledger.db"],
@@ -45,15 +63,15 @@ fn a_link_is_removed_and_not_what_it_leads_to() {
     for link in ["agent/outbox-cursor", "credentials", "footage/link"] {
         symlink(other.path(), path.join(link)).unwrap();
     }
-    assert_eq!(erase_binding(path).unwrap(), 3);
+    assert_eq!(erase(path).unwrap(), 3);
     assert_eq!((names(path), names(other.path())), (vec!["agent".to_owned()], vec!["kept".to_owned()]));
     // The agent's whole folder is a link: an error, and its target is not touched.
     std::fs::remove_dir(path.join("agent")).unwrap();
     std::fs::write(other.path().join("outbox-cursor"), "x").unwrap();
     symlink(other.path(), path.join("agent")).unwrap();
-    let mut due = PendingErasure { footage: false, binding: true };
-    let Erased { facts, error } = due.run(path);
-    assert!(facts.is_empty() && due.binding && error.is_some(), "{facts:?} {error:?}");
+    let mut due = PendingErasure { footage: false, erasure: Some(Erasure::Unbind), announced: Some(1) };
+    let Erased { facts, error } = due.run(path, &context(), true);
+    assert!(facts.is_empty() && due.due().is_some() && error.is_some(), "{facts:?} {error:?}");
     assert_eq!(names(other.path()), ["kept", "outbox-cursor"]);
 }
 
@@ -67,15 +85,16 @@ fn what_cannot_be_deleted_keeps_nothing_else_and_nobody_keeps_the_guard_busy() {
         std::fs::create_dir(path.join(folder)).unwrap();
         std::fs::write(path.join(folder).join("a"), "x").unwrap();
     }
-    assert!(erase_binding(path).is_err());
-    assert_eq!((names(path), names(&path.join("agent")).len()), (vec!["agent".to_owned(), "footage".to_owned()], 0));
+    assert!(erase(path).is_err());
+    assert_eq!(names(path), ["agent", "credentials", "footage"]);
+    assert_eq!((names(&path.join("agent")).len(), names(&path.join("credentials")).len()), (0, 0));
     std::fs::remove_dir_all(path.join("footage")).unwrap();
     // Each attempt is bounded, and the next one continues.
     for file in 0..=MOST {
         std::fs::write(path.join(format!("agent/{file}")), "").unwrap();
     }
-    assert!(erase_binding(path).unwrap_err().to_string().contains("too many for one attempt"));
-    assert_eq!(erase_binding(path).unwrap(), 1);
+    assert!(erase(path).unwrap_err().to_string().contains("too many for one attempt"));
+    assert_eq!(erase(path).unwrap(), 1);
 }
 
 #[test]
@@ -83,7 +102,7 @@ fn folders_too_deep_are_told_and_cost_no_stack() {
     let dir = tempfile::tempdir().unwrap();
     let deep: std::path::PathBuf = std::iter::repeat_n("d", 40).collect();
     std::fs::create_dir_all(dir.path().join("agent/outbox-cursor").join(deep)).unwrap();
-    assert!(erase_binding(dir.path()).unwrap_err().to_string().contains("too deep"));
+    assert!(erase(dir.path()).unwrap_err().to_string().contains("too deep"));
 }
 
 /// An attacker puts a link to the ledger's folder in place of a folder that is being emptied.
@@ -108,15 +127,102 @@ fn an_exchanged_folder_leads_nowhere() {
                 std::fs::rename(&cursor, &aside).is_ok() && symlink(&victim, &cursor).is_ok()
             });
             // It may fail; then it is tried again.
-            let _ = erase_binding(dir.path());
+            let _ = erase(dir.path());
             usize::from(attacker.join().unwrap())
         });
         assert_eq!(count(&victim), FILES, "after {exchanged} exchanges");
         let _ = std::fs::remove_dir_all(&aside);
-        erase_binding(dir.path()).unwrap();
+        erase(dir.path()).unwrap();
         if exchanged == 10 {
             return;
         }
     }
     panic!("only {exchanged} folders were exchanged in time: the test was idle");
+}
+
+/// A box with a key, footage, a signed policy and the agent's files.
+fn bound() -> (tempfile::TempDir, crate::ipc::BoxIdentity) {
+    let dir = tempfile::tempdir().unwrap();
+    let identity = identity::read_or_make(dir.path(), Some("shop-1")).unwrap();
+    for folder in ["footage", "agent"] {
+        std::fs::create_dir(dir.path().join(folder)).unwrap();
+        std::fs::write(dir.path().join(folder).join("a"), "x").unwrap();
+    }
+    for name in ["credentials/broker", POLICY_NOTE, "ledger.db"] {
+        std::fs::write(dir.path().join(name), "x").unwrap();
+    }
+    (dir, identity)
+}
+
+fn run(dir: &Path, what: Erasure) -> Vec<Fact> {
+    let mut due = PendingErasure { erasure: Some(what), announced: Some(1), ..PendingErasure::default() };
+    due.run(dir, &context(), true).facts
+}
+
+/// The JSON of a receipt that verifies with the box's key.
+fn verified(receipt: Option<&String>, identity: &crate::ipc::BoxIdentity) -> serde_json::Value {
+    let note = notes::Note::parse(receipt.expect("a receipt").as_bytes()).unwrap();
+    assert_eq!(note.is_signed_by(&identity.verifier_key.parse().unwrap()), Some(true));
+    let document = notes::document(note.text()).unwrap();
+    assert_eq!(document.kind, notes::DocumentType::Receipt);
+    serde_json::from_str(document.json).unwrap()
+}
+
+#[test]
+fn an_erasure_leaves_the_binding_and_says_so() {
+    let (dir, identity) = bound();
+    let facts = run(dir.path(), Erasure::Erase);
+    let [Fact::Erased { files: 1, receipt }] = &facts[..] else { panic!("{facts:?}") };
+    let told = verified(receipt.as_ref(), &identity);
+    let kept =
+        serde_json::json!([{ "what": "ledger", "until": "2027-06-01" }, { "what": "binding", "until": "unbind" }]);
+    let wanted =
+        serde_json::json!({ "box": "shop-1", "what": "erase", "at": "2026-11-29T10:00:01Z", "files": 1, "kept": kept });
+    assert!(told == wanted || told["at"] == "2026-11-29T10:00:00Z", "{told}");
+    assert_eq!(names(dir.path()), ["agent", "credentials", "ledger.db", POLICY_NOTE]);
+    assert_eq!(identity::read(dir.path(), Some("shop-1")).unwrap(), Some(identity));
+}
+
+#[test]
+fn an_unbinding_is_signed_with_the_key_that_it_destroys() {
+    let (dir, identity) = bound();
+    let facts = run(dir.path(), Erasure::Unbind);
+    let [Fact::Unbound { files: 5, receipt }] = &facts[..] else { panic!("{facts:?}") };
+    let told = verified(receipt.as_ref(), &identity);
+    assert_eq!((&told["what"], &told["files"]), (&"unbind".into(), &5.into()));
+    assert_eq!(told["kept"], serde_json::json!([{ "what": "ledger", "until": "2027-06-01" }]));
+    assert_eq!(names(dir.path()), ["agent", "ledger.db", receipt::STAGED], "the receipt waits for the ledger");
+    assert!(receipt.as_ref().unwrap().len() < 600, "an event with it has to fit a message");
+}
+
+/// The power is cut between any two steps: the next attempt ends with the same receipt, or with one of its own.
+#[test]
+fn a_cut_unbinding_ends_with_one_receipt() {
+    // The receipt is staged, and the key is still there.
+    let (dir, identity) = bound();
+    let first = stage_receipt(dir.path(), &context(), 9).unwrap();
+    let facts = run(dir.path(), Erasure::Unbind);
+    let [Fact::Unbound { receipt, .. }] = &facts[..] else { panic!("{facts:?}") };
+    assert_eq!(receipt.as_ref(), Some(&first));
+    assert!(!dir.path().join(CREDENTIALS).exists());
+    // The key is gone, and the ledger has no entry yet.
+    let facts = run(dir.path(), Erasure::Unbind);
+    let [Fact::Unbound { files: 0, receipt }] = &facts[..] else { panic!("{facts:?}") };
+    assert_eq!(verified(receipt.as_ref(), &identity)["files"], 9);
+    // Only a part of the files was deleted: no receipt yet, so that one is made.
+    let (dir, identity) = bound();
+    std::fs::remove_file(dir.path().join("footage/a")).unwrap();
+    let facts = run(dir.path(), Erasure::Unbind);
+    let [Fact::Unbound { files: 4, receipt }] = &facts[..] else { panic!("{facts:?}") };
+    assert_eq!(verified(receipt.as_ref(), &identity)["files"], 4);
+}
+
+#[test]
+fn what_fails_gives_no_receipt() {
+    let (dir, _) = bound();
+    let deep: std::path::PathBuf = std::iter::repeat_n("d", 40).collect();
+    std::fs::create_dir_all(dir.path().join("footage").join(deep)).unwrap();
+    assert!(run(dir.path(), Erasure::Unbind).is_empty() && run(dir.path(), Erasure::Erase).is_empty());
+    assert!(!dir.path().join(receipt::STAGED).exists());
+    assert!(identity::read(dir.path(), None).unwrap().is_some(), "the key stays to sign it");
 }

@@ -177,6 +177,8 @@ fn check(touches: &[(u64, u64, u64, u64)], locked: bool) -> Result<(), TestCaseE
             | Effect::Kill
             | Effect::RecordStop { .. }
             | Effect::RecordRequest(_)
+            | Effect::RecordUnbindRequest
+            | Effect::RecordAgreement
             | Effect::RecordRequestEnded(_)
             | Effect::RecordPolicyAcknowledged
             | Effect::RecordFault(_)

@@ -41,6 +41,11 @@ impl Machine {
         matches!(self.session, SessionState::UnbindRequested { .. }) && self.phase() == Phase::Requested
     }
 
+    /// Whether a policy waits for staff to acknowledge it.
+    pub fn is_policy_pending(&self) -> bool {
+        self.policy_pending
+    }
+
     /// Whether a change waits for staff to agree.
     pub fn is_agreement_pending(&self) -> bool {
         self.agreement_pending

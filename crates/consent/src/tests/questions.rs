@@ -75,7 +75,7 @@ fn a_touch_of_before_is_no_answer() {
     for at in (1550..=3900).step_by(50) {
         machine.step(ms(at), Event::Tick);
     }
-    machine.step(ms(3900), Event::ButtonHeldFor(Duration::from_millis(3000)));
+    machine.step(ms(3900), Event::ButtonHeldFor(Duration::from_secs(3)));
     assert_eq!(words(&machine.step(ms(3900), Event::ButtonUp))[0], "RecordRequestEnded(Declined)");
     assert!(!machine.is_unbound());
 }
@@ -85,7 +85,7 @@ fn a_hold_that_nobody_saw_or_that_clocks_dispute_confirms_nothing() {
     // Heard late, at once.
     let mut machine = asked();
     machine.step(ms(10_000), Event::ButtonDown);
-    machine.step(ms(10_030), Event::ButtonHeldFor(Duration::from_millis(3000)));
+    machine.step(ms(10_030), Event::ButtonHeldFor(Duration::from_secs(3)));
     assert_eq!(words(&machine.step(ms(10_030), Event::ButtonUp))[0], "RecordRequestEnded(Declined)");
     // The kernel saw less than the guard, or the button was only found to be down.
     for (event, told) in [(Event::ButtonDown, 1900), (Event::ButtonFoundDown, 3000)] {

@@ -90,7 +90,8 @@ impl Onlooker {
                     Finger::Up => Finger::Down {
                         since: now,
                         told: None,
-                        clean: event == Event::ButtonDown && self.capture.is_none()
+                        clean: event == Event::ButtonDown
+                            && self.capture.is_none()
                             && self.asked.is_none()
                             && now >= self.late_until,
                         whole: event == Event::ButtonDown,
@@ -156,21 +157,8 @@ impl Onlooker {
 
     fn sees_effect(&mut self, now: u64, effect: Effect) -> Result<(), TestCaseError> {
         match effect {
-            Effect::SetLamp(lamp) => {
-                if lamp == LampPattern::TripleBlink && lamp != self.lamp {
-                    self.question_at = self.question_at.max(now);
-                }
-                self.lamp = lamp;
-            }
-            Effect::RecordUnbindRequest => {
-                prop_assert!(matches!(self.finger, Finger::Up), "asked while a touch was under way");
-                self.asked = Some(now);
-            }
-            Effect::RecordRequestEnded(_) => {
-                if self.asked.take().is_some() {
-                    self.late_until = now + 1000;
-                    self.spoil_touch(now);
-                }
+            Effect::SetLamp(_) | Effect::RecordUnbindRequest | Effect::RecordRequestEnded(_) => {
+                self.sees_question(now, &effect)?;
             }
             Effect::RecordStart { .. } => self.recorded = true,
             Effect::Launch(grant) => {
@@ -197,13 +185,7 @@ impl Onlooker {
             Effect::RecordUnlock => {
                 prop_assert!(self.down_for(now).is_some_and(|held| held >= 2000), "{effect:?} without a hold");
             }
-            Effect::RecordPolicyAcknowledged | Effect::RecordAgreement => {
-                let began = self.down_for(now).map(|held| now - held);
-                let held = began.is_some_and(|began| began >= self.question_at && now - began >= 2000);
-                prop_assert!(held, "{effect:?} without a hold that began while the lamp asked");
-                self.agreement &= !matches!(effect, Effect::RecordAgreement);
-                prop_assert!(self.lamp == LampPattern::TripleBlink, "{effect:?} under {:?}", self.lamp);
-            }
+            Effect::RecordPolicyAcknowledged | Effect::RecordAgreement => self.sees_answer(now, &effect)?,
             Effect::RecordLock => prop_assert!(
                 self.down_for(now).is_some_and(|held| held >= 5000)
                     || self.ended.is_some_and(|ended| ended.longest() >= 5000),
@@ -232,6 +214,38 @@ impl Onlooker {
         }
         let silent = !self.sound || (self.wanted.muted && self.confirmed);
         prop_assert!(silent || self.lamp != LampPattern::SolidNotched, "the lamp says silence that nobody confirmed");
+        Ok(())
+    }
+
+    /// What the lamp shows, and what staff are asked.
+    fn sees_question(&mut self, now: u64, effect: &Effect) -> Result<(), TestCaseError> {
+        match *effect {
+            Effect::SetLamp(lamp) => {
+                if lamp == LampPattern::TripleBlink && lamp != self.lamp {
+                    self.question_at = self.question_at.max(now);
+                }
+                self.lamp = lamp;
+            }
+            Effect::RecordUnbindRequest => {
+                prop_assert!(matches!(self.finger, Finger::Up), "asked while a touch was under way");
+                self.asked = Some(now);
+            }
+            Effect::RecordRequestEnded(_) if self.asked.take().is_some() => {
+                self.late_until = now + 1000;
+                self.spoil_touch(now);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A policy or a change was agreed to.
+    fn sees_answer(&mut self, now: u64, effect: &Effect) -> Result<(), TestCaseError> {
+        let began = self.down_for(now).map(|held| now - held);
+        let held = began.is_some_and(|began| began >= self.question_at && now - began >= 2000);
+        prop_assert!(held, "{effect:?} without a hold that began while the lamp asked");
+        prop_assert!(self.lamp == LampPattern::TripleBlink, "{effect:?} under {:?}", self.lamp);
+        self.agreement &= !matches!(effect, Effect::RecordAgreement);
         Ok(())
     }
 

@@ -63,7 +63,9 @@ impl SimGuard {
             Effect::RecordFault(part) => Fact::FaultDetected { part },
             Effect::RecordMute { session, muted, by } => Fact::Muted { session: session.0, muted, by },
             Effect::DestroyFootage => Fact::FootageDestroyed { files: 0 },
-            Effect::Unbind => Fact::Unbound { files: 0 },
+            // It has no files, and nothing to give a receipt for.
+            Effect::Unbind => Fact::Unbound { files: 0, receipt: None },
+            Effect::RecordUnbindRequest => Fact::UnbindRequested {},
             _ => return,
         };
         self.append(fact);

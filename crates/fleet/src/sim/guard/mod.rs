@@ -55,6 +55,15 @@ pub(super) struct SimGuard {
     mutes: Vec<oneshot::Sender<Response>>,
 }
 
+/// The public half of a box's key that follows from its seed.
+fn identity(seed: &[u8; 32], id: Option<&str>) -> BoxIdentity {
+    let mut identity = BoxIdentity::new(seed, String::new());
+    if let Ok(key) = notes::SignerKey::new(&identity.signer_name(id), seed) {
+        identity.verifier_key = key.verifier_key().to_string();
+    }
+    identity
+}
+
 impl SimGuard {
     /// A box that comes up for the first time. Everything random about it follows from `seed`.
     pub(super) fn new(config: Arc<Config>, seed: u64, staff: Staff) -> Self {
@@ -69,7 +78,7 @@ impl SimGuard {
             status: watch::Sender::new(Status::idle(clock::utc_now(), &policy)),
             capture: SimCapture::new(seed, config.video.bitrate_kbps, config.video.height),
             staff,
-            identity: BoxIdentity::new(&digest),
+            identity: identity(&digest, config.device.id.as_deref()),
             locked: false,
             stops: Vec::new(),
             mutes: Vec::new(),

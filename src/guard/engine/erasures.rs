@@ -1,0 +1,98 @@
+//! Erasures: announced in the ledger before anything is deleted, finished after a power cut, and told with a receipt.
+
+use super::Engine;
+use crate::clock;
+use crate::guard::erasure::Erased;
+use crate::guard::receipt::{self, ReceiptContext};
+use crate::ipc::{BoxIdentity, Erasure, Fact};
+use crate::ledger::LedgerState;
+use consent::Event;
+
+impl Engine {
+    /// Announces an erasure and begins it, unless capture may exist: then it begins when that is gone.
+    pub(super) fn begin_erasure(&mut self, what: Erasure) -> Result<(), Event> {
+        // One that was left over is not this one's receipt.
+        receipt::discard(&self.config.device.data_dir);
+        self.erasure.add(what);
+        self.run_erasure()
+    }
+
+    /// Deletes what is pending. What fails stays pending, and is tried again.
+    pub(super) fn run_erasure(&mut self) -> Result<(), Event> {
+        let is_announced = self.announce_erasure()?;
+        let device = &self.config.device;
+        let own_name = self.identity.as_ref().map(BoxIdentity::device_id);
+        let context = ReceiptContext {
+            id: device.id.as_deref(),
+            name: device.id.as_deref().or(own_name.as_deref()).unwrap_or_default(),
+            ledger_retention: self.config.privacy.ledger_retention,
+            at: clock::utc_now(),
+        };
+        let is_due = is_announced && !self.machine.phase().may_capture();
+        let Erased { facts, error } = self.erasure.run(&device.data_dir, &context, is_due);
+        if let Some(error) = error.as_ref().filter(|error| self.messages.erasure.as_ref() != Some(*error)) {
+            tracing::error!("{error}");
+        }
+        self.messages.erasure = error;
+        facts.into_iter().map(|fact| self.append_erased(fact)).fold(Ok(()), Result::and)
+    }
+
+    /// Whether the ledger has the announcement of the erasure that is due: nothing is deleted without an entry.
+    fn announce_erasure(&mut self) -> Result<bool, Event> {
+        match self.erasure.due() {
+            None => Ok(false),
+            Some((_, Some(fact))) => Ok(self.ledger_writer.is_written(fact)),
+            Some((what, None)) => {
+                let before = self.ledger_writer.submitted();
+                let written = self.append_durably(Fact::ErasureStarted { what });
+                let submitted = self.ledger_writer.submitted();
+                if submitted > before {
+                    self.erasure.set_announced(submitted);
+                }
+                written.map(|()| true)
+            }
+        }
+    }
+
+    fn append_erased(&mut self, fact: Fact) -> Result<(), Event> {
+        let is_unbound = matches!(fact, Fact::Unbound { .. });
+        if let Fact::Unbound { receipt, .. } | Fact::Erased { receipt, .. } = &fact {
+            self.receipt.clone_from(receipt);
+        }
+        let written = self.append(fact);
+        if self.ledger_writer.is_written(self.ledger_writer.submitted()) {
+            receipt::discard(&self.config.device.data_dir);
+        }
+        if !is_unbound {
+            return written;
+        }
+        // The signed policy was the former shop's.
+        self.policy.forget_note(&self.config);
+        // Whoever binds the box next gets a box with another key.
+        let identified = self.identify(None);
+        written.and(identified)
+    }
+
+    /// Finishes what a power cut interrupted, before anything else is written.
+    pub(super) fn resume_erasure(&mut self, state: &mut LedgerState) -> Result<(), Event> {
+        self.receipt.clone_from(&state.receipt);
+        let Some(what) = state.erasing else {
+            receipt::discard(&self.config.device.data_dir);
+            return Ok(());
+        };
+        tracing::warn!("an erasure ({}) was interrupted: it goes on", what.as_str());
+        self.erasure.resume(what);
+        let result = self.run_erasure();
+        if self.erasure.due().is_none() {
+            state.erasing = None;
+            match what {
+                Erasure::Erase => {}
+                Erasure::Unbind => {
+                    state.set_unbound();
+                    state.identity = self.identity.as_ref().map(|identity| identity.fingerprint.clone());
+                }
+            }
+        }
+        result
+    }
+}

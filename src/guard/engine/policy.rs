@@ -1,0 +1,99 @@
+//! The policy in force: the configuration's, or a later one that the platform signed.
+
+use super::Engine;
+use crate::config::{Config, policy_follows};
+use crate::guard::policy_note::{Judgement, PolicyHistory, PolicyNote, judge};
+use crate::guard::status;
+use crate::ipc::Fact;
+use crate::ledger::LedgerState;
+use consent::{Event, Phase};
+
+/// The policy in force, and what is known of those before.
+#[derive(Debug)]
+pub(in crate::guard) struct PolicyInForce {
+    pub(in crate::guard) version: String,
+    /// The signed note, where the version is the platform's.
+    pub(in crate::guard) note: Option<PolicyNote>,
+    /// The version that staff acknowledged last.
+    pub(super) acknowledged: Option<String>,
+    /// The latest version of a signed policy, as the ledger has it.
+    noted: Option<String>,
+}
+
+impl PolicyInForce {
+    pub(super) fn of_configuration(config: &Config) -> Self {
+        let version = config.consent.policy_version.clone();
+        Self { version, note: None, acknowledged: None, noted: None }
+    }
+
+    /// The box was unbound.
+    pub(super) fn forget_note(&mut self, config: &Config) {
+        let acknowledged = self.acknowledged.take();
+        *self = Self { acknowledged, ..Self::of_configuration(config) };
+    }
+}
+
+impl Engine {
+    /// The policy in force at the start: the stored one if it is whole, trusted, in the ledger, and not older than the
+    /// configuration's.
+    pub(super) fn restore_policy(&mut self, state: &LedgerState) {
+        self.policy.acknowledged.clone_from(&state.acknowledged);
+        self.policy.noted.clone_from(&state.noted);
+        let Some(note) = PolicyNote::load(&self.config.device.data_dir, &self.config.trust) else { return };
+        let (version, own) = (&note.document.version, &self.config.consent.policy_version);
+        if state.noted.as_ref() == Some(version) && (version == own || policy_follows(version, own)) {
+            self.policy.version.clone_from(version);
+            self.policy.note = Some(note);
+        }
+    }
+
+    /// A power cut came between the file and the ledger's entry: the policy takes effect now.
+    pub(super) fn adopt_stored_policy(&mut self) {
+        if self.policy.note.is_some() {
+            return;
+        }
+        if let Some(note) = PolicyNote::load(&self.config.device.data_dir, &self.config.trust)
+            && let Err(why) = self.adopt_policy(note)
+        {
+            tracing::warn!("the stored policy does not count: {why}");
+        }
+    }
+
+    /// Puts a policy whose signatures count into force: file, ledger, then effect.
+    ///
+    /// # Errors
+    /// Why it does not take effect.
+    pub(super) fn adopt_policy(&mut self, note: PolicyNote) -> Result<(), String> {
+        let history = PolicyHistory {
+            in_force: &self.policy.version,
+            note: self.policy.note.as_ref(),
+            noted: self.policy.noted.as_deref(),
+            acknowledged: self.policy.acknowledged.as_deref(),
+            is_pending: self.machine.is_policy_pending(),
+        };
+        let waits_for_staff = match judge(&note, history) {
+            Judgement::Known => return Ok(()),
+            Judgement::Refuse(why) => return Err(why),
+            Judgement::Adopt { waits_for_staff } => waits_for_staff,
+        };
+        let (policy_version, material) = (note.document.version.clone(), note.document.material);
+        note.store(&self.config.device.data_dir)
+            .map_err(|error| format!("the policy cannot be kept: {error}; look at the disk's free space"))?;
+        let fact = Fact::PolicyUpdated { policy_version: policy_version.clone(), material, waits_for_staff };
+        let written = self.append_durably(fact);
+        self.policy.noted = Some(policy_version.clone());
+        self.policy.version = policy_version;
+        self.policy.note = Some(note);
+        self.messages.policy =
+            status::policy_pending_message(self.policy.acknowledged.as_deref(), &self.policy.version);
+        if waits_for_staff {
+            tracing::warn!("{}", self.messages.policy);
+            self.dispatch(Event::PolicyChanged);
+        }
+        self.dispatch_failure(written);
+        if self.machine.phase() != Phase::Policy {
+            tracing::info!("policy {} is in force", self.policy.version);
+        }
+        Ok(())
+    }
+}
