@@ -1,6 +1,6 @@
 # The commands of the README: make demo, make test, make vm-test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-.PHONY: demo test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
+.PHONY: demo test home-assistant-test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -22,6 +22,13 @@ test:
 vm-test:
 	scripts/setup vm
 	tests/vm/run $(if $(SHORT),--short) $(if $(ONLY),--only '$(ONLY)')
+
+# Home Assistant itself, from PyPI in a Debian 13 tree, with a box; as root.
+home-assistant-test:
+	scripts/setup test
+	scripts/setup root
+	cargo build
+	tests/home-assistant/run $(CARGO_TARGET_DIR)/debug/tallybox
 
 # Start and stop 40,000 times, then hours on air with faults. CYCLES=1000 HOURS=0.5 SEED=1 make it another one;
 # FLAGS="--seconds 3600" ends the cycles after an hour.
