@@ -49,9 +49,12 @@ class Releases:
 
     def serve(self):
         work = self.peers.work
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", work / "web.key",
-                        "-out", work / "web.crt", "-days", "9", "-subj", "/CN=packages", "-addext", f"subjectAltName=IP:{HOST}"],
-                       check=True, capture_output=True)
+        openssl = lambda *words: subprocess.run(["openssl", *words], cwd=work, check=True, capture_output=True)
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "9", "-subj", "/CN=authority of the test")
+        openssl("req", *key, "-keyout", "web.key", "-out", "web.csr", "-subj", "/CN=packages")
+        (work / "web.ext").write_text(f"basicConstraints=CA:FALSE\nsubjectAltName=IP:{HOST}\n")
+        openssl("x509", "-req", "-in", "web.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-days", "9", "-extfile", "web.ext", "-out", "web.crt")
         (work / "web.conf").write_text(
             f"daemon off; user root; pid {work}/web.pid; error_log {work}/web.log; events {{}}\n"
             f"http {{ access_log {work}/web-access.log; client_body_temp_path {work}/body; server {{ listen {HOST}:{PORT} ssl; "

@@ -13,7 +13,7 @@ def prepare(box, peers):
     """A box that trusts this operator, with a clock that somebody keeps."""
     releases = Releases(peers)
     box.write("/etc/tallybox/conf.d/60-update.toml", releases.settings())
-    box.copy("/usr/local/share/ca-certificates/packages.crt", peers.work / "web.crt")
+    box.copy("/usr/local/share/ca-certificates/packages.crt", peers.work / "ca.crt")
     # Whatever the scenario before had in force was signed by other keys.
     box.sh("update-ca-certificates >/dev/null 2>&1; /rig/synchronised; systemctl stop tallybox-guard tallybox-agent; rm -rf /var/lib/tallybox-update; "
            "rm -f /var/lib/tallybox/release.note; systemctl start tallybox-guard tallybox-agent")

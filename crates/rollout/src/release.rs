@@ -240,8 +240,8 @@ impl Release {
         Ok(())
     }
 
-    /// The digest of what is delivered: channel, version and packages, and not the wave. It stays the same when the wave
-    /// is paused and goes on, so that each box keeps its rank.
+    /// The digest of what is delivered: channel, version and packages, and not the wave. It stays the same when the
+    /// wave is paused and goes on, so that each box keeps its rank.
     pub fn digest(&self) -> Sha256Hex {
         let files = self.files.all().into_iter().filter_map(|(name, file)| Some((name, file?)));
         let mut hash = Sha256::new_with_prefix(format!("tallybox release\n{}\n{}\n", self.channel, self.version));

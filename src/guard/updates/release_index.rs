@@ -1,5 +1,5 @@
-//! Which release is in force: the newest that enough trusted keys signed. It survives restarts, and is verified again at
-//! each.
+//! Which release is in force: the newest that enough trusted keys signed. It survives restarts, and is verified again
+//! at each.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::token_bucket::TokenBucket;
 use crate::update_files;
 use monotonic::Monotonic;
 
-/// Notes that are verified at once, and then one each [`REFILL_INTERVAL`]: an agent that was taken over gets no further.
+/// Notes that are verified at once, and then one each [`REFILL_INTERVAL`]: an agent that was taken over gets no
+/// further.
 const BURST: u32 = 5;
 /// See [`BURST`].
 const REFILL_INTERVAL: Duration = Duration::from_secs(10);
