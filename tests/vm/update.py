@@ -6,7 +6,8 @@ from releases import Releases
 from scenario import scenario
 from waiting import wait
 
-LIMIT = 240
+# A download, two looks whether the box is well, and dpkg, on an emulated processor.
+LIMIT = 600
 
 
 def prepare(box, peers):
@@ -102,7 +103,7 @@ def broken(box, peers):
     releases, former = prepare(box, peers), version(box)
     config, mark = settings(box), newest(box)
     releases.publish(releases.note(releases.release(variant(box, "10.0-1", broken_program), "10.0-1")))
-    until(box, lambda seen: seen["state"] == "failed", 400)
+    until(box, lambda seen: seen["state"] == "failed", 900)
     found = facts(box, mark)
     assert kinds(found)[-2:] == ["update-started", "update-failed"] and not found[-1]["again"], found
     assert version(box) == former
@@ -129,7 +130,7 @@ def cut(box, peers):
         box.sh("/rig/synchronised")
         wait("its end is written down", lambda: kinds(facts(box, mark)).count("update-failed") == len(stages), LIMIT, 0.5)
         assert facts(box, mark)[-1]["again"] or kinds(facts(box, mark))[-1] != "update-failed", facts(box, mark)
-    until(box, lambda seen: seen["state"] == "current" and seen["version"] == "11.0-1", 400)
+    until(box, lambda seen: seen["state"] == "current" and seen["version"] == "11.0-1", 900)
     found = facts(box, mark)
     attempts = [fact["attempt"] for fact in found if fact["kind"] == "update-started"]
     ends = [fact["attempt"] for fact in found if fact["kind"] in ("update-failed", "update-succeeded")]
