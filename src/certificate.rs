@@ -8,6 +8,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_cert::der::Decode;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
 
 use crate::config::Config;
 
@@ -120,6 +122,22 @@ pub(crate) fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> 
     let found = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
     let found: Vec<_> = found.filter_map(Result::ok).collect();
     if found.is_empty() { Err("no certificate in PEM form in it".to_owned()) } else { Ok(found) }
+}
+
+/// The names that a certificate is for: common name, and names of hosts.
+pub(crate) fn names_in(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok(parsed) = x509_cert::Certificate::from_der(certificate) else { return Vec::new() };
+    let content = parsed.tbs_certificate();
+    let mut names: Vec<String> = content.subject().common_name().ok().flatten().map(String::from).into_iter().collect();
+    if let Ok(Some((_, SubjectAltName(more)))) = content.get_extension::<SubjectAltName>() {
+        for name in more {
+            if let GeneralName::DnsName(name) = name {
+                names.push(name.to_string());
+            }
+        }
+    }
+    names.dedup();
+    names
 }
 
 #[cfg(test)]

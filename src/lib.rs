@@ -26,9 +26,11 @@ pub mod log;
 #[cfg(feature = "box")]
 pub mod panel;
 pub mod privacy;
+mod revocation;
 pub mod runtime;
 mod sync;
 mod token_bucket;
+pub mod transport_warnings;
 mod trust;
 mod untrusted_file;
 mod update_files;

@@ -114,7 +114,7 @@ fn entry() -> [(&'static str, &'static str); 9] {
     })
 }
 
-fn state() -> [(&'static str, &'static str); 7] {
+fn state() -> [(&'static str, &'static str); 8] {
     fields!(State {
         phase: "to see from afar whether the box is on air",
         session: "to tell one session from the next",
@@ -123,6 +123,7 @@ fn state() -> [(&'static str, &'static str); 7] {
         muted: "to see whether the sound is off",
         policy_version: "to see under which policy the box records",
         software: "to know which boxes need an update",
+        warnings: "to see which boxes are connected in a doubtful way",
     })
 }
 

@@ -27,6 +27,12 @@ impl TokenBucket {
         available
     }
 
+    /// When there is a token; at once if there is one.
+    pub(crate) fn available_at(&mut self, now: Monotonic) -> Monotonic {
+        self.refill(now);
+        if self.tokens > 0 { now } else { self.refilled_at.saturating_add(self.refill_interval) }
+    }
+
     /// Adds one, in addition to the regular refill.
     pub(crate) fn add(&mut self) {
         self.tokens = self.tokens.saturating_add(1);
@@ -63,5 +69,9 @@ mod tests {
         assert!((100..=102).contains(&taken), "{taken} in ten seconds");
         bucket.add();
         assert!(bucket.try_take(at(12_000)));
+        let mut bucket = TokenBucket::new(1, Duration::from_millis(100), at(0));
+        assert!(bucket.available_at(at(50)) == at(50) && bucket.try_take(at(50)));
+        assert_eq!(bucket.available_at(at(70)), at(150), "when the next one comes");
+        assert!(!bucket.try_take(at(149)) && bucket.try_take(at(150)));
     }
 }

@@ -8,7 +8,16 @@ const WANTS_CERTIFICATE: &[&str] =
     &["certificaterequired", "certificate required", "handshakefailure", "badcertificate"];
 
 /// Marks of an error, in lower case, and what it means. The first row with a mark in the error counts.
-const ADVICE: [(&[&str], &str); 7] = [
+const ADVICE: [(&[&str], &str); 9] = [
+    (
+        &["revoked"],
+        "a certificate was revoked: if it is the server's, somebody may pretend to be it, and whoever keeps it has to have \
+         a new one made; if it is this box's, have a new one made for it",
+    ),
+    (
+        &["unknownrevocationstatus"],
+        "its authority has no list in crl-file: put the authority's list there beside the others, or delete crl-file",
+    ),
     (
         &["notvalidforname", "valid for name"],
         "its certificate is for another name: write in the URL the name that its certificate has",
@@ -64,6 +73,9 @@ mod tests {
     #[test]
     fn each_error_of_rustls_has_its_advice() {
         for (error, advice) in [
+            (Error::InvalidCertificate(CertificateError::Revoked), "was revoked"),
+            (Error::AlertReceived(AlertDescription::CertificateRevoked), "was revoked"),
+            (Error::InvalidCertificate(CertificateError::UnknownRevocationStatus), "no list in crl-file"),
             (Error::InvalidCertificate(CertificateError::NotValidForName), "another name"),
             (Error::InvalidCertificate(CertificateError::BadSignature), "the same name as the one that is trusted"),
             (Error::InvalidCertificate(CertificateError::InvalidPurpose), "none for a server"),

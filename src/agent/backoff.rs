@@ -1,61 +1,98 @@
-//! How long to wait before the broker is tried again: the MQTT library itself would try without a pause.
+//! When the broker is tried again: the MQTT library itself would try without a pause. Pure.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The first wait.
-const FIRST: Duration = Duration::from_secs(1);
-/// The longest wait.
-const MAX_BYTES: Duration = Duration::from_mins(1);
+use monotonic::Monotonic;
+
+/// The shortest wait after a failure.
+const BASE: Duration = Duration::from_secs(1);
+/// The longest wait without a spread.
+const LONGEST: Duration = Duration::from_mins(1);
+/// The longest wait after a connection that had held is [`BASE`], the shortest this: a box alone is back at once.
+const SHORTEST_AFTER_STABLE: Duration = Duration::from_millis(250);
 /// The wait of a client that another one with its id threw out: were it short, both would throw each other out for
 /// ever.
 const LONG: Duration = Duration::from_mins(2);
-/// A connection that held this long was good.
+/// A connection on which commands were heard for this long was good.
 pub(super) const STABLE_AFTER: Duration = Duration::from_secs(30);
+/// At most this many attempts begin within [`WINDOW`], whatever ends them.
+const MAX_ATTEMPTS: usize = 10;
+/// See [`MAX_ATTEMPTS`].
+const WINDOW: Duration = Duration::from_mins(1);
 
-/// Doubles, with full jitter above a floor, so that a fleet does not come back to its broker at once.
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It had held for [`STABLE_AFTER`].
+    Stable,
+    /// It failed, or was lost soon.
+    Failed,
+    /// Another client with this id has it: coming back soon does harm.
+    ThrownOut,
+    /// The box ended it itself, to come back at once.
+    Meant,
+}
+
+/// Waits between connections: decorrelated jitter (each wait is drawn from between [`BASE`] and three times the last
+/// one), within a budget of attempts that no way around it exceeds.
 #[derive(Debug)]
 pub(super) struct Backoff {
-    next: Duration,
+    last: Duration,
+    /// When the last [`MAX_ATTEMPTS`] attempts began.
+    attempts: VecDeque<Monotonic>,
+    random: fastrand::Rng,
 }
 
 impl Backoff {
-    pub(super) const fn new() -> Self {
-        Self { next: FIRST }
+    pub(super) fn new(random: fastrand::Rng) -> Self {
+        Self { last: BASE, attempts: VecDeque::with_capacity(MAX_ATTEMPTS), random }
     }
 
-    /// The next wait.
-    pub(super) fn next_delay(&mut self) -> Duration {
-        let span = self.next;
-        self.next = (span * 2).min(MAX_BYTES);
-        (FIRST / 4).max(span.mul_f64(fastrand::f64()))
+    /// An attempt begins.
+    pub(super) fn begin(&mut self, now: Monotonic) {
+        if self.attempts.len() == MAX_ATTEMPTS {
+            self.attempts.pop_front();
+        }
+        self.attempts.push_back(now);
     }
 
-    /// The next wait where coming back soon does harm: half of [`LONG`] to one and a half, and more from time to time.
-    pub(super) fn next_long_delay(&mut self) -> Duration {
-        self.next_delay() + LONG.mul_f64(0.5 + fastrand::f64())
+    /// When the next attempt begins, after a connection that ended now. `spread`: the time that the fleet's size asks
+    /// for; a broker that restarts is reached by all within it, and not by all at once.
+    pub(super) fn next_attempt(&mut self, now: Monotonic, ended: Ended, spread: Duration) -> Monotonic {
+        let wait = match ended {
+            Ended::Meant => Duration::ZERO,
+            Ended::Stable => {
+                self.last = BASE;
+                let quick = self.between(SHORTEST_AFTER_STABLE, BASE);
+                if spread.is_zero() { quick } else { quick.max(self.between(Duration::ZERO, spread)) }
+            }
+            Ended::Failed => self.after_failure(spread),
+            Ended::ThrownOut => self.after_failure(spread) + LONG.mul_f64(0.5 + self.random.f64()),
+        };
+        now.saturating_add(wait).max(self.within_budget())
     }
 
-    pub(super) fn reset(&mut self) {
-        self.next = FIRST;
+    /// Boxes that try once per spread, each in its own rhythm, come back evenly whenever the broker does.
+    fn after_failure(&mut self, spread: Duration) -> Duration {
+        self.last = self.between(BASE, self.last * 3).min(LONGEST);
+        self.last.max(spread.mul_f64(0.5 + self.random.f64()))
+    }
+
+    /// Boxes that used up their budget at the same time do not come back at the same time.
+    fn within_budget(&mut self) -> Monotonic {
+        match self.attempts.front() {
+            Some(first) if self.attempts.len() == MAX_ATTEMPTS => {
+                first.saturating_add(WINDOW + self.between(Duration::ZERO, WINDOW / 10))
+            }
+            Some(_) | None => Monotonic::default(),
+        }
+    }
+
+    fn between(&mut self, low: Duration, high: Duration) -> Duration {
+        low + high.saturating_sub(low).mul_f64(self.random.f64())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_stay_between_floor_and_ceiling() {
-        let mut backoff = Backoff::new();
-        for _ in 0..50 {
-            let wait = backoff.next_delay();
-            assert!(wait >= FIRST / 4 && wait <= MAX_BYTES);
-        }
-        backoff.reset();
-        assert!(backoff.next_delay() <= FIRST);
-        for _ in 0..50 {
-            let wait = backoff.next_long_delay();
-            assert!(wait >= LONG / 2 && wait <= LONG * 2 + MAX_BYTES);
-        }
-    }
-}
+mod tests;

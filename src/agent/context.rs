@@ -13,14 +13,17 @@ use super::guard_client::GuardHandle;
 use super::home_assistant::announcement::HomeAssistant;
 use super::outbox::Outbox;
 use super::publisher::{Kind, Limits, Outcome, Publisher, Refusal};
+use super::renewal::Renewal;
 use super::reply_store::ReplyStore;
 use super::requests::{ReplyTo, Requests};
 use super::state::State;
 use super::systemd_notifier::SystemdNotifier;
+use super::tls::Tls;
 use super::updates::ReleaseInbox;
 use super::validator::CommandValidator;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Mqtt};
+use crate::transport_warnings::Warning;
 
 /// After the broker refused `state` it is tried again this much later.
 const STATE_RETRY: Duration = Duration::from_secs(30);
@@ -51,6 +54,12 @@ pub(super) struct Agent<'a> {
     pub(super) state_at: Monotonic,
     /// When the guard went out of reach.
     pub(super) guard_lost_at: Timestamp,
+    /// What connections are encrypted by.
+    pub(super) tls: Tls,
+    /// What is doubtful about the way to the broker.
+    pub(super) warnings: Vec<Warning>,
+    /// What the fleet's release index says about reconnects, for a box whose configuration says nothing.
+    pub(super) spread_hint: Option<Duration>,
     /// Connections in a row that ended soon, without a word why, after the box was online.
     pub(super) cut_short: u32,
     pub(super) home_assistant: HomeAssistant,
@@ -62,6 +71,13 @@ pub(super) struct BrokerConnection {
     pub(super) limits: Option<Limits>,
     /// Commands are heard.
     pub(super) online: bool,
+    /// Since when.
+    pub(super) online_at: Option<Monotonic>,
+    /// Telemetry is sent at this time.
+    pub(super) telemetry_at: Monotonic,
+    pub(super) renewal: Renewal,
+    /// It ends because of that.
+    pub(super) renewed: bool,
     /// What was last published, and not refused.
     pub(super) published: Option<State>,
     /// There may be a newer one.
@@ -70,8 +86,17 @@ pub(super) struct BrokerConnection {
 
 impl BrokerConnection {
     pub(super) fn new(client: AsyncClient) -> Self {
-        let publisher = Publisher::new(client);
-        Self { publisher, limits: None, online: false, published: None, state_due: true }
+        Self {
+            publisher: Publisher::new(client),
+            limits: None,
+            online: false,
+            online_at: None,
+            telemetry_at: Monotonic::default(),
+            renewal: Renewal::default(),
+            renewed: false,
+            published: None,
+            state_due: true,
+        }
     }
 }
 
@@ -96,16 +121,25 @@ impl<'a> Agent<'a> {
             validator: CommandValidator::remembering(reply_store.load()),
             reply_store,
             notifier: SystemdNotifier::new(mqtt, &config.agent_dir()),
-            events: EventQueue::default(),
+            events: EventQueue::new(clock.now()),
             requests: Requests::default(),
             reply_addresses: HashMap::new(),
             refused_features: RefusedFeatures::default(),
             retained: HashMap::new(),
             state_at: clock.now(),
             guard_lost_at: clock::utc_now(),
+            tls: Tls::default(),
+            warnings: Vec::new(),
+            spread_hint: None,
             cut_short: 0,
             home_assistant: HomeAssistant::new(mqtt, &config.agent_dir()),
         }
+    }
+
+    /// The time over which reconnects are spread: a file of the box's own has the last word.
+    pub(super) fn reconnect_spread(&self) -> Duration {
+        let hint = self.spread_hint.unwrap_or_default().min(Mqtt::MAX_RECONNECT_SPREAD);
+        self.mqtt.reconnect_spread.unwrap_or(hint)
     }
 
     pub(super) fn topic(&self, name: &str) -> String {

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rumqttc::tokio_rustls::TlsConnector;
 use rumqttc::tokio_rustls::rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::tls::TlsRules;
 use crate::connect;
 use crate::sync::LockExt;
 
@@ -63,7 +63,7 @@ pub(super) struct Route {
     pub(super) host: String,
     pub(super) port: u16,
     /// With TLS, and by which rules.
-    pub(super) tls: Option<TlsConnector>,
+    pub(super) tls: Option<Arc<TlsRules>>,
 }
 
 impl Route {
@@ -77,8 +77,15 @@ impl Route {
             None => Box::new(tcp),
             Some(tls) => {
                 let name = ServerName::try_from(self.host).map_err(io::Error::other)?;
-                let shaken = tls.connect(name, tcp).await;
-                Box::new(shaken.map_err(|error| io::Error::other(format!("{IN_HANDSHAKE}: {error}")))?)
+                let shaken = tls.connector().connect(name, tcp).await.map_err(|error| {
+                    if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
+                        tls.distrust_sessions();
+                    }
+                    io::Error::other(format!("{IN_HANDSHAKE}: {error}"))
+                })?;
+                let kind = shaken.get_ref().1.handshake_kind();
+                tracing::debug!("TLS handshake: {kind:?}");
+                Box::new(shaken)
             }
         };
         Ok(Stream { inner, heard })

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rumqttc::mqttbytes::v5::{DisconnectProperties, DisconnectReasonCode};
 use rumqttc::{ConnectionError, Event, EventLoop};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -40,7 +41,15 @@ impl Agent<'_> {
             }
         });
         let _ = report.await;
-        let _ = line.publisher.client.try_disconnect();
+        // The session ends with it: nothing is kept for a box that stopped, and less for one that was unbound.
+        let properties = DisconnectProperties {
+            session_expiry_interval: Some(0),
+            reason_string: None,
+            user_properties: Vec::new(),
+            server_reference: None,
+        };
+        let _ =
+            line.publisher.client.try_disconnect_with_properties(DisconnectReasonCode::NormalDisconnection, properties);
         let left = DISCONNECT_TIMEOUT.saturating_sub(self.clock.now().duration_since(begun));
         // Drains until the connection is closed.
         let _ = timeout(left, async { while matches!(events.recv().await, Some(Ok(_))) {} }).await;

@@ -5,10 +5,16 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::ipc::{LedgerCursor, LedgerEntry};
+use crate::token_bucket::TokenBucket;
 use monotonic::Monotonic;
 
 /// Entries that are held here at once; the rest stay in the ledger.
 const MAX_HELD_ENTRIES: usize = 16;
+/// Entries that are sent without a pause: those of a session with its start, end and what happened in between.
+const BURST: u32 = 16;
+/// Beyond these one is sent in each of these intervals. A backlog of a month, some 5,000 entries, is through in nine
+/// minutes; a broker whose 100,000 boxes all have one takes a hundredth of what they could send at once.
+const BACKLOG_INTERVAL: Duration = Duration::from_millis(100);
 /// The first pause after a refusal, and the longest: whoever mends an access rule wants to see it work soon.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
@@ -17,7 +23,7 @@ const STRIKES: u32 = 2;
 
 /// Entries that the broker has not accepted, oldest first. The second is sent once the broker has the first: with
 /// several under way the ones behind a refused one would overtake it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct EventQueue {
     entries: VecDeque<(LedgerCursor, LedgerEntry)>,
     /// The first of them is on its way.
@@ -26,9 +32,21 @@ pub(super) struct EventQueue {
     resume_at: Option<Monotonic>,
     pause: Option<Duration>,
     strikes: u32,
+    pace: TokenBucket,
 }
 
 impl EventQueue {
+    pub(super) fn new(now: Monotonic) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            under_way: false,
+            resume_at: None,
+            pause: None,
+            strikes: 0,
+            pace: TokenBucket::new(BURST, BACKLOG_INTERVAL, now),
+        }
+    }
+
     /// Whether another entry may be handed in.
     pub(super) fn has_room(&self) -> bool {
         self.entries.len() < MAX_HELD_ENTRIES
@@ -46,15 +64,19 @@ impl EventQueue {
 
     /// The entry to send now, if there is one. It is on its way from then on.
     pub(super) fn next(&mut self, now: Monotonic) -> Option<&(LedgerCursor, LedgerEntry)> {
-        if self.under_way || self.resume_at.is_some_and(|at| now < at) {
+        if self.under_way || self.entries.is_empty() || self.resume_at.is_some_and(|at| now < at) {
             return None;
         }
         self.resume_at = None;
-        self.under_way = !self.entries.is_empty();
+        if !self.pace.try_take(now) {
+            self.resume_at = Some(self.pace.available_at(now));
+            return None;
+        }
+        self.under_way = true;
         self.entries.front()
     }
 
-    /// When the pause after a refusal is over.
+    /// When the pause after a refusal, or between two entries of a backlog, is over.
     pub(super) fn resume_at(&self) -> Option<Monotonic> {
         self.resume_at
     }
@@ -75,7 +97,12 @@ impl EventQueue {
         }
     }
 
-    /// The connection ended: what was under way is sent again. Returns whether events are blamed for it.
+    /// The box ended the connection: what was under way is sent again.
+    pub(super) fn connection_ended(&mut self) {
+        self.under_way = false;
+    }
+
+    /// The connection was lost: what was under way is sent again. Returns whether events are blamed for it.
     pub(super) fn connection_lost(&mut self, now: Monotonic) -> bool {
         if !std::mem::take(&mut self.under_way) {
             return false;
@@ -118,7 +145,7 @@ mod tests {
     }
 
     fn queue(entries: u64) -> EventQueue {
-        let mut queue = EventQueue::default();
+        let mut queue = EventQueue::new(Monotonic::default());
         (1..=entries).for_each(|seq| queue.push(entry(seq)));
         queue
     }
@@ -146,6 +173,28 @@ mod tests {
         assert_eq!(next(&mut queue, now), Some(2));
         assert_eq!(queue.accepted().map(|place| place.seq), Some(2));
         assert_eq!(next(&mut queue, now), Some(3), "no pause is left over");
+    }
+
+    #[test]
+    fn a_backlog_is_sent_at_its_pace_and_what_is_new_at_once() {
+        let (mut queue, mut now, mut sent) = (queue(1000), Monotonic::default(), Vec::new());
+        while let Some(seq) = next(&mut queue, now).or_else(|| {
+            now = queue.resume_at()?;
+            next(&mut queue, now)
+        }) {
+            sent.push((seq, now));
+            assert_eq!(queue.accepted().map(|place| place.seq), Some(seq));
+        }
+        assert_eq!(sent.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), (1..=1000).collect::<Vec<_>>());
+        let at_once = sent.iter().filter(|(_, at)| *at == Monotonic::default()).count();
+        let took = now.duration_since(Monotonic::default());
+        assert_eq!((at_once, took), (16, Duration::from_millis(98_400)));
+        // After a while of rest a session's entries go at once again.
+        now = now.saturating_add(Duration::from_secs(2));
+        (2001..=2016).for_each(|seq| queue.push(entry(seq)));
+        for seq in 2001..=2016 {
+            assert_eq!((next(&mut queue, now), queue.accepted().map(|place| place.seq)), (Some(seq), Some(seq)));
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@
 mod admission;
 mod backoff;
 mod binding;
-pub(crate) mod broker;
+mod broker;
+mod broker_session;
 mod commands;
 mod context;
 mod dial;
@@ -18,6 +19,7 @@ mod messages;
 mod outbox;
 mod payload;
 mod publisher;
+mod renewal;
 mod reply_store;
 mod requests;
 mod session;
@@ -26,9 +28,14 @@ pub(crate) mod systemd_notifier;
 pub mod telemetry;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod updates;
 mod validator;
 
+use std::ops::ControlFlow;
+use std::pin::Pin;
+
+use monotonic::Monotonic;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -37,10 +44,10 @@ use crate::config::{Config, Mqtt};
 use crate::exit::Exit;
 use crate::runtime::{self, ShutdownSignals};
 
-use backoff::Backoff;
+use backoff::{Backoff, Ended};
 use binding::Ready;
-use broker::RefusedFeatures;
 use context::Agent;
+use explain::ConnectionLoss;
 use outbox::Outbox;
 use session::ConnectionEnd;
 use updates::ReleaseInbox;
@@ -79,8 +86,6 @@ pub async fn run_until(config: &Config, guard: GuardAddress, stop: CancellationT
 }
 
 async fn serve(config: &Config, mqtt: &Mqtt, guard: GuardAddress, stop: impl Future<Output = ()>) -> Result<(), Exit> {
-    // What is wrong with certificates and secrets now is said at once; later it may heal, and is tried again.
-    broker::prepare("", mqtt, RefusedFeatures::default().at(Clock::start().now()))?;
     let ending = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let outbox = Outbox::open(&config.agent_dir());
@@ -89,48 +94,76 @@ async fn serve(config: &Config, mqtt: &Mqtt, guard: GuardAddress, stop: impl Fut
     let releases = ReleaseInbox::start(config, mqtt, link, ending.clone(), &mut tasks);
     let clock = Clock::start();
     let mut agent = Agent::new(config, mqtt, clock, guard, outbox, releases);
-    let mut backoff = Backoff::new();
+    // What is wrong with certificates and secrets now is said at once; later it may heal, and is tried again.
+    agent.prepare()?;
     agent.notifier.ready();
-    let mut stop = std::pin::pin!(stop);
-    let mut known = String::new();
-    loop {
-        match agent.ready(stop.as_mut()).await {
-            Ready::Connect => {}
-            Ready::Stop => break,
-            // With another configuration than the one that is in memory here.
-            Ready::Claimed => return Err(Exit::temporary("the box was claimed: the agent starts anew")),
-        }
-        let begun = clock.now();
-        let loss = match agent.connection(stop.as_mut()).await {
-            ConnectionEnd::Lost(loss) => loss,
-            ConnectionEnd::Unbound => continue,
-            ConnectionEnd::Stopped => break,
-        };
-        if clock.now().duration_since(begun) >= backoff::STABLE_AFTER {
-            backoff.reset();
-            known.clear();
-        }
-        let wait = if loss.patient { backoff.next_long_delay() } else { backoff.next_delay() };
-        agent.notifier.disconnected(&loss);
-        // Once for each cause, not for each attempt: a broker that is away for a day must not fill the journal.
-        if loss.reason != known {
-            let said = loss.said.map_or_else(String::new, |said| format!("; it says {said:?}"));
-            tracing::warn!("the broker {} is out of reach: {}{said}", mqtt.origin(), loss.reason);
-            known = loss.reason;
-        }
-        let mut waited = std::pin::pin!(tokio::time::sleep(wait));
-        let stopped = loop {
-            tokio::select! {
-                () = waited.as_mut() => break false,
-                () = stop.as_mut() => break true,
-                () = agent.notifier.feed_watchdog() => {}
-            }
-        };
-        if stopped {
-            break;
-        }
-    }
+    agent.keep_connected(std::pin::pin!(stop)).await?;
     ending.cancel();
     while tasks.join_next().await.is_some() {}
     Ok(())
+}
+
+impl Agent<'_> {
+    /// One connection after the other, until `stop` comes.
+    async fn keep_connected(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Result<(), Exit> {
+        let mut backoff = Backoff::new(fastrand::Rng::new());
+        let mut next_attempt = self.clock.now();
+        let mut known = String::new();
+        loop {
+            match self.ready(stop.as_mut()).await {
+                Ready::Connect => {}
+                Ready::Stop => return Ok(()),
+                // With another configuration than the one that is in memory here.
+                Ready::Claimed => return Err(Exit::temporary("the box was claimed: the agent starts anew")),
+            }
+            if self.clock.now() < next_attempt {
+                if self.wait_until(next_attempt, stop.as_mut()).await.is_break() {
+                    return Ok(());
+                }
+                // The box may have been unbound meanwhile.
+                continue;
+            }
+            backoff.begin(self.clock.now());
+            tracing::debug!("an attempt to connect");
+            let ended = match self.connection(stop.as_mut()).await {
+                ConnectionEnd::Stopped => return Ok(()),
+                ConnectionEnd::Unbound => Ended::Failed,
+                ConnectionEnd::Renewed => Ended::Meant,
+                ConnectionEnd::Lost { loss, was_stable } => {
+                    if was_stable {
+                        known.clear();
+                    }
+                    self.report_loss(&loss, &mut known);
+                    match loss.patient {
+                        true => Ended::ThrownOut,
+                        false if was_stable => Ended::Stable,
+                        false => Ended::Failed,
+                    }
+                }
+            };
+            next_attempt = backoff.next_attempt(self.clock.now(), ended, self.reconnect_spread());
+        }
+    }
+
+    /// Once for each cause, not for each attempt: a broker that is away for a day must not fill the journal.
+    fn report_loss(&mut self, loss: &ConnectionLoss, known: &mut String) {
+        self.notifier.disconnected(loss);
+        if loss.reason != *known {
+            let said = loss.said.as_ref().map_or_else(String::new, |said| format!("; it says {said:?}"));
+            tracing::warn!("the broker {} is out of reach: {}{said}", self.mqtt.origin(), loss.reason);
+            known.clone_from(&loss.reason);
+        }
+    }
+
+    /// Breaks when `stop` comes first.
+    async fn wait_until(&mut self, moment: Monotonic, mut stop: Pin<&mut impl Future<Output = ()>>) -> ControlFlow<()> {
+        let mut waited = std::pin::pin!(tokio::time::sleep_until(self.clock.to_instant(moment)));
+        loop {
+            tokio::select! {
+                () = waited.as_mut() => return ControlFlow::Continue(()),
+                () = stop.as_mut() => return ControlFlow::Break(()),
+                () = self.notifier.feed_watchdog() => {}
+            }
+        }
+    }
 }

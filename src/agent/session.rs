@@ -7,13 +7,12 @@ use std::time::Duration;
 use monotonic::Monotonic;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{ConnAck, Packet, SubscribeFilter, SubscribeReasonCode};
-use rumqttc::{AsyncClient, Event};
+use rumqttc::{AsyncClient, Event, MqttOptions};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::backoff::STABLE_AFTER;
-use super::broker;
+use super::broker::{self, Broker};
 use super::context::{Agent, BrokerConnection};
 use super::disconnect;
 use super::explain::{CUT_WITHOUT_REASON, ConnectionLoss, explain};
@@ -23,6 +22,7 @@ use super::publisher::{CAPACITY, Kind, Limits};
 use super::state::State;
 use super::telemetry;
 use crate::clock;
+use crate::exit::Exit;
 
 /// The least time between two publishes of `state`: twice a second at most, whatever the reason.
 const STATE_INTERVAL: Duration = Duration::from_millis(500);
@@ -40,18 +40,23 @@ pub(super) enum ConnectionEnd {
     Unbound,
     /// As it should: the agent is to end.
     Stopped,
+    /// The box ended it, to show its renewed certificates in the next one. The broker is told nothing: a session that is
+    /// resumed within the will's delay was never offline.
+    Renewed,
     /// The broker is out of reach, or cannot be used.
-    Lost(ConnectionLoss),
+    Lost {
+        loss: ConnectionLoss,
+        /// Commands were heard for long.
+        was_stable: bool,
+    },
 }
 
 impl Agent<'_> {
     /// Keeps one connection, until it is lost or `stop` comes.
     pub(super) async fn connection(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> ConnectionEnd {
-        // Anew each time: a certificate that was renewed counts from the next connection on.
-        let accepts = self.refused_features.at(self.clock.now());
-        let (client, mut broker) = match broker::prepare(&self.id, self.mqtt, accepts) {
+        let (client, mut broker) = match self.prepare() {
             Ok(prepared) => prepared,
-            Err(error) => return ConnectionEnd::Lost(error.to_string().into()),
+            Err(error) => return ConnectionEnd::Lost { loss: error.to_string().into(), was_stable: false },
         };
         let (client, eventloop) = AsyncClient::builder(client).capacity(CAPACITY).build();
         let (sender, mut events) = mpsc::channel(CAPACITY);
@@ -59,12 +64,11 @@ impl Agent<'_> {
         tasks.spawn(disconnect::listen(eventloop, sender));
         let mut line = BrokerConnection::new(client);
         let begun = self.clock.now();
-        let mut telemetry = interval(self.mqtt.telemetry_interval);
-        telemetry.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let lost = loop {
             self.send_state(&mut line);
             self.send_events(&mut line);
             self.send_to_home_assistant(&mut line);
+            self.send_telemetry(&mut line);
             let due = self.due(&line);
             let done = tokio::select! {
                 biased;
@@ -73,7 +77,7 @@ impl Agent<'_> {
                     return ConnectionEnd::Stopped;
                 }
                 // Before what is heard: a broker that never stops talking must not look like a loop that hangs.
-                () = self.notifier.feed_watchdog() => self.check(&line, begun),
+                () = self.notifier.feed_watchdog() => self.check(&mut line, begun),
                 Some(done) = self.requests.next(), if line.online => { self.done(&mut line, done); Ok(()) }
                 outcome = line.publisher.outcome() => { self.on_publish_outcome(&mut line, outcome); Ok(()) }
                 event = events.recv() => match event {
@@ -98,18 +102,46 @@ impl Agent<'_> {
                     line.state_due = true;
                     Ok(())
                 }
-                _ = telemetry.tick(), if line.online => { self.send_telemetry(&mut line); Ok(()) }
                 () = tokio::time::sleep_until(self.clock.to_instant(due)) => Ok(()),
             };
             if let Err(reason) = done {
                 break reason;
             }
         };
-        ConnectionEnd::Lost(self.connection_lost(lost, begun, line.online))
+        self.ended(&line, lost, begun)
+    }
+
+    fn ended(&mut self, line: &BrokerConnection, lost: ConnectionLoss, begun: Monotonic) -> ConnectionEnd {
+        if line.renewed {
+            self.events.connection_ended();
+            return ConnectionEnd::Renewed;
+        }
+        let held = line.online_at.map(|at| self.clock.now().duration_since(at));
+        let was_stable = held.is_some_and(|held| held >= STABLE_AFTER);
+        ConnectionEnd::Lost { loss: self.connection_lost(lost, begun, line.online), was_stable }
+    }
+
+    /// Everything for the next connection but the connection itself, by the files as they are now.
+    pub(super) fn prepare(&mut self) -> Result<(MqttOptions, Broker), Exit> {
+        let accepts = self.refused_features.at(self.clock.now());
+        let mut rules = None;
+        if self.mqtt.tls {
+            let (made, unusable) = self.tls.rules(self.mqtt)?;
+            self.note_unusable_renewal(unusable);
+            rules = Some(made);
+        }
+        self.note_warnings();
+        broker::prepare(&self.id, self.mqtt, accepts, rules)
     }
 
     /// At each beat of the watchdog.
-    fn check(&mut self, line: &BrokerConnection, begun: Monotonic) -> Result<(), ConnectionLoss> {
+    fn check(&mut self, line: &mut BrokerConnection, begun: Monotonic) -> Result<(), ConnectionLoss> {
+        if self.check_certificates(line) {
+            let why = "certificates were renewed: the connection is made anew";
+            tracing::info!("{why}");
+            line.renewed = true;
+            return Err(why.to_owned().into());
+        }
         if line.online && self.clock.now().duration_since(begun) >= ID_UNCONTESTED_AFTER {
             self.notifier.remark(SHARED_ID, None);
         }
@@ -174,6 +206,8 @@ impl Agent<'_> {
                 }
                 tracing::info!("connected to the broker {}", self.mqtt.origin());
                 line.online = true;
+                line.online_at = Some(self.clock.now());
+                line.telemetry_at = telemetry::first_at(self.clock.now(), self.mqtt.telemetry_interval);
                 self.notifier.connected();
                 self.publish(line, Kind::Availability, "online".to_owned());
                 self.home_assistant_connected(line);
@@ -226,11 +260,12 @@ impl Agent<'_> {
             return;
         }
         line.state_due = false;
-        let state = match &*self.guard.state.borrow() {
+        let mut state = match &*self.guard.state.borrow() {
             GuardState::Unknown => return,
             GuardState::Connected(status) => State::from(&**status),
             GuardState::Unreachable => State::without_guard(self.guard_lost_at, &self.config.consent.policy_version),
         };
+        state.warnings.clone_from(&self.warnings);
         if line.published.as_ref() == Some(&state) {
             return;
         }
@@ -241,6 +276,11 @@ impl Agent<'_> {
     }
 
     fn send_telemetry(&mut self, line: &mut BrokerConnection) {
+        let now = self.clock.now();
+        if !line.online || now < line.telemetry_at {
+            return;
+        }
+        line.telemetry_at = telemetry::next_at(now, self.mqtt.telemetry_interval);
         if line.limits.is_some_and(|limits| !limits.retain) {
             line.published = None;
             line.state_due = true;
@@ -270,9 +310,10 @@ impl Agent<'_> {
     fn due(&self, line: &BrokerConnection) -> Monotonic {
         let far = self.clock.now().saturating_add(Duration::from_hours(1));
         let state = if line.online && line.state_due { self.state_at } else { far };
+        let telemetry = if line.online { line.telemetry_at } else { far };
         let events = self.events.resume_at().filter(|_| line.online).unwrap_or(far);
         let home_assistant = self.home_assistant_due().filter(|_| line.online).unwrap_or(far);
-        state.min(events).min(home_assistant).min(far)
+        state.min(telemetry).min(events).min(home_assistant).min(far)
     }
 
     fn check_overdue(&self, line: &BrokerConnection) -> Result<(), ConnectionLoss> {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::ipc::{GUARD_UNREACHABLE, Phase, Status, VERSION_STRING};
+use crate::transport_warnings::Warning;
 
 /// Exactly the fields that docs/mqtt.md promises, and no more.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,6 +24,8 @@ pub struct State {
     pub policy_version: String,
     /// Version of the guard.
     pub software: String,
+    /// What is doubtful about the way to the broker.
+    pub warnings: Vec<Warning>,
 }
 
 impl From<&Status> for State {
@@ -35,6 +38,7 @@ impl From<&Status> for State {
             muted: status.muted,
             policy_version: status.policy_version.clone(),
             software: status.software.clone(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -50,6 +54,7 @@ impl State {
             muted: false,
             policy_version: policy_version.to_owned(),
             software: VERSION_STRING.to_owned(),
+            warnings: Vec::new(),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! How the device does: an allow-listed struct, and nothing else leaves as telemetry.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use monotonic::Monotonic;
 use serde::Serialize;
 
 use crate::certificate;
@@ -53,6 +56,19 @@ pub struct Telemetry {
     pub second_dropped_frames: Option<u64>,
     /// How often the second destination had to be reached again since the session began.
     pub second_reconnects: Option<u32>,
+}
+
+/// The first report of a connection comes within this: boxes that come back together report apart.
+const FIRST_WITHIN: Duration = Duration::from_secs(30);
+
+/// When a connection that begins now sends its first report.
+pub(super) fn first_at(now: Monotonic, interval: Duration) -> Monotonic {
+    now.saturating_add(interval.min(FIRST_WITHIN).mul_f64(fastrand::f64()))
+}
+
+/// When the next one follows: each box has a rhythm of its own, which drifts, so that no two stay together.
+pub(super) fn next_at(now: Monotonic, interval: Duration) -> Monotonic {
+    now.saturating_add(interval.mul_f64(0.95 + fastrand::f64() / 10.0))
 }
 
 fn read(path: &str) -> Option<String> {

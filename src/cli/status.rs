@@ -7,10 +7,12 @@ use serde::Serialize;
 use super::client::Client;
 use super::doctor::identity::device_id;
 use super::doctor::{self, CheckResult};
+use crate::clock::utc_now;
 use crate::config::{Config, Mqtt};
 use crate::exit::Exit;
 use crate::ipc::{Request, Status};
 use crate::runtime::block_on;
+use crate::transport_warnings::{self, Warning};
 
 /// What the command line knows beside the guard's own word.
 #[derive(Debug, Default, Serialize)]
@@ -22,6 +24,8 @@ pub(crate) struct Surroundings {
     broker: Option<String>,
     /// How it stands with the broker, in the agent's words; `None`: nobody says.
     broker_state: Option<String>,
+    /// What is doubtful about the way to the broker, by the files as they are now: the words of `state`.
+    warnings: Vec<Warning>,
     /// Where streams go, without keys.
     destinations: Vec<String>,
     /// How the roles do, in doctor's form.
@@ -32,8 +36,11 @@ impl Surroundings {
     fn of(config: &Config, status: Option<&Status>) -> Self {
         let roles = doctor::roles(config, status);
         let agent = roles.iter().find(|row| row.check == "agent").filter(|_| config.mqtt.is_some());
+        let id = device_id(config, status);
+        let warnings = config.mqtt.as_ref().map(|mqtt| transport_warnings::gather(mqtt, id.as_deref(), utc_now()));
         Self {
-            device_id: device_id(config, status),
+            device_id: id,
+            warnings: warnings.unwrap_or_default(),
             broker: config.mqtt.as_ref().map(Mqtt::origin),
             broker_state: agent.map(|row| row.found.clone()),
             destinations: config.ingest.places(),
@@ -48,6 +55,9 @@ impl Surroundings {
         };
         line("id", self.device_id.as_deref().unwrap_or("not known yet: it comes from the box's key"));
         line("broker", self.broker.as_deref().unwrap_or("none: the box is not controlled from outside"));
+        for warning in &self.warnings {
+            line("warning", &format!("{}: {}", warning.as_str(), warning.sentence()));
+        }
         for place in &self.destinations {
             line("streams", &format!("to {place}"));
         }

@@ -209,6 +209,9 @@ fn compare_mqtt(changes: &mut Changes, now: Option<&Mqtt>, wanted: Option<&Mqtt>
                 port,
                 login,
                 ca_file,
+                crl_file,
+                allow_plain,
+                reconnect_spread,
                 client_cert,
                 client_key,
                 topic_prefix,
@@ -217,6 +220,7 @@ fn compare_mqtt(changes: &mut Changes, now: Option<&Mqtt>, wanted: Option<&Mqtt>
             } = wanted;
             (tls, host, port, login) == (&now.tls, &now.host, &now.port, &now.login)
                 && (ca_file, client_cert, client_key) == (&now.ca_file, &now.client_cert, &now.client_key)
+                && (crl_file, allow_plain, reconnect_spread) == (&now.crl_file, &now.allow_plain, &now.reconnect_spread)
                 && (topic_prefix, home_assistant) == (&now.topic_prefix, &now.home_assistant)
         }
     };

@@ -126,7 +126,7 @@ fn contradictions_are_mistakes() {
         ],
     );
     says(
-        &format!("{URL}[mqtt]\nurl = \"mqtt://h\"\nclient-cert = \"/c\"\n"),
+        &format!("{URL}[mqtt]\nurl = \"mqtt://127.0.0.1\"\nclient-cert = \"/c\"\n"),
         &["tallybox.toml:5:15: client-cert needs TLS", "tallybox.toml:5:15: client-cert without client-key"],
     );
 }
@@ -279,7 +279,21 @@ fn secrets_cross_no_network_in_clear_text() {
     for url in ["rtmp://a.cn/live/${STREAM_KEY}", "http://a.cn/whip"] {
         assert_eq!(whip(url).unwrap().warnings.len(), 1, "{url}");
     }
-    assert_eq!(broker("mqtt://b.cn").unwrap().warnings.len(), 1);
+    let said = broker("mqtt://b.cn").unwrap_err();
+    assert!(
+        said.contains("4:7: telemetry and commands would cross the network") && said.contains("allow-plain"),
+        "{said}"
+    );
+    // Forced: said, and not refused; but never with a password.
+    let forced = "[mqtt]\nallow-plain = true\nurl = \"mqtt://";
+    assert_eq!(load(&[("tallybox.toml", &format!("{URL}{forced}b.cn\"\n"))]).unwrap().warnings.len(), 1);
+    let said = load(&[("tallybox.toml", &format!("{URL}{forced}u:p@b.cn\"\n"))]).unwrap_err();
+    assert!(said.contains("user name and password would cross"), "{said}");
+    for (url, warnings) in [("mqtt://127.0.0.1", 0), ("mqtts://b.cn", 1), ("mqtts://${U}:${P}@b.cn", 0)] {
+        assert_eq!(broker(url).unwrap().warnings.len(), warnings, "{url}");
+    }
+    let said = broker("mqtt://127.0.0.1\"\ncrl-file = \"/crl.pem").unwrap_err();
+    assert!(said.contains("5:12: crl-file needs TLS"), "{said}");
 }
 
 #[test]

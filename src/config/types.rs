@@ -264,6 +264,13 @@ pub struct Mqtt {
     pub login: Option<Login>,
     /// Certificates that are trusted; `None`: the system's.
     pub ca_file: Option<PathBuf>,
+    /// Certificates of brokers that are not trusted any more (X.509 CRLs, in PEM form); `None`: none is looked up.
+    pub crl_file: Option<PathBuf>,
+    /// Whether a connection without TLS may leave this machine.
+    pub allow_plain: bool,
+    /// After a lost connection the box comes back within this, at a random time; `None`: as the fleet's release index
+    /// says, and at once without it.
+    pub reconnect_spread: Option<Duration>,
     /// This box's certificate.
     pub client_cert: Option<PathBuf>,
     /// Its key: PEM text, or the path of a file with it.
@@ -277,6 +284,9 @@ pub struct Mqtt {
 }
 
 impl Mqtt {
+    /// The longest time over which a fleet's reconnects are spread: a million boxes at 280 handshakes a second.
+    pub const MAX_RECONNECT_SPREAD: Duration = Duration::from_hours(1);
+
     /// The broker, for people: nothing that could be secret.
     pub fn origin(&self) -> String {
         format!("{}://{}:{}", if self.tls { "mqtts" } else { "mqtt" }, self.host.in_url(), self.port)

@@ -134,7 +134,7 @@ fn doctor(shop: &TestBox) -> (Option<i32>, serde_json::Value) {
 #[test]
 fn doctor_tells_what_works_and_what_to_do() {
     let shop =
-        TestBox::new(&BoxConfig { mqtt: "url = \"mqtt://no-such-host.invalid\"".to_owned(), ..BoxConfig::default() });
+        TestBox::new(&BoxConfig { mqtt: "url = \"mqtts://no-such-host.invalid\"".to_owned(), ..BoxConfig::default() });
     let (code, rows) = doctor(&shop);
     assert_eq!(code, Some(69));
     let names: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
@@ -220,7 +220,10 @@ fn doctor_tells_a_certificate_for_another_name() {
 
 #[test]
 fn the_privacy_report_covers_what_is_sent() {
-    let shop = TestBox::new(&BoxConfig { mqtt: "url = \"mqtt://broker.example\"".to_owned(), ..BoxConfig::default() });
+    let shop = TestBox::new(&BoxConfig {
+        mqtt: "url = \"mqtt://broker.example\"\nallow-plain = true".to_owned(),
+        ..BoxConfig::default()
+    });
     let output = shop.call(&["privacy", "report", "--format", "json"]);
     let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let has = |part: &str, datum: &str| {

@@ -18,7 +18,7 @@ DEFAULTS = {
     "video": {"source": "v4l2", "device": "/dev/shopcam", "width": 640, "height": 360, "fps": 15, "bitrate-kbps": 800},
     "audio": {"source": "alsa", "device": "plughw:CARD=Loopback,DEV=1"},
     "ingest": {"url": "rtmp://10.78.0.1/live/${STREAM_KEY}"},
-    "mqtt": {"url": "mqtt://10.78.0.1"},
+    "mqtt": {"url": "mqtt://10.78.0.1", "allow-plain": True},
     "privacy": {"allowed-ingest-hosts": ["10.78.0.1"]},
 }
 # The codec test driver takes the first video nodes: the camera is found by its name.

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::tls::Identity;
 use super::{CheckResult, fail, ok, warn};
-use crate::agent::broker::names_in;
-use crate::certificate::{self, Age, Validity};
+use crate::certificate::{self, Age, Validity, names_in};
 use crate::clock;
 use crate::config::{Config, Mqtt};
+use crate::revocation::RevocationList;
+use crate::transport_warnings::Warning;
 
 /// What the box can show a broker.
 pub(super) enum Own {
@@ -113,7 +114,23 @@ fn authorities(config: &Config) -> Vec<CheckResult> {
         broker.chain(config.ingest.destinations().filter_map(|to| to.ca_file.clone())).collect();
     files.sort();
     files.dedup();
-    files.iter().map(|file| authority(file)).collect()
+    let lists = config.mqtt.iter().filter_map(|mqtt| mqtt.crl_file.as_deref()).map(revocation_list);
+    files.iter().map(|file| authority(file)).chain(lists).collect()
+}
+
+fn revocation_list(file: &Path) -> CheckResult {
+    let shown = file.display();
+    match RevocationList::read(file) {
+        Err(why) => fail("crl-file", format!("{shown}: {why}"), "put the authority's list there, in PEM form"),
+        Ok(list) => match list.next_update() {
+            Some(until) if until < clock::utc_now() => {
+                let found = format!("{shown}: a newer list was to come by {}", until.strftime("%F"));
+                warn("crl-file", found, Warning::RevocationListOverdue.sentence())
+            }
+            Some(until) => ok("crl-file", format!("{shown}: the next list comes by {}", until.strftime("%F"))),
+            None => ok("crl-file", format!("{shown}: it does not say when the next list comes")),
+        },
+    }
 }
 
 fn authority(file: &Path) -> CheckResult {

@@ -10,6 +10,7 @@ use crate::certificate::{Age, Validity};
 use crate::clock;
 use crate::config::{Config, Destination, IngestScheme};
 use crate::connect;
+use crate::transport_warnings::Warning;
 use crate::trust::{self, SYSTEM_AUTHORITIES};
 
 /// What to do about a server's certificate.
@@ -52,7 +53,7 @@ fn destination(to: &Destination) -> CheckResult {
         IngestScheme::Rtmp | IngestScheme::Http => row("ingest", host, port, None, &Own::None),
         IngestScheme::Rtmps | IngestScheme::Https => {
             let ca = to.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
-            row("ingest", host, port, Some(ca), &Own::None)
+            row("ingest", host, port, Some((ca, None)), &Own::None)
         }
     }
 }
@@ -64,7 +65,13 @@ fn broker(config: &Config, id: Option<&str>) -> Vec<CheckResult> {
         return std::iter::once(none).chain(certificates).collect();
     };
     let ca = mqtt.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
-    let asked = row("broker", mqtt.host.as_str(), mqtt.port, mqtt.tls.then_some(ca), &own);
+    let trusted = mqtt.tls.then_some((ca, mqtt.crl_file.as_deref()));
+    let asked = row("broker", mqtt.host.as_str(), mqtt.port, trusted, &own);
+    let asked = if mqtt.tls || mqtt.host.is_loopback() || asked.verdict != CheckStatus::Ok {
+        asked
+    } else {
+        warn("broker", asked.found, Warning::PlainMqtt.sentence())
+    };
     let remarks = crate::agent::systemd_notifier::remarks(&config.agent_dir());
     let remarks = remarks.into_iter().map(|remark| warn("broker", remark, "the agent's log says since when"));
     std::iter::once(asked).chain(certificates).chain(name(config)).chain(remarks).collect()
@@ -95,15 +102,16 @@ fn reach(host: &str, port: u16) -> Result<TcpStream, Wrong> {
     })
 }
 
-fn row(check: &'static str, host: &str, port: u16, ca: Option<&Path>, own: &Own) -> CheckResult {
+/// `trusted`: the file of authorities, and that of revoked certificates, if there is one; `None`: no TLS.
+fn row(check: &'static str, host: &str, port: u16, trusted: Option<(&Path, Option<&Path>)>, own: &Own) -> CheckResult {
     let asked = reach(host, port).and_then(|mut stream| {
-        let Some(ca) = ca else { return Ok(ok(check, format!("{host}:{port} answers, unencrypted"))) };
+        let Some(trusted) = trusted else { return Ok(ok(check, format!("{host}:{port} answers, unencrypted"))) };
         let identity = match own {
             Own::Identity(identity) => Some(identity),
             Own::None | Own::Unusable => None,
         };
         let advice = |why: &str| trust::certificate_advice(why).unwrap_or("see the server's TLS settings").to_owned();
-        let shaken = tls::handshake(&mut stream, host, ca, identity);
+        let shaken = tls::handshake(&mut stream, host, trusted, identity);
         let Shaken { shown, refused } =
             shaken.map_err(|why| (format!("{host}:{port} answers: {why}"), advice(&why)))?;
         let validity = Validity::of_chain(&shown);

@@ -189,6 +189,7 @@ fn files(role: Role, config: &Config) -> Vec<(PathBuf, &'static str)> {
         Role::Agent => {
             let mqtt = config.mqtt.as_ref();
             all.extend(mqtt.and_then(|mqtt| mqtt.ca_file.clone()).map(|path| (path, "ca-file")));
+            all.extend(mqtt.and_then(|mqtt| mqtt.crl_file.clone()).map(|path| (path, "crl-file")));
             all.extend(mqtt.and_then(|mqtt| mqtt.client_cert.clone()).map(|path| (path, "client-cert")));
             let key = mqtt.and_then(|mqtt| mqtt.client_key.as_ref()).and_then(SecretTemplate::literal);
             let path = key.filter(|key| !key.contains("-----BEGIN"));

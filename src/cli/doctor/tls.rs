@@ -14,6 +14,7 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootC
 
 use super::PATIENCE;
 use crate::certificate;
+use crate::revocation::RevocationList;
 use crate::sync::LockExt;
 
 /// With TLS 1.3 a server refuses a client after the client's handshake is done; this is how long that is waited for.
@@ -98,15 +99,19 @@ impl ServerCertVerifier for Witness {
 pub(super) fn handshake(
     stream: &mut TcpStream,
     host: &str,
-    ca: &Path,
+    (ca, crl): (&Path, Option<&Path>),
     own: Option<&Identity>,
 ) -> Result<Shaken, String> {
     let mut roots = RootCertStore::empty();
     let authorities = certificate::read(ca).map_err(|why| format!("{}: {why}", ca.display()))?;
     roots.add_parsable_certificates(authorities);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let judge = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
-    let judge = judge.map_err(|error| format!("{}: {error}", ca.display()))?;
+    let mut judge = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    if let Some(crl) = crl {
+        let list = RevocationList::read(crl).map_err(|why| format!("crl-file {}: {why}", crl.display()))?;
+        judge = list.applied_to(judge);
+    }
+    let judge = judge.build().map_err(|error| format!("{}: {error}", ca.display()))?;
     let witness = Arc::new(Witness { judge, shown: Mutex::default() });
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

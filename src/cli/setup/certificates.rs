@@ -6,8 +6,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::choices::{Choices, Material, Wrong};
-use crate::agent::broker::names_in;
-use crate::certificate::{self, Age, Validity};
+use crate::certificate::{self, Age, Validity, names_in};
 use crate::clock;
 
 /// What is wrong with the certificates and the key among the choices.

@@ -168,7 +168,8 @@ impl Search<'_> {
             }
         }
         let Some(mqtt) = &config.mqtt else { return };
-        for (key, path) in [("ca-file", &mqtt.ca_file), ("client-cert", &mqtt.client_cert)] {
+        let files = [("ca-file", &mqtt.ca_file), ("crl-file", &mqtt.crl_file), ("client-cert", &mqtt.client_cert)];
+        for (key, path) in files {
             if let Some(path) = path {
                 self.read(Role::Agent, "mqtt", key, path);
             }

@@ -138,7 +138,8 @@ fn device(reader: &mut Reader<'_>) -> Device {
         None => derived_id(&std::fs::read("/etc/machine-id").unwrap_or_default()),
         Some((id, place)) => {
             if !is_device_id(&id) {
-                let help = "write 1 to 64 of a-z, 0-9 and \"-\", because it becomes part of MQTT topics";
+                let help =
+                    "write 1 to 64 of a-z, 0-9 and \"-\", because it becomes part of MQTT topics, and not \"release\"";
                 reader.error(Some(place), format!("id = {id:?} cannot be a box's name"), help);
             }
             Some(id)
@@ -151,10 +152,10 @@ fn device(reader: &mut Reader<'_>) -> Device {
     }
 }
 
-/// Whether a box can have this name.
+/// Whether a box can have this name. Beside the boxes' topics stands `release`, which is the fleet's.
 pub fn is_device_id(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=64).contains(&name.len()) && name.chars().all(plain)
+    (1..=64).contains(&name.len()) && name.chars().all(plain) && name != "release"
 }
 
 /// A name that says nothing about the machine and stays the same on it: a keyed hash of its machine-id, as

@@ -17,7 +17,11 @@ type Text = (String, Location);
 
 pub(super) fn mqtt(reader: &mut Reader<'_>) -> Option<Mqtt> {
     let telemetry_interval = reader.duration("mqtt", "telemetry-interval", secs(30), secs(1)..=days(1));
+    let spread = reader.duration("mqtt", "reconnect-spread", secs(0), secs(0)..=Mqtt::MAX_RECONNECT_SPREAD);
+    let reconnect_spread = reader.place("mqtt", "reconnect-spread").map(|_| spread);
+    let allow_plain = reader.flag("mqtt", "allow-plain", false);
     let ca_file = reader.text("mqtt", "ca-file").map(|(text, _)| text.into());
+    let crl_file = reader.text("mqtt", "crl-file");
     let client_cert = reader.text("mqtt", "client-cert");
     let client_key = reader.text("mqtt", "client-key");
     let topic_prefix = reader.text("mqtt", "topic-prefix");
@@ -27,7 +31,14 @@ pub(super) fn mqtt(reader: &mut Reader<'_>) -> Option<Mqtt> {
     let (raw, tls) = address(reader, &text, place)?;
     let login = login(reader, &raw, place);
     if !tls && !raw.host.is_loopback() {
-        check_plain_text(reader, login.is_some(), place);
+        check_plain_text(reader, login.is_some(), allow_plain, place);
+    }
+    if tls && login.is_none() && client_cert.is_none() {
+        let message = "nothing tells the broker which box this is: no client certificate, and no user";
+        reader.warning(Some(place), message, "write client-cert and client-key, or user and password");
+    }
+    if let Some((_, place)) = crl_file.as_ref().filter(|_| !tls) {
+        reader.error(Some(*place), "crl-file needs TLS, and url begins with mqtt://", "write mqtts:// in url");
     }
     check_certificate(reader, tls, client_cert.as_ref(), client_key.as_ref());
     let mut prefix = |key, text: Option<Text>, default: &str| {
@@ -41,6 +52,9 @@ pub(super) fn mqtt(reader: &mut Reader<'_>) -> Option<Mqtt> {
         host: raw.host,
         login,
         ca_file,
+        crl_file: crl_file.map(|(text, _)| PathBuf::from(text)),
+        allow_plain,
+        reconnect_spread,
         client_cert: client_cert.map(|(text, _)| PathBuf::from(text)),
         client_key: client_key.and_then(|(text, place)| {
             let report = |message| reader.error(Some(place), format!("client-key: {message}"), TEMPLATE);
@@ -72,13 +86,20 @@ fn address<'t>(reader: &mut Reader<'_>, text: &'t str, place: Location) -> Optio
     Some((raw, tls))
 }
 
-/// A connection without TLS that leaves this machine: allowed, unless it carries a password.
-fn check_plain_text(reader: &mut Reader<'_>, has_login: bool, place: Location) {
+/// A connection without TLS that leaves this machine: a mistake, unless it is asked for, and then still one with a
+/// password.
+fn check_plain_text(reader: &mut Reader<'_>, has_login: bool, allowed: bool, place: Location) {
     if has_login {
         let message = "user name and password would cross the network unencrypted";
         reader.error(Some(place), message, "write mqtts:// in url");
+    } else if allowed {
+        let message = "telemetry and commands will cross the network unencrypted, and anybody on it can send commands";
+        reader.warning(Some(place), message, "write mqtts:// in url as soon as the broker has TLS");
     } else {
-        reader.warning(Some(place), "telemetry and commands will cross the network unencrypted", "use mqtts://");
+        let message = "telemetry and commands would cross the network unencrypted";
+        let help = "write mqtts:// in url; on a network of your own, where nobody else can send the box commands, \
+                    allow-plain = true allows it";
+        reader.error(Some(place), message, help);
     }
 }
 

@@ -114,7 +114,10 @@ fn what_protects_people_is_out_of_reach() {
     for wanted in [
         "url = \"mqtts://c.example.cn\"\n",
         "url = \"mqtts://b.example.cn:8884\"\n",
-        "url = \"mqtt://b.example.cn\"\n",
+        "url = \"mqtt://b.example.cn\"\nallow-plain = true\n",
+        "url = \"mqtts://b.example.cn\"\nallow-plain = true\n",
+        "url = \"mqtts://b.example.cn\"\ncrl-file = \"/tmp/crl.pem\"\n",
+        "url = \"mqtts://b.example.cn\"\nreconnect-spread = \"1h\"\n",
         "url = \"mqtts://u:p@b.example.cn\"\n",
         "url = \"mqtts://b.example.cn\"\nca-file = \"/tmp/ca.pem\"\n",
         "url = \"mqtts://b.example.cn\"\nclient-cert = \"/tmp/c.pem\"\nclient-key = \"/tmp/k.pem\"\n",
