@@ -41,6 +41,7 @@ struct Servers {
     tls: u16,
     rtmp: u16,
     mqtt: u16,
+    operators: u16,
     _programs: Vec<Program>,
 }
 
@@ -49,7 +50,7 @@ impl Servers {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name).display().to_string();
         for (kind, name) in
-            [("server", "localhost"), ("client", "shop-0042"), ("client", "shop-0043"), ("client", "operator")]
+            [("server", "localhost"), ("client", "shop-0042"), ("client", "shop-0043"), ("operator", "operator")]
         {
             let made =
                 Command::new(shipped("servers/certificates")).arg(dir.path()).args([kind, name]).output().unwrap();
@@ -60,6 +61,7 @@ impl Servers {
             std::fs::set_permissions(at(name), PermissionsExt::from_mode(mode)).unwrap();
         }
         let (tls, rtmp, mqtt, gate) = (free_port(), free_port(), free_port(), free_port());
+        let operators = free_port();
         let keys = replaced("servers/tallybox-keys.map", &[]) + &format!("\"{KEY}\" 1;\n");
         std::fs::write(at("keys.map"), keys).unwrap();
         std::fs::copy(shipped("servers/tallybox.acl"), at("tallybox.acl")).unwrap();
@@ -79,6 +81,8 @@ impl Servers {
             "servers/mosquitto.conf",
             &[
                 ("listener 8883", &format!("listener {mqtt}")),
+                ("listener 8884", &format!("listener {operators}")),
+                ("/etc/mosquitto/certs/operators.pem", &at("operators.pem")),
                 ("/etc/mosquitto/certs/ca.pem", &at("ca.pem")),
                 ("/etc/mosquitto/certs/server", &at("localhost")),
                 ("/etc/mosquitto/tallybox.acl", &at("tallybox.acl")),
@@ -99,7 +103,7 @@ impl Servers {
         for port in [tls, rtmp, mqtt] {
             wait_until("the servers answer", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
         }
-        Self { dir, tls, rtmp, mqtt, _programs: programs }
+        Self { dir, tls, rtmp, mqtt, operators, _programs: programs }
     }
 
     fn file(&self, name: &str) -> String {
@@ -115,7 +119,7 @@ impl Servers {
             "-h",
             "localhost",
             "-p",
-            &self.mqtt.to_string(),
+            &if who == "operator" { self.operators } else { self.mqtt }.to_string(),
             "--cafile",
             &self.file("ca.pem"),
         ]);

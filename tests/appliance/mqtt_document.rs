@@ -1,21 +1,15 @@
 //! docs/mqtt.md, run: its lines are copied into a shell, against mosquitto with the shipped configuration and
 //! certificates from the shipped script, with only name and port of the broker replaced.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::test_box::{BoxConfig, TestBox};
-use crate::support::{Program, free_port, wait_for, wait_until};
+use crate::shipped_broker::ShippedBroker;
+use crate::support::{Program, wait_for, wait_until};
 
 const DOCUMENT: &str = include_str!("../../docs/mqtt.md");
 /// Longest run of one block; what goes on until Ctrl-C is ended after it.
 const PATIENCE: &str = "8";
-
-fn shipped(name: &str) -> String {
-    format!("{}/config/servers/{name}", env!("CARGO_MANIFEST_DIR"))
-}
 
 /// Lines to copy, and what they print; none: whatever they print is of no account.
 struct Block {
@@ -48,56 +42,18 @@ fn fits(line: &str, documented: &str) -> bool {
     rest.is_empty() || documented.ends_with('…')
 }
 
-/// mosquitto as shipped, on a port of its own; its folder has `certs` as the script makes them.
-fn broker(dir: &Path) -> (Program, u16) {
-    for (kind, name) in [("server", "localhost"), ("client", "shop-0042"), ("client", "operator")] {
-        let made = Command::new(shipped("certificates")).arg(dir.join("certs")).args([kind, name]).output().unwrap();
-        assert!(made.status.success(), "{made:?}");
-    }
-    // mosquitto gives up root, and reads its files as somebody else.
-    for (name, mode) in [("", 0o755), ("certs", 0o755), ("certs/localhost.key", 0o644)] {
-        std::fs::set_permissions(dir.join(name), PermissionsExt::from_mode(mode)).unwrap();
-    }
-    std::fs::copy(shipped("tallybox.acl"), dir.join("acl")).unwrap();
-    let (port, at) = (free_port(), |name: &str| dir.join(name).display().to_string());
-    let mut text = std::fs::read_to_string(shipped("mosquitto.conf")).unwrap();
-    for (from, to) in [
-        ("listener 8883", format!("listener {port}")),
-        ("/etc/mosquitto/certs/ca.pem", at("certs/ca.pem")),
-        ("/etc/mosquitto/certs/server", at("certs/localhost")),
-        ("/etc/mosquitto/tallybox.acl", at("acl")),
-    ] {
-        assert!(text.contains(from), "{from} in mosquitto.conf");
-        text = text.replace(from, &to);
-    }
-    std::fs::write(at("mosquitto.conf"), text).unwrap();
-    let log = std::fs::File::create(at("mosquitto.log")).unwrap();
-    let mut command = Command::new("/usr/sbin/mosquitto");
-    let program = Program::start(command.args(["-c", &at("mosquitto.conf")]).stdout(Stdio::null()).stderr(log));
-    wait_until("the broker answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-    (program, port)
-}
-
 #[test]
 fn every_line_of_the_document_does_what_it_says() {
-    let dir = tempfile::tempdir().unwrap();
-    let (_broker, port) = broker(dir.path());
-    let file = |name: &str| dir.path().join("certs").join(name).display().to_string();
-    let mqtt = format!(
-        "url = \"mqtts://localhost:{port}\"\nca-file = \"{}\"\nclient-cert = \"{}\"\nclient-key = \"{}\"",
-        file("ca.pem"),
-        file("shop-0042.pem"),
-        file("shop-0042.key")
-    );
-    let shop = TestBox::new(&BoxConfig { mqtt, ..BoxConfig::default() });
-    let config = std::fs::read_to_string(&shop.config).unwrap().replace("test-box", "shop-0042");
-    std::fs::write(&shop.config, config).unwrap();
+    let mut broker = ShippedBroker::new(&["shop-0042"], &[]);
+    broker.start();
+    let (dir, operators) = (&broker.dir, broker.operators);
+    let shop = broker.test_box("shop-0042", broker.port);
     let _run = shop.start("run");
     wait_until("the box is connected", || shop.log().contains("connected to the broker"));
 
     let (mut before, mut compared) = (String::new(), 0);
     for Block { script, output } in blocks(DOCUMENT) {
-        let script = script.replace("broker.example.cn -p 8883", &format!("localhost -p {port}"));
+        let script = script.replace("broker.example.cn -p 8884", &format!("localhost -p {operators}"));
         let whole = format!("set -u\n{before}{script}");
         let mut command = Command::new("timeout");
         command.args([PATIENCE, "bash", "-c", &whole]).current_dir(dir.path()).stdin(Stdio::null());

@@ -31,7 +31,7 @@ impl Machine {
                  [ingest]\nurl = \"rtmps://ingest.invalid/live/${{STREAM_KEY}}\"\n"
             ),
         );
-        for (kind, name) in [("server", "push.example.cn"), ("client", "shop-0042"), ("client", "operator")] {
+        for (kind, name) in [("server", "push.example.cn"), ("client", "shop-0042"), ("operator", "operator")] {
             let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/servers/certificates");
             let made = Command::new(program).arg(this.path("certs")).args([kind, name]).output().unwrap();
             assert!(made.status.success(), "{made:?}");
