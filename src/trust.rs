@@ -28,7 +28,7 @@ const ADVICE: [(&[&str], &str); 9] = [
          into ca-file that was made with the server's certificate",
     ),
     (
-        &["invalidpurpose", "causedasendentity"],
+        &["invalidpurpose", "extended key usage", "causedasendentity"],
         "its certificate is none for a server: whoever keeps it has to have one made for its name",
     ),
     (
