@@ -26,7 +26,9 @@ impl ShippedBroker {
         let this = Self { dir: tempfile::tempdir().unwrap(), port: free_port(), operators: free_port(), program: None };
         this.certify("server", "localhost");
         this.certify("operator", "operator");
-        boxes.iter().for_each(|name| this.certify("client", name));
+        for name in boxes {
+            this.certify("client", name);
+        }
         // mosquitto gives up root, and reads its files as somebody else.
         let at = |name: &str| this.dir.path().join(name);
         for (name, mode) in [("", 0o755), ("certs", 0o755), ("certs/localhost.key", 0o644)] {
@@ -52,6 +54,8 @@ impl ShippedBroker {
     }
 
     pub(crate) fn start(&mut self) {
+        // One of before has the ports.
+        drop(self.program.take());
         let log = std::fs::File::create(self.path("mosquitto.log")).unwrap();
         let mut command = Command::new("/usr/sbin/mosquitto");
         command.args(["-c", &self.path("mosquitto.conf")]).stdout(Stdio::null()).stderr(log);
