@@ -74,8 +74,8 @@ impl Warning {
     }
 }
 
-/// What there is to say at `now`, by the files as they are; `id` is the box's name at the broker, as far as it is known.
-/// A file that cannot be read is no matter of this list: without it there is no connection.
+/// What there is to say at `now`, by the files as they are; `id` is the box's name at the broker, as far as it is
+/// known. A file that cannot be read is no matter of this list: without it there is no connection.
 pub(crate) fn gather(mqtt: &Mqtt, id: Option<&str>, now: Timestamp) -> Vec<Warning> {
     let own = mqtt.client_cert.as_deref().and_then(|file| certificate::read(file).ok());
     let names = own.as_ref().and_then(|chain| chain.first()).map(certificate::names_in).unwrap_or_default();

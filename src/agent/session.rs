@@ -40,8 +40,8 @@ pub(super) enum ConnectionEnd {
     Unbound,
     /// As it should: the agent is to end.
     Stopped,
-    /// The box ended it, to show its renewed certificates in the next one. The broker is told nothing: a session that is
-    /// resumed within the will's delay was never offline.
+    /// The box ended it, to show its renewed certificates in the next one. The broker is told nothing: a session that
+    /// is resumed within the will's delay was never offline.
     Renewed,
     /// The broker is out of reach, or cannot be used.
     Lost {
