@@ -6,6 +6,7 @@ mod backoff;
 mod binding;
 mod broker;
 mod broker_session;
+mod certificates;
 mod commands;
 mod context;
 mod dial;

@@ -1,22 +1,14 @@
-//! Certificates that are renewed while a connection stands: it ends soon after, and the next one shows the new ones.
+//! When a connection ends because its certificates were renewed. Pure.
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use monotonic::Monotonic;
-
-use super::context::{Agent, BrokerConnection};
-use crate::clock;
-use crate::transport_warnings;
 
 /// How often the files are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// A fleet whose authority was renewed by one roll-out comes back over this long.
 const SPREAD: Duration = Duration::from_mins(10);
-/// What is remarked about files that cannot be used.
-const RENEWAL: &str = "renewed certificates";
-
-/// When a connection ends because its certificates were renewed. Pure.
+/// Of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Renewal {
     check_at: Monotonic,
@@ -25,7 +17,7 @@ pub(super) struct Renewal {
 
 impl Renewal {
     /// Whether it is time to look at the files.
-    fn is_check_due(&mut self, now: Monotonic) -> bool {
+    pub(super) fn is_check_due(&mut self, now: Monotonic) -> bool {
         let due = now >= self.check_at;
         if due {
             self.check_at = now.saturating_add(CHECK_INTERVAL);
@@ -35,54 +27,16 @@ impl Renewal {
 
     /// What the files are: other ones than those of the connection, or not. `left`: how long the certificate that it
     /// shows is still good; none is shown, `None`. `share`: a random number from 0 to 1.
-    fn saw(&mut self, now: Monotonic, renewed: bool, left: Option<Duration>, share: f64) {
+    pub(super) fn saw(&mut self, now: Monotonic, renewed: bool, left: Option<Duration>, share: f64) {
         let spread = left.map_or(SPREAD, |left| SPREAD.min(left / 2));
         self.reconnect_at =
             renewed.then(|| self.reconnect_at.unwrap_or_else(|| now.saturating_add(spread.mul_f64(share))));
     }
 
     /// Whether the connection ends now.
-    fn is_due(&self, now: Monotonic) -> bool {
+    pub(super) fn is_due(&self, now: Monotonic) -> bool {
         self.reconnect_at.is_some_and(|at| now >= at)
     }
-}
-
-impl Agent<'_> {
-    /// At each beat of the watchdog. Returns whether the connection is to be made anew.
-    pub(super) fn check_certificates(&mut self, line: &mut BrokerConnection) -> bool {
-        let now = self.clock.now();
-        if line.renewal.is_check_due(now) {
-            self.look_at_files(line, now);
-        }
-        line.online && line.renewal.is_due(now)
-    }
-
-    fn look_at_files(&mut self, line: &mut BrokerConnection, now: Monotonic) {
-        line.state_due |= self.note_warnings();
-        if !self.mqtt.tls {
-            return;
-        }
-        let renewed = self.tls.are_renewed(self.mqtt);
-        self.notifier.remark(RENEWAL, renewed.as_ref().err().cloned());
-        let left = self.tls.own_end().map(|end| left(end, clock::utc_now()));
-        line.renewal.saw(now, renewed.unwrap_or(false), left, fastrand::f64());
-    }
-
-    /// The doubts about this connection's way; returns whether they are other ones than before.
-    pub(super) fn note_warnings(&mut self) -> bool {
-        let warnings = transport_warnings::gather(self.mqtt, Some(&self.id), clock::utc_now());
-        let changed = warnings != self.warnings;
-        self.warnings = warnings;
-        changed
-    }
-
-    pub(super) fn note_unusable_renewal(&mut self, why: Option<String>) {
-        self.notifier.remark(RENEWAL, why);
-    }
-}
-
-fn left(end: Timestamp, now: Timestamp) -> Duration {
-    end.duration_since(now).try_into().unwrap_or(Duration::ZERO)
 }
 
 #[cfg(test)]
