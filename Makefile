@@ -1,11 +1,17 @@
 # The commands of the README: make demo, make test, make vm-test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-.PHONY: demo test home-assistant-test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
+.PHONY: demo fleet-demo test home-assistant-test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
 
 demo:
 	scripts/setup demo
 	cargo build --release --features demo
 	cargo run --release --features demo -- demo
+
+# The operator's console with BOXES=50 simulated boxes, a broker and a server of static files, on this machine.
+fleet-demo:
+	scripts/setup fleet-demo
+	cargo build -p tallybox-fleet
+	scripts/fleet-demo $(CARGO_TARGET_DIR)/debug/tallybox-fleet $(BOXES)
 
 test:
 	scripts/setup test
@@ -14,6 +20,7 @@ test:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features demo
 	scripts/deny
 	cargo test -p bitrate -p consent -p kernel-clock -p monotonic -p notes -p rollout
+	cargo test -p tallybox-fleet
 	cargo test --features demo --doc
 	cargo test --features demo --lib --bins --tests
 
@@ -37,9 +44,9 @@ soak:
 	cargo build --release
 	tests/soak/run $(CARGO_TARGET_DIR)/release/tallybox --cycles $(or $(CYCLES),40000) --hours $(or $(HOURS),2) $(if $(SEED),--seed $(SEED)) $(FLAGS)
 
-# The Debian package of this machine's architecture, or of ARCH=arm64, ARCH=armhf.
+# The Debian package of this machine's architecture, or of ARCH=arm64, ARCH=armhf. PACKAGE=tallybox-fleet: the operator's.
 deb:
-	scripts/deb $(ARCH)
+	scripts/deb $(or $(ARCH),$$(dpkg --print-architecture)) $(PACKAGE)
 
 # make deploy HOST="user@box1 user@box2" [DEB=file | ARCH=arm64] [FLAGS="--jobs 4"]: over ssh, with a way back.
 deploy:

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Prints CHANGELOG.md as Debian's changelog: `changelog.py VERSION EPOCH MAINTAINER`.
+"""Prints CHANGELOG.md as Debian's changelog: `changelog.py VERSION EPOCH MAINTAINER [PACKAGE]`.
 
 CHANGELOG.md has the form of Keep a Changelog: a heading for each version (`## [0.1.0] - 2026-11-29`), in it headings
 such as `### Added`, and below these lists. Each version becomes an entry, with the date of its heading. VERSION is the
@@ -49,7 +49,7 @@ def debian(body):
 
 
 def main():
-    version, epoch, maintainer = sys.argv[1:]
+    version, epoch, maintainer, package = [*sys.argv[1:], "tallybox"][:4]
     upstream = version.rpartition("-")[0] or version
     with open("CHANGELOG.md", encoding="utf-8") as file:
         versions = list(sections(file.read()))
@@ -59,7 +59,7 @@ def main():
         if name not in ("Unreleased", upstream):
             entries.append((f"{name}-1", calendar.timegm(time.strptime(date, "%Y-%m-%d")), debian(body)))
     for name, seconds, lines in entries:
-        print(f"tallybox ({name}) unstable; urgency=medium\n")
+        print(f"{package} ({name}) unstable; urgency=medium\n")
         print("\n".join(lines))
         print(f"\n -- {maintainer}  {email.utils.formatdate(seconds)}\n")
 

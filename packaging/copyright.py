@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Prints the Debian copyright file of the binary: `copyright.py TARGET_TRIPLE`. Every crate that is linked into it,
+"""Prints the Debian copyright file of a package: `copyright.py TARGET_TRIPLE [tallybox-fleet]`. Every crate that is linked into it,
 with its own copyright lines and its own licence text, as cargo and the crates' sources have them. A crate that does not
 say what it may be used under is an error."""
 import collections
@@ -30,7 +30,7 @@ KINDS = {
 FILES = ("LICEN[CS]E*", "COPYING*", "COPYRIGHT*", "NOTICE*", "UNLICENSE*", "license*", "copyright*")
 OWN = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: tallybox
-Comment: /usr/bin/tallybox and /usr/libexec/tallybox-capture are linked from tallybox itself and from the crates below,
+Comment: {} linked from tallybox itself and from the crates below,
  each under the licence that it names. Where it offers a choice, all that it offers is repeated.
 
 Files: *
@@ -47,17 +47,33 @@ Comment: https://www.sqlite.org/copyright.html
 """
 
 
-def crates(target):
+PROGRAMS = {
+    "tallybox": "/usr/bin/tallybox and /usr/libexec/tallybox-capture are",
+    "tallybox-fleet": "/usr/bin/tallybox-fleet is",
+}
+
+
+def linked(target, package):
+    """Names and versions of what a package links: its features are not those that the whole workspace has together."""
+    command = ["cargo", "tree", "--locked", "--edges=normal", "--target", target, "--prefix=none", "--format={p}", "-p", package]
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    return {tuple(line.split()[:2]) for line in lines if line.strip()}
+
+
+def crates(target, package):
     """Tallybox, and the crates of others that its binaries link: without dependencies of tests and build scripts."""
     command = ["cargo", "metadata", "--format-version=1", "--locked", "--filter-platform", target]
     data = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     packages = {package["id"]: package for package in data["packages"]}
     nodes = {node["id"]: node for node in data["resolve"]["nodes"]}
-    root = data["resolve"]["root"]
+    root = next(id for id, one in packages.items() if one["name"] == package and not one["source"])
+    used = None if package == "tallybox" else linked(target, package)
     seen, todo = {root}, [root]
     while todo:
         for dep in nodes[todo.pop()]["deps"]:
-            if any(kind["kind"] is None for kind in dep["dep_kinds"]) and dep["pkg"] not in seen:
+            known = packages[dep["pkg"]]
+            is_used = used is None or (known["name"], f"v{known['version']}") in used
+            if is_used and any(kind["kind"] is None for kind in dep["dep_kinds"]) and dep["pkg"] not in seen:
                 seen.add(dep["pkg"])
                 todo.append(dep["pkg"])
     # A crate without a source is a folder of this repository, under tallybox's own licence.
@@ -153,11 +169,12 @@ def stanza(package, called):
 
 
 def main():
-    own, packages = crates(sys.argv[1])
+    program = sys.argv[2] if len(sys.argv) > 2 else "tallybox"
+    own, packages = crates(sys.argv[1], program)
     called = labels(packages)
     with open("LICENSE-MIT", encoding="utf-8") as file:
         owners = list(notices(file.read()))
-    out = [OWN.format(", ".join(owners), short(own["license"]))]
+    out = [OWN.format(PROGRAMS[program], ", ".join(owners), short(own["license"]))]
     for package in packages:
         out.append(stanza(package, called))
         if package["name"] == "libsqlite3-sys":

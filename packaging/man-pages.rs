@@ -1,13 +1,6 @@
-//! Writes the manual pages and shell completions of the package into a directory: `man-pages DIRECTORY`. They are made
-//! from the definition that the program itself parses by, so they cannot say anything else.
+//! Writes the manual pages and shell completions of the package into a directory: `man-pages DIRECTORY`.
 
-use std::io::{Error, Result};
-use std::path::Path;
-
-use clap::Command;
-use clap_complete::Shell;
-use clap_mangen::Man;
-use tallybox::exit::CODES;
+mod pages;
 
 /// What the first page tells beside its commands; the rest is in docs/operations.md.
 const MORE: &str = r".SH FILES
@@ -19,41 +12,6 @@ The configuration; files in \fIconf.d/\fR beside it override it.
 The consent ledger, and what the agent has still to tell the platform.
 ";
 
-/// The section about exit codes.
-fn exit_status() -> String {
-    let codes = CODES.iter().map(|(code, means)| format!(".TP\n{code}\n{means}\n"));
-    format!(".SH \"EXIT STATUS\"\n0 where all is well; otherwise as sysexits.h has it:\n{}", codes.collect::<String>())
-}
-
-/// One page for `command`, called as it is shown to be called, and one for each command under it.
-fn manual(command: &Command, dir: &Path) -> Result<()> {
-    let name = command.get_display_name().unwrap_or(command.get_name());
-    let mut page = Vec::new();
-    // The page has a section of its own for the exit codes that the help ends with.
-    Man::new(command.clone().after_help(None::<&str>))
-        .manual("tallybox")
-        .source(concat!("tallybox ", env!("CARGO_PKG_VERSION")))
-        .render(&mut page)?;
-    if name == "tallybox" {
-        page.extend(MORE.as_bytes());
-        page.extend(exit_status().as_bytes());
-    }
-    std::fs::write(dir.join(format!("{name}.1")), page)?;
-    command.get_subcommands().filter(|sub| !sub.is_hide_set()).try_for_each(|sub| manual(sub, dir))
-}
-
-fn main() -> Result<()> {
-    let dir = std::env::args_os().nth(1).ok_or_else(|| Error::other("usage: man-pages DIRECTORY"))?;
-    let dir = Path::new(&dir);
-    let (man, completions) = (dir.join("man"), dir.join("completions"));
-    std::fs::create_dir_all(&man)?;
-    std::fs::create_dir_all(&completions)?;
-    let mut command = tallybox::cli::command().disable_help_subcommand(true);
-    // Building fills in usage lines, inherited options, and the names as they are called: tallybox-ledger-show.
-    command.build();
-    manual(&command, &man)?;
-    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        clap_complete::generate_to(shell, &mut tallybox::cli::command(), "tallybox", &completions)?;
-    }
-    Ok(())
+fn main() -> std::io::Result<()> {
+    pages::write("tallybox", tallybox::cli::command, MORE)
 }

@@ -110,3 +110,23 @@ fn ask(args: &CommandArgs, verb: &str, caution: Caution) -> Result<(), Exit> {
     let command = command::Command { verb: verb.to_owned(), parameters: serde_json::Map::new() };
     runtime::block_on(command::run(args, &command::Ask::Command(command), caution))
 }
+
+#[cfg(test)]
+mod tests {
+    /// Each command and each of its arguments says what it is, and no two have one name.
+    fn explained(command: &clap::Command) {
+        let name = command.get_name();
+        assert!(command.get_about().is_some_and(|about| about.to_string().len() > 10), "{name}: no words");
+        for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+            assert!(argument.get_help().is_some(), "{name} {}: no words", argument.get_id());
+        }
+        command.get_subcommands().for_each(explained);
+    }
+
+    #[test]
+    fn every_command_and_argument_is_explained() {
+        let command = super::command();
+        command.clone().debug_assert();
+        command.get_subcommands().for_each(explained);
+    }
+}

@@ -1,5 +1,6 @@
 //! The connection to the broker: made again when it is lost, with its subscriptions.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,10 @@ use std::time::Duration;
 use monotonic::Monotonic;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{ConnectReturnCode, Packet, Publish, SubscribeFilter, SubscribeReasonCode};
-use rumqttc::{AckMode, AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Transport};
+use rumqttc::{
+    AckMode, AsyncClient, BrokerSessionResumePolicy, ConnectionError, Event, EventLoop, MqttOptions, Outgoing,
+    Transport,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -83,6 +87,8 @@ pub(crate) enum SessionKind {
 /// A connection that lasts, until it is dropped.
 pub(crate) struct Connection {
     pub(crate) client: AsyncClient,
+    /// What came before the subscriptions were taken.
+    early: VecDeque<Heard>,
     heard: mpsc::Receiver<Heard>,
     _tasks: JoinSet<()>,
 }
@@ -99,18 +105,30 @@ impl Connection {
         let (sender, mut heard) = mpsc::channel(MAX_WAITING);
         let mut tasks = JoinSet::new();
         tasks.spawn(listen(eventloop, client.clone(), filters, sender));
-        let first = tokio::time::timeout(START_TIMEOUT, heard.recv()).await;
-        match first {
-            Ok(Some(Heard::Connected)) => Ok(Self { client, heard, _tasks: tasks }),
-            Ok(Some(Heard::Lost(why))) => Err(Exit::unavailable(format!("the broker {}: {why}", args.broker))),
-            Ok(Some(Heard::Message(_)) | None) | Err(_) => {
-                Err(Exit::unavailable(format!("the broker {} does not answer in time", args.broker)))
+        // What a session that is kept has waiting comes before the broker's word on the subscriptions. It is no more than
+        // may be under way unacknowledged.
+        let mut early = VecDeque::new();
+        let begun = async {
+            loop {
+                match heard.recv().await {
+                    Some(Heard::Connected) => return Ok(()),
+                    Some(Heard::Lost(why)) => return Err(why),
+                    Some(message @ Heard::Message(_)) => early.push_back(message),
+                    None => return Err("nobody listens".to_owned()),
+                }
             }
-        }
+        };
+        let late = || Err("it does not answer in time".to_owned());
+        let begun = tokio::time::timeout(START_TIMEOUT, begun).await.unwrap_or_else(|_| late());
+        begun.map_err(|why| Exit::unavailable(format!("the broker {}: {why}", args.broker)))?;
+        Ok(Self { client, early, heard, _tasks: tasks })
     }
 
     /// What comes next. Cancel-safe.
     pub(crate) async fn recv(&mut self) -> Heard {
+        if let Some(early) = self.early.pop_front() {
+            return early;
+        }
         // The task that listens ends with this value only.
         self.heard.recv().await.unwrap_or_else(|| Heard::Lost("nobody listens".to_owned()))
     }
@@ -174,6 +192,11 @@ async fn listen(
     let mut pause = PAUSES.0;
     loop {
         let tell = match eventloop.poll().await {
+            // A session that was kept has its subscriptions.
+            Ok(Event::Incoming(Packet::ConnAck(answer))) if answer.session_present => {
+                pause = PAUSES.0;
+                Some(Heard::Connected)
+            }
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
                 let filters = filters.iter().map(|(topic, qos)| SubscribeFilter::new(topic.clone(), *qos));
                 match client.try_subscribe_many(filters.collect::<Vec<_>>()) {
@@ -233,7 +256,11 @@ fn mqtt_options(args: &BrokerArgs, session: &SessionKind) -> Result<MqttOptions,
     match session {
         SessionKind::Clean => mqtt.set_clean_start(true),
         SessionKind::Kept { seconds, .. } => {
-            mqtt.set_clean_start(false).set_session_expiry_interval(Some(*seconds)).set_ack_mode(AckMode::Manual)
+            mqtt.set_clean_start(false)
+                .set_session_expiry_interval(Some(*seconds))
+                .set_ack_mode(AckMode::Manual)
+                // This program publishes nothing in such a session, so it has no state of its own to bring along.
+                .set_broker_session_resume_policy(BrokerSessionResumePolicy::AllowBrokerOnly)
         }
     };
     if let Some(user) = &args.user {

@@ -82,7 +82,8 @@ pub(crate) const PHASES: [&str; 10] =
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Option<T> {
     let mut value: serde_json::Value = serde_json::from_slice(payload).ok()?;
     clean_values(&mut value);
-    serde_json::from_value(value).ok()
+    // serde would take an array for a struct, too.
+    value.is_object().then(|| serde_json::from_value(value).ok())?
 }
 
 fn clean_values(value: &mut serde_json::Value) {

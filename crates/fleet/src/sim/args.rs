@@ -65,7 +65,7 @@ pub(crate) struct Args {
     /// Ends after this; without it, at Ctrl-C or the script's end.
     #[arg(long, value_name = "TIME", value_parser = options::duration)]
     pub(super) duration: Option<Duration>,
-    /// A file of TOML that is added to each box's configuration, such as its [[trust]].
+    /// A file of TOML that overrides each box's configuration, such as its [[trust]].
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Where the boxes' agents keep their files; in memory without it, and gone at the end.

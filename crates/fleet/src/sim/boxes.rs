@@ -133,11 +133,16 @@ pub(super) fn configure(args: &Args, broker: &str, dir: &Path, id: &str, more: &
     let text = format!(
         "[device]\nid = {}\ndata-dir = {place}\nruntime-dir = {place}\n\n[panel]\nbackend = \"sim\"\n\n\
          [ingest]\nurl = \"rtmps://push.example.cn/live/simulated\"\n\n[mqtt]\n{mqtt}\n\n\
-         [privacy]\nallowed-ingest-hosts = [\"push.example.cn\"]\n\n{more}",
+         [privacy]\nallowed-ingest-hosts = [\"push.example.cn\"]\n",
         own(id)
     );
     let file = home.join("tallybox.toml");
     std::fs::write(&file, text).map_err(failed)?;
+    if !more.is_empty() {
+        let overrides = home.join("conf.d");
+        std::fs::create_dir_all(&overrides).map_err(failed)?;
+        std::fs::write(overrides.join("50-sim.toml"), more).map_err(failed)?;
+    }
     Ok(Config::load(&file)?)
 }
 

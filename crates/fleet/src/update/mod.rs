@@ -70,6 +70,7 @@ pub(crate) struct Signing {
 
 /// A wave that is changed.
 #[derive(Clone, Debug, clap::Args)]
+#[group(id = "changed")]
 pub(crate) struct Wave {
     /// The channel.
     #[arg(long, value_name = "NAME", default_value = "stable")]
@@ -80,6 +81,7 @@ pub(crate) struct Wave {
 
 /// A wave that is looked at.
 #[derive(Clone, Debug, clap::Args)]
+#[group(id = "watched")]
 pub(crate) struct Watch {
     /// The channel.
     #[arg(long, value_name = "NAME", default_value = "stable")]
