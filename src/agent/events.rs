@@ -115,6 +115,15 @@ impl EventQueue {
         blamed
     }
 
+    /// There is a connection again. Where events were blamed for the end of those before, it stands without them for as
+    /// long as the pause is: commands are heard meanwhile, however long it took to come back.
+    pub(super) fn connected(&mut self, now: Monotonic) {
+        if self.strikes >= STRIKES {
+            let pause = self.pause.unwrap_or(FIRST_PAUSE);
+            self.resume_at = Some(self.resume_at.unwrap_or(now).max(now.saturating_add(pause)));
+        }
+    }
+
     fn begin_pause(&mut self, now: Monotonic) {
         let pause = self.pause.map_or(FIRST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
         self.pause = Some(pause);
@@ -207,8 +216,17 @@ mod tests {
         assert_eq!(next(&mut queue, now), Some(1));
         assert!(queue.connection_lost(now));
         assert_eq!(next(&mut queue, now), None);
+        // However late it is back, a connection stands without events for a while.
+        let back = now.saturating_add(Duration::from_mins(1));
+        queue.connected(back);
+        assert_eq!(next(&mut queue, back), None);
         let resumed = queue.resume_at().unwrap();
+        assert!(resumed >= back.saturating_add(FIRST_PAUSE));
         assert_eq!(next(&mut queue, resumed), Some(1));
+        assert!(queue.accepted().is_some());
+        queue.push(entry(2));
+        queue.connected(resumed);
+        assert_eq!(next(&mut queue, resumed), Some(2), "no pause is left over");
         assert!(queue.accepted().is_some());
         assert!(queue.accepted().is_none(), "an answer to nothing");
     }

@@ -207,6 +207,7 @@ impl Agent<'_> {
                 tracing::info!("connected to the broker {}", self.mqtt.origin());
                 line.online = true;
                 line.online_at = Some(self.clock.now());
+                self.events.connected(self.clock.now());
                 line.telemetry_at = telemetry::first_at(self.clock.now(), self.mqtt.telemetry_interval);
                 self.notifier.connected();
                 self.publish(line, Kind::Availability, "online".to_owned());
