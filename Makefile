@@ -1,6 +1,6 @@
 # The commands of the README: make demo, make test, make vm-test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-.PHONY: demo fleet-demo test home-assistant-test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
+.PHONY: console-bench demo fleet-demo test home-assistant-test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -22,6 +22,7 @@ test:
 	cargo test -p bitrate -p consent -p kernel-clock -p monotonic -p notes -p rollout
 	cargo test -p tallybox-fleet
 	cargo test --features demo --doc
+	cargo build -p tallybox-fleet
 	cargo test --features demo --lib --bins --tests
 
 # The package in a virtual machine with real kernel drivers; as root. SHORT=1: what takes under 10 minutes once kernel
@@ -43,6 +44,14 @@ soak:
 	scripts/setup test
 	cargo build --release
 	tests/soak/run $(CARGO_TARGET_DIR)/release/tallybox --cycles $(or $(CYCLES),40000) --hours $(or $(HOURS),2) $(if $(SEED),--seed $(SEED)) $(FLAGS)
+
+# Frames of the web console under 2,000 simulated boxes, as a table. INTERVAL=2s: telemetry oftener than every 30 s.
+console-bench:
+	scripts/setup test
+	cargo build --release -p tallybox-fleet
+	mkdir -p $(CARGO_TARGET_DIR)/debug
+	cp $(CARGO_TARGET_DIR)/release/tallybox-fleet $(CARGO_TARGET_DIR)/debug/tallybox-fleet
+	$(if $(INTERVAL),TALLYBOX_INTERVAL=$(INTERVAL)) cargo test --features demo --test console -- --ignored --nocapture frames_under
 
 # The Debian package of this machine's architecture, or of ARCH=arm64, ARCH=armhf. PACKAGE=tallybox-fleet: the operator's.
 deb:

@@ -1,5 +1,5 @@
 //! A headless Chromium, driven over WebDriver.
-#![allow(unreachable_pub)]
+#![allow(dead_code, unreachable_pub)] // each test program uses its own part
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -89,6 +89,12 @@ impl Browser {
             { "type": "pause", "duration": millis },
             { "type": "keyUp", "value": key },
         ]);
+        self.post("actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
+    }
+
+    /// Presses a key on what has the focus.
+    pub fn press_key(&self, key: &str) {
+        let actions = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
         self.post("actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
     }
 

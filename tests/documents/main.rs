@@ -25,6 +25,11 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     paths.into_iter().flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
+/// What others wrote: it stays as it is.
+fn is_vendored(path: &Path) -> bool {
+    path.strip_prefix(root().join("console/vendor")).is_ok_and(|rest| rest.components().count() > 1)
+}
+
 fn is_markdown(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "md")
 }
@@ -38,10 +43,10 @@ fn name(path: &Path) -> String {
 fn documents() -> Vec<PathBuf> {
     let top = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
     let mut all: Vec<_> = top.filter(|path| path.is_file()).collect();
-    for folder in ["config", "docs"] {
+    for folder in ["config", "console", "docs"] {
         all.extend(files(&root().join(folder)));
     }
-    all.retain(|path| is_markdown(path));
+    all.retain(|path| is_markdown(path) && !is_vendored(path));
     assert!(all.len() > 12, "{all:?}");
     all
 }
@@ -59,8 +64,10 @@ fn prose(text: &str) -> String {
 /// Everything that may name a page.
 fn sources() -> Vec<PathBuf> {
     let mut paths = vec![root().join("Cargo.toml"), root().join("Makefile"), root().join(".ci/run")];
-    for folder in ["benches", "config", "crates", "docs", "packaging", "scripts", "src", "systemd", "tests"] {
+    for folder in ["benches", "config", "console", "crates", "docs", "packaging", "scripts", "src", "systemd", "tests"]
+    {
         paths.extend(files(&root().join(folder)));
     }
+    paths.retain(|path| !is_vendored(path));
     paths
 }

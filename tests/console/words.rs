@@ -1,0 +1,72 @@
+//! Both languages are complete, and know every word that a box can say.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::site::{Broker, Site, no_faults};
+
+fn wire(name: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire").join(name);
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The kinds of ledger entries, the reasons of states, and the codes of replies.
+fn said_by_boxes() -> Value {
+    let ledger = wire("ledger.txt");
+    let kinds: BTreeSet<&str> =
+        ledger.lines().filter_map(|line| line.strip_prefix(" kind=")?.strip_suffix(" {}")).collect();
+    let reasons = wire("reasons.txt");
+    let reasons: BTreeSet<&str> =
+        reasons.lines().filter_map(|line| Some(line.split_once(": ")?.1)).flat_map(|list| list.split(", ")).collect();
+    let reasons: BTreeSet<&str> = reasons.into_iter().filter(|word| !word.is_empty()).collect();
+    assert!(kinds.len() > 20 && reasons.len() > 15, "{kinds:?} {reasons:?}");
+    json!({ "fact": kinds, "reason": reasons })
+}
+
+#[test]
+fn both_languages_are_complete() {
+    let broker = Broker::start();
+    let site = Site::start(&broker);
+    let browser = site.open(&broker, "zh");
+    let differences = browser.value(
+        "import('./js/language.js').then(({ all }) => {
+            const { en, zh } = all(), found = [];
+            const walk = (path, left, right) => {
+                if (typeof left !== typeof right) { found.push(`${path}: ${typeof left} and ${typeof right}`); return; }
+                if (typeof left === 'function' && left.length !== right.length) found.push(`${path}: parameters`);
+                if (typeof left !== 'object') return;
+                for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) walk(`${path}.${key}`, left[key], right[key]);
+            };
+            walk('text', en, zh);
+            return found;
+        })",
+    );
+    assert_eq!(differences, json!([]));
+
+    let unknown = browser.value(&format!(
+        "import('./js/language.js').then(({{ all }}) => {{
+            const said = {}, found = [];
+            for (const [tag, text] of Object.entries(all())) for (const [table, words] of Object.entries(said))
+                for (const word of words) if (!Object.hasOwn(text[table], word)) found.push(`${{tag}}: ${{table}} ${{word}}`);
+            return found;
+        }})",
+        said_by_boxes()
+    ));
+    assert_eq!(unknown, json!([]), "console/js/text has no words for these");
+
+    // What is on the page in Chinese has no word of English but names.
+    let latin = browser.value("document.querySelector('.login').innerText.match(/[A-Za-z]{2,}[^\\n]*/g)");
+    let text = latin.to_string();
+    for english in ["Connect", "Password", "broker.", "optional"] {
+        assert!(!text.contains(english) || english == "broker.", "{text}");
+    }
+    no_faults(&browser);
+}
+
+#[test]
+fn the_vendored_files_are_those_that_are_listed() {
+    let verify = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("console/vendor/verify");
+    let said = std::process::Command::new(verify).arg("--offline").output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+}
