@@ -1,4 +1,5 @@
 // What is known of the boxes: every message goes in here, and is bounded here.
+import { duration, now as present } from "./clock.js";
 import { assess } from "./health.js";
 import { History } from "./history.js";
 import * as read from "./payload.js";
@@ -50,7 +51,7 @@ export class Fleet {
 
   // A message as it came. `stored`: the broker kept it, so how old it is is not known.
   hear(topic, bytes, stored) {
-    const now = Date.now(), rest = topic.slice(this.prefix.length + 1), cut = rest.indexOf("/");
+    const now = present(), rest = topic.slice(this.prefix.length + 1), cut = rest.indexOf("/");
     const id = rest.slice(0, cut), what = rest.slice(cut + 1);
     if (id === "release" && this.hearRelease(what, bytes)) return;
     const box = cut > 0 && read.ID.test(id) && Object.hasOwn(hear, what) ? this.boxes.get(id) ?? new Box(id) : null;
@@ -175,6 +176,9 @@ const hear = {
   "config/reported"(fleet, box, bytes) {
     const said = read.object(bytes);
     box.reported = said && read.reported(said);
+    // Who sends seldom is not silent: the twin may say how seldom, before two messages do.
+    const told = duration(box.reported?.keys.get("mqtt.telemetry-interval")?.value);
+    if (told !== null) box.interval = Math.max(told, box.interval ?? 0);
     return said !== null || bytes.length === 0;
   },
   "config/desired"(fleet, box, bytes) {

@@ -1,6 +1,7 @@
 // The page as a whole: what it knows, when it draws, and what its keys do.
 import { Announcer } from "./announce.js";
 import { drawPlots, panelView, commandWords } from "./box/panel.js";
+import { now } from "./clock.js";
 import { Commands } from "./commands.js";
 import { Connection } from "./connection.js";
 import { confirmView, helpView, keyView } from "./dialogs.js";
@@ -44,7 +45,7 @@ class App {
   connect({ url, user, password, prefix }) {
     remember(this.login);
     this.login.busy = true;
-    this.link = { up: false, generation: 0, since: 0, lostAt: Date.now() };
+    this.link = { up: false, generation: 0, since: 0, lostAt: now() };
     this.fleet = new Fleet(prefix, this.link);
     this.commands = new Commands({
       fleet: this.fleet, publish: (topic, payload) => this.connection.publish(topic, payload), key: () => this.key,
@@ -59,20 +60,20 @@ class App {
   }
 
   linkUp() {
-    Object.assign(this.link, { up: true, generation: this.link.generation + 1, since: Date.now() });
+    Object.assign(this.link, { up: true, generation: this.link.generation + 1, since: now() });
     this.problem = null;
     this.login.busy = false;
     this.announcer.say(language.text.say.up);
-    this.fleet.sweep(Date.now());
+    this.fleet.sweep(now());
     this.routed();
     this.render();
   }
 
   linkDown(problem) {
-    Object.assign(this.link, { up: false, lostAt: Date.now() });
+    Object.assign(this.link, { up: false, lostAt: now() });
     this.problem = problem;
     this.announcer.say(language.text.say.lost);
-    this.fleet.sweep(Date.now());
+    this.fleet.sweep(now());
     this.render();
   }
 
@@ -177,12 +178,12 @@ class App {
 
   draw() {
     if (!this.fleet) return;
-    const changed = this.fleet.takeChanged(), now = performance.now();
-    this.changedAt = now;
+    const changed = this.fleet.takeChanged(), at = performance.now();
+    this.changedAt = at;
     this.dirty ||= changed.size > 0;
-    if (this.dirty && now - this.arrangedAt >= ARRANGE && !(this.wall.isTouched && this.found > 0)) this.rearrange();
-    else this.wall.update(changed, Date.now());
-    if (now - this.drawnAt >= SURROUNDINGS) this.render();
+    if (this.dirty && at - this.arrangedAt >= ARRANGE && !(this.wall.isTouched && this.found > 0)) this.rearrange();
+    else this.wall.update(changed, now());
+    if (at - this.drawnAt >= SURROUNDINGS) this.render();
   }
 
   render() {
@@ -208,9 +209,9 @@ class App {
   // Each second: what time alone changes.
   tick() {
     if (!this.fleet || this.link.generation === 0) return;
-    this.fleet.sweep(Date.now());
+    this.fleet.sweep(now());
     this.announcer.tally(this.fleet.takeTally());
-    this.wall.update(null, Date.now());
+    this.wall.update(null, now());
     this.draw();
     this.render();
   }

@@ -1,4 +1,5 @@
 // The details of one box.
+import { now as present } from "../clock.js";
 import { CONFIRMED, VERBS } from "../commands.js";
 import { html, nothing } from "../html.js";
 import { format, text } from "../language.js";
@@ -81,7 +82,7 @@ const section = (title, hint, body, open) => html`<details ?open=${open}><summar
   ${hint ? html`<p class="quiet">${hint}</p>` : nothing}${body}</details>`;
 
 export function panelView(app) {
-  const box = app.fleet.boxes.get(app.opened), now = Date.now(), { box: words } = text;
+  const box = app.fleet.boxes.get(app.opened), now = present(), { box: words } = text;
   if (!box) return html`<section class="panel" aria-label=${words.details}><div class="bar"><button class="plain back" @click=${() => app.open(null)}>← ${words.back}</button></div>
     <h2 tabindex="-1" id="box-title">${app.opened}</h2><p>${text.phase.unheard}</p></section>`;
   return html`<section class="panel" aria-label=${words.details}>

@@ -1,4 +1,5 @@
 // The wall: a grid of all boxes, of which only the rows in sight exist. Arrow keys move in it.
+import { now } from "../clock.js";
 import { text, format } from "../language.js";
 import { makeCell, showCell } from "./cell.js";
 import { groupTitle } from "./order.js";
@@ -33,7 +34,7 @@ export class Wall {
     this.spare = [];
     this.active = null;
     this.touchedAt = -Infinity;
-    this.root.addEventListener("scroll", () => this.draw(Date.now(), false), { passive: true });
+    this.root.addEventListener("scroll", () => this.draw(now(), false), { passive: true });
     this.root.addEventListener("pointermove", () => { this.touchedAt = performance.now(); }, { passive: true });
     this.root.addEventListener("keydown", (event) => this.key(event));
     this.root.addEventListener("click", (event) => {
@@ -88,7 +89,7 @@ export class Wall {
     this.root.setAttribute("aria-label", text.wall.name);
     if (!this.places.has(this.active)) this.active = this.lines.find((line) => line.boxes)?.boxes[0].id ?? null;
     const focused = this.root.contains(document.activeElement);
-    this.draw(Date.now());
+    this.draw(now());
     // The box moved, not the person who looks at it.
     if (focused) this.element(this.active)?.focus({ preventScroll: true });
   }
@@ -181,7 +182,7 @@ export class Wall {
     const place = this.places.get(id);
     if (!place) return;
     this.scrollTo(this.lines[place[0]]);
-    this.draw(Date.now());
+    this.draw(now());
     const cell = this.element(id);
     if (cell) { cell.tabIndex = 0; if (focus) cell.focus({ preventScroll: true }); }
   }
