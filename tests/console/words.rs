@@ -24,6 +24,25 @@ fn said_by_boxes() -> Value {
     json!({ "fact": kinds, "reason": reasons })
 }
 
+/// An entry of each kind, with a value in each field.
+fn an_entry_of_each_kind() -> Value {
+    let mut entries = serde_json::Map::new();
+    for line in wire("ledger.txt").lines() {
+        let Some((kind, rest)) = line.strip_prefix(" kind=").and_then(|rest| rest.split_once(['.', ' '])) else {
+            continue;
+        };
+        let entry = entries.entry(kind).or_insert_with(|| json!({ "kind": kind }));
+        let Some((field, value)) = rest.split_once(' ') else { continue };
+        entry[field.trim_end_matches('?')] = match value {
+            "u32" | "u64" => json!(3),
+            "a boolean" => json!(true),
+            "a timestamp string" => json!("2026-11-24T09:50:32Z"),
+            _ => json!("some-text-of-sixteen-characters-or-more"),
+        };
+    }
+    entries.into_iter().map(|(_, entry)| entry).collect()
+}
+
 #[test]
 fn both_languages_are_complete() {
     let broker = Broker::start();
@@ -54,6 +73,24 @@ fn both_languages_are_complete() {
         said_by_boxes()
     ));
     assert_eq!(unknown, json!([]), "console/js/text has no words for these");
+
+    // And each sentence finds the fields that it names.
+    let wrong = browser.value(&format!(
+        "Promise.all([import('./js/language.js'), import('./js/words.js')]).then(([language, words]) => {{
+            const entries = {}, found = [];
+            for (const tag of ['en', 'zh']) {{
+                language.choose(tag);
+                for (const entry of entries) {{
+                    const said = words.sentence(entry);
+                    if (/undefined|NaN|Invalid/.test(said) || said.startsWith(`${{entry.kind}} `) || said.startsWith(`${{entry.kind}}（`)) found.push(said);
+                }}
+            }}
+            localStorage.clear();
+            return found;
+        }})",
+        an_entry_of_each_kind()
+    ));
+    assert_eq!(wrong, json!([]));
 
     // What is on the page in Chinese has no word of English but names.
     let latin = browser.value("document.querySelector('.login').innerText.match(/[A-Za-z]{2,}[^\\n]*/g)");
