@@ -68,7 +68,9 @@ export function confirmView(app) {
     app.dialog.values = values && { ...values, ...(values["stream-key"] ? { "stream-key": "…" } : {}) };
     app.render();
   };
-  const preview = `${signs ? "tallybox/command/v1\n" : ""}${JSON.stringify({ box: id, verb, ...app.dialog.values })}`;
+  const written = app.dialog.values ?? {};
+  const preview = signs ? `tallybox/command/v1\n${JSON.stringify({ box: id, verb, ...written })}`
+    : `${app.fleet.prefix}/${id}/cmd/${verb}\n${JSON.stringify(written)}`;
   return frame(app, confirm.title(text.verb[verb], id), html`
     <form @submit=${submit} @input=${write}>
       <p>${says}</p>
@@ -108,7 +110,7 @@ async function importKey(event, app) {
   await take(app, made, fields);
 }
 
-const keepBox = () => html`<label class="check"><input type="checkbox" name="keep" checked>${text.key.keep}</label>`;
+const keepBox = () => html`<label class="check"><input type="checkbox" name="keep">${text.key.keep}</label>`;
 
 function ownKey(app) {
   const { key: words } = text, { key } = app;

@@ -200,7 +200,7 @@ export default (f) => {
     },
     confirm: {
       title: (verb, id) => `${verb}: ${id}`,
-      signs: "This will be signed with your key and sent, with a sequence number and a deadline of 30 s:", sends: "This will be sent, not signed:",
+      signs: "This will be signed with your key and sent, with a sequence number and a deadline of 30 s:", sends: "This will be sent, not signed, with an id and the time:",
       sign: "Sign and send", send: "Send", bitrate: "Bitrate in kbit/s", width: "Width", height: "Height", fps: "Frames per second",
       keep: "empty: unchanged", url: "Server's address", streamKey: "Stream key",
       nothing: "Fill in at least one field.", badUrl: "Write an rtmp, rtmps, srt or https address.",

@@ -200,7 +200,7 @@ export default (f) => {
     },
     confirm: {
       title: (verb, id) => `${verb}：${id}`,
-      signs: "将用您的密钥签名并发送以下内容，附上序号和 30 秒的截止时间：", sends: "将发送以下内容，不签名：",
+      signs: "将用您的密钥签名并发送以下内容，附上序号和 30 秒的截止时间：", sends: "将发送以下内容，附上标识和时间，不签名：",
       sign: "签名并发送", send: "发送", bitrate: "码率（kbit/s）", width: "宽", height: "高", fps: "每秒帧数",
       keep: "留空：不改变", url: "服务器地址", streamKey: "推流密钥",
       nothing: "请至少填写一项。", badUrl: "请填写 rtmp、rtmps、srt 或 https 地址。",
