@@ -105,8 +105,8 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
     sorted[index.min(sorted.len() - 1)]
 }
 
-/// `make console-bench`: prints a table. The yardstick is the same browser with an empty page, on the same machine, just
-/// before: a machine that is busy slows down both.
+/// `make console-bench`: prints a table. The yardstick is the same browser with an empty page, on the same machine,
+/// just before: a machine that is busy slows down both.
 #[test]
 #[ignore = "measures for minutes: make console-bench"]
 fn frames_under_two_thousand_boxes() {
