@@ -1,10 +1,10 @@
-//! Secrets stay with the server that they were configured for, and trust with whoever may write under `/etc`. A file
-//! that a stick brought may name the box's secrets only where the box's own files name them, and cannot lead a
-//! connection that carries them to another server.
+//! Secrets stay with the server that they were configured for, and trust with whoever may write under `/etc`. What a
+//! stick brought or the platform sent may name the box's secrets only where the box's own files name them, and cannot
+//! lead a connection that carries them to another server.
 
 use std::path::Path;
 
-use super::document::SourceFile;
+use super::document::{Author, SourceFile};
 use super::{Config, Destination, Diagnostic, Ingest, Login, Mqtt, Protocol, Rtmp, SecretTemplate, Srt, Whip};
 
 /// The file in `conf.d` that holds what a stick brought: after what is shipped, before what an integrator may want to
@@ -93,41 +93,37 @@ fn present<'c, const N: usize>(
     all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
-/// What is wrong with `all`, made of the box's `own` files and of `stick`. `own_config` is made of the former alone.
+/// What is wrong with `all`, made of the box's `own` files and of `foreign` texts. `own_config` is made of the former
+/// alone.
 pub(super) fn diagnostics(
     own: &[SourceFile],
     own_config: &Config,
-    stick: &SourceFile,
+    foreign: &[SourceFile],
     all: &Config,
 ) -> Vec<Diagnostic> {
     let own_connections = Connection::all(own_config);
-    let mut diagnostics = trust_diagnostics(stick);
+    let has = |section: &str, key: &str| foreign.iter().any(|text| text.find(section, key).is_some());
+    let mut diagnostics: Vec<_> = foreign.iter().flat_map(trust_diagnostics).collect();
     for connection in Connection::all(all) {
         let same = own_connections.iter().find(|known| connection.goes_where(known));
         let Connection { section, server, ca_file: _, values } = &connection;
-        let mut message = |key: &'static str, what: String, help: &str| {
-            let key = if stick.find(section, key).is_some() { key } else { "url" };
-            let (file, at) = (stick.path.clone(), stick.find(section, key));
-            let message = format!("[{section}] {key}: a stick cannot send {what} to {server}");
-            diagnostics.push(Diagnostic { file, at, message, help: help.to_owned() });
-        };
         for (key, value) in values {
             if let Some(secret) = value.placeholders().find(|name| !same.is_some_and(|known| known.names(key, name))) {
                 let help = "write the value itself instead of ${...}, or write the address into tallybox.toml, as root";
-                message(key, format!("the secret {secret}"), help);
+                diagnostics.extend(refusal(foreign, section, key, &format!("the secret {secret} to {server}"), help));
             }
         }
         if same.is_some() {
             continue;
         }
-        // A value that the box's own files have written out goes along with whatever address the stick wrote.
+        // A value that the box's own files have written out goes along with whatever address somebody else wrote.
         let literal = |key: &str| values.iter().any(|(known, value)| *known == key && value.literal().is_some());
         for key in BESIDE {
-            let kept = stick.find(section, key).is_none() && own.iter().any(|text| text.find(section, key).is_some());
+            let kept = !has(section, key) && own.iter().any(|text| text.find(section, key).is_some());
             if kept && literal(key) {
                 let help =
                     "write that server's own beside the address, or write the address into tallybox.toml, as root";
-                message(key, format!("the box's {key}"), help);
+                diagnostics.extend(refusal(foreign, section, key, &format!("the box's {key} to {server}"), help));
             }
         }
     }
@@ -143,6 +139,19 @@ fn trust_diagnostics(stick: &SourceFile) -> Vec<Diagnostic> {
         Some(Diagnostic { file: stick.path.clone(), at: Some(at), message, help })
     };
     ["trust", "trust-thresholds"].into_iter().filter_map(of).collect()
+}
+
+/// Where one of `foreign` leads a secret astray: at `key`, else at the address.
+fn refusal(foreign: &[SourceFile], section: &str, key: &'static str, what: &str, help: &str) -> Option<Diagnostic> {
+    let find = |key: &'static str| foreign.iter().rev().find_map(|text| Some((text, key, text.find(section, key)?)));
+    let found = find(key).or_else(|| find("url")).map(|(text, key, at)| (text, key, Some(at)));
+    let (text, key, at) = found.or_else(|| Some((foreign.first()?, "url", None)))?;
+    let who = match text.author {
+        Author::Platform => "the platform",
+        Author::Stick | Author::Integrator => "a stick",
+    };
+    let message = format!("[{section}] {key}: {who} cannot send {what}");
+    Some(Diagnostic { file: text.path.clone(), at, message, help: help.to_owned() })
 }
 
 #[cfg(test)]

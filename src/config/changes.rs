@@ -62,6 +62,7 @@ pub(crate) fn compare(now: &Config, wanted: &Config) -> Changes {
         // What was read, and from where.
         path: _,
         hash: _,
+        files: _,
         warnings: _,
     } = wanted;
     compare_device(&mut changes, &now.device, device);

@@ -1,26 +1,63 @@
 //! The files: the main one and what overrides it, parsed with every syntax error at once.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
-use super::{ConfigError, Diagnostic, encoding};
+use super::{ConfigError, Diagnostic, STICK_FILE, encoding};
 
-/// One file's text.
+/// Whose word a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Author {
+    /// Whoever may write under `/etc`.
+    Integrator,
+    /// Whoever brought a stick.
+    Stick,
+    /// The platform.
+    Platform,
+}
+
+/// One file's text, or one that the platform sent.
 #[derive(Clone)]
 pub(super) struct SourceFile {
     /// Where it is, for whoever reads about its mistakes.
     pub(super) path: PathBuf,
+    pub(super) author: Author,
     /// What it is called among its neighbours.
     name: String,
     content: String,
 }
 
+/// Its content may have secrets in it.
+impl fmt::Debug for SourceFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.fmt(f)
+    }
+}
+
+impl Author {
+    fn of(name: &str) -> Self {
+        if name == STICK_FILE { Self::Stick } else { Self::Integrator }
+    }
+}
+
 impl SourceFile {
     fn new(path: PathBuf, content: String) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { path, name, content }
+        let author = Author::of(&name);
+        Self { path, author, name, content }
+    }
+
+    /// What the platform wants, as the text of a file that is called `name`.
+    pub(super) fn of_platform(name: &str, content: String) -> Self {
+        Self { path: name.into(), author: Author::Platform, name: name.to_owned(), content }
+    }
+
+    /// What it is called among its neighbours.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Line and column of a key in a section, both from 1, where it is in here.
@@ -38,7 +75,7 @@ impl SourceFile {
     /// The same of a key with its text; empty where it is something else.
     pub(super) fn value(&self, section: &str, key: &str) -> Option<(String, (usize, usize))> {
         let table = DeTable::parse_recoverable(&self.content).0.into_inner();
-        let document = Document { path: &self.path, text: &self.content, table };
+        let document = Document { path: &self.path, author: self.author, text: &self.content, table };
         let mut table = &document.table;
         for name in section.split('.') {
             table = table.get(name)?.get_ref().as_table()?;
@@ -51,6 +88,7 @@ impl SourceFile {
 /// One parsed file.
 pub(super) struct Document<'t> {
     pub(super) path: &'t Path,
+    pub(super) author: Author,
     pub(super) text: &'t str,
     pub(super) table: DeTable<'t>,
 }
@@ -134,15 +172,12 @@ pub(super) fn insert_override(texts: &mut Vec<SourceFile>, name: &str, from: &Pa
     });
     let place =
         texts.iter().skip(1).position(|known| known.name.as_str() > name).map_or(texts.len(), |found| found + 1);
-    texts.insert(place, SourceFile { path: from.to_owned(), name: name.to_owned(), content });
+    texts.insert(place, SourceFile { path: from.to_owned(), author: Author::of(name), name: name.to_owned(), content });
 }
 
-/// The text that `conf.d` has under `name`, if any, and all the others.
-pub(super) fn split_off(texts: &[SourceFile], name: &str) -> Option<(SourceFile, Vec<SourceFile>)> {
-    let (main, others) = texts.split_first()?;
-    let found = others.iter().find(|text| text.name == name)?;
-    let rest = others.iter().filter(|text| text.name != name);
-    Some((found.clone(), std::iter::once(main).chain(rest).cloned().collect()))
+/// The texts of these authors.
+pub(super) fn written_by(texts: &[SourceFile], authors: &[Author]) -> Vec<SourceFile> {
+    texts.iter().filter(|text| authors.contains(&text.author)).cloned().collect()
 }
 
 /// SHA-256 over names and contents, each with its length before it.
@@ -158,9 +193,9 @@ pub(super) fn hash(texts: &[SourceFile]) -> String {
 /// Parses all files. Returns what could be read of each, and the mistakes of syntax.
 pub(super) fn parse(texts: &[SourceFile]) -> (Vec<Document<'_>>, Vec<Diagnostic>) {
     let (mut documents, mut syntax) = (Vec::new(), Vec::new());
-    for SourceFile { path, name: _, content: text } in texts {
+    for SourceFile { path, author, name: _, content: text } in texts {
         let (table, errors) = DeTable::parse_recoverable(text);
-        let document = Document { path, text, table: table.into_inner() };
+        let document = Document { path, author: *author, text, table: table.into_inner() };
         // An error of syntax in a line with such a letter is its doing, and says nothing about it.
         let odd = if errors.is_empty() { Vec::new() } else { encoding::odd_letters(text) };
         syntax.extend(odd.iter().map(|(at, what)| Diagnostic {

@@ -2,22 +2,33 @@
 
 use std::path::Path;
 
-use super::binding::{self, STICK_FILE};
-use super::document::{self, SourceFile};
+use super::binding;
+use super::desired;
+use super::document::{self, Author, SourceFile};
 use super::reader::Reader;
 use super::sections::{self, Sections};
 use super::{Config, ConfigError};
 
 /// The configuration in `texts`, whose main file is at `path`.
-pub(super) fn load(path: &Path, texts: &[SourceFile]) -> Result<Config, ConfigError> {
-    let config = check(path, texts)?;
-    if let Some((stick, own)) = document::split_off(texts, STICK_FILE) {
-        // The box's own files are whole without it: what they say of secrets could not be known otherwise.
-        let diagnostics = binding::diagnostics(&own, &check(path, &own)?, &stick, &config);
-        if !diagnostics.is_empty() {
-            return Err(ConfigError { diagnostics });
-        }
+pub(super) fn load(path: &Path, texts: Vec<SourceFile>) -> Result<Config, ConfigError> {
+    let mut config = check(path, &texts)?;
+    let foreign = document::written_by(&texts, &[Author::Stick, Author::Platform]);
+    let mut diagnostics = Vec::new();
+    if !foreign.is_empty() {
+        // The box's own files are whole without them: what they say of secrets could not be known otherwise.
+        let own = document::written_by(&texts, &[Author::Integrator]);
+        diagnostics = binding::diagnostics(&own, &check(path, &own)?, &foreign, &config);
     }
+    if foreign.iter().any(|text| text.author == Author::Platform) {
+        // The platform chooses among the hosts that the files allow; without a list those are the files' own.
+        let files = document::written_by(&texts, &[Author::Integrator, Author::Stick]);
+        config.privacy = check(path, &files)?.privacy;
+        diagnostics.extend(desired::forbidden_hosts(&config));
+    }
+    if !diagnostics.is_empty() {
+        return Err(ConfigError { diagnostics });
+    }
+    config.files = texts;
     Ok(config)
 }
 
@@ -63,6 +74,7 @@ fn check(path: &Path, texts: &[SourceFile]) -> Result<Config, ConfigError> {
         update,
         path: path.to_owned(),
         hash: document::hash(texts),
+        files: Vec::new(),
         warnings,
     })
 }

@@ -6,6 +6,7 @@ mod binding;
 mod changes;
 mod choice;
 mod conflicts;
+mod desired;
 mod diagnostic;
 mod document;
 mod encoding;
@@ -31,6 +32,7 @@ pub use address::{
 };
 pub use binding::STICK_FILE;
 pub(crate) use changes::compare;
+pub(crate) use desired::{DESIRED_KEYS, Judged, Verdict};
 pub use diagnostic::{ConfigError, Diagnostic};
 pub(crate) use document::{files_of, place_at, place_of};
 pub(crate) use exposure::exposed_secrets;
@@ -81,6 +83,8 @@ pub struct Config {
     pub path: PathBuf,
     /// SHA-256 over the names and contents of its files, in hex: tells that something was changed, and not what.
     pub hash: String,
+    /// What it was made of.
+    files: Vec<document::SourceFile>,
     /// What is allowed but worth knowing, such as a stream that is not encrypted.
     pub warnings: Vec<Diagnostic>,
 }
@@ -91,7 +95,7 @@ impl Config {
     /// # Errors
     /// All mistakes of all files at once.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        load::load(path, &document::read(path)?)
+        load::load(path, document::read(path)?)
     }
 
     /// What [`Config::load`] would read if `text` stood in `conf.d/<name>` beside `path`, in place of what is there.
@@ -102,7 +106,7 @@ impl Config {
     pub fn load_with(path: &Path, name: &str, from: &Path, text: String) -> Result<Self, ConfigError> {
         let mut texts = document::read(path)?;
         document::insert_override(&mut texts, name, from, text);
-        load::load(path, &texts)
+        load::load(path, texts)
     }
 
     /// The text of a file that somebody brought, as [`Config::load`] reads files.

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Diagnostic;
 use super::choice::Choice;
-use super::document::Document;
+use super::document::{Author, Document};
 
 /// Where a value stands: the document and the byte offset in it.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,9 @@ impl<'t> Reader<'t> {
     }
 
     fn locate(&self, place: Option<Location>) -> (PathBuf, Option<(usize, usize)>) {
-        let document = &self.documents[place.map_or(0, |place| place.document)];
+        // What is missing is missing in the main file, which is the first of the box's own.
+        let main = || self.documents.iter().position(|document| document.author != Author::Platform).unwrap_or(0);
+        let document = &self.documents[place.map_or_else(main, |place| place.document)];
         (document.path.to_owned(), place.map(|place| document.place(place.offset)))
     }
 

@@ -10,6 +10,7 @@ mod policy;
 mod reasons;
 mod status;
 mod text;
+mod values;
 
 pub use capture_protocol::{
     CaptureDevice, FailureKind, FromCapture, LEASE_DURATION, ProbeReport, RENEW_INTERVAL, SecondaryStats, StreamStats,
@@ -23,6 +24,7 @@ pub use policy::PolicyDocument;
 pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
 pub use status::{LedgerCheck, Status, UpdateState, UpdateStatus};
 pub use text::{MESSAGE, WHY, clean};
+pub use values::Values;
 
 pub use consent::{Actor, CaptureSettings, Fault, LampPattern, Phase, Purpose};
 

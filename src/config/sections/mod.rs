@@ -18,7 +18,7 @@ use crate::config::{
     conflicts,
 };
 
-pub(super) use ingest::SECOND;
+pub(super) use ingest::{PLACEHOLDER, SECOND};
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
