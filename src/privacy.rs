@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::agent::state::State;
 use crate::agent::telemetry::Telemetry;
 use crate::config::{Config, Outage, OutageBuffer};
-use crate::ipc::{BoxIdentity, Fact, LedgerEntry};
+use crate::ipc::{BoxIdentity, Fact, LedgerEntry, ReportedConfig};
 
 /// One datum, disclosed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -127,6 +127,16 @@ fn state() -> [(&'static str, &'static str); 8] {
     })
 }
 
+fn reported() -> [(&'static str, &'static str); 5] {
+    fields!(ReportedConfig {
+        epoch: "to tell one start of the guard from the next",
+        for_version: "to see which configuration the box answers",
+        keys: "to see what became of each value that the platform wanted; no key and no password",
+        code: "to see why a configuration was refused",
+        error: "to see why a configuration was refused",
+    })
+}
+
 fn telemetry() -> [(&'static str, &'static str); 20] {
     fields!(Telemetry {
         uptime_s: "to notice boxes that restart",
@@ -160,7 +170,7 @@ fn identity() -> [(&'static str, &'static str); 3] {
     })
 }
 
-fn facts() -> [(&'static str, &'static str); 40] {
+fn facts() -> [(&'static str, &'static str); 45] {
     variants!(Fact {
         GuardStarted: "security log: restarts",
         GuardStopped: "security log: restarts",
@@ -202,6 +212,11 @@ fn facts() -> [(&'static str, &'static str); 40] {
         UpdateStarted: "security log: which software the box ran, and since when",
         UpdateSucceeded: "security log: which software the box ran, and since when",
         UpdateFailed: "security log: which software was not installed, and why",
+        DesiredReceived: "security log: which key wanted another configuration",
+        DesiredPending: "proof that recording waited for fresh consent",
+        DesiredAgreed: "proof of fresh consent",
+        DesiredApplied: "security log: that the configuration changed, and which server gets the stream",
+        DesiredDropped: "security log: that the configuration changed",
     })
 }
 
@@ -232,6 +247,7 @@ pub fn report(config: &Config) -> Vec<Datum> {
     ];
     add("stream", &ingest, &waits(config), &stream);
     add("state", &broker, "the newest only", &state());
+    add("reported", &broker, "the newest only", &reported());
     add("telemetry", &broker, "not kept on the box", &telemetry());
     add("identity", "whoever asks the box itself, with tallybox doctor", "until staff unbind the box", &identity());
     let kept = format!("{ledger_days} days (security and network logs: at least six months)");

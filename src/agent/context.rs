@@ -19,10 +19,12 @@ use super::requests::{ReplyTo, Requests};
 use super::state::State;
 use super::systemd_notifier::SystemdNotifier;
 use super::tls::Tls;
+use super::twin::TwinRelay;
 use super::updates::ReleaseInbox;
 use super::validator::CommandValidator;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Mqtt};
+use crate::ipc::ReportedConfig;
 use crate::transport_warnings::Warning;
 
 /// After the broker refused `state` it is tried again this much later.
@@ -50,6 +52,7 @@ pub(super) struct Agent<'a> {
     pub(super) refused_features: RefusedFeatures,
     /// SHA-256 of retained commands that were refused, by their verbs: written down once, and not at each connection.
     pub(super) retained: HashMap<String, [u8; 32]>,
+    pub(super) twin: TwinRelay,
     /// `state` is not published before this.
     pub(super) state_at: Monotonic,
     /// When the guard went out of reach.
@@ -82,6 +85,8 @@ pub(super) struct BrokerConnection {
     pub(super) published: Option<State>,
     /// There may be a newer one.
     pub(super) state_due: bool,
+    /// The report on the desired configuration that was last published, and not refused.
+    pub(super) reported: Option<ReportedConfig>,
 }
 
 impl BrokerConnection {
@@ -96,6 +101,7 @@ impl BrokerConnection {
             renewed: false,
             published: None,
             state_due: true,
+            reported: None,
         }
     }
 }
@@ -126,6 +132,7 @@ impl<'a> Agent<'a> {
             reply_addresses: HashMap::new(),
             refused_features: RefusedFeatures::default(),
             retained: HashMap::new(),
+            twin: TwinRelay::default(),
             state_at: clock.now(),
             guard_lost_at: clock::utc_now(),
             tls: Tls::default(),
@@ -170,7 +177,7 @@ impl<'a> Agent<'a> {
                 match kind {
                     Kind::Event => self.accepted(),
                     Kind::HomeAssistant => self.home_assistant_settled(true),
-                    Kind::Availability | Kind::State | Kind::Telemetry | Kind::Reply(_) => {}
+                    Kind::Availability | Kind::State | Kind::Reported | Kind::Telemetry | Kind::Reply(_) => {}
                 }
                 self.notifier.remark(kind.as_str(), None);
                 return;
@@ -188,6 +195,10 @@ impl<'a> Agent<'a> {
                 line.published = None;
                 line.state_due = true;
                 self.state_at = now.saturating_add(STATE_RETRY);
+                "it is tried again"
+            }
+            Kind::Reported => {
+                self.on_report_refused(line, now);
                 "it is tried again"
             }
             Kind::Availability | Kind::Telemetry => "the box goes on without",

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::guard_link::{GuardAddress, GuardConnection};
-use crate::ipc::{FromGuard, LedgerCursor, LedgerEntry, Request, Response, Status, ToGuard};
+use crate::ipc::{FromGuard, LedgerCursor, LedgerEntry, ReportedConfig, Request, Response, Status, ToGuard};
 
 /// Between two attempts to reach a guard that restarts: it is back within a second.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -47,6 +47,8 @@ impl GuardState {
 #[derive(Debug)]
 pub(super) struct GuardHandle {
     pub(super) state: watch::Receiver<GuardState>,
+    /// What became of the platform's desired configuration, as the guard said last.
+    pub(super) reported: watch::Receiver<Option<ReportedConfig>>,
     /// Ledger entries in order, each with the place that it has in its ledger.
     pub(super) entries: mpsc::Receiver<(LedgerCursor, LedgerEntry)>,
     pub(super) calls: GuardClient,
@@ -82,10 +84,11 @@ pub(super) fn connect(
     tasks: &mut JoinSet<()>,
 ) -> GuardHandle {
     let (seen, state_rx) = watch::channel(GuardState::Unknown);
+    let (reported, reported_rx) = watch::channel(None);
     let (entry, entries) = mpsc::channel(MAX_HELD_ENTRIES);
     let (calls, inbox) = mpsc::channel(MAX_CALLS);
     let (stops, stop_inbox) = mpsc::channel(1);
-    let mut link = Link { address: address.clone(), seen, attempts: 0, inbox, stop_inbox };
+    let mut link = Link { address: address.clone(), seen, reported, attempts: 0, inbox, stop_inbox };
     let stop = ending.clone();
     tasks.spawn(async move {
         stop.run_until_cancelled(link.run()).await;
@@ -93,7 +96,7 @@ pub(super) fn connect(
     tasks.spawn(async move {
         ending.run_until_cancelled(stream_entries(address, after, entry)).await;
     });
-    GuardHandle { state: state_rx, entries, calls: GuardClient { calls, stops } }
+    GuardHandle { state: state_rx, reported: reported_rx, entries, calls: GuardClient { calls, stops } }
 }
 
 /// Hands on each ledger entry after `after`, in order and without a gap, whatever becomes of the connection.
@@ -120,7 +123,7 @@ async fn stream_entries(
                         }
                         after = Some(place);
                     }
-                    Ok(Some(FromGuard::Status(_) | FromGuard::Response { .. })) => {}
+                    Ok(Some(FromGuard::Status(_) | FromGuard::Reported(_) | FromGuard::Response { .. })) => {}
                     Ok(None) | Err(_) => subscribed = false,
                 }
             }
@@ -132,6 +135,7 @@ async fn stream_entries(
 struct Link {
     address: GuardAddress,
     seen: watch::Sender<GuardState>,
+    reported: watch::Sender<Option<ReportedConfig>>,
     attempts: u32,
     inbox: mpsc::Receiver<Call>,
     stop_inbox: mpsc::Receiver<Call>,
@@ -192,6 +196,7 @@ impl Link {
                             let _ = reply.send(response);
                         }
                     }
+                    Ok(Some(FromGuard::Reported(reported))) => drop(self.reported.send_replace(Some(*reported))),
                     Ok(Some(FromGuard::Ledger { .. } | FromGuard::Entry(_))) => {}
                 },
                 Some((request, reply)) = self.stop_inbox.recv() => {

@@ -30,6 +30,7 @@ pub mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod twin;
 mod updates;
 mod validator;
 

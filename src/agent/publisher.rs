@@ -12,7 +12,7 @@ use rumqttc::{AsyncClient, PublishNoticeError, PublishOptions, PublishResult};
 
 use monotonic::Monotonic;
 
-/// Requests that the client takes at once. What may be under way together is less: 1 state, 1 telemetry, 1 event,
+/// Requests that the client takes at once. What may be under way together is less: 1 state, report, telemetry, event,
 /// [`REPLIES`] answers, availability and a subscription.
 pub(super) const CAPACITY: usize = 64;
 /// Answers that may be under way at once.
@@ -30,6 +30,7 @@ const ACKNOWLEDGED_WITHIN: Duration = Duration::from_mins(1);
 pub(super) enum Kind {
     Availability,
     State,
+    Reported,
     Telemetry,
     Event,
     HomeAssistant,
@@ -42,6 +43,7 @@ impl Kind {
         match self {
             Self::Availability => "availability",
             Self::State => "state",
+            Self::Reported => "config/reported",
             Self::Telemetry => "telemetry",
             Self::Event => "events",
             Self::HomeAssistant => "the message for Home Assistant",
@@ -54,6 +56,7 @@ impl Kind {
         match self {
             Self::Availability => "availability",
             Self::State => "state",
+            Self::Reported => "config/reported",
             Self::Telemetry => "telemetry",
             Self::Event => "event",
             Self::HomeAssistant => "config",
@@ -62,7 +65,7 @@ impl Kind {
     }
 
     const fn is_retained(self) -> bool {
-        matches!(self, Self::Availability | Self::State | Self::HomeAssistant)
+        matches!(self, Self::Availability | Self::State | Self::Reported | Self::HomeAssistant)
     }
 }
 

@@ -21,6 +21,7 @@ use super::messages::{Published, json};
 use super::publisher::{CAPACITY, Kind, Limits};
 use super::state::State;
 use super::telemetry;
+use super::twin::{self, DESIRED};
 use crate::clock;
 use crate::exit::Exit;
 
@@ -65,10 +66,7 @@ impl Agent<'_> {
         let mut line = BrokerConnection::new(client);
         let begun = self.clock.now();
         let lost = loop {
-            self.send_state(&mut line);
-            self.send_events(&mut line);
-            self.send_to_home_assistant(&mut line);
-            self.send_telemetry(&mut line);
+            self.send_due(&mut line);
             let due = self.due(&line);
             let done = tokio::select! {
                 biased;
@@ -102,6 +100,10 @@ impl Agent<'_> {
                     line.state_due = true;
                     Ok(())
                 }
+                event = twin::next_event(&mut self.guard.reported, &mut self.twin) => {
+                    self.on_twin_event(&mut line, event);
+                    Ok(())
+                }
                 () = tokio::time::sleep_until(self.clock.to_instant(due)) => Ok(()),
             };
             if let Err(reason) = done {
@@ -132,6 +134,15 @@ impl Agent<'_> {
         }
         self.note_warnings();
         broker::prepare(&self.id, self.mqtt, accepts, rules)
+    }
+
+    /// Sends what may be sent now.
+    fn send_due(&mut self, line: &mut BrokerConnection) {
+        self.send_state(line);
+        self.send_events(line);
+        self.send_to_home_assistant(line);
+        self.send_telemetry(line);
+        self.serve_twin(line);
     }
 
     /// At each beat of the watchdog.
@@ -196,9 +207,11 @@ impl Agent<'_> {
             }
             // Online means that a stop will be heard: said only once the broker has taken the subscription.
             Packet::SubAck(taken) => {
-                let (commands, others) = taken.return_codes.split_at(taken.return_codes.len().min(1));
-                self.check_others(others);
-                if let Some(code) = commands.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_))) {
+                let is_refused = |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
+                let refused = |index: usize| taken.return_codes.get(index).filter(is_refused);
+                self.notifier.remark(DESIRED, refused(1).map(|code| self.desired_refused(*code)));
+                self.check_releases(refused(2).is_some());
+                if let Some(code) = refused(0) {
                     let topic = self.topic("cmd/+");
                     let why =
                         format!("it refuses the subscription to {topic} ({code:?}): see the broker's access rules");
@@ -208,13 +221,14 @@ impl Agent<'_> {
                 line.online = true;
                 line.online_at = Some(self.clock.now());
                 self.events.connected(self.clock.now());
-                line.telemetry_at = telemetry::first_at(self.clock.now(), self.mqtt.telemetry_interval);
+                line.telemetry_at = telemetry::first_at(self.clock.now(), self.telemetry_interval());
                 self.notifier.connected();
                 self.publish(line, Kind::Availability, "online".to_owned());
                 self.home_assistant_connected(line);
                 Ok(())
             }
             Packet::Publish(message) if self.is_from_home_assistant(&message) => Ok(()),
+            Packet::Publish(message) if self.take_desired(&message) => Ok(()),
             Packet::Publish(message) => {
                 if !self.releases.take(&message) {
                     self.command(line, &message);
@@ -225,9 +239,8 @@ impl Agent<'_> {
         }
     }
 
-    /// What the broker says to subscriptions without which commands are heard all the same.
-    fn check_others(&mut self, codes: &[SubscribeReasonCode]) {
-        let refused = codes.iter().any(|code| !matches!(code, SubscribeReasonCode::Success(_)));
+    /// Without this subscription commands are heard all the same.
+    fn check_releases(&mut self, refused: bool) {
         let topic = self.releases.topic().unwrap_or_default();
         let why = format!("the broker refuses the subscription to {topic}: no updates; see the broker's access rules");
         self.notifier.remark("releases", refused.then_some(why));
@@ -249,8 +262,10 @@ impl Agent<'_> {
         // obeyed when it is sent, and refused at each later connection.
         let filter = SubscribeFilter { preserve_retain: true, ..SubscribeFilter::new(self.topic("cmd/+"), qos) };
         // Commands come first: their answer decides whether the box is online.
-        let releases = self.releases.topic().map(|topic| SubscribeFilter::new(topic.to_owned(), qos));
-        let asked = line.publisher.client.try_subscribe_many(std::iter::once(filter).chain(releases));
+        let releases = self.releases.topic().map(str::to_owned);
+        let others = std::iter::once(self.topic(DESIRED)).chain(releases);
+        let others = others.map(|topic| SubscribeFilter::new(topic, qos));
+        let asked = line.publisher.client.try_subscribe_many(std::iter::once(filter).chain(others));
         asked.map_err(|error| error.to_string().into())
     }
 
@@ -281,7 +296,7 @@ impl Agent<'_> {
         if !line.online || now < line.telemetry_at {
             return;
         }
-        line.telemetry_at = telemetry::next_at(now, self.mqtt.telemetry_interval);
+        line.telemetry_at = telemetry::next_at(now, self.telemetry_interval());
         if line.limits.is_some_and(|limits| !limits.retain) {
             line.published = None;
             line.state_due = true;
@@ -314,7 +329,8 @@ impl Agent<'_> {
         let telemetry = if line.online { line.telemetry_at } else { far };
         let events = self.events.resume_at().filter(|_| line.online).unwrap_or(far);
         let home_assistant = self.home_assistant_due().filter(|_| line.online).unwrap_or(far);
-        state.min(telemetry).min(events).min(home_assistant).min(far)
+        let twin = self.twin_due(line).unwrap_or(far);
+        state.min(telemetry).min(events).min(home_assistant).min(twin).min(far)
     }
 
     fn check_overdue(&self, line: &BrokerConnection) -> Result<(), ConnectionLoss> {

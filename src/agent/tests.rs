@@ -9,7 +9,8 @@ use super::messages::{Diagnosis, Published, Reply};
 use super::state::State;
 use super::telemetry::Telemetry;
 use crate::config::Config;
-use crate::ipc::{BoxIdentity, Fact, LedgerEntry, SecondaryStats, Status, StreamStats};
+use crate::ipc::{BoxIdentity, DesiredStatus, Fact, KeyCode, KeyReport, LedgerEntry, ReportedConfig, SecondaryStats};
+use crate::ipc::{PolicyDocument, Status, StreamStats, UpdateStatus};
 use crate::wire::known;
 
 fn fields<T: DeserializeOwned>() -> Vec<String> {
@@ -89,6 +90,13 @@ fn names() -> BTreeMap<String, BTreeSet<&'static str>> {
     let reply = reply();
     let telemetry = written(&Telemetry::default());
     add("reply", written(&reply).into_iter().filter(|name| !telemetry.contains(name)).collect());
+    let key = KeyReport { value: None, code: KeyCode::Ok, text: Some(String::new()) };
+    let (code, error) = (Some(String::new()), Some(String::new()));
+    let reported = ReportedConfig { code, error, keys: [("-".to_owned(), key)].into(), ..ReportedConfig::default() };
+    add("reported", written(&reported).into_iter().filter(|name| name != "-").collect());
+    add("status", fields::<DesiredStatus>());
+    add("status", fields::<PolicyDocument>());
+    add("status", fields::<UpdateStatus>());
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tallybox.toml");
     let config = Config::load(std::path::Path::new(shipped)).unwrap();
     add("privacy report", written(&crate::privacy::report(&config)[0]));

@@ -15,7 +15,9 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits for the guard's start and runs what it asks for: a session or a probe.
 pub(crate) fn run(config: &Config, guard_link: &GuardLink) -> Result<(), CaptureError> {
-    let Some(Start { audio, purpose, config_hash }) = guard_link.wait_for_start() else { return Ok(()) };
+    let Some(Start { audio, purpose, config_hash, values }) = guard_link.wait_for_start() else { return Ok(()) };
+    // The platform's values below this process's own files, as the guard has them.
+    let config = &config.with_desired(&values).config;
     if config_hash != config.hash {
         // The files may name another policy or server by now. Staff did not consent to those.
         let message = "the configuration was changed since the guard was started: restart guard and agent";

@@ -69,7 +69,10 @@ impl Client {
                             }
                         };
                     }
-                    FromGuard::Response { .. } | FromGuard::Ledger { .. } | FromGuard::Entry(_) => {}
+                    FromGuard::Response { .. }
+                    | FromGuard::Ledger { .. }
+                    | FromGuard::Entry(_)
+                    | FromGuard::Reported(_) => {}
                 }
             }
         };

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::client::Client;
 use super::doctor::identity::device_id;
-use super::doctor::{self, CheckResult};
+use super::doctor::{self, CheckResult, desired};
 use crate::clock::utc_now;
 use crate::config::{Config, Mqtt};
 use crate::exit::Exit;
@@ -148,6 +148,9 @@ fn describe(status: &Status) -> String {
         }),
     );
     line("policy", Some(status.policy_version.clone()));
+    for text in desired::describe(&status.desired) {
+        line("desired", Some(text));
+    }
     line("panel", Some(status.panel.clone()));
     line("software", Some(status.software.clone()));
     text

@@ -97,6 +97,7 @@ async fn attend(
                             *last = Some(LedgerCursor { ledger: id, seq: 0 });
                         }
                     }
+                    FromGuard::Reported(_) => {}
                     FromGuard::Entry(entry) => {
                         if let Some(last) = last {
                             last.seq = entry.seq;

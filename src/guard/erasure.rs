@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::identity;
 use super::policy_note::POLICY_NOTE;
 use super::receipt::{self, ReceiptContext};
+use super::twin;
 use crate::ipc::{Erasure, Fact};
 
 /// Unsent footage, in data-dir.
@@ -27,7 +28,7 @@ const DEEPEST: usize = 16;
 const MOST: u32 = 5_000;
 
 /// What the platform signed for this shop, in data-dir: it ends with the binding.
-const PLATFORM_NOTES: [&str; 1] = [POLICY_NOTE];
+const PLATFORM_NOTES: [&str; 3] = [POLICY_NOTE, twin::NOTE, twin::NEXT];
 
 /// Deletions that are due. One that fails stays due, and is tried again until it is done.
 #[derive(Debug, Default)]

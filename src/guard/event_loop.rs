@@ -76,6 +76,7 @@ fn start(
     let context = ControlContext {
         calls: call_sender,
         status: engine.status(),
+        reported: engine.reported(),
         head: engine.ledger_writer().head(),
         ledger: config.ledger(),
         uids: options.uids,

@@ -18,6 +18,7 @@ mod receipt;
 mod session;
 mod status;
 mod supply_voltage;
+mod twin;
 mod updates;
 mod verb_quotas;
 

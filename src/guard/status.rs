@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::engine::PolicyInForce;
 use super::panel_controller::PanelController;
 use super::session::SessionReport;
+use super::twin::Twin;
 use crate::config::policy_follows;
 use crate::ipc::{BoxIdentity, ENCODER_FALLBACK, Status, UpdateStatus};
 use crate::ledger::LedgerWriter;
@@ -23,9 +24,6 @@ const UNBOUND: &str = "this box was unbound: it captures nothing until it is cla
 /// `message` while staff are asked whether to unbind the box.
 const UNBIND_REQUESTED: &str =
     "the platform asks to unbind the box: hold the button for 2 s and let go to confirm, press it to decline";
-
-/// `message` while a change waits for staff to agree.
-const AGREEMENT: &str = "the platform wants to change who sees or hears people here: hold the button for 2 s to agree; nothing starts before";
 
 /// Sentences for people that stay true for longer than the event that brought them.
 #[derive(Debug, Default)]
@@ -53,11 +51,12 @@ pub(super) struct StatusSources<'a> {
     /// The last receipt of an erasure.
     pub(super) receipt: Option<&'a str>,
     pub(super) policy: &'a PolicyInForce,
+    pub(super) twin: &'a Twin,
 }
 
 /// The status at `now`; its phase began at `since`.
 pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monotonic) -> Status {
-    let StatusSources { machine, session, panel, ledger_writer, identity, update, receipt, policy, .. } = sources;
+    let StatusSources { machine, session, panel, ledger_writer, identity, update, receipt, policy, twin, .. } = sources;
     let Explanation { reason, message } = explain(sources);
     Status {
         phase: machine.phase(),
@@ -80,6 +79,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         update: (*update).clone(),
         receipt: receipt.map(str::to_owned),
         policy: policy.note.as_ref().map(|note| note.document.clone()),
+        desired: twin.status(),
         ..Status::idle(since, &policy.version)
     }
 }
@@ -107,7 +107,7 @@ fn explain(sources: &StatusSources<'_>) -> Explanation {
         Phase::Idle => messages.session.clone().or_else(erasure),
         Phase::Requested if machine.asks_to_unbind() => Some(UNBIND_REQUESTED.to_owned()),
         Phase::Requested => erasure(),
-        Phase::Policy if machine.reason() == Some(Reason::Agreement) => Some(AGREEMENT.to_owned()),
+        Phase::Policy if machine.reason() == Some(Reason::Agreement) => sources.twin.question(),
         Phase::Policy => erasure().or_else(|| Some(messages.policy.clone())),
         Phase::Stopping => messages.session.clone(),
         Phase::Locked => erasure().or_else(|| machine.is_unbound().then(|| UNBOUND.to_owned())),

@@ -20,6 +20,7 @@ pub(super) struct VerbQuotas {
     request_start: TokenBucket,
     unmute: TokenBucket,
     identify: TokenBucket,
+    desired: TokenBucket,
 }
 
 /// A call over its quota.
@@ -32,7 +33,12 @@ pub(super) struct OverQuota {
 impl VerbQuotas {
     pub(super) fn new(now: Monotonic) -> Self {
         let full = || TokenBucket::new(BURST, REFILL_INTERVAL, now);
-        Self { request_start: full(), unmute: full(), identify: full() }
+        Self { request_start: full(), unmute: full(), identify: full(), desired: full() }
+    }
+
+    /// Takes one of the tokens for documents that a trusted key signed; each writes to the disk.
+    pub(super) fn admit_desired(&mut self, now: Monotonic) -> bool {
+        self.desired.try_take(now)
     }
 
     /// Takes one of the verb's tokens.
@@ -53,6 +59,7 @@ impl VerbQuotas {
             | Request::UpdateNow { .. }
             | Request::UpdatePostpone { .. }
             | Request::UpdateEnded(_)
+            | Request::Desired { .. }
             | Request::Button { .. }
             | Request::MuteButton { .. } => return Ok(()),
         };

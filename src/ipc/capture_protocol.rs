@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CaptureSettings, Purpose, text};
+use super::{CaptureSettings, Purpose, Values, text};
 
 /// How often the guard renews the lease.
 pub const RENEW_INTERVAL: Duration = Duration::from_secs(1);
@@ -29,6 +29,8 @@ pub enum ToCapture {
         purpose: Purpose,
         /// Hash of the guard's configuration. Under any other configuration capture opens no device.
         configuration: String,
+        /// What of that configuration the platform wants, below capture's own files.
+        values: Values,
         /// The settings from the beginning.
         wanted: CaptureSettings,
     },
@@ -44,8 +46,8 @@ impl ToCapture {
     #[must_use]
     pub fn with(self, now: CaptureSettings) -> Self {
         match self {
-            Self::Start { session, sound, purpose, configuration, wanted: _ } => {
-                Self::Start { session, sound, purpose, configuration, wanted: now }
+            Self::Start { session, sound, purpose, configuration, values, wanted: _ } => {
+                Self::Start { session, sound, purpose, configuration, values, wanted: now }
             }
             Self::Renew { wanted: _ } => Self::Renew { wanted: now },
         }

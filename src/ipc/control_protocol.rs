@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LedgerEntry, ProbeReport, Status, text};
+use super::{LedgerEntry, ProbeReport, ReportedConfig, Status, text};
 
 /// One call to the guard; answered by a [`FromGuard::Response`] with the same number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +79,12 @@ pub enum Request {
     /// How an update ended, for the ledger. Accepted only from root. Done once it is written; the same outcome again is
     /// done at once.
     UpdateEnded(UpdateOutcome),
+    /// A desired configuration that the platform sent: a signed note. Answered once it is judged; what became of it
+    /// comes as [`FromGuard::Reported`].
+    Desired {
+        /// The note, as it came.
+        note: String,
+    },
     /// The simulated panel's record button goes down or up. Refused by real panels.
     Button {
         /// Whether it goes down.
@@ -161,6 +167,8 @@ impl Verb {
 pub enum FromGuard {
     /// What the box is doing now.
     Status(Box<Status>),
+    /// What became of the platform's desired configuration: now, and at each change.
+    Reported(Box<ReportedConfig>),
     /// Which ledger the entries that follow are of: before the first one, and again if that changes.
     Ledger {
         /// The ledger's id: the hash of the very first entry that it had, in hex.

@@ -352,4 +352,46 @@ pub enum Fact {
         /// Whether the version is tried again by itself.
         again: bool,
     },
+    /// The platform's desired configuration arrived: from now on no other document of this version, or of an earlier
+    /// one, counts. Durable before it takes effect.
+    DesiredReceived {
+        /// Its version.
+        version: u64,
+        /// SHA-256 of its text, in hex.
+        digest: String,
+        /// The keys that signed it.
+        keys: Vec<String>,
+    },
+    /// It changes who sees or hears people, and waits for staff.
+    DesiredPending {
+        /// Its version.
+        version: u64,
+        /// What staff are asked about.
+        changes: String,
+    },
+    /// Staff agreed to it, by a hold.
+    DesiredAgreed {
+        /// Its version.
+        version: u64,
+    },
+    /// It is in force. Durable before it is.
+    DesiredApplied {
+        /// Its version.
+        version: u64,
+        /// SHA-256 over files and desired values, in hex.
+        hash: String,
+        /// Where streams go.
+        ingest_host: String,
+        /// What of it was taken.
+        taken: Vec<String>,
+    },
+    /// It is not in force any more: its file is damaged, or its key is not trusted any more.
+    DesiredDropped {
+        /// Its version.
+        version: u64,
+        /// The reason.
+        why: String,
+        /// Whether staff are asked before anything is recorded without it.
+        asks: bool,
+    },
 }

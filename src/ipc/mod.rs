@@ -10,6 +10,7 @@ mod policy;
 mod reasons;
 mod status;
 mod text;
+mod twin;
 mod values;
 
 pub use capture_protocol::{
@@ -22,8 +23,9 @@ pub use identity::BoxIdentity;
 pub use ledger::{Erasure, Fact, LedgerEntry, StoredFact};
 pub use policy::PolicyDocument;
 pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
-pub use status::{LedgerCheck, Status, UpdateState, UpdateStatus};
+pub use status::{DesiredStatus, LedgerCheck, Status, UpdateState, UpdateStatus};
 pub use text::{MESSAGE, WHY, clean};
+pub use twin::{KeyCode, KeyReport, ReportedConfig};
 pub use values::Values;
 
 pub use consent::{Actor, CaptureSettings, Fault, LampPattern, Phase, Purpose};

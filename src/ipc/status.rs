@@ -112,6 +112,20 @@ pub struct Status {
     /// The receipt of the last erasure or unbinding that the ledger has: a signed note.
     #[serde(default)]
     pub receipt: Option<String>,
+    /// What of the configuration is the platform's.
+    pub desired: DesiredStatus,
+}
+
+/// What of the configuration in force is not from the box's files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DesiredStatus {
+    /// The version in force. `None`: there is none.
+    pub version: Option<u64>,
+    /// Its keys that are in force.
+    pub taken: Vec<String>,
+    /// A version that waits for the end of the session, for staff or for the disk.
+    pub waiting: Option<u64>,
 }
 
 impl Status {
@@ -141,6 +155,7 @@ impl Status {
             update: UpdateStatus::default(),
             policy: None,
             receipt: None,
+            desired: DesiredStatus::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "box")]
 mod chain;
+mod desired;
 mod entry_hash;
 #[cfg(feature = "box")]
 mod error;
@@ -20,6 +21,7 @@ mod writer;
 #[cfg(feature = "box")]
 mod writer_thread;
 
+pub use desired::DesiredHistory;
 pub use entry_hash::{GENESIS, following};
 #[cfg(feature = "box")]
 pub use error::LedgerError;

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::desired::DesiredHistory;
 use super::timeline::Timeline;
 use crate::ipc::{Erasure, Fact, LedgerEntry, StoredFact};
 use consent::{PersistedState, SessionId};
@@ -75,6 +76,8 @@ pub struct LedgerState {
     pub update: Option<UpdateRecord>,
     /// Until when updates were put off.
     pub update_postponed: Option<Timestamp>,
+    /// The platform's desired configuration.
+    pub desired: DesiredHistory,
     /// The ledger's time.
     pub time: Timeline,
 }
@@ -131,6 +134,11 @@ impl LedgerState {
                 record.failed = !again;
                 record.interrupted += u32::from(*again);
             }),
+            Fact::DesiredReceived { .. }
+            | Fact::DesiredPending { .. }
+            | Fact::DesiredAgreed { .. }
+            | Fact::DesiredApplied { .. }
+            | Fact::DesiredDropped { .. } => self.desired.replay(fact),
             Fact::UpdateOffered { .. }
             | Fact::UpdateAnnounced { .. }
             | Fact::GuardStarted { .. }
@@ -195,6 +203,7 @@ impl LedgerState {
         // The next shop has a policy of its own.
         (self.noted, self.noted_pending, self.carried) = (None, None, None);
         self.identity = None;
+        self.desired.unbound();
     }
 
     /// The same state, with this policy in force.

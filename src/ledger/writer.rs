@@ -306,7 +306,12 @@ fn quota_kind(fact: &Fact) -> Option<&'static str> {
         | Fact::UpdateAnnounced { .. }
         | Fact::UpdateStarted { .. }
         | Fact::UpdateSucceeded { .. }
-        | Fact::UpdateFailed { .. } => None,
+        | Fact::UpdateFailed { .. }
+        | Fact::DesiredReceived { .. }
+        | Fact::DesiredPending { .. }
+        | Fact::DesiredAgreed { .. }
+        | Fact::DesiredApplied { .. }
+        | Fact::DesiredDropped { .. } => None,
     }
 }
 

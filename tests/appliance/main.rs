@@ -49,6 +49,7 @@ mod sync;
 mod take_config;
 mod threads;
 mod transports;
+mod twin;
 mod two_boxes;
 mod unplug;
 mod watch;

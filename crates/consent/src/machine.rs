@@ -110,6 +110,11 @@ impl Machine {
         }
     }
 
+    /// Sets the limits of the next session. A session that is on would have them too: called between sessions.
+    pub fn set_limits(&mut self, limits: SessionLimits) {
+        self.limits = limits;
+    }
+
     /// Takes one event at `now` and returns the effects that have to be applied, in order.
     ///
     /// ```

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::exit::Exit;
-use crate::ipc::{CaptureSettings, FromCapture, IpcConnection, LEASE_DURATION, Purpose, ToCapture};
+use crate::ipc::{CaptureSettings, FromCapture, IpcConnection, LEASE_DURATION, Purpose, ToCapture, Values};
 use crate::runtime::{self, ShutdownSignals};
 use crate::sync::LockExt;
 
@@ -38,6 +38,8 @@ pub(crate) struct Start {
     pub(crate) purpose: Purpose,
     /// Hash of the configuration that it is for.
     pub(crate) config_hash: String,
+    /// What of that is not from files.
+    pub(crate) values: Values,
 }
 
 /// The connection to the guard.
@@ -188,10 +190,10 @@ async fn serve(
                 match received {
                     Err(error) => return Err(error.to_string()),
                     Ok(None) => return Err("the guard closed the connection".to_owned()),
-                    Ok(Some(ToCapture::Start { sound, purpose, configuration, wanted, .. })) => {
+                    Ok(Some(ToCapture::Start { sound, purpose, configuration, values, wanted, .. })) => {
                         let Some(start) = start.take() else { return Err("the guard said start twice".to_owned()) };
                         apply(&mut guard, lease, wanted).await?;
-                        let _ = start.send(Start { audio: sound, purpose, config_hash: configuration });
+                        let _ = start.send(Start { audio: sound, purpose, config_hash: configuration, values });
                     }
                     Ok(Some(ToCapture::Renew { .. })) if start.is_some() => {
                         return Err("the guard did not begin with start".to_owned());

@@ -5,6 +5,7 @@ mod board;
 mod boot;
 mod certificates;
 mod connectivity;
+pub(super) mod desired;
 mod devices;
 mod disk;
 mod fonts;
@@ -134,6 +135,7 @@ fn check(config: &Config, args: &Args) -> Vec<CheckResult> {
     rows.extend(roles.rows());
     rows.push(identity::row(config, status));
     rows.push(updates::row(config, status));
+    rows.extend(desired::row(status));
     rows.extend(host(&machine, config, &runner));
     rows.extend(match runner {
         Runner::Units(_) => needs.rows(),

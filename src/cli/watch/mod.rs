@@ -99,7 +99,7 @@ async fn watch(config: &Config) -> Result<(), Exit> {
                         show(&series)?;
                     }
                 }
-                Ok(FromGuard::Response { .. } | FromGuard::Ledger { .. } | FromGuard::Entry(_)) => {}
+                Ok(FromGuard::Response { .. } | FromGuard::Ledger { .. } | FromGuard::Entry(_) | FromGuard::Reported(_)) => {}
                 Err(exit) => {
                     client = None;
                     series.disconnected(exit.to_string());

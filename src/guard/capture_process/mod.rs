@@ -10,7 +10,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::ipc::ToCapture;
+use crate::config::Config;
+use crate::ipc::{ToCapture, Values};
 use consent::{CaptureSettings, Grant};
 use task::{CaptureTask, DesiredState};
 
@@ -39,17 +40,18 @@ impl CaptureHandle {
     pub(super) fn launch(
         mode: &LaunchMode,
         grant: Grant,
-        configuration: &str,
+        config: &Config,
+        values: &Values,
         pid_file: PidFile,
         tasks: &mut JoinSet<()>,
         events: mpsc::Sender<(u64, CaptureEvent)>,
     ) -> Self {
         let (session, sound, purpose) = grant.spend();
-        let (session, configuration) = (session.0, configuration.to_owned());
+        let (session, configuration) = (session.0, config.hash.clone());
         let wanted = CaptureSettings { revision: 0, muted: !sound };
         let (desired, seen) = watch::channel(DesiredState { wanted, renewals: 0 });
         let (lease, kill) = (CancellationToken::new(), Arc::new(Notify::new()));
-        let start = Some(ToCapture::Start { session, sound, purpose, configuration, wanted });
+        let start = Some(ToCapture::Start { session, sound, purpose, configuration, values: values.clone(), wanted });
         let (ending, killing) = (lease.clone(), kill.clone());
         let attendant = CaptureTask { session, desired: seen, lease: ending, kill: killing, events, pid_file, start };
         // The tasks of earlier captures are done; a join set keeps each until it is joined.

@@ -14,7 +14,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::ipc::{
-    FromGuard, IpcConnection, IpcError, LedgerCursor, LedgerEntry, Request, Response, Status, ToGuard, WHY, clean,
+    FromGuard, IpcConnection, IpcError, LedgerCursor, LedgerEntry, ReportedConfig, Request, Response, Status, ToGuard,
+    WHY, clean,
 };
 use crate::ledger::{Ledger, LedgerError, LedgerHead};
 use connections::{ConnectionSlot, ConnectionTable};
@@ -40,6 +41,7 @@ pub(super) enum ControlCall {
 pub(super) struct ControlContext {
     pub(super) calls: mpsc::Sender<ControlCall>,
     pub(super) status: watch::Receiver<Status>,
+    pub(super) reported: watch::Receiver<ReportedConfig>,
     pub(super) head: watch::Receiver<LedgerHead>,
     pub(super) ledger: PathBuf,
     /// Users that may connect, besides root and the guard's own.
@@ -197,10 +199,7 @@ impl ControlClient {
                         }
                         Request::Subscribe { entries, after } => {
                             send(&mut connection, FromGuard::Response { call, response: Response::Done }).await?;
-                            self.subscribed = true;
-                            self.subscription = entries.then_some(Subscription::From(after));
-                            self.context.status.mark_changed();
-                            self.context.head.mark_changed();
+                            self.subscribe(entries, after);
                         }
                         Request::Release { .. }
                         | Request::UpdateFetched { .. }
@@ -214,6 +213,7 @@ impl ControlClient {
                         | Request::Unmute {}
                         | Request::Identify {}
                         | Request::Refused { .. }
+                        | Request::Desired { .. }
                         | Request::Button { .. }
                         | Request::MuteButton { .. } => {
                             let (reply, answer) = oneshot::channel();
@@ -232,9 +232,24 @@ impl ControlClient {
                     let status = Box::new(self.context.status.borrow_and_update().clone());
                     send(&mut connection, FromGuard::Status(status)).await?;
                 }
+                Ok(()) = self.context.reported.changed(), if self.subscribed => self.report(&mut connection).await?,
                 Ok(()) = self.context.head.changed(), if self.subscription.is_some() => self.entries(&mut connection).await?,
             }
         }
+    }
+
+    /// From now on it is sent what changes, and first what is.
+    fn subscribe(&mut self, entries: bool, after: Option<LedgerCursor>) {
+        self.subscribed = true;
+        self.subscription = entries.then_some(Subscription::From(after));
+        self.context.status.mark_changed();
+        self.context.reported.mark_changed();
+        self.context.head.mark_changed();
+    }
+
+    async fn report(&mut self, connection: &mut IpcConnection<ToGuard, FromGuard>) -> Result<(), IpcError> {
+        let reported = Box::new(self.context.reported.borrow_and_update().clone());
+        send(connection, FromGuard::Reported(reported)).await
     }
 
     /// Sends the next page of entries; called again while there are more.
@@ -288,6 +303,7 @@ fn reserved(request: &Request) -> Option<Response> {
         | Request::Unmute {}
         | Request::Identify {}
         | Request::Refused { .. }
+        | Request::Desired { .. }
         | Request::Release { .. }
         | Request::UpdateFetched { .. }
         | Request::Button { .. }

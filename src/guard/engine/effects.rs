@@ -54,15 +54,17 @@ impl Engine {
                 self.policy.acknowledged = Some(policy_version.clone());
                 self.append(Fact::PolicyAcknowledged { policy_version })
             }
-            // Nothing asks for one yet.
-            Effect::RecordAgreement => Ok(()),
+            Effect::RecordAgreement => self.append_agreement(),
             Effect::RecordFault(part) => self.append(Fact::FaultDetected { part }),
             Effect::RecordMute { session, muted, by } => self.append(Fact::Muted { session: session.0, muted, by }),
             Effect::DestroyFootage => {
                 self.erasure.add_footage();
                 self.run_erasure()
             }
-            Effect::Unbind => self.begin_erasure(Erasure::Unbind),
+            Effect::Unbind => {
+                self.twin.forget();
+                self.begin_erasure(Erasure::Unbind)
+            }
             Effect::SelfTest => {
                 self.self_test();
                 Ok(())
@@ -72,8 +74,8 @@ impl Engine {
 
     fn launch(&mut self, grant: Grant) {
         let (events, pid_file) = (self.capture_events.clone(), PidFile::new(&self.config.device.runtime_dir));
-        let (mode, hash) = (&self.launch_mode, &self.config.hash);
-        self.capture = Some(CaptureHandle::launch(mode, grant, hash, pid_file, &mut self.tasks, events));
+        let (mode, config, values) = (&self.launch_mode, self.twin.config(), self.twin.values());
+        self.capture = Some(CaptureHandle::launch(mode, grant, config, values, pid_file, &mut self.tasks, events));
     }
 
     fn stop_capture(&self, events: &mut VecDeque<Event>) {

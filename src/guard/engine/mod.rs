@@ -6,6 +6,7 @@ mod erasures;
 mod periodic;
 mod policy;
 mod requests;
+mod twin;
 mod updates;
 
 pub(super) use policy::PolicyInForce;
@@ -25,11 +26,12 @@ use super::pending_replies::PendingReplies;
 use super::session::SessionReport;
 use super::status::{self, Messages};
 use super::supply_voltage::SupplyMonitor;
+use super::twin::Twin;
 use super::updates::Updates;
 use super::verb_quotas::VerbQuotas;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::ipc::{BoxIdentity, Fact, Status, VERSION_STRING};
+use crate::ipc::{BoxIdentity, Fact, ReportedConfig, Status, VERSION_STRING};
 use crate::ledger::{LedgerState, LedgerWriter, LinkLog};
 use consent::{Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, Reason, SessionId, SessionLimits};
 use monotonic::Monotonic;
@@ -61,9 +63,15 @@ pub(super) struct Engine {
     /// The last receipt of an erasure.
     receipt: Option<String>,
     policy: PolicyInForce,
+    twin: Twin,
+    /// Drawn anew at each start of the guard.
+    epoch: String,
+    /// Whether staff are asked about it.
+    twin_question: twin::Question,
     /// `None`: the box's key cannot be used.
     identity: Option<BoxIdentity>,
     status: watch::Sender<Status>,
+    reported: watch::Sender<ReportedConfig>,
     /// The machine was restored from the ledger. Until then nothing can start.
     is_restored: bool,
     needs_restart: bool,
@@ -107,8 +115,12 @@ impl Engine {
             updates: Updates::new(&config, Path::new("/"), clock.now()),
             receipt: None,
             policy: PolicyInForce::of_configuration(&config),
+            twin: Twin::new(config.clone()),
+            epoch: format!("{:032x}", fastrand::u128(..)),
+            twin_question: twin::Question::default(),
             identity: None,
             status: watch::Sender::new(status),
+            reported: watch::Sender::default(),
             is_restored: false,
             needs_restart: false,
             config,
@@ -118,6 +130,11 @@ impl Engine {
     /// The status, as it changes.
     pub(super) fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+
+    /// What became of the desired configuration, as it changes.
+    pub(super) fn reported(&self) -> watch::Receiver<ReportedConfig> {
+        self.reported.subscribe()
     }
 
     pub(super) fn ledger_writer(&self) -> &LedgerWriter {
@@ -157,6 +174,7 @@ impl Engine {
         } else if self.panel.show(now, self.machine.lamp()).is_err() {
             self.dispatch(Event::FaultDetected(Fault::Lamp));
         }
+        self.advance_twin();
         self.publish();
     }
 
@@ -196,9 +214,11 @@ impl Engine {
         let facts = startup_facts(&self.config, &self.policy.version, &state);
         let written = facts.into_iter().map(|fact| self.append(fact)).fold(Ok(()), Result::and);
         // An unbinding that is not finished needs the old key, or has destroyed it: the new one comes after it.
-        let identified = if self.erasure.due().is_some() { Ok(()) } else { self.identify(state.identity.as_deref()) };
+        let is_bound = self.erasure.due().is_none();
+        let identified = if is_bound { self.identify(state.identity.as_deref()) } else { Ok(()) };
         self.adopt_stored_policy();
-        erased.and(written).and(identified).map_err(|_| ())
+        let desired = if is_bound { self.restore_twin(&state.desired) } else { Ok(()) };
+        erased.and(written).and(identified).and(desired).map_err(|_| ())
     }
 
     /// Reads the box's key, and writes its fingerprint down unless that is the `known` one. Consent does not depend on
@@ -319,12 +339,21 @@ impl Engine {
             update: self.updates.status(),
             receipt: self.receipt.as_deref(),
             policy: &self.policy,
+            twin: &self.twin,
         };
         let status = status::compose(&sources, since, self.clock.now());
         self.status.send_if_modified(|known| {
             let has_changed = *known != status;
             if has_changed {
                 *known = status;
+            }
+            has_changed
+        });
+        let reported = self.twin.report(&self.epoch, !self.machine.phase().may_capture());
+        self.reported.send_if_modified(|known| {
+            let has_changed = *known != reported;
+            if has_changed {
+                *known = reported;
             }
             has_changed
         });

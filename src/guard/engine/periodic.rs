@@ -26,6 +26,7 @@ impl Engine {
     pub(in crate::guard) fn tick(&mut self, tasks: &mut PeriodicTasks) {
         let now = self.clock.now();
         self.dispatch(Event::Tick);
+        self.advance_twin();
         self.append_link_facts(now);
         if self.panel.drive(now).is_err() {
             self.dispatch(Event::FaultDetected(Fault::Lamp));
@@ -51,6 +52,7 @@ impl Engine {
         self.tick_updates(now);
         if tasks.take_retry(now) {
             self.self_test();
+            self.twin.retry();
             let erased = self.run_erasure();
             self.dispatch_failure(erased);
         }

@@ -66,6 +66,7 @@ impl Engine {
             Request::UpdateNow { version } => self.ask_update(&version),
             Request::UpdatePostpone { hours } => self.postpone_update(hours),
             Request::UpdateEnded(outcome) => self.end_update(outcome),
+            Request::Desired { note } => self.receive_desired(&note),
             Request::Button { down } => simulated(self.panel.simulate(Button::Record, down)),
             Request::MuteButton { down } => simulated(self.panel.simulate(Button::Mute, down)),
             Request::Status {} | Request::Subscribe { .. } => Response::Done,

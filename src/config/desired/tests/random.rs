@@ -42,7 +42,9 @@ fn any_values() -> impl Strategy<Value = Values> {
     let any = (prop::sample::select(names), any_value());
     prop::collection::vec(prop_oneof![2 => good, 1 => any], 0..8).prop_map(|all| {
         let mut values = Values::default();
-        all.into_iter().for_each(|(key, value)| values.insert(key, value));
+        for (key, value) in all {
+            values.insert(key, value);
+        }
         values
     })
 }

@@ -1,0 +1,59 @@
+//! Where desired configurations survive a restart: the one in force, and one that waits for staff.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::atomic_file::{self, Durability, PRIVATE};
+
+/// The document in force, in data-dir.
+pub(in crate::guard) const NOTE: &str = "desired.note";
+/// One that was received and is not in force yet, in data-dir.
+pub(in crate::guard) const NEXT: &str = "desired-next.note";
+/// Longest file that is read: what is longer is no note.
+const LONGEST: u64 = 16 * 1024;
+
+/// The two files.
+#[derive(Debug)]
+pub(super) struct NoteStore {
+    note: PathBuf,
+    next: PathBuf,
+}
+
+impl NoteStore {
+    pub(super) fn new(data_dir: &Path) -> Self {
+        Self { note: data_dir.join(NOTE), next: data_dir.join(NEXT) }
+    }
+
+    /// What is there, the one in force first. A file that is missing has nothing; an error is one of the disk's.
+    pub(super) fn read(&self) -> [io::Result<Option<String>>; 2] {
+        [read(&self.note), read(&self.next)]
+    }
+
+    /// Keeps a note that is not in force yet.
+    pub(super) fn store_next(&self, note: &str) -> io::Result<()> {
+        atomic_file::replace(&self.next, note.as_bytes(), PRIVATE, Durability::Synced)
+    }
+
+    /// The same text with other signatures, for the one in force.
+    pub(super) fn store_signatures(&self, note: &str) -> io::Result<()> {
+        atomic_file::replace(&self.note, note.as_bytes(), PRIVATE, Durability::Synced)
+    }
+
+    /// What waited is in force from now on.
+    pub(super) fn commit(&self) -> io::Result<()> {
+        std::fs::rename(&self.next, &self.note)?;
+        atomic_file::sync_parent(&self.note)
+    }
+}
+
+fn read(path: &Path) -> io::Result<Option<String>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut text = Vec::new();
+    file.take(LONGEST).read_to_end(&mut text)?;
+    // What is no text is no note either, and is found out when it is verified.
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
