@@ -114,7 +114,7 @@ fn entry() -> [(&'static str, &'static str); 9] {
     })
 }
 
-fn state() -> [(&'static str, &'static str); 8] {
+fn state() -> [(&'static str, &'static str); 10] {
     fields!(State {
         phase: "to see from afar whether the box is on air",
         session: "to tell one session from the next",
@@ -124,6 +124,8 @@ fn state() -> [(&'static str, &'static str); 8] {
         policy_version: "to see under which policy the box records",
         software: "to know which boxes need an update",
         warnings: "to see which boxes are connected in a doubtful way",
+        epoch: "so that a command can be signed for this run of the guard; random, new at each start",
+        uptime_s: "so that a command can be signed with a deadline",
     })
 }
 
@@ -137,9 +139,10 @@ fn reported() -> [(&'static str, &'static str); 5] {
     })
 }
 
-fn telemetry() -> [(&'static str, &'static str); 20] {
+fn telemetry() -> [(&'static str, &'static str); 21] {
     fields!(Telemetry {
         uptime_s: "to notice boxes that restart",
+        guard_uptime_s: "so that a command can be signed with a deadline",
         temperature_c: "to notice boxes that get too hot",
         throttled: "to notice weak power supplies",
         memory_available_mib: "to notice boxes that run out of memory",
@@ -170,7 +173,7 @@ fn identity() -> [(&'static str, &'static str); 3] {
     })
 }
 
-fn facts() -> [(&'static str, &'static str); 45] {
+fn facts() -> [(&'static str, &'static str); 46] {
     variants!(Fact {
         GuardStarted: "security log: restarts",
         GuardStopped: "security log: restarts",
@@ -198,6 +201,7 @@ fn facts() -> [(&'static str, &'static str); 45] {
         Erased: "proof of deletion",
         IngestSet: "security log: which server gets the stream, and that staff agreed to it",
         PolicyUpdated: "proof of the policy under which the box records",
+        Commanded: "security log: what an operator's key asked for, and which key",
         CommandRefused: "security log: commands that were turned away",
         CommandsRefused: "security log: commands that were turned away",
         ConnectionRefused as "door-refused": "security log: local programs that were turned away",

@@ -17,7 +17,16 @@ pub(super) fn admits(verb: Verb, under_way: usize, can_answer: bool) -> bool {
     match verb {
         Verb::Stop => true,
         Verb::Mute => under_way < MAX_COMMANDS_WITH_MUTE,
-        Verb::Diagnose | Verb::RequestStart | Verb::Unmute | Verb::Identify => under_way < MAX_COMMANDS && can_answer,
+        Verb::RequestStart
+        | Verb::Unmute
+        | Verb::SetVideo
+        | Verb::SetIngest
+        | Verb::SetPolicy
+        | Verb::Update
+        | Verb::Identify
+        | Verb::Diagnose
+        | Verb::Erase
+        | Verb::Unbind => under_way < MAX_COMMANDS && can_answer,
     }
 }
 

@@ -30,9 +30,9 @@ fn binding(seen: &GuardState, has_cursor: bool) -> Binding {
     // may say so to its platform; without one it could be a former platform.
     let trace = if has_cursor { Binding::Bound } else { Binding::Undecided };
     match seen {
-        GuardState::Connected(status) if status.unbound => Binding::Unbound,
-        GuardState::Connected(status) if status.ledger.is_some() => Binding::Bound,
-        GuardState::Connected(_) | GuardState::Unreachable => trace,
+        GuardState::Connected(status, _) if status.unbound => Binding::Unbound,
+        GuardState::Connected(status, _) if status.ledger.is_some() => Binding::Bound,
+        GuardState::Connected(..) | GuardState::Unreachable => trace,
         GuardState::Unknown => Binding::Undecided,
     }
 }

@@ -5,14 +5,14 @@ use sha2::{Digest, Sha256};
 
 use super::admission;
 use super::context::{Agent, BrokerConnection};
-use super::messages::{Diagnosis, Reply, json};
+use super::messages::{Answer, Diagnosis, Reply};
 use super::publisher::{Kind, Refusal, Urgency};
 use super::requests::{Done, ReplyTo};
 use super::state::State;
 use super::telemetry;
-use super::validator::{Command, Rejection, Verdict};
+use super::validator::{Command, Refused, SignedMessage, Verdict};
 use crate::clock;
-use crate::ipc::{Request, Response, VERSION_STRING, Verb};
+use crate::ipc::{Parameters, Rejection, ReplyCode, Request, Response, VERSION_STRING, Verb};
 
 /// Addresses that one command is answered at, if it comes again while it is carried out.
 const MAX_REPLY_ADDRESSES: usize = 4;
@@ -20,8 +20,19 @@ const MAX_REPLY_ADDRESSES: usize = 4;
 const MAX_RETAINED: usize = 16;
 
 /// The answer to a command that was refused.
-fn refusal(verb: String, Rejection { id, why }: Rejection) -> Reply {
-    Reply { id, verb, ok: false, error: Some(why), diagnosis: None }
+fn refusal(verb: String, Refused { id, rejection: Rejection { code, why } }: Refused) -> Reply {
+    Reply { id, verb, ok: false, error: Some(why), code: Some(code), diagnosis: None }
+}
+
+/// The answer to a command that the guard answered so, and whether it judged it.
+fn reply_to(id: Option<String>, verb: Verb, answer: Response) -> (Reply, bool) {
+    let (ok, error, code, judged) = match answer {
+        Response::Done | Response::Probed(_) => (true, None, None, true),
+        Response::Unwritten => (true, Some("done, and not yet written to the ledger".to_owned()), None, true),
+        Response::Rejected(Rejection { code, why }) => (false, Some(why), Some(code), true),
+        Response::Unavailable(Rejection { code, why }) => (false, Some(why), Some(code), false),
+    };
+    (Reply { id, verb: verb.as_str().to_owned(), ok, error, code, diagnosis: None }, judged)
 }
 
 impl Agent<'_> {
@@ -32,9 +43,10 @@ impl Agent<'_> {
         let word: String = topic.strip_prefix(&self.topic("cmd/")).unwrap_or(&topic).chars().take(64).collect();
         let now = clock::utc_now();
         let address = self.address(message);
-        match self.validator.validate(clock::is_plausible(now).then_some(now), &word, message.retain, &message.payload)
-        {
+        let (now, has_trust) = (clock::is_plausible(now).then_some(now), !self.config.trust.is_empty());
+        match self.validator.validate(now, &word, message.retain, &message.payload, has_trust) {
             Verdict::New(command) => self.take(line, address, command),
+            Verdict::Signed(message) => self.take_signed(line, address, message),
             Verdict::UnderWay(Command { id, .. }) => {
                 let reply_addresses = self.reply_addresses.entry(id).or_default();
                 if reply_addresses.len() < MAX_REPLY_ADDRESSES && !reply_addresses.contains(&address) {
@@ -60,17 +72,18 @@ impl Agent<'_> {
         self.retained.insert(word.to_owned(), digest) == Some(digest)
     }
 
-    fn refuse(&mut self, line: &mut BrokerConnection, address: ReplyTo, word: String, refused: Rejection) {
-        tracing::warn!("command refused: {word:?}: {}", refused.why);
-        self.requests.note(&self.guard.calls, word.clone(), refused.why.clone());
+    fn refuse(&mut self, line: &mut BrokerConnection, address: ReplyTo, word: String, refused: Refused) {
+        let why = refused.rejection.why.clone();
+        tracing::warn!("command refused: {word:?}: {why}");
+        self.requests.note(&self.guard.calls, word.clone(), why);
         self.answer(line, address, &refusal(word, refused), Urgency::Idle);
     }
 
     /// Carries out a command that may be, unless there is too much to do. A stop always is, whoever hears its answer.
     fn take(&mut self, line: &mut BrokerConnection, address: ReplyTo, command: Command) {
         let word = command.verb.as_str();
-        let request = match command.verb {
-            Verb::Stop => {
+        let request = match command.parameters.clone() {
+            Parameters::Stop => {
                 tracing::info!("command: {word}");
                 let known = admission::keeps_stop(self.requests.next_stops.len());
                 if known {
@@ -79,17 +92,22 @@ impl Agent<'_> {
                 }
                 return self.requests.stop(&self.guard.calls, known.then_some(command.id));
             }
-            Verb::Diagnose => None,
-            Verb::RequestStart => Some(Request::RequestStart {}),
-            Verb::Mute => Some(Request::Mute {}),
-            Verb::Unmute => Some(Request::Unmute {}),
-            Verb::Identify => Some(Request::Identify {}),
+            Parameters::Diagnose => None,
+            Parameters::RequestStart => Some(Request::RequestStart {}),
+            Parameters::Mute => Some(Request::Mute {}),
+            Parameters::Unmute => Some(Request::Unmute {}),
+            Parameters::Identify => Some(Request::Identify {}),
+            Parameters::SetVideo(wanted) => Some(Request::SetVideo(wanted)),
+            // The validator lets none of these through without a signature.
+            Parameters::SetIngest(_)
+            | Parameters::SetPolicy(_)
+            | Parameters::Update(_)
+            | Parameters::Erase
+            | Parameters::Unbind => return,
         };
-        let can_answer = line.publisher.has_room_for(Urgency::Routine);
-        if !admission::admits(command.verb, self.requests.commands, can_answer) {
+        if !self.admits(line, command.verb) {
             // Its id is free for another attempt.
-            let why = "too many commands at once: try it again".to_owned();
-            return self.refuse(line, address, word.to_owned(), Rejection { id: Some(command.id), why });
+            return self.refuse(line, address, word.to_owned(), too_many(Some(command.id)));
         }
         tracing::info!("command: {word}");
         self.validator.begin(&command);
@@ -98,17 +116,37 @@ impl Agent<'_> {
             self.requests.begin(self.guard.calls.clone(), command, request);
             return;
         }
-        let diagnosis = Some(self.diagnose());
-        let id = Some(command.id.clone());
-        let reply = Reply { id, verb: word.to_owned(), ok: true, error: None, diagnosis };
+        let reply = self.diagnosed(reply_to(Some(command.id.clone()), command.verb, Response::Done).0);
         self.validator.settle(&command.id, &reply);
         self.answer(line, address, &reply, Urgency::Routine);
+    }
+
+    /// Hands a signed command to the guard, unless there is too much to do.
+    fn take_signed(&mut self, line: &mut BrokerConnection, address: ReplyTo, message: SignedMessage) {
+        if !self.admits(line, message.verb) {
+            return self.refuse(line, address, message.verb.as_str().to_owned(), too_many(message.id));
+        }
+        tracing::info!("signed command: {}", message.verb.as_str());
+        self.requests.begin_signed(self.guard.calls.clone(), address, message);
+    }
+
+    fn admits(&self, line: &BrokerConnection, verb: Verb) -> bool {
+        admission::admits(verb, self.requests.commands, line.publisher.has_room_for(Urgency::Routine))
+    }
+
+    fn diagnosed(&self, reply: Reply) -> Reply {
+        Reply { diagnosis: Some(self.diagnose()), ..reply }
     }
 
     /// The guard has answered.
     pub(super) fn done(&mut self, line: &mut BrokerConnection, done: Done) {
         match done {
             Done::Command { id, verb, answer } => self.finish(line, &id, verb, answer, Urgency::Routine),
+            Done::Signed { address, id, verb, answer } => {
+                let (reply, _) = reply_to(id, verb, answer);
+                let reply = if reply.ok && verb == Verb::Diagnose { self.diagnosed(reply) } else { reply };
+                self.answer(line, address, &reply, Urgency::Routine);
+            }
             Done::Stops(answer) => {
                 for id in std::mem::take(&mut self.requests.stopping) {
                     self.finish(line, &id, Verb::Stop, answer.clone(), Urgency::Stop);
@@ -126,13 +164,7 @@ impl Agent<'_> {
     }
 
     fn finish(&mut self, line: &mut BrokerConnection, id: &str, verb: Verb, answer: Response, urgency: Urgency) {
-        let (ok, error, judged) = match answer {
-            Response::Done | Response::Probed(_) => (true, None, true),
-            Response::Unwritten => (true, Some("done, and not yet written to the ledger".to_owned()), true),
-            Response::Rejected(why) => (false, Some(why), true),
-            Response::Unavailable(why) => (false, Some(why), false),
-        };
-        let reply = Reply { id: Some(id.to_owned()), verb: verb.as_str().to_owned(), ok, error, diagnosis: None };
+        let (reply, judged) = reply_to(Some(id.to_owned()), verb, answer);
         if judged {
             self.validator.settle(id, &reply);
             self.reply_store.store(&self.validator.answered());
@@ -151,8 +183,15 @@ impl Agent<'_> {
         reply: &Reply,
         urgency: Urgency,
     ) {
+        let state = self.state();
+        let answer = Answer {
+            reply: reply.clone(),
+            epoch: state.as_ref().and_then(|state| state.epoch.clone()),
+            uptime_s: state.as_ref().and_then(|state| state.uptime_s),
+            state: state.filter(|_| reply.diagnosis.is_none()),
+        };
         let kind = Kind::Reply(urgency);
-        let sent = line.publisher.send(self.clock.now(), kind, topic, json(reply), correlation);
+        let sent = line.publisher.send(self.clock.now(), kind, topic, answer.into_json(), correlation);
         match sent {
             Ok(()) => {}
             // Who asked too much, or before a connection was lost, asks again and gets the same answer.
@@ -181,16 +220,19 @@ impl Agent<'_> {
     }
 
     fn diagnose(&self) -> Diagnosis {
-        let seen = self.guard.state.borrow();
-        let status = seen.status();
+        let status = self.guard.present_status();
         Diagnosis {
             software: VERSION_STRING,
             tls: self.mqtt.tls,
             unacknowledged_events: self.events.len(),
             acknowledged_event: self.outbox.acknowledged().map_or(0, |place| place.seq),
-            status: status.map(State::from),
-            faults: status.map(|status| status.faults.clone()).unwrap_or_default(),
-            telemetry: telemetry::gather(self.config, status),
+            status: status.as_ref().map(State::from),
+            faults: status.as_ref().map(|status| status.faults.clone()).unwrap_or_default(),
+            telemetry: telemetry::gather(self.config, status.as_ref()),
         }
     }
+}
+
+fn too_many(id: Option<String>) -> Refused {
+    Refused { id, rejection: Rejection::new(ReplyCode::Busy, "too many commands at once: try it again") }
 }

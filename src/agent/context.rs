@@ -9,7 +9,7 @@ use rumqttc::AsyncClient;
 
 use super::broker::{RefusedFeatures, topic};
 use super::events::EventQueue;
-use super::guard_client::GuardHandle;
+use super::guard_client::{GuardHandle, GuardState};
 use super::home_assistant::announcement::HomeAssistant;
 use super::outbox::Outbox;
 use super::publisher::{Kind, Limits, Outcome, Publisher, Refusal};
@@ -151,6 +151,18 @@ impl<'a> Agent<'a> {
 
     pub(super) fn topic(&self, name: &str) -> String {
         topic(self.mqtt, &self.id, name)
+    }
+
+    /// The state as it is now; `None`: nothing is known of the guard yet.
+    pub(super) fn state(&self) -> Option<State> {
+        let state = match (self.guard.present_status(), &*self.guard.state.borrow()) {
+            (Some(status), _) => State::from(&status),
+            (None, GuardState::Unknown) => return None,
+            (None, GuardState::Connected(..) | GuardState::Unreachable) => {
+                State::without_guard(self.guard_lost_at, &self.config.consent.policy_version)
+            }
+        };
+        Some(State { warnings: self.warnings.clone(), ..state })
     }
 
     /// Whether the guard says that the box was unbound, and nobody claimed it since.

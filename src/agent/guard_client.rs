@@ -8,7 +8,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::guard_link::{GuardAddress, GuardConnection};
+use crate::clock::Clock;
 use crate::ipc::{FromGuard, LedgerCursor, LedgerEntry, ReportedConfig, Request, Response, Status, ToGuard};
+use monotonic::Monotonic;
 
 /// Between two attempts to reach a guard that restarts: it is back within a second.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -30,15 +32,15 @@ pub(super) enum GuardState {
     Unknown,
     /// It is out of reach.
     Unreachable,
-    /// What it said last.
-    Connected(Box<Status>),
+    /// What it said last, and when.
+    Connected(Box<Status>, Monotonic),
 }
 
 impl GuardState {
     pub(super) fn status(&self) -> Option<&Status> {
         match self {
             Self::Unknown | Self::Unreachable => None,
-            Self::Connected(status) => Some(status),
+            Self::Connected(status, _) => Some(status),
         }
     }
 }
@@ -52,6 +54,20 @@ pub(super) struct GuardHandle {
     /// Ledger entries in order, each with the place that it has in its ledger.
     pub(super) entries: mpsc::Receiver<(LedgerCursor, LedgerEntry)>,
     pub(super) calls: GuardClient,
+    clock: Clock,
+}
+
+impl GuardHandle {
+    /// What it said last, with the uptime that it has now.
+    pub(super) fn present_status(&self) -> Option<Status> {
+        match &*self.state.borrow() {
+            GuardState::Unknown | GuardState::Unreachable => None,
+            GuardState::Connected(status, heard) => {
+                let uptime_s = status.uptime_s + self.clock.now().duration_since(*heard).as_secs();
+                Some(Status { uptime_s, ..(**status).clone() })
+            }
+        }
+    }
 }
 
 /// Calls the guard.
@@ -65,7 +81,7 @@ pub(super) struct GuardClient {
 impl GuardClient {
     /// Asks the guard; where it is out of reach that is the answer.
     pub(super) async fn call(&self, request: Request) -> Response {
-        let away = || Response::Unavailable("the guard is out of reach".to_owned());
+        let away = || Response::unavailable("the guard is out of reach");
         let (reply, answer) = oneshot::channel();
         let way = if matches!(request, Request::Stop {}) { &self.stops } else { &self.calls };
         if way.send((request, reply)).await.is_err() {
@@ -88,7 +104,8 @@ pub(super) fn connect(
     let (entry, entries) = mpsc::channel(MAX_HELD_ENTRIES);
     let (calls, inbox) = mpsc::channel(MAX_CALLS);
     let (stops, stop_inbox) = mpsc::channel(1);
-    let mut link = Link { address: address.clone(), seen, reported, attempts: 0, inbox, stop_inbox };
+    let clock = Clock::start();
+    let mut link = Link { address: address.clone(), seen, reported, clock, attempts: 0, inbox, stop_inbox };
     let stop = ending.clone();
     tasks.spawn(async move {
         stop.run_until_cancelled(link.run()).await;
@@ -96,7 +113,7 @@ pub(super) fn connect(
     tasks.spawn(async move {
         ending.run_until_cancelled(stream_entries(address, after, entry)).await;
     });
-    GuardHandle { state: state_rx, reported: reported_rx, entries, calls: GuardClient { calls, stops } }
+    GuardHandle { state: state_rx, reported: reported_rx, entries, calls: GuardClient { calls, stops }, clock }
 }
 
 /// Hands on each ledger entry after `after`, in order and without a gap, whatever becomes of the connection.
@@ -136,6 +153,7 @@ struct Link {
     address: GuardAddress,
     seen: watch::Sender<GuardState>,
     reported: watch::Sender<Option<ReportedConfig>>,
+    clock: Clock,
     attempts: u32,
     inbox: mpsc::Receiver<Call>,
     stop_inbox: mpsc::Receiver<Call>,
@@ -189,7 +207,7 @@ impl Link {
                     Ok(None) => return "it closed the connection".to_owned(),
                     Ok(Some(FromGuard::Status(status))) => {
                         self.attempts = 0;
-                        self.seen.send_replace(GuardState::Connected(status));
+                        self.seen.send_replace(GuardState::Connected(status, self.clock.now()));
                     }
                     Ok(Some(FromGuard::Response { call, response })) => {
                         if let Some(reply) = waiting.remove(&call) {

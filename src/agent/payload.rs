@@ -2,14 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
-use crate::ipc::Verb;
+use crate::ipc::{Fields, MAX_ID_BYTES, Parameters, Rejection, ReplyCode, Verb};
 
 /// Longest command in bytes.
 pub(super) const MAX_BYTES: usize = 8 * 1024;
-/// Longest id in bytes.
-const MAX_ID_BYTES: usize = 128;
 /// Longest value of a sender's that an error repeats, in characters.
 const MAX_QUOTED: usize = 40;
 /// How far ahead of ours the platform's clock may be.
@@ -19,25 +18,9 @@ const MAX_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
 /// What every command but `stop` and `mute` looks like.
 const WHOLE: &str =
-    r#"{"id":"c1","issued-at":"2026-11-29T10:00:00Z","expires-at":"2026-11-29T10:01:00Z"}, and nothing else"#;
+    r#"{"id":"c1","issued-at":"2026-11-29T10:00:00Z","expires-at":"2026-11-29T10:01:00Z"}, and the verb's parameters"#;
 /// What `stop` and `mute` need.
 const SHORT: &str = r#"{"id":"c1"}"#;
-
-/// The fields of a command that has to be fresh, not judged yet.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct Fields {
-    id: Option<Value>,
-    issued_at: Option<Value>,
-    expires_at: Option<Value>,
-}
-
-/// The only field of `stop` and `mute` that counts: whatever else they say is no reason to refuse what makes people
-/// safer.
-#[derive(Deserialize)]
-struct IdOnly {
-    id: Option<Value>,
-}
 
 /// When a command was issued and when it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,28 +32,65 @@ pub(super) struct Times {
 /// Why a payload is refused: its id if that can be read, and what to write instead.
 type PayloadError = (Option<String>, String);
 
-/// The id of a command, and the times that it has to be judged by; none for `stop` and `mute`.
-pub(super) fn read(verb: Verb, payload: &[u8]) -> Result<(String, Option<Times>), PayloadError> {
-    match verb {
-        Verb::Stop | Verb::Mute => {
-            let read: IdOnly = parse(payload, SHORT)?;
-            Ok((id(read.id)?, None))
-        }
-        Verb::RequestStart | Verb::Unmute | Verb::Identify | Verb::Diagnose => {
-            let read: Fields = parse(payload, WHOLE)?;
-            let id = id(read.id)?;
-            let known = |why| (Some(id.clone()), why);
-            let issued_at = time("issued-at", read.issued_at).map_err(known)?;
-            let expires_at = time("expires-at", read.expires_at).map_err(known)?;
-            Ok((id, Some(Times { issued_at, expires_at })))
-        }
+/// How a signed command begins, whatever follows.
+const NOTE: &[u8] = b"tallybox/";
+
+/// Whether it is meant as a signed command.
+pub(super) fn is_note(payload: &[u8]) -> bool {
+    payload.starts_with(NOTE)
+}
+
+/// The id of a `stop` or `mute` that came as a note, whether its signature is good, wrong or cut off. Without a readable
+/// one it is made from the bytes, so that the answer has one and a repetition the same.
+pub(super) fn note_id(payload: &[u8]) -> String {
+    let line = payload.split(|byte| *byte == b'\n').nth(1).unwrap_or_default();
+    id_of(line).unwrap_or_else(|| format!("note-{:.16}", crate::hex(&Sha256::digest(payload))))
+}
+
+/// What a command without a signature says.
+pub(super) struct Read {
+    pub(super) id: String,
+    /// What it has to be judged by; nothing for `stop` and `mute`.
+    pub(super) times: Option<Times>,
+    pub(super) parameters: Parameters,
+}
+
+/// Reads a command without a signature.
+pub(super) fn read(verb: Verb, payload: &[u8]) -> Result<Read, PayloadError> {
+    // Whatever else they say is no reason to refuse what makes people safer.
+    let simple = match verb {
+        Verb::Stop => Some(Parameters::Stop),
+        Verb::Mute => Some(Parameters::Mute),
+        Verb::RequestStart
+        | Verb::Unmute
+        | Verb::SetVideo
+        | Verb::SetIngest
+        | Verb::SetPolicy
+        | Verb::Update
+        | Verb::Identify
+        | Verb::Diagnose
+        | Verb::Erase
+        | Verb::Unbind => None,
+    };
+    if let Some(parameters) = simple {
+        let mut fields: Map<String, Value> = parse(payload, SHORT)?;
+        return Ok(Read { id: id(fields.remove("id"))?, times: None, parameters });
     }
+    let Fields(mut fields) = parse(payload, WHOLE)?;
+    let id = id(fields.remove("id"))?;
+    let known = |why| (Some(id.clone()), why);
+    let (issued_at, expires_at) = (fields.remove("issued-at"), fields.remove("expires-at"));
+    let parameters =
+        Parameters::read(verb, fields).map_err(|why| known(format!("it cannot be read: {why}; write {WHOLE}")))?;
+    let issued_at = time("issued-at", issued_at).map_err(known)?;
+    let expires_at = time("expires-at", expires_at).map_err(known)?;
+    Ok(Read { id, times: Some(Times { issued_at, expires_at }), parameters })
 }
 
 /// The id of a payload whose verb is not known.
 pub(super) fn id_of(payload: &[u8]) -> Option<String> {
-    let read: IdOnly = serde_json::from_slice(payload).ok()?;
-    id(read.id).ok()
+    let mut fields: Map<String, Value> = serde_json::from_slice(payload).ok()?;
+    id(fields.remove("id")).ok()
 }
 
 fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8], wanted: &str) -> Result<T, PayloadError> {
@@ -111,26 +131,32 @@ fn cut(text: &str) -> String {
 
 impl Times {
     /// Whether a command with these times may be carried out at `now`; `None`: the clock is not set.
-    pub(super) fn validate(self, now: Option<Timestamp>) -> Result<(), String> {
+    pub(super) fn validate(self, now: Option<Timestamp>) -> Result<(), Rejection> {
         let Self { issued_at, expires_at } = self;
         let Some(now) = now else {
-            return Err("this box's clock is not set, so that the command's age is unknown: until it is, \
-                        send stop and mute only"
-                .to_owned());
+            let why = "this box's clock is not set, so that the command's age is unknown: until it is, \
+                        send stop and mute only";
+            return Err(Rejection::new(ReplyCode::Unavailable, why));
         };
         if expires_at <= now {
-            return Err(format!(
-                "it has expired: expires-at was {expires_at:.0}, and here it is {now:.0}; send a new one"
-            ));
+            let why =
+                format!("it has expired: expires-at was {expires_at:.0}, and here it is {now:.0}; send a new one");
+            return Err(Rejection::new(ReplyCode::Expired, why));
         }
         if issued_at.duration_since(now) > MAX_CLOCK_SKEW {
-            return Err(format!(
+            let why = format!(
                 "it is from the future: issued-at is {issued_at:.0}, and here it is {now:.0}; set the clock that is wrong"
-            ));
+            );
+            return Err(Rejection::new(ReplyCode::TooFarAhead, why));
         }
         let life = expires_at.duration_since(issued_at);
-        if life > MAX_LIFETIME || life.is_negative() {
-            return Err("expires-at: write a time after issued-at, and at most 24 hours after it".to_owned());
+        if life > MAX_LIFETIME {
+            let why = "expires-at: write a time at most 24 hours after issued-at";
+            return Err(Rejection::new(ReplyCode::TooFarAhead, why));
+        }
+        if life.is_negative() {
+            let why = "expires-at: write a time after issued-at, and at most 24 hours after it";
+            return Err(Rejection::new(ReplyCode::Malformed, why));
         }
         Ok(())
     }
@@ -142,7 +168,7 @@ mod tests {
 
     #[track_caller]
     fn wrong(verb: Verb, payload: &str, id: Option<&str>, said: &[&str]) {
-        let (found, why) = read(verb, payload.as_bytes()).unwrap_err();
+        let Err((found, why)) = read(verb, payload.as_bytes()) else { panic!("read: {payload}") };
         assert_eq!(found.as_deref(), id, "{payload}");
         assert!(said.iter().all(|said| why.contains(said)), "{payload}: {why}");
         assert!(why.contains("write "), "{why}");
@@ -171,8 +197,10 @@ mod tests {
             &["expires-at: write 2026-11-29T10:00:00Z", "\"2026-11-29 10:01\" is no time"],
         );
         wrong(start, r#"{"id":"a","issued_at":"2026-11-29T10:00:00Z"}"#, Some("a"), &["unknown field `issued_at`"]);
-        wrong(start, r#"{"id":"a","id":"b"}"#, None, &["duplicate field `id`"]);
+        wrong(start, r#"{"id":"a","id":"b"}"#, Some("b"), &["a field is there twice"]);
         wrong(Verb::Stop, "", None, &[r#"write {"id":"c1"}"#]);
         wrong(Verb::Mute, r#"{"id":""}"#, None, &["id: write a text"]);
+        let odd = r#"{"id":"a","issued-at":"2026-11-29T10:00:00Z","expires-at":"2026-11-29T10:01:00Z","fps":"x"}"#;
+        wrong(Verb::SetVideo, odd, Some("a"), &["a value is of a wrong kind: expected u32"]);
     }
 }

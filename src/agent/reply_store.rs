@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::{self, BY_UMASK, Durability};
-use crate::ipc::Verb;
+use crate::ipc::{ReplyCode, Verb};
 
 /// In the agent's folder.
 const FILE: &str = "answers";
@@ -24,6 +24,9 @@ pub(super) struct StoredReply {
     pub(super) verb: Verb,
     pub(super) ok: bool,
     pub(super) error: Option<String>,
+    /// Missing in files of older versions.
+    #[serde(default)]
+    pub(super) code: Option<ReplyCode>,
 }
 
 /// Where they are kept.
@@ -94,8 +97,14 @@ mod tests {
         let mut reply_store = ReplyStore::new(&dir.path().join("agent"));
         assert!(reply_store.load().is_empty());
         let answered = [
-            StoredReply { id: "a".to_owned(), verb: Verb::RequestStart, ok: true, error: None },
-            StoredReply { id: "b\n\"".to_owned(), verb: Verb::Unmute, ok: false, error: Some("no".to_owned()) },
+            StoredReply { id: "a".to_owned(), verb: Verb::RequestStart, ok: true, error: None, code: None },
+            StoredReply {
+                id: "b\n\"".to_owned(),
+                verb: Verb::Unmute,
+                ok: false,
+                error: Some("no".to_owned()),
+                code: Some(ReplyCode::Refused),
+            },
         ];
         reply_store.store(&answered);
         assert_eq!(reply_store.load(), answered);

@@ -6,7 +6,7 @@ use rumqttc::mqttbytes::v5::PublishProperties;
 use tokio::task::JoinSet;
 
 use super::guard_client::GuardClient;
-use super::validator::Command;
+use super::validator::{Command, SignedMessage};
 use crate::ipc::{Request, Response, Verb};
 
 /// Refusals that are handed to the guard at once; with the commands of `admission` they leave it room for a stop.
@@ -22,7 +22,18 @@ pub(super) struct ReplyTo {
 /// Something that the guard was asked is over.
 #[derive(Debug)]
 pub(super) enum Done {
-    Command { id: String, verb: Verb, answer: Response },
+    Command {
+        id: String,
+        verb: Verb,
+        answer: Response,
+    },
+    /// Signed: where its answer goes is known here only.
+    Signed {
+        address: ReplyTo,
+        id: Option<String>,
+        verb: Verb,
+        answer: Response,
+    },
     Stops(Response),
     Note,
 }
@@ -49,16 +60,24 @@ impl Requests {
     pub(super) async fn next(&mut self) -> Option<Done> {
         let done = self.tasks.join_next().await?.ok()?;
         match &done {
-            Done::Command { .. } => self.commands = self.commands.saturating_sub(1),
+            Done::Command { .. } | Done::Signed { .. } => self.commands = self.commands.saturating_sub(1),
             Done::Note => self.notes = self.notes.saturating_sub(1),
             Done::Stops(_) => self.stop_under_way = false,
         }
         Some(done)
     }
 
-    pub(super) fn begin(&mut self, calls: GuardClient, Command { id, verb }: Command, request: Request) {
+    pub(super) fn begin(&mut self, calls: GuardClient, Command { id, verb, .. }: Command, request: Request) {
         self.commands += 1;
         self.tasks.spawn(async move { Done::Command { id, verb, answer: calls.call(request).await } });
+    }
+
+    /// Has the guard judge a signed command, and carry it out.
+    pub(super) fn begin_signed(&mut self, calls: GuardClient, address: ReplyTo, message: SignedMessage) {
+        let SignedMessage { id, verb, payload } = message;
+        let request = Request::Command { verb: verb.as_str().to_owned(), payload };
+        self.commands += 1;
+        self.tasks.spawn(async move { Done::Signed { address, id, verb, answer: calls.call(request).await } });
     }
 
     /// Asks for a stop, or for one more behind the one under way. Never refused.

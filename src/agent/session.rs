@@ -19,7 +19,6 @@ use super::explain::{CUT_WITHOUT_REASON, ConnectionLoss, explain};
 use super::guard_client::GuardState;
 use super::messages::{Published, json};
 use super::publisher::{CAPACITY, Kind, Limits};
-use super::state::State;
 use super::telemetry;
 use super::twin::{self, DESIRED};
 use crate::clock;
@@ -276,13 +275,8 @@ impl Agent<'_> {
             return;
         }
         line.state_due = false;
-        let mut state = match &*self.guard.state.borrow() {
-            GuardState::Unknown => return,
-            GuardState::Connected(status) => State::from(&**status),
-            GuardState::Unreachable => State::without_guard(self.guard_lost_at, &self.config.consent.policy_version),
-        };
-        state.warnings.clone_from(&self.warnings);
-        if line.published.as_ref() == Some(&state) {
+        let Some(state) = self.state() else { return };
+        if line.published.as_ref().is_some_and(|published| published.is_still(&state)) {
             return;
         }
         self.state_at = now.saturating_add(STATE_INTERVAL);
@@ -304,7 +298,7 @@ impl Agent<'_> {
         if line.publisher.is_under_way(Kind::Telemetry) {
             return;
         }
-        let report = telemetry::gather(self.config, self.guard.state.borrow().status());
+        let report = telemetry::gather(self.config, self.guard.present_status().as_ref());
         self.notifier.certificates(report.certificate_expires, clock::utc_now());
         self.publish(line, Kind::Telemetry, json(&report));
     }

@@ -26,6 +26,10 @@ pub struct State {
     pub software: String,
     /// What is doubtful about the way to the broker.
     pub warnings: Vec<Warning>,
+    /// The guard's epoch, which signed commands name. `None`: there is no guard.
+    pub epoch: Option<String>,
+    /// Seconds since it began, when this was published; deadlines of signed commands count them.
+    pub uptime_s: Option<u64>,
 }
 
 impl From<&Status> for State {
@@ -39,11 +43,18 @@ impl From<&Status> for State {
             policy_version: status.policy_version.clone(),
             software: status.software.clone(),
             warnings: Vec::new(),
+            epoch: Some(status.epoch.clone()),
+            uptime_s: Some(status.uptime_s),
         }
     }
 }
 
 impl State {
+    /// Whether nothing but time has passed between the two.
+    pub(crate) fn is_still(&self, later: &Self) -> bool {
+        *self == Self { uptime_s: self.uptime_s, ..later.clone() }
+    }
+
     /// Without a guard there is no capture, and nobody who could answer the button: a fault.
     pub(crate) fn without_guard(since: Timestamp, policy_version: &str) -> Self {
         Self {
@@ -55,6 +66,8 @@ impl State {
             policy_version: policy_version.to_owned(),
             software: VERSION_STRING.to_owned(),
             warnings: Vec::new(),
+            epoch: None,
+            uptime_s: None,
         }
     }
 }

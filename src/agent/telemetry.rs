@@ -16,6 +16,8 @@ use crate::ipc::Status;
 pub struct Telemetry {
     /// Seconds since the machine started.
     pub uptime_s: Option<u64>,
+    /// Seconds since the guard's epoch began, which signed commands' deadlines count.
+    pub guard_uptime_s: Option<u64>,
     /// Temperature of the processor in degrees Celsius.
     pub temperature_c: Option<f32>,
     /// The Raspberry Pi firmware's throttling flags, as `vcgencmd get_throttled` prints them.
@@ -82,6 +84,7 @@ pub fn gather(config: &Config, status: Option<&Status>) -> Telemetry {
     let kib = |text: String| text.split_whitespace().nth(1)?.parse::<u64>().ok();
     Telemetry {
         uptime_s: read("/proc/uptime").and_then(|text| text.split('.').next()?.parse().ok()),
+        guard_uptime_s: status.map(|status| status.uptime_s),
         temperature_c: read("/sys/class/thermal/thermal_zone0/temp")
             .and_then(|text| text.parse::<f32>().ok())
             .map(|millidegrees| millidegrees / 1000.0),

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::messages::{Diagnosis, Published, Reply};
+use super::messages::{Answer, Diagnosis, Published, Reply};
 use super::state::State;
 use super::telemetry::Telemetry;
 use crate::config::Config;
 use crate::ipc::{BoxIdentity, DesiredStatus, Fact, KeyCode, KeyReport, LedgerEntry, ReportedConfig, SecondaryStats};
 use crate::ipc::{PolicyDocument, Status, StreamStats, UpdateStatus};
+use crate::ipc::{ReplyCode, SetIngest, SetPolicy, SetVideo, Update};
 use crate::wire::known;
 
 fn fields<T: DeserializeOwned>() -> Vec<String> {
@@ -34,7 +35,7 @@ fn written(value: &impl serde::Serialize) -> Vec<String> {
 }
 
 /// An answer with everything that one can have.
-fn reply() -> Reply {
+fn reply() -> Answer {
     let diagnosis = Diagnosis {
         software: "",
         tls: true,
@@ -44,14 +45,21 @@ fn reply() -> Reply {
         faults: Vec::new(),
         telemetry: Telemetry::default(),
     };
-    Reply { id: None, verb: String::new(), ok: true, error: None, diagnosis: Some(diagnosis) }
+    let reply = Reply { id: None, verb: String::new(), ok: true, error: None, code: None, diagnosis: Some(diagnosis) };
+    let state = Some(State::without_guard(jiff::Timestamp::UNIX_EPOCH, ""));
+    Answer { reply, epoch: None, uptime_s: None, state }
 }
 
 #[test]
 fn names_in_answers_commands_and_files_are_pinned() {
     use crate::wire::{pin, schema, written};
     pin("reply", &written(&reply()));
-    pin("command", &schema::<super::payload::Fields>());
+    let unsigned = ".id\n.issued-at\n.expires-at\n".to_owned();
+    let signed = ".box\n.verb\n.id\n.epoch\n.seq\n.deadline-s\n";
+    let parameters = schema::<SetVideo>() + &schema::<SetIngest>() + &schema::<SetPolicy>() + &schema::<Update>();
+    pin("command", &(unsigned + "signed\n" + signed + "parameters\n" + &parameters));
+    let codes: Vec<_> = ReplyCode::ALL.iter().map(|code| crate::wire::listed(code) + "\n").collect();
+    pin("reply-codes", &codes.concat());
     pin("remembered-answers", &schema::<super::reply_store::StoredReply>());
 }
 

@@ -107,14 +107,14 @@ impl TwinRelay {
     /// What the guard reports carries the judgement; only one that was not made is asked for again.
     fn on_answer(&mut self, now: Monotonic, note: String, response: Response) {
         match response {
-            Response::Unavailable(why) => {
-                tracing::info!("the desired configuration waits: {why}");
+            Response::Unavailable(rejection) => {
+                tracing::info!("the desired configuration waits: {}", rejection.why);
                 self.waiting.get_or_insert(note);
                 self.ask_at = Some(now.saturating_add(RETRY_AFTER));
             }
             // The ledger and the report have it; in the log a flood of them would leave no room for anything else.
-            Response::Rejected(why) => {
-                tracing::debug!("the desired configuration is refused: {why}");
+            Response::Rejected(rejection) => {
+                tracing::debug!("the desired configuration is refused: {}", rejection.why);
                 self.ask_at = Some(now.saturating_add(REFUSAL_PAUSE));
             }
             Response::Done | Response::Unwritten | Response::Probed(_) => {}
@@ -214,7 +214,7 @@ mod tests {
         relay.receive(b"");
         assert_eq!(relay.waiting.as_deref(), Some("document 9999"), "an empty message takes nothing back");
         let note = relay.waiting.take().unwrap();
-        relay.on_answer(now, note, Response::Unavailable("later".to_owned()));
+        relay.on_answer(now, note, Response::unavailable("later"));
         assert_eq!(
             (relay.waiting.as_deref(), relay.due()),
             (Some("document 9999"), Some(now.saturating_add(RETRY_AFTER)))
@@ -222,7 +222,7 @@ mod tests {
         // A newer one takes its place, and the older one does not come back.
         relay.receive(b"newer");
         assert_eq!(relay.due(), Some(now.saturating_add(RETRY_AFTER)));
-        relay.on_answer(now, "document 9999".to_owned(), Response::Unavailable("later".to_owned()));
+        relay.on_answer(now, "document 9999".to_owned(), Response::unavailable("later"));
         assert_eq!(relay.waiting.as_deref(), Some("newer"));
         relay.receive(&vec![b'x'; 1 << 20]);
         assert_eq!(relay.waiting.unwrap().len(), MAX_NOTE);

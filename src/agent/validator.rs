@@ -1,4 +1,6 @@
 //! Commands as they come from the broker, judged before anything is done, and their answers, remembered. Pure.
+//!
+//! Signed commands are the guard's to judge, every time that they come: nothing of them is remembered here.
 
 use std::collections::VecDeque;
 
@@ -7,7 +9,7 @@ use jiff::Timestamp;
 use super::messages::Reply;
 use super::payload::{self, MAX_BYTES};
 use super::reply_store::StoredReply;
-use crate::ipc::Verb;
+use crate::ipc::{Parameters, Rejection, ReplyCode, Signed, SignedPayload, Verb, unknown_verb};
 
 /// Commands that are remembered with their answers, so that a command that comes twice is done once.
 const MAX_REMEMBERED: usize = 256;
@@ -21,13 +23,24 @@ const MAX_RETAINED: &str = "it is retained, and would come again at each connect
 pub(super) struct Command {
     pub(super) id: String,
     pub(super) verb: Verb,
+    pub(super) parameters: Parameters,
 }
 
-/// A command that may not; its id, if it has a readable one.
+/// A command for the guard to judge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rejection {
+pub(super) struct SignedMessage {
+    /// As far as it can be read before that.
     pub(super) id: Option<String>,
-    pub(super) why: String,
+    pub(super) verb: Verb,
+    pub(super) payload: SignedPayload,
+}
+
+/// A command that may not be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// Its id, if it has a readable one.
+    pub(super) id: Option<String>,
+    pub(super) rejection: Rejection,
 }
 
 /// What is to be done with a command.
@@ -35,12 +48,14 @@ pub(super) struct Rejection {
 pub(super) enum Verdict {
     /// It is new and may be carried out: [`CommandValidator::begin`] it, or refuse it without a trace.
     New(Command),
+    /// The guard judges it.
+    Signed(SignedMessage),
     /// It was carried out; this was its answer.
     Answered(Box<Reply>),
     /// It is being carried out; its answer will come.
     UnderWay(Command),
     /// It may not be carried out.
-    Rejected(Rejection),
+    Rejected(Refused),
     /// Not a command: somebody deleted a retained one.
     Cleared,
 }
@@ -63,9 +78,9 @@ impl CommandValidator {
     /// One that remembers what an agent before this one answered.
     pub(super) fn remembering(answered: Vec<StoredReply>) -> Self {
         let skipped = answered.len().saturating_sub(MAX_REMEMBERED);
-        let remembered = answered.into_iter().skip(skipped).map(|StoredReply { id, verb, ok, error }| {
+        let remembered = answered.into_iter().skip(skipped).map(|StoredReply { id, verb, ok, error, code }| {
             let word = verb.as_str().to_owned();
-            let reply = Reply { id: Some(id.clone()), verb: word, ok, error, diagnosis: None };
+            let reply = Reply { id: Some(id.clone()), verb: word, ok, error, code, diagnosis: None };
             Remembered { id, verb, reply: Some(reply) }
         });
         Self { remembered: remembered.collect() }
@@ -76,47 +91,74 @@ impl CommandValidator {
         let answers = self.remembered.iter().filter(|known| known.verb != Verb::Diagnose);
         let kept = answers.filter_map(|known| {
             let reply = known.reply.as_ref()?;
-            Some(StoredReply { id: known.id.clone(), verb: known.verb, ok: reply.ok, error: reply.error.clone() })
+            let Reply { ok, error, code, .. } = reply.clone();
+            Some(StoredReply { id: known.id.clone(), verb: known.verb, ok, error, code })
         });
         kept.collect()
     }
 
     /// Judges what came as `cmd/<word>` at `now`; `now` is `None` while the clock is not set.
     ///
-    /// `stop` and `mute` need an id and nothing else: they can do no harm to anybody in front of the camera, and a
-    /// clock that is wrong on either side must not keep them out. The others have to be fresh.
-    pub(super) fn validate(&self, now: Option<Timestamp>, word: &str, retained: bool, payload: &[u8]) -> Verdict {
-        let refuse = |id: Option<String>, why: String| Verdict::Rejected(Rejection { id, why });
+    /// `stop` and `mute` need an id and nothing else: they can do no harm to anybody in front of the camera, and
+    /// neither a wrong clock on either side nor a wrong signature must keep them out. The others have to be fresh, or
+    /// signed; `has_trust`: this box trusts keys.
+    pub(super) fn validate(
+        &self,
+        now: Option<Timestamp>,
+        word: &str,
+        retained: bool,
+        payload: &[u8],
+        has_trust: bool,
+    ) -> Verdict {
         if retained && payload.is_empty() {
             return Verdict::Cleared;
         }
-        if payload.len() > MAX_BYTES {
-            return refuse(None, format!("it is longer than 8 KiB: send {} bytes less", payload.len() - MAX_BYTES));
+        let verb = Verb::of(word);
+        let (is_note, is_safe) = (payload::is_note(payload), matches!(verb, Some(Verb::Stop | Verb::Mute)));
+        if payload.len() > MAX_BYTES && !(is_note && is_safe) {
+            let why = format!("it is longer than 8 KiB: send {} bytes less", payload.len() - MAX_BYTES);
+            return refuse(None, Rejection::new(ReplyCode::Malformed, why));
         }
         if retained {
-            return refuse(payload::id_of(payload), MAX_RETAINED.to_owned());
+            return refuse(payload::id_of(payload), Rejection::new(ReplyCode::Retained, MAX_RETAINED));
         }
-        let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.as_str() == word) else {
-            let verbs = Verb::ALL.map(Verb::as_str).join(", ");
-            return refuse(payload::id_of(payload), format!("there is no such command: send one of {verbs}"));
-        };
-        let (id, times) = match payload::read(verb, payload) {
-            Ok(read) => read,
-            Err((id, why)) => return refuse(id, why),
-        };
+        let Some(verb) = verb else { return refuse(payload::id_of(payload), unknown_verb()) };
+        match (is_note, verb) {
+            (true, Verb::Stop) => self.once(payload::note_id(payload), Parameters::Stop, verb, || Ok(())),
+            (true, Verb::Mute) => self.once(payload::note_id(payload), Parameters::Mute, verb, || Ok(())),
+            (true, _) => signed(verb, payload),
+            (false, _) => match payload::read(verb, payload) {
+                Err((id, why)) => refuse(id, Rejection::new(ReplyCode::Malformed, why)),
+                Ok(read) if needs_signature(verb, has_trust) => refuse(Some(read.id), unsigned(has_trust)),
+                Ok(payload::Read { id, times, parameters }) => {
+                    self.once(id, parameters, verb, || times.map_or(Ok(()), |times| times.validate(now)))
+                }
+            },
+        }
+    }
+
+    /// Whether a command is new, and `judge` says that it may be carried out; else what became of it.
+    fn once(
+        &self,
+        id: String,
+        parameters: Parameters,
+        verb: Verb,
+        judge: impl FnOnce() -> Result<(), Rejection>,
+    ) -> Verdict {
         if let Some(known) = self.remembered.iter().find(|known| known.id == id) {
             return match &known.reply {
                 _ if known.verb != verb => {
                     let word = known.verb.as_str();
-                    refuse(Some(id), format!("its id was taken already, by a command {word}: send it with a new id"))
+                    let why = format!("its id was taken already, by a command {word}: send it with a new id");
+                    refuse(Some(id), Rejection::new(ReplyCode::IdReused, why))
                 }
                 Some(reply) => Verdict::Answered(Box::new(reply.clone())),
-                None => Verdict::UnderWay(Command { id, verb }),
+                None => Verdict::UnderWay(Command { id, verb, parameters }),
             };
         }
-        match times.map_or(Ok(()), |times| times.validate(now)) {
-            Ok(()) => Verdict::New(Command { id, verb }),
-            Err(why) => refuse(Some(id), why),
+        match judge() {
+            Ok(()) => Verdict::New(Command { id, verb, parameters }),
+            Err(rejection) => refuse(Some(id), rejection),
         }
     }
 
@@ -143,162 +185,37 @@ impl CommandValidator {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+fn refuse(id: Option<String>, rejection: Rejection) -> Verdict {
+    Verdict::Rejected(Refused { id, rejection })
+}
 
-    use super::*;
-
-    const NOW: &str = "2026-11-24T12:00:00Z";
-
-    fn at(time: &str) -> Option<Timestamp> {
-        time.parse().ok()
-    }
-
-    fn payload(id: &str, issued: &str, expires: &str) -> Vec<u8> {
-        format!(r#"{{"id":"{id}","issued-at":"{issued}","expires-at":"{expires}"}}"#).into_bytes()
-    }
-
-    fn fresh(id: &str) -> Vec<u8> {
-        payload(id, NOW, "2026-11-24T12:01:00Z")
-    }
-
-    fn reply(id: &str, ok: bool) -> Reply {
-        Reply { id: Some(id.to_owned()), verb: "stop".to_owned(), ok, error: None, diagnosis: None }
-    }
-
-    #[track_caller]
-    fn refused(judged: Verdict, why: &str) {
-        let Verdict::Rejected(refusal) = judged else { panic!("not refused: {judged:?}") };
-        assert!(refusal.why.contains(why), "{refusal:?}");
-    }
-
-    #[test]
-    fn a_command_that_comes_twice_is_done_once_and_answered_twice() {
-        let mut validator = CommandValidator::default();
-        let command = Command { id: "a".to_owned(), verb: Verb::Unmute };
-        assert_eq!(validator.validate(at(NOW), "unmute", false, &fresh("a")), Verdict::New(command.clone()));
-        validator.begin(&command);
-        assert_eq!(validator.validate(at(NOW), "unmute", false, &fresh("a")), Verdict::UnderWay(command.clone()));
-        validator.settle("a", &reply("a", false));
-        assert_eq!(
-            validator.validate(at(NOW), "unmute", false, &fresh("a")),
-            Verdict::Answered(Box::new(reply("a", false)))
-        );
-        // Its answer is asked for again when it has long expired.
-        assert_eq!(
-            validator.validate(at("2026-12-24T12:00:00Z"), "unmute", false, &fresh("a")),
-            Verdict::Answered(Box::new(reply("a", false)))
-        );
-        refused(validator.validate(at(NOW), "stop", false, &fresh("a")), "taken already, by a command unmute");
-    }
-
-    #[test]
-    fn an_id_is_not_burnt_by_a_command_that_nobody_carried_out() {
-        let mut validator = CommandValidator::default();
-        let command = Command { id: "a".to_owned(), verb: Verb::Identify };
-        assert_eq!(validator.validate(at(NOW), "identify", false, &fresh("a")), Verdict::New(command.clone()));
-        assert_eq!(validator.validate(at(NOW), "identify", false, &fresh("a")), Verdict::New(command.clone()));
-        validator.begin(&command);
-        validator.forget("a");
-        assert_eq!(validator.validate(at(NOW), "identify", false, &fresh("a")), Verdict::New(command));
-    }
-
-    #[test]
-    fn answers_outlive_the_judge() {
-        let mut validator = CommandValidator::default();
-        for (id, verb) in [("a", Verb::RequestStart), ("b", Verb::Diagnose), ("c", Verb::Stop)] {
-            validator.begin(&Command { id: id.to_owned(), verb });
-        }
-        let answer = Reply { verb: "request-start".to_owned(), ..reply("a", true) };
-        validator.settle("a", &answer);
-        validator.settle("b", &reply("b", true));
-        // `c` is under way: nobody knows what became of it.
-        let next = CommandValidator::remembering(validator.answered());
-        assert_eq!(next.validate(at(NOW), "request-start", false, &fresh("a")), Verdict::Answered(Box::new(answer)));
-        for (word, id, verb) in [("diagnose", "b", Verb::Diagnose), ("stop", "c", Verb::Stop)] {
-            let command = Command { id: id.to_owned(), verb };
-            assert_eq!(next.validate(at(NOW), word, false, &fresh(id)), Verdict::New(command));
-        }
-    }
-
-    #[test]
-    fn the_oldest_answers_are_forgotten_and_never_a_command_under_way() {
-        let mut validator = CommandValidator::default();
-        let name = |number: usize| Command { id: number.to_string(), verb: Verb::Stop };
-        for number in 0..1000 {
-            validator.begin(&name(number));
-            if number > 0 {
-                validator.settle(&number.to_string(), &reply(&number.to_string(), true));
-            }
-        }
-        assert_eq!(validator.remembered.len(), MAX_REMEMBERED);
-        assert_eq!(validator.validate(at(NOW), "stop", false, &fresh("0")), Verdict::UnderWay(name(0)));
-        assert_eq!(validator.validate(at(NOW), "stop", false, &fresh("1")), Verdict::New(name(1)));
-        assert_eq!(
-            validator.validate(at(NOW), "stop", false, &fresh("999")),
-            Verdict::Answered(Box::new(reply("999", true)))
-        );
-    }
-
-    #[test]
-    fn stop_and_mute_need_an_id_and_nothing_else() {
-        let validator = CommandValidator::default();
-        for (verb, word) in [(Verb::Stop, "stop"), (Verb::Mute, "mute")] {
-            for payload in [
-                r#"{"id":"a"}"#,
-                r#"{"id":"a","issued-at":"1999-01-01T00:00:00Z","expires-at":"1999-01-01T00:01:00Z"}"#,
-                r#"{"id":"a","issued-at":"2099-01-01T00:00:00Z","expires-at":"2199-01-01T00:01:00Z"}"#,
-                r#"{"id":"a","issued-at":"yesterday","expires-at":17}"#,
-                r#"{"id":"a","issued-at":null,"why":"fire alarm"}"#,
-            ] {
-                for now in [None, at(NOW), at("1970-01-01T00:00:00Z"), at("2036-11-24T12:00:00Z")] {
-                    let judged = validator.validate(now, word, false, payload.as_bytes());
-                    assert_eq!(judged, Verdict::New(Command { id: "a".to_owned(), verb }), "{payload} at {now:?}");
-                }
-            }
-            refused(validator.validate(at(NOW), word, true, br#"{"id":"a"}"#), "retained");
-            refused(validator.validate(at(NOW), word, false, b"{}"), "id: write");
-            refused(validator.validate(at(NOW), word, false, br#"{"id":""}"#), "1 to 128");
-            assert_eq!(validator.validate(at(NOW), word, true, b""), Verdict::Cleared);
-        }
-        for word in ["request-start", "unmute", "identify", "diagnose"] {
-            refused(validator.validate(at(NOW), word, false, br#"{"id":"a"}"#), "issued-at: write 2026-");
-        }
-    }
-
-    #[test]
-    fn retained_expired_future_and_endless_commands_are_refused() {
-        let validator = CommandValidator::default();
-        refused(validator.validate(at(NOW), "request-start", true, &fresh("a")), "retained");
-        let old = payload("a", "2026-11-24T11:00:00Z", "2026-11-24T12:00:00Z");
-        refused(validator.validate(at(NOW), "unmute", false, &old), "expired");
-        let future = payload("a", "2026-11-24T12:06:00Z", "2026-11-24T12:07:00Z");
-        refused(validator.validate(at(NOW), "request-start", false, &future), "future");
-        let endless = payload("a", NOW, "2026-11-26T12:00:00Z");
-        refused(validator.validate(at(NOW), "identify", false, &endless), "24 hours");
-        let turned = payload("a", "2026-11-24T12:04:00Z", "2026-11-24T12:03:00Z");
-        refused(validator.validate(at(NOW), "diagnose", false, &turned), "24 hours");
-        refused(validator.validate(at(NOW), "start", false, &fresh("a")), "no such command");
-        refused(validator.validate(at(NOW), "stop", false, &vec![b' '; MAX_BYTES + 1]), "longer");
-        let extra =
-            br#"{"id":"a","issued-at":"2026-11-24T12:00:00Z","expires-at":"2026-11-24T12:01:00Z","force":true}"#;
-        refused(validator.validate(at(NOW), "request-start", false, extra), "unknown field");
-    }
-
-    #[test]
-    fn without_a_clock_only_what_makes_the_box_safer_is_taken() {
-        for verb in Verb::ALL {
-            let judged = CommandValidator::default().validate(None, verb.as_str(), false, &fresh(verb.as_str()));
-            assert_eq!(matches!(judged, Verdict::New(_)), matches!(verb, Verb::Stop | Verb::Mute), "{verb:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn garbage_is_refused(word in ".{0,20}", payload in prop::collection::vec(any::<u8>(), 0..200)) {
-            let judged = CommandValidator::default().validate(at(NOW), &word, false, &payload);
-            prop_assert!(matches!(judged, Verdict::Rejected(_)));
-        }
+const fn needs_signature(verb: Verb, has_trust: bool) -> bool {
+    match verb.row().signed {
+        Signed::Never => false,
+        Signed::WithTrust => has_trust,
+        Signed::Always => true,
     }
 }
+
+fn unsigned(has_trust: bool) -> Rejection {
+    let why = if has_trust {
+        "this box trusts keys: sign it, as `tallybox note sign --type command` does"
+    } else {
+        "it always has to be signed: give the box a key under [[trust]], and sign it with that"
+    };
+    Rejection::new(ReplyCode::Unsigned, why)
+}
+
+/// A signed command is text, whoever signed it.
+fn signed(verb: Verb, payload: &[u8]) -> Verdict {
+    match std::str::from_utf8(payload) {
+        Ok(text) => {
+            let id = text.lines().nth(1).and_then(|line| payload::id_of(line.as_bytes()));
+            Verdict::Signed(SignedMessage { id, verb, payload: SignedPayload(text.to_owned()) })
+        }
+        Err(_) => refuse(None, Rejection::new(ReplyCode::Malformed, "the note is not UTF-8: send its bytes unchanged")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -64,8 +64,8 @@ impl Client {
                         return match response {
                             Response::Done | Response::Unwritten => Ok((seen, None)),
                             Response::Probed(findings) => Ok((seen, Some(findings))),
-                            Response::Rejected(why) | Response::Unavailable(why) => {
-                                Err(Exit::unavailable(format!("refused: {why}")))
+                            Response::Rejected(rejection) | Response::Unavailable(rejection) => {
+                                Err(Exit::unavailable(format!("refused: {}", rejection.why)))
                             }
                         };
                     }

@@ -7,6 +7,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 
 use super::capture_process::{CaptureEvent, LaunchMode};
+use super::commands::Epoch;
 use super::control_server::{self, ControlCall, ControlContext};
 use super::engine::Engine;
 use super::panel_controller::PanelController;
@@ -54,7 +55,8 @@ pub(super) async fn run(config: Arc<Config>, options: GuardOptions) -> Result<()
     }
     let (_lock, listener) = instance::begin(&config)?;
     let clock = Clock::start();
-    let (engine, context, inputs) = start(&config, options, clock, signals);
+    let epoch = Epoch::draw().map_err(|error| Exit::io(format!("no epoch can be drawn: {error}; restart the box")))?;
+    let (engine, context, inputs) = start(&config, options, clock, epoch, signals);
     serve(engine, inputs, listener, context, &config, clock).await?;
     let _ = std::fs::remove_file(config.guard_socket());
     tracing::info!("the guard has ended");
@@ -65,13 +67,14 @@ fn start(
     config: &Arc<Config>,
     options: GuardOptions,
     clock: Clock,
+    epoch: Epoch,
     signals: ShutdownSignals,
 ) -> (Engine, ControlContext, LoopInputs) {
     let (panel_sender, panel) = mpsc::unbounded_channel();
     let (capture_sender, captures) = mpsc::channel(MAX_PENDING_REPORTS);
     let (call_sender, calls) = mpsc::channel(MAX_PENDING_REQUESTS);
     let controller = PanelController::new(&config.panel, &config.device.runtime_dir, panel_sender, clock.now());
-    let mut engine = Engine::new(config.clone(), options.launch_mode, clock, controller, capture_sender);
+    let mut engine = Engine::new(config.clone(), options.launch_mode, clock, epoch, controller, capture_sender);
     engine.start();
     let context = ControlContext {
         calls: call_sender,
@@ -80,6 +83,8 @@ fn start(
         head: engine.ledger_writer().head(),
         ledger: config.ledger(),
         uids: options.uids,
+        clock,
+        has_trust: !config.trust.is_empty(),
     };
     let ledger = engine.ledger_writer().progress();
     (engine, context, LoopInputs { signals, panel, calls, captures, ledger })

@@ -2,6 +2,7 @@
 //! nor microphone.
 
 mod capture_process;
+mod commands;
 mod control_server;
 mod engine;
 mod erasure;

@@ -103,7 +103,7 @@ impl PendingReplies {
             } else {
                 format!("there is no stream to mute: the box is {}", phase.as_str())
             };
-            let _ = reply.send(Response::Rejected(why));
+            let _ = reply.send(Response::refused(why));
         }
     }
 
@@ -121,7 +121,7 @@ impl PendingReplies {
         };
         let _ = reply.send(match report {
             Some(report) => Response::Probed(report),
-            None => Response::Rejected(message.unwrap_or(why).to_owned()),
+            None => Response::refused(message.unwrap_or(why)),
         });
     }
 }

@@ -52,11 +52,14 @@ pub(super) struct StatusSources<'a> {
     pub(super) receipt: Option<&'a str>,
     pub(super) policy: &'a PolicyInForce,
     pub(super) twin: &'a Twin,
+    pub(super) epoch: &'a str,
 }
 
 /// The status at `now`; its phase began at `since`.
 pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monotonic) -> Status {
-    let StatusSources { machine, session, panel, ledger_writer, identity, update, receipt, policy, twin, .. } = sources;
+    let StatusSources {
+        machine, session, panel, ledger_writer, identity, update, receipt, policy, twin, epoch, ..
+    } = sources;
     let Explanation { reason, message } = explain(sources);
     Status {
         phase: machine.phase(),
@@ -80,6 +83,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         receipt: receipt.map(str::to_owned),
         policy: policy.note.as_ref().map(|note| note.document.clone()),
         desired: twin.status(),
+        epoch: (*epoch).to_owned(),
         ..Status::idle(since, &policy.version)
     }
 }

@@ -1,9 +1,10 @@
 //! How often others may call what leaves a trace in the ledger or on the lamp. Checked here and not in the agent, which
 //! may have been taken over.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ipc::{Request, Verb};
+use crate::ipc::{Rejection, ReplyCode, Request, Verb};
 use crate::token_bucket::TokenBucket;
 use monotonic::Monotonic;
 
@@ -17,23 +18,15 @@ const REFILL_INTERVAL: Duration = Duration::from_secs(10);
 /// trace.
 #[derive(Debug)]
 pub(super) struct VerbQuotas {
-    request_start: TokenBucket,
-    unmute: TokenBucket,
-    identify: TokenBucket,
+    buckets: BTreeMap<Verb, TokenBucket>,
     desired: TokenBucket,
-}
-
-/// A call over its quota.
-#[derive(Debug)]
-pub(super) struct OverQuota {
-    pub(super) verb: Verb,
-    pub(super) why: &'static str,
 }
 
 impl VerbQuotas {
     pub(super) fn new(now: Monotonic) -> Self {
+        let limited = Verb::ALL.into_iter().filter(|verb| !matches!(verb, Verb::Stop | Verb::Mute));
         let full = || TokenBucket::new(BURST, REFILL_INTERVAL, now);
-        Self { request_start: full(), unmute: full(), identify: full(), desired: full() }
+        Self { buckets: limited.map(|verb| (verb, full())).collect(), desired: full() }
     }
 
     /// Takes one of the tokens for documents that a trusted key signed; each writes to the disk.
@@ -42,28 +35,36 @@ impl VerbQuotas {
     }
 
     /// Takes one of the verb's tokens.
-    pub(super) fn admit(&mut self, request: &Request, now: Monotonic) -> Result<(), OverQuota> {
-        let (bucket, verb) = match request {
-            Request::RequestStart {} => (&mut self.request_start, Verb::RequestStart),
-            Request::Unmute {} => (&mut self.unmute, Verb::Unmute),
-            Request::Identify {} => (&mut self.identify, Verb::Identify),
-            Request::Status {}
-            | Request::Subscribe { .. }
-            | Request::Probe {}
-            | Request::Stop {}
-            | Request::Mute {}
-            | Request::Refused { .. }
-            // Updates count what comes for themselves.
-            | Request::Release { .. }
-            | Request::UpdateFetched { .. }
-            | Request::UpdateNow { .. }
-            | Request::UpdatePostpone { .. }
-            | Request::UpdateEnded(_)
-            | Request::Desired { .. }
-            | Request::Button { .. }
-            | Request::MuteButton { .. } => return Ok(()),
-        };
-        let why = "too many of these: ten at once, then one every 10 s";
-        if bucket.try_take(now) { Ok(()) } else { Err(OverQuota { verb, why }) }
+    pub(super) fn admit(&mut self, verb: Verb, now: Monotonic) -> Result<(), Rejection> {
+        if self.buckets.get_mut(&verb).is_none_or(|bucket| bucket.try_take(now)) {
+            return Ok(());
+        }
+        Err(Rejection::new(ReplyCode::Busy, "too many of these: ten at once, then one every 10 s"))
+    }
+}
+
+/// The verb of a request that is one. A signed command is none: its verb counts once it was judged.
+pub(super) fn verb_of(request: &Request) -> Option<Verb> {
+    match request {
+        Request::RequestStart {} => Some(Verb::RequestStart),
+        Request::Stop {} => Some(Verb::Stop),
+        Request::Mute {} => Some(Verb::Mute),
+        Request::Unmute {} => Some(Verb::Unmute),
+        Request::Identify {} => Some(Verb::Identify),
+        Request::SetVideo(_) => Some(Verb::SetVideo),
+        Request::Status {}
+        | Request::Subscribe { .. }
+        | Request::Probe {}
+        | Request::Command { .. }
+        | Request::Refused { .. }
+        // Updates and desired configurations count what comes for themselves.
+        | Request::Desired { .. }
+        | Request::Release { .. }
+        | Request::UpdateFetched { .. }
+        | Request::UpdateNow { .. }
+        | Request::UpdatePostpone { .. }
+        | Request::UpdateEnded(_)
+        | Request::Button { .. }
+        | Request::MuteButton { .. } => None,
     }
 }

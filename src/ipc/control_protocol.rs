@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LedgerEntry, ProbeReport, ReportedConfig, Status, text};
+use super::{
+    LedgerEntry, ProbeReport, Rejection, ReplyCode, ReportedConfig, SetVideo, SignedPayload, Status, Verb, text,
+};
 
 /// One call to the guard; answered by a [`FromGuard::Response`] with the same number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +44,16 @@ pub enum Request {
     Unmute {},
     /// Let the lamp show which box this is, for some seconds; rejected while capture may exist.
     Identify {},
+    /// Change the picture until the guard ends.
+    SetVideo(SetVideo),
+    /// A signed command of the platform, as it came. The guard judges it: the agent is not trusted with that.
+    Command {
+        /// The verb of the topic; cut at 64 bytes.
+        #[serde(deserialize_with = "text::name")]
+        verb: String,
+        /// The note.
+        payload: SignedPayload,
+    },
     /// The agent refused a command of the platform: for the ledger.
     Refused {
         /// The verb as it came; cut at 64 bytes.
@@ -115,6 +127,68 @@ pub struct UpdateOutcome {
     pub again: bool,
 }
 
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever may connect.
+    Anyone,
+    /// The agent only as long as no key is trusted: then it has to bring a signed command.
+    Unsigned,
+    /// Root and the guard's own user.
+    Local,
+}
+
+impl Request {
+    /// Who may ask this.
+    pub const fn access(&self) -> Access {
+        match self {
+            Self::Status {}
+            | Self::Subscribe { .. }
+            | Self::Stop {}
+            | Self::Mute {}
+            | Self::Command { .. }
+            | Self::Refused { .. }
+            | Self::Desired { .. }
+            | Self::Release { .. }
+            | Self::UpdateFetched { .. } => Access::Anyone,
+            Self::RequestStart {}
+            | Self::Unmute {}
+            | Self::Identify {}
+            | Self::SetVideo(_)
+            | Self::Button { .. }
+            | Self::MuteButton { .. } => Access::Unsigned,
+            Self::Probe {} | Self::UpdateNow { .. } | Self::UpdatePostpone { .. } | Self::UpdateEnded(_) => {
+                Access::Local
+            }
+        }
+    }
+
+    /// What it is called in the ledger when it is refused.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Status {} => "status",
+            Self::Subscribe { .. } => "subscribe",
+            Self::RequestStart {} => Verb::RequestStart.as_str(),
+            Self::Probe {} => "probe",
+            Self::Stop {} => Verb::Stop.as_str(),
+            Self::Mute {} => Verb::Mute.as_str(),
+            Self::Unmute {} => Verb::Unmute.as_str(),
+            Self::Identify {} => Verb::Identify.as_str(),
+            Self::SetVideo(_) => Verb::SetVideo.as_str(),
+            Self::Command { .. } => "command",
+            Self::Refused { .. } => "refused",
+            Self::Desired { .. } => "config/desired",
+            Self::Release { .. } => "release",
+            Self::UpdateFetched { .. } => "update-fetched",
+            Self::UpdateNow { .. } => "update-now",
+            Self::UpdatePostpone { .. } => "update-postpone",
+            Self::UpdateEnded(_) => "update-ended",
+            Self::Button { .. } => "button",
+            Self::MuteButton { .. } => "mute-button",
+        }
+    }
+}
+
 /// A position in a ledger. The ledger is named, as a new one that replaces a damaged one counts from 1 again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -123,42 +197,6 @@ pub struct LedgerCursor {
     pub ledger: String,
     /// The entry's number.
     pub seq: u64,
-}
-
-/// The verbs that the platform may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verb {
-    /// Ask staff to press.
-    RequestStart,
-    /// End the session.
-    Stop,
-    /// Send silence.
-    Mute,
-    /// Undo remote's own mute.
-    Unmute,
-    /// Show which box this is.
-    Identify,
-    /// Report the state of the box.
-    Diagnose,
-}
-
-impl Verb {
-    /// All verbs.
-    pub const ALL: [Self; 6] =
-        [Self::RequestStart, Self::Stop, Self::Mute, Self::Unmute, Self::Identify, Self::Diagnose];
-
-    /// The verb as in the MQTT topic.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::RequestStart => "request-start",
-            Self::Stop => "stop",
-            Self::Mute => "mute",
-            Self::Unmute => "unmute",
-            Self::Identify => "identify",
-            Self::Diagnose => "diagnose",
-        }
-    }
 }
 
 /// A message of the guard.
@@ -199,8 +237,20 @@ pub enum Response {
     Probed(ProbeReport),
     /// It was rejected, and nothing changed: why.
     #[serde(rename = "refused")]
-    Rejected(String),
+    Rejected(Rejection),
     /// It was not considered, for a reason that passes (the guard is ending, or too many calls): worth another try.
     #[serde(rename = "not-now")]
-    Unavailable(String),
+    Unavailable(Rejection),
+}
+
+impl Response {
+    /// The box's state, or what was asked, does not allow it.
+    pub fn refused(why: impl Into<String>) -> Self {
+        Self::Rejected(Rejection::new(ReplyCode::Refused, why))
+    }
+
+    /// Nobody could judge it now.
+    pub fn unavailable(why: impl Into<String>) -> Self {
+        Self::Unavailable(Rejection::new(ReplyCode::Unavailable, why))
+    }
 }

@@ -241,6 +241,15 @@ pub enum Fact {
         /// Whether staff have to acknowledge it before anything is recorded.
         waits_for_staff: bool,
     },
+    /// A signed command was accepted: before it takes effect.
+    Commanded {
+        /// The verb.
+        verb: String,
+        /// Names of the keys that signed it.
+        key: String,
+        /// The operator's id for it.
+        id: String,
+    },
     /// A command from outside was refused.
     CommandRefused {
         /// The verb as it came.

@@ -2,6 +2,7 @@
 //! errors. The roles share nothing else.
 
 mod capture_protocol;
+mod command;
 mod connection;
 mod control_protocol;
 mod identity;
@@ -12,13 +13,17 @@ mod status;
 mod text;
 mod twin;
 mod values;
+mod verbs;
 
 pub use capture_protocol::{
     CaptureDevice, FailureKind, FromCapture, LEASE_DURATION, ProbeReport, RENEW_INTERVAL, SecondaryStats, StreamStats,
     ToCapture,
 };
+pub use command::{
+    EPOCH_DIGITS, Fields, MAX_ID_BYTES, Rejection, ReplyCode, SignedCommand, SignedPayload, Unreadable, unknown_verb,
+};
 pub use connection::{IpcConnection, IpcError, MAX_FRAME};
-pub use control_protocol::{FromGuard, LedgerCursor, Request, Response, ToGuard, UpdateOutcome, Verb};
+pub use control_protocol::{Access, FromGuard, LedgerCursor, Request, Response, ToGuard, UpdateOutcome};
 pub use identity::BoxIdentity;
 pub use ledger::{Erasure, Fact, LedgerEntry, StoredFact};
 pub use policy::PolicyDocument;
@@ -27,6 +32,7 @@ pub use status::{DesiredStatus, LedgerCheck, Status, UpdateState, UpdateStatus};
 pub use text::{MESSAGE, WHY, clean};
 pub use twin::{KeyCode, KeyReport, ReportedConfig};
 pub use values::Values;
+pub use verbs::{NoParameters, Parameters, SetIngest, SetPolicy, SetVideo, Signed, Update, VERBS, Verb, VerbRow};
 
 pub use consent::{Actor, CaptureSettings, Fault, LampPattern, Phase, Purpose};
 

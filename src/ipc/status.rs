@@ -80,6 +80,10 @@ pub struct Status {
     pub policy_version: String,
     /// Version of the guard.
     pub software: String,
+    /// Drawn at random when the guard started, in hex: signed commands name it. Commands for another one are void.
+    pub epoch: String,
+    /// Seconds of the guard's own clock since then, when this was sent: deadlines of signed commands count them.
+    pub uptime_s: u64,
     /// What the lamp shows.
     pub lamp: LampPattern,
     /// Parts that have a fault.
@@ -140,6 +144,8 @@ impl Status {
             muted: false,
             policy_version: policy_version.to_owned(),
             software: VERSION_STRING.to_owned(),
+            epoch: String::new(),
+            uptime_s: 0,
             lamp: LampPattern::Dark,
             faults: Vec::new(),
             encoder: None,

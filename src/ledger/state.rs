@@ -154,6 +154,7 @@ impl LedgerState {
             | Fact::FootageDestroyed { .. }
             | Fact::UnbindRequested {}
             | Fact::IngestSet { .. }
+            | Fact::Commanded { .. }
             | Fact::CommandRefused { .. }
             | Fact::CommandsRefused { .. }
             | Fact::ConnectionRefused { .. }

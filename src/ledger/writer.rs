@@ -295,6 +295,8 @@ fn quota_kind(fact: &Fact) -> Option<&'static str> {
         | Fact::IngestSet { .. }
         | Fact::PolicyUpdated { .. }
         | Fact::Unbound { .. }
+        // Limited by the guard's quotas; each one has to be accounted for.
+        | Fact::Commanded { .. }
         | Fact::CommandRefused { .. }
         | Fact::CommandsRefused { .. }
         | Fact::ConnectionRefused { .. }

@@ -224,7 +224,7 @@ fn identify_hides_neither_a_lock_nor_a_fault() {
     shop.hold("5.2");
     assert_eq!(shop.lamp(), "lock-flash");
     let answer = ControlSocket::new(&shop).ask("identify");
-    assert!(answer["refused"].as_str().unwrap().contains("locked"), "{answer}");
+    assert!(answer["refused"]["why"].as_str().unwrap().contains("locked"), "{answer}");
     assert_eq!(shop.lamp(), "lock-flash");
 }
 

@@ -39,6 +39,7 @@ mod rtmp;
 mod setup;
 mod shipped_broker;
 mod shut_out;
+mod signed_commands;
 mod soak;
 mod sockets;
 mod srt;

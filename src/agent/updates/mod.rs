@@ -163,8 +163,8 @@ impl Task {
         let note = String::from_utf8_lossy(&self.notes.borrow()).into_owned();
         self.offer_at = match self.calls.call(Request::Release { note }).await {
             Response::Unavailable(_) | Response::Unwritten => Some(self.clock.now().saturating_add(OFFER_RETRY)),
-            Response::Rejected(why) => {
-                tracing::warn!("the guard refuses the release: {why}");
+            Response::Rejected(rejection) => {
+                tracing::warn!("the guard refuses the release: {}", rejection.why);
                 self.release = None;
                 None
             }

@@ -13,12 +13,14 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::clock::Clock;
 use crate::ipc::{
-    FromGuard, IpcConnection, IpcError, LedgerCursor, LedgerEntry, ReportedConfig, Request, Response, Status, ToGuard,
-    WHY, clean,
+    Access, FromGuard, IpcConnection, IpcError, LedgerCursor, LedgerEntry, Rejection, ReplyCode, ReportedConfig,
+    Request, Response, Status, ToGuard, WHY, clean,
 };
 use crate::ledger::{Ledger, LedgerError, LedgerHead};
 use connections::{ConnectionSlot, ConnectionTable};
+use monotonic::Monotonic;
 
 /// Calls of one connection that wait for their responses.
 const MAX_PENDING_CALLS: usize = 16;
@@ -46,6 +48,9 @@ pub(super) struct ControlContext {
     pub(super) ledger: PathBuf,
     /// Users that may connect, besides root and the guard's own.
     pub(super) uids: Vec<u32>,
+    pub(super) clock: Clock,
+    /// Whether a key is trusted: whoever is not local then needs a signature.
+    pub(super) has_trust: bool,
 }
 
 /// Accepts connections until dropped.
@@ -186,15 +191,13 @@ impl ControlClient {
                 received = connection.receive(), if answers.len() < MAX_PENDING_CALLS => {
                     let Some(ToGuard { call, request }) = received? else { return Ok(()) };
                     self.slot.record_request();
-                    self.held_buttons.update(&request);
-                    if let Some(response) = reserved(&request).filter(|_| !self.local) {
-                        send(&mut connection, FromGuard::Response { call, response }).await?;
+                    if let Some(rejection) = self.denial(&request) {
+                        self.deny(&mut connection, call, &request, rejection).await?;
                         continue;
                     }
                     match request {
                         Request::Status {} => {
-                            let status = Box::new(self.context.status.borrow().clone());
-                            send(&mut connection, FromGuard::Status(status)).await?;
+                            send(&mut connection, FromGuard::Status(self.present_status())).await?;
                             send(&mut connection, FromGuard::Response { call, response: Response::Done }).await?;
                         }
                         Request::Subscribe { entries, after } => {
@@ -212,10 +215,13 @@ impl ControlClient {
                         | Request::Mute {}
                         | Request::Unmute {}
                         | Request::Identify {}
+                        | Request::SetVideo(_)
+                        | Request::Command { .. }
                         | Request::Refused { .. }
                         | Request::Desired { .. }
                         | Request::Button { .. }
                         | Request::MuteButton { .. } => {
+                            self.held_buttons.update(&request);
                             let (reply, answer) = oneshot::channel();
                             if self.context.calls.send(ControlCall::Request(request, reply)).await.is_err() {
                                 return Ok(());
@@ -225,12 +231,10 @@ impl ControlClient {
                     }
                 }
                 Some((call, response)) = answers.next() => {
-                    let response = response.unwrap_or_else(|_| Response::Unavailable("the guard is ending".to_owned()));
-                    send(&mut connection, FromGuard::Response { call, response }).await?;
+                    self.respond(&mut connection, call, response.ok()).await?;
                 }
                 Ok(()) = self.context.status.changed(), if self.subscribed => {
-                    let status = Box::new(self.context.status.borrow_and_update().clone());
-                    send(&mut connection, FromGuard::Status(status)).await?;
+                    send(&mut connection, FromGuard::Status(self.newest_status())).await?;
                 }
                 Ok(()) = self.context.reported.changed(), if self.subscribed => self.report(&mut connection).await?,
                 Ok(()) = self.context.head.changed(), if self.subscription.is_some() => self.entries(&mut connection).await?,
@@ -250,6 +254,62 @@ impl ControlClient {
     async fn report(&mut self, connection: &mut IpcConnection<ToGuard, FromGuard>) -> Result<(), IpcError> {
         let reported = Box::new(self.context.reported.borrow_and_update().clone());
         send(connection, FromGuard::Reported(reported)).await
+    }
+
+    /// The status, with the time that it is now.
+    fn present_status(&self) -> Box<Status> {
+        let uptime_s = self.context.clock.now().duration_since(Monotonic::default()).as_secs();
+        Box::new(Status { uptime_s, ..self.context.status.borrow().clone() })
+    }
+
+    /// The same, as one that the client has heard.
+    fn newest_status(&mut self) -> Box<Status> {
+        self.context.status.mark_unchanged();
+        self.present_status()
+    }
+
+    /// Tells what came of a call; `None`: the guard has dropped it.
+    async fn respond(
+        &mut self,
+        connection: &mut IpcConnection<ToGuard, FromGuard>,
+        call: u64,
+        response: Option<Response>,
+    ) -> Result<(), IpcError> {
+        let response = response.unwrap_or_else(|| Response::unavailable("the guard is ending"));
+        // What was done shows in the status: whoever hears the answer has heard that before.
+        if self.subscribed && self.context.status.has_changed().unwrap_or_default() {
+            let status = self.newest_status();
+            send(connection, FromGuard::Status(status)).await?;
+        }
+        send(connection, FromGuard::Response { call, response }).await
+    }
+
+    /// Why this client may not ask this; `None`: it may.
+    fn denial(&self, request: &Request) -> Option<Rejection> {
+        let (code, why) = match request.access() {
+            Access::Local if !self.local => {
+                (ReplyCode::NotAllowed, "this is for root or the guard's own user to ask".to_owned())
+            }
+            Access::Unsigned if !self.local && self.context.has_trust => {
+                (ReplyCode::Unsigned, "this box trusts keys: it has to be a signed command".to_owned())
+            }
+            Access::Anyone | Access::Local | Access::Unsigned => return None,
+        };
+        Some(Rejection { code, why })
+    }
+
+    /// Turns a request down, and has it written down.
+    async fn deny(
+        &mut self,
+        connection: &mut IpcConnection<ToGuard, FromGuard>,
+        call: u64,
+        request: &Request,
+        rejection: Rejection,
+    ) -> Result<(), IpcError> {
+        let refused = Request::Refused { verb: request.word().to_owned(), why: rejection.why.clone() };
+        let (unheard, _) = oneshot::channel();
+        let _ = self.context.calls.send(ControlCall::Request(refused, unheard)).await;
+        send(connection, FromGuard::Response { call, response: Response::Rejected(rejection) }).await
     }
 
     /// Sends the next page of entries; called again while there are more.
@@ -284,30 +344,6 @@ impl ControlClient {
             None => Ledger::open_read_only(&self.context.ledger)?,
         };
         self.ledger.insert(ledger).entries_after(after, ENTRIES_PER_READ)
-    }
-}
-
-/// The response for all but root and the guard's own user, to what only those may ask.
-fn reserved(request: &Request) -> Option<Response> {
-    let rejected = |why: &str| Some(Response::Rejected(why.to_owned()));
-    match request {
-        Request::Probe {} => rejected("a probe is asked for by root or the guard's own user"),
-        Request::UpdateNow { .. } | Request::UpdatePostpone { .. } | Request::UpdateEnded(_) => {
-            rejected("updates are in the hands of root or the guard's own user here")
-        }
-        Request::Status {}
-        | Request::Subscribe { .. }
-        | Request::RequestStart {}
-        | Request::Stop {}
-        | Request::Mute {}
-        | Request::Unmute {}
-        | Request::Identify {}
-        | Request::Refused { .. }
-        | Request::Desired { .. }
-        | Request::Release { .. }
-        | Request::UpdateFetched { .. }
-        | Request::Button { .. }
-        | Request::MuteButton { .. } => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs the consent machine: feeds it events, and applies the effects of each step in order.
 
 mod capture_events;
+mod commands;
 mod effects;
 mod erasures;
 mod periodic;
@@ -8,6 +9,7 @@ mod policy;
 mod requests;
 mod twin;
 mod updates;
+mod verbs;
 
 pub(super) use policy::PolicyInForce;
 
@@ -19,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::capture_process::{CaptureEvent, CaptureHandle, LaunchMode};
+use super::commands::{CommandJudge, Epoch};
 use super::erasure::PendingErasure;
 use super::identity;
 use super::panel_controller::PanelController;
@@ -58,14 +61,15 @@ pub(super) struct Engine {
     ledger_error: Option<String>,
     replies: PendingReplies,
     quotas: VerbQuotas,
+    commands: CommandJudge,
+    /// Signed commands that are being carried out.
+    under_way: Vec<commands::UnderWay>,
     erasure: PendingErasure,
     updates: Updates,
     /// The last receipt of an erasure.
     receipt: Option<String>,
     policy: PolicyInForce,
     twin: Twin,
-    /// Drawn anew at each start of the guard.
-    epoch: String,
     /// Whether staff are asked about it.
     twin_question: twin::Question,
     /// `None`: the box's key cannot be used.
@@ -83,6 +87,7 @@ impl Engine {
         config: Arc<Config>,
         launch_mode: LaunchMode,
         clock: Clock,
+        epoch: Epoch,
         panel: PanelController,
         capture_events: mpsc::Sender<(u64, CaptureEvent)>,
     ) -> Self {
@@ -93,6 +98,7 @@ impl Engine {
             phase: machine.phase(),
             lamp: machine.lamp(),
             panel: panel.name().to_owned(),
+            epoch: epoch.as_str().to_owned(),
             ..Status::idle(clock::utc_now(), &config.consent.policy_version)
         };
         Self {
@@ -111,12 +117,13 @@ impl Engine {
             ledger_error: None,
             replies: PendingReplies::default(),
             quotas: VerbQuotas::new(clock.now()),
+            commands: CommandJudge::new(epoch),
+            under_way: Vec::new(),
             erasure: PendingErasure::default(),
             updates: Updates::new(&config, Path::new("/"), clock.now()),
             receipt: None,
             policy: PolicyInForce::of_configuration(&config),
             twin: Twin::new(config.clone()),
-            epoch: format!("{:032x}", fastrand::u128(..)),
             twin_question: twin::Question::default(),
             identity: None,
             status: watch::Sender::new(status),
@@ -340,6 +347,7 @@ impl Engine {
             receipt: self.receipt.as_deref(),
             policy: &self.policy,
             twin: &self.twin,
+            epoch: self.commands.epoch(),
         };
         let status = status::compose(&sources, since, self.clock.now());
         self.status.send_if_modified(|known| {
@@ -349,7 +357,7 @@ impl Engine {
             }
             has_changed
         });
-        let reported = self.twin.report(&self.epoch, !self.machine.phase().may_capture());
+        let reported = self.twin.report(self.commands.epoch(), !self.machine.phase().may_capture());
         self.reported.send_if_modified(|known| {
             let has_changed = *known != reported;
             if has_changed {

@@ -21,13 +21,13 @@ impl Engine {
     /// Takes a document that the agent handed in.
     pub(super) fn receive_desired(&mut self, note: &str) -> Response {
         if !self.is_restored {
-            return Response::Unavailable("the ledger is not open, which says what was judged before".to_owned());
+            return Response::unavailable("the ledger is not open, which says what was judged before");
         }
         if self.machine.is_unbound() {
-            return Response::Rejected("the box was unbound, and waits to be claimed".to_owned());
+            return Response::refused("the box was unbound, and waits to be claimed");
         }
         let Some(id) = self.box_id() else {
-            return Response::Unavailable("the box has no key, and so no name; see its log".to_owned());
+            return Response::unavailable("the box has no key, and so no name; see its log");
         };
         let (now, may_keep) = (self.clock.now(), !self.machine.phase().may_capture());
         let quotas = &mut self.quotas;
@@ -37,13 +37,13 @@ impl Engine {
                 Response::Done
             }
             Receipt::Repeated => Response::Done,
-            Receipt::Unavailable(why) => Response::Unavailable(why),
+            Receipt::Unavailable(why) => Response::unavailable(why),
             Receipt::Refused { why, again } => {
                 // The broker repeats a retained one at each connection.
                 if !again {
                     self.append_refusal(Fact::CommandRefused { verb: "config/desired".to_owned(), why: why.clone() });
                 }
-                Response::Rejected(why)
+                Response::refused(why)
             }
         }
     }

@@ -56,7 +56,7 @@ impl Engine {
     pub(super) fn ask_update(&mut self, version: &str) -> Response {
         let (now, reading, id) = (self.clock.now(), clock::read(), self.device_id());
         let moment = Moment { now, clock: &reading, id: id.as_deref(), is_busy: self.is_busy() };
-        self.updates.ask(version, &moment).map_or_else(Response::Rejected, |()| Response::Done)
+        self.updates.ask(version, &moment).map_or_else(Response::refused, |()| Response::Done)
     }
 
     pub(super) fn postpone_update(&mut self, hours: u32) -> Response {
@@ -66,7 +66,7 @@ impl Engine {
                 self.dispatch_failure(written);
                 Response::Done
             }
-            Err(why) => Response::Rejected(why),
+            Err(why) => Response::refused(why),
         }
     }
 

@@ -127,7 +127,7 @@ impl ReleaseIndex {
             return Ok(());
         }
         if self.incoming.is_some() || !self.quota.try_take(now) {
-            answer(reply, Response::Unavailable("releases come too fast: try it again".to_owned()));
+            answer(reply, Response::unavailable("releases come too fast: try it again"));
             return Ok(());
         }
         let judged = self.judge(note).and_then(|(current, keys)| match self.follows(&current) {
@@ -150,7 +150,7 @@ impl ReleaseIndex {
                 Ok(())
             }
             Err(why) => {
-                answer(reply, Response::Rejected(why.clone()));
+                answer(reply, Response::refused(why.clone()));
                 Err(why)
             }
         }
@@ -167,7 +167,7 @@ impl ReleaseIndex {
         if let Err(error) = written {
             let why = format!("the release cannot be kept: {error}");
             tracing::error!("{why}");
-            let _ = reply.send(Response::Unavailable(why));
+            let _ = reply.send(Response::unavailable(why));
             return None;
         }
         let _ = reply.send(Response::Done);

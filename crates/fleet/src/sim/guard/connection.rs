@@ -61,7 +61,7 @@ pub(super) async fn serve(
 }
 
 async fn ask(calls: &mpsc::Sender<Call>, request: Request) -> Response {
-    let away = || Response::Unavailable("the guard is ending".to_owned());
+    let away = || Response::unavailable("the guard is ending");
     let (reply, answer) = oneshot::channel();
     if calls.send((request, reply)).await.is_err() {
         return away();

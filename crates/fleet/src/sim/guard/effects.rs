@@ -107,7 +107,7 @@ impl SimGuard {
             for reply in std::mem::take(&mut self.mutes) {
                 let phase = self.machine.phase().as_str();
                 let why = || format!("there is no stream to mute: the box is {phase}");
-                let _ = reply.send(if is_silent { Response::Done } else { Response::Rejected(why()) });
+                let _ = reply.send(if is_silent { Response::Done } else { Response::refused(why()) });
             }
         }
     }

@@ -38,7 +38,7 @@ impl SimGuard {
                 Response::Done
             }
             Request::Status {} | Request::Subscribe { .. } => Response::Done,
-            _ => Response::Rejected("a simulated box does not do that".to_owned()),
+            _ => Response::refused("a simulated box does not do that"),
         };
         // A caller that went away does not need its reply.
         let _ = reply.send(response);
@@ -46,6 +46,6 @@ impl SimGuard {
 
     fn done_if(&self, is_done: bool, why: &str) -> Response {
         let phase = self.machine.phase().as_str();
-        if is_done { Response::Done } else { Response::Rejected(format!("{why}: the box is {phase}")) }
+        if is_done { Response::Done } else { Response::refused(format!("{why}: the box is {phase}")) }
     }
 }

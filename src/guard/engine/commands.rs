@@ -1,0 +1,102 @@
+//! Signed commands in the engine: judged, written down, carried out once, and answered as often as they come.
+
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
+use super::Engine;
+use crate::guard::commands::{Accepted, Digest, Surroundings, Verdict};
+use crate::guard::pending_replies::ReplySender;
+use crate::ipc::{Fact, Parameters, Rejection, ReplyCode, Response, SignedPayload, Verb};
+use monotonic::Monotonic;
+
+/// Callers that wait for the answer to one command, if it comes again while it is carried out.
+const MAX_WAITING: usize = 8;
+
+/// A command that is being carried out.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    digest: Digest,
+    answer: oneshot::Receiver<Response>,
+    waiting: Vec<ReplySender>,
+}
+
+impl Engine {
+    /// Seconds since the epoch began, which is when the guard started.
+    fn uptime_s(&self) -> u64 {
+        self.clock.now().duration_since(Monotonic::default()).as_secs()
+    }
+
+    /// A signed command came as `cmd/<word>`.
+    pub(super) fn signed_command(&mut self, word: &str, payload: &SignedPayload, reply: ReplySender) {
+        // Whoever sends them, signed or not: they can only make people safer.
+        match Verb::of(word) {
+            Some(Verb::Stop) => return self.carry_out(&Parameters::Stop, reply),
+            Some(Verb::Mute) => return self.carry_out(&Parameters::Mute, reply),
+            Some(_) | None => {}
+        }
+        let (uptime_s, now) = (self.uptime_s(), self.clock.now());
+        let box_id = self.box_id();
+        let surroundings = Surroundings { trust: &self.config.trust, box_id: box_id.as_deref(), uptime_s };
+        let quotas = &mut self.quotas;
+        match self.commands.admit(&surroundings, word, &payload.0, |verb| quotas.admit(verb, now)) {
+            Verdict::New(accepted) => self.accept(*accepted, reply),
+            Verdict::Known(digest) => self.answer_again(digest, reply),
+            Verdict::Refused(rejection) => {
+                tracing::warn!("signed command refused: {word:?}: {}", rejection.why);
+                let fact = Fact::CommandRefused { verb: word.to_owned(), why: rejection.why.clone() };
+                self.append_refusal(fact);
+                let _ = reply.send(if rejection.code == ReplyCode::Busy {
+                    Response::Unavailable(rejection)
+                } else {
+                    Response::Rejected(rejection)
+                });
+            }
+        }
+    }
+
+    /// Carries it out, once the ledger has that it was accepted; nothing that it does not have takes effect.
+    fn accept(&mut self, accepted: Accepted, reply: ReplySender) {
+        let Accepted { verb, parameters, id, key, digest } = accepted;
+        let (sender, answer) = oneshot::channel();
+        self.under_way.push(UnderWay { digest, answer, waiting: vec![reply] });
+        match self.append(Fact::Commanded { verb: verb.as_str().to_owned(), key, id }) {
+            Ok(()) => self.carry_out(&parameters, sender),
+            Err(failure) => {
+                let why = "the ledger cannot be written, and nothing is done without it";
+                let _ = sender.send(Response::unavailable(why));
+                self.dispatch(failure);
+            }
+        }
+    }
+
+    fn answer_again(&mut self, digest: Digest, reply: ReplySender) {
+        if let Some(answer) = self.commands.answer(&digest) {
+            let _ = reply.send(answer.clone());
+            return;
+        }
+        match self.under_way.iter_mut().find(|known| known.digest == digest) {
+            Some(known) if known.waiting.len() < MAX_WAITING => known.waiting.push(reply),
+            Some(_) | None => {
+                let rejection = Rejection::new(ReplyCode::Busy, "it is being carried out, and many wait for it");
+                let _ = reply.send(Response::Unavailable(rejection));
+            }
+        }
+    }
+
+    /// Hands on the answers that have come. Called after each event.
+    pub(super) fn settle_commands(&mut self) {
+        for mut known in std::mem::take(&mut self.under_way) {
+            let answer = match known.answer.try_recv() {
+                Err(TryRecvError::Empty) => {
+                    self.under_way.push(known);
+                    continue;
+                }
+                Ok(answer) => answer,
+                Err(TryRecvError::Closed) => Response::unavailable("the guard gave it up"),
+            };
+            for reply in known.waiting {
+                let _ = reply.send(answer.clone());
+            }
+            self.commands.settle(&known.digest, answer);
+        }
+    }
+}
