@@ -7,6 +7,7 @@ pub(crate) mod client;
 mod doctor;
 mod host;
 mod ledger;
+mod note;
 mod press;
 mod privacy;
 mod run;
@@ -132,6 +133,11 @@ enum Command {
         #[command(subcommand)]
         action: update::Action,
     },
+    /// Keys and signatures of what a platform sends: make, sign, verify. Needs no box.
+    Note {
+        #[command(subcommand)]
+        action: note::Action,
+    },
     /// What is collected, for what, who gets it, how long it is kept.
     Privacy {
         #[command(flatten)]
@@ -246,6 +252,7 @@ fn dispatch(command: Command) -> Result<(), Exit> {
         Command::Setup { file, args } => setup::run(&file.config, args),
         Command::TakeConfig { file, args } => take_config::run(&file.config, &args),
         Command::Update { file, action } => file.load().and_then(|config| update::run(&config, &action)),
+        Command::Note { action } => note::run(&action),
         Command::Privacy { file, topic } => file.load().and_then(|config| privacy::run(&config, topic)),
         // A file that was handed out is proved without this box's configuration: there may be none.
         Command::Ledger { action: ledger::Action::Verify { file: Some(file) }, .. } => ledger::verify(&file),

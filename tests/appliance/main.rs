@@ -26,6 +26,7 @@ mod line;
 mod media;
 mod mqtt;
 mod mqtt_document;
+mod notes;
 mod notify;
 mod odd_broker;
 mod other_box;
