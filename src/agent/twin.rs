@@ -137,7 +137,7 @@ impl Agent<'_> {
         is_desired
     }
 
-    /// What is remarked where the broker does not let the box read its desired configuration. Commands work all the same.
+    /// What is remarked where the broker does not let the box read its desired configuration.
     pub(super) fn desired_refused(&self, code: SubscribeReasonCode) -> String {
         let topic = self.topic(DESIRED);
         format!(

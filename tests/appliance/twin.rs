@@ -185,6 +185,7 @@ fn another_audience_waits_for_staff_and_unbinding_forgets_it() {
     // A press starts nothing, and a restart forgets nothing.
     shop.press();
     run.kill();
+    wait_until("the old guard is gone", || shop.processes("guard").is_empty());
     run = shop.start("run");
     shop.wait_for_phase("policy");
     assert!(shop.captures().is_empty() && applied(&shop).is_empty());

@@ -87,7 +87,7 @@ fn no_hostile_document_changes_anything_whatever_is_killed_in_between() {
     }
     let applied = shop.kinds().iter().filter(|kind| *kind == "desired-applied").count();
     assert_eq!((applied, refused), (fresh, rounds), "each fresh one exactly once");
-    // An image of the disk's ledger from before: only documents signed for this box can come, and the newest comes again.
+    // An image of the disk from before: only documents signed for this box can come, and the newest comes again.
     let newest = note(highest, json!({"video.bitrate-kbps": 1000 + highest}));
     shop.history = kept;
     shop.restart("", keys());
