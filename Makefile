@@ -53,7 +53,8 @@ console-bench:
 	cp $(CARGO_TARGET_DIR)/release/tallybox-fleet $(CARGO_TARGET_DIR)/debug/tallybox-fleet
 	$(if $(INTERVAL),TALLYBOX_INTERVAL=$(INTERVAL)) cargo test --features demo --test console -- --ignored --nocapture frames_under
 
-# The Debian package of this machine's architecture, or of ARCH=arm64, ARCH=armhf. PACKAGE=tallybox-fleet: the operator's.
+# The Debian package of this machine's architecture, or of ARCH=arm64, ARCH=armhf. PACKAGE=tallybox-fleet: the
+# operator's.
 deb:
 	scripts/deb $(or $(ARCH),$$(dpkg --print-architecture)) $(PACKAGE)
 

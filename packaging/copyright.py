@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Prints the Debian copyright file of a package: `copyright.py TARGET_TRIPLE [tallybox-fleet]`. Every crate that is linked into it,
-with its own copyright lines and its own licence text, as cargo and the crates' sources have them. A crate that does not
-say what it may be used under is an error."""
+"""Prints the Debian copyright file of a package: `copyright.py TARGET_TRIPLE [tallybox-fleet]`. Every crate that is
+linked into it, with its own copyright lines and its own licence text, as cargo and the crates' sources have them. A
+crate that does not say what it may be used under is an error."""
 import collections
 import glob
 import json

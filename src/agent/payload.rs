@@ -40,8 +40,8 @@ pub(super) fn is_note(payload: &[u8]) -> bool {
     payload.starts_with(NOTE)
 }
 
-/// The id of a `stop` or `mute` that came as a note, whether its signature is good, wrong or cut off. Without a readable
-/// one it is made from the bytes, so that the answer has one and a repetition the same.
+/// The id of a `stop` or `mute` that came as a note, whether its signature is good, wrong or cut off. Without a
+/// readable one it is made from the bytes, so that the answer has one and a repetition the same.
 pub(super) fn note_id(payload: &[u8]) -> String {
     let line = payload.split(|byte| *byte == b'\n').nth(1).unwrap_or_default();
     id_of(line).unwrap_or_else(|| format!("note-{:.16}", crate::hex(&Sha256::digest(payload))))

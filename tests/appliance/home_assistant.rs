@@ -1,4 +1,4 @@
-//! The box at Home Assistant's discovery topic, over a real broker. `make home-assistant-test` has Home Assistant itself.
+//! The box at Home Assistant's discovery topic, over a real broker. `make home-assistant-test` has the real one.
 
 use serde_json::{Value, json};
 

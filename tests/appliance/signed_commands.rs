@@ -1,5 +1,5 @@
-//! Signed commands at real guards, agents and a real broker: what was not signed for this box, now, never runs, whatever
-//! becomes of processes, clocks and disks; what was runs once.
+//! Signed commands at real guards, agents and a real broker: what was not signed for this box, now, never runs,
+//! whatever becomes of processes, clocks and disks; what was runs once.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{documents, prose, text};
 
 /// What stands behind `tallybox` in a document's commands: the command, and its options up to the next pipe or comment.
-fn calls(text: &str) -> BTreeSet<(String, Vec<String>)> {
+fn calls(text: &str) -> BTreeSet<(Vec<String>, Vec<String>)> {
     let mut found = BTreeSet::new();
     let code = text.split("```").skip(1).step_by(2).flat_map(str::lines);
     let inline = prose(text);
@@ -17,15 +17,16 @@ fn calls(text: &str) -> BTreeSet<(String, Vec<String>)> {
             continue;
         }
         let words: Vec<_> = words.take_while(|word| !word.starts_with(['#', '|', '>', '<'])).collect();
-        let Some(command) = words.first().filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
-        else {
+        let is_name = |word: &&&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
+        let path: Vec<String> = words.iter().take_while(is_name).map(|word| (*word).to_owned()).collect();
+        if path.is_empty() {
             continue;
-        };
+        }
         let options = words
             .iter()
             .filter(|word| word.starts_with("--"))
             .map(|word| word.trim_end_matches(['.', ',', ';']).to_owned());
-        found.insert(((*command).to_owned(), options.collect()));
+        found.insert((path, options.collect()));
     }
     found
 }
@@ -38,19 +39,22 @@ fn each_command_in_the_documents_exists() {
     };
     let (mut wrong, mut count) = (Vec::new(), 0);
     for document in documents() {
-        for (command, options) in calls(&text(&document)) {
-            if command == "help" || (command == "demo" && cfg!(not(feature = "demo"))) {
+        for (path, options) in calls(&text(&document)) {
+            if path[0] == "help" || (path[0] == "demo" && cfg!(not(feature = "demo"))) {
                 continue;
             }
             count += 1;
-            // Options of `ledger show` and its like stand in the help of those.
-            let mut all = help(&[&command]).unwrap_or_default();
-            for inner in ["show", "verify", "export", "report"] {
-                all += &help(&[&command, inner]).unwrap_or_default();
-            }
+            // Options of `note key generate` and its like stand in the help of those; the last words may be arguments.
+            let words: Vec<&str> = path.iter().map(String::as_str).collect();
+            let Some(first) = help(&words[..1]) else {
+                wrong.push(format!("{}: tallybox {}", document.display(), path.join(" ")));
+                continue;
+            };
+            let inner = (2..=words.len()).filter_map(|length| help(&words[..length]));
+            let all = inner.fold(first, |all, text| all + &text);
             let missing = options.iter().any(|option| !all.contains(option.split('=').next().unwrap()));
-            if all.is_empty() || missing {
-                wrong.push(format!("{}: tallybox {command} {}", document.display(), options.join(" ")));
+            if missing {
+                wrong.push(format!("{}: tallybox {} {}", document.display(), path.join(" "), options.join(" ")));
             }
         }
     }

@@ -1,4 +1,4 @@
-"""Home Assistant's own core with its MQTT integration and nothing else. Reads lines of JSON, answers with lines of JSON:
+"""Home Assistant's own core with its MQTT integration and nothing else. Reads and writes lines of JSON:
 
 {"do": "states"}              every entity of the box: its state, and what the registry has of it
 {"do": "press", "entity": …}  presses a button

@@ -122,8 +122,8 @@ impl Press {
         Gesture::Nothing
     }
 
-    /// Whether the release at `now` confirms what was asked since `asked`: the lamp has shown that it would, every clock
-    /// that measured the hold agrees, and it began after the question.
+    /// Whether the release at `now` confirms what was asked since `asked`: the lamp has shown that it would, every
+    /// clock that measured the hold agrees, and it began after the question.
     fn confirms(self, now: Monotonic, asked: Monotonic) -> bool {
         let heard = now.duration_since(self.since);
         let told = self.kernel_held.unwrap_or(heard);

@@ -105,8 +105,8 @@ impl Connection {
         let (sender, mut heard) = mpsc::channel(MAX_WAITING);
         let mut tasks = JoinSet::new();
         tasks.spawn(listen(eventloop, client.clone(), filters, sender));
-        // What a session that is kept has waiting comes before the broker's word on the subscriptions. It is no more than
-        // may be under way unacknowledged.
+        // What a session that is kept has waiting comes before the broker's word on the subscriptions. It is no more
+        // than may be under way unacknowledged.
         let mut early = VecDeque::new();
         let begun = async {
             loop {

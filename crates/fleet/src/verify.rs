@@ -241,7 +241,7 @@ fn base64(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// The roots of the test vectors of certificate-transparency (`merkle_tree_test.cc`), which RFC 6962's authors wrote.
+    /// The roots of the test vectors of certificate-transparency (`merkle_tree_test.cc`), by RFC 6962's authors.
     #[test]
     fn roots_are_those_of_the_published_vectors() {
         let leaves: [&[u8]; 4] = [b"", b"\x00", b"\x10", b"\x20\x21"];

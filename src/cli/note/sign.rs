@@ -1,4 +1,4 @@
-//! `tallybox note sign`: JSON becomes a signed document. A command also gets the fields that keep it from being replayed.
+//! `tallybox note sign`: JSON becomes a signed document. A command also gets the fields that stop a replay.
 
 use std::path::{Path, PathBuf};
 

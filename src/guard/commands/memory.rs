@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ipc::Response;
 
-/// Commands that are remembered: more than can wait at a broker. Older ones are void by their sequence numbers, and only
-/// get another answer.
+/// Commands that are remembered: more than can wait at a broker. Older ones are void by their sequence numbers, and
+/// only get another answer.
 const MAX_REMEMBERED: usize = 256;
 
 /// SHA-256 of a command's text. Not of the whole note: other signatures under the same text make no other command.

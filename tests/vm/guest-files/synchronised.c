@@ -1,4 +1,4 @@
-// Tells the kernel that somebody keeps the clock, as an NTP client does: `synchronised`; `synchronised no` takes it back.
+// Tells the kernel that somebody keeps the clock, as an NTP client does; `synchronised no` takes it back.
 #include <stdio.h>
 #include <string.h>
 #include <sys/timex.h>
