@@ -212,7 +212,7 @@ impl Served<'_> {
             match header >> 4 {
                 1 => self.connect(header, &body)?,
                 3 => self.publish(header, &body)?,
-                8 => self.stream.write_all(&[0x90, 4, body[0], body[1], 0, 0]).ok()?,
+                8 => self.stream.write_all(&subscribed(&body)).ok()?,
                 12 => self.stream.write_all(&[0xd0, 0]).ok()?,
                 14 => return None,
                 _ => {}
@@ -291,4 +291,17 @@ impl Served<'_> {
         self.stream.write_all(&[0xe0, 2, reason, 0]).ok()?;
         None
     }
+}
+
+/// The answer to a subscription grants each topic filter. Neither packet has more than 127 bytes behind its header.
+fn subscribed(subscribe: &[u8]) -> Vec<u8> {
+    let (id, rest) = subscribe.split_at(2);
+    let mut filters = &rest[1 + usize::from(rest[0])..];
+    let mut codes = Vec::new();
+    while let [high, low, filter @ ..] = filters {
+        filters = &filter[usize::from(*high) * 256 + usize::from(*low) + 1..];
+        codes.push(0);
+    }
+    let length = u8::try_from(3 + codes.len()).unwrap();
+    [&[0x90, length], id, &[0], codes.as_slice()].concat()
 }
