@@ -12,7 +12,9 @@ use super::state::State;
 use super::telemetry;
 use super::validator::{Command, Refused, SignedMessage, Verdict};
 use crate::clock;
-use crate::ipc::{Parameters, Rejection, ReplyCode, Request, Response, VERSION_STRING, Verb};
+use crate::ipc::{
+    CommandProgress, Parameters, Rejection, ReplyCode, Request, Response, SignedPayload, VERSION_STRING, Verb,
+};
 
 /// Addresses that one command is answered at, if it comes again while it is carried out.
 const MAX_REPLY_ADDRESSES: usize = 4;
@@ -21,18 +23,24 @@ const MAX_RETAINED: usize = 16;
 
 /// The answer to a command that was refused.
 fn refusal(verb: String, Refused { id, rejection: Rejection { code, why } }: Refused) -> Reply {
-    Reply { id, verb, ok: false, error: Some(why), code: Some(code), diagnosis: None }
+    Reply { id, verb, ok: false, error: Some(why), code: Some(code), progress: None, receipt: None, diagnosis: None }
 }
 
 /// The answer to a command that the guard answered so, and whether it judged it.
 fn reply_to(id: Option<String>, verb: Verb, answer: Response) -> (Reply, bool) {
+    let mut receipt = None;
     let (ok, error, code, judged) = match answer {
+        Response::Erased(signed) => {
+            receipt = signed;
+            (true, None, None, true)
+        }
         Response::Done | Response::Probed(_) => (true, None, None, true),
         Response::Unwritten => (true, Some("done, and not yet written to the ledger".to_owned()), None, true),
         Response::Rejected(Rejection { code, why }) => (false, Some(why), Some(code), true),
         Response::Unavailable(Rejection { code, why }) => (false, Some(why), Some(code), false),
     };
-    (Reply { id, verb: verb.as_str().to_owned(), ok, error, code, diagnosis: None }, judged)
+    let verb = verb.as_str().to_owned();
+    (Reply { id, verb, ok, error, code, progress: None, receipt, diagnosis: None }, judged)
 }
 
 impl Agent<'_> {
@@ -153,6 +161,7 @@ impl Agent<'_> {
                 }
                 self.requests.ask_to_stop(&self.guard.calls);
             }
+            Done::Policy => {}
             Done::Note => {
                 let unnoted = std::mem::take(&mut self.requests.unnoted);
                 if unnoted > 0 {
@@ -161,6 +170,26 @@ impl Agent<'_> {
                 }
             }
         }
+    }
+
+    /// Tells whoever sent a long command what it waits for, once for each step.
+    pub(super) fn send_progress(&mut self, line: &mut BrokerConnection) {
+        let state = self.guard.state.borrow();
+        let Some(step) = state.status().and_then(|status| status.command.clone()) else { return };
+        drop(state);
+        let Some(address) = self.requests.take_progress(&step) else { return };
+        let CommandProgress { id, verb, progress } = step;
+        let (reply, _) = reply_to(Some(id), verb, Response::Done);
+        self.answer(line, address, &Reply { progress: Some(progress), ..reply }, Urgency::Routine);
+    }
+
+    /// A policy came, as it is retained: the guard judges it.
+    pub(super) fn policy(&mut self, message: &Publish) {
+        if message.payload.is_empty() || message.payload.len() > notes::MAX_BYTES {
+            return;
+        }
+        let note = SignedPayload(String::from_utf8_lossy(&message.payload).into_owned());
+        self.requests.policy(&self.guard.calls, note);
     }
 
     fn finish(&mut self, line: &mut BrokerConnection, id: &str, verb: Verb, answer: Response, urgency: Urgency) {

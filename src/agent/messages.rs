@@ -23,6 +23,12 @@ pub(super) struct Reply {
     pub(super) ok: bool,
     pub(super) error: Option<String>,
     pub(super) code: Option<ReplyCode>,
+    /// What the command waits for; another reply follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) progress: Option<String>,
+    /// What an erasure destroyed: a signed note.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) receipt: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) diagnosis: Option<Diagnosis>,
 }
@@ -57,6 +63,11 @@ impl Answer {
             for text in reason.into_iter().chain(&mut self.reply.error) {
                 *text = clean(text, longest);
             }
+            whole = json(&self);
+        }
+        if whole.len() > MAX_ANSWER_BYTES && self.reply.receipt.is_some() {
+            // The receipt cannot be cut; what the box does is in `state`.
+            self.state = None;
             whole = json(&self);
         }
         whole

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::guard_client::GuardClient;
 use super::validator::{Command, SignedMessage};
-use crate::ipc::{Request, Response, Verb};
+use crate::ipc::{CommandProgress, Request, Response, SignedPayload, Verb};
 
 /// Refusals that are handed to the guard at once; with the commands of `admission` they leave it room for a stop.
 const MAX_REFUSAL_NOTES: usize = 3;
@@ -35,7 +35,18 @@ pub(super) enum Done {
         answer: Response,
     },
     Stops(Response),
+    /// A policy was handed to the guard.
+    Policy,
     Note,
+}
+
+/// A command that takes its time.
+#[derive(Debug)]
+struct LongCommand {
+    id: String,
+    address: ReplyTo,
+    /// The step that was told last.
+    told: Option<String>,
 }
 
 /// What the guard was asked.
@@ -43,6 +54,7 @@ pub(super) enum Done {
 pub(super) struct Requests {
     tasks: JoinSet<Done>,
     pub(super) commands: usize,
+    long: Vec<LongCommand>,
     notes: usize,
     /// Refusals that were not handed on, because too many came.
     pub(super) unnoted: u64,
@@ -60,7 +72,12 @@ impl Requests {
     pub(super) async fn next(&mut self) -> Option<Done> {
         let done = self.tasks.join_next().await?.ok()?;
         match &done {
-            Done::Command { .. } | Done::Signed { .. } => self.commands = self.commands.saturating_sub(1),
+            Done::Command { .. } => self.commands = self.commands.saturating_sub(1),
+            Done::Signed { id, .. } => {
+                self.commands = self.commands.saturating_sub(1);
+                self.long.retain(|long| Some(&long.id) != id.as_ref());
+            }
+            Done::Policy => {}
             Done::Note => self.notes = self.notes.saturating_sub(1),
             Done::Stops(_) => self.stop_under_way = false,
         }
@@ -75,9 +92,29 @@ impl Requests {
     /// Has the guard judge a signed command, and carry it out.
     pub(super) fn begin_signed(&mut self, calls: GuardClient, address: ReplyTo, message: SignedMessage) {
         let SignedMessage { id, verb, payload } = message;
+        if let Some(id) = id.clone().filter(|_| verb.row().is_long) {
+            self.long.push(LongCommand { id, address: address.clone(), told: None });
+        }
         let request = Request::Command { verb: verb.as_str().to_owned(), payload };
         self.commands += 1;
         self.tasks.spawn(async move { Done::Signed { address, id, verb, answer: calls.call(request).await } });
+    }
+
+    /// Where a step of a long command is told, if it was not yet.
+    pub(super) fn take_progress(&mut self, step: &CommandProgress) -> Option<ReplyTo> {
+        let long = self.long.iter_mut().find(|long| long.id == step.id)?;
+        let is_new = long.told.as_ref() != Some(&step.progress);
+        long.told = Some(step.progress.clone());
+        is_new.then(|| long.address.clone())
+    }
+
+    /// Hands a policy to the guard. One that it cannot take now comes again with the next connection.
+    pub(super) fn policy(&mut self, calls: &GuardClient, note: SignedPayload) {
+        let calls = calls.clone();
+        self.tasks.spawn(async move {
+            calls.call(Request::Policy { note }).await;
+            Done::Policy
+        });
     }
 
     /// Asks for a stop, or for one more behind the one under way. Never refused.

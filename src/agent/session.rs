@@ -24,6 +24,8 @@ use super::twin::{self, DESIRED};
 use crate::clock;
 use crate::exit::Exit;
 
+/// The topic of the platform's signed policy, behind the box's name.
+const POLICY: &str = "policy";
 /// The least time between two publishes of `state`: twice a second at most, whatever the reason.
 const STATE_INTERVAL: Duration = Duration::from_millis(500);
 /// Connections in a row that end soon and without a word before another client is suspected.
@@ -31,6 +33,8 @@ const MAX_CUT_SHORT: u32 = 3;
 /// A client that another one throws out comes back within four minutes: a connection that held for longer has its id
 /// for itself.
 const ID_UNCONTESTED_AFTER: Duration = Duration::from_mins(5);
+/// How long a box that was unbound stays for the answer to the command that unbound it.
+const RECEIPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is remarked about a client that is thrown out.
 const SHARED_ID: &str = "the id";
 
@@ -64,9 +68,14 @@ impl Agent<'_> {
         tasks.spawn(disconnect::listen(eventloop, sender));
         let mut line = BrokerConnection::new(client);
         let begun = self.clock.now();
+        let mut unbound_at = None;
         let lost = loop {
             self.send_due(&mut line);
-            let due = self.due(&line);
+            if self.is_finished(&mut unbound_at) {
+                self.disconnect_cleanly(&mut line, &mut events).await;
+                return ConnectionEnd::Unbound;
+            }
+            let due = self.due(&line, unbound_at);
             let done = tokio::select! {
                 biased;
                 () = stop.as_mut() => {
@@ -91,10 +100,6 @@ impl Agent<'_> {
                     Ok(())
                 }
                 Ok(()) = self.guard.state.changed() => {
-                    if self.is_unbound() {
-                        self.disconnect_cleanly(&mut line, &mut events).await;
-                        return ConnectionEnd::Unbound;
-                    }
                     self.note_guard_loss();
                     line.state_due = true;
                     Ok(())
@@ -142,6 +147,19 @@ impl Agent<'_> {
         self.send_to_home_assistant(line);
         self.send_telemetry(line);
         self.serve_twin(line);
+        if line.online {
+            self.send_progress(line);
+        }
+    }
+
+    /// Whether the box was unbound, and whoever asked for that has the receipt, or will not get it.
+    fn is_finished(&self, unbound_at: &mut Option<Monotonic>) -> bool {
+        if !self.is_unbound() {
+            return false;
+        }
+        let now = self.clock.now();
+        let since = *unbound_at.get_or_insert(now);
+        self.requests.commands == 0 || now.duration_since(since) >= RECEIPT_TIMEOUT
     }
 
     /// At each beat of the watchdog.
@@ -209,7 +227,9 @@ impl Agent<'_> {
                 let is_refused = |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
                 let refused = |index: usize| taken.return_codes.get(index).filter(is_refused);
                 self.notifier.remark(DESIRED, refused(1).map(|code| self.desired_refused(*code)));
-                self.check_releases(refused(2).is_some());
+                let releases = usize::from(self.releases.topic().is_some());
+                self.check_releases(releases == 1 && refused(2).is_some());
+                self.check_policy(refused(2 + releases).is_some());
                 if let Some(code) = refused(0) {
                     let topic = self.topic("cmd/+");
                     let why =
@@ -229,7 +249,9 @@ impl Agent<'_> {
             Packet::Publish(message) if self.is_from_home_assistant(&message) => Ok(()),
             Packet::Publish(message) if self.take_desired(&message) => Ok(()),
             Packet::Publish(message) => {
-                if !self.releases.take(&message) {
+                if message.topic == self.topic(POLICY).as_bytes() {
+                    self.policy(&message);
+                } else if !self.releases.take(&message) {
                     self.command(line, &message);
                 }
                 Ok(())
@@ -243,6 +265,20 @@ impl Agent<'_> {
         let topic = self.releases.topic().unwrap_or_default();
         let why = format!("the broker refuses the subscription to {topic}: no updates; see the broker's access rules");
         self.notifier.remark("releases", refused.then_some(why));
+    }
+
+    /// The same of this one.
+    fn check_policy(&mut self, refused: bool) {
+        let topic = self.topic(POLICY);
+        let why = format!(
+            "the broker refuses the subscription to {topic}: no policy of the platform's; see the broker's access rules"
+        );
+        self.notifier.remark("policy", refused.then_some(why));
+    }
+
+    /// Whether any key is trusted to sign policies.
+    fn trusts_policies(&self) -> bool {
+        self.config.trust.keys.iter().any(|key| key.may.contains(&notes::Role::Policy))
     }
 
     /// The broker lets this box in: keeps to what it takes, and asks for commands.
@@ -262,7 +298,8 @@ impl Agent<'_> {
         let filter = SubscribeFilter { preserve_retain: true, ..SubscribeFilter::new(self.topic("cmd/+"), qos) };
         // Commands come first: their answer decides whether the box is online.
         let releases = self.releases.topic().map(str::to_owned);
-        let others = std::iter::once(self.topic(DESIRED)).chain(releases);
+        let policy = self.trusts_policies().then(|| self.topic(POLICY));
+        let others = std::iter::once(self.topic(DESIRED)).chain(releases).chain(policy);
         let others = others.map(|topic| SubscribeFilter::new(topic, qos));
         let asked = line.publisher.client.try_subscribe_many(std::iter::once(filter).chain(others));
         asked.map_err(|error| error.to_string().into())
@@ -305,7 +342,8 @@ impl Agent<'_> {
 
     /// Sends the entry that is next. One that nothing would acknowledge is not sent.
     fn send_events(&mut self, line: &mut BrokerConnection) {
-        if !line.online || line.limits.is_none_or(|limits| !limits.qos1) {
+        // What comes after an unbinding is for the next platform.
+        if !line.online || self.is_unbound() || line.limits.is_none_or(|limits| !limits.qos1) {
             return;
         }
         if let Some((place, entry)) = self.events.next(self.clock.now()) {
@@ -317,14 +355,15 @@ impl Agent<'_> {
     }
 
     /// When there is something to do that nothing else wakes this loop for.
-    fn due(&self, line: &BrokerConnection) -> Monotonic {
+    fn due(&self, line: &BrokerConnection, unbound_at: Option<Monotonic>) -> Monotonic {
         let far = self.clock.now().saturating_add(Duration::from_hours(1));
         let state = if line.online && line.state_due { self.state_at } else { far };
         let telemetry = if line.online { line.telemetry_at } else { far };
         let events = self.events.resume_at().filter(|_| line.online).unwrap_or(far);
         let home_assistant = self.home_assistant_due().filter(|_| line.online).unwrap_or(far);
         let twin = self.twin_due(line).unwrap_or(far);
-        state.min(telemetry).min(events).min(home_assistant).min(twin).min(far)
+        let receipt = unbound_at.map_or(far, |at| at.saturating_add(RECEIPT_TIMEOUT));
+        state.min(telemetry).min(events).min(home_assistant).min(twin).min(receipt)
     }
 
     fn check_overdue(&self, line: &BrokerConnection) -> Result<(), ConnectionLoss> {

@@ -45,7 +45,16 @@ fn reply() -> Answer {
         faults: Vec::new(),
         telemetry: Telemetry::default(),
     };
-    let reply = Reply { id: None, verb: String::new(), ok: true, error: None, code: None, diagnosis: Some(diagnosis) };
+    let reply = Reply {
+        id: None,
+        verb: String::new(),
+        ok: true,
+        error: None,
+        code: None,
+        progress: Some(String::new()),
+        receipt: Some(String::new()),
+        diagnosis: Some(diagnosis),
+    };
     let state = Some(State::without_guard(jiff::Timestamp::UNIX_EPOCH, ""));
     Answer { reply, epoch: None, uptime_s: None, state }
 }

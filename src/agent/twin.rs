@@ -117,7 +117,7 @@ impl TwinRelay {
                 tracing::debug!("the desired configuration is refused: {}", rejection.why);
                 self.ask_at = Some(now.saturating_add(REFUSAL_PAUSE));
             }
-            Response::Done | Response::Unwritten | Response::Probed(_) => {}
+            Response::Done | Response::Unwritten | Response::Probed(_) | Response::Erased(_) => {}
         }
     }
 

@@ -80,7 +80,16 @@ impl CommandValidator {
         let skipped = answered.len().saturating_sub(MAX_REMEMBERED);
         let remembered = answered.into_iter().skip(skipped).map(|StoredReply { id, verb, ok, error, code }| {
             let word = verb.as_str().to_owned();
-            let reply = Reply { id: Some(id.clone()), verb: word, ok, error, code, diagnosis: None };
+            let reply = Reply {
+                id: Some(id.clone()),
+                verb: word,
+                ok,
+                error,
+                code,
+                progress: None,
+                receipt: None,
+                diagnosis: None,
+            };
             Remembered { id, verb, reply: Some(reply) }
         });
         Self { remembered: remembered.collect() }

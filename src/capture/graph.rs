@@ -199,6 +199,14 @@ impl CaptureGraph {
         self.has_audio
     }
 
+    /// Changes the cap of the picture's bitrate while it runs.
+    ///
+    /// # Errors
+    /// The encoder cannot; nothing changes.
+    pub(crate) fn set_bitrate_cap(&self, kbps: u32) -> Result<(), CaptureError> {
+        self.encoder.set_bitrate_cap(kbps)
+    }
+
     /// Checks devices, encoder and pipeline; to be called some times a second. A file that ends starts again. A device
     /// that is lost is an error only once it has been lost for too long.
     pub(crate) fn check(&self) -> Result<(), CaptureError> {

@@ -15,7 +15,8 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits for the guard's start and runs what it asks for: a session or a probe.
 pub(crate) fn run(config: &Config, guard_link: &GuardLink) -> Result<(), CaptureError> {
-    let Some(Start { audio, purpose, config_hash, values }) = guard_link.wait_for_start() else { return Ok(()) };
+    let Some(start) = guard_link.wait_for_start() else { return Ok(()) };
+    let Start { audio, purpose, config_hash, values, commands, bitrate_kbps } = start;
     // The platform's values below this process's own files, as the guard has them.
     let config = &config.with_desired(&values).config;
     if config_hash != config.hash {
@@ -23,11 +24,13 @@ pub(crate) fn run(config: &Config, guard_link: &GuardLink) -> Result<(), Capture
         let message = "the configuration was changed since the guard was started: restart guard and agent";
         return Err(CaptureError::config(message));
     }
+    let mut config = config.with_session_values(&commands).map_err(CaptureError::config)?;
+    config.video.bitrate_kbps = bitrate_kbps;
     // Only now: GStreamer's camera plugin opens every video node, to look for encoders.
     gstreamer::init().map_err(|error| CaptureError::internal(format!("GStreamer does not start: {error}")))?;
     match purpose {
-        Purpose::Probe => probe::run(config, audio, guard_link),
-        Purpose::OnAir => stream(config, audio, guard_link),
+        Purpose::Probe => probe::run(&config, audio, guard_link),
+        Purpose::OnAir => stream(&config, audio, guard_link),
     }
 }
 
@@ -48,10 +51,15 @@ fn stream(config: &Config, with_audio: bool, guard_link: &GuardLink) -> Result<(
     result
 }
 
-/// Checks the graph until the guard ends the session, or an error does.
+/// Checks the graph, and applies what the guard changes, until the guard ends the session, or an error does.
 fn supervise(graph: &CaptureGraph, guard_link: &GuardLink) -> Result<(), CaptureError> {
+    let lease = guard_link.lease();
     while !guard_link.wait_for_stop(CHECK_INTERVAL) {
         graph.check()?;
+        if let Some(kbps) = lease.pending_bitrate() {
+            let result = graph.set_bitrate_cap(kbps);
+            lease.settle_bitrate(kbps, result.map_err(|error| error.message));
+        }
     }
     Ok(())
 }

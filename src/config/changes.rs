@@ -86,6 +86,23 @@ pub(crate) fn compare(now: &Config, wanted: &Config) -> Changes {
     changes
 }
 
+/// What staff have to agree to before `set-ingest` sends sessions to `wanted` instead: another server than the one they
+/// know, or less protection on the way. Another key at the same server is the platform's own matter: it changes with
+/// each show.
+pub(crate) fn asks_staff_about_destination(now: &Destination, wanted: &Destination) -> Vec<&'static str> {
+    let mut changes = Changes::default();
+    changes.staff(now.host != wanted.host, "it sends the stream to a server that staff did not agree to");
+    changes.staff(is_encrypted(now) && !is_encrypted(wanted), "the stream would cross the network unencrypted");
+    changes.staff
+}
+
+const fn is_encrypted(destination: &Destination) -> bool {
+    match &destination.protocol {
+        Protocol::Rtmp(Rtmp { tls, .. }) | Protocol::Whip(Whip { tls, .. }) => *tls,
+        Protocol::Srt(Srt { passphrase, .. }) => passphrase.is_some(),
+    }
+}
+
 fn compare_device(changes: &mut Changes, now: &Device, wanted: &Device) {
     let Device { id, data_dir, runtime_dir } = wanted;
     let moved = (data_dir, runtime_dir) != (&now.data_dir, &now.runtime_dir);

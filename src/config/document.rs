@@ -44,7 +44,7 @@ impl Author {
 }
 
 impl SourceFile {
-    fn new(path: PathBuf, content: String) -> Self {
+    pub(super) fn new(path: PathBuf, content: String) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let author = Author::of(&name);
         Self { path, author, name, content }

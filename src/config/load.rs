@@ -32,7 +32,7 @@ pub(super) fn load(path: &Path, texts: Vec<SourceFile>) -> Result<Config, Config
     Ok(config)
 }
 
-fn check(path: &Path, texts: &[SourceFile]) -> Result<Config, ConfigError> {
+pub(super) fn check(path: &Path, texts: &[SourceFile]) -> Result<Config, ConfigError> {
     let (documents, syntax) = document::parse(texts);
     let broken = !syntax.is_empty();
     let mut reader = Reader::new(documents, syntax);

@@ -16,6 +16,7 @@ mod policy;
 mod reader;
 mod secret;
 mod sections;
+mod session_values;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -31,7 +32,7 @@ pub use address::{
     origin,
 };
 pub use binding::STICK_FILE;
-pub(crate) use changes::compare;
+pub(crate) use changes::{asks_staff_about_destination, compare};
 pub(crate) use desired::{DESIRED_KEYS, Judged, Verdict};
 pub use diagnostic::{ConfigError, Diagnostic};
 pub(crate) use document::{files_of, place_at, place_of};

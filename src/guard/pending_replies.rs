@@ -23,6 +23,8 @@ struct Unwritten {
     /// After this the response is [`Response::Unwritten`].
     until: Monotonic,
     reply: ReplySender,
+    /// What is sent then.
+    response: Response,
 }
 
 /// Callers that wait.
@@ -34,6 +36,10 @@ pub(super) struct PendingReplies {
     mutes: Vec<ReplySender>,
     /// The probe that was requested or is running.
     probe: Option<ReplySender>,
+    /// Erasures, until all is gone.
+    erasures: Vec<ReplySender>,
+    /// An unbinding, until staff have answered and all is gone.
+    unbind: Option<ReplySender>,
     /// What was done, until the ledger has it.
     unwritten: Vec<Unwritten>,
 }
@@ -58,19 +64,56 @@ impl PendingReplies {
 
     /// Sends [`Response::Done`] now or, at the latest at its deadline, through [`PendingReplies::finish_written`].
     pub(super) fn done_when_written(&mut self, now: Monotonic, ledger_writer: &LedgerWriter, reply: ReplySender) {
+        self.when_written(now, ledger_writer, Response::Done, reply);
+    }
+
+    fn when_written(&mut self, now: Monotonic, ledger_writer: &LedgerWriter, response: Response, reply: ReplySender) {
         let fact = ledger_writer.submitted();
         if ledger_writer.is_written(fact) {
-            let _ = reply.send(Response::Done);
+            let _ = reply.send(response);
             return;
         }
-        self.unwritten.push(Unwritten { fact, until: now.saturating_add(WRITE_TIMEOUT), reply });
+        self.unwritten.push(Unwritten { fact, until: now.saturating_add(WRITE_TIMEOUT), reply, response });
+    }
+
+    pub(super) fn add_erasure(&mut self, reply: ReplySender) {
+        self.erasures.push(reply);
+    }
+
+    pub(super) fn set_unbind(&mut self, reply: ReplySender) {
+        self.unbind = Some(reply);
+    }
+
+    pub(super) fn waits_for_unbind(&self) -> bool {
+        self.unbind.is_some()
+    }
+
+    /// Staff did not confirm the unbinding.
+    pub(super) fn refuse_unbind(&mut self, why: &str) {
+        if let Some(reply) = self.unbind.take() {
+            let _ = reply.send(Response::refused(why));
+        }
+    }
+
+    /// All is gone: erasures are done once that is written, and with `is_unbound` the unbinding too.
+    pub(super) fn finish_erasures(
+        &mut self,
+        now: Monotonic,
+        is_unbound: bool,
+        receipt: Option<&String>,
+        ledger_writer: &LedgerWriter,
+    ) {
+        let unbind = if is_unbound { self.unbind.take() } else { None };
+        for reply in std::mem::take(&mut self.erasures).into_iter().chain(unbind) {
+            self.when_written(now, ledger_writer, Response::Erased(receipt.cloned()), reply);
+        }
     }
 
     /// Replies to those whose entries are written, and to all others where the ledger failed or took too long.
     pub(super) fn finish_written(&mut self, now: Monotonic, ledger_writer: &LedgerWriter, has_failed: bool) {
         for waiting in std::mem::take(&mut self.unwritten) {
             if ledger_writer.is_written(waiting.fact) {
-                let _ = waiting.reply.send(Response::Done);
+                let _ = waiting.reply.send(waiting.response);
             } else if has_failed || now >= waiting.until {
                 let _ = waiting.reply.send(Response::Unwritten);
             } else {

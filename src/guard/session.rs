@@ -19,6 +19,10 @@ pub(super) struct SessionReport {
     pub(super) encoder_fallback: Option<String>,
     /// The mode that the camera runs in.
     pub(super) camera_mode: Option<String>,
+    /// The cap of the picture's bitrate that capture keeps to, in kbit/s.
+    pub(super) bitrate_kbps: Option<u32>,
+    /// Why capture does not keep to another one.
+    pub(super) bitrate_refused: Option<String>,
     pub(super) stream: Option<StreamStats>,
     /// When `stream` came.
     stream_at: Monotonic,
@@ -48,6 +52,13 @@ impl SessionReport {
     pub(super) fn on_camera(&mut self, mode: String) {
         tracing::info!("camera: {mode}");
         self.camera_mode = Some(mode);
+    }
+
+    pub(super) fn on_bitrate(&mut self, kbps: u32, refused: Option<String>) {
+        if self.bitrate_kbps.is_some_and(|before| before != kbps) {
+            tracing::info!("the picture has at most {kbps} kbit/s now");
+        }
+        (self.bitrate_kbps, self.bitrate_refused) = (Some(kbps), refused);
     }
 
     pub(super) fn on_stats(&mut self, now: Monotonic, stats: StreamStats) {

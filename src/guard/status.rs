@@ -7,8 +7,8 @@ use super::engine::PolicyInForce;
 use super::panel_controller::PanelController;
 use super::session::SessionReport;
 use super::twin::Twin;
-use crate::config::policy_follows;
-use crate::ipc::{BoxIdentity, ENCODER_FALLBACK, Status, UpdateStatus};
+use crate::config::{Config, policy_follows};
+use crate::ipc::{BoxIdentity, CommandProgress, ENCODER_FALLBACK, Status, UpdateStatus, VideoSettings};
 use crate::ledger::LedgerWriter;
 use consent::{Fault, Machine, Phase, Reason};
 use monotonic::Monotonic;
@@ -52,13 +52,28 @@ pub(super) struct StatusSources<'a> {
     pub(super) receipt: Option<&'a str>,
     pub(super) policy: &'a PolicyInForce,
     pub(super) twin: &'a Twin,
+    /// The session's configuration, or the next one's.
+    pub(super) settings: &'a Config,
+    pub(super) command: Option<&'a CommandProgress>,
     pub(super) epoch: &'a str,
 }
 
 /// The status at `now`; its phase began at `since`.
 pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monotonic) -> Status {
     let StatusSources {
-        machine, session, panel, ledger_writer, identity, update, receipt, policy, twin, epoch, ..
+        machine,
+        session,
+        panel,
+        ledger_writer,
+        identity,
+        update,
+        receipt,
+        policy,
+        twin,
+        settings,
+        command,
+        epoch,
+        ..
     } = sources;
     let Explanation { reason, message } = explain(sources);
     Status {
@@ -81,6 +96,14 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         identity: identity.cloned(),
         update: (*update).clone(),
         receipt: receipt.map(str::to_owned),
+        video: Some(VideoSettings {
+            width: settings.video.width,
+            height: settings.video.height,
+            fps: settings.video.fps,
+            bitrate_kbps: session.bitrate_kbps.unwrap_or(settings.video.bitrate_kbps),
+        }),
+        ingest: settings.ingest.places(),
+        command: command.cloned(),
         policy: policy.note.as_ref().map(|note| note.document.clone()),
         desired: twin.status(),
         epoch: (*epoch).to_owned(),

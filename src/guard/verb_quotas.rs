@@ -56,6 +56,8 @@ pub(super) fn verb_of(request: &Request) -> Option<Verb> {
         | Request::Subscribe { .. }
         | Request::Probe {}
         | Request::Command { .. }
+        // Versions only rise, and a refusal is written down once.
+        | Request::Policy { .. }
         | Request::Refused { .. }
         // Updates and desired configurations count what comes for themselves.
         | Request::Desired { .. }

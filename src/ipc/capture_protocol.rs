@@ -8,12 +8,71 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CaptureSettings, Purpose, Values, text};
+use super::{CaptureSettings, Purpose, SetIngest, SetVideo, Values, text};
 
 /// How often the guard renews the lease.
 pub const RENEW_INTERVAL: Duration = Duration::from_secs(1);
 /// A capture whose lease was not renewed for this long ends itself (docs/consent.md).
 pub const LEASE_DURATION: Duration = Duration::from_secs(2);
+
+/// What commands set for sessions to come, until the guard restarts. It may have a stream's key in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SessionValues {
+    /// `set-video`
+    pub video: SetVideo,
+    /// `set-ingest`
+    pub ingest: Option<Box<SetIngest>>,
+}
+
+/// All that can change while capture runs, as complete state: the last one received counts, and receiving it twice
+/// changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LeaseState {
+    /// Counts the changes of the sound in a session, from 0: a confirmation names the revision that it is about.
+    pub revision: u64,
+    /// Whether silence is sent instead of sound.
+    pub muted: bool,
+    /// The picture's highest bitrate in kbit/s: the user's cap. What the path to the server takes may be less.
+    pub bitrate_kbps: u32,
+}
+
+impl LeaseState {
+    /// What of it is a matter of consent.
+    pub const fn settings(self) -> CaptureSettings {
+        CaptureSettings { revision: self.revision, muted: self.muted }
+    }
+}
+
+/// What capture has applied of a [`LeaseState`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct StateInForce {
+    /// The revision that this is about.
+    pub revision: u64,
+    /// Muted: nothing recorded from now on leaves the box.
+    pub muted: bool,
+    /// The cap that the encoder keeps to, in kbit/s.
+    pub bitrate_kbps: u32,
+    /// Why that is not the cap that was asked for, where it never will be.
+    #[serde(default, deserialize_with = "text::maybe_reason")]
+    pub bitrate_refused: Option<String>,
+}
+
+impl StateInForce {
+    /// What of it is a matter of consent.
+    pub const fn settings(&self) -> CaptureSettings {
+        CaptureSettings { revision: self.revision, muted: self.muted }
+    }
+}
+
+impl From<LeaseState> for StateInForce {
+    /// All of it.
+    fn from(LeaseState { revision, muted, bitrate_kbps }: LeaseState) -> Self {
+        Self { revision, muted, bitrate_kbps, bitrate_refused: None }
+    }
+}
 
 /// Guard to capture. Closing the socket ends capture at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,23 +90,25 @@ pub enum ToCapture {
         configuration: String,
         /// What of that configuration the platform wants, below capture's own files.
         values: Values,
+        /// What commands set over all that.
+        commands: SessionValues,
         /// The settings from the beginning.
-        wanted: CaptureSettings,
+        wanted: LeaseState,
     },
     /// Extends the lease to [`LEASE_DURATION`] from now.
     Renew {
         /// The settings from now on.
-        wanted: CaptureSettings,
+        wanted: LeaseState,
     },
 }
 
 impl ToCapture {
     /// The same message with the present settings.
     #[must_use]
-    pub fn with(self, now: CaptureSettings) -> Self {
+    pub fn with(self, now: LeaseState) -> Self {
         match self {
-            Self::Start { session, sound, purpose, configuration, values, wanted: _ } => {
-                Self::Start { session, sound, purpose, configuration, values, wanted: now }
+            Self::Start { session, sound, purpose, configuration, values, commands, wanted: _ } => {
+                Self::Start { session, sound, purpose, configuration, values, commands, wanted: now }
             }
             Self::Renew { wanted: _ } => Self::Renew { wanted: now },
         }
@@ -63,9 +124,9 @@ pub enum FromCapture {
         /// Process id.
         pid: u32,
     },
-    /// The settings in force, in answer to each start and renewal. Muted: nothing recorded from now on leaves the box.
+    /// What is in force, in answer to each start and renewal, and whenever that changes.
     #[serde(rename = "in-force")]
-    Applied(CaptureSettings),
+    Applied(StateInForce),
     /// The encoder that was chosen.
     Encoder {
         /// The GStreamer element's name.

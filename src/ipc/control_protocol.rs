@@ -54,6 +54,11 @@ pub enum Request {
         /// The note.
         payload: SignedPayload,
     },
+    /// A signed policy of the platform, as it is retained. The guard judges it.
+    Policy {
+        /// The note.
+        note: SignedPayload,
+    },
     /// The agent refused a command of the platform: for the ledger.
     Refused {
         /// The verb as it came; cut at 64 bytes.
@@ -147,6 +152,7 @@ impl Request {
             | Self::Stop {}
             | Self::Mute {}
             | Self::Command { .. }
+            | Self::Policy { .. }
             | Self::Refused { .. }
             | Self::Desired { .. }
             | Self::Release { .. }
@@ -176,6 +182,7 @@ impl Request {
             Self::Identify {} => Verb::Identify.as_str(),
             Self::SetVideo(_) => Verb::SetVideo.as_str(),
             Self::Command { .. } => "command",
+            Self::Policy { .. } => "policy",
             Self::Refused { .. } => "refused",
             Self::Desired { .. } => "config/desired",
             Self::Release { .. } => "release",
@@ -235,6 +242,8 @@ pub enum Response {
     Unwritten,
     /// The probe is done.
     Probed(ProbeReport),
+    /// It is erased or unbound, and in the ledger. The receipt, unless the box's key could not sign one.
+    Erased(Option<String>),
     /// It was rejected, and nothing changed: why.
     #[serde(rename = "refused")]
     Rejected(Rejection),

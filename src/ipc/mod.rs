@@ -16,8 +16,8 @@ mod values;
 mod verbs;
 
 pub use capture_protocol::{
-    CaptureDevice, FailureKind, FromCapture, LEASE_DURATION, ProbeReport, RENEW_INTERVAL, SecondaryStats, StreamStats,
-    ToCapture,
+    CaptureDevice, FailureKind, FromCapture, LEASE_DURATION, LeaseState, ProbeReport, RENEW_INTERVAL, SecondaryStats,
+    SessionValues, StateInForce, StreamStats, ToCapture,
 };
 pub use command::{
     EPOCH_DIGITS, Fields, MAX_ID_BYTES, Rejection, ReplyCode, SignedCommand, SignedPayload, Unreadable, unknown_verb,
@@ -28,7 +28,7 @@ pub use identity::BoxIdentity;
 pub use ledger::{Erasure, Fact, LedgerEntry, StoredFact};
 pub use policy::PolicyDocument;
 pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
-pub use status::{DesiredStatus, LedgerCheck, Status, UpdateState, UpdateStatus};
+pub use status::{CommandProgress, DesiredStatus, LedgerCheck, Status, UpdateState, UpdateStatus, VideoSettings};
 pub use text::{MESSAGE, WHY, clean};
 pub use twin::{KeyCode, KeyReport, ReportedConfig};
 pub use values::Values;

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{BoxIdentity, Fault, LampPattern, Phase, PolicyDocument, SecondaryStats, StreamStats, VERSION_STRING};
+use super::{
+    BoxIdentity, Fault, LampPattern, Phase, PolicyDocument, SecondaryStats, StreamStats, VERSION_STRING, Verb,
+};
 
 /// Progress of the ledger's verification. A short ledger is verified before it is used, a long one from its last
 /// checkpoint on and the rest in the background.
@@ -60,6 +62,32 @@ pub struct UpdateStatus {
     pub why: Option<String>,
 }
 
+/// The picture at its best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct VideoSettings {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Frames per second.
+    pub fps: u32,
+    /// The highest bitrate, in kbit/s.
+    pub bitrate_kbps: u32,
+}
+
+/// A command that takes its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CommandProgress {
+    /// Its id.
+    pub id: String,
+    /// Its verb.
+    pub verb: Verb,
+    /// What it waits for.
+    pub progress: String,
+}
+
 /// A snapshot. Its field names are stable: `status --json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -110,6 +138,15 @@ pub struct Status {
     pub identity: Option<BoxIdentity>,
     /// Software updates.
     pub update: UpdateStatus,
+    /// The picture of the session that is on, or of the next one. Its bitrate is the cap that capture keeps to.
+    #[serde(default)]
+    pub video: Option<VideoSettings>,
+    /// Where the session's stream goes, or the next one's: without keys.
+    #[serde(default)]
+    pub ingest: Vec<String>,
+    /// What the longest of the commands that are being carried out waits for.
+    #[serde(default)]
+    pub command: Option<CommandProgress>,
     /// The policy in force, where the platform signed it. `None`: it is the configuration's.
     #[serde(default)]
     pub policy: Option<PolicyDocument>,
@@ -159,6 +196,9 @@ impl Status {
             ledger_check: LedgerCheck::Running,
             identity: None,
             update: UpdateStatus::default(),
+            video: None,
+            ingest: Vec::new(),
+            command: None,
             policy: None,
             receipt: None,
             desired: DesiredStatus::default(),

@@ -111,17 +111,17 @@ pub const VERBS: [VerbRow; 12] = [
         role: Role::SetVideo,
         signed: Signed::WithTrust,
         is_long: false,
-        does: "changes bitrate, size or frame rate, until the guard ends",
+        does: "changes bitrate, size or frame rate, until the guard ends; while live the bitrate alone",
         ok_means: "it is in force, or will be in the next session",
-        refused: "for what the encoder cannot change while live",
+        refused: "for size and frame rate while a session is on, and for what the encoder cannot change",
     },
     VerbRow {
         verb: Verb::SetIngest,
         role: Role::SetIngest,
         signed: Signed::Always,
-        is_long: false,
+        is_long: true,
         does: "changes where the next session goes, until the guard ends",
-        ok_means: "the next session goes there",
+        ok_means: "the next session goes there; staff agreed, where the host is another",
         refused: "while a session is on, and for hosts that are not allowed",
     },
     VerbRow {
@@ -165,7 +165,7 @@ pub const VERBS: [VerbRow; 12] = [
         role: Role::Erase,
         signed: Signed::Always,
         is_long: true,
-        does: "ends the session, and destroys footage and answers",
+        does: "ends the session, and destroys unsent footage and what commands had set",
         ok_means: "they are destroyed; the receipt says what",
         refused: "never",
     },
@@ -251,6 +251,13 @@ pub struct SetIngest {
     /// WHIP: who publishes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+}
+
+impl SetIngest {
+    /// This address and nothing beside it.
+    pub fn of(url: &str) -> Self {
+        Self { url: url.to_owned(), stream_key: None, passphrase: None, streamid: None, token: None }
+    }
 }
 
 /// Without anything secret: even a URL may hold the key.

@@ -37,7 +37,7 @@ impl ControlSocket {
         self.0.write_all(text.as_bytes()).unwrap();
     }
 
-    fn receive(&mut self) -> Value {
+    pub(crate) fn receive(&mut self) -> Value {
         let mut length = [0; 4];
         self.0.read_exact(&mut length).unwrap();
         let mut text = vec![0; u32::from_be_bytes(length) as usize];

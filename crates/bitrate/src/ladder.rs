@@ -51,11 +51,21 @@ fn persists(since: &mut Option<Monotonic>, condition: bool, now: Monotonic, span
     now.duration_since(*since.get_or_insert(now)) >= span
 }
 
+/// The fewest bits per pixel at which a picture of `max` is left as it is.
+fn min_bits_per_pixel(max: &Rendition) -> f64 {
+    let configured = f64::from(max.bitrate_kbps) * 1000.0 / pixels_per_second(max);
+    MIN_BITS_PER_PIXEL.min(configured * CONFIGURED_SHARE)
+}
+
 impl Ladder {
     pub(super) fn new(max: Rendition) -> Self {
-        let configured = f64::from(max.bitrate_kbps) * 1000.0 / pixels_per_second(&max);
-        let min_bits_per_pixel = MIN_BITS_PER_PIXEL.min(configured * CONFIGURED_SHARE);
+        let min_bits_per_pixel = min_bits_per_pixel(&max);
         Self { max, min_bits_per_pixel, rung: 0, too_low_since: None, enough_since: None }
+    }
+
+    /// The same picture at another cap of the bitrate.
+    pub(super) fn set_max(&mut self, max: Rendition) {
+        (self.max, self.min_bits_per_pixel) = (max, min_bits_per_pixel(&max));
     }
 
     fn rendition_of(&self, rung: usize) -> Rendition {

@@ -150,6 +150,21 @@ fn a_low_start_reaches_the_maximum_within_seconds() {
 }
 
 #[test]
+fn another_cap_holds_at_once_and_is_reached_again() {
+    let mut run = Run::new();
+    run.on_a_wide_link(20);
+    assert_eq!(run.controller.rendition().bitrate_kbps, 4000);
+    run.controller.set_cap(900);
+    assert_eq!(run.controller.rendition().bitrate_kbps, 900, "before any measurement");
+    run.on_a_wide_link(60);
+    let capped = run.controller.rendition();
+    assert_eq!((capped.bitrate_kbps, capped.fps, capped.height), (900, 30, 720));
+    run.controller.set_cap(6000);
+    run.on_a_wide_link(300);
+    assert_eq!(run.controller.rendition().bitrate_kbps, 6000);
+}
+
+#[test]
 fn a_new_connection_starts_with_the_rate_of_the_old_one() {
     let mut run = Run::new();
     run.on_a_link_of(2000, 60);

@@ -168,7 +168,7 @@ impl Task {
                 self.release = None;
                 None
             }
-            Response::Done | Response::Probed(_) => None,
+            Response::Done | Response::Probed(_) | Response::Erased(_) => None,
         };
     }
 

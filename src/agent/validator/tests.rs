@@ -19,7 +19,16 @@ fn fresh(id: &str) -> Vec<u8> {
 }
 
 fn reply(id: &str, ok: bool) -> Reply {
-    Reply { id: Some(id.to_owned()), verb: "stop".to_owned(), ok, error: None, code: None, diagnosis: None }
+    Reply {
+        id: Some(id.to_owned()),
+        verb: "stop".to_owned(),
+        ok,
+        error: None,
+        code: None,
+        progress: None,
+        receipt: None,
+        diagnosis: None,
+    }
 }
 
 fn command(id: &str, parameters: Parameters, verb: Verb) -> Command {

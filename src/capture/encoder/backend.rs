@@ -37,6 +37,15 @@ impl Profile {
     }
 }
 
+/// What an encoder cannot exceed while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LiveLimit {
+    /// In kbit/s.
+    pub(super) kbps: u32,
+    /// The level that says so.
+    pub(super) level: &'static str,
+}
+
 /// An element that encodes H.264.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum H264Encoder {
@@ -176,6 +185,16 @@ impl H264Encoder {
         }
     }
 
+    /// The highest bitrate that can be requested of it while it runs; `None`: any that can be configured. A hardware
+    /// encoder was given a level when it was made for `video`, and cannot change it.
+    pub(super) fn live_limit(self, video: &Video) -> Option<LiveLimit> {
+        if self.is_software() {
+            return None;
+        }
+        let level = levels(video.width, video.height, video.fps, video.bitrate_kbps).next()?;
+        Some(LiveLimit { kbps: level.max_kbps(), level: level.name })
+    }
+
     /// The caps to request behind the encoder. The Pi's uses only a level that it is given, and with one that is too
     /// low produces garbage or nothing; the driver takes the first of the list that it knows.
     pub(super) fn output_caps(self, video: &Video, profile: Profile) -> gst::Caps {
@@ -289,6 +308,16 @@ mod tests {
         }
         let later = v4l2_controls(300, None);
         assert_eq!((later.n_fields(), later.get::<i32>("video_bitrate")), (1, Ok(300_000)));
+    }
+
+    #[test]
+    fn only_hardware_is_bound_to_the_level_it_was_made_with() {
+        for (video, kbps, level) in
+            [(video(640, 480, 15, 1_000), 4_000, "2.2"), (video(1280, 720, 30, 2_500), 14_000, "3.1")]
+        {
+            assert_eq!(H264Encoder::V4l2.live_limit(&video), Some(LiveLimit { kbps, level }));
+            assert_eq!(H264Encoder::X264.live_limit(&video), None);
+        }
     }
 
     #[test]

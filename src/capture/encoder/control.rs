@@ -26,6 +26,11 @@ impl EncoderControl {
         self.0.get().map_or(Ok(()), |encoder| encoder.apply(rendition))
     }
 
+    /// The user's cap of the bitrate in kbit/s; `None`: there is no encoder yet.
+    pub(crate) fn bitrate_cap(&self) -> Option<u32> {
+        self.0.get().map(|encoder| encoder.bitrate_cap())
+    }
+
     /// Makes the next picture a keyframe. (The first of all is one anyway.)
     pub(crate) fn request_keyframe(&self) {
         if let Some(encoder) = self.0.get() {

@@ -27,7 +27,7 @@ use crate::capture::guard_link::EventSender;
 use crate::capture::media::FrameDecimator;
 use crate::clock::Clock;
 use crate::config::{Video, VideoSource};
-use crate::ipc::FromCapture;
+use crate::ipc::{FailureKind, FromCapture};
 use crate::sync::LockExt;
 
 pub(crate) use backend::Profile;
@@ -59,6 +59,8 @@ struct State {
     encoder: H264Encoder,
     pipeline: EncoderPipeline,
     requested: Rendition,
+    /// The user's cap, in kbit/s.
+    cap_kbps: u32,
     decimator: FrameDecimator,
     /// The time of the latest keyframe, or of the latest request for one.
     last_keyframe: Option<gst::ClockTime>,
@@ -98,6 +100,7 @@ impl VideoEncoder {
             encoder,
             pipeline,
             requested: video.rendition(),
+            cap_kbps: video.bitrate_kbps,
             decimator: FrameDecimator::default(),
             last_keyframe: None,
             failed: Vec::new(),
@@ -193,7 +196,9 @@ impl VideoEncoder {
             return Err(CaptureError::internal(format!("no encoder can be asked for {rendition:?}")));
         }
         let mut state = self.state.lock_unpoisoned();
-        let before = std::mem::replace(&mut state.requested, *rendition);
+        // Whoever asks may not have heard of a lower cap yet.
+        let bitrate_kbps = bitrate_kbps.min(state.cap_kbps);
+        let before = std::mem::replace(&mut state.requested, Rendition { bitrate_kbps, ..*rendition });
         if before.bitrate_kbps != bitrate_kbps {
             state.encoder.set_bitrate(state.pipeline.encoder(), bitrate_kbps);
         }
@@ -204,6 +209,31 @@ impl VideoEncoder {
             state.pipeline.set_size(width, height);
         }
         Ok(())
+    }
+
+    /// Another cap of the bitrate. A controller finds out by itself what of it the link takes.
+    pub(crate) fn set_bitrate_cap(&self, kbps: u32) -> Result<(), CaptureError> {
+        let mut state = self.state.lock_unpoisoned();
+        if let Some(limit) = state.encoder.live_limit(&self.video).filter(|limit| kbps > limit.kbps) {
+            let message = format!(
+                "{} runs at H.264 level {}, which ends at {} kbit/s: stop the session, and the next one has it",
+                state.encoder.name(),
+                limit.level,
+                limit.kbps
+            );
+            return Err(CaptureError { kind: FailureKind::Encoder, message });
+        }
+        state.cap_kbps = kbps;
+        let target = if self.video.adaptive { state.requested.bitrate_kbps.min(kbps) } else { kbps };
+        if state.requested.bitrate_kbps != target {
+            state.requested.bitrate_kbps = target;
+            state.encoder.set_bitrate(state.pipeline.encoder(), target);
+        }
+        Ok(())
+    }
+
+    fn bitrate_cap(&self) -> u32 {
+        self.state.lock_unpoisoned().cap_kbps
     }
 
     fn force_keyframe(&self) {

@@ -15,7 +15,9 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::exit::Exit;
-use crate::ipc::{CaptureSettings, FromCapture, IpcConnection, LEASE_DURATION, Purpose, ToCapture, Values};
+use crate::ipc::{
+    FromCapture, IpcConnection, LEASE_DURATION, LeaseState, Purpose, SessionValues, StateInForce, ToCapture, Values,
+};
 use crate::runtime::{self, ShutdownSignals};
 use crate::sync::LockExt;
 
@@ -40,6 +42,10 @@ pub(crate) struct Start {
     pub(crate) config_hash: String,
     /// What of that is not from files.
     pub(crate) values: Values,
+    /// What commands set over all that.
+    pub(crate) commands: SessionValues,
+    /// The picture's highest bitrate in kbit/s.
+    pub(crate) bitrate_kbps: u32,
 }
 
 /// The connection to the guard.
@@ -179,6 +185,7 @@ async fn serve(
     let mut guard: Guard = IpcConnection::new(stream);
     send(&mut guard, &FromCapture::Hello { pid: std::process::id() }).await?;
     let mut start = Some(start);
+    let mut revision = 0;
     let mut renewed = tokio::time::Instant::now();
     loop {
         tokio::select! {
@@ -190,17 +197,21 @@ async fn serve(
                 match received {
                     Err(error) => return Err(error.to_string()),
                     Ok(None) => return Err("the guard closed the connection".to_owned()),
-                    Ok(Some(ToCapture::Start { sound, purpose, configuration, values, wanted, .. })) => {
+                    Ok(Some(ToCapture::Start { sound, purpose, configuration, values, commands, wanted, .. })) => {
                         let Some(start) = start.take() else { return Err("the guard said start twice".to_owned()) };
-                        apply(&mut guard, lease, wanted).await?;
-                        let _ = start.send(Start { audio: sound, purpose, config_hash: configuration, values });
+                        lease.begin_bitrate(wanted.bitrate_kbps);
+                        revision = apply(&mut guard, lease, wanted).await?;
+                        let bitrate_kbps = wanted.bitrate_kbps;
+                        let config_hash = configuration;
+                        let _ = start.send(Start { audio: sound, purpose, config_hash, values, commands, bitrate_kbps });
                     }
                     Ok(Some(ToCapture::Renew { .. })) if start.is_some() => {
                         return Err("the guard did not begin with start".to_owned());
                     }
-                    Ok(Some(ToCapture::Renew { wanted })) => apply(&mut guard, lease, wanted).await?,
+                    Ok(Some(ToCapture::Renew { wanted })) => revision = apply(&mut guard, lease, wanted).await?,
                 }
             }
+            () = lease.changed() => confirm(&mut guard, lease, revision).await?,
             event = outbox.recv() => {
                 let Some(event) = event else { return Ok(()) };
                 send(&mut guard, &event).await?;
@@ -211,12 +222,26 @@ async fn serve(
 
 type Guard = IpcConnection<ToCapture, FromCapture>;
 
-/// Applies the settings and renews the lease, and only then confirms it.
-async fn apply(guard: &mut Guard, lease: &Lease, wanted: CaptureSettings) -> Result<(), String> {
+/// Applies what the guard wants and renews the lease, and only then confirms it. A cap of the bitrate is applied by
+/// the session's loop, which sees it here. Returns the revision.
+async fn apply(guard: &mut Guard, lease: &Lease, wanted: LeaseState) -> Result<u64, String> {
     lease.set_muted(wanted.muted);
+    lease.set_wanted_bitrate(wanted.bitrate_kbps);
     lease.renew();
-    let applied = CaptureSettings { revision: wanted.revision, muted: lease.is_muted() };
-    send(guard, &FromCapture::Applied(applied)).await
+    confirm(guard, lease, wanted.revision).await?;
+    Ok(wanted.revision)
+}
+
+/// Tells the guard what is in force.
+async fn confirm(guard: &mut Guard, lease: &Lease, revision: u64) -> Result<(), String> {
+    let bitrate = lease.bitrate();
+    let state = StateInForce {
+        revision,
+        muted: lease.is_muted(),
+        bitrate_kbps: bitrate.in_force,
+        bitrate_refused: bitrate.refused,
+    };
+    send(guard, &FromCapture::Applied(state)).await
 }
 
 async fn send(guard: &mut Guard, event: &FromCapture) -> Result<(), String> {

@@ -318,6 +318,7 @@ impl StreamPublisherThread {
             self.send(publication, frame)?;
         }
         self.check_connection(publication)?;
+        self.rate_adapter.follow_cap(&self.encoder);
         self.rate_adapter.update(self.clock.now(), &self.queue, publication.connection);
         Ok(())
     }
@@ -373,6 +374,7 @@ impl StreamPublisherThread {
             self.target.rtt = Some(Duration::from_millis(rtt.into()));
         }
         let queue_ms = u32::try_from(self.queue.duration().mseconds()).unwrap_or(u32::MAX);
+        self.rate_adapter.follow_cap(&self.encoder);
         let target = self.rate_adapter.target();
         self.reporter.stats(StreamStats {
             fps,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::capture::encoder::EncoderControl;
 use crate::capture::output::connection::IngestConnection;
 use crate::capture::queue::FrameQueue;
 use crate::config::{Audio, IngestScheme, Video};
@@ -61,6 +62,22 @@ impl RateAdapter {
     /// The rendition that the encoder is to produce.
     pub(super) fn target(&self) -> Rendition {
         self.target
+    }
+
+    /// Takes up the user's cap of the bitrate, which may have changed.
+    pub(super) fn follow_cap(&mut self, encoder: &EncoderControl) {
+        if let Some(kbps) = encoder.bitrate_cap().filter(|kbps| *kbps != self.max.bitrate_kbps) {
+            self.set_cap(kbps);
+        }
+    }
+
+    fn set_cap(&mut self, kbps: u32) {
+        self.max.bitrate_kbps = kbps;
+        match &mut self.controller {
+            // What is requested of the encoder changes with the next update.
+            Some(controller) => controller.set_cap(kbps),
+            None => self.target.bitrate_kbps = kbps,
+        }
     }
 
     /// Whether that is less than the configured one.

@@ -4,8 +4,6 @@
 use core::time::Duration;
 use monotonic::Monotonic;
 
-use serde_json::json;
-
 use super::{Camera, PageText, page_text};
 use crate::demo::observation::{Guard, Observation};
 use crate::demo::press_outcome::{Outcome, Situation, spans};
@@ -13,12 +11,16 @@ use crate::ipc::{Fault, LampPattern, Phase, Status, StreamStats};
 use consent::{CaptureExit, Effect, Event, Machine, PersistedState, Reason, SessionId, SessionLimits};
 
 fn status(phase: Phase, reason: Option<&str>, muted: bool, unbound: bool, faults: &[Fault]) -> Guard {
-    let status = json!({
-        "phase": phase, "session": null, "since": "2026-11-29T10:00:00Z", "reason": reason, "message": null,
-        "muted": muted, "policy-version": "2022-07-11", "software": "tallybox", "lamp": "dark", "faults": faults,
-        "panel": "sim", "unbound": unbound, "ledger-check": "good",
-    });
-    Guard::Answers(Box::new(serde_json::from_value::<Status>(status).unwrap()))
+    let status = Status {
+        phase,
+        reason: reason.map(str::to_owned),
+        muted,
+        faults: faults.to_vec(),
+        unbound,
+        panel: "sim".to_owned(),
+        ..Status::idle(jiff::Timestamp::UNIX_EPOCH, "2022-07-11")
+    };
+    Guard::Answers(Box::new(status))
 }
 
 fn plainly(phase: Phase) -> Guard {

@@ -10,14 +10,26 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
-use crate::ipc::{ToCapture, Values};
+use crate::ipc::{LeaseState, SessionValues, ToCapture, Values};
 use consent::{CaptureSettings, Grant};
 use task::{CaptureTask, DesiredState};
 
 pub use launch::LaunchMode;
 pub(super) use pidfd::{OrphanedCapture, PidFile};
 pub(super) use task::CaptureEvent;
+
+/// What a session is started with.
+#[derive(Debug)]
+pub(super) struct LaunchSettings {
+    /// Hash of the configuration.
+    pub(super) configuration: String,
+    /// What of it is not from files.
+    pub(super) values: Values,
+    /// What commands set over all that.
+    pub(super) commands: SessionValues,
+    /// The cap of the picture's bitrate, in kbit/s.
+    pub(super) bitrate_kbps: u32,
+}
 
 /// A capture that may exist. Dropping it closes the lease.
 #[derive(Debug)]
@@ -40,18 +52,18 @@ impl CaptureHandle {
     pub(super) fn launch(
         mode: &LaunchMode,
         grant: Grant,
-        config: &Config,
-        values: &Values,
+        settings: LaunchSettings,
         pid_file: PidFile,
         tasks: &mut JoinSet<()>,
         events: mpsc::Sender<(u64, CaptureEvent)>,
     ) -> Self {
         let (session, sound, purpose) = grant.spend();
-        let (session, configuration) = (session.0, config.hash.clone());
-        let wanted = CaptureSettings { revision: 0, muted: !sound };
+        let session = session.0;
+        let LaunchSettings { configuration, values, commands, bitrate_kbps } = settings;
+        let wanted = LeaseState { revision: 0, muted: !sound, bitrate_kbps };
         let (desired, seen) = watch::channel(DesiredState { wanted, renewals: 0 });
         let (lease, kill) = (CancellationToken::new(), Arc::new(Notify::new()));
-        let start = Some(ToCapture::Start { session, sound, purpose, configuration, values: values.clone(), wanted });
+        let start = Some(ToCapture::Start { session, sound, purpose, configuration, values, commands, wanted });
         let (ending, killing) = (lease.clone(), kill.clone());
         let attendant = CaptureTask { session, desired: seen, lease: ending, kill: killing, events, pid_file, start };
         // The tasks of earlier captures are done; a join set keeps each until it is joined.
@@ -61,8 +73,13 @@ impl CaptureHandle {
     }
 
     /// Sends new settings, at once and with each renewal.
-    pub(super) fn configure(&self, wanted: CaptureSettings) {
-        self.desired.send_modify(|desired| desired.wanted = wanted);
+    pub(super) fn configure(&self, CaptureSettings { revision, muted }: CaptureSettings) {
+        self.desired.send_modify(|desired| desired.wanted = LeaseState { revision, muted, ..desired.wanted });
+    }
+
+    /// Sends another cap of the picture's bitrate, in the same way.
+    pub(super) fn set_bitrate(&self, bitrate_kbps: u32) {
+        self.desired.send_modify(|desired| desired.wanted.bitrate_kbps = bitrate_kbps);
     }
 
     /// Renews its lease.

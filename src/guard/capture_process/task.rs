@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::launch::LaunchMode;
 use super::pidfd::{CaptureProcess, PidFile};
 use crate::clock::Clock;
-use crate::ipc::{FromCapture, IpcConnection, IpcError, ToCapture};
+use crate::ipc::{FromCapture, IpcConnection, IpcError, LeaseState, ToCapture};
 use crate::token_bucket::TokenBucket;
-use consent::{CaptureExit, CaptureSettings};
+use consent::CaptureExit;
 
 /// Reports at once, in addition to one for each renewal; a start brings about ten.
 const REPORT_BURST: u32 = 256;
@@ -39,7 +39,7 @@ pub(in crate::guard) enum CaptureEvent {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DesiredState {
     /// The settings.
-    pub(super) wanted: CaptureSettings,
+    pub(super) wanted: LeaseState,
     /// Counts the renewals of its lease.
     pub(super) renewals: u64,
 }
@@ -86,7 +86,7 @@ impl CaptureTask {
                 () = &mut pause => return true,
                 Ok(()) = self.desired.changed() => {
                     let wanted = self.desired.borrow_and_update().wanted;
-                    self.send_event(CaptureEvent::Message(FromCapture::Applied(wanted))).await;
+                    self.send_event(CaptureEvent::Message(FromCapture::Applied(wanted.into()))).await;
                 }
             }
         }
@@ -166,7 +166,7 @@ impl CaptureTask {
                     let wanted = self.desired.borrow_and_update().wanted;
                     if self.start.is_some() {
                         // It is sent with the start, and nothing is open before that.
-                        held = Some(CaptureEvent::Message(FromCapture::Applied(wanted)));
+                        held = Some(CaptureEvent::Message(FromCapture::Applied(wanted.into())));
                     } else {
                         reports.add();
                         self.send(connection, &ToCapture::Renew { wanted }).await?;

@@ -170,7 +170,8 @@ fn address(command: &SignedCommand, verb: Verb, box_id: Option<&str>) -> Result<
     Ok(())
 }
 
-fn rejection(refusal: &Refusal) -> Rejection {
+/// The code and the sentence of a note that does not count.
+pub(in crate::guard) fn rejection(refusal: &Refusal) -> Rejection {
     let code = match refusal {
         Refusal::Malformed(NoteError::NoSignatures) => ReplyCode::Unsigned,
         Refusal::Malformed(_) | Refusal::WrongType { .. } => ReplyCode::Malformed,

@@ -16,7 +16,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::ipc::EPOCH_DIGITS;
 
-pub(super) use judge::{Accepted, CommandJudge, Surroundings, Verdict};
+pub(super) use judge::{Accepted, CommandJudge, Surroundings, Verdict, rejection};
 pub(super) use memory::Digest;
 
 /// What the guard draws at each of its starts, in hex.

@@ -217,6 +217,7 @@ impl ControlClient {
                         | Request::Identify {}
                         | Request::SetVideo(_)
                         | Request::Command { .. }
+                        | Request::Policy { .. }
                         | Request::Refused { .. }
                         | Request::Desired { .. }
                         | Request::Button { .. }

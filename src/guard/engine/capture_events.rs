@@ -16,6 +16,10 @@ impl Engine {
             CaptureEvent::Exited(exit, message) => {
                 self.messages.session = message.or(self.messages.session.take());
                 self.dispatch(Event::CaptureExited(exit));
+                if self.erasure.due().is_some() {
+                    let erased = self.run_erasure();
+                    self.dispatch_failure(erased);
+                }
             }
             CaptureEvent::Message(message) => self.on_message(session, message),
         }
@@ -25,8 +29,11 @@ impl Engine {
     fn on_message(&mut self, session: u64, message: FromCapture) {
         match message {
             FromCapture::Hello { pid } => self.session.pid = Some(pid),
-            FromCapture::Applied(settings) => {
+            FromCapture::Applied(state) => {
+                let settings = state.settings();
+                self.session.on_bitrate(state.bitrate_kbps, state.bitrate_refused);
                 self.dispatch(Event::CaptureReported(CaptureReport::Applied(settings)));
+                self.check_session_settings();
             }
             FromCapture::Encoder { name, why } => self.session.on_encoder(&name, &why),
             FromCapture::EncoderFallback { from, to, why } => {

@@ -5,7 +5,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use super::Engine;
 use crate::guard::commands::{Accepted, Digest, Surroundings, Verdict};
 use crate::guard::pending_replies::ReplySender;
-use crate::ipc::{Fact, Parameters, Rejection, ReplyCode, Response, SignedPayload, Verb};
+use crate::ipc::{CommandProgress, Fact, Parameters, Rejection, ReplyCode, Response, SignedPayload, Verb};
 use monotonic::Monotonic;
 
 /// Callers that wait for the answer to one command, if it comes again while it is carried out.
@@ -17,6 +17,7 @@ pub(super) struct UnderWay {
     digest: Digest,
     answer: oneshot::Receiver<Response>,
     waiting: Vec<ReplySender>,
+    id: String,
 }
 
 impl Engine {
@@ -57,7 +58,10 @@ impl Engine {
     fn accept(&mut self, accepted: Accepted, reply: ReplySender) {
         let Accepted { verb, parameters, id, key, digest } = accepted;
         let (sender, answer) = oneshot::channel();
-        self.under_way.push(UnderWay { digest, answer, waiting: vec![reply] });
+        if verb.row().is_long {
+            self.long_command = Some(CommandProgress { id: id.clone(), verb, progress: String::new() });
+        }
+        self.under_way.push(UnderWay { digest, answer, waiting: vec![reply], id: id.clone() });
         match self.append(Fact::Commanded { verb: verb.as_str().to_owned(), key, id }) {
             Ok(()) => self.carry_out(&parameters, sender),
             Err(failure) => {
@@ -93,6 +97,7 @@ impl Engine {
                 Ok(answer) => answer,
                 Err(TryRecvError::Closed) => Response::unavailable("the guard gave it up"),
             };
+            self.long_command.take_if(|long| long.id == known.id);
             for reply in known.waiting {
                 let _ = reply.send(answer.clone());
             }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Engine;
-use crate::guard::capture_process::{CaptureHandle, PidFile};
+use crate::guard::capture_process::{CaptureHandle, LaunchSettings, PidFile};
 use crate::ipc::{Erasure, Fact};
 use consent::{CaptureExit, Effect, Event, Fault, Grant, Purpose, Reason, SessionId};
 
@@ -74,8 +74,14 @@ impl Engine {
 
     fn launch(&mut self, grant: Grant) {
         let (events, pid_file) = (self.capture_events.clone(), PidFile::new(&self.config.device.runtime_dir));
-        let (mode, config, values) = (&self.launch_mode, self.twin.config(), self.twin.values());
-        self.capture = Some(CaptureHandle::launch(mode, grant, config, values, pid_file, &mut self.tasks, events));
+        let settings = LaunchSettings {
+            configuration: self.twin.config().hash.clone(),
+            values: self.twin.values().clone(),
+            commands: self.session_values(),
+            bitrate_kbps: self.session_config().video.bitrate_kbps,
+        };
+        let mode = &self.launch_mode;
+        self.capture = Some(CaptureHandle::launch(mode, grant, settings, pid_file, &mut self.tasks, events));
     }
 
     fn stop_capture(&self, events: &mut VecDeque<Event>) {

@@ -3,12 +3,51 @@
 use super::Engine;
 use crate::clock;
 use crate::guard::erasure::Erased;
+use crate::guard::pending_replies::ReplySender;
 use crate::guard::receipt::{self, ReceiptContext};
-use crate::ipc::{BoxIdentity, Erasure, Fact};
+use crate::ipc::{BoxIdentity, Erasure, Fact, Response};
 use crate::ledger::LedgerState;
-use consent::Event;
+use consent::{Event, Reason};
 
 impl Engine {
+    /// Ends the session, and erases once capture is gone. Answered with the receipt.
+    pub(super) fn erase(&mut self, reply: ReplySender) {
+        self.replies.add_erasure(reply);
+        self.set_progress("erasing");
+        self.forget_session_settings();
+        self.dispatch(Event::Revoke(Reason::Erase));
+        let begun = self.begin_erasure(Erasure::Erase);
+        self.dispatch_failure(begun);
+    }
+
+    /// Asks staff to confirm an unbinding. Answered with the receipt, or when they decline or do not answer.
+    pub(super) fn ask_to_unbind(&mut self, reply: ReplySender) {
+        if self.replies.waits_for_unbind() {
+            return self.answer(Response::refused("staff are asked already"), reply);
+        }
+        self.dispatch(Event::UnbindRequest);
+        if !self.machine.asks_to_unbind() {
+            let phase = self.machine.phase().as_str();
+            let why = format!("staff are asked on an idle box, while nobody touches the button: the box is {phase}");
+            return self.answer(Response::refused(why), reply);
+        }
+        self.replies.set_unbind(reply);
+        self.set_progress("waiting-for-staff");
+    }
+
+    /// Answers an unbinding that staff did not confirm. Called after each event.
+    pub(super) fn check_unbind_request(&mut self) {
+        if self.machine.asks_to_unbind() || self.erasure.due().is_some() || self.machine.is_unbound() {
+            return;
+        }
+        let why = match self.machine.last_reason() {
+            Some(Reason::Declined) => "staff declined".to_owned(),
+            Some(Reason::RequestTimeout) => "nobody confirmed it in time".to_owned(),
+            other => format!("the question was withdrawn: {}", other.map_or("unknown", Reason::as_str)),
+        };
+        self.replies.refuse_unbind(&why);
+    }
+
     /// Announces an erasure and begins it, unless capture may exist: then it begins when that is gone.
     pub(super) fn begin_erasure(&mut self, what: Erasure) -> Result<(), Event> {
         // One that was left over is not this one's receipt.
@@ -60,6 +99,7 @@ impl Engine {
             self.receipt.clone_from(receipt);
         }
         let written = self.append(fact);
+        self.replies.finish_erasures(self.clock.now(), is_unbound, self.receipt.as_ref(), &self.ledger_writer);
         if self.ledger_writer.is_written(self.ledger_writer.submitted()) {
             receipt::discard(&self.config.device.data_dir);
         }

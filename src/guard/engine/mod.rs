@@ -7,11 +7,14 @@ mod erasures;
 mod periodic;
 mod policy;
 mod requests;
+mod session_settings;
+mod startup;
 mod twin;
 mod updates;
 mod verbs;
 
 pub(super) use policy::PolicyInForce;
+use session_settings::SessionSettings;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -34,8 +37,8 @@ use super::updates::Updates;
 use super::verb_quotas::VerbQuotas;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::ipc::{BoxIdentity, Fact, ReportedConfig, Status, VERSION_STRING};
-use crate::ledger::{LedgerState, LedgerWriter, LinkLog};
+use crate::ipc::{BoxIdentity, CommandProgress, Fact, ReportedConfig, Status};
+use crate::ledger::{LedgerWriter, LinkLog};
 use consent::{Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, Reason, SessionId, SessionLimits};
 use monotonic::Monotonic;
 
@@ -62,6 +65,9 @@ pub(super) struct Engine {
     replies: PendingReplies,
     quotas: VerbQuotas,
     commands: CommandJudge,
+    /// The command that takes longest, with what it waits for.
+    long_command: Option<CommandProgress>,
+    settings: SessionSettings,
     /// Signed commands that are being carried out.
     under_way: Vec<commands::UnderWay>,
     erasure: PendingErasure,
@@ -119,6 +125,8 @@ impl Engine {
             quotas: VerbQuotas::new(clock.now()),
             commands: CommandJudge::new(epoch),
             under_way: Vec::new(),
+            long_command: None,
+            settings: SessionSettings::default(),
             erasure: PendingErasure::default(),
             updates: Updates::new(&config, Path::new("/"), clock.now()),
             receipt: None,
@@ -163,7 +171,7 @@ impl Engine {
 
     /// When the engine has to be called at the latest.
     pub(super) fn deadline(&self) -> Monotonic {
-        let others = self.machine.deadline().into_iter().chain(self.replies.deadline());
+        let others = self.machine.deadline().into_iter().chain(self.replies.deadline()).chain(self.settings.deadline());
         others.fold(self.panel.deadline(), Monotonic::min)
     }
 
@@ -218,7 +226,7 @@ impl Engine {
             tracing::warn!("{}", self.messages.policy);
         }
         // An entry that fails waits, with all that follow: no session may run under what the ledger does not have.
-        let facts = startup_facts(&self.config, &self.policy.version, &state);
+        let facts = startup::facts(&self.config, &self.policy.version, &state);
         let written = facts.into_iter().map(|fact| self.append(fact)).fold(Ok(()), Result::and);
         // An unbinding that is not finished needs the old key, or has destroyed it: the new one comes after it.
         let is_bound = self.erasure.due().is_none();
@@ -281,6 +289,7 @@ impl Engine {
             self.replies.finish_stops(now, &self.ledger_writer);
         }
         self.replies.finish_mutes(now, &self.machine, &self.ledger_writer);
+        self.check_unbind_request();
         self.publish();
     }
 
@@ -336,6 +345,7 @@ impl Engine {
     /// Publishes the status if it changed.
     fn publish(&mut self) {
         let since = self.status.borrow().since;
+        let settings = self.session_config();
         let sources = status::StatusSources {
             machine: &self.machine,
             session: &self.session,
@@ -347,6 +357,8 @@ impl Engine {
             receipt: self.receipt.as_deref(),
             policy: &self.policy,
             twin: &self.twin,
+            settings: &settings,
+            command: self.long_command.as_ref().filter(|command| !command.progress.is_empty()),
             epoch: self.commands.epoch(),
         };
         let status = status::compose(&sources, since, self.clock.now());
@@ -366,29 +378,6 @@ impl Engine {
             has_changed
         });
     }
-}
-
-/// What the guard writes down when it comes up with this state of the ledger, in order.
-fn startup_facts(config: &Config, policy_version: &str, state: &LedgerState) -> Vec<Fact> {
-    let policy_version = policy_version.to_owned();
-    let interrupted = state.open_session.map(|session| Fact::SessionInterrupted { session });
-    let started = Fact::GuardStarted { software: VERSION_STRING.to_owned(), policy_version: policy_version.clone() };
-    let now = clock::read();
-    let stepped = state.time.stepped_back_from(&now).map(|from| Fact::ClockStepped { from, to: now.utc });
-    let policy = if state.acknowledged.is_none() {
-        Some(Fact::PolicyAcknowledged { policy_version })
-    } else if state.policy_pending && state.noted_pending.is_none() && state.announced.as_ref() != Some(&policy_version)
-    {
-        Some(Fact::PolicyPending { policy_version })
-    } else {
-        None
-    };
-    let configured = (state.configuration.as_ref() != Some(&config.hash)).then(|| Fact::Configured {
-        hash: config.hash.clone(),
-        ingest_host: config.ingest.hosts(),
-        broker_host: config.mqtt.as_ref().map(|mqtt| mqtt.host.to_string()),
-    });
-    interrupted.into_iter().chain([started]).chain(stepped).chain(policy).chain(configured).collect()
 }
 
 fn limits(config: &Config) -> SessionLimits {

@@ -27,6 +27,7 @@ impl Engine {
         let now = self.clock.now();
         self.dispatch(Event::Tick);
         self.advance_twin();
+        self.check_session_settings();
         self.settle_commands();
         self.append_link_facts(now);
         if self.panel.drive(now).is_err() {

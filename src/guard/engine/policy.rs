@@ -2,9 +2,10 @@
 
 use super::Engine;
 use crate::config::{Config, policy_follows};
-use crate::guard::policy_note::{Judgement, PolicyHistory, PolicyNote, judge};
+use crate::guard::commands::rejection;
+use crate::guard::policy_note::{Judgement, PolicyError, PolicyHistory, PolicyNote, judge};
 use crate::guard::status;
-use crate::ipc::Fact;
+use crate::ipc::{Fact, Rejection, ReplyCode, Response};
 use crate::ledger::LedgerState;
 use consent::{Event, Phase};
 
@@ -18,12 +19,14 @@ pub(in crate::guard) struct PolicyInForce {
     pub(super) acknowledged: Option<String>,
     /// The latest version of a signed policy, as the ledger has it.
     noted: Option<String>,
+    /// Why the last retained policy was refused.
+    refused: Option<String>,
 }
 
 impl PolicyInForce {
     pub(super) fn of_configuration(config: &Config) -> Self {
         let version = config.consent.policy_version.clone();
-        Self { version, note: None, acknowledged: None, noted: None }
+        Self { version, note: None, acknowledged: None, noted: None, refused: None }
     }
 
     /// The box was unbound.
@@ -57,6 +60,37 @@ impl Engine {
         {
             tracing::warn!("the stored policy does not count: {why}");
         }
+    }
+
+    /// A policy came: with a command, or as it is retained.
+    pub(super) fn receive_policy(&mut self, note: &str) -> Response {
+        if !self.is_restored || self.machine.is_unbound() {
+            return Response::unavailable("the box has no ledger, or no shop: no policy is taken");
+        }
+        let note = match PolicyNote::verify(&self.config.trust, note) {
+            Ok(note) => note,
+            Err(PolicyError::Signature(refusal)) => return Response::Rejected(rejection(&refusal)),
+            Err(PolicyError::Document(why)) => {
+                return Response::Rejected(Rejection::new(ReplyCode::Malformed, why));
+            }
+        };
+        match self.adopt_policy(note) {
+            Ok(()) => Response::Done,
+            Err(why) => Response::refused(why),
+        }
+    }
+
+    /// The retained policy: the broker sends it at each connection, so that the same refusal is written down once.
+    pub(super) fn receive_retained_policy(&mut self, note: &str) -> Response {
+        let response = self.receive_policy(note);
+        if let Response::Rejected(Rejection { why, .. }) = &response
+            && self.policy.refused.as_ref() != Some(why)
+        {
+            tracing::warn!("the retained policy does not count: {why}");
+            self.policy.refused = Some(why.clone());
+            self.append_refusal(Fact::CommandRefused { verb: "policy".to_owned(), why: why.clone() });
+        }
+        response
     }
 
     /// Puts a policy whose signatures count into force: file, ledger, then effect.

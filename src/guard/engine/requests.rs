@@ -44,6 +44,7 @@ impl Engine {
             Request::Unmute {} => return self.carry_out(&Parameters::Unmute, reply),
             Request::Identify {} => return self.carry_out(&Parameters::Identify, reply),
             Request::SetVideo(wanted) => return self.carry_out(&Parameters::SetVideo(wanted), reply),
+            Request::Policy { note } => self.receive_retained_policy(&note.0),
             Request::Command { verb, payload } => return self.signed_command(&verb, &payload, reply),
             Request::Probe {} => return self.request_probe(reply),
             Request::Refused { verb, why } => {

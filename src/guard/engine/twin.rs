@@ -105,9 +105,8 @@ impl Engine {
     /// Staff held the button: what they were asked is agreed to.
     pub(super) fn append_agreement(&mut self) -> Result<(), Event> {
         self.twin_question = Question::None;
-        match self.twin.agreed() {
-            Some(fact) => self.append_durably(fact),
-            None => Ok(()),
-        }
+        let ingest = self.agree_to_ingest();
+        let twin = self.twin.agreed().map_or(Ok(()), |fact| self.append_durably(fact));
+        twin.and(ingest)
     }
 }

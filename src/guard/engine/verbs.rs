@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::guard::pending_replies::ReplySender;
-use crate::ipc::{Parameters, Response};
+use crate::ipc::{Parameters, Response, SetPolicy};
 use consent::{Event, Fault, Phase};
 
 impl Engine {
@@ -29,11 +29,11 @@ impl Engine {
             Parameters::Identify => self.show_identity(),
             // What is found is the agent's to tell.
             Parameters::Diagnose => Response::Done,
-            Parameters::SetVideo(_)
-            | Parameters::SetIngest(_)
-            | Parameters::SetPolicy(_)
-            | Parameters::Erase
-            | Parameters::Unbind => Response::refused("not available in this version"),
+            Parameters::SetVideo(wanted) => return self.set_video(wanted, reply),
+            Parameters::SetIngest(wanted) => return self.set_ingest(wanted.clone(), reply),
+            Parameters::SetPolicy(SetPolicy { note }) => self.receive_policy(note),
+            Parameters::Erase => return self.erase(reply),
+            Parameters::Unbind => return self.ask_to_unbind(reply),
             Parameters::Update(wanted) => match &wanted.version {
                 Some(version) => self.ask_update(version),
                 None => Response::refused("say which version, as the release in force has it"),

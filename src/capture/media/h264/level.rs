@@ -48,6 +48,11 @@ impl Level {
         frame <= self.max_fs && longest * longest <= 8 * self.max_fs && frame * fps <= self.max_mbps
     }
 
+    /// Its highest bitrate in main profile, in kbit/s.
+    pub(crate) fn max_kbps(&self) -> u32 {
+        self.max_br
+    }
+
     /// The number that stands for it in a stream (`level_idc`): ten times its name. `None` for 1b, which a flag marks.
     pub(crate) fn idc(&self) -> Option<u32> {
         let (whole, tenths) = self.name.split_once('.').unwrap_or((self.name, "0"));

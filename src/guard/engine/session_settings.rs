@@ -1,0 +1,268 @@
+//! What `set-video` and `set-ingest` change: the next session's settings, and the bitrate of the one that is on.
+
+use std::time::Duration;
+
+use super::Engine;
+use crate::config::{Config, asks_staff_about_destination, compare};
+use crate::guard::pending_replies::ReplySender;
+use crate::ipc::{Fact, Rejection, ReplyCode, Response, SessionValues, SetIngest, SetVideo};
+use consent::{Event, Phase};
+use monotonic::Monotonic;
+
+/// How long capture has to confirm a bitrate: its loop looks every 50 ms, and begins once the camera is open, which takes
+/// up to 10 s.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// A bitrate that capture has not confirmed yet.
+#[derive(Debug)]
+pub(super) struct PendingBitrate {
+    kbps: u32,
+    /// What counts if it does not.
+    before: u32,
+    until: Monotonic,
+    reply: ReplySender,
+}
+
+/// An address that staff have to agree to.
+#[derive(Debug)]
+pub(super) struct PendingIngest {
+    ingest: Box<SetIngest>,
+    host: String,
+    until: Monotonic,
+    reply: ReplySender,
+}
+
+/// What commands set since the guard started, and what waits to be.
+#[derive(Debug, Default)]
+pub(super) struct SessionSettings {
+    pub(super) values: SessionValues,
+    bitrate: Option<PendingBitrate>,
+    ingest: Option<PendingIngest>,
+}
+
+impl SessionSettings {
+    /// When [`Engine::check_session_settings`] has to be called at the latest.
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
+        let bitrate = self.bitrate.as_ref().map(|pending| pending.until);
+        bitrate.into_iter().chain(self.ingest.as_ref().map(|pending| pending.until)).min()
+    }
+}
+
+fn malformed(why: String) -> Response {
+    Response::Rejected(Rejection::new(ReplyCode::Malformed, why))
+}
+
+impl Engine {
+    /// The configuration of the next session, or of the one that is on.
+    pub(super) fn session_config(&self) -> Config {
+        self.base_config().with_session_values(&self.settings.values).unwrap_or_else(|_| self.base_config().clone())
+    }
+
+    /// What commands set, unless it no longer fits the platform's desired configuration, which came after it.
+    pub(super) fn session_values(&self) -> SessionValues {
+        let values = &self.settings.values;
+        if self.base_config().with_session_values(values).is_ok() { values.clone() } else { SessionValues::default() }
+    }
+
+    /// The configuration: files, and the platform's values below them.
+    fn base_config(&self) -> &Config {
+        self.twin.config()
+    }
+
+    /// Takes back what staff were asked, unless they are asked for another change too.
+    fn withdraw_ingest_question(&mut self) {
+        if !self.twin.needs_agreement() {
+            self.dispatch(Event::AgreementWithdrawn);
+        }
+    }
+
+    pub(super) fn set_video(&mut self, wanted: &SetVideo, reply: ReplySender) {
+        match self.judge_video(wanted) {
+            Ok(values) => self.apply_video(values, reply),
+            Err(response) => self.answer(response, reply),
+        }
+    }
+
+    /// What the settings would be, unless they may not.
+    fn judge_video(&self, wanted: &SetVideo) -> Result<SessionValues, Response> {
+        let SetVideo { bitrate_kbps, width, height, fps } = *wanted;
+        if *wanted == SetVideo::default() {
+            return Err(malformed("it changes nothing: send bitrate-kbps, width, height or fps".to_owned()));
+        }
+        let mut values = self.settings.values.clone();
+        let video = &mut values.video;
+        *video = SetVideo {
+            bitrate_kbps: bitrate_kbps.or(video.bitrate_kbps),
+            width: width.or(video.width),
+            height: height.or(video.height),
+            fps: fps.or(video.fps),
+        };
+        let now = self.session_config();
+        let config = self.base_config().with_session_values(&values).map_err(malformed)?;
+        let picture = |config: &Config| (config.video.width, config.video.height, config.video.fps);
+        if self.machine.phase().may_capture() && picture(&config) != picture(&now) {
+            return Err(Response::refused("size and frame rate change between sessions only: stop the session first"));
+        }
+        if let Some(what) = compare(self.base_config(), &config).staff.first() {
+            return Err(Response::refused(format!(
+                "staff have to agree to that, which config/desired asks them: {what}"
+            )));
+        }
+        Ok(values)
+    }
+
+    fn apply_video(&mut self, values: SessionValues, reply: ReplySender) {
+        let kbps = values.video.bitrate_kbps;
+        let before = self.session_config().video.bitrate_kbps;
+        let response = match (self.machine.phase(), &self.capture, kbps) {
+            (Phase::Stopping, ..) => Response::unavailable("the session is just ending: send it again"),
+            (Phase::Connecting | Phase::Live | Phase::Reconnecting, Some(capture), Some(kbps)) if kbps != before => {
+                if self.settings.bitrate.is_some() {
+                    return self
+                        .answer(Response::unavailable("another set-video is being applied: send it again"), reply);
+                }
+                capture.set_bitrate(kbps);
+                self.session.bitrate_refused = None;
+                let until = self.clock.now().saturating_add(CONFIRM_TIMEOUT);
+                self.settings.bitrate = Some(PendingBitrate { kbps, before, until, reply });
+                return;
+            }
+            (
+                Phase::Connecting
+                | Phase::Live
+                | Phase::Reconnecting
+                | Phase::Idle
+                | Phase::Requested
+                | Phase::Locked
+                | Phase::Policy
+                | Phase::Fault,
+                ..,
+            ) => {
+                self.settings.values = values;
+                Response::Done
+            }
+        };
+        self.answer(response, reply);
+    }
+
+    pub(super) fn set_ingest(&mut self, ingest: Box<SetIngest>, reply: ReplySender) {
+        match self.judge_ingest(&ingest) {
+            Err(response) => self.answer(response, reply),
+            Ok((host, changes)) if changes.is_empty() => {
+                let kept = self.keep_ingest(ingest, host, false, reply);
+                self.dispatch_failure(kept);
+            }
+            Ok((host, _)) => {
+                let until = self.clock.now().saturating_add(self.config.consent.request_timeout);
+                self.settings.ingest = Some(PendingIngest { ingest, host, until, reply });
+                self.set_progress("waiting-for-staff");
+                self.dispatch(Event::AgreementNeeded);
+            }
+        }
+    }
+
+    /// The host, and what staff have to agree to.
+    fn judge_ingest(&self, ingest: &SetIngest) -> Result<(String, Vec<&'static str>), Response> {
+        let phase = self.machine.phase();
+        if phase.may_capture() {
+            return Err(Response::refused(format!(
+                "the stream goes where it goes until the session is over: the box is {}",
+                phase.as_str()
+            )));
+        }
+        let mut values = self.settings.values.clone();
+        values.ingest = Some(Box::new(ingest.clone()));
+        let config = self.base_config().with_session_values(&values).map_err(|why| {
+            let code = if why.contains("allowed-ingest-hosts") { ReplyCode::Refused } else { ReplyCode::Malformed };
+            Response::Rejected(Rejection::new(code, why))
+        })?;
+        let now = self.session_config();
+        // Staff agreed to what is in force, and to the configuration.
+        let asks = |known: &Config| asks_staff_about_destination(&known.ingest.first, &config.ingest.first);
+        let changes = if asks(self.base_config()).is_empty() { Vec::new() } else { asks(&now) };
+        if !changes.is_empty() && (phase != Phase::Idle || self.settings.ingest.is_some()) {
+            return Err(Response::refused(format!(
+                "staff have to agree to that server, and cannot be asked now: the box is {}",
+                phase.as_str()
+            )));
+        }
+        Ok((config.ingest.first.host.as_str().to_owned(), changes))
+    }
+
+    /// The next session goes there, once the ledger has it.
+    fn keep_ingest(
+        &mut self,
+        ingest: Box<SetIngest>,
+        ingest_host: String,
+        agreed: bool,
+        reply: ReplySender,
+    ) -> Result<(), Event> {
+        let written = self.append_durably(Fact::IngestSet { ingest_host, agreed });
+        if written.is_ok() {
+            self.settings.values.ingest = Some(ingest);
+            self.answer(Response::Done, reply);
+        } else {
+            let why = "the ledger cannot be written, and nothing is done without it";
+            let _ = reply.send(Response::unavailable(why));
+        }
+        written
+    }
+
+    /// Staff have agreed to what they were asked.
+    pub(super) fn agree_to_ingest(&mut self) -> Result<(), Event> {
+        let Some(PendingIngest { ingest, host, reply, .. }) = self.settings.ingest.take() else { return Ok(()) };
+        self.keep_ingest(ingest, host, true, reply)
+    }
+
+    /// Forgets what commands set, and what waits to be.
+    pub(super) fn forget_session_settings(&mut self) {
+        self.settings.values = SessionValues::default();
+        if let Some(PendingIngest { reply, .. }) = self.settings.ingest.take() {
+            self.withdraw_ingest_question();
+            let _ = reply.send(Response::refused("the box was erased meanwhile"));
+        }
+    }
+
+    /// Shows what the longest command waits for.
+    pub(super) fn set_progress(&mut self, step: &str) {
+        if let Some(command) = &mut self.long_command {
+            step.clone_into(&mut command.progress);
+        }
+    }
+
+    /// Answers what capture has confirmed or refused, and what has taken too long.
+    pub(super) fn check_session_settings(&mut self) {
+        let now = self.clock.now();
+        if let Some(pending) = self.settings.bitrate.take() {
+            self.check_bitrate(pending, now);
+        }
+        let over = self.settings.ingest.as_ref().is_some_and(|pending| {
+            now >= pending.until || pending.reply.is_closed() || !self.machine.is_agreement_pending()
+        });
+        if over && let Some(PendingIngest { reply, .. }) = self.settings.ingest.take() {
+            self.withdraw_ingest_question();
+            let _ = reply.send(Response::refused("staff did not agree to that server in time: nothing changed"));
+        }
+    }
+
+    fn check_bitrate(&mut self, pending: PendingBitrate, now: Monotonic) {
+        let PendingBitrate { kbps, before, until, reply } = pending;
+        let is_confirmed = self.session.bitrate_kbps == Some(kbps);
+        if is_confirmed || !self.machine.phase().may_capture() {
+            // In force; or the session is over, and it counts for the next one.
+            self.settings.values.video.bitrate_kbps = Some(kbps);
+            return self.answer(Response::Done, reply);
+        }
+        let why = self.session.bitrate_refused.clone();
+        if why.is_none() && now < until {
+            self.settings.bitrate = Some(PendingBitrate { kbps, before, until, reply });
+            return;
+        }
+        if let Some(capture) = &self.capture {
+            capture.set_bitrate(before);
+        }
+        let late =
+            || Response::unavailable("capture did not confirm it within 12 s, and goes on as before: send it again");
+        self.answer(why.map_or_else(late, Response::refused), reply);
+    }
+}

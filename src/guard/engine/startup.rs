@@ -1,0 +1,29 @@
+//! What the guard writes down when it comes up.
+
+use crate::clock;
+use crate::config::Config;
+use crate::ipc::{Fact, VERSION_STRING};
+use crate::ledger::LedgerState;
+
+/// What the guard writes down when it comes up with this state of the ledger, in order.
+pub(super) fn facts(config: &Config, policy_version: &str, state: &LedgerState) -> Vec<Fact> {
+    let policy_version = policy_version.to_owned();
+    let interrupted = state.open_session.map(|session| Fact::SessionInterrupted { session });
+    let started = Fact::GuardStarted { software: VERSION_STRING.to_owned(), policy_version: policy_version.clone() };
+    let now = clock::read();
+    let stepped = state.time.stepped_back_from(&now).map(|from| Fact::ClockStepped { from, to: now.utc });
+    let policy = if state.acknowledged.is_none() {
+        Some(Fact::PolicyAcknowledged { policy_version })
+    } else if state.policy_pending && state.noted_pending.is_none() && state.announced.as_ref() != Some(&policy_version)
+    {
+        Some(Fact::PolicyPending { policy_version })
+    } else {
+        None
+    };
+    let configured = (state.configuration.as_ref() != Some(&config.hash)).then(|| Fact::Configured {
+        hash: config.hash.clone(),
+        ingest_host: config.ingest.hosts(),
+        broker_host: config.mqtt.as_ref().map(|mqtt| mqtt.host.to_string()),
+    });
+    interrupted.into_iter().chain([started]).chain(stepped).chain(policy).chain(configured).collect()
+}
