@@ -211,7 +211,7 @@ fn wrong(number: usize, fresh: &Draft, seen: &[String]) -> (&'static str, String
         0 => ("unmute", old.clone()),
         1 => ("unmute", fresh.with("deadline-s", 0).note()),
         2 => ("unmute", fresh.with("seq", 0).note()),
-        3 => ("unmute", note.chars().take(note.chars().count() - 1 - number % 300).collect()),
+        3 => ("unmute", note.chars().take(at % note.chars().count()).collect()),
         4 => ("unmute", fresh.with("box", "other").note()),
         5 => ("erase", note),
         6 => ("unmute", Draft { by: "outsider", ..fresh.clone() }.note()),
