@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Fault, Purpose};
+use super::{Actor, Erasure, Fault, Purpose};
 use crate::clock::ClockReading;
 
 /// One entry of the ledger.
@@ -54,26 +54,6 @@ pub enum StoredFact {
     Known(Fact),
     /// A fact of another version.
     Unknown(serde_json::Map<String, serde_json::Value>),
-}
-
-/// What an erasure destroys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Erasure {
-    /// Unsent footage, and what commands had set.
-    Erase,
-    /// The same with keys, credentials and the binding to the shop.
-    Unbind,
-}
-
-impl Erasure {
-    /// The name in the ledger and in receipts.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Erase => "erase",
-            Self::Unbind => "unbind",
-        }
-    }
 }
 
 /// What can happen to a box and has to be accounted for.

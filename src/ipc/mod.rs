@@ -5,6 +5,7 @@ mod capture_protocol;
 mod command;
 mod connection;
 mod control_protocol;
+mod erasure;
 mod identity;
 mod ledger;
 mod policy;
@@ -24,8 +25,9 @@ pub use command::{
 };
 pub use connection::{IpcConnection, IpcError, MAX_FRAME};
 pub use control_protocol::{Access, FromGuard, LedgerCursor, Request, Response, ToGuard, UpdateOutcome};
+pub use erasure::Erasure;
 pub use identity::BoxIdentity;
-pub use ledger::{Erasure, Fact, LedgerEntry, StoredFact};
+pub use ledger::{Fact, LedgerEntry, StoredFact};
 pub use policy::PolicyDocument;
 pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
 pub use status::{CommandProgress, DesiredStatus, LedgerCheck, Status, UpdateState, UpdateStatus, VideoSettings};

@@ -97,7 +97,7 @@ fn a_capture_that_reports_without_end_is_killed_and_holds_nobody_up() {
         let said = [
             frame(&format!(r#"{{"tell":"reconnecting","reason":"{text}"}}"#)),
             frame(r#"{"tell":"live"}"#),
-            frame(r#"{"tell":"in-force","revision":0,"muted":false}"#),
+            frame(r#"{"tell":"in-force","revision":0,"muted":false,"bitrate-kbps":400}"#),
         ]
         .concat();
         let mut sent = 0_u64;

@@ -142,7 +142,7 @@ fn after_a_flood_of_renewals_the_last_one_is_in_force() {
         }
     });
     let renew = |revision: u64, muted: bool| {
-        let text = format!(r#"{{"do":"renew","wanted":{{"revision":{revision},"muted":{muted}}}}}"#);
+        let text = format!(r#"{{"do":"renew","wanted":{{"revision":{revision},"muted":{muted},"bitrate-kbps":400}}}}"#);
         writer.lock().unwrap().write_all(&frame(&text)).unwrap();
     };
     // The loudest of what comes while the lease goes on with this.
@@ -177,7 +177,7 @@ fn a_mute_that_capture_does_not_confirm_ends_the_session_and_is_never_shown() {
     let stage = Stage::new(&shop);
     shop.press();
     let mut played = Played::take(&stage.listener);
-    assert_eq!(played.start["wanted"], serde_json::json!({"revision": 0, "muted": false}));
+    assert_eq!(played.start["wanted"], serde_json::json!({"revision": 0, "muted": false, "bitrate-kbps": 400}));
     played.say(r#"{"tell":"live"}"#);
     shop.wait_for_phase("live");
     let begun = shop.command(&["press", "--mute"]).status().unwrap();
@@ -194,7 +194,7 @@ fn a_mute_that_capture_does_not_confirm_ends_the_session_and_is_never_shown() {
     assert!(!shop.kinds().contains(&"muted".to_owned()));
     // Each renewal carries the settings.
     let told = std::iter::from_fn(|| hear(&mut played.stream).ok()).last().unwrap();
-    assert_eq!(told, serde_json::json!({"do": "renew", "wanted": {"revision": 1, "muted": true}}));
+    assert_eq!(told, serde_json::json!({"do": "renew", "wanted": {"revision": 1, "muted": true, "bitrate-kbps": 400}}));
 }
 
 #[test]
@@ -205,13 +205,13 @@ fn a_mute_before_capture_is_there_goes_out_with_its_start() {
     assert!(shop.call(&["press", "--mute"]).status.success());
     wait_until("it is in force: nothing is open", || shop.status().unwrap()["muted"] == true);
     let mut played = Played::take(&stage.listener);
-    assert_eq!(played.start["wanted"], serde_json::json!({"revision": 1, "muted": true}));
+    assert_eq!(played.start["wanted"], serde_json::json!({"revision": 1, "muted": true, "bitrate-kbps": 400}));
     played.say(r#"{"tell":"live"}"#);
     shop.wait_for_phase("live");
     assert_eq!(shop.lamp(), "solid-notched");
     assert!(shop.kinds().contains(&"muted".to_owned()));
     // A capture that sends sound although it is muted is ended.
-    played.say(r#"{"tell":"in-force","revision":1,"muted":false}"#);
+    played.say(r#"{"tell":"in-force","revision":1,"muted":false,"bitrate-kbps":400}"#);
     shop.wait_for_phase("idle");
     assert_eq!(shop.status().unwrap()["reason"], "mute-unconfirmed");
     assert!(!played.process.is_running());

@@ -101,7 +101,7 @@ impl Capture {
     pub(crate) fn begin(&mut self, shop: &TestBox, sound: bool) {
         let hash = tallybox::config::Config::load(&shop.config).unwrap().hash;
         self.say(&format!(
-            r#"{{"do":"start","session":1,"sound":{sound},"purpose":"on-air","configuration":"{hash}","wanted":{{"revision":0,"muted":false}}}}"#
+            r#"{{"do":"start","session":1,"sound":{sound},"purpose":"on-air","configuration":"{hash}","values":{{}},"commands":{{"video":{{}},"ingest":null}},"wanted":{{"revision":0,"muted":false,"bitrate-kbps":400}}}}"#
         ));
     }
 
@@ -138,7 +138,7 @@ fn a_silent_guard_makes_capture_go_dark_by_itself() {
     let mut capture = Capture::start(&shop);
     capture.begin(&shop, true);
     wait_until("the camera's file is open", || capture.has_the_camera());
-    capture.say(r#"{"do":"renew","wanted":{"revision":0,"muted":false}}"#);
+    capture.say(r#"{"do":"renew","wanted":{"revision":0,"muted":false,"bitrate-kbps":400}}"#);
     let took = capture.ends();
     assert!(took >= Duration::from_millis(1900) && took < Duration::from_secs(4), "{took:?}");
     assert!(shop.log().contains("the guard is silent"));

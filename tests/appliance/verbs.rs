@@ -5,6 +5,7 @@ use std::time::Duration;
 use notes::{Note, Role, SignerKey};
 use serde_json::{Value, json};
 
+use crate::broker::{self, Broker};
 use crate::erasure::{count, receipt};
 use crate::ledger::ControlSocket;
 use crate::support::test_box::{BoxConfig, TestBox};
@@ -15,11 +16,15 @@ fn signer() -> SignerKey {
 }
 
 fn shop(more: &str) -> TestBox {
+    shop_at(String::new(), more)
+}
+
+fn shop_at(mqtt: String, more: &str) -> TestBox {
     let roles: Vec<&str> = [Role::SetVideo, Role::SetIngest, Role::SetPolicy, Role::Policy, Role::Erase, Role::Unbind]
         .map(Role::as_str)
         .to_vec();
     let trust = format!("[[trust]]\nkey = \"{}\"\nmay = {roles:?}\n", signer().verifier_key());
-    TestBox::new(&BoxConfig { more: format!("{trust}{more}"), ..BoxConfig::default() })
+    TestBox::new(&BoxConfig { mqtt, more: format!("{trust}{more}"), ..BoxConfig::default() })
 }
 
 /// The operator, at the guard's socket: no broker is in the way.
@@ -215,6 +220,38 @@ fn policies_rise_outlive_the_guard_and_never_ask_less_of_staff() {
     let _guard = shop.start("guard");
     assert_eq!((shop.phase().as_str(), &shop.status().unwrap()["policy-version"]), ("idle", &"2026-02-01".into()));
     assert_eq!(shop.status().unwrap()["policy"]["material"], true);
+}
+
+/// Over a real broker: what a command waits for, and the receipt before the box leaves.
+#[test]
+fn a_platform_hears_of_progress_and_gets_the_receipt() {
+    let broker = Broker::new("");
+    let mut platform = broker::Operator::connect(broker.port);
+    let shop = shop_at(broker.url(), "");
+    let _guard = shop.start("guard");
+    let _agent = shop.start("agent");
+    platform.wait_for_phase("idle");
+    let key = shop.status().unwrap()["identity"]["verifier-key"].clone();
+    let mut operator = Operator::new(&shop);
+    let mut send = |platform: &mut broker::Operator, verb: &str| {
+        let note = operator.note(verb, &json!({}));
+        platform.publish(&json!({ "verb": verb, "payload": note, "response": "answers/1", "correlation": verb }));
+    };
+    let answer = |platform: &mut broker::Operator, verb: &str, progress: Option<&str>| {
+        let wanted = progress.map_or(Value::Null, Value::from);
+        let fits = |message: &Value| message["correlation"] == verb && message["payload"]["progress"] == wanted;
+        platform.wait(verb, fits)["payload"].take()
+    };
+    send(&mut platform, "erase");
+    let erased = answer(&mut platform, "erase", None);
+    assert_eq!(receipt(&erased["receipt"], &key)["what"], "erase", "{erased}");
+    assert!(erased.to_string().len() <= 1024, "{} bytes", erased.to_string().len());
+    send(&mut platform, "unbind");
+    assert_eq!(answer(&mut platform, "unbind", Some("waiting-for-staff"))["ok"], true);
+    shop.hold("2.6");
+    let unbound = answer(&mut platform, "unbind", None);
+    assert_eq!((&unbound["ok"], &receipt(&unbound["receipt"], &key)["what"]), (&true.into(), &"unbind".into()));
+    wait_until("the agent rests", || shop.log().contains("the box was unbound: it connects to no broker"));
 }
 
 /// The guard is killed somewhere between the command and its answer.

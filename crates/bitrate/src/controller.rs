@@ -55,8 +55,8 @@ impl Controller {
         Rendition { bitrate_kbps: self.video_kbps(), ..self.ladder.rendition() }
     }
 
-    /// Another cap of the user's. The target falls with it at once, and rises to it as it rises at any time: what is known
-    /// of the link stays known.
+    /// Another cap of the user's. The target falls with it at once, and rises to it as at any time: what is known of
+    /// the link stays known.
     pub fn set_cap(&mut self, kbps: u32) {
         self.limits.max.bitrate_kbps = kbps;
         self.ladder.set_max(self.limits.max);

@@ -9,8 +9,8 @@ use crate::ipc::{Fact, Rejection, ReplyCode, Response, SessionValues, SetIngest,
 use consent::{Event, Phase};
 use monotonic::Monotonic;
 
-/// How long capture has to confirm a bitrate: its loop looks every 50 ms, and begins once the camera is open, which takes
-/// up to 10 s.
+/// How long capture has to confirm a bitrate: its loop looks every 50 ms, and begins once the camera is open, which
+/// takes up to 10 s.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// A bitrate that capture has not confirmed yet.
