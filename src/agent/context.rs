@@ -19,7 +19,7 @@ use super::requests::{ReplyTo, Requests};
 use super::state::State;
 use super::systemd_notifier::SystemdNotifier;
 use super::tls::Tls;
-use super::twin::TwinRelay;
+use super::twin_relay::TwinRelay;
 use super::updates::ReleaseInbox;
 use super::validator::CommandValidator;
 use crate::clock::{self, Clock};

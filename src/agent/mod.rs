@@ -31,6 +31,7 @@ pub mod telemetry;
 mod tests;
 mod tls;
 mod twin;
+mod twin_relay;
 mod updates;
 mod validator;
 

@@ -20,7 +20,8 @@ use super::guard_client::GuardState;
 use super::messages::{Published, json};
 use super::publisher::{CAPACITY, Kind, Limits};
 use super::telemetry;
-use super::twin::{self, DESIRED};
+use super::twin::DESIRED;
+use super::twin_relay;
 use crate::clock;
 use crate::exit::Exit;
 
@@ -104,7 +105,7 @@ impl Agent<'_> {
                     line.state_due = true;
                     Ok(())
                 }
-                event = twin::next_event(&mut self.guard.reported, &mut self.twin) => {
+                event = twin_relay::next_event(&mut self.guard.reported, &mut self.twin) => {
                     self.on_twin_event(&mut line, event);
                     Ok(())
                 }

@@ -7,10 +7,6 @@ use std::path::Path;
 use super::document::{Author, SourceFile};
 use super::{Config, Destination, Diagnostic, Ingest, Login, Mqtt, Protocol, Rtmp, SecretTemplate, Srt, Whip};
 
-/// The file in `conf.d` that holds what a stick brought: after what is shipped, before what an integrator may want to
-/// have the last word. All other files are the box's own.
-pub const STICK_FILE: &str = "50-usb.toml";
-
 /// Keys beside an address that hold a secret, in any section. They stay when another file changes the address.
 const BESIDE: [&str; 6] = ["stream-key", "passphrase", "streamid", "token", "password", "client-key"];
 

@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
-use super::{ConfigError, Diagnostic, STICK_FILE, encoding};
+use super::{ConfigError, Diagnostic, encoding};
+
+/// The file in `conf.d` that holds what a stick brought: after what is shipped, before what an integrator may want to
+/// have the last word. All other files are the box's own.
+pub const STICK_FILE: &str = "50-usb.toml";
 
 /// Whose word a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use super::binding;
-use super::desired;
 use super::document::{self, Author, SourceFile};
 use super::reader::Reader;
 use super::sections::{self, Sections};
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, Destination, Diagnostic};
 
 /// The configuration in `texts`, whose main file is at `path`.
 pub(super) fn load(path: &Path, texts: Vec<SourceFile>) -> Result<Config, ConfigError> {
@@ -23,7 +22,7 @@ pub(super) fn load(path: &Path, texts: Vec<SourceFile>) -> Result<Config, Config
         // The platform chooses among the hosts that the files allow; without a list those are the files' own.
         let files = document::written_by(&texts, &[Author::Integrator, Author::Stick]);
         config.privacy = check(path, &files)?.privacy;
-        diagnostics.extend(desired::forbidden_hosts(&config));
+        diagnostics.extend(forbidden_hosts(&config));
     }
     if !diagnostics.is_empty() {
         return Err(ConfigError { diagnostics });
@@ -77,4 +76,17 @@ pub(super) fn check(path: &Path, texts: &[SourceFile]) -> Result<Config, ConfigE
         files: Vec::new(),
         warnings,
     })
+}
+
+/// Destinations that the platform wants and the files do not allow.
+fn forbidden_hosts(config: &Config) -> Vec<Diagnostic> {
+    let allows = |to: &Destination| config.privacy.allowed_ingest_hosts.iter().any(|known| known.allows(&to.host));
+    let forbidden = config.ingest.destinations().filter(|to| !allows(to));
+    let diagnostic = |to: &Destination| Diagnostic {
+        file: "desired".into(),
+        at: None,
+        message: format!("the ingest host {:?} is not one of allowed-ingest-hosts", to.host.as_str()),
+        help: "the integrator adds it to [privacy] allowed-ingest-hosts if the policy lets streams go there".to_owned(),
+    };
+    forbidden.map(diagnostic).collect()
 }

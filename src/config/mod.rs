@@ -31,10 +31,10 @@ pub use address::{
     Destination, Host, HostPattern, IngestScheme, Latency, Login, Protocol, Rtmp, ServerUrl, Srt, ValueError, Whip,
     origin,
 };
-pub use binding::STICK_FILE;
 pub(crate) use changes::{asks_staff_about_destination, compare};
 pub(crate) use desired::{DESIRED_KEYS, Judged, Verdict};
 pub use diagnostic::{ConfigError, Diagnostic};
+pub use document::STICK_FILE;
 pub(crate) use document::{files_of, place_at, place_of};
 pub(crate) use exposure::exposed_secrets;
 pub use policy::{is_policy_version, policy_follows};

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::identity;
+use super::identity::{self, CREDENTIALS};
 use super::policy_note::POLICY_NOTE;
 use super::receipt::{self, ReceiptContext};
 use super::twin;
@@ -17,8 +17,6 @@ use crate::ipc::{Erasure, Fact};
 
 /// Unsent footage, in data-dir.
 const FOOTAGE: &str = "footage";
-/// Keys and credentials, in data-dir; the guard's alone.
-pub(super) const CREDENTIALS: &str = "credentials";
 /// The agent's folder in data-dir, where the agent's user writes too: how far the platform has read the ledger, and the
 /// broker's remarks.
 const AGENT: &str = "agent";

@@ -14,10 +14,11 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::erasure::CREDENTIALS;
 use crate::atomic_file::{self, Durability, PRIVATE};
 use crate::ipc::BoxIdentity;
 
+/// Keys and credentials, in data-dir; the guard's alone.
+pub(super) const CREDENTIALS: &str = "credentials";
 /// The key in [`CREDENTIALS`], in PEM form as openssl reads it, followed by its public key: if the two do not match,
 /// the file is damaged.
 pub(super) const FILE: &str = "identity";

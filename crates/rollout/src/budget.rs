@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::release::{ReleaseError, refuse};
+use crate::error::{ReleaseError, refuse};
 
 /// What counts against the budget. That a box is busy never does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,23 +60,4 @@ pub enum Verdict {
     TooFew,
     /// It has to stop, by this rule.
     Abort(AbortRule),
-}
-
-impl crate::Wave {
-    /// Judges what is known of the wave so far.
-    pub fn judge(&self, counts: &Counts) -> Verdict {
-        let done = u64::from(counts.succeeded) + u64::from(counts.failed) + u64::from(counts.silent);
-        if done < u64::from(self.minimum_sample.max(1)) {
-            return Verdict::TooFew;
-        }
-        let broken = |rule: &&AbortRule| {
-            let count = u64::from(match rule.on {
-                Failure::Failed => counts.failed,
-                Failure::Silent => counts.silent,
-                Failure::Any => counts.failed.saturating_add(counts.silent),
-            });
-            count >= u64::from(rule.minimum) && count * 1000 > done * u64::from(rule.permille)
-        };
-        self.abort.iter().find(broken).map_or(Verdict::GoOn, |rule| Verdict::Abort(rule.clone()))
-    }
 }

@@ -5,15 +5,15 @@
 
 mod budget;
 mod decision;
+mod error;
 mod release;
 mod version;
 mod wave;
 
 pub use budget::{AbortRule, Counts, Failure, Verdict};
 pub use decision::{AFTER_SESSION, BoxView, Decision, Hold, SessionView, Window, WindowError, decide};
-pub use release::{
-    Accepted, File, Files, MAX_PACKAGE_BYTES, Release, ReleaseError, Replacement, Sha256Hex, is_channel,
-};
+pub use error::ReleaseError;
+pub use release::{Accepted, File, Files, MAX_PACKAGE_BYTES, Release, Replacement, Sha256Hex, is_channel};
 pub use version::{Version, VersionError};
 pub use wave::{Stage, Turn, Wave, WaveState, rank};
 

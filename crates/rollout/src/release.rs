@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use crate::error::{ReleaseError, refuse};
 use crate::version::Version;
 use crate::wave::Wave;
 
@@ -23,15 +24,6 @@ const MAX_CHANNEL_BYTES: usize = 32;
 const MAX_VALIDITY: SignedDuration = SignedDuration::from_hours(366 * 24);
 /// Longest spread of reconnects, in seconds: a day.
 const MAX_RECONNECT_SPREAD_S: u32 = 24 * 3600;
-
-/// A document is none, or says something that it may not.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the release document is refused: {0}")]
-pub struct ReleaseError(String);
-
-pub(crate) fn refuse<T>(why: impl Into<String>) -> Result<T, ReleaseError> {
-    Err(ReleaseError(why.into()))
-}
 
 /// A SHA-256 in 64 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

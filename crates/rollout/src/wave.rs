@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::budget::AbortRule;
-use crate::release::{ReleaseError, refuse};
+use crate::budget::{AbortRule, Counts, Failure, Verdict};
+use crate::error::{ReleaseError, refuse};
 
 /// Boxes are ranked in millionths.
 const RANKS: u64 = 1_000_000;
@@ -172,4 +172,23 @@ impl Wave {
 fn after(time: Timestamp, seconds: u64) -> Timestamp {
     let span = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
     time.checked_add(span).unwrap_or(Timestamp::MAX)
+}
+
+impl Wave {
+    /// Judges what is known of the wave so far.
+    pub fn judge(&self, counts: &Counts) -> Verdict {
+        let done = u64::from(counts.succeeded) + u64::from(counts.failed) + u64::from(counts.silent);
+        if done < u64::from(self.minimum_sample.max(1)) {
+            return Verdict::TooFew;
+        }
+        let broken = |rule: &&AbortRule| {
+            let count = u64::from(match rule.on {
+                Failure::Failed => counts.failed,
+                Failure::Silent => counts.silent,
+                Failure::Any => counts.failed.saturating_add(counts.silent),
+            });
+            count >= u64::from(rule.minimum) && count * 1000 > done * u64::from(rule.permille)
+        };
+        self.abort.iter().find(broken).map_or(Verdict::GoOn, |rule| Verdict::Abort(rule.clone()))
+    }
 }

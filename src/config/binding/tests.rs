@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Config, STICK_FILE};
+use crate::config::{Config, STICK_FILE};
 
 /// What loading says of a box with these files of its own, with what a stick brought in its place.
 fn with_stick(main: &str, later: &str, stick: &str) -> Result<Config, String> {

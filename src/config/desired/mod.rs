@@ -151,17 +151,3 @@ fn unknown(name: &str) -> Verdict {
     let near = did_you_mean(name, DESIRED_KEYS.iter().map(|key| key.name));
     Verdict::Unknown(format!("{near}there is no key {name:?} that can be set from here"))
 }
-
-/// Destinations that the platform wants and the files do not allow.
-pub(super) fn forbidden_hosts(config: &Config) -> Vec<Diagnostic> {
-    let allows =
-        |to: &super::Destination| config.privacy.allowed_ingest_hosts.iter().any(|known| known.allows(&to.host));
-    let forbidden = config.ingest.destinations().filter(|to| !allows(to));
-    let diagnostic = |to: &super::Destination| Diagnostic {
-        file: "desired".into(),
-        at: None,
-        message: format!("the ingest host {:?} is not one of allowed-ingest-hosts", to.host.as_str()),
-        help: "the integrator adds it to [privacy] allowed-ingest-hosts if the policy lets streams go there".to_owned(),
-    };
-    forbidden.map(diagnostic).collect()
-}
