@@ -219,8 +219,14 @@ impl Agent<'_> {
             uptime_s: state.as_ref().and_then(|state| state.uptime_s),
             state: state.filter(|_| reply.diagnosis.is_none()),
         };
-        let kind = Kind::Reply(urgency);
-        let sent = line.publisher.send(self.clock.now(), kind, topic, answer.into_json(), correlation);
+        let (kind, now) = (Kind::Reply(urgency), self.clock.now());
+        let short = Answer { state: None, ..answer.clone() };
+        let sent = line.publisher.send(now, kind, topic.clone(), answer.into_json(), correlation.clone());
+        let sent = match sent {
+            // A broker that takes short packets only: what became of the command counts for more.
+            Err(Refusal::TooLong { .. }) => line.publisher.send(now, kind, topic, short.into_json(), correlation),
+            sent => sent,
+        };
         match sent {
             Ok(()) => {}
             // Who asked too much, or before a connection was lost, asks again and gets the same answer.
