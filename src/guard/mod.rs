@@ -14,6 +14,7 @@ mod panel_controller;
 mod pending_replies;
 mod periodic_tasks;
 mod persistence_check;
+mod policy_in_force;
 mod policy_note;
 mod receipt;
 mod session;

@@ -3,8 +3,8 @@
 
 use jiff::Timestamp;
 
-use super::engine::PolicyInForce;
 use super::panel_controller::PanelController;
+use super::policy_in_force::PolicyInForce;
 use super::session::SessionReport;
 use super::twin::Twin;
 use crate::config::{Config, policy_follows};

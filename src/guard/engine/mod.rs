@@ -13,7 +13,6 @@ mod twin;
 mod updates;
 mod verbs;
 
-pub(super) use policy::PolicyInForce;
 use session_settings::SessionSettings;
 
 use std::collections::VecDeque;
@@ -29,6 +28,7 @@ use super::erasure::PendingErasure;
 use super::identity;
 use super::panel_controller::PanelController;
 use super::pending_replies::PendingReplies;
+use super::policy_in_force::PolicyInForce;
 use super::session::SessionReport;
 use super::status::{self, Messages};
 use super::supply_voltage::SupplyMonitor;

@@ -1,40 +1,13 @@
-//! The policy in force: the configuration's, or a later one that the platform signed.
+//! How a policy that the platform signed takes effect.
 
 use super::Engine;
-use crate::config::{Config, policy_follows};
+use crate::config::policy_follows;
 use crate::guard::commands::rejection;
 use crate::guard::policy_note::{Judgement, PolicyError, PolicyHistory, PolicyNote, judge};
 use crate::guard::status;
 use crate::ipc::{Fact, Rejection, ReplyCode, Response};
 use crate::ledger::LedgerState;
 use consent::{Event, Phase};
-
-/// The policy in force, and what is known of those before.
-#[derive(Debug)]
-pub(in crate::guard) struct PolicyInForce {
-    pub(in crate::guard) version: String,
-    /// The signed note, where the version is the platform's.
-    pub(in crate::guard) note: Option<PolicyNote>,
-    /// The version that staff acknowledged last.
-    pub(super) acknowledged: Option<String>,
-    /// The latest version of a signed policy, as the ledger has it.
-    noted: Option<String>,
-    /// Why the last retained policy was refused.
-    refused: Option<String>,
-}
-
-impl PolicyInForce {
-    pub(super) fn of_configuration(config: &Config) -> Self {
-        let version = config.consent.policy_version.clone();
-        Self { version, note: None, acknowledged: None, noted: None, refused: None }
-    }
-
-    /// The box was unbound.
-    pub(super) fn forget_note(&mut self, config: &Config) {
-        let acknowledged = self.acknowledged.take();
-        *self = Self { acknowledged, ..Self::of_configuration(config) };
-    }
-}
 
 impl Engine {
     /// The policy in force at the start: the stored one if it is whole, trusted, in the ledger, and not older than the
