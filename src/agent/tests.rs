@@ -9,7 +9,10 @@ use super::messages::{Answer, Diagnosis, Published, Reply};
 use super::state::State;
 use super::telemetry::Telemetry;
 use crate::config::Config;
-use crate::ipc::{BoxIdentity, DesiredStatus, Fact, KeyCode, KeyReport, LedgerEntry, ReportedConfig, SecondaryStats};
+use crate::ipc::{
+    BoxIdentity, CommandProgress, DesiredStatus, Fact, KeyCode, KeyReport, LedgerEntry, ReportedConfig, SecondaryStats,
+    VideoSettings,
+};
 use crate::ipc::{PolicyDocument, Status, StreamStats, UpdateStatus};
 use crate::ipc::{ReplyCode, SetIngest, SetPolicy, SetVideo, Update};
 use crate::wire::known;
@@ -112,6 +115,8 @@ fn names() -> BTreeMap<String, BTreeSet<&'static str>> {
     let reported = ReportedConfig { code, error, keys: [("-".to_owned(), key)].into(), ..ReportedConfig::default() };
     add("reported", written(&reported).into_iter().filter(|name| name != "-").collect());
     add("status", fields::<DesiredStatus>());
+    add("status", fields::<VideoSettings>());
+    add("status", fields::<CommandProgress>());
     add("status", fields::<PolicyDocument>());
     add("status", fields::<UpdateStatus>());
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tallybox.toml");
