@@ -1,6 +1,6 @@
 # The commands of the README: make demo, make test, make vm-test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-.PHONY: console-bench demo fleet-demo test home-assistant-test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
+.PHONY: console-bench demo fleet-demo test clients-test home-assistant-test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -30,6 +30,13 @@ test:
 vm-test:
 	scripts/setup vm
 	tests/vm/run $(if $(SHORT),--short) $(if $(ONLY),--only '$(ONLY)')
+
+# Operators in Python and JavaScript, and AsyncAPI's own parser. Not in `make test`: 215 packages from npm, and the same
+# document is judged in Rust there.
+clients-test:
+	scripts/setup clients
+	cargo build
+	tests/clients/run $(CARGO_TARGET_DIR)/debug/tallybox
 
 # Home Assistant itself, from PyPI in a Debian 13 tree, with a box; as root.
 home-assistant-test:

@@ -8,6 +8,7 @@ use crate::config::Mqtt;
 use crate::revocation::RevocationList;
 
 /// One doubt. The words are stable; `doctor` has the sentences.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Warning {

@@ -7,43 +7,46 @@ use super::telemetry::Telemetry;
 use crate::ipc::{Fault, LedgerEntry, ReplyCode, clean};
 
 /// An event as it is published.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Serialize)]
-pub(super) struct Published<'a> {
-    pub(super) id: String,
+pub(crate) struct Published<'a> {
+    pub(crate) id: String,
     #[serde(flatten)]
-    pub(super) entry: &'a LedgerEntry,
+    pub(crate) entry: &'a LedgerEntry,
 }
 
 /// What became of a command.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Reply {
-    pub(super) id: Option<String>,
-    pub(super) verb: String,
-    pub(super) ok: bool,
-    pub(super) error: Option<String>,
-    pub(super) code: Option<ReplyCode>,
+pub(crate) struct Reply {
+    pub(crate) id: Option<String>,
+    pub(crate) verb: String,
+    pub(crate) ok: bool,
+    pub(crate) error: Option<String>,
+    pub(crate) code: Option<ReplyCode>,
     /// What the command waits for; another reply follows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) progress: Option<String>,
+    pub(crate) progress: Option<String>,
     /// What an erasure destroyed: a signed note.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) receipt: Option<String>,
+    pub(crate) receipt: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) diagnosis: Option<Diagnosis>,
+    pub(crate) diagnosis: Option<Diagnosis>,
 }
 
 /// An answer as it is published: what became of the command, and how the box is now.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     #[serde(flatten)]
-    pub(super) reply: Reply,
-    pub(super) epoch: Option<String>,
-    pub(super) uptime_s: Option<u64>,
+    pub(crate) reply: Reply,
+    pub(crate) epoch: Option<String>,
+    pub(crate) uptime_s: Option<u64>,
     /// `diagnosis` has it too.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) state: Option<State>,
+    pub(crate) state: Option<State>,
 }
 
 /// Longest answer but for `diagnose`, in bytes.
@@ -53,7 +56,7 @@ const CUT: [usize; 3] = [300, 150, 60];
 
 impl Answer {
     /// As JSON that fits: an error and a server's words give way, the rest is short.
-    pub(super) fn into_json(mut self) -> String {
+    pub(crate) fn into_json(mut self) -> String {
         let mut whole = json(&self);
         for longest in CUT {
             if whole.len() <= MAX_ANSWER_BYTES {
@@ -75,20 +78,22 @@ impl Answer {
 }
 
 /// What `diagnose` answers with: nothing that telemetry and state do not tell, but now.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Diagnosis {
-    pub(super) software: &'static str,
-    pub(super) tls: bool,
-    pub(super) unacknowledged_events: usize,
-    pub(super) acknowledged_event: u64,
-    pub(super) status: Option<State>,
-    pub(super) faults: Vec<Fault>,
-    pub(super) telemetry: Telemetry,
+pub(crate) struct Diagnosis {
+    pub(crate) software: &'static str,
+    pub(crate) tls: bool,
+    pub(crate) unacknowledged_events: usize,
+    pub(crate) acknowledged_event: u64,
+    pub(crate) status: Option<State>,
+    #[cfg_attr(test, schemars(schema_with = "crate::wire::list_of::<Fault>"))]
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) telemetry: Telemetry,
 }
 
 /// As JSON.
-pub(super) fn json(value: &impl Serialize) -> String {
+pub(crate) fn json(value: &impl Serialize) -> String {
     // Structs of strings, numbers and flags: cannot fail.
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -27,7 +27,7 @@ const ACKNOWLEDGED_WITHIN: Duration = Duration::from_mins(1);
 
 /// What is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Availability,
     State,
     Reported,
@@ -52,7 +52,7 @@ impl Kind {
     }
 
     /// The last level of its topic, below prefix and id of the box; for Home Assistant below its own prefix.
-    pub(super) const fn topic(self) -> &'static str {
+    pub(crate) const fn topic(self) -> &'static str {
         match self {
             Self::Availability => "availability",
             Self::State => "state",
@@ -64,14 +64,14 @@ impl Kind {
         }
     }
 
-    const fn is_retained(self) -> bool {
+    pub(crate) const fn is_retained(self) -> bool {
         matches!(self, Self::Availability | Self::State | Self::Reported | Self::HomeAssistant)
     }
 }
 
 /// How much an answer matters when many wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Urgency {
+pub(crate) enum Urgency {
     /// Nothing was done.
     Idle,
     /// Something was done.

@@ -7,14 +7,17 @@ use crate::ipc::{GUARD_UNREACHABLE, Phase, Status, VERSION_STRING};
 use crate::transport_warnings::Warning;
 
 /// Exactly the fields that docs/mqtt.md promises, and no more.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct State {
     /// What the box is doing.
+    #[cfg_attr(test, schemars(schema_with = "crate::wire::words::<Phase>"))]
     pub phase: Phase,
     /// The session whose capture may exist.
     pub session: Option<u64>,
     /// When this phase began, UTC.
+    #[cfg_attr(test, schemars(schema_with = "crate::wire::time"))]
     pub since: Timestamp,
     /// Why the box is in this phase, or, in `idle`, why the last session ended: docs/mqtt.md has the words.
     pub reason: Option<String>,

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::ipc::Status;
 
 /// One report of the device's health. A figure that this machine does not have is null.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Telemetry {
@@ -28,6 +29,7 @@ pub struct Telemetry {
     pub disk_free_mib: Option<u64>,
     /// When the first of the certificates ends that the box's connections stand on, UTC: its own, and the authorities
     /// of `ca-file`, as the files are now.
+    #[cfg_attr(test, schemars(schema_with = "crate::wire::maybe_time"))]
     pub certificate_expires: Option<Timestamp>,
     /// Encoded frames per second that left for the server.
     pub fps: Option<f32>,

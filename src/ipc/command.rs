@@ -14,6 +14,7 @@ pub const MAX_ID_BYTES: usize = 128;
 pub const EPOCH_DIGITS: usize = 32;
 
 /// Why a command was not carried out. Stable: programs decide by it.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReplyCode {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What an erasure destroys.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Erasure {

@@ -7,15 +7,18 @@ use super::{Actor, Erasure, Fault, Purpose};
 use crate::clock::ClockReading;
 
 /// One entry of the ledger.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LedgerEntry {
     /// Counts from 1 without a gap.
     pub seq: u64,
     /// The ordering time, UTC: the clock's where that is plausible. It goes back only where the clock was wrong before.
+    #[cfg_attr(test, schemars(schema_with = "crate::wire::time"))]
     pub at: Timestamp,
     /// The wall clock as it was. This and the next three fields are missing in entries of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(schema_with = "crate::wire::maybe_time"))]
     pub clock: Option<Timestamp>,
     /// Whether the kernel had the clock as synchronised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,6 +30,7 @@ pub struct LedgerEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monotonic_ms: Option<u64>,
     /// What happened.
+    #[cfg_attr(test, schemars(with = "Fact"))]
     pub fact: StoredFact,
     /// SHA-256 of the entry before, in hex; 64 zeros before the first.
     pub prev: String,
@@ -57,6 +61,7 @@ pub enum StoredFact {
 }
 
 /// What can happen to a box and has to be accounted for.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub enum Fact {
@@ -138,11 +143,13 @@ pub enum Fact {
         /// Whether silence is sent.
         muted: bool,
         /// Who muted or unmuted.
+        #[cfg_attr(test, schemars(schema_with = "crate::wire::words::<Actor>"))]
         by: Actor,
     },
     /// Staff were asked to press.
     Requested {
         /// On air, or a probe.
+        #[cfg_attr(test, schemars(schema_with = "crate::wire::words::<Purpose>"))]
         purpose: Purpose,
     },
     /// A request ended without a press.
@@ -168,12 +175,14 @@ pub enum Fact {
     #[serde(rename = "broke")]
     FaultDetected {
         /// The part.
+        #[cfg_attr(test, schemars(schema_with = "crate::wire::words::<Fault>"))]
         part: Fault,
     },
     /// The part was tested again and works.
     #[serde(rename = "mended")]
     FaultCleared {
         /// The part.
+        #[cfg_attr(test, schemars(schema_with = "crate::wire::words::<Fault>"))]
         part: Fault,
     },
     /// Unsent footage was destroyed.
@@ -253,8 +262,10 @@ pub enum Fact {
     /// The wall clock was stepped, or went back while the box was off.
     ClockStepped {
         /// The time without the step.
+        #[cfg_attr(test, schemars(schema_with = "crate::wire::time"))]
         from: Timestamp,
         /// The time after the step.
+        #[cfg_attr(test, schemars(schema_with = "crate::wire::time"))]
         to: Timestamp,
     },
     /// Entries past their retention were removed. The chain continues from the hash of the last of them.
@@ -264,8 +275,10 @@ pub enum Fact {
         /// Number of the last.
         last: u64,
         /// Time of the first.
+        #[cfg_attr(test, schemars(schema_with = "crate::wire::time"))]
         from: Timestamp,
         /// Time of the last.
+        #[cfg_attr(test, schemars(schema_with = "crate::wire::time"))]
         until: Timestamp,
     },
     /// The disk failed for so long that there was no room for pending entries.
@@ -303,6 +316,7 @@ pub enum Fact {
     /// Updates were put off at the box.
     UpdatePostponed {
         /// Until when.
+        #[cfg_attr(test, schemars(schema_with = "crate::wire::time"))]
         until: Timestamp,
     },
     /// An update was downloaded, and will be installed when the box is free.
@@ -310,9 +324,10 @@ pub enum Fact {
         /// The version.
         version: String,
         /// Not before this.
+        #[cfg_attr(test, schemars(schema_with = "crate::wire::time"))]
         until: Timestamp,
     },
-    /// The installation of an update was handed to the updater. Durable before it was.
+    /// The updater was given an update to install. Durable before it was.
     UpdateStarted {
         /// The version to be installed.
         version: String,

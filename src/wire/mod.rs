@@ -5,11 +5,13 @@
 
 mod command_line;
 mod configuration;
+mod platform;
 mod schema;
 mod source;
 
 use std::path::Path;
 
+pub(crate) use platform::{list_of, maybe_time, time, words};
 pub(crate) use schema::{known, listed, schema, written};
 
 use crate::ipc::{Fact, LedgerEntry, Phase, Status, ToCapture, ToGuard, Verb, reasons};

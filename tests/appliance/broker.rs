@@ -87,6 +87,7 @@ impl Operator {
         let Self { heard, log, .. } = self;
         let found = crate::support::poll(Duration::from_secs(60), || {
             let message = heard.recv_timeout(Duration::from_millis(100)).ok()?;
+            assert!(message["topic"] != "invalid", "not as docs/schemas promises: {message:#}");
             log.push(message.clone());
             fits(&message).then_some(message)
         });
