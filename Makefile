@@ -1,6 +1,6 @@
 # The commands of the README: make demo, make test, make vm-test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-.PHONY: console-bench demo fleet-demo test clients-test home-assistant-test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
+.PHONY: console-bench demo fleet-demo test clients-test cluster-test home-assistant-test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -37,6 +37,12 @@ clients-test:
 	scripts/setup clients
 	cargo build
 	tests/clients/run $(CARGO_TARGET_DIR)/debug/tallybox
+
+# Three nodes of RMQTT, one of them killed under BOXES=2000 simulated boxes.
+cluster-test:
+	scripts/setup cluster
+	cargo build -p tallybox-fleet
+	tests/cluster/run $$(tests/cluster/build) $(CARGO_TARGET_DIR)/debug/tallybox-fleet --boxes $(or $(BOXES),2000)
 
 # Home Assistant itself, from PyPI in a Debian 13 tree, with a box; as root.
 home-assistant-test:

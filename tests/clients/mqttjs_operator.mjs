@@ -1,5 +1,5 @@
 // An operator in JavaScript: MQTT.js, and Node's own Ed25519. Signed notes are built here after docs/notes.md alone.
-// node operator.mjs PORT BOX NAME SEED-HEX: prints what came of each step as a line of JSON.
+// node mqttjs_operator.mjs PORT BOX NAME SEED-HEX: prints what came of each step as a line of JSON.
 import crypto from "node:crypto";
 import { createRequire } from "node:module";
 

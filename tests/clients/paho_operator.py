@@ -1,6 +1,6 @@
-"""An operator in Python: paho, and the Ed25519 of `cryptography`. Signed notes are built here after docs/notes.md alone.
+"""An operator in Python: paho, and the Ed25519 of `cryptography`. Signed notes are made after docs/notes.md alone.
 
-operator.py PORT BOX NAME SEED-HEX: prints what came of each step as a line of JSON.
+paho_operator.py PORT BOX NAME SEED-HEX: prints what came of each step as a line of JSON.
 """
 import base64
 import datetime
