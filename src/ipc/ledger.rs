@@ -356,8 +356,7 @@ pub enum Fact {
         /// Whether the version is tried again by itself.
         again: bool,
     },
-    /// The platform's desired configuration arrived: from now on no other document of this version, or of an earlier
-    /// one, counts. Durable before it takes effect.
+    /// The platform's desired configuration arrived: no older one counts from now on. Durable before it takes effect.
     DesiredReceived {
         /// Its version.
         version: u64,

@@ -1,5 +1,5 @@
-//! The `AsyncAPI` 3.0 document, assembled from the messages. The application is the box: it sends its state, and receives
-//! commands.
+//! The `AsyncAPI` 3.0 document, assembled from the messages. The application is the box: it sends its state, and
+//! receives commands.
 
 use serde_json::{Map, Value, json};
 
