@@ -98,11 +98,12 @@ export async function forget() {
   try { await within("key", "readwrite", (store) => promised(store.delete("operator"))); } catch { /* nothing was kept */ }
 }
 
-// The next sequence number of a key: higher than each before, in this browser and, as long as clocks are about right,
-// in others that hold the same key. One counter for all boxes and epochs rises within each of them.
+// The next sequence number of a key, in microseconds since 1970 as the other tools count: higher than each before, in
+// this browser and, as long as clocks are about right, wherever the same key signs. One counter for all boxes and
+// epochs rises within each of them.
 const last = new Map();
 export async function nextSequence(key) {
-  const after = (before) => Math.max((before ?? 0) + 1, (last.get(key.id) ?? 0) + 1, Date.now());
+  const after = (before) => Math.max((before ?? 0) + 1, (last.get(key.id) ?? 0) + 1, Date.now() * 1000);
   let next;
   try {
     // In one transaction: two tabs never take the same number, and it is on disk before it is used.

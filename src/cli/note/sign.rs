@@ -53,7 +53,7 @@ pub(in crate::cli) struct Args {
     /// How long from then on the command may be carried out, at most 300.
     #[arg(long, value_name = "SECONDS", default_value_t = WITHIN)]
     within: u64,
-    /// A command's number, higher than the last of each key; without it the time in milliseconds.
+    /// A command's number, higher than the last of each key; without it the time in microseconds.
     #[arg(long, value_name = "NUMBER")]
     seq: Option<u64>,
     /// A command's id; without it a random one.
@@ -153,9 +153,10 @@ fn present(path: &Path) -> Result<(String, u64), Exit> {
     found.ok_or_else(message)
 }
 
-/// Rises from one command to the next, whoever signs with the key, as long as their clocks agree.
+/// Microseconds since 1970, as the fleet tool and the console count: rises from one command to the next, whoever signs
+/// with the key, as long as their clocks agree.
 fn by_time() -> Result<u64, Exit> {
-    u64::try_from(Timestamp::now().as_millisecond()).map_err(|_| Exit::unavailable("the clock is not set: give --seq"))
+    u64::try_from(Timestamp::now().as_microsecond()).map_err(|_| Exit::unavailable("the clock is not set: give --seq"))
 }
 
 fn random_id() -> Result<String, Exit> {
