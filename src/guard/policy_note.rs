@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use notes::{DocumentType, Note, Refusal, Role, Trust};
+use notes::{Note, Refusal, Role, Trust};
 
 use crate::atomic_file::{self, Durability, PRIVATE};
 use crate::config::{is_policy_version, policy_follows};
@@ -40,7 +40,7 @@ pub(super) enum PolicyError {
 impl PolicyNote {
     /// Verifies signatures and document.
     pub(super) fn verify(trust: &Trust, note: &str) -> Result<Self, PolicyError> {
-        let verified = trust.verify(note.as_bytes(), DocumentType::Policy, Role::Policy)?;
+        let verified = trust.verify(note.as_bytes(), Role::Policy)?;
         let document = serde_json::from_str(&verified.json)
             .map_err(|error| PolicyError::Document(format!("no policy: {}", clean(&error.to_string(), WHY))))?;
         check(&document).map_err(PolicyError::Document)?;

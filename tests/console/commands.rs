@@ -1,6 +1,6 @@
 //! Commands from the page: to a real box, signed and unsigned, and what the page claims of each.
 
-use notes::{DocumentType, Role, Trust, TrustedKey};
+use notes::{Role, Trust, TrustedKey};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
@@ -79,8 +79,7 @@ fn a_real_box_is_stopped_and_asked() {
 fn verified(note: &str, verifier: &str, role: Role) -> Value {
     let keys = vec![TrustedKey { key: verifier.parse().unwrap(), may: vec![role] }];
     let trust = Trust { keys, ..Trust::default() };
-    let checked =
-        trust.verify(note.as_bytes(), DocumentType::Command, role).unwrap_or_else(|why| panic!("{why}: {note:?}"));
+    let checked = trust.verify(note.as_bytes(), role).unwrap_or_else(|why| panic!("{why}: {note:?}"));
     assert_eq!(checked.signers, [KEY]);
     serde_json::from_str(&checked.json).unwrap()
 }

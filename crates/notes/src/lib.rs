@@ -13,9 +13,9 @@
 //!
 //! let keys = vec![TrustedKey { key: signer.verifier_key(), may: vec![Role::Unmute] }];
 //! let trust = Trust { keys, ..Trust::default() };
-//! let verified = trust.verify(bytes.as_bytes(), DocumentType::Command, Role::Unmute)?;
+//! let verified = trust.verify(bytes.as_bytes(), Role::Unmute)?;
 //! assert_eq!(verified.json, "{\"verb\":\"unmute\"}");
-//! assert!(trust.verify(bytes.as_bytes(), DocumentType::Command, Role::Erase).is_err());
+//! assert!(trust.verify(bytes.as_bytes(), Role::Erase).is_err());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

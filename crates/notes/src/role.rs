@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::kind::DocumentType;
+
 /// What a key may sign: a verb's commands, or documents of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
@@ -76,6 +78,27 @@ impl Role {
             Self::Desired => "desired",
             Self::Policy => "policy",
             Self::Release => "release",
+        }
+    }
+
+    /// The type of the documents that it signs.
+    pub const fn document(self) -> DocumentType {
+        match self {
+            Self::Desired => DocumentType::Desired,
+            Self::Policy => DocumentType::Policy,
+            Self::Release => DocumentType::Release,
+            Self::RequestStart
+            | Self::Stop
+            | Self::Mute
+            | Self::Unmute
+            | Self::SetVideo
+            | Self::SetIngest
+            | Self::SetPolicy
+            | Self::Update
+            | Self::Identify
+            | Self::Diagnose
+            | Self::Erase
+            | Self::Unbind => DocumentType::Command,
         }
     }
 }

@@ -92,35 +92,24 @@ impl Trust {
 
     /// Keys that have to sign for `role`.
     pub fn threshold(&self, role: Role) -> u8 {
-        match role {
-            Role::Policy => self.policy_threshold,
-            Role::Release => self.release_threshold,
-            Role::RequestStart
-            | Role::Stop
-            | Role::Mute
-            | Role::Unmute
-            | Role::SetVideo
-            | Role::SetIngest
-            | Role::SetPolicy
-            | Role::Update
-            | Role::Identify
-            | Role::Diagnose
-            | Role::Erase
-            | Role::Unbind
-            | Role::Desired => 1,
+        match role.document() {
+            DocumentType::Policy => self.policy_threshold,
+            DocumentType::Release => self.release_threshold,
+            DocumentType::Command | DocumentType::Desired | DocumentType::Receipt => 1,
         }
         .max(1)
     }
 
-    /// Whether `bytes` are a note of type `kind` that enough keys with `role` signed.
+    /// Whether `bytes` are a note of the type that `role` signs, and enough keys with it signed.
     ///
     /// Signatures of unknown keys are ignored. Each signature that carries the name and id of a trusted key has to be
     /// right, whatever the key's roles and however many others are right. A key counts once, under whatever names.
-    pub fn verify(&self, bytes: &[u8], kind: DocumentType, role: Role) -> Result<Verified, Refusal> {
+    pub fn verify(&self, bytes: &[u8], role: Role) -> Result<Verified, Refusal> {
         let note = Note::parse(bytes)?;
         let document = document(note.text())?;
-        if document.kind != kind {
-            return Err(Refusal::WrongType { needed: kind, got: document.kind });
+        let needed = role.document();
+        if document.kind != needed {
+            return Err(Refusal::WrongType { needed, got: document.kind });
         }
         let mut signed: Vec<&TrustedKey> = Vec::new();
         for trusted in &self.keys {

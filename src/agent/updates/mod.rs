@@ -9,7 +9,7 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use notes::{DocumentType, Role, Trust};
+use notes::{Role, Trust};
 use rollout::Release;
 use rumqttc::mqttbytes::v5::Publish;
 use tokio::sync::{oneshot, watch};
@@ -151,7 +151,7 @@ impl Task {
 
     fn take_note(&mut self) {
         let note = self.notes.borrow_and_update().clone();
-        let verified = self.trust.verify(&note, DocumentType::Release, Role::Release);
+        let verified = self.trust.verify(&note, Role::Release);
         self.release = verified.ok().and_then(|verified| Release::parse(&verified.json).ok());
         let now = self.clock.now();
         (self.offer_at, self.fetch_at, self.failures) = (Some(now), now, 0);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use notes::{DocumentType, Note, NoteError, Refusal, Role, VerifierKey, document};
+use notes::{Note, NoteError, Refusal, Role, VerifierKey, document};
 
 use crate::config::Config;
 use crate::exit::Exit;
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 }
 
 fn by_trust(config: &Config, role: Role, bytes: &[u8]) -> Result<String, Exit> {
-    let verified = config.trust.verify(bytes, kind(role), role).map_err(|refusal| {
+    let verified = config.trust.verify(bytes, role).map_err(|refusal| {
         let message = refusal.to_string();
         match refusal {
             Refusal::Malformed(_) | Refusal::WrongType { .. } | Refusal::BadSignature { .. } => Exit::data(message),
@@ -80,25 +80,4 @@ fn read_key(text: &str) -> Result<VerifierKey, Exit> {
         let line = std::str::from_utf8(&content).unwrap_or_default().trim_end_matches(['\r', '\n']);
         line.parse().map_err(|error| Exit::data(format!("{text}: {error}")))
     })
-}
-
-/// The documents that a role signs.
-const fn kind(role: Role) -> DocumentType {
-    match role {
-        Role::Desired => DocumentType::Desired,
-        Role::Policy => DocumentType::Policy,
-        Role::Release => DocumentType::Release,
-        Role::RequestStart
-        | Role::Stop
-        | Role::Mute
-        | Role::Unmute
-        | Role::SetVideo
-        | Role::SetIngest
-        | Role::SetPolicy
-        | Role::Update
-        | Role::Identify
-        | Role::Diagnose
-        | Role::Erase
-        | Role::Unbind => DocumentType::Command,
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use notes::{DocumentType, Role};
+use notes::Role;
 use rollout::Release;
 
 use crate::config::Config;
@@ -23,7 +23,7 @@ pub(super) fn read(config: &Config, path: &Path) -> Result<VerifiedRelease, Stri
 }
 
 fn verify(config: &Config, note: &[u8]) -> Result<VerifiedRelease, String> {
-    let verified = config.trust.verify(note, DocumentType::Release, Role::Release);
+    let verified = config.trust.verify(note, Role::Release);
     let verified = verified.map_err(|refusal| refusal.to_string())?;
     let release = Release::parse(&verified.json).map_err(|error| error.to_string())?;
     Ok(VerifiedRelease { release, keys: verified.signers })

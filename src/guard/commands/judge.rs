@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use notes::{DocumentType, NoteError, Refusal, Trust};
+use notes::{NoteError, Refusal, Trust};
 
 use super::Epoch;
 use super::memory::{AnswerMemory, Digest, digest};
@@ -85,7 +85,7 @@ impl CommandJudge {
         has_room: impl FnOnce(Verb) -> Result<(), Rejection>,
     ) -> Result<Verdict, Rejection> {
         let verb = Verb::of(word).ok_or_else(unknown_verb)?;
-        let verified = surroundings.trust.verify(payload.as_bytes(), DocumentType::Command, verb.row().role);
+        let verified = surroundings.trust.verify(payload.as_bytes(), verb.row().role);
         let verified = verified.map_err(|refusal| rejection(&refusal))?;
         let command = SignedCommand::read(&verified.json).map_err(|Unreadable { id: _, rejection }| rejection)?;
         address(&command, verb, surroundings.box_id)?;

@@ -1,6 +1,6 @@
 //! A desired configuration: what a note of the platform says, once its signature counts.
 
-use notes::{DocumentType, Refusal, Role, Trust};
+use notes::{Refusal, Role, Trust};
 use sha2::{Digest, Sha256};
 
 use crate::ipc::Values;
@@ -67,7 +67,7 @@ impl Desired {
             let text = "this box trusts no key: the integrator writes one under [[trust]], with \"desired\" in may";
             return Err(DocumentRefusal::new("unsigned", text));
         }
-        let verified = trust.verify(note.as_bytes(), DocumentType::Desired, Role::Desired)?;
+        let verified = trust.verify(note.as_bytes(), Role::Desired)?;
         let malformed = |text: String| DocumentRefusal::new("malformed", text);
         let content: Content = serde_json::from_str(&verified.json)
             .map_err(|error| malformed(format!("it is not {{\"box\", \"version\", \"values\"}}: {error}")))?;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use notes::{DocumentType, Role, Trust};
+use notes::{Role, Trust};
 use rollout::{Accepted, Release, Replacement, Sha256Hex};
 
 use super::file_writer::FileWriter;
@@ -105,7 +105,7 @@ impl ReleaseIndex {
 
     /// Verifies a note, and reads what it says.
     fn judge(&self, note: &str) -> Result<(Current, Vec<String>), String> {
-        let verified = self.trust.verify(note.as_bytes(), DocumentType::Release, Role::Release);
+        let verified = self.trust.verify(note.as_bytes(), Role::Release);
         let verified = verified.map_err(|refusal| refusal.to_string())?;
         let release = Release::parse(&verified.json).map_err(|error| error.to_string())?;
         if release.channel != self.channel {
