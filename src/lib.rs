@@ -26,6 +26,7 @@ pub mod log;
 #[cfg(feature = "box")]
 pub mod panel;
 pub mod privacy;
+pub mod random;
 mod revocation;
 pub mod runtime;
 mod sync;

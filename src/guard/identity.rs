@@ -10,12 +10,12 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use notes::{Note, SignerKey, VerifierKey};
-use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::atomic_file::{self, Durability, PRIVATE};
 use crate::ipc::BoxIdentity;
+use crate::random;
 
 /// Keys and credentials, in data-dir; the guard's alone.
 pub(super) const CREDENTIALS: &str = "credentials";
@@ -131,11 +131,7 @@ fn make(data_dir: &Path, id: Option<&str>) -> io::Result<BoxIdentity> {
         Ok(()) | Err(_) => {}
     }
     let mut seed = [0; 32];
-    // Without flags the call waits until the kernel has gathered enough entropy, of which a first boot has least.
-    let filled = getrandom(&mut seed, GetRandomFlags::empty())?;
-    if filled != seed.len() {
-        return Err(io::Error::other("the kernel gave too little noise"));
-    }
+    random::fill(&mut seed)?;
     let key = SigningKey::from_bytes(&seed).verifying_key();
     // Version 1 of the format, without the public key in it: openssl reads no other.
     let secret = KeypairBytes { secret_key: std::mem::take(&mut seed), public_key: None };

@@ -38,8 +38,7 @@ pub(crate) fn run(action: &Action) -> Result<(), Exit> {
     match action {
         Action::New { name, file } => {
             let mut seed = [0; 32];
-            rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
-                .map_err(|error| Exit::software(format!("no random numbers: {error}")))?;
+            tallybox::random::fill(&mut seed).map_err(|error| Exit::software(format!("no random numbers: {error}")))?;
             let key = SignerKey::new(name, &seed).map_err(|error| Exit::usage(error.to_string()))?;
             seed.fill(0);
             write_new(file, &key)?;

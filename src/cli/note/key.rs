@@ -6,7 +6,6 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use notes::SignerKey;
-use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
 use super::unreadable;
@@ -44,10 +43,8 @@ pub(super) fn run(action: &Action) -> Result<(), Exit> {
 
 fn generate(name: &str, out: &Path) -> Result<SignerKey, Exit> {
     let mut seed = Zeroizing::new([0; 32]);
-    let filled = getrandom(seed.as_mut_slice(), GetRandomFlags::empty());
-    if filled != Ok(seed.len()) {
-        return Err(Exit::unavailable("the kernel gives no random numbers: try again"));
-    }
+    crate::random::fill(seed.as_mut_slice())
+        .map_err(|_| Exit::unavailable("the kernel gives no random numbers: try again"))?;
     let key = SignerKey::new(name, &seed).map_err(|error| Exit::usage(format!("--name: {error}")))?;
     let create = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(out);
     let mut file = create.map_err(|error| not_made(out, &error))?;

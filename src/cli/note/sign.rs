@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use notes::{Document, DocumentType, Note};
-use rustix::rand::{GetRandomFlags, getrandom};
 use serde_json::{Map, Value};
 
 use super::{key, stdin};
@@ -161,8 +160,7 @@ fn by_time() -> Result<u64, Exit> {
 
 fn random_id() -> Result<String, Exit> {
     let mut bytes = [0; 16];
-    match getrandom(&mut bytes, GetRandomFlags::empty()) {
-        Ok(16) => Ok(crate::hex(&bytes)),
-        Ok(_) | Err(_) => Err(Exit::unavailable("the kernel gives no random numbers: give --id")),
-    }
+    let filled = crate::random::fill(&mut bytes);
+    filled.map_err(|_| Exit::unavailable("the kernel gives no random numbers: give --id"))?;
+    Ok(crate::hex(&bytes))
 }

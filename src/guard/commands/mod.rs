@@ -12,8 +12,6 @@ mod tests;
 
 use std::io;
 
-use rustix::rand::{GetRandomFlags, getrandom};
-
 use crate::ipc::EPOCH_DIGITS;
 
 pub(super) use judge::{Accepted, CommandJudge, Surroundings, Verdict, rejection};
@@ -27,9 +25,7 @@ impl Epoch {
     /// A new one.
     pub(super) fn draw() -> io::Result<Self> {
         let mut bytes = [0; EPOCH_DIGITS / 2];
-        if getrandom(&mut bytes, GetRandomFlags::empty())? != bytes.len() {
-            return Err(io::Error::other("the kernel gave too little noise"));
-        }
+        crate::random::fill(&mut bytes)?;
         Ok(Self(crate::hex(&bytes)))
     }
 
