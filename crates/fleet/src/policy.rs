@@ -100,7 +100,7 @@ pub(crate) async fn run(action: &Action) -> Result<(), Exit> {
             }
             if let Some(file) = text {
                 let digest = Sha256::digest(files::read(file, MAX_TEXT_BYTES)?);
-                document.insert("text-sha256".to_owned(), hex(&digest).into());
+                document.insert("text-sha256".to_owned(), tallybox::hex(&digest).into());
             }
             if let Some(url) = url {
                 document.insert("url".to_owned(), url.as_str().into());
@@ -118,12 +118,6 @@ pub(crate) fn sign(text: &str, keys: &[PathBuf]) -> Result<String, Exit> {
     let signers: Vec<_> = keys.iter().map(|file| key::load(file)).collect::<Result<_, _>>()?;
     let note = Note::sign(text, &signers.iter().collect::<Vec<_>>());
     Ok(note.map_err(|error| Exit::data(format!("it cannot be signed: {error}")))?.to_string())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 async fn publish(note: &Path, broker: &BrokerArgs, targets: &PublishTargets) -> Result<(), Exit> {

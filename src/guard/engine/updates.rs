@@ -12,7 +12,7 @@ impl Engine {
     /// Called once a second.
     pub(super) fn tick_updates(&mut self, now: Monotonic) {
         let reading = clock::read();
-        let id = self.device_id();
+        let id = self.box_id();
         let moment = Moment { now, clock: &reading, id: id.as_deref(), is_busy: self.is_busy() };
         for step in self.updates.tick(&moment) {
             let written = match step {
@@ -38,12 +38,6 @@ impl Engine {
         phase.may_capture() || phase == Phase::Requested
     }
 
-    /// The box's name in topics.
-    fn device_id(&self) -> Option<String> {
-        let derived = || self.identity.as_ref().map(crate::ipc::BoxIdentity::device_id);
-        self.config.device.id.clone().or_else(derived)
-    }
-
     pub(super) fn offer_release(&mut self, note: &str, reply: ReplySender) {
         if let Err(why) = self.updates.offer(self.clock.now(), note, reply) {
             tracing::warn!("a release is refused: {why}");
@@ -54,7 +48,7 @@ impl Engine {
 
     /// Somebody asks for a version now, who may.
     pub(super) fn ask_update(&mut self, version: &str) -> Response {
-        let (now, reading, id) = (self.clock.now(), clock::read(), self.device_id());
+        let (now, reading, id) = (self.clock.now(), clock::read(), self.box_id());
         let moment = Moment { now, clock: &reading, id: id.as_deref(), is_busy: self.is_busy() };
         self.updates.ask(version, &moment).map_or_else(Response::refused, |()| Response::Done)
     }

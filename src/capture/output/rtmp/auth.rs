@@ -72,9 +72,9 @@ fn adobe(UserPassword { user, password }: UserPassword<'_>, salt: &str, theirs: 
 fn limelight(UserPassword { user, password }: UserPassword<'_>, application: &str, theirs: &str, ours: &str) -> String {
     // The default instance of an application.
     let instance = if application.contains('/') { "" } else { "/_definst_" };
-    let secret = hex(&md5(&[user, ":live:", password]));
-    let what = hex(&md5(&["publish:/", application, instance]));
-    hex(&md5(&[&secret, ":", theirs, ":00000001:", ours, ":auth:", &what]))
+    let secret = crate::hex(&md5(&[user, ":live:", password]));
+    let what = crate::hex(&md5(&["publish:/", application, instance]));
+    crate::hex(&md5(&[&secret, ":", theirs, ":00000001:", ours, ":auth:", &what]))
 }
 
 fn md5(parts: &[&str]) -> Vec<u8> {
@@ -83,10 +83,6 @@ fn md5(parts: &[&str]) -> Vec<u8> {
         digest.update(part.as_bytes());
     }
     digest.finalize().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// RFC 4648, section 4.
