@@ -18,9 +18,9 @@ pub mod demo;
 pub mod exit;
 #[cfg(feature = "box")]
 pub mod guard;
-#[cfg(feature = "box")]
 mod installed_package;
 pub mod ipc;
+mod judges;
 pub mod ledger;
 pub mod log;
 #[cfg(feature = "box")]

@@ -10,10 +10,10 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::identity::{self, CREDENTIALS};
-use super::policy_note::POLICY_NOTE;
 use super::receipt::{self, ReceiptContext};
-use super::twin;
 use crate::ipc::{Erasure, Fact};
+use crate::judges::policy_note::POLICY_NOTE;
+use crate::judges::twin;
 
 /// Unsent footage, in data-dir.
 const FOOTAGE: &str = "footage";

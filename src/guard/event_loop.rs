@@ -7,7 +7,6 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 
 use super::capture_process::{CaptureEvent, LaunchMode};
-use super::commands::Epoch;
 use super::control_server::{self, ControlCall, ControlContext};
 use super::engine::Engine;
 use super::panel_controller::PanelController;
@@ -16,6 +15,7 @@ use super::{instance, persistence_check};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::judges::commands::Epoch;
 use crate::ledger::WriterProgress;
 use crate::panel::PanelEvent;
 use crate::runtime::ShutdownSignals;

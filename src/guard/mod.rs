@@ -2,7 +2,6 @@
 //! nor microphone.
 
 mod capture_process;
-mod commands;
 mod control_server;
 mod engine;
 mod erasure;
@@ -14,15 +13,10 @@ mod panel_controller;
 mod pending_replies;
 mod periodic_tasks;
 mod persistence_check;
-mod policy_in_force;
-mod policy_note;
 mod receipt;
 mod session;
 mod status;
 mod supply_voltage;
-mod twin;
-mod updates;
-mod verb_quotas;
 
 use std::sync::Arc;
 

@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use crate::ipc::{ProbeReport, Response};
+use crate::judges::ReplySender;
 use crate::ledger::LedgerWriter;
 use consent::{Machine, Reason};
 use monotonic::Monotonic;
-
-/// The channel that a caller waits on. One that went away does not need its reply, so a failed send is no error.
-pub(super) type ReplySender = oneshot::Sender<Response>;
 
 /// How long a reply waits for the ledger. A caller's own timeout is a second or two.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);

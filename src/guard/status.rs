@@ -4,11 +4,11 @@
 use jiff::Timestamp;
 
 use super::panel_controller::PanelController;
-use super::policy_in_force::PolicyInForce;
 use super::session::SessionReport;
-use super::twin::Twin;
 use crate::config::{Config, policy_follows};
 use crate::ipc::{BoxIdentity, CommandProgress, ENCODER_FALLBACK, Status, UpdateStatus, VideoSettings};
+use crate::judges::policy_in_force::PolicyInForce;
+use crate::judges::twin::Twin;
 use crate::ledger::LedgerWriter;
 use consent::{Fault, Machine, Phase, Reason};
 use monotonic::Monotonic;

@@ -32,15 +32,16 @@ const CAPTURE: [&str; 15] = [
 ];
 
 /// What rooms of `src` must not import (docs/architecture.md): the roles meet in `ipc`.
-const APART: [(&str, &[&str]); 8] = [
+const APART: [(&str, &[&str]); 9] = [
     ("guard", &["agent", "capture", "cli", "demo"]),
-    ("agent", &["guard", "capture", "panel", "cli", "demo"]),
-    ("capture", &["guard", "agent", "panel", "ledger", "cli", "demo"]),
-    ("ipc", &["guard", "agent", "capture", "panel", "ledger", "cli", "demo"]),
-    ("ledger", &["guard", "agent", "capture", "panel", "cli", "demo"]),
-    ("panel", &["guard", "agent", "capture", "ledger", "cli", "demo"]),
-    ("config", &["guard", "agent", "capture", "panel", "ledger", "cli", "demo"]),
-    ("clock", &["guard", "agent", "capture", "panel", "ledger", "cli", "demo", "config", "ipc"]),
+    ("judges", &["guard", "agent", "capture", "panel", "cli", "demo"]),
+    ("agent", &["guard", "judges", "capture", "panel", "cli", "demo"]),
+    ("capture", &["guard", "judges", "agent", "panel", "ledger", "cli", "demo"]),
+    ("ipc", &["guard", "judges", "agent", "capture", "panel", "ledger", "cli", "demo"]),
+    ("ledger", &["guard", "judges", "agent", "capture", "panel", "cli", "demo"]),
+    ("panel", &["guard", "judges", "agent", "capture", "ledger", "cli", "demo"]),
+    ("config", &["guard", "judges", "agent", "capture", "panel", "ledger", "cli", "demo"]),
+    ("clock", &["guard", "judges", "agent", "capture", "panel", "ledger", "cli", "demo", "config", "ipc"]),
 ];
 
 /// Every source file with its path, as the repository has them.

@@ -3,9 +3,9 @@
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::Engine;
-use crate::guard::commands::{Accepted, Digest, Surroundings, Verdict};
-use crate::guard::pending_replies::ReplySender;
 use crate::ipc::{CommandProgress, Fact, Parameters, Rejection, ReplyCode, Response, SignedPayload, Verb};
+use crate::judges::ReplySender;
+use crate::judges::commands::{Accepted, Digest, Surroundings, Verdict};
 use monotonic::Monotonic;
 
 /// Callers that wait for the answer to one command, if it comes again while it is carried out.

@@ -3,9 +3,9 @@
 use super::Engine;
 use crate::clock;
 use crate::guard::erasure::Erased;
-use crate::guard::pending_replies::ReplySender;
 use crate::guard::receipt::{self, ReceiptContext};
 use crate::ipc::{BoxIdentity, Erasure, Fact, Response};
+use crate::judges::ReplySender;
 use crate::ledger::LedgerState;
 use consent::{Event, Reason};
 

@@ -2,10 +2,10 @@
 
 use super::Engine;
 use crate::config::policy_follows;
-use crate::guard::commands::rejection;
-use crate::guard::policy_note::{Judgement, PolicyError, PolicyHistory, PolicyNote, judge};
 use crate::guard::status;
 use crate::ipc::{Fact, Rejection, ReplyCode, Response};
+use crate::judges::commands::rejection;
+use crate::judges::policy_note::{Judgement, PolicyError, PolicyHistory, PolicyNote, judge};
 use crate::ledger::LedgerState;
 use consent::{Event, Phase};
 

@@ -2,9 +2,9 @@
 
 use super::Engine;
 use crate::guard::control_server::ControlCall;
-use crate::guard::pending_replies::ReplySender;
-use crate::guard::verb_quotas::verb_of;
 use crate::ipc::{Fact, Parameters, Request, Response};
+use crate::judges::ReplySender;
+use crate::judges::verb_quotas::verb_of;
 use crate::panel::{Button, PanelError};
 use consent::{Event, Fault, Phase};
 

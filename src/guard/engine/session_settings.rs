@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::config::{Config, asks_staff_about_destination, compare};
-use crate::guard::pending_replies::ReplySender;
 use crate::ipc::{Fact, Rejection, ReplyCode, Response, SessionValues, SetIngest, SetVideo};
+use crate::judges::ReplySender;
 use consent::{Event, Phase};
 use monotonic::Monotonic;
 

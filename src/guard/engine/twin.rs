@@ -1,8 +1,8 @@
 //! The platform's desired configuration, between sessions: the ledger first, then the disk, then what is in force.
 
 use super::{Engine, limits};
-use crate::guard::twin::{Receipt, Step};
 use crate::ipc::{Fact, Response};
+use crate::judges::twin::{Receipt, Step};
 use consent::{Event, Fault};
 
 /// Whether staff are asked about a document.

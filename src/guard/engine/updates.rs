@@ -1,10 +1,10 @@
-//! Software updates: what the engine does for [`Updates`](crate::guard::updates::Updates).
+//! Software updates: what the engine does for [`Updates`](crate::judges::updates::Updates).
 
 use super::Engine;
 use crate::clock;
-use crate::guard::pending_replies::ReplySender;
-use crate::guard::updates::{Moment, Step};
 use crate::ipc::{Fact, Response, UpdateOutcome};
+use crate::judges::ReplySender;
+use crate::judges::updates::{Moment, Step};
 use consent::{Event, Phase};
 use monotonic::Monotonic;
 

@@ -1,8 +1,8 @@
 //! What each verb does, once it may: asked for by the platform, by an unsigned request or a signed command, or here.
 
 use super::Engine;
-use crate::guard::pending_replies::ReplySender;
 use crate::ipc::{Parameters, Response, SetPolicy};
+use crate::judges::ReplySender;
 use consent::{Event, Fault, Phase};
 
 impl Engine {

@@ -8,8 +8,8 @@ use rollout::{Accepted, Release, Replacement, Sha256Hex};
 
 use super::file_writer::FileWriter;
 use crate::config::Config;
-use crate::guard::pending_replies::ReplySender;
 use crate::ipc::{Fact, Response};
+use crate::judges::ReplySender;
 use crate::token_bucket::TokenBucket;
 use crate::update_files;
 use monotonic::Monotonic;

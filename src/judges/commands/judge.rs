@@ -15,30 +15,30 @@ const MAX_AHEAD_S: u64 = 300;
 
 /// What a command is judged by, besides what came before it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::guard) struct Surroundings<'a> {
+pub(crate) struct Surroundings<'a> {
     /// Whose signatures count.
-    pub(in crate::guard) trust: &'a Trust,
+    pub(crate) trust: &'a Trust,
     /// The box's name. `None`: it has none yet.
-    pub(in crate::guard) box_id: Option<&'a str>,
+    pub(crate) box_id: Option<&'a str>,
     /// Seconds since the epoch began.
-    pub(in crate::guard) uptime_s: u64,
+    pub(crate) uptime_s: u64,
 }
 
 /// A command that is carried out now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::guard) struct Accepted {
-    pub(in crate::guard) verb: Verb,
-    pub(in crate::guard) parameters: Parameters,
+pub(crate) struct Accepted {
+    pub(crate) verb: Verb,
+    pub(crate) parameters: Parameters,
     /// The operator's id for it.
-    pub(in crate::guard) id: String,
+    pub(crate) id: String,
     /// Names of the keys that count, for the ledger.
-    pub(in crate::guard) key: String,
-    pub(in crate::guard) digest: Digest,
+    pub(crate) key: String,
+    pub(crate) digest: Digest,
 }
 
 /// What is to be done with a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::guard) enum Verdict {
+pub(crate) enum Verdict {
     /// Carry it out: it is taken note of, and never accepted again.
     New(Box<Accepted>),
     /// It was accepted before: its answer, now or when there is one, and nothing else.
@@ -49,7 +49,7 @@ pub(in crate::guard) enum Verdict {
 
 /// Judges signed commands; remembers those that were accepted.
 #[derive(Debug)]
-pub(in crate::guard) struct CommandJudge {
+pub(crate) struct CommandJudge {
     epoch: Epoch,
     /// The highest sequence number of each key, by its name. As many as there are trusted keys.
     highest: BTreeMap<String, u64>,
@@ -57,17 +57,17 @@ pub(in crate::guard) struct CommandJudge {
 }
 
 impl CommandJudge {
-    pub(in crate::guard) fn new(epoch: Epoch) -> Self {
+    pub(crate) fn new(epoch: Epoch) -> Self {
         Self { epoch, highest: BTreeMap::new(), memory: AnswerMemory::default() }
     }
 
-    pub(in crate::guard) fn epoch(&self) -> &str {
+    pub(crate) fn epoch(&self) -> &str {
         self.epoch.as_str()
     }
 
     /// Judges what came as `cmd/<word>`, and takes note of it where it is accepted. `has_room` takes from the verb's
     /// quota, as the last check: a command that is refused costs nothing.
-    pub(in crate::guard) fn admit(
+    pub(crate) fn admit(
         &mut self,
         surroundings: &Surroundings<'_>,
         word: &str,
@@ -143,12 +143,12 @@ impl CommandJudge {
     }
 
     /// The answer to a command that was accepted; `None`: there is none yet.
-    pub(in crate::guard) fn answer(&self, digest: &Digest) -> Option<&Response> {
+    pub(crate) fn answer(&self, digest: &Digest) -> Option<&Response> {
         self.memory.answer(digest)
     }
 
     /// A command that was accepted has its answer.
-    pub(in crate::guard) fn settle(&mut self, digest: &Digest, answer: Response) {
+    pub(crate) fn settle(&mut self, digest: &Digest, answer: Response) {
         self.memory.settle(digest, answer);
     }
 
@@ -171,7 +171,7 @@ fn address(command: &SignedCommand, verb: Verb, box_id: Option<&str>) -> Result<
 }
 
 /// The code and the sentence of a note that does not count.
-pub(in crate::guard) fn rejection(refusal: &Refusal) -> Rejection {
+pub(crate) fn rejection(refusal: &Refusal) -> Rejection {
     let code = match refusal {
         Refusal::Malformed(NoteError::NoSignatures) => ReplyCode::Unsigned,
         Refusal::Malformed(_) | Refusal::WrongType { .. } => ReplyCode::Malformed,

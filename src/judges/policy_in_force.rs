@@ -5,26 +5,26 @@ use crate::config::Config;
 
 /// The policy in force, and what is known of those before.
 #[derive(Debug)]
-pub(super) struct PolicyInForce {
-    pub(super) version: String,
+pub(crate) struct PolicyInForce {
+    pub(crate) version: String,
     /// The signed note, where the version is the platform's.
-    pub(super) note: Option<PolicyNote>,
+    pub(crate) note: Option<PolicyNote>,
     /// The version that staff acknowledged last.
-    pub(super) acknowledged: Option<String>,
+    pub(crate) acknowledged: Option<String>,
     /// The latest version of a signed policy, as the ledger has it.
-    pub(super) noted: Option<String>,
+    pub(crate) noted: Option<String>,
     /// Why the last retained policy was refused.
-    pub(super) refused: Option<String>,
+    pub(crate) refused: Option<String>,
 }
 
 impl PolicyInForce {
-    pub(super) fn of_configuration(config: &Config) -> Self {
+    pub(crate) fn of_configuration(config: &Config) -> Self {
         let version = config.consent.policy_version.clone();
         Self { version, note: None, acknowledged: None, noted: None, refused: None }
     }
 
     /// The box was unbound.
-    pub(super) fn forget_note(&mut self, config: &Config) {
+    pub(crate) fn forget_note(&mut self, config: &Config) {
         let acknowledged = self.acknowledged.take();
         *self = Self { acknowledged, ..Self::of_configuration(config) };
     }

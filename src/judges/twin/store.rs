@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::atomic_file::{self, Durability, PRIVATE};
 
 /// The document in force, in data-dir.
-pub(in crate::guard) const NOTE: &str = "desired.note";
+pub(crate) const NOTE: &str = "desired.note";
 /// One that was received and is not in force yet, in data-dir.
-pub(in crate::guard) const NEXT: &str = "desired-next.note";
+pub(crate) const NEXT: &str = "desired-next.note";
 /// Longest file that is read: what is longer is no note.
 const LONGEST: u64 = 16 * 1024;
 

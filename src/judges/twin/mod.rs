@@ -14,7 +14,7 @@ use std::sync::Arc;
 use document::{Desired, DocumentRefusal};
 use sha2::{Digest, Sha256};
 use store::NoteStore;
-pub(super) use store::{NEXT, NOTE};
+pub(crate) use store::{NEXT, NOTE};
 
 use crate::config::{Config, Judged, Verdict, compare};
 use crate::ipc::{Fact, Values, clean};
@@ -58,7 +58,7 @@ struct Waiting {
 
 /// What to say to whoever handed in a document.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Receipt {
+pub(crate) enum Receipt {
     /// It is new, and will be in force as soon as it may.
     New,
     /// It was handed in before.
@@ -71,7 +71,7 @@ pub(super) enum Receipt {
 
 /// What has to be done next for a document to be in force; each is reported back when it is done.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Write this, durably: [`Twin::received`].
     Receive(Fact),
     /// Write this, unless the ledger has it, and ask staff: [`Twin::asked`].
@@ -82,7 +82,7 @@ pub(super) enum Step {
 
 /// The desired configuration of this box.
 #[derive(Debug)]
-pub(super) struct Twin {
+pub(crate) struct Twin {
     /// The files alone.
     files: Arc<Config>,
     store: NoteStore,
@@ -102,7 +102,7 @@ pub(super) struct Twin {
 
 impl Twin {
     /// Nothing is known but the files: [`Twin::restore`] follows.
-    pub(super) fn new(files: Arc<Config>) -> Self {
+    pub(crate) fn new(files: Arc<Config>) -> Self {
         Self {
             store: NoteStore::new(&files.device.data_dir),
             floor: (0, String::new()),
@@ -117,17 +117,17 @@ impl Twin {
     }
 
     /// The configuration of the next session.
-    pub(super) fn config(&self) -> &Arc<Config> {
+    pub(crate) fn config(&self) -> &Arc<Config> {
         &self.in_force.config
     }
 
     /// What of it is not from files.
-    pub(super) fn values(&self) -> &Values {
+    pub(crate) fn values(&self) -> &Values {
         &self.in_force.taken
     }
 
     /// Takes up what the ledger and the disk have. Returns what was lost of it, for the ledger.
-    pub(super) fn restore(&mut self, history: &DesiredHistory, id: &str) -> Option<Fact> {
+    pub(crate) fn restore(&mut self, history: &DesiredHistory, id: &str) -> Option<Fact> {
         self.floor = (history.received, history.digest.clone());
         (self.lost, self.announced) = (history.unsettled, history.announced);
         let (mut found, mut why) = (Vec::new(), "its file is missing".to_owned());
@@ -186,7 +186,7 @@ impl Twin {
 
     /// Takes a document. `may_keep`: there is no session that a slow disk could disturb. `admit`: whether one more may
     /// be written to the disk now; it is asked only about those that a trusted key signed.
-    pub(super) fn receive(&mut self, note: &str, id: &str, may_keep: bool, admit: impl FnOnce() -> bool) -> Receipt {
+    pub(crate) fn receive(&mut self, note: &str, id: &str, may_keep: bool, admit: impl FnOnce() -> bool) -> Receipt {
         let desired = match self.judge(note, id) {
             Ok(desired) => desired,
             Err(refusal) => {
@@ -256,7 +256,7 @@ impl Twin {
     }
 
     /// What to do next. Called only while nothing is captured.
-    pub(super) fn next_step(&mut self) -> Option<Step> {
+    pub(crate) fn next_step(&mut self) -> Option<Step> {
         let waiting = self.waiting.as_mut().filter(|_| !self.is_stalled)?;
         if waiting.stage == Stage::Received {
             if waiting.desired.version > self.floor.0 {
@@ -295,14 +295,14 @@ impl Twin {
     }
 
     /// The ledger has the version; now the note is kept.
-    pub(super) fn received(&mut self) {
+    pub(crate) fn received(&mut self) {
         if let Some(waiting) = &mut self.waiting {
             self.floor = (waiting.desired.version, waiting.desired.digest.clone());
         }
     }
 
     /// Staff are asked.
-    pub(super) fn asked(&mut self) {
+    pub(crate) fn asked(&mut self) {
         if let Some(waiting) = &mut self.waiting {
             waiting.stage = Stage::Asked;
             self.announced = waiting.desired.version;
@@ -310,12 +310,12 @@ impl Twin {
     }
 
     /// What the disk did not take is tried again.
-    pub(super) fn retry(&mut self) {
+    pub(crate) fn retry(&mut self) {
         self.is_stalled = false;
     }
 
     /// Staff agreed to what they were asked; returns that for the ledger. `None`: nothing of this was asked.
-    pub(super) fn agreed(&mut self) -> Option<Fact> {
+    pub(crate) fn agreed(&mut self) -> Option<Fact> {
         let lost = self.lost.take();
         match &mut self.waiting {
             Some(waiting) if waiting.stage == Stage::Asked => {
@@ -327,7 +327,7 @@ impl Twin {
     }
 
     /// The ledger has it: what waited is in force.
-    pub(super) fn applied(&mut self) {
+    pub(crate) fn applied(&mut self) {
         let Some(Waiting { desired, judged: Some((judged, _)), .. }) = self.waiting.take() else { return };
         if self.in_force.version != Some(desired.version)
             && let Err(error) = self.store.commit()
@@ -341,12 +341,12 @@ impl Twin {
     }
 
     /// Whether staff have to be asked, or still are.
-    pub(super) fn needs_agreement(&self) -> bool {
+    pub(crate) fn needs_agreement(&self) -> bool {
         self.lost.is_some() || self.waiting.as_ref().is_some_and(|waiting| waiting.stage == Stage::Asked)
     }
 
     /// The box was unbound: what the platform wanted is gone with the files. What was judged once stays judged.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.in_force = InForce::files_alone(&self.files);
         (self.waiting, self.lost, self.refusal) = (None, None, None);
     }

@@ -15,11 +15,11 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use rollout::{BoxView, Decision, Hold, Sha256Hex, decide};
 
-use super::pending_replies::ReplySender;
 use crate::clock::ClockReading;
 use crate::config::{Config, Update};
 use crate::installed_package::{self, InstalledPackage};
 use crate::ipc::{Fact, UpdateOutcome, UpdateState, UpdateStatus};
+use crate::judges::ReplySender;
 use crate::ledger::{LedgerState, UpdateRecord};
 use crate::update_files;
 use activity::Activity;
@@ -39,18 +39,18 @@ struct Fetched {
 
 /// What the box is like at a moment, for a decision.
 #[derive(Debug)]
-pub(super) struct Moment<'a> {
-    pub(super) now: Monotonic,
-    pub(super) clock: &'a ClockReading,
+pub(crate) struct Moment<'a> {
+    pub(crate) now: Monotonic,
+    pub(crate) clock: &'a ClockReading,
     /// The box's name; `None`: it has none yet.
-    pub(super) id: Option<&'a str>,
+    pub(crate) id: Option<&'a str>,
     /// A session is on, or staff are asked for one.
-    pub(super) is_busy: bool,
+    pub(crate) is_busy: bool,
 }
 
 /// What the engine has to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Write this down.
     Record(Fact),
     /// Write this down, on disk, and then call [`Updates::hand_over`].
@@ -59,7 +59,7 @@ pub(super) enum Step {
 
 /// Updates, from the guard's side.
 #[derive(Debug)]
-pub(super) struct Updates {
+pub(crate) struct Updates {
     settings: Update,
     index: ReleaseIndex,
     root: PathBuf,
@@ -79,7 +79,7 @@ pub(super) struct Updates {
 
 impl Updates {
     /// Before the ledger is read. `root` is `/` but in tests.
-    pub(super) fn new(config: &Config, root: &Path, now: Monotonic) -> Self {
+    pub(crate) fn new(config: &Config, root: &Path, now: Monotonic) -> Self {
         let data_dir = &config.device.data_dir;
         let mut updates = Self {
             settings: config.update.clone(),
@@ -101,7 +101,7 @@ impl Updates {
     }
 
     /// The ledger was read.
-    pub(super) fn restore(&mut self, state: &LedgerState, clock: &ClockReading, now: Monotonic) {
+    pub(crate) fn restore(&mut self, state: &LedgerState, clock: &ClockReading, now: Monotonic) {
         self.record.clone_from(&state.update);
         self.postponed = state.update_postponed;
         self.activity = Activity::restore(state, clock, now);
@@ -113,7 +113,7 @@ impl Updates {
     }
 
     /// For the status.
-    pub(super) fn status(&self) -> &UpdateStatus {
+    pub(crate) fn status(&self) -> &UpdateStatus {
         &self.status
     }
 
@@ -126,14 +126,14 @@ impl Updates {
     }
 
     /// The agent says what it has.
-    pub(super) fn on_fetched(&mut self, serial: u64, error: Option<String>) {
+    pub(crate) fn on_fetched(&mut self, serial: u64, error: Option<String>) {
         if self.index.serial() == Some(serial) {
             self.fetched = Some(Fetched { serial, error });
         }
     }
 
     /// Somebody asks for `version` now. `Err`: why nothing will come of it.
-    pub(super) fn ask(&mut self, version: &str, moment: &Moment<'_>) -> Result<(), String> {
+    pub(crate) fn ask(&mut self, version: &str, moment: &Moment<'_>) -> Result<(), String> {
         let known = self.index.current().map(|current| &current.release.version);
         let Some(known) = known.filter(|known| known.as_str() == version) else {
             let offered = known.map_or_else(|| "no release".to_owned(), |known| format!("version {known}"));
@@ -152,7 +152,7 @@ impl Updates {
     }
 
     /// Updates are put off. Returns what to write down.
-    pub(super) fn postpone(&mut self, hours: u32, now: Timestamp) -> Result<Fact, String> {
+    pub(crate) fn postpone(&mut self, hours: u32, now: Timestamp) -> Result<Fact, String> {
         if hours > 168 {
             return Err("an update can be put off for 168 hours at most".to_owned());
         }
@@ -162,7 +162,7 @@ impl Updates {
     }
 
     /// The updater says how an attempt ended. What to write down; `None`: it is written already.
-    pub(super) fn on_ended(&mut self, outcome: UpdateOutcome) -> Option<Fact> {
+    pub(crate) fn on_ended(&mut self, outcome: UpdateOutcome) -> Option<Fact> {
         let UpdateOutcome { attempt, version, error, again } = outcome;
         if self.record.as_ref().is_some_and(|record| record.attempt == attempt && !record.open) {
             return None;
@@ -195,7 +195,7 @@ impl Updates {
     }
 
     /// The start is in the ledger, on disk: the updater may begin.
-    pub(super) fn hand_over(&mut self, fact: &Fact) {
+    pub(crate) fn hand_over(&mut self, fact: &Fact) {
         if let Fact::UpdateStarted { version, former: _, digest, attempt } = fact {
             let interrupted = self.record.take().filter(|record| record.digest == *digest);
             let interrupted = interrupted.map_or(0, |record| record.interrupted);
@@ -207,7 +207,7 @@ impl Updates {
     }
 
     /// Called once a second. Decides, and returns what is to be done about it.
-    pub(super) fn tick(&mut self, moment: &Moment<'_>) -> Vec<Step> {
+    pub(crate) fn tick(&mut self, moment: &Moment<'_>) -> Vec<Step> {
         self.activity.note(moment.now, moment.is_busy);
         self.look_at_package();
         let mut steps: Vec<Step> = self.take_incoming().map(Step::Record).into_iter().collect();
@@ -236,7 +236,7 @@ impl Updates {
     }
 
     /// A release index came. The reply follows when it is kept, or at once. `Err`: it is refused, for the ledger.
-    pub(super) fn offer(&mut self, now: Monotonic, note: &str, reply: ReplySender) -> Result<(), String> {
+    pub(crate) fn offer(&mut self, now: Monotonic, note: &str, reply: ReplySender) -> Result<(), String> {
         self.index.offer(now, note, reply)
     }
 

@@ -11,7 +11,7 @@ use crate::ipc::{PolicyDocument, WHY, clean};
 use crate::untrusted_file;
 
 /// The signed policy in force, in data-dir: the note's bytes as they came.
-pub(super) const POLICY_NOTE: &str = "policy.note";
+pub(crate) const POLICY_NOTE: &str = "policy.note";
 
 /// Longest address or contact, in bytes.
 const MAX_TEXT: usize = 200;
@@ -20,17 +20,17 @@ const MAX_CONTACTS: usize = 4;
 
 /// A policy whose signatures count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PolicyNote {
+pub(crate) struct PolicyNote {
     /// The note, with its signatures.
-    pub(super) note: String,
-    pub(super) document: PolicyDocument,
+    pub(crate) note: String,
+    pub(crate) document: PolicyDocument,
     /// The signed text: the same version with other text is another policy.
     text: String,
 }
 
 /// Why a note is no policy of this box.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PolicyError {
+pub(crate) enum PolicyError {
     #[error("{0}")]
     Signature(#[from] Refusal),
     #[error("{0}")]
@@ -39,7 +39,7 @@ pub(super) enum PolicyError {
 
 impl PolicyNote {
     /// Verifies signatures and document.
-    pub(super) fn verify(trust: &Trust, note: &str) -> Result<Self, PolicyError> {
+    pub(crate) fn verify(trust: &Trust, note: &str) -> Result<Self, PolicyError> {
         let verified = trust.verify(note.as_bytes(), Role::Policy)?;
         let document = serde_json::from_str(&verified.json)
             .map_err(|error| PolicyError::Document(format!("no policy: {}", clean(&error.to_string(), WHY))))?;
@@ -49,7 +49,7 @@ impl PolicyNote {
     }
 
     /// The stored one, if it is whole and still trusted.
-    pub(super) fn load(data_dir: &Path, trust: &Trust) -> Option<Self> {
+    pub(crate) fn load(data_dir: &Path, trust: &Trust) -> Option<Self> {
         let path = data_dir.join(POLICY_NOTE);
         let bytes = match untrusted_file::read(&path, notes::MAX_BYTES as u64) {
             Ok(bytes) => bytes,
@@ -70,7 +70,7 @@ impl PolicyNote {
     }
 
     /// Keeps it, durably.
-    pub(super) fn store(&self, data_dir: &Path) -> io::Result<()> {
+    pub(crate) fn store(&self, data_dir: &Path) -> io::Result<()> {
         atomic_file::replace(&data_dir.join(POLICY_NOTE), self.note.as_bytes(), PRIVATE, Durability::Synced)
     }
 }
@@ -99,22 +99,22 @@ fn check(document: &PolicyDocument) -> Result<(), String> {
 
 /// What the box knows when a policy comes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PolicyHistory<'a> {
+pub(crate) struct PolicyHistory<'a> {
     /// The version in force.
-    pub(super) in_force: &'a str,
+    pub(crate) in_force: &'a str,
     /// The signed policy in force, if it is one.
-    pub(super) note: Option<&'a PolicyNote>,
+    pub(crate) note: Option<&'a PolicyNote>,
     /// The latest version of a signed policy, as the ledger has it.
-    pub(super) noted: Option<&'a str>,
+    pub(crate) noted: Option<&'a str>,
     /// The version that staff acknowledged last.
-    pub(super) acknowledged: Option<&'a str>,
+    pub(crate) acknowledged: Option<&'a str>,
     /// A policy waits for staff.
-    pub(super) is_pending: bool,
+    pub(crate) is_pending: bool,
 }
 
 /// What becomes of a policy that came.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Judgement {
+pub(crate) enum Judgement {
     /// It is in force already.
     Known,
     /// It takes effect.
@@ -124,7 +124,7 @@ pub(super) enum Judgement {
 }
 
 /// Judges a policy whose signatures count. Versions rise, and nothing lowers what staff have to acknowledge.
-pub(super) fn judge(wanted: &PolicyNote, history: PolicyHistory<'_>) -> Judgement {
+pub(crate) fn judge(wanted: &PolicyNote, history: PolicyHistory<'_>) -> Judgement {
     let PolicyHistory { in_force, note, noted, acknowledged, is_pending } = history;
     let version = &wanted.document.version;
     if let Some(known) = note.filter(|known| known.document.version == *version) {

@@ -14,22 +14,22 @@ use std::io;
 
 use crate::ipc::EPOCH_DIGITS;
 
-pub(super) use judge::{Accepted, CommandJudge, Surroundings, Verdict, rejection};
-pub(super) use memory::Digest;
+pub(crate) use judge::{Accepted, CommandJudge, Surroundings, Verdict, rejection};
+pub(crate) use memory::Digest;
 
 /// What the guard draws at each of its starts, in hex.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Epoch(String);
+pub(crate) struct Epoch(String);
 
 impl Epoch {
     /// A new one.
-    pub(super) fn draw() -> io::Result<Self> {
+    pub(crate) fn draw() -> io::Result<Self> {
         let mut bytes = [0; EPOCH_DIGITS / 2];
         crate::random::fill(&mut bytes)?;
         Ok(Self(crate::hex(&bytes)))
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

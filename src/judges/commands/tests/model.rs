@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::{BOX, Guard, Written};
-use crate::guard::commands::Verdict;
+use crate::judges::commands::Verdict;
 
 /// What can happen between an operator and a guard.
 #[derive(Clone, Debug)]

@@ -1,0 +1,17 @@
+//! What the platform sends, judged: signed commands, desired configurations, policies and releases. The guard asks
+//! here and carries out what is accepted; the simulated boxes of `tallybox-fleet` do the same. No button, lamp, capture
+//! or ledger in here, and no broker.
+
+pub(crate) mod commands;
+pub(crate) mod policy_in_force;
+pub(crate) mod policy_note;
+pub(crate) mod twin;
+pub(crate) mod updates;
+pub(crate) mod verb_quotas;
+
+use tokio::sync::oneshot;
+
+use crate::ipc::Response;
+
+/// The channel that a caller waits on. One that went away does not need its reply, so a failed send is no error.
+pub(crate) type ReplySender = oneshot::Sender<Response>;
