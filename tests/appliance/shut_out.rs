@@ -162,12 +162,13 @@ fn a_renewed_certificate_counts_without_a_restart_and_short_cuts_resume_tls() {
         assert!(seen.is_some(), "connection {times}: {}", shop.log());
     };
     connected(1);
-    for round in 0..3 {
+    // One less than what the agent takes for another client with its id.
+    for round in 0..2 {
         line.cut();
         line.mend();
         connected(2 + round);
     }
-    assert_eq!((count("TLS handshake: Some(Full)"), count("TLS handshake: Some(Resumed)")), (1, 3), "{}", shop.log());
+    assert_eq!((count("TLS handshake: Some(Full)"), count("TLS handshake: Some(Resumed)")), (1, 2), "{}", shop.log());
     let heard = broker.path("heard");
     let script = format!(
         "exec mosquitto_sub -V 5 -h localhost -p {} --cafile ca.pem --cert operator.pem --key operator.key -F '%p' \
@@ -181,7 +182,7 @@ fn a_renewed_certificate_counts_without_a_restart_and_short_cuts_resume_tls() {
     wait_for("the new one is shown", Duration::from_secs(120), || {
         shop.log().contains("certificates were renewed").then_some(())
     });
-    connected(5);
+    connected(4);
     assert_eq!(count("TLS handshake: Some(Full)"), 2, "another certificate, another session: {}", shop.log());
     wait_until("it says so", || std::fs::read_to_string(&heard).unwrap().lines().count() >= 2);
     let words = std::fs::read_to_string(&heard).unwrap();

@@ -180,7 +180,7 @@ fn another_audience_waits_for_staff_and_unbinding_forgets_it() {
     publish(&broker, &note("test-box", 1, &json!({ second: "rtmps://push.example.cn/live/a-key-of-the-platform" })));
     let report = wait_for_code(&mut operator, 1, second, "pending-idle");
     assert!(report["keys"][second]["text"].as_str().unwrap().contains("hold the button for 2 s"), "{report}");
-    operator.wait_for_phase("policy");
+    shop.wait_for_phase("policy");
     wait_until("the lamp asks", || shop.lamp() == "triple-blink");
     // A press starts nothing, and a restart forgets nothing.
     shop.press();
