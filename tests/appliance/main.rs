@@ -7,6 +7,7 @@ mod attacks;
 mod binding;
 mod broker;
 mod broker_refusals;
+mod broker_roles;
 mod camera;
 mod chaos;
 mod cli;

@@ -13,6 +13,7 @@ pub(crate) struct ShippedBroker {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) port: u16,
     pub(crate) operators: u16,
+    pub(crate) console: u16,
     program: Option<Program>,
 }
 
@@ -23,7 +24,8 @@ fn shipped(name: &str) -> String {
 impl ShippedBroker {
     /// With boxes of these names, and an operator. `more` is replaced in its configuration as well.
     pub(crate) fn new(boxes: &[&str], more: &[(&str, &str)]) -> Self {
-        let this = Self { dir: tempfile::tempdir().unwrap(), port: free_port(), operators: free_port(), program: None };
+        let [port, operators, console] = std::array::from_fn(|_| free_port());
+        let this = Self { dir: tempfile::tempdir().unwrap(), port, operators, console, program: None };
         this.certify("server", "localhost");
         this.certify("operator", "operator");
         for name in boxes {
@@ -35,22 +37,49 @@ impl ShippedBroker {
             std::fs::set_permissions(at(name), PermissionsExt::from_mode(mode)).unwrap();
         }
         std::fs::copy(shipped("tallybox.acl"), at("acl")).unwrap();
-        let mut text = std::fs::read_to_string(shipped("mosquitto.conf")).unwrap();
-        let path = |name: &str| at(name).display().to_string();
+        // As Debian's mosquitto.conf has it.
+        std::fs::create_dir(at("conf.d")).unwrap();
+        let folder = at("conf.d").display().to_string();
+        std::fs::write(at("mosquitto.conf"), format!("persistence false\ninclude_dir {folder}\n")).unwrap();
         let usual = [
             ("listener 8883", format!("listener {}", this.port)),
             ("listener 8884", format!("listener {}", this.operators)),
-            ("/etc/mosquitto/certs/server", path("certs/localhost")),
-            ("/etc/mosquitto/certs/", path("certs/")),
-            ("/etc/mosquitto/tallybox.acl", path("acl")),
+            ("/etc/mosquitto/tallybox.acl", this.path("acl")),
         ];
         let more = more.iter().map(|(from, to)| (*from, (*to).to_owned()));
-        for (from, to) in more.chain(usual) {
-            assert!(text.contains(from), "{from} in mosquitto.conf");
-            text = text.replace(from, &to);
-        }
-        std::fs::write(at("mosquitto.conf"), text).unwrap();
+        this.include("mosquitto.conf", "conf.d/tallybox.conf", &more.chain(usual).collect::<Vec<_>>());
         this
+    }
+
+    /// With `mosquitto-console.conf` beside it, and these users' passwords.
+    pub(crate) fn add_console(&self, users: &[&str], password: &str) {
+        let passwords = self.path("passwords");
+        let changes = [
+            ("listener 8443", format!("listener {}", self.console)),
+            ("/etc/mosquitto/tallybox.passwd", passwords.clone()),
+        ];
+        self.include("mosquitto-console.conf", "conf.d/tallybox-console.conf", &changes);
+        std::fs::write(&passwords, "").unwrap();
+        for user in users {
+            let made = Command::new("mosquitto_passwd").args(["-b", &passwords, user, password]).status().unwrap();
+            assert!(made.success());
+        }
+        std::fs::set_permissions(passwords, PermissionsExt::from_mode(0o644)).unwrap();
+    }
+
+    /// Installs a shipped file with other ports and paths.
+    fn include(&self, name: &str, to: &str, changes: &[(&str, String)]) {
+        let mut text = std::fs::read_to_string(shipped(name)).unwrap();
+        let usual = [
+            ("/etc/mosquitto/certs/server", self.path("certs/localhost")),
+            ("/etc/mosquitto/certs/", self.path("certs/")),
+        ];
+        for (from, to) in changes.iter().chain(&usual[..1]) {
+            assert!(text.contains(from), "{from} in {name}");
+            text = text.replace(from, to);
+        }
+        text = text.replace(usual[1].0, &usual[1].1);
+        std::fs::write(self.path(to), text).unwrap();
     }
 
     pub(crate) fn start(&mut self) {
