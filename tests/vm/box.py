@@ -18,7 +18,7 @@ DEFAULTS = {
     "video": {"source": "v4l2", "device": "/dev/shopcam", "width": 640, "height": 360, "fps": 15, "bitrate-kbps": 800},
     "audio": {"source": "alsa", "device": "plughw:CARD=Loopback,DEV=1"},
     "ingest": {"url": "rtmp://10.78.0.1/live/${STREAM_KEY}"},
-    "mqtt": {"url": "mqtt://10.78.0.1", "allow-plain": True},
+    "mqtt": {"url": "mqtts://peers:8883", "ca-file": "/etc/tallybox/ca.pem", "client-cert": "/etc/tallybox/client.pem", "client-key": "${MQTT_KEY}"},
     "privacy": {"allowed-ingest-hosts": ["10.78.0.1"]},
 }
 # The codec test driver takes the first video nodes: the camera is found by its name.
@@ -34,6 +34,7 @@ ExecStart=/rig/hardware {kind}
 WantedBy=multi-user.target
 """
 KEY = "[Service]\nSetCredential=STREAM_KEY:the-shops-key\n"
+MQTT_KEY = "[Service]\nLoadCredential=MQTT_KEY:/etc/tallybox/client.key\n"
 
 
 def last_line(*command):
@@ -78,6 +79,7 @@ class Box(Machine):
         """Another box that is on at the same time, with the disk that this one began with."""
         other = Box(self.work.parent, self.origin, seat)
         other.boot()
+        other.identify()
         other.configure()
         other.until("idle")
         return other
@@ -104,11 +106,19 @@ class Box(Machine):
         self.sh("udevadm control --reload; udevadm trigger; udevadm settle; systemctl -q enable --now rig-hardware; ls /dev/shopcam")
 
     def install(self, deb):
-        """Installs the package as an integrator would: apt, one file, a secret."""
+        """Installs the package as an integrator would: apt, one file, secrets."""
         self.write("/etc/systemd/system/tallybox-capture@.service.d/key.conf", KEY)
+        self.write("/etc/systemd/system/tallybox-agent.service.d/key.conf", MQTT_KEY)
+        self.identify()
         self.copy("/rig/tallybox.deb", deb)
         self.sh("DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends /rig/tallybox.deb 2>&1", timeout=300)
         self.configure()
+
+    def identify(self):
+        """Gives it the certificate that it shows the broker."""
+        certificates = self.work.parent / "certs"
+        for source, target, mode in (("ca.pem", "ca.pem", "644"), (f"{self.id}.pem", "client.pem", "644"), (f"{self.id}.key", "client.key", "600")):
+            self.write(f"/etc/tallybox/{target}", (certificates / source).read_text(), mode)
 
     def configure(self, **changes):
         """Writes the configuration, the defaults above with these changes, and starts the box anew with it."""

@@ -83,7 +83,7 @@ class Releases:
         return text + "\n" + "".join(key.line(text) for key in keys or self.keys)
 
     def publish(self, note):
-        subprocess.run(["mosquitto_pub", "-V", "5", "-q", "1", "-r", "-h", HOST, "-t", TOPIC, "-s"], input=note, text=True, check=True)
+        self.peers.publish(TOPIC, "-r", "-s", role="releases", input=note.encode())
 
     def withdraw(self):
-        subprocess.run(["mosquitto_pub", "-V", "5", "-q", "1", "-r", "-n", "-h", HOST, "-t", TOPIC], check=True)
+        self.peers.publish(TOPIC, "-r", "-n", role="releases")

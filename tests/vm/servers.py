@@ -9,12 +9,19 @@ from pathlib import Path
 from waiting import wait
 from netns import HOST
 
+SHIPPED = Path(__file__).resolve().parent.parent.parent / "config/servers"
+# What the guest's /etc/hosts calls this side.
+NAME = "peers"
+# The broker for a box whose clock says that no certificate is valid yet: see `let_in`.
+PLAIN = {"url": f"mqtt://{HOST}", "allow-plain": True, "ca-file": None, "client-cert": None, "client-key": None}
+
 
 class Peers:
     """Ingest and broker on the host's side, and an operator who hears everything."""
 
     def __init__(self, work):
         self.work = Path(work)
+        self.certificates = self.work / "certs"
         self.records = self.work / "records"
         self.records.mkdir(mode=0o777)
         self.records.chmod(0o777)
@@ -28,15 +35,49 @@ daemon off; pid {self.work}/nginx.pid; error_log {self.work}/nginx.log; events {
 rtmp {{ server {{ listen {HOST}:1935; ping 10s; ping_timeout 15s; application live {{ live on; drop_idle_publisher 10s; record all; record_path {self.records}; record_unique on; allow play all; }} }} }}
 """
         )
-        (self.work / "mosquitto.conf").write_text(f"user root\nlistener 1883 {HOST}\nallow_anonymous true\n")
+        self.certify()
+        self.configure_broker()
         self.children = {}
         self.heard = []
         self.start("mosquitto")
         self.start("nginx")
-        wait("the broker answers", lambda: subprocess.run(["mosquitto_pub", "-h", HOST, "-t", "hello", "-n"], capture_output=True).returncode == 0)
-        self.operator = subprocess.Popen(
-            ["mosquitto_sub", "-V", "5", "-q", "1", "-h", HOST, "-t", "tallybox/v1/#", "-F", "%t %x"], stdout=subprocess.PIPE, text=True)
+        wait("the broker answers", lambda: self.publish("tallybox/v1/release/hello", "-n", role="releases", check=False).returncode == 0)
+        self.operator = subprocess.Popen([*self.client("mosquitto_sub"), "-t", "tallybox/v1/#", "-F", "%t %x"], stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self.listen, daemon=True).start()
+
+    def certify(self):
+        certificates = [("server", NAME), ("operator", "operator"), ("operator", "releases"), ("client", "vm-box"), ("client", "vm-box-1"), ("client", "vm-box-2")]
+        for kind, name in certificates:
+            subprocess.run([SHIPPED / "certificates", self.certificates, kind, name], check=True, capture_output=True)
+        (self.work / "acl").write_text((SHIPPED / "tallybox.acl").read_text())
+
+    def configure_broker(self, anybody=False):
+        """mosquitto as it is shipped, with certificates from the shipped script; `anybody`: and for anybody."""
+        text = (SHIPPED / "mosquitto.conf").read_text()
+        for shipped, own in (("listener 8883", f"listener 8883 {HOST}"), ("listener 8884", f"listener 8884 {HOST}"),
+                             ("/etc/mosquitto/certs/server", f"{self.certificates}/{NAME}"), ("/etc/mosquitto/certs/", f"{self.certificates}/"),
+                             ("/etc/mosquitto/tallybox.acl", f"{self.work}/acl")):
+            assert shipped in text, f"{shipped} in mosquitto.conf"
+            text = text.replace(shipped, own)
+        if anybody:
+            text = "".join(line for line in text.splitlines(True) if not line.startswith(("allow_anonymous", "acl_file")))
+            text = f"allow_anonymous true\n{text}listener 1883 {HOST}\n"
+        (self.work / "mosquitto.conf").write_text(f"user root\n{text}")
+
+    def let_in(self, anybody):
+        """Begins the broker anew: for those with a certificate, or without encryption for everybody else too."""
+        self.stop("mosquitto")
+        self.configure_broker(anybody)
+        self.start("mosquitto")
+
+    def client(self, program, role="operator"):
+        """The beginning of an operator's command. The server's certificate has its name in the guest, not here."""
+        own = self.certificates / role
+        return [program, "-V", "5", "-q", "1", "-h", HOST, "-p", "8884", "--insecure", "--cafile", str(self.certificates / "ca.pem"),
+                "--cert", f"{own}.pem", "--key", f"{own}.key"]
+
+    def publish(self, topic, *what, role="operator", check=True, **more):
+        return subprocess.run([*self.client("mosquitto_pub", role), "-t", topic, *what], check=check, capture_output=True, **more)
 
     def start(self, name):
         command = {
@@ -79,7 +120,7 @@ rtmp {{ server {{ listen {HOST}:1935; ping 10s; ping_timeout 15s; application li
         number = f"vm-{time.monotonic_ns()}"
         at = lambda seconds: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
         payload = json.dumps({"id": number, "issued-at": at(0), "expires-at": at(life)})
-        subprocess.run(["mosquitto_pub", "-V", "5", "-q", "1", "-h", HOST, "-t", f"tallybox/v1/{box}/cmd/{verb}", "-m", payload], check=True)
+        self.publish(f"tallybox/v1/{box}/cmd/{verb}", "-m", payload)
         answer = lambda: next((reply for reply in self.said("reply", box) if reply.get("id") == number), None)
         return wait(f"an answer to {verb}", answer)
 
