@@ -1,5 +1,6 @@
 //! Downloads a package: over https, from allowed hosts, no further than its size, and on from where it broke off. It
-//! lies under its own name only once its digest is right.
+//! lies under its own name only once its digest is right. What the server says of its file (`ETag`, `Last-Modified`) is
+//! not asked for: the digest tells which bytes are right, also where the file changed between two connections.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -20,9 +21,12 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use url::Url;
 
 use crate::config::{Host, HostPattern};
-use crate::trust::{self, SYSTEM_AUTHORITIES};
+use crate::trust;
 use crate::update_files::{self, PACKAGE_PREFIX};
 use crate::worker::Stop;
+
+#[cfg(test)]
+mod tests;
 
 /// At most this many redirects are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -41,6 +45,8 @@ pub(super) struct Plan {
     pub(super) dir: PathBuf,
     /// `None`: the host in the file's URL.
     pub(super) allowed_hosts: Option<Vec<HostPattern>>,
+    /// Certificates of the authorities that servers' certificates have to come from.
+    pub(super) authorities: PathBuf,
 }
 
 /// How a download ended.
@@ -50,14 +56,20 @@ pub(super) enum Fetch {
     Done,
     /// It was not wanted any more. What has come is kept.
     Stopped,
-    /// Why it is not there; worth another try later.
-    Failed(String),
+    /// It is not there; worth another try later.
+    Failed {
+        why: String,
+        /// More of it is here than before.
+        has_grown: bool,
+    },
 }
 
 /// Why a download ended before its time.
 enum Break {
     Stopped,
     Failed(String),
+    /// All of it came, and it is another file than the release names: nothing of it is kept.
+    Unfit,
 }
 
 impl Break {
@@ -68,11 +80,16 @@ impl Break {
 
 /// Downloads the package, unless it is there. Blocks.
 pub(super) fn fetch(plan: &Plan, stop: &Stop) -> Fetch {
-    match plan.run(stop) {
-        Ok(()) => Fetch::Done,
-        Err(Break::Stopped) => Fetch::Stopped,
-        Err(Break::Failed(why)) => Fetch::Failed(why),
-    }
+    let part = update_files::package(&plan.dir, &plan.file.sha256).with_extension("part");
+    let length = || std::fs::metadata(&part).map_or(0, |part| part.len());
+    let before = length();
+    let why = match plan.run(&part, stop) {
+        Ok(()) => return Fetch::Done,
+        Err(Break::Stopped) => return Fetch::Stopped,
+        Err(Break::Failed(why)) => why,
+        Err(Break::Unfit) => "what came has another digest than the release names: it is thrown away".to_owned(),
+    };
+    Fetch::Failed { why, has_grown: length() > before }
 }
 
 /// Removes all packages and parts of packages but that with this digest.
@@ -88,27 +105,36 @@ pub(super) fn remove_others(dir: &Path, digest: Option<&Sha256Hex>) {
 }
 
 impl Plan {
-    fn run(&self, stop: &Stop) -> Result<(), Break> {
-        let package = update_files::package(&self.dir, &self.file.sha256);
-        let part = package.with_extension("part");
+    fn run(&self, part: &Path, stop: &Stop) -> Result<(), Break> {
+        let package = part.with_extension("deb");
         remove_others(&self.dir, Some(&self.file.sha256));
         if self.has(&package, stop)? {
             return Ok(());
         }
-        let (file, mut begun, mut hash) = self.open_part(&part, stop)?;
+        let (file, begun, hash) = self.open_part(part, stop)?;
         self.check_room(begun)?;
+        match self.download(&file, begun, hash, stop) {
+            // What came before may have been from another file than the one that the server has now.
+            Err(Break::Unfit) if begun > 0 => self.download(&file, 0, Sha256::new(), stop)?,
+            other => other?,
+        }
+        let kept = file.sync_all().and_then(|()| std::fs::rename(part, &package));
+        kept.and_then(|()| crate::atomic_file::sync_parent(&package)).map_err(|error| local(&error))
+    }
+
+    /// Downloads what is missing after `begun` bytes, which have this hash.
+    fn download(&self, file: &File, mut begun: u64, mut hash: Sha256, stop: &Stop) -> Result<(), Break> {
         let (mut response, continues) = self.request(begun)?;
         if !continues {
             file.set_len(0).map_err(|error| local(&error))?;
             (begun, hash) = (0, Sha256::new());
         }
-        self.receive(&mut response, &file, begun, &mut hash, stop)?;
-        if Sha256Hex::from_digest(&hash.finalize()) != self.file.sha256 {
-            let _ = std::fs::remove_file(&part);
-            return Err(Break::because("what came has another digest than the release names: it is thrown away"));
+        self.receive(&mut response, file, begun, &mut hash, stop)?;
+        if Sha256Hex::from_digest(&hash.finalize()) == self.file.sha256 {
+            return Ok(());
         }
-        let kept = file.sync_all().and_then(|()| std::fs::rename(&part, &package));
-        kept.and_then(|()| crate::atomic_file::sync_parent(&package)).map_err(|error| local(&error))
+        file.set_len(0).map_err(|error| local(&error))?;
+        Err(Break::Unfit)
     }
 
     /// Whether the package is there already. Another one under its name is removed.
@@ -125,6 +151,8 @@ impl Plan {
     /// What came before: the file at its end, its length, and its hash so far.
     fn open_part(&self, part: &Path, stop: &Stop) -> Result<(File, u64, Sha256), Break> {
         let mut file = open(part, true).map_err(|error| local(&error))?;
+        // A download that was stopped ends when its server says something, and may still write until then.
+        file.try_lock().map_err(|_| Break::because("the download before this one is still ending"))?;
         let (size, hash) = hash_of(&mut file, self.file.size, stop)?;
         if size < self.file.size {
             return Ok((file, size, hash));
@@ -146,7 +174,7 @@ impl Plan {
 
     /// Asks for what is missing after `begun` bytes. Whether the server goes on there, or begins anew.
     fn request(&self, begun: u64) -> Result<(Response<Body>, bool), Break> {
-        let agent = agent();
+        let agent = agent(&self.authorities);
         let mut url = Url::parse(&self.file.url).map_err(|_| Break::because("the release names no usable URL"))?;
         let named = Host::parse(url.host_str().unwrap_or_default()).ok();
         for _ in 0..=MAX_REDIRECTS {
@@ -165,6 +193,10 @@ impl Plan {
             match status.as_u16() {
                 200 => return Ok((response, false)),
                 206 if begun > 0 && goes_on_at(&response, begun) => return Ok((response, true)),
+                206 => {
+                    return Err(Break::because("the server sends another part of the package than it was asked for"));
+                }
+                416 => return Err(Break::because("the server's file is shorter than the release says")),
                 301 | 302 | 303 | 307 | 308 => {
                     let to = response.headers().get("Location").and_then(|to| to.to_str().ok());
                     let to = to.and_then(|to| url.join(to).ok());
@@ -196,11 +228,11 @@ impl Plan {
         hash: &mut Sha256,
         stop: &Stop,
     ) -> Result<(), Break> {
-        let too_long = || Break::because("the server sends more than the release names");
         let mut size = begun;
         let announced = response.headers().get("Content-Length").and_then(|length| length.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|length: u64| length > self.file.size - begun) {
-            return Err(too_long());
+        if let Some(announced) = announced.filter(|length: &u64| *length != self.file.size - begun) {
+            let (theirs, ours) = (begun.saturating_add(announced), self.file.size);
+            return Err(Break::because(format!("the server's file has {theirs} bytes, and the release says {ours}")));
         }
         let (mut reader, mut chunk) = (response.body_mut().as_reader(), vec![0; CHUNK]);
         while size < self.file.size {
@@ -209,10 +241,10 @@ impl Plan {
             }
             let room = usize::try_from(self.file.size - size).unwrap_or(CHUNK).min(CHUNK);
             let length = match reader.read(&mut chunk[..room]) {
-                Ok(0) => return Err(Break::because("the connection broke off: it goes on from there")),
-                Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return Err(Break::because("the connection broke off: it goes on from there")),
+                Ok(0) | Err(_) => return Err(Break::because("the connection broke off: it goes on from there")),
+                Ok(_) if stop.is_requested() => return Err(Break::Stopped),
+                Ok(length) => length,
             };
             file.write_all(&chunk[..length]).map_err(|error| local(&error))?;
             hash.update(&chunk[..length]);
@@ -256,8 +288,8 @@ fn local(error: &io::Error) -> Break {
     Break::because(if is_full { "the disk is full".to_owned() } else { format!("it cannot be kept: {error}") })
 }
 
-fn agent() -> Agent {
-    let roots = CertificateDer::pem_file_iter(SYSTEM_AUTHORITIES).into_iter().flatten().filter_map(Result::ok);
+fn agent(authorities: &Path) -> Agent {
+    let roots = CertificateDer::pem_file_iter(authorities).into_iter().flatten().filter_map(Result::ok);
     let roots: Vec<_> = roots.map(|der| Certificate::from_der(&der).to_owned()).collect();
     let tls = TlsConfig::builder()
         .provider(TlsProvider::Rustls)

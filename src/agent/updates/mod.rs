@@ -20,6 +20,7 @@ use super::guard_client::{GuardClient, GuardState};
 use crate::clock::Clock;
 use crate::config::{Config, Mqtt, Update};
 use crate::ipc::{Request, Response, UpdateState};
+use crate::trust::SYSTEM_AUTHORITIES;
 use crate::update_files::ARCHITECTURE;
 use crate::worker::{OnDrop, Stop, Worker};
 use download::{Fetch, Plan};
@@ -27,6 +28,8 @@ use monotonic::Monotonic;
 
 /// Between two attempts to hand a note to a guard that does not take it now.
 const OFFER_RETRY: Duration = Duration::from_secs(15);
+/// The release that the guard has comes within this time of the agent's start, where the broker has it.
+const MISSING_AFTER: Duration = Duration::from_mins(1);
 /// After a download that broke off, at least; each further failure doubles it.
 const FIRST_RETRY: Duration = Duration::from_mins(1);
 /// At most.
@@ -66,6 +69,7 @@ impl ReleaseInbox {
                 running: None,
                 fetch_at: clock.now(),
                 failures: 0,
+                missing: None,
                 is_clean: false,
                 clock,
             };
@@ -99,6 +103,13 @@ struct Running {
     result: oneshot::Receiver<Fetch>,
 }
 
+/// The release that the guard has does not come from the broker.
+#[derive(Clone, Copy)]
+struct Missing {
+    since: Monotonic,
+    is_told: bool,
+}
+
 struct Task {
     clock: Clock,
     trust: Trust,
@@ -116,6 +127,7 @@ struct Task {
     fetch_at: Monotonic,
     /// Downloads in a row that broke off.
     failures: u32,
+    missing: Option<Missing>,
     /// No package lies about.
     is_clean: bool,
 }
@@ -124,8 +136,10 @@ impl Task {
     async fn run(mut self) {
         loop {
             let offer = self.offer_at;
-            let fetch = (self.running.is_none() && self.wanted().is_some()).then_some(self.fetch_at);
-            let due = offer.into_iter().chain(fetch).min();
+            let fetch = (self.running.is_none() && self.wanted_release().is_some()).then_some(self.fetch_at);
+            let missing = self.missing.filter(|missing| !missing.is_told);
+            let missing = missing.map(|missing| missing.since.saturating_add(MISSING_AFTER));
+            let due = offer.into_iter().chain(fetch).chain(missing).min();
             let instant = self.clock.to_instant(due.unwrap_or_default());
             tokio::select! {
                 changed = self.notes.changed() => {
@@ -146,6 +160,7 @@ impl Task {
                 self.offer().await;
             }
             self.react();
+            self.report_missing().await;
         }
     }
 
@@ -181,6 +196,30 @@ impl Task {
         status.update.serial.filter(|_| is_wanted)
     }
 
+    /// The release whose package the guard wants, if it has come since the agent started.
+    fn wanted_release(&self) -> Option<&Release> {
+        let wanted = self.wanted()?;
+        self.release.as_ref().filter(|release| release.serial == wanted)
+    }
+
+    /// Tells the guard why nothing is downloaded, where the release is in force there and does not come here.
+    async fn report_missing(&mut self) {
+        let wanted = self.wanted().filter(|_| self.wanted_release().is_none() && self.offer_at.is_none());
+        let Some(serial) = wanted else {
+            self.missing = None;
+            return;
+        };
+        let now = self.clock.now();
+        let missing = self.missing.get_or_insert(Missing { since: now, is_told: false });
+        if missing.is_told || now.duration_since(missing.since) < MISSING_AFTER {
+            return;
+        }
+        missing.is_told = true;
+        let error =
+            "the release index does not come from the broker: the box is not connected, or it was taken away there";
+        self.calls.call(Request::UpdateFetched { serial, error: Some(error.to_owned()) }).await;
+    }
+
     /// Begins or ends a download.
     fn react(&mut self) {
         let wanted = self.wanted();
@@ -188,15 +227,18 @@ impl Task {
             // What has come stays for the next time.
             self.running = None;
         }
-        let Some(release) = self.release.as_ref().filter(|release| Some(release.serial) == wanted) else {
-            return self.clean();
-        };
+        let Some(release) = self.wanted_release() else { return self.clean() };
         if self.running.is_some() || self.fetch_at > self.clock.now() {
             return;
         }
-        let Some(file) = release.files.of(ARCHITECTURE) else { return };
-        let plan =
-            Plan { file: file.clone(), dir: self.dir.clone(), allowed_hosts: self.settings.allowed_hosts.clone() };
+        let (serial, file) = (release.serial, release.files.of(ARCHITECTURE));
+        let Some(file) = file else { return };
+        let plan = Plan {
+            file: file.clone(),
+            dir: self.dir.clone(),
+            allowed_hosts: self.settings.allowed_hosts.clone(),
+            authorities: PathBuf::from(SYSTEM_AUTHORITIES),
+        };
         let (tell, result) = oneshot::channel();
         let work = move |stop: &Stop| {
             // Nobody waits for a download that was ended.
@@ -204,7 +246,7 @@ impl Task {
         };
         self.is_clean = false;
         match Worker::spawn("update", OnDrop::Detach, work) {
-            Ok(worker) => self.running = Some(Running { serial: release.serial, worker, result }),
+            Ok(worker) => self.running = Some(Running { serial, worker, result }),
             Err(error) => {
                 tracing::error!("{error}");
                 self.fetch_at = self.clock.now().saturating_add(FIRST_RETRY);
@@ -216,7 +258,8 @@ impl Task {
     fn clean(&mut self) {
         let is_over = {
             let state = self.state.borrow();
-            state.status().is_some_and(|status| status.update.state == UpdateState::Current)
+            let over = [UpdateState::Current, UpdateState::Failed];
+            state.status().is_some_and(|status| over.contains(&status.update.state))
         };
         if is_over && !self.is_clean {
             download::remove_others(&self.dir, None);
@@ -228,12 +271,14 @@ impl Task {
     async fn on_fetched(&mut self, fetched: Option<Fetch>) {
         let Some(Running { serial, worker, result: _ }) = self.running.take() else { return };
         drop(worker);
-        let error = match fetched {
-            Some(Fetch::Done) => None,
+        let (error, failures) = match fetched {
+            Some(Fetch::Done) => (None, 0),
             Some(Fetch::Stopped) | None => return,
-            Some(Fetch::Failed(why)) => Some(why),
+            // A slow or shaky line gets there.
+            Some(Fetch::Failed { why, has_grown: true }) => (Some(why), 1),
+            Some(Fetch::Failed { why, has_grown: false }) => (Some(why), self.failures + 1),
         };
-        self.failures = error.as_ref().map_or(0, |_| self.failures + 1);
+        self.failures = failures;
         if let Some(why) = &error {
             tracing::warn!("the update's package is not there: {why}");
         }
