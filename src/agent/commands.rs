@@ -161,7 +161,6 @@ impl Agent<'_> {
                 }
                 self.requests.ask_to_stop(&self.guard.calls);
             }
-            Done::Policy => {}
             Done::Note => {
                 let unnoted = std::mem::take(&mut self.requests.unnoted);
                 if unnoted > 0 {
@@ -189,7 +188,7 @@ impl Agent<'_> {
             return;
         }
         let note = SignedPayload(String::from_utf8_lossy(&message.payload).into_owned());
-        self.requests.policy(&self.guard.calls, note);
+        self.policies.receive(&self.guard.calls, note);
     }
 
     fn finish(&mut self, line: &mut BrokerConnection, id: &str, verb: Verb, answer: Response, urgency: Urgency) {

@@ -12,6 +12,7 @@ use super::events::EventQueue;
 use super::guard_client::{GuardHandle, GuardState};
 use super::home_assistant::announcement::HomeAssistant;
 use super::outbox::Outbox;
+use super::policy_relay::PolicyRelay;
 use super::publisher::{Kind, Limits, Outcome, Publisher, Refusal};
 use super::renewal::Renewal;
 use super::reply_store::ReplyStore;
@@ -53,6 +54,7 @@ pub(super) struct Agent<'a> {
     /// SHA-256 of retained commands that were refused, by their verbs: written down once, and not at each connection.
     pub(super) retained: HashMap<String, [u8; 32]>,
     pub(super) twin: TwinRelay,
+    pub(super) policies: PolicyRelay,
     /// `state` is not published before this.
     pub(super) state_at: Monotonic,
     /// When the guard went out of reach.
@@ -133,6 +135,7 @@ impl<'a> Agent<'a> {
             refused_features: RefusedFeatures::default(),
             retained: HashMap::new(),
             twin: TwinRelay::default(),
+            policies: PolicyRelay::default(),
             state_at: clock.now(),
             guard_lost_at: clock::utc_now(),
             tls: Tls::default(),

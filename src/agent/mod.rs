@@ -19,6 +19,7 @@ mod home_assistant;
 pub(crate) mod messages;
 mod outbox;
 mod payload;
+mod policy_relay;
 pub(crate) mod publisher;
 mod renewal;
 mod reply_store;

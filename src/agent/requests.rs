@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::guard_client::GuardClient;
 use super::validator::{Command, SignedMessage};
-use crate::ipc::{CommandProgress, Request, Response, SignedPayload, Verb};
+use crate::ipc::{CommandProgress, Request, Response, Verb};
 
 /// Refusals that are handed to the guard at once; with the commands of `admission` they leave it room for a stop.
 const MAX_REFUSAL_NOTES: usize = 3;
@@ -35,8 +35,6 @@ pub(super) enum Done {
         answer: Response,
     },
     Stops(Response),
-    /// A policy was handed to the guard.
-    Policy,
     Note,
 }
 
@@ -77,7 +75,6 @@ impl Requests {
                 self.commands = self.commands.saturating_sub(1);
                 self.long.retain(|long| Some(&long.id) != id.as_ref());
             }
-            Done::Policy => {}
             Done::Note => self.notes = self.notes.saturating_sub(1),
             Done::Stops(_) => self.stop_under_way = false,
         }
@@ -106,15 +103,6 @@ impl Requests {
         let is_new = long.told.as_ref() != Some(&step.progress);
         long.told = Some(step.progress.clone());
         is_new.then(|| long.address.clone())
-    }
-
-    /// Hands a policy to the guard. One that it cannot take now comes again with the next connection.
-    pub(super) fn policy(&mut self, calls: &GuardClient, note: SignedPayload) {
-        let calls = calls.clone();
-        self.tasks.spawn(async move {
-            calls.call(Request::Policy { note }).await;
-            Done::Policy
-        });
     }
 
     /// Asks for a stop, or for one more behind the one under way. Never refused.
