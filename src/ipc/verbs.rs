@@ -26,7 +26,7 @@ pub enum Verb {
     SetIngest,
     /// Bring a policy.
     SetPolicy,
-    /// Look for an update now.
+    /// Take the update that is offered now.
     Update,
     /// Show which box this is.
     Identify,
@@ -137,10 +137,10 @@ pub const VERBS: [VerbRow; 12] = [
         verb: Verb::Update,
         role: Role::Update,
         signed: Signed::Always,
-        is_long: true,
-        does: "looks for an update now, outside of its window",
-        ok_means: "the box is well with the new version",
-        refused: "while a session is on",
+        is_long: false,
+        does: "takes the version that the release offers, whatever wave, window and notice say",
+        ok_means: "it is installed once no session is on; the events tell how that ends",
+        refused: "if that version is not offered, has expired, or is not for this box",
     },
     VerbRow {
         verb: Verb::Identify,
@@ -281,7 +281,7 @@ pub struct SetPolicy {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Update {
-    /// The only version that it may update to; without one it is the channel's newest.
+    /// The only version that it may update to; without one it is the one that is offered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }

@@ -1,5 +1,7 @@
 //! The state that survives a power cut, replayed from the ledger fact by fact.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +78,8 @@ pub struct LedgerState {
     pub update: Option<UpdateRecord>,
     /// Until when updates were put off.
     pub update_postponed: Option<Timestamp>,
+    /// The highest serial of a release index of each channel that the box was on.
+    pub releases: BTreeMap<String, u64>,
     /// The platform's desired configuration.
     pub desired: DesiredHistory,
     /// The ledger's time.
@@ -139,8 +143,8 @@ impl LedgerState {
             | Fact::DesiredAgreed { .. }
             | Fact::DesiredApplied { .. }
             | Fact::DesiredDropped { .. } => self.desired.replay(fact),
-            Fact::UpdateOffered { .. }
-            | Fact::UpdateAnnounced { .. }
+            Fact::UpdateOffered { channel, serial, .. } => self.set_release(channel.as_ref(), *serial),
+            Fact::UpdateAnnounced { .. }
             | Fact::GuardStarted { .. }
             | Fact::GuardStopped {}
             | Fact::OnAir { .. }
@@ -162,6 +166,14 @@ impl LedgerState {
             | Fact::Pruned { .. }
             | Fact::EntriesLost { .. }
             | Fact::EntriesLeftOut { .. } => {}
+        }
+    }
+
+    /// A release index is in force.
+    fn set_release(&mut self, channel: Option<&String>, serial: u64) {
+        if let Some(channel) = channel {
+            let highest = self.releases.entry(channel.clone()).or_default();
+            *highest = serial.max(*highest);
         }
     }
 
@@ -236,7 +248,8 @@ mod tests {
 
     #[test]
     fn the_names_in_a_checkpoint_are_pinned() {
-        let mut state = LedgerState::default();
+        let releases = [("stable".to_owned(), 1)].into();
+        let mut state = LedgerState { releases, ..LedgerState::default() };
         let utc = jiff::Timestamp::UNIX_EPOCH;
         let reading = crate::clock::ClockReading { utc, synchronised: true, boot: "".into(), monotonic_ms: 0 };
         state.time.apply(utc, Some(&reading));

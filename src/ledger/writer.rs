@@ -272,7 +272,6 @@ fn quota_kind(fact: &Fact) -> Option<&'static str> {
         Fact::FaultDetected { .. } => Some("broke"),
         Fact::FaultCleared { .. } => Some("mended"),
         Fact::ClockStepped { .. } => Some("clock-stepped"),
-        Fact::UpdateOffered { .. } => Some("update-offered"),
         // Capture's reports are limited by `LinkLog`, so that the last entry stays true.
         Fact::OnAir { .. }
         | Fact::OffAir { .. }
@@ -304,6 +303,8 @@ fn quota_kind(fact: &Fact) -> Option<&'static str> {
         | Fact::Pruned { .. }
         | Fact::EntriesLost { .. }
         | Fact::EntriesLeftOut { .. }
+        // Signed by as many keys as it takes, and the highest serial has to be known.
+        | Fact::UpdateOffered { .. }
         | Fact::UpdatePostponed { .. }
         | Fact::UpdateAnnounced { .. }
         | Fact::UpdateStarted { .. }

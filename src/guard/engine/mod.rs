@@ -220,14 +220,14 @@ impl Engine {
         let state = state.with_policy(&self.policy.version);
         self.machine = Machine::restore(limits(&self.config), state.persisted_state(&self.config.hash));
         self.is_restored = true;
-        self.updates.restore(&state, &clock::read(), self.clock.now());
+        let offered = self.updates.restore(&state, &clock::read(), self.clock.now());
         self.messages.policy = status::policy_pending_message(state.acknowledged.as_deref(), &self.policy.version);
         if state.policy_pending {
             tracing::warn!("{}", self.messages.policy);
         }
         // An entry that fails waits, with all that follow: no session may run under what the ledger does not have.
         let facts = startup::facts(&self.config, &self.policy.version, &state);
-        let written = facts.into_iter().map(|fact| self.append(fact)).fold(Ok(()), Result::and);
+        let written = facts.into_iter().chain(offered).map(|fact| self.append(fact)).fold(Ok(()), Result::and);
         // An unbinding that is not finished needs the old key, or has destroyed it: the new one comes after it.
         let is_bound = self.erasure.due().is_none();
         let identified = if is_bound { self.identify(state.identity.as_deref()) } else { Ok(()) };

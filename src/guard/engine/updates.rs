@@ -46,8 +46,8 @@ impl Engine {
         }
     }
 
-    /// Somebody asks for a version now, who may.
-    pub(super) fn ask_update(&mut self, version: &str) -> Response {
+    /// Somebody asks for a version now, who may; without one, for what is offered.
+    pub(super) fn ask_update(&mut self, version: Option<&str>) -> Response {
         let (now, reading, id) = (self.clock.now(), clock::read(), self.box_id());
         let moment = Moment { now, clock: &reading, id: id.as_deref(), is_busy: self.is_busy() };
         self.updates.ask(version, &moment).map_or_else(Response::refused, |()| Response::Done)

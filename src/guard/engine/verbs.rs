@@ -34,10 +34,7 @@ impl Engine {
             Parameters::SetPolicy(SetPolicy { note }) => self.receive_policy(note),
             Parameters::Erase => return self.erase(reply),
             Parameters::Unbind => return self.ask_to_unbind(reply),
-            Parameters::Update(wanted) => match &wanted.version {
-                Some(version) => self.ask_update(version),
-                None => Response::refused("say which version, as the release in force has it"),
-            },
+            Parameters::Update(wanted) => self.ask_update(wanted.version.as_deref()),
         };
         self.answer(response, reply);
     }

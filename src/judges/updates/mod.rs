@@ -100,8 +100,8 @@ impl Updates {
         updates
     }
 
-    /// The ledger was read.
-    pub(crate) fn restore(&mut self, state: &LedgerState, clock: &ClockReading, now: Monotonic) {
+    /// The ledger was read. Returns what it lacks of the release in force.
+    pub(crate) fn restore(&mut self, state: &LedgerState, clock: &ClockReading, now: Monotonic) -> Option<Fact> {
         self.record.clone_from(&state.update);
         self.postponed = state.update_postponed;
         self.activity = Activity::restore(state, clock, now);
@@ -110,6 +110,7 @@ impl Updates {
         if let Some(record) = open.filter(|_| !self.request_writer.path().exists()) {
             self.request_writer.write(update_files::request(&record.attempt));
         }
+        self.index.restore(state.releases.get(&self.settings.channel).copied().unwrap_or_default())
     }
 
     /// For the status.
@@ -132,13 +133,14 @@ impl Updates {
         }
     }
 
-    /// Somebody asks for `version` now. `Err`: why nothing will come of it.
-    pub(crate) fn ask(&mut self, version: &str, moment: &Moment<'_>) -> Result<(), String> {
-        let known = self.index.current().map(|current| &current.release.version);
-        let Some(known) = known.filter(|known| known.as_str() == version) else {
-            let offered = known.map_or_else(|| "no release".to_owned(), |known| format!("version {known}"));
-            return Err(format!("version {version:?} is not offered here: {offered} is in force"));
+    /// Somebody asks for `version` now, or for the one that is offered. `Err`: why nothing will come of it.
+    pub(crate) fn ask(&mut self, version: Option<&str>, moment: &Moment<'_>) -> Result<(), String> {
+        let Some(known) = self.index.current().map(|current| &current.release.version) else {
+            return Err("no release is in force here".to_owned());
         };
+        if let Some(other) = version.filter(|version| known.as_str() != *version) {
+            return Err(format!("version {other:?} is not offered here: version {known} is in force"));
+        }
         let former = self.asked.replace(known.clone());
         let judged = match self.decide(moment) {
             Some(Decision::Start | Decision::Fetch { .. } | Decision::Wait { why: Hold::Session, .. }) => Ok(()),

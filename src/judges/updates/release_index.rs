@@ -51,6 +51,10 @@ pub(super) struct ReleaseIndex {
     channel: String,
     writer: FileWriter,
     current: Option<Current>,
+    /// The highest serial of the channel that the ledger has; 0: none.
+    floor: u64,
+    /// The keys that signed the stored one, until the ledger was read.
+    keys: Vec<String>,
     incoming: Option<Incoming>,
     quota: TokenBucket,
 }
@@ -63,6 +67,8 @@ impl ReleaseIndex {
             channel: config.update.channel.clone(),
             writer: FileWriter::new(config.device.data_dir.join(update_files::NOTE)),
             current: None,
+            floor: 0,
+            keys: Vec::new(),
             incoming: None,
             quota: TokenBucket::new(BURST, REFILL_INTERVAL, now),
         };
@@ -98,9 +104,24 @@ impl ReleaseIndex {
             Err(error) => return tracing::error!("{}: {error}", path.display()),
         };
         match self.judge(&String::from_utf8_lossy(&note)) {
-            Ok((current, _)) => self.current = Some(current),
+            Ok((current, keys)) => {
+                self.current = Some(current);
+                self.keys = keys;
+            }
             Err(why) => tracing::warn!("the release that was in force counts no more: {why}"),
         }
+    }
+
+    /// The ledger was read, which has this serial as the channel's highest. Returns what it lacks: the power failed
+    /// after the file was written.
+    pub(super) fn restore(&mut self, floor: u64) -> Option<Fact> {
+        self.floor = floor;
+        if let Some(older) = self.current.take_if(|current| current.release.serial < floor) {
+            let serial = older.release.serial;
+            tracing::warn!("the stored release has the serial {serial}, and {floor} was in force: it counts no more");
+        }
+        let current = self.current.as_ref().filter(|current| current.release.serial > floor)?;
+        Some(offered(&current.release, std::mem::take(&mut self.keys)))
     }
 
     /// Verifies a note, and reads what it says.
@@ -133,7 +154,7 @@ impl ReleaseIndex {
         let judged = self.judge(note).and_then(|(current, keys)| match self.follows(&current) {
             Replacement::New | Replacement::Repeated => Ok((current, keys)),
             Replacement::Older => {
-                let (old, known) = (current.release.serial, self.serial().unwrap_or_default());
+                let (old, known) = (current.release.serial, self.serial().unwrap_or_default().max(self.floor));
                 Err(format!(
                     "serial {old} is older than {known}, which is in force: it was replayed, or kept by a broker"
                 ))
@@ -157,6 +178,9 @@ impl ReleaseIndex {
     }
 
     fn follows(&self, new: &Current) -> Replacement {
+        if new.release.serial < self.floor {
+            return Replacement::Older;
+        }
         self.current.as_ref().map_or(Replacement::New, |known| known.accepted.replaced_by(&new.accepted))
     }
 
@@ -172,10 +196,14 @@ impl ReleaseIndex {
         }
         let _ = reply.send(Response::Done);
         let is_repeated = self.follows(&current) == Replacement::Repeated;
-        let Release { version, serial, security, .. } = &current.release;
-        let fact = Fact::UpdateOffered { version: version.to_string(), serial: *serial, security: *security, keys };
+        let fact = offered(&current.release, keys);
         let is_same = self.current.as_ref().is_some_and(|known| known.digest == current.digest);
         self.current = Some(current);
         Some(Taken { fact: (!is_repeated).then_some(fact), is_same })
     }
+}
+
+fn offered(Release { version, serial, security, channel, .. }: &Release, keys: Vec<String>) -> Fact {
+    let channel = Some(channel.clone());
+    Fact::UpdateOffered { version: version.to_string(), serial: *serial, security: *security, keys, channel }
 }
