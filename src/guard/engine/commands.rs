@@ -3,7 +3,7 @@
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::Engine;
-use crate::ipc::{CommandProgress, Fact, Parameters, Rejection, ReplyCode, Response, SignedPayload, Verb};
+use crate::ipc::{CommandProgress, Fact, Parameters, Rejection, ReplyCode, Response, Signed, SignedPayload, Verb};
 use crate::judges::ReplySender;
 use crate::judges::commands::{Accepted, Digest, Surroundings, Verdict};
 use monotonic::Monotonic;
@@ -62,10 +62,18 @@ impl Engine {
             self.long_command = Some(CommandProgress { id: id.clone(), verb, progress: String::new() });
         }
         self.under_way.push(UnderWay { digest, answer, waiting: vec![reply], id: id.clone() });
-        match self.append(Fact::Commanded { verb: verb.as_str().to_owned(), key, id }) {
+        let fact = Fact::Commanded { verb: verb.as_str().to_owned(), key, id };
+        // What goes far has to be on disk first; the rest may be while its entry is still being written.
+        let written = match verb.row().signed {
+            Signed::Always => self.append_durably(fact),
+            Signed::WithTrust | Signed::Never => self.append(fact),
+        };
+        match written {
             Ok(()) => self.carry_out(&parameters, sender),
             Err(failure) => {
                 let why = "the ledger cannot be written, and nothing is done without it";
+                // The entry waits for the disk and is written later: this one says that nothing came of it.
+                let _ = self.append(Fact::CommandRefused { verb: verb.as_str().to_owned(), why: why.to_owned() });
                 let _ = sender.send(Response::unavailable(why));
                 self.dispatch(failure);
             }
