@@ -1,10 +1,10 @@
-//! The tables of docs/mqtt.md, between `<!-- begin: generated from the types: NAME -->` and `<!-- end: generated -->`.
+//! The tables of docs/mqtt.md and docs/ledger.md, between `<!-- begin: generated from the types: NAME -->` and `<!-- end: generated -->`.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::events::facts;
+use super::events::{FactRow, facts};
 use super::messages::{self, parameters};
 use crate::ipc::{Signed, VERBS};
 
@@ -101,6 +101,16 @@ fn all_parameters() -> String {
     lines
 }
 
+/// Each kind of fact, with all that its description says.
+fn kinds() -> String {
+    let item = |fact: FactRow| {
+        let fields = fact.fields.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let fields = if fields.is_empty() { fields } else { format!(" ({fields})") };
+        item(&format!("`{}`{fields}: {}", fact.kind, fact.means.replace('\n', " ")))
+    };
+    facts().into_iter().map(item).collect()
+}
+
 fn events() -> String {
     let mut lines = "| `kind` | fields | when |\n|---|---|---|\n".to_owned();
     for fact in facts() {
@@ -123,6 +133,7 @@ pub(super) fn filled(text: &str) -> (String, Vec<String>) {
             "commands" => commands(),
             "parameters" => all_parameters(),
             "events" => events(),
+            "kinds" => kinds(),
             other => panic!("there is no table {other}"),
         };
         write!(done, "{before}{BEGIN}{name} -->\n{table}{END}").unwrap();

@@ -105,6 +105,17 @@ fn the_tables_of_the_mqtt_page_are_what_the_types_give() {
 }
 
 #[test]
+fn the_ledgers_page_has_each_kind_of_fact() {
+    let page = docs("ledger.md");
+    let (filled, names) = tables::filled(&std::fs::read_to_string(&page).unwrap());
+    assert_eq!(names, ["kinds"]);
+    compare(&page, &filled);
+    for fact in facts() {
+        assert_eq!(filled.matches(&format!("\n- `{}`", fact.kind)).count(), 1, "docs/ledger.md has {}", fact.kind);
+    }
+}
+
+#[test]
 fn each_example_fits_its_schema() {
     let mut pairs: Vec<_> = messages::all().into_iter().map(|message| (message.schema, message.example)).collect();
     pairs.extend(examples::command_lines().into_iter().map(|(_, schema, example)| (schema, example)));
