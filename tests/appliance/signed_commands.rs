@@ -1,6 +1,7 @@
 //! Signed commands at real guards, agents and a real broker: what was not signed for this box, now, never runs,
 //! whatever becomes of processes, clocks and disks; what was runs once.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -16,8 +17,8 @@ use crate::support::clock::WrongClock;
 use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, wait_until};
 
-/// What the guard's socket is sent wrongly in one run; ten times that in the long form.
-const WRONG: usize = 1000;
+/// What the guard's socket is sent wrongly in one run; twelve times that in the long form.
+pub(crate) const WRONG: usize = 1000;
 
 fn signer(name: &str) -> SignerKey {
     let seed = name.bytes().fold(7_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
@@ -31,19 +32,19 @@ fn trust() -> String {
     table("ops", "\"unmute\", \"identify\", \"diagnose\"") + &table("admin", "\"erase\"")
 }
 
-fn shop(mqtt: String) -> TestBox {
+pub(crate) fn shop(mqtt: String) -> TestBox {
     TestBox::new(&BoxConfig { mqtt, more: trust(), ..BoxConfig::default() })
 }
 
 /// A command for this box as it is now.
 #[derive(Clone)]
-struct Draft {
+pub(crate) struct Draft {
     json: Value,
     by: &'static str,
 }
 
 impl Draft {
-    fn new(shop: &TestBox, verb: &str, seq: u64) -> Self {
+    pub(crate) fn new(shop: &TestBox, verb: &str, seq: u64) -> Self {
         let status = shop.status().unwrap();
         let deadline = status["uptime-s"].as_u64().unwrap() + 120;
         let json = json!({
@@ -53,34 +54,38 @@ impl Draft {
         Self { json, by: "ops" }
     }
 
-    fn with(&self, name: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn with(&self, name: &str, value: impl Into<Value>) -> Self {
         let mut changed = self.clone();
         changed.json[name] = value.into();
         changed
     }
 
-    fn note(&self) -> String {
-        let text = format!("tallybox/command/v1\n{}\n", self.json);
+    pub(crate) fn note(&self) -> String {
+        self.note_of("command")
+    }
+
+    fn note_of(&self, kind: &str) -> String {
+        let text = format!("tallybox/{kind}/v1\n{}\n", self.json);
         Note::sign(&text, &[&signer(self.by)]).unwrap().to_string()
     }
 }
 
 /// Commands that the ledger says were accepted.
-fn accepted(shop: &TestBox) -> Vec<String> {
+pub(crate) fn accepted(shop: &TestBox) -> Vec<String> {
     let commanded = shop.ledger().into_iter().filter(|fact| fact["kind"] == "commanded");
     commanded.map(|fact| fact["id"].as_str().unwrap().to_owned()).collect()
 }
 
 /// So many were, once the ledger's writer has come so far: a refusal is answered without waiting for it.
 #[track_caller]
-fn assert_accepted(shop: &TestBox, wanted: usize, part: &str) {
+pub(crate) fn assert_accepted(shop: &TestBox, wanted: usize, part: &str) {
     wait_until("the ledger is written", || accepted(shop).len() >= wanted);
     assert_eq!(accepted(shop).len(), wanted, "{part}");
 }
 
 /// Sends a payload; returns the answer to it.
 #[track_caller]
-fn ask(operator: &mut Operator, number: &mut u32, verb: &str, payload: impl Into<Value>) -> Value {
+pub(crate) fn ask(operator: &mut Operator, number: &mut u32, verb: &str, payload: impl Into<Value>) -> Value {
     *number += 1;
     let correlation = format!("n{number}");
     let payload: Value = payload.into();
@@ -209,37 +214,42 @@ impl Client {
     }
 }
 
+/// Kinds of wrong commands.
+pub(crate) const CLASSES: usize = 12;
+
 /// What somebody who has seen all of `seen`, and owns the key of `outsider` and of `admin`, can send.
-fn wrong(number: usize, fresh: &Draft, seen: &[String]) -> (&'static str, String) {
-    let old = &seen[number % seen.len()];
+pub(crate) fn wrong(number: usize, fresh: &Draft, seen: &[String]) -> (&'static str, &'static str, String) {
+    let old = &seen[(number / CLASSES) % seen.len()];
     let note = fresh.note();
     let at = (number * 7919) % note.len();
-    match number % 10 {
-        0 => ("unmute", old.clone()),
-        1 => ("unmute", fresh.with("deadline-s", 0).note()),
-        2 => ("unmute", fresh.with("seq", 0).note()),
-        3 => ("unmute", note.chars().take(at % note.chars().count()).collect()),
-        4 => ("unmute", fresh.with("box", "other").note()),
-        5 => ("erase", note),
-        6 => ("unmute", Draft { by: "outsider", ..fresh.clone() }.note()),
-        7 => ("unmute", Draft { by: "admin", ..fresh.clone() }.note()),
-        8 => ("erase", fresh.with("verb", "erase").note()),
+    match number % CLASSES {
+        0 => ("replayed", "unmute", old.clone()),
+        1 => ("stale", "unmute", fresh.with("deadline-s", 0).note()),
+        2 => ("stale", "unmute", fresh.with("epoch", format!("{number:032x}")).note()),
+        3 => ("reordered", "unmute", fresh.with("seq", 0).note()),
+        4 => ("truncated", "unmute", note.chars().take((at % note.chars().count()).max(1)).collect()),
+        5 => ("misaddressed", "unmute", fresh.with("box", "other").note()),
+        6 => ("misaddressed", "erase", note),
+        7 => ("wrongly signed", "unmute", Draft { by: "outsider", ..fresh.clone() }.note()),
+        8 => ("role exceeded", "unmute", Draft { by: "admin", ..fresh.clone() }.note()),
+        9 => ("role exceeded", "erase", fresh.with("verb", "erase").note()),
+        10 => ("other type", "unmute", fresh.note_of("desired")),
         _ => {
             let mut bytes = note.into_bytes();
             bytes[at] ^= 1 << (number % 7);
-            ("unmute", String::from_utf8(bytes).unwrap_or_else(|_| old.clone()))
+            ("bit flipped", "unmute", String::from_utf8(bytes).unwrap_or_else(|_| old.clone()))
         }
     }
 }
 
 /// A copy of a data folder, as an image of the disk has it.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     let done = Command::new("cp").arg("-a").arg(from).arg(to).stdin(Stdio::null()).status().unwrap();
     assert!(done.success());
 }
 
 /// Kills the guard and puts the folder of before in the place of its own.
-fn restore(shop: &TestBox, guard: &mut Program, image: &Path) {
+pub(crate) fn restore(shop: &TestBox, guard: &mut Program, image: &Path) {
     guard.kill();
     std::fs::remove_dir_all(shop.path("data")).unwrap();
     copy(image, &shop.path("data"));
@@ -247,13 +257,13 @@ fn restore(shop: &TestBox, guard: &mut Program, image: &Path) {
 
 #[test]
 fn no_wrong_command_runs_over_kills_clock_steps_and_a_restored_disk() {
-    let total = if std::env::var_os("TALLYBOX_LONG").is_some() { 10 * WRONG } else { WRONG };
+    let total = if std::env::var_os("TALLYBOX_LONG").is_some() { 12 * WRONG } else { WRONG };
     let shop = shop(String::new());
     let clock = WrongClock::new(shop.dir.path(), 0, true);
     let mut guard = clock.guard(&shop, "one");
     let image = shop.path("image");
     copy(&shop.path("data"), &image);
-    let (mut seen, mut sent, mut ran) = (Vec::new(), 0, 0);
+    let (mut seen, mut sent, mut ran) = (Vec::new(), BTreeMap::<_, usize>::new(), 0);
     for (round, part) in ["start", "kill", "clock", "restored"].into_iter().enumerate() {
         match part {
             "kill" => {
@@ -278,7 +288,7 @@ fn no_wrong_command_runs_over_kills_clock_steps_and_a_restored_disk() {
         let fresh = Draft::new(&shop, "unmute", 50 + 100 * round as u64);
         let mut wanted = 0;
         for number in 0..total / 4 {
-            let (verb, payload) = wrong(number, &fresh, &seen);
+            let (class, verb, payload) = wrong(number, &fresh, &seen);
             // Who says the same again gets the same answer.
             let is_again = verb == "unmute" && payload == first.note();
             client.send(verb, &payload);
@@ -287,7 +297,9 @@ fn no_wrong_command_runs_over_kills_clock_steps_and_a_restored_disk() {
                 (0..wanted).for_each(|_| judged_wrong(&client.answer()));
                 wanted = 0;
             }
-            sent += usize::from(!is_again);
+            if !is_again {
+                *sent.entry(class).or_default() += 1;
+            }
         }
         (0..wanted).for_each(|_| judged_wrong(&client.answer()));
         assert_accepted(&shop, before + 1, part);
@@ -299,7 +311,9 @@ fn no_wrong_command_runs_over_kills_clock_steps_and_a_restored_disk() {
         ran += 1;
         seen.push(fresh.note());
     }
-    println!("{sent} wrong commands, of which none ran; {ran} fresh ones, each of which ran once");
+    let all: usize = sent.values().sum();
+    println!("{all} wrong commands, of which none ran: {sent:?}; {ran} fresh ones, each of which ran once");
+    assert!(total < 10_000 || all >= 10_000, "{all}");
     assert_eq!(guard.finish(), Some(0));
     shop.verify();
 }
