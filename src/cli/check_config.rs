@@ -2,11 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use super::client::Client;
+use super::doctor::desired;
 use super::doctor::requirements::Requirements;
 use super::host::HostFiles;
 use super::units::{Runner, misplaced};
 use crate::config::{Config, Diagnostic, exposed_secrets};
 use crate::exit::Exit;
+use crate::ipc::Request;
+use crate::judges::twin;
+use crate::runtime::block_on;
 
 /// Checks each file on its own; one of `conf.d` together with what it belongs to.
 pub(crate) fn run(files: &[PathBuf]) -> Result<(), Exit> {
@@ -52,6 +57,9 @@ fn judge(machine: &HostFiles, config: &Config) -> Vec<Diagnostic> {
     for note in config.warnings.iter().chain(&exposed_secrets(&config.path)) {
         println!("note: {note}");
     }
+    for note in desired_notes(config) {
+        println!("note: {file}: {note}");
+    }
     let seen = runner.seen_by_roles(config, machine);
     match runner {
         Runner::Units(_) => {
@@ -67,4 +75,18 @@ fn judge(machine: &HostFiles, config: &Config) -> Vec<Diagnostic> {
         println!("{file}: ok");
     }
     wrong
+}
+
+/// What the platform adds to the files: the guard's word where it runs, else that there is something to ask about.
+fn desired_notes(config: &Config) -> Vec<String> {
+    let status = block_on(async { Client::connect(config).await?.call(Request::Status {}).await }).ok().flatten();
+    match status {
+        Some(status) => desired::describe(&status.desired).iter().map(|text| format!("desired {text}")).collect(),
+        None if config.device.data_dir.join(twin::NOTE).exists() => vec![
+            "the platform has desired values for this box, which count where no file says otherwise; \
+             tallybox status shows them while the guard runs"
+                .to_owned(),
+        ],
+        None => Vec::new(),
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::broker::{Broker, Operator};
 use crate::support::test_box::{BoxConfig, TestBox};
-use crate::support::wait_until;
+use crate::support::{TALLYBOX, wait_until};
 
 fn key() -> SignerKey {
     SignerKey::new("operator.example.cn/fleet", &[7; 32]).unwrap()
@@ -77,6 +77,11 @@ fn the_platform_configures_a_box_between_sessions_and_over_kills() {
     assert_eq!(report["keys"]["video.bitrate-kbps"]["value"], 500);
     let told = String::from_utf8(shop.call(&["status"]).stdout).unwrap();
     assert!(told.contains("desired   version 1 says video.bitrate-kbps; the rest is from files"), "{told}");
+    let checked = || {
+        let output = Command::new(TALLYBOX).arg("check-config").arg(&shop.config).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(checked().contains("desired version 1 says video.bitrate-kbps; the rest is from files"), "{}", checked());
     assert_eq!(
         shop.status().unwrap()["desired"],
         json!({"version": 1, "taken": ["video.bitrate-kbps"], "waiting": null})
@@ -102,6 +107,7 @@ fn the_platform_configures_a_box_between_sessions_and_over_kills() {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
+    assert!(checked().contains("the platform has desired values for this box"), "{}", checked());
     let _guard = shop.start("guard");
     assert_eq!(shop.status().unwrap()["desired"]["version"], 2);
     let _agent = shop.start("agent");
