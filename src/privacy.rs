@@ -114,7 +114,7 @@ fn entry() -> [(&'static str, &'static str); 9] {
     })
 }
 
-fn state() -> [(&'static str, &'static str); 10] {
+fn state() -> [(&'static str, &'static str); 11] {
     fields!(State {
         phase: "to see from afar whether the box is on air",
         session: "to tell one session from the next",
@@ -126,6 +126,7 @@ fn state() -> [(&'static str, &'static str); 10] {
         warnings: "to see which boxes are connected in a doubtful way",
         epoch: "so that a command can be signed for this run of the guard; random, new at each start",
         uptime_s: "so that a command can be signed with a deadline",
+        signed_commands: "so that operators sign where the box can verify it, and there only",
     })
 }
 

@@ -33,6 +33,9 @@ pub struct State {
     pub epoch: Option<String>,
     /// Seconds since it began, when this was published; deadlines of signed commands count them.
     pub uptime_s: Option<u64>,
+    /// Whether the guard trusts a key: then all but stop and mute has to be signed, and without one nothing can be.
+    /// `None`: there is no guard.
+    pub signed_commands: Option<bool>,
 }
 
 impl From<&Status> for State {
@@ -48,6 +51,7 @@ impl From<&Status> for State {
             warnings: Vec::new(),
             epoch: Some(status.epoch.clone()),
             uptime_s: Some(status.uptime_s),
+            signed_commands: Some(status.signed_commands),
         }
     }
 }
@@ -71,6 +75,7 @@ impl State {
             warnings: Vec::new(),
             epoch: None,
             uptime_s: None,
+            signed_commands: None,
         }
     }
 }

@@ -56,6 +56,7 @@ pub(super) struct StatusSources<'a> {
     pub(super) settings: &'a Config,
     pub(super) command: Option<&'a CommandProgress>,
     pub(super) epoch: &'a str,
+    pub(super) signed_commands: bool,
 }
 
 /// The status at `now`; its phase began at `since`.
@@ -73,6 +74,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         settings,
         command,
         epoch,
+        signed_commands,
         ..
     } = sources;
     let Explanation { reason, message } = explain(sources);
@@ -107,6 +109,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         policy: policy.note.as_ref().map(|note| note.document.clone()),
         desired: twin.status(),
         epoch: (*epoch).to_owned(),
+        signed_commands: *signed_commands,
         ..Status::idle(since, &policy.version)
     }
 }

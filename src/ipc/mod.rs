@@ -16,6 +16,7 @@ mod text;
 mod twin;
 mod values;
 mod verbs;
+pub mod video_bounds;
 
 pub use capture_protocol::{
     CaptureDevice, FailureKind, FromCapture, LEASE_DURATION, LeaseState, ProbeReport, RENEW_INTERVAL, SecondaryStats,

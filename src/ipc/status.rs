@@ -112,6 +112,10 @@ pub struct Status {
     pub epoch: String,
     /// Seconds of the guard's own clock since then, when this was sent: deadlines of signed commands count them.
     pub uptime_s: u64,
+    /// Whether the box trusts a key: then every verb but `stop` and `mute` has to be signed. Without one it takes no
+    /// signature, and refuses the verbs that need one.
+    #[serde(default)]
+    pub signed_commands: bool,
     /// What the lamp shows.
     pub lamp: LampPattern,
     /// Parts that have a fault.
@@ -183,6 +187,7 @@ impl Status {
             software: VERSION_STRING.to_owned(),
             epoch: String::new(),
             uptime_s: 0,
+            signed_commands: false,
             lamp: LampPattern::Dark,
             faults: Vec::new(),
             encoder: None,

@@ -8,6 +8,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+#[cfg(test)]
+use super::video_bounds::{BITRATE_KBPS, FPS, HEIGHT, WIDTH};
+
 /// The verbs that the platform may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -220,15 +223,19 @@ impl Verb {
 pub struct SetVideo {
     /// Bitrate of the picture in kbit/s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(range(min = *BITRATE_KBPS.start(), max = *BITRATE_KBPS.end())))]
     pub bitrate_kbps: Option<u32>,
     /// Width in pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(range(min = *WIDTH.start(), max = *WIDTH.end())))]
     pub width: Option<u32>,
     /// Height in pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(range(min = *HEIGHT.start(), max = *HEIGHT.end())))]
     pub height: Option<u32>,
     /// Frames per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(range(min = *FPS.start(), max = *FPS.end())))]
     pub fps: Option<u32>,
 }
 

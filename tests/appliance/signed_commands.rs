@@ -103,6 +103,7 @@ fn a_box_that_trusts_keys_obeys_signed_commands_once_and_stop_always() {
     let state = operator.wait_for_phase("idle")["payload"].clone();
     assert_eq!(state["epoch"].as_str().unwrap().len(), 32, "{state}");
     assert!(state["uptime-s"].is_u64(), "{state}");
+    assert_eq!(state["signed-commands"], true, "{state}");
     let number = &mut 0;
 
     let unsigned = ask(&mut operator, number, "identify", payload("u1", 0, 60));

@@ -3,6 +3,7 @@
 //! folders and id, and the broker.
 
 use core::fmt;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use crate::config::address::Latency;
 use crate::config::reader::format_duration;
 use crate::config::{Config, Destination, Mask, Protocol, Srt};
+use crate::ipc::video_bounds::{BITRATE_KBPS, FPS, HEIGHT, WIDTH};
 
 /// The section whose tables add up.
 pub(super) const MASKS: &str = "privacy-mask";
@@ -78,6 +80,11 @@ const fn key(name: &'static str, kind: ValueKind, meaning: &'static str, value: 
     DesiredKey { name, kind, meaning, value }
 }
 
+#[allow(clippy::needless_pass_by_value)] // what it is given are constants
+const fn within(range: RangeInclusive<u32>) -> ValueKind {
+    Number(*range.start(), *range.end())
+}
+
 fn span(span: Duration) -> Value {
     format_duration(span).into()
 }
@@ -115,11 +122,11 @@ use ValueKind::{Crop, Flag, Masks, Number, Secret, Span, Text, Word};
 pub(crate) const DESIRED_KEYS: &[DesiredKey] = &[
     key("video.source", Word(VIDEO_SOURCES), "where the picture comes from", |c| c.video.source.as_str().into()),
     key("video.device", Text, "camera node, or media file", |c| c.video.device.to_string_lossy().into()),
-    key("video.width", Number(16, 3840), "pixels, even", |c| c.video.width.into()),
-    key("video.height", Number(16, 2160), "pixels, even", |c| c.video.height.into()),
-    key("video.fps", Number(1, 60), "frames a second", |c| c.video.fps.into()),
+    key("video.width", within(WIDTH), "pixels, even", |c| c.video.width.into()),
+    key("video.height", within(HEIGHT), "pixels, even", |c| c.video.height.into()),
+    key("video.fps", within(FPS), "frames a second", |c| c.video.fps.into()),
     key("video.encoder", Word(ENCODERS), "which element encodes", |c| c.video.encoder.as_str().into()),
-    key("video.bitrate-kbps", Number(100, 20_000), "target, kbit/s", |c| c.video.bitrate_kbps.into()),
+    key("video.bitrate-kbps", within(BITRATE_KBPS), "target, kbit/s", |c| c.video.bitrate_kbps.into()),
     key("video.adaptive", Flag, "whether the stream follows the network", |c| c.video.adaptive.into()),
     key("video.min-bitrate-kbps", Number(50, 20_000), "floor, kbit/s", |c| c.video.min_bitrate_kbps.into()),
     key("video.keyframe-interval", Span("500ms", "10s"), "between keyframes", |c| span(c.video.keyframe_interval)),

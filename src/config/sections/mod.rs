@@ -17,6 +17,7 @@ use crate::config::{
     Audio, Capture, Consent, Device, Ingest, Mask, Mqtt, Overlay, Panel, Privacy, SecretTemplate, Update, Video,
     conflicts,
 };
+use crate::ipc::video_bounds::{BITRATE_KBPS, FPS, HEIGHT, WIDTH};
 
 pub(super) use ingest::{PLACEHOLDER, SECOND};
 
@@ -187,11 +188,11 @@ fn video(reader: &mut Reader<'_>) -> Video {
     Video {
         source: reader.choice("video", "source"),
         device: reader.path("video", "device", "/dev/video0"),
-        width: reader.number("video", "width", 16..=3840).unwrap_or(1280),
-        height: reader.number("video", "height", 16..=2160).unwrap_or(720),
-        fps: reader.number("video", "fps", 1..=60).unwrap_or(30),
+        width: reader.number("video", "width", WIDTH).unwrap_or(1280),
+        height: reader.number("video", "height", HEIGHT).unwrap_or(720),
+        fps: reader.number("video", "fps", FPS).unwrap_or(30),
         encoder: reader.choice("video", "encoder"),
-        bitrate_kbps: reader.number("video", "bitrate-kbps", 100..=20_000).unwrap_or(2500),
+        bitrate_kbps: reader.number("video", "bitrate-kbps", BITRATE_KBPS).unwrap_or(2500),
         adaptive: reader.flag("video", "adaptive", true),
         min_bitrate_kbps: reader.number("video", "min-bitrate-kbps", 50..=20_000).unwrap_or(300),
         keyframe_interval: reader.duration("video", "keyframe-interval", secs(2), ms(500)..=secs(10)),

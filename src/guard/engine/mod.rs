@@ -360,6 +360,7 @@ impl Engine {
             settings: &settings,
             command: self.long_command.as_ref().filter(|command| !command.progress.is_empty()),
             epoch: self.commands.epoch(),
+            signed_commands: !self.config.trust.is_empty(),
         };
         let status = status::compose(&sources, since, self.clock.now());
         self.status.send_if_modified(|known| {
