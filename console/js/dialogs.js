@@ -1,87 +1,14 @@
-// What stands before the wall for a moment: the question before a command, the key, the help.
+// What stands before the wall for a moment: the key, the help.
 import { html, nothing } from "./html.js";
 import { text } from "./language.js";
 import { canSign, forget, fromText, generate, keep } from "./keys.js";
 import { isName } from "./note.js";
 
-function frame(app, title, body, kind) {
+export function frame(app, title, body, kind) {
   return html`<dialog class=${kind} aria-labelledby="dialog-title" @close=${() => app.show(null)}>
     <div class="bar"><h2 id="dialog-title">${title}</h2>
       <button class="plain close" aria-label=${text.close} @click=${(event) => event.target.closest("dialog").close()}>✕</button></div>
     ${body}</dialog>`;
-}
-
-// The bounds are those of `[video]` in the configuration.
-const VIDEO = [["bitrate-kbps", "bitrate", 100, 50_000], ["width", "width", 160, 3840], ["height", "height", 120, 2160], ["fps", "fps", 1, 60]];
-const SCHEMES = ["rtmp:", "rtmps:", "srt:", "https:"];
-
-// The command's parameters in a form, or `{ error }`.
-function videoValues(fields) {
-  const values = {};
-  for (const [name, , low, high] of VIDEO) {
-    const written = String(fields.get(name)).trim();
-    if (written === "") continue;
-    if (!/^\d{1,6}$/.test(written) || Number(written) < low || Number(written) > high) return { error: text.confirm.between(low, high), at: name };
-    values[name] = Number(written);
-  }
-  if (Object.keys(values).length === 0) return { error: text.confirm.nothing, at: VIDEO[0][0] };
-  if (("width" in values) !== ("height" in values)) return { error: text.confirm.pair, at: "width" };
-  return { values };
-}
-
-function ingestValues(fields) {
-  const address = String(fields.get("url")).trim(), key = String(fields.get("stream-key"));
-  let url = null;
-  try { url = new URL(address); } catch { /* told below */ }
-  if (url === null || !SCHEMES.includes(url.protocol) || url.host === "") return { error: text.confirm.badUrl, at: "url" };
-  return { values: { url: address, ...(key ? { "stream-key": key } : {}) } };
-}
-
-function fieldsOf(verb, bad) {
-  const { confirm } = text, wrong = (name) => (bad === name ? "true" : "false");
-  if (verb === "set-video") {
-    return html`<div class="pair">${VIDEO.map(([name, word]) => html`<label>${confirm[word]}
-      <input name=${name} inputmode="numeric" maxlength="6" placeholder=${confirm.keep} aria-invalid=${wrong(name)} aria-describedby="confirm-error"></label>`)}</div>`;
-  }
-  if (verb === "set-ingest") {
-    return html`<label>${confirm.url}<input name="url" maxlength="500" spellcheck="false" aria-invalid=${wrong("url")} aria-describedby="confirm-error"></label>
-      <label>${confirm.streamKey}<input name="stream-key" type="password" autocomplete="off" maxlength="300"></label>
-      <p class="quiet">${confirm.secret}</p>`;
-  }
-  return nothing;
-}
-const READ = { "set-video": videoValues, "set-ingest": ingestValues };
-
-export function confirmView(app) {
-  const { id, verb, error, at } = app.dialog, { confirm } = text, signs = app.commands.signs(verb);
-  const says = { "request-start": confirm.request, unmute: confirm.unmute }[verb] ?? text.verbSays[verb];
-  const submit = (event) => {
-    event.preventDefault();
-    const read = READ[verb]?.(new FormData(event.target)) ?? { values: {} };
-    if (read.error) { Object.assign(app.dialog, { error: read.error, at: read.at }); app.render(); return; }
-    event.target.closest("dialog").close();
-    app.command(id, verb, false, read.values);
-  };
-  // What is written so far, as it will be signed; a stream key shows on no screen.
-  const write = (event) => {
-    const { values } = READ[verb]?.(new FormData(event.currentTarget)) ?? {};
-    app.dialog.values = values && { ...values, ...(values["stream-key"] ? { "stream-key": "…" } : {}) };
-    app.render();
-  };
-  const written = app.dialog.values ?? {};
-  const preview = signs ? `tallybox/command/v1\n${JSON.stringify({ box: id, verb, ...written })}`
-    : `${app.fleet.prefix}/${id}/cmd/${verb}\n${JSON.stringify(written)}`;
-  return frame(app, confirm.title(text.verb[verb], id), html`
-    <form @submit=${submit} @input=${write}>
-      <p>${says}</p>
-      ${fieldsOf(verb, at)}
-      <p class="quiet">${signs ? confirm.signs : confirm.sends}</p>
-      <pre>${preview}</pre>
-      ${signs ? html`<p class="quiet">${text.command.signedBy(app.key.name)}</p>` : nothing}
-      <p class="problem" id="confirm-error" role="alert">${error ?? ""}</p>
-      <div class="bar end"><button type="button" class="plain" @click=${(event) => event.target.closest("dialog").close()}>${text.cancel}</button>
-        <button class="primary">${signs ? confirm.sign : confirm.send}</button></div>
-    </form>`, "confirm");
 }
 
 async function take(app, made, fields) {
@@ -128,7 +55,7 @@ function ownKey(app) {
   };
   return html`<p><b>${key.name}</b> <span class="quiet">${key.kept ? words.kept : words.notKept}</span></p>
     <p>${words.verifier}</p><pre id="verifier">${key.verifier}</pre>
-    <p class="quiet">${words.snippet}</p><pre>${snippet}</pre>
+    <p class="quiet">${words.snippet}</p><pre>${snippet}</pre><p class="quiet">${words.snippetMore}</p>
     <p class="notice" role="status">${app.dialog.notice ?? ""}</p>
     <div class="bar end"><button class="plain" @click=${destroy}>${app.dialog.sure ? words.forgetSure : words.forget}</button>
       <button class="primary" @click=${copy}>${words.copy}</button></div>

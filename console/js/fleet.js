@@ -28,6 +28,8 @@ class Box {
     this.reported = null;
     this.desired = null;
     this.checkpoint = null;
+    // The newest receipt of an erasure or unbinding: a signed note.
+    this.receipt = null;
     this.fingerprint = null;
     // The guard's own time: `{ epoch, uptime, at }`, where `at` is this page's monotonic clock.
     this.clock = null;
@@ -162,6 +164,7 @@ const hear = {
     box.events.push(event);
     box.lastEvent = event;
     if (event.fact.kind === "identified") box.fingerprint = event.fact.fingerprint;
+    if (event.receipt !== null) box.receipt = event.receipt;
     if (box.events.length > (box.open ? MOST_EVENTS_OPEN : MOST_EVENTS)) { box.eventIds.delete(box.events.shift().id); box.olderEvents += 1; }
     return true;
   },
@@ -170,6 +173,7 @@ const hear = {
     if (!said) return false;
     const reply = read.reply(said);
     fleet.setClock(box, reply.epoch, reply.uptime);
+    if (reply.receipt !== null) box.receipt = reply.receipt;
     fleet.onReply(box, reply);
     return true;
   },

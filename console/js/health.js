@@ -18,7 +18,7 @@ export function lamp(state, present) {
   if (present !== "online" || state === null) return "unknown";
   switch (state.phase) {
     case "idle": return "dark";
-    case "requested": return "slow-pulse";
+    case "requested": return state.reason === "unbind" ? "unbind-request" : "slow-pulse";
     case "connecting": case "stopping": return "fast-blink";
     case "live": return state.muted ? "solid-notched" : "solid";
     case "reconnecting": return "double-blink";

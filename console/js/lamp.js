@@ -1,7 +1,7 @@
 // The lamps of the page. All that show one pattern blink together, as `LampPattern::spans` of the boxes has it: lamps
 // out of step would be unrest. A pattern that is dark just now is a class on the page's root.
 export const SPANS = {
-  dark: [0, 1000], "slow-pulse": [1000, 1000], "fast-blink": [125, 125], solid: [1000, 0], "solid-notched": [1900, 100],
+  dark: [0, 1000], "slow-pulse": [1000, 1000], "unbind-request": [50, 50, 50, 50, 50, 50, 50, 50, 50, 950], "fast-blink": [125, 125], solid: [1000, 0], "solid-notched": [1900, 100],
   "double-blink": [150, 150, 150, 750], "triple-blink": [150, 150, 150, 150, 150, 950], "lock-flash": [80, 4920],
   sos: [150, 150, 150, 150, 150, 450, 450, 150, 450, 150, 450, 450, 150, 150, 150, 150, 150, 1050],
 };

@@ -4,7 +4,8 @@ import { drawPlots, panelView, commandWords } from "./box/panel.js";
 import { now } from "./clock.js";
 import { Commands } from "./commands.js";
 import { Connection } from "./connection.js";
-import { confirmView, helpView, keyView } from "./dialogs.js";
+import { confirmView } from "./confirm.js";
+import { helpView, keyView } from "./dialogs.js";
 import { Fleet } from "./fleet.js";
 import { html, nothing, render } from "./html.js";
 import * as keys from "./keys.js";
@@ -66,6 +67,7 @@ class App {
     this.announcer.say(language.text.say.up);
     this.fleet.sweep(now());
     this.routed();
+    this.commands.askAgain();
     this.render();
   }
 

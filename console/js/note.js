@@ -32,6 +32,32 @@ export function parseSigner(text) {
   return { name: match[1], hash: match[2], seed: bytes.slice(1) };
 }
 
+// A verifier key's `{ name, hash, publicKey }`, or null.
+async function parseVerifier(text) {
+  const match = /^([^+\s]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)$/.exec(text.trim());
+  const bytes = match && unbase64(match[3]);
+  if (!bytes || bytes.length !== 33 || bytes[0] !== ED25519 || !isName(match[1])) return null;
+  const publicKey = bytes.slice(1);
+  return hex(await keyId(match[1], publicKey)) === match[2] ? { name: match[1], hash: match[2], publicKey } : null;
+}
+
+// Whether a key signed a note: "good", "wrong" (its signature does not fit the text), "other" (it is not among those
+// that signed) or "noKey" (the key is none).
+export async function verify(note, verifier) {
+  const key = await parseVerifier(verifier);
+  if (key === null) return "noKey";
+  const cut = note.lastIndexOf("\n\n"), text = encoder.encode(note.slice(0, cut + 1));
+  const lines = note.slice(cut + 2).split("\n").map((line) => /^\u2014 (\S+) ([A-Za-z0-9+/]+=*)$/.exec(line)).filter(Boolean);
+  const signatures = lines.map(([, name, signature]) => ({ name, bytes: unbase64(signature) }))
+    .filter(({ name, bytes }) => name === key.name && bytes?.length === 68 && hex(bytes.slice(0, 4)) === key.hash);
+  if (cut < 0 || signatures.length === 0) return "other";
+  const imported = await crypto.subtle.importKey("raw", key.publicKey, "Ed25519", false, ["verify"]);
+  for (const { bytes } of signatures) {
+    if (!(await crypto.subtle.verify("Ed25519", imported, bytes.slice(4), text))) return "wrong";
+  }
+  return "good";
+}
+
 // The note: `lines` and one signature. `sign` gives the 64 bytes for the text's bytes.
 export async function signed(type, value, { name, publicKey, sign }) {
   const text = `${type}\n${JSON.stringify(value)}\n`;

@@ -37,7 +37,7 @@ export function state(said) {
   return {
     phase, session: whole(said.session), since: time(said.since), reason: clean(said.reason), muted: flag(said.muted),
     policy: clean(said["policy-version"], 40), software: clean(said.software, 80), epoch: clean(said.epoch, 64),
-    uptime: whole(said["uptime-s"]),
+    uptime: whole(said["uptime-s"]), signed: flag(said["signed-commands"]), warnings: list(said.warnings),
   };
 }
 
@@ -59,6 +59,23 @@ export function telemetry(said) {
   };
 }
 
+// A signed note of the box's own, as it came: it is verified and saved byte by byte. Null if it is none.
+const MOST_NOTE = 4096;
+export function receipt(value) {
+  if (typeof value !== "string" || value.length > MOST_NOTE || !value.isWellFormed()) return null;
+  return note(value, "tallybox/receipt/v1") && value.replace(UNSEEN, (seen) => (seen === "\n" ? seen : "")) === value ? value : null;
+}
+
+// What a receipt tells, to be shown.
+export function receiptSays(text) {
+  const said = note(text, "tallybox/receipt/v1") ?? {};
+  const kept = Array.isArray(said.kept) ? said.kept.slice(0, 8).map(record).filter(Boolean) : [];
+  return {
+    box: clean(said.box, 80), what: clean(said.what, 40), at: time(said.at), files: whole(said.files),
+    kept: kept.map(({ what, until }) => ({ what: clean(what, 80), until: clean(until, 40) })),
+  };
+}
+
 const list = (value) => (Array.isArray(value) ? value.slice(0, 24).map((each) => clean(each, 100)).filter((each) => each !== null).join(", ") : null);
 
 // The plain fields of a record from outside, and its lists of words; what else is nested in it is left out.
@@ -74,7 +91,10 @@ export function fields(value, most = 24) {
 export function event(said) {
   const id = clean(said.id, 120), fact = fields(said.fact);
   if (id === null || typeof fact.kind !== "string") return null;
-  return { id, seq: whole(said.seq), at: time(said.at), synchronised: flag(said.synchronised), fact, hash: clean(said.hash, 64) };
+  return {
+    id, seq: whole(said.seq), at: time(said.at), synchronised: flag(said.synchronised), fact, hash: clean(said.hash, 64),
+    receipt: receipt(said.fact.receipt),
+  };
 }
 
 export function reply(said) {
@@ -82,7 +102,7 @@ export function reply(said) {
   return {
     id: clean(said.id, 64), verb: clean(said.verb, 40), ok: said.ok === true, error: clean(said.error, 600),
     code: clean(said.code, 40), progress: clean(said.progress, 80), epoch: clean(said.epoch, 64), uptime: whole(said["uptime-s"]),
-    state: status && state(status), diagnosis: record(said.diagnosis) && diagnosis(said.diagnosis),
+    state: status && state(status), receipt: receipt(said.receipt), diagnosis: record(said.diagnosis) && diagnosis(said.diagnosis),
   };
 }
 
@@ -113,6 +133,12 @@ export function desired(said) {
   const keys = new Map();
   for (const [key, each] of Object.entries(record(said.values) ?? {}).slice(0, 200)) keys.set(clean(key, 80), value(each));
   return { version: whole(said.version), keys };
+}
+
+// What a policy says, to be shown before it is sent; the box verifies it.
+export function policy(text) {
+  const said = note(text, "tallybox/policy/v1");
+  return said && { version: clean(said.version, 40), material: flag(said.material) };
 }
 
 export function release(said) {

@@ -7,6 +7,7 @@ export function phaseSaid(box) {
   if (state === null) return text.phase.unheard;
   if (state.phase === "live" && state.muted) return text.silent;
   if (state.phase === "locked" && state.reason === "unbind") return text.unbound;
+  if (state.phase === "requested" && state.reason === "unbind") return text.unbindAsked;
   return text.phase[state.phase];
 }
 

@@ -10,7 +10,7 @@ use crate::site::{
 use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::wait_until;
 
-const KEY: &str = "operator.example.cn/test-2026";
+pub(crate) const KEY: &str = "operator.example.cn/test-2026";
 
 /// Makes a key in the page; its verifier key.
 pub(crate) fn make_key(browser: &Browser) -> String {
@@ -29,13 +29,39 @@ pub(crate) fn make_key(browser: &Browser) -> String {
     verifier
 }
 
-fn ask(browser: &Browser, verb: &str) {
-    browser.click(&format!("[data-verb={verb}]"));
+/// Opens the question before a verb.
+pub(crate) fn question(browser: &Browser, verb: &str) {
+    browser.click(&format!(".actions [data-verb={verb}]"));
     wait_until("it asks first", || browser.value("document.querySelector('dialog.confirm')?.open ?? false") == true);
-    browser.click("dialog.confirm .primary");
 }
 
-/// A real box: guard, agent, and a capture that calls a server that does not answer.
+/// Writes into a field of the question, as a keyboard does.
+pub(crate) fn write(browser: &Browser, name: &str, value: &str) {
+    browser.run(&format!(
+        "const field = document.querySelector('dialog [name=\"{name}\"]'); field.value = {}; \
+         field.dispatchEvent(new Event('input', {{ bubbles: true }}));",
+        json!(value)
+    ));
+}
+
+/// Says yes to the question.
+pub(crate) fn confirm(browser: &Browser) {
+    browser.click("dialog.confirm form .bar button:not([type])");
+}
+
+pub(crate) fn ask(browser: &Browser, verb: &str) {
+    question(browser, verb);
+    confirm(browser);
+}
+
+/// What the newest command of a verb says.
+pub(crate) fn told(browser: &Browser, verb: &str) -> String {
+    let text = browser.value(&format!("document.querySelector('.commands [data-verb={verb}]')?.textContent ?? ''"));
+    text.as_str().unwrap().to_owned()
+}
+
+/// A real box: guard, agent, and a capture that calls a server that does not answer. It knows no key, and the page has
+/// one: what such a box would refuse is not signed, and what needs a signature is not offered.
 #[test]
 fn a_real_box_is_stopped_and_asked() {
     let broker = Broker::start();
@@ -45,10 +71,15 @@ fn a_real_box_is_stopped_and_asked() {
     let site = Site::start(&broker);
     let browser = site.connect(&broker, "en", 1);
     wait_for_cell(&browser, "test-box", "Idle", "dark");
+    make_key(&browser);
 
     open_box(&browser, "test-box");
     ask(&browser, "request-start");
     wait_for_command(&browser, "request-start", "done");
+    assert!(told(&browser, "request-start").contains("not signed"), "{}", told(&browser, "request-start"));
+    let held = "[...document.querySelectorAll('.actions [aria-disabled=true]')].map((button) => button.dataset.verb)";
+    assert_eq!(browser.value(held), json!(["set-ingest", "set-policy", "update", "erase", "unbind"]));
+    assert!(browser.text("noTrust").contains("this box knows no key"), "{}", browser.text("noTrust"));
     assert_eq!(shop.phase(), "requested");
     assert!(shop.captures().is_empty(), "a request opens nothing");
 
@@ -119,13 +150,12 @@ fn a_signed_command_is_what_the_guard_verifies_and_is_signed_anew_once() {
     wait_for_command(&browser, "identify", "refused");
 
     // Parameters are within the signed text, and checked before.
-    browser.click("[data-verb=set-video]");
-    wait_until("it asks first", || browser.value("document.querySelector('dialog.confirm')?.open ?? false") == true);
-    browser.run("document.querySelector('dialog [name=bitrate-kbps]').value = '12';");
-    browser.click("dialog.confirm .primary");
+    question(&browser, "set-video");
+    write(&browser, "bitrate-kbps", "12");
+    confirm(&browser);
     wait_until("it is refused here", || browser.text("confirm-error").starts_with("Write a whole number"));
-    browser.run("document.querySelector('dialog [name=bitrate-kbps]').value = '1800';");
-    let video = broker.next("shop-1/cmd/set-video", || browser.click("dialog.confirm .primary"));
+    write(&browser, "bitrate-kbps", "1800");
+    let video = broker.next("shop-1/cmd/set-video", || confirm(&browser));
     let video = verified(&video, &verifier, Role::SetVideo);
     assert_eq!(video["bitrate-kbps"], 1800);
     reply(&broker, &video, None, &fresh, 91);

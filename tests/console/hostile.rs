@@ -24,6 +24,12 @@ fn everywhere(text: &str) -> Vec<(&'static str, Value)> {
     said["policy-version"] = json!(text);
     said["software"] = json!(text);
     said["epoch"] = json!(text);
+    said["signed-commands"] = json!(text);
+    said["warnings"] = json!([text, { text: text }]);
+    let receipt = |what: &str| {
+        let said = json!({ "box": what, "what": what, "at": what, "files": what, "kept": [{ "what": what, "until": what }, what] });
+        format!("tallybox/receipt/v1\n{said}\n\n\u{2014} {what} {what}\n")
+    };
     vec![
         ("state", said),
         (
@@ -44,13 +50,18 @@ fn everywhere(text: &str) -> Vec<(&'static str, Value)> {
             json!({ "id": format!("hostile-3-{text}"), "seq": 6, "at": null, "fact": { "kind": "identified", "fingerprint": { "a": text } } }),
         ),
         (
+            "event",
+            json!({ "id": format!("hostile-4-{text}"), "seq": 7, "at": null, "fact": { "kind": "erased", "files": text, "receipt": receipt(text) } }),
+        ),
+        (
             "config/reported",
             json!({ "for-version": text, "error": text, "keys": { text: { "value": { text: text }, "code": text, "text": text } } }),
         ),
         (
             "reply",
-            json!({ "id": text, "verb": text, "ok": text, "error": text, "code": text, "progress": text, "state": text, "diagnosis": [text] }),
+            json!({ "id": text, "verb": text, "ok": text, "error": text, "code": text, "progress": text, "state": text, "diagnosis": [text], "receipt": text }),
         ),
+        ("reply", json!({ "id": text, "verb": text, "ok": true, "progress": text, "receipt": receipt(text) })),
     ]
 }
 
@@ -98,7 +109,27 @@ fn what_boxes_send_is_text_and_nothing_else() {
     assert_eq!(marks, false, "nothing turns or hides the text beside it");
     let wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
     assert_eq!(browser.value(wide), 0);
+    // A receipt is shown as text; nobody signed it, and it can be saved under a plain name only.
+    assert_eq!(browser.value("/^[\\w.-]+$/.test(document.querySelector('.receipt a').download)"), true);
+    answers_to_ones_own_command(&browser, &broker);
     no_faults(&browser);
+}
+
+/// A box, or a broker, that answers with what it likes to a command that was really sent.
+fn answers_to_ones_own_command(browser: &crate::browser::Browser, broker: &Broker) {
+    for text in NASTY {
+        let sent = broker.next("hostile/cmd/stop", || browser.click(".actions [data-verb=stop]"));
+        let id = serde_json::from_str::<Value>(&sent).unwrap()["id"].clone();
+        let answer =
+            |ok: bool, more: &str| json!({ "id": id, "verb": text, "ok": ok, "error": text, "code": text, more: text });
+        for (answer, status) in [(answer(true, "progress"), "progress"), (answer(false, "receipt"), "refused")] {
+            broker.publish("hostile/reply", answer.to_string().as_bytes(), false);
+            crate::site::wait_for_command(browser, "stop", status);
+        }
+    }
+    assert_eq!(browser.value("window.pwned ?? null"), Value::Null);
+    let strange = "document.querySelectorAll('.panel :is(img, iframe, script, svg)').length";
+    assert_eq!(browser.value(strange), 0);
 }
 
 /// paho, with 20,000 topics that mean nothing, and more boxes than are shown.

@@ -61,7 +61,7 @@ fn each_part_is_accessible_in_both_languages() {
         browser.run("document.querySelectorAll('.panel details').forEach((each) => { each.open = true; });");
         judge(&browser, &format!("{lang} details"));
         for (opener, dialog) in
-            [(".menu button:nth-child(2)", "help"), (".key", "keys"), ("[data-verb=set-video]", "confirm")]
+            [(".menu button:nth-child(2)", "help"), (".key", "keys"), (".actions [data-verb=set-video]", "confirm")]
         {
             browser.click(opener);
             wait_until(dialog, || {

@@ -8,9 +8,14 @@ mod browser;
 mod commands;
 mod fleet;
 mod hostile;
+#[path = "../appliance/ingest.rs"]
+mod ingest;
 mod look;
+mod outages;
+mod receipts;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;
+mod trusted;
 mod wall;
 mod words;

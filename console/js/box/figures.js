@@ -67,6 +67,8 @@ export function identityView(box, fleet) {
     [words.id, box.id], [words.policy, box.state?.policy ?? text.unknown], [words.ledgerId, last ?? words.identityNone],
     [words.fingerprint, box.fingerprint ?? words.identityNone],
     [words.checkpoint, box.checkpoint ? `${words.entry} ${format.number(box.checkpoint.size)}` : words.identityNone],
+    [words.signed, { true: words.signedYes, false: words.signedNo }[box.state?.signed] ?? text.unknown],
+    [words.warnings, maybe(box.state?.warnings, (said) => (said === "" ? text.none : said))],
     [words.epoch, clock?.epoch ?? text.unknown], [words.guardUptime, maybe(clock?.seconds, format.duration) ?? text.unknown],
   ]);
 }

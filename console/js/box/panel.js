@@ -1,11 +1,12 @@
 // The details of one box.
 import { now as present } from "../clock.js";
-import { CONFIRMED, VERBS } from "../commands.js";
 import { html, nothing } from "../html.js";
 import { format, text } from "../language.js";
+import { GROUPS, VERBS } from "../verbs.js";
 import { ago, healthWord, lasting, phaseWord, phaseSaid, presenceSays, why } from "../words.js";
 import { eventsView, figuresView, identityView, softwareView, twinView } from "./figures.js";
 import { drawPlot, PLOTS, summary } from "./plot.js";
+import { receiptView } from "./receipt.js";
 
 const pointers = new Map();
 
@@ -33,25 +34,43 @@ function headView(app, box, now) {
     ${health.reasons.length ? html`<ul class="reasons">${health.reasons.map((each) => html`<li>${healthWord(each)}</li>`)}</ul>` : nothing}`;
 }
 
-// Whether a verb can do anything now. Only what could not arrive is held back: the box itself judges the rest.
+// A verb is held back only where it could not arrive, or where the box would refuse it for want of a signature: the box
+// itself judges the rest.
+function actionView(app, box, verb, block) {
+  const { asks, ends } = VERBS[verb], lack = block === "" ? app.commands.lacks(verb, box.id) : null, held = block !== "" || lack !== null;
+  const reason = block !== "" ? "block" : lack ?? `says-${verb}`;
+  return html`<button class=${verb === "stop" ? "stop" : ends ? "plain end" : "plain"} data-verb=${verb}
+      aria-disabled=${held} aria-describedby=${reason} title=${lack ? text.command[lack] : text.verbSays[verb]}
+      @click=${() => { if (!held) app.command(box.id, verb, asks); }}>${text.verb[verb]}${asks ? "…" : ""}</button>
+    <span class="sr" id="says-${verb}">${text.verbSays[verb]}</span>`;
+}
+
 function actionsView(app, box) {
   const { link } = app, here = box.health.presence === "online" || box.health.presence === "stale";
   const block = !link.up ? text.command.down : here ? "" : text.command.offline;
+  const verbs = Object.keys(VERBS), lacks = block === "" ? [...new Set(verbs.map((verb) => app.commands.lacks(verb, box.id)).filter(Boolean))] : [];
   return html`
     <h3>${text.box.actions}</h3>
     <p class="hint" id="block">${block}</p>
-    <div class="actions">${VERBS.map((verb) => html`<button class=${verb === "stop" ? "stop" : "plain"} data-verb=${verb}
-      aria-disabled=${block !== ""} aria-describedby=${block ? "block" : `says-${verb}`} title=${text.verbSays[verb]}
-      @click=${() => { if (block === "") app.command(box.id, verb, CONFIRMED.includes(verb)); }}>${text.verb[verb]}${CONFIRMED.includes(verb) ? "…" : ""}</button>
-      <span class="sr" id="says-${verb}">${text.verbSays[verb]}</span>`)}</div>
+    ${lacks.map((lack) => html`<p class="hint" id=${lack}>${text.command[lack]}
+      ${lack === "noKey" ? html`<button class="plain" @click=${() => app.show("key")}>${text.key.open}…</button>` : nothing}</p>`)}
+    ${GROUPS.map((group) => html`<div class="actions" role="group" aria-label=${text.box.groups[group]} data-group=${group}>
+      ${verbs.filter((verb) => VERBS[verb].group === group).map((verb) => actionView(app, box, verb, block))}</div>`)}
     ${commandsView(app, box)}`;
 }
 
 export function commandWords(command) {
   const { command: words } = text;
   if (command.status === "progress") return words.progress(Object.hasOwn(words.progresses, command.progress) ? words.progresses[command.progress] : command.progress);
+  if (command.status === "lost" && command.begun) return words.lostBegun;
   if (command.status === "done" && command.error) return words.unwritten;
   return command.status === "done" ? words.as[command.verb] ?? words.done : words[command.status];
+}
+
+// What was asked for beside the verb, where it is short and no secret.
+function parameters({ verb, values }) {
+  if (verb === "set-video") return ` · ${Object.entries(values).map(([name, value]) => `${name} ${value}`).join(", ")}`;
+  return verb === "update" && values.version ? ` · ${values.version}` : "";
 }
 
 function commandsView(app, box) {
@@ -60,8 +79,9 @@ function commandsView(app, box) {
   return html`<h4>${text.box.asked}</h4><ol class="commands">${mine.slice(0, 12).map((command) => html`
     <li data-status=${command.status} data-verb=${command.verb}>
       <time>${format.clock(command.at)}</time> <b>${text.verb[command.verb]}</b> <span class="status">${commandWords(command)}</span>
-      <span class="quiet">${command.signer ? words.signedBy(command.signer.name) : words.unsigned}${command.again ? ` · ${words.again}` : ""}</span>
+      <span class="quiet">${command.signer ? words.signedBy(command.signer.name) : words.unsigned}${parameters(command)}${command.again ? ` · ${words.again}` : ""}</span>
       ${command.status === "refused" ? html`<p>${Object.hasOwn(words.codes, command.code ?? "") ? words.codes[command.code] : command.code ?? ""} ${command.error ? html`<span class="quiet">${words.said} ${command.error}</span>` : nothing}</p>` : nothing}
+      ${command.receipt ? html`<p>${words.receipt}</p>` : nothing}
       ${command.diagnosis ? html`<dl class="diagnosis">${Object.entries(command.diagnosis).map(([name, value]) => html`<div><dt>${name}</dt><dd>${String(value ?? text.none)}</dd></div>`)}</dl>` : nothing}
     </li>`)}</ol>`;
 }
@@ -94,5 +114,6 @@ export function panelView(app) {
     ${section(words.twin, words.twinHint, twinView(box), false)}
     ${section(words.update, "", softwareView(box, app.fleet.releases), false)}
     ${section(words.identity, "", identityView(box, app.fleet), false)}
+    ${box.receipt ? section(text.receipt.title, text.receipt.hint, receiptView(app, box.receipt), true) : nothing}
   </section>`;
 }
