@@ -18,6 +18,7 @@ pub(crate) struct State {
     pub(crate) software: Option<String>,
     pub(crate) epoch: Option<String>,
     pub(crate) uptime_s: Option<u64>,
+    pub(crate) signed_commands: Option<bool>,
 }
 
 /// The part of `telemetry` that is shown or counted.

@@ -41,6 +41,23 @@ fn boxes_are_listed_asked_and_stopped() {
     assert_eq!(told[0]["diagnosis"]["status"]["phase"], "idle");
 }
 
+/// A box that says that it knows no key would refuse each signature.
+#[test]
+fn what_is_sent_to_boxes_that_know_no_key_is_not_signed() {
+    let broker = Broker::start();
+    let _boxes = broker.simulate(1, &["--script", "/dev/null"]);
+    let file = broker.dir.path().join("operator.key");
+    let key = file.to_str().unwrap();
+    let made = broker.run(&["key", "new", "--name", "operator.example.cn/test", key]);
+    assert_eq!(made.status.code(), Some(0), "{}", said(&made));
+    let sent = broker.run(&["send", "identify", "sim-0001", "--key", key, "--json"]);
+    assert_eq!(lines(&sent)[0]["outcome"], "done", "{}", said(&sent));
+    let refused = broker.run(&["send", "erase", "sim-0001", "--key", key, "--json"]);
+    let row = &lines(&refused)[0];
+    assert_eq!(row["outcome"], "refused", "{row}");
+    assert!(row["error"].as_str().unwrap().starts_with("it knows no key"), "{row}");
+}
+
 #[test]
 fn boxes_that_are_away_or_silent_are_told_apart_and_hold_nobody_up() {
     let broker = Broker::start();

@@ -26,6 +26,8 @@ struct Known {
     phase: Option<&'static str>,
     epoch: Option<Box<str>>,
     uptime_s: u64,
+    /// Whether it trusts a key; `None`: it does not say.
+    signed_commands: Option<bool>,
     /// When that uptime was: not known of a message that the broker had kept.
     at: Option<Monotonic>,
 }
@@ -79,6 +81,7 @@ impl KnownBoxes {
             known.phase = Some(view::phase(&state));
             known.epoch = state.epoch.map(String::into_boxed_str);
             known.uptime_s = state.uptime_s.unwrap_or(0);
+            known.signed_commands = state.signed_commands;
             known.at = (!message.retain).then_some(now);
         }
     }
@@ -88,6 +91,11 @@ impl KnownBoxes {
         let known = self.0.get(id)?;
         let passed = known.at.map_or(0, |at| now.duration_since(at).as_secs());
         Some(GuardTime { epoch: known.epoch.as_deref()?.to_owned(), uptime_s: known.uptime_s + passed })
+    }
+
+    /// Whether the box says that it knows no key: it would refuse every signature.
+    pub(super) fn knows_no_key(&self, id: &str) -> bool {
+        self.0.get(id).is_some_and(|known| known.signed_commands == Some(false))
     }
 
     /// The boxes to ask, in order, and those that are away.

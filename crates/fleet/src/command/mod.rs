@@ -185,6 +185,14 @@ impl Sender<'_> {
         let payload = match (self.ask, &self.signer) {
             (Ask::Desired(desired), Some(signer)) => desired.payload(signer, &target)?,
             (Ask::Desired(_), None) => return Ok(()),
+            (Ask::Command(command), Some(_)) if self.known.knows_no_key(&target) => {
+                if payload::is_always_signed(command) {
+                    let error = "it knows no key, and this command has to be signed: add the key under [[trust]]";
+                    let reply = Reply { error: Some(error.to_owned()), ..Reply::default() };
+                    return self.settle(&target, Outcome::Refused, &reply);
+                }
+                payload::plain(command, &id, now)
+            }
             (Ask::Command(command), None) => payload::plain(command, &id, now),
             (Ask::Command(command), Some(signer)) => {
                 let Some(time) = told.or_else(|| self.known.time(&target, self.clock.now())) else {

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use notes::{Note, SignerKey};
 use serde_json::{Map, Value, json};
 use tallybox::exit::Exit;
+use tallybox::ipc::{Signed, Verb};
 
 /// How long a command may wait until a box carries it out: a broker that keeps it longer keeps it for nothing.
 pub(super) const TIME_TO_LIVE: Duration = Duration::from_mins(1);
@@ -39,6 +40,11 @@ impl Sequence {
         self.0 = u64::try_from(now.as_microsecond()).unwrap_or(0).max(self.0 + 1);
         self.0
     }
+}
+
+/// Whether no box takes it without a signature.
+pub(super) fn is_always_signed(command: &Command) -> bool {
+    Verb::of(&command.verb).is_some_and(|verb| verb.row().signed == Signed::Always)
 }
 
 /// The payload for a box that trusts this key.
