@@ -1,5 +1,5 @@
-//! The bounds of `[video]`, which are also those of `set-video` and of the platform's configuration: one place, so that a
-//! form that was made from the schemas asks for nothing that a box refuses.
+//! The bounds of `[video]`, which are also those of `set-video` and of the platform's configuration: one place, so that
+//! a form that was made from the schemas asks for nothing that a box refuses.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,5 @@
-//! What cannot be undone, on a real box: asked about with the box's name, followed over a reload, and proved by a receipt.
+//! What cannot be undone, on a real box: asked about with the box's name, followed over a reload, and proved by a
+//! receipt.
 
 use notes::{Note, SignerKey, VerifierKey};
 use serde_json::{Value, json};
