@@ -107,19 +107,19 @@ fn the_page_signs_anew_with_the_boxs_own_clock(
     // The guard has restarted, and a broker shows the state of before: the page signs for an epoch that is over.
     assert_eq!(guard.finish(), Some(0));
     *guard = shop.start("guard");
-    let shows = |epoch: &Value| {
+    let page_has = |epoch: &Value| {
         let all = "[...document.querySelectorAll('.panel dd')].map((each) => each.textContent)";
         browser.value(all).as_array().unwrap().contains(epoch)
     };
     let next = shop.status().unwrap()["epoch"].clone();
     assert_ne!(next, epoch);
-    wait_until("the page knows the new epoch", || shows(&next));
+    wait_until("the page knows the new epoch", || page_has(&next));
     agent.signal(Signal::STOP);
     let mut before = crate::site::state("idle", false, None);
     before["epoch"] = epoch.clone();
     before["signed-commands"] = true.into();
     broker.publish("test-box/state", before.to_string().as_bytes(), false);
-    wait_until("the page takes the old one", || shows(&epoch));
+    wait_until("the page takes the old one", || page_has(&epoch));
     browser.click(".actions [data-verb=identify]");
     wait_until("it is sent", || browser.value(sent) == 2);
     agent.signal(Signal::CONT);
