@@ -47,10 +47,27 @@ Comment: https://www.sqlite.org/copyright.html
 """
 
 
+# The console's libraries: folder below console/vendor, and licence.
+CONSOLE = {"lit-html": "BSD-3-Clause", "mqtt": "MIT"}
 PROGRAMS = {
     "tallybox": "/usr/bin/tallybox and /usr/libexec/tallybox-capture are",
     "tallybox-fleet": "/usr/bin/tallybox-fleet is",
 }
+
+
+def console():
+    """What the console has from others, with the licence as each of them brings it."""
+    folder = os.path.join("console", "vendor")
+    if {one.name for one in os.scandir(folder) if one.is_dir()} != set(CONSOLE):
+        sys.exit(f"{folder} has other libraries than packaging/copyright.py knows")
+    for library, kind in CONSOLE.items():
+        (path,) = glob.glob(os.path.join(folder, library, "LICENSE*"))
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        if name(body(text)) != kind:
+            sys.exit(f"{path} is not {kind}")
+        owners = "\n           ".join(notices(text))
+        yield f"Files: usr/share/tallybox-fleet/console/vendor/{library}/*\nCopyright: {owners}\nLicense: {library}-{kind}\n{indent(strip(text))}\n"
 
 
 def linked(target, package):
@@ -179,6 +196,8 @@ def main():
         out.append(stanza(package, called))
         if package["name"] == "libsqlite3-sys":
             out.append(SQLITE.format(package["version"]))
+    if program == "tallybox-fleet":
+        out += console()
     full = {called[key]: text for package in packages for _, key, text in own_texts(package)} | COMMON
     out += [f"License: {label}\n{indent(strip(text))}\n" for label, text in sorted(full.items())]
     print("\n".join(out), end="")

@@ -1,13 +1,17 @@
 #!/usr/bin/python3
-"""Makes the documents of the package: `documents.py DIRECTORY`, which becomes /usr/share/doc/tallybox. They are the
-repository's own, without the pages for developers. A link to a page of the package leads to it; any other becomes plain
-text. So do paths in the text: `docs/mqtt.md` is `mqtt.md`, `config/examples` is `/usr/share/doc/tallybox/examples`."""
+"""Makes the documents of a package: `documents.py DIRECTORY [tallybox-fleet]`, which becomes /usr/share/doc/PACKAGE.
+They are the repository's own, without the pages for developers. A link to a page of the package leads to it; any other
+becomes plain text. So do paths in the text: `docs/mqtt.md` is `mqtt.md`, `config/examples` is
+`/usr/share/doc/tallybox/examples`."""
 import os
 import re
 import shutil
 import sys
 
-FOLDER = "/usr/share/doc/tallybox/"
+PACKAGE = sys.argv[2] if len(sys.argv) > 2 else "tallybox"
+FOLDER = f"/usr/share/doc/{PACKAGE}/"
+# The pages for whoever has boxes, a broker or a console, and none of those boxes here.
+OPERATORS = ("brokers", "fleet", "glossary", "install", "mqtt", "names", "notes", "scaling", "twin", "updates")
 NOTE = """
 > This is the README of the source. The package brings the pages that it links to, except those for developers. Paths
 > that begin with `docs`, `src`, `tests`, `scripts` or `packaging`, and the `make` commands, are for the source.
@@ -31,16 +35,23 @@ def pages():
         yield from [folder, *found] if found and folder != "docs" else found
 
 
+def folder(name):
+    """A folder below config, with its files."""
+    return {f"config/{name}": name} | {f"config/{name}/{file}": f"{name}/{file}" for file in sorted(os.listdir(f"config/{name}"))}
+
+
 def installed():
     """Repository path -> path below the package's folder, of all that comes along."""
+    if PACKAGE == "tallybox-fleet":
+        names = {f"docs/{page}.md": f"{page}.md" for page in OPERATORS}
+        names |= {"config/README.md": "configuration.md", "console/README.md": "console.md"}
+        names |= {"console/nginx.conf": "servers/console-nginx.conf", "config/tallybox.toml": "tallybox.toml"}
+        return names | folder("examples") | folder("servers")
     names = {name: name for name in ("README.md", "SECURITY.md")}
     names |= {"config/README.md": "configuration.md", "config/tallybox.toml": "tallybox.toml"}
     # docs/README.md would be a second README.md.
     names |= {page: "index.md" if page == "docs/README.md" else os.path.relpath(page, "docs") for page in pages()}
-    for folder in ("examples", "servers"):
-        names[f"config/{folder}"] = folder
-        names |= {f"config/{folder}/{name}": f"{folder}/{name}" for name in sorted(os.listdir(f"config/{folder}"))}
-    return names
+    return names | folder("examples") | folder("servers")
 
 
 # What Debian keeps under names of its own: a package's changes, and its licences.
@@ -94,7 +105,7 @@ def main():
             text = f"{title}\n{NOTE}{rest}"
         os.makedirs(os.path.dirname(to), exist_ok=True)
         with open(to, "w", encoding="utf-8") as file:
-            file.write(renamed(text, source.endswith(".md"), names))
+            file.write(renamed(text.replace("/usr/share/doc/tallybox/", FOLDER), source.endswith(".md"), names))
         shutil.copymode(source, to)
 
 

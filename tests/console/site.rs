@@ -135,8 +135,8 @@ impl Site {
             ("listen 443 ssl;", format!("listen 127.0.0.1:{port};")),
             ("    ssl_certificate /etc/nginx/console.pem;\n", String::new()),
             ("    ssl_certificate_key /etc/nginx/console.key;\n", String::new()),
-            ("/srv/tallybox/console", files.display().to_string()),
-            ("wss://broker.example.cn:8884", format!("ws://127.0.0.1:{}", broker.web)),
+            ("/usr/share/tallybox-fleet/console", files.display().to_string()),
+            ("wss://broker.example.cn:8443", format!("ws://127.0.0.1:{}", broker.web)),
         ] {
             assert!(server.contains(from), "{from} in console/nginx.conf");
             server = server.replace(from, &to);

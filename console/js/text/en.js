@@ -17,7 +17,7 @@ export default (f) => {
       title: "Connect to the broker",
       intro: "This page is only files: it talks to your MQTT broker directly, and to nobody else. It sets no cookie.",
       broker: "Broker (WebSocket address)",
-      brokerHint: "For example wss://broker.example.cn:8884. A client certificate is chosen by the browser.",
+      brokerHint: "For example wss://broker.example.cn:8443. A client certificate is chosen by the browser.",
       user: "User name",
       password: "Password",
       optional: "optional",

@@ -17,7 +17,7 @@ export default (f) => {
       title: "连接消息服务器",
       intro: "本页只是静态文件：它直接连接您的 MQTT 服务器，不与其他任何一方通信，也不设置 Cookie。",
       broker: "消息服务器（WebSocket 地址）",
-      brokerHint: "例如 wss://broker.example.cn:8884。客户端证书由浏览器选择。",
+      brokerHint: "例如 wss://broker.example.cn:8443。客户端证书由浏览器选择。",
       user: "用户名",
       password: "密码",
       optional: "可选",
