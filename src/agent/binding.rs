@@ -48,6 +48,7 @@ impl Agent<'_> {
                     was_unbound = true;
                     self.outbox.forget();
                     self.reply_store.forget();
+                    self.due_answers.forget();
                     self.home_assistant.forget();
                     let why = "the box was unbound: it connects to no broker until another configuration claims it";
                     tracing::warn!("{why}");

@@ -13,7 +13,8 @@ use super::telemetry;
 use super::validator::{Command, Refused, SignedMessage, Verdict};
 use crate::clock;
 use crate::ipc::{
-    CommandProgress, Parameters, Rejection, ReplyCode, Request, Response, SignedPayload, VERSION_STRING, Verb,
+    CommandProgress, Parameters, Rejection, ReplyCode, Request, Response, SignedPayload, StoredFact, VERSION_STRING,
+    Verb, steps,
 };
 
 /// Addresses that one command is answered at, if it comes again while it is carried out.
@@ -34,7 +35,8 @@ fn reply_to(id: Option<String>, verb: Verb, answer: Response) -> (Reply, bool) {
             receipt = signed;
             (true, None, None, true)
         }
-        Response::Done | Response::Probed(_) => (true, None, None, true),
+        // An installation that began is told as progress: the answer follows.
+        Response::Done | Response::Probed(_) | Response::Installing { .. } => (true, None, None, true),
         Response::Unwritten => (true, Some("done, and not yet written to the ledger".to_owned()), None, true),
         Response::Rejected(Rejection { code, why }) => (false, Some(why), Some(code), true),
         Response::Unavailable(Rejection { code, why }) => (false, Some(why), Some(code), false),
@@ -150,6 +152,12 @@ impl Agent<'_> {
     pub(super) fn done(&mut self, line: &mut BrokerConnection, done: Done) {
         match done {
             Done::Command { id, verb, answer } => self.finish(line, &id, verb, answer, Urgency::Routine),
+            Done::Signed { address, id, verb, answer: Response::Installing { attempt } } => {
+                self.due_answers.add(attempt, id.clone(), &address);
+                let (reply, _) = reply_to(id, verb, Response::Done);
+                let reply = Reply { progress: Some(steps::INSTALLATION.to_owned()), ..reply };
+                self.answer(line, address, &reply, Urgency::Routine);
+            }
             Done::Signed { address, id, verb, answer } => {
                 let (reply, _) = reply_to(id, verb, answer);
                 let reply = if reply.ok && verb == Verb::Diagnose { self.diagnosed(reply) } else { reply };
@@ -171,15 +179,22 @@ impl Agent<'_> {
         }
     }
 
-    /// Tells whoever sent a long command what it waits for, once for each step.
+    /// Tells whoever sent a long command what it waits for: each step, and again where one lasts.
     pub(super) fn send_progress(&mut self, line: &mut BrokerConnection) {
         let state = self.guard.state.borrow();
         let Some(step) = state.status().and_then(|status| status.command.clone()) else { return };
         drop(state);
-        let Some(address) = self.requests.take_progress(&step) else { return };
+        let Some(address) = self.requests.take_progress(&step, self.clock.now()) else { return };
         let CommandProgress { id, verb, progress } = step;
         let (reply, _) = reply_to(Some(id), verb, Response::Done);
         self.answer(line, address, &Reply { progress: Some(progress), ..reply }, Urgency::Routine);
+    }
+
+    /// Answers the command that began an update, if this entry tells its end.
+    pub(super) fn tell_update_end(&mut self, line: &mut BrokerConnection, fact: &StoredFact) {
+        for (address, reply) in self.due_answers.take(fact) {
+            self.answer(line, address, &reply, Urgency::Routine);
+        }
     }
 
     /// A policy came, as it is retained: the guard judges it.

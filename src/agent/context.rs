@@ -8,6 +8,7 @@ use monotonic::Monotonic;
 use rumqttc::AsyncClient;
 
 use super::broker::{RefusedFeatures, topic};
+use super::due_answers::DueAnswers;
 use super::events::EventQueue;
 use super::guard_client::{GuardHandle, GuardState};
 use super::home_assistant::announcement::HomeAssistant;
@@ -43,6 +44,7 @@ pub(super) struct Agent<'a> {
     pub(super) releases: ReleaseInbox,
     pub(super) validator: CommandValidator,
     pub(super) reply_store: ReplyStore,
+    pub(super) due_answers: DueAnswers,
     pub(super) notifier: SystemdNotifier,
     pub(super) events: EventQueue,
     /// Commands under way; they outlive a connection, and so do their answers.
@@ -128,6 +130,7 @@ impl<'a> Agent<'a> {
             releases,
             validator: CommandValidator::remembering(reply_store.load()),
             reply_store,
+            due_answers: DueAnswers::load(&config.agent_dir()),
             notifier: SystemdNotifier::new(mqtt, &config.agent_dir()),
             events: EventQueue::new(clock.now()),
             requests: Requests::default(),

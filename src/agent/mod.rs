@@ -11,6 +11,7 @@ mod commands;
 mod context;
 mod dial;
 mod disconnect;
+mod due_answers;
 mod events;
 mod explain;
 mod guard_client;

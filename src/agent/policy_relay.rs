@@ -46,7 +46,8 @@ async fn hand_on(calls: GuardClient, mut notes: watch::Receiver<SignedPayload>) 
             | Response::Unwritten
             | Response::Rejected(_)
             | Response::Probed(_)
-            | Response::Erased(_) => {
+            | Response::Erased(_)
+            | Response::Installing { .. } => {
                 if notes.changed().await.is_err() {
                     return;
                 }

@@ -1,7 +1,9 @@
 //! What the guard is asked for the platform's commands. It outlives the connection that a command came on.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
+use monotonic::Monotonic;
 use rumqttc::mqttbytes::v5::PublishProperties;
 use tokio::task::JoinSet;
 
@@ -11,6 +13,11 @@ use crate::ipc::{CommandProgress, Request, Response, Verb};
 
 /// Refusals that are handed to the guard at once; with the commands of `admission` they leave it room for a stop.
 const MAX_REFUSAL_NOTES: usize = 3;
+
+/// How often a step that lasts is told: whoever waits knows that the box is there.
+const PROGRESS_INTERVAL: Duration = Duration::from_mins(10);
+/// Replies with progress that one command gets at most: a day of steps that last, and some sessions in between.
+const MAX_PROGRESS: usize = 200;
 
 /// Where an answer goes.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +50,10 @@ pub(super) enum Done {
 struct LongCommand {
     id: String,
     address: ReplyTo,
-    /// The step that was told last.
-    told: Option<String>,
+    /// The step that was told last, and when.
+    told: Option<(String, Monotonic)>,
+    /// How many were told.
+    count: usize,
 }
 
 /// What the guard was asked.
@@ -89,20 +98,25 @@ impl Requests {
     /// Has the guard judge a signed command, and carry it out.
     pub(super) fn begin_signed(&mut self, calls: GuardClient, address: ReplyTo, message: SignedMessage) {
         let SignedMessage { id, verb, payload } = message;
-        if let Some(id) = id.clone().filter(|_| verb.row().is_long) {
-            self.long.push(LongCommand { id, address: address.clone(), told: None });
+        if let Some(id) = id.clone().filter(|_| verb.row().is_long()) {
+            self.long.push(LongCommand { id, address: address.clone(), told: None, count: 0 });
         }
         let request = Request::Command { verb: verb.as_str().to_owned(), payload };
         self.commands += 1;
         self.tasks.spawn(async move { Done::Signed { address, id, verb, answer: calls.call(request).await } });
     }
 
-    /// Where a step of a long command is told, if it was not yet.
-    pub(super) fn take_progress(&mut self, step: &CommandProgress) -> Option<ReplyTo> {
+    /// Where a step of a long command is told, if it was not yet, or not for long.
+    pub(super) fn take_progress(&mut self, step: &CommandProgress, now: Monotonic) -> Option<ReplyTo> {
         let long = self.long.iter_mut().find(|long| long.id == step.id)?;
-        let is_new = long.told.as_ref() != Some(&step.progress);
-        long.told = Some(step.progress.clone());
-        is_new.then(|| long.address.clone())
+        let is_known =
+            |(told, at): &(String, Monotonic)| *told == step.progress && now.duration_since(*at) < PROGRESS_INTERVAL;
+        if long.told.as_ref().is_some_and(is_known) || long.count >= MAX_PROGRESS {
+            return None;
+        }
+        long.told = Some((step.progress.clone(), now));
+        long.count += 1;
+        Some(long.address.clone())
     }
 
     /// Asks for a stop, or for one more behind the one under way. Never refused.

@@ -97,6 +97,7 @@ impl Agent<'_> {
                     Some(Ok(Event::Outgoing(_) | Event::Auth(_))) => Ok(()),
                 },
                 Some(entry) = self.guard.entries.recv(), if line.online && self.events.has_room() => {
+                    self.tell_update_end(&mut line, &entry.1.fact);
                     self.events.push(entry);
                     Ok(())
                 }

@@ -103,7 +103,11 @@ impl TwinRelay {
                 tracing::debug!("the desired configuration is refused: {}", rejection.why);
                 self.ask_at = Some(now.saturating_add(REFUSAL_PAUSE));
             }
-            Response::Done | Response::Unwritten | Response::Probed(_) | Response::Erased(_) => {}
+            Response::Done
+            | Response::Unwritten
+            | Response::Probed(_)
+            | Response::Erased(_)
+            | Response::Installing { .. } => {}
         }
     }
 

@@ -62,7 +62,10 @@ impl Client {
                     FromGuard::Status(status) => seen = Some(*status),
                     FromGuard::Response { call, response } if call == number => {
                         return match response {
-                            Response::Done | Response::Unwritten | Response::Erased(_) => Ok((seen, None)),
+                            Response::Done
+                            | Response::Unwritten
+                            | Response::Erased(_)
+                            | Response::Installing { .. } => Ok((seen, None)),
                             Response::Probed(findings) => Ok((seen, Some(findings))),
                             Response::Rejected(rejection) | Response::Unavailable(rejection) => {
                                 Err(Exit::unavailable(format!("refused: {}", rejection.why)))

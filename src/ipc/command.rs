@@ -48,11 +48,13 @@ pub enum ReplyCode {
     Refused,
     /// Nobody could judge it: it may be sent again.
     Unavailable,
+    /// It was carried out, and failed.
+    Failed,
 }
 
 impl ReplyCode {
     /// All codes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Malformed,
         Self::Retained,
         Self::UnknownVerb,
@@ -68,6 +70,7 @@ impl ReplyCode {
         Self::Busy,
         Self::Refused,
         Self::Unavailable,
+        Self::Failed,
     ];
 }
 

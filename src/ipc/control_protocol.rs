@@ -244,6 +244,11 @@ pub enum Response {
     Probed(ProbeReport),
     /// It is erased or unbound, and in the ledger. The receipt, unless the box's key could not sign one.
     Erased(Option<String>),
+    /// An update that a command asked for was handed to the updater. How it ends is in the ledger, under this attempt.
+    Installing {
+        /// The guard's name for the attempt.
+        attempt: String,
+    },
     /// It was rejected, and nothing changed: why.
     #[serde(rename = "refused")]
     Rejected(Rejection),

@@ -37,7 +37,9 @@ pub use status::{CommandProgress, DesiredStatus, LedgerCheck, Status, UpdateStat
 pub use text::{MESSAGE, WHY, clean};
 pub use twin::{KeyCode, KeyReport, ReportedConfig};
 pub use values::Values;
-pub use verbs::{NoParameters, Parameters, SetIngest, SetPolicy, SetVideo, Signed, Update, VERBS, Verb, VerbRow};
+pub use verbs::{
+    NoParameters, Parameters, SetIngest, SetPolicy, SetVideo, Signed, Update, VERBS, Verb, VerbRow, steps,
+};
 
 pub use consent::{Actor, CaptureSettings, Fault, LampPattern, Phase, Purpose};
 

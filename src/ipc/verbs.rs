@@ -61,8 +61,8 @@ pub struct VerbRow {
     pub role: Role,
     /// When it has to be signed.
     pub signed: Signed,
-    /// Whether it may take minutes, and tells its progress meanwhile.
-    pub is_long: bool,
+    /// What it may wait for, in the words of `progress` in its replies. Empty: it is answered at once.
+    pub steps: &'static [&'static str],
     /// What the box does, for documents.
     pub does: &'static str,
     /// What `"ok": true` means.
@@ -71,13 +71,29 @@ pub struct VerbRow {
     pub refused: &'static str,
 }
 
+/// What long commands wait for, in the words of their replies.
+pub mod steps {
+    /// Staff, at the button.
+    pub const STAFF: &str = "waiting-for-staff";
+    /// The end of a session, and five minutes more.
+    pub const SESSION: &str = "waiting-for-session-end";
+    /// A clock that is synchronised.
+    pub const CLOCK: &str = "waiting-for-clock";
+    /// A package.
+    pub const DOWNLOAD: &str = "downloading";
+    /// The updater; the answer follows when the box is well with the new version, or has its former one.
+    pub const INSTALLATION: &str = "installing";
+    /// Files being destroyed.
+    pub const ERASURE: &str = "erasing";
+}
+
 /// One row for each verb, in the order of [`Verb::ALL`].
 pub const VERBS: [VerbRow; 12] = [
     VerbRow {
         verb: Verb::RequestStart,
         role: Role::RequestStart,
         signed: Signed::WithTrust,
-        is_long: false,
+        steps: &[],
         does: "the lamp asks staff to press, for `request-timeout`",
         ok_means: "the lamp asks",
         refused: "unless the box is idle",
@@ -86,7 +102,7 @@ pub const VERBS: [VerbRow; 12] = [
         verb: Verb::Stop,
         role: Role::Stop,
         signed: Signed::Never,
-        is_long: false,
+        steps: &[],
         does: "ends the session, or the request",
         ok_means: "capture is gone, and the ledger records it",
         refused: "never",
@@ -95,7 +111,7 @@ pub const VERBS: [VerbRow; 12] = [
         verb: Verb::Mute,
         role: Role::Mute,
         signed: Signed::Never,
-        is_long: false,
+        steps: &[],
         does: "sends silence",
         ok_means: "capture confirmed it",
         refused: "while there is no session",
@@ -104,7 +120,7 @@ pub const VERBS: [VerbRow; 12] = [
         verb: Verb::Unmute,
         role: Role::Unmute,
         signed: Signed::WithTrust,
-        is_long: false,
+        steps: &[],
         does: "undoes a remote mute",
         ok_means: "sound may leave again",
         refused: "if staff muted, or there is no sound",
@@ -113,7 +129,7 @@ pub const VERBS: [VerbRow; 12] = [
         verb: Verb::SetVideo,
         role: Role::SetVideo,
         signed: Signed::WithTrust,
-        is_long: false,
+        steps: &[],
         does: "changes bitrate, size or frame rate, until the guard ends; while live the bitrate alone",
         ok_means: "it is in force, or will be in the next session",
         refused: "for size and frame rate while a session is on, and for what the encoder cannot change",
@@ -122,7 +138,7 @@ pub const VERBS: [VerbRow; 12] = [
         verb: Verb::SetIngest,
         role: Role::SetIngest,
         signed: Signed::Always,
-        is_long: true,
+        steps: &[steps::STAFF],
         does: "changes where the next session goes, until the guard ends",
         ok_means: "the next session goes there; staff agreed, where the host is another",
         refused: "while a session is on, and for hosts that are not allowed",
@@ -131,7 +147,7 @@ pub const VERBS: [VerbRow; 12] = [
         verb: Verb::SetPolicy,
         role: Role::SetPolicy,
         signed: Signed::Always,
-        is_long: false,
+        steps: &[],
         does: "brings a policy, which is a note of its own",
         ok_means: "the policy is in force, or waits for staff",
         refused: "unless its version is higher than the one before",
@@ -140,16 +156,16 @@ pub const VERBS: [VerbRow; 12] = [
         verb: Verb::Update,
         role: Role::Update,
         signed: Signed::Always,
-        is_long: false,
-        does: "takes the version that the release offers, whatever wave, window and notice say",
-        ok_means: "it is installed once no session is on; the events tell how that ends",
-        refused: "if that version is not offered, has expired, or is not for this box",
+        steps: &[steps::SESSION, steps::CLOCK, steps::DOWNLOAD, steps::INSTALLATION],
+        does: "installs the version in force as soon as no session is on, whatever wave and window say",
+        ok_means: "the box is well with that version",
+        refused: "unless that version is offered to this box, and while its clock is not set",
     },
     VerbRow {
         verb: Verb::Identify,
         role: Role::Identify,
         signed: Signed::WithTrust,
-        is_long: false,
+        steps: &[],
         does: "the lamp shows which box this is",
         ok_means: "the lamp does",
         refused: "while the lamp shows something else",
@@ -158,7 +174,7 @@ pub const VERBS: [VerbRow; 12] = [
         verb: Verb::Diagnose,
         role: Role::Diagnose,
         signed: Signed::WithTrust,
-        is_long: false,
+        steps: &[],
         does: "nothing",
         ok_means: "the result is in `diagnosis`",
         refused: "never",
@@ -167,7 +183,7 @@ pub const VERBS: [VerbRow; 12] = [
         verb: Verb::Erase,
         role: Role::Erase,
         signed: Signed::Always,
-        is_long: true,
+        steps: &[steps::ERASURE],
         does: "ends the session, and destroys unsent footage and what commands had set",
         ok_means: "they are destroyed; the receipt says what",
         refused: "never",
@@ -176,12 +192,19 @@ pub const VERBS: [VerbRow; 12] = [
         verb: Verb::Unbind,
         role: Role::Unbind,
         signed: Signed::Always,
-        is_long: true,
+        steps: &[steps::STAFF],
         does: "takes the box from its shop, once staff confirm it at the button",
         ok_means: "it is unbound; the receipt says what was destroyed",
         refused: "if staff decline, or nobody confirms in time",
     },
 ];
+
+impl VerbRow {
+    /// Whether it may take minutes, and tells its progress meanwhile.
+    pub const fn is_long(&self) -> bool {
+        !self.steps.is_empty()
+    }
+}
 
 impl Verb {
     /// All verbs.

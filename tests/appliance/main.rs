@@ -61,6 +61,7 @@ mod twin;
 mod two_boxes;
 mod undurable;
 mod unplug;
+mod updates;
 mod verbs;
 mod watch;
 mod whip;

@@ -183,7 +183,7 @@ impl Task {
                 self.release = None;
                 None
             }
-            Response::Done | Response::Probed(_) | Response::Erased(_) => None,
+            Response::Done | Response::Probed(_) | Response::Erased(_) | Response::Installing { .. } => None,
         };
     }
 

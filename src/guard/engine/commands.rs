@@ -58,8 +58,8 @@ impl Engine {
     fn accept(&mut self, accepted: Accepted, reply: ReplySender) {
         let Accepted { verb, parameters, id, key, digest } = accepted;
         let (sender, answer) = oneshot::channel();
-        if verb.row().is_long {
-            self.long_command = Some(CommandProgress { id: id.clone(), verb, progress: String::new() });
+        if verb.row().is_long() {
+            self.long_commands.push(CommandProgress { id: id.clone(), verb, progress: String::new() });
         }
         self.under_way.push(UnderWay { digest, answer, waiting: vec![reply], id: id.clone() });
         let fact = Fact::Commanded { verb: verb.as_str().to_owned(), key, id };
@@ -94,6 +94,19 @@ impl Engine {
         }
     }
 
+    /// Tells what the newest command of this verb waits for.
+    pub(super) fn set_progress(&mut self, verb: Verb, step: &str) {
+        let newest = self.long_commands.iter_mut().rfind(|command| command.verb == verb);
+        if let Some(command) = newest.filter(|command| command.progress != step) {
+            step.clone_into(&mut command.progress);
+        }
+    }
+
+    /// What the status tells of: the newest command that waits for something.
+    pub(super) fn long_command(&self) -> Option<&CommandProgress> {
+        self.long_commands.iter().rfind(|command| !command.progress.is_empty())
+    }
+
     /// Hands on the answers that have come. Called after each event.
     pub(super) fn settle_commands(&mut self) {
         for mut known in std::mem::take(&mut self.under_way) {
@@ -105,7 +118,7 @@ impl Engine {
                 Ok(answer) => answer,
                 Err(TryRecvError::Closed) => Response::unavailable("the guard gave it up"),
             };
-            self.long_command.take_if(|long| long.id == known.id);
+            self.long_commands.retain(|long| long.id != known.id);
             for reply in known.waiting {
                 let _ = reply.send(answer.clone());
             }

@@ -4,7 +4,7 @@ use super::Engine;
 use crate::clock;
 use crate::guard::erasure::Erased;
 use crate::guard::receipt::{self, ReceiptContext};
-use crate::ipc::{BoxIdentity, Erasure, Fact, Response};
+use crate::ipc::{BoxIdentity, Erasure, Fact, Response, Verb, steps};
 use crate::judges::ReplySender;
 use crate::ledger::LedgerState;
 use consent::{Event, Reason};
@@ -13,7 +13,7 @@ impl Engine {
     /// Ends the session, and erases once capture is gone. Answered with the receipt.
     pub(super) fn erase(&mut self, reply: ReplySender) {
         self.replies.add_erasure(reply);
-        self.set_progress("erasing");
+        self.set_progress(Verb::Erase, steps::ERASURE);
         self.forget_session_settings();
         self.dispatch(Event::Revoke(Reason::Erase));
         let begun = self.begin_erasure(Erasure::Erase);
@@ -32,7 +32,7 @@ impl Engine {
             return self.answer(Response::refused(why), reply);
         }
         self.replies.set_unbind(reply);
-        self.set_progress("waiting-for-staff");
+        self.set_progress(Verb::Unbind, steps::STAFF);
     }
 
     /// Answers an unbinding that staff did not confirm. Called after each event.

@@ -65,8 +65,8 @@ pub(super) struct Engine {
     replies: PendingReplies,
     quotas: VerbQuotas,
     commands: CommandJudge,
-    /// The command that takes longest, with what it waits for.
-    long_command: Option<CommandProgress>,
+    /// Commands that take their time, with what each waits for.
+    long_commands: Vec<CommandProgress>,
     settings: SessionSettings,
     /// Signed commands that are being carried out.
     under_way: Vec<commands::UnderWay>,
@@ -125,7 +125,7 @@ impl Engine {
             quotas: VerbQuotas::new(clock.now()),
             commands: CommandJudge::new(epoch),
             under_way: Vec::new(),
-            long_command: None,
+            long_commands: Vec::new(),
             settings: SessionSettings::default(),
             erasure: PendingErasure::default(),
             updates: Updates::new(&config, Path::new("/"), clock.now()),
@@ -280,6 +280,9 @@ impl Engine {
             self.status.send_modify(|status| status.since = clock::utc_now());
         }
         let now = self.clock.now();
+        if before.may_capture() || phase.may_capture() {
+            self.updates.note_session(now);
+        }
         if !phase.may_capture() {
             if phase != Phase::Requested {
                 let message = self.messages.session.as_deref();
@@ -358,7 +361,7 @@ impl Engine {
             policy: &self.policy,
             twin: &self.twin,
             settings: &settings,
-            command: self.long_command.as_ref().filter(|command| !command.progress.is_empty()),
+            command: self.long_command(),
             epoch: self.commands.epoch(),
             signed_commands: !self.config.trust.is_empty(),
         };

@@ -56,7 +56,7 @@ impl Engine {
                 self.updates.on_fetched(serial, error);
                 Response::Done
             }
-            Request::UpdateNow { version } => self.ask_update(Some(&version)),
+            Request::UpdateNow { version } => self.ask_update(&version),
             Request::UpdatePostpone { hours } => self.postpone_update(hours),
             Request::UpdateEnded(outcome) => self.end_update(outcome),
             Request::Desired { note } => self.receive_desired(&note),

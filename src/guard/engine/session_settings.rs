@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::config::{Config, asks_staff_about_destination, compare};
-use crate::ipc::{Fact, Rejection, ReplyCode, Response, SessionValues, SetIngest, SetVideo};
+use crate::ipc::{Fact, Rejection, ReplyCode, Response, SessionValues, SetIngest, SetVideo, Verb, steps};
 use crate::judges::ReplySender;
 use consent::{Event, Phase};
 use monotonic::Monotonic;
@@ -155,7 +155,7 @@ impl Engine {
             Ok((host, _)) => {
                 let until = self.clock.now().saturating_add(self.config.consent.request_timeout);
                 self.settings.ingest = Some(PendingIngest { ingest, host, until, reply });
-                self.set_progress("waiting-for-staff");
+                self.set_progress(Verb::SetIngest, steps::STAFF);
                 self.dispatch(Event::AgreementNeeded);
             }
         }
@@ -220,13 +220,6 @@ impl Engine {
         if let Some(PendingIngest { reply, .. }) = self.settings.ingest.take() {
             self.withdraw_ingest_question();
             let _ = reply.send(Response::refused("the box was erased meanwhile"));
-        }
-    }
-
-    /// Shows what the longest command waits for.
-    pub(super) fn set_progress(&mut self, step: &str) {
-        if let Some(command) = &mut self.long_command {
-            step.clone_into(&mut command.progress);
         }
     }
 

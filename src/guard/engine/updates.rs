@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::clock;
-use crate::ipc::{Fact, Response, UpdateOutcome};
+use crate::ipc::{Fact, Response, UpdateOutcome, Verb};
 use crate::judges::ReplySender;
 use crate::judges::updates::{Moment, Step};
 use consent::{Event, Phase};
@@ -23,6 +23,7 @@ impl Engine {
                 self.dispatch(failure);
             }
         }
+        self.tell_step(&moment);
         self.publish();
     }
 
@@ -46,8 +47,24 @@ impl Engine {
         }
     }
 
-    /// Somebody asks for a version now, who may; without one, for what is offered.
-    pub(super) fn ask_update(&mut self, version: Option<&str>) -> Response {
+    /// Carries out the command `update`. Answered when the updater has it, or when nothing comes of it any more.
+    pub(super) fn command_update(&mut self, version: Option<&str>, reply: ReplySender) {
+        let (now, reading, id) = (self.clock.now(), clock::read(), self.box_id());
+        let moment = Moment { now, clock: &reading, id: id.as_deref(), is_busy: self.is_busy() };
+        match self.updates.command(version, &moment, reply) {
+            Some((response, reply)) => self.answer(response, reply),
+            None => self.tell_step(&moment),
+        }
+    }
+
+    fn tell_step(&mut self, moment: &Moment<'_>) {
+        if let Some(step) = self.updates.step(moment) {
+            self.set_progress(Verb::Update, step);
+        }
+    }
+
+    /// Somebody asks for a version now, who may.
+    pub(super) fn ask_update(&mut self, version: &str) -> Response {
         let (now, reading, id) = (self.clock.now(), clock::read(), self.box_id());
         let moment = Moment { now, clock: &reading, id: id.as_deref(), is_busy: self.is_busy() };
         self.updates.ask(version, &moment).map_or_else(Response::refused, |()| Response::Done)

@@ -34,7 +34,7 @@ impl Engine {
             Parameters::SetPolicy(SetPolicy { note }) => self.receive_policy(note),
             Parameters::Erase => return self.erase(reply),
             Parameters::Unbind => return self.ask_to_unbind(reply),
-            Parameters::Update(wanted) => self.ask_update(wanted.version.as_deref()),
+            Parameters::Update(wanted) => return self.command_update(wanted.version.as_deref(), reply),
         };
         self.answer(response, reply);
     }

@@ -3,6 +3,7 @@
 //! verifies for itself.
 
 mod activity;
+mod asked;
 mod file_writer;
 mod progress;
 mod release_index;
@@ -13,16 +14,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use rollout::{BoxView, Decision, Hold, Sha256Hex, decide};
+use rollout::{BoxView, Decision, Sha256Hex, decide};
 
 use crate::clock::ClockReading;
 use crate::config::{Config, Update};
 use crate::installed_package::{self, InstalledPackage};
-use crate::ipc::{Fact, UpdateOutcome, UpdateState, UpdateStatus};
+use crate::ipc::{Fact, Response, UpdateOutcome, UpdateState, UpdateStatus};
 use crate::judges::ReplySender;
 use crate::ledger::{LedgerState, UpdateRecord};
 use crate::update_files;
 use activity::Activity;
+use asked::Asked;
 use file_writer::FileWriter;
 use monotonic::Monotonic;
 use release_index::{Current, ReleaseIndex, Taken};
@@ -67,8 +69,7 @@ pub(crate) struct Updates {
     package_seen: Option<SystemTime>,
     request_writer: FileWriter,
     fetched: Option<Fetched>,
-    /// The version that somebody asked for.
-    asked: Option<rollout::Version>,
+    asked: Option<Asked>,
     postponed: Option<Timestamp>,
     /// Since when the digest is announced.
     announced: Option<(Sha256Hex, Monotonic)>,
@@ -128,29 +129,16 @@ impl Updates {
 
     /// The agent says what it has.
     pub(crate) fn on_fetched(&mut self, serial: u64, error: Option<String>) {
-        if self.index.serial() == Some(serial) {
-            self.fetched = Some(Fetched { serial, error });
+        if self.index.serial() != Some(serial) {
+            return;
         }
-    }
-
-    /// Somebody asks for `version` now, or for the one that is offered. `Err`: why nothing will come of it.
-    pub(crate) fn ask(&mut self, version: Option<&str>, moment: &Moment<'_>) -> Result<(), String> {
-        let Some(known) = self.index.current().map(|current| &current.release.version) else {
-            return Err("no release is in force here".to_owned());
-        };
-        if let Some(other) = version.filter(|version| known.as_str() != *version) {
-            return Err(format!("version {other:?} is not offered here: version {known} is in force"));
+        if let Some(asked) = &mut self.asked
+            && let Some(response) = asked.on_fetched(error.as_deref())
+        {
+            asked.answer(response);
+            self.asked = None;
         }
-        let former = self.asked.replace(known.clone());
-        let judged = match self.decide(moment) {
-            Some(Decision::Start | Decision::Fetch { .. } | Decision::Wait { why: Hold::Session, .. }) => Ok(()),
-            Some(other) => Err(other.explain().to_owned()),
-            None => Err(self.why_off().unwrap_or("the box has no name yet").to_owned()),
-        };
-        if judged.is_err() {
-            self.asked = former;
-        }
-        judged
+        self.fetched = Some(Fetched { serial, error });
     }
 
     /// Updates are put off. Returns what to write down.
@@ -204,8 +192,16 @@ impl Updates {
             let (digest, version) = (digest.clone(), version.clone());
             self.request_writer.write(update_files::request(attempt));
             let attempt = attempt.clone();
+            if let Some(asked) = &mut self.asked {
+                asked.answer(Response::Installing { attempt: attempt.clone() });
+            }
             self.record = Some(UpdateRecord { digest, version, attempt, open: true, failed: false, interrupted });
         }
+    }
+
+    /// A session is on, or has just ended: also one that is over before the next tick.
+    pub(crate) fn note_session(&mut self, now: Monotonic) {
+        self.activity.note(now, true);
     }
 
     /// Called once a second. Decides, and returns what is to be done about it.
@@ -221,6 +217,7 @@ impl Updates {
             }
         }
         let decision = self.decide(moment);
+        self.check_asked(decision.as_ref(), moment.now);
         steps.extend(self.announce(decision.as_ref(), moment));
         steps.extend(self.start(decision.as_ref(), moment));
         self.status = self.compose(decision.as_ref(), moment);
@@ -243,6 +240,16 @@ impl Updates {
     }
 
     fn decide(&self, moment: &Moment<'_>) -> Option<Decision> {
+        let version = self.index.current().map(|current| &current.release.version);
+        self.judge(moment, version.is_some() && self.asked.as_ref().map(|asked| &asked.version) == version)
+    }
+
+    /// The decision if somebody asked.
+    fn decide_asked(&self, moment: &Moment<'_>) -> Option<Decision> {
+        self.judge(moment, true)
+    }
+
+    fn judge(&self, moment: &Moment<'_>, asked: bool) -> Option<Decision> {
         let (current, package) = (self.index.current()?, self.package.as_ref()?);
         if !self.index.has_keys() {
             return None;
@@ -259,7 +266,7 @@ impl Updates {
             now: is_right.then_some(moment.clock.utc),
             session: self.activity.view(moment.now),
             postponed: self.postponed,
-            asked: self.asked.as_ref() == Some(&current.release.version),
+            asked,
             given_up: self.has_given_up(current),
         };
         Some(decide(&current.release, &view))

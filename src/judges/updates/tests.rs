@@ -1,3 +1,4 @@
+mod commands;
 mod replays;
 
 use std::time::Duration;
@@ -46,8 +47,7 @@ fn signed(release: &Release, signers: &[u8]) -> String {
     Note::sign(&text(release), &keys.iter().collect::<Vec<_>>()).unwrap().to_string()
 }
 
-/// A box with the package 0.1.0-1 that trusts the release keys 1 and 2, both of which have to sign, and a key 3 that
-/// may do everything else.
+/// A box with 0.1.0-1 that trusts the release keys 1 and 2, both of which have to sign; key 3 may do everything else.
 struct Bench {
     dir: TempDir,
     config: Config,
@@ -106,7 +106,7 @@ impl Bench {
         self.updates.tick(&moment)
     }
 
-    /// Offers a note, and waits until it is in force or refused; what was written down with it.
+    /// Offers a note, and waits until it is in force or refused; what was written down.
     fn offer(&mut self, note: &str) -> Result<Vec<Step>, String> {
         let (reply, mut answer) = oneshot::channel();
         // The quota is for an agent that was taken over.
@@ -224,8 +224,7 @@ fn a_session_holds_everything_and_five_minutes_after_it_only_the_download_goes_o
     bench.start();
 }
 
-/// The guard that comes up knows from the ledger of the session before: in the same boot, in one that is over, and one
-/// in which the former guard died.
+/// The guard that comes up knows of the session before: in this boot, in one that is over, and one that was cut off.
 #[test]
 fn sessions_before_a_restart_count() {
     let ended = |boot: &str, ms| Some(crate::ledger::BootTime { boot: boot.to_owned(), monotonic_ms: ms });
@@ -259,11 +258,8 @@ fn a_version_that_failed_is_left_alone_until_somebody_asks_and_one_that_was_cut_
     }
     assert_eq!(bench.state().0, UpdateState::Failed, "not for ever");
     let moment = Moment { now: bench.now, clock: &bench.clock, id: Some("shop-0042"), is_busy: false };
-    assert!(
-        bench.updates.ask(Some("0.3.0-1"), &moment).unwrap_err().contains("0.2.0-1"),
-        "not the one that is offered"
-    );
-    bench.updates.ask(None, &moment).unwrap();
+    assert!(bench.updates.ask("0.3.0-1", &moment).unwrap_err().contains("0.2.0-1"), "not the one that is offered");
+    bench.updates.ask("0.2.0-1", &moment).unwrap();
     bench.updates.on_fetched(7, None);
     let attempt = attempt_of(&bench.start());
     bench.updates.on_ended(outcome(&attempt, Some("not well within 60 s: guard"), false));
@@ -298,7 +294,7 @@ fn a_paused_or_aborted_index_holds_the_box_and_postponing_lasts() {
     bench.wait(3600);
     assert!(bench.state().1.unwrap().contains("stopped"));
     let moment = Moment { now: bench.now, clock: &bench.clock, id: Some("shop-0042"), is_busy: false };
-    assert!(bench.updates.ask(Some("0.2.0-1"), &moment).is_err());
+    assert!(bench.updates.ask("0.2.0-1", &moment).is_err());
 }
 
 #[test]

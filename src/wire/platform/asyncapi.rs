@@ -74,7 +74,9 @@ fn operation(topic: &str, all: &[&Message]) -> Value {
         let row = VERBS.iter().find(|row| topic.ends_with(&format!("/{}", row.verb.as_str()))).unwrap();
         whole["summary"] = format!("The box {}.", row.does).replace('`', "").into();
         let refused = row.refused.replace('`', "");
-        whole["description"] = format!("ok means: {}. Refused: {refused}.", row.ok_means.replace('`', "")).into();
+        let steps = if row.is_long() { format!(" Progress: {}.", row.steps.join(", ")) } else { String::new() };
+        let ok = row.ok_means.replace('`', "");
+        whole["description"] = format!("ok means: {ok}. Refused: {refused}.{steps}").into();
         whole["reply"] = json!({
             "address": { "location": "$message.header#/responseTopic",
                 "description": "Without a response topic the answer goes to reply." },

@@ -59,9 +59,11 @@ fn commands() -> String {
             Signed::WithTrust => "signed with `[[trust]]`",
             Signed::Always => "always signed",
         };
-        let long = if verb.is_long { ", may take minutes" } else { "" };
+        let long = if verb.is_long() { ", may take minutes" } else { "" };
         let (name, does, ok, refused) = (verb.verb.as_str(), verb.does, verb.ok_means, verb.refused);
-        let text = format!("`{name}` ({signed}{long}): {does}. `\"ok\": true`: {ok}. Refused: {refused}.");
+        let steps: Vec<String> = verb.steps.iter().map(|step| format!("`{step}`")).collect();
+        let progress = if steps.is_empty() { String::new() } else { format!(" `progress`: {}.", steps.join(", ")) };
+        let text = format!("`{name}` ({signed}{long}): {does}. `\"ok\": true`: {ok}. Refused: {refused}.{progress}");
         lines += &item(&text);
     }
     lines
