@@ -240,6 +240,9 @@ fn hear_state(progress: &mut Progress, id: &str, payload: &[u8]) {
     let Some(state) = view::parse::<State>(payload) else { return };
     let known = progress.boxes.entry(id.to_owned()).or_default();
     known.in_use = !matches!(view::phase(&state), "idle" | "locked" | "policy" | "fault" | "unknown");
+    // An idle box says why its last session or request ended, and since when it is idle.
+    let ended = state.since.as_deref().filter(|_| !known.in_use && state.reason.is_some());
+    known.used_until = ended.and_then(|since| since.parse().ok());
     known.installed = state.software.and_then(|software| software.split_whitespace().last().map(str::to_owned));
 }
 
@@ -247,9 +250,19 @@ fn hear_event(progress: &mut Progress, release: Option<&Release>, id: &str, payl
     let Some(event) = view::parse::<Value>(payload) else { return };
     let fact = &event["fact"];
     let is_ours = release.is_some_and(|release| fact["version"].as_str() == Some(release.version.as_str()));
-    if is_ours && matches!(fact["kind"].as_str(), Some("update-failed" | "update-succeeded")) {
-        progress.boxes.entry(id.to_owned()).or_default().failed = fact["kind"] == "update-failed";
+    let known = progress.boxes.entry(id.to_owned()).or_default();
+    match fact["kind"].as_str() {
+        // One that a session or a power cut kept from it tries it again: that is no word about the version.
+        Some("update-failed") if is_ours => known.failed = fact["again"] != true,
+        Some("update-succeeded") if is_ours => known.failed = false,
+        Some("update-announced") if is_ours => known.waits_until = time(&fact["until"]),
+        Some("update-postponed") => known.waits_until = time(&fact["until"]),
+        Some(_) | None => {}
     }
+}
+
+fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
 }
 
 /// Prints how far the wave is, unless that was the last thing that was told.
@@ -304,4 +317,34 @@ async fn stop(watch: &Watch, release: &Release, keys: &[PathBuf], rule: &rollout
     }
     publish(&with_state(release.clone(), WaveState::Paused)?, &watch.broker, keys).await?;
     Err(Exit::temporary(format!("{why}: the wave is paused; look into it, then call update resume or update abort")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_version_is_to_blame_for_counts_as_a_failure() {
+        let text = r#"{"version":"0.2.0-1","serial":5,"channel":"stable",
+            "files":{"arm64":{"url":"https://updates.example.cn/tallybox.deb","size":1000,
+                "sha256":"0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"}},
+            "not-after":"2026-12-31T00:00:00Z","security":false,"wave":{"start":"2026-11-29T10:00:00Z","stages":[{"permille":1000}]}}"#;
+        let release = Release::parse(text).unwrap();
+        let mut progress = Progress::default();
+        let mut hear = |fact: Value| {
+            hear_event(&mut progress, Some(&release), "shop-1", json!({ "fact": fact }).to_string().as_bytes());
+            progress.boxes["shop-1"].clone()
+        };
+        let failed = |again: bool, version: &str| json!({"kind": "update-failed", "version": version, "again": again});
+        assert!(!hear(failed(true, "0.2.0-1")).failed, "a session or a power cut kept it");
+        assert!(!hear(failed(false, "0.1.9-1")).failed, "another version");
+        assert!(hear(failed(false, "0.2.0-1")).failed);
+        assert!(!hear(json!({"kind": "update-succeeded", "version": "0.2.0-1"})).failed);
+        let known = hear(json!({"kind": "update-postponed", "until": "2026-11-30T02:00:00Z"}));
+        assert_eq!(known.waits_until, Some("2026-11-30T02:00:00Z".parse().unwrap()));
+        hear_state(&mut progress, "shop-1", br#"{"phase":"idle","since":"2026-11-29T11:00:00Z","reason":"press"}"#);
+        assert_eq!(progress.boxes["shop-1"].used_until, Some("2026-11-29T11:00:00Z".parse().unwrap()));
+        hear_state(&mut progress, "shop-1", br#"{"phase":"idle","since":"2026-11-29T11:00:00Z","reason":null}"#);
+        assert_eq!(progress.boxes["shop-1"].used_until, None, "it came up then, and nobody used it");
+    }
 }

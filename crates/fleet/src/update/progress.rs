@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rollout::{Counts, Release, Turn, Verdict};
 use serde::Serialize;
 
@@ -35,6 +35,19 @@ pub(super) struct Box {
     pub(super) in_use: bool,
     /// It said that this version failed.
     pub(super) failed: bool,
+    /// When its last session or request ended: what it missed meanwhile it makes up for.
+    pub(super) used_until: Option<Timestamp>,
+    /// Before this it installs nothing, as it said: its notice, its window, or somebody who put it off.
+    pub(super) waits_until: Option<Timestamp>,
+}
+
+impl Box {
+    /// Until when it may be silent: it has the whole deadline again after what kept it.
+    fn deadline(&self, release: &Release, id: &str) -> Option<Timestamp> {
+        let span = SignedDuration::from_secs(i64::from(release.wave.deadline_s));
+        let kept = self.used_until.max(self.waits_until).and_then(|until| until.checked_add(span).ok());
+        release.deadline(id).map(|deadline| kept.map_or(deadline, |kept| kept.max(deadline)))
+    }
 }
 
 /// The fleet with regard to one release.
@@ -55,7 +68,7 @@ impl Progress {
         match release.turn(id) {
             Turn::Beyond | Turn::BehindPause => Standing::Beyond,
             Turn::At(turn) if turn > now => Standing::Waiting,
-            Turn::At(_) if release.deadline(id).is_none_or(|deadline| deadline > now) => Standing::Due,
+            Turn::At(_) if known.deadline(release, id).is_none_or(|deadline| deadline > now) => Standing::Due,
             Turn::At(_) if known.in_use => Standing::Busy,
             Turn::At(_) => Standing::Silent,
         }
@@ -109,7 +122,7 @@ mod tests {
         for number in 0..updated + failed + other {
             let installed = Some(if number < updated { "0.2.0" } else { "0.1.0" }.to_owned());
             let failed = (updated..updated + failed).contains(&number);
-            progress.boxes.insert(format!("shop-{number}"), Box { installed, in_use: false, failed });
+            progress.boxes.insert(format!("shop-{number}"), Box { installed, failed, ..Box::default() });
         }
         progress
     }
@@ -122,6 +135,13 @@ mod tests {
         assert_eq!(standing(&known, "2026-11-29T11:10:01Z"), Standing::Silent);
         known.in_use = true;
         assert_eq!(standing(&known, "2026-11-29T11:10:01Z"), Standing::Busy);
+        // The moment at which a session ends is not the one from which on the box has been silent.
+        (known.in_use, known.used_until) = (false, Some(at("2026-11-29T11:10:00Z")));
+        assert_eq!(standing(&known, "2026-11-29T11:19:59Z"), Standing::Due);
+        assert_eq!(standing(&known, "2026-11-29T11:20:01Z"), Standing::Silent);
+        known.waits_until = Some(at("2026-11-30T02:00:00Z"));
+        assert_eq!(standing(&known, "2026-11-30T02:09:00Z"), Standing::Due);
+        assert_eq!(standing(&known, "2026-11-30T02:10:01Z"), Standing::Silent);
         known.installed = Some("0.2.0".to_owned());
         assert_eq!(standing(&known, "2026-11-29T11:10:01Z"), Standing::Updated);
     }
