@@ -58,7 +58,8 @@ class Releases:
         (work / "web.conf").write_text(
             f"daemon off; user root; pid {work}/web.pid; error_log {work}/web.log; events {{}}\n"
             f"http {{ access_log {work}/web-access.log; client_body_temp_path {work}/body; server {{ listen {HOST}:{PORT} ssl; "
-            f"ssl_certificate {work}/web.crt; ssl_certificate_key {work}/web.key; root {self.folder}; }} }}\n")
+            f"ssl_certificate {work}/web.crt; ssl_certificate_key {work}/web.key; root {self.folder}; "
+            f"location /slow/ {{ alias {self.folder}/; limit_rate 400k; }} }} }}\n")
         log = open(work / "web.out", "a")
         self.peers.children["web"] = subprocess.Popen(["nginx", "-p", str(work), "-c", str(work / "web.conf")], stdout=log, stderr=log)
         wait("the package server answers", lambda: subprocess.run(["curl", "-ksS", f"https://{HOST}:{PORT}/"], capture_output=True).returncode == 0)
@@ -68,13 +69,18 @@ class Releases:
         trust = "".join(f'[[trust]]\nkey = "{key.verifier()}"\nmay = ["release"]\n' for key in self.keys)
         return trust + f'[trust-thresholds]\nrelease = 2\n[update]\nallowed-hosts = ["{HOST}"]\nnotice = "0"\n'
 
-    def release(self, deb, version, **more):
-        """A document that offers this package to everybody, from a minute ago on."""
+    def answers(self):
+        """Status and bytes of each of the server's answers, in order."""
+        lines = (self.peers.work / "web-access.log").read_text().splitlines()
+        return [(int(code), int(sent)) for code, sent in (line.split('" ')[1].split(" ")[:2] for line in lines)]
+
+    def release(self, deb, version, slow=False, **more):
+        """A document that offers this package to everybody, from a minute ago on; `slow`: at 400 kB/s."""
         name = f"tallybox_{version}.deb"
         content = deb.read_bytes()
         (self.folder / name).write_bytes(content)
         self.serial += 1
-        file = {"url": f"https://{HOST}:{PORT}/{name}", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        file = {"url": f"https://{HOST}:{PORT}/{'slow/' if slow else ''}{name}", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         return {"version": version, "serial": self.serial, "channel": "stable", "files": {"amd64": file}, "not-after": stamp(30 * 86400),
                 "wave": {"start": stamp(-60), "stages": [{"permille": 1000}]}, "security": True, **more}
 

@@ -66,7 +66,8 @@ def clean(box, config):
     assert box.denied(left), box.sh(left)
     assert settings(box) == config
     assert box.ok("tallybox ledger verify") and box.phase() == "idle"
-    assert box.sh("systemctl --failed --no-legend --plain | grep tallybox || true") == ""
+    failed = box.sh("systemctl --failed --no-legend --plain | grep -o 'tallybox[^ ]*' || true").split()
+    assert failed == [], f"{failed}: {[box.sh(f'journalctl -b --no-pager -n 12 -o cat UNIT={unit} + _SYSTEMD_UNIT={unit}') for unit in failed]}"
 
 
 def install(box, releases, number, **more):
@@ -78,24 +79,39 @@ def install(box, releases, number, **more):
     return facts(box, mark)
 
 
-@scenario("update: too few signatures are refused, a good release is fetched and installed, once", kind="update")
+def without_guard(box, since):
+    """For how many seconds a box had no guard when it was upgraded last."""
+    stamps = box.sh(f"journalctl -b -o short-unix --no-pager --since=@{since} -t tallybox-guard | grep -E 'guard has ended|guard is up'").splitlines()
+    ended, up = (next(float(line.split()[0]) for line in stamps if word in line) for word in ("has ended", "is up"))
+    return up - ended
+
+
+@scenario("update: too few signatures are refused, a good release is fetched and installed, once; a press meanwhile starts nothing", kind="update")
 def good(box, peers):
-    releases, config, former = prepare(box, peers), None, version(box)
-    config, mark, begun = settings(box), newest(box), time.monotonic()
+    releases, former = prepare(box, peers), version(box)
+    config, mark, begun, since = settings(box), newest(box), time.monotonic(), box.sh("date +%s")
     release = releases.release(variant(box, "9.0-1"), "9.0-1")
     for number, keys in enumerate((releases.keys[:1], [releases.stranger, releases.keys[0]], [releases.stranger]), 1):
         releases.publish(releases.note(release, *keys))
         wait(f"{number} are refused", lambda: len([fact for fact in facts(box, mark) if fact.get("verb") == "release"]) == number, 60)
     assert update(box)["state"] == "current" and version(box) == former
+    hand = box.hand
+    looks = hand.mark()
     releases.publish(releases.note(release))
+    wait("the guard is away", lambda: box.sh("systemctl show -P MainPID tallybox-guard", check=False) == "0", LIMIT, 0.05)
+    hand.press()
     until(box, lambda seen: seen["state"] == "current" and seen["version"] == "9.0-1")
+    took = time.monotonic() - begun
     found = facts(box, mark)[3:]
     assert kinds(found) == ["update-offered", "update-announced", "update-started", "update-succeeded"], found
     assert found[2]["former"] == former and version(box) == "9.0-1"
+    # Nobody was there to take the press: it leaves no trace, the lamp was dark, and the box is idle.
+    assert not any(hand.values(looks, "capture")) and not any(hand.values(looks, "open")) and "1" not in hand.values(looks, "lamp"), hand.seen[looks:]
+    assert not any(fact["kind"].startswith("session-") for fact in box.facts()), box.facts()
     ready(box)
     wait("the broker has heard of it once", lambda: sum(event["fact"]["kind"] == "update-succeeded" for event in peers.events()) == 1, 60)
     clean(box, config)
-    return f"from {former} in {time.monotonic() - begun:.0f} s; three with too few signatures refused"
+    return f"from {former} in {took:.0f} s, {without_guard(box, since):.1f} s of them without a guard; three with too few signatures refused"
 
 
 @scenario("update: a broken program: the former version comes back by itself, and it is not tried again", kind="update", short=False)
@@ -115,30 +131,61 @@ def broken(box, peers):
     return found[-1]["why"]
 
 
-@scenario("update: the plug is pulled in the middle: the former version comes back, and the release is tried again", kind="update", short=False)
-def cut(box, peers):
-    releases, former = prepare(box, peers), version(box)
-    config, mark, stages = settings(box), newest(box), []
-    releases.publish(releases.note(releases.release(variant(box, "11.0-1"), "11.0-1")))
-    for stage in ("begin", "try"):
-        # At its first stage nothing was changed yet; at its second dpkg is at work.
-        wait(f"stage {stage}", lambda: box.sh("cat /var/lib/tallybox-upgrade/stage 2>/dev/null", check=False) == stage, LIMIT, 0.05)
-        time.sleep(1.5 if stage == "try" else 0)
-        stages.append(box.sh("cat /var/lib/tallybox-upgrade/stage", check=False))
-        box.cut()
-        box.boot()
-        box.sh("/rig/synchronised")
-        wait("its end is written down", lambda: kinds(facts(box, mark)).count("update-failed") == len(stages), LIMIT, 0.5)
-        assert facts(box, mark)[-1]["again"] or kinds(facts(box, mark))[-1] != "update-failed", facts(box, mark)
-    until(box, lambda seen: seen["state"] == "current" and seen["version"] == "11.0-1", 900)
+def power_cut(box, mark, ends):
+    """Pulls the plug, and waits until the ledger has the end of the attempt that was cut off, the `ends`-th."""
+    box.cut()
+    box.boot()
+    box.sh("/rig/synchronised")
+    if ends:
+        wait("its end is written down", lambda: kinds(facts(box, mark)).count("update-failed") == ends, LIMIT, 0.5)
+        assert [fact["again"] for fact in facts(box, mark) if fact["kind"] == "update-failed"] == [True] * ends, facts(box, mark)
+
+
+def recovered(box, mark, number, former):
+    """The release is installed in the end, and each attempt has ended once."""
+    until(box, lambda seen: seen["state"] == "current" and seen["version"] == number, 900)
     found = facts(box, mark)
     attempts = [fact["attempt"] for fact in found if fact["kind"] == "update-started"]
     ends = [fact["attempt"] for fact in found if fact["kind"] in ("update-failed", "update-succeeded")]
-    assert attempts == ends and len(set(attempts)) == 3 and kinds(found)[-1] == "update-succeeded", found
-    assert version(box) == "11.0-1" != former
+    assert attempts == ends and len(set(attempts)) == len(attempts) and kinds(found)[-1] == "update-succeeded", found
+    assert version(box) == number != former
     ready(box)
+    return len(attempts)
+
+
+@scenario("update: the plug is pulled in the middle of the download, and of dpkg: the former version comes back, then the new one", kind="update")
+def cut(box, peers):
+    releases, former = prepare(box, peers), version(box)
+    config, mark = settings(box), newest(box)
+    begun, release = time.monotonic(), releases.release(variant(box, "11.0-1"), "11.0-1", slow=True)
+    size = release["files"]["amd64"]["size"]
+    releases.publish(releases.note(release))
+    part = lambda: int(box.sh("sync; stat -c %s /var/lib/tallybox/agent/update-*.part 2>/dev/null || echo 0", check=False))
+    wait("half of it is there", lambda: part() > size / 2, LIMIT, 0.1)
+    power_cut(box, mark, 0)
+    stage = lambda: box.sh("cat /var/lib/tallybox-upgrade/stage 2>/dev/null", check=False)
+    wait("it is being installed", lambda: stage() == "try", LIMIT, 0.05)
+    answers = releases.answers()
+    assert any(code == 206 and sent < size for code, sent in answers), f"the download began anew: {answers}"
+    # dpkg is at work.
+    time.sleep(1.5)
+    stages = [stage()]
+    power_cut(box, mark, 1)
+    count = recovered(box, mark, "11.0-1", former)
     clean(box, config)
-    return f"cut in stages {', '.join(stages)}; installed at the third attempt, each attempt ended once"
+    return f"cut in the download and in stage {stages[0]}; installed at attempt {count}, after {time.monotonic() - begun:.0f} s"
+
+
+@scenario("update: the plug is pulled before anything is changed: the release is tried again", kind="update", short=False)
+def cut_before(box, peers):
+    releases, former = prepare(box, peers), version(box)
+    config, mark = settings(box), newest(box)
+    releases.publish(releases.note(releases.release(variant(box, "11.1-1"), "11.1-1")))
+    stage = wait("it begins", lambda: box.sh("cat /var/lib/tallybox-upgrade/stage 2>/dev/null", check=False), LIMIT, 0.02)
+    power_cut(box, mark, 1)
+    count = recovered(box, mark, "11.1-1", former)
+    clean(box, config)
+    return f"cut in stage {stage}; installed at attempt {count}"
 
 
 @scenario("update: no downgrade unless the release says so; expired and replayed releases do nothing", kind="update", short=False)
