@@ -1,9 +1,11 @@
 //! The console as it is served: nginx with the configuration that is shipped, mosquitto with WebSocket, and a browser.
 
 use std::io::Write;
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -157,9 +159,9 @@ impl Site {
     }
 
     /// A browser at the form, in a language, which notes everything that the policy forbids and each error.
-    pub(crate) fn open(&self, broker: &Broker, lang: &str) -> Browser {
+    pub(crate) fn open(&self, broker: &Broker, lang: &str) -> Lent {
         let url = format!("{}?broker=ws://127.0.0.1:{}&lang={lang}", self.url, broker.web);
-        let browser = Browser::open(&url, 1280, 1000);
+        let browser = Lent::new(&url);
         wait_until("the form is there", || browser.value("document.querySelector('.login form') !== null") == true);
         browser.run(
             "window.faults = [];
@@ -171,11 +173,58 @@ impl Site {
     }
 
     /// The same, connected, with as many boxes as are to be seen.
-    pub(crate) fn connect(&self, broker: &Broker, lang: &str, boxes: usize) -> Browser {
+    pub(crate) fn connect(&self, broker: &Broker, lang: &str, boxes: usize) -> Lent {
         let browser = self.open(broker, lang);
         browser.click(".login .primary");
         wait_for_boxes(&browser, boxes);
         browser
+    }
+}
+
+/// Browsers that no test uses just now: to start one takes as long as a short test. Each [`Site`] is an origin of its
+/// own, so that what one test keeps in a browser no other finds.
+struct Browsers {
+    lent: usize,
+    idle: Vec<Browser>,
+}
+
+static BROWSERS: Mutex<Browsers> = Mutex::new(Browsers { lent: 0, idle: Vec::new() });
+
+/// A browser for as long as a test needs it. The last one that is given back ends all.
+pub(crate) struct Lent(Option<Browser>);
+
+impl Lent {
+    fn new(url: &str) -> Self {
+        let idle = BROWSERS.lock().unwrap_or_else(PoisonError::into_inner).idle.pop();
+        let browser = idle.unwrap_or_else(|| Browser::open("about:blank", 1280, 1000));
+        BROWSERS.lock().unwrap_or_else(PoisonError::into_inner).lent += 1;
+        let this = Self(Some(browser));
+        this.go(url);
+        this
+    }
+}
+
+impl Deref for Lent {
+    type Target = Browser;
+
+    fn deref(&self) -> &Browser {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // In what a failed test leaves behind nobody else should look for faults.
+        let browser = self.0.take().filter(|_| !std::thread::panicking());
+        if let Some(browser) = &browser {
+            browser.clear();
+        }
+        let mut pool = BROWSERS.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.idle.extend(browser);
+        pool.lent -= 1;
+        let ended = if pool.lent == 0 { std::mem::take(&mut pool.idle) } else { Vec::new() };
+        drop(pool);
+        drop(ended);
     }
 }
 

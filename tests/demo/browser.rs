@@ -52,8 +52,20 @@ impl Browser {
         let made = call(&format!("{base}/session"), &wanted);
         let id = made["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("no browser: {made}"));
         let this = Self { session: format!("{base}/session/{id}"), _driver: driver, _profile: profile };
-        this.post("url", &json!({ "url": url }));
+        this.go(url);
         this
+    }
+
+    /// Opens another page.
+    pub fn go(&self, url: &str) {
+        self.post("url", &json!({ "url": url }));
+    }
+
+    /// An empty page, of the window's size and without anybody's wishes, as after [`Browser::open`].
+    pub fn clear(&self) {
+        self.go("about:blank");
+        self.tools("Emulation.clearDeviceMetricsOverride", &json!({}));
+        self.tools("Emulation.setEmulatedMedia", &json!({ "features": [] }));
     }
 
     fn post(&self, what: &str, body: &Value) -> Value {
