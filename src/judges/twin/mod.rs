@@ -131,28 +131,32 @@ impl Twin {
         self.floor = (history.received, history.digest.clone());
         (self.lost, self.announced) = (history.unsettled, history.announced);
         let (mut found, mut why) = (Vec::new(), "its file is missing".to_owned());
-        for content in self.store.read() {
+        for (place, content) in self.store.read().into_iter().enumerate() {
             match content.map(|note| note.map(|note| Desired::read(&note, &self.files.trust, id))) {
                 Ok(None) => {}
-                Ok(Some(Ok(desired))) => found.push(desired),
+                Ok(Some(Ok(desired))) => found.push((place, desired)),
                 Ok(Some(Err(refusal))) => why = refusal.text,
                 Err(error) => why = format!("its file cannot be read: {error}"),
             }
         }
         let mut take = |version: u64, digest: &str| {
-            let is_it = |known: &Desired| version > 0 && known.version == version && known.digest == digest;
+            let is_it =
+                |(_, known): &(usize, Desired)| version > 0 && known.version == version && known.digest == digest;
             Some(found.remove(found.iter().position(is_it)?))
         };
         let applied = take(history.applied, &history.applied_digest);
         let newer = (history.received > history.applied).then(|| take(history.received, &history.digest)).flatten();
         let lost = match applied {
-            Some(desired) => {
+            Some((place, desired)) => {
+                if place > 0 {
+                    self.commit();
+                }
                 self.resume(&desired, history);
                 None
             }
             None => (history.applied > 0).then(|| self.lose(history, &why)),
         };
-        if let Some(desired) = newer {
+        if let Some((_, desired)) = newer {
             self.waiting = Some(Waiting { desired, stage: Stage::Kept, judged: None });
         }
         lost
@@ -329,15 +333,20 @@ impl Twin {
     /// The ledger has it: what waited is in force.
     pub(crate) fn applied(&mut self) {
         let Some(Waiting { desired, judged: Some((judged, _)), .. }) = self.waiting.take() else { return };
-        if self.in_force.version != Some(desired.version)
-            && let Err(error) = self.store.commit()
-        {
-            // The next start finds it beside its place, and knows from the ledger that it is in force.
-            tracing::error!("the desired configuration cannot be put in its place: {error}");
+        if self.in_force.version != Some(desired.version) {
+            self.commit();
         }
         tracing::info!("the desired configuration {} is in force: {:?}", desired.version, judged.taken);
         self.in_force = InForce::new(&desired, judged);
         self.lost = None;
+    }
+
+    /// Puts what is in force in its place. Where that fails it is tried again before another one is kept beside it; the
+    /// next start knows from the ledger that it is in force.
+    fn commit(&mut self) {
+        if let Err(error) = self.store.commit() {
+            tracing::error!("the desired configuration cannot be put in its place: {error}");
+        }
     }
 
     /// Whether staff have to be asked, or still are.

@@ -18,11 +18,13 @@ const LONGEST: u64 = 16 * 1024;
 pub(super) struct NoteStore {
     note: PathBuf,
     next: PathBuf,
+    /// What is in force lies where the next one will be kept.
+    is_uncommitted: bool,
 }
 
 impl NoteStore {
     pub(super) fn new(data_dir: &Path) -> Self {
-        Self { note: data_dir.join(NOTE), next: data_dir.join(NEXT) }
+        Self { note: data_dir.join(NOTE), next: data_dir.join(NEXT), is_uncommitted: false }
     }
 
     /// What is there, the one in force first. A file that is missing has nothing; an error is one of the disk's.
@@ -31,18 +33,26 @@ impl NoteStore {
     }
 
     /// Keeps a note that is not in force yet.
-    pub(super) fn store_next(&self, note: &str) -> io::Result<()> {
+    pub(super) fn store_next(&mut self, note: &str) -> io::Result<()> {
+        if self.is_uncommitted {
+            self.commit()?;
+        }
         atomic_file::replace(&self.next, note.as_bytes(), PRIVATE, Durability::Synced)
     }
 
     /// The same text with other signatures, for the one in force.
-    pub(super) fn store_signatures(&self, note: &str) -> io::Result<()> {
-        atomic_file::replace(&self.note, note.as_bytes(), PRIVATE, Durability::Synced)
+    pub(super) fn store_signatures(&mut self, note: &str) -> io::Result<()> {
+        atomic_file::replace(&self.note, note.as_bytes(), PRIVATE, Durability::Synced)?;
+        self.is_uncommitted = false;
+        Ok(())
     }
 
     /// What waited is in force from now on.
-    pub(super) fn commit(&self) -> io::Result<()> {
-        std::fs::rename(&self.next, &self.note)?;
+    pub(super) fn commit(&mut self) -> io::Result<()> {
+        let renamed = std::fs::rename(&self.next, &self.note);
+        // One that is not there has nothing to lose.
+        self.is_uncommitted = renamed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
+        renamed?;
         atomic_file::sync_parent(&self.note)
     }
 }
