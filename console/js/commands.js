@@ -124,8 +124,11 @@ export class Commands {
   refused(command, box, reply) {
     // Its guard has restarted since it began, and does not know how that ended.
     if (command.begun && AWAY.includes(reply.code)) { this.step(command, "lost"); return; }
-    if (command.signer !== null && !command.again && STALE.includes(reply.code) && reply.epoch !== null && reply.uptime !== null) {
-      Object.assign(command, { again: true, id: crypto.randomUUID(), error: null, code: null });
+    // It trusts a key since its last state.
+    const unsigned = reply.code === "unsigned" && command.signer === null && VERBS[command.verb].signed !== "never";
+    const signer = unsigned ? this.key() : command.signer;
+    if (signer !== null && !command.again && (unsigned || STALE.includes(reply.code)) && reply.epoch !== null && reply.uptime !== null) {
+      Object.assign(command, { signer, again: true, id: crypto.randomUUID(), error: null, code: null });
       this.transmit(command);
       return;
     }

@@ -161,6 +161,18 @@ fn a_signed_command_is_what_the_guard_verifies_and_is_signed_anew_once() {
     reply(&broker, &video, None, &fresh, 91);
     wait_for_command(&browser, "set-video", "done");
 
+    // A box that said that it knows no key, and trusts one since: what it refuses is signed then.
+    let mut keyless = state("idle", false, None);
+    keyless["signed-commands"] = false.into();
+    broker.state("shop-1", &keyless);
+    let hint = "document.getElementById('noTrust') !== null";
+    wait_until("it is heard", || browser.value(hint) == true);
+    let plain = broker.next("shop-1/cmd/identify", || browser.click(".actions [data-verb=identify]"));
+    let plain: Value = serde_json::from_str(&plain).unwrap();
+    let note = broker.next("shop-1/cmd/identify", || reply(&broker, &plain, Some("unsigned"), &fresh, 95));
+    assert_ne!(verified(&note, &verifier, Role::Identify)["id"], plain["id"]);
+
+    broker.state("shop-1", &state("idle", false, None));
     the_key_survives_a_reload_and_never_shows(&browser, &broker, &verifier);
     no_faults(&browser);
 }

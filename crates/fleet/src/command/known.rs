@@ -98,6 +98,11 @@ impl KnownBoxes {
         self.0.get(id).is_some_and(|known| known.signed_commands == Some(false))
     }
 
+    /// The box refused a command because it was not signed: what it said before is old.
+    pub(super) fn wants_signatures(&mut self, id: &str) {
+        self.0.entry(id.into()).or_default().signed_commands = Some(true);
+    }
+
     /// The boxes to ask, in order, and those that are away.
     pub(super) fn select(&self, targets: &Targets, caution: Caution) -> (Vec<String>, Vec<String>) {
         let mut ids: Vec<String> = if targets.boxes.is_empty() {

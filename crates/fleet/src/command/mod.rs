@@ -270,7 +270,13 @@ impl Sender<'_> {
             self.dispatch.progressed(self.clock.now(), target, PROGRESS_PATIENCE);
             return self.report.told(target, progress);
         }
-        let stale = matches!(reply.code.as_deref(), Some("expired" | "wrong-epoch" | "too-far-ahead" | "replayed"));
+        let stale = matches!(
+            reply.code.as_deref(),
+            Some("expired" | "wrong-epoch" | "too-far-ahead" | "replayed" | "unsigned")
+        );
+        if reply.code.as_deref() == Some("unsigned") {
+            self.known.wants_signatures(target);
+        }
         let again = stale && !sent.retried && self.signer.is_some() && self.dispatch.is_asked(target);
         self.under_way.remove(id);
         if again && let (Some(epoch), Some(uptime_s)) = (reply.epoch.clone(), reply.uptime_s) {

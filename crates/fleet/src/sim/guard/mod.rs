@@ -193,6 +193,7 @@ impl SimGuard {
                 faults: Fault::ALL.into_iter().filter(|part| machine.has_fault(*part)).collect(),
                 stream,
                 panel: "sim".to_owned(),
+                signed_commands: !self.config.trust.is_empty(),
                 unbound: machine.is_unbound(),
                 ledger,
                 ledger_check: tallybox::ipc::LedgerCheck::Good,
