@@ -47,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::{Config, Mqtt};
 use crate::exit::Exit;
+use crate::ipc::LedgerCursor;
 use crate::runtime::{self, ShutdownSignals};
 
 use backoff::{Backoff, Ended};
@@ -58,6 +59,11 @@ use session::ConnectionEnd;
 use updates::ReleaseInbox;
 
 pub use guard_link::{GuardAddress, GuardChannel};
+
+/// The last event that the broker acknowledged, with all before it: for simulations, whose events are counted.
+pub fn acknowledged(config: &Config) -> Option<LedgerCursor> {
+    Outbox::open(&config.agent_dir()).acknowledged().cloned()
+}
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<(), Exit> {

@@ -28,6 +28,8 @@ pub(super) enum Verdict<'a> {
     Next(Entry<'a>),
     /// It is good, and entries before it are missing: why this is known.
     Gap(Entry<'a>, String),
+    /// The same, where gaps are not taken: its number.
+    Early(u64),
     /// It is known already.
     Repeated,
     /// It is none, or not what its box wrote.
@@ -39,12 +41,14 @@ pub(super) enum Verdict<'a> {
 pub(super) struct Chains(HashMap<Box<str>, (Box<str>, Place)>);
 
 impl Chains {
-    /// Judges an event of the box `id`. `known` finds the last entry of a ledger that was not followed so far.
+    /// Judges an event of the box `id`. `known` finds the last entry of a ledger that was not followed so far. Without
+    /// `takes_gaps` one that comes too early changes nothing.
     pub(super) fn judge<'a>(
         &mut self,
         id: &str,
         payload: &'a [u8],
         known: impl FnOnce(&str) -> Result<Option<Place>, Exit>,
+        takes_gaps: bool,
     ) -> Result<Verdict<'a>, Exit> {
         let refused = |why: &str| Ok(Verdict::Refused(why.to_owned()));
         let Ok(line) = std::str::from_utf8(payload) else { return refused("it is no text") };
@@ -73,6 +77,9 @@ impl Chains {
             // Where nobody followed this box before, what there was earlier is not known.
             Some(_) | None => None,
         };
+        if gap.is_some() && !takes_gaps {
+            return Ok(Verdict::Early(proof.last));
+        }
         self.0.insert(id.into(), (ledger.as_str().into(), Place { seq: proof.last, hash: proof.hash }));
         let entry = Entry { ledger, line };
         Ok(match gap {
@@ -114,7 +121,7 @@ mod tests {
     }
 
     fn judge<'a>(chains: &mut Chains, line: &'a str) -> Verdict<'a> {
-        chains.judge("shop-1", line.as_bytes(), |_| Ok(None)).unwrap()
+        chains.judge("shop-1", line.as_bytes(), |_| Ok(None), true).unwrap()
     }
 
     #[test]
@@ -123,6 +130,8 @@ mod tests {
         assert!(matches!(judge(&mut chains, &lines[0]), Verdict::Next(_)));
         assert_eq!(judge(&mut chains, &lines[0]), Verdict::Repeated);
         assert!(matches!(judge(&mut chains, &lines[1]), Verdict::Next(_)));
+        let early = chains.judge("shop-1", lines[4].as_bytes(), |_| Ok(None), false).unwrap();
+        assert_eq!(early, Verdict::Early(5));
         let Verdict::Gap(_, why) = judge(&mut chains, &lines[4]) else { panic!("no gap") };
         assert_eq!(why, "entries 3 to 4 are missing");
         assert_eq!(judge(&mut chains, &lines[2]), Verdict::Repeated, "too late");

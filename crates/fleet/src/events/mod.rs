@@ -2,12 +2,16 @@
 
 mod archive;
 mod chain;
+mod early;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use monotonic::Monotonic;
 use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v5::Publish;
 use serde::Deserialize;
+use tallybox::clock::Clock;
 use tallybox::exit::Exit;
 use tallybox::runtime::ShutdownSignals;
 
@@ -16,6 +20,7 @@ use crate::target::Filter;
 use crate::{options, output, view};
 use archive::Archive;
 use chain::{Chains, Verdict};
+use early::EarlyEvents;
 
 /// What is followed, and where it goes.
 #[derive(Clone, Debug, clap::Args)]
@@ -73,69 +78,130 @@ pub(crate) async fn run(args: &Args) -> Result<(), Exit> {
     let archive = args.archive.as_deref().map(Archive::open).transpose()?;
     let filters = vec![(format!("{}/+/event", args.broker.prefix), QoS::AtLeastOnce)];
     let mut connection = Connection::open(&args.broker, filters, &session).await?;
-    let mut follower = Follower { args, archive, chains: Chains::default(), tally: Tally::default() };
-    let over = async {
-        match args.duration {
-            Some(duration) => tokio::time::sleep(duration).await,
-            None => std::future::pending().await,
-        }
+    let clock = Clock::start();
+    let mut follower = Follower {
+        args,
+        archive,
+        clock,
+        chains: Chains::default(),
+        early: EarlyEvents::default(),
+        tally: Tally::default(),
     };
-    tokio::pin!(over);
+    let is_kept = session != SessionKind::Clean;
+    let end = args.duration.map(|duration| clock.to_instant(clock.now().saturating_add(duration)));
     loop {
-        tokio::select! {
+        let due = follower.early.due().map(|due| clock.to_instant(due));
+        let done = tokio::select! {
             _ = shutdown.recv() => break,
-            () = &mut over => break,
+            () = until(end) => break,
+            () = until(due) => follower.give_up(Some(clock.now()))?,
             heard = connection.recv() => match heard {
-                Heard::Connected => {}
-                Heard::Lost(why) => eprintln!("the connection is lost, and made again: {why}"),
-                Heard::Message(message) => {
-                    let topic = String::from_utf8_lossy(&message.topic).into_owned();
-                    if let Some((id, "event")) = view::split_topic(&args.broker.prefix, &topic) {
-                        follower.take(id, &message.payload)?;
+                Heard::Connected => Vec::new(),
+                Heard::Lost(why) => {
+                    eprintln!("the connection is lost, and made again: {why}");
+                    if is_kept {
+                        follower.early.clear();
                     }
-                    if session != SessionKind::Clean {
-                        connection.acknowledge(&message).await;
-                    }
+                    Vec::new()
                 }
+                Heard::Message(message) => follower.take(message)?,
             },
+        };
+        if is_kept {
+            for message in &done {
+                connection.acknowledge(message).await;
+            }
         }
+    }
+    if !is_kept {
+        follower.give_up(None)?;
     }
     connection.close().await;
     eprintln!("{}", serde_json::to_string(&follower.tally).unwrap_or_default());
     Ok(())
 }
 
+/// Waits until then; for ever where there is no such moment.
+async fn until(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Follower<'a> {
     args: &'a Args,
     archive: Option<Archive>,
+    clock: Clock,
     chains: Chains,
+    early: EarlyEvents,
     tally: Tally,
 }
 
 impl Follower<'_> {
-    fn take(&mut self, id: &str, payload: &[u8]) -> Result<(), Exit> {
+    /// Takes a message. Returns those that are dealt with by now.
+    fn take(&mut self, message: Publish) -> Result<Vec<Publish>, Exit> {
+        let topic = String::from_utf8_lossy(&message.topic).into_owned();
+        let Some((id, "event")) = view::split_topic(&self.args.broker.prefix, &topic) else { return Ok(vec![message]) };
         if !self.args.filter.has(id, None) {
-            return Ok(());
+            return Ok(vec![message]);
         }
+        let mut done = Vec::new();
+        if self.take_event(id, message, false, &mut done)? {
+            // What came before its turn may follow on it.
+            for early in self.early.release(id) {
+                self.take_event(id, early, false, &mut done)?;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Takes what waits for others that do not come: of boxes that waited long enough by now, with `None` of all.
+    fn give_up(&mut self, now: Option<Monotonic>) -> Result<Vec<Publish>, Exit> {
+        let mut done = Vec::new();
+        while let Some(id) = self.early.overdue(now) {
+            for early in self.early.release(&id) {
+                self.take_event(&id, early, true, &mut done)?;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Takes an event, or lets it wait for those before it. Returns whether it was kept.
+    fn take_event(
+        &mut self,
+        id: &str,
+        message: Publish,
+        takes_gaps: bool,
+        done: &mut Vec<Publish>,
+    ) -> Result<bool, Exit> {
         let archive = self.archive.as_ref();
         let place = |ledger: &str| archive.map_or(Ok(None), |archive| archive.last(id, ledger));
-        match self.chains.judge(id, payload, place)? {
-            Verdict::Next(entry) => self.keep(id, &entry.ledger, entry.line),
+        let payload = message.payload.clone();
+        let is_kept = match self.chains.judge(id, &payload, place, takes_gaps)? {
+            Verdict::Early(seq) if self.early.has_room() => {
+                self.early.hold(id, seq, message, self.clock.now());
+                return Ok(false);
+            }
+            Verdict::Early(_) => return self.take_event(id, message, true, done),
+            Verdict::Next(entry) => self.keep(id, &entry.ledger, entry.line).map(|()| true)?,
             Verdict::Gap(entry, why) => {
                 self.tally.gaps += 1;
                 eprintln!("{id}: {why}");
-                self.keep(id, &entry.ledger, entry.line)
+                self.keep(id, &entry.ledger, entry.line).map(|()| true)?
             }
             Verdict::Repeated => {
                 self.tally.repeated += 1;
-                Ok(())
+                false
             }
             Verdict::Refused(why) => {
                 self.tally.refused += 1;
                 eprintln!("{id}: refused: {why}");
-                Ok(())
+                false
             }
-        }
+        };
+        done.push(message);
+        Ok(is_kept)
     }
 
     fn keep(&mut self, id: &str, ledger: &str, line: &str) -> Result<(), Exit> {

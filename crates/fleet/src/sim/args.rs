@@ -65,6 +65,9 @@ pub(crate) struct Args {
     /// Ends after this; without it, at Ctrl-C or the script's end.
     #[arg(long, value_name = "TIME", value_parser = options::duration)]
     pub(super) duration: Option<Duration>,
+    /// At the end staff end what runs, and boxes have this long to send what they wrote; a second Ctrl-C cuts it short.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = options::duration)]
+    pub(super) drain: Duration,
     /// A file of TOML that overrides each box's configuration, such as its [[trust]].
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,

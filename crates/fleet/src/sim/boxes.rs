@@ -39,9 +39,16 @@ pub(super) struct SimBox {
     guard: mpsc::Sender<Control>,
     agent: watch::Sender<Agent>,
     ending: CancellationToken,
+    config: Arc<Config>,
 }
 
 impl SimBox {
+    /// Whether the broker has acknowledged all that its ledger has.
+    pub(super) fn has_sent_all(&self) -> bool {
+        let written = self.ledger.borrow().last().map_or(0, |(seq, _)| seq);
+        agent::acknowledged(&self.config).is_some_and(|cursor| cursor.seq == written)
+    }
+
     /// Tells the guard. One that is so busy that it has not heard the last order yet misses this one.
     pub(super) fn control(&self, order: Control) {
         let _ = self.guard.try_send(order);
@@ -75,12 +82,13 @@ pub(super) fn start(
     let (agent, wanted) = watch::channel(Agent::Run(ending.child_token()));
     let stop = ending.clone();
     tasks.spawn(guard.run(agents, orders));
+    let own = config.clone();
     tasks.spawn(async move {
         if stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_some() {
-            keep_agent(&config, GuardAddress::InProcess(connect), wanted, &stop).await;
+            keep_agent(&own, GuardAddress::InProcess(connect), wanted, &stop).await;
         }
     });
-    SimBox { id, rank, ledger, guard: control, agent, ending: ending.clone() }
+    SimBox { id, rank, ledger, guard: control, agent, ending: ending.clone(), config }
 }
 
 /// Runs the agent as systemd would, until `ending`.

@@ -26,7 +26,7 @@ use broker::Broker;
 use guard::Control;
 use monotonic::Monotonic;
 use proxy::Proxy;
-use script::{Action, Script, Share};
+use script::{Action, Network, Script, Share};
 
 pub(crate) use args::Args;
 
@@ -42,6 +42,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 const PRESS: Duration = Duration::from_millis(150);
 /// A hold that locks a box.
 const LOCK: Duration = Duration::from_millis(5_500);
+/// Between two looks at what is not sent yet: longer than staff take to end a session.
+const DRAIN_STEP: Duration = Duration::from_secs(5);
 /// Longest file with more configuration, in bytes.
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
 
@@ -108,6 +110,11 @@ async fn simulate(args: &Args, script: &Script) -> Result<(), Exit> {
         ended = scene.play(script, clock, args.duration) => ended,
     };
     let memory = report::resident_kib();
+    tokio::select! {
+        biased;
+        () = scene.drain(args.drain) => {}
+        _ = shutdown.recv() => {}
+    }
     ending.cancel();
     let all_ended = async { while tasks.join_next().await.is_some() {} };
     // Guards end with their agents; an agent that waits for a broker that hangs is not waited for.
@@ -198,6 +205,32 @@ impl Scene {
             Action::End => {}
         }
         Ok(())
+    }
+
+    /// Staff end what runs, and agents send what was written; for `patience` at most.
+    async fn drain(&self, patience: Duration) {
+        if patience.is_zero() {
+            return;
+        }
+        // Whatever the script was about.
+        if let Some(proxy) = &self.proxy {
+            proxy.set(Network::Open);
+        }
+        self.each(Share(1.0), |sim| sim.control(Control::Close));
+        let behind = || self.boxes.iter().filter(|sim| !sim.has_sent_all()).count();
+        let written =
+            || self.boxes.iter().filter_map(|sim| sim.ledger.borrow().last().map(|(seq, _)| seq)).sum::<u64>();
+        let all_sent = async {
+            // What staff do now takes its time, and is written too.
+            let mut before = None;
+            while before != Some(written()) || behind() > 0 {
+                before = Some(written());
+                tokio::time::sleep(DRAIN_STEP).await;
+            }
+        };
+        if tokio::time::timeout(patience, all_sent).await.is_err() {
+            eprintln!("{} boxes have events that the broker did not acknowledge within {patience:?}", behind());
+        }
     }
 
     fn each(&self, share: Share, act: impl Fn(&SimBox)) {

@@ -11,6 +11,8 @@ const PRESS: Duration = Duration::from_millis(150);
 const LOCK: Duration = Duration::from_millis(5_500);
 /// Holding this long unlocks it.
 const UNLOCK: Duration = Duration::from_millis(2_500);
+/// When the shop closes, a session ends after this: longer than a press takes.
+const CLOSING: Duration = Duration::from_secs(1);
 /// Of 100 requests from the platform so many are answered by a press.
 const ANSWERED: u8 = 85;
 
@@ -43,6 +45,8 @@ pub(super) struct Staff {
     held: Option<Monotonic>,
     /// How long the next press is.
     hold: Duration,
+    /// The shop is closed: they end what runs, and start nothing.
+    is_closed: bool,
 }
 
 /// No plan: later than any simulation lasts.
@@ -51,8 +55,8 @@ const NEVER: Monotonic = Monotonic::from_start(Duration::from_secs(u64::MAX / 4)
 impl Staff {
     /// Staff of a box that starts now.
     pub(super) fn new(seed: u64, activity: Option<Activity>) -> Self {
-        let mut staff =
-            Self { random: fastrand::Rng::with_seed(seed ^ 0x57af), activity, next: NEVER, held: None, hold: PRESS };
+        let random = fastrand::Rng::with_seed(seed ^ 0x57af);
+        let mut staff = Self { random, activity, next: NEVER, held: None, hold: PRESS, is_closed: false };
         if let Some(Activity { idle, .. }) = activity {
             staff.next = staff.after(Monotonic::default(), idle);
         }
@@ -67,6 +71,13 @@ impl Staff {
     /// They press now, for so long.
     pub(super) fn press(&mut self, now: Monotonic, hold: Duration) {
         (self.next, self.hold) = (now, hold);
+    }
+
+    /// They end the session that runs in this phase, and do nothing by themselves any more.
+    pub(super) fn close(&mut self, now: Monotonic, phase: Phase) {
+        (self.activity, self.hold, self.is_closed) = (None, PRESS, true);
+        let ends = phase.may_capture() || self.held.is_some();
+        self.next = if ends { now.saturating_add(CLOSING) } else { NEVER };
     }
 
     /// The lamp asks them to start.
@@ -100,11 +111,12 @@ impl Staff {
 
     /// What comes after the press that is made now in this phase.
     fn plan(&mut self, now: Monotonic, phase: Phase) {
+        let starts = matches!(phase, Phase::Idle | Phase::Requested);
         let Some(Activity { idle, live }) = self.activity else {
-            self.next = NEVER;
+            // A press that was to end a session, and came when it had ended, began another one.
+            self.next = if self.is_closed && starts { now.saturating_add(CLOSING) } else { NEVER };
             return;
         };
-        let starts = matches!(phase, Phase::Idle | Phase::Requested);
         self.next = self.after(now, if starts { live } else { idle });
         if !starts && self.random.u8(0..100) < 3 {
             self.hold = LOCK;
@@ -137,6 +149,26 @@ mod tests {
         };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));
+    }
+
+    #[test]
+    fn a_shop_that_closes_ends_with_no_session() {
+        let activity = Some(Activity { idle: Duration::from_mins(1), live: Duration::from_secs(30) });
+        for presses_before in 0..8 {
+            let (mut staff, mut phase) = (Staff::new(7, activity), Phase::Idle);
+            for round in 0..20 {
+                let now = staff.due();
+                if now == NEVER {
+                    break;
+                }
+                if round == presses_before {
+                    staff.close(now, phase);
+                } else if staff.step(now, phase) == Some(Move::Up) {
+                    phase = if phase == Phase::Idle { Phase::Live } else { Phase::Idle };
+                }
+            }
+            assert_eq!((staff.due(), phase), (NEVER, Phase::Idle), "{presses_before}");
+        }
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(super) enum Control {
     Press(Duration),
     /// It ends as in a power cut, and starts anew.
     Restart,
+    /// Staff end what runs, and go home.
+    Close,
 }
 
 /// One box's guard.
@@ -114,6 +116,7 @@ impl SimGuard {
                 Some((request, reply)) = calls.recv() => self.handle(request, reply),
                 Some(order) = control.recv() => match order {
                     Control::Press(hold) => self.staff.press(self.clock.now(), hold),
+                    Control::Close => self.staff.close(self.clock.now(), self.machine.phase()),
                     Control::Restart => {
                         connections.shutdown().await;
                         self.restart();
