@@ -21,9 +21,14 @@ class Operator:
         self.client.on_message = self.on_message
         self.client.on_subscribe = lambda *rest: subscribed.set()
         self.client.on_disconnect = self.on_disconnect
+        session = Properties(PacketTypes.CONNECT)
         if will:
-            self.client.will_set(*will, qos=1)
-        self.client.connect("127.0.0.1", port, keepalive=60)
+            topic, text, seconds = will
+            delay = Properties(PacketTypes.WILLMESSAGE)
+            delay.WillDelayInterval = seconds
+            session.SessionExpiryInterval = 3 * seconds
+            self.client.will_set(topic, text, qos=1, properties=delay)
+        self.client.connect("127.0.0.1", port, keepalive=60, properties=session)
         self.client.subscribe([(topic, 1) for topic in [*topics, self.answers_topic]])
         self.client.loop_start()
         assert subscribed.wait(60), "the subscription was not answered"
@@ -53,6 +58,11 @@ class Operator:
         properties.CorrelationData = box.encode()
         payload = json.dumps({"id": str(uuid.uuid4())})
         self.client.publish(f"tallybox/v1/{box}/cmd/{verb}", payload, qos=1, properties=properties)
+
+    def cut(self):
+        """Goes without a word."""
+        self.client.loop_stop()
+        self.client.socket().close()
 
     def end(self):
         self.client.disconnect()
