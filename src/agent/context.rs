@@ -65,7 +65,8 @@ pub(super) struct Agent<'a> {
     pub(super) tls: Tls,
     /// What is doubtful about the way to the broker.
     pub(super) warnings: Vec<Warning>,
-    /// What the fleet's release index says about reconnects, for a box whose configuration says nothing.
+    /// What the release in force says about reconnects, as the guard said last; for a box whose configuration says
+    /// nothing.
     pub(super) spread_hint: Option<Duration>,
     /// Connections in a row that ended soon, without a word why, after the box was online.
     pub(super) cut_short: u32,
@@ -149,8 +150,12 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// The time over which reconnects are spread: a file of the box's own has the last word.
-    pub(super) fn reconnect_spread(&self) -> Duration {
+    /// The time over which reconnects are spread: a file of the box's own has the last word. The release index counts
+    /// as the guard verified it, so that no broker can tell boxes to stay away.
+    pub(super) fn reconnect_spread(&mut self) -> Duration {
+        if let Some(status) = self.guard.state.borrow().status() {
+            self.spread_hint = status.update.reconnect_spread_s.map(|seconds| Duration::from_secs(seconds.into()));
+        }
         let hint = self.spread_hint.unwrap_or_default().min(Mqtt::MAX_RECONNECT_SPREAD);
         self.mqtt.reconnect_spread.unwrap_or(hint)
     }

@@ -152,7 +152,8 @@ impl Agent<'_> {
                     }
                 }
             };
-            next_attempt = backoff.next_attempt(self.clock.now(), ended, self.reconnect_spread());
+            let spread = self.reconnect_spread();
+            next_attempt = backoff.next_attempt(self.clock.now(), ended, spread);
         }
     }
 

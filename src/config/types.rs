@@ -284,8 +284,8 @@ pub struct Mqtt {
 }
 
 impl Mqtt {
-    /// The longest time over which a fleet's reconnects are spread: a million boxes at 280 handshakes a second.
-    pub const MAX_RECONNECT_SPREAD: Duration = Duration::from_hours(1);
+    /// The longest time over which a fleet's reconnects are spread, the same as in a release index.
+    pub const MAX_RECONNECT_SPREAD: Duration = Duration::from_secs(rollout::MAX_RECONNECT_SPREAD_S as u64);
 
     /// The broker, for people: nothing that could be secret.
     pub fn origin(&self) -> String {

@@ -60,6 +60,8 @@ pub struct UpdateStatus {
     pub until: Option<Timestamp>,
     /// Why the state is what it is, for a person.
     pub why: Option<String>,
+    /// Over how many seconds the release in force wants boxes to spread their reconnects.
+    pub reconnect_spread_s: Option<u32>,
 }
 
 /// The picture at its best.

@@ -22,8 +22,8 @@ const MAX_CHANNEL_BYTES: usize = 32;
 /// The longest that a document may be valid, from the beginning of its wave on: a year. Whoever holds back newer ones
 /// can do so for as long.
 const MAX_VALIDITY: SignedDuration = SignedDuration::from_hours(366 * 24);
-/// Longest spread of reconnects, in seconds: a day.
-const MAX_RECONNECT_SPREAD_S: u32 = 24 * 3600;
+/// Longest spread of reconnects, in seconds: an hour lets a million boxes come back at 280 handshakes a second.
+pub const MAX_RECONNECT_SPREAD_S: u32 = 3600;
 
 /// A SHA-256 in 64 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,7 +158,7 @@ pub struct Release {
     pub downgrade: bool,
     /// Whether it mends a weakness.
     pub security: bool,
-    /// Over how many seconds boxes spread their reconnects when the broker was away: 1 to 86,400.
+    /// Over how many seconds boxes spread their reconnects when the broker was away: 1 to [`MAX_RECONNECT_SPREAD_S`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconnect_spread_s: Option<u32>,
 }
@@ -227,7 +227,7 @@ impl Release {
             return refuse("not-after lies after wave.start, by 366 days at most");
         }
         if self.reconnect_spread_s.is_some_and(|spread| !(1..=MAX_RECONNECT_SPREAD_S).contains(&spread)) {
-            return refuse("reconnect-spread-s is 1 to 86400 seconds");
+            return refuse("reconnect-spread-s is 1 to 3600 seconds");
         }
         Ok(())
     }

@@ -333,10 +333,11 @@ impl Updates {
     }
 
     fn compose(&self, decision: Option<&Decision>, moment: &Moment<'_>) -> UpdateStatus {
+        let reconnect_spread_s = self.index.current().and_then(|current| current.release.reconnect_spread_s);
         if let Some(why) = self.why_off() {
-            return UpdateStatus { why: Some(why.to_owned()), ..UpdateStatus::default() };
+            return UpdateStatus { why: Some(why.to_owned()), reconnect_spread_s, ..UpdateStatus::default() };
         }
-        let none = UpdateStatus { state: UpdateState::Current, ..UpdateStatus::default() };
+        let none = UpdateStatus { state: UpdateState::Current, reconnect_spread_s, ..UpdateStatus::default() };
         let (Some(current), Some(decision)) = (self.index.current(), decision) else { return none };
         let known = UpdateStatus {
             version: Some(current.release.version.to_string()),

@@ -1,4 +1,5 @@
 mod commands;
+mod reconnects;
 mod replays;
 
 use std::time::Duration;
