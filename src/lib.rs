@@ -20,7 +20,7 @@ pub mod exit;
 pub mod guard;
 mod installed_package;
 pub mod ipc;
-mod judges;
+pub mod judges;
 pub mod ledger;
 pub mod log;
 #[cfg(feature = "box")]

@@ -11,7 +11,7 @@ use super::messages::json;
 use super::publisher::Kind;
 use super::twin_relay::TwinEvent;
 use crate::config::parse_duration;
-use crate::ipc::{KeyCode, ReportedConfig};
+use crate::ipc::{KeyCode, ReportedConfig, Response};
 
 /// The topic that is subscribed, below the box's own.
 pub(super) const DESIRED: &str = "config/desired";
@@ -63,7 +63,14 @@ impl Agent<'_> {
     pub(super) fn on_twin_event(&mut self, line: &mut BrokerConnection, event: TwinEvent) {
         let now = self.clock.now();
         match event {
-            TwinEvent::Answered(note, response) => self.twin.on_answer(now, note, response),
+            TwinEvent::Answered(note, response) => {
+                if matches!(response, Response::Rejected(_)) {
+                    // The report may have the same words as before, and whoever sent this document waits for them.
+                    line.reported = None;
+                    self.twin.report_at.get_or_insert(now.saturating_add(REPORT_INTERVAL));
+                }
+                self.twin.on_answer(now, note, response);
+            }
             TwinEvent::Reported => {
                 self.twin.report_at.get_or_insert(now.saturating_add(REPORT_INTERVAL));
                 line.telemetry_at = line.telemetry_at.min(now.saturating_add(self.telemetry_interval()));

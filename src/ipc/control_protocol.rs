@@ -169,6 +169,19 @@ impl Request {
         }
     }
 
+    /// Why a caller may not ask this; `None`: it may. `is_local`: it is root, or the guard's own user. `has_trust`: the
+    /// box trusts a key, so that whoever is not local needs a signature.
+    pub fn denial(&self, is_local: bool, has_trust: bool) -> Option<Rejection> {
+        let (code, why) = match self.access() {
+            Access::Local if !is_local => (ReplyCode::NotAllowed, "this is for root or the guard's own user to ask"),
+            Access::Unsigned if !is_local && has_trust => {
+                (ReplyCode::Unsigned, "this box trusts keys: it has to be a signed command")
+            }
+            Access::Anyone | Access::Local | Access::Unsigned => return None,
+        };
+        Some(Rejection::new(code, why))
+    }
+
     /// What it is called in the ledger when it is refused.
     pub const fn word(&self) -> &'static str {
         match self {

@@ -2,16 +2,17 @@
 //! here and carries out what is accepted; the simulated boxes of `tallybox-fleet` do the same. No button, lamp, capture
 //! or ledger in here, and no broker.
 
-pub(crate) mod commands;
-pub(crate) mod policy_in_force;
-pub(crate) mod policy_note;
-pub(crate) mod twin;
-pub(crate) mod updates;
-pub(crate) mod verb_quotas;
+pub mod commands;
+pub mod policy_in_force;
+pub mod policy_note;
+pub mod session_settings;
+pub mod twin;
+pub mod updates;
+pub mod verb_quotas;
 
 use tokio::sync::oneshot;
 
 use crate::ipc::Response;
 
 /// The channel that a caller waits on. One that went away does not need its reply, so a failed send is no error.
-pub(crate) type ReplySender = oneshot::Sender<Response>;
+pub type ReplySender = oneshot::Sender<Response>;

@@ -1,30 +1,66 @@
 //! The policy in force: the configuration's, or a later one that the platform signed.
 
-use super::policy_note::PolicyNote;
-use crate::config::Config;
+use super::policy_note::{PolicyHistory, PolicyNote};
+use crate::config::{Config, policy_follows};
+use crate::ledger::LedgerState;
 
 /// The policy in force, and what is known of those before.
 #[derive(Debug)]
-pub(crate) struct PolicyInForce {
-    pub(crate) version: String,
+pub struct PolicyInForce {
+    /// Its version: a day.
+    pub version: String,
     /// The signed note, where the version is the platform's.
-    pub(crate) note: Option<PolicyNote>,
+    pub note: Option<PolicyNote>,
     /// The version that staff acknowledged last.
-    pub(crate) acknowledged: Option<String>,
+    pub acknowledged: Option<String>,
     /// The latest version of a signed policy, as the ledger has it.
-    pub(crate) noted: Option<String>,
+    pub noted: Option<String>,
     /// Why the last retained policy was refused.
-    pub(crate) refused: Option<String>,
+    pub refused: Option<String>,
 }
 
 impl PolicyInForce {
-    pub(crate) fn of_configuration(config: &Config) -> Self {
+    /// That of the files alone.
+    pub fn of_configuration(config: &Config) -> Self {
         let version = config.consent.policy_version.clone();
         Self { version, note: None, acknowledged: None, noted: None, refused: None }
     }
 
+    /// The policy in force at the start: the stored one if it is whole, trusted, in the ledger, and not older than the
+    /// configuration's.
+    pub fn restored(config: &Config, state: &LedgerState) -> Self {
+        let mut policy = Self::of_configuration(config);
+        policy.acknowledged.clone_from(&state.acknowledged);
+        policy.noted.clone_from(&state.noted);
+        let Some(note) = PolicyNote::load(&config.device.data_dir, &config.trust) else { return policy };
+        let (version, own) = (&note.document.version, &config.consent.policy_version);
+        if state.noted.as_ref() == Some(version) && (version == own || policy_follows(version, own)) {
+            policy.version.clone_from(version);
+            policy.note = Some(note);
+        }
+        policy
+    }
+
+    /// What a new policy is judged by.
+    pub fn history(&self, is_pending: bool) -> PolicyHistory<'_> {
+        PolicyHistory {
+            in_force: &self.version,
+            note: self.note.as_ref(),
+            noted: self.noted.as_deref(),
+            acknowledged: self.acknowledged.as_deref(),
+            is_pending,
+        }
+    }
+
+    /// A policy takes effect: file and ledger have it.
+    pub fn adopt(&mut self, note: PolicyNote) {
+        self.version.clone_from(&note.document.version);
+        self.noted = Some(self.version.clone());
+        self.note = Some(note);
+    }
+
     /// The box was unbound.
-    pub(crate) fn forget_note(&mut self, config: &Config) {
+    pub fn forget_note(&mut self, config: &Config) {
         let acknowledged = self.acknowledged.take();
         *self = Self { acknowledged, ..Self::of_configuration(config) };
     }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use notes::{Note, Refusal, Role, Trust};
 
+use super::commands::rejection;
 use crate::atomic_file::{self, Durability, PRIVATE};
 use crate::config::{is_policy_version, policy_follows};
-use crate::ipc::{PolicyDocument, WHY, clean};
+use crate::ipc::{PolicyDocument, Rejection, ReplyCode, WHY, clean};
 use crate::untrusted_file;
 
 /// The signed policy in force, in data-dir: the note's bytes as they came.
@@ -20,26 +21,38 @@ const MAX_CONTACTS: usize = 4;
 
 /// A policy whose signatures count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PolicyNote {
+pub struct PolicyNote {
     /// The note, with its signatures.
-    pub(crate) note: String,
-    pub(crate) document: PolicyDocument,
+    pub note: String,
+    /// What it says.
+    pub document: PolicyDocument,
     /// The signed text: the same version with other text is another policy.
     text: String,
 }
 
 /// Why a note is no policy of this box.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PolicyError {
+pub enum PolicyError {
+    /// Its signatures do not count.
     #[error("{0}")]
     Signature(#[from] Refusal),
+    /// What it says is none.
     #[error("{0}")]
     Document(String),
 }
 
+impl From<PolicyError> for Rejection {
+    fn from(error: PolicyError) -> Self {
+        match error {
+            PolicyError::Signature(refusal) => rejection(&refusal),
+            PolicyError::Document(why) => Self::new(ReplyCode::Malformed, why),
+        }
+    }
+}
+
 impl PolicyNote {
     /// Verifies signatures and document.
-    pub(crate) fn verify(trust: &Trust, note: &str) -> Result<Self, PolicyError> {
+    pub fn verify(trust: &Trust, note: &str) -> Result<Self, PolicyError> {
         let verified = trust.verify(note.as_bytes(), Role::Policy)?;
         let document = serde_json::from_str(&verified.json)
             .map_err(|error| PolicyError::Document(format!("no policy: {}", clean(&error.to_string(), WHY))))?;
@@ -49,7 +62,7 @@ impl PolicyNote {
     }
 
     /// The stored one, if it is whole and still trusted.
-    pub(crate) fn load(data_dir: &Path, trust: &Trust) -> Option<Self> {
+    pub fn load(data_dir: &Path, trust: &Trust) -> Option<Self> {
         let path = data_dir.join(POLICY_NOTE);
         let bytes = match untrusted_file::read(&path, notes::MAX_BYTES as u64) {
             Ok(bytes) => bytes,
@@ -70,7 +83,7 @@ impl PolicyNote {
     }
 
     /// Keeps it, durably.
-    pub(crate) fn store(&self, data_dir: &Path) -> io::Result<()> {
+    pub fn store(&self, data_dir: &Path) -> io::Result<()> {
         atomic_file::replace(&data_dir.join(POLICY_NOTE), self.note.as_bytes(), PRIVATE, Durability::Synced)
     }
 }
@@ -99,32 +112,35 @@ fn check(document: &PolicyDocument) -> Result<(), String> {
 
 /// What the box knows when a policy comes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PolicyHistory<'a> {
+pub struct PolicyHistory<'a> {
     /// The version in force.
-    pub(crate) in_force: &'a str,
+    pub in_force: &'a str,
     /// The signed policy in force, if it is one.
-    pub(crate) note: Option<&'a PolicyNote>,
+    pub note: Option<&'a PolicyNote>,
     /// The latest version of a signed policy, as the ledger has it.
-    pub(crate) noted: Option<&'a str>,
+    pub noted: Option<&'a str>,
     /// The version that staff acknowledged last.
-    pub(crate) acknowledged: Option<&'a str>,
+    pub acknowledged: Option<&'a str>,
     /// A policy waits for staff.
-    pub(crate) is_pending: bool,
+    pub is_pending: bool,
 }
 
 /// What becomes of a policy that came.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Judgement {
+pub enum Judgement {
     /// It is in force already.
     Known,
     /// It takes effect.
-    Adopt { waits_for_staff: bool },
+    Adopt {
+        /// Staff have to acknowledge it before the next session.
+        waits_for_staff: bool,
+    },
     /// It does not, and why.
     Refuse(String),
 }
 
 /// Judges a policy whose signatures count. Versions rise, and nothing lowers what staff have to acknowledge.
-pub(crate) fn judge(wanted: &PolicyNote, history: PolicyHistory<'_>) -> Judgement {
+pub fn judge(wanted: &PolicyNote, history: PolicyHistory<'_>) -> Judgement {
     let PolicyHistory { in_force, note, noted, acknowledged, is_pending } = history;
     let version = &wanted.document.version;
     if let Some(known) = note.filter(|known| known.document.version == *version) {

@@ -17,25 +17,26 @@ const REFILL_INTERVAL: Duration = Duration::from_secs(10);
 /// One bucket for each verb that has a limit. `stop` and `mute` have none: repeating them changes nothing and leaves no
 /// trace.
 #[derive(Debug)]
-pub(crate) struct VerbQuotas {
+pub struct VerbQuotas {
     buckets: BTreeMap<Verb, TokenBucket>,
     desired: TokenBucket,
 }
 
 impl VerbQuotas {
-    pub(crate) fn new(now: Monotonic) -> Self {
+    /// All full.
+    pub fn new(now: Monotonic) -> Self {
         let limited = Verb::ALL.into_iter().filter(|verb| !matches!(verb, Verb::Stop | Verb::Mute));
         let full = || TokenBucket::new(BURST, REFILL_INTERVAL, now);
         Self { buckets: limited.map(|verb| (verb, full())).collect(), desired: full() }
     }
 
     /// Takes one of the tokens for documents that a trusted key signed; each writes to the disk.
-    pub(crate) fn admit_desired(&mut self, now: Monotonic) -> bool {
+    pub fn admit_desired(&mut self, now: Monotonic) -> bool {
         self.desired.try_take(now)
     }
 
     /// Takes one of the verb's tokens.
-    pub(crate) fn admit(&mut self, verb: Verb, now: Monotonic) -> Result<(), Rejection> {
+    pub fn admit(&mut self, verb: Verb, now: Monotonic) -> Result<(), Rejection> {
         if self.buckets.get_mut(&verb).is_none_or(|bucket| bucket.try_take(now)) {
             return Ok(());
         }
@@ -44,7 +45,7 @@ impl VerbQuotas {
 }
 
 /// The verb of a request that is one. A signed command is none: its verb counts once it was judged.
-pub(crate) fn verb_of(request: &Request) -> Option<Verb> {
+pub fn verb_of(request: &Request) -> Option<Verb> {
     match request {
         Request::RequestStart {} => Some(Verb::RequestStart),
         Request::Stop {} => Some(Verb::Stop),

@@ -87,9 +87,10 @@ pub struct LedgerState {
 }
 
 impl LedgerState {
+    /// The state after this entry.
     // A line for each fact that changes nothing here: a new one has to be judged.
     #[allow(clippy::too_many_lines)]
-    pub(super) fn apply(&mut self, entry: &LedgerEntry) {
+    pub fn apply(&mut self, entry: &LedgerEntry) {
         self.time.apply(entry.at, entry.reading().as_ref());
         let fact = match &entry.fact {
             StoredFact::Known(fact) => fact,

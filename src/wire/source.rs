@@ -79,7 +79,8 @@ fn files_and_units() {
 /// Topics, words in topics, files without an ending: all words of the rooms that write them.
 #[test]
 fn words_of_agent_guard_and_ledger() {
-    let code = code(&["src/agent", "src/guard", "src/ledger", "src/ipc", "src/consent", "crates/consent"]);
+    let code =
+        code(&["src/agent", "src/guard", "src/judges", "src/ledger", "src/ipc", "src/consent", "crates/consent"]);
     let word = |text: &str| {
         let mut letters = text.chars();
         let begins = letters.next().is_some_and(|c| c.is_ascii_lowercase());

@@ -13,7 +13,9 @@ mod wave;
 pub use budget::{AbortRule, Counts, Failure, Verdict};
 pub use decision::{AFTER_SESSION, BoxView, Decision, Hold, SessionView, Window, WindowError, decide};
 pub use error::ReleaseError;
-pub use release::{Accepted, File, Files, MAX_PACKAGE_BYTES, MAX_RECONNECT_SPREAD_S, Release, Replacement, Sha256Hex, is_channel};
+pub use release::{
+    Accepted, File, Files, MAX_PACKAGE_BYTES, MAX_RECONNECT_SPREAD_S, Release, Replacement, Sha256Hex, is_channel,
+};
 pub use version::{Version, VersionError};
 pub use wave::{Stage, Turn, Wave, WaveState, rank};
 

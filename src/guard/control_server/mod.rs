@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::ipc::{
-    Access, FromGuard, IpcConnection, IpcError, LedgerCursor, LedgerEntry, Rejection, ReplyCode, ReportedConfig,
-    Request, Response, Status, ToGuard, WHY, clean,
+    FromGuard, IpcConnection, IpcError, LedgerCursor, LedgerEntry, Rejection, ReportedConfig, Request, Response,
+    Status, ToGuard, WHY, clean,
 };
 use crate::ledger::{Ledger, LedgerError, LedgerHead};
 use connections::{ConnectionSlot, ConnectionTable};
@@ -191,7 +191,7 @@ impl ControlClient {
                 received = connection.receive(), if answers.len() < MAX_PENDING_CALLS => {
                     let Some(ToGuard { call, request }) = received? else { return Ok(()) };
                     self.slot.record_request();
-                    if let Some(rejection) = self.denial(&request) {
+                    if let Some(rejection) = request.denial(self.local, self.context.has_trust) {
                         self.deny(&mut connection, call, &request, rejection).await?;
                         continue;
                     }
@@ -283,20 +283,6 @@ impl ControlClient {
             send(connection, FromGuard::Status(status)).await?;
         }
         send(connection, FromGuard::Response { call, response }).await
-    }
-
-    /// Why this client may not ask this; `None`: it may.
-    fn denial(&self, request: &Request) -> Option<Rejection> {
-        let (code, why) = match request.access() {
-            Access::Local if !self.local => {
-                (ReplyCode::NotAllowed, "this is for root or the guard's own user to ask".to_owned())
-            }
-            Access::Unsigned if !self.local && self.context.has_trust => {
-                (ReplyCode::Unsigned, "this box trusts keys: it has to be a signed command".to_owned())
-            }
-            Access::Anyone | Access::Local | Access::Unsigned => return None,
-        };
-        Some(Rejection { code, why })
     }
 
     /// Turns a request down, and has it written down.

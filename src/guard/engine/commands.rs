@@ -1,24 +1,10 @@
 //! Signed commands in the engine: judged, written down, carried out once, and answered as often as they come.
 
-use tokio::sync::oneshot::{self, error::TryRecvError};
-
 use super::Engine;
-use crate::ipc::{CommandProgress, Fact, Parameters, Rejection, ReplyCode, Response, Signed, SignedPayload, Verb};
+use crate::ipc::{CommandProgress, Fact, Parameters, ReplyCode, Response, Signed, SignedPayload, Verb};
 use crate::judges::ReplySender;
-use crate::judges::commands::{Accepted, Digest, Surroundings, Verdict};
+use crate::judges::commands::{Accepted, Surroundings, Verdict};
 use monotonic::Monotonic;
-
-/// Callers that wait for the answer to one command, if it comes again while it is carried out.
-const MAX_WAITING: usize = 8;
-
-/// A command that is being carried out.
-#[derive(Debug)]
-pub(super) struct UnderWay {
-    digest: Digest,
-    answer: oneshot::Receiver<Response>,
-    waiting: Vec<ReplySender>,
-    id: String,
-}
 
 impl Engine {
     /// Seconds since the epoch began, which is when the guard started.
@@ -40,7 +26,7 @@ impl Engine {
         let quotas = &mut self.quotas;
         match self.commands.admit(&surroundings, word, &payload.0, |verb| quotas.admit(verb, now)) {
             Verdict::New(accepted) => self.accept(*accepted, reply),
-            Verdict::Known(digest) => self.answer_again(digest, reply),
+            Verdict::Known(digest) => self.under_way.answer_again(&self.commands, digest, reply),
             Verdict::Refused(rejection) => {
                 tracing::warn!("signed command refused: {word:?}: {}", rejection.why);
                 let fact = Fact::CommandRefused { verb: word.to_owned(), why: rejection.why.clone() };
@@ -57,11 +43,10 @@ impl Engine {
     /// Carries it out, once the ledger has that it was accepted; nothing that it does not have takes effect.
     fn accept(&mut self, accepted: Accepted, reply: ReplySender) {
         let Accepted { verb, parameters, id, key, digest } = accepted;
-        let (sender, answer) = oneshot::channel();
         if verb.row().is_long() {
             self.long_commands.push(CommandProgress { id: id.clone(), verb, progress: String::new() });
         }
-        self.under_way.push(UnderWay { digest, answer, waiting: vec![reply], id: id.clone() });
+        let sender = self.under_way.begin(digest, &id, reply);
         let fact = Fact::Commanded { verb: verb.as_str().to_owned(), key, id };
         // What goes far has to be on disk first; the rest may be while its entry is still being written.
         let written = match verb.row().signed {
@@ -76,20 +61,6 @@ impl Engine {
                 let _ = self.append(Fact::CommandRefused { verb: verb.as_str().to_owned(), why: why.to_owned() });
                 let _ = sender.send(Response::unavailable(why));
                 self.dispatch(failure);
-            }
-        }
-    }
-
-    fn answer_again(&mut self, digest: Digest, reply: ReplySender) {
-        if let Some(answer) = self.commands.answer(&digest) {
-            let _ = reply.send(answer.clone());
-            return;
-        }
-        match self.under_way.iter_mut().find(|known| known.digest == digest) {
-            Some(known) if known.waiting.len() < MAX_WAITING => known.waiting.push(reply),
-            Some(_) | None => {
-                let rejection = Rejection::new(ReplyCode::Busy, "it is being carried out, and many wait for it");
-                let _ = reply.send(Response::Unavailable(rejection));
             }
         }
     }
@@ -109,20 +80,7 @@ impl Engine {
 
     /// Hands on the answers that have come. Called after each event.
     pub(super) fn settle_commands(&mut self) {
-        for mut known in std::mem::take(&mut self.under_way) {
-            let answer = match known.answer.try_recv() {
-                Err(TryRecvError::Empty) => {
-                    self.under_way.push(known);
-                    continue;
-                }
-                Ok(answer) => answer,
-                Err(TryRecvError::Closed) => Response::unavailable("the guard gave it up"),
-            };
-            self.long_commands.retain(|long| long.id != known.id);
-            for reply in known.waiting {
-                let _ = reply.send(answer.clone());
-            }
-            self.commands.settle(&known.digest, answer);
-        }
+        let done = self.under_way.settle(&mut self.commands);
+        self.long_commands.retain(|long| !done.contains(&long.id));
     }
 }

@@ -33,9 +33,9 @@ use super::supply_voltage::SupplyMonitor;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::ipc::{BoxIdentity, CommandProgress, Fact, ReportedConfig, Status};
-use crate::judges::commands::{CommandJudge, Epoch};
+use crate::judges::commands::{CommandJudge, CommandsUnderWay, Epoch};
 use crate::judges::policy_in_force::PolicyInForce;
-use crate::judges::twin::Twin;
+use crate::judges::twin::{Question, Twin};
 use crate::judges::updates::Updates;
 use crate::judges::verb_quotas::VerbQuotas;
 use crate::ledger::{LedgerWriter, LinkLog};
@@ -69,7 +69,7 @@ pub(super) struct Engine {
     long_commands: Vec<CommandProgress>,
     settings: SessionSettings,
     /// Signed commands that are being carried out.
-    under_way: Vec<commands::UnderWay>,
+    under_way: CommandsUnderWay,
     erasure: PendingErasure,
     updates: Updates,
     /// The last receipt of an erasure.
@@ -77,7 +77,7 @@ pub(super) struct Engine {
     policy: PolicyInForce,
     twin: Twin,
     /// Whether staff are asked about it.
-    twin_question: twin::Question,
+    twin_question: Question,
     /// `None`: the box's key cannot be used.
     identity: Option<BoxIdentity>,
     status: watch::Sender<Status>,
@@ -124,7 +124,7 @@ impl Engine {
             replies: PendingReplies::default(),
             quotas: VerbQuotas::new(clock.now()),
             commands: CommandJudge::new(epoch),
-            under_way: Vec::new(),
+            under_way: CommandsUnderWay::default(),
             long_commands: Vec::new(),
             settings: SessionSettings::default(),
             erasure: PendingErasure::default(),
@@ -132,7 +132,7 @@ impl Engine {
             receipt: None,
             policy: PolicyInForce::of_configuration(&config),
             twin: Twin::new(config.clone()),
-            twin_question: twin::Question::default(),
+            twin_question: Question::default(),
             identity: None,
             status: watch::Sender::new(status),
             reported: watch::Sender::default(),

@@ -1,26 +1,17 @@
 //! How a policy that the platform signed takes effect.
 
 use super::Engine;
-use crate::config::policy_follows;
 use crate::guard::status;
-use crate::ipc::{Fact, Rejection, ReplyCode, Response};
-use crate::judges::commands::rejection;
-use crate::judges::policy_note::{Judgement, PolicyError, PolicyHistory, PolicyNote, judge};
+use crate::ipc::{Fact, Rejection, Response};
+use crate::judges::policy_in_force::PolicyInForce;
+use crate::judges::policy_note::{Judgement, PolicyNote, judge};
 use crate::ledger::LedgerState;
 use consent::{Event, Phase};
 
 impl Engine {
-    /// The policy in force at the start: the stored one if it is whole, trusted, in the ledger, and not older than the
-    /// configuration's.
+    /// The policy in force at the start.
     pub(super) fn restore_policy(&mut self, state: &LedgerState) {
-        self.policy.acknowledged.clone_from(&state.acknowledged);
-        self.policy.noted.clone_from(&state.noted);
-        let Some(note) = PolicyNote::load(&self.config.device.data_dir, &self.config.trust) else { return };
-        let (version, own) = (&note.document.version, &self.config.consent.policy_version);
-        if state.noted.as_ref() == Some(version) && (version == own || policy_follows(version, own)) {
-            self.policy.version.clone_from(version);
-            self.policy.note = Some(note);
-        }
+        self.policy = PolicyInForce::restored(&self.config, state);
     }
 
     /// A power cut came between the file and the ledger's entry: the policy takes effect now.
@@ -42,10 +33,7 @@ impl Engine {
         }
         let note = match PolicyNote::verify(&self.config.trust, note) {
             Ok(note) => note,
-            Err(PolicyError::Signature(refusal)) => return Response::Rejected(rejection(&refusal)),
-            Err(PolicyError::Document(why)) => {
-                return Response::Rejected(Rejection::new(ReplyCode::Malformed, why));
-            }
+            Err(error) => return Response::Rejected(error.into()),
         };
         match self.adopt_policy(note) {
             Ok(()) => Response::Done,
@@ -71,13 +59,7 @@ impl Engine {
     /// # Errors
     /// Why it does not take effect.
     pub(super) fn adopt_policy(&mut self, note: PolicyNote) -> Result<(), String> {
-        let history = PolicyHistory {
-            in_force: &self.policy.version,
-            note: self.policy.note.as_ref(),
-            noted: self.policy.noted.as_deref(),
-            acknowledged: self.policy.acknowledged.as_deref(),
-            is_pending: self.machine.is_policy_pending(),
-        };
+        let history = self.policy.history(self.machine.is_policy_pending());
         let waits_for_staff = match judge(&note, history) {
             Judgement::Known => return Ok(()),
             Judgement::Refuse(why) => return Err(why),
@@ -86,11 +68,9 @@ impl Engine {
         let (policy_version, material) = (note.document.version.clone(), note.document.material);
         note.store(&self.config.device.data_dir)
             .map_err(|error| format!("the policy cannot be kept: {error}; look at the disk's free space"))?;
-        let fact = Fact::PolicyUpdated { policy_version: policy_version.clone(), material, waits_for_staff };
+        let fact = Fact::PolicyUpdated { policy_version, material, waits_for_staff };
         let written = self.append_durably(fact);
-        self.policy.noted = Some(policy_version.clone());
-        self.policy.version = policy_version;
-        self.policy.note = Some(note);
+        self.policy.adopt(note);
         self.messages.policy =
             status::policy_pending_message(self.policy.acknowledged.as_deref(), &self.policy.version);
         if waits_for_staff {

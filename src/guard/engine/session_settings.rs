@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Engine;
-use crate::config::{Config, asks_staff_about_destination, compare};
-use crate::ipc::{Fact, Rejection, ReplyCode, Response, SessionValues, SetIngest, SetVideo, Verb, steps};
-use crate::judges::ReplySender;
+use crate::config::Config;
+use crate::ipc::{Fact, Response, SessionValues, SetIngest, SetVideo, Verb, steps};
+use crate::judges::{ReplySender, session_settings};
 use consent::{Event, Phase};
 use monotonic::Monotonic;
 
@@ -48,14 +48,10 @@ impl SessionSettings {
     }
 }
 
-fn malformed(why: String) -> Response {
-    Response::Rejected(Rejection::new(ReplyCode::Malformed, why))
-}
-
 impl Engine {
     /// The configuration of the next session, or of the one that is on.
     pub(super) fn session_config(&self) -> Config {
-        self.base_config().with_session_values(&self.settings.values).unwrap_or_else(|_| self.base_config().clone())
+        session_settings::session_config(self.base_config(), &self.settings.values)
     }
 
     /// What commands set, unless it no longer fits the platform's desired configuration, which came after it.
@@ -77,38 +73,11 @@ impl Engine {
     }
 
     pub(super) fn set_video(&mut self, wanted: &SetVideo, reply: ReplySender) {
-        match self.judge_video(wanted) {
+        let phase = self.machine.phase();
+        match session_settings::judge_video(self.base_config(), &self.settings.values, phase, wanted) {
             Ok(values) => self.apply_video(values, reply),
             Err(response) => self.answer(response, reply),
         }
-    }
-
-    /// What the settings would be, unless they may not.
-    fn judge_video(&self, wanted: &SetVideo) -> Result<SessionValues, Response> {
-        let SetVideo { bitrate_kbps, width, height, fps } = *wanted;
-        if *wanted == SetVideo::default() {
-            return Err(malformed("it changes nothing: send bitrate-kbps, width, height or fps".to_owned()));
-        }
-        let mut values = self.settings.values.clone();
-        let video = &mut values.video;
-        *video = SetVideo {
-            bitrate_kbps: bitrate_kbps.or(video.bitrate_kbps),
-            width: width.or(video.width),
-            height: height.or(video.height),
-            fps: fps.or(video.fps),
-        };
-        let now = self.session_config();
-        let config = self.base_config().with_session_values(&values).map_err(malformed)?;
-        let picture = |config: &Config| (config.video.width, config.video.height, config.video.fps);
-        if self.machine.phase().may_capture() && picture(&config) != picture(&now) {
-            return Err(Response::refused("size and frame rate change between sessions only: stop the session first"));
-        }
-        if let Some(what) = compare(self.base_config(), &config).staff.first() {
-            return Err(Response::refused(format!(
-                "staff have to agree to that, which config/desired asks them: {what}"
-            )));
-        }
-        Ok(values)
     }
 
     fn apply_video(&mut self, values: SessionValues, reply: ReplySender) {
@@ -146,7 +115,9 @@ impl Engine {
     }
 
     pub(super) fn set_ingest(&mut self, ingest: Box<SetIngest>, reply: ReplySender) {
-        match self.judge_ingest(&ingest) {
+        let (phase, is_asked) = (self.machine.phase(), self.settings.ingest.is_some());
+        let (base, values) = (self.base_config(), &self.settings.values);
+        match session_settings::judge_ingest(base, values, phase, is_asked, &ingest) {
             Err(response) => self.answer(response, reply),
             Ok((host, changes)) if changes.is_empty() => {
                 let kept = self.keep_ingest(ingest, host, false, reply);
@@ -159,34 +130,6 @@ impl Engine {
                 self.dispatch(Event::AgreementNeeded);
             }
         }
-    }
-
-    /// The host, and what staff have to agree to.
-    fn judge_ingest(&self, ingest: &SetIngest) -> Result<(String, Vec<&'static str>), Response> {
-        let phase = self.machine.phase();
-        if phase.may_capture() {
-            return Err(Response::refused(format!(
-                "the stream goes where it goes until the session is over: the box is {}",
-                phase.as_str()
-            )));
-        }
-        let mut values = self.settings.values.clone();
-        values.ingest = Some(Box::new(ingest.clone()));
-        let config = self.base_config().with_session_values(&values).map_err(|why| {
-            let code = if why.contains("allowed-ingest-hosts") { ReplyCode::Refused } else { ReplyCode::Malformed };
-            Response::Rejected(Rejection::new(code, why))
-        })?;
-        let now = self.session_config();
-        // Staff agreed to what is in force, and to the configuration.
-        let asks = |known: &Config| asks_staff_about_destination(&known.ingest.first, &config.ingest.first);
-        let changes = if asks(self.base_config()).is_empty() { Vec::new() } else { asks(&now) };
-        if !changes.is_empty() && (phase != Phase::Idle || self.settings.ingest.is_some()) {
-            return Err(Response::refused(format!(
-                "staff have to agree to that server, and cannot be asked now: the box is {}",
-                phase.as_str()
-            )));
-        }
-        Ok((config.ingest.first.host.as_str().to_owned(), changes))
     }
 
     /// The next session goes there, once the ledger has it.

@@ -2,20 +2,8 @@
 
 use super::{Engine, limits};
 use crate::ipc::{Fact, Response};
-use crate::judges::twin::{Receipt, Step};
+use crate::judges::twin::{Question, Receipt, Step};
 use consent::{Event, Fault};
-
-/// Whether staff are asked about a document.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Question {
-    /// There is nothing to ask.
-    #[default]
-    None,
-    /// There is, and the lamp does not ask it yet.
-    Due,
-    /// The lamp asks.
-    Asked,
-}
 
 impl Engine {
     /// Takes a document that the agent handed in.
@@ -89,16 +77,8 @@ impl Engine {
 
     /// Lets the lamp ask staff, once for each document, or no longer.
     fn settle_agreement(&mut self) {
-        match (self.twin.needs_agreement(), self.twin_question) {
-            (true, Question::None | Question::Due) => {
-                self.twin_question = Question::Asked;
-                self.dispatch(Event::AgreementNeeded);
-            }
-            (false, Question::Due | Question::Asked) => {
-                self.twin_question = Question::None;
-                self.dispatch(Event::AgreementWithdrawn);
-            }
-            (true, Question::Asked) | (false, Question::None) => {}
+        if let Some(event) = self.twin_question.settle(self.twin.needs_agreement()) {
+            self.dispatch(event);
         }
     }
 

@@ -15,30 +15,33 @@ const MAX_AHEAD_S: u64 = 300;
 
 /// What a command is judged by, besides what came before it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Surroundings<'a> {
+pub struct Surroundings<'a> {
     /// Whose signatures count.
-    pub(crate) trust: &'a Trust,
+    pub trust: &'a Trust,
     /// The box's name. `None`: it has none yet.
-    pub(crate) box_id: Option<&'a str>,
+    pub box_id: Option<&'a str>,
     /// Seconds since the epoch began.
-    pub(crate) uptime_s: u64,
+    pub uptime_s: u64,
 }
 
 /// A command that is carried out now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Accepted {
-    pub(crate) verb: Verb,
-    pub(crate) parameters: Parameters,
+pub struct Accepted {
+    /// The verb of its topic.
+    pub verb: Verb,
+    /// What to do.
+    pub parameters: Parameters,
     /// The operator's id for it.
-    pub(crate) id: String,
+    pub id: String,
     /// Names of the keys that count, for the ledger.
-    pub(crate) key: String,
-    pub(crate) digest: Digest,
+    pub key: String,
+    /// SHA-256 of its text.
+    pub digest: Digest,
 }
 
 /// What is to be done with a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Carry it out: it is taken note of, and never accepted again.
     New(Box<Accepted>),
     /// It was accepted before: its answer, now or when there is one, and nothing else.
@@ -49,7 +52,7 @@ pub(crate) enum Verdict {
 
 /// Judges signed commands; remembers those that were accepted.
 #[derive(Debug)]
-pub(crate) struct CommandJudge {
+pub struct CommandJudge {
     epoch: Epoch,
     /// The highest sequence number of each key, by its name. As many as there are trusted keys.
     highest: BTreeMap<String, u64>,
@@ -57,17 +60,19 @@ pub(crate) struct CommandJudge {
 }
 
 impl CommandJudge {
-    pub(crate) fn new(epoch: Epoch) -> Self {
+    /// Knows no command yet.
+    pub fn new(epoch: Epoch) -> Self {
         Self { epoch, highest: BTreeMap::new(), memory: AnswerMemory::default() }
     }
 
-    pub(crate) fn epoch(&self) -> &str {
+    /// The epoch that commands have to name.
+    pub fn epoch(&self) -> &str {
         self.epoch.as_str()
     }
 
     /// Judges what came as `cmd/<word>`, and takes note of it where it is accepted. `has_room` takes from the verb's
     /// quota, as the last check: a command that is refused costs nothing.
-    pub(crate) fn admit(
+    pub fn admit(
         &mut self,
         surroundings: &Surroundings<'_>,
         word: &str,
@@ -143,12 +148,12 @@ impl CommandJudge {
     }
 
     /// The answer to a command that was accepted; `None`: there is none yet.
-    pub(crate) fn answer(&self, digest: &Digest) -> Option<&Response> {
+    pub fn answer(&self, digest: &Digest) -> Option<&Response> {
         self.memory.answer(digest)
     }
 
     /// A command that was accepted has its answer.
-    pub(crate) fn settle(&mut self, digest: &Digest, answer: Response) {
+    pub fn settle(&mut self, digest: &Digest, answer: Response) {
         self.memory.settle(digest, answer);
     }
 
@@ -171,7 +176,7 @@ fn address(command: &SignedCommand, verb: Verb, box_id: Option<&str>) -> Result<
 }
 
 /// The code and the sentence of a note that does not count.
-pub(crate) fn rejection(refusal: &Refusal) -> Rejection {
+pub fn rejection(refusal: &Refusal) -> Rejection {
     let code = match refusal {
         Refusal::Malformed(NoteError::NoSignatures) => ReplyCode::Unsigned,
         Refusal::Malformed(_) | Refusal::WrongType { .. } => ReplyCode::Malformed,

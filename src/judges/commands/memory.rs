@@ -11,7 +11,7 @@ use crate::ipc::Response;
 const MAX_REMEMBERED: usize = 256;
 
 /// SHA-256 of a command's text. Not of the whole note: other signatures under the same text make no other command.
-pub(crate) type Digest = [u8; 32];
+pub type Digest = [u8; 32];
 
 pub(super) fn digest(text: &str) -> Digest {
     Sha256::digest(text).into()

@@ -9,27 +9,30 @@ mod judge;
 mod memory;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 use std::io;
 
 use crate::ipc::EPOCH_DIGITS;
 
-pub(crate) use judge::{Accepted, CommandJudge, Surroundings, Verdict, rejection};
-pub(crate) use memory::Digest;
+pub use judge::{Accepted, CommandJudge, Surroundings, Verdict, rejection};
+pub use memory::Digest;
+pub use under_way::CommandsUnderWay;
 
 /// What the guard draws at each of its starts, in hex.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Epoch(String);
+pub struct Epoch(String);
 
 impl Epoch {
     /// A new one.
-    pub(crate) fn draw() -> io::Result<Self> {
+    pub fn draw() -> io::Result<Self> {
         let mut bytes = [0; EPOCH_DIGITS / 2];
         crate::random::fill(&mut bytes)?;
         Ok(Self(crate::hex(&bytes)))
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    /// As `state` has it.
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }

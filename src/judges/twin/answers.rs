@@ -8,7 +8,7 @@ pub(super) const IN_SESSION: &str = "it waits until the session is over";
 
 impl Twin {
     /// For `config/reported`.
-    pub(crate) fn report(&self, epoch: &str, is_idle: bool) -> ReportedConfig {
+    pub fn report(&self, epoch: &str, is_idle: bool) -> ReportedConfig {
         let refusal = self.refusal.as_ref().map(|(refusal, _)| refusal);
         let (version, keys) = match &self.waiting {
             None => (self.in_force.version, report::in_force(&self.in_force.keys, &self.in_force.config)),
@@ -29,7 +29,7 @@ impl Twin {
     }
 
     /// For the status.
-    pub(crate) fn status(&self) -> DesiredStatus {
+    pub fn status(&self) -> DesiredStatus {
         DesiredStatus {
             version: self.in_force.version,
             taken: self.in_force.taken.iter().map(|(key, _)| key.to_owned()).collect(),
@@ -38,7 +38,7 @@ impl Twin {
     }
 
     /// What staff are asked, for a person.
-    pub(crate) fn question(&self) -> Option<String> {
+    pub fn question(&self) -> Option<String> {
         if let Some(Waiting { desired, stage: Stage::Asked, judged: Some((_, asks)) }) = &self.waiting {
             let (version, asks) = (desired.version, asks.join("; "));
             return Some(format!(

@@ -4,6 +4,7 @@
 
 mod answers;
 mod document;
+mod question;
 mod report;
 mod store;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 use std::sync::Arc;
 
 use document::{Desired, DocumentRefusal};
+pub use question::Question;
 use sha2::{Digest, Sha256};
 use store::NoteStore;
 pub(crate) use store::{NEXT, NOTE};
@@ -58,20 +60,25 @@ struct Waiting {
 
 /// What to say to whoever handed in a document.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Receipt {
+pub enum Receipt {
     /// It is new, and will be in force as soon as it may.
     New,
     /// It was handed in before.
     Repeated,
     /// It changes nothing: why, and whether this very one was refused just before.
-    Refused { why: String, again: bool },
+    Refused {
+        /// A sentence that says what to do.
+        why: String,
+        /// The same one was refused just before.
+        again: bool,
+    },
     /// The disk does not take it, or there are too many: worth another try.
     Unavailable(String),
 }
 
 /// What has to be done next for a document to be in force; each is reported back when it is done.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub enum Step {
     /// Write this, durably: [`Twin::received`].
     Receive(Fact),
     /// Write this, unless the ledger has it, and ask staff: [`Twin::asked`].
@@ -82,7 +89,7 @@ pub(crate) enum Step {
 
 /// The desired configuration of this box.
 #[derive(Debug)]
-pub(crate) struct Twin {
+pub struct Twin {
     /// The files alone.
     files: Arc<Config>,
     store: NoteStore,
@@ -102,7 +109,7 @@ pub(crate) struct Twin {
 
 impl Twin {
     /// Nothing is known but the files: [`Twin::restore`] follows.
-    pub(crate) fn new(files: Arc<Config>) -> Self {
+    pub fn new(files: Arc<Config>) -> Self {
         Self {
             store: NoteStore::new(&files.device.data_dir),
             floor: (0, String::new()),
@@ -117,17 +124,17 @@ impl Twin {
     }
 
     /// The configuration of the next session.
-    pub(crate) fn config(&self) -> &Arc<Config> {
+    pub fn config(&self) -> &Arc<Config> {
         &self.in_force.config
     }
 
     /// What of it is not from files.
-    pub(crate) fn values(&self) -> &Values {
+    pub fn values(&self) -> &Values {
         &self.in_force.taken
     }
 
     /// Takes up what the ledger and the disk have. Returns what was lost of it, for the ledger.
-    pub(crate) fn restore(&mut self, history: &DesiredHistory, id: &str) -> Option<Fact> {
+    pub fn restore(&mut self, history: &DesiredHistory, id: &str) -> Option<Fact> {
         self.floor = (history.received, history.digest.clone());
         (self.lost, self.announced) = (history.unsettled, history.announced);
         let (mut found, mut why) = (Vec::new(), "its file is missing".to_owned());
@@ -190,7 +197,7 @@ impl Twin {
 
     /// Takes a document. `may_keep`: there is no session that a slow disk could disturb. `admit`: whether one more may
     /// be written to the disk now; it is asked only about those that a trusted key signed.
-    pub(crate) fn receive(&mut self, note: &str, id: &str, may_keep: bool, admit: impl FnOnce() -> bool) -> Receipt {
+    pub fn receive(&mut self, note: &str, id: &str, may_keep: bool, admit: impl FnOnce() -> bool) -> Receipt {
         let desired = match self.judge(note, id) {
             Ok(desired) => desired,
             Err(refusal) => {
@@ -260,7 +267,7 @@ impl Twin {
     }
 
     /// What to do next. Called only while nothing is captured.
-    pub(crate) fn next_step(&mut self) -> Option<Step> {
+    pub fn next_step(&mut self) -> Option<Step> {
         let waiting = self.waiting.as_mut().filter(|_| !self.is_stalled)?;
         if waiting.stage == Stage::Received {
             if waiting.desired.version > self.floor.0 {
@@ -299,14 +306,14 @@ impl Twin {
     }
 
     /// The ledger has the version; now the note is kept.
-    pub(crate) fn received(&mut self) {
+    pub fn received(&mut self) {
         if let Some(waiting) = &mut self.waiting {
             self.floor = (waiting.desired.version, waiting.desired.digest.clone());
         }
     }
 
     /// Staff are asked.
-    pub(crate) fn asked(&mut self) {
+    pub fn asked(&mut self) {
         if let Some(waiting) = &mut self.waiting {
             waiting.stage = Stage::Asked;
             self.announced = waiting.desired.version;
@@ -314,12 +321,12 @@ impl Twin {
     }
 
     /// What the disk did not take is tried again.
-    pub(crate) fn retry(&mut self) {
+    pub fn retry(&mut self) {
         self.is_stalled = false;
     }
 
     /// Staff agreed to what they were asked; returns that for the ledger. `None`: nothing of this was asked.
-    pub(crate) fn agreed(&mut self) -> Option<Fact> {
+    pub fn agreed(&mut self) -> Option<Fact> {
         let lost = self.lost.take();
         match &mut self.waiting {
             Some(waiting) if waiting.stage == Stage::Asked => {
@@ -331,7 +338,7 @@ impl Twin {
     }
 
     /// The ledger has it: what waited is in force.
-    pub(crate) fn applied(&mut self) {
+    pub fn applied(&mut self) {
         let Some(Waiting { desired, judged: Some((judged, _)), .. }) = self.waiting.take() else { return };
         if self.in_force.version != Some(desired.version) {
             self.commit();
@@ -350,12 +357,12 @@ impl Twin {
     }
 
     /// Whether staff have to be asked, or still are.
-    pub(crate) fn needs_agreement(&self) -> bool {
+    pub fn needs_agreement(&self) -> bool {
         self.lost.is_some() || self.waiting.as_ref().is_some_and(|waiting| waiting.stage == Stage::Asked)
     }
 
     /// The box was unbound: what the platform wanted is gone with the files. What was judged once stays judged.
-    pub(crate) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.in_force = InForce::files_alone(&self.files);
         (self.waiting, self.lost, self.refusal) = (None, None, None);
     }

@@ -64,7 +64,7 @@ impl Asked {
 
 impl Updates {
     /// Root asks for `version` now. `Err`: why nothing will come of it.
-    pub(crate) fn ask(&mut self, version: &str, moment: &Moment<'_>) -> Result<(), String> {
+    pub fn ask(&mut self, version: &str, moment: &Moment<'_>) -> Result<(), String> {
         let known = self.offered(Some(version))?;
         let judged = match self.decide_asked(moment) {
             Some(Decision::Start | Decision::Fetch { .. } | Decision::Wait { why: Hold::Session, .. }) => Ok(()),
@@ -79,7 +79,7 @@ impl Updates {
 
     /// A command asks for `version` now, or for whichever is in force. Answered here when it is handed to the updater,
     /// or when nothing comes of it any more; `Some`: answered by the caller, with this.
-    pub(crate) fn command(
+    pub fn command(
         &mut self,
         version: Option<&str>,
         moment: &Moment<'_>,
@@ -121,7 +121,7 @@ impl Updates {
     }
 
     /// What the command that asked for an update waits for; `None`: none did.
-    pub(crate) fn step(&self, moment: &Moment<'_>) -> Option<&'static str> {
+    pub fn step(&self, moment: &Moment<'_>) -> Option<&'static str> {
         self.asked.as_ref().filter(|asked| asked.has_caller())?;
         step(&self.decide(moment)?, self.is_fetched())
     }

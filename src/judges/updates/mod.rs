@@ -41,18 +41,20 @@ struct Fetched {
 
 /// What the box is like at a moment, for a decision.
 #[derive(Debug)]
-pub(crate) struct Moment<'a> {
-    pub(crate) now: Monotonic,
-    pub(crate) clock: &'a ClockReading,
+pub struct Moment<'a> {
+    /// On the guard's clock.
+    pub now: Monotonic,
+    /// The wall clock, and whether it is right.
+    pub clock: &'a ClockReading,
     /// The box's name; `None`: it has none yet.
-    pub(crate) id: Option<&'a str>,
+    pub id: Option<&'a str>,
     /// A session is on, or staff are asked for one.
-    pub(crate) is_busy: bool,
+    pub is_busy: bool,
 }
 
 /// What the engine has to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// Write this down.
     Record(Fact),
     /// Write this down, on disk, and then call [`Updates::hand_over`].
@@ -61,7 +63,7 @@ pub(crate) enum Step {
 
 /// Updates, from the guard's side.
 #[derive(Debug)]
-pub(crate) struct Updates {
+pub struct Updates {
     settings: Update,
     index: ReleaseIndex,
     root: PathBuf,
@@ -80,7 +82,7 @@ pub(crate) struct Updates {
 
 impl Updates {
     /// Before the ledger is read. `root` is `/` but in tests.
-    pub(crate) fn new(config: &Config, root: &Path, now: Monotonic) -> Self {
+    pub fn new(config: &Config, root: &Path, now: Monotonic) -> Self {
         let data_dir = &config.device.data_dir;
         let mut updates = Self {
             settings: config.update.clone(),
@@ -102,7 +104,7 @@ impl Updates {
     }
 
     /// The ledger was read. Returns what it lacks of the release in force.
-    pub(crate) fn restore(&mut self, state: &LedgerState, clock: &ClockReading, now: Monotonic) -> Option<Fact> {
+    pub fn restore(&mut self, state: &LedgerState, clock: &ClockReading, now: Monotonic) -> Option<Fact> {
         self.record.clone_from(&state.update);
         self.postponed = state.update_postponed;
         self.activity = Activity::restore(state, clock, now);
@@ -115,7 +117,7 @@ impl Updates {
     }
 
     /// For the status.
-    pub(crate) fn status(&self) -> &UpdateStatus {
+    pub fn status(&self) -> &UpdateStatus {
         &self.status
     }
 
@@ -128,7 +130,7 @@ impl Updates {
     }
 
     /// The agent says what it has.
-    pub(crate) fn on_fetched(&mut self, serial: u64, error: Option<String>) {
+    pub fn on_fetched(&mut self, serial: u64, error: Option<String>) {
         if self.index.serial() != Some(serial) {
             return;
         }
@@ -142,7 +144,7 @@ impl Updates {
     }
 
     /// Updates are put off. Returns what to write down.
-    pub(crate) fn postpone(&mut self, hours: u32, now: Timestamp) -> Result<Fact, String> {
+    pub fn postpone(&mut self, hours: u32, now: Timestamp) -> Result<Fact, String> {
         if hours > 168 {
             return Err("an update can be put off for 168 hours at most".to_owned());
         }
@@ -152,7 +154,7 @@ impl Updates {
     }
 
     /// The updater says how an attempt ended. What to write down; `None`: it is written already.
-    pub(crate) fn on_ended(&mut self, outcome: UpdateOutcome) -> Option<Fact> {
+    pub fn on_ended(&mut self, outcome: UpdateOutcome) -> Option<Fact> {
         let UpdateOutcome { attempt, version, error, again } = outcome;
         if self.record.as_ref().is_some_and(|record| record.attempt == attempt && !record.open) {
             return None;
@@ -185,7 +187,7 @@ impl Updates {
     }
 
     /// The start is in the ledger, on disk: the updater may begin.
-    pub(crate) fn hand_over(&mut self, fact: &Fact) {
+    pub fn hand_over(&mut self, fact: &Fact) {
         if let Fact::UpdateStarted { version, former: _, digest, attempt } = fact {
             let interrupted = self.record.take().filter(|record| record.digest == *digest);
             let interrupted = interrupted.map_or(0, |record| record.interrupted);
@@ -200,12 +202,12 @@ impl Updates {
     }
 
     /// A session is on, or has just ended: also one that is over before the next tick.
-    pub(crate) fn note_session(&mut self, now: Monotonic) {
+    pub fn note_session(&mut self, now: Monotonic) {
         self.activity.note(now, true);
     }
 
     /// Called once a second. Decides, and returns what is to be done about it.
-    pub(crate) fn tick(&mut self, moment: &Moment<'_>) -> Vec<Step> {
+    pub fn tick(&mut self, moment: &Moment<'_>) -> Vec<Step> {
         self.activity.note(moment.now, moment.is_busy);
         self.look_at_package();
         let mut steps: Vec<Step> = self.take_incoming().map(Step::Record).into_iter().collect();
@@ -235,7 +237,7 @@ impl Updates {
     }
 
     /// A release index came. The reply follows when it is kept, or at once. `Err`: it is refused, for the ledger.
-    pub(crate) fn offer(&mut self, now: Monotonic, note: &str, reply: ReplySender) -> Result<(), String> {
+    pub fn offer(&mut self, now: Monotonic, note: &str, reply: ReplySender) -> Result<(), String> {
         self.index.offer(now, note, reply)
     }
 
