@@ -55,7 +55,7 @@ pub(crate) enum Action {
         /// The document is taken back: what the boxes' own files say counts again.
         #[arg(long, conflicts_with_all = ["values", "file"])]
         withdraw: bool,
-        /// Higher than that of each document before; seconds since 1970 without it.
+        /// Higher than that of each document before; milliseconds since 1970 without it.
         #[arg(long, value_name = "NUMBER")]
         version: Option<u64>,
         #[command(flatten)]
@@ -93,8 +93,8 @@ pub(crate) async fn run(action: &Action) -> Result<(), Exit> {
             (command, Ask::Command(Command { verb: "set-ingest".to_owned(), parameters }))
         }
         Action::Desired { values, file, withdraw, version, command } => {
-            let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
-            let values = if *withdraw { None } else { Some(desired_values(values, file.as_ref())?) };
+            let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+            let values = if *withdraw { Map::new() } else { desired_values(values, file.as_ref())? };
             (command, Ask::Desired(Desired { version: version.unwrap_or(now), values }))
         }
     };

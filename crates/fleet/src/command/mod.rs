@@ -24,6 +24,7 @@ use crate::connection::{BrokerArgs, Connection, Heard};
 use crate::target::Targets;
 use crate::view::{self, State};
 use crate::{key, options};
+use desired::Judgement;
 use dispatch::{Budget, Dispatch, Outcome};
 use known::KnownBoxes;
 use payload::{GuardTime, Sequence, TIME_TO_LIVE};
@@ -248,9 +249,9 @@ impl Sender<'_> {
                         }
                     }
                     ("config/reported", Ask::Desired(desired)) if !message.retain && self.dispatch.is_asked(id) => {
-                        if let Some((outcome, error)) = desired.judge(&message.payload) {
+                        if let Some(Judgement { outcome, code, text }) = desired.judge(&message.payload) {
                             self.under_way.retain(|_, sent| sent.target != id);
-                            return self.settle(id, outcome, &Reply { error, ..Reply::default() });
+                            return self.settle(id, outcome, &Reply { code, error: text, ..Reply::default() });
                         }
                     }
                     _ => self.known.hear(id, name, &message, self.clock.now()),

@@ -187,8 +187,9 @@ fn read(note: &[u8]) -> Result<Release, Exit> {
 async fn follow(watch: &Watch, keys: Option<&Vec<PathBuf>>) -> Result<(), Exit> {
     let mut shutdown = ShutdownSignals::listen_in_terminal()?;
     let prefix = &watch.broker.prefix;
+    let index = topic(&watch.broker, &watch.channel)?;
     let filters = vec![
-        (topic(&watch.broker, &watch.channel)?, QoS::AtLeastOnce),
+        (index.clone(), QoS::AtLeastOnce),
         (format!("{prefix}/+/state"), QoS::AtLeastOnce),
         (format!("{prefix}/+/event"), QoS::AtLeastOnce),
     ];
@@ -220,7 +221,8 @@ async fn follow(watch: &Watch, keys: Option<&Vec<PathBuf>>) -> Result<(), Exit> 
             Heard::Message(message) => {
                 let topic = String::from_utf8_lossy(&message.topic).into_owned();
                 match view::split_topic(prefix, &topic) {
-                    Some(("release", channel)) if channel == watch.channel => release = Some(read(&message.payload)?),
+                    // No box is called "release".
+                    None if topic == index => release = Some(read(&message.payload)?),
                     Some((id, "state")) => hear_state(&mut progress, id, &message.payload),
                     Some((id, "event")) => hear_event(&mut progress, release.as_ref(), id, &message.payload),
                     Some(_) | None => {}
