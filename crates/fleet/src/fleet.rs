@@ -25,6 +25,9 @@ pub(crate) struct BoxView {
     pub(crate) since: Option<Box<str>>,
     pub(crate) software: Option<Box<str>>,
     pub(crate) muted: bool,
+    pub(crate) epoch: Option<Box<str>>,
+    /// Of that epoch, by the last telemetry; `None` where none has come.
+    pub(crate) guard_uptime_s: Option<u64>,
     pub(crate) bitrate_kbps: Option<u32>,
     pub(crate) temperature_c: Option<f32>,
     pub(crate) round_trip_ms: Option<u32>,
@@ -72,7 +75,13 @@ impl Fleet {
         }
         let known = self.boxes.entry(id.into()).or_default();
         match name {
-            "availability" => known.availability = Availability::parse(payload),
+            "availability" => {
+                known.availability = Availability::parse(payload);
+                if known.availability != Availability::Online {
+                    // It goes on without telling.
+                    known.guard_uptime_s = None;
+                }
+            }
             "state" => state(known, view::parse(payload)?),
             "telemetry" => telemetry(known, &view::parse(payload)?),
             _ => return None,
@@ -106,6 +115,9 @@ fn state(known: &mut BoxView, state: State) {
     if known.software.as_deref() != state.software.as_deref() {
         known.software = state.software.map(String::into_boxed_str);
     }
+    if known.epoch.as_deref() != state.epoch.as_deref() {
+        (known.epoch, known.guard_uptime_s) = (state.epoch.map(String::into_boxed_str), None);
+    }
     if !matches!(known.phase, "live" | "reconnecting" | "connecting") {
         (known.bitrate_kbps, known.round_trip_ms, known.reduced) = (None, None, false);
     }
@@ -113,6 +125,7 @@ fn state(known: &mut BoxView, state: State) {
 
 fn telemetry(known: &mut BoxView, report: &Telemetry) {
     known.bitrate_kbps = report.bitrate_kbps;
+    known.guard_uptime_s = report.guard_uptime_s;
     known.temperature_c = report.temperature_c;
     known.round_trip_ms = report.round_trip_ms;
     known.dropped_frames = report.dropped_frames.unwrap_or(0);
@@ -131,7 +144,7 @@ mod tests {
         };
         hear("shop-1/availability", "online");
         hear("shop-1/state", r#"{"phase":"live","reason":null,"since":"2026-11-29T10:00:00Z"}"#);
-        hear("shop-1/telemetry", r#"{"bitrate-kbps":2500,"reduced":true}"#);
+        hear("shop-1/telemetry", r#"{"bitrate-kbps":2500,"reduced":true,"guard-uptime-s":90}"#);
         hear("shop-2/availability", "offline");
         hear("shop-2/state", r#"{"phase":"live"}"#);
         hear("shop-3/state", "not json");
@@ -140,7 +153,9 @@ mod tests {
         assert_eq!(fleet.phases()["live"], 1, "one that is away is in no phase");
         assert_eq!(fleet.availabilities()[&Availability::Unknown], 1);
         assert_eq!((fleet.boxes["shop-1"].bitrate_kbps, fleet.events), (Some(2500), 1));
-        fleet.hear("tallybox/v1", "tallybox/v1/shop-1/state", br#"{"phase":"idle"}"#);
+        assert_eq!(fleet.boxes["shop-1"].guard_uptime_s, Some(90));
+        fleet.hear("tallybox/v1", "tallybox/v1/shop-1/state", br#"{"phase":"idle","epoch":"0f"}"#);
+        assert_eq!(fleet.boxes["shop-1"].guard_uptime_s, None, "it was of another epoch");
         assert_eq!(fleet.boxes["shop-1"].bitrate_kbps, None, "an idle box sends nothing");
         fleet.hear("tallybox/v1", "tallybox/v1/shop-2/state", b"");
         assert!(!fleet.boxes.contains_key("shop-2"));

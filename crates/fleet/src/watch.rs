@@ -47,6 +47,9 @@ struct Row<'a> {
     reason: Option<&'a str>,
     muted: bool,
     software: Option<&'a str>,
+    epoch: Option<&'a str>,
+    /// As telemetry has it: the state's is as old as the state.
+    guard_uptime_s: Option<u64>,
     bitrate_kbps: Option<u32>,
     round_trip_ms: Option<u32>,
     temperature_c: Option<f32>,
@@ -62,6 +65,8 @@ impl<'a> Row<'a> {
             reason: known.reason.as_deref(),
             muted: known.muted,
             software: known.software.as_deref(),
+            epoch: known.epoch.as_deref(),
+            guard_uptime_s: known.guard_uptime_s,
             bitrate_kbps: known.bitrate_kbps,
             round_trip_ms: known.round_trip_ms,
             temperature_c: known.temperature_c,

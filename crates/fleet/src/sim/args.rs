@@ -62,6 +62,9 @@ pub(crate) struct Args {
     /// The boxes start evenly over this time.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = options::duration)]
     pub(super) ramp: Duration,
+    /// Of 100 boxes that install an update so many go back to their former version.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(super) update_failures: u8,
     /// Ends after this; without it, at Ctrl-C or the script's end.
     #[arg(long, value_name = "TIME", value_parser = options::duration)]
     pub(super) duration: Option<Duration>,

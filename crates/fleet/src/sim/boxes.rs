@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::args::Args;
-use super::guard::{Control, SimGuard};
+use super::guard::{self, Control, SimGuard};
 use super::ledger::SimLedger;
 use super::staff::Staff;
 use crate::options;
@@ -70,12 +70,13 @@ pub(super) fn start(
     (index, delay): (u32, Duration),
     ending: &CancellationToken,
     tasks: &mut JoinSet<()>,
-) -> SimBox {
+) -> Result<SimBox, Exit> {
     let id = config.device.id.clone().unwrap_or_default();
     let config = Arc::new(config);
     let mut random = fastrand::Rng::with_seed(args.seed ^ (u64::from(index) << 32));
     let (seed, rank) = (random.u64(..), random.u64(..));
-    let guard = SimGuard::new(config.clone(), seed, Staff::new(seed, args.activity()));
+    let staff = Staff::new(seed, args.activity());
+    let guard = SimGuard::new(config.clone(), seed, staff, args.update_failures)?;
     let ledger = guard.ledger();
     let (connect, agents) = mpsc::channel(2);
     let (control, orders) = mpsc::channel(4);
@@ -88,7 +89,7 @@ pub(super) fn start(
             keep_agent(&own, GuardAddress::InProcess(connect), wanted, &stop).await;
         }
     });
-    SimBox { id, rank, ledger, guard: control, agent, ending: ending.clone(), config }
+    Ok(SimBox { id, rank, ledger, guard: control, agent, ending: ending.clone(), config })
 }
 
 /// Runs the agent as systemd would, until `ending`.
@@ -151,7 +152,11 @@ pub(super) fn configure(args: &Args, broker: &str, dir: &Path, id: &str, more: &
         std::fs::create_dir_all(&overrides).map_err(failed)?;
         std::fs::write(overrides.join("50-sim.toml"), more).map_err(failed)?;
     }
-    Ok(Config::load(&file)?)
+    let config = Config::load(&file)?;
+    if config.trust.keys.iter().any(|key| key.may.contains(&notes::Role::Release)) {
+        guard::install(&config.device.data_dir, &guard::first_version()).map_err(failed)?;
+    }
+    Ok(config)
 }
 
 /// A text as TOML writes one.

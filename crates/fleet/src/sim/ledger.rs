@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use tallybox::clock::{self, ClockReading};
 use tallybox::ipc::{Fact, LedgerCursor, LedgerEntry};
-use tallybox::ledger;
+use tallybox::ledger::{self, LedgerState};
 
 /// Entries that are kept, some 2 MB of one box: more than its agent is behind after a day without a broker.
 const KEPT: usize = 4096;
@@ -16,6 +16,8 @@ pub(super) struct SimLedger {
     /// The hash of the very first entry; empty before it.
     id: String,
     entries: VecDeque<LedgerEntry>,
+    /// What a guard knows from it when it comes up.
+    state: LedgerState,
     /// Entries that were dropped although the agent may not have had them.
     lost: u64,
 }
@@ -35,6 +37,7 @@ impl SimLedger {
             self.entries.pop_front();
             self.lost += 1;
         }
+        self.state.apply(&entry);
         self.entries.push_back(entry);
     }
 
@@ -59,6 +62,11 @@ impl SimLedger {
     /// Number and hash of the last entry.
     pub(super) fn last(&self) -> Option<(u64, &str)> {
         self.entries.back().map(|entry| (entry.seq, entry.hash.as_str()))
+    }
+
+    /// What a guard knows from it when it comes up.
+    pub(super) fn state(&self) -> &LedgerState {
+        &self.state
     }
 
     pub(super) fn lost(&self) -> u64 {

@@ -152,7 +152,7 @@ fn start_boxes(
     for (index, id) in (0..).zip(args.ids()?) {
         let config = boxes::configure(args, &address.to_string(), home, &id, &more)?;
         let delay = args.ramp.mul_f64(f64::from(index) / f64::from(args.boxes));
-        all.push(boxes::start(args, config, (index, delay), ending, tasks));
+        all.push(boxes::start(args, config, (index, delay), ending, tasks)?);
     }
     Ok(all)
 }
@@ -198,6 +198,7 @@ impl Scene {
                 }
             }
             Action::Press(share) => self.each(share, |sim| sim.control(Control::Press(PRESS))),
+            Action::Hold(share) => self.each(share, |sim| sim.control(Control::Press(staff::HOLD))),
             Action::Lock(share) => self.each(share, |sim| sim.control(Control::Press(LOCK))),
             Action::GuardRestart(share) => self.each(share, |sim| sim.control(Control::Restart)),
             Action::AgentRestart(share) | Action::AgentStart(share) => self.each(share, |sim| sim.set_agent(true)),

@@ -8,7 +8,7 @@ use tallybox::exit::Exit;
 
 /// How to write a step.
 const HELP: &str = "write a line such as `30s broker stop`, `45s broker start`, `1m network cut`, `70s network open`, \
-                    `80s network stall`, `90s network slow 200ms`, `2m press 10%`, `2m lock 1%`, `3m guard restart 5%`, \
+                    `80s network stall`, `90s network slow 200ms`, `2m press 10%`, `2m hold 10%`, `2m lock 1%`, `3m guard restart 5%`, \
                     `3m agent restart 5%`, `4m agent stop 100%`, `5m agent start 100%` or `10m end`";
 /// Longest script, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -35,6 +35,8 @@ pub(super) enum Action {
     Network(Network),
     /// Staff of this share of the boxes press.
     Press(Share),
+    /// They hold the button for as long as they do to agree, to acknowledge and to unlock.
+    Hold(Share),
     /// They lock the box.
     Lock(Share),
     GuardRestart(Share),
@@ -104,6 +106,7 @@ fn step(line: &str) -> Option<(Duration, Action)> {
         ["network", "stall"] => Action::Network(Network::Stall),
         ["network", "slow", delay] => Action::Network(Network::Slow(parse_duration(delay)?)),
         ["press", boxes] => Action::Press(share(boxes)?),
+        ["hold", boxes] => Action::Hold(share(boxes)?),
         ["lock", boxes] => Action::Lock(share(boxes)?),
         ["guard", "restart", boxes] => Action::GuardRestart(share(boxes)?),
         ["agent", "restart", boxes] => Action::AgentRestart(share(boxes)?),

@@ -9,8 +9,8 @@ use monotonic::Monotonic;
 const PRESS: Duration = Duration::from_millis(150);
 /// Holding this long locks the box.
 const LOCK: Duration = Duration::from_millis(5_500);
-/// Holding this long unlocks it.
-const UNLOCK: Duration = Duration::from_millis(2_500);
+/// Holding this long unlocks it, acknowledges a policy, and agrees to what the platform wants.
+pub(super) const HOLD: Duration = Duration::from_millis(2_500);
 /// When the shop closes, a session ends after this: longer than a press takes.
 const CLOSING: Duration = Duration::from_secs(1);
 /// Of 100 requests from the platform so many are answered by a press.
@@ -87,6 +87,13 @@ impl Staff {
         }
     }
 
+    /// The lamp asks them to acknowledge a policy, or to agree: they do.
+    pub(super) fn asked_to_agree(&mut self, now: Monotonic) {
+        if self.activity.is_some() {
+            self.next = now.saturating_add(Duration::from_secs_f64(2.0 + 8.0 * self.random.f64()));
+        }
+    }
+
     /// What they do by now.
     pub(super) fn step(&mut self, now: Monotonic, phase: Phase) -> Option<Move> {
         if let Some(until) = self.held {
@@ -104,7 +111,8 @@ impl Staff {
         if phase == Phase::Live && hold == PRESS && self.activity.is_some() && self.random.u8(0..100) < 10 {
             return Some(Move::Mute);
         }
-        let hold = if phase == Phase::Locked && hold == PRESS { UNLOCK } else { hold };
+        let asks_for_hold = matches!(phase, Phase::Locked | Phase::Policy);
+        let hold = if asks_for_hold && hold == PRESS { HOLD } else { hold };
         self.held = Some(now.saturating_add(hold));
         Some(Move::Down)
     }

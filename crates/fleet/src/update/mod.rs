@@ -125,6 +125,12 @@ fn topic(broker: &BrokerArgs, channel: &str) -> Result<String, Exit> {
 }
 
 async fn publish(release: &Release, broker: &BrokerArgs, keys: &[PathBuf]) -> Result<(), Exit> {
+    send(release, broker, keys).await?;
+    let (version, serial, channel) = (&release.version, release.serial, &release.channel);
+    output::line(&format!("{channel}: version {version}, serial {serial}, {}", word(release.wave.state)))
+}
+
+async fn send(release: &Release, broker: &BrokerArgs, keys: &[PathBuf]) -> Result<(), Exit> {
     let json = release.to_json().map_err(|error| Exit::data(error.to_string()))?;
     let note = policy::sign(&format!("{}\n{json}\n", DocumentType::Release.as_str()), keys)?;
     let connection =
@@ -136,8 +142,7 @@ async fn publish(release: &Release, broker: &BrokerArgs, keys: &[PathBuf]) -> Re
     let outcome = sent.map_err(|error| failed(error.to_string()))?.wait_async().await;
     outcome.map_err(|error| failed(error.to_string()))?;
     connection.close().await;
-    let (version, serial, channel) = (&release.version, release.serial, &release.channel);
-    output::line(&format!("{channel}: version {version}, serial {serial}, {}", word(release.wave.state)))
+    Ok(())
 }
 
 const fn word(state: WaveState) -> &'static str {
@@ -317,7 +322,7 @@ async fn stop(watch: &Watch, release: &Release, keys: &[PathBuf], rule: &rollout
     if keys.is_empty() {
         return Err(Exit::temporary(format!("{why}: call update pause, and look into it")));
     }
-    publish(&with_state(release.clone(), WaveState::Paused)?, &watch.broker, keys).await?;
+    send(&with_state(release.clone(), WaveState::Paused)?, &watch.broker, keys).await?;
     Err(Exit::temporary(format!("{why}: the wave is paused; look into it, then call update resume or update abort")))
 }
 

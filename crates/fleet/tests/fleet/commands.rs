@@ -1,10 +1,7 @@
 //! Commands to simulated boxes over a real broker: what they do, what they print, and how they end.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
-mod support;
-
+use crate::support::{Broker, lines, names, said, wait_until};
 use serde_json::json;
-use support::{Broker, lines, names, said, wait_until};
 
 const STATE: &str = r#"{"phase":"idle","session":null,"since":"2026-11-29T10:00:00Z","reason":null,"muted":false,"policy-version":"1","software":"tallybox 0.1.0"}"#;
 
@@ -102,8 +99,8 @@ fn sending_pauses_when_too_many_boxes_fail() {
 fn mistakes_are_told_and_end_with_the_code_of_their_kind() {
     let broker = Broker::start();
     let dir = broker.dir.path();
-    let open_key = support::write(dir, "open.key", "PRIVATE+KEY+a+00000000+AA==\n");
-    let empty = support::write(dir, "empty.jsonl", "");
+    let open_key = crate::support::write(dir, "open.key", "PRIVATE+KEY+a+00000000+AA==\n");
+    let empty = crate::support::write(dir, "empty.jsonl", "");
     for (arguments, code, words) in [
         (&["stop"][..], 64, "name boxes, or write --all"),
         (&["stop", "Shop/1"], 64, "is no id of a box"),

@@ -1,11 +1,8 @@
 //! Events through outages: each arrives once in the archive, in order, with its chain.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod support;
 
 use std::path::Path;
 
-use support::{Broker, lines, names, said, summary, wait_until};
+use crate::support::{Broker, lines, names, said, summary, wait_until};
 
 /// Lines of all files in an archive.
 fn archived(dir: &Path) -> u64 {
@@ -29,7 +26,7 @@ fn every_event_arrives_once_through_six_outages_and_two_followers() {
     let outages = (0..6).map(outage).collect::<Vec<_>>().concat();
     // An agent that was thrown out that often waits for minutes; one that starts anew does not.
     let script = format!("1s press 100%\n{outages}18s agent restart 100%\n");
-    let script = support::write(broker.dir.path(), "outages", &script);
+    let script = crate::support::write(broker.dir.path(), "outages", &script);
     let (clock, begin) = (tallybox::clock::Clock::start(), monotonic::Monotonic::default());
     let boxes = broker.simulate(30, &["--script", script.to_str().unwrap(), "--drain", "5m"]);
     wait_until("events come", || archived(&dir) > 60);
@@ -83,7 +80,7 @@ fn others_order_is_mended(broker: &Broker, file: &str) {
     assert_eq!(broker.run(&[&follow[..], &["--for", "1s"]].concat()).status.code(), Some(0));
     let topic = format!("{}/tallybox/v1/{}/event", broker.url(), id.to_str().unwrap());
     let messages = events.join("\n") + "\n";
-    let messages = std::fs::File::open(support::write(broker.dir.path(), "messages", &messages)).unwrap();
+    let messages = std::fs::File::open(crate::support::write(broker.dir.path(), "messages", &messages)).unwrap();
     let mut publish = std::process::Command::new("mosquitto_pub");
     let published = publish.args(["-V", "5", "-q", "1", "-l", "-L", &topic]).stdin(messages).status().unwrap();
     assert!(published.success());

@@ -1,13 +1,10 @@
 //! What watches a fleet: `watch`, `metrics`, and `list` of very many boxes.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use support::{Broker, lines, names, said, wait_until};
+use crate::support::{Broker, lines, names, said, wait_until};
 
 /// An answer over HTTP.
 fn get(port: u16, request: &str) -> String {
@@ -57,6 +54,8 @@ fn changes_are_told_as_json_and_figures_as_prometheus_reads_them() {
         "reason",
         "muted",
         "software",
+        "epoch",
+        "guard-uptime-s",
         "bitrate-kbps",
         "round-trip-ms",
         "temperature-c",

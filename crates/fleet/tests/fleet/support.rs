@@ -1,23 +1,23 @@
 //! A real broker and simulated boxes, for tests of the program as operators run it. All of it ends with its value.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, unreachable_pub)] // each test file uses a part of it
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tallybox::clock::Clock;
 use tempfile::TempDir;
 
 /// The program under test.
-pub const FLEET: &str = env!("CARGO_BIN_EXE_tallybox-fleet");
+pub(crate) const FLEET: &str = env!("CARGO_BIN_EXE_tallybox-fleet");
 
 /// Waits for a condition: at most a minute, which a machine under load may need.
 #[track_caller]
-pub fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
     let clock = Clock::start();
     while !is() {
         assert!(clock.now() < at(60), "not in time: {what}");
@@ -30,18 +30,18 @@ fn at(seconds: u64) -> monotonic::Monotonic {
 }
 
 /// A child that is killed when it is dropped.
-pub struct Running(pub Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
     /// Asks it to end as Ctrl-C does, and returns what it printed.
-    pub fn interrupt(self) -> Output {
+    pub(crate) fn interrupt(self) -> Output {
         // One that has ended by itself is there until it is waited for.
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), rustix::process::Signal::INT).unwrap();
         self.finish()
     }
 
     /// What it printed, once it has ended.
-    pub fn finish(mut self) -> Output {
+    pub(crate) fn finish(mut self) -> Output {
         let (out, err) = (self.0.stdout.take(), self.0.stderr.take());
         let read = |mut pipe: Box<dyn std::io::Read>| {
             let mut bytes = Vec::new();
@@ -62,14 +62,14 @@ impl Drop for Running {
 }
 
 /// mosquitto on a port of its own.
-pub struct Broker {
-    pub port: u16,
-    pub dir: TempDir,
+pub(crate) struct Broker {
+    pub(crate) port: u16,
+    pub(crate) dir: TempDir,
     running: Option<Running>,
 }
 
 impl Broker {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let dir = tempfile::tempdir().unwrap();
         // What an operator of many boxes sets, as docs/fleet.md says: without it retained messages are dropped.
@@ -84,15 +84,15 @@ impl Broker {
         broker
     }
 
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.dir.path().join("mosquitto.conf")
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
     }
 
-    pub fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         let mut command = Command::new("/usr/sbin/mosquitto");
         command.arg("-c").arg(self.config()).stdout(Stdio::null()).stderr(Stdio::null());
         self.running = Some(Running(command.spawn().unwrap()));
@@ -101,7 +101,7 @@ impl Broker {
     }
 
     /// Ends it; it writes down what it has to keep.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             let child = rustix::process::Pid::from_child(&running.0);
             rustix::process::kill_process(child, rustix::process::Signal::TERM).unwrap();
@@ -111,7 +111,7 @@ impl Broker {
     }
 
     /// Publishes a retained message.
-    pub fn retain(&self, topic: &str, payload: &str) {
+    pub(crate) fn retain(&self, topic: &str, payload: &str) {
         let port = self.port.to_string();
         let arguments = ["-V", "5", "-p", &port, "-q", "1", "-r", "-t", topic, "-s"];
         let mut child = Command::new("mosquitto_pub").args(arguments).stdin(Stdio::piped()).spawn().unwrap();
@@ -119,8 +119,24 @@ impl Broker {
         assert!(child.wait().unwrap().success());
     }
 
+    /// What comes on a topic, until there are so many messages or it is interrupted.
+    pub(crate) fn subscribe(&self, topic: &str, messages: Option<u32>) -> Running {
+        let mut command = Command::new("mosquitto_sub");
+        command.args(["-V", "5", "-p", &self.port.to_string(), "-q", "1", "-W", "60", "-t", topic]);
+        command.args(messages.iter().flat_map(|count| ["-C".to_owned(), count.to_string()]));
+        Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// The retained message of a topic.
+    pub(crate) fn retained(&self, topic: &str) -> Value {
+        let mut command = Command::new("mosquitto_sub");
+        command.args(["-V", "5", "-p", &self.port.to_string(), "-C", "1", "-W", "10", "-t", topic]);
+        let output = command.output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("nothing is retained on {topic}"))
+    }
+
     /// The program's command line, with this broker.
-    pub fn fleet(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn fleet(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(FLEET);
         command.args(arguments).env("TALLYBOX_FLEET_BROKER", self.url());
         command.env_remove("TALLYBOX_FLEET_KEY").env_remove("TALLYBOX_LOG");
@@ -128,23 +144,53 @@ impl Broker {
     }
 
     /// Runs it to its end.
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.fleet(arguments).output().unwrap()
     }
 
     /// Starts it, and goes on.
-    pub fn spawn(&self, arguments: &[&str]) -> Running {
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
         let mut command = self.fleet(arguments);
         Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
-    /// Simulated boxes on which nobody presses; `more` are arguments of `sim`. Waits until all are online.
-    pub fn simulate(&self, boxes: u32, more: &[&str]) -> Running {
+    /// Simulated boxes on which nobody presses, unless `more`, arguments of `sim`, has `--idle`. Waits until all are online.
+    pub(crate) fn simulate(&self, boxes: u32, more: &[&str]) -> Running {
         let (count, url) = (boxes.to_string(), self.url());
-        let arguments = ["sim", "--boxes", &count, "--broker", &url, "--json", "--idle", "0s", "--ramp", "1s"];
-        let running = self.spawn(&[&arguments[..], more].concat());
+        let arguments = ["sim", "--boxes", &count, "--broker", &url, "--json", "--ramp", "1s"];
+        let idle = if more.contains(&"--idle") { &[][..] } else { &["--idle", "0s"] };
+        let running = self.spawn(&[&arguments[..], idle, more].concat());
         wait_until("all boxes are online", || online(&self.run(&["list", "--json", "--wait", "500ms"])) == boxes);
         running
+    }
+}
+
+/// Keys that sign, and a configuration that trusts them.
+pub(crate) struct Keys {
+    dir: PathBuf,
+    trust: String,
+}
+
+impl Keys {
+    pub(crate) fn new(broker: &Broker) -> Self {
+        Self { dir: broker.dir.path().to_owned(), trust: String::new() }
+    }
+
+    /// Makes a key that boxes with [`Keys::config`] trust with these roles; none: no box knows it. Returns its file.
+    pub(crate) fn add(&mut self, broker: &Broker, name: &str, may: &[&str]) -> String {
+        let file = self.dir.join(format!("{name}.key")).to_str().unwrap().to_owned();
+        let made = broker.run(&["key", "new", "--name", &format!("operator.example.cn/{name}"), &file]);
+        assert!(made.status.success(), "{}", said(&made));
+        if !may.is_empty() {
+            let key = String::from_utf8(made.stdout).unwrap();
+            writeln!(self.trust, "[[trust]]\nkey = {:?}\nmay = {may:?}", key.trim()).unwrap();
+        }
+        file
+    }
+
+    /// The file for `sim --config`, with `more` before the trust.
+    pub(crate) fn config(&self, more: &str) -> String {
+        write(&self.dir, "trust.toml", &format!("{more}\n{}", self.trust)).to_str().unwrap().to_owned()
     }
 }
 
@@ -155,28 +201,43 @@ fn online(listed: &Output) -> u32 {
 }
 
 /// Standard output's lines of JSON.
-pub fn lines(output: &Output) -> Vec<Value> {
+pub(crate) fn lines(output: &Output) -> Vec<Value> {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
 }
 
 /// The names in an object, in order.
-pub fn names(value: &Value) -> Vec<&str> {
+pub(crate) fn names(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
 /// What a program said on standard error.
-pub fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// The number that a simulation counted at its end.
-pub fn summary(output: &Output) -> Value {
+pub(crate) fn summary(output: &Output) -> Value {
     lines(output).pop().unwrap_or_else(|| panic!("no summary: {}", said(output)))
 }
 
+/// A release whose wave began long ago, and whose deadline has passed.
+pub(crate) fn release() -> String {
+    json!({
+        "version": "0.2.0-1", "channel": "stable", "not-after": "2027-06-01T00:00:00Z", "security": true,
+        "files": {"arm64": {
+            "url": "https://updates.example.cn/tallybox_0.2.0-1_arm64.deb", "size": 1000, "sha256": "0f".repeat(32),
+        }},
+        "wave": {
+            "start": "2026-11-01T00:00:00Z", "stages": [{"permille": 1000}], "deadline-s": 600, "minimum-sample": 10,
+            "abort": [{"on": "any", "minimum": 3, "permille": 200}],
+        },
+    })
+    .to_string()
+}
+
 /// Writes a file in `dir`.
-pub fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
+pub(crate) fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
     let path = dir.join(name);
     std::fs::write(&path, text).unwrap();
     path

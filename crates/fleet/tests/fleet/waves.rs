@@ -1,25 +1,10 @@
 //! Releases and their waves: published, watched, and stopped when boxes break or fall silent.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
-mod support;
+use std::io::{BufRead, BufReader};
 
+use crate::support::{Broker, Keys, lines, release, said, wait_until};
+use rollout::WaveState;
 use serde_json::{Value, json};
-use support::{Broker, lines, said, wait_until};
-
-/// A release whose wave began long ago, and whose deadline has passed.
-fn release() -> String {
-    json!({
-        "version": "0.2.0-1", "channel": "stable", "not-after": "2027-06-01T00:00:00Z", "security": true,
-        "files": {"arm64": {
-            "url": "https://updates.example.cn/tallybox_0.2.0-1_arm64.deb", "size": 1000, "sha256": "0f".repeat(32),
-        }},
-        "wave": {
-            "start": "2026-11-01T00:00:00Z", "stages": [{"permille": 1000}], "deadline-s": 600, "minimum-sample": 10,
-            "abort": [{"on": "any", "minimum": 3, "permille": 200}],
-        },
-    })
-    .to_string()
-}
 
 fn retain_box(broker: &Broker, id: &str, software: &str, phase: &str) {
     broker.retain(&format!("tallybox/v1/{id}/availability"), "online");
@@ -30,7 +15,7 @@ fn retain_box(broker: &Broker, id: &str, software: &str, phase: &str) {
 #[test]
 fn a_wave_is_published_paused_resumed_and_stops_when_boxes_are_silent() {
     let broker = Broker::start();
-    let file = support::write(broker.dir.path(), "release.json", &release());
+    let file = crate::support::write(broker.dir.path(), "release.json", &release());
     let key = broker.dir.path().join("release.key");
     let key = key.to_str().unwrap();
     assert!(broker.run(&["key", "new", "--name", "release.example.cn/test", key]).status.success());
@@ -79,7 +64,7 @@ fn boxes_that_say_that_they_failed_count_at_once() {
     let mut document: Value = serde_json::from_str(&release()).unwrap();
     // Nobody's deadline has passed: only what boxes say counts.
     document["wave"]["deadline-s"] = json!(2_592_000);
-    let file = support::write(broker.dir.path(), "release.json", &document.to_string());
+    let file = crate::support::write(broker.dir.path(), "release.json", &document.to_string());
     let key = broker.dir.path().join("release.key");
     let key = key.to_str().unwrap();
     assert!(broker.run(&["key", "new", "--name", "release.example.cn/test", key]).status.success());
@@ -98,4 +83,82 @@ fn boxes_that_say_that_they_failed_count_at_once() {
     assert_eq!(ended.status.code(), Some(75), "{}", said(&ended));
     assert!(said(&ended).contains("call update pause"), "{}", said(&ended));
     assert_eq!(lines(&ended).last().unwrap()["standings"]["failed"], 3);
+}
+
+/// All at once, stopped when two of at least four have failed.
+fn wave_of_all(state: WaveState) -> Value {
+    json!({
+        "start": "2026-11-01T00:00:00Z", "stages": [{"permille": 1000}], "deadline-s": 2_592_000, "state": state,
+        "minimum-sample": 4, "abort": [{"on": "any", "minimum": 2, "permille": 100}],
+    })
+}
+
+/// A fleet of simulated boxes that trust a release key, and what is published for them.
+struct WaveOfBoxes {
+    broker: Broker,
+    key: String,
+    config: String,
+}
+
+impl WaveOfBoxes {
+    fn new(update: &str) -> Self {
+        let broker = Broker::start();
+        let mut keys = Keys::new(&broker);
+        let key = keys.add(&broker, "release", &["release"]);
+        let config = keys.config(&format!("[update]\nnotice = \"0s\"\n{update}"));
+        Self { broker, key, config }
+    }
+
+    fn publish(&self, wave: &Value) {
+        let mut document: Value = serde_json::from_str(&release()).unwrap();
+        document["wave"] = wave.clone();
+        let file = crate::support::write(self.broker.dir.path(), "release.json", &document.to_string());
+        let published = self.broker.run(&["update", "publish", file.to_str().unwrap(), "--key", &self.key]);
+        assert!(published.status.success(), "{}", said(&published));
+    }
+
+    fn status(&self) -> Value {
+        lines(&self.broker.run(&["update", "status", "--json", "--wait", "500ms"])).remove(0)
+    }
+}
+
+#[test]
+fn boxes_judge_the_release_and_update_unless_they_are_in_use_or_nobody_signed_it() {
+    let fleet = WaveOfBoxes::new("");
+    // One box in four or so is in a session all the time; the others are idle.
+    let script = crate::support::write(fleet.broker.dir.path(), "busy", "500ms press 30%\n");
+    let more = ["--config", &fleet.config, "--script", script.to_str().unwrap()];
+    let _boxes = fleet.broker.simulate(12, &more);
+    let live = || lines(&fleet.broker.run(&["list", "--json", "--phase", "live", "--wait", "300ms"])).len() as u64;
+    wait_until("some are in use", || live() > 0);
+    let busy = live();
+    fleet.publish(&wave_of_all(WaveState::Running));
+    wait_until("all others have it", || fleet.status()["standings"] == json!({"updated": 12 - busy, "due": busy}));
+    // A note that no release key signed is refused by every box, and changes nothing.
+    let mut keys = Keys::new(&fleet.broker);
+    let stranger = keys.add(&fleet.broker, "stranger", &[]);
+    let wave = WaveOfBoxes { key: stranger, ..fleet };
+    let events = wave.broker.subscribe("tallybox/v1/+/event", Some(12));
+    wave.publish(&wave_of_all(WaveState::Running));
+    let told = String::from_utf8(events.finish().stdout).unwrap();
+    assert!(told.contains("no trusted key signed it") && !told.contains("update-offered"), "{told}");
+}
+
+#[test]
+fn a_wave_is_paused_when_boxes_that_judged_the_release_fail() {
+    let fleet = WaveOfBoxes::new("");
+    let _boxes = fleet.broker.simulate(12, &["--config", &fleet.config, "--update-failures", "50"]);
+    // Events are not retained: the wave begins once somebody watches.
+    fleet.publish(&wave_of_all(WaveState::Paused));
+    let mut watcher = fleet.broker.spawn(&["update", "watch", "--json", "--wait", "500ms", "--key", &fleet.key]);
+    let mut first = String::new();
+    BufReader::new(watcher.0.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("\"wave\":\"paused\""), "{first}");
+    assert!(fleet.broker.run(&["update", "resume", "--key", &fleet.key]).status.success());
+    let ended = watcher.finish();
+    assert_eq!(ended.status.code(), Some(75), "{}", said(&ended));
+    let last = lines(&ended).pop().unwrap_or_else(|| panic!("{}", said(&ended)));
+    let count = |standing: &str| last["standings"][standing].as_u64().unwrap_or(0);
+    assert!(count("failed") >= 2 && count("failed") + count("updated") >= 4, "the minimum sample: {last}");
+    wait_until("the boxes' own index says paused", || fleet.status()["wave"] == "paused");
 }

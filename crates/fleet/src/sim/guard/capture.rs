@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use consent::{CaptureSettings, Grant, SessionId};
+use consent::{CaptureSettings, Grant};
 use monotonic::Monotonic;
 use tallybox::ipc::StreamStats;
 
@@ -28,7 +28,6 @@ pub(super) struct SimCapture {
     random: fastrand::Rng,
     bitrate_kbps: u32,
     height: u32,
-    last_session: SessionId,
     sound: bool,
     pending: Vec<(Monotonic, CaptureEvent)>,
     stream: Option<StreamStats>,
@@ -37,16 +36,19 @@ pub(super) struct SimCapture {
 impl SimCapture {
     pub(super) fn new(seed: u64, bitrate_kbps: u32, height: u32) -> Self {
         let random = fastrand::Rng::with_seed(seed ^ 0x00ca_97e5);
-        let last_session = SessionId(0);
-        Self { random, bitrate_kbps, height, last_session, sound: false, pending: Vec::new(), stream: None }
-    }
-
-    pub(super) fn last_session(&self) -> SessionId {
-        self.last_session
+        Self { random, bitrate_kbps, height, sound: false, pending: Vec::new(), stream: None }
     }
 
     pub(super) fn stream(&self) -> Option<StreamStats> {
         self.stream
+    }
+
+    /// The highest bitrate from now on.
+    pub(super) fn set_bitrate(&mut self, bitrate_kbps: u32) {
+        self.bitrate_kbps = bitrate_kbps;
+        if let Some(stream) = &mut self.stream {
+            stream.target_kbps = stream.target_kbps.min(bitrate_kbps);
+        }
     }
 
     /// When it reports next.
@@ -61,8 +63,8 @@ impl SimCapture {
     }
 
     pub(super) fn launch(&mut self, now: Monotonic, grant: Grant) {
-        let (session, sound, _) = grant.spend();
-        (self.last_session, self.sound) = (session, sound);
+        let (_, sound, _) = grant.spend();
+        self.sound = sound;
         self.stream = None;
         self.pending.clear();
         self.at(now, 0.1, 0.3, CaptureEvent::Applied(CaptureSettings::default()));

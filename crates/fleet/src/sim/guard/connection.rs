@@ -1,7 +1,9 @@
 //! One connection of an agent: status at each change, or the ledger's entries in order, and answers to its calls.
 
+use monotonic::Monotonic;
 use tallybox::agent::GuardChannel;
-use tallybox::ipc::{FromGuard, LedgerCursor, Request, Response, Status, ToGuard};
+use tallybox::clock::Clock;
+use tallybox::ipc::{FromGuard, LedgerCursor, ReportedConfig, Request, Response, Status, ToGuard};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -15,11 +17,28 @@ enum Subscription {
     Entries { after: Option<LedgerCursor>, named: bool },
 }
 
+/// What an agent is told, as it changes.
+pub(super) struct Told {
+    pub(super) status: watch::Receiver<Status>,
+    pub(super) reported: watch::Receiver<ReportedConfig>,
+    pub(super) ledger: watch::Receiver<SimLedger>,
+    pub(super) clock: Clock,
+    /// When the guard started.
+    pub(super) since: Monotonic,
+}
+
+impl Told {
+    /// The newest status, with the time that it is now.
+    fn newest_status(&mut self) -> FromGuard {
+        let uptime_s = self.clock.now().duration_since(self.since).as_secs();
+        FromGuard::Status(Box::new(Status { uptime_s, ..self.status.borrow_and_update().clone() }))
+    }
+}
+
 /// Serves until the agent goes away.
 pub(super) async fn serve(
     GuardChannel { mut requests, messages }: GuardChannel,
-    mut status: watch::Receiver<Status>,
-    mut ledger: watch::Receiver<SimLedger>,
+    mut told: Told,
     calls: mpsc::Sender<Call>,
 ) {
     let mut subscription = Subscription::None;
@@ -29,8 +48,9 @@ pub(super) async fn serve(
             request = requests.recv() => {
                 let Some(ToGuard { call, request }) = request else { return };
                 if let Request::Subscribe { entries, after } = request {
-                    status.mark_changed();
-                    ledger.mark_changed();
+                    told.status.mark_changed();
+                    told.reported.mark_changed();
+                    told.ledger.mark_changed();
                     subscription =
                         if entries { Subscription::Entries { after, named: false } } else { Subscription::Status };
                     answers.spawn(async move { (call, Response::Done) });
@@ -40,19 +60,29 @@ pub(super) async fn serve(
                 }
             }
             Some(Ok((call, response))) = answers.join_next() => {
+                // What was done shows in the status: whoever hears the answer has heard that before.
+                let is_news = matches!(subscription, Subscription::Status) && told.status.has_changed().unwrap_or(false);
+                if is_news && messages.send(told.newest_status()).await.is_err() {
+                    return;
+                }
                 if messages.send(FromGuard::Response { call, response }).await.is_err() {
                     return;
                 }
             }
-            changed = status.changed(), if matches!(subscription, Subscription::Status) => {
-                let now = Box::new(status.borrow_and_update().clone());
-                if changed.is_err() || messages.send(FromGuard::Status(now)).await.is_err() {
+            changed = told.status.changed(), if matches!(subscription, Subscription::Status) => {
+                if changed.is_err() || messages.send(told.newest_status()).await.is_err() {
                     return;
                 }
             }
-            changed = ledger.changed(), if matches!(subscription, Subscription::Entries { .. }) => {
+            changed = told.reported.changed(), if matches!(subscription, Subscription::Status) => {
+                let reported = Box::new(told.reported.borrow_and_update().clone());
+                if changed.is_err() || messages.send(FromGuard::Reported(reported)).await.is_err() {
+                    return;
+                }
+            }
+            changed = told.ledger.changed(), if matches!(subscription, Subscription::Entries { .. }) => {
                 let Subscription::Entries { after, named } = &mut subscription else { continue };
-                if changed.is_err() || !send_entries(&messages, &mut ledger, after, named).await {
+                if changed.is_err() || !send_entries(&messages, &mut told.ledger, after, named).await {
                     return;
                 }
             }

@@ -7,7 +7,7 @@ use tallybox::ipc::{Fact, Response};
 
 use super::SimGuard;
 use super::capture::CaptureEvent;
-use consent::{CaptureExit, CaptureReport, Effect, Event, Purpose, SessionId};
+use consent::{CaptureExit, CaptureReport, Effect, Event, Phase, Purpose, SessionId};
 
 impl SimGuard {
     /// Feeds one event to the machine, and then what its effects bring.
@@ -19,18 +19,23 @@ impl SimGuard {
                 self.apply(effect, &mut events);
             }
         }
-        if self.machine.phase() != before {
+        let phase = self.machine.phase();
+        if phase != before {
+            if phase == Phase::Policy {
+                self.staff.asked_to_agree(self.clock.now());
+            }
             self.status.send_modify(|status| status.since = clock::utc_now());
         }
-        self.answer();
+        // Whoever hears an answer has the status that belongs to it.
         self.publish();
+        self.answer_waiting();
     }
 
     // An effect that is newer than this simulation leaves no trace in it.
     #[allow(clippy::wildcard_enum_match_arm)]
     fn apply(&mut self, effect: Effect, events: &mut VecDeque<Event>) {
         let now = self.clock.now();
-        let policy_version = || self.config.consent.policy_version.clone();
+        let policy_version = || self.judges.policy.version.clone();
         let fact = match effect {
             Effect::RecordStart { session: SessionId(session), sound, purpose } => {
                 let policy_version = policy_version();
@@ -51,20 +56,23 @@ impl SimGuard {
             }
             Effect::RecordRequest(purpose) => Fact::Requested { purpose },
             Effect::RecordRequestEnded(reason) => Fact::RequestEnded { reason: reason.as_str().to_owned() },
-            Effect::RecordLock => {
-                self.locked = true;
-                Fact::Locked {}
+            Effect::RecordLock => Fact::Locked {},
+            Effect::RecordUnlock => Fact::Unlocked {},
+            Effect::RecordPolicyAcknowledged => {
+                let policy_version = policy_version();
+                self.judges.policy.acknowledged = Some(policy_version.clone());
+                Fact::PolicyAcknowledged { policy_version }
             }
-            Effect::RecordUnlock => {
-                self.locked = false;
-                Fact::Unlocked {}
-            }
-            Effect::RecordPolicyAcknowledged => Fact::PolicyAcknowledged { policy_version: policy_version() },
+            Effect::RecordAgreement => return self.agree(),
             Effect::RecordFault(part) => Fact::FaultDetected { part },
             Effect::RecordMute { session, muted, by } => Fact::Muted { session: session.0, muted, by },
             Effect::DestroyFootage => Fact::FootageDestroyed { files: 0 },
             // It has no files, and nothing to give a receipt for.
-            Effect::Unbind => Fact::Unbound { files: 0, receipt: None },
+            Effect::Unbind => {
+                self.judges.twin.forget();
+                self.judges.policy.forget_note(&self.config);
+                Fact::Unbound { files: 0, receipt: None }
+            }
             Effect::RecordUnbindRequest => Fact::UnbindRequested {},
             _ => return,
         };
@@ -98,7 +106,7 @@ impl SimGuard {
     }
 
     /// Answers those who waited for capture.
-    fn answer(&mut self) {
+    fn answer_waiting(&mut self) {
         if !self.machine.phase().may_capture() {
             self.stops.drain(..).for_each(|reply| drop(reply.send(Response::Done)));
         }

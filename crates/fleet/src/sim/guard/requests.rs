@@ -1,51 +1,52 @@
 //! What an agent may ask of a simulated guard.
 
-use tallybox::ipc::{Fact, Phase, Request, Response};
-use tokio::sync::oneshot;
+use tallybox::ipc::{Fact, Parameters, Request, Response};
+use tallybox::judges::ReplySender;
+use tallybox::judges::verb_quotas::verb_of;
 
 use super::SimGuard;
-use consent::Event;
 
 impl SimGuard {
-    // A request that is newer than this simulation is turned down.
-    #[allow(clippy::wildcard_enum_match_arm)]
-    pub(super) fn handle(&mut self, request: Request, reply: oneshot::Sender<Response>) {
+    pub(super) fn handle(&mut self, request: Request, reply: ReplySender) {
+        if let Some(rejection) = request.denial(false, !self.config.trust.is_empty()) {
+            self.append(Fact::CommandRefused { verb: request.word().to_owned(), why: rejection.why.clone() });
+            return self.answer(reply, Response::Rejected(rejection));
+        }
+        let now = self.clock.now();
+        if let Some(verb) = verb_of(&request)
+            && let Err(rejection) = self.judges.quotas.admit(verb, now)
+        {
+            self.append(Fact::CommandRefused { verb: verb.as_str().to_owned(), why: rejection.why.clone() });
+            return self.answer(reply, Response::Unavailable(rejection));
+        }
         let response = match request {
-            Request::Stop {} => {
-                self.stops.push(reply);
-                return self.dispatch(Event::RemoteStop);
-            }
-            Request::Mute {} => {
-                self.mutes.push(reply);
-                return self.dispatch(Event::RemoteMute);
-            }
-            Request::RequestStart {} => {
-                self.dispatch(Event::RemoteRequest);
-                self.staff.asked(self.clock.now());
-                self.done_if(self.machine.phase() == Phase::Requested, "nothing can be asked for now")
-            }
-            Request::Unmute {} => {
-                self.dispatch(Event::RemoteUnmute);
-                let why = "remote takes back only its own mute, in a session that staff started with sound";
-                self.done_if(self.machine.wants_sound(), why)
-            }
-            Request::Identify {} => {
-                let may = matches!(self.machine.phase(), Phase::Idle | Phase::Requested);
-                self.done_if(may, "the lamp goes on saying what it says")
+            Request::Stop {} => return self.carry_out(&Parameters::Stop, reply),
+            Request::Mute {} => return self.carry_out(&Parameters::Mute, reply),
+            Request::RequestStart {} => return self.carry_out(&Parameters::RequestStart, reply),
+            Request::Unmute {} => return self.carry_out(&Parameters::Unmute, reply),
+            Request::Identify {} => return self.carry_out(&Parameters::Identify, reply),
+            Request::SetVideo(wanted) => return self.carry_out(&Parameters::SetVideo(wanted), reply),
+            Request::Command { verb, payload } => return self.signed_command(&verb, &payload.0, reply),
+            Request::Policy { note } => self.receive_retained_policy(&note.0),
+            Request::Desired { note } => self.receive_desired(&note),
+            Request::Release { note } => return self.offer_release(&note, reply),
+            Request::UpdateFetched { serial, error } => {
+                self.on_fetched(serial, error);
+                Response::Done
             }
             Request::Refused { verb, why } => {
                 self.append(Fact::CommandRefused { verb, why });
                 Response::Done
             }
             Request::Status {} | Request::Subscribe { .. } => Response::Done,
-            _ => Response::refused("a simulated box does not do that"),
+            // Only local callers may ask these, and there are none; its button is the script's.
+            Request::Probe {}
+            | Request::UpdateNow { .. }
+            | Request::UpdatePostpone { .. }
+            | Request::UpdateEnded(_)
+            | Request::Button { .. }
+            | Request::MuteButton { .. } => Response::refused("a simulated box does not do that"),
         };
-        // A caller that went away does not need its reply.
-        let _ = reply.send(response);
-    }
-
-    fn done_if(&self, is_done: bool, why: &str) -> Response {
-        let phase = self.machine.phase().as_str();
-        if is_done { Response::Done } else { Response::refused(format!("{why}: the box is {phase}")) }
+        self.answer(reply, response);
     }
 }

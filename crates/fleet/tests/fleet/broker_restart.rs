@@ -1,25 +1,37 @@
 //! A broker that restarts under a fleet: all boxes come back, and not all at once.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
-mod support;
+use serde_json::json;
 
-use support::{Broker, said, summary};
+use crate::support::{Broker, Keys, release, said, summary, write};
 
 /// Boxes that are connected for longer than this have a good connection: their backoff begins anew.
 const STABLE_S: u32 = 30;
+
+/// Publishes a release that is for no box yet and says how reconnects are spread. Returns the boxes' configuration, which
+/// does not say it.
+fn publish_spread(broker: &Broker, spread: u32) -> String {
+    let mut keys = Keys::new(broker);
+    let key = keys.add(broker, "release", &["release"]);
+    let mut document: serde_json::Value = serde_json::from_str(&release()).unwrap();
+    document["reconnect-spread-s"] = json!(spread);
+    document["wave"]["state"] = json!("paused");
+    let file = write(broker.dir.path(), "release.json", &document.to_string());
+    let published = broker.run(&["update", "publish", file.to_str().unwrap(), "--key", &key]);
+    assert!(published.status.success(), "{}", said(&published));
+    keys.config("")
+}
 
 #[test]
 fn boxes_come_back_to_a_broker_that_restarted_spread_over_the_time_that_they_were_given() {
     let (boxes, spread): (u32, u32) = if std::env::var_os("TALLYBOX_LONG").is_some() { (2000, 40) } else { (200, 10) };
     let mut broker = Broker::start();
+    let config = publish_spread(&broker, spread);
     broker.stop();
     let ramp = boxes / 100;
     let (down, up) = (STABLE_S + ramp + 4, STABLE_S + ramp + 6);
     let end = up + spread * 3 / 2 + 10;
     let script = format!("{down}s broker stop\n{up}s broker start\n{end}s end\n");
-    let script = support::write(broker.dir.path(), "restart", &script);
-    let config = format!("[mqtt]\nreconnect-spread = \"{spread}s\"\n");
-    let config = support::write(broker.dir.path(), "spread.toml", &config);
+    let script = write(broker.dir.path(), "restart", &script);
     let (url, mosquitto) = (broker.url(), broker.config());
     let (count, ramp) = (boxes.to_string(), format!("{ramp}s"));
     let output = broker.run(&[
@@ -39,7 +51,7 @@ fn boxes_come_back_to_a_broker_that_restarted_spread_over_the_time_that_they_wer
         "--script",
         script.to_str().unwrap(),
         "--config",
-        config.to_str().unwrap(),
+        &config,
     ]);
     assert!(output.status.success(), "{}", said(&output));
     let network = &summary(&output)["network"];
