@@ -19,6 +19,7 @@ mod exactly_once;
 mod examples;
 mod families;
 mod files;
+mod fleet_tool;
 mod guard;
 mod handed_out;
 mod home_assistant;
