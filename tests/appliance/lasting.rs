@@ -1,5 +1,5 @@
-//! The two verbs that need more than an operator, killed anywhere: an update, which is downloaded first, and an unbinding,
-//! which staff confirm. Each happens once.
+//! The two verbs that need more than an operator, killed anywhere: an update, which is downloaded first, and an
+//! unbinding, which staff confirm. Each happens once.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Retained documents at a real broker that anybody else may write to, or put back: what was in force stays, and nothing
-//! older comes into force; what is missing on a restored disk comes back with the broker's copy.
+//! Retained documents at a real broker that anybody else may write to, or put back: what was in force stays, and
+//! nothing older comes into force; what is missing on a restored disk comes back with the broker's copy.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! What cannot be undone needs its entry in the ledger first: on a disk that is full, that fails or that hangs each such
-//! verb is refused, and nothing of it happens.
+//! What cannot be undone needs its entry in the ledger first: on a disk that is full, that fails or that hangs each
+//! such verb is refused, and nothing of it happens.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,5 +1,5 @@
-//! Wrong commands over a real broker, retained ones among them: none runs, over kills of guard and agent, clock steps and
-//! a restored disk; fresh ones run once.
+//! Wrong commands over a real broker, retained ones among them: none runs, over kills of guard and agent, clock
+//! steps and a restored disk; fresh ones run once.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,5 @@
-//! The tables of docs/mqtt.md and docs/ledger.md, between `<!-- begin: generated from the types: NAME -->` and `<!-- end: generated -->`.
+//! The tables of docs/mqtt.md and docs/ledger.md, between `<!-- begin: generated from the types: NAME -->` and
+//! `<!-- end: generated -->`.
 
 use std::fmt::Write as _;
 
