@@ -1,5 +1,5 @@
 //! Desired configurations and policies that do not count: none takes effect, over kills, clock steps and a restored
-//! disk, and a good one takes effect once. Releases: `guard::updates::tests::replays`.
+//! disk, and a good one takes effect once. Releases: `judges::updates::tests::replays`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
