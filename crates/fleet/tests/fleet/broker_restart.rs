@@ -7,8 +7,8 @@ use crate::support::{Broker, Keys, release, said, summary, write};
 /// Boxes that are connected for longer than this have a good connection: their backoff begins anew.
 const STABLE_S: u32 = 30;
 
-/// Publishes a release that is for no box yet and says how reconnects are spread. Returns the boxes' configuration, which
-/// does not say it.
+/// Publishes a release that is for no box yet and says how reconnects are spread. Returns the boxes' configuration,
+/// which does not say it.
 fn publish_spread(broker: &Broker, spread: u32) -> String {
     let mut keys = Keys::new(broker);
     let key = keys.add(broker, "release", &["release"]);

@@ -154,7 +154,8 @@ impl Broker {
         Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
-    /// Simulated boxes on which nobody presses, unless `more`, arguments of `sim`, has `--idle`. Waits until all are online.
+    /// Simulated boxes on which nobody presses, unless `more`, arguments of `sim`, has `--idle`. Waits until all are
+    /// online.
     pub(crate) fn simulate(&self, boxes: u32, more: &[&str]) -> Running {
         let (count, url) = (boxes.to_string(), self.url());
         let arguments = ["sim", "--boxes", &count, "--broker", &url, "--json", "--ramp", "1s"];
