@@ -104,8 +104,8 @@ fn commands_run_when_the_right_key_signs_them_also_after_the_box_restarted() {
     bench.run = bench.shop.start("run");
     Operator::connect(bench.broker.port).wait_for_phase("idle");
     wait_until("another epoch", || bench.shop.status().is_some_and(|status| status["epoch"] != before));
-    // What the broker keeps is of another epoch, or of a guard that has run for long: the box says its own time, and the
-    // tool signs once more.
+    // What the broker keeps is of another epoch, or of a guard that has run for long: the box says its own time, and
+    // the tool signs once more.
     for (epoch, uptime) in [(before.clone(), 3), (bench.status("epoch"), 1_000_000)] {
         let state = json!({"phase": "idle", "epoch": epoch, "uptime-s": uptime});
         bench.retain("state", &state.to_string());
