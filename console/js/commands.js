@@ -16,6 +16,8 @@ const STALE = ["wrong-epoch", "expired", "too-far-ahead", "replayed"];
 // Nobody knows how it ended: the guard is away, or another one than the one that began.
 const AWAY = [...STALE, "unavailable"];
 const ENDED = ["done", "refused", "nobody", "unsent", "lost"];
+// In this step the box's programs are started anew, and those that come after answer.
+const SUCCEEDED = "installing";
 
 // What the box's state has to say before a command counts as done; a verb without a line shows in no state.
 const SHOWN = {
@@ -104,9 +106,13 @@ export class Commands {
   hearReply(box, reply) {
     const command = this.list.find((each) => each.id === reply.id && each.box === box.id);
     if (!command || ["done", "refused"].includes(command.status)) return;
+    // The new guard knows nothing of it, and is no end of it.
+    if (command.progress === SUCCEEDED && STALE.includes(reply.code)) return;
+    const succeeded = command.progress === SUCCEEDED;
     Object.assign(command, { error: reply.error, code: reply.code, progress: reply.progress });
     if (reply.diagnosis) command.diagnosis = reply.diagnosis;
     if (reply.receipt) command.receipt = reply.receipt;
+    if (!reply.ok && succeeded) { this.step(command, "refused"); return; }
     if (!reply.ok) { this.refused(command, box, reply); return; }
     if (reply.progress !== null) {
       command.begun = true;
@@ -142,7 +148,7 @@ export class Commands {
       // Its guard has restarted: nobody answers any more. The ledger says what became of it.
       const over = command.epoch !== null && box.state.epoch !== null && box.state.epoch !== command.epoch;
       if (command.status !== "progress") continue;
-      if (over) this.step(command, "lost");
+      if (over && command.progress !== SUCCEEDED) this.step(command, "lost");
       else if (command.unsure) this.repeat(command);
     }
   }

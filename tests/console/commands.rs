@@ -196,6 +196,45 @@ fn the_key_survives_a_reload_and_never_shows(browser: &Browser, broker: &Broker,
     assert_eq!(exported, json!(["refused", "refused", "refused"]));
 }
 
+/// An update starts guard and agent anew: another epoch, and the same command.
+#[test]
+fn an_update_is_answered_by_the_programs_that_come_after_it() {
+    let broker = Broker::start();
+    broker.state("shop-1", &state("idle", false, None));
+    let site = Site::start(&broker);
+    let browser = site.connect(&broker, "en", 1);
+    let verifier = make_key(&browser);
+    open_box(&browser, "shop-1");
+    question(&browser, "update");
+    write(&browser, "version", "0.2.0-1");
+    let command = broker.next("shop-1/cmd/update", || confirm(&browser));
+    let command = verified(&command, &verifier, Role::Update);
+    let progress = |step: &str| {
+        let answer = json!({ "id": command["id"], "verb": "update", "ok": true, "error": null, "progress": step });
+        broker.publish("shop-1/reply", answer.to_string().as_bytes(), false);
+    };
+    progress("downloading");
+    wait_until("each step is told", || told(&browser, "update").contains("downloads the package"));
+    progress("installing");
+    wait_until("the last one too", || told(&browser, "update").contains("installs"));
+
+    // The new guard knows nothing of it, should anybody ask.
+    let fresh = "f".repeat(32);
+    let mut anew = state("idle", false, None);
+    (anew["epoch"], anew["uptime-s"], anew["software"]) = (fresh.clone().into(), 2.into(), "tallybox 0.2.0".into());
+    broker.state("shop-1", &anew);
+    reply(&broker, &command, Some("wrong-epoch"), &fresh, 3);
+    let identify = broker.next("shop-1/cmd/identify", || browser.click("[data-verb=identify]"));
+    reply(&broker, &verified(&identify, &verifier, Role::Identify), None, &fresh, 4);
+    wait_for_command(&browser, "identify", "done");
+    assert_eq!(command_status(&browser, "update"), "progress", "{}", told(&browser, "update"));
+
+    reply(&broker, &command, Some("failed"), &fresh, 5);
+    wait_for_command(&browser, "update", "refused");
+    assert!(told(&browser, "update").contains("it is failed"), "{}", told(&browser, "update"));
+    no_faults(&browser);
+}
+
 #[test]
 fn nothing_is_claimed_that_nobody_confirmed() {
     let broker = Broker::start();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use tallybox::ipc::VERBS;
 
 use crate::site::{Broker, Site, no_faults};
 
@@ -80,6 +81,12 @@ fn both_languages_are_complete() {
         json!(codes)
     ));
     assert_eq!(unknown, json!([]), "console/js/text has no words for these codes");
+
+    let unknown = browser.value(&format!(
+        "import('./js/language.js').then(({{ all }}) => {}.filter((step) => !Object.values(all()).every((text) => Object.hasOwn(text.command.progresses, step))))",
+        json!(VERBS.iter().flat_map(|row| row.steps).collect::<Vec<_>>())
+    ));
+    assert_eq!(unknown, json!([]), "console/js/text has no words for these steps of long commands");
 
     // And each sentence finds the fields that it names.
     let wrong = browser.value(&format!(
