@@ -6,8 +6,8 @@ from waiting import wait
 from scenario import scenario
 
 GUARD, AGENT, CAPTURE = "tallybox-guard.service", "tallybox-agent.service", "tallybox-capture@.service"
-TCP = "exec 3<>/dev/tcp/10.78.0.1/1883"
-UDP = "exec 3<>/dev/udp/10.78.0.1/1883"
+TCP = "exec 3<>/dev/tcp/10.78.0.1/8883"
+UDP = "exec 3<>/dev/udp/10.78.0.1/8883"
 DOOR = "/rig/connect /run/tallybox-capture.sock"
 def opens(device, how="<"):
     return f"exec 3{how}{device}"
