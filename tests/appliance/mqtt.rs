@@ -22,8 +22,19 @@ fn the_platform_asks_stops_and_hears_the_truth() {
     let state = operator.wait_for_phase("idle");
     let mut fields: Vec<&String> = state["payload"].as_object().unwrap().keys().collect();
     fields.sort();
-    let wanted =
-        ["epoch", "muted", "phase", "policy-version", "reason", "session", "since", "software", "uptime-s", "warnings"];
+    let wanted = [
+        "epoch",
+        "muted",
+        "phase",
+        "policy-version",
+        "reason",
+        "session",
+        "signed-commands",
+        "since",
+        "software",
+        "uptime-s",
+        "warnings",
+    ];
     assert_eq!(fields, wanted);
 
     // Remote asks; the lamp pulses, and nothing starts.

@@ -209,11 +209,13 @@ impl Rig {
         self.operator.wait("the operator is back", |message| message["topic"] == "connected");
     }
 
-    /// The final answer to what was published.
+    /// The final answer to what was published; of an update, that it is being installed: nothing installs it here.
     #[track_caller]
     pub(crate) fn answer(&mut self, verb: &str, correlation: &str) -> Value {
-        let is_final =
-            |message: &Value| message["correlation"] == correlation && message["payload"]["progress"].is_null();
+        let is_final = |message: &Value| {
+            let progress = &message["payload"]["progress"];
+            message["correlation"] == correlation && (progress.is_null() || progress == "installing")
+        };
         self.operator.wait(verb, is_final)["payload"].take()
     }
 
