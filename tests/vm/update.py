@@ -153,7 +153,7 @@ def recovered(box, mark, number, former):
     return len(attempts)
 
 
-@scenario("update: the plug is pulled in the middle of the download, and of dpkg: the former version comes back, then the new one", kind="update")
+@scenario("update: the plug is pulled in the middle of the download, and of dpkg: the former version comes back, then the new one", kind="update", short=False)
 def cut(box, peers):
     releases, former = prepare(box, peers), version(box)
     config, mark = settings(box), newest(box)
