@@ -1,6 +1,7 @@
 """An operator who publishes software: release keys, signed release indexes, and an https server with packages."""
 import base64
 import hashlib
+import itertools
 import json
 import subprocess
 import time
@@ -37,11 +38,13 @@ def stamp(seconds):
 class Releases:
     """Keys, server, and what was published last."""
 
+    # Of the channel, for all scenarios: a box remembers the highest, whoever signed it.
+    serials = itertools.count(1)
+
     def __init__(self, peers):
         self.peers, self.folder = peers, peers.work / "packages"
         self.keys = [Key("operator.example/release-1"), Key("operator.example/release-2")]
         self.stranger = Key("somebody.example/release-1")
-        self.serial = 0
         if not self.folder.exists():
             self.folder.mkdir()
             self.serve()
@@ -79,9 +82,8 @@ class Releases:
         name = f"tallybox_{version}.deb"
         content = deb.read_bytes()
         (self.folder / name).write_bytes(content)
-        self.serial += 1
         file = {"url": f"https://{HOST}:{PORT}/{'slow/' if slow else ''}{name}", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        return {"version": version, "serial": self.serial, "channel": "stable", "files": {"amd64": file}, "not-after": stamp(30 * 86400),
+        return {"version": version, "serial": next(self.serials), "channel": "stable", "files": {"amd64": file}, "not-after": stamp(30 * 86400),
                 "wave": {"start": stamp(-60), "stages": [{"permille": 1000}]}, "security": True, **more}
 
     def note(self, release, *keys):
