@@ -2,6 +2,7 @@
 import os
 import random
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from scenario import scenario
 
 def variant(box, version, change=lambda tree: None):
     """The package under test with another version, changed as `change` says."""
-    tree, deb = box.work / f"tree-{version}", box.work / f"tallybox_{version}.deb"
+    # A folder of its own: a scenario may make one version twice.
+    tree, deb = Path(tempfile.mkdtemp(prefix="tree-", dir=box.work)), box.work / f"tallybox_{version}.deb"
+    tree.chmod(0o755)
     subprocess.run(["dpkg-deb", "-R", os.environ["TALLYBOX_DEB"], tree], check=True)
     control = tree / "DEBIAN/control"
     lines = control.read_text().splitlines()
