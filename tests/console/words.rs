@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use tallybox::ipc::VERBS;
 
+use crate::browser::Browser;
 use crate::site::{Broker, Site, no_faults};
 
 fn wire(name: &str) -> String {
@@ -44,6 +45,20 @@ fn an_entry_of_each_kind() -> Value {
     entries.into_iter().map(|(_, entry)| entry).collect()
 }
 
+/// Each code of a reply, and each step of a long command, has words in both languages.
+fn commands_have_words(browser: &Browser) {
+    let codes: Vec<String> = wire("reply-codes.txt").lines().map(str::to_owned).collect();
+    let steps: Vec<String> = VERBS.iter().flat_map(|row| row.steps).map(|step| (*step).to_owned()).collect();
+    assert!(codes.len() > 10 && steps.len() > 4, "{codes:?} {steps:?}");
+    for (table, words) in [("codes", codes), ("progresses", steps)] {
+        let unknown = browser.value(&format!(
+            "import('./js/language.js').then(({{ all }}) => {}.filter((word) => !Object.values(all()).every((text) => Object.hasOwn(text.command.{table}, word))))",
+            json!(words)
+        ));
+        assert_eq!(unknown, json!([]), "console/js/text has no words in {table} for these");
+    }
+}
+
 #[test]
 fn both_languages_are_complete() {
     let broker = Broker::start();
@@ -74,19 +89,7 @@ fn both_languages_are_complete() {
         said_by_boxes()
     ));
     assert_eq!(unknown, json!([]), "console/js/text has no words for these");
-    let codes: Vec<String> = wire("reply-codes.txt").lines().map(str::to_owned).collect();
-    assert!(codes.len() > 10, "{codes:?}");
-    let unknown = browser.value(&format!(
-        "import('./js/language.js').then(({{ all }}) => {}.filter((code) => !Object.values(all()).every((text) => Object.hasOwn(text.command.codes, code))))",
-        json!(codes)
-    ));
-    assert_eq!(unknown, json!([]), "console/js/text has no words for these codes");
-
-    let unknown = browser.value(&format!(
-        "import('./js/language.js').then(({{ all }}) => {}.filter((step) => !Object.values(all()).every((text) => Object.hasOwn(text.command.progresses, step))))",
-        json!(VERBS.iter().flat_map(|row| row.steps).collect::<Vec<_>>())
-    ));
-    assert_eq!(unknown, json!([]), "console/js/text has no words for these steps of long commands");
+    commands_have_words(&browser);
 
     // And each sentence finds the fields that it names.
     let wrong = browser.value(&format!(
