@@ -106,9 +106,9 @@ export class Commands {
   hearReply(box, reply) {
     const command = this.list.find((each) => each.id === reply.id && each.box === box.id);
     if (!command || ["done", "refused"].includes(command.status)) return;
-    // The new guard knows nothing of it, and is no end of it.
-    if (command.progress === SUCCEEDED && STALE.includes(reply.code)) return;
     const succeeded = command.progress === SUCCEEDED;
+    // The new guard knows nothing of it, and is no end of it.
+    if (succeeded && STALE.includes(reply.code)) return;
     Object.assign(command, { error: reply.error, code: reply.code, progress: reply.progress });
     if (reply.diagnosis) command.diagnosis = reply.diagnosis;
     if (reply.receipt) command.receipt = reply.receipt;

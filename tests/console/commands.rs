@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::browser::Browser;
 use crate::site::{
-    Broker, Site, command_status, no_faults, open_box, state, wait_for_boxes, wait_for_cell, wait_for_command,
+    Broker, Lent, Site, command_status, no_faults, open_box, state, wait_for_boxes, wait_for_cell, wait_for_command,
 };
 use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::wait_until;
@@ -115,6 +115,15 @@ fn verified(note: &str, verifier: &str, role: Role) -> Value {
     serde_json::from_str(&checked.json).unwrap()
 }
 
+/// A box that is told of and not there, and the page that shows it.
+fn one_box() -> (Broker, Site, Lent) {
+    let broker = Broker::start();
+    broker.state("shop-1", &state("idle", false, None));
+    let site = Site::start(&broker);
+    let browser = site.connect(&broker, "en", 1);
+    (broker, site, browser)
+}
+
 fn reply(broker: &Broker, command: &Value, code: Option<&str>, epoch: &str, uptime: u64) {
     let answer = json!({
         "id": command["id"], "verb": command["verb"], "ok": code.is_none(), "error": code.map(|code| format!("it is {code}")),
@@ -125,10 +134,7 @@ fn reply(broker: &Broker, command: &Value, code: Option<&str>, epoch: &str, upti
 
 #[test]
 fn a_signed_command_is_what_the_guard_verifies_and_is_signed_anew_once() {
-    let broker = Broker::start();
-    broker.state("shop-1", &state("idle", false, None));
-    let site = Site::start(&broker);
-    let browser = site.connect(&broker, "en", 1);
+    let (broker, _site, browser) = one_box();
     let verifier = make_key(&browser);
     open_box(&browser, "shop-1");
 
@@ -199,10 +205,7 @@ fn the_key_survives_a_reload_and_never_shows(browser: &Browser, broker: &Broker,
 /// An update starts guard and agent anew: another epoch, and the same command.
 #[test]
 fn an_update_is_answered_by_the_programs_that_come_after_it() {
-    let broker = Broker::start();
-    broker.state("shop-1", &state("idle", false, None));
-    let site = Site::start(&broker);
-    let browser = site.connect(&broker, "en", 1);
+    let (broker, _site, browser) = one_box();
     let verifier = make_key(&browser);
     open_box(&browser, "shop-1");
     question(&browser, "update");
