@@ -43,6 +43,8 @@ pub(super) struct Press {
     question: Question,
     /// The last hold that was acted on.
     reached: Hold,
+    /// Since when.
+    reached_at: Monotonic,
 }
 
 /// What a touch may be the answer to.
@@ -122,15 +124,16 @@ impl Press {
         Gesture::Nothing
     }
 
-    /// Whether the release at `now` confirms what was asked since `asked`: the lamp has shown that it would, every
-    /// clock that measured the hold agrees, and it began after the question.
+    /// Whether the release at `now` confirms what was asked since `asked`: the lamp has shown before that it would,
+    /// every clock that measured the hold agrees, and it began after the question.
     fn confirms(self, now: Monotonic, asked: Monotonic) -> bool {
         let heard = now.duration_since(self.since);
         let told = self.kernel_held.unwrap_or(heard);
         let began_before = told.saturating_sub(heard) > self.since.duration_since(asked);
         let shortest = self.kernel_held.unwrap_or(self.confirmed).min(heard);
         let in_time = shortest >= ACKNOWLEDGE_HOLD && told.max(heard) < LOCK_HOLD;
-        self.reached == Hold::Acknowledge && in_time && !self.start_unknown && !began_before
+        let shown = self.reached == Hold::Acknowledge && self.reached_at < now;
+        shown && in_time && !self.start_unknown && !began_before
     }
 }
 
@@ -153,6 +156,7 @@ impl ButtonState {
                     start_unknown: found,
                     question,
                     reached,
+                    reached_at: now,
                 });
             }
             // The release between two touches was missed: the length of neither is known.
@@ -193,7 +197,7 @@ impl ButtonState {
             Self::Down(held) => {
                 let (after, next) = held.reached.next()?;
                 (held.confirmed >= after).then(|| {
-                    held.reached = next;
+                    (held.reached, held.reached_at) = (next, held.last_poll);
                     next
                 })
             }

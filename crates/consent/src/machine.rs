@@ -5,7 +5,7 @@ mod queries;
 mod session;
 
 use super::audio_consent::AudioConsent;
-use super::button_state::ButtonState;
+use super::button_state::{ButtonState, Question};
 use super::limits::KILL_RETRY_INTERVAL;
 use super::{Actor, Effect, Event, Fault, LampPattern, Purpose, Reason, SessionId, SessionLimits};
 use monotonic::Monotonic;
@@ -183,6 +183,10 @@ impl Machine {
             Event::CaptureExited(outcome) => self.on_capture_exit(outcome, &mut effects),
             Event::FaultDetected(fault) => self.on_fault(now, fault, &mut effects),
             Event::FaultCleared(fault) => self.faults &= !fault.bit(),
+        }
+        // The question ended, with a fault for example: a touch from then is no answer if it is asked again.
+        if self.button.question() == Question::Policy && self.question() != Question::Policy {
+            self.button.retract_question();
         }
         self.update_lamp(&mut effects);
         effects

@@ -25,7 +25,7 @@ impl Machine {
     }
 
     /// What the lamp asks.
-    fn question(&self) -> Question {
+    pub(super) fn question(&self) -> Question {
         match (self.phase(), self.session) {
             (Phase::Policy, _) => Question::Policy,
             (Phase::Requested, SessionState::UnbindRequested { since, .. }) => Question::Unbind(since),

@@ -99,6 +99,16 @@ fn a_hold_that_nobody_saw_or_that_clocks_dispute_confirms_nothing() {
         assert_eq!(effects[0], "RecordRequestEnded(Declined)", "{event:?}: {effects:?}");
         assert!(!machine.is_unbound());
     }
+    // The release reaches the 2 s itself: the lamp did not say that it is enough.
+    for last_tick in [13_950, 14_000] {
+        let mut machine = asked();
+        machine.step(ms(12_000), Event::ButtonDown);
+        for at in (12_050..=last_tick).step_by(50) {
+            machine.step(ms(at), Event::Tick);
+        }
+        assert_eq!(words(&machine.step(ms(14_000), Event::ButtonUp))[0], "RecordRequestEnded(Declined)", "{last_tick}");
+        assert!(!machine.is_unbound());
+    }
 }
 
 #[test]
@@ -181,4 +191,24 @@ fn a_policy_and_a_change_take_a_hold_each_and_none_that_began_before() {
     assert_eq!(words(&touch(&mut machine, 5000, 8000)), ["RecordPolicyAcknowledged"]);
     assert_eq!(machine.reason(), Some(Reason::Agreement));
     assert_eq!(words(&touch(&mut machine, 9000, 12_000)), ["RecordAgreement", "SetLamp(Dark)"]);
+}
+
+#[test]
+fn a_question_that_a_fault_interrupted_is_not_answered_by_a_hold_of_before() {
+    for asked in [Event::PolicyChanged, Event::AgreementNeeded] {
+        for fault in [Fault::Lamp, Fault::Ledger, Fault::Power] {
+            let mut machine = fresh();
+            machine.step(ms(1000), asked);
+            machine.step(ms(2000), Event::ButtonDown);
+            machine.step(ms(2100), Event::FaultDetected(fault));
+            machine.step(ms(2200), Event::FaultCleared(fault));
+            for at in (2300..=4900).step_by(100) {
+                assert!(machine.step(ms(at), Event::Tick).is_empty(), "{asked:?} {fault:?} {at}");
+            }
+            assert!(machine.step(ms(4900), Event::ButtonUp).is_empty(), "{asked:?} {fault:?}");
+            assert_eq!(machine.phase(), Phase::Policy);
+            touch(&mut machine, 6000, 8010);
+            assert_eq!(machine.phase(), Phase::Idle, "a hold of its own answers: {asked:?} {fault:?}");
+        }
+    }
 }

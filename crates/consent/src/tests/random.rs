@@ -119,6 +119,16 @@ impl Onlooker {
             }
             Event::FaultCleared(Fault::Button) => self.broken = false,
             Event::CaptureExited(_) => self.capture = None,
+            _ => {}
+        }
+        if let Event::CaptureReported(CaptureReport::Applied(said)) = event {
+            self.confirmed |= said == self.wanted;
+        }
+    }
+
+    /// After the effects: a hold that was long enough before the event answered the question of before.
+    fn sees_new_question(&mut self, now: u64, event: Event) {
+        match event {
             Event::AgreementWithdrawn if std::mem::take(&mut self.agreement) => self.late_until = now + 1000,
             Event::AgreementNeeded => {
                 self.agreement = true;
@@ -126,9 +136,6 @@ impl Onlooker {
             }
             Event::PolicyChanged => self.question_at = self.next_touch(now),
             _ => {}
-        }
-        if let Event::CaptureReported(CaptureReport::Applied(said)) = event {
-            self.confirmed |= said == self.wanted;
         }
     }
 
@@ -301,6 +308,7 @@ fn check(script: &[(u64, Event)], memory: PersistedState) -> Result<(), TestCase
         for effect in machine.step(ms(now), event) {
             onlooker.sees_effect(now, effect)?;
         }
+        onlooker.sees_new_question(now, event);
         // One step may find the button stuck and then clear the fault.
         onlooker.broken = machine.has_fault(Fault::Button);
         prop_assert!(
