@@ -51,7 +51,7 @@ def version(box):
 def connected(box):
     """What the gate asks for before: a box that is not well is not upgraded."""
     box.idle()
-    # A sibling's disk is a copy of this one's, and has its id until it is configured: who is thrown out waits 3 minutes.
+    # A sibling has a copy of this disk, and its id until it is configured: who is thrown out waits 3 minutes.
     wait("the agent has its broker", lambda: box.sh("systemctl show -P StatusText tallybox-agent").startswith("connected"), 300, 0.5)
 
 
