@@ -185,7 +185,8 @@ impl Machine {
             Event::FaultCleared(fault) => self.faults &= !fault.bit(),
         }
         // The question ended, with a fault for example: a touch from then is no answer if it is asked again.
-        if self.button.question() == Question::Policy && self.question() != Question::Policy {
+        let answers = self.button.question();
+        if answers != Question::None && answers != self.question() {
             self.button.retract_question();
         }
         self.update_lamp(&mut effects);
