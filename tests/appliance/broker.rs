@@ -111,6 +111,13 @@ impl Operator {
         self.wait(phase, |message| message["topic"] == "state" && message["payload"]["phase"] == phase)
     }
 
+    /// Waits until the broker says that the box is there. What it keeps of a box that ended says nothing of the next
+    /// program: its state is that of before, and only `availability` tells that the new one took its place.
+    #[track_caller]
+    pub(crate) fn wait_for_availability(&mut self, word: &str) {
+        self.wait(word, |message| message["topic"] == "availability" && message["payload"] == word);
+    }
+
     pub(crate) fn publish(&mut self, message: &Value) {
         let stdin = self.process.0.stdin.as_mut().unwrap();
         writeln!(stdin, "{message}").unwrap();

@@ -102,7 +102,7 @@ fn commands_run_when_the_right_key_signs_them_also_after_the_box_restarted() {
     let before = bench.status("epoch");
     bench.run.finish();
     bench.run = bench.shop.start("run");
-    Operator::connect(bench.broker.port).wait_for_phase("idle");
+    Operator::connect(bench.broker.port).wait_for_availability("online");
     wait_until("another epoch", || bench.shop.status().is_some_and(|status| status["epoch"] != before));
     // What the broker keeps is of another epoch, or of a guard that has run for long: the box says its own time, and
     // the tool signs once more.

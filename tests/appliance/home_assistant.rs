@@ -84,7 +84,7 @@ fn a_box_that_is_unbound_leaves() {
     operator.wait("announced", announced);
     shop.hold("11");
     operator.wait("withdrawn", withdrawn);
-    operator.wait("stopped", |message| message["topic"] == "availability" && message["payload"] == "stopped");
+    operator.wait_for_availability("stopped");
     assert_eq!(found(&broker), None);
     wait_until("it is forgotten", || !shop.path("data/agent/home-assistant").exists());
 }

@@ -67,7 +67,7 @@ fn the_platform_asks_stops_and_hears_the_truth() {
     assert_eq!(shop.lamp(), "identify");
 
     assert_eq!(run.finish(), Some(0));
-    operator.wait("stopped", |message| message["topic"] == "availability" && message["payload"] == "stopped");
+    operator.wait_for_availability("stopped");
     for message in &operator.log {
         let words = message.to_string();
         assert!(!words.contains("key-of-the-stream") && !words.contains("/data"), "{words}");

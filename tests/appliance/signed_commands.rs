@@ -116,7 +116,7 @@ fn a_box_that_trusts_keys_obeys_signed_commands_once_and_stop_always() {
     assert_eq!(ask(&mut operator, number, "identify", first.note())["ok"], true);
     agent.kill();
     agent = shop.start("agent");
-    operator.wait("online again", |message| message["topic"] == "availability" && message["payload"] == "online");
+    operator.wait_for_availability("online");
     assert_eq!(ask(&mut operator, number, "identify", first.note())["ok"], true);
     assert_eq!(accepted(&shop), ["s1"]);
 

@@ -55,13 +55,13 @@ fn a_box_that_is_back_soon_was_never_offline_and_one_that_died_is() {
     third.kill();
     #[allow(clippy::disallowed_methods)] // a test's own clock
     let died = Instant::now();
-    operator.wait("offline", |message| message["topic"] == "availability" && message["payload"] == "offline");
+    operator.wait_for_availability("offline");
     assert!(died.elapsed() >= Duration::from_secs(10), "after {:?}", died.elapsed());
     // A clean end is said at once, and ends the session: nothing waits for a box that stopped.
     let mut last = shop.start("agent");
     wait_for_online(&mut operator, 6);
     assert_eq!(last.finish(), Some(0));
-    operator.wait("stopped", |message| message["topic"] == "availability" && message["payload"] == "stopped");
+    operator.wait_for_availability("stopped");
     let late = operator.command("stop");
     let _again = shop.start("agent");
     wait_for_online(&mut operator, 7);
