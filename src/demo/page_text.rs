@@ -217,6 +217,7 @@ const fn lamp(lamp: Option<LampPattern>) -> &'static str {
         Some(LampPattern::UnbindWarning) => "Lamp: flicker, unbinding is near",
         Some(LampPattern::UnbindRequest) => "Lamp: flicker in bursts, unbinding is asked for",
         Some(LampPattern::Identify) => "Lamp: shows which box this is",
+        Some(LampPattern::Notice) => "Lamp: two short flashes every 5 s, see the status",
     }
 }
 

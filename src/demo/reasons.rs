@@ -16,6 +16,7 @@ pub(super) const fn broken(part: Fault) -> &'static str {
         Fault::Button => "The button counts as broken: it did not come up for 30 s, or cannot be read.",
         Fault::Ledger => "The consent ledger cannot be written.",
         Fault::Power => "The supply voltage is too low.",
+        Fault::Tamper => "The box may have been tampered with.",
     }
 }
 

@@ -182,7 +182,7 @@ impl PanelController {
             Fault::Lamp => self.on_lamp(|lamp, panel| lamp.test(panel, now)).is_ok(),
             // A button that is still down is still stuck.
             Fault::Button => self.panel.as_mut().is_some_and(|panel| panel.is_down(Button::Record) == Ok(false)),
-            Fault::Ledger | Fault::Power => true,
+            Fault::Ledger | Fault::Power | Fault::Tamper => true,
         };
         if works {
             self.error_text = None;

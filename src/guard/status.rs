@@ -13,6 +13,8 @@ use crate::ledger::LedgerWriter;
 use consent::{Fault, Machine, Phase, Reason};
 use monotonic::Monotonic;
 
+/// `message` of a box that may have been tampered with.
+const TAMPERED: &str = "the box may have been tampered with: nothing is recorded until the cause is gone";
 /// `message` while the supply voltage is too low.
 const LOW_VOLTAGE: &str =
     "the supply voltage is too low: use the supply that belongs to this Pi (5.1 V), and a short thick cable";
@@ -146,6 +148,7 @@ fn explain(sources: &StatusSources<'_>) -> Explanation {
             let message = match Fault::ALL.into_iter().find(|part| machine.has_fault(*part)) {
                 Some(Fault::Lamp | Fault::Button) => panel.last_error().map(str::to_owned),
                 Some(Fault::Power) => Some(LOW_VOLTAGE.to_owned()),
+                Some(Fault::Tamper) => Some(TAMPERED.to_owned()),
                 Some(Fault::Ledger) | None => messages.ledger.clone(),
             };
             message.or_else(erasure)

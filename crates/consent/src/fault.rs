@@ -12,11 +12,13 @@ pub enum Fault {
     Ledger,
     /// The supply voltage is too low to be trusted.
     Power,
+    /// Ledger, program or case was tampered with, or may have been: what the box claims cannot be trusted.
+    Tamper,
 }
 
 impl Fault {
     /// Each of them.
-    pub const ALL: [Self; 4] = [Self::Lamp, Self::Button, Self::Ledger, Self::Power];
+    pub const ALL: [Self; 5] = [Self::Lamp, Self::Button, Self::Ledger, Self::Power, Self::Tamper];
 
     pub(super) const fn bit(self) -> u8 {
         match self {
@@ -24,6 +26,7 @@ impl Fault {
             Self::Button => 2,
             Self::Ledger => 4,
             Self::Power => 8,
+            Self::Tamper => 16,
         }
     }
 }

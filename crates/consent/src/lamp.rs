@@ -23,7 +23,7 @@ pub enum LampPattern {
     TripleBlink,
     /// Privacy lock.
     LockFlash,
-    /// Lamp, button, ledger or supply voltage has a fault.
+    /// Lamp, button, ledger or supply voltage has a fault, or the box may have been tampered with.
     Sos,
     /// The button is held: a release will soon unbind the box.
     UnbindWarning,
@@ -31,6 +31,9 @@ pub enum LampPattern {
     UnbindRequest,
     /// Remote asked which box this is. Shown on an idle box only.
     Identify,
+    /// Something happened that somebody has to look at: `tallybox status` says what. Shown on an idle box only, where
+    /// it would be dark.
+    Notice,
 }
 
 impl LampPattern {
@@ -49,6 +52,7 @@ impl LampPattern {
             Self::UnbindWarning => "unbind-warning",
             Self::UnbindRequest => "unbind-request",
             Self::Identify => "identify",
+            Self::Notice => "notice",
         }
     }
 
@@ -63,7 +67,8 @@ impl LampPattern {
             | Self::Sos
             | Self::UnbindWarning
             | Self::UnbindRequest
-            | Self::Identify => false,
+            | Self::Identify
+            | Self::Notice => false,
         }
     }
 
@@ -84,6 +89,7 @@ impl LampPattern {
             // The warning's flicker in bursts: held for long enough, it goes on without a pause.
             Self::UnbindRequest => &[50, 50, 50, 50, 50, 50, 50, 50, 50, 950],
             Self::Identify => &[100, 100, 500, 300],
+            Self::Notice => &[80, 220, 80, 4620],
         }
     }
 

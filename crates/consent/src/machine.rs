@@ -244,7 +244,7 @@ impl Machine {
         self.faults |= fault.bit();
         match fault {
             Fault::Button => self.button.forget(),
-            Fault::Lamp | Fault::Ledger | Fault::Power => {}
+            Fault::Lamp | Fault::Ledger | Fault::Power | Fault::Tamper => {}
         }
         self.revoke(now, Reason::Fault(fault), effects);
         // A failure may have left the lamp in doubt: it is set again, unless the lamp itself is known to have failed,

@@ -20,7 +20,7 @@ pub enum Phase {
     Locked,
     /// A new policy: nothing starts until a hold of 2 s acknowledges it.
     Policy,
-    /// Lamp, button, ledger or supply voltage has a fault: nothing starts.
+    /// Lamp, button, ledger or supply voltage has a fault, or the box may have been tampered with: nothing starts.
     Fault,
 }
 

@@ -51,7 +51,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, and each fault.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Press,
         Self::Remote,
         Self::MaxSession,
@@ -62,6 +62,7 @@ impl Reason {
         Self::Fault(Fault::Button),
         Self::Fault(Fault::Ledger),
         Self::Fault(Fault::Power),
+        Self::Fault(Fault::Tamper),
         Self::IngestNotAllowed,
         Self::ReconnectWindow,
         Self::CameraLost,
@@ -133,6 +134,7 @@ impl Reason {
             Self::Fault(Fault::Button) => "button-fault",
             Self::Fault(Fault::Ledger) => "ledger-fault",
             Self::Fault(Fault::Power) => "low-power",
+            Self::Fault(Fault::Tamper) => "tamper",
             Self::IngestNotAllowed => "ingest-not-allowed",
             Self::ReconnectWindow => "reconnect-window",
             Self::CameraLost => "camera-lost",

@@ -98,6 +98,7 @@ impl Engine {
                 }
                 Fault::Ledger => self.ledger_writer.is_healthy(),
                 Fault::Power => !self.supply.is_low(),
+                Fault::Tamper => true,
             };
             if works && self.append(Fact::FaultCleared { part }).is_ok() {
                 if part == Fault::Ledger {

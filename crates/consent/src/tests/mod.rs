@@ -335,6 +335,7 @@ fn reasons_lamps_have_their_own_words_and_lamps_their_rhythm() {
         LampPattern::UnbindWarning,
         LampPattern::UnbindRequest,
         LampPattern::Identify,
+        LampPattern::Notice,
     ] {
         let period: u64 = lamp.spans().iter().map(|&span| u64::from(span)).sum();
         let on = (0..period).filter(|&at| lamp.lit(Duration::from_millis(at)).0).count() as u64;

@@ -196,7 +196,7 @@ fn a_policy_and_a_change_take_a_hold_each_and_none_that_began_before() {
 #[test]
 fn a_question_that_a_fault_interrupted_is_not_answered_by_a_hold_of_before() {
     for asked in [Event::PolicyChanged, Event::AgreementNeeded] {
-        for fault in [Fault::Lamp, Fault::Ledger, Fault::Power] {
+        for fault in [Fault::Lamp, Fault::Ledger, Fault::Power, Fault::Tamper] {
             let mut machine = fresh();
             machine.step(ms(1000), asked);
             machine.step(ms(2000), Event::ButtonDown);
