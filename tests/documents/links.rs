@@ -13,7 +13,7 @@ fn links(text: &str) -> Vec<String> {
 }
 
 /// Headings as GitHub names them in a link.
-fn anchors(text: &str) -> BTreeSet<String> {
+pub(crate) fn anchors(text: &str) -> BTreeSet<String> {
     let headings = prose(text).lines().filter(|line| line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
     let name = |heading: &String| {
         let words = heading.trim_start_matches('#').trim().to_lowercase();

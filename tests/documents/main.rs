@@ -1,9 +1,10 @@
 //! The documents: each link in them leads somewhere, each command that they name exists, each page says for whom it is,
-//! and no line is longer than an editor shows.
+//! no line is longer than an editor shows, and the tables of conformity name what exists.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod commands;
 mod comments;
+mod conformity;
 mod links;
 mod names;
 mod package;

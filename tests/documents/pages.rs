@@ -7,9 +7,10 @@ fn no_document_has_a_line_over_120_characters() {
     let mut long = Vec::new();
     for document in documents() {
         for (number, line) in text(&document).lines().enumerate() {
-            // An address cannot be broken.
+            // An address cannot be broken, and rows that are made of a table are not edited.
             let is_address = line.contains("://") && !line.trim().contains(' ');
-            if line.chars().count() > LONGEST && !is_address {
+            let is_made = name(&document).starts_with("docs/conformity/") && line.starts_with(['|', '-']);
+            if line.chars().count() > LONGEST && !is_address && !is_made {
                 long.push(format!("{}:{}: {}", name(&document), number + 1, line.chars().count()));
             }
         }
