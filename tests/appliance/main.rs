@@ -28,6 +28,7 @@ mod lasting;
 mod lease;
 mod ledger;
 mod line;
+mod listeners;
 mod media;
 mod mqtt;
 mod mqtt_document;
