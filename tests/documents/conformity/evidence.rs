@@ -2,6 +2,7 @@
 //! - `FILE.rs::FUNCTION`: a test that is compiled and runs; `tests/vm/FILE.py::FUNCTION`: a scenario;
 //! - a page, or a heading of it: `SECURITY.md#report`;
 //! - `FILE: TEXT`: that text stands in that file;
+//! - `make TARGET`: that target is in the Makefile;
 //! - any other path: a program that a make target runs.
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,10 @@ use crate::{root, text};
 
 /// Why an item is not there.
 pub(super) fn missing(item: &str) -> Option<String> {
+    if let Some(target) = item.strip_prefix("make ") {
+        let there = text(&root().join("Makefile")).lines().any(|line| line.starts_with(&format!("{target}:")));
+        return (!there).then(|| "the Makefile has no such target".to_owned());
+    }
     if let Some((file, line)) = item.split_once(": ") {
         let there = read(file).is_some_and(|text| text.contains(line));
         return (!there).then(|| "that file has no such text".to_owned());
@@ -54,7 +59,20 @@ fn no_test(file: &str, text: &str, function: &str) -> Option<String> {
     if !is_test || ignored {
         return Some("that function is no test, or is ignored".to_owned());
     }
-    (!is_compiled(file)).then(|| "that file is not part of the build".to_owned())
+    if !is_compiled(file) {
+        return Some("that file is not part of the build".to_owned());
+    }
+    (!is_run(file)).then(|| "make test does not run the tests of that crate".to_owned())
+}
+
+/// Whether `make test` runs the tests of the crate that has the file.
+fn is_run(file: &str) -> bool {
+    let Some(name) = file.strip_prefix("crates/").and_then(|rest| rest.split('/').next()) else { return true };
+    let makefile = text(&root().join("Makefile"));
+    let tests: Vec<&str> = makefile.lines().filter(|line| line.trim().starts_with("cargo test ")).collect();
+    let packages =
+        tests.iter().flat_map(|line| line.split(" -p ").skip(1)).filter_map(|rest| rest.split_whitespace().next());
+    packages.into_iter().any(|package| package == name || package.strip_prefix("tallybox-") == Some(name))
 }
 
 /// Whether the module above a source file has it, or it is a root of its own.
@@ -111,10 +129,11 @@ fn what_is_gone_is_found_and_what_is_there_is_not() {
         "tests/units.rs::exposure_stays_under_its_limit",
         "tests/vm/on_air.py::lock",
         "tests/deb/lifecycle",
+        "make vm-test",
         "docs/ledger.md#the-hash",
         "systemd/tallybox-guard.service: PrivateNetwork=yes",
     ];
-    assert_eq!(there.map(missing), [const { None }; 8]);
+    assert_eq!(there.map(missing), [const { None }; 9]);
     let gone = [
         ("src/ledger/tests.rs::whatever_is_changed_hides", "no such function"),
         ("src/ledger/gone.rs::whatever_is_changed_shows", "no such file"),
@@ -122,6 +141,7 @@ fn what_is_gone_is_found_and_what_is_there_is_not() {
         ("tests/documents/conformity/evidence.rs::read", "no test"),
         ("tests/vm/on_air.py::wait", "no such function"),
         ("tests/vm/box.py::prepare", "no scenario"),
+        ("make nothing", "no such target"),
         ("tests/deb/none", "no such file"),
         ("Cargo.lock", "nothing runs"),
         ("docs/ledger.md#the-hush", "no such heading"),
@@ -130,6 +150,7 @@ fn what_is_gone_is_found_and_what_is_there_is_not() {
     for (item, why) in gone {
         assert!(missing(item).is_some_and(|said| said.contains(why)), "{item}: {:?}", missing(item));
     }
+    assert!(is_run("crates/fleet/src/cli.rs") && !is_run("crates/none/src/lib.rs"));
     let ignored = no_test("src/lib.rs", "#[test]\n#[ignore = \"slow\"]\nfn a_b() {}", "a_b");
     assert!(ignored.is_some_and(|said| said.contains("ignored")));
     assert!(

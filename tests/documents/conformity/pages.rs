@@ -37,6 +37,9 @@ fn cells<const N: usize>(cells: [String; N]) -> String {
 
 /// What shows something, as a link where it can be read.
 fn link(item: &str) -> String {
+    if item.starts_with("make ") {
+        return format!("`{item}`");
+    }
     if let Some((words, file)) = evidence::as_words(item) {
         return format!("[{words}](../../{file})");
     }
