@@ -25,11 +25,13 @@ pub mod ledger;
 pub mod log;
 #[cfg(feature = "box")]
 pub mod panel;
+#[cfg(feature = "box")]
 pub mod privacy;
 pub mod random;
 mod revocation;
 pub mod runtime;
 mod sync;
+pub mod text;
 mod token_bucket;
 pub mod transport_warnings;
 mod trust;

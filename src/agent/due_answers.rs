@@ -23,12 +23,12 @@ const MAX_BYTES: u64 = 2 * 1024 * 1024;
 /// An answer that is due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DueAnswer {
+pub(crate) struct DueAnswer {
     /// The guard's name for the attempt.
-    attempt: String,
-    id: Option<String>,
-    topic: String,
-    correlation: Option<Vec<u8>>,
+    pub(crate) attempt: String,
+    pub(crate) id: Option<String>,
+    pub(crate) topic: String,
+    pub(crate) correlation: Option<Vec<u8>>,
 }
 
 /// Those that are due.

@@ -11,7 +11,7 @@ mod commands;
 mod context;
 mod dial;
 mod disconnect;
-mod due_answers;
+pub(crate) mod due_answers;
 mod events;
 mod explain;
 mod guard_client;
@@ -23,7 +23,7 @@ mod payload;
 mod policy_relay;
 pub(crate) mod publisher;
 mod renewal;
-mod reply_store;
+pub(crate) mod reply_store;
 mod requests;
 mod session;
 pub mod state;
@@ -36,6 +36,9 @@ mod twin;
 mod twin_relay;
 mod updates;
 mod validator;
+
+#[cfg(test)]
+pub(crate) use home_assistant::message as home_assistant_message;
 
 use std::ops::ControlFlow;
 use std::pin::Pin;

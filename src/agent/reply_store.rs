@@ -19,14 +19,14 @@ const MAX_BYTES: u64 = 256 * 1024;
 /// One command that was answered. Without what `diagnose` found: that is looked at anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StoredReply {
-    pub(super) id: String,
-    pub(super) verb: Verb,
-    pub(super) ok: bool,
-    pub(super) error: Option<String>,
+pub(crate) struct StoredReply {
+    pub(crate) id: String,
+    pub(crate) verb: Verb,
+    pub(crate) ok: bool,
+    pub(crate) error: Option<String>,
     /// Missing in files of older versions.
     #[serde(default)]
-    pub(super) code: Option<ReplyCode>,
+    pub(crate) code: Option<ReplyCode>,
 }
 
 /// Where they are kept.

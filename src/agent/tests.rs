@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::messages::{Answer, Diagnosis, Published, Reply};
 use super::state::State;
 use super::telemetry::Telemetry;
-use crate::config::Config;
+use crate::config::{Config, ThirdParty};
 use crate::ipc::{
     BoxIdentity, CommandProgress, DesiredStatus, Fact, KeyCode, KeyReport, LedgerEntry, ReportedConfig, SecondaryStats,
     VideoSettings,
@@ -121,7 +121,12 @@ fn names() -> BTreeMap<String, BTreeSet<&'static str>> {
     add("status", fields::<UpdateStatus>());
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tallybox.toml");
     let config = Config::load(std::path::Path::new(shipped)).unwrap();
-    add("privacy report", written(&crate::privacy::report(&config)[0]));
+    let report = crate::privacy::report(&config, crate::text::Language::En);
+    add("privacy report", written(&report));
+    add("privacy report", written(&report.items[0]));
+    add("privacy report", written(&report.kinds[0]));
+    let [name, scene, data, company, link] = std::array::from_fn(|_| String::new());
+    add("privacy report", written(&ThirdParty { name, scene, data, company, link }));
     all
 }
 

@@ -5,15 +5,19 @@ use clap::{Subcommand, ValueEnum};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::privacy;
+use crate::text::{Language, Text};
 
 /// What about privacy.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum Topic {
-    /// Every datum, its purpose, recipient and retention.
+    /// Every datum that leaves the box or is stored: purpose, legal basis, recipient, retention and category.
     Report {
         /// How to print it.
         #[arg(long, value_enum, default_value_t = Format::Md)]
         format: Format,
+        /// In which language.
+        #[arg(long, value_enum, default_value_t = Language::En)]
+        language: Language,
     },
 }
 
@@ -28,21 +32,18 @@ pub(crate) enum Format {
 
 /// Prints it.
 pub(crate) fn run(config: &Config, topic: Topic) -> Result<(), Exit> {
-    let Topic::Report { format } = topic;
-    let data = privacy::report(config);
+    let Topic::Report { format, language } = topic;
     match format {
         Format::Json => {
-            let text = serde_json::to_string_pretty(&data).map_err(|error| Exit::software(error.to_string()))?;
+            let report = privacy::report(config, language);
+            let text = serde_json::to_string_pretty(&report).map_err(|error| Exit::software(error.to_string()))?;
             println!("{text}");
         }
         Format::Md => {
-            println!(
-                "# What this box collects\n\n| part | datum | purpose | recipient | kept |\n|---|---|---|---|---|"
-            );
-            for datum in data {
-                let (part, name, purpose) = (datum.part, datum.datum, datum.purpose);
-                println!("| {part} | {name} | {purpose} | {} | {} |", datum.recipient, datum.retention);
-            }
+            let title =
+                Text::new("# What this box collects\n\nUnder policy ", "# 本设备收集的信息\n\n适用的隐私政策版本：");
+            println!("{}{}\n", title.get(language), config.consent.policy_version);
+            print!("{}", privacy::markdown(&privacy::Settings::of(config), language, 2));
         }
     }
     Ok(())

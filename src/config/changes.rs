@@ -59,6 +59,7 @@ pub(crate) fn compare(now: &Config, wanted: &Config) -> Changes {
         privacy,
         trust,
         update,
+        third_parties,
         // What was read, and from where.
         path: _,
         hash: _,
@@ -83,6 +84,8 @@ pub(crate) fn compare(now: &Config, wanted: &Config) -> Changes {
     changes.never(*trust != now.trust, "[[trust]] says whose commands this box obeys: only files under /etc may");
     let what = "[update] cannot change by a stick once the box was used: who keeps the software is not staff's matter";
     changes.by_hand(*update != now.update, what);
+    let known = third_parties.iter().all(|party| now.third_parties.contains(party));
+    changes.staff(!known, "it names another company that is given data: [[recipients]]");
     changes
 }
 

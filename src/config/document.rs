@@ -25,7 +25,7 @@ pub(super) enum Author {
 
 /// One file's text, or one that the platform sent.
 #[derive(Clone)]
-pub(super) struct SourceFile {
+pub(crate) struct SourceFile {
     /// Where it is, for whoever reads about its mistakes.
     pub(super) path: PathBuf,
     pub(super) author: Author,

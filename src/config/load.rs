@@ -56,6 +56,7 @@ pub(super) fn check(path: &Path, texts: &[SourceFile]) -> Result<Config, ConfigE
         privacy,
         trust,
         update,
+        third_parties,
     } = sections;
     Ok(Config {
         device,
@@ -71,6 +72,7 @@ pub(super) fn check(path: &Path, texts: &[SourceFile]) -> Result<Config, ConfigE
         privacy,
         trust,
         update,
+        third_parties,
         path: path.to_owned(),
         hash: document::hash(texts),
         files: Vec::new(),

@@ -32,7 +32,7 @@ pub use address::{
     origin,
 };
 pub(crate) use changes::{asks_staff_about_destination, compare};
-pub(crate) use desired::{DESIRED_KEYS, Judged, Verdict};
+pub(crate) use desired::{DESIRED_KEYS, DesiredKey, Judged, ValueKind, Verdict};
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use document::STICK_FILE;
 pub(crate) use document::{files_of, place_at, place_of};
@@ -45,7 +45,7 @@ pub(crate) use sections::derived_id;
 pub use sections::is_device_id;
 pub use types::{
     Audio, AudioSource, Capture, Consent, Crop, Device, Encoder, Ingest, Mask, Mqtt, Outage, OutageBuffer, Overlay,
-    Panel, PanelBackend, Privacy, Update, Video, VideoSource,
+    Panel, PanelBackend, Privacy, ThirdParty, Update, Video, VideoSource,
 };
 
 /// The default of `--config`.
@@ -80,12 +80,14 @@ pub struct Config {
     pub trust: notes::Trust,
     /// `[update]`
     pub update: Update,
+    /// `[[recipients]]` of all files together.
+    pub third_parties: Vec<ThirdParty>,
     /// The main file, for roles that have to be given it again.
     pub path: PathBuf,
     /// SHA-256 over the names and contents of its files, in hex: tells that something was changed, and not what.
     pub hash: String,
     /// What it was made of.
-    files: Vec<document::SourceFile>,
+    pub(crate) files: Vec<document::SourceFile>,
     /// What is allowed but worth knowing, such as a stream that is not encrypted.
     pub warnings: Vec<Diagnostic>,
 }

@@ -304,6 +304,23 @@ pub struct Consent {
     pub request_timeout: Duration,
 }
 
+/// `[[recipients]]`: a third party that is given data by those to whom the box sends them, as the operator declares it
+/// in the privacy policy's list.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ThirdParty {
+    /// What it is called.
+    pub name: String,
+    /// When it is given data.
+    pub scene: String,
+    /// Which kinds of data.
+    pub data: String,
+    /// The company behind it.
+    pub company: String,
+    /// Where its privacy policy is: an https address.
+    pub link: String,
+}
+
 /// `[privacy]`
 #[derive(Clone, Debug)]
 pub struct Privacy {

@@ -13,7 +13,7 @@ mod panel_controller;
 mod pending_replies;
 mod periodic_tasks;
 mod persistence_check;
-mod receipt;
+pub(crate) mod receipt;
 mod session;
 mod status;
 mod supply_voltage;

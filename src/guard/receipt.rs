@@ -31,20 +31,20 @@ pub(super) struct ReceiptContext<'a> {
 
 /// The note's JSON.
 #[derive(Serialize)]
-struct Receipt<'a> {
-    r#box: &'a str,
-    what: &'static str,
-    at: Timestamp,
+pub(crate) struct Receipt<'a> {
+    pub(crate) r#box: &'a str,
+    pub(crate) what: &'static str,
+    pub(crate) at: Timestamp,
     /// Files that were deleted, in the attempt that came to an end.
-    files: u64,
-    kept: Vec<Kept>,
+    pub(crate) files: u64,
+    pub(crate) kept: Vec<Kept>,
 }
 
 /// What is kept, and until when.
 #[derive(Serialize)]
-struct Kept {
-    what: &'static str,
-    until: String,
+pub(crate) struct Kept {
+    pub(crate) what: &'static str,
+    pub(crate) until: String,
 }
 
 /// Signs the receipt of an erasure. `None`: the box's key cannot be used; the log says why.

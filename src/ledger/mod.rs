@@ -30,6 +30,7 @@ pub(crate) use link_log::LinkLog;
 pub use state::{BootTime, LedgerState, UpdateRecord};
 #[cfg(feature = "box")]
 pub use store::Ledger;
+pub use timeline::{ClockMark, Timeline};
 #[cfg(feature = "box")]
 pub(crate) use writer::LedgerWriter;
 #[cfg(feature = "box")]

@@ -23,23 +23,23 @@ const MAX_HELD_BACK: Duration = Duration::from_hours(2);
 #[serde(rename_all = "kebab-case", default)]
 pub struct Timeline {
     /// Ordering time of the last entry.
-    at: Option<Timestamp>,
+    pub(crate) at: Option<Timestamp>,
     /// The reading of the last entry that has one.
-    last: Option<ClockMark>,
+    pub(crate) last: Option<ClockMark>,
     /// The same of the last entry with a synchronised clock.
-    synchronised: Option<ClockMark>,
+    pub(crate) synchronised: Option<ClockMark>,
     /// Time that certainly passed since the first entry with a reading, in milliseconds.
-    seen_ms: u64,
+    pub(crate) seen_ms: u64,
 }
 
 /// A reading, and the time seen until then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct ClockMark {
-    clock: Timestamp,
-    boot: String,
-    monotonic_ms: u64,
-    seen_ms: u64,
+pub struct ClockMark {
+    pub(crate) clock: Timestamp,
+    pub(crate) boot: String,
+    pub(crate) monotonic_ms: u64,
+    pub(crate) seen_ms: u64,
 }
 
 fn millis(span: Duration) -> u64 {

@@ -11,7 +11,7 @@ mod source;
 
 use std::path::Path;
 
-pub(crate) use platform::{list_of, maybe_time, time, words};
+pub(crate) use platform::{list_of, maybe_time, paths, time, words};
 pub(crate) use schema::{known, listed, schema, written};
 
 use crate::ipc::{Fact, LedgerEntry, Phase, Status, ToCapture, ToGuard, Verb, reasons};
@@ -72,7 +72,7 @@ fn reasons_of_each_phase() {
 fn privacy_report() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/tallybox.toml");
     let config = crate::config::Config::load(&shipped).unwrap();
-    let report = crate::privacy::report(&config);
-    let rows = report.iter().map(|row| format!("{}: {}\n", row.part, row.datum));
-    pin("privacy-report", &(written(&report[0]) + &rows.collect::<Vec<_>>().concat()));
+    let report = crate::privacy::report(&config, crate::text::Language::En);
+    let rows = report.items.iter().map(|item| format!("{}\n", item.name));
+    pin("privacy-report", &(written(&report.items[0]) + &rows.collect::<Vec<_>>().concat()));
 }

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use serde_json::json;
+
 use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::test_ca::Authority;
 use crate::support::{Program, TALLYBOX, free_port, wait_until};
@@ -225,17 +227,22 @@ fn the_privacy_report_covers_what_is_sent() {
         ..BoxConfig::default()
     });
     let output = shop.call(&["privacy", "report", "--format", "json"]);
-    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let has = |part: &str, datum: &str| {
-        rows.as_array().unwrap().iter().any(|row| row["part"] == part && row["datum"] == datum)
-    };
-    assert!(
-        has("stream", "sound")
-            && has("state", "muted")
-            && has("telemetry", "disk-free-mib")
-            && has("ledger", "session-started")
-            && has("ledger", "configured")
-            && has("identity", "claim-code")
-    );
     assert!(output.status.success());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let items = report["items"].as_array().unwrap();
+    let item = |name: &str| items.iter().find(|item| item["name"] == name).unwrap_or_else(|| panic!("no {name}"));
+    for name in ["stream.sound", "state.muted", "telemetry.disk-free-mib", "ledger.fact.kind", "identity.claim-code"] {
+        let columns: Vec<_> = item(name).as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(columns, ["name", "purpose", "basis", "recipient", "retention", "category"]);
+    }
+    assert_eq!(item("telemetry.fps")["recipient"], "the platform, at broker.example");
+    assert_eq!((&item("stream.sound")["category"], &report["third-parties"]), (&"sensitive".into(), &json!([])));
+    let chinese = shop.call(&["privacy", "report", "--language", "zh"]);
+    let text = String::from_utf8(chinese.stdout).unwrap();
+    assert!(text.contains("敏感个人信息") && text.contains("broker.example"), "{text}");
+    // A configuration that cannot be read is told, and nothing is made up.
+    let missing = Command::new(TALLYBOX).args(["privacy", "report", "--config", "/nowhere/tallybox.toml"]).output();
+    let missing = missing.unwrap();
+    assert!(!missing.status.success() && missing.stdout.is_empty(), "{missing:?}");
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/tallybox.toml"), "{missing:?}");
 }

@@ -44,7 +44,7 @@ const FIGURES: [Figure; 6] = [
 const CONSENT: [Phase; 3] = [Phase::Connecting, Phase::Live, Phase::Reconnecting];
 
 /// The retained message of the box `id`, as JSON.
-pub(super) fn message(mqtt: &Mqtt, id: &str) -> String {
+pub(crate) fn message(mqtt: &Mqtt, id: &str) -> String {
     let version = VERSION_STRING.strip_prefix("tallybox ").unwrap_or(VERSION_STRING);
     let components: Map<String, Value> = parts(mqtt, id)
         .into_iter()

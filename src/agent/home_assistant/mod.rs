@@ -8,6 +8,9 @@ mod discovery;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use discovery::message;
+
 use std::time::Duration;
 
 use monotonic::Monotonic;

@@ -64,6 +64,17 @@ impl fmt::Display for ValueKind {
     }
 }
 
+impl ValueKind {
+    /// The names of its parts, where it has some.
+    pub(crate) const fn parts(self) -> &'static [&'static str] {
+        match self {
+            Self::Crop => &["left", "right", "top", "bottom"],
+            Self::Masks => &["x", "y", "width", "height"],
+            Self::Flag | Self::Number(..) | Self::Span(..) | Self::Word(_) | Self::Text | Self::Secret => &[],
+        }
+    }
+}
+
 impl DesiredKey {
     /// Its section, and its name there; `None`: it is a section of its own.
     pub(super) fn place(&self) -> Option<(&'static str, &'static str)> {

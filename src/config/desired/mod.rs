@@ -13,7 +13,7 @@ use super::sections::PLACEHOLDER;
 use super::{Config, ConfigError, Diagnostic, did_you_mean, load};
 use crate::ipc::{Values, WHY, clean};
 
-pub(crate) use keys::{DESIRED_KEYS, DesiredKey};
+pub(crate) use keys::{DESIRED_KEYS, DesiredKey, ValueKind};
 
 /// What becomes of one value, with a text for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ fn said(Diagnostic { file: _, at: _, message, help }: &Diagnostic) -> String {
 
 /// What the box has, and the platform has no say in; or a slip.
 fn unknown(name: &str) -> Verdict {
-    const OWN: [&str; 6] = ["panel", "trust", "trust-thresholds", "consent", "privacy", "device"];
+    const OWN: [&str; 7] = ["panel", "trust", "trust-thresholds", "consent", "privacy", "device", "recipients"];
     let section = name.split('.').next().unwrap_or_default();
     if OWN.contains(&section) || (section == "mqtt" && name.contains('.')) || name.ends_with("ca-file") {
         return Verdict::Refused(format!("{name} is the integrator's: it is written in the box's files alone"));

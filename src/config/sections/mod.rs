@@ -2,6 +2,7 @@
 
 mod ingest;
 mod mqtt;
+mod recipients;
 mod trust;
 mod update;
 mod video;
@@ -14,8 +15,8 @@ use sha2::{Digest, Sha256};
 use crate::config::policy::is_policy_version;
 use crate::config::reader::{Location, Reader};
 use crate::config::{
-    Audio, Capture, Consent, Device, Ingest, Mask, Mqtt, Overlay, Panel, Privacy, SecretTemplate, Update, Video,
-    conflicts,
+    Audio, Capture, Consent, Device, Ingest, Mask, Mqtt, Overlay, Panel, Privacy, SecretTemplate, ThirdParty, Update,
+    Video, conflicts,
 };
 use crate::ipc::video_bounds::{BITRATE_KBPS, FPS, HEIGHT, WIDTH};
 
@@ -50,6 +51,7 @@ pub(in crate::config) struct Sections {
     pub(in crate::config) privacy: Privacy,
     pub(in crate::config) trust: Trust,
     pub(in crate::config) update: Update,
+    pub(in crate::config) third_parties: Vec<ThirdParty>,
 }
 
 /// Reads all sections. `None` where something without a default is missing; the mistakes say what.
@@ -89,6 +91,7 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
     };
     let trust = trust::trust(reader);
     let update = update::update(reader);
+    let third_parties = recipients::recipients(reader);
     conflicts::check_conflicts(reader, &panel, &video, &audio);
     if let Some(ingest) = &ingest {
         conflicts::check_retention(reader, ingest.outage, &privacy);
@@ -108,6 +111,7 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
         privacy,
         trust,
         update,
+        third_parties,
     })
 }
 

@@ -53,11 +53,10 @@ impl From<Refusal> for DocumentRefusal {
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Content {
-    #[serde(rename = "box")]
-    id: String,
-    version: u64,
-    values: Values,
+pub(crate) struct Content {
+    pub(crate) r#box: String,
+    pub(crate) version: u64,
+    pub(crate) values: Values,
 }
 
 impl Desired {
@@ -71,8 +70,8 @@ impl Desired {
         let malformed = |text: String| DocumentRefusal::new("malformed", text);
         let content: Content = serde_json::from_str(&verified.json)
             .map_err(|error| malformed(format!("it is not {{\"box\", \"version\", \"values\"}}: {error}")))?;
-        if content.id != id {
-            let text = format!("it is for the box {:?}, and this is {id:?}", content.id);
+        if content.r#box != id {
+            let text = format!("it is for the box {:?}, and this is {id:?}", content.r#box);
             return Err(DocumentRefusal::new("misaddressed", text));
         }
         if !(1..=MAX_VERSION).contains(&content.version) {

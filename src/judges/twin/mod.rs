@@ -12,6 +12,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub(crate) use document::Content as DesiredContent;
 use document::{Desired, DocumentRefusal};
 pub use question::Question;
 use sha2::{Digest, Sha256};

@@ -7,10 +7,13 @@ mod events;
 mod examples;
 mod messages;
 mod notes;
+mod paths;
 mod tables;
 mod tests;
 
 use std::path::{Path, PathBuf};
+
+pub(crate) use paths::paths;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

@@ -1,4 +1,4 @@
-//! The tables of docs/mqtt.md and docs/ledger.md, between `<!-- begin: generated from the types: NAME -->` and
+//! The tables of docs/mqtt.md, docs/ledger.md and docs/privacy.md, between `<!-- begin: generated from the types: NAME -->` and
 //! `<!-- end: generated -->`.
 
 use std::fmt::Write as _;
@@ -8,6 +8,8 @@ use serde_json::Value;
 use super::events::{FactRow, facts};
 use super::messages::{self, parameters};
 use crate::ipc::{Signed, VERBS};
+use crate::privacy::{Settings, markdown};
+use crate::text::Language;
 
 const BEGIN: &str = "<!-- begin: generated from the types: ";
 const END: &str = "<!-- end: generated -->";
@@ -125,6 +127,11 @@ fn events() -> String {
     lines
 }
 
+/// The data inventory of boxes in general, below a heading of the second level.
+fn inventory(language: Language) -> String {
+    format!("\n{}\n", markdown(&Settings::in_general(), language, 3).trim_end())
+}
+
 /// `text` with its generated parts as they should be; the names of those parts.
 pub(super) fn filled(text: &str) -> (String, Vec<String>) {
     let (mut done, mut names, mut rest) = (String::new(), Vec::new(), text);
@@ -137,6 +144,8 @@ pub(super) fn filled(text: &str) -> (String, Vec<String>) {
             "parameters" => all_parameters(),
             "events" => events(),
             "kinds" => kinds(),
+            "inventory" => inventory(Language::En),
+            "inventory in Chinese" => inventory(Language::Zh),
             other => panic!("there is no table {other}"),
         };
         write!(done, "{before}{BEGIN}{name} -->\n{table}{END}").unwrap();

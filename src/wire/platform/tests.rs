@@ -116,6 +116,16 @@ fn the_ledgers_page_has_each_kind_of_fact() {
 }
 
 #[test]
+fn the_privacy_pages_have_the_whole_inventory() {
+    for (page, name) in [("privacy.md", "inventory"), ("privacy.zh.md", "inventory in Chinese")] {
+        let page = docs(page);
+        let (filled, names) = tables::filled(&std::fs::read_to_string(&page).unwrap());
+        assert_eq!(names, [name]);
+        compare(&page, &filled);
+    }
+}
+
+#[test]
 fn each_example_fits_its_schema() {
     let mut pairs: Vec<_> = messages::all().into_iter().map(|message| (message.schema, message.example)).collect();
     pairs.extend(examples::command_lines().into_iter().map(|(_, schema, example)| (schema, example)));
