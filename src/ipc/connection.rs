@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use futures_util::{SinkExt, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
@@ -67,5 +68,10 @@ impl<In: DeserializeOwned, Out: Serialize> IpcConnection<In, Out> {
             None => Ok(None),
             Some(frame) => Ok(Some(serde_json::from_slice(&frame?)?)),
         }
+    }
+
+    /// Closes this direction: the peer reads the end, and may still send. A peer that is gone already is no error.
+    pub async fn finish(&mut self) {
+        let _ = self.framed.get_mut().shutdown().await;
     }
 }

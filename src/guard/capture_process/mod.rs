@@ -97,3 +97,6 @@ impl CaptureHandle {
         self.kill.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests;

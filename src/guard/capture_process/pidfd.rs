@@ -64,6 +64,11 @@ impl CaptureProcess {
         file.write(pid)
     }
 
+    /// Whether its end can be verified.
+    pub(in crate::guard) fn is_known(&self) -> bool {
+        self.pidfd.is_some()
+    }
+
     /// Another handle to the process, to kill it during [`CaptureProcess::wait`].
     pub(in crate::guard) fn handle(&self) -> Self {
         Self { child: None, pidfd: self.pidfd.as_ref().and_then(|pidfd| pidfd.try_clone().ok()) }

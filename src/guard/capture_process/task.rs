@@ -26,6 +26,10 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 const CONNECT_RETRY_DELAYS: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(700), Duration::from_millis(1500)];
 
+/// How long a capture that said no hello is waited for after its consent ended. systemd may be about to start it, and a
+/// machine with much to do took 2 s for that. It opens nothing: whoever has not answered by then gets no answer either.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What comes from a capture's task.
 #[derive(Debug)]
 pub(in crate::guard) enum CaptureEvent {
@@ -100,14 +104,13 @@ impl CaptureTask {
                 Some(format!("capture is not started: its pid file cannot be written: {error}")),
             );
         }
-        let opened = tokio::select! {
-            () = self.lease.cancelled() => {
-                self.pid_file.remove();
-                return (CaptureExit::Stopped, None);
-            }
-            opened = mode.connect() => opened,
-        };
-        let (stream, mut process) = match opened {
+        if self.lease.is_cancelled() {
+            self.pid_file.remove();
+            return (CaptureExit::Stopped, None);
+        }
+        // Not cancelled half-way: a connection that systemd has taken brings a process. A Unix socket takes it or
+        // refuses it at once.
+        let (stream, mut process) = match mode.connect().await {
             Ok(opened) => opened,
             Err(error) => {
                 self.pid_file.remove();
@@ -116,6 +119,9 @@ impl CaptureTask {
         };
         let mut connection = IpcConnection::new(stream);
         let outcome = self.run_session(&mut connection, &mut process).await;
+        if !process.is_known() {
+            self.await_unknown(&mut connection, &mut process).await;
+        }
         drop(connection);
         let ended = match outcome {
             Ok(CaptureExit::Died) if self.start.is_some() && matches!(mode, LaunchMode::Socket(_)) => {
@@ -132,6 +138,25 @@ impl CaptureTask {
         self.wait_or_kill(&mut process).await;
         self.pid_file.remove();
         ended
+    }
+
+    /// Consent ended before capture said who it is: it may be on its way. It is gone when nobody holds the other end of
+    /// the connection, and one that says hello is killed.
+    async fn await_unknown(
+        &self,
+        connection: &mut IpcConnection<FromCapture, ToCapture>,
+        process: &mut CaptureProcess,
+    ) {
+        connection.finish().await;
+        match tokio::time::timeout(HELLO_TIMEOUT, connection.receive()).await {
+            Ok(Ok(Some(FromCapture::Hello { pid }))) => match process.identify(pid, &self.pid_file) {
+                Ok(()) => process.kill(),
+                // It ended meanwhile, as it should.
+                Err(error) => tracing::debug!(%error, pid, "capture's process cannot be watched"),
+            },
+            Ok(_) => {}
+            Err(_) => tracing::error!("capture neither said hello nor ended; without a lease it opens nothing"),
+        }
     }
 
     async fn wait_or_kill(&self, process: &mut CaptureProcess) {
