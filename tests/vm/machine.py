@@ -153,7 +153,7 @@ class Hand:
     time."""
 
     def __init__(self, machine):
-        self.seen = []
+        self.seen, self.machine = [], machine
         self.process = subprocess.Popen([*machine.ssh(), f"root@{machine.address}", "/rig/hand"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self.look, daemon=True).start()
         wait("the hand is there", lambda: self.now("open") is not None, 30)
@@ -182,6 +182,11 @@ class Hand:
         """What it saw last of `what`: a line's level, `capture`'s processes, or the devices that are `open`."""
         self.watching()
         return next((value for _, name, value in reversed(list(self.seen)) if name == what), None)
+
+    def clock(self):
+        """The time of what is seen now, in milliseconds: the machine's own, since the hand is there."""
+        uptime = float(self.machine.sh("cut -d ' ' -f 1 /proc/uptime")) * 1000
+        return uptime - next(int(value) for _, name, value in self.seen if name == "uptime")
 
     def mark(self):
         """A place in what was seen, to look from later."""

@@ -71,6 +71,10 @@ fn obey() {
 
 fn main() {
     let begun = Instant::now();
+    // Milliseconds since the machine came up, at this program's 0: what the ledger counts too.
+    let uptime = fs::read_to_string("/proc/uptime").expect("the kernel tells how long it is up");
+    let seconds: f64 = uptime.split(' ').next().and_then(|text| text.parse().ok()).expect("a number of seconds");
+    say(begun, "uptime", &format!("{:.0}", seconds * 1000.0));
     let lines = ["button", "mute", "lamp"].map(|name| {
         (name, File::open(format!("/run/rig/{name}/value")).expect("the simulated chip is there"))
     });
