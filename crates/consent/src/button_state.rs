@@ -57,6 +57,8 @@ pub(super) enum Question {
     Policy,
     /// Whether to unbind the box, asked since then.
     Unbind(Monotonic),
+    /// Minors' mode: for a guardian's hold, asked since then.
+    Guardian(Monotonic),
 }
 
 /// Holds that take effect while the button is still down, in the order in which a long touch reaches them.
@@ -93,6 +95,8 @@ pub(super) enum Gesture {
     Unbind,
     /// A hold of 2 s, and of less than 5 s, which began while the box asked whether to unbind it.
     ConfirmUnbind,
+    /// A hold of 2 s, and of less than 3 s, which began while the box asked for a guardian.
+    ConfirmStart,
     /// Something else, or something of uncertain length.
     Nothing,
 }
@@ -105,10 +109,10 @@ impl Press {
         if !self.consumed && longest < PICTURE_BELOW {
             return Gesture::Start { sound: longest < SOUND_BELOW };
         }
-        if let Question::Unbind(asked) = self.question
-            && self.confirms(now, asked)
-        {
-            return Gesture::ConfirmUnbind;
+        match self.question {
+            Question::Unbind(asked) if self.confirms(now, asked, LOCK_HOLD) => return Gesture::ConfirmUnbind,
+            Question::Guardian(asked) if self.confirms(now, asked, PICTURE_BELOW) => return Gesture::ConfirmStart,
+            Question::Unbind(_) | Question::Guardian(_) | Question::Policy | Question::None => {}
         }
         let in_time = !self.start_unknown && longest < STUCK_HOLD;
         // The lamp warned, and every clock that measured it shows 10 s.
@@ -125,13 +129,13 @@ impl Press {
     }
 
     /// Whether the release at `now` confirms what was asked since `asked`: the lamp has shown before that it would,
-    /// every clock that measured the hold agrees, and it began after the question.
-    fn confirms(self, now: Monotonic, asked: Monotonic) -> bool {
+    /// every clock that measured the hold agrees, it began after the question, and it was shorter than `limit`.
+    fn confirms(self, now: Monotonic, asked: Monotonic, limit: Duration) -> bool {
         let heard = now.duration_since(self.since);
         let told = self.kernel_held.unwrap_or(heard);
         let began_before = told.saturating_sub(heard) > self.since.duration_since(asked);
         let shortest = self.kernel_held.unwrap_or(self.confirmed).min(heard);
-        let in_time = shortest >= ACKNOWLEDGE_HOLD && told.max(heard) < LOCK_HOLD;
+        let in_time = shortest >= ACKNOWLEDGE_HOLD && told.max(heard) < limit;
         let shown = self.reached == Hold::Acknowledge && self.reached_at < now;
         shown && in_time && !self.start_unknown && !began_before
     }
@@ -253,11 +257,27 @@ impl ButtonState {
         )
     }
 
-    /// When the next poll is due: at the next hold, and often enough for the time to count.
+    /// Whether a release would start what a guardian was asked for. From 3 s on it does not any more.
+    pub(super) fn is_guardian_enough(self) -> bool {
+        match self {
+            Self::Down(held) => {
+                held.reached == Hold::Acknowledge
+                    && matches!(held.question, Question::Guardian(_))
+                    && !held.start_unknown
+                    && held.last_poll.duration_since(held.since) < PICTURE_BELOW
+            }
+            Self::Unknown | Self::Up => false,
+        }
+    }
+
+    /// When the next poll is due: at the next hold, when a guardian's hold gets too long, and often enough for the time
+    /// to count.
     pub(super) fn deadline(self) -> Option<Monotonic> {
         match self {
             Self::Down(held) => held.reached.next().map(|(after, _)| {
-                held.last_poll.saturating_add(after.saturating_sub(held.confirmed).min(POLL_INTERVAL))
+                let next = held.last_poll.saturating_add(after.saturating_sub(held.confirmed).min(POLL_INTERVAL));
+                let too_long = held.since.saturating_add(PICTURE_BELOW);
+                if self.is_guardian_enough() { next.min(too_long) } else { next }
             }),
             Self::Unknown | Self::Up => None,
         }

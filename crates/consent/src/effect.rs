@@ -16,6 +16,8 @@ pub enum Effect {
         sound: bool,
         /// What it is for.
         purpose: Purpose,
+        /// Whether a guardian's hold followed the press: minors' mode.
+        guardian: bool,
     },
     /// Start capture. Failure: `CaptureExited(NeverStarted)`.
     Launch(Grant),
@@ -61,6 +63,8 @@ pub enum Effect {
     DestroyFootage,
     /// Destroy keys, credentials, footage and shop binding, with a receipt.
     Unbind,
+    /// The same because the platform's service ended.
+    EndService,
     /// Test the parts that have a fault; each answers with `FaultCleared`, or keeps its fault.
     SelfTest,
 }

@@ -24,6 +24,8 @@ pub enum Event {
     ProbeRequest,
     /// Remote asks staff to confirm that the box is to be unbound.
     UnbindRequest,
+    /// The platform's service ended: what is captured ends now, and the box starts nothing until another shop claims it.
+    EndService,
     /// Remote stops.
     RemoteStop,
     /// Remote mutes.

@@ -9,7 +9,7 @@ pub enum LampPattern {
     /// Idle.
     #[default]
     Dark,
-    /// Requested: remote asks staff to start.
+    /// Requested: remote asks staff to start, or the box waits for a guardian's hold.
     SlowPulse,
     /// Connecting to the ingest server; devices may be open.
     FastBlink,
@@ -29,6 +29,8 @@ pub enum LampPattern {
     UnbindWarning,
     /// Remote asks staff to confirm an unbinding.
     UnbindRequest,
+    /// A guardian holds the button: letting go now starts what the press before it said.
+    ReleaseNow,
     /// Remote asked which box this is. Shown on an idle box only.
     Identify,
     /// Something happened that somebody has to look at: `tallybox status` says what. Shown on an idle box only, where
@@ -51,6 +53,7 @@ impl LampPattern {
             Self::Sos => "sos",
             Self::UnbindWarning => "unbind-warning",
             Self::UnbindRequest => "unbind-request",
+            Self::ReleaseNow => "release-now",
             Self::Identify => "identify",
             Self::Notice => "notice",
         }
@@ -67,6 +70,7 @@ impl LampPattern {
             | Self::Sos
             | Self::UnbindWarning
             | Self::UnbindRequest
+            | Self::ReleaseNow
             | Self::Identify
             | Self::Notice => false,
         }
@@ -85,7 +89,8 @@ impl LampPattern {
             Self::LockFlash => &[80, 4920],
             // Morse at 150 ms a dot: three dots, three dashes, three dots, a word's gap.
             Self::Sos => &[150, 150, 150, 150, 150, 450, 450, 150, 450, 150, 450, 450, 150, 150, 150, 150, 150, 1050],
-            Self::UnbindWarning => &[50, 50],
+            // A flicker without pauses always says: letting go now has an effect.
+            Self::UnbindWarning | Self::ReleaseNow => &[50, 50],
             // The warning's flicker in bursts: held for long enough, it goes on without a pause.
             Self::UnbindRequest => &[50, 50, 50, 50, 50, 50, 50, 50, 50, 950],
             Self::Identify => &[100, 100, 500, 300],

@@ -11,6 +11,8 @@ pub struct SessionLimits {
     pub request_timeout: Duration,
     /// How long a session may be without the ingest server, at its start and later.
     pub reconnect_window: Duration,
+    /// Minors' mode: a press starts nothing before a guardian's hold, sessions are short, and remote cannot ask.
+    pub minors_mode: bool,
 }
 
 impl Default for SessionLimits {
@@ -19,17 +21,21 @@ impl Default for SessionLimits {
             max_session: Duration::from_hours(4),
             request_timeout: Duration::from_mins(1),
             reconnect_window: Duration::from_mins(10),
+            minors_mode: false,
         }
     }
 }
 
+/// Longest session in minors' mode, whatever `max_session` says: a lesson, and no camera that nobody thinks of.
+pub(super) const MAX_MINORS_SESSION: Duration = Duration::from_mins(30);
 /// Longest probe: a camera's slowest start (10 s to decode a file's first frame) and the seconds that are counted.
 pub(super) const MAX_PROBE: Duration = Duration::from_secs(20);
 /// A press let go before this starts picture and sound (rule 8).
 pub(super) const SOUND_BELOW: Duration = Duration::from_millis(700);
 /// A press let go before this (and not before [`SOUND_BELOW`]) starts picture only (rule 8).
 pub(super) const PICTURE_BELOW: Duration = Duration::from_secs(3);
-/// Held this long: acknowledges a policy (rule 7) or ends a lock (rule 9).
+/// Held this long: acknowledges a policy (rule 7) or ends a lock (rule 9). A guardian's hold (rule 8) lasts as long, and
+/// less than [`PICTURE_BELOW`].
 pub(super) const ACKNOWLEDGE_HOLD: Duration = Duration::from_secs(2);
 /// Held this long: privacy lock, at once; unsent footage is destroyed when the button comes up (rules 9 and 10).
 pub(super) const LOCK_HOLD: Duration = Duration::from_secs(5);

@@ -19,6 +19,8 @@ pub struct PersistedState {
     pub locked: bool,
     /// The box was unbound and not claimed again: no gesture ends that.
     pub unbound: bool,
+    /// It is unbound because the platform's service ended.
+    pub service_ended: bool,
     /// The policy in force is not the one that staff acknowledged.
     pub policy_pending: bool,
 }
@@ -35,6 +37,8 @@ enum SessionState {
     None,
     Requested { until: Monotonic, purpose: Purpose },
     UnbindRequested { since: Monotonic, until: Monotonic },
+    /// Minors' mode: staff pressed, and a guardian's hold has to follow.
+    GuardianAsked { since: Monotonic, until: Monotonic, purpose: Purpose, sound: bool },
     Active { id: SessionId, ends: Monotonic, link: IngestState, link_since: Monotonic, sound: AudioConsent },
     Stopping { id: SessionId, reason: Reason, kill_at: Monotonic, sound: AudioConsent },
 }
@@ -44,10 +48,19 @@ enum SessionState {
 enum Ownership {
     /// A shop has it.
     Bound,
-    /// Unbound as soon as capture is gone.
-    Ending,
+    /// Without a shop as soon as capture is gone.
+    Ending(Parting),
     /// No shop has it until it is claimed.
+    Ended(Parting),
+}
+
+/// How a shop and its box part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parting {
+    /// It was unbound.
     Unbound,
+    /// The platform's service ended.
+    ServiceEnded,
 }
 
 /// The consent state machine. It reads no clock: time comes with the event.
@@ -81,7 +94,11 @@ impl Machine {
             policy_pending: memory.policy_pending,
             agreement_pending: false,
             asked_at: None,
-            ownership: if memory.unbound { Ownership::Unbound } else { Ownership::Bound },
+            ownership: match (memory.unbound, memory.service_ended) {
+                (_, true) => Ownership::Ended(Parting::ServiceEnded),
+                (true, false) => Ownership::Ended(Parting::Unbound),
+                (false, false) => Ownership::Bound,
+            },
             faults: 0,
             shown: Some(LampPattern::Dark),
             last_reason: None,
@@ -93,6 +110,8 @@ impl Machine {
         let session = match self.session {
             SessionState::None => None,
             SessionState::Requested { until, .. } | SessionState::UnbindRequested { until, .. } => Some(until),
+            // A hold that has begun in time is waited for.
+            SessionState::GuardianAsked { until, .. } => (!self.is_guardian_touching()).then_some(until),
             SessionState::Active { ends, link, link_since, sound, .. } => {
                 let link = match link {
                     IngestState::Live => ends,
@@ -126,7 +145,8 @@ impl Machine {
     ///
     /// let at = |millis| Monotonic::from_start(Duration::from_millis(millis));
     /// let last_session = SessionId(41);
-    /// let state = PersistedState { last_session, locked: false, unbound: false, policy_pending: false };
+    /// let (locked, unbound, service_ended, policy_pending) = (false, false, false, false);
+    /// let state = PersistedState { last_session, locked, unbound, service_ended, policy_pending };
     /// let mut machine = Machine::restore(SessionLimits::default(), state);
     /// // Rule 1: what is held when the guard comes up is no press. The button has to be seen up first.
     /// machine.step(at(0), Event::ButtonUp);
@@ -168,6 +188,7 @@ impl Machine {
             Event::RemoteRequest => self.request(now, Purpose::OnAir, &mut effects),
             Event::ProbeRequest => self.request(now, Purpose::Probe, &mut effects),
             Event::UnbindRequest => self.request_unbind(now, &mut effects),
+            Event::EndService => self.part(now, Parting::ServiceEnded, Reason::EndOfService, &mut effects),
             Event::RemoteStop => self.revoke(now, Reason::Remote, &mut effects),
             Event::RemoteMute => self.change_audio(Actor::Remote, |sound| sound.by_remote(now, true), &mut effects),
             Event::RemoteUnmute => self.change_audio(Actor::Remote, |sound| sound.by_remote(now, false), &mut effects),
@@ -211,6 +232,11 @@ impl Machine {
             SessionState::None => {}
             SessionState::Requested { until, .. } | SessionState::UnbindRequested { until, .. } => {
                 if now >= until {
+                    self.revoke(now, Reason::RequestTimeout, effects);
+                }
+            }
+            SessionState::GuardianAsked { until, .. } => {
+                if now >= until && !self.is_guardian_touching() {
                     self.revoke(now, Reason::RequestTimeout, effects);
                 }
             }

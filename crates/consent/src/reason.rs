@@ -29,6 +29,8 @@ pub enum Reason {
     MicrophoneLost,
     /// Staff unbound the box, or the platform did.
     Unbind,
+    /// The platform's service ended, as a signed note says.
+    EndOfService,
     /// The platform had the box erased.
     Erase,
     /// The guard is being shut down.
@@ -45,13 +47,15 @@ pub enum Reason {
     NeverStarted,
     /// Nobody pressed within `request-timeout`.
     RequestTimeout,
-    /// Staff declined to unbind the box, with a short press.
+    /// Staff declined to unbind the box, or a guardian's hold was too short or too long.
     Declined,
+    /// Minors' mode: a guardian has to hold the button before the session starts.
+    Guardian,
 }
 
 impl Reason {
     /// All reasons, and each fault.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Press,
         Self::Remote,
         Self::MaxSession,
@@ -68,6 +72,7 @@ impl Reason {
         Self::CameraLost,
         Self::MicrophoneLost,
         Self::Unbind,
+        Self::EndOfService,
         Self::Erase,
         Self::Shutdown,
         Self::Probed,
@@ -77,18 +82,19 @@ impl Reason {
         Self::NeverStarted,
         Self::RequestTimeout,
         Self::Declined,
+        Self::Guardian,
     ];
 
     /// Whether the machine can have this reason in `phase`. The reasons of a session that goes on are not the
     /// machine's.
     pub const fn is_valid_in(self, phase: Phase) -> bool {
         match phase {
-            Phase::Idle => !matches!(self, Self::Unbind),
+            Phase::Idle => !matches!(self, Self::Unbind | Self::EndOfService | Self::Guardian),
             // A request to start needs no reason but itself.
-            Phase::Requested => matches!(self, Self::Unbind),
+            Phase::Requested => matches!(self, Self::Unbind | Self::Guardian),
             Phase::Connecting | Phase::Live | Phase::Reconnecting => false,
             Phase::Stopping => self.ends_sessions(),
-            Phase::Locked => matches!(self, Self::Lock | Self::Unbind),
+            Phase::Locked => matches!(self, Self::Lock | Self::Unbind | Self::EndOfService),
             Phase::Policy => matches!(self, Self::Policy | Self::Agreement),
             Phase::Fault => matches!(self, Self::Fault(_)),
         }
@@ -108,6 +114,7 @@ impl Reason {
             | Self::CameraLost
             | Self::MicrophoneLost
             | Self::Unbind
+            | Self::EndOfService
             | Self::Erase
             | Self::Shutdown
             | Self::MuteUnconfirmed => true,
@@ -117,7 +124,8 @@ impl Reason {
             | Self::CaptureDied
             | Self::NeverStarted
             | Self::RequestTimeout
-            | Self::Declined => false,
+            | Self::Declined
+            | Self::Guardian => false,
         }
     }
 
@@ -140,6 +148,7 @@ impl Reason {
             Self::CameraLost => "camera-lost",
             Self::MicrophoneLost => "microphone-lost",
             Self::Unbind => "unbind",
+            Self::EndOfService => "end-of-service",
             Self::Erase => "erase",
             Self::Shutdown => "shutdown",
             Self::Probed => "probed",
@@ -149,6 +158,7 @@ impl Reason {
             Self::NeverStarted => "never-started",
             Self::RequestTimeout => "request-timeout",
             Self::Declined => "declined",
+            Self::Guardian => "guardian-hold",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The record button: presses, and the holds of rules 7 to 10.
 
-use super::{Machine, Ownership, SessionState};
+use super::{Machine, Ownership, Parting, SessionState};
 use crate::button_state::{Gesture, Hold, Question};
 use crate::limits::LATE_ANSWER;
 use crate::{Effect, Fault, Phase, Reason};
@@ -19,7 +19,8 @@ impl Machine {
             let question = self.question();
             // Whatever answers a question starts nothing, even if that was withdrawn just before.
             let is_late_answer = self.asked_at.is_some_and(|at| now.duration_since(at) < LATE_ANSWER);
-            let consumed = may_capture || self.asks_to_unbind() || is_late_answer;
+            let answers = self.asks_to_unbind() || self.asks_for_guardian();
+            let consumed = may_capture || answers || is_late_answer;
             self.button.down(now, consumed, found, question);
         }
     }
@@ -29,6 +30,7 @@ impl Machine {
         match (self.phase(), self.session) {
             (Phase::Policy, _) => Question::Policy,
             (Phase::Requested, SessionState::UnbindRequested { since, .. }) => Question::Unbind(since),
+            (Phase::Requested, SessionState::GuardianAsked { since, .. }) => Question::Guardian(since),
             (
                 Phase::Idle
                 | Phase::Requested
@@ -44,20 +46,23 @@ impl Machine {
     }
 
     pub(super) fn button_up(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
-        let asked = self.asks_to_unbind();
+        let (to_unbind, for_guardian) = (self.asks_to_unbind(), self.asks_for_guardian());
         match (self.button.up(now), self.phase()) {
-            (Gesture::ConfirmUnbind, _) if asked => self.unbind(now, effects),
+            (Gesture::ConfirmUnbind, _) if to_unbind => self.unbind(now, effects),
+            (Gesture::ConfirmStart, _) if for_guardian => self.start_with_guardian(now, effects),
             // Any other touch declines, those apart that mean more.
-            (Gesture::ConfirmUnbind | Gesture::Start { .. } | Gesture::Nothing, _) if asked => {
+            (Gesture::ConfirmUnbind | Gesture::ConfirmStart | Gesture::Start { .. } | Gesture::Nothing, _)
+                if to_unbind || for_guardian =>
+            {
                 self.revoke(now, Reason::Declined, effects);
             }
-            (Gesture::Start { sound }, Phase::Idle | Phase::Requested) => self.start(now, sound, effects),
+            (Gesture::Start { sound }, Phase::Idle | Phase::Requested) => self.press(now, sound, effects),
             (Gesture::Start { .. }, Phase::Fault) => effects.push(Effect::SelfTest),
             (
                 Gesture::Start { .. },
                 Phase::Connecting | Phase::Live | Phase::Reconnecting | Phase::Stopping | Phase::Locked | Phase::Policy,
             )
-            | (Gesture::Nothing | Gesture::ConfirmUnbind, _) => {}
+            | (Gesture::Nothing | Gesture::ConfirmUnbind | Gesture::ConfirmStart, _) => {}
             (Gesture::Lock { new, in_time }, _) => {
                 if new {
                     self.lock(now, effects);
@@ -76,9 +81,21 @@ impl Machine {
 
     /// Staff unbind the box, by themselves or because they were asked.
     fn unbind(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
-        self.revoke(now, Reason::Unbind, effects);
-        self.ownership = Ownership::Ending;
-        self.unbind_when_idle(effects);
+        self.part(now, Parting::Unbound, Reason::Unbind, effects);
+    }
+
+    /// Shop and box part: what is captured ends at once, and the rest follows when it has. The end of the service is
+    /// more than an unbinding, and happens once.
+    pub(super) fn part(&mut self, now: Monotonic, parting: Parting, reason: Reason, effects: &mut Vec<Effect>) {
+        self.revoke(now, reason, effects);
+        match self.ownership {
+            Ownership::Ended(Parting::ServiceEnded) => {}
+            Ownership::Ending(Parting::ServiceEnded) => self.part_when_idle(effects),
+            Ownership::Bound | Ownership::Ending(Parting::Unbound) | Ownership::Ended(Parting::Unbound) => {
+                self.ownership = Ownership::Ending(parting);
+                self.part_when_idle(effects);
+            }
+        }
     }
 
     /// Locks at once. Unsent footage, whose deletion cannot be undone, is deleted when the button is released: a stuck
@@ -126,11 +143,16 @@ impl Machine {
         }
     }
 
-    pub(super) fn unbind_when_idle(&mut self, effects: &mut Vec<Effect>) {
-        if self.ownership == Ownership::Ending && !self.phase().may_capture() {
+    pub(super) fn part_when_idle(&mut self, effects: &mut Vec<Effect>) {
+        if let Ownership::Ending(parting) = self.ownership
+            && !self.phase().may_capture()
+        {
             // Being unbound replaces the lock that the hold passed on its way.
-            (self.ownership, self.locked) = (Ownership::Unbound, false);
-            effects.push(Effect::Unbind);
+            (self.ownership, self.locked) = (Ownership::Ended(parting), false);
+            effects.push(match parting {
+                Parting::Unbound => Effect::Unbind,
+                Parting::ServiceEnded => Effect::EndService,
+            });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the machine's state means: phase, lamp, reason.
 
-use super::{IngestState, Machine, Ownership, SessionState};
+use super::{IngestState, Machine, Ownership, Parting, SessionState};
+use crate::button_state::Question;
 use crate::{Fault, LampPattern, Phase, Reason, SessionId};
 
 impl Machine {
@@ -11,9 +12,10 @@ impl Machine {
             SessionState::Active { link: IngestState::Live, .. } => Phase::Live,
             SessionState::Active { link: IngestState::Reconnecting, .. } => Phase::Reconnecting,
             SessionState::Stopping { .. } => Phase::Stopping,
-            SessionState::None | SessionState::Requested { .. } | SessionState::UnbindRequested { .. } => {
-                self.phase_without_session()
-            }
+            SessionState::None
+            | SessionState::Requested { .. }
+            | SessionState::UnbindRequested { .. }
+            | SessionState::GuardianAsked { .. } => self.phase_without_session(),
         }
     }
 
@@ -41,6 +43,16 @@ impl Machine {
         matches!(self.session, SessionState::UnbindRequested { .. }) && self.phase() == Phase::Requested
     }
 
+    /// Whether a guardian's hold is waited for: minors' mode, after the press.
+    pub fn asks_for_guardian(&self) -> bool {
+        matches!(self.session, SessionState::GuardianAsked { .. }) && self.phase() == Phase::Requested
+    }
+
+    /// Whether a hold that began while a guardian was asked is under way.
+    pub(super) fn is_guardian_touching(&self) -> bool {
+        matches!(self.button.question(), Question::Guardian(_))
+    }
+
     /// Whether a policy waits for staff to acknowledge it.
     pub fn is_policy_pending(&self) -> bool {
         self.policy_pending
@@ -55,7 +67,10 @@ impl Machine {
     pub fn session(&self) -> Option<SessionId> {
         match self.session {
             SessionState::Active { id, .. } | SessionState::Stopping { id, .. } => Some(id),
-            SessionState::None | SessionState::Requested { .. } | SessionState::UnbindRequested { .. } => None,
+            SessionState::None
+            | SessionState::Requested { .. }
+            | SessionState::UnbindRequested { .. }
+            | SessionState::GuardianAsked { .. } => None,
         }
     }
 
@@ -64,7 +79,10 @@ impl Machine {
     pub fn is_muted(&self) -> bool {
         match self.session {
             SessionState::Active { sound, .. } | SessionState::Stopping { sound, .. } => sound.is_silent(),
-            SessionState::None | SessionState::Requested { .. } | SessionState::UnbindRequested { .. } => false,
+            SessionState::None
+            | SessionState::Requested { .. }
+            | SessionState::UnbindRequested { .. }
+            | SessionState::GuardianAsked { .. } => false,
         }
     }
 
@@ -75,6 +93,7 @@ impl Machine {
             SessionState::None
             | SessionState::Requested { .. }
             | SessionState::UnbindRequested { .. }
+            | SessionState::GuardianAsked { .. }
             | SessionState::Stopping { .. } => false,
         }
     }
@@ -86,6 +105,7 @@ impl Machine {
             SessionState::None
             | SessionState::Requested { .. }
             | SessionState::UnbindRequested { .. }
+            | SessionState::GuardianAsked { .. }
             | SessionState::Stopping { .. } => false,
         }
     }
@@ -101,26 +121,34 @@ impl Machine {
         match (self.phase(), self.session) {
             (Phase::Idle, _) => self.last_reason,
             (Phase::Stopping, SessionState::Stopping { reason, .. }) => Some(reason),
+            (Phase::Locked, _) if self.is_service_ended() => Some(Reason::EndOfService),
             (Phase::Locked, _) if self.is_unbound() => Some(Reason::Unbind),
             (Phase::Locked, _) => Some(Reason::Lock),
             (Phase::Policy, _) if self.policy_pending => Some(Reason::Policy),
             (Phase::Policy, _) => Some(Reason::Agreement),
             (Phase::Requested, SessionState::UnbindRequested { .. }) => Some(Reason::Unbind),
+            (Phase::Requested, SessionState::GuardianAsked { .. }) => Some(Reason::Guardian),
             (Phase::Fault, _) => Fault::ALL.into_iter().find(|part| self.has_fault(*part)).map(Reason::Fault),
             (
                 Phase::Stopping | Phase::Requested | Phase::Connecting | Phase::Live | Phase::Reconnecting,
                 SessionState::None
                 | SessionState::Requested { .. }
                 | SessionState::UnbindRequested { .. }
+                | SessionState::GuardianAsked { .. }
                 | SessionState::Active { .. }
                 | SessionState::Stopping { .. },
             ) => None,
         }
     }
 
-    /// Whether the box was unbound and not claimed since.
+    /// Whether no shop has the box: it was unbound, or the platform's service ended, and nobody claimed it since.
     pub fn is_unbound(&self) -> bool {
-        self.ownership == Ownership::Unbound
+        matches!(self.ownership, Ownership::Ended(_))
+    }
+
+    /// Whether the platform's service ended, and nobody claimed the box since.
+    pub fn is_service_ended(&self) -> bool {
+        self.ownership == Ownership::Ended(Parting::ServiceEnded)
     }
 
     /// Whether `fault` was detected and not cleared since.
@@ -142,6 +170,7 @@ impl Machine {
             }
             Phase::Idle => LampPattern::Dark,
             Phase::Requested if self.asks_to_unbind() => LampPattern::UnbindRequest,
+            Phase::Requested if self.button.is_guardian_enough() => LampPattern::ReleaseNow,
             Phase::Requested => LampPattern::SlowPulse,
             Phase::Locked => LampPattern::LockFlash,
             Phase::Policy => LampPattern::TripleBlink,

@@ -2,20 +2,48 @@
 
 use super::{IngestState, Machine, SessionState};
 use crate::audio_consent::{AudioChange, AudioConsent, Confirmation};
-use crate::limits::{KILL_AFTER, MAX_PROBE};
+use crate::limits::{KILL_AFTER, MAX_MINORS_SESSION, MAX_PROBE};
 use crate::{Actor, CaptureExit, CaptureReport, Effect, Grant, Phase, Purpose, Reason, SessionId};
 use monotonic::Monotonic;
 
 impl Machine {
-    pub(super) fn start(&mut self, now: Monotonic, sound: bool, effects: &mut Vec<Effect>) {
-        let id = SessionId(self.last_session.0 + 1);
-        let (purpose, longest) = match self.session {
-            SessionState::Requested { purpose: Purpose::Probe, .. } => (Purpose::Probe, MAX_PROBE),
-            SessionState::Requested { purpose: Purpose::OnAir, .. }
-            | SessionState::None
+    /// Staff pressed: the session starts, or a guardian is asked for a hold first.
+    pub(super) fn press(&mut self, now: Monotonic, sound: bool, effects: &mut Vec<Effect>) {
+        let purpose = self.wanted_purpose();
+        if self.limits.minors_mode {
+            let until = now.saturating_add(self.limits.request_timeout);
+            self.session = SessionState::GuardianAsked { since: now, until, purpose, sound };
+            self.last_reason = None;
+        } else {
+            self.start(now, sound, purpose, effects);
+        }
+    }
+
+    /// A guardian's hold followed the press.
+    pub(super) fn start_with_guardian(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
+        if let SessionState::GuardianAsked { purpose, sound, .. } = self.session {
+            self.start(now, sound, purpose, effects);
+        }
+    }
+
+    /// What a press is for.
+    const fn wanted_purpose(&self) -> Purpose {
+        match self.session {
+            SessionState::Requested { purpose, .. } | SessionState::GuardianAsked { purpose, .. } => purpose,
+            SessionState::None
             | SessionState::UnbindRequested { .. }
             | SessionState::Active { .. }
-            | SessionState::Stopping { .. } => (Purpose::OnAir, self.limits.max_session),
+            | SessionState::Stopping { .. } => Purpose::OnAir,
+        }
+    }
+
+    fn start(&mut self, now: Monotonic, sound: bool, purpose: Purpose, effects: &mut Vec<Effect>) {
+        let id = SessionId(self.last_session.0 + 1);
+        let guardian = self.limits.minors_mode;
+        let longest = match purpose {
+            Purpose::Probe => MAX_PROBE,
+            Purpose::OnAir if guardian => self.limits.max_session.min(MAX_MINORS_SESSION),
+            Purpose::OnAir => self.limits.max_session,
         };
         self.last_session = id;
         self.last_reason = None;
@@ -23,12 +51,14 @@ impl Machine {
         self.session =
             SessionState::Active { id, ends, link: IngestState::Connecting, link_since: now, sound: sound_now };
         self.update_lamp(effects);
-        effects.push(Effect::RecordStart { session: id, sound, purpose });
+        effects.push(Effect::RecordStart { session: id, sound, purpose, guardian });
         effects.push(Effect::Launch(Grant::from_press(id, sound, purpose)));
     }
 
     pub(super) fn request(&mut self, now: Monotonic, purpose: Purpose, effects: &mut Vec<Effect>) {
-        if self.phase() == Phase::Idle {
+        // In minors' mode nobody far away asks for a start.
+        let may_ask = purpose == Purpose::Probe || !self.limits.minors_mode;
+        if may_ask && self.phase() == Phase::Idle {
             self.session = SessionState::Requested { until: now.saturating_add(self.limits.request_timeout), purpose };
             effects.push(Effect::RecordRequest(purpose));
         }
@@ -46,9 +76,9 @@ impl Machine {
     /// Holds everything back until staff agree. What was requested under the present conditions is dropped.
     pub(super) fn need_agreement(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
         match self.session {
-            SessionState::Requested { .. } | SessionState::UnbindRequested { .. } => {
-                self.revoke(now, Reason::Agreement, effects);
-            }
+            SessionState::Requested { .. }
+            | SessionState::UnbindRequested { .. }
+            | SessionState::GuardianAsked { .. } => self.revoke(now, Reason::Agreement, effects),
             SessionState::None | SessionState::Active { .. } | SessionState::Stopping { .. } => {}
         }
         self.agreement_pending = true;
@@ -71,6 +101,15 @@ impl Machine {
                 self.button.retract_question();
                 self.asked_at = Some(now);
                 self.end_request(reason, effects);
+            }
+            SessionState::GuardianAsked { purpose, .. } => {
+                self.button.retract_question();
+                self.asked_at = Some(now);
+                match purpose {
+                    // It was requested, and the ledger has that.
+                    Purpose::Probe => self.end_request(reason, effects),
+                    Purpose::OnAir => (self.session, self.last_reason) = (SessionState::None, Some(reason)),
+                }
             }
             SessionState::Active { id, sound, .. } => {
                 self.last_reason = Some(reason);
@@ -114,7 +153,10 @@ impl Machine {
 
     pub(super) fn on_capture_exit(&mut self, outcome: CaptureExit, effects: &mut Vec<Effect>) {
         let (session, reason) = match self.session {
-            SessionState::None | SessionState::Requested { .. } | SessionState::UnbindRequested { .. } => return,
+            SessionState::None
+            | SessionState::Requested { .. }
+            | SessionState::UnbindRequested { .. }
+            | SessionState::GuardianAsked { .. } => return,
             SessionState::Stopping { id, reason, .. } => (id, reason),
             SessionState::Active { id, .. } => {
                 let reason = match outcome {
@@ -129,7 +171,7 @@ impl Machine {
         self.session = SessionState::None;
         self.last_reason = Some(reason);
         effects.push(Effect::RecordStop { session, reason });
-        self.unbind_when_idle(effects);
+        self.part_when_idle(effects);
     }
 
     /// A mute counts once capture has confirmed it; an unmute is shown and recorded before sound leaves again.

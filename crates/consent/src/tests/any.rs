@@ -27,6 +27,8 @@ pub(super) fn any_event() -> impl Strategy<Value = Event> {
         2 => Just(Event::RemoteRequest),
         1 => Just(Event::ProbeRequest),
         1 => Just(Event::RemoteStop),
+        // It is final: rare, so that most scripts go on.
+        1 => (0_u8..8).prop_map(|rare| if rare == 0 { Event::EndService } else { Event::Tick }),
         1 => Just(Event::RemoteMute),
         1 => Just(Event::RemoteUnmute),
         1 => Just(Event::PolicyChanged),

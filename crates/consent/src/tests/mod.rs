@@ -4,6 +4,7 @@ use core::time::Duration;
 
 mod any;
 mod button;
+mod minors;
 mod questions;
 mod random;
 mod sound;
@@ -20,7 +21,7 @@ pub(super) const fn ms(millis: u64) -> Monotonic {
 }
 
 pub(super) fn fresh() -> Machine {
-    let memory = PersistedState { last_session: SessionId(41), locked: false, unbound: false, policy_pending: false };
+    let memory = PersistedState { last_session: SessionId(41), locked: false, unbound: false, service_ended: false, policy_pending: false };
     let mut machine = Machine::restore(SessionLimits::default(), memory);
     assert!(machine.step(ms(0), Event::ButtonUp).is_empty());
     machine
@@ -65,7 +66,7 @@ fn a_press_lights_the_lamp_then_writes_then_starts() {
         words(&effects),
         [
             "SetLamp(FastBlink)",
-            "RecordStart { session: SessionId(42), sound: true, purpose: OnAir }",
+            "RecordStart { session: SessionId(42), sound: true, purpose: OnAir, guardian: false }",
             "Launch(Grant { session: SessionId(42), sound: true, purpose: OnAir })"
         ]
     );
@@ -84,7 +85,7 @@ fn the_length_of_the_press_decides_about_the_microphone() {
 
 #[test]
 fn a_button_that_is_down_at_boot_is_no_press() {
-    let memory = PersistedState { last_session: SessionId(0), locked: false, unbound: false, policy_pending: false };
+    let memory = PersistedState { last_session: SessionId(0), locked: false, unbound: false, service_ended: false, policy_pending: false };
     let mut machine = Machine::restore(SessionLimits::default(), memory);
     assert!(machine.step(ms(50), Event::ButtonUp).is_empty());
     assert_eq!(machine.phase(), Phase::Idle);
@@ -142,7 +143,7 @@ fn a_probe_needs_a_press_too_and_is_short() {
     assert_eq!(words(&machine.step(ms(1000), Event::ProbeRequest)), ["RecordRequest(Probe)", "SetLamp(SlowPulse)"]);
     assert!(machine.step(ms(1100), Event::RemoteRequest).is_empty(), "one request at a time");
     let effects = words(&touch(&mut machine, 2000, 2100));
-    let start = "RecordStart { session: SessionId(42), sound: true, purpose: Probe }";
+    let start = "RecordStart { session: SessionId(42), sound: true, purpose: Probe, guardian: false }";
     assert_eq!(effects[..2], ["SetLamp(FastBlink)".to_owned(), start.to_owned()]);
     assert!(effects[2].contains("purpose: Probe"), "{effects:?}");
     assert_eq!(machine.deadline(), Some(ms(22_100)));
@@ -209,7 +210,7 @@ fn a_hold_of_five_seconds_locks_and_two_unlock() {
 
 #[test]
 fn a_lock_survives_a_power_cut() {
-    let memory = PersistedState { last_session: SessionId(7), locked: true, unbound: false, policy_pending: true };
+    let memory = PersistedState { last_session: SessionId(7), locked: true, unbound: false, service_ended: false, policy_pending: true };
     let mut machine = Machine::restore(SessionLimits::default(), memory);
     assert_eq!(machine.phase(), Phase::Locked);
     machine.step(ms(0), Event::ButtonUp);
@@ -334,6 +335,7 @@ fn reasons_lamps_have_their_own_words_and_lamps_their_rhythm() {
         LampPattern::Sos,
         LampPattern::UnbindWarning,
         LampPattern::UnbindRequest,
+        LampPattern::ReleaseNow,
         LampPattern::Identify,
         LampPattern::Notice,
     ] {

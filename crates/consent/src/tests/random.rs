@@ -22,6 +22,14 @@ struct Onlooker {
     ended: Option<Ended>,
     /// A release requested the unbinding that is still to come.
     unbinds: bool,
+    /// The service has ended, or has to.
+    service_ends: bool,
+    /// Minors' mode is on.
+    minors: bool,
+    /// Minors' mode: when a press that may be followed by a guardian's hold was let go, and whether it wants sound.
+    press: Option<(u64, bool)>,
+    /// The last thing that the lamp showed before this step was that letting go starts.
+    release_now: bool,
     /// Since when staff are asked whether to unbind the box.
     asked: Option<u64>,
     /// A change waits for staff.
@@ -171,8 +179,8 @@ impl Onlooker {
             Effect::Launch(grant) => {
                 let ended = self.ended.take().ok_or_else(|| TestCaseError::fail("capture without an unspent press"))?;
                 let (_, sound, _) = grant.spend();
-                prop_assert!(ended.clean, "capture for a touch that was not a press of its own");
-                prop_assert!(ended.longest() < if sound { 700 } else { 3000 }, "capture after {}", ended.longest());
+                self.sees_start(ended, sound)?;
+                prop_assert!(!self.service_ends, "capture after the end of the service");
                 prop_assert!(!self.broken, "capture with a broken button");
                 prop_assert!(self.lamp.says_capturing(), "capture before the lamp");
                 prop_assert!(std::mem::take(&mut self.recorded), "capture before the ledger");
@@ -203,6 +211,10 @@ impl Onlooker {
                 "footage destroyed by a button that did not come up in time"
             ),
             Effect::Unbind => prop_assert!(std::mem::take(&mut self.unbinds), "unbound without a hold that was let go"),
+            Effect::EndService => {
+                prop_assert!(self.service_ends, "the service ended by itself");
+                prop_assert!(self.capture.is_none(), "keys destroyed while capture may exist");
+            }
             Effect::Configure(wanted) => {
                 prop_assert!(self.sound && wanted.revision == self.wanted.revision + 1);
                 prop_assert!(wanted.muted || self.lamp != LampPattern::SolidNotched, "sound before the lamp says so");
@@ -222,6 +234,41 @@ impl Onlooker {
         let silent = !self.sound || (self.wanted.muted && self.confirmed);
         prop_assert!(silent || self.lamp != LampPattern::SolidNotched, "the lamp says silence that nobody confirmed");
         Ok(())
+    }
+
+    /// A start: for a press of its own, or in minors' mode for the hold that followed one.
+    fn sees_start(&mut self, ended: Ended, sound: bool) -> Result<(), TestCaseError> {
+        if !self.minors {
+            prop_assert!(ended.clean, "capture for a touch that was not a press of its own");
+            prop_assert!(ended.longest() < if sound { 700 } else { 3000 }, "capture after {}", ended.longest());
+            return Ok(());
+        }
+        let press = self.press.take();
+        let (pressed, wanted) = press.ok_or_else(|| TestCaseError::fail("capture for a hold without a press"))?;
+        prop_assert!(ended.whole, "capture for a hold whose edges were not seen");
+        prop_assert!(ended.began >= pressed + (ended.longest() - ended.heard), "a hold that began before the press");
+        prop_assert!(ended.began <= pressed + 60_000, "a hold that began too late");
+        prop_assert!(ended.shortest() >= 2000 && ended.longest() < 3000, "no guardian's hold: {}", ended.longest());
+        prop_assert!(self.release_now, "the lamp did not say that it is enough");
+        prop_assert!(sound == wanted, "sound or not is what the press said");
+        Ok(())
+    }
+
+    /// Before the effects: what the press of minors' mode came to.
+    fn sees_press(&mut self, now: u64, event: Event) {
+        self.release_now = self.lamp == LampPattern::ReleaseNow;
+        let is_touch = matches!(event, Event::ButtonDown | Event::ButtonFoundDown);
+        if (revokes(event) && !is_touch) || matches!(event, Event::AgreementNeeded) {
+            self.press = None;
+        }
+        self.service_ends |= event == Event::EndService;
+        let idle = matches!(self.lamp, LampPattern::Dark | LampPattern::SlowPulse);
+        if let Some(ended) = self.ended.filter(|ended| ended.clean && ended.longest() < 3000)
+            && idle
+            && self.press.is_none_or(|(pressed, _)| ended.longest() < 2000 || now > pressed + 60_000)
+        {
+            self.press = Some((now, ended.longest() < 700));
+        }
     }
 
     /// What the lamp shows, and what staff are asked.
@@ -279,15 +326,17 @@ fn revokes(event: Event) -> bool {
         Event::ButtonDown
             | Event::ButtonFoundDown
             | Event::RemoteStop
+            | Event::EndService
             | Event::PolicyChanged
             | Event::Revoke(_)
             | Event::FaultDetected(_)
     )
 }
 
-fn check(script: &[(u64, Event)], memory: PersistedState) -> Result<(), TestCaseError> {
-    let mut machine = Machine::restore(SessionLimits::default(), memory);
-    let mut onlooker = Onlooker::default();
+fn check(script: &[(u64, Event)], memory: PersistedState, minors_mode: bool) -> Result<(), TestCaseError> {
+    let limits = SessionLimits { minors_mode, ..SessionLimits::default() };
+    let mut machine = Machine::restore(limits, memory);
+    let mut onlooker = Onlooker { minors: minors_mode, ..Onlooker::default() };
     let mut now = 0;
     for &(delay, event) in script {
         // The guard polls ten times a second while the button is down, as the deadline requires; or it does not, for
@@ -297,6 +346,7 @@ fn check(script: &[(u64, Event)], memory: PersistedState) -> Result<(), TestCase
             while machine.deadline().is_some_and(|at| at < ms(until)) {
                 now = (now + 50).min(until);
                 onlooker.sees_event(now, Event::Tick);
+                onlooker.sees_press(now, Event::Tick);
                 for effect in machine.step(ms(now), Event::Tick) {
                     onlooker.sees_effect(now, effect)?;
                 }
@@ -305,6 +355,7 @@ fn check(script: &[(u64, Event)], memory: PersistedState) -> Result<(), TestCase
         now = until;
         onlooker.sees_event(now, event);
         onlooker.judges();
+        onlooker.sees_press(now, event);
         for effect in machine.step(ms(now), event) {
             onlooker.sees_effect(now, effect)?;
         }
@@ -368,8 +419,9 @@ proptest! {
         locked in prop::bool::weighted(0.1),
         unbound in prop::bool::weighted(0.05),
         policy_pending in prop::bool::weighted(0.1),
+        minors in prop::bool::weighted(0.3),
     ) {
-        check(&script, PersistedState { last_session: SessionId(0), locked, unbound, policy_pending })?;
+        check(&script, PersistedState { last_session: SessionId(0), locked, unbound, service_ended: false, policy_pending }, minors)?;
     }
 
     #[test]
