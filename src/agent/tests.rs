@@ -13,7 +13,7 @@ use crate::ipc::{
     BoxIdentity, CommandProgress, DesiredStatus, Fact, KeyCode, KeyReport, LedgerEntry, ReportedConfig, SecondaryStats,
     VideoSettings,
 };
-use crate::ipc::{PolicyDocument, Status, StreamStats, UpdateStatus};
+use crate::ipc::{PolicyDocument, PolicyText, PolicyTexts, Status, StreamStats, UpdateStatus};
 use crate::ipc::{ReplyCode, SetIngest, SetPolicy, SetVideo, Update};
 use crate::wire::known;
 
@@ -118,6 +118,8 @@ fn names() -> BTreeMap<String, BTreeSet<&'static str>> {
     add("status", fields::<VideoSettings>());
     add("status", fields::<CommandProgress>());
     add("status", fields::<PolicyDocument>());
+    add("status", fields::<PolicyTexts>());
+    add("status", fields::<PolicyText>());
     add("status", fields::<UpdateStatus>());
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tallybox.toml");
     let config = Config::load(std::path::Path::new(shipped)).unwrap();

@@ -55,7 +55,7 @@ pub(crate) fn compare(now: &Config, wanted: &Config) -> Changes {
         ingest,
         mqtt,
         // Whoever asks staff judges the version, together with all that it stands for.
-        consent: Consent { policy_version: _, max_session, request_timeout },
+        consent: Consent { policy_version: _, max_session, request_timeout, minors_mode },
         privacy,
         trust,
         update,
@@ -80,6 +80,8 @@ pub(crate) fn compare(now: &Config, wanted: &Config) -> Changes {
     changes.limit(now.consent.max_session, *max_session, "sessions could last longer: [consent] max-session");
     let what = "the platform's question would wait longer for a press: [consent] request-timeout";
     changes.limit(now.consent.request_timeout, *request_timeout, what);
+    let what = "minors' mode would end: [consent] minors-mode";
+    changes.by_hand(now.consent.minors_mode && !*minors_mode, what);
     compare_privacy(&mut changes, &now.privacy, privacy);
     changes.never(*trust != now.trust, "[[trust]] says whose commands this box obeys: only files under /etc may");
     let what = "[update] cannot change by a stick once the box was used: who keeps the software is not staff's matter";

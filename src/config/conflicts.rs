@@ -1,7 +1,7 @@
 //! What no single key can tell: contradictions between keys.
 
 use super::reader::Reader;
-use super::{Audio, AudioSource, Outage, OutageBuffer, Panel, PanelBackend, Privacy, Video, VideoSource};
+use super::{Audio, AudioSource, Consent, Outage, OutageBuffer, Panel, PanelBackend, Privacy, Video, VideoSource};
 
 /// Footage on disk has a longest life, which may be none.
 pub(super) fn check_retention(reader: &mut Reader<'_>, outage: Outage, privacy: &Privacy) {
@@ -9,6 +9,17 @@ pub(super) fn check_retention(reader: &mut Reader<'_>, outage: Outage, privacy: 
         let place = reader.place("ingest", "outage-buffer");
         let help = "write outage-buffer = \"memory\", or a [privacy] footage-retention above 0";
         reader.error(place, "outage-buffer = \"disk\", and footage-retention says that footage is never written", help);
+    }
+}
+
+/// Minors' mode keeps no footage: what waits for the server waits in memory, whatever else is written.
+pub(super) fn check_minors_mode(reader: &mut Reader<'_>, consent: &Consent, outage: &mut Outage) {
+    if consent.minors_mode && outage.buffer == OutageBuffer::Disk {
+        outage.buffer = OutageBuffer::Memory;
+        let place = reader.place("ingest", "outage-buffer");
+        let message =
+            "outage-buffer = \"disk\" does not count in minors-mode: no footage is stored, it waits in memory";
+        reader.warning(place, message, "write outage-buffer = \"memory\", or leave it out");
     }
 }
 

@@ -300,8 +300,11 @@ pub struct Consent {
     pub policy_version: String,
     /// Longest session.
     pub max_session: Duration,
-    /// How long the lamp asks after a remote request.
+    /// How long the lamp asks after a remote request, or for a guardian.
     pub request_timeout: Duration,
+    /// Minors' mode, for schools and children's shops: each start needs a guardian's hold after the press, sessions are
+    /// short, no footage is stored, and the platform cannot ask for a start.
+    pub minors_mode: bool,
 }
 
 /// `[[recipients]]`: a third party that is given data by those to whom the box sends them, as the operator declares it

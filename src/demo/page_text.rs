@@ -76,6 +76,7 @@ fn state(guard: &Guard) -> &'static str {
     };
     match status.phase {
         Phase::Idle => "Idle",
+        Phase::Requested if is(status, Reason::Guardian) => "Waiting for a guardian",
         Phase::Requested => "Asked to start",
         Phase::Connecting => "Connecting",
         Phase::Live if is(status, Reason::CameraLost) => "Live, with a stand-in picture",
@@ -103,6 +104,9 @@ fn why(seen: &Observation) -> Option<String> {
     };
     let told = || status.message.as_deref().map(capital).or_else(|| status.reason.as_deref().map(reasons::plain));
     match status.phase {
+        Phase::Requested if is(status, Reason::Guardian) => {
+            Some("Minors' mode: nothing starts before a guardian's hold.".to_owned())
+        }
         Phase::Requested => Some("Somebody asks for a stream. Nothing happens unless staff press.".to_owned()),
         Phase::Policy => Some("Staff have to acknowledge it before anything can start.".to_owned()),
         Phase::Locked if status.unbound => {
@@ -215,6 +219,7 @@ const fn lamp(lamp: Option<LampPattern>) -> &'static str {
         Some(LampPattern::LockFlash) => "Lamp: a short flash every 5 s",
         Some(LampPattern::Sos) => "Lamp: SOS",
         Some(LampPattern::UnbindWarning) => "Lamp: flicker, unbinding is near",
+        Some(LampPattern::ReleaseNow) => "Lamp: flicker, letting go now starts",
         Some(LampPattern::UnbindRequest) => "Lamp: flicker in bursts, unbinding is asked for",
         Some(LampPattern::Identify) => "Lamp: shows which box this is",
         Some(LampPattern::Notice) => "Lamp: two short flashes every 5 s, see the status",

@@ -26,6 +26,10 @@ pub(super) enum Situation {
     Agreement,
     /// Staff are asked whether to unbind the box.
     AskedToUnbind,
+    /// Minors' mode: a press asks for a guardian.
+    ReadyForMinors,
+    /// Minors' mode: staff pressed, and a guardian has to hold.
+    AskedForGuardian,
     /// Lamp, ledger or supply is broken.
     Broken,
     /// The box belongs to nobody.
@@ -45,6 +49,8 @@ impl Situation {
             Phase::Policy if has(Reason::Agreement) => Self::Agreement,
             Phase::Policy => Self::Policy,
             Phase::Requested if has(Reason::Unbind) => Self::AskedToUnbind,
+            Phase::Requested if has(Reason::Guardian) => Self::AskedForGuardian,
+            Phase::Idle | Phase::Requested if status.minors_mode => Self::ReadyForMinors,
             Phase::Idle | Phase::Requested => Self::Ready,
         }
     }
@@ -61,6 +67,7 @@ pub(super) enum Outcome {
     Acknowledges,
     Agrees,
     Declines,
+    AsksGuardian,
     Retries,
     Nothing,
     Locks,
@@ -134,6 +141,16 @@ pub(super) fn spans(situation: Situation) -> Vec<Span> {
             span(0, Outcome::Declines, "Let go now to decline: the box stays yours, and nothing starts."),
             span(2000, Outcome::Unbinds, "Let go now and the box is unbound. From 5 s on it only locks."),
         ],
+        Situation::ReadyForMinors => &[
+            span(0, Outcome::AsksGuardian, "Let go now: then a guardian holds the button for picture and sound."),
+            span(700, Outcome::AsksGuardian, "Let go now: then a guardian holds the button for the picture only."),
+            NOTHING_YET,
+        ],
+        Situation::AskedForGuardian => &[
+            span(0, Outcome::Declines, "Let go now to decline: nothing starts."),
+            span(2000, Outcome::StartsWithSound, "Let go now to start what the press before it said."),
+            span(3000, Outcome::Declines, "Too long: nothing starts. From 5 s on the box locks."),
+        ],
         Situation::Broken => {
             &[span(0, Outcome::Retries, "Nothing starts: the box tries its parts again when you let go."), NOTHING_YET]
         }
@@ -158,6 +175,12 @@ pub(super) const fn rest(situation: Situation) -> &'static str {
         }
         Situation::AskedToUnbind => {
             "The platform asks to unbind the box. Hold the red button for 2 s to confirm, press it to decline."
+        }
+        Situation::ReadyForMinors => {
+            "Minors' mode: press the red button, then a guardian holds it for 2 s until the lamp flickers."
+        }
+        Situation::AskedForGuardian => {
+            "A guardian holds the red button for 2 s and lets go when the lamp flickers. Any other touch declines."
         }
         Situation::Broken => "Nothing starts until this is mended; the box looks every 5 s, and at each press.",
         Situation::Unbound => {

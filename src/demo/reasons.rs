@@ -33,6 +33,7 @@ const fn sentence(reason: Reason) -> &'static str {
         Reason::CameraLost => "The camera is away.",
         Reason::MicrophoneLost => "The microphone is away.",
         Reason::Unbind => "The box was unbound.",
+        Reason::EndOfService => "The platform's service has ended.",
         Reason::Erase => "The platform had the box erased.",
         Reason::Shutdown => "The box was switched off.",
         Reason::Probed => "A trial of camera and microphone is over.",
@@ -41,7 +42,8 @@ const fn sentence(reason: Reason) -> &'static str {
         Reason::MuteUnconfirmed => "The sound could not be switched off in time, so all was stopped.",
         Reason::NeverStarted => "The capture process could not be started.",
         Reason::RequestTimeout => "Nobody pressed in time.",
-        Reason::Declined => "Staff declined to unbind it.",
+        Reason::Declined => "Staff declined.",
+        Reason::Guardian => "A guardian has to hold the button for 2 s.",
         Reason::Agreement => "A change waits for staff to agree.",
     }
 }

@@ -60,12 +60,10 @@ impl PendingErasure {
         self.footage = true;
     }
 
-    /// An erasure with a receipt is due, as soon as the ledger has its announcement. An unbinding is more than an
-    /// erasure.
+    /// An erasure with a receipt is due, as soon as the ledger has its announcement. The one that
+    /// destroys more counts.
     pub(super) fn add(&mut self, what: Erasure) {
-        if self.erasure != Some(Erasure::Unbind) {
-            self.erasure = Some(what);
-        }
+        self.erasure = self.erasure.max(Some(what));
         self.announced = None;
     }
 
@@ -101,8 +99,11 @@ impl PendingErasure {
                 let receipt = receipt::sign(data_dir, context, Erasure::Erase, files);
                 Fact::Erased { files, receipt }
             }),
-            Some(Erasure::Unbind) => {
-                erase_binding(data_dir, context).map(|(files, receipt)| Fact::Unbound { files, receipt })
+            Some(what @ (Erasure::Unbind | Erasure::EndOfService)) => {
+                erase_binding(data_dir, context, what).map(|(files, receipt)| match what {
+                    Erasure::EndOfService => Fact::ServiceEnded { files, receipt },
+                    Erasure::Unbind | Erasure::Erase => Fact::Unbound { files, receipt },
+                })
             }
         };
         match result {
@@ -126,7 +127,7 @@ fn erase_footage(data_dir: &Path) -> io::Result<u64> {
 
 /// Destroys footage, keys, credentials, the platform's notes and all that the agent wrote. Returns how many files there
 /// were, and the receipt, which the key signs when all but itself is gone.
-fn erase_binding(data_dir: &Path, context: &ReceiptContext<'_>) -> io::Result<(u64, Option<String>)> {
+fn erase_binding(data_dir: &Path, context: &ReceiptContext<'_>, what: Erasure) -> io::Result<(u64, Option<String>)> {
     let root = OwnedFd::from(File::open(data_dir)?);
     let mut sweep = Sweep::default();
     sweep.remove(&root, FOOTAGE, DEEPEST);
@@ -152,7 +153,7 @@ fn erase_binding(data_dir: &Path, context: &ReceiptContext<'_>) -> io::Result<(u
         }
     }
     let files = sweep.end(&root)? + u64::from(has_key);
-    let receipt = receipt::staged(data_dir).or_else(|| stage_receipt(data_dir, context, files));
+    let receipt = receipt::staged(data_dir).or_else(|| stage_receipt(data_dir, context, what, files));
     let mut sweep = Sweep::default();
     sweep.remove(&root, CREDENTIALS, DEEPEST);
     let rest = sweep.end(&root)?;
@@ -160,8 +161,8 @@ fn erase_binding(data_dir: &Path, context: &ReceiptContext<'_>) -> io::Result<(u
 }
 
 /// A receipt that a power cut does not take away. Without room for it on the disk the deletion goes on all the same.
-fn stage_receipt(data_dir: &Path, context: &ReceiptContext<'_>, files: u64) -> Option<String> {
-    let receipt = receipt::sign(data_dir, context, Erasure::Unbind, files)?;
+fn stage_receipt(data_dir: &Path, context: &ReceiptContext<'_>, what: Erasure, files: u64) -> Option<String> {
+    let receipt = receipt::sign(data_dir, context, what, files)?;
     if let Err(error) = receipt::stage(data_dir, &receipt) {
         tracing::error!(%error, "the receipt cannot be kept before the ledger has it");
     }

@@ -54,7 +54,7 @@ pub(super) fn sign(data_dir: &Path, context: &ReceiptContext<'_>, what: Erasure,
     let mut kept = vec![Kept { what: "ledger", until: ledger.strftime("%Y-%m-%d").to_string() }];
     match what {
         Erasure::Erase => kept.push(Kept { what: "binding", until: "unbind".to_owned() }),
-        Erasure::Unbind => {}
+        Erasure::Unbind | Erasure::EndOfService => {}
     }
     let at = context.at.round(jiff::Unit::Second).unwrap_or(context.at);
     let receipt = Receipt { r#box: context.name, what: what.as_str(), at, files, kept };

@@ -9,7 +9,7 @@ use crate::config::{Config, policy_follows};
 use crate::ipc::{BoxIdentity, CommandProgress, ENCODER_FALLBACK, Status, UpdateStatus, VideoSettings};
 use crate::judges::policy_in_force::PolicyInForce;
 use crate::judges::twin::Twin;
-use crate::ledger::LedgerWriter;
+use crate::ledger::{LedgerWriter, ServiceEnd};
 use consent::{Fault, Machine, Phase, Reason};
 use monotonic::Monotonic;
 
@@ -26,6 +26,20 @@ const UNBOUND: &str = "this box was unbound: it captures nothing until it is cla
 /// `message` while staff are asked whether to unbind the box.
 const UNBIND_REQUESTED: &str =
     "the platform asks to unbind the box: hold the button for 2 s and let go to confirm, press it to decline";
+
+/// `message` while minors' mode waits for a guardian.
+const GUARDIAN_ASKED: &str = "minors' mode: a guardian holds the button for 2 s, and lets go when the lamp flickers, \
+    which starts; any other touch declines";
+
+/// `message` of a box whose platform ended its service.
+const SERVICE_ENDED: &str = "the platform's service has ended: this box captures nothing, and what may be deleted is \
+    deleted; the receipt says what is kept, and until when";
+
+/// The same with whom people may ask.
+fn ended_message(end: Option<&ServiceEnd>) -> String {
+    let contacts = end.map(|end| end.contacts.join(", ")).unwrap_or_default();
+    if contacts.is_empty() { SERVICE_ENDED.to_owned() } else { format!("{SERVICE_ENDED}; ask {contacts}") }
+}
 
 /// Sentences for people that stay true for longer than the event that brought them.
 #[derive(Debug, Default)]
@@ -53,6 +67,9 @@ pub(super) struct StatusSources<'a> {
     /// The last receipt of an erasure.
     pub(super) receipt: Option<&'a str>,
     pub(super) policy: &'a PolicyInForce,
+    /// The last note that ended a service here.
+    pub(super) service_end: Option<&'a ServiceEnd>,
+    pub(super) minors_mode: bool,
     pub(super) twin: &'a Twin,
     /// The session's configuration, or the next one's.
     pub(super) settings: &'a Config,
@@ -72,6 +89,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         update,
         receipt,
         policy,
+        minors_mode,
         twin,
         settings,
         command,
@@ -108,6 +126,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         }),
         ingest: settings.ingest.places(),
         command: command.cloned(),
+        minors_mode: *minors_mode,
         policy: policy.note.as_ref().map(|note| note.document.clone()),
         desired: twin.status(),
         epoch: (*epoch).to_owned(),
@@ -138,10 +157,12 @@ fn explain(sources: &StatusSources<'_>) -> Explanation {
         // A failed deletion matters until it is done, a former session's end only until the next thing happens.
         Phase::Idle => messages.session.clone().or_else(erasure),
         Phase::Requested if machine.asks_to_unbind() => Some(UNBIND_REQUESTED.to_owned()),
+        Phase::Requested if machine.asks_for_guardian() => Some(GUARDIAN_ASKED.to_owned()),
         Phase::Requested => erasure(),
         Phase::Policy if machine.reason() == Some(Reason::Agreement) => sources.twin.question(),
         Phase::Policy => erasure().or_else(|| Some(messages.policy.clone())),
         Phase::Stopping => messages.session.clone(),
+        Phase::Locked if machine.is_service_ended() => erasure().or_else(|| Some(ended_message(sources.service_end))),
         Phase::Locked => erasure().or_else(|| machine.is_unbound().then(|| UNBOUND.to_owned())),
         Phase::Fault => {
             // The part that the reason names.

@@ -2,15 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What an erasure destroys.
+/// What an erasure destroys; each is more than the one before.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Erasure {
     /// Unsent footage, and what commands had set.
     Erase,
     /// The same with keys, credentials and the binding to the shop.
     Unbind,
+    /// The same because the platform's service ended.
+    EndOfService,
 }
 
 impl Erasure {
@@ -19,6 +21,7 @@ impl Erasure {
         match self {
             Self::Erase => "erase",
             Self::Unbind => "unbind",
+            Self::EndOfService => "end-of-service",
         }
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Erasure, Fault, Purpose};
+use super::{Actor, Erasure, Fault, PolicyReason, Purpose};
 
 /// What can happen to a box and has to be accounted for.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -41,6 +41,9 @@ pub enum Fact {
         sound: bool,
         /// The policy in force.
         policy_version: String,
+        /// Whether a guardian's hold followed the press: minors' mode.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        guardian: bool,
     },
     /// The ingest server accepted the stream.
     OnAir {
@@ -116,6 +119,28 @@ pub enum Fact {
         /// The version that was acknowledged.
         policy_version: String,
     },
+    /// A signed note ends the platform's service: what was captured has ended. Durable before anything is deleted.
+    EndOfServiceReceived {
+        /// SHA-256 of the note's text, in hex: the same note ends nothing again.
+        digest: String,
+        /// The keys that signed it.
+        keys: Vec<String>,
+        /// Whom people may ask from now on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        contacts: Vec<String>,
+        /// Within how many days they are answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer_days: Option<u32>,
+    },
+    /// Keys, credentials, footage and shop binding were destroyed, as the platform's service ended.
+    ServiceEnded {
+        /// How many files there were.
+        files: u64,
+        /// The receipt (`tallybox/receipt/v1`), signed with the key that is destroyed. `None`: that key could not be
+        /// used.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<String>,
+    },
     /// A part without which there is no capture failed.
     #[serde(rename = "broke")]
     FaultDetected {
@@ -166,7 +191,7 @@ pub enum Fact {
         /// Whether staff were asked, and agreed by a hold.
         agreed: bool,
     },
-    /// A signed policy of the platform is in force.
+    /// A signed policy is in force.
     PolicyUpdated {
         /// Its version.
         policy_version: String,
@@ -174,6 +199,12 @@ pub enum Fact {
         material: bool,
         /// Whether staff have to acknowledge it before anything is recorded.
         waits_for_staff: bool,
+        /// What changes materially, as the note says or the box found.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        reasons: Vec<PolicyReason>,
+        /// The keys that signed it. Empty: the entry is of an older version.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        keys: Vec<String>,
     },
     /// A signed command was accepted: before it takes effect.
     Commanded {

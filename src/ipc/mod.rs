@@ -31,7 +31,7 @@ pub use erasure::Erasure;
 pub use identity::BoxIdentity;
 pub use ledger::Fact;
 pub use ledger_entry::{LedgerEntry, StoredFact};
-pub use policy::PolicyDocument;
+pub use policy::{EndOfServiceDocument, PolicyDocument, PolicyReason, PolicyText, PolicyTexts};
 pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
 pub use status::{CommandProgress, DesiredStatus, LedgerCheck, Status, UpdateState, UpdateStatus, VideoSettings};
 pub use text::{MESSAGE, WHY, clean};

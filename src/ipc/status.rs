@@ -153,6 +153,9 @@ pub struct Status {
     /// What the longest of the commands that are being carried out waits for.
     #[serde(default)]
     pub command: Option<CommandProgress>,
+    /// Each start needs a guardian's hold: `[consent] minors-mode`.
+    #[serde(default)]
+    pub minors_mode: bool,
     /// The policy in force, where the platform signed it. `None`: it is the configuration's.
     #[serde(default)]
     pub policy: Option<PolicyDocument>,
@@ -206,6 +209,7 @@ impl Status {
             video: None,
             ingest: Vec::new(),
             command: None,
+            minors_mode: false,
             policy: None,
             receipt: None,
             desired: DesiredStatus::default(),

@@ -3,6 +3,8 @@
 //! or ledger in here, and no broker.
 
 pub mod commands;
+pub mod end_of_service;
+mod notice;
 pub mod policy_in_force;
 pub mod policy_note;
 pub mod session_settings;

@@ -15,6 +15,8 @@ pub struct PolicyInForce {
     pub acknowledged: Option<String>,
     /// The latest version of a signed policy, as the ledger has it.
     pub noted: Option<String>,
+    /// The keys that signed it.
+    pub keys: Vec<String>,
     /// Why the last retained policy was refused.
     pub refused: Option<String>,
 }
@@ -23,7 +25,7 @@ impl PolicyInForce {
     /// That of the files alone.
     pub fn of_configuration(config: &Config) -> Self {
         let version = config.consent.policy_version.clone();
-        Self { version, note: None, acknowledged: None, noted: None, refused: None }
+        Self { version, note: None, acknowledged: None, noted: None, keys: Vec::new(), refused: None }
     }
 
     /// The policy in force at the start: the stored one if it is whole, trusted, in the ledger, and not older than the
@@ -32,10 +34,14 @@ impl PolicyInForce {
         let mut policy = Self::of_configuration(config);
         policy.acknowledged.clone_from(&state.acknowledged);
         policy.noted.clone_from(&state.noted);
+        policy.keys.clone_from(&state.noted_keys);
         let Some(note) = PolicyNote::load(&config.device.data_dir, &config.trust) else { return policy };
         let (version, own) = (&note.document.version, &config.consent.policy_version);
         if state.noted.as_ref() == Some(version) && (version == own || policy_follows(version, own)) {
             policy.version.clone_from(version);
+            if policy.keys.is_empty() {
+                policy.keys = note.signers().to_vec();
+            }
             policy.note = Some(note);
         }
         policy
@@ -47,6 +53,7 @@ impl PolicyInForce {
             in_force: &self.version,
             note: self.note.as_ref(),
             noted: self.noted.as_deref(),
+            keys: &self.keys,
             acknowledged: self.acknowledged.as_deref(),
             is_pending,
         }
@@ -56,6 +63,7 @@ impl PolicyInForce {
     pub fn adopt(&mut self, note: PolicyNote) {
         self.version.clone_from(&note.document.version);
         self.noted = Some(self.version.clone());
+        self.keys = note.signers().to_vec();
         self.note = Some(note);
     }
 

@@ -3,21 +3,18 @@
 use std::io;
 use std::path::Path;
 
-use notes::{Note, Refusal, Role, Trust};
+use jiff::Timestamp;
+use notes::{Refusal, Role, Trust};
 
 use super::commands::rejection;
+use super::notice;
 use crate::atomic_file::{self, Durability, PRIVATE};
 use crate::config::{is_policy_version, policy_follows};
-use crate::ipc::{PolicyDocument, Rejection, ReplyCode, WHY, clean};
+use crate::ipc::{PolicyDocument, PolicyReason, Rejection, ReplyCode, WHY, clean};
 use crate::untrusted_file;
 
 /// The signed policy in force, in data-dir: the note's bytes as they came.
 pub(crate) const POLICY_NOTE: &str = "policy.note";
-
-/// Longest address or contact, in bytes.
-const MAX_TEXT: usize = 200;
-/// Most contacts.
-const MAX_CONTACTS: usize = 4;
 
 /// A policy whose signatures count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +25,8 @@ pub struct PolicyNote {
     pub document: PolicyDocument,
     /// The signed text: the same version with other text is another policy.
     text: String,
+    /// The keys that signed it and may.
+    signers: Vec<String>,
 }
 
 /// Why a note is no policy of this box.
@@ -57,8 +56,7 @@ impl PolicyNote {
         let document = serde_json::from_str(&verified.json)
             .map_err(|error| PolicyError::Document(format!("no policy: {}", clean(&error.to_string(), WHY))))?;
         check(&document).map_err(PolicyError::Document)?;
-        let text = Note::parse(note.as_bytes()).map(|note| note.text().to_owned()).unwrap_or_default();
-        Ok(Self { note: note.to_owned(), document, text })
+        Ok(Self { note: note.to_owned(), document, text: verified.text, signers: verified.signers })
     }
 
     /// The stored one, if it is whole and still trusted.
@@ -82,6 +80,11 @@ impl PolicyNote {
         }
     }
 
+    /// The keys that signed it and may.
+    pub fn signers(&self) -> &[String] {
+        &self.signers
+    }
+
     /// Keeps it, durably.
     pub fn store(&self, data_dir: &Path) -> io::Result<()> {
         atomic_file::replace(&data_dir.join(POLICY_NOTE), self.note.as_bytes(), PRIVATE, Durability::Synced)
@@ -89,25 +92,49 @@ impl PolicyNote {
 }
 
 fn check(document: &PolicyDocument) -> Result<(), String> {
-    let PolicyDocument { version, material: _, effective, text_sha256, url, contacts, answer_days } = document;
-    let is_line = |text: &str| text == clean(text, MAX_TEXT) && !text.is_empty();
-    let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let wrong = if !is_policy_version(version) {
-        "version is no day: write it as 2026-11-29"
-    } else if effective.as_deref().is_some_and(|day| !is_policy_version(day)) {
-        "effective is no day: write it as 2026-11-29"
-    } else if text_sha256.as_deref().is_some_and(|text| !is_hash(text)) {
-        "text-sha256 is no SHA-256: write 64 digits of 0-9 and a-f"
-    } else if url.as_deref().is_some_and(|url| !url.starts_with("https://") || !is_line(url)) {
-        "url is no https address of at most 200 bytes"
-    } else if contacts.len() > MAX_CONTACTS || contacts.iter().any(|contact| !is_line(contact)) {
-        "contacts are at most four, each in one line of at most 200 bytes"
-    } else if answer_days.is_some_and(|days| !(1..=365).contains(&days)) {
-        "answer-days is 1 to 365"
-    } else {
-        return Ok(());
-    };
-    Err(wrong.to_owned())
+    let PolicyDocument { version, material, reasons, effective, texts, text_sha256, url, contacts, answer_days } =
+        document;
+    if !is_policy_version(version) {
+        return Err("version is no day: write it as 2026-11-29".to_owned());
+    }
+    if effective.as_deref().is_some_and(|time| !is_policy_version(time) && time.parse::<Timestamp>().is_err()) {
+        return Err("effective is no day and no time: write it as 2026-11-29 or 2026-11-29T00:00:00Z".to_owned());
+    }
+    check_reasons(*material, reasons.as_deref(), texts.is_some())?;
+    if let Some(texts) = texts {
+        notice::check_texts(texts)?;
+        if text_sha256.is_some() || url.is_some() {
+            return Err("text-sha256 and url are in texts, for each language: leave them out beside it".to_owned());
+        }
+    }
+    if text_sha256.as_deref().is_some_and(|text| !notice::is_sha256(text)) {
+        return Err("text-sha256 is no SHA-256: write 64 digits of 0-9 and a-f".to_owned());
+    }
+    if url.as_deref().is_some_and(|url| !notice::is_address(url)) {
+        return Err("url is no https address of at most 200 bytes".to_owned());
+    }
+    notice::check_contacts(contacts, *answer_days)
+}
+
+/// A material change says what it is; one that says something is material. A note of before there were reasons has
+/// neither them nor texts.
+fn check_reasons(material: bool, reasons: Option<&[PolicyReason]>, has_texts: bool) -> Result<(), String> {
+    let all = || PolicyReason::ALL.map(PolicyReason::as_str).join(", ");
+    let named = reasons.unwrap_or_default();
+    let is_twice = |reason: &PolicyReason| named.iter().filter(|other| *other == reason).count() > 1;
+    if let Some(reason) = named.iter().find(|reason| is_twice(reason)) {
+        return Err(format!("reasons has {} twice: write each once", reason.as_str()));
+    }
+    if !material && let Some(reason) = named.first() {
+        let word = reason.as_str();
+        return Err(format!(
+            "reasons names {word}, and material is false: a change of {word} is material; write true, or take it out"
+        ));
+    }
+    if material && named.is_empty() && (has_texts || reasons.is_some()) {
+        return Err(format!("a material policy says what changes: write reasons, at least one of {}", all()));
+    }
+    Ok(())
 }
 
 /// What the box knows when a policy comes.
@@ -119,6 +146,8 @@ pub struct PolicyHistory<'a> {
     pub note: Option<&'a PolicyNote>,
     /// The latest version of a signed policy, as the ledger has it.
     pub noted: Option<&'a str>,
+    /// The keys that signed the last one, as far as they are known.
+    pub keys: &'a [String],
     /// The version that staff acknowledged last.
     pub acknowledged: Option<&'a str>,
     /// A policy waits for staff.
@@ -134,14 +163,17 @@ pub enum Judgement {
     Adopt {
         /// Staff have to acknowledge it before the next session.
         waits_for_staff: bool,
+        /// What changes materially: what the note says, and that somebody else signs.
+        reasons: Vec<PolicyReason>,
     },
     /// It does not, and why.
     Refuse(String),
 }
 
-/// Judges a policy whose signatures count. Versions rise, and nothing lowers what staff have to acknowledge.
+/// Judges a policy whose signatures count. Versions rise, and nothing lowers what staff have to acknowledge. A policy
+/// that none of the former's keys signed comes from somebody else: staff are asked, whatever it says.
 pub fn judge(wanted: &PolicyNote, history: PolicyHistory<'_>) -> Judgement {
-    let PolicyHistory { in_force, note, noted, acknowledged, is_pending } = history;
+    let PolicyHistory { in_force, note, noted, keys, acknowledged, is_pending } = history;
     let version = &wanted.document.version;
     if let Some(known) = note.filter(|known| known.document.version == *version) {
         return if known.text == wanted.text {
@@ -154,9 +186,14 @@ pub fn judge(wanted: &PolicyNote, history: PolicyHistory<'_>) -> Judgement {
     if let Some(later) = [Some(in_force), noted].into_iter().flatten().find(|other| is_older_than(other)) {
         return Judgement::Refuse(format!("version {version} is not later than {later}: versions only rise"));
     }
+    let mut reasons = wanted.document.reasons.clone().unwrap_or_default();
+    let has_new_owner = !keys.is_empty() && !wanted.signers.iter().any(|key| keys.contains(key));
+    if has_new_owner && !reasons.contains(&PolicyReason::Ownership) {
+        reasons.push(PolicyReason::Ownership);
+    }
     let is_new = version != in_force;
-    let asks = is_new && wanted.document.material && acknowledged != Some(version);
-    Judgement::Adopt { waits_for_staff: is_pending || asks }
+    let asks = is_new && (wanted.document.material || has_new_owner) && acknowledged != Some(version);
+    Judgement::Adopt { waits_for_staff: is_pending || asks, reasons }
 }
 
 #[cfg(test)]

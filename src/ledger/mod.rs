@@ -27,7 +27,7 @@ pub use entry_hash::{GENESIS, following};
 pub use error::LedgerError;
 pub use export::{ExportError, VerifiedExport, verify as verify_export};
 pub(crate) use link_log::LinkLog;
-pub use state::{BootTime, LedgerState, UpdateRecord};
+pub use state::{BootTime, LedgerState, ServiceEnd, UpdateRecord};
 #[cfg(feature = "box")]
 pub use store::Ledger;
 pub use timeline::{ClockMark, Timeline};

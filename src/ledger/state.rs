@@ -38,6 +38,20 @@ pub struct UpdateRecord {
     pub interrupted: u32,
 }
 
+/// The note that ended the platform's service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ServiceEnd {
+    /// SHA-256 of its text, in hex.
+    pub digest: String,
+    /// Whom people may ask.
+    pub contacts: Vec<String>,
+    /// Within how many days they are answered.
+    pub answer_days: Option<u32>,
+    /// Nobody claimed the box since.
+    pub in_force: bool,
+}
+
 /// The state after an entry of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
@@ -62,6 +76,10 @@ pub struct LedgerState {
     pub noted_pending: Option<String>,
     /// The latest version of a signed policy that was in force.
     pub noted: Option<String>,
+    /// The keys that signed it.
+    pub noted_keys: Vec<String>,
+    /// The last note that ended a service.
+    pub service_end: Option<ServiceEnd>,
     /// An erasure that was begun and not finished.
     pub erasing: Option<Erasure>,
     /// The last receipt of an erasure.
@@ -116,18 +134,28 @@ impl LedgerState {
                 self.acknowledged = Some(policy_version.clone());
                 self.noted_pending = None;
             }
-            Fact::PolicyUpdated { policy_version, waits_for_staff, .. } => {
+            Fact::PolicyUpdated { policy_version, waits_for_staff, keys, .. } => {
                 self.set_noted(policy_version, *waits_for_staff);
+                self.noted_keys.clone_from(keys);
+            }
+            Fact::EndOfServiceReceived { digest, contacts, answer_days, keys: _ } => {
+                self.erasing = Some(Erasure::EndOfService);
+                let (digest, contacts) = (digest.clone(), contacts.clone());
+                let end = ServiceEnd { digest, contacts, answer_days: *answer_days, in_force: true };
+                self.service_end = Some(end);
             }
             Fact::Identified { fingerprint } => self.identity = Some(fingerprint.clone()),
             // Recorded only when it changes: whoever brings another one claims the box.
             Fact::Configured { hash, .. } => {
                 self.configuration = Some(hash.clone());
                 self.unbound = false;
+                if let Some(end) = &mut self.service_end {
+                    end.in_force = false;
+                }
             }
             Fact::ErasureStarted { what } => self.erasing = Some(*what),
             Fact::Erased { receipt, .. } => self.set_erased(receipt.as_ref()),
-            Fact::Unbound { receipt, .. } => {
+            Fact::Unbound { receipt, .. } | Fact::ServiceEnded { receipt, .. } => {
                 self.set_erased(receipt.as_ref());
                 self.unbound_entry = entry.seq;
                 self.set_unbound();
@@ -216,6 +244,7 @@ impl LedgerState {
         self.locked = false;
         // The next shop has a policy of its own.
         (self.noted, self.noted_pending, self.carried) = (None, None, None);
+        self.noted_keys.clear();
         self.identity = None;
         self.desired.unbound();
     }
@@ -233,11 +262,15 @@ impl LedgerState {
     /// What the consent machine is restored from, under the configuration with this hash: an unbound box is claimed by
     /// a configuration other than the one it had.
     pub fn persisted_state(&self, configuration: &str) -> PersistedState {
+        let is_parting = matches!(self.erasing, Some(Erasure::Unbind | Erasure::EndOfService));
+        let is_claimed = self.configuration.as_deref().is_some_and(|known| known != configuration);
+        let unbound = is_parting || self.unbound && !is_claimed;
+        let has_ended = self.service_end.as_ref().is_some_and(|end| end.in_force);
         PersistedState {
             last_session: SessionId(self.last_session),
             locked: self.locked,
-            unbound: self.erasing == Some(Erasure::Unbind)
-                || self.unbound && self.configuration.as_deref().is_none_or(|known| known == configuration),
+            unbound,
+            service_ended: unbound && has_ended && self.erasing != Some(Erasure::Unbind),
             policy_pending: self.policy_pending,
         }
     }

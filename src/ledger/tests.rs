@@ -53,7 +53,7 @@ fn what_was_pruned_is_still_remembered() {
     let facts = [
         Fact::PolicyAcknowledged { policy_version: policy_version() },
         Fact::Identified { fingerprint: "f".to_owned() },
-        Fact::SessionStarted { session: 7, sound: true, policy_version: policy_version() },
+        Fact::SessionStarted { session: 7, sound: true, policy_version: policy_version(), guardian: false },
         Fact::Locked {},
         Fact::GuardStopped {},
         Fact::GuardStopped {},

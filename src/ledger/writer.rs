@@ -288,6 +288,9 @@ fn quota_kind(fact: &Fact) -> Option<&'static str> {
         | Fact::Unlocked {}
         | Fact::PolicyPending { .. }
         | Fact::PolicyAcknowledged { .. }
+        // Each ends a service, and a box has one at a time.
+        | Fact::EndOfServiceReceived { .. }
+        | Fact::ServiceEnded { .. }
         | Fact::FootageDestroyed { .. }
         | Fact::ErasureStarted { .. }
         | Fact::Erased { .. }

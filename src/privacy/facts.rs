@@ -11,11 +11,13 @@ use Category::{Neither, Personal};
 const ATTEMPT: Purpose = purpose(Security, Neither, "tells attempts apart; random", "区分各次安装的随机编号");
 const AGAIN: Purpose = purpose(Security, Neither, "whether it is tried again by itself", "是否自动重试");
 const AGREED: Purpose = purpose(Duty, Personal, "whether staff agreed, by a hold", "员工是否长按同意");
+const ANSWER_DAYS: Purpose = purpose(Duty, Neither, "within how many days people are answered", "答复期限（天）");
 const ASKS: Purpose = purpose(Duty, Neither, "whether staff are asked first", "是否先询问员工");
 const BROKER_HOST: Purpose = purpose(Duty, Neither, "where state and these entries go", "状态与台账发往的服务器");
 const BY: Purpose = purpose(Duty, Personal, "staff, or the platform; no names", "由员工还是平台操作，不含姓名");
 const CHANGES: Purpose = purpose(Duty, Neither, "what staff are asked about", "询问员工的事项");
 const CHANNEL: Purpose = purpose(Security, Neither, "which releases the box takes", "软件发布通道");
+const CONTACTS: Purpose = purpose(Duty, Personal, "whom people may ask", "咨询与投诉的联系方式");
 const COUNT: Purpose = purpose(Security, Neither, "how many were not written one by one", "未逐条记录的数量");
 const DIGEST: Purpose = purpose(Security, Neither, "which file or text it was", "所涉文件或文本的摘要");
 const FILES: Purpose = purpose(Duty, Neither, "how many files were deleted", "删除的文件数");
@@ -23,6 +25,8 @@ const FINGERPRINT: Purpose = purpose(Security, Neither, "which key speaks for th
 const FIRST: Purpose = purpose(Duty, Neither, "first entry that was pruned", "到期删除的第一条");
 const FORMER: Purpose = purpose(Security, Neither, "the version before", "更新前的版本");
 const FROM: Purpose = purpose(Duty, Neither, "what was before: a time, or an encoder", "之前的时间或编码器");
+const GUARDIAN: Purpose =
+    purpose(Duty, Personal, "whether a guardian's hold preceded it, not whose", "是否经监护人按住确认，不记录何人");
 const HASH: Purpose = purpose(Security, Neither, "which configuration was in force", "生效配置的摘要");
 const ID: Purpose = purpose(Security, Neither, "the operator's number for the command", "运营者给指令的编号");
 const INGEST_HOST: Purpose = purpose(Duty, Neither, "which server gets the stream", "接收直播的服务器");
@@ -37,6 +41,7 @@ const PART: Purpose = purpose(Security, Neither, "which part failed", "有故障
 const POLICY: Purpose = purpose(Duty, Neither, "which policy was in force", "当时适用的隐私政策版本");
 const PURPOSE: Purpose = purpose(Duty, Neither, "what staff were asked for", "请员工按键的用途");
 const REASON: Purpose = purpose(Duty, Personal, "why it ended", "结束的原因");
+const REASONS: Purpose = purpose(Duty, Neither, "what the policy changed materially", "政策的实质变化事项");
 const RECEIPT: Purpose = purpose(Duty, Personal, "signed proof of what was deleted", "删除凭证（已签名）");
 const SECURITY: Purpose = purpose(Security, Neither, "whether it mends a weakness", "是否修复安全漏洞");
 const SERIAL: Purpose = purpose(Security, Neither, "no older release is taken", "防止软件版本回退");
@@ -91,7 +96,7 @@ pub(super) fn kinds() -> Vec<FactKind> {
         Identified { fingerprint: FINGERPRINT } Security Neither "which key speaks for the box" "设备密钥的生成",
         Configured { hash: HASH, ingest_host: INGEST_HOST, broker_host: BROKER_HOST }
             Security Neither "changes of the configuration" "配置的变更",
-        SessionStarted { session: SESSION, sound: SOUND, policy_version: POLICY }
+        SessionStarted { session: SESSION, sound: SOUND, policy_version: POLICY, guardian: GUARDIAN }
             Duty Personal "proof of consent: somebody pressed, not who" "同意的证明：有人按键，不知何人",
         OnAir { session: SESSION } Security Neither "network log" "网络日志：推流成功",
         OffAir { session: SESSION, reason: REASON } Security Neither "network log" "网络日志：推流中断",
@@ -108,6 +113,9 @@ pub(super) fn kinds() -> Vec<FactKind> {
         Unlocked {} Duty Personal "proof of consent" "恢复同意的证明",
         PolicyPending { policy_version: POLICY } Duty Neither "recording waited for consent" "采集等待重新同意",
         PolicyAcknowledged { policy_version: POLICY } Duty Personal "proof of fresh consent" "重新同意的证明",
+        EndOfServiceReceived { digest: DIGEST, keys: KEYS, contacts: CONTACTS, answer_days: ANSWER_DAYS }
+            Duty Personal "proof that the service ended" "停止运营的证明",
+        ServiceEnded { files: FILES, receipt: RECEIPT } Duty Personal "proof of deletion" "停止运营时删除的证明",
         FaultDetected as "broke" { part: PART } Security Neither "faults that ended recording" "导致停止采集的故障",
         FaultCleared as "mended" { part: PART } Security Neither "faults that ended recording" "故障恢复",
         FootageDestroyed { files: FILES } Duty Neither "proof of deletion" "删除未发送画面的证明",
@@ -117,7 +125,9 @@ pub(super) fn kinds() -> Vec<FactKind> {
         Erased { files: FILES, receipt: RECEIPT } Duty Personal "proof of deletion" "删除的证明",
         IngestSet { ingest_host: INGEST_HOST, agreed: AGREED }
             Duty Personal "which server gets the stream, and who agreed" "推流服务器的变更及员工是否同意",
-        PolicyUpdated { policy_version: POLICY, material: MATERIAL, waits_for_staff: WAITS }
+        PolicyUpdated {
+            policy_version: POLICY, material: MATERIAL, waits_for_staff: WAITS, reasons: REASONS, keys: KEYS,
+        }
             Duty Neither "proof of the policy in force" "适用政策的证明",
         Commanded { verb: VERB, key: KEY, id: ID } Security Personal "what an operator's key asked for" "运营者的指令",
         CommandRefused { verb: VERB, why: WHY } Security Neither "commands that were turned away" "被拒绝的指令",

@@ -5,7 +5,7 @@ use rollout::{AbortRule, File, Files, Release, Stage, Wave};
 use super::{Datum, Part, Purpose, Recipient, Retention, Text, below, fields, named, names};
 use crate::config::{DESIRED_KEYS, DesiredKey, ValueKind};
 use crate::guard::receipt::{Kept, Receipt};
-use crate::ipc::PolicyDocument;
+use crate::ipc::{PolicyDocument, PolicyText, PolicyTexts};
 use crate::judges::twin::DesiredContent;
 
 /// What every note has besides its JSON.
@@ -16,16 +16,29 @@ fn note() -> [(&'static str, Purpose); 2] {
     }
 }
 
-fn policy() -> [(&'static str, Purpose); 7] {
+fn policy() -> [(&'static str, Purpose); 8] {
     fields! { PolicyDocument {
         version: Duty Neither "which policy is in force" "隐私政策版本",
         material: Duty Neither "whether staff have to acknowledge it" "是否有实质变化",
+        reasons: Duty Neither "what changes materially" "实质变化的事项",
         effective: Duty Neither "from which day the platform calls it effective" "生效日期",
         text_sha256: Duty Neither "which text was meant" "政策全文的摘要",
         url: Duty Neither "where the text is" "政策全文的网址",
         contacts: Duty Personal "whom people may ask" "咨询与投诉的联系方式",
         answer_days: Duty Neither "within how many days they are answered" "答复期限（天）",
-    } }
+    } nested { texts } }
+}
+
+fn policy_texts() -> Vec<Datum> {
+    const _: fn(&PolicyTexts) = |value| {
+        let PolicyTexts { zh: _, en: _ } = value;
+    };
+    let text = fields! { PolicyText {
+        text: Duty Neither "the policy itself" "政策全文",
+        sha256: Duty Neither "which text was meant" "政策全文的摘要",
+        url: Duty Neither "where the text is" "政策全文的网址",
+    } };
+    ["zh", "en"].into_iter().flat_map(|language| below(&format!("policy.texts.{language}"), &text)).collect()
 }
 
 fn desired() -> [(&'static str, Purpose); 2] {
@@ -137,7 +150,7 @@ pub(super) fn parts() -> Vec<Part> {
     };
     let kept = Retention::UntilReplaced;
     let desired = |name: &str| [named(name, &note()), below(name, &desired()), desired_values(name)].concat();
-    let policy = [named("policy", &note()), below("policy", &policy())].concat();
+    let policy = [named("policy", &note()), below("policy", &policy()), policy_texts()].concat();
     let release = [named("release", &note()), below("release", &release()), release_inside()].concat();
     let receipt = (receipt(), Retention::WhileItLasts);
     vec![

@@ -89,7 +89,7 @@ export default (f) => {
     reason: {
       press: "Staff touched the button.", "remote-stop": "The platform stopped it.",
       "max-session": "The longest session was reached.", "policy-change": "A new policy has to be acknowledged by staff.",
-      lock: "Staff locked the box.", unbind: "The box was unbound.", erase: "The platform had the box erased.",
+      lock: "Staff locked the box.", unbind: "The box was unbound.", "end-of-service": "The platform's service has ended.", erase: "The platform had the box erased.",
       "lamp-fault": "The lamp does not work.", "button-fault": "The button does not work, or is stuck.",
       "ledger-fault": "The consent ledger cannot be written.", "low-power": "The supply voltage is too low.",
       tamper: "The box may have been tampered with. See the status at the box.",
@@ -103,6 +103,7 @@ export default (f) => {
       "capture-failed": "Capture could not go on.", "capture-died": "The capture process died.",
       "never-started": "The capture process could not be started.", "request-timeout": "Nobody pressed in time.",
       "staff-agreement": "A change waits until staff agree to it.", declined: "Staff declined.",
+      "guardian-hold": "A guardian has to hold the button for 2 s.",
     },
     health: {
       attention: "Needs attention", watch: "Watch", good: "Well", gone: "Not there", name: "Health",

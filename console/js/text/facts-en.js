@@ -1,7 +1,7 @@
 // What each kind of ledger entry says. A kind that is not here is shown with its fields.
 const part = { __proto__: null, lamp: "The lamp", button: "The button", ledger: "The consent ledger", power: "The supply voltage" };
 const purpose = { __proto__: null, "on-air": "to go on air", probe: "for a trial of camera and microphone" };
-const ends = { __proto__: null, erase: "The erasure", unbind: "The unbinding" };
+const ends = { __proto__: null, erase: "The erasure", unbind: "The unbinding", "end-of-service": "The erasure at the end of the service" };
 const by = { __proto__: null, staff: "Staff", remote: "The platform" };
 
 export default (f) => ({
@@ -10,7 +10,7 @@ export default (f) => ({
   identified: (e) => `The box has a new key, with fingerprint ${e.fingerprint.slice(0, 16)}….`,
   configured: (e) => `A new configuration is in force: streams go to ${e["ingest-host"]}, messages to ${e["broker-host"] ?? "no broker"}.`,
   "guard-stopped": () => "The guard ended on request.",
-  "session-started": (e) => `Staff pressed: session ${e.session} starts, ${e.sound ? "with picture and sound" : "with picture only"}.`,
+  "session-started": (e) => `Staff pressed: session ${e.session} starts, ${e.sound ? "with picture and sound" : "with picture only"}${e.guardian ? ", after a guardian's hold" : ""}.`,
   "on-air": (e) => `Session ${e.session} is on air.`,
   "off-air": (e) => `Session ${e.session} lost its server: ${e.reason}`,
   "encoder-fallback": (e) => `In session ${e.session} the encoder ${e.to} replaced ${e.from}: ${e.why}`,
@@ -22,6 +22,8 @@ export default (f) => ({
   locked: () => "Staff locked the box.",
   unlocked: () => "Staff unlocked the box.",
   "policy-pending": (e) => `Policy ${e["policy-version"]} waits for staff.`,
+  "end-of-service-received": (e) => `The platform's service has ended, as ${e.keys} signed.`,
+  "service-ended": (e) => `The service has ended: keys, credentials and footage are destroyed (${f.number(e.files)} ${f.plural(e.files, { one: "file", other: "files" })}).`,
   "policy-acknowledged": (e) => `Staff acknowledged policy ${e["policy-version"]}.`,
   broke: (e) => `${part[e.part] ?? e.part} has a fault.`,
   mended: (e) => `${part[e.part] ?? e.part} works again.`,
@@ -33,7 +35,7 @@ export default (f) => ({
   "erasure-started": (e) => `${ends[e.what] ?? e.what} began.`,
   erased: (e) => `The platform had the box erased (${f.number(e.files)} ${f.plural(e.files, { one: "file", other: "files" })}).`,
   "ingest-set": (e) => `The platform set the server: the next session goes to ${e["ingest-host"]}${e.agreed ? ", as staff agreed" : ""}.`,
-  "policy-updated": (e) => `Policy ${e["policy-version"]} came${e["waits-for-staff"] ? " and waits for staff" : ""}.`,
+  "policy-updated": (e) => `Policy ${e["policy-version"]} came${e.reasons ? ` (${e.reasons})` : ""}${e["waits-for-staff"] ? " and waits for staff" : ""}.`,
   "desired-received": (e) => `Wanted configuration ${e.version} came, signed by ${e.keys}.`,
   "desired-pending": (e) => `Wanted configuration ${e.version} waits for staff: ${e.changes}`,
   "desired-agreed": (e) => `Staff agreed to wanted configuration ${e.version}.`,

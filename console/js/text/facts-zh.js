@@ -1,7 +1,7 @@
 // 每种账本条目的说明；这里没有的种类按字段显示。
 const part = { __proto__: null, lamp: "指示灯", button: "按钮", ledger: "同意账本", power: "供电电压" };
 const purpose = { __proto__: null, "on-air": "开播", probe: "测试摄像头和麦克风" };
-const ends = { __proto__: null, erase: "清除", unbind: "解除绑定" };
+const ends = { __proto__: null, erase: "清除", unbind: "解除绑定", "end-of-service": "停止运营时的清除" };
 const by = { __proto__: null, staff: "店员", remote: "平台" };
 
 export default (f) => ({
@@ -10,7 +10,7 @@ export default (f) => ({
   identified: (e) => `盒子有了新密钥，指纹为 ${e.fingerprint.slice(0, 16)}…。`,
   configured: (e) => `新配置已生效：视频流发往 ${e["ingest-host"]}，消息发往 ${e["broker-host"] ?? "（无消息服务器）"}。`,
   "guard-stopped": () => "守护进程按要求结束。",
-  "session-started": (e) => `店员按下按钮：第 ${e.session} 场开始，${e.sound ? "有画面和声音" : "仅画面"}。`,
+  "session-started": (e) => `店员按下按钮：第 ${e.session} 场开始，${e.sound ? "有画面和声音" : "仅画面"}${e.guardian ? "，监护人已按住确认" : ""}。`,
   "on-air": (e) => `第 ${e.session} 场已开播。`,
   "off-air": (e) => `第 ${e.session} 场与服务器断开：${e.reason}`,
   "encoder-fallback": (e) => `第 ${e.session} 场中编码器 ${e.to} 替换了 ${e.from}：${e.why}`,
@@ -22,6 +22,8 @@ export default (f) => ({
   locked: () => "店员锁定了盒子。",
   unlocked: () => "店员解锁了盒子。",
   "policy-pending": (e) => `政策 ${e["policy-version"]} 等待店员确认。`,
+  "end-of-service-received": (e) => `平台已停止运营，由 ${e.keys} 签署。`,
+  "service-ended": (e) => `运营已停止：密钥、凭据和录像已销毁（${f.number(e.files)} 个文件）。`,
   "policy-acknowledged": (e) => `店员确认了政策 ${e["policy-version"]}。`,
   broke: (e) => `${part[e.part] ?? e.part}出现故障。`,
   mended: (e) => `${part[e.part] ?? e.part}恢复正常。`,
@@ -33,7 +35,7 @@ export default (f) => ({
   "erasure-started": (e) => `${ends[e.what] ?? e.what}已开始。`,
   erased: (e) => `平台清除了盒子的数据（${f.number(e.files)} 个文件）。`,
   "ingest-set": (e) => `平台设置了服务器：下一场发往 ${e["ingest-host"]}${e.agreed ? "，店员已同意" : ""}。`,
-  "policy-updated": (e) => `收到政策 ${e["policy-version"]}${e["waits-for-staff"] ? "，等待店员确认" : ""}。`,
+  "policy-updated": (e) => `收到政策 ${e["policy-version"]}${e.reasons ? `（${e.reasons}）` : ""}${e["waits-for-staff"] ? "，等待店员确认" : ""}。`,
   "desired-received": (e) => `收到期望配置 ${e.version}，由 ${e.keys} 签名。`,
   "desired-pending": (e) => `期望配置 ${e.version} 等待店员同意：${e.changes}`,
   "desired-agreed": (e) => `店员同意了期望配置 ${e.version}。`,

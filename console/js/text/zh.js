@@ -89,7 +89,7 @@ export default (f) => {
     reason: {
       press: "店员触碰了按钮。", "remote-stop": "平台停止了它。",
       "max-session": "已达到单场最长时间。", "policy-change": "新政策须由店员确认。",
-      lock: "店员锁定了盒子。", unbind: "盒子已解除绑定。", erase: "平台清除了盒子的数据。",
+      lock: "店员锁定了盒子。", unbind: "盒子已解除绑定。", "end-of-service": "平台已停止运营。", erase: "平台清除了盒子的数据。",
       "lamp-fault": "指示灯不工作。", "button-fault": "按钮不工作或被卡住。",
       "ledger-fault": "同意账本无法写入。", "low-power": "供电电压过低。",
       tamper: "盒子可能被改动过。请在盒子上查看状态。",
@@ -103,6 +103,7 @@ export default (f) => {
       "capture-failed": "采集无法继续。", "capture-died": "采集进程异常退出。",
       "never-started": "采集进程无法启动。", "request-timeout": "无人及时按下按钮。",
       "staff-agreement": "有更改等待店员同意。", declined: "店员拒绝了。",
+      "guardian-hold": "须由监护人按住按钮 2 秒。",
     },
     health: {
       attention: "需要处理", watch: "留意", good: "良好", gone: "不在线", name: "健康状况",

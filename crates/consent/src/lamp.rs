@@ -39,6 +39,24 @@ pub enum LampPattern {
 }
 
 impl LampPattern {
+    /// Each of them, those of a box that captures first.
+    pub const ALL: [Self; 14] = [
+        Self::Solid,
+        Self::SolidNotched,
+        Self::FastBlink,
+        Self::DoubleBlink,
+        Self::Dark,
+        Self::SlowPulse,
+        Self::ReleaseNow,
+        Self::TripleBlink,
+        Self::LockFlash,
+        Self::UnbindRequest,
+        Self::UnbindWarning,
+        Self::Sos,
+        Self::Notice,
+        Self::Identify,
+    ];
+
     /// The name in `status` and in the simulated panel's file.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -25,7 +25,10 @@ pub use event::{CaptureExit, CaptureReport, Event};
 pub use fault::Fault;
 pub use grant::{Grant, Purpose, SessionId};
 pub use lamp::LampPattern;
-pub use limits::SessionLimits;
+pub use limits::{
+    ACKNOWLEDGE_HOLD, LOCK_HOLD, MAX_MINORS_SESSION, PICTURE_BELOW, SOUND_BELOW, STUCK_HOLD, SessionLimits,
+    UNBIND_HOLD, UNBIND_WARNING_HOLD,
+};
 pub use machine::{Machine, PersistedState};
 pub use phase::Phase;
 pub use reason::Reason;

@@ -27,24 +27,24 @@ impl Default for SessionLimits {
 }
 
 /// Longest session in minors' mode, whatever `max_session` says: a lesson, and no camera that nobody thinks of.
-pub(super) const MAX_MINORS_SESSION: Duration = Duration::from_mins(30);
+pub const MAX_MINORS_SESSION: Duration = Duration::from_mins(30);
 /// Longest probe: a camera's slowest start (10 s to decode a file's first frame) and the seconds that are counted.
 pub(super) const MAX_PROBE: Duration = Duration::from_secs(20);
 /// A press let go before this starts picture and sound (rule 8).
-pub(super) const SOUND_BELOW: Duration = Duration::from_millis(700);
+pub const SOUND_BELOW: Duration = Duration::from_millis(700);
 /// A press let go before this (and not before [`SOUND_BELOW`]) starts picture only (rule 8).
-pub(super) const PICTURE_BELOW: Duration = Duration::from_secs(3);
+pub const PICTURE_BELOW: Duration = Duration::from_secs(3);
 /// Held this long: acknowledges a policy (rule 7) or ends a lock (rule 9). A guardian's hold (rule 8) lasts as long, and
 /// less than [`PICTURE_BELOW`].
-pub(super) const ACKNOWLEDGE_HOLD: Duration = Duration::from_secs(2);
+pub const ACKNOWLEDGE_HOLD: Duration = Duration::from_secs(2);
 /// Held this long: privacy lock, at once; unsent footage is destroyed when the button comes up (rules 9 and 10).
-pub(super) const LOCK_HOLD: Duration = Duration::from_secs(5);
+pub const LOCK_HOLD: Duration = Duration::from_secs(5);
 /// Held this long: the lamp warns that unbinding is near (rule 10).
-pub(super) const UNBIND_WARNING_HOLD: Duration = Duration::from_secs(8);
+pub const UNBIND_WARNING_HOLD: Duration = Duration::from_secs(8);
 /// Let go after this, and before [`STUCK_HOLD`]: unbind (rule 10).
-pub(super) const UNBIND_HOLD: Duration = Duration::from_secs(10);
+pub const UNBIND_HOLD: Duration = Duration::from_secs(10);
 /// Held this long the button is taken to be stuck (rule 10): letting go does nothing any more.
-pub(super) const STUCK_HOLD: Duration = Duration::from_secs(30);
+pub const STUCK_HOLD: Duration = Duration::from_secs(30);
 /// A touch that begins this soon after a question was withdrawn is taken to be an answer that came too late, and starts
 /// nothing: longer than people need to notice that the lamp has changed.
 pub(super) const LATE_ANSWER: Duration = Duration::from_secs(1);

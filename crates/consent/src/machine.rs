@@ -35,12 +35,34 @@ enum IngestState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SessionState {
     None,
-    Requested { until: Monotonic, purpose: Purpose },
-    UnbindRequested { since: Monotonic, until: Monotonic },
+    Requested {
+        until: Monotonic,
+        purpose: Purpose,
+    },
+    UnbindRequested {
+        since: Monotonic,
+        until: Monotonic,
+    },
     /// Minors' mode: staff pressed, and a guardian's hold has to follow.
-    GuardianAsked { since: Monotonic, until: Monotonic, purpose: Purpose, sound: bool },
-    Active { id: SessionId, ends: Monotonic, link: IngestState, link_since: Monotonic, sound: AudioConsent },
-    Stopping { id: SessionId, reason: Reason, kill_at: Monotonic, sound: AudioConsent },
+    GuardianAsked {
+        since: Monotonic,
+        until: Monotonic,
+        purpose: Purpose,
+        sound: bool,
+    },
+    Active {
+        id: SessionId,
+        ends: Monotonic,
+        link: IngestState,
+        link_since: Monotonic,
+        sound: AudioConsent,
+    },
+    Stopping {
+        id: SessionId,
+        reason: Reason,
+        kill_at: Monotonic,
+        sound: AudioConsent,
+    },
 }
 
 /// Whose box this is.

@@ -9,6 +9,8 @@ pub enum DocumentType {
     Desired,
     /// The privacy policy in force.
     Policy,
+    /// That the platform's service ends.
+    EndOfService,
     /// The releases of a channel.
     Release,
     /// What a box destroyed and what it kept; signed by the box.
@@ -17,7 +19,8 @@ pub enum DocumentType {
 
 impl DocumentType {
     /// All types.
-    pub const ALL: [Self; 5] = [Self::Command, Self::Desired, Self::Policy, Self::Release, Self::Receipt];
+    pub const ALL: [Self; 6] =
+        [Self::Command, Self::Desired, Self::Policy, Self::EndOfService, Self::Release, Self::Receipt];
 
     /// The first line of its documents.
     pub const fn as_str(self) -> &'static str {
@@ -25,6 +28,7 @@ impl DocumentType {
             Self::Command => "tallybox/command/v1",
             Self::Desired => "tallybox/desired/v1",
             Self::Policy => "tallybox/policy/v1",
+            Self::EndOfService => "tallybox/end-of-service/v1",
             Self::Release => "tallybox/release/v1",
             Self::Receipt => "tallybox/receipt/v1",
         }

@@ -36,13 +36,15 @@ pub enum Role {
     Desired,
     /// Sign policies.
     Policy,
+    /// Sign that the service ends.
+    EndOfService,
     /// Sign release indexes.
     Release,
 }
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::RequestStart,
         Self::Stop,
         Self::Mute,
@@ -57,6 +59,7 @@ impl Role {
         Self::Unbind,
         Self::Desired,
         Self::Policy,
+        Self::EndOfService,
         Self::Release,
     ];
 
@@ -77,6 +80,7 @@ impl Role {
             Self::Unbind => "unbind",
             Self::Desired => "desired",
             Self::Policy => "policy",
+            Self::EndOfService => "end-of-service",
             Self::Release => "release",
         }
     }
@@ -86,6 +90,7 @@ impl Role {
         match self {
             Self::Desired => DocumentType::Desired,
             Self::Policy => DocumentType::Policy,
+            Self::EndOfService => DocumentType::EndOfService,
             Self::Release => DocumentType::Release,
             Self::RequestStart
             | Self::Stop

@@ -20,7 +20,7 @@ pub struct TrustedKey {
 pub struct Trust {
     /// The keys; no two of them have one name or one key.
     pub keys: Vec<TrustedKey>,
-    /// Keys that have to sign a policy; at least 1.
+    /// Keys that have to sign a policy, or the end of the service; at least 1.
     pub policy_threshold: u8,
     /// Keys that have to sign a release index; at least 1.
     pub release_threshold: u8,
@@ -93,7 +93,7 @@ impl Trust {
     /// Keys that have to sign for `role`.
     pub fn threshold(&self, role: Role) -> u8 {
         match role.document() {
-            DocumentType::Policy => self.policy_threshold,
+            DocumentType::Policy | DocumentType::EndOfService => self.policy_threshold,
             DocumentType::Release => self.release_threshold,
             DocumentType::Command | DocumentType::Desired | DocumentType::Receipt => 1,
         }

@@ -20,6 +20,7 @@ enum Kind {
     Command,
     Desired,
     Policy,
+    EndOfService,
     Release,
 }
 
@@ -65,6 +66,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         Kind::Command => DocumentType::Command,
         Kind::Desired => DocumentType::Desired,
         Kind::Policy => DocumentType::Policy,
+        Kind::EndOfService => DocumentType::EndOfService,
         Kind::Release => DocumentType::Release,
     };
     let fields = if args.kind == Kind::Command { command(args)? } else { given(args)? };

@@ -77,6 +77,7 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
         policy_version: policy_version(reader),
         max_session: reader.duration("consent", "max-session", secs(4 * 3600), secs(5)..=days(1)),
         request_timeout: reader.duration("consent", "request-timeout", secs(60), secs(1)..=secs(3600)),
+        minors_mode: reader.flag("consent", "minors-mode", false),
     };
     let allowed_ingest_hosts = ingest::allowed_hosts(reader, ingest.as_ref());
     let privacy = Privacy {
@@ -96,7 +97,8 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
     if let Some(ingest) = &ingest {
         conflicts::check_retention(reader, ingest.outage, &privacy);
     }
-    let ingest = ingest?;
+    let mut ingest = ingest?;
+    conflicts::check_minors_mode(reader, &consent, &mut ingest.outage);
     Some(Sections {
         device,
         panel,

@@ -34,6 +34,7 @@ pub(super) fn trust(reader: &mut Reader<'_>) -> Trust {
     }
     let policy_threshold = threshold(reader, "policy", Role::Policy, &keys);
     let release_threshold = threshold(reader, "release", Role::Release, &keys);
+    enough_to_end_service(reader, policy_threshold, &keys);
     Trust { keys, policy_threshold, release_threshold }
 }
 
@@ -99,6 +100,20 @@ fn role(value: &DeValue<'_>) -> Result<Role, (String, String)> {
     let help = |near: &str| format!("{}roles are: {}", did_you_mean(near, all.into_iter()), all.join(", "));
     let word = value.as_str().ok_or_else(|| (format!("a role must be text, not {}", value.type_str()), help("")))?;
     word.parse().map_err(|_| (format!("{word:?} is no role"), help(word)))
+}
+
+/// The end of the service takes as many keys as a policy.
+fn enough_to_end_service(reader: &mut Reader<'_>, policy_threshold: u8, keys: &[TrustedKey]) {
+    let able = keys.iter().filter(|known| known.may.contains(&Role::EndOfService)).count();
+    if able > 0 && able < usize::from(policy_threshold) {
+        let place = reader.place("trust-thresholds", "policy");
+        let message = format!("policy = {policy_threshold}, and {able} keys have the role end-of-service");
+        let help = format!(
+            "the end of the service takes as many keys as a policy: write at most {able}, or give more \
+            keys under [[trust]] the role"
+        );
+        reader.error(place, message, help);
+    }
 }
 
 /// How many keys have to sign; a written one that the keys cannot reach is a mistake.

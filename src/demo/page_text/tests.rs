@@ -206,9 +206,11 @@ fn machine(situation: Situation) -> Machine {
         last_session: SessionId(1),
         locked: situation == Situation::Locked,
         unbound: situation == Situation::Unbound,
+        service_ended: false,
         policy_pending: situation == Situation::Policy,
     };
-    let mut machine = Machine::restore(SessionLimits::default(), memory);
+    let minors_mode = matches!(situation, Situation::ReadyForMinors | Situation::AskedForGuardian);
+    let mut machine = Machine::restore(SessionLimits { minors_mode, ..SessionLimits::default() }, memory);
     machine.step(ms(0), Event::ButtonUp);
     match situation {
         Situation::Capturing => {
@@ -220,7 +222,17 @@ fn machine(situation: Situation) -> Machine {
         Situation::ButtonBroken => drop(machine.step(ms(10), Event::FaultDetected(Fault::Button))),
         Situation::Agreement => drop(machine.step(ms(10), Event::AgreementNeeded)),
         Situation::AskedToUnbind => drop(machine.step(ms(10), Event::UnbindRequest)),
-        Situation::Unfelt | Situation::Ready | Situation::Locked | Situation::Policy | Situation::Unbound => {}
+        Situation::AskedForGuardian => {
+            machine.step(ms(10), Event::ButtonDown);
+            machine.step(ms(110), Event::ButtonUp);
+            assert!(machine.asks_for_guardian());
+        }
+        Situation::Unfelt
+        | Situation::Ready
+        | Situation::ReadyForMinors
+        | Situation::Locked
+        | Situation::Policy
+        | Situation::Unbound => {}
     }
     machine
 }
@@ -228,6 +240,7 @@ fn machine(situation: Situation) -> Machine {
 /// What a touch of this length really does.
 fn done(situation: Situation, millis: u64) -> Outcome {
     let (mut machine, begin) = (machine(situation), 1000);
+    let is_asked = machine.asks_for_guardian();
     let mut effects = machine.step(ms(begin), Event::ButtonDown);
     if machine.phase() == Phase::Stopping {
         effects.extend(machine.step(ms(begin + 5), Event::CaptureExited(CaptureExit::Stopped)));
@@ -248,6 +261,7 @@ fn done(situation: Situation, millis: u64) -> Outcome {
             Effect::RecordAgreement => does = Outcome::Agrees,
             Effect::RecordRequestEnded(Reason::Declined) => does = Outcome::Declines,
             Effect::RecordLock => does = Outcome::Locks,
+            Effect::EndService => panic!("nobody ended the service"),
             Effect::Unbind => does = Outcome::Unbinds,
             Effect::RecordFault(Fault::Button) => does = Outcome::CountsAsStuck,
             Effect::SelfTest if does == Outcome::Nothing => does = Outcome::Retries,
@@ -265,7 +279,11 @@ fn done(situation: Situation, millis: u64) -> Outcome {
             | Effect::DestroyFootage => {}
         }
     }
-    does
+    match (does, is_asked, machine.asks_for_guardian()) {
+        (Outcome::Nothing, false, true) => Outcome::AsksGuardian,
+        (Outcome::Nothing, true, false) => Outcome::Declines,
+        (other, ..) => other,
+    }
 }
 
 #[test]
@@ -278,6 +296,8 @@ fn a_touch_brings_what_is_said_of_it() {
         Situation::Policy,
         Situation::Agreement,
         Situation::AskedToUnbind,
+        Situation::ReadyForMinors,
+        Situation::AskedForGuardian,
         Situation::Broken,
         Situation::Unbound,
     ] {
@@ -305,6 +325,7 @@ fn each_phase_has_its_situation() {
     assert_eq!((of(Phase::Idle, false, &[]), of(Phase::Policy, false, &[])), (Situation::Ready, Situation::Policy));
     let asked = |phase, reason: Reason| Situation::of(&status(phase, Some(reason.as_str()), false, false, &[]));
     assert_eq!(asked(Phase::Requested, Reason::Unbind), Situation::AskedToUnbind);
+    assert_eq!(asked(Phase::Requested, Reason::Guardian), Situation::AskedForGuardian);
     assert_eq!(asked(Phase::Policy, Reason::Agreement), Situation::Agreement);
     assert_eq!((Situation::of(&Guard::Silent), Situation::of(&Guard::Away)), (Situation::Unfelt, Situation::Unfelt));
 }

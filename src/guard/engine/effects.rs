@@ -15,11 +15,11 @@ impl Engine {
             Effect::SetLamp(lamp) => {
                 self.panel.show(self.clock.now(), lamp).map_err(|_| Event::FaultDetected(Fault::Lamp))
             }
-            Effect::RecordStart { session: SessionId(session), sound, purpose } => {
+            Effect::RecordStart { session: SessionId(session), sound, purpose, guardian } => {
                 self.messages.session = None;
                 let policy_version = policy_version();
                 self.append_durably(match purpose {
-                    Purpose::OnAir => Fact::SessionStarted { session, sound, policy_version },
+                    Purpose::OnAir => Fact::SessionStarted { session, sound, policy_version, guardian },
                     Purpose::Probe => Fact::Probed { session, sound, policy_version },
                 })
             }
@@ -64,6 +64,10 @@ impl Engine {
             Effect::Unbind => {
                 self.twin.forget();
                 self.begin_erasure(Erasure::Unbind)
+            }
+            Effect::EndService => {
+                self.twin.forget();
+                self.begin_erasure(Erasure::EndOfService)
             }
             Effect::SelfTest => {
                 self.self_test();

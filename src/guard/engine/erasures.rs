@@ -94,8 +94,9 @@ impl Engine {
     }
 
     fn append_erased(&mut self, fact: Fact) -> Result<(), Event> {
-        let is_unbound = matches!(fact, Fact::Unbound { .. });
-        if let Fact::Unbound { receipt, .. } | Fact::Erased { receipt, .. } = &fact {
+        let is_unbound = matches!(fact, Fact::Unbound { .. } | Fact::ServiceEnded { .. });
+        if let Fact::Unbound { receipt, .. } | Fact::ServiceEnded { receipt, .. } | Fact::Erased { receipt, .. } = &fact
+        {
             self.receipt.clone_from(receipt);
         }
         let written = self.append(fact);
@@ -116,6 +117,7 @@ impl Engine {
     /// Finishes what a power cut interrupted, before anything else is written.
     pub(super) fn resume_erasure(&mut self, state: &mut LedgerState) -> Result<(), Event> {
         self.receipt.clone_from(&state.receipt);
+        self.service_end.clone_from(&state.service_end);
         let Some(what) = state.erasing else {
             receipt::discard(&self.config.device.data_dir);
             return Ok(());
@@ -127,7 +129,7 @@ impl Engine {
             state.erasing = None;
             match what {
                 Erasure::Erase => {}
-                Erasure::Unbind => {
+                Erasure::Unbind | Erasure::EndOfService => {
                     state.set_unbound();
                     state.identity = self.identity.as_ref().map(|identity| identity.fingerprint.clone());
                 }

@@ -3,6 +3,7 @@
 mod capture_events;
 mod commands;
 mod effects;
+mod end_of_service;
 mod erasures;
 mod periodic;
 mod policy;
@@ -38,7 +39,7 @@ use crate::judges::policy_in_force::PolicyInForce;
 use crate::judges::twin::{Question, Twin};
 use crate::judges::updates::Updates;
 use crate::judges::verb_quotas::VerbQuotas;
-use crate::ledger::{LedgerWriter, LinkLog};
+use crate::ledger::{LedgerWriter, LinkLog, ServiceEnd};
 use consent::{Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, Reason, SessionId, SessionLimits};
 use monotonic::Monotonic;
 
@@ -74,6 +75,8 @@ pub(super) struct Engine {
     updates: Updates,
     /// The last receipt of an erasure.
     receipt: Option<String>,
+    /// The last note that ended a service here.
+    service_end: Option<ServiceEnd>,
     policy: PolicyInForce,
     twin: Twin,
     /// Whether staff are asked about it.
@@ -98,7 +101,13 @@ impl Engine {
         capture_events: mpsc::Sender<(u64, CaptureEvent)>,
     ) -> Self {
         // Locked, until the ledger's state is known.
-        let unknown = PersistedState { last_session: SessionId(0), locked: true, unbound: false, policy_pending: true };
+        let unknown = PersistedState {
+            last_session: SessionId(0),
+            locked: true,
+            unbound: false,
+            service_ended: false,
+            policy_pending: true,
+        };
         let machine = Machine::restore(limits(&config), unknown);
         let status = Status {
             phase: machine.phase(),
@@ -130,6 +139,7 @@ impl Engine {
             erasure: PendingErasure::default(),
             updates: Updates::new(&config, Path::new("/"), clock.now()),
             receipt: None,
+            service_end: None,
             policy: PolicyInForce::of_configuration(&config),
             twin: Twin::new(config.clone()),
             twin_question: Question::default(),
@@ -189,6 +199,7 @@ impl Engine {
         } else if self.panel.show(now, self.machine.lamp()).is_err() {
             self.dispatch(Event::FaultDetected(Fault::Lamp));
         }
+        self.take_policy_file();
         self.advance_twin();
         self.publish();
     }
@@ -359,6 +370,8 @@ impl Engine {
             update: self.updates.status(),
             receipt: self.receipt.as_deref(),
             policy: &self.policy,
+            service_end: self.service_end.as_ref(),
+            minors_mode: self.config.consent.minors_mode,
             twin: &self.twin,
             settings: &settings,
             command: self.long_command(),
@@ -389,5 +402,6 @@ fn limits(config: &Config) -> SessionLimits {
         max_session: config.consent.max_session,
         request_timeout: config.consent.request_timeout,
         reconnect_window: config.ingest.reconnect_window,
+        minors_mode: config.consent.minors_mode,
     }
 }

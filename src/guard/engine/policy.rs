@@ -1,11 +1,15 @@
 //! How a policy that the platform signed takes effect.
 
+use std::io;
+
 use super::Engine;
 use crate::guard::status;
 use crate::ipc::{Fact, Rejection, Response};
+use crate::judges::end_of_service::EndOfService;
 use crate::judges::policy_in_force::PolicyInForce;
-use crate::judges::policy_note::{Judgement, PolicyNote, judge};
+use crate::judges::policy_note::{Judgement, POLICY_NOTE, PolicyNote, judge};
 use crate::ledger::LedgerState;
+use crate::untrusted_file;
 use consent::{Event, Phase};
 
 impl Engine {
@@ -26,8 +30,28 @@ impl Engine {
         }
     }
 
-    /// A policy came: with a command, or as it is retained.
+    /// A signed policy that lies beside the configuration, for a box that has no platform yet or that a visitor with a
+    /// keyboard brings up to date. It is judged as any other; an older one changes nothing.
+    pub(super) fn take_policy_file(&mut self) {
+        let path = self.config.path.with_file_name(POLICY_NOTE);
+        let note = match untrusted_file::read(&path, notes::MAX_BYTES as u64).map(String::from_utf8) {
+            Ok(Ok(note)) => note,
+            Ok(Err(_)) => return tracing::error!("{} is no text: write a signed note into it", path.display()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return tracing::error!("{} cannot be read: {error}", path.display()),
+        };
+        if let Response::Rejected(Rejection { why, .. }) | Response::Unavailable(Rejection { why, .. }) =
+            self.receive_policy(&note)
+        {
+            tracing::warn!("{} does not count: {why}", path.display());
+        }
+    }
+
+    /// A policy came: with a command, or as it is retained. The end of the service comes in the same ways.
     pub(super) fn receive_policy(&mut self, note: &str) -> Response {
+        if EndOfService::is_one(note) {
+            return self.receive_end_of_service(note);
+        }
         if !self.is_restored || self.machine.is_unbound() {
             return Response::unavailable("the box has no ledger, or no shop: no policy is taken");
         }
@@ -60,15 +84,16 @@ impl Engine {
     /// Why it does not take effect.
     pub(super) fn adopt_policy(&mut self, note: PolicyNote) -> Result<(), String> {
         let history = self.policy.history(self.machine.is_policy_pending());
-        let waits_for_staff = match judge(&note, history) {
+        let (waits_for_staff, reasons) = match judge(&note, history) {
             Judgement::Known => return Ok(()),
             Judgement::Refuse(why) => return Err(why),
-            Judgement::Adopt { waits_for_staff } => waits_for_staff,
+            Judgement::Adopt { waits_for_staff, reasons } => (waits_for_staff, reasons),
         };
         let (policy_version, material) = (note.document.version.clone(), note.document.material);
         note.store(&self.config.device.data_dir)
             .map_err(|error| format!("the policy cannot be kept: {error}; look at the disk's free space"))?;
-        let fact = Fact::PolicyUpdated { policy_version, material, waits_for_staff };
+        let keys = note.signers().to_vec();
+        let fact = Fact::PolicyUpdated { policy_version, material, waits_for_staff, reasons, keys };
         let written = self.append_durably(fact);
         self.policy.adopt(note);
         self.messages.policy =

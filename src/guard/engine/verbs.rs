@@ -5,6 +5,10 @@ use crate::ipc::{Parameters, Response, SetPolicy};
 use crate::judges::ReplySender;
 use consent::{Event, Fault, Phase};
 
+/// Why a box in minors' mode asks for nothing.
+const NO_REQUESTS: &str =
+    "this box is in minors' mode: nobody far away asks for a start; people at the box press, and a guardian holds";
+
 impl Engine {
     /// Carries a verb out and answers, now or when it is done. No arm in here starts a capture.
     pub(super) fn carry_out(&mut self, parameters: &Parameters, reply: ReplySender) {
@@ -17,6 +21,7 @@ impl Engine {
                 self.replies.add_mute(reply);
                 return self.dispatch(Event::RemoteMute);
             }
+            Parameters::RequestStart if self.config.consent.minors_mode => Response::refused(NO_REQUESTS),
             Parameters::RequestStart => {
                 self.dispatch(Event::RemoteRequest);
                 self.done_if(self.machine.asks_to_start(), "nothing can be asked for now")
@@ -31,7 +36,7 @@ impl Engine {
             Parameters::Diagnose => Response::Done,
             Parameters::SetVideo(wanted) => return self.set_video(wanted, reply),
             Parameters::SetIngest(wanted) => return self.set_ingest(wanted.clone(), reply),
-            Parameters::SetPolicy(SetPolicy { note }) => self.receive_policy(note),
+            Parameters::SetPolicy(SetPolicy { note }) => return self.set_policy(note, reply),
             Parameters::Erase => return self.erase(reply),
             Parameters::Unbind => return self.ask_to_unbind(reply),
             Parameters::Update(wanted) => return self.command_update(wanted.version.as_deref(), reply),

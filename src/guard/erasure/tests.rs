@@ -17,7 +17,7 @@ fn context() -> ReceiptContext<'static> {
 
 /// The binding alone, without its receipt.
 fn erase(dir: &Path) -> io::Result<u64> {
-    erase_binding(dir, &context()).map(|(files, _)| files)
+    erase_binding(dir, &context(), Erasure::Unbind).map(|(files, _)| files)
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -200,7 +200,7 @@ fn an_unbinding_is_signed_with_the_key_that_it_destroys() {
 fn a_cut_unbinding_ends_with_one_receipt() {
     // The receipt is staged, and the key is still there.
     let (dir, identity) = bound();
-    let first = stage_receipt(dir.path(), &context(), 9).unwrap();
+    let first = stage_receipt(dir.path(), &context(), Erasure::Unbind, 9).unwrap();
     let facts = run(dir.path(), Erasure::Unbind);
     let [Fact::Unbound { receipt, .. }] = &facts[..] else { panic!("{facts:?}") };
     assert_eq!(receipt.as_ref(), Some(&first));

@@ -77,7 +77,13 @@ impl PanelAndMachine {
         let wire = Wire(Arc::new(Mutex::new(Some(false))));
         let mut panel = PanelController::new(&config, std::path::Path::new("/nowhere"), signals, ms(0));
         panel.panel = Some(Box::new(wire.clone()));
-        let memory = PersistedState { last_session: SessionId(0), locked, unbound: false, policy_pending: false };
+        let memory = PersistedState {
+            last_session: SessionId(0),
+            locked,
+            unbound: false,
+            service_ended: false,
+            policy_pending: false,
+        };
         let machine = Machine::restore(SessionLimits::default(), memory);
         let mut pair = Self { wire, panel, machine, edges: VecDeque::new(), releases: 0, seen: Vec::new() };
         assert!(pair.panel.poll(ms(0)).is_ok());
@@ -171,6 +177,7 @@ fn check(touches: &[(u64, u64, u64, u64)], locked: bool) -> Result<(), TestCaseE
             Effect::RecordLock => prop_assert!(on > 4500 || ended >= 5000, "a lock after {on} and {ended} ms"),
             Effect::DestroyFootage => prop_assert!((4500..30_000).contains(&ended), "footage after {ended} ms"),
             Effect::Unbind => prop_assert!((10_000..30_000).contains(&ended), "unbound after {ended} ms"),
+            Effect::EndService => prop_assert!(false, "no touch ends the service"),
             Effect::SetLamp(_)
             | Effect::Launch(_)
             | Effect::Stop(_)

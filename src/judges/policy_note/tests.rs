@@ -1,6 +1,6 @@
 //! Which policies count: signatures, documents, order of versions, and what becomes of the file.
 
-use notes::{SignerKey, TrustedKey};
+use notes::{Note, SignerKey, TrustedKey};
 use serde_json::json;
 
 use super::*;
@@ -51,11 +51,69 @@ fn documents_are_refused_with_what_to_do() {
         (r#"{"version":"2026-11-29","material":true,"contacts":["a","b","c","d","e"]}"#, "contacts"),
         (r#"{"version":"2026-11-29","material":true,"contacts":["\u0007"]}"#, "contacts"),
         (r#"{"version":"2026-11-29","material":true,"answer-days":0}"#, "answer-days"),
+        (r#"{"version":"2026-11-29","material":true,"reasons":[]}"#, "at least one of purposes, ownership"),
+        (r#"{"version":"2026-11-29","material":false,"reasons":["rights"]}"#, "a change of rights is material"),
+        (r#"{"version":"2026-11-29","material":true,"reasons":["rights","rights"]}"#, "twice"),
+        (r#"{"version":"2026-11-29","material":true,"reasons":["colour"]}"#, "colour"),
+        (r#"{"version":"2026-11-29","material":false,"texts":{"zh":{"text":"a"}}}"#, "en"),
+        (r#"{"version":"2026-11-29","material":false,"texts":{"zh":{"text":"a"},"en":{}}}"#, "texts.en needs the text"),
+        (r#"{"version":"2026-11-29","material":true,"texts":{"zh":{"text":"a"},"en":{"text":"b"}}}"#, "reasons"),
         ("[]", "no policy"),
     ] {
         let error = PolicyNote::verify(&trust(1), &signed(json, &[&signer("one", 1)])).unwrap_err().to_string();
         assert!(error.contains(told), "{json}: {error}");
     }
+}
+
+/// A text with its hash, or its hash and address, in both languages; a wrong hash is told with the right one.
+#[test]
+fn texts_are_in_both_languages_and_match_their_hashes() {
+    let text = |zh: serde_json::Value, en: serde_json::Value| {
+        let effective = "2027-01-01T00:00:00+08:00";
+        let json = json!({ "version": "2026-11-29", "material": true, "reasons": ["rights", "contacts"],
+            "effective": effective, "texts": { "zh": zh, "en": en }, "contacts": ["privacy@example.cn"] });
+        PolicyNote::verify(&trust(1), &signed(&json.to_string(), &[&signer("one", 1)]))
+    };
+    let hash = |text: &str| crate::hex(&<sha2::Sha256 as sha2::Digest>::digest(text));
+    let linked = json!({ "sha256": hash("en"), "url": "https://example.cn/en" });
+    let note = text(json!({ "text": "隐私政策", "sha256": hash("隐私政策") }), linked.clone()).unwrap();
+    assert_eq!(note.document.reasons, Some(vec![PolicyReason::Rights, PolicyReason::Contacts]));
+    let wrong = text(json!({ "text": "隐私政策", "sha256": hash("else") }), linked.clone()).unwrap_err().to_string();
+    assert!(wrong.contains(&hash("隐私政策")), "{wrong}");
+    for bad in [json!({ "text": "x".repeat(2001) }), json!({ "text": "\u{7}" }), json!({ "url": "https://example.cn" })]
+    {
+        assert!(text(bad.clone(), linked.clone()).is_err(), "{bad}");
+    }
+}
+
+/// A note by a key that signed none before comes from somebody else, whatever it says of itself.
+#[test]
+fn another_key_is_another_owner_unless_a_former_key_signs_too() {
+    let by = |signers: &[&SignerKey], material: bool| {
+        let mut document = json!({ "version": "2026-06-02", "material": material });
+        if material {
+            document["reasons"] = json!(["purposes"]);
+        }
+        PolicyNote::verify(&trust(1), &signed(&document.to_string(), signers)).unwrap()
+    };
+    let keys = ["one".to_owned()];
+    let history = PolicyHistory {
+        in_force: "2026-06-01",
+        note: None,
+        noted: Some("2026-06-01"),
+        keys: &keys,
+        acknowledged: Some("2026-06-01"),
+        is_pending: false,
+    };
+    let (one, two) = (signer("one", 1), signer("two", 2));
+    let adopt = |waits_for_staff, reasons| Judgement::Adopt { waits_for_staff, reasons };
+    assert_eq!(judge(&by(&[&one], false), history), adopt(false, Vec::new()));
+    assert_eq!(judge(&by(&[&one, &two], false), history), adopt(false, Vec::new()), "a key is changed by both");
+    assert_eq!(judge(&by(&[&two], false), history), adopt(true, vec![PolicyReason::Ownership]));
+    let both = vec![PolicyReason::Purposes, PolicyReason::Ownership];
+    assert_eq!(judge(&by(&[&two], true), history), adopt(true, both));
+    // The first one that is signed follows on the configuration's, which nobody signed.
+    assert_eq!(judge(&by(&[&two], false), PolicyHistory { keys: &[], ..history }), adopt(false, Vec::new()));
 }
 
 #[test]
@@ -65,6 +123,7 @@ fn versions_rise_and_nothing_lowers_what_staff_have_to_acknowledge() {
         in_force,
         note,
         noted,
+        keys: &[],
         acknowledged,
         is_pending,
     };
@@ -72,7 +131,7 @@ fn versions_rise_and_nothing_lowers_what_staff_have_to_acknowledge() {
     assert_eq!(judge(&known, signed), Judgement::Known);
     assert!(matches!(judge(&policy("2026-06-01", false, "https://example.cn/b"), signed), Judgement::Refuse(_)));
     assert!(matches!(judge(&policy("2026-05-31", true, "https://example.cn/a"), signed), Judgement::Refuse(_)));
-    let adopt = |waits_for_staff| Judgement::Adopt { waits_for_staff };
+    let adopt = |waits_for_staff| Judgement::Adopt { waits_for_staff, reasons: Vec::new() };
     assert_eq!(judge(&policy("2026-06-02", true, "https://example.cn/a"), signed), adopt(true));
     assert_eq!(judge(&policy("2026-06-02", false, "https://example.cn/a"), signed), adopt(false));
     let waiting = PolicyHistory { is_pending: true, ..signed };

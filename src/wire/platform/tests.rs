@@ -13,7 +13,8 @@ use crate::ipc::{Fact, ReplyCode, StoredFact};
 /// Longest payload of a box, in bytes, but for those in [`LONGER`].
 const MAX_BYTES: usize = 1024;
 /// What carries a whole note of another kind: a policy, or a receipt for what was destroyed.
-const LONGER: [(&str, usize); 3] = [("cmd-set-policy", 2048), ("erased", 1536), ("unbound", 1536)];
+const LONGER: [(&str, usize); 4] =
+    [("cmd-set-policy", 2048), ("erased", 1536), ("unbound", 1536), ("service-ended", 1536)];
 /// A sentence of ours with a library's error text, as long as they are in practice.
 const SENTENCE: usize = 200;
 /// A receipt with its signature.

@@ -49,7 +49,13 @@ fn a_hold_of_three_seconds_starts_nothing_however_late_it_is_heard() {
 fn nothing_opens_for_a_hold_that_nobody_saw() {
     for held in [2000, 2500, 4000, 6000] {
         for (locked, policy_pending, phase) in [(true, false, Phase::Locked), (false, true, Phase::Policy)] {
-            let memory = PersistedState { last_session: SessionId(41), locked, unbound: false, service_ended: false, policy_pending };
+            let memory = PersistedState {
+                last_session: SessionId(41),
+                locked,
+                unbound: false,
+                service_ended: false,
+                policy_pending,
+            };
             let mut machine = Machine::restore(SessionLimits::default(), memory);
             machine.step(ms(0), Event::ButtonUp);
             heard_late(&mut machine, held);
@@ -63,7 +69,13 @@ fn nothing_opens_for_a_hold_that_nobody_saw() {
 /// A short press on a locked box: the guard is busy for seconds and learns of the release only then.
 #[test]
 fn time_in_which_nobody_looked_does_not_count_as_held() {
-    let memory = PersistedState { last_session: SessionId(41), locked: true, unbound: false, service_ended: false, policy_pending: false };
+    let memory = PersistedState {
+        last_session: SessionId(41),
+        locked: true,
+        unbound: false,
+        service_ended: false,
+        policy_pending: false,
+    };
     let mut machine = Machine::restore(SessionLimits::default(), memory);
     machine.step(ms(0), Event::ButtonUp);
     machine.step(ms(1000), Event::ButtonDown);
@@ -193,7 +205,13 @@ fn what_a_broken_button_says_only_stops() {
 fn an_unbound_box_captures_nothing_and_no_gesture_ends_that() {
     let mut machine = fresh();
     assert!(words(&touch(&mut machine, 0, 11_000)).contains(&"Unbind".into()));
-    let memory = PersistedState { last_session: SessionId(41), locked: false, unbound: true, service_ended: false, policy_pending: true };
+    let memory = PersistedState {
+        last_session: SessionId(41),
+        locked: false,
+        unbound: true,
+        service_ended: false,
+        policy_pending: true,
+    };
     let mut again = Machine::restore(SessionLimits::default(), memory);
     again.step(ms(0), Event::ButtonUp);
     for (mut machine, name) in [(machine, "just now"), (again, "before the power cut")] {

@@ -262,11 +262,9 @@ impl Onlooker {
             self.press = None;
         }
         self.service_ends |= event == Event::EndService;
-        let idle = matches!(self.lamp, LampPattern::Dark | LampPattern::SlowPulse);
-        if let Some(ended) = self.ended.filter(|ended| ended.clean && ended.longest() < 3000)
-            && idle
-            && self.press.is_none_or(|(pressed, _)| ended.longest() < 2000 || now > pressed + 60_000)
-        {
+        // Under the slow pulse without a press before it, a probe is asked for.
+        let asks = self.lamp == LampPattern::Dark || (self.lamp == LampPattern::SlowPulse && self.press.is_none());
+        if let Some(ended) = self.ended.filter(|ended| asks && ended.clean && ended.longest() < 3000) {
             self.press = Some((now, ended.longest() < 700));
         }
     }
@@ -277,6 +275,10 @@ impl Onlooker {
             Effect::SetLamp(lamp) => {
                 if lamp == LampPattern::TripleBlink && lamp != self.lamp {
                     self.question_at = self.question_at.max(now);
+                }
+                if !lamp.says_capturing() && !matches!(lamp, LampPattern::SlowPulse | LampPattern::ReleaseNow) {
+                    // Whatever was waited for is over.
+                    self.press = None;
                 }
                 self.lamp = lamp;
             }
@@ -422,6 +424,23 @@ proptest! {
         minors in prop::bool::weighted(0.3),
     ) {
         check(&script, PersistedState { last_session: SessionId(0), locked, unbound, service_ended: false, policy_pending }, minors)?;
+    }
+
+    /// Touches of about the right lengths, so that many of them start something in minors' mode.
+    #[test]
+    fn minors_mode_starts_only_with_a_press_and_a_guardians_hold(
+        touches in prop::collection::vec(
+            (0_u64..5000, prop_oneof![2 => 30_u64..1000, 3 => 1900_u64..3200, 1 => 30_u64..6000], any_event(), prop::bool::weighted(0.2)),
+            1..20,
+        ),
+    ) {
+        let script: Vec<_> = touches.into_iter().flat_map(|(gap, held, event, disturbs)| {
+            let touch = [(gap * 7 + 1, Event::ButtonDown), (held / 7 * 7 + 1, Event::ButtonUp)];
+            touch.into_iter().chain(disturbs.then_some((3, event)))
+        }).collect();
+        let memory =
+            PersistedState { last_session: SessionId(0), locked: false, unbound: false, service_ended: false, policy_pending: false };
+        check(&[&[(1, Event::ButtonUp)], &script[..]].concat(), memory, true)?;
     }
 
     #[test]

@@ -85,16 +85,18 @@ impl SimGuard {
     }
 
     fn adopt_policy(&mut self, note: PolicyNote) -> Response {
-        let waits_for_staff = match judge(&note, self.judges.policy.history(self.machine.is_policy_pending())) {
-            Judgement::Known => return Response::Done,
-            Judgement::Refuse(why) => return Response::refused(why),
-            Judgement::Adopt { waits_for_staff } => waits_for_staff,
-        };
+        let (waits_for_staff, reasons) =
+            match judge(&note, self.judges.policy.history(self.machine.is_policy_pending())) {
+                Judgement::Known => return Response::Done,
+                Judgement::Refuse(why) => return Response::refused(why),
+                Judgement::Adopt { waits_for_staff, reasons } => (waits_for_staff, reasons),
+            };
         if let Err(error) = note.store(&self.config.device.data_dir) {
             return Response::refused(format!("the policy cannot be kept: {error}; look at the disk's free space"));
         }
         let (policy_version, material) = (note.document.version.clone(), note.document.material);
-        self.append(Fact::PolicyUpdated { policy_version, material, waits_for_staff });
+        let keys = note.signers().to_vec();
+        self.append(Fact::PolicyUpdated { policy_version, material, waits_for_staff, reasons, keys });
         self.judges.policy.adopt(note);
         if waits_for_staff {
             self.dispatch(Event::PolicyChanged);

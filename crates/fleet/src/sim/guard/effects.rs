@@ -37,10 +37,10 @@ impl SimGuard {
         let now = self.clock.now();
         let policy_version = || self.judges.policy.version.clone();
         let fact = match effect {
-            Effect::RecordStart { session: SessionId(session), sound, purpose } => {
+            Effect::RecordStart { session: SessionId(session), sound, purpose, guardian } => {
                 let policy_version = policy_version();
                 match purpose {
-                    Purpose::OnAir => Fact::SessionStarted { session, sound, policy_version },
+                    Purpose::OnAir => Fact::SessionStarted { session, sound, policy_version, guardian },
                     Purpose::Probe => Fact::Probed { session, sound, policy_version },
                 }
             }

@@ -302,5 +302,6 @@ fn limits(config: &Config) -> SessionLimits {
         max_session: config.consent.max_session,
         request_timeout: config.consent.request_timeout,
         reconnect_window: config.ingest.reconnect_window,
+        minors_mode: config.consent.minors_mode,
     }
 }
