@@ -8,6 +8,8 @@ mod doctor;
 mod host;
 mod ledger;
 mod note;
+mod notice;
+mod policy;
 mod press;
 mod privacy;
 mod run;
@@ -125,6 +127,21 @@ enum Command {
         file: ConfigFile,
         #[command(flatten)]
         args: take_config::Args,
+    },
+    /// Take what a USB stick brings: `tallybox.toml`, `policy.note` and `end-of-service.note` at its top.
+    TakeStick {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// The folder where the stick is mounted.
+        #[arg(value_name = "FOLDER")]
+        stick: PathBuf,
+    },
+    /// Signed policies, and the signed end of the service, that somebody brings as a file.
+    Policy {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        action: policy::Action,
     },
     /// Software updates: how it stands, what this box makes of a release, and the updater that systemd starts.
     Update {
@@ -251,6 +268,8 @@ fn dispatch(command: Command) -> Result<(), Exit> {
         Command::CheckConfig { files } => check_config::run(&files),
         Command::Setup { file, args } => setup::run(&file.config, args),
         Command::TakeConfig { file, args } => take_config::run(&file.config, &args),
+        Command::TakeStick { file, stick } => take_config::take_stick(&file.config, &stick),
+        Command::Policy { file, action } => file.load().and_then(|config| policy::run(&config, &action)),
         Command::Update { file, action } => file.load().and_then(|config| update::run(&config, &action)),
         Command::Note { action } => note::run(&action),
         Command::Privacy { file, topic } => file.load().and_then(|config| privacy::run(&config, topic)),

@@ -2,6 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 
+use super::notice;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::privacy;
@@ -19,6 +20,8 @@ pub(crate) enum Topic {
         #[arg(long, value_enum, default_value_t = Language::En)]
         language: Language,
     },
+    /// A card to print and hang up beside the box.
+    Notice(notice::Args),
 }
 
 /// How to print a report.
@@ -32,7 +35,10 @@ pub(crate) enum Format {
 
 /// Prints it.
 pub(crate) fn run(config: &Config, topic: Topic) -> Result<(), Exit> {
-    let Topic::Report { format, language } = topic;
+    let (format, language) = match topic {
+        Topic::Report { format, language } => (format, language),
+        Topic::Notice(args) => return notice::run(config, args),
+    };
     match format {
         Format::Json => {
             let report = privacy::report(config, language);

@@ -4,6 +4,7 @@
 mod history;
 mod install;
 mod policy;
+mod stick;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::untrusted_file;
 
 use history::History;
 use install::OverrideFile;
+pub(super) use stick::run as take_stick;
 
 /// Longest file that is taken, in bytes; one with every key and its comments has 4,000.
 const MAX_BYTES: u64 = 64 * 1024;

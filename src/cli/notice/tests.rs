@@ -1,0 +1,105 @@
+//! The cards fit on their page, are readable, and say what the box does.
+
+use super::page::{CAP, HEIGHT, WIDTH};
+use super::*;
+use crate::ipc::PolicyTexts;
+
+fn config(text: &str) -> Config {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tallybox.toml");
+    std::fs::write(&path, format!("[ingest]\nurl = \"rtmps://push.example.cn/live/x\"\n{text}")).unwrap();
+    Config::load(&path).unwrap()
+}
+
+fn policy(contacts: &[&str]) -> PolicyDocument {
+    let told = |url: &str| PolicyText { text: None, sha256: Some("0".repeat(64)), url: Some(url.to_owned()) };
+    PolicyDocument {
+        version: "2027-01-01".to_owned(),
+        material: false,
+        reasons: None,
+        effective: None,
+        texts: Some(PolicyTexts { zh: told("https://example.cn/zh"), en: told("https://example.cn/en") }),
+        text_sha256: None,
+        url: None,
+        contacts: contacts.iter().map(|contact| (*contact).to_owned()).collect(),
+        answer_days: Some(10),
+    }
+}
+
+/// Every card there is for this box: its name, and its marks.
+fn cards(config: &Config, policy: Option<&PolicyDocument>) -> Vec<(String, Vec<Mark>)> {
+    let mut all = Vec::new();
+    for language in [Language::En, Language::Zh] {
+        let about = About { config, policy, language };
+        let sheets = [("staff", about.staff()), ("public", about.public(false)), ("minors", about.public(true))];
+        for (name, sheet) in sheets {
+            let name = format!("{name} {language:?}");
+            let marks = sheet.finish().unwrap_or_else(|| panic!("{name} does not fit"));
+            all.push((name, marks));
+        }
+    }
+    all
+}
+
+fn text(marks: &[Mark]) -> String {
+    let lines = marks.iter().filter_map(|mark| match mark {
+        Mark::Text { text, .. } => Some(text.as_str()),
+        Mark::Bar { .. } => None,
+    });
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+const MINORS: &str = "outage-buffer = \"disk\"\n[consent]\nminors-mode = true\n";
+
+#[test]
+fn every_card_fits_and_its_main_lines_are_readable_at_two_metres() {
+    let policy = policy(&["privacy@example.cn", "+86 10 0000 0000", "https://example.cn/complaints"]);
+    for (config, policy) in [(config(""), None), (config(""), Some(&policy)), (config(MINORS), Some(&policy))] {
+        for (name, marks) in cards(&config, policy) {
+            let mut main = 0;
+            for mark in &marks {
+                match mark {
+                    Mark::Text { x, y, size, bold, .. } => {
+                        assert!(*x >= 10.0 && *y > 10.0 && *y < HEIGHT - 10.0, "{name}: {mark:?}");
+                        assert!(!bold || size * CAP >= 8.0, "{name}: {mark:?}");
+                        main += usize::from(*bold);
+                    }
+                    Mark::Bar { x, width, .. } => assert!(x + width <= WIDTH - 10.0, "{name}: {mark:?}"),
+                }
+            }
+            assert!(main >= 5, "{name}: {main} main lines");
+        }
+    }
+}
+
+#[test]
+fn cards_say_what_this_box_does() {
+    let policy = policy(&["privacy@example.cn"]);
+    let said = |text_: &str, name: &str| {
+        let all = cards(&config(text_), Some(&policy));
+        text(&all.iter().find(|(known, _)| known == name).unwrap().1)
+    };
+    let plain = said("", "public En");
+    for part in ["push.example.cn", "in memory", "184 days", "privacy@example.cn", "within 10 days", "2027-01-01"] {
+        assert!(plain.contains(part), "{part}: {plain}");
+    }
+    assert!(plain.contains("https://example.cn/en") && said("", "public Zh").contains("https://example.cn/zh"));
+    assert!(
+        said("outage-buffer = \"disk\"\nreconnect-window = \"5m\"\n", "public En")
+            .contains("on disk, encrypted, for at most 5 min")
+    );
+    // Minors' mode keeps nothing on disk; the hold is promised where the box asks for it.
+    let minors = said(MINORS, "minors En");
+    assert!(minors.contains("in memory") && minors.contains("holds the button for 2 s"), "{minors}");
+    assert!(!said("", "minors En").contains("holds the button"));
+    assert!(said(MINORS, "staff Zh").contains("监护人按住 2 秒") && !said("", "staff Zh").contains("监护人"));
+    assert!(said("", "staff En").contains("Hold 5 s: privacy lock"));
+}
+
+#[test]
+fn a_policy_without_contacts_leaves_room_for_them() {
+    let all = cards(&config(""), None);
+    assert!(all.iter().all(|(_, marks)| text(marks).contains("......")));
+    let of_2022 = text(&all[0].1);
+    assert!(of_2022.contains("2022-07-11") && of_2022.contains("within 15 days"), "{of_2022}");
+}
