@@ -2,7 +2,7 @@
 
 use super::{Datum, Part, Purpose, Recipient, Retention, Text, below, facts, fields, named, names};
 use crate::ipc::LedgerEntry;
-use crate::ledger::{BootTime, ClockMark, DesiredHistory, LedgerState, Timeline, UpdateRecord};
+use crate::ledger::{BootTime, ClockMark, DesiredHistory, LedgerState, ServiceEnd, Timeline, UpdateRecord};
 
 fn own() -> [(&'static str, Purpose); 8] {
     fields! { LedgerEntry {
@@ -23,7 +23,7 @@ pub(super) fn entry(prefix: &str) -> Vec<Datum> {
 }
 
 /// What is remembered of all entries, so that a long ledger need not be read again at each start.
-fn state() -> [(&'static str, Purpose); 17] {
+fn state() -> [(&'static str, Purpose); 18] {
     fields! { LedgerState {
         last_session: Function Personal "number of the next session" "下一次直播的编号",
         open_session: Duty Personal "to end a session that a power cut ended" "断电后补记直播的结束",
@@ -35,6 +35,7 @@ fn state() -> [(&'static str, Purpose); 17] {
         carried: Duty Neither "a policy without material change" "无实质变化的政策版本",
         noted_pending: Duty Neither "a signed policy that waits" "等待确认的已签名政策",
         noted: Duty Neither "the latest signed policy" "最近的已签名政策",
+        noted_keys: Security Personal "which operators' keys signed it" "签署该政策的密钥名称",
         erasing: Duty Neither "an erasure goes on after a power cut" "断电后继续未完成的删除",
         receipt: Duty Personal "signed proof of what was deleted" "删除凭证（已签名）",
         identity: Security Neither "which key speaks for the box" "设备公钥指纹",
@@ -42,7 +43,16 @@ fn state() -> [(&'static str, Purpose); 17] {
         configuration: Security Neither "whether the configuration changed" "配置是否改变",
         update_postponed: Security Neither "until when updates are put off" "更新推迟到何时",
         releases: Security Neither "no older release is taken" "防止软件版本回退",
-    } nested { session_ended, update, desired, time } }
+    } nested { session_ended, update, desired, time, service_end } }
+}
+
+fn service_end() -> [(&'static str, Purpose); 4] {
+    fields! { ServiceEnd {
+        digest: Security Neither "one note ends one service" "同一份停止运营文件只生效一次",
+        contacts: Duty Personal "whom people may ask" "咨询与投诉的联系方式",
+        answer_days: Duty Neither "within how many days they are answered" "答复期限（天）",
+        in_force: Duty Neither "the end of the service outlives a power cut" "停止运营断电后依然有效",
+    } }
 }
 
 fn session_ended() -> [(&'static str, Purpose); 2] {
@@ -107,6 +117,7 @@ fn remembered(prefix: &str) -> Vec<Datum> {
     [
         below(prefix, &state()),
         below(&format!("{prefix}.session-ended"), &session_ended()),
+        below(&format!("{prefix}.service-end"), &service_end()),
         below(&format!("{prefix}.update"), &update()),
         below(&format!("{prefix}.desired"), &desired()),
         below(&format!("{prefix}.time"), &time()),
