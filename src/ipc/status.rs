@@ -91,6 +91,8 @@ pub struct CommandProgress {
 }
 
 /// A snapshot. Its field names are stable: `status --json` prints it.
+// Each is an answer of its own.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Status {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::desired::DesiredHistory;
 use super::timeline::Timeline;
 use crate::ipc::{Erasure, Fact, LedgerEntry, StoredFact};
-use consent::{PersistedState, SessionId};
+use consent::{Parting, PersistedState, SessionId};
 
 /// When something ended, on the machine's own clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -266,11 +266,12 @@ impl LedgerState {
         let is_claimed = self.configuration.as_deref().is_some_and(|known| known != configuration);
         let unbound = is_parting || self.unbound && !is_claimed;
         let has_ended = self.service_end.as_ref().is_some_and(|end| end.in_force);
+        let how =
+            if has_ended && self.erasing != Some(Erasure::Unbind) { Parting::ServiceEnded } else { Parting::Unbound };
         PersistedState {
             last_session: SessionId(self.last_session),
             locked: self.locked,
-            unbound,
-            service_ended: unbound && has_ended && self.erasing != Some(Erasure::Unbind),
+            parted: unbound.then_some(how),
             policy_pending: self.policy_pending,
         }
     }

@@ -29,7 +29,7 @@ pub use limits::{
     ACKNOWLEDGE_HOLD, LOCK_HOLD, MAX_MINORS_SESSION, PICTURE_BELOW, SOUND_BELOW, STUCK_HOLD, SessionLimits,
     UNBIND_HOLD, UNBIND_WARNING_HOLD,
 };
-pub use machine::{Machine, PersistedState};
+pub use machine::{Machine, Parting, PersistedState};
 pub use phase::Phase;
 pub use reason::Reason;
 

@@ -17,10 +17,8 @@ pub struct PersistedState {
     pub last_session: SessionId,
     /// Staff locked the box and did not unlock it.
     pub locked: bool,
-    /// The box was unbound and not claimed again: no gesture ends that.
-    pub unbound: bool,
-    /// It is unbound because the platform's service ended.
-    pub service_ended: bool,
+    /// Shop and box parted, and the box was not claimed again: no gesture ends that.
+    pub parted: Option<Parting>,
     /// The policy in force is not the one that staff acknowledged.
     pub policy_pending: bool,
 }
@@ -78,7 +76,7 @@ enum Ownership {
 
 /// How a shop and its box part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Parting {
+pub enum Parting {
     /// It was unbound.
     Unbound,
     /// The platform's service ended.
@@ -116,11 +114,7 @@ impl Machine {
             policy_pending: memory.policy_pending,
             agreement_pending: false,
             asked_at: None,
-            ownership: match (memory.unbound, memory.service_ended) {
-                (_, true) => Ownership::Ended(Parting::ServiceEnded),
-                (true, false) => Ownership::Ended(Parting::Unbound),
-                (false, false) => Ownership::Bound,
-            },
+            ownership: memory.parted.map_or(Ownership::Bound, Ownership::Ended),
             faults: 0,
             shown: Some(LampPattern::Dark),
             last_reason: None,
@@ -167,8 +161,7 @@ impl Machine {
     ///
     /// let at = |millis| Monotonic::from_start(Duration::from_millis(millis));
     /// let last_session = SessionId(41);
-    /// let (locked, unbound, service_ended, policy_pending) = (false, false, false, false);
-    /// let state = PersistedState { last_session, locked, unbound, service_ended, policy_pending };
+    /// let state = PersistedState { last_session, locked: false, parted: None, policy_pending: false };
     /// let mut machine = Machine::restore(SessionLimits::default(), state);
     /// // Rule 1: what is held when the guard comes up is no press. The button has to be seen up first.
     /// machine.step(at(0), Event::ButtonUp);

@@ -151,8 +151,12 @@ impl About<'_> {
         sheet.rule();
         let questions = self.questions(true);
         let (main, small) = questions.split_at(questions.len().min(2));
-        main.iter().for_each(|line| sheet.main(line));
-        small.iter().for_each(|line| sheet.small(line));
+        for line in main {
+            sheet.main(line);
+        }
+        for line in small {
+            sheet.small(line);
+        }
         sheet
     }
 

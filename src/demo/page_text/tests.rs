@@ -8,7 +8,7 @@ use super::{Camera, PageText, page_text};
 use crate::demo::observation::{Guard, Observation};
 use crate::demo::press_outcome::{Outcome, Situation, spans};
 use crate::ipc::{Fault, LampPattern, Phase, Status, StreamStats};
-use consent::{CaptureExit, Effect, Event, Machine, PersistedState, Reason, SessionId, SessionLimits};
+use consent::{CaptureExit, Effect, Event, Machine, Parting, PersistedState, Reason, SessionId, SessionLimits};
 
 fn status(phase: Phase, reason: Option<&str>, muted: bool, unbound: bool, faults: &[Fault]) -> Guard {
     let status = Status {
@@ -205,8 +205,7 @@ fn machine(situation: Situation) -> Machine {
     let memory = PersistedState {
         last_session: SessionId(1),
         locked: situation == Situation::Locked,
-        unbound: situation == Situation::Unbound,
-        service_ended: false,
+        parted: (situation == Situation::Unbound).then_some(Parting::Unbound),
         policy_pending: situation == Situation::Policy,
     };
     let minors_mode = matches!(situation, Situation::ReadyForMinors | Situation::AskedForGuardian);

@@ -14,7 +14,7 @@ use consent::{CaptureExit, Effect, Event, Machine, PersistedState, SessionId, Se
 
 /// What a press brings.
 fn grant() -> Grant {
-    let state = PersistedState { last_session: SessionId(0), locked: false, unbound: false, policy_pending: false };
+    let state = PersistedState { last_session: SessionId(0), locked: false, parted: None, policy_pending: false };
     let mut machine = Machine::restore(SessionLimits::default(), state);
     let (mut effects, now) = (Vec::new(), Clock::start().now());
     for event in [Event::ButtonUp, Event::ButtonDown, Event::ButtonUp] {

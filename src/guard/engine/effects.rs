@@ -15,13 +15,8 @@ impl Engine {
             Effect::SetLamp(lamp) => {
                 self.panel.show(self.clock.now(), lamp).map_err(|_| Event::FaultDetected(Fault::Lamp))
             }
-            Effect::RecordStart { session: SessionId(session), sound, purpose, guardian } => {
-                self.messages.session = None;
-                let policy_version = policy_version();
-                self.append_durably(match purpose {
-                    Purpose::OnAir => Fact::SessionStarted { session, sound, policy_version, guardian },
-                    Purpose::Probe => Fact::Probed { session, sound, policy_version },
-                })
+            Effect::RecordStart { session, sound, purpose, guardian } => {
+                self.append_start(session, sound, purpose, guardian)
             }
             Effect::Launch(grant) => {
                 self.launch(grant);
@@ -61,19 +56,28 @@ impl Engine {
                 self.erasure.add_footage();
                 self.run_erasure()
             }
-            Effect::Unbind => {
-                self.twin.forget();
-                self.begin_erasure(Erasure::Unbind)
-            }
-            Effect::EndService => {
-                self.twin.forget();
-                self.begin_erasure(Erasure::EndOfService)
-            }
+            Effect::Unbind => self.part(Erasure::Unbind),
+            Effect::EndService => self.part(Erasure::EndOfService),
             Effect::SelfTest => {
                 self.self_test();
                 Ok(())
             }
         }
+    }
+
+    fn append_start(&mut self, session: SessionId, sound: bool, purpose: Purpose, guardian: bool) -> Result<(), Event> {
+        self.messages.session = None;
+        let (session, policy_version) = (session.0, self.policy.version.clone());
+        self.append_durably(match purpose {
+            Purpose::OnAir => Fact::SessionStarted { session, sound, policy_version, guardian },
+            Purpose::Probe => Fact::Probed { session, sound, policy_version },
+        })
+    }
+
+    /// Shop and box part.
+    fn part(&mut self, how: Erasure) -> Result<(), Event> {
+        self.twin.forget();
+        self.begin_erasure(how)
     }
 
     fn launch(&mut self, grant: Grant) {

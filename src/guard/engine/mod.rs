@@ -101,13 +101,7 @@ impl Engine {
         capture_events: mpsc::Sender<(u64, CaptureEvent)>,
     ) -> Self {
         // Locked, until the ledger's state is known.
-        let unknown = PersistedState {
-            last_session: SessionId(0),
-            locked: true,
-            unbound: false,
-            service_ended: false,
-            policy_pending: true,
-        };
+        let unknown = PersistedState { last_session: SessionId(0), locked: true, parted: None, policy_pending: true };
         let machine = Machine::restore(limits(&config), unknown);
         let status = Status {
             phase: machine.phase(),

@@ -77,13 +77,7 @@ impl PanelAndMachine {
         let wire = Wire(Arc::new(Mutex::new(Some(false))));
         let mut panel = PanelController::new(&config, std::path::Path::new("/nowhere"), signals, ms(0));
         panel.panel = Some(Box::new(wire.clone()));
-        let memory = PersistedState {
-            last_session: SessionId(0),
-            locked,
-            unbound: false,
-            service_ended: false,
-            policy_pending: false,
-        };
+        let memory = PersistedState { last_session: SessionId(0), locked, parted: None, policy_pending: false };
         let machine = Machine::restore(SessionLimits::default(), memory);
         let mut pair = Self { wire, panel, machine, edges: VecDeque::new(), releases: 0, seen: Vec::new() };
         assert!(pair.panel.poll(ms(0)).is_ok());

@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use super::{fresh, launches, live, ms, touch, words};
 use crate::{
-    CaptureExit, Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, Reason, SessionId, SessionLimits,
+    CaptureExit, Effect, Event, Fault, LampPattern, Machine, Parting, PersistedState, Phase, Reason, SessionId,
+    SessionLimits,
 };
 
 /// Both edges of a touch of `held` ms by the kernel's timestamps, processed at once.
@@ -49,13 +50,7 @@ fn a_hold_of_three_seconds_starts_nothing_however_late_it_is_heard() {
 fn nothing_opens_for_a_hold_that_nobody_saw() {
     for held in [2000, 2500, 4000, 6000] {
         for (locked, policy_pending, phase) in [(true, false, Phase::Locked), (false, true, Phase::Policy)] {
-            let memory = PersistedState {
-                last_session: SessionId(41),
-                locked,
-                unbound: false,
-                service_ended: false,
-                policy_pending,
-            };
+            let memory = PersistedState { last_session: SessionId(41), locked, parted: None, policy_pending };
             let mut machine = Machine::restore(SessionLimits::default(), memory);
             machine.step(ms(0), Event::ButtonUp);
             heard_late(&mut machine, held);
@@ -69,13 +64,7 @@ fn nothing_opens_for_a_hold_that_nobody_saw() {
 /// A short press on a locked box: the guard is busy for seconds and learns of the release only then.
 #[test]
 fn time_in_which_nobody_looked_does_not_count_as_held() {
-    let memory = PersistedState {
-        last_session: SessionId(41),
-        locked: true,
-        unbound: false,
-        service_ended: false,
-        policy_pending: false,
-    };
+    let memory = PersistedState { last_session: SessionId(41), locked: true, parted: None, policy_pending: false };
     let mut machine = Machine::restore(SessionLimits::default(), memory);
     machine.step(ms(0), Event::ButtonUp);
     machine.step(ms(1000), Event::ButtonDown);
@@ -208,8 +197,7 @@ fn an_unbound_box_captures_nothing_and_no_gesture_ends_that() {
     let memory = PersistedState {
         last_session: SessionId(41),
         locked: false,
-        unbound: true,
-        service_ended: false,
+        parted: Some(Parting::Unbound),
         policy_pending: true,
     };
     let mut again = Machine::restore(SessionLimits::default(), memory);

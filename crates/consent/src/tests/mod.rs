@@ -21,13 +21,7 @@ pub(super) const fn ms(millis: u64) -> Monotonic {
 }
 
 pub(super) fn fresh() -> Machine {
-    let memory = PersistedState {
-        last_session: SessionId(41),
-        locked: false,
-        unbound: false,
-        service_ended: false,
-        policy_pending: false,
-    };
+    let memory = PersistedState { last_session: SessionId(41), locked: false, parted: None, policy_pending: false };
     let mut machine = Machine::restore(SessionLimits::default(), memory);
     assert!(machine.step(ms(0), Event::ButtonUp).is_empty());
     machine
@@ -91,13 +85,7 @@ fn the_length_of_the_press_decides_about_the_microphone() {
 
 #[test]
 fn a_button_that_is_down_at_boot_is_no_press() {
-    let memory = PersistedState {
-        last_session: SessionId(0),
-        locked: false,
-        unbound: false,
-        service_ended: false,
-        policy_pending: false,
-    };
+    let memory = PersistedState { last_session: SessionId(0), locked: false, parted: None, policy_pending: false };
     let mut machine = Machine::restore(SessionLimits::default(), memory);
     assert!(machine.step(ms(50), Event::ButtonUp).is_empty());
     assert_eq!(machine.phase(), Phase::Idle);
@@ -222,13 +210,7 @@ fn a_hold_of_five_seconds_locks_and_two_unlock() {
 
 #[test]
 fn a_lock_survives_a_power_cut() {
-    let memory = PersistedState {
-        last_session: SessionId(7),
-        locked: true,
-        unbound: false,
-        service_ended: false,
-        policy_pending: true,
-    };
+    let memory = PersistedState { last_session: SessionId(7), locked: true, parted: None, policy_pending: true };
     let mut machine = Machine::restore(SessionLimits::default(), memory);
     assert_eq!(machine.phase(), Phase::Locked);
     machine.step(ms(0), Event::ButtonUp);

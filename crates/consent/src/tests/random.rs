@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::any::{any_delay, any_event};
 use super::{fresh, launches, ms};
 use crate::{
-    CaptureReport, CaptureSettings, Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, SessionId,
-    SessionLimits,
+    CaptureReport, CaptureSettings, Effect, Event, Fault, LampPattern, Machine, Parting, PersistedState, Phase,
+    SessionId, SessionLimits,
 };
 
 /// What an observer of events and effects alone knows about a box.
@@ -156,6 +156,13 @@ impl Onlooker {
         }
     }
 
+    /// The present touch has had its effect: its release starts nothing.
+    fn spend_touch(&mut self) {
+        if let Finger::Down { clean, .. } = &mut self.finger {
+            *clean = false;
+        }
+    }
+
     /// When a touch that has not begun yet begins at the earliest.
     fn next_touch(&self, now: u64) -> u64 {
         now + u64::from(matches!(self.finger, Finger::Down { .. }))
@@ -198,9 +205,13 @@ impl Onlooker {
             }
             Effect::Stop(_) => self.capture = self.capture.map(|_| false),
             Effect::RecordUnlock => {
+                self.spend_touch();
                 prop_assert!(self.down_for(now).is_some_and(|held| held >= 2000), "{effect:?} without a hold");
             }
-            Effect::RecordPolicyAcknowledged | Effect::RecordAgreement => self.sees_answer(now, &effect)?,
+            Effect::RecordPolicyAcknowledged | Effect::RecordAgreement => {
+                self.spend_touch();
+                self.sees_answer(now, &effect)?;
+            }
             Effect::RecordLock => prop_assert!(
                 self.down_for(now).is_some_and(|held| held >= 5000)
                     || self.ended.is_some_and(|ended| ended.longest() >= 5000),
@@ -215,6 +226,20 @@ impl Onlooker {
                 prop_assert!(self.service_ends, "the service ended by itself");
                 prop_assert!(self.capture.is_none(), "keys destroyed while capture may exist");
             }
+            Effect::Configure(_) | Effect::RecordMute { .. } => self.sees_sound(&effect)?,
+            _ => {}
+        }
+        if self.capture.is_some() {
+            prop_assert!(self.lamp.says_capturing(), "lamp {:?} while capture may exist", self.lamp);
+        }
+        let silent = !self.sound || (self.wanted.muted && self.confirmed);
+        prop_assert!(silent || self.lamp != LampPattern::SolidNotched, "the lamp says silence that nobody confirmed");
+        Ok(())
+    }
+
+    /// What becomes of the sound.
+    fn sees_sound(&mut self, effect: &Effect) -> Result<(), TestCaseError> {
+        match *effect {
             Effect::Configure(wanted) => {
                 prop_assert!(self.sound && wanted.revision == self.wanted.revision + 1);
                 prop_assert!(wanted.muted || self.lamp != LampPattern::SolidNotched, "sound before the lamp says so");
@@ -228,11 +253,6 @@ impl Onlooker {
             }
             _ => {}
         }
-        if self.capture.is_some() {
-            prop_assert!(self.lamp.says_capturing(), "lamp {:?} while capture may exist", self.lamp);
-        }
-        let silent = !self.sound || (self.wanted.muted && self.confirmed);
-        prop_assert!(silent || self.lamp != LampPattern::SolidNotched, "the lamp says silence that nobody confirmed");
         Ok(())
     }
 
@@ -423,7 +443,7 @@ proptest! {
         policy_pending in prop::bool::weighted(0.1),
         minors in prop::bool::weighted(0.3),
     ) {
-        check(&script, PersistedState { last_session: SessionId(0), locked, unbound, service_ended: false, policy_pending }, minors)?;
+        check(&script, PersistedState { last_session: SessionId(0), locked, parted: unbound.then_some(Parting::Unbound), policy_pending }, minors)?;
     }
 
     /// Touches of about the right lengths, so that many of them start something in minors' mode.
@@ -439,7 +459,7 @@ proptest! {
             touch.into_iter().chain(disturbs.then_some((3, event)))
         }).collect();
         let memory =
-            PersistedState { last_session: SessionId(0), locked: false, unbound: false, service_ended: false, policy_pending: false };
+            PersistedState { last_session: SessionId(0), locked: false, parted: None, policy_pending: false };
         check(&[&[(1, Event::ButtonUp)], &script[..]].concat(), memory, true)?;
     }
 
