@@ -164,10 +164,20 @@ fn ics(page: &mut String, set: &Set, tables: &Tables) {
     for row in &set.row {
         let status = row.status.clone().unwrap_or_default();
         let support = answer(row.answer, set.form, false).to_owned();
-        let ixit = row.ixit.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+        let ixit = row.ixit.iter().map(|number| ixit_link(*number, tables)).collect::<Vec<_>>().join(", ");
         let (detail, shown, open) = (detail(row, tables, false), shown(row, tables), open(row, tables));
         page.push_str(&cells([row.id.clone(), status, support, row.asks.clone(), detail, shown, open, ixit]));
     }
+}
+
+/// A link to a table of the IXIT.
+fn ixit_link(number: u8, tables: &Tables) -> String {
+    let found = tables.sets.iter().filter(|(_, set)| set.form == Form::Ixit).find_map(|(name, set)| {
+        let id = set.provisions.iter().find(|id| id.split('-').next() == Some(&number.to_string()))?;
+        let title = set.titles.get(id).map_or("", String::as_str);
+        Some(format!("[{number}]({name}.md#ixit-{}-{})", id.to_lowercase(), title.replace(' ', "-")))
+    });
+    found.unwrap_or_else(|| panic!("there is no IXIT {number}"))
 }
 
 fn ixit(page: &mut String, set: &Set, tables: &Tables) {
