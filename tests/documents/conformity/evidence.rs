@@ -113,11 +113,17 @@ pub(super) fn as_words(item: &str) -> Option<(String, &str)> {
     Some((name.unwrap_or_else(|| function.replace('_', " ")), file))
 }
 
-/// The name that a scenario's row has, without what is filled in only when it runs.
+/// The name that a scenario's row has, with N for what is filled in only when it runs.
 fn scenario(file: &str, function: &str) -> Option<String> {
     let text = text(&root().join(file));
     let line = above(&text, &format!("def {function}("))?.first()?.strip_prefix("@scenario(")?.to_owned();
-    line.strip_prefix('"')?.split('"').next().map(|name| format!("in the virtual machine: {name}"))
+    let mut name = line.trim_start_matches('f').strip_prefix('"')?.split('"').next()?.to_owned();
+    while let Some((before, (_, after))) =
+        name.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
+    {
+        name = format!("{before}N{after}");
+    }
+    Some(format!("in the virtual machine: {name}"))
 }
 
 #[test]
@@ -151,6 +157,8 @@ fn what_is_gone_is_found_and_what_is_there_is_not() {
         assert!(missing(item).is_some_and(|said| said.contains(why)), "{item}: {:?}", missing(item));
     }
     assert!(is_run("crates/fleet/src/cli.rs") && !is_run("crates/none/src/lib.rs"));
+    let cuts = as_words("tests/vm/power.py::cuts").unwrap().0;
+    assert!(cuts.starts_with("in the virtual machine: N power cuts"), "{cuts}");
     let ignored = no_test("src/lib.rs", "#[test]\n#[ignore = \"slow\"]\nfn a_b() {}", "a_b");
     assert!(ignored.is_some_and(|said| said.contains("ignored")));
     assert!(
