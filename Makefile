@@ -21,7 +21,7 @@ test:
 	cargo clippy --workspace --all-targets --features demo -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features demo
 	scripts/deny
-	cargo test -p bitrate -p consent -p kernel-clock -p monotonic -p notes -p rollout
+	cargo test -p bitrate -p consent -p kernel-clock -p monotonic -p notes -p rollout -p tlog
 	cargo test -p tallybox-fleet
 	cargo test --features demo --doc
 	cargo build -p tallybox-fleet

@@ -8,6 +8,8 @@ use ed25519_dalek::{SECRET_KEY_LENGTH, SIGNATURE_LENGTH, Signature, Signer, Sign
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::cosignature::COSIGNATURE;
+
 /// Longest name of a key that can be trusted or sign, in bytes. It stands in ledger entries and replies.
 pub const MAX_NAME_BYTES: usize = 128;
 /// C2SP's type for Ed25519, in key ids and in front of the key's own bytes.
@@ -68,7 +70,7 @@ impl VerifierKey {
         if key.is_weak() {
             return Err(KeyError::Weak);
         }
-        Ok(Self { name: name.to_owned(), id: id(name, &key), key })
+        Ok(Self { name: name.to_owned(), id: id(name, ED25519, &key), key })
     }
 
     /// The name, such as `operator.example/fleet-2026`.
@@ -79,6 +81,11 @@ impl VerifierKey {
     /// The id: what a signature line says besides the name to tell keys apart.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// The id of the same key as a witness's, in its cosignatures.
+    pub fn cosigner_id(&self) -> u32 {
+        id(&self.name, COSIGNATURE, &self.key)
     }
 
     /// The key's own 32 bytes, which are the same whatever its name is.
@@ -196,9 +203,9 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 /// The first four bytes of SHA-256 over name, newline, type and key.
-fn id(name: &str, key: &VerifyingKey) -> u32 {
+fn id(name: &str, kind: u8, key: &VerifyingKey) -> u32 {
     let mut hash = Sha256::new();
-    for part in [name.as_bytes(), b"\n", &[ED25519], key.as_bytes()] {
+    for part in [name.as_bytes(), b"\n", &[kind], key.as_bytes()] {
         hash.update(part);
     }
     let [a, b, c, d, ..]: [u8; 32] = hash.finalize().into();

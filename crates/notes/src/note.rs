@@ -127,8 +127,22 @@ impl Note {
     /// Whether `key` signed this note. `None`: there is no signature by that name and id. `Some(false)`: there is one
     /// that is not the key's, beside others perhaps that are, and the note must be refused.
     pub fn is_signed_by(&self, key: &VerifierKey) -> Option<bool> {
-        let own = self.signatures.iter().filter(|signature| signature.name == key.name() && signature.id == key.id());
-        own.map(|signature| key.verifies(&self.text, &signature.bytes)).reduce(|all, one| all && one)
+        let own = self.signatures_of(key.name(), key.id());
+        own.map(|signature| key.verifies(&self.text, signature)).reduce(|all, one| all && one)
+    }
+
+    /// The signatures by this name and id: the bytes behind the id.
+    pub(crate) fn signatures_of(&self, name: &str, id: u32) -> impl Iterator<Item = &[u8]> {
+        let own = self.signatures.iter().filter(move |signature| signature.name == name && signature.id == id);
+        own.map(|signature| signature.bytes.as_slice())
+    }
+
+    /// The same note with one more signature, which replaces those by the same name and id.
+    pub(crate) fn with_signature(&self, name: &str, id: u32, bytes: Vec<u8>) -> Result<Self, NoteError> {
+        let mut note = self.clone();
+        note.signatures.retain(|signature| signature.name != name || signature.id != id);
+        note.signatures.push(NoteSignature { name: name.to_owned(), id, bytes });
+        Self::parse(note.to_string().as_bytes())
     }
 }
 
