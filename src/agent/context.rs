@@ -8,6 +8,7 @@ use monotonic::Monotonic;
 use rumqttc::AsyncClient;
 
 use super::broker::{RefusedFeatures, topic};
+use super::checkpoint::PublishedCheckpoint;
 use super::due_answers::DueAnswers;
 use super::events::EventQueue;
 use super::guard_client::{GuardHandle, GuardState};
@@ -92,6 +93,7 @@ pub(super) struct BrokerConnection {
     pub(super) state_due: bool,
     /// The report on the desired configuration that was last published, and not refused.
     pub(super) reported: Option<ReportedConfig>,
+    pub(super) checkpoint: PublishedCheckpoint,
 }
 
 impl BrokerConnection {
@@ -107,6 +109,7 @@ impl BrokerConnection {
             published: None,
             state_due: true,
             reported: None,
+            checkpoint: PublishedCheckpoint::default(),
         }
     }
 }
@@ -200,7 +203,12 @@ impl<'a> Agent<'a> {
                 match kind {
                     Kind::Event => self.accepted(),
                     Kind::HomeAssistant => self.home_assistant_settled(true),
-                    Kind::Availability | Kind::State | Kind::Reported | Kind::Telemetry | Kind::Reply(_) => {}
+                    Kind::Availability
+                    | Kind::State
+                    | Kind::Reported
+                    | Kind::Checkpoint
+                    | Kind::Telemetry
+                    | Kind::Reply(_) => {}
                 }
                 self.notifier.remark(kind.as_str(), None);
                 return;
@@ -222,6 +230,10 @@ impl<'a> Agent<'a> {
             }
             Kind::Reported => {
                 self.on_report_refused(line, now);
+                "it is tried again"
+            }
+            Kind::Checkpoint => {
+                self.on_checkpoint_refused(line);
                 "it is tried again"
             }
             Kind::Availability | Kind::Telemetry => "the box goes on without",

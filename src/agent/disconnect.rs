@@ -32,7 +32,12 @@ impl Agent<'_> {
                     outcome = line.publisher.outcome() => {
                         match outcome.kind {
                             Kind::Event | Kind::HomeAssistant => self.on_publish_outcome(line, outcome),
-                            Kind::Availability | Kind::State | Kind::Reported | Kind::Telemetry | Kind::Reply(_) => {}
+                            Kind::Availability
+                            | Kind::State
+                            | Kind::Reported
+                            | Kind::Checkpoint
+                            | Kind::Telemetry
+                            | Kind::Reply(_) => {}
                         }
                         self.send_to_home_assistant(line);
                     }

@@ -7,6 +7,7 @@ mod binding;
 mod broker;
 mod broker_session;
 mod certificates;
+mod checkpoint;
 mod commands;
 mod context;
 mod dial;

@@ -12,7 +12,7 @@ use rumqttc::{AsyncClient, PublishNoticeError, PublishOptions, PublishResult};
 
 use monotonic::Monotonic;
 
-/// Requests that the client takes at once. What may be under way together is less: 1 state, report, telemetry, event,
+/// Requests that the client takes at once. What may be under way together is less: 1 state, report, checkpoint, telemetry, event,
 /// [`REPLIES`] answers, availability and a subscription.
 pub(super) const CAPACITY: usize = 64;
 /// Answers that may be under way at once.
@@ -31,6 +31,7 @@ pub(crate) enum Kind {
     Availability,
     State,
     Reported,
+    Checkpoint,
     Telemetry,
     Event,
     HomeAssistant,
@@ -44,6 +45,7 @@ impl Kind {
             Self::Availability => "availability",
             Self::State => "state",
             Self::Reported => "config/reported",
+            Self::Checkpoint => "checkpoint",
             Self::Telemetry => "telemetry",
             Self::Event => "events",
             Self::HomeAssistant => "the message for Home Assistant",
@@ -57,6 +59,7 @@ impl Kind {
             Self::Availability => "availability",
             Self::State => "state",
             Self::Reported => "config/reported",
+            Self::Checkpoint => "checkpoint",
             Self::Telemetry => "telemetry",
             Self::Event => "event",
             Self::HomeAssistant => "config",
@@ -65,7 +68,7 @@ impl Kind {
     }
 
     pub(crate) const fn is_retained(self) -> bool {
-        matches!(self, Self::Availability | Self::State | Self::Reported | Self::HomeAssistant)
+        matches!(self, Self::Availability | Self::State | Self::Reported | Self::Checkpoint | Self::HomeAssistant)
     }
 }
 

@@ -149,6 +149,7 @@ impl Agent<'_> {
         self.send_to_home_assistant(line);
         self.send_telemetry(line);
         self.serve_twin(line);
+        self.send_checkpoint(line);
         if line.online {
             self.send_progress(line);
         }

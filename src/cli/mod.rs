@@ -274,7 +274,7 @@ fn dispatch(command: Command) -> Result<(), Exit> {
         Command::Note { action } => note::run(&action),
         Command::Privacy { file, topic } => file.load().and_then(|config| privacy::run(&config, topic)),
         // A file that was handed out is proved without this box's configuration: there may be none.
-        Command::Ledger { action: ledger::Action::Verify { file: Some(file) }, .. } => ledger::verify(&file),
+        Command::Ledger { action: ledger::Action::Verify(args), .. } if args.file.is_some() => ledger::verify(&args),
         Command::Ledger { file, action } => file.load().and_then(|config| ledger::run(&config, &action)),
     }
 }

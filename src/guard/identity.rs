@@ -11,10 +11,13 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use notes::{Note, SignerKey, VerifierKey};
 use sha2::{Digest, Sha256};
+use tlog::{Checkpoint, SignedCheckpoint};
 use zeroize::Zeroizing;
 
 use crate::atomic_file::{self, Durability, PRIVATE};
+use crate::config::Config;
 use crate::ipc::BoxIdentity;
+use crate::ledger::CheckpointSigner;
 use crate::random;
 
 /// Keys and credentials, in data-dir; the guard's alone.
@@ -68,12 +71,26 @@ pub(crate) fn read(data_dir: &Path, id: Option<&str>) -> Result<Option<BoxIdenti
 /// # Errors
 /// There is no key, or it cannot be used.
 pub(super) fn sign(data_dir: &Path, id: Option<&str>, text: &str) -> Result<String, IdentityError> {
+    let signed = Note::sign(text, &[&signer(data_dir, id)?]).map(|note| note.to_string());
+    signed.map_err(|error| IdentityError::Damaged { path: path(data_dir), wrong: error.to_string() })
+}
+
+/// Signs checkpoints of the ledger with the key that the box has at that moment, whose name is the log's.
+pub(super) fn checkpoint_signer(config: &Config) -> CheckpointSigner {
+    let (data_dir, id) = (config.device.data_dir.clone(), config.device.id.clone());
+    CheckpointSigner::new(move |tree| {
+        let signer = signer(&data_dir, id.as_deref()).map_err(|error| error.to_string())?;
+        let checkpoint = Checkpoint::new(signer.verifier_key().name(), tree);
+        SignedCheckpoint::sign(checkpoint, &signer).map(|note| note.to_string()).map_err(|error| error.to_string())
+    })
+}
+
+fn signer(data_dir: &Path, id: Option<&str>) -> Result<SignerKey, IdentityError> {
     let damaged = |wrong: String| IdentityError::Damaged { path: path(data_dir), wrong };
     let Some(key) = read_key(data_dir)? else { return Err(damaged("there is none".to_owned())) };
     let name = public(&key.verifying_key(), id).map_err(damaged)?.signer_name(id);
     let seed = Zeroizing::new(key.to_bytes());
-    let signer = SignerKey::new(&name, &seed).map_err(|error| damaged(error.to_string()))?;
-    Note::sign(text, &[&signer]).map(|note| note.to_string()).map_err(|error| damaged(error.to_string()))
+    SignerKey::new(&name, &seed).map_err(|error| damaged(error.to_string()))
 }
 
 /// The private half. Its memory is overwritten when it is dropped.

@@ -12,6 +12,9 @@ use monotonic::Monotonic;
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// How often entries older than `ledger-retention` are looked for.
 const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
+/// How often a checkpoint of the ledger is signed where no session ends; the first one when the guard starts, so that a
+/// box that is off each night signs daily too.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_hours(24);
 
 /// Due times. The work itself is the engine's.
 #[derive(Debug)]
@@ -19,6 +22,7 @@ pub(super) struct PeriodicTasks {
     renew: Monotonic,
     retry: Monotonic,
     prune: Monotonic,
+    checkpoint: Monotonic,
     steps: StepDetector,
 }
 
@@ -26,7 +30,7 @@ impl PeriodicTasks {
     /// The first renewal is due at `first`.
     pub(super) fn new(now: Monotonic, first: Monotonic) -> Self {
         let retry = now.saturating_add(RETRY_INTERVAL);
-        Self { renew: first, retry, prune: now, steps: StepDetector::new(clock::read()) }
+        Self { renew: first, retry, prune: now, checkpoint: now, steps: StepDetector::new(clock::read()) }
     }
 
     /// When something is due.
@@ -47,6 +51,11 @@ impl PeriodicTasks {
     /// Whether old entries are to be removed from the ledger.
     pub(super) fn take_prune(&mut self, now: Monotonic) -> bool {
         take(&mut self.prune, now, PRUNE_INTERVAL)
+    }
+
+    /// Whether a checkpoint of the ledger is to be signed.
+    pub(super) fn take_checkpoint(&mut self, now: Monotonic) -> bool {
+        take(&mut self.checkpoint, now, CHECKPOINT_INTERVAL)
     }
 
     /// Where the wall clock was stepped since the last call: what it would show otherwise.

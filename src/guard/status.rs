@@ -118,6 +118,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         identity: identity.cloned(),
         update: (*update).clone(),
         receipt: receipt.map(str::to_owned),
+        checkpoint: ledger_writer.checkpoint().filter(|note| is_own(note, *identity)),
         video: Some(VideoSettings {
             width: settings.video.width,
             height: settings.video.height,
@@ -133,6 +134,12 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         signed_commands: *signed_commands,
         ..Status::idle(since, &policy.version)
     }
+}
+
+/// Whether a checkpoint is of the present key: one from before an unbinding names the former shop.
+fn is_own(note: &str, identity: Option<&BoxIdentity>) -> bool {
+    let name = identity.and_then(|identity| identity.verifier_key.split('+').next());
+    name.is_some_and(|name| note.strip_prefix(name).is_some_and(|rest| rest.starts_with('\n')))
 }
 
 /// `reason` and `message` of a status.

@@ -256,6 +256,10 @@ pub enum Fact {
         /// Time of the last.
         #[cfg_attr(test, schemars(schema_with = "crate::wire::time"))]
         until: Timestamp,
+        /// The box's signed checkpoint of exactly the entries up to the last of them. Missing where its key could not
+        /// sign, and in entries of older versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        checkpoint: Option<String>,
     },
     /// The disk failed for so long that there was no room for pending entries.
     EntriesLost {

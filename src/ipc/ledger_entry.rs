@@ -39,6 +39,12 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
+    /// Its line in an export, without the newline: the leaf of the ledger's Merkle tree.
+    pub fn line(&self) -> String {
+        // Strings, numbers and flags: cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
     /// The clocks when the entry was written; `None` in entries of older versions.
     pub fn reading(&self) -> Option<ClockReading> {
         let (utc, synchronised) = (self.clock?, self.synchronised?);

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Progress of the ledger's verification. A short ledger is verified before it is used, a long one from its last
-/// checkpoint on and the rest in the background.
+/// resume point on and the rest in the background.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LedgerCheck {
@@ -164,6 +164,10 @@ pub struct Status {
     /// The receipt of the last erasure or unbinding that the ledger has: a signed note.
     #[serde(default)]
     pub receipt: Option<String>,
+    /// The newest checkpoint of the ledger that the box signed: a signed note. `None`: there is none yet, or the ledger
+    /// has no Merkle tree, as its beginning was pruned by a version without.
+    #[serde(default)]
+    pub checkpoint: Option<String>,
     /// What of the configuration is the platform's.
     pub desired: DesiredStatus,
 }
@@ -214,6 +218,7 @@ impl Status {
             minors_mode: false,
             policy: None,
             receipt: None,
+            checkpoint: None,
             desired: DesiredStatus::default(),
         }
     }

@@ -1,9 +1,11 @@
-//! The hash chain in the database: stored entries, and whether one follows the entry before.
+//! The hash chain in the database, and the Merkle tree over the same entries: stored entries, and whether one follows
+//! the entry before.
 
 use jiff::Timestamp;
 use rusqlite::Row;
+use tlog::{CompactRange, leaf_hash};
 
-use super::entry_hash::{StoredReading, digest};
+use super::entry_hash::{GENESIS, StoredReading, digest};
 use super::error::LedgerError;
 use super::state::LedgerState;
 use crate::ipc::LedgerEntry;
@@ -65,15 +67,23 @@ impl StoredEntry {
     }
 }
 
-/// A position in the chain: the last verified entry, its hash, and the state after it.
+/// A position in the chain: the last verified entry, its hash, the tree up to it, and the state after it.
 #[derive(Clone, Debug)]
 pub(super) struct ChainPosition {
     pub(super) seq: u64,
     pub(super) hash: String,
+    /// `None`: the ledger's beginning was pruned by a version that had no tree.
+    pub(super) tree: Option<CompactRange>,
     pub(super) state: LedgerState,
 }
 
 impl ChainPosition {
+    /// Before the first entry.
+    pub(super) fn genesis() -> Self {
+        let (tree, state) = (Some(CompactRange::default()), LedgerState::default());
+        Self { seq: 0, hash: GENESIS.to_owned(), tree, state }
+    }
+
     /// Advances to the next entry if it follows this position, and returns it.
     pub(super) fn follow(&mut self, stored: StoredEntry) -> Result<LedgerEntry, LedgerError> {
         let seq = stored.seq;
@@ -87,6 +97,9 @@ impl ChainPosition {
         }
         let entry = stored.entry(std::mem::take(&mut self.hash))?;
         self.state.apply(&entry);
+        if let Some(tree) = &mut self.tree {
+            tree.append(leaf_hash(entry.line().as_bytes()));
+        }
         (self.seq, self.hash) = (seq, entry.hash.clone());
         Ok(entry)
     }

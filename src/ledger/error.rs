@@ -1,5 +1,7 @@
 //! Why the ledger cannot be used.
 
+use std::path::PathBuf;
+
 /// Why the ledger cannot be used, with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -8,11 +10,29 @@ pub enum LedgerError {
     Store(#[from] rusqlite::Error),
     /// The chain is broken: entries were changed, removed or damaged.
     #[error(
-        "entry {seq} of the ledger is bad: {problem}; keep the file as evidence, move it out of data-dir, and the box starts a new one"
+        "entry {seq} of the ledger is bad: {problem}; keep ledger.db and ledger.checkpoint as evidence: move them and credentials/identity out of data-dir, and the box starts a new ledger, with a new identity"
     )]
     Invalid {
         /// The first bad entry.
         seq: u64,
+        /// The problem.
+        problem: String,
+    },
+    /// The ledger is not the one that the box signed checkpoints of: it was put back from a backup, or replaced.
+    #[error(
+        "the ledger is not the one that this box signed {size} entries of: {problem}; put the newest ledger.db back; where that is lost, keep ledger.db and ledger.checkpoint as evidence: move them and credentials/identity out of data-dir, and the box starts a new ledger, with a new identity"
+    )]
+    NotSigned {
+        /// How many entries the last signed checkpoint is of.
+        size: u64,
+        /// The problem.
+        problem: String,
+    },
+    /// What the box signed last cannot be read.
+    #[error("{path}, the last checkpoint that this box signed, cannot be used: {problem}; put it back from a backup")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
         /// The problem.
         problem: String,
     },
@@ -25,7 +45,7 @@ impl LedgerError {
             Self::Store(error) => error.sqlite_error_code().is_some_and(|code| {
                 [rusqlite::ErrorCode::DatabaseBusy, rusqlite::ErrorCode::DatabaseLocked].contains(&code)
             }),
-            Self::Invalid { .. } => false,
+            Self::Invalid { .. } | Self::NotSigned { .. } | Self::Checkpoint { .. } => false,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "box")]
 mod chain;
+#[cfg(feature = "box")]
+pub(crate) mod checkpoint;
 mod desired;
 mod entry_hash;
 #[cfg(feature = "box")]
@@ -10,6 +12,8 @@ mod export;
 mod link_log;
 #[cfg(feature = "box")]
 mod prune;
+#[cfg(feature = "box")]
+mod resume;
 mod state;
 #[cfg(feature = "box")]
 mod store;
@@ -21,11 +25,16 @@ mod writer;
 #[cfg(feature = "box")]
 mod writer_thread;
 
+#[cfg(feature = "box")]
+pub(crate) use checkpoint::CheckpointSigner;
 pub use desired::DesiredHistory;
 pub use entry_hash::{GENESIS, following};
 #[cfg(feature = "box")]
 pub use error::LedgerError;
-pub use export::{ExportError, VerifiedExport, verify as verify_export};
+pub use export::{
+    ExportError, VerifiedExport, beginning as export_beginning, judge as judge_checkpoint, verify as verify_export,
+    verify_with as verify_export_with,
+};
 pub(crate) use link_log::LinkLog;
 pub use state::{BootTime, LedgerState, ServiceEnd, UpdateRecord};
 #[cfg(feature = "box")]

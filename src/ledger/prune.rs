@@ -7,6 +7,7 @@ use rusqlite::params;
 
 use super::chain::ChainPosition;
 use super::error::LedgerError;
+use super::resume;
 use super::store::{self, Ledger, PAGE_ENTRIES};
 use crate::clock::{self, ClockReading};
 use crate::ipc::Fact;
@@ -46,18 +47,28 @@ impl Ledger {
         }
         let Some((from_time, to_time)) = times else { return Ok(0) };
         let count = to.seq - begin.seq;
-        let fact = Fact::Pruned { first: begin.seq + 1, last: to.seq, from: from_time, until: to_time };
+        let checkpoint = self.prune_checkpoint(&to);
+        let fact = Fact::Pruned { first: begin.seq + 1, last: to.seq, from: from_time, until: to_time, checkpoint };
         self.prune_to(&to, now, fact)?;
         Ok(count)
+    }
+
+    /// The signed checkpoint of exactly what goes: whoever has an older copy can hold it against what is left. Without a
+    /// key there is none, and entries go all the same when their time has come.
+    fn prune_checkpoint(&mut self, to: &ChainPosition) -> Option<String> {
+        let (tree, _) = to.tree.as_ref().zip(self.signer.as_ref())?;
+        let signed = self.sign(&tree.clone());
+        signed.inspect_err(|error| tracing::warn!("pruned without a checkpoint: {error}")).ok()
     }
 
     fn prune_to(&mut self, to: &ChainPosition, now: &ClockReading, fact: Fact) -> Result<(), LedgerError> {
         // Locks and acknowledged policies stay in force, however old their entries.
         let memory = serde_json::to_string(&to.state).unwrap_or_default();
+        let tree = to.tree.as_ref().map(|tree| serde_json::to_string(&resume::hashes(tree)).unwrap_or_default());
         let transaction = self.store.transaction()?;
         transaction.execute(
-            "INSERT OR REPLACE INTO anchor (one, seq, hash, memory) VALUES (1, ?1, ?2, ?3)",
-            params![to.seq, to.hash, memory],
+            "INSERT OR REPLACE INTO anchor (one, seq, hash, memory, tree) VALUES (1, ?1, ?2, ?3, ?4)",
+            params![to.seq, to.hash, memory, tree],
         )?;
         transaction.execute("DELETE FROM entry WHERE seq <= ?1", [to.seq])?;
         let mut position = self.position.clone();

@@ -282,12 +282,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_in_a_checkpoint_are_pinned() {
+    fn the_names_in_a_resume_point_are_pinned() {
         let releases = [("stable".to_owned(), 1)].into();
         let mut state = LedgerState { releases, ..LedgerState::default() };
         let utc = jiff::Timestamp::UNIX_EPOCH;
         let reading = crate::clock::ClockReading { utc, synchronised: true, boot: "".into(), monotonic_ms: 0 };
         state.time.apply(utc, Some(&reading));
-        crate::wire::pin("ledger-checkpoint", &crate::wire::written(&state));
+        crate::wire::pin("ledger-resume", &crate::wire::written(&state));
     }
 }

@@ -1,13 +1,16 @@
-//! The ledger's store: an SQLite file with entries, the anchor of the chain after pruning, and a checkpoint.
+//! The ledger's store: an SQLite file with entries, the anchor of the chain after pruning, and a resume point.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use tlog::{CompactRange, Hash};
 
 use super::chain::{COLUMNS, ChainPosition, OLD_COLUMNS, StoredEntry};
-use super::entry_hash::{GENESIS, StoredReading, digest};
+use super::checkpoint::{CheckpointSigner, SignedHead};
+use super::entry_hash::{StoredReading, digest};
 use super::error::LedgerError;
+use super::resume::{RESUME_INTERVAL, tree};
 use super::state::LedgerState;
 use crate::clock::ClockReading;
 use crate::ipc::{Fact, LedgerEntry};
@@ -25,13 +28,12 @@ pub(super) const PAGE_ENTRIES: u32 = 500;
 /// A ledger of up to so many entries is verified whole before it is used: a tenth of a second, half a second on a small
 /// board.
 pub(super) const MAX_VERIFIED_AT_OPEN: u64 = 10_000;
-/// Entries between two checkpoints: of a longer ledger at most so many are verified before it is used.
-pub(super) const CHECKPOINT_INTERVAL: u64 = 256;
 
 /// The ledger, open. Dropping it closes it; nothing is buffered.
 #[derive(Debug)]
 pub struct Ledger {
     pub(super) store: Connection,
+    pub(super) path: PathBuf,
     /// Its end.
     pub(super) position: ChainPosition,
     id: Option<String>,
@@ -39,14 +41,19 @@ pub struct Ledger {
     columns: &'static str,
     /// Up to here it was not verified when it was opened; 0: it was, whole.
     unverified: u64,
-    /// The last checkpoint's number.
-    checkpoint: u64,
+    /// The last resume point's number.
+    pub(super) resume: u64,
+    /// The largest checkpoint that the box signed, where it stands beside this ledger.
+    pub(super) signed: Option<SignedHead>,
+    /// `None`: no checkpoints are signed.
+    pub(super) signer: Option<CheckpointSigner>,
 }
 
 impl Ledger {
     /// Opens the ledger to write, making it if there is none. A short one is verified whole first, a long one from its
-    /// last checkpoint on: see [`Ledger::unverified`].
+    /// last resume point on: see [`Ledger::unverified`]. One that does not continue what the box signed is an error.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let signed = SignedHead::read(path)?;
         let store = Connection::open(path)?;
         store.busy_timeout(BUSY_TIMEOUT)?;
         store.pragma_update(None, "cache_size", CACHE_KIB)?;
@@ -61,24 +68,27 @@ impl Ledger {
         if !has_column(&store, "anchor", "memory")? {
             store.execute_batch("ALTER TABLE anchor ADD COLUMN memory TEXT NOT NULL DEFAULT '{}'")?;
         }
+        if !has_column(&store, "anchor", "tree")? {
+            store.execute_batch("ALTER TABLE anchor ADD COLUMN tree TEXT")?;
+        }
         if !has_column(&store, "entry", "clock")? {
             store.execute_batch(
                 "BEGIN; ALTER TABLE entry ADD COLUMN synchronised INTEGER; ALTER TABLE entry ADD COLUMN boot TEXT;
                  ALTER TABLE entry ADD COLUMN monotonic INTEGER; ALTER TABLE entry ADD COLUMN clock TEXT; COMMIT;",
             )?;
         }
-        let mut ledger = Self::from_store(store)?;
+        let mut ledger = Self { signed, ..Self::from_store(store, path)? };
         let begin = ledger.anchor()?;
         let newest: u64 = ledger.store.query_row("SELECT coalesce(max(seq), 0) FROM entry", [], |row| row.get(0))?;
-        let known = if newest.saturating_sub(begin.seq) > MAX_VERIFIED_AT_OPEN { ledger.checkpoint()? } else { None };
+        let known = if newest.saturating_sub(begin.seq) > MAX_VERIFIED_AT_OPEN { ledger.resume_point()? } else { None };
         ledger.unverified = known.as_ref().map_or(0, |known| known.seq);
-        ledger.position = ledger.follow(known.unwrap_or(begin), u64::MAX)?;
+        ledger.position = ledger.follow_to_end(known.unwrap_or(begin))?;
         ledger.id = ledger.find_id()?;
         let id = ledger.id.clone();
         let kept =
-            id.map_or(Ok(()), |id| insert_mark(&ledger.store, "ledger", &id)).and_then(|()| ledger.write_checkpoint());
+            id.map_or(Ok(()), |id| insert_mark(&ledger.store, "ledger", &id)).and_then(|()| ledger.write_resume());
         match kept {
-            // Another process holds it: the next checkpoint will do.
+            // Another process holds it: the next resume point will do.
             Err(error) if !error.is_busy() => Err(error),
             Ok(()) | Err(_) => Ok(ledger),
         }
@@ -94,22 +104,24 @@ impl Ledger {
         }
         let text = path.display().to_string();
         let plain = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-        Self::from_store(Connection::open_with_flags(format!("file:{plain}?immutable=1"), flags)?)
+        Self::from_store(Connection::open_with_flags(format!("file:{plain}?immutable=1"), flags)?, path)
     }
 
     /// Opens the ledger read-only, while a guard may write it.
     pub fn open_read_only(path: &Path) -> Result<Self, LedgerError> {
+        // Before the entries, which the guard writes before it signs them.
+        let signed = SignedHead::read(path)?;
         let store =
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         store.busy_timeout(READ_BUSY_TIMEOUT)?;
         store.pragma_update(None, "cache_size", CACHE_KIB)?;
-        Self::from_store(store)
+        Ok(Self { signed, ..Self::from_store(store, path)? })
     }
 
-    fn from_store(store: Connection) -> Result<Self, LedgerError> {
+    fn from_store(store: Connection, path: &Path) -> Result<Self, LedgerError> {
         let columns = if has_column(&store, "entry", "clock")? { COLUMNS } else { OLD_COLUMNS };
-        let position = ChainPosition { seq: 0, hash: GENESIS.to_owned(), state: LedgerState::default() };
-        Ok(Self { store, position, id: None, columns, unverified: 0, checkpoint: 0 })
+        let (path, position) = (path.to_owned(), ChainPosition::genesis());
+        Ok(Self { store, path, position, id: None, columns, unverified: 0, resume: 0, signed: None, signer: None })
     }
 
     /// Which ledger this is: the hash of the very first entry that it had; `None`: it has none yet.
@@ -130,7 +142,7 @@ impl Ledger {
     /// The same state replayed from the entries themselves, which are verified on the way.
     pub fn replay(&self, policy_version: &str) -> Result<LedgerState, LedgerError> {
         let _snapshot = self.store.unchecked_transaction()?;
-        Ok(self.follow(self.anchor()?, u64::MAX)?.state.with_policy(policy_version))
+        Ok(self.follow_to_end(self.anchor()?)?.state.with_policy(policy_version))
     }
 
     /// Up to this entry the ledger was not verified when it was opened; 0: it was, whole. [`Ledger::verify_up_to`], on
@@ -164,45 +176,25 @@ impl Ledger {
         self.position = position;
         self.id = first.or(self.id.take());
         // The entries are on disk, whatever becomes of this: an error here would have them written twice.
-        if self.position.seq - self.checkpoint >= CHECKPOINT_INTERVAL
-            && let Err(error) = self.write_checkpoint()
+        if self.position.seq - self.resume >= RESUME_INTERVAL
+            && let Err(error) = self.write_resume()
         {
-            tracing::warn!("no checkpoint of the ledger: {error}");
+            tracing::warn!("no resume point of the ledger: {error}");
         }
         Ok(())
     }
 
-    /// Stores the position of the last entry, which was verified, so that the next opening begins there.
-    pub fn write_checkpoint(&mut self) -> Result<(), LedgerError> {
-        let ChainPosition { seq, hash, state } = &self.position;
-        let text = serde_json::to_string(&(seq, hash, state)).unwrap_or_default();
-        self.store.execute("INSERT OR REPLACE INTO mark (name, value) VALUES ('checkpoint', ?1)", [text])?;
-        self.checkpoint = *seq;
-        Ok(())
-    }
-
-    /// Deletes the checkpoint: the next opening verifies all.
-    pub fn delete_checkpoint(&mut self) -> Result<(), LedgerError> {
-        self.store.execute("DELETE FROM mark WHERE name = 'checkpoint'", [])?;
-        Ok(())
-    }
-
-    /// The last checkpoint, if it is one of this chain.
-    fn checkpoint(&self) -> Result<Option<ChainPosition>, LedgerError> {
-        let query = "SELECT value FROM mark WHERE name = 'checkpoint'";
-        let text: Option<String> = self.store.query_row(query, [], |row| row.get(0)).optional()?;
-        let Some((seq, hash, state)) =
-            text.and_then(|text| serde_json::from_str::<(u64, String, LedgerState)>(&text).ok())
-        else {
-            return Ok(None);
-        };
-        let stored: Option<String> =
-            self.store.query_row("SELECT hash FROM entry WHERE seq = ?1", [seq], |row| row.get(0)).optional()?;
-        Ok((stored.as_ref() == Some(&hash)).then_some(ChainPosition { seq, hash, state }))
+    /// Follows the chain from `position` to its end, which may not lie before what the box signed.
+    fn follow_to_end(&self, position: ChainPosition) -> Result<ChainPosition, LedgerError> {
+        let end = self.follow(position, u64::MAX)?;
+        self.signed.as_ref().map_or(Ok(()), |signed| signed.admits_end(&end))?;
+        Ok(end)
     }
 
     /// Follows the chain from `position` up to entry `last`.
     fn follow(&self, mut position: ChainPosition, last: u64) -> Result<ChainPosition, LedgerError> {
+        let admit = |position: &_| self.signed.as_ref().map_or(Ok(()), |signed| signed.admits(position));
+        admit(&position)?;
         loop {
             let page = self.stored_after(position.seq, PAGE_ENTRIES)?;
             if page.is_empty() {
@@ -213,20 +205,21 @@ impl Ledger {
                     return Ok(position);
                 }
                 position.follow(stored)?;
+                admit(&position)?;
             }
         }
     }
 
-    /// Verifies all entries up to `last`, which another handle skipped because of its checkpoint, and that the
-    /// checkpoint's state is the one that follows from the entries.
+    /// Verifies all entries up to `last`, which another handle skipped because of its resume point, and that the state
+    /// and the tree at that are those that follow from the entries.
     pub fn verify_up_to(&self, last: u64) -> Result<(), LedgerError> {
         // One state of it all, whatever is pruned meanwhile.
         let _snapshot = self.store.unchecked_transaction()?;
-        let known = self.checkpoint()?.filter(|known| known.seq >= last);
+        let known = self.resume_point()?.filter(|known| known.seq >= last);
         let found = self.follow(self.anchor()?, known.as_ref().map_or(last, |known| known.seq))?;
         let invalid = |problem: &str| Err(LedgerError::Invalid { seq: found.seq, problem: problem.to_owned() });
         match known {
-            Some(known) if known.seq == found.seq && known.state != found.state => {
+            Some(known) if known.seq == found.seq && (&known.state, &known.tree) != (&found.state, &found.tree) => {
                 invalid("what the box remembered at it is not what the entries say")
             }
             Some(_) | None if found.seq < last => invalid("the entries behind it are missing"),
@@ -239,23 +232,44 @@ impl Ledger {
         let _snapshot = self.store.unchecked_transaction()?;
         let begin = self.anchor()?;
         let first = begin.seq;
-        let end = self.follow(begin, u64::MAX)?;
+        let end = self.follow_to_end(begin)?;
         Ok((end.seq, end.hash, end.seq - first))
     }
 
     /// The position where the chain begins: after the pruned entries, with the state that followed from them.
     pub(super) fn anchor(&self) -> Result<ChainPosition, LedgerError> {
         let memory = if has_column(&self.store, "anchor", "memory")? { "memory" } else { "'{}'" };
-        let read = |row: &Row<'_>| Ok((row.get::<_, u64>(0)?, row.get(1)?, row.get::<_, String>(2)?));
-        let query = format!("SELECT seq, hash, {memory} FROM anchor");
-        let Some((seq, hash, memory)) = self.store.query_row(&query, [], read).optional()? else {
-            return Ok(ChainPosition { seq: 0, hash: GENESIS.to_owned(), state: LedgerState::default() });
+        let kept = if has_column(&self.store, "anchor", "tree")? { "tree" } else { "NULL" };
+        let read = |row: &Row<'_>| {
+            Ok((row.get::<_, u64>(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get::<_, Option<String>>(3)?))
         };
-        let state = serde_json::from_str(&memory).map_err(|error| LedgerError::Invalid {
+        let query = format!("SELECT seq, hash, {memory}, {kept} FROM anchor");
+        let Some((seq, hash, memory, kept)) = self.store.query_row(&query, [], read).optional()? else {
+            return Ok(ChainPosition::genesis());
+        };
+        let unreadable = |why: String| LedgerError::Invalid {
             seq,
-            problem: format!("what is remembered of it and those before cannot be read: {error}"),
-        })?;
-        Ok(ChainPosition { seq, hash, state })
+            problem: format!("what is remembered of it and those before cannot be read: {why}"),
+        };
+        let state = serde_json::from_str(&memory).map_err(|error| unreadable(error.to_string()))?;
+        let hashes = |text: String| serde_json::from_str::<Vec<String>>(&text).ok().and_then(|text| tree(seq, &text));
+        let tree = match kept.map(hashes) {
+            Some(None) => return Err(unreadable("its tree is none".to_owned())),
+            known => known.flatten(),
+        };
+        Ok(ChainPosition { seq, hash, tree, state })
+    }
+
+    /// The Merkle root of the first `size` entries; `None`: it has fewer, they were pruned, or it has no tree.
+    pub fn root_at(&self, size: u64) -> Result<Option<Hash>, LedgerError> {
+        let _snapshot = self.store.unchecked_transaction()?;
+        let tree = self.follow(self.anchor()?, size)?.tree;
+        Ok(tree.filter(|tree| tree.size() == size).map(|tree| tree.root()))
+    }
+
+    /// The tree of what was pruned, empty where nothing was; `None`: an older version pruned it, without a tree.
+    pub fn pruned(&self) -> Result<Option<CompactRange>, LedgerError> {
+        Ok(self.anchor()?.tree)
     }
 
     /// At most `limit` entries after number `after` as they are stored, in order.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::entry_hash::{GENESIS, digest};
-use super::store::{CHECKPOINT_INTERVAL, MAX_VERIFIED_AT_OPEN};
+use super::resume::RESUME_INTERVAL;
+use super::store::MAX_VERIFIED_AT_OPEN;
 use super::{Ledger, LedgerError};
 use crate::clock::ClockReading;
 use crate::ipc::{Fact, LedgerEntry, StoredFact};
@@ -103,7 +104,13 @@ fn what_is_old_goes_in_parts_and_an_entry_says_which() {
     let last = all(&ledger).pop().unwrap();
     assert_eq!(
         last.fact,
-        StoredFact::Known(Fact::Pruned { first: 1, last: 2, from: on_day(0).utc, until: on_day(1).utc })
+        StoredFact::Known(Fact::Pruned {
+            first: 1,
+            last: 2,
+            from: on_day(0).utc,
+            until: on_day(1).utc,
+            checkpoint: None
+        })
     );
     // Never all at once, after however long a time.
     assert_eq!(ledger.prune(days(184), &on_day(5000)).unwrap(), 99);
@@ -171,9 +178,9 @@ fn whatever_is_changed_shows() {
     }
 }
 
-/// A long ledger is opened from its checkpoint, and the entries before it are verified soon after.
+/// A long ledger is opened from its resume point, and the entries before it are verified soon after.
 #[test]
-fn a_long_ledger_is_opened_from_its_checkpoint() {
+fn a_long_ledger_is_opened_from_its_resume_point() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger.db");
     let count = i64::try_from(MAX_VERIFIED_AT_OPEN).unwrap() + 600;
@@ -185,14 +192,11 @@ fn a_long_ledger_is_opened_from_its_checkpoint() {
     drop(ledger);
     let ledger = Ledger::open(&path).unwrap();
     let unverified = ledger.unverified();
-    assert!(
-        unverified > MAX_VERIFIED_AT_OPEN && ledger.last() - unverified <= CHECKPOINT_INTERVAL + 300,
-        "{unverified}"
-    );
+    assert!(unverified > MAX_VERIFIED_AT_OPEN && ledger.last() - unverified <= RESUME_INTERVAL + 300, "{unverified}");
     assert_eq!(ledger.state(), &ledger.replay("").unwrap());
     drop(ledger);
     Ledger::open_read_only(&path).unwrap().verify_up_to(unverified).unwrap();
-    // An old entry or the checkpoint's state is changed: the background verification finds it, not the opening.
+    // An old entry, or the resume point's state or tree, is changed: the background verification finds it, not the opening.
     let store = Connection::open(&path).unwrap();
     for (change, undo) in [
         (
@@ -210,13 +214,17 @@ fn a_long_ledger_is_opened_from_its_checkpoint() {
         assert!(matches!(found, Err(LedgerError::Invalid { .. })), "{change}: {found:?}");
         store.execute_batch(undo).unwrap();
     }
-    // A checkpoint of another chain is ignored.
-    store.execute_batch("UPDATE mark SET value = replace(value, '[', '[9') WHERE name = 'checkpoint'").unwrap();
+    // A resume point of another chain, or one without a tree that fits its number, is ignored.
+    store
+        .execute_batch("UPDATE mark SET value = replace(value, '\",[\"', '\",[\"no hash\",\"') WHERE name = 'resume'")
+        .unwrap();
+    assert_eq!(Ledger::open(&path).unwrap().unverified(), 0);
+    store.execute_batch("UPDATE mark SET value = replace(value, '[', '[9') WHERE name = 'resume'").unwrap();
     assert_eq!(Ledger::open(&path).unwrap().unverified(), 0);
 }
 
 /// A ledger that was flooded for years opens at once. `TALLYBOX_LONG=1` makes one of a million entries, and prints how
-/// long it takes whole, and from the checkpoint.
+/// long it takes whole, and from the resume point.
 #[test]
 fn a_million_entries_are_opened_at_once() {
     if std::env::var_os("TALLYBOX_LONG").is_none() {
@@ -238,6 +246,6 @@ fn a_million_entries_are_opened_at_once() {
     let begun = clock.now();
     let ledger = Ledger::open(&path).unwrap();
     let opened = clock.now().duration_since(begun);
-    println!("a million entries: followed whole in {whole:?}, opened from the checkpoint in {opened:?}");
+    println!("a million entries: followed whole in {whole:?}, opened from the resume point in {opened:?}");
     assert!(ledger.last() == 1_000_000 && opened < Duration::from_secs(1), "{opened:?}");
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::checkpoint::CheckpointSigner;
 use super::state::LedgerState;
 use super::writer_thread::{LedgerHead, WriterCommand, WriterProgress, WriterThread};
 use crate::clock::{self, Clock};
@@ -49,6 +50,7 @@ struct FactQuota {
 #[derive(Debug)]
 pub(crate) struct LedgerWriter {
     path: PathBuf,
+    signer: CheckpointSigner,
     clock: Clock,
     commands: Option<mpsc::Sender<WriterCommand>>,
     progress: watch::Sender<WriterProgress>,
@@ -66,9 +68,10 @@ pub(crate) struct LedgerWriter {
 
 impl LedgerWriter {
     /// Not opened yet.
-    pub(crate) fn new(path: &Path, clock: Clock) -> Self {
+    pub(crate) fn new(path: &Path, clock: Clock, signer: CheckpointSigner) -> Self {
         Self {
             path: path.to_owned(),
+            signer,
             clock,
             commands: None,
             progress: watch::Sender::new(WriterProgress::default()),
@@ -102,12 +105,26 @@ impl LedgerWriter {
         self.progress.borrow().check
     }
 
+    /// The newest checkpoint that was signed.
+    pub(crate) fn checkpoint(&self) -> Option<String> {
+        self.progress.borrow().checkpoint.clone()
+    }
+
+    /// Asks for a checkpoint of all that was submitted so far: signed once it is on disk.
+    pub(crate) fn request_checkpoint(&self) {
+        if let Some(commands) = &self.commands {
+            // Without the thread nothing is signed.
+            let _ = commands.send(WriterCommand::Checkpoint);
+        }
+    }
+
     /// Opens the ledger and returns its state. Where that takes long it continues in the background: see
     /// [`LedgerWriter::is_open`].
     pub(crate) fn open(&mut self) -> Result<LedgerState, String> {
         let (commands, inbox) = mpsc::channel();
         let (opened, result) = mpsc::sync_channel(1);
-        WriterThread::spawn(&self.path, (commands.clone(), inbox), self.progress.clone(), self.head.clone(), opened)
+        let (progress, head) = (self.progress.clone(), self.head.clone());
+        WriterThread::spawn(&self.path, self.signer.clone(), (commands.clone(), inbox), progress, head, opened)
             .map_err(|error| error.to_string())?;
         self.commands = Some(commands);
         let late = |_| Err("the ledger is being verified, or its disk does not answer".to_owned());
@@ -331,7 +348,8 @@ mod tests {
     fn what_there_is_no_room_for_is_an_error_and_is_counted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("away").join("ledger.db");
-        let mut ledger_writer = LedgerWriter::new(&path, Clock::start());
+        let mut ledger_writer =
+            LedgerWriter::new(&path, Clock::start(), CheckpointSigner::new(|_| Err("no key".to_owned())));
         ledger_writer.open().unwrap_err();
         for _ in 0..MAX_PENDING + 3 {
             ledger_writer.append(Fact::Locked {}).unwrap_err();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::checkpoint::CheckpointSigner;
 use super::error::LedgerError;
 use super::state::LedgerState;
 use super::store::Ledger;
@@ -17,6 +18,11 @@ use crate::worker::{self, SpawnError};
 
 /// Between two attempts to write. Another process that holds the file was waited for already.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+/// A checkpoint is signed once nothing came to write for this long: it is synced too, and what is to be written does
+/// not wait for that.
+const CHECKPOINT_DELAY: Duration = Duration::from_secs(1);
+/// Between two attempts to sign one: a disk that is full, a key that is damaged.
+const CHECKPOINT_RETRY: Duration = Duration::from_mins(1);
 /// Between two attempts to open a ledger that cannot be opened.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -27,9 +33,11 @@ pub(super) enum WriterCommand {
     Write { facts: Vec<(ClockReading, Fact)>, done: SyncSender<Result<(), String>> },
     /// Remove entries older than this, now.
     Prune(Duration, ClockReading),
+    /// Sign a checkpoint as soon as all that waits is written, and all is verified.
+    Checkpoint,
     /// The background verification is over.
     Verified(Result<(), LedgerError>),
-    /// Make one attempt to write what waits, store a checkpoint, and end.
+    /// Make one attempt to write what waits, store a resume point, and end.
     Close(SyncSender<()>),
 }
 
@@ -44,6 +52,8 @@ pub(crate) struct WriterProgress {
     pub(crate) error: Option<String>,
     /// Whether the entries verify that were not verified at the opening.
     pub(crate) check: LedgerCheck,
+    /// The newest checkpoint that was signed: a note.
+    pub(crate) checkpoint: Option<String>,
 }
 
 /// The end of the ledger, for readers that follow it.
@@ -65,7 +75,12 @@ pub(super) struct WriterThread {
     commands: Sender<WriterCommand>,
     progress: watch::Sender<WriterProgress>,
     head: watch::Sender<LedgerHead>,
+    signer: CheckpointSigner,
     ledger: Option<Ledger>,
+    /// A checkpoint was asked for.
+    checkpoint_due: bool,
+    /// Why the last one was not signed.
+    checkpoint_error: Option<String>,
     waiting: VecDeque<(ClockReading, Fact)>,
     waiters: Vec<SyncSender<Result<(), String>>>,
     closing: Option<SyncSender<()>>,
@@ -75,6 +90,7 @@ impl WriterThread {
     /// Starts the thread; `opened` gets the result of the first opening.
     pub(super) fn spawn(
         path: &Path,
+        signer: CheckpointSigner,
         (commands, inbox): (Sender<WriterCommand>, Receiver<WriterCommand>),
         progress: watch::Sender<WriterProgress>,
         head: watch::Sender<LedgerHead>,
@@ -87,7 +103,10 @@ impl WriterThread {
             commands,
             progress,
             head,
+            signer,
             ledger: None,
+            checkpoint_due: false,
+            checkpoint_error: None,
             waiting,
             waiters,
             closing: None,
@@ -101,14 +120,14 @@ impl WriterThread {
         let _ = opened.try_send(first);
         loop {
             let command = match &self.ledger {
-                Some(_) if self.waiting.is_empty() => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(_) if self.waiting.is_empty() => self.next(),
                 Some(_) => self.inbox.recv_timeout(RETRY_INTERVAL),
                 None => self.inbox.recv_timeout(REOPEN_INTERVAL),
             };
             match command {
                 Ok(command) => self.handle(command),
                 Err(RecvTimeoutError::Timeout) if self.ledger.is_none() => drop(self.open()),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.checkpoint(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             // All commands that wait go into one transaction.
@@ -117,11 +136,21 @@ impl WriterThread {
             }
             self.write();
             if let Some(closing) = self.closing.take() {
+                self.checkpoint();
                 self.close();
                 let _ = closing.try_send(());
                 return;
             }
         }
+    }
+
+    /// The next command, while nothing waits to be written; `Timeout`: it is time to sign a checkpoint.
+    fn next(&self) -> Result<WriterCommand, RecvTimeoutError> {
+        let is_verified = self.progress.borrow().check == LedgerCheck::Good;
+        if !self.checkpoint_due || !is_verified {
+            return self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected);
+        }
+        self.inbox.recv_timeout(if self.checkpoint_error.is_some() { CHECKPOINT_RETRY } else { CHECKPOINT_DELAY })
     }
 
     fn handle(&mut self, command: WriterCommand) {
@@ -134,6 +163,7 @@ impl WriterThread {
                 self.write();
                 self.prune(retention, &now);
             }
+            WriterCommand::Checkpoint => self.checkpoint_due = true,
             WriterCommand::Verified(found) => self.on_verified(found),
             WriterCommand::Close(done) => self.closing = Some(done),
         }
@@ -142,9 +172,13 @@ impl WriterThread {
     fn open(&mut self) -> Result<LedgerState, String> {
         let opened = Ledger::open(&self.path).map_err(|error| error.to_string());
         match opened {
-            Ok(ledger) => {
+            Ok(mut ledger) => {
                 let (state, unverified) = (ledger.state().clone(), ledger.unverified());
                 let check = if unverified == 0 { LedgerCheck::Good } else { LedgerCheck::Running };
+                if check == LedgerCheck::Good {
+                    ledger.sign_with(self.signer.clone());
+                }
+                let checkpoint = ledger.checkpoint().map(str::to_owned);
                 self.ledger = Some(ledger);
                 self.publish_head();
                 if check == LedgerCheck::Running {
@@ -154,6 +188,7 @@ impl WriterThread {
                     progress.open = true;
                     progress.error = None;
                     progress.check = check;
+                    progress.checkpoint = checkpoint;
                 });
                 Ok(state)
             }
@@ -178,18 +213,23 @@ impl WriterThread {
 
     fn on_verified(&mut self, found: Result<(), LedgerError>) {
         let check = match found {
-            Ok(()) => LedgerCheck::Good,
-            Err(error @ LedgerError::Invalid { .. }) => {
+            Ok(()) => {
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.sign_with(self.signer.clone());
+                }
+                LedgerCheck::Good
+            }
+            Err(error @ (LedgerError::Invalid { .. } | LedgerError::NotSigned { .. })) => {
                 let text = error.to_string();
                 tracing::error!("{text}");
                 self.set_error(Some(text));
                 // The next start verifies all, and stops at the same entry.
-                if let Some(Err(error)) = self.ledger.as_mut().map(Ledger::delete_checkpoint) {
+                if let Some(Err(error)) = self.ledger.as_mut().map(Ledger::delete_resume) {
                     tracing::error!("{error}");
                 }
                 LedgerCheck::Bad
             }
-            Err(error) => {
+            Err(error @ (LedgerError::Store(_) | LedgerError::Checkpoint { .. })) => {
                 tracing::error!("the ledger was not checked: {error}");
                 LedgerCheck::Running
             }
@@ -247,8 +287,32 @@ impl WriterThread {
             Some(Ok(removed)) => {
                 tracing::info!(removed, "ledger entries past their retention were removed");
                 self.publish_head();
+                let newest = self.ledger.as_ref().and_then(|ledger| ledger.checkpoint().map(str::to_owned));
+                self.progress.send_modify(|progress| progress.checkpoint = newest);
             }
             Some(Err(error)) => tracing::error!(%error, "the ledger cannot be pruned"),
+        }
+    }
+
+    /// Signs the checkpoint that was asked for, unless entries wait: it is of what is on disk.
+    fn checkpoint(&mut self) {
+        let is_verified = self.progress.borrow().check == LedgerCheck::Good;
+        let Some(ledger) = &mut self.ledger else { return };
+        if !self.checkpoint_due || !is_verified || !self.waiting.is_empty() {
+            return;
+        }
+        match ledger.sign_checkpoint() {
+            Ok(()) => {
+                (self.checkpoint_due, self.checkpoint_error) = (false, None);
+                let newest = ledger.checkpoint().map(str::to_owned);
+                self.progress.send_modify(|progress| progress.checkpoint = newest);
+            }
+            Err(error) => {
+                if self.checkpoint_error.as_ref() != Some(&error) {
+                    tracing::warn!("no checkpoint of the ledger: {error}");
+                }
+                self.checkpoint_error = Some(error);
+            }
         }
     }
 
@@ -264,11 +328,11 @@ impl WriterThread {
         }
     }
 
-    /// A checkpoint would hide an invalid entry from the next start.
+    /// A resume point would hide an invalid entry from the next start.
     fn close(&mut self) {
         let is_invalid = self.progress.borrow().check == LedgerCheck::Bad;
-        if let Some(Err(error)) = self.ledger.as_mut().filter(|_| !is_invalid).map(Ledger::write_checkpoint) {
-            tracing::warn!("no checkpoint of the ledger: {error}");
+        if let Some(Err(error)) = self.ledger.as_mut().filter(|_| !is_invalid).map(Ledger::write_resume) {
+            tracing::warn!("no resume point of the ledger: {error}");
         }
     }
 }

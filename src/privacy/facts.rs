@@ -19,6 +19,7 @@ const CHANGES: Purpose = purpose(Duty, Neither, "what staff are asked about", "�
 const CHANNEL: Purpose = purpose(Security, Neither, "which releases the box takes", "软件发布通道");
 const CONTACTS: Purpose = purpose(Duty, Personal, "whom people may ask", "咨询与投诉的联系方式");
 const COUNT: Purpose = purpose(Security, Neither, "how many were not written one by one", "未逐条记录的数量");
+const CHECKPOINT: Purpose = purpose(Duty, Personal, "signed proof of what was pruned", "已删除条目的签名证明");
 const DIGEST: Purpose = purpose(Security, Neither, "which file or text it was", "所涉文件或文本的摘要");
 const FILES: Purpose = purpose(Duty, Neither, "how many files were deleted", "删除的文件数");
 const FINGERPRINT: Purpose = purpose(Security, Neither, "which key speaks for the box", "设备公钥指纹");
@@ -135,7 +136,7 @@ pub(super) fn kinds() -> Vec<FactKind> {
         ConnectionRefused as "door-refused" { uid: UID, why: WHY }
             Security Neither "local programs that were turned away" "被拒绝的本机程序",
         ClockStepped { from: FROM, to: TO } Duty Neither "that times do not fit together" "时钟跳变",
-        Pruned { first: FIRST, last: LAST, from: FROM, until: UNTIL }
+        Pruned { first: FIRST, last: LAST, from: FROM, until: UNTIL, checkpoint: CHECKPOINT }
             Duty Neither "proof of deletion: entries past their time" "到期条目的删除证明",
         EntriesLost { count: COUNT } Security Neither "that something is missing here" "此处有记录缺失",
         EntriesLeftOut { of: OF, count: COUNT } Security Neither "that something is missing here" "此处有记录未逐条写入",

@@ -101,14 +101,17 @@ fn mark() -> [(&'static str, Purpose); 4] {
     } }
 }
 
-/// Rows of the database that are no entries.
-fn beside() -> [(&'static str, Purpose); 5] {
+/// Rows of the database that are no entries, and the file beside it.
+fn beside() -> [(&'static str, Purpose); 8] {
     names! {
         "ledger": Duty Neither "which ledger it is: the hash of its first entry" "台账编号（首条记录的摘要）",
-        "checkpoint.seq": Duty Neither "how far the entries were verified" "已校验到的位置",
-        "checkpoint.hash": Duty Neither "how far the entries were verified" "已校验到的位置",
+        "checkpoint": Duty Personal "what the box signed last: its name, size, root" "最近的已签名检查点（含设备名称）",
+        "resume.seq": Duty Neither "how far the entries were verified" "已校验到的位置",
+        "resume.hash": Duty Neither "how far the entries were verified" "已校验到的位置",
+        "resume.tree": Duty Neither "how far the entries were verified" "已校验到的位置",
         "anchor.seq": Duty Neither "which entries were pruned" "已到期删除的条目",
         "anchor.hash": Duty Neither "what follows on pruned entries" "衔接已到期删除的条目",
+        "anchor.tree": Duty Neither "what follows on pruned entries" "衔接已到期删除的条目",
     }
 }
 
@@ -133,7 +136,7 @@ pub(super) fn parts() -> Vec<Part> {
         |name, title, data| Part { name, title, recipient: Recipient::Nobody, retention: Retention::Ledger, data };
     let entries = [entry("ledger"), facts::fields("ledger.fact")].concat();
     let beside =
-        [named("ledger", &beside()), remembered("ledger.checkpoint.state"), remembered("ledger.anchor.state")].concat();
+        [named("ledger", &beside()), remembered("ledger.resume.state"), remembered("ledger.anchor.state")].concat();
     vec![
         kept("ledger", Text::new("The consent ledger, on the box", "同意台账（保存在设备上）"), entries),
         kept("ledger", Text::new("What the ledger remembers of its entries", "台账对各条目的汇总"), beside),

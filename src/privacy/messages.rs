@@ -121,6 +121,16 @@ fn reported_keys() -> Vec<Datum> {
     all
 }
 
+/// The parts of a signed checkpoint.
+fn checkpoint() -> [(&'static str, Purpose); 4] {
+    names! {
+        "origin": Duty Personal "which ledger: the box's name and key" "台账名称（含设备名称与密钥指纹）",
+        "size": Duty Neither "how many entries it has" "台账的条目数",
+        "root": Duty Neither "proof that nothing was changed or removed" "证明记录未被改动或删除",
+        "signature": Duty Neither "proof that the box says so" "设备的签名",
+    }
+}
+
 /// What is published under each kind of topic: a new kind does not compile.
 fn of_kind(kind: Kind) -> Vec<Datum> {
     match kind {
@@ -129,6 +139,7 @@ fn of_kind(kind: Kind) -> Vec<Datum> {
         }
         Kind::State => below("state", &state()),
         Kind::Reported => [below("reported", &reported()), reported_keys()].concat(),
+        Kind::Checkpoint => named("checkpoint", &checkpoint()),
         Kind::Telemetry => below("telemetry", &telemetry()),
         Kind::Event => [named("event", &event()), ledger::entry("event"), facts::fields("event.fact")].concat(),
         Kind::HomeAssistant => super::home_assistant::data(),
@@ -167,5 +178,6 @@ pub(super) fn parts() -> Vec<Part> {
             "期望配置的处理结果",
             Retention::Newest,
         ),
+        part(Kind::Checkpoint, "checkpoint", "What the ledger is bound to", "台账检查点", Retention::Newest),
     ]
 }

@@ -71,7 +71,8 @@ fn a_new_ledger_is_delivered_from_its_beginning_under_ids_of_its_own() {
     assert!(ids().iter().all(|id| id.starts_with(&format!("test-box-{name:.16}-"))), "{:?}", ids());
     drop(first);
     let before: BTreeSet<String> = ids().into_iter().collect();
-    for file in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+    // The old key signed for the old ledger: it goes with it.
+    for file in ["ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.checkpoint", "credentials/identity"] {
         let _ = std::fs::remove_file(shop.path("data").join(file));
     }
     let _second = run();

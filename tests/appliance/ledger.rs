@@ -87,6 +87,17 @@ fn a_cursor_counts_in_the_ledger_that_it_names() {
     for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
         let _ = std::fs::rename(shop.path(&format!("data/{name}")), shop.path(name));
     }
+    // The box's key signed for the old ledger: a new one under the same key would contradict it.
+    let mut guard = shop.start("guard");
+    shop.wait_for_phase("fault");
+    assert!(shop.status().unwrap()["message"].as_str().unwrap().contains("put the newest ledger.db back"));
+    guard.finish();
+    for name in ["ledger.checkpoint", "credentials/identity"] {
+        std::fs::remove_file(shop.path(&format!("data/{name}"))).unwrap();
+    }
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        let _ = std::fs::remove_file(shop.path(&format!("data/{name}")));
+    }
     let _guard = shop.start("guard");
     let second = shop.status().unwrap()["ledger"].clone();
     assert_ne!(first, second);

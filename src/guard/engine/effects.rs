@@ -112,6 +112,8 @@ impl Engine {
         let message = if is_ledger_fault { self.messages.ledger.clone() } else { self.messages.session.clone() };
         let stopped = Fact::SessionStopped { session: session.0, reason: reason.as_str().to_owned(), message };
         let facts = self.link_log.finish().into_iter().chain([stopped]);
-        facts.map(|fact| self.append(fact)).fold(Ok(()), Result::and)
+        let written = facts.map(|fact| self.append(fact)).fold(Ok(()), Result::and);
+        self.ledger_writer.request_checkpoint();
+        written
     }
 }

@@ -116,7 +116,7 @@ impl Engine {
             machine,
             panel,
             supply: SupplyMonitor::new(Path::new("/")),
-            ledger_writer: LedgerWriter::new(&config.ledger(), clock),
+            ledger_writer: LedgerWriter::new(&config.ledger(), clock, identity::checkpoint_signer(&config)),
             link_log: LinkLog::new(clock.now()),
             capture: None,
             capture_events,
@@ -206,6 +206,7 @@ impl Engine {
     /// Writes the last entry, closes the ledger and switches the lamp off. Called when no capture exists any more.
     pub(super) fn finish(&mut self) {
         let _ = self.ledger_writer.append(Fact::GuardStopped {});
+        self.ledger_writer.request_checkpoint();
         self.close_ledger();
         self.check_ledger();
         let _ = self.panel.show(self.clock.now(), LampPattern::Dark);
@@ -253,6 +254,8 @@ impl Engine {
         };
         match &self.identity {
             Some(BoxIdentity { fingerprint, .. }) if known != Some(fingerprint) => {
+                // The log has another name from now on.
+                self.ledger_writer.request_checkpoint();
                 self.append(Fact::Identified { fingerprint: fingerprint.clone() })
             }
             Some(_) | None => Ok(()),

@@ -58,6 +58,9 @@ impl Engine {
             let erased = self.run_erasure();
             self.dispatch_failure(erased);
         }
+        if tasks.take_checkpoint(now) {
+            self.ledger_writer.request_checkpoint();
+        }
         if tasks.take_prune(now) {
             self.ledger_writer.prune(self.config.privacy.ledger_retention);
         }

@@ -1,17 +1,26 @@
 //! `tallybox ledger`: read, prove or hand out the consent ledger. Reads the file itself: it works without a guard.
 
-use std::io::{BufRead, Write};
-use std::path::{Path, PathBuf};
+mod prove;
+mod verify;
+
+use std::io::Write;
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use tlog::{CompactRange, leaf_hash};
 
 use crate::clock::ClockReading;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{LedgerEntry, StoredFact};
-use crate::ledger::{ExportError, Ledger, LedgerError, VerifiedExport, verify_export};
+use crate::ledger::{ExportError, Ledger, LedgerError, export_beginning};
+
+pub(crate) use verify::file as verify;
+
+/// Entries that are read at once.
+const PAGE: u32 = 500;
 
 /// What to do with the ledger.
 #[derive(Clone, Debug, Subcommand)]
@@ -24,12 +33,18 @@ pub(crate) enum Action {
         since: Option<Timestamp>,
     },
     /// Follow the hash chain; names the first bad entry and ends with 65 if there is one.
-    Verify {
-        /// An export, events as they came over MQTT, or a copy of ledger.db, instead of this box's ledger. Needs no
-        /// configuration and no guard; - is the standard input.
-        file: Option<PathBuf>,
+    Verify(Box<verify::Args>),
+    /// Prove that a session's beginning and end are in the ledger: files of C2SP's form, which anybody can check with
+    /// the box's key.
+    Prove(prove::Args),
+    /// Print the newest checkpoint that the box signed.
+    Checkpoint {
+        /// Print a proof too that it only grew since this older checkpoint: what C2SP's witnesses are sent.
+        #[arg(long, value_name = "FILE")]
+        since: Option<PathBuf>,
     },
-    /// Print the entries as JSON, one a line, with their hashes.
+    /// Print the entries as JSON, one a line, with their hashes. Where it does not begin with the first entry, a line
+    /// with the Merkle tree of those before comes first.
     Export {
         /// From the first entry of this day or time on: 2026-11-29, or 2026-11-29T10:00:00Z (UTC).
         #[arg(long, value_name = "DATE", value_parser = since)]
@@ -47,7 +62,9 @@ fn since(text: &str) -> Result<Timestamp, String> {
 impl From<LedgerError> for Exit {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::Invalid { .. } => Self::data(error.to_string()),
+            LedgerError::Invalid { .. } | LedgerError::NotSigned { .. } | LedgerError::Checkpoint { .. } => {
+                Self::data(error.to_string())
+            }
             LedgerError::Store(_) => Self::io(error.to_string()),
         }
     }
@@ -56,7 +73,9 @@ impl From<LedgerError> for Exit {
 impl From<ExportError> for Exit {
     fn from(error: ExportError) -> Self {
         match error {
-            ExportError::Invalid { .. } | ExportError::Empty => Self::data(error.to_string()),
+            ExportError::Invalid { .. } | ExportError::Empty | ExportError::Checkpoint(_) => {
+                Self::data(error.to_string())
+            }
             ExportError::Read(_) => Self::io(error.to_string()),
         }
     }
@@ -73,77 +92,41 @@ pub(crate) fn run(config: &Config, action: &Action) -> Result<(), Exit> {
     }
     let ledger = Ledger::open_read_only(&path)?;
     match action {
-        Action::Verify { .. } => proved(&path, &ledger),
-        Action::Show { since } => each(&ledger, *since, |entry| Ok(describe(entry))),
-        Action::Export { since } => each(&ledger, *since, serde_json::to_string),
+        Action::Verify(args) => verify::own(config, &path, &ledger, args),
+        Action::Prove(args) => prove::run(&ledger, args),
+        Action::Checkpoint { since } => prove::checkpoint(&ledger, since.as_deref()),
+        Action::Show { since } => each(&ledger, *since, |_| None, describe),
+        Action::Export { since } => each(&ledger, *since, |tree| Some(export_beginning(tree)), LedgerEntry::line),
     }
 }
 
-/// What a file of SQLite begins with.
-const SQLITE: &[u8] = b"SQLite format 3\0";
-
-/// Proves a ledger that was handed out.
-pub(crate) fn verify(path: &Path) -> Result<(), Exit> {
-    let name = path.display();
-    let told = |error: Exit| error.about(&name.to_string());
-    if path == Path::new("-") {
-        return export_proved("standard input", std::io::stdin().lock()).map_err(told);
-    }
-    let missing = |error: std::io::Error| {
-        let kind = error.kind();
-        let code: fn(String) -> Exit = if kind == std::io::ErrorKind::NotFound {
-            Exit::no_input
-        } else if kind == std::io::ErrorKind::PermissionDenied {
-            Exit::permission
-        } else {
-            Exit::io
-        };
-        code(format!("{name}: {error}"))
-    };
-    let mut file = std::io::BufReader::new(std::fs::File::open(path).map_err(missing)?);
-    if file.fill_buf().map_err(missing)?.starts_with(SQLITE) {
-        let ledger = Ledger::open_copy(path).map_err(|error| told(error.into()))?;
-        return proved(path, &ledger).map_err(told);
-    }
-    export_proved(&name.to_string(), file).map_err(told)
-}
-
-fn proved(path: &Path, ledger: &Ledger) -> Result<(), Exit> {
-    let (last, hash, kept) = ledger.verify()?;
-    println!("{}: {kept} entries up to number {last} verify; last hash {hash}", path.display());
-    Ok(())
-}
-
-fn export_proved(name: &str, lines: impl BufRead) -> Result<(), Exit> {
-    let proof = verify_export(lines)?;
-    let VerifiedExport { entries, first, before, last, hash } = &proof;
-    println!("{name}: {entries} entries, {first} to {last}, verify; last hash {hash}");
-    if !proof.is_whole() {
-        println!("it begins behind entry {}, whose hash is {before}", first - 1);
-    }
-    println!("whether entries behind {last} are missing only somebody who knows of later ones can say");
-    Ok(())
-}
-
-/// Prints all, or those from the first one of `since` on: without a gap, also where a clock went back behind it.
+/// Prints all, or those from the first one of `since` on: without a gap, also where a clock went back behind it. `before`
+/// is what is said first about the tree of those that are left out.
 fn each(
     ledger: &Ledger,
     since: Option<Timestamp>,
-    line: impl Fn(&LedgerEntry) -> serde_json::Result<String>,
+    before: impl Fn(&CompactRange) -> Option<String>,
+    line: impl Fn(&LedgerEntry) -> String,
 ) -> Result<(), Exit> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut tree = ledger.pruned()?;
     let (mut after, mut begun) = (0, false);
     loop {
-        let page = ledger.entries_after(after, 500)?;
+        let page = ledger.entries_after(after, PAGE)?;
         let Some(last) = page.last() else { break };
         after = last.seq;
         for entry in &page {
-            begun |= since.is_none_or(|since| entry.at >= since);
-            if !begun {
+            if !begun && since.is_some_and(|since| entry.at < since) {
+                if let Some(tree) = &mut tree {
+                    tree.append(leaf_hash(entry.line().as_bytes()));
+                }
                 continue;
             }
-            let line = line(entry).map_err(|error| Exit::software(error.to_string()))?;
-            writeln!(out, "{line}").map_err(|_| Exit::io(""))?;
+            let is_first = !std::mem::replace(&mut begun, true);
+            let left_out = tree.as_ref().filter(|tree| is_first && tree.size() > 0 && tree.size() + 1 == entry.seq);
+            for text in left_out.and_then(&before).into_iter().chain([line(entry)]) {
+                writeln!(out, "{text}").map_err(|_| Exit::io(""))?;
+            }
         }
     }
     out.flush().map_err(|_| Exit::io(""))
