@@ -45,10 +45,12 @@ def installed():
     if PACKAGE == "tallybox-fleet":
         names = {f"docs/{page}.md": f"{page}.md" for page in OPERATORS}
         names |= {"config/README.md": "configuration.md", "console/README.md": "console.md"}
+        names |= {"docs/tallybox-verify.py": "tallybox-verify.py"}
         names |= {"console/nginx.conf": "servers/console-nginx.conf", "config/tallybox.toml": "tallybox.toml"}
         return names | folder("examples") | folder("servers")
     names = {name: name for name in ("README.md", "SECURITY.md")}
     names |= {"config/README.md": "configuration.md", "config/tallybox.toml": "tallybox.toml"}
+    names |= {"docs/tallybox-verify.py": "tallybox-verify.py"}
     # docs/README.md would be a second README.md.
     names |= {page: "index.md" if page == "docs/README.md" else os.path.relpath(page, "docs") for page in pages()}
     return names | folder("examples") | folder("servers")
