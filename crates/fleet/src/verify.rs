@@ -1,13 +1,13 @@
 //! `verify`: the hash chains of archived events, and a checkpoint that the box signed over them.
 
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use notes::{Note, VerifierKey};
+use notes::VerifierKey;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use tallybox::exit::Exit;
-use tallybox::ledger::{VerifiedExport, verify_export};
+use tallybox::ledger::{VerifiedExport, verify_export, verify_export_with};
+use tlog::{Checkpoint, SignedCheckpoint};
 
 use crate::{files, output};
 
@@ -138,132 +138,15 @@ fn verify(path: &Path, json: bool) -> Result<bool, Exit> {
 fn verify_checkpoint(checkpoint: &Path, key: &VerifierKey, events: &Path, json: bool) -> Result<(), Exit> {
     let wrong = |why: String| Exit::data(format!("{}: {why}", checkpoint.display()));
     let bytes = files::read(checkpoint, MAX_CHECKPOINT_BYTES)?;
-    let note = Note::parse(&bytes).map_err(|error| wrong(error.to_string()))?;
-    match note.is_signed_by(key) {
-        Some(true) => {}
-        Some(false) => return Err(wrong(format!("its signature by {} does not verify", key.name()))),
-        None => return Err(wrong(format!("it is not signed by {}", key.name()))),
-    }
-    let mut lines = note.text().lines();
-    let (origin, size, root) = (lines.next(), lines.next(), lines.next());
-    let (Some(origin), Some(size), Some(root)) = (origin, size.and_then(|size| size.parse::<u64>().ok()), root) else {
-        return Err(wrong("it is no checkpoint: it has no origin, size and root".to_owned()));
-    };
-    let computed = base64(&merkle_root(events, size)?);
-    if computed != root {
-        return Err(wrong(format!("its root is not that of the first {size} entries of {}", events.display())));
-    }
+    let checkpoint = SignedCheckpoint::parse(&bytes).and_then(|signed| signed.verify(key).cloned());
+    let checkpoint = checkpoint.map_err(|error| wrong(error.to_string()))?;
+    verify_export_with(open(events)?, &checkpoint)
+        .map_err(|error| Exit::data(format!("{}: {error}", events.display())))?;
+    let Checkpoint { origin, size, root, .. } = checkpoint;
     if json {
-        return output::json(&serde_json::json!({ "checkpoint": origin, "size": size, "root": root, "good": true }));
+        return output::json(
+            &serde_json::json!({ "checkpoint": origin, "size": size, "root": root.to_string(), "good": true }),
+        );
     }
     output::line(&format!("checkpoint of {origin}: good, the first {size} entries, root {root}"))
-}
-
-/// The RFC 6962 tree hash over the first `size` lines of a ledger, each as `ledger export` has it.
-fn merkle_root(path: &Path, size: u64) -> Result<[u8; 32], Exit> {
-    let failed = |error: std::io::Error| Exit::io(format!("{}: {error}", path.display()));
-    let mut tree = Tree::default();
-    for line in open(path)?.lines() {
-        if tree.size == size {
-            break;
-        }
-        let line = line.map_err(failed)?;
-        if !line.trim().is_empty() {
-            let leaf = as_exported(&line).ok_or_else(|| Exit::data(format!("{}: it is no JSON", path.display())))?;
-            if tree.size == 0 && !leaf.starts_with("{\"seq\":1,") {
-                let why = "it does not begin with the ledger's first entry, and a root is over all of them";
-                return Err(Exit::data(format!("{}: {why}", path.display())));
-            }
-            tree.add(leaf.as_bytes());
-        }
-    }
-    if tree.size < size {
-        let why = format!("it has {} entries, and the checkpoint is over {size}", tree.size);
-        return Err(Exit::data(format!("{}: {why}", path.display())));
-    }
-    Ok(tree.root())
-}
-
-/// An event without the id that it has over MQTT.
-fn as_exported(line: &str) -> Option<String> {
-    let mut value: serde_json::Value = serde_json::from_str(line).ok()?;
-    value.as_object_mut()?.shift_remove("id");
-    serde_json::to_string(&value).ok()
-}
-
-/// A Merkle tree of which only the roots of whole subtrees are kept: their sizes are those of the bits of `size`.
-#[derive(Default)]
-struct Tree {
-    size: u64,
-    roots: Vec<[u8; 32]>,
-}
-
-impl Tree {
-    fn add(&mut self, leaf: &[u8]) {
-        self.roots.push(Sha256::new().chain_update([0]).chain_update(leaf).finalize().into());
-        for _ in 0..self.size.trailing_ones() {
-            self.join();
-        }
-        self.size += 1;
-    }
-
-    /// Makes one of the last two.
-    fn join(&mut self) {
-        if let (Some(right), Some(left)) = (self.roots.pop(), self.roots.pop()) {
-            self.roots.push(Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into());
-        }
-    }
-
-    fn root(mut self) -> [u8; 32] {
-        while self.roots.len() > 1 {
-            self.join();
-        }
-        self.roots.pop().unwrap_or_else(|| Sha256::digest([]).into())
-    }
-}
-
-/// Base 64 with padding (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let number =
-            chunk.iter().fold(0_usize, |number, byte| number << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let digit = DIGITS[number >> (18 - 6 * place) & 63];
-            text.push(if place <= chunk.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The roots of the test vectors of certificate-transparency (`merkle_tree_test.cc`), by RFC 6962's authors.
-    #[test]
-    fn roots_are_those_of_the_published_vectors() {
-        let leaves: [&[u8]; 4] = [b"", b"\x00", b"\x10", b"\x20\x21"];
-        let roots = [
-            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
-            "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
-            "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
-            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
-        ];
-        for size in 1..=4 {
-            let mut tree = Tree::default();
-            leaves[..size].iter().for_each(|leaf| tree.add(leaf));
-            let wanted: Vec<u8> =
-                (0..32).map(|at| u8::from_str_radix(&roots[size - 1][2 * at..2 * at + 2], 16).unwrap()).collect();
-            assert_eq!(tree.root().as_slice(), wanted, "{size}");
-        }
-    }
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        for (text, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
-            assert_eq!(base64(text.as_bytes()), encoded);
-        }
-    }
 }

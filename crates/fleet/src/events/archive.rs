@@ -24,8 +24,27 @@ impl Archive {
         Ok(Self { dir: dir.to_owned() })
     }
 
+    /// The folder of a box.
+    pub(super) fn folder(&self, id: &str) -> PathBuf {
+        self.dir.join(id)
+    }
+
     fn file(&self, id: &str, ledger: &str) -> PathBuf {
-        self.dir.join(id).join(format!("{ledger}.jsonl"))
+        self.folder(id).join(format!("{ledger}.jsonl"))
+    }
+
+    /// The files of a box's ledgers.
+    pub(super) fn ledgers(&self, id: &str) -> Result<Vec<PathBuf>, Exit> {
+        let folder = self.folder(id);
+        let failed = |error: std::io::Error| Exit::io(format!("{}: {error}", folder.display()));
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let paths =
+            entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect::<Result<Vec<_>, _>>()?;
+        Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect())
     }
 
     /// The last entry that is there of a ledger. A line that was cut by a power failure is taken away.

@@ -41,6 +41,11 @@ pub(super) enum Verdict<'a> {
 pub(super) struct Chains(HashMap<Box<str>, (Box<str>, Place)>);
 
 impl Chains {
+    /// Number of a box's last entry, once one came.
+    pub(super) fn last(&self, id: &str) -> Option<u64> {
+        self.0.get(id).map(|(_, place)| place.seq)
+    }
+
     /// Judges an event of the box `id`. `known` finds the last entry of a ledger that was not followed so far. Without
     /// `takes_gaps` one that comes too early changes nothing.
     pub(super) fn judge<'a>(

@@ -3,6 +3,7 @@
 mod archive;
 mod chain;
 mod early;
+mod witness;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use monotonic::Monotonic;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::Publish;
 use serde::Deserialize;
-use tallybox::clock::Clock;
+use tallybox::clock::{self, Clock};
 use tallybox::exit::Exit;
 use tallybox::runtime::ShutdownSignals;
 
@@ -21,6 +22,7 @@ use crate::{options, output, view};
 use archive::Archive;
 use chain::{Chains, Verdict};
 use early::EarlyEvents;
+use witness::{Judgement, Witness};
 
 /// What is followed, and where it goes.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,6 +37,13 @@ pub(crate) struct Args {
     /// The broker keeps events under this name while nobody follows, so that none is missed; one name for each archive.
     #[arg(long, value_name = "NAME", requires = "archive")]
     session: Option<String>,
+    /// The boxes' keys, one a line, as `identity.verifier-key` in `status --json` has them: their checkpoints are held
+    /// against the archive and the one before, and kept in DIR/BOX/KEY.checkpoint.
+    #[arg(long, value_name = "FILE", requires = "archive")]
+    keys: Option<PathBuf>,
+    /// Cosigns the checkpoints that are kept, as a witness (cosignature/v1), with a key for this alone.
+    #[arg(long, value_name = "FILE", requires = "keys")]
+    cosign: Option<PathBuf>,
     /// For how long it keeps them.
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = options::duration)]
     keep: Duration,
@@ -66,6 +75,10 @@ struct Tally {
     gaps: u64,
     /// Events whose hash does not fit, and what is no event.
     refused: u64,
+    /// Checkpoints that were kept.
+    checkpoints: u64,
+    /// Checkpoints that contradict what the box signed or sent before.
+    contradictions: u64,
 }
 
 /// Follows until it is told to end.
@@ -76,12 +89,15 @@ pub(crate) async fn run(args: &Args) -> Result<(), Exit> {
         SessionKind::Kept { name, seconds }
     });
     let archive = args.archive.as_deref().map(Archive::open).transpose()?;
-    let filters = vec![(format!("{}/+/event", args.broker.prefix), QoS::AtLeastOnce)];
+    let witness = args.keys.as_deref().map(|keys| Witness::load(keys, args.cosign.as_deref())).transpose()?;
+    let names = std::iter::once("event").chain(witness.as_ref().map(|_| "checkpoint"));
+    let filters = names.map(|name| (format!("{}/+/{name}", args.broker.prefix), QoS::AtLeastOnce)).collect();
     let mut connection = Connection::open(&args.broker, filters, &session).await?;
     let clock = Clock::start();
     let mut follower = Follower {
         args,
         archive,
+        witness,
         clock,
         chains: Chains::default(),
         early: EarlyEvents::default(),
@@ -121,6 +137,11 @@ pub(crate) async fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
+/// Seconds since 1970, in UTC.
+fn seconds() -> u64 {
+    u64::try_from(clock::utc_now().as_second()).unwrap_or(0)
+}
+
 /// Waits until then; for ever where there is no such moment.
 async fn until(moment: Option<tokio::time::Instant>) {
     match moment {
@@ -132,6 +153,8 @@ async fn until(moment: Option<tokio::time::Instant>) {
 struct Follower<'a> {
     args: &'a Args,
     archive: Option<Archive>,
+    /// `None`: checkpoints are not looked at.
+    witness: Option<Witness>,
     clock: Clock,
     chains: Chains,
     early: EarlyEvents,
@@ -142,8 +165,14 @@ impl Follower<'_> {
     /// Takes a message. Returns those that are dealt with by now.
     fn take(&mut self, message: Publish) -> Result<Vec<Publish>, Exit> {
         let topic = String::from_utf8_lossy(&message.topic).into_owned();
-        let Some((id, "event")) = view::split_topic(&self.args.broker.prefix, &topic) else { return Ok(vec![message]) };
+        let Some((id, name)) = view::split_topic(&self.args.broker.prefix, &topic) else { return Ok(vec![message]) };
         if !self.args.filter.has(id, None) {
+            return Ok(vec![message]);
+        }
+        if name == "checkpoint" {
+            self.take_checkpoint(id, &message.payload)?;
+        }
+        if name != "event" {
             return Ok(vec![message]);
         }
         let mut done = Vec::new();
@@ -152,8 +181,41 @@ impl Follower<'_> {
             for early in self.early.release(id) {
                 self.take_event(id, early, false, &mut done)?;
             }
+            self.retry_checkpoint(id)?;
         }
         Ok(done)
+    }
+
+    fn take_checkpoint(&mut self, id: &str, payload: &[u8]) -> Result<(), Exit> {
+        let (Some(witness), Some(archive)) = (&mut self.witness, &self.archive) else { return Ok(()) };
+        if payload.is_empty() {
+            return Ok(());
+        }
+        let judgement = witness.judge(id, payload, archive, seconds())?;
+        self.tell(id, judgement);
+        Ok(())
+    }
+
+    /// Looks again at a checkpoint whose entries had not come.
+    fn retry_checkpoint(&mut self, id: &str) -> Result<(), Exit> {
+        let (Some(witness), Some(archive)) = (&mut self.witness, &self.archive) else { return Ok(()) };
+        let last = self.chains.last(id).unwrap_or(0);
+        if let Some(judgement) = witness.judge_early(id, last, archive, seconds())? {
+            self.tell(id, judgement);
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, id: &str, judgement: Judgement) {
+        match judgement {
+            Judgement::Kept => self.tally.checkpoints += 1,
+            Judgement::Known | Judgement::Early => {}
+            Judgement::Refused(why) => eprintln!("{id}: its checkpoint is not kept: {why}"),
+            Judgement::Contradiction(why) => {
+                self.tally.contradictions += 1;
+                eprintln!("{id}: CONTRADICTION: {why}; keep the archive, and look at the box");
+            }
+        }
     }
 
     /// Takes what waits for others that do not come: of boxes that waited long enough by now, with `None` of all.
@@ -163,6 +225,7 @@ impl Follower<'_> {
             for early in self.early.release(&id) {
                 self.take_event(&id, early, true, &mut done)?;
             }
+            self.retry_checkpoint(&id)?;
         }
         Ok(done)
     }

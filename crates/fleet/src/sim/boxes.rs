@@ -36,6 +36,7 @@ pub(super) struct SimBox {
     /// Where it stands among all boxes: a script's share takes the lowest.
     pub(super) rank: u64,
     pub(super) ledger: watch::Receiver<SimLedger>,
+    pub(super) verifier_key: String,
     guard: mpsc::Sender<Control>,
     agent: watch::Sender<Agent>,
     ending: CancellationToken,
@@ -77,7 +78,7 @@ pub(super) fn start(
     let (seed, rank) = (random.u64(..), random.u64(..));
     let staff = Staff::new(seed, args.activity());
     let guard = SimGuard::new(config.clone(), seed, staff, args.update_failures)?;
-    let ledger = guard.ledger();
+    let (ledger, verifier_key) = (guard.ledger(), guard.verifier_key());
     let (connect, agents) = mpsc::channel(2);
     let (control, orders) = mpsc::channel(4);
     let (agent, wanted) = watch::channel(Agent::Run(ending.child_token()));
@@ -89,7 +90,7 @@ pub(super) fn start(
             keep_agent(&own, GuardAddress::InProcess(connect), wanted, &stop).await;
         }
     });
-    Ok(SimBox { id, rank, ledger, guard: control, agent, ending: ending.clone(), config })
+    Ok(SimBox { id, rank, ledger, verifier_key, guard: control, agent, ending: ending.clone(), config })
 }
 
 /// Runs the agent as systemd would, until `ending`.

@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
+use notes::SignerKey;
 use tallybox::clock::{self, ClockReading};
 use tallybox::ipc::{Fact, LedgerCursor, LedgerEntry};
 use tallybox::ledger::{self, LedgerState};
+use tlog::{Checkpoint, CompactRange, SignedCheckpoint, leaf_hash};
 
 /// Entries that are kept, some 2 MB of one box: more than its agent is behind after a day without a broker.
 const KEPT: usize = 4096;
@@ -16,6 +18,9 @@ pub(super) struct SimLedger {
     /// The hash of the very first entry; empty before it.
     id: String,
     entries: VecDeque<LedgerEntry>,
+    tree: CompactRange,
+    /// The newest one that was signed.
+    checkpoint: Option<String>,
     /// What a guard knows from it when it comes up.
     state: LedgerState,
     /// Entries that were dropped although the agent may not have had them.
@@ -38,7 +43,19 @@ impl SimLedger {
             self.lost += 1;
         }
         self.state.apply(&entry);
+        self.tree.append(leaf_hash(entry.line().as_bytes()));
         self.entries.push_back(entry);
+    }
+
+    /// Signs a checkpoint of all entries.
+    pub(super) fn sign(&mut self, key: &SignerKey) {
+        let checkpoint = Checkpoint::new(key.verifier_key().name(), &self.tree);
+        self.checkpoint = SignedCheckpoint::sign(checkpoint, key).ok().map(|signed| signed.to_string());
+    }
+
+    /// The newest checkpoint that was signed.
+    pub(super) fn checkpoint(&self) -> Option<&str> {
+        self.checkpoint.as_deref()
     }
 
     /// No entry is older than the one before.

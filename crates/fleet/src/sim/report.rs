@@ -41,12 +41,14 @@ struct Network {
 
 /// One box's ledger.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 struct LedgerLine<'a> {
     #[serde(rename = "box")]
     id: &'a str,
     ledger: &'a str,
     entries: u64,
     hash: &'a str,
+    verifier_key: &'a str,
 }
 
 /// Memory of this process that is in use, in KiB.
@@ -117,7 +119,8 @@ pub(super) fn write_ledgers(file: &Path, boxes: &[SimBox]) -> Result<(), Exit> {
     for sim in boxes {
         let ledger = sim.ledger.borrow();
         let (entries, hash) = ledger.last().unwrap_or_default();
-        let line = LedgerLine { id: &sim.id, ledger: ledger.id().unwrap_or_default(), entries, hash };
+        let (ledger, verifier_key) = (ledger.id().unwrap_or_default(), sim.verifier_key.as_str());
+        let line = LedgerLine { id: &sim.id, ledger, entries, hash, verifier_key };
         text += &serde_json::to_string(&line).map_err(|error| Exit::software(error.to_string()))?;
         text.push('\n');
     }

@@ -91,3 +91,58 @@ fn others_order_is_mended(broker: &Broker, file: &str) {
     let second = dir.join(id).join(Path::new(file).file_name().unwrap());
     assert_eq!(std::fs::read_to_string(second).unwrap(), text, "the same archive");
 }
+
+/// The archive witnesses what the boxes signed, also where it comes to their checkpoints late, and tells one of another
+/// ledger.
+#[test]
+fn checkpoints_of_a_fleet_are_witnessed_and_contradictions_told() {
+    let broker = Broker::start();
+    let at = |name: &str| broker.dir.path().join(name).to_str().unwrap().to_owned();
+    let (dir, ledgers, witness) = (at("archive"), at("ledgers"), at("witness.key"));
+    let script = crate::support::write(broker.dir.path(), "script", "1s press 100%\n3s press 100%\n");
+    let follower = broker.spawn(&["events", "--archive", &dir, "--session", "archive"]);
+    wait_until("the archive's folder is made", || Path::new(&dir).is_dir());
+    let simulate = ["--script", script.to_str().unwrap(), "--drain", "1m", "--idle", "0s", "--ledgers", &ledgers];
+    let boxes = broker.simulate(5, &simulate);
+    wait_until("sessions end", || {
+        let listed = lines(&broker.run(&["list", "--json", "--wait", "1s"]));
+        listed.len() == 5 && listed.iter().all(|row| row["phase"] == "idle" && row["reason"] != serde_json::Value::Null)
+    });
+    let entries = summary(&boxes.interrupt())["entries"].as_u64().unwrap();
+    wait_until("all of it came", || archived(Path::new(&dir)) >= entries);
+    follower.interrupt();
+    let keys: String = std::fs::read_to_string(&ledgers)
+        .unwrap()
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["verifier-key"].as_str().unwrap().to_owned()
+        })
+        .map(|key| key + "\n")
+        .collect();
+    let keys = crate::support::write(broker.dir.path(), "keys", &keys);
+    let made = broker.run(&["key", "new", "--name", "operator.example/witness", &witness]);
+    let witness_key = String::from_utf8(made.stdout).unwrap();
+    let follow = ["events", "--archive", &dir, "--keys", keys.to_str().unwrap(), "--cosign", &witness, "--for", "3s"];
+    let told = broker.run(&follow);
+    assert!(said(&told).contains(r#""checkpoints":5,"contradictions":0"#), "{}", said(&told));
+    let again = broker.run(&follow);
+    assert!(said(&again).contains(r#""checkpoints":0,"contradictions":0"#), "{}", said(&again));
+    // The kept one verifies, with its cosignature; the ledger is held against it.
+    let folder = std::fs::read_dir(&dir).unwrap().next().unwrap().unwrap().path();
+    let of = |end: &str| {
+        let mut files = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+        files.find(|path| path.extension().is_some_and(|found| found == end)).unwrap()
+    };
+    let (kept, events) = (of("checkpoint"), of("jsonl"));
+    let note = notes::Note::parse(&std::fs::read(&kept).unwrap()).unwrap();
+    assert!(note.cosigned_at(&witness_key.trim().parse().unwrap()).flatten().is_some());
+    let (keys, name) = (std::fs::read_to_string(&keys).unwrap(), note.text().lines().next().unwrap().to_owned());
+    let key = keys.lines().find(|key| key.starts_with(&name)).unwrap();
+    let verify = ["verify", events.to_str().unwrap(), "--checkpoint", kept.to_str().unwrap(), "--box-key", key];
+    assert_eq!(broker.run(&verify).status.code(), Some(0));
+    // Another ledger in its place, under the same key: a box that was put back from a backup and went on.
+    let text = std::fs::read_to_string(&events).unwrap();
+    let cut: String = text.lines().take(text.lines().count() - 1).map(|line| line.to_owned() + "\n").collect();
+    std::fs::write(&events, cut).unwrap();
+    assert_eq!(broker.run(&verify).status.code(), Some(65), "an entry is missing");
+}

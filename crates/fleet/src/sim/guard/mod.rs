@@ -69,6 +69,8 @@ pub(super) struct SimGuard {
     capture: SimCapture,
     staff: Staff,
     identity: BoxIdentity,
+    /// The private half of its key.
+    key: [u8; 32],
     judges: Judges,
     updater: Updater,
     /// What commands set since the guard started.
@@ -114,6 +116,7 @@ impl SimGuard {
             capture: SimCapture::new(seed, config.video.bitrate_kbps, config.video.height),
             staff,
             identity: identity(&digest, config.device.id.as_deref()),
+            key: digest,
             judges,
             values: SessionValues::default(),
             ingest: None,
@@ -130,6 +133,11 @@ impl SimGuard {
         guard.append(Fact::PolicyAcknowledged { policy_version: policy });
         guard.publish();
         Ok(guard)
+    }
+
+    /// The public half of its key.
+    pub(super) fn verifier_key(&self) -> String {
+        self.identity.verifier_key.clone()
     }
 
     /// The ledger, as it grows.
@@ -240,12 +248,22 @@ impl SimGuard {
     }
 
     fn append(&self, fact: Fact) {
-        self.ledger.send_modify(|ledger| ledger.append(fact));
+        // As a box does, which also signs each day.
+        let is_signed = matches!(fact, Fact::GuardStarted { .. } | Fact::SessionStopped { .. });
+        let name = self.identity.signer_name(self.config.device.id.as_deref());
+        let key = if is_signed { notes::SignerKey::new(&name, &self.key).ok() } else { None };
+        self.ledger.send_modify(|ledger| {
+            ledger.append(fact);
+            if let Some(key) = &key {
+                ledger.sign(key);
+            }
+        });
     }
 
     /// Publishes the status if it changed.
     fn publish(&mut self) {
         let (ledger, stream) = (self.ledger.borrow().id().map(str::to_owned), self.capture.stream());
+        let checkpoint = self.ledger.borrow().checkpoint().map(str::to_owned);
         let (machine, policy) = (&self.machine, &self.judges.policy);
         let settings = session_config(self.judges.twin.config(), &self.values);
         let video = &settings.video;
@@ -263,6 +281,7 @@ impl SimGuard {
                 unbound: machine.is_unbound(),
                 ledger,
                 ledger_check: tallybox::ipc::LedgerCheck::Good,
+                checkpoint,
                 identity: Some(self.identity.clone()),
                 epoch: self.judges.commands.epoch().to_owned(),
                 policy_version: policy.version.clone(),
