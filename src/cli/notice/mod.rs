@@ -137,6 +137,7 @@ impl About<'_> {
         for pattern in LampPattern::ALL.into_iter().filter(|pattern| pattern.says_capturing()) {
             sheet.lamp(pattern, words::lamp(pattern).get(language));
         }
+        sheet.gap();
         sheet.main(&say!(language, "Dark, or anything else: it is off", "熄灭或其他闪法：已关闭"));
         sheet.main(&say!(language, "Say stop, and staff stop it", "您说停，店员即停"));
         sheet.rule();
@@ -185,8 +186,10 @@ impl About<'_> {
             "您可以要求查阅、更正、删除与您有关的信息，并可随时撤回同意。"
         ));
         let version = self.policy.map_or(self.config.consent.policy_version.as_str(), |policy| &policy.version);
-        let place = self.address().map(|url| format!(": {url}")).unwrap_or_default();
-        all.push(say!(language, "Privacy policy of {version}{place}", "隐私政策（{version}）{place}"));
+        all.push(match self.address() {
+            Some(url) => say!(language, "Privacy policy of {version}: {url}", "隐私政策（{version}）：{url}"),
+            None => say!(language, "Privacy policy of {version}", "隐私政策（{version}）"),
+        });
         all
     }
 

@@ -98,8 +98,8 @@ impl Sheet {
 
     /// What has to be readable at two metres.
     pub(super) fn main(&mut self, text: &str) {
-        self.lines(MARGIN, MAIN, true, 1.18, text);
-        self.y += 1.5;
+        self.lines(MARGIN, MAIN, true, 1.15, text);
+        self.y += 0.9;
     }
 
     /// What is for a look from nearby.
@@ -110,20 +110,26 @@ impl Sheet {
 
     /// A pattern of the lamp, and what it means.
     pub(super) fn lamp(&mut self, pattern: LampPattern, text: &str) {
-        self.y += 1.4;
+        self.y += 1.3;
         let top = self.y;
         self.bar(MARGIN, top, STRIP_WIDTH, Colour::Unlit);
         for (from, until) in lit(pattern) {
             let per_ms = STRIP_WIDTH / f64::from(STRIP_MS);
             self.bar(MARGIN + f64::from(from) * per_ms, top, f64::from(until - from) * per_ms, Colour::Lit);
         }
-        self.y = top - 1.0;
-        self.lines(MARGIN + STRIP_WIDTH + 5.0, LAMP, false, 1.2, text);
+        self.y = top - 0.6;
+        self.lines(MARGIN + STRIP_WIDTH + 5.0, LAMP, false, 1.1, text);
         self.y = self.y.max(top + STRIP_HEIGHT);
+    }
+
+    /// A little room.
+    pub(super) fn gap(&mut self) {
+        self.y += 3.0;
     }
 
     /// A line between two parts.
     pub(super) fn rule(&mut self) {
+        self.y += 1.0;
         let (x, y, width) = (MARGIN, self.y, WIDTH - 2.0 * MARGIN);
         self.marks.push(Mark::Bar { x, y, width, height: 0.4, colour: Colour::Line });
         self.y += 3.0;
@@ -151,11 +157,14 @@ impl Sheet {
 
 /// When the lamp is lit within the strip, in milliseconds.
 fn lit(pattern: LampPattern) -> Vec<(u32, u32)> {
-    let (mut at, mut all) = (0, Vec::new());
+    let (mut at, mut all) = (0, Vec::<(u32, u32)>::new());
     for (index, span) in pattern.spans().iter().cycle().enumerate() {
         let until = (at + u32::from(*span)).min(STRIP_MS);
         if index % 2 == 0 && until > at {
-            all.push((at, until));
+            match all.last_mut() {
+                Some((_, end)) if *end == at => *end = until,
+                Some(_) | None => all.push((at, until)),
+            }
         }
         at = until;
         if at >= STRIP_MS {
@@ -177,7 +186,7 @@ fn wrap(text: &str, size: f64, room: f64) -> Vec<String> {
         }
         line.push_str(&piece);
         used += wide;
-        while used > room {
+        while width(line.trim_end()) * size > room {
             let rest = split_off(&mut line, size, room);
             lines.push(std::mem::replace(&mut line, rest));
             used = width(&line) * size;
@@ -281,7 +290,7 @@ mod tests {
     #[test]
     fn a_strip_shows_the_lamps_own_rhythm() {
         assert_eq!(lit(LampPattern::Dark), []);
-        assert_eq!(lit(LampPattern::Solid).iter().map(|(from, until)| until - from).sum::<u32>(), 5000);
+        assert_eq!(lit(LampPattern::Solid), [(0, 5000)]);
         assert_eq!(lit(LampPattern::LockFlash), [(0, 80)]);
         assert_eq!(lit(LampPattern::DoubleBlink)[..3], [(0, 150), (300, 450), (1200, 1350)]);
     }

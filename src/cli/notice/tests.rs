@@ -103,3 +103,25 @@ fn a_policy_without_contacts_leaves_room_for_them() {
     let of_2022 = text(&all[0].1);
     assert!(of_2022.contains("2022-07-11") && of_2022.contains("within 15 days"), "{of_2022}");
 }
+
+/// The cards of an example, as the documents show them.
+#[test]
+fn the_documents_show_the_cards_as_they_are() {
+    let (config, policy) = (config(""), policy(&["privacy@example.cn", "+86 10 0000 0000"]));
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/notices");
+    for (language, code) in [(Language::En, "en"), (Language::Zh, "zh")] {
+        let about = About { config: &config, policy: Some(&policy), language };
+        for (name, card, sheet) in
+            [("staff", Card::Staff, about.staff()), ("public", Card::Public, about.public(false))]
+        {
+            let svg = svg::draw(&about.title(card), language, &sheet.finish().unwrap());
+            let path = format!("{folder}/{name}-{code}.svg");
+            if std::env::var_os("TALLYBOX_BLESS").is_some() {
+                std::fs::create_dir_all(folder).unwrap();
+                std::fs::write(&path, &svg).unwrap();
+            }
+            let shown = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(shown == svg, "{path} is another card: TALLYBOX_BLESS=1 writes it anew");
+        }
+    }
+}
