@@ -25,6 +25,7 @@ mod guard;
 mod handed_out;
 mod home_assistant;
 mod ingest;
+mod inventory;
 mod lasting;
 mod lease;
 mod ledger;

@@ -71,6 +71,15 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(more: &str, mounts: impl FnOnce(&TestBox) -> String) -> Self {
+        Self::with(more, mounts, |_| ())
+    }
+
+    /// The same with another plan: `change` finds the broker's address in it.
+    pub(crate) fn with(
+        more: &str,
+        mounts: impl FnOnce(&TestBox) -> String,
+        change: impl FnOnce(&mut BoxConfig),
+    ) -> Self {
         // What is retained outlives the broker.
         let kept = tempfile::tempdir().unwrap();
         let broker = Broker::new(&format!(
@@ -79,7 +88,8 @@ impl Rig {
         ));
         let operator = Operator::connect(broker.port);
         let more = format!("{}{more}", trust(&signer(), &ALL_ROLES));
-        let plan = BoxConfig { mqtt: broker.url(), more, ..BoxConfig::default() };
+        let mut plan = BoxConfig { mqtt: broker.url(), more, ..BoxConfig::default() };
+        change(&mut plan);
         let shop = TestBox::new(&plan);
         let mounts = mounts(&shop);
         let mut rig = Self {

@@ -140,6 +140,8 @@ fn metadata(video: Option<&gst::StructureRef>, bitrates: StreamBitrates) -> Vec<
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const BITRATES: StreamBitrates = StreamBitrates { video_kbps: 2500, audio_kbps: Some(128) };
@@ -187,6 +189,19 @@ mod tests {
         assert_eq!(tags(&mut flv, &frame(Track::Audio, 5, true, &AAC_CONFIG)), [(8, 5, vec![0xaf, 1, 1, 2, 3])]);
         let next = tags(&mut flv, &frame(Track::Video, 40, false, b"cfg"));
         assert_eq!((next.len(), next[0].2[0]), (1, 0x27), "no more than the frame");
+    }
+
+    #[test]
+    fn the_metadata_is_what_the_privacy_report_lists() {
+        let said = amf::decode(&tags(&mut FlvMuxer::new(BITRATES), &frame(Track::Video, 0, true, b"cfg"))[0].2);
+        let AmfValue::Object(fields) = &said[2] else { panic!("{said:?}") };
+        let sent: BTreeSet<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+        let parts = crate::privacy::parts();
+        let names = parts.iter().flat_map(|part| &part.data).map(|datum| datum.name.as_str());
+        let listed: BTreeSet<&str> = names.filter_map(|name| name.strip_prefix("rtmp.metadata.")).collect();
+        assert!(sent.is_subset(&listed), "{sent:?}");
+        // This frame has no caps for them.
+        assert_eq!(&listed - &sent, ["framerate", "height"].into());
     }
 
     #[test]
