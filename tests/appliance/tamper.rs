@@ -18,7 +18,7 @@ const NAME: &str = "tallybox/shop-1/0011223344556677";
 /// Entries of the ledger.
 const COUNT: u64 = 1000;
 /// Those of an older version, without readings.
-const OLD: u64 = 30;
+const OLD: u64 = 8;
 
 fn signer(seed: u8) -> SignerKey {
     SignerKey::new(NAME, &[seed; 32]).unwrap()
@@ -340,7 +340,7 @@ fn add(all: &mut Cases) {
         all.change(&format!("{base} with {checkpoint}"), base, 0..0, &[], checkpoint);
     }
     for (base, checkpoint) in [("export", "checkpoint"), ("pruned", "checkpoint-pruned")] {
-        all.moves(base, checkpoint, 59);
+        all.moves(base, checkpoint, 97);
     }
     let every = |_: usize, _: usize| true;
     // Every bit of an entry without and one with readings, and of the line about what was pruned with the entry behind.
@@ -348,8 +348,8 @@ fn add(all: &mut Cases) {
     let number = |seq: u64| usize::try_from(seq).unwrap();
     all.flips("export", lines[2]..lines[3], "checkpoint", every);
     all.flips("export", lines[number(OLD) + 3]..lines[number(OLD) + 4], "checkpoint", every);
-    // The last entry: a bit of every third byte, in turn, as each time all is read.
-    let turn = |place: usize, bit: usize| place.is_multiple_of(3) && bit == place / 3 % 8;
+    // The last entry: a bit of every seventh byte, in turn, as each time all is read.
+    let turn = |place: usize, bit: usize| place.is_multiple_of(7) && bit == place / 7 % 8;
     all.flips("export", lines[lines.len() - 2]..lines[lines.len() - 1] - 1, "checkpoint", turn);
     let lines = all.lines("pruned");
     all.flips("pruned", 0..lines[2], "checkpoint-pruned", every);
