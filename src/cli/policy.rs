@@ -1,5 +1,5 @@
-//! `tallybox policy install`: a signed policy, or the end of the service, that somebody brings as a file. The guard judges
-//! it as it judges what comes from the platform.
+//! `tallybox policy install`: a signed policy, or the end of the service, that somebody brings as a file. The guard
+//! judges it as it judges what comes from the platform.
 
 use std::path::{Path, PathBuf};
 

@@ -24,7 +24,7 @@ pub enum Event {
     ProbeRequest,
     /// Remote asks staff to confirm that the box is to be unbound.
     UnbindRequest,
-    /// The platform's service ended: what is captured ends now, and the box starts nothing until another shop claims it.
+    /// The platform's service ended: what is captured ends now, and nothing starts until another shop claims the box.
     EndService,
     /// Remote stops.
     RemoteStop,

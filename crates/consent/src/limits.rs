@@ -34,8 +34,8 @@ pub(super) const MAX_PROBE: Duration = Duration::from_secs(20);
 pub const SOUND_BELOW: Duration = Duration::from_millis(700);
 /// A press let go before this (and not before [`SOUND_BELOW`]) starts picture only (rule 8).
 pub const PICTURE_BELOW: Duration = Duration::from_secs(3);
-/// Held this long: acknowledges a policy (rule 7) or ends a lock (rule 9). A guardian's hold (rule 8) lasts as long, and
-/// less than [`PICTURE_BELOW`].
+/// Held this long: acknowledges a policy (rule 7) or ends a lock (rule 9). A guardian's hold (rule 8) lasts as long,
+/// and less than [`PICTURE_BELOW`].
 pub const ACKNOWLEDGE_HOLD: Duration = Duration::from_secs(2);
 /// Held this long: privacy lock, at once; unsent footage is destroyed when the button comes up (rules 9 and 10).
 pub const LOCK_HOLD: Duration = Duration::from_secs(5);

@@ -1,5 +1,5 @@
-//! `tallybox privacy notice`: the cards that hang beside a box, for staff and for the people in front of the camera. Made
-//! of the tables that the box itself goes by, its configuration, and the signed policy.
+//! `tallybox privacy notice`: the cards that hang beside a box, for staff and for the people in front of the camera.
+//! Made of the tables that the box itself goes by, its configuration, and the signed policy.
 
 mod page;
 mod pdf;
@@ -161,8 +161,8 @@ impl About<'_> {
         sheet
     }
 
-    /// Whom to ask or complain to, by when an answer is due, and where the policy is. The first two are main lines of the
-    /// public card: of several contacts one, the others follow in small.
+    /// Whom to ask or complain to, by when an answer is due, and where the policy is. The first two are main lines of
+    /// the public card: of several contacts one, the others follow in small.
     fn questions(&self, is_public: bool) -> Vec<String> {
         let language = self.language;
         let contacts = self.policy.map(|policy| policy.contacts.as_slice()).unwrap_or_default();

@@ -9,8 +9,8 @@ pub(super) const HEIGHT: f64 = 297.0;
 const MARGIN: f64 = 12.0;
 /// Height of a capital letter as a part of the font's size: Helvetica's, and the lowest of those that stand in for it.
 pub(super) const CAP: f64 = 0.716;
-/// Capitals of main lines are more than 8 mm high: readable at two metres. (Half a degree of arc is the rule for signs; 8 mm at
-/// 2 m are 14 minutes, nearly three times what normal sight resolves.)
+/// Capitals of main lines are more than 8 mm high: readable at two metres. (8 mm at 2 m are 14 minutes of arc; normal
+/// sight reads letters of 5.)
 pub(super) const MAIN: f64 = 8.1 / CAP;
 const TITLE: f64 = 14.0;
 /// For a look from nearby.

@@ -1,5 +1,5 @@
-//! A card as PDF. It has no font in it: Helvetica is every reader's own, and for Chinese signs readers take the machine's
-//! font for `STSong-Light`, as PDF's standard character collections have it.
+//! A card as PDF. It has no font in it: Helvetica is every reader's own, and for Chinese signs readers take the
+//! machine's font for `STSong-Light`, as PDF's standard character collections have it.
 
 use pdf_writer::types::{CidFontType, FontFlags, SystemInfo};
 use pdf_writer::{Content, Finish, Name, Pdf, Rect, Ref, Str, TextStr};

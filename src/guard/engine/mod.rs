@@ -15,6 +15,7 @@ mod updates;
 mod verbs;
 
 use session_settings::SessionSettings;
+use startup::limits;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -40,7 +41,7 @@ use crate::judges::twin::{Question, Twin};
 use crate::judges::updates::Updates;
 use crate::judges::verb_quotas::VerbQuotas;
 use crate::ledger::{LedgerWriter, LinkLog, ServiceEnd};
-use consent::{Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, Reason, SessionId, SessionLimits};
+use consent::{Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, Reason, SessionId};
 use monotonic::Monotonic;
 
 /// Consent machine, panel, ledger and capture, joined.
@@ -391,14 +392,5 @@ impl Engine {
             }
             has_changed
         });
-    }
-}
-
-fn limits(config: &Config) -> SessionLimits {
-    SessionLimits {
-        max_session: config.consent.max_session,
-        request_timeout: config.consent.request_timeout,
-        reconnect_window: config.ingest.reconnect_window,
-        minors_mode: config.consent.minors_mode,
     }
 }

@@ -4,6 +4,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::ipc::{Fact, VERSION_STRING};
 use crate::ledger::LedgerState;
+use consent::SessionLimits;
 
 /// What the guard writes down when it comes up with this state of the ledger, in order.
 pub(super) fn facts(config: &Config, policy_version: &str, state: &LedgerState) -> Vec<Fact> {
@@ -26,4 +27,14 @@ pub(super) fn facts(config: &Config, policy_version: &str, state: &LedgerState) 
         broker_host: config.mqtt.as_ref().map(|mqtt| mqtt.host.to_string()),
     });
     interrupted.into_iter().chain([started]).chain(stepped).chain(policy).chain(configured).collect()
+}
+
+/// What differs from shop to shop.
+pub(super) fn limits(config: &Config) -> SessionLimits {
+    SessionLimits {
+        max_session: config.consent.max_session,
+        request_timeout: config.consent.request_timeout,
+        reconnect_window: config.ingest.reconnect_window,
+        minors_mode: config.consent.minors_mode,
+    }
 }

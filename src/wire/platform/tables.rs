@@ -1,4 +1,5 @@
-//! The tables of docs/mqtt.md, docs/ledger.md and docs/privacy.md, between `<!-- begin: generated from the types: NAME -->` and
+//! The tables of docs/mqtt.md, docs/ledger.md and docs/privacy.md, between
+//! `<!-- begin: generated from the types: NAME -->` and
 //! `<!-- end: generated -->`.
 
 use std::fmt::Write as _;

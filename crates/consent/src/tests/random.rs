@@ -2,6 +2,8 @@
 #![allow(clippy::wildcard_enum_match_arm)] // the onlooker names only what it looks at
 #![allow(clippy::struct_excessive_bools)] // and notes whether it saw each
 
+mod answers;
+
 use core::time::Duration;
 
 use proptest::prelude::*;
@@ -156,13 +158,6 @@ impl Onlooker {
         }
     }
 
-    /// The present touch has had its effect: its release starts nothing.
-    fn spend_touch(&mut self) {
-        if let Finger::Down { clean, .. } = &mut self.finger {
-            *clean = false;
-        }
-    }
-
     /// When a touch that has not begun yet begins at the earliest.
     fn next_touch(&self, now: u64) -> u64 {
         now + u64::from(matches!(self.finger, Finger::Down { .. }))
@@ -237,62 +232,6 @@ impl Onlooker {
         Ok(())
     }
 
-    /// What becomes of the sound.
-    fn sees_sound(&mut self, effect: &Effect) -> Result<(), TestCaseError> {
-        match *effect {
-            Effect::Configure(wanted) => {
-                prop_assert!(self.sound && wanted.revision == self.wanted.revision + 1);
-                prop_assert!(wanted.muted || self.lamp != LampPattern::SolidNotched, "sound before the lamp says so");
-                prop_assert!(wanted.muted || !self.muted, "sound before the ledger says so");
-                (self.wanted, self.confirmed) = (wanted, false);
-            }
-            Effect::RecordMute { muted, .. } => {
-                prop_assert!(!muted || (self.wanted.muted && self.confirmed), "a mute that nobody confirmed");
-                prop_assert!(muted != self.muted, "the same twice");
-                self.muted = muted;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// A start: for a press of its own, or in minors' mode for the hold that followed one.
-    fn sees_start(&mut self, ended: Ended, sound: bool) -> Result<(), TestCaseError> {
-        if !self.minors {
-            prop_assert!(ended.clean, "capture for a touch that was not a press of its own");
-            prop_assert!(ended.longest() < if sound { 700 } else { 3000 }, "capture after {}", ended.longest());
-            return Ok(());
-        }
-        let press = self.press.take();
-        let (pressed, press) = press.ok_or_else(|| TestCaseError::fail("capture for a hold without a press"))?;
-        prop_assert!(ended.whole, "capture for a hold whose edges were not seen");
-        prop_assert!(ended.began >= pressed + (ended.longest() - ended.heard), "a hold that began before the press");
-        prop_assert!(ended.began <= pressed + 60_000, "a hold that began too late");
-        prop_assert!(ended.shortest() >= 2000 && ended.longest() < 3000, "no guardian's hold: {}", ended.longest());
-        prop_assert!(self.release_now, "the lamp did not say that it is enough");
-        prop_assert!(press.clean && press.longest() < 3000, "a press that started nothing by itself");
-        prop_assert!(sound == (press.longest() < 700), "sound or not is what the press said");
-        Ok(())
-    }
-
-    /// Before the effects: what the press of minors' mode came to.
-    fn sees_press(&mut self, event: Event) {
-        self.release_now = self.lamp == LampPattern::ReleaseNow;
-        let is_touch = matches!(event, Event::ButtonDown | Event::ButtonFoundDown);
-        if (revokes(event) && !is_touch) || matches!(event, Event::AgreementNeeded) {
-            self.press = None;
-        }
-        self.service_ends |= event == Event::EndService;
-    }
-
-    /// After the effects: a touch under which the lamp came to ask, or goes on asking (for a probe), is the press that a
-    /// guardian's hold may follow. Whether it was one is judged when something starts.
-    fn sees_ask(&mut self, now: u64) {
-        if let Some(ended) = self.ended.filter(|_| self.lamp == LampPattern::SlowPulse) {
-            self.press = Some((now, ended));
-        }
-    }
-
     /// What the lamp shows, and what staff are asked.
     fn sees_question(&mut self, now: u64, effect: &Effect) -> Result<(), TestCaseError> {
         match *effect {
@@ -316,16 +255,6 @@ impl Onlooker {
             }
             _ => {}
         }
-        Ok(())
-    }
-
-    /// A policy or a change was agreed to.
-    fn sees_answer(&mut self, now: u64, effect: &Effect) -> Result<(), TestCaseError> {
-        let began = self.down_for(now).map(|held| now - held);
-        let held = began.is_some_and(|began| began >= self.question_at && now - began >= 2000);
-        prop_assert!(held, "{effect:?} without a hold that began while the lamp asked");
-        prop_assert!(self.lamp == LampPattern::TripleBlink, "{effect:?} under {:?}", self.lamp);
-        self.agreement &= !matches!(effect, Effect::RecordAgreement);
         Ok(())
     }
 
@@ -449,23 +378,6 @@ proptest! {
         minors in prop::bool::weighted(0.3),
     ) {
         check(&script, PersistedState { last_session: SessionId(0), locked, parted: unbound.then_some(Parting::Unbound), policy_pending }, minors)?;
-    }
-
-    /// Touches of about the right lengths, so that many of them start something in minors' mode.
-    #[test]
-    fn minors_mode_starts_only_with_a_press_and_a_guardians_hold(
-        touches in prop::collection::vec(
-            (0_u64..5000, prop_oneof![2 => 30_u64..1000, 3 => 1900_u64..3200, 1 => 30_u64..6000], any_event(), prop::bool::weighted(0.2)),
-            1..20,
-        ),
-    ) {
-        let script: Vec<_> = touches.into_iter().flat_map(|(gap, held, event, disturbs)| {
-            let touch = [(gap * 7 + 1, Event::ButtonDown), (held / 7 * 7 + 1, Event::ButtonUp)];
-            touch.into_iter().chain(disturbs.then_some((3, event)))
-        }).collect();
-        let memory =
-            PersistedState { last_session: SessionId(0), locked: false, parted: None, policy_pending: false };
-        check(&[&[(1, Event::ButtonUp)], &script[..]].concat(), memory, true)?;
     }
 
     #[test]
