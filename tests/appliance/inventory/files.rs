@@ -152,11 +152,11 @@ fn of_cell(table: &str, column: &str, first: &str, text: &str, found: &mut BTree
     };
     match json {
         // The position that a start resumes from.
-        Some(Value::Array(parts)) => {
-            for (part, value) in ["seq", "hash", "state"].iter().zip(&parts) {
+        Some(Value::Array(parts)) if first == "resume" => {
+            for (part, value) in ["seq", "hash", "tree", "state"].iter().zip(&parts) {
                 flatten(&format!("{name}.{part}"), value, found);
             }
-            assert_eq!(parts.len(), 3, "{name}: {text}");
+            assert_eq!(parts.len(), 4, "{name}: {text}");
         }
         Some(value) => flatten(&name, &value, found),
         None => drop(found.insert(name)),
