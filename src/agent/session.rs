@@ -281,7 +281,8 @@ impl Agent<'_> {
 
     /// Whether any key is trusted to sign policies.
     fn trusts_policies(&self) -> bool {
-        self.config.trust.keys.iter().any(|key| key.may.contains(&notes::Role::Policy))
+        let brings = |role: &notes::Role| matches!(role, notes::Role::Policy | notes::Role::EndOfService);
+        self.config.trust.keys.iter().any(|key| key.may.iter().any(brings))
     }
 
     /// The broker lets this box in: keeps to what it takes, and asks for commands.
