@@ -1,5 +1,5 @@
-//! The retained `checkpoint`: what the ledger is bound to, told at each connection and whenever the guard signed a newer
-//! one.
+//! The retained `checkpoint`: what the ledger is bound to, told at each connection and whenever the guard signed a
+//! newer one.
 
 use std::time::Duration;
 

@@ -12,8 +12,8 @@ use rumqttc::{AsyncClient, PublishNoticeError, PublishOptions, PublishResult};
 
 use monotonic::Monotonic;
 
-/// Requests that the client takes at once. What may be under way together is less: 1 state, report, checkpoint, telemetry, event,
-/// [`REPLIES`] answers, availability and a subscription.
+/// Requests that the client takes at once. What may be under way together is less: 1 state, report, checkpoint,
+/// telemetry, event, [`REPLIES`] answers, availability and a subscription.
 pub(super) const CAPACITY: usize = 64;
 /// Answers that may be under way at once.
 const REPLIES: usize = 32;

@@ -53,8 +53,8 @@ impl Ledger {
         Ok(count)
     }
 
-    /// The signed checkpoint of exactly what goes: whoever has an older copy can hold it against what is left. Without a
-    /// key there is none, and entries go all the same when their time has come.
+    /// The signed checkpoint of exactly what goes: whoever has an older copy can hold it against what is left. Without
+    /// a key there is none, and entries go all the same when their time has come.
     fn prune_checkpoint(&mut self, to: &ChainPosition) -> Option<String> {
         let (tree, _) = to.tree.as_ref().zip(self.signer.as_ref())?;
         let signed = self.sign(&tree.clone());

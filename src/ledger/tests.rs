@@ -196,7 +196,8 @@ fn a_long_ledger_is_opened_from_its_resume_point() {
     assert_eq!(ledger.state(), &ledger.replay("").unwrap());
     drop(ledger);
     Ledger::open_read_only(&path).unwrap().verify_up_to(unverified).unwrap();
-    // An old entry, or the resume point's state or tree, is changed: the background verification finds it, not the opening.
+    // An old entry, or the resume point's state or tree, is changed: the background verification finds it, not the
+    // opening.
     let store = Connection::open(&path).unwrap();
     for (change, undo) in [
         (

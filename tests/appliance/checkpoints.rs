@@ -1,5 +1,5 @@
-//! Checkpoints of a real box: signed at the start and at each session's end, told over MQTT, proved without the box, and
-//! binding: a ledger that does not continue them is not used.
+//! Checkpoints of a real box: signed at the start and at each session's end, told over MQTT, proved without the box,
+//! and binding: a ledger that does not continue them is not used.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -69,7 +69,7 @@ impl ProofFile {
         Ok(Self { extra, index, hashes, checkpoint })
     }
 
-    /// Whether `entry` is in the log of this key at the place that the proof says. Returns the checkpoint that shows it.
+    /// Whether `entry` is in the log of this key at the place that the proof says. Returns the checkpoint.
     pub fn verify(&self, entry: &[u8], key: &VerifierKey) -> Result<&Checkpoint, ProofFileError> {
         let checkpoint = self.checkpoint.verify(key)?;
         verify_inclusion(leaf_hash(entry), self.index, checkpoint.size, &self.hashes, checkpoint.root)?;
@@ -119,7 +119,7 @@ impl GrowthFile {
         Ok(Self { old, hashes, checkpoint })
     }
 
-    /// Whether the log of this key begins with what its `old` checkpoint, which is verified, has. Returns the newer one.
+    /// Whether the log of this key begins with what its verified `old` checkpoint has. Returns the newer one.
     pub fn verify(&self, old: &Checkpoint, key: &VerifierKey) -> Result<&Checkpoint, ProofFileError> {
         let checkpoint = self.checkpoint.verify(key)?;
         if self.old != old.size {

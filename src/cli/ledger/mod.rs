@@ -100,8 +100,8 @@ pub(crate) fn run(config: &Config, action: &Action) -> Result<(), Exit> {
     }
 }
 
-/// Prints all, or those from the first one of `since` on: without a gap, also where a clock went back behind it. `before`
-/// is what is said first about the tree of those that are left out.
+/// Prints all, or those from the first one of `since` on: without a gap, also where a clock went back behind it.
+/// `before` is what is said first about the tree of those that are left out.
 fn each(
     ledger: &Ledger,
     since: Option<Timestamp>,
