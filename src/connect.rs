@@ -1,5 +1,10 @@
-//! Host names and TCP: looking a name up never blocks for longer than asked, and each of its addresses is tried, both
-//! families in turn (RFC 8305, "Happy Eyeballs").
+//! The way out: every connection that the box opens to another machine begins here, by [`Destinations`], and no other
+//! file looks a name up or opens a socket. Looking a name up never blocks for longer than asked, and each of its
+//! addresses is tried, both families in turn (RFC 8305, "Happy Eyeballs").
+
+mod datagram;
+mod destinations;
+pub(crate) mod http;
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
@@ -14,6 +19,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 use crate::clock::Clock;
 use crate::worker;
 use monotonic::Monotonic;
+
+pub(crate) use datagram::DatagramSocket;
+pub(crate) use destinations::{Destinations, Refusals, RefusedDestination};
 
 /// An address that has not answered by then is not waited for: the next one is tried beside it (RFC 8305, section 8).
 pub(crate) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -43,6 +51,12 @@ pub(crate) enum Unreachable {
     /// The kernel refused to try, or the connection broke at once.
     #[error("the connection cannot be made")]
     Broken,
+    /// The configuration does not name the host.
+    #[error("the configuration allows no connection to that host")]
+    NotAllowed,
+    /// None of its addresses lies in the allowed ranges.
+    #[error("its address lies outside of [residency] allowed-addresses")]
+    Outside,
     /// The caller wants it no more.
     #[error("not wanted any more")]
     Stopped,
@@ -68,6 +82,7 @@ impl Unreachable {
             Self::Broken => 2,
             Self::TimedOut => 3,
             Self::Refused => 4,
+            Self::NotAllowed | Self::Outside => 5,
         }
     }
 
@@ -76,25 +91,10 @@ impl Unreachable {
     }
 }
 
-/// Connects to `port` of `host`, a name or an address (IPv6 with or without brackets), within `patience`, the lookup
-/// included. `stopped` is asked some 20 times a second; once it says so, the attempt ends.
-///
-/// The stream blocks and has the kernel's settings otherwise.
-pub(crate) fn connect(
-    host: &str,
-    port: u16,
-    patience: Duration,
-    stopped: &dyn Fn() -> bool,
-) -> Result<TcpStream, Unreachable> {
-    let clock = Clock::start();
-    let addresses = resolve(host, port, patience, stopped)?;
-    connect_any(&addresses, patience.saturating_sub(clock.now().duration_since(Monotonic::default())), stopped)
-}
-
 /// The addresses of `host` in the order in which they are to be tried, at least one: the system's preference (RFC
 /// 6724), with the families taking turns. The lookup goes on in a thread of its own where it takes longer than
 /// `patience`.
-pub(crate) fn resolve(
+fn resolve(
     host: &str,
     port: u16,
     patience: Duration,
@@ -170,7 +170,7 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 /// The first of `addresses` that accepts within `patience`. A failed attempt begins the next one at once, a silent one
 /// after [`ATTEMPT_DELAY`]; all that are under way may win.
-pub(crate) fn connect_any(
+fn connect_any(
     addresses: &[SocketAddr],
     patience: Duration,
     stopped: &dyn Fn() -> bool,

@@ -13,6 +13,7 @@ use super::explain::ConnectionContext;
 use super::publisher::Limits;
 use super::tls::TlsRules;
 use crate::config::{Login, Mqtt, SecretTemplate};
+use crate::connect::Destinations;
 use crate::exit::Exit;
 use monotonic::Monotonic;
 
@@ -119,6 +120,7 @@ pub(super) fn prepare(
     mqtt: &Mqtt,
     accepts: Accepts,
     tls: Option<Arc<TlsRules>>,
+    destinations: Destinations,
 ) -> Result<(MqttOptions, Broker), Exit> {
     let mut options = MqttOptions::new(id, (mqtt.host.as_str(), mqtt.port));
     options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(Some(MAX_PACKET));
@@ -136,7 +138,7 @@ pub(super) fn prepare(
     let heard = ReceivedEnds::default();
     let broker =
         Broker { tls: tls.clone(), id: id.to_owned(), heard: heard.clone(), first: Vec::new(), last: Vec::new() };
-    let route = Route { host: mqtt.host.as_str().to_owned(), port: mqtt.port, tls };
+    let route = Route { host: mqtt.host.as_str().to_owned(), port: mqtt.port, tls, destinations };
     options.set_socket_connector(move |_, _| route.clone().connect(heard.clone()));
     Ok((options, broker))
 }

@@ -13,6 +13,7 @@ use super::due_answers::DueAnswers;
 use super::events::EventQueue;
 use super::guard_client::{GuardHandle, GuardState};
 use super::home_assistant::announcement::HomeAssistant;
+use super::network_reporter::NetworkReporter;
 use super::outbox::Outbox;
 use super::policy_relay::PolicyRelay;
 use super::publisher::{Kind, Limits, Outcome, Publisher, Refusal};
@@ -27,6 +28,7 @@ use super::updates::ReleaseInbox;
 use super::validator::CommandValidator;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Mqtt};
+use crate::connect::{Destinations, Refusals};
 use crate::ipc::ReportedConfig;
 use crate::transport_warnings::Warning;
 
@@ -72,6 +74,9 @@ pub(super) struct Agent<'a> {
     /// Connections in a row that ended soon, without a word why, after the box was online.
     pub(super) cut_short: u32,
     pub(super) home_assistant: HomeAssistant,
+    pub(super) network: NetworkReporter,
+    /// Where the broker may be.
+    pub(super) destinations: Destinations,
 }
 
 /// One connection, with what is known of it.
@@ -122,6 +127,7 @@ impl<'a> Agent<'a> {
         guard: GuardHandle,
         outbox: Outbox,
         releases: ReleaseInbox,
+        (network, refusals): (NetworkReporter, Refusals),
     ) -> Self {
         let reply_store = ReplyStore::new(&config.agent_dir());
         Self {
@@ -150,6 +156,8 @@ impl<'a> Agent<'a> {
             spread_hint: None,
             cut_short: 0,
             home_assistant: HomeAssistant::new(mqtt, &config.agent_dir()),
+            network,
+            destinations: Destinations::of_broker(config, mqtt, refusals),
         }
     }
 

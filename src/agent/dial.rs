@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::tls::TlsRules;
-use crate::connect;
+use crate::connect::Destinations;
 use crate::sync::LockExt;
 
 /// Name and addresses together; TLS and CONNACK have to fit into what the client library waits for all of it.
@@ -64,12 +64,13 @@ pub(super) struct Route {
     pub(super) port: u16,
     /// With TLS, and by which rules.
     pub(super) tls: Option<Arc<TlsRules>>,
+    pub(super) destinations: Destinations,
 }
 
 impl Route {
     /// Connects, and shakes hands if there is TLS.
     pub(super) async fn connect(self, heard: ReceivedEnds) -> io::Result<Stream> {
-        let tcp = reach(self.host.clone(), self.port).await?;
+        let tcp = reach(self.destinations, self.host.clone(), self.port).await?;
         // Without these a cut line is noticed later, and answers may wait for each other.
         let _ = tcp.set_nodelay(true);
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&tcp, USER_TIMEOUT_MS);
@@ -93,7 +94,7 @@ impl Route {
 }
 
 /// Connects in a thread, which ends soon when nobody waits for it any more.
-async fn reach(host: String, port: u16) -> io::Result<TcpStream> {
+async fn reach(destinations: Destinations, host: String, port: u16) -> io::Result<TcpStream> {
     struct Wanted(Arc<AtomicBool>);
     impl Drop for Wanted {
         fn drop(&mut self) {
@@ -102,7 +103,7 @@ async fn reach(host: String, port: u16) -> io::Result<TcpStream> {
     }
     let wanted = Wanted(Arc::default());
     let stopped = wanted.0.clone();
-    let work = move || connect::connect(&host, port, PATIENCE, &|| stopped.load(Ordering::Relaxed));
+    let work = move || destinations.connect(&host, port, PATIENCE, &|| stopped.load(Ordering::Relaxed));
     let tcp = tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?.map_err(io::Error::other)?;
     drop(wanted);
     tcp.set_nonblocking(true)?;

@@ -34,11 +34,13 @@ pub(super) struct ConnectionLoss {
     pub(super) said: Option<String>,
     /// Whoever comes back at once would be thrown out again, or throw another out.
     pub(super) patient: bool,
+    /// The broker did not let the box in.
+    pub(super) refused: bool,
 }
 
 impl From<String> for ConnectionLoss {
     fn from(reason: String) -> Self {
-        Self { reason, said: None, patient: false }
+        Self { reason, said: None, patient: false, refused: false }
     }
 }
 
@@ -140,7 +142,7 @@ fn refused(code: ConnectReturnCode, known: &ConnectionContext<'_>) -> Connection
     );
     let names = if unnamed { other_name(known) } else { String::new() };
     let said = connack(known.first).and_then(|packet| packet.properties?.reason_string);
-    ConnectionLoss { reason: why + &names, said: said.map(|said| clean(&said)), patient: false }
+    ConnectionLoss { reason: why + &names, said: said.map(|said| clean(&said)), patient: false, refused: true }
 }
 
 fn ended(code: DisconnectReasonCode, known: &ConnectionContext<'_>) -> ConnectionLoss {
@@ -152,7 +154,7 @@ fn ended(code: DisconnectReasonCode, known: &ConnectionContext<'_>) -> Connectio
                  this one waits before it comes back, since they throw each other out",
                 known.id
             );
-            return ConnectionLoss { reason: why, said: None, patient: true };
+            return ConnectionLoss { reason: why, said: None, patient: true, refused: false };
         }
         Code::UseAnotherServer | Code::ServerMoved => moved(code == Code::ServerMoved, known),
         Code::NotAuthorized => {
@@ -188,14 +190,19 @@ fn ended(code: DisconnectReasonCode, known: &ConnectionContext<'_>) -> Connectio
         | Code::SubscriptionIdentifiersNotSupported => format!("it ended the connection ({code:?}): see its log"),
     };
     let said = last_disconnect(known.last).and_then(|packet| packet.properties?.reason_string);
-    ConnectionLoss { reason: why, said: said.map(|said| clean(&said)), patient: false }
+    ConnectionLoss { reason: why, said: said.map(|said| clean(&said)), patient: false, refused: false }
+}
+
+/// The other server that the broker named, if it did.
+pub(super) fn server_reference(known: &ConnectionContext<'_>) -> Option<String> {
+    let at_connect = connack(known.first).and_then(|packet| packet.properties?.server_reference);
+    let later = || last_disconnect(known.last).and_then(|packet| packet.properties?.server_reference);
+    at_connect.or_else(later).map(|to| clean(&to))
 }
 
 /// Where it says that it is now. That is told and not followed: commands come from where the configuration says.
 fn moved(for_good: bool, known: &ConnectionContext<'_>) -> String {
-    let at_connect = connack(known.first).and_then(|packet| packet.properties?.server_reference);
-    let later = || last_disconnect(known.last).and_then(|packet| packet.properties?.server_reference);
-    let to = at_connect.or_else(later).map_or_else(String::new, |to| format!(" to {:?}", clean(&to)));
+    let to = server_reference(known).map_or_else(String::new, |to| format!(" to {to:?}"));
     let verb = if for_good { "the broker has moved" } else { "it sends this box for now" };
     format!("{verb}{to}: the box follows no such word; set [mqtt] url if it is right")
 }

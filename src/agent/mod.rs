@@ -19,6 +19,7 @@ mod guard_client;
 mod guard_link;
 mod home_assistant;
 pub(crate) mod messages;
+mod network_reporter;
 mod outbox;
 mod payload;
 mod policy_relay;
@@ -50,6 +51,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Config, Mqtt};
+use crate::connect::Refusals;
 use crate::exit::Exit;
 use crate::ipc::LedgerCursor;
 use crate::runtime::{self, ShutdownSignals};
@@ -58,6 +60,7 @@ use backoff::{Backoff, Ended};
 use binding::Ready;
 use context::Agent;
 use explain::ConnectionLoss;
+use network_reporter::NetworkReporter;
 use outbox::Outbox;
 use session::ConnectionEnd;
 use updates::ReleaseInbox;
@@ -106,13 +109,17 @@ async fn serve(config: &Config, mqtt: &Mqtt, guard: GuardAddress, stop: impl Fut
     let outbox = Outbox::open(&config.agent_dir());
     let guard = guard_client::connect(guard, outbox.acknowledged().cloned(), ending.clone(), &mut tasks);
     let link = (guard.calls.clone(), guard.state.clone());
-    let releases = ReleaseInbox::start(config, mqtt, link, ending.clone(), &mut tasks);
+    let refusals = Refusals::default();
+    let network = NetworkReporter::start(link.clone(), refusals.clone(), ending.clone(), &mut tasks);
+    let releases = ReleaseInbox::start(config, mqtt, link, refusals.clone(), ending.clone(), &mut tasks);
     let clock = Clock::start();
-    let mut agent = Agent::new(config, mqtt, clock, guard, outbox, releases);
+    let mut agent = Agent::new(config, mqtt, clock, guard, outbox, releases, (network, refusals));
     // What is wrong with certificates and secrets now is said at once; later it may heal, and is tried again.
     agent.prepare()?;
     agent.notifier.ready();
-    agent.keep_connected(std::pin::pin!(stop)).await?;
+    let kept = agent.keep_connected(std::pin::pin!(stop)).await;
+    agent.network.finish().await;
+    kept?;
     ending.cancel();
     while tasks.join_next().await.is_some() {}
     Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use monotonic::Monotonic;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{ConnAck, Packet, SubscribeFilter, SubscribeReasonCode};
-use rumqttc::{AsyncClient, Event, MqttOptions};
+use rumqttc::{AsyncClient, ConnectionError, Event, MqttOptions};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -15,7 +15,7 @@ use super::backoff::STABLE_AFTER;
 use super::broker::{self, Broker};
 use super::context::{Agent, BrokerConnection};
 use super::disconnect;
-use super::explain::{CUT_WITHOUT_REASON, ConnectionLoss, explain};
+use super::explain::{self, CUT_WITHOUT_REASON, ConnectionLoss, explain};
 use super::guard_client::GuardState;
 use super::messages::{Published, json};
 use super::publisher::{CAPACITY, Kind, Limits};
@@ -24,6 +24,7 @@ use super::twin::DESIRED;
 use super::twin_relay;
 use crate::clock;
 use crate::exit::Exit;
+use crate::ipc::NetworkReport;
 
 /// The topic of the platform's signed policy, behind the box's name.
 const POLICY: &str = "policy";
@@ -36,6 +37,8 @@ const MAX_CUT_SHORT: u32 = 3;
 const ID_UNCONTESTED_AFTER: Duration = Duration::from_mins(5);
 /// How long a box that was unbound stays for the answer to the command that unbound it.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Why a broker's word that another server is to be used is not followed.
+const ELSEWHERE: &str = "the broker sends this box to another server: it connects to the one in [mqtt] url only";
 /// What is remarked about a client that is thrown out.
 const SHARED_ID: &str = "the id";
 
@@ -89,10 +92,7 @@ impl Agent<'_> {
                 outcome = line.publisher.outcome() => { self.on_publish_outcome(&mut line, outcome); Ok(()) }
                 event = events.recv() => match event {
                     None => Err("the connection ended".to_owned().into()),
-                    Some(Err(error)) => {
-                        self.refused_features.learn(self.clock.now(), &error);
-                        Err(explain(&error, &broker.context(line.online)))
-                    }
+                    Some(Err(error)) => Err(self.explain_loss(&error, &mut broker, line.online)),
                     Some(Ok(Event::Incoming(packet))) => self.incoming(&mut line, packet),
                     Some(Ok(Event::Outgoing(_) | Event::Auth(_))) => Ok(()),
                 },
@@ -119,11 +119,23 @@ impl Agent<'_> {
         self.ended(&line, lost, begun)
     }
 
+    fn explain_loss(&mut self, error: &ConnectionError, broker: &mut Broker, was_online: bool) -> ConnectionLoss {
+        self.refused_features.learn(self.clock.now(), error);
+        let known = broker.context(was_online);
+        if let Some(elsewhere) = explain::server_reference(&known) {
+            self.destinations.refusals().note(&elsewhere, ELSEWHERE);
+        }
+        explain(error, &known)
+    }
+
     fn ended(&mut self, line: &BrokerConnection, lost: ConnectionLoss, begun: Monotonic) -> ConnectionEnd {
         if line.renewed {
             self.events.connection_ended();
             return ConnectionEnd::Renewed;
         }
+        let reason = lost.reason.clone();
+        let refused = NetworkReport::BrokerRefused { reason: reason.clone() };
+        self.network.report(if lost.refused { refused } else { NetworkReport::BrokerLost { reason } });
         let held = line.online_at.map(|at| self.clock.now().duration_since(at));
         let was_stable = held.is_some_and(|held| held >= STABLE_AFTER);
         ConnectionEnd::Lost { loss: self.connection_lost(lost, begun, line.online), was_stable }
@@ -139,7 +151,7 @@ impl Agent<'_> {
             rules = Some(made);
         }
         self.note_warnings();
-        broker::prepare(&self.id, self.mqtt, accepts, rules)
+        broker::prepare(&self.id, self.mqtt, accepts, rules, self.destinations.clone())
     }
 
     /// Sends what may be sent now.
@@ -214,7 +226,7 @@ impl Agent<'_> {
              broker's ends it; see the broker's log",
             self.id
         );
-        ConnectionLoss { reason, said: None, patient: true }
+        ConnectionLoss { reason, said: None, patient: true, refused: false }
     }
 
     #[allow(clippy::wildcard_enum_match_arm)] // the rest of the protocol is the client's own matter
@@ -242,6 +254,7 @@ impl Agent<'_> {
                 tracing::info!("connected to the broker {}", self.mqtt.origin());
                 line.online = true;
                 line.online_at = Some(self.clock.now());
+                self.network.report(NetworkReport::BrokerConnected {});
                 self.events.connected(self.clock.now());
                 line.telemetry_at = telemetry::first_at(self.clock.now(), self.telemetry_interval());
                 self.notifier.connected();

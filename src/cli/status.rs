@@ -130,6 +130,10 @@ fn describe(status: &Status) -> String {
     line("sound", status.session.map(|_| if status.muted { "muted" } else { "on" }.to_owned()));
     line("reason", status.reason.clone());
     line("message", status.message.clone());
+    for open in &status.incidents {
+        line("incident", Some(format!("{}: {}", open.incident.as_str(), open.what)));
+        line("", Some(format!("→ {}", open.incident.english().advice)));
+    }
     line("encoder", status.encoder.clone());
     line("camera", status.camera.clone());
     line(

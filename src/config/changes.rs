@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::{
     Audio, AudioSource, Capture, Config, Consent, Crop, Destination, Device, Ingest, Mqtt, Outage, OutageBuffer,
-    Overlay, Panel, PanelBackend, Privacy, Protocol, Rtmp, Srt, Video, Whip,
+    Overlay, Panel, PanelBackend, Privacy, Protocol, Residency, Rtmp, Srt, Video, Whip,
 };
 
 /// What differs, and who has to agree to it.
@@ -57,6 +57,7 @@ pub(crate) fn compare(now: &Config, wanted: &Config) -> Changes {
         // Whoever asks staff judges the version, together with all that it stands for.
         consent: Consent { policy_version: _, max_session, request_timeout, minors_mode },
         privacy,
+        residency,
         trust,
         update,
         third_parties,
@@ -83,6 +84,7 @@ pub(crate) fn compare(now: &Config, wanted: &Config) -> Changes {
     let what = "minors' mode would end: [consent] minors-mode";
     changes.by_hand(now.consent.minors_mode && !*minors_mode, what);
     compare_privacy(&mut changes, &now.privacy, privacy);
+    compare_residency(&mut changes, &now.residency, residency);
     changes.never(*trust != now.trust, "[[trust]] says whose commands this box obeys: only files under /etc may");
     let what = "[update] cannot change by a stick once the box was used: who keeps the software is not staff's matter";
     changes.by_hand(*update != now.update, what);
@@ -120,12 +122,12 @@ fn compare_device(changes: &mut Changes, now: &Device, wanted: &Device) {
 
 /// A lamp that is looked for at another pin is a dark one; a longer debounce overhears the touch that should stop.
 fn compare_panel(changes: &mut Changes, now: &Panel, wanted: &Panel) {
-    let Panel { backend, button_pin, lamp_pin, lamp_sense_pin, mute_pin, active_low, debounce } = wanted;
+    let Panel { backend, button_pin, lamp_pin, lamp_sense_pin, mute_pin, case_pin, active_low, debounce } = wanted;
     let simulated = *backend == PanelBackend::Sim && now.backend != PanelBackend::Sim;
     changes.never(simulated, "[panel] backend = \"sim\" cannot come from a stick: a press has to be a person's");
-    let pins = (button_pin, lamp_pin, lamp_sense_pin, mute_pin);
+    let pins = (button_pin, lamp_pin, lamp_sense_pin, mute_pin, case_pin);
     let wired = *backend != now.backend
-        || pins != (&now.button_pin, &now.lamp_pin, &now.lamp_sense_pin, &now.mute_pin)
+        || pins != (&now.button_pin, &now.lamp_pin, &now.lamp_sense_pin, &now.mute_pin, &now.case_pin)
         || (active_low, debounce) != (&now.active_low, &now.debounce);
     let what =
         "[panel] cannot change by a stick once the box was used: its lamp could be left dark, or a touch unheard";
@@ -250,6 +252,13 @@ fn compare_mqtt(changes: &mut Changes, now: Option<&Mqtt>, wanted: Option<&Mqtt>
     let what = "[mqtt] cannot change by a stick once the box was used, telemetry-interval aside: it says who asks and \
                 stops, and who is told";
     changes.by_hand(!same, what);
+}
+
+/// Where data may go is the operator's promise to staff and customers, and no matter of whoever brings a stick.
+fn compare_residency(changes: &mut Changes, now: &Residency, wanted: &Residency) {
+    let what =
+        "[residency] cannot change by a stick once the box was used: it says in which networks servers may stand";
+    changes.by_hand(wanted != now, what);
 }
 
 fn compare_privacy(changes: &mut Changes, now: &Privacy, wanted: &Privacy) {

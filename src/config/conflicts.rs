@@ -29,6 +29,7 @@ pub(super) fn check_conflicts(reader: &mut Reader<'_>, panel: &Panel, video: &Vi
         ("lamp-pin", Some(panel.lamp_pin)),
         ("lamp-sense-pin", panel.lamp_sense_pin),
         ("mute-pin", panel.mute_pin),
+        ("case-pin", panel.case_pin),
     ];
     for (index, (key, pin)) in pins.iter().enumerate() {
         let taken = pins[..index].iter().find(|(_, other)| pin.is_some() && other == pin);

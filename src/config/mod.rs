@@ -28,8 +28,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use tests::{example, example_to};
 
 pub use address::{
-    Destination, Host, HostPattern, IngestScheme, Latency, Login, Protocol, Rtmp, ServerUrl, Srt, ValueError, Whip,
-    origin,
+    AddressRange, Destination, Host, HostPattern, IngestScheme, Latency, Login, Protocol, Rtmp, ServerUrl, Srt,
+    ValueError, Whip, origin,
 };
 pub(crate) use changes::{asks_staff_about_destination, compare};
 pub(crate) use desired::{DESIRED_KEYS, DesiredKey, Judged, ValueKind, Verdict};
@@ -44,8 +44,8 @@ pub use secret::{MissingSecret, Secret, SecretTemplate};
 pub(crate) use sections::derived_id;
 pub use sections::is_device_id;
 pub use types::{
-    Audio, AudioSource, Capture, Consent, Crop, Device, Encoder, Ingest, Mask, Mqtt, Outage, OutageBuffer, Overlay,
-    Panel, PanelBackend, Privacy, ThirdParty, Update, Video, VideoSource,
+    Audio, AudioSource, Capture, Consent, Crop, Device, Encoder, Ingest, Mask, Mqtt, Outage, OutageBuffer, Outside,
+    Overlay, Panel, PanelBackend, Privacy, Residency, ThirdParty, Update, Video, VideoSource,
 };
 
 /// The default of `--config`.
@@ -76,6 +76,8 @@ pub struct Config {
     pub consent: Consent,
     /// `[privacy]`
     pub privacy: Privacy,
+    /// `[residency]`
+    pub residency: Residency,
     /// `[[trust]]` of all files together, and `[trust-thresholds]`: whose signatures count.
     pub trust: notes::Trust,
     /// `[update]`

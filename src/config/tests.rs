@@ -99,6 +99,19 @@ fn a_policys_version_is_a_date() {
 #[test]
 fn contradictions_are_mistakes() {
     says(&format!("{URL}[panel]\nmute-pin = 17\n"), &["tallybox.toml:4:12: mute-pin and button-pin are both pin 17"]);
+    says(&format!("{URL}[panel]\ncase-pin = 27\n"), &["tallybox.toml:4:12: case-pin and lamp-pin are both pin 27"]);
+    says(
+        &format!("{URL}[residency]\nallowed-addresses = []\n"),
+        &["tallybox.toml:4:21: allowed-addresses is empty: no server could be reached"],
+    );
+    says(
+        &format!("{URL}[residency]\noutside = \"report\"\n"),
+        &["tallybox.toml:4:11: outside says nothing without allowed-addresses"],
+    );
+    says(
+        &format!("{URL}[residency]\nallowed-addresses = [\"10.0.0.0/8\", \"10.0.0.1/8\"]\n"),
+        &["tallybox.toml:4:36: \"10.0.0.1/8\" has bits behind its length: it is no network"],
+    );
     says(&format!("{URL}[video]\nmin-bitrate-kbps = 3000\n"), &["tallybox.toml:4:20: min-bitrate-kbps 3000 is above"]);
     says(&format!("{URL}[video]\nwidth = 641\n"), &["tallybox.toml:4:9: width = 641 is odd"]);
     says(

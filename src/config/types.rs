@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::choice::choice;
 use rollout::Window;
 
-use super::{Destination, Host, HostPattern, Login, SecretTemplate};
+use super::{AddressRange, Destination, Host, HostPattern, Login, SecretTemplate};
 
 choice!(
     /// What button and lamp are connected to.
@@ -19,6 +19,15 @@ choice!(
         Cdev = "cdev",
         /// Driven by `tallybox press`.
         Sim = "sim",
+    }
+);
+choice!(
+    /// What becomes of a connection to an address outside of the allowed ranges.
+    Outside {
+        /// There is none, and the ledger says so.
+        Refuse = "refuse",
+        /// It is made, and the ledger says so: to learn which addresses servers have.
+        Report = "report",
     }
 );
 choice!(
@@ -99,6 +108,8 @@ pub struct Panel {
     pub lamp_sense_pin: Option<u32>,
     /// The mute button.
     pub mute_pin: Option<u32>,
+    /// The switch that is closed while the case is; `None`: there is none.
+    pub case_pin: Option<u32>,
     /// Buttons pull to ground.
     pub active_low: bool,
     /// How long a level must hold to be believed.
@@ -333,6 +344,15 @@ pub struct Privacy {
     pub ledger_retention: Duration,
     /// Longest life of unsent footage; zero: never written.
     pub footage_retention: Duration,
+}
+
+/// `[residency]`: where the servers that the box connects to may stand, beside which names they have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Residency {
+    /// Networks that addresses have to lie in; none: names alone decide.
+    pub allowed_addresses: Vec<AddressRange>,
+    /// What becomes of a connection elsewhere.
+    pub outside: Outside,
 }
 
 /// `[update]`

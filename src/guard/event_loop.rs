@@ -57,7 +57,7 @@ pub(super) async fn run(config: Arc<Config>, options: GuardOptions) -> Result<()
     let clock = Clock::start();
     let epoch = Epoch::draw().map_err(|error| Exit::io(format!("no epoch can be drawn: {error}; restart the box")))?;
     let (engine, context, inputs) = start(&config, options, clock, epoch, signals);
-    serve(engine, inputs, listener, context, &config, clock).await?;
+    Box::pin(serve(engine, inputs, listener, context, &config, clock)).await?;
     let _ = std::fs::remove_file(config.guard_socket());
     tracing::info!("the guard has ended");
     Ok(())

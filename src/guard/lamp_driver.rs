@@ -17,12 +17,14 @@ pub(super) struct LampDriver {
     pattern: LampPattern,
     since: Monotonic,
     identify_until: Option<Monotonic>,
+    /// Something is to be looked at.
+    notice: bool,
     next: Monotonic,
 }
 
 impl LampDriver {
     pub(super) fn new(now: Monotonic) -> Self {
-        Self { pattern: LampPattern::Dark, since: now, identify_until: None, next: now }
+        Self { pattern: LampPattern::Dark, since: now, identify_until: None, notice: false, next: now }
     }
 
     /// Shows `pattern` from now on.
@@ -49,10 +51,29 @@ impl LampDriver {
         self.drive(panel, now)
     }
 
+    pub(super) fn has_notice(&self) -> bool {
+        self.notice
+    }
+
+    /// Whether the `notice` pattern shows wherever the lamp would be dark.
+    pub(super) fn set_notice(
+        &mut self,
+        panel: &mut dyn PanelDriver,
+        now: Monotonic,
+        notice: bool,
+    ) -> Result<(), PanelError> {
+        self.notice = notice;
+        if self.pattern == LampPattern::Dark && self.identify_until.is_none() {
+            self.since = now;
+        }
+        self.drive(panel, now)
+    }
+
     /// The pattern that the lamp shows.
     pub(super) fn pattern(&self, now: Monotonic) -> LampPattern {
         match self.identify_until {
             Some(until) if now < until => LampPattern::Identify,
+            Some(_) | None if self.notice && self.pattern == LampPattern::Dark => LampPattern::Notice,
             Some(_) | None => self.pattern,
         }
     }

@@ -97,6 +97,21 @@ impl PanelController {
         self.on_lamp(|lamp, panel| lamp.identify(panel, now))
     }
 
+    /// Whether the lamp has to show, while it would be dark, that something is to be looked at.
+    pub(super) fn set_notice(&mut self, now: Monotonic, wanted: bool) -> Result<(), PanelError> {
+        if self.panel.is_none() || self.lamp.has_notice() == wanted {
+            return Ok(());
+        }
+        self.on_lamp(|lamp, panel| lamp.set_notice(panel, now, wanted))
+    }
+
+    /// Whether the case is open, by its switch.
+    pub(super) fn is_case_open(&mut self) -> Result<bool, PanelError> {
+        let Some(panel) = &mut self.panel else { return Err(PanelError("the panel is not open".to_owned())) };
+        let open = panel.is_case_open();
+        self.log_error(open)
+    }
+
     /// Drives the lamp if that is due.
     pub(super) fn drive(&mut self, now: Monotonic) -> Result<(), PanelError> {
         if self.panel.is_none() || now < self.lamp.deadline() {

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use super::incidents::Incidents;
 use super::panel_controller::PanelController;
 use super::session::SessionReport;
 use crate::config::{Config, policy_follows};
@@ -14,7 +15,7 @@ use consent::{Fault, Machine, Phase, Reason};
 use monotonic::Monotonic;
 
 /// `message` of a box that may have been tampered with.
-const TAMPERED: &str = "the box may have been tampered with: nothing is recorded until the cause is gone";
+const TAMPERED: &str = "nothing is recorded until the cause is gone";
 /// `message` while the supply voltage is too low.
 const LOW_VOLTAGE: &str =
     "the supply voltage is too low: use the supply that belongs to this Pi (5.1 V), and a short thick cable";
@@ -75,6 +76,7 @@ pub(super) struct StatusSources<'a> {
     pub(super) settings: &'a Config,
     pub(super) command: Option<&'a CommandProgress>,
     pub(super) epoch: &'a str,
+    pub(super) incidents: &'a Incidents,
     pub(super) signed_commands: bool,
 }
 
@@ -94,6 +96,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         settings,
         command,
         epoch,
+        incidents,
         signed_commands,
         ..
     } = sources;
@@ -131,6 +134,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         policy: policy.note.as_ref().map(|note| note.document.clone()),
         desired: twin.status(),
         epoch: (*epoch).to_owned(),
+        incidents: incidents.open(),
         signed_commands: *signed_commands,
         ..Status::idle(since, &policy.version)
     }
@@ -152,7 +156,7 @@ struct Explanation {
 }
 
 fn explain(sources: &StatusSources<'_>) -> Explanation {
-    let StatusSources { machine, session, messages, panel, .. } = sources;
+    let StatusSources { machine, session, messages, panel, incidents, .. } = sources;
     let reason = machine.reason().map(|reason| reason.as_str().to_owned());
     let erasure = || messages.erasure.clone();
     let message = match machine.phase() {
@@ -176,7 +180,7 @@ fn explain(sources: &StatusSources<'_>) -> Explanation {
             let message = match Fault::ALL.into_iter().find(|part| machine.has_fault(*part)) {
                 Some(Fault::Lamp | Fault::Button) => panel.last_error().map(str::to_owned),
                 Some(Fault::Power) => Some(LOW_VOLTAGE.to_owned()),
-                Some(Fault::Tamper) => Some(TAMPERED.to_owned()),
+                Some(Fault::Tamper) => incidents.open().first().map(|open| format!("{}; {TAMPERED}", open.what)),
                 Some(Fault::Ledger) | None => messages.ledger.clone(),
             };
             message.or_else(erasure)

@@ -162,6 +162,15 @@ pub enum FromCapture {
         #[serde(deserialize_with = "text::reason")]
         reason: String,
     },
+    /// A connection was not made: the configuration does not allow it.
+    DestinationRefused {
+        /// The host, or the address that a server named.
+        #[serde(deserialize_with = "text::name")]
+        host: String,
+        /// Why.
+        #[serde(deserialize_with = "text::reason")]
+        why: String,
+    },
     /// A device delivers nothing any more; a slate or silence replaces it.
     #[serde(rename = "lost")]
     DeviceLost {

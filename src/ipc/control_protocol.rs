@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    LedgerEntry, ProbeReport, Rejection, ReplyCode, ReportedConfig, SetVideo, SignedPayload, Status, Verb, text,
+    LedgerEntry, NetworkReport, ProbeReport, Rejection, ReplyCode, ReportedConfig, SetVideo, SignedPayload, Status,
+    Verb, text,
 };
 
 /// One call to the guard; answered by a [`FromGuard::Response`] with the same number.
@@ -68,6 +69,8 @@ pub enum Request {
         #[serde(deserialize_with = "text::why")]
         why: String,
     },
+    /// A change of the agent's connections: for the ledger.
+    Network(NetworkReport),
     /// The release index of the box's channel, as it came: a signed note. Done once it is kept, or was known already.
     Release {
         /// The note's exact text.
@@ -154,6 +157,7 @@ impl Request {
             | Self::Command { .. }
             | Self::Policy { .. }
             | Self::Refused { .. }
+            | Self::Network(_)
             | Self::Desired { .. }
             | Self::Release { .. }
             | Self::UpdateFetched { .. } => Access::Anyone,
@@ -197,6 +201,7 @@ impl Request {
             Self::Command { .. } => "command",
             Self::Policy { .. } => "policy",
             Self::Refused { .. } => "refused",
+            Self::Network(_) => "network",
             Self::Desired { .. } => "config/desired",
             Self::Release { .. } => "release",
             Self::UpdateFetched { .. } => "update-fetched",

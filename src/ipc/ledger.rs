@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Erasure, Fault, PolicyReason, Purpose};
+use super::{Actor, Connector, Erasure, Fault, Incident, PolicyReason, Purpose};
 
 /// What can happen to a box and has to be accounted for.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -234,6 +234,45 @@ pub enum Fact {
         uid: u32,
         /// The reason.
         why: String,
+    },
+    /// The broker hears the box, and the box hears commands.
+    BrokerConnected {},
+    /// The connection to the broker was lost, or could not be made.
+    BrokerLost {
+        /// Why, with what to do about it.
+        reason: String,
+    },
+    /// The broker did not let the box in.
+    BrokerRefused {
+        /// What it said, with what to do about it.
+        reason: String,
+    },
+    /// A connection to another machine was not made, as the configuration does not allow it; or was made, and reported.
+    DestinationRefused {
+        /// Who wanted it.
+        by: Connector,
+        /// The host, or the address where no name was given.
+        host: String,
+        /// Why.
+        why: String,
+    },
+    /// Something happened to the box itself that has to be looked at.
+    IncidentDetected {
+        /// Which.
+        incident: Incident,
+        /// What happened, in particular.
+        what: String,
+        /// What it can mean for people.
+        impact: String,
+        /// What the box did.
+        done: String,
+        /// What to do now.
+        advice: String,
+    },
+    /// Its cause is gone, or somebody has seen it.
+    IncidentCleared {
+        /// Which.
+        incident: Incident,
     },
     /// The wall clock was stepped, or went back while the box was off.
     ClockStepped {

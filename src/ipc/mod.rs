@@ -7,8 +7,10 @@ mod connection;
 mod control_protocol;
 mod erasure;
 mod identity;
+mod incident;
 mod ledger;
 mod ledger_entry;
+mod network;
 mod policy;
 mod reasons;
 mod status;
@@ -29,8 +31,10 @@ pub use connection::{IpcConnection, IpcError, MAX_FRAME};
 pub use control_protocol::{Access, FromGuard, LedgerCursor, Request, Response, ToGuard, UpdateOutcome};
 pub use erasure::Erasure;
 pub use identity::BoxIdentity;
+pub use incident::{Incident, IncidentText, OpenIncident};
 pub use ledger::Fact;
 pub use ledger_entry::{LedgerEntry, StoredFact};
+pub use network::{Connector, NetworkReport};
 pub use policy::{EndOfServiceDocument, PolicyDocument, PolicyReason, PolicyText, PolicyTexts};
 pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
 pub use status::{CommandProgress, DesiredStatus, LedgerCheck, Status, UpdateState, UpdateStatus, VideoSettings};
@@ -48,6 +52,8 @@ pub const GUARD_SOCKET: &str = "guard.sock";
 /// The simulated panel's lamp: a file in `runtime-dir` with the name of a [`LampPattern`]. Like a GPIO line it keeps
 /// its last state when the process that set it is gone.
 pub const SIM_LAMP: &str = "lamp";
+/// The simulated panel's case: a file in `runtime-dir` that is there while the case is open.
+pub const SIM_CASE: &str = "case-open";
 /// The consent ledger in `data-dir`.
 pub const LEDGER_FILE: &str = "ledger.db";
 

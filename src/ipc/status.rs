@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BoxIdentity, Fault, LampPattern, Phase, PolicyDocument, SecondaryStats, StreamStats, VERSION_STRING, Verb,
+    BoxIdentity, Fault, LampPattern, OpenIncident, Phase, PolicyDocument, SecondaryStats, StreamStats, VERSION_STRING,
+    Verb,
 };
 
 /// Progress of the ledger's verification. A short ledger is verified before it is used, a long one from its last
@@ -168,6 +169,9 @@ pub struct Status {
     /// has no Merkle tree, as its beginning was pruned by a version without.
     #[serde(default)]
     pub checkpoint: Option<String>,
+    /// Incidents that are not over, or that nobody has seen yet.
+    #[serde(default)]
+    pub incidents: Vec<OpenIncident>,
     /// What of the configuration is the platform's.
     pub desired: DesiredStatus,
 }
@@ -219,6 +223,7 @@ impl Status {
             policy: None,
             receipt: None,
             checkpoint: None,
+            incidents: Vec::new(),
             desired: DesiredStatus::default(),
         }
     }

@@ -60,6 +60,8 @@ pub fn verb_of(request: &Request) -> Option<Verb> {
         // Versions only rise, and a refusal is written down once.
         | Request::Policy { .. }
         | Request::Refused { .. }
+        // Limited where they are written down.
+        | Request::Network(_)
         // Updates and desired configurations count what comes for themselves.
         | Request::Desired { .. }
         | Request::Release { .. }

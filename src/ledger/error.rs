@@ -48,4 +48,12 @@ impl LedgerError {
             Self::Invalid { .. } | Self::NotSigned { .. } | Self::Checkpoint { .. } => false,
         }
     }
+
+    /// Whether the disk has no room.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Store(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Self::Invalid { .. } | Self::NotSigned { .. } | Self::Checkpoint { .. } => false,
+        }
+    }
 }

@@ -9,26 +9,46 @@ use monotonic::Monotonic;
 
 /// Entries of one kind at once.
 const BURST: u32 = 10;
-/// Then one each interval: a link that is bad all day brings some 3,000 pairs.
+/// Then one each interval.
 const REFILL_INTERVAL: Duration = Duration::from_secs(30);
+/// A link that is bad all day and every day: so many at once, and then one each [`DAILY_REFILL`].
+pub(super) const DAILY_BURST: u32 = 120;
+/// See [`DAILY_BURST`].
+pub(super) const DAILY_REFILL: Duration = Duration::from_mins(10);
 
 /// What the ledger has about the link, and what waits to be recorded.
 #[derive(Debug)]
 pub(crate) struct LinkLog {
     on_air: bool,
-    link: TokenBucket,
+    link: Limit,
     /// An `off-air` that has to wait. Meanwhile the ledger has the box as on air, which it may be again at any time.
     off_air: Option<Fact>,
-    encoder: TokenBucket,
+    encoder: Limit,
     /// The newest fallback of those that have to wait.
     fallback: Option<Fact>,
 }
 
+/// A rate for minutes, and one for days.
+#[derive(Debug)]
+struct Limit {
+    minutes: TokenBucket,
+    days: TokenBucket,
+}
+
+impl Limit {
+    fn new(now: Monotonic) -> Self {
+        let minutes = TokenBucket::new(BURST, REFILL_INTERVAL, now);
+        Self { minutes, days: TokenBucket::new(DAILY_BURST, DAILY_REFILL, now) }
+    }
+
+    fn try_take(&mut self, now: Monotonic) -> bool {
+        self.minutes.available_at(now) <= now && self.days.try_take(now) && self.minutes.try_take(now)
+    }
+}
+
 impl LinkLog {
     pub(crate) fn new(now: Monotonic) -> Self {
-        let (link, encoder) =
-            (TokenBucket::new(BURST, REFILL_INTERVAL, now), TokenBucket::new(BURST, REFILL_INTERVAL, now));
-        Self { on_air: false, link, off_air: None, encoder, fallback: None }
+        Self { on_air: false, link: Limit::new(now), off_air: None, encoder: Limit::new(now), fallback: None }
     }
 
     /// The server has the stream. Returns what has to be recorded now; it never waits, as each costs an `off-air`

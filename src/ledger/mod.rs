@@ -1,5 +1,6 @@
 //! The consent ledger: append-only, hash-chained, on disk before `append` returns.
 
+mod broker_log;
 #[cfg(feature = "box")]
 mod chain;
 #[cfg(feature = "box")]
@@ -12,6 +13,9 @@ mod export;
 mod link_log;
 #[cfg(feature = "box")]
 mod prune;
+mod quotas;
+#[cfg(feature = "box")]
+mod reserve;
 #[cfg(feature = "box")]
 mod resume;
 mod state;
@@ -25,6 +29,7 @@ mod writer;
 #[cfg(feature = "box")]
 mod writer_thread;
 
+pub(crate) use broker_log::BrokerLog;
 #[cfg(feature = "box")]
 pub(crate) use checkpoint::CheckpointSigner;
 pub use desired::DesiredHistory;
@@ -36,6 +41,7 @@ pub use export::{
     verify_with as verify_export_with,
 };
 pub(crate) use link_log::LinkLog;
+pub use quotas::{SIZE_BUDGET, WORST_DAY, worst_case};
 pub use state::{BootTime, LedgerState, ServiceEnd, UpdateRecord};
 #[cfg(feature = "box")]
 pub use store::Ledger;

@@ -27,25 +27,32 @@ impl Ledger {
         let Some(oldest) = seen.checked_sub(retention.saturating_add(clock::millis(PRUNE_DELAY))) else { return Ok(0) };
         let begin = self.anchor()?;
         let most = (self.position.seq - begin.seq) / MAX_PRUNED_PART;
-        let (mut to, mut times) = (begin.clone(), None);
+        let (mut at, mut first, mut cut) = (begin.clone(), None, None);
         'pages: loop {
-            let page = self.stored_after(to.seq, PAGE_ENTRIES)?;
+            let page = self.stored_after(at.seq, PAGE_ENTRIES)?;
             if page.is_empty() {
                 break;
             }
             for stored in page {
-                let mut next = to.clone();
+                let mut next = at;
                 let entry = next.follow(stored)?;
                 // The first entry decides whether to prune at all; then all go that are past their retention.
-                let bound = if times.is_none() { oldest } else { seen - retention };
+                let bound = if first.is_none() { oldest } else { seen - retention };
                 if next.seq - begin.seq > most || next.state.time.seen_ms() > bound {
                     break 'pages;
                 }
-                times = Some((times.map_or(entry.at, |(first, _)| first), entry.at));
-                to = next;
+                let from = *first.get_or_insert(entry.at);
+                // One that was written before the clock was set counts as written when the box was switched off. It may
+                // be younger by all of that time, and goes together with the next one that knows better.
+                let is_exact =
+                    entry.synchronised != Some(false) || self.position.state.time.is_exact_since(&next.state.time, now);
+                at = next;
+                if is_exact {
+                    cut = Some((at.clone(), from, entry.at));
+                }
             }
         }
-        let Some((from_time, to_time)) = times else { return Ok(0) };
+        let Some((to, from_time, to_time)) = cut else { return Ok(0) };
         let count = to.seq - begin.seq;
         let checkpoint = self.prune_checkpoint(&to);
         let fact = Fact::Pruned { first: begin.seq + 1, last: to.seq, from: from_time, until: to_time, checkpoint };

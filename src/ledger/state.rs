@@ -1,13 +1,13 @@
 //! The state that survives a power cut, replayed from the ledger fact by fact.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::desired::DesiredHistory;
 use super::timeline::Timeline;
-use crate::ipc::{Erasure, Fact, LedgerEntry, StoredFact};
+use crate::ipc::{Erasure, Fact, Incident, LedgerEntry, StoredFact};
 use consent::{Parting, PersistedState, SessionId};
 
 /// When something ended, on the machine's own clock.
@@ -100,6 +100,8 @@ pub struct LedgerState {
     pub releases: BTreeMap<String, u64>,
     /// The platform's desired configuration.
     pub desired: DesiredHistory,
+    /// Incidents that are not over.
+    pub incidents: BTreeSet<Incident>,
     /// The ledger's time.
     pub time: Timeline,
 }
@@ -172,6 +174,8 @@ impl LedgerState {
             | Fact::DesiredAgreed { .. }
             | Fact::DesiredApplied { .. }
             | Fact::DesiredDropped { .. } => self.desired.replay(fact),
+            Fact::IncidentDetected { incident, .. } => drop(self.incidents.insert(*incident)),
+            Fact::IncidentCleared { incident } => drop(self.incidents.remove(incident)),
             Fact::UpdateOffered { channel, serial, .. } => self.set_release(channel.as_ref(), *serial),
             Fact::UpdateAnnounced { .. }
             | Fact::GuardStarted { .. }
@@ -191,6 +195,10 @@ impl LedgerState {
             | Fact::CommandRefused { .. }
             | Fact::CommandsRefused { .. }
             | Fact::ConnectionRefused { .. }
+            | Fact::BrokerConnected {}
+            | Fact::BrokerLost { .. }
+            | Fact::BrokerRefused { .. }
+            | Fact::DestinationRefused { .. }
             | Fact::ClockStepped { .. }
             | Fact::Pruned { .. }
             | Fact::EntriesLost { .. }
@@ -284,7 +292,8 @@ mod tests {
     #[test]
     fn the_names_in_a_resume_point_are_pinned() {
         let releases = [("stable".to_owned(), 1)].into();
-        let mut state = LedgerState { releases, ..LedgerState::default() };
+        let incidents = [Incident::CaseOpened].into();
+        let mut state = LedgerState { releases, incidents, ..LedgerState::default() };
         let utc = jiff::Timestamp::UNIX_EPOCH;
         let reading = crate::clock::ClockReading { utc, synchronised: true, boot: "".into(), monotonic_ms: 0 };
         state.time.apply(utc, Some(&reading));

@@ -1,5 +1,7 @@
 //! Storing, verifying, replaying and pruning.
 
+mod simulation;
+
 use std::path::Path;
 use std::time::Duration;
 

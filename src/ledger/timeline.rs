@@ -108,9 +108,19 @@ impl Timeline {
         self.at = Some(at);
     }
 
+    /// Whether nothing but the monotonic clock added time since `earlier`, now included.
+    pub(crate) fn is_exact_since(&self, earlier: &Self, now: &ClockReading) -> bool {
+        self.synchronised == earlier.synchronised && !now.synchronised
+    }
+
     /// Time seen until the last entry, in milliseconds.
     pub(crate) fn seen_ms(&self) -> u64 {
         self.seen_ms
+    }
+
+    /// The last synchronised clock that an entry has.
+    pub(crate) fn synchronised_at(&self) -> Option<Timestamp> {
+        self.synchronised.as_ref().map(|mark| mark.clock)
     }
 
     /// The last entry's clock, where the clock is behind it now, in this boot or since an earlier one.

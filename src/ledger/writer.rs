@@ -1,7 +1,7 @@
 //! The guard's side of the ledger: appends in order without waiting for a disk that hangs, holds what a failing disk
 //! does not accept, and limits what others can make it record.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::checkpoint::CheckpointSigner;
+use super::quotas::FactQuotas;
 use super::state::LedgerState;
 use super::writer_thread::{LedgerHead, WriterCommand, WriterProgress, WriterThread};
 use crate::clock::{self, Clock};
-use crate::ipc::{Actor, Fact, LedgerCheck};
-use crate::token_bucket::TokenBucket;
+use crate::ipc::{Fact, LedgerCheck};
 use monotonic::Monotonic;
 
 /// Facts that may wait for a disk that fails. A box in that state starts nothing, so few come.
@@ -29,23 +29,6 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a clean end waits for the last entry.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Refusals recorded one by one in each [`REFUSAL_WINDOW`]; the rest are counted.
-const MAX_REFUSALS: u32 = 10;
-/// See [`MAX_REFUSALS`].
-const REFUSAL_WINDOW: Duration = Duration::from_mins(1);
-/// Entries at once, and then one each [`QUOTA_REFILL`], of each kind that others can cause (a platform that asks, a
-/// loose wire, a clock that is set to and fro); the rest are counted. Some 700 a day and kind.
-const QUOTA_BURST: u32 = 30;
-/// See [`QUOTA_BURST`].
-const QUOTA_REFILL: Duration = Duration::from_mins(2);
-
-/// What may be recorded of one kind, and how many facts were left out.
-#[derive(Debug)]
-struct FactQuota {
-    bucket: TokenBucket,
-    left_out: u64,
-}
-
 /// Sends facts to the thread that writes the ledger.
 #[derive(Debug)]
 pub(crate) struct LedgerWriter {
@@ -61,9 +44,7 @@ pub(crate) struct LedgerWriter {
     submitted_at: VecDeque<(u64, Monotonic)>,
     /// Facts that there was no room for, not recorded as lost yet.
     lost: u64,
-    quotas: BTreeMap<&'static str, FactQuota>,
-    refusal_window_start: Monotonic,
-    refusals: u32,
+    quotas: FactQuotas,
 }
 
 impl LedgerWriter {
@@ -79,9 +60,7 @@ impl LedgerWriter {
             submitted: 0,
             submitted_at: VecDeque::new(),
             lost: 0,
-            quotas: BTreeMap::new(),
-            refusal_window_start: Monotonic::default(),
-            refusals: 0,
+            quotas: FactQuotas::new(clock.now()),
         }
     }
 
@@ -176,7 +155,7 @@ impl LedgerWriter {
     /// Appends `fact`. `Ok`: it is on disk, or will be as soon as the disk works. An error is a fault; the fact waits
     /// all the same, or is counted as lost where there is no room.
     pub(crate) fn append(&mut self, fact: Fact) -> Result<(), String> {
-        if !self.is_within_quota(&fact) {
+        if !self.quotas.admits(self.clock.now(), &fact) {
             return Ok(());
         }
         self.submit(fact, WRITE_TIMEOUT).map(drop)
@@ -223,41 +202,14 @@ impl LedgerWriter {
         }
     }
 
-    /// Whether a fact of this kind may be recorded now; others are counted. What staff do, and the begin and end of
-    /// sessions, always may.
-    fn is_within_quota(&mut self, fact: &Fact) -> bool {
-        let Some(kind) = quota_kind(fact) else { return true };
-        let now = self.clock.now();
-        let fresh = || FactQuota { bucket: TokenBucket::new(QUOTA_BURST, QUOTA_REFILL, now), left_out: 0 };
-        let quota = self.quotas.entry(kind).or_insert_with(fresh);
-        if quota.bucket.try_take(now) {
-            return true;
-        }
-        quota.left_out += 1;
-        false
-    }
-
     /// Records a refusal, or only counts it when there are many.
     pub(crate) fn append_refusal(&mut self, fact: Fact) -> Result<(), String> {
-        self.refusals += 1;
-        if self.refusals <= MAX_REFUSALS { self.append(fact) } else { Ok(()) }
+        if self.quotas.admits_refusal(self.clock.now()) { self.append(fact) } else { Ok(()) }
     }
 
-    /// Ends the window of refusals when it is over, and records how many facts were left out.
+    /// Records how many facts were left out, when that is due.
     pub(crate) fn flush_counts(&mut self) -> Result<(), String> {
-        let now = self.clock.now();
-        if now.duration_since(self.refusal_window_start) < REFUSAL_WINDOW {
-            return Ok(());
-        }
-        self.refusal_window_start = now;
-        let refused = std::mem::take(&mut self.refusals).saturating_sub(MAX_REFUSALS);
-        let refused = (refused > 0).then(|| Fact::CommandsRefused { count: refused.into() });
-        let ready = self.quotas.iter_mut().filter(|(_, quota)| quota.left_out > 0);
-        let left_out = ready.map(|(kind, quota)| Fact::EntriesLeftOut {
-            of: (*kind).to_owned(),
-            count: std::mem::take(&mut quota.left_out),
-        });
-        let facts: Vec<_> = refused.into_iter().chain(left_out).collect();
+        let facts = self.quotas.counts(self.clock.now());
         facts.into_iter().map(|fact| self.submit(fact, WRITE_TIMEOUT).map(drop)).fold(Ok(()), Result::and)
     }
 
@@ -276,65 +228,6 @@ impl LedgerWriter {
         if commands.send(WriterCommand::Close(done)).is_err() || result.recv_timeout(CLOSE_TIMEOUT).is_err() {
             tracing::error!("the ledger does not take its last entries");
         }
-    }
-}
-
-/// The kind of a fact that others can cause as often as they like.
-fn quota_kind(fact: &Fact) -> Option<&'static str> {
-    match fact {
-        Fact::Requested { .. } => Some("requested"),
-        Fact::UnbindRequested {} => Some("unbind-requested"),
-        Fact::RequestEnded { .. } => Some("request-ended"),
-        Fact::Muted { by: Actor::Remote, .. } => Some("muted"),
-        Fact::FaultDetected { .. } => Some("broke"),
-        Fact::FaultCleared { .. } => Some("mended"),
-        Fact::ClockStepped { .. } => Some("clock-stepped"),
-        // Capture's reports are limited by `LinkLog`, so that the last entry stays true.
-        Fact::OnAir { .. }
-        | Fact::OffAir { .. }
-        | Fact::EncoderFallback { .. }
-        | Fact::GuardStarted { .. }
-        | Fact::GuardStopped {}
-        | Fact::Identified { .. }
-        | Fact::Configured { .. }
-        | Fact::SessionStarted { .. }
-        | Fact::SessionStopped { .. }
-        | Fact::SessionInterrupted { .. }
-        | Fact::Muted { by: Actor::Staff, .. }
-        | Fact::Locked {}
-        | Fact::Unlocked {}
-        | Fact::PolicyPending { .. }
-        | Fact::PolicyAcknowledged { .. }
-        // Each ends a service, and a box has one at a time.
-        | Fact::EndOfServiceReceived { .. }
-        | Fact::ServiceEnded { .. }
-        | Fact::FootageDestroyed { .. }
-        | Fact::ErasureStarted { .. }
-        | Fact::Erased { .. }
-        | Fact::IngestSet { .. }
-        | Fact::PolicyUpdated { .. }
-        | Fact::Unbound { .. }
-        // Limited by the guard's quotas; each one has to be accounted for.
-        | Fact::Commanded { .. }
-        | Fact::CommandRefused { .. }
-        | Fact::CommandsRefused { .. }
-        | Fact::ConnectionRefused { .. }
-        | Fact::Probed { .. }
-        | Fact::Pruned { .. }
-        | Fact::EntriesLost { .. }
-        | Fact::EntriesLeftOut { .. }
-        // Signed by as many keys as it takes, and the highest serial has to be known.
-        | Fact::UpdateOffered { .. }
-        | Fact::UpdatePostponed { .. }
-        | Fact::UpdateAnnounced { .. }
-        | Fact::UpdateStarted { .. }
-        | Fact::UpdateSucceeded { .. }
-        | Fact::UpdateFailed { .. }
-        | Fact::DesiredReceived { .. }
-        | Fact::DesiredPending { .. }
-        | Fact::DesiredAgreed { .. }
-        | Fact::DesiredApplied { .. }
-        | Fact::DesiredDropped { .. } => None,
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::checkpoint::CheckpointSigner;
 use super::error::LedgerError;
+use super::reserve::Reserve;
 use super::state::LedgerState;
 use super::store::Ledger;
 use crate::clock::ClockReading;
@@ -25,6 +26,12 @@ const CHECKPOINT_DELAY: Duration = Duration::from_secs(1);
 const CHECKPOINT_RETRY: Duration = Duration::from_mins(1);
 /// Between two attempts to open a ledger that cannot be opened.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often a ledger that is not written looks at the disk's room.
+const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+/// Why nothing is recorded on a full disk.
+const FULL: &str = "the disk is full: entries go on in the room that was kept for them, and nothing is recorded; \
+                    make room on the disk of data-dir";
 
 /// A command of the guard's loop.
 #[derive(Debug)]
@@ -81,6 +88,7 @@ pub(super) struct WriterThread {
     checkpoint_due: bool,
     /// Why the last one was not signed.
     checkpoint_error: Option<String>,
+    reserve: Reserve,
     waiting: VecDeque<(ClockReading, Fact)>,
     waiters: Vec<SyncSender<Result<(), String>>>,
     closing: Option<SyncSender<()>>,
@@ -107,6 +115,7 @@ impl WriterThread {
             ledger: None,
             checkpoint_due: false,
             checkpoint_error: None,
+            reserve: Reserve::of(path),
             waiting,
             waiters,
             closing: None,
@@ -118,6 +127,7 @@ impl WriterThread {
         let first = self.open();
         // The receiver may have timed out.
         let _ = opened.try_send(first);
+        self.look_for_room();
         loop {
             let command = match &self.ledger {
                 Some(_) if self.waiting.is_empty() => self.next(),
@@ -135,6 +145,7 @@ impl WriterThread {
                 self.handle(command);
             }
             self.write();
+            self.look_for_room();
             if let Some(closing) = self.closing.take() {
                 self.checkpoint();
                 self.close();
@@ -148,7 +159,7 @@ impl WriterThread {
     fn next(&self) -> Result<WriterCommand, RecvTimeoutError> {
         let is_verified = self.progress.borrow().check == LedgerCheck::Good;
         if !self.checkpoint_due || !is_verified {
-            return self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected);
+            return self.inbox.recv_timeout(LOOK_INTERVAL);
         }
         self.inbox.recv_timeout(if self.checkpoint_error.is_some() { CHECKPOINT_RETRY } else { CHECKPOINT_DELAY })
     }
@@ -251,15 +262,21 @@ impl WriterThread {
         if self.waiting.is_empty() {
             return;
         }
-        match ledger.append(self.waiting.make_contiguous()) {
+        let mut written = ledger.append(self.waiting.make_contiguous());
+        if written.as_ref().is_err_and(LedgerError::is_full) && self.reserve.release() {
+            written = ledger.append(self.waiting.make_contiguous());
+        }
+        match written {
             Ok(()) => {
                 let count = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
                 self.waiting.clear();
                 self.publish_head();
-                let is_invalid = self.progress.borrow().check == LedgerCheck::Bad;
+                let full = self.reserve.is_full().then(|| FULL.to_owned());
                 self.progress.send_modify(|progress| {
                     progress.written += count;
-                    progress.error = progress.error.take().filter(|_| is_invalid);
+                    if progress.check != LedgerCheck::Bad {
+                        progress.error = full;
+                    }
                 });
                 for waiter in self.waiters.drain(..) {
                     let _ = waiter.try_send(Ok(()));
@@ -271,6 +288,20 @@ impl WriterThread {
                 self.set_error(Some(error.to_string()));
                 self.fail_waiters();
             }
+        }
+    }
+
+    /// A full disk is an error, although what has to be written still is.
+    fn look_for_room(&mut self) {
+        self.reserve.look();
+        let is_told = self.progress.borrow().error.as_deref() == Some(FULL);
+        if self.reserve.is_full() {
+            // A ledger that is damaged, or cannot be written at all, says so itself.
+            if self.progress.borrow().error.is_none() {
+                self.set_error(Some(FULL.to_owned()));
+            }
+        } else if is_told {
+            self.set_error(None);
         }
     }
 

@@ -26,6 +26,7 @@ const LOOK: Duration = Duration::from_millis(200);
 pub(super) struct CdevPanel {
     lamp: Request,
     sense: Option<Request>,
+    case: Option<Request>,
     buttons: Vec<Watched>,
 }
 
@@ -39,7 +40,8 @@ struct Watched {
 
 /// The first chip that has all lines.
 fn chip(config: &config::Panel) -> Result<PathBuf, PanelError> {
-    let highest = [Some(config.button_pin), Some(config.lamp_pin), config.lamp_sense_pin, config.mute_pin];
+    let highest =
+        [Some(config.button_pin), Some(config.lamp_pin), config.lamp_sense_pin, config.mute_pin, config.case_pin];
     let highest = highest.into_iter().flatten().max().unwrap_or(0);
     let chips = gpiocdev::chip::chips().unwrap_or_default();
     if chips.is_empty() {
@@ -89,6 +91,14 @@ impl CdevPanel {
             })
         });
         let bias = if config.active_low { Bias::PullUp } else { Bias::PullDown };
+        let case = config.case_pin.map(|pin| {
+            request(pin, &|line| {
+                line.as_input().with_bias(bias);
+                if config.active_low {
+                    line.as_active_low();
+                }
+            })
+        });
         let mut buttons = Vec::new();
         for (button, pin) in [(Button::Record, Some(config.button_pin)), (Button::Mute, config.mute_pin)] {
             let Some(pin) = pin else { continue };
@@ -100,7 +110,7 @@ impl CdevPanel {
             })?;
             buttons.push(watch(button, line, signals.clone())?);
         }
-        Ok(Self { lamp, sense: sense.transpose()?, buttons })
+        Ok(Self { lamp, sense: sense.transpose()?, case: case.transpose()?, buttons })
     }
 }
 
@@ -153,5 +163,13 @@ impl PanelDriver for CdevPanel {
         value
             .map(|value| value == Value::Active)
             .map_err(|error| PanelError(format!("the button cannot be read: {error}")))
+    }
+
+    fn is_case_open(&mut self) -> Result<bool, PanelError> {
+        let Some(case) = &self.case else { return Ok(false) };
+        let value = case.lone_value();
+        value
+            .map(|value| value != Value::Active)
+            .map_err(|error| PanelError(format!("the case's switch cannot be read: {error}")))
     }
 }

@@ -46,6 +46,11 @@ pub trait PanelDriver: Send + std::fmt::Debug {
     /// Whether the button is down now, raw.
     fn is_down(&mut self, button: Button) -> Result<bool, PanelError>;
 
+    /// Whether the case is open, by its switch. A wire that was cut reads as open; without a switch it is closed.
+    fn is_case_open(&mut self) -> Result<bool, PanelError> {
+        Ok(false)
+    }
+
     /// Whether edges have the kernel's timestamps. Where they do, the beginning of a touch without one was missed.
     fn has_edge_timestamps(&self) -> bool {
         true

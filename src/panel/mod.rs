@@ -27,7 +27,7 @@ pub fn open(
     signals: mpsc::UnboundedSender<PanelEvent>,
 ) -> Result<Box<dyn PanelDriver>, PanelError> {
     Ok(match config.backend {
-        config::PanelBackend::Sim => Box::new(sim::SimPanel::new(runtime_dir, signals)),
+        config::PanelBackend::Sim => Box::new(sim::SimPanel::new(config, runtime_dir, signals)),
         config::PanelBackend::Rppal => Box::new(rppal::RppalPanel::open(config, &signals)?),
         config::PanelBackend::Cdev => Box::new(cdev::CdevPanel::open(config, &signals)?),
         // Never the simulated panel: a box without a real button must report that.

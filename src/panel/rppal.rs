@@ -14,6 +14,7 @@ pub(super) struct RppalPanel {
     sense: Option<InputPin>,
     record: InputPin,
     mute: Option<InputPin>,
+    case: Option<InputPin>,
     active_low: bool,
 }
 
@@ -53,6 +54,11 @@ impl RppalPanel {
             input.set_async_interrupt(Trigger::Both, None, told).map_err(|error| explain(number, &error))?;
             Ok(input)
         };
+        let case = config.case_pin.map(|number| {
+            let mut input = pin(number)?.into_input();
+            input.set_bias(bias);
+            Ok(input)
+        });
         let mut lamp = pin(config.lamp_pin)?.into_output_low();
         // A guard that dies must not switch the lamp off before capture has ended.
         lamp.set_reset_on_drop(false);
@@ -61,6 +67,7 @@ impl RppalPanel {
             sense: config.lamp_sense_pin.map(|number| pin(number).map(rppal::gpio::Pin::into_input)).transpose()?,
             record: button(config.button_pin, Button::Record)?,
             mute: config.mute_pin.map(|number| button(number, Button::Mute)).transpose()?,
+            case: case.transpose()?,
             active_low: config.active_low,
         })
     }
@@ -89,5 +96,9 @@ impl PanelDriver for RppalPanel {
             Button::Mute => self.mute.as_ref(),
         };
         Ok(input.is_some_and(|input| input.is_low() == self.active_low))
+    }
+
+    fn is_case_open(&mut self) -> Result<bool, PanelError> {
+        Ok(self.case.as_ref().is_some_and(|case| case.is_low() != self.active_low))
     }
 }

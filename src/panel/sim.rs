@@ -6,13 +6,16 @@ use tokio::sync::mpsc;
 
 use super::driver::{Button, PanelDriver, PanelError, PanelEvent};
 use crate::atomic_file::{self, BY_UMASK, Durability};
-use crate::ipc::SIM_LAMP;
+use crate::config;
+use crate::ipc::{SIM_CASE, SIM_LAMP};
 use consent::LampPattern;
 
 /// Buttons and lamp without hardware.
 #[derive(Debug)]
 pub(super) struct SimPanel {
     lamp: PathBuf,
+    /// The file that stands for an open case; `None`: the case has no switch.
+    case: Option<PathBuf>,
     shown: Option<LampPattern>,
     record: bool,
     mute: bool,
@@ -20,8 +23,9 @@ pub(super) struct SimPanel {
 }
 
 impl SimPanel {
-    pub(super) fn new(runtime_dir: &Path, events: mpsc::UnboundedSender<PanelEvent>) -> Self {
-        Self { lamp: runtime_dir.join(SIM_LAMP), shown: None, record: false, mute: false, events }
+    pub(super) fn new(config: &config::Panel, runtime_dir: &Path, events: mpsc::UnboundedSender<PanelEvent>) -> Self {
+        let case = config.case_pin.map(|_| runtime_dir.join(SIM_CASE));
+        Self { lamp: runtime_dir.join(SIM_LAMP), case, shown: None, record: false, mute: false, events }
     }
 
     /// In one step: no reader finds it half written.
@@ -51,6 +55,10 @@ impl PanelDriver for SimPanel {
             Button::Record => self.record,
             Button::Mute => self.mute,
         })
+    }
+
+    fn is_case_open(&mut self) -> Result<bool, PanelError> {
+        Ok(self.case.as_ref().is_some_and(|case| case.exists()))
     }
 
     fn has_edge_timestamps(&self) -> bool {

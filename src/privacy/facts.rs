@@ -8,19 +8,22 @@ use Basis::{Duty, Security};
 use Category::{Neither, Personal};
 
 /// What a field is for, in whatever fact it occurs.
+const ADVICE: Purpose = purpose(Security, Neither, "what to do about an incident", "安全事件的处置建议");
 const ATTEMPT: Purpose = purpose(Security, Neither, "tells attempts apart; random", "区分各次安装的随机编号");
 const AGAIN: Purpose = purpose(Security, Neither, "whether it is tried again by itself", "是否自动重试");
 const AGREED: Purpose = purpose(Duty, Personal, "whether staff agreed, by a hold", "员工是否长按同意");
 const ANSWER_DAYS: Purpose = purpose(Duty, Neither, "within how many days people are answered", "答复期限（天）");
 const ASKS: Purpose = purpose(Duty, Neither, "whether staff are asked first", "是否先询问员工");
 const BROKER_HOST: Purpose = purpose(Duty, Neither, "where state and these entries go", "状态与台账发往的服务器");
-const BY: Purpose = purpose(Duty, Personal, "staff, or the platform; no names", "由员工还是平台操作，不含姓名");
+const BY: Purpose =
+    purpose(Duty, Personal, "staff, the platform, or a program; no names", "由员工、平台还是程序操作，不含姓名");
 const CHANGES: Purpose = purpose(Duty, Neither, "what staff are asked about", "询问员工的事项");
 const CHANNEL: Purpose = purpose(Security, Neither, "which releases the box takes", "软件发布通道");
 const CONTACTS: Purpose = purpose(Duty, Personal, "whom people may ask", "咨询与投诉的联系方式");
 const COUNT: Purpose = purpose(Security, Neither, "how many were not written one by one", "未逐条记录的数量");
 const CHECKPOINT: Purpose = purpose(Duty, Personal, "signed proof of what was pruned", "已删除条目的签名证明");
 const DIGEST: Purpose = purpose(Security, Neither, "which file or text it was", "所涉文件或文本的摘要");
+const DONE: Purpose = purpose(Security, Neither, "what the box did about an incident", "设备已采取的措施");
 const FILES: Purpose = purpose(Duty, Neither, "how many files were deleted", "删除的文件数");
 const FINGERPRINT: Purpose = purpose(Security, Neither, "which key speaks for the box", "设备公钥指纹");
 const FIRST: Purpose = purpose(Duty, Neither, "first entry that was pruned", "到期删除的第一条");
@@ -29,7 +32,10 @@ const FROM: Purpose = purpose(Duty, Neither, "what was before: a time, or an enc
 const GUARDIAN: Purpose =
     purpose(Duty, Personal, "whether a guardian's hold preceded it, not whose", "是否经监护人按住确认，不记录何人");
 const HASH: Purpose = purpose(Security, Neither, "which configuration was in force", "生效配置的摘要");
+const HOST: Purpose = purpose(Security, Neither, "which server was refused", "被拒绝的服务器");
 const ID: Purpose = purpose(Security, Neither, "the operator's number for the command", "运营者给指令的编号");
+const IMPACT: Purpose = purpose(Security, Neither, "what an incident can mean for people", "安全事件可能的影响");
+const INCIDENT: Purpose = purpose(Security, Neither, "which kind of incident", "安全事件的种类");
 const INGEST_HOST: Purpose = purpose(Duty, Neither, "which server gets the stream", "接收直播的服务器");
 const KEY: Purpose = purpose(Security, Personal, "which operator's key signed", "签名所用的运营者密钥名称");
 const KEYS: Purpose = purpose(Security, Personal, "which operators' keys signed", "签名所用的运营者密钥名称");
@@ -56,7 +62,7 @@ const UNTIL: Purpose = purpose(Security, Neither, "not before, or up to this tim
 const VERB: Purpose = purpose(Security, Neither, "which command it was", "指令名称");
 const VERSION: Purpose = purpose(Security, Neither, "which version it was", "所涉版本");
 const WAITS: Purpose = purpose(Duty, Neither, "whether staff have to acknowledge", "是否需要员工确认");
-const WHAT: Purpose = purpose(Duty, Neither, "what is deleted", "删除的内容");
+const WHAT: Purpose = purpose(Duty, Neither, "what is deleted, or what happened", "删除的内容，或发生的情况");
 const WHY: Purpose = purpose(Security, Neither, "why, in words for people", "原因说明");
 
 /// A kind of fact, with the fields that it has.
@@ -135,6 +141,14 @@ pub(super) fn kinds() -> Vec<FactKind> {
         CommandsRefused { count: COUNT } Security Neither "commands that were turned away" "被拒绝的指令",
         ConnectionRefused as "door-refused" { uid: UID, why: WHY }
             Security Neither "local programs that were turned away" "被拒绝的本机程序",
+        BrokerConnected {} Security Neither "the network log" "网络日志",
+        BrokerLost { reason: REASON } Security Neither "the network log" "网络日志",
+        BrokerRefused { reason: REASON } Security Neither "that the broker did not let the box in" "服务器拒绝了设备",
+        DestinationRefused { by: BY, host: HOST, why: WHY }
+            Security Neither "a server that the box did not connect to" "设备拒绝连接的服务器",
+        IncidentDetected { incident: INCIDENT, what: WHAT, impact: IMPACT, done: DONE, advice: ADVICE }
+            Security Neither "what may be tampering, and what to do" "可能的改动或攻击及处置办法",
+        IncidentCleared { incident: INCIDENT } Security Neither "that an incident is over" "安全事件结束",
         ClockStepped { from: FROM, to: TO } Duty Neither "that times do not fit together" "时钟跳变",
         Pruned { first: FIRST, last: LAST, from: FROM, until: UNTIL, checkpoint: CHECKPOINT }
             Duty Neither "proof of deletion: entries past their time" "到期条目的删除证明",

@@ -51,7 +51,7 @@ fn cursor() -> [(&'static str, Purpose); 2] {
 }
 
 /// The sections of the configuration; what a file has in it is root's.
-fn configuration() -> [(&'static str, Purpose); 14] {
+fn configuration() -> [(&'static str, Purpose); 15] {
     fields! { Config {
         device: Function Personal "the box's name, and its folders" "设备名称与目录",
         panel: Function Neither "what button and lamp are connected to" "按键与指示灯的接线",
@@ -64,6 +64,7 @@ fn configuration() -> [(&'static str, Purpose); 14] {
         mqtt: Function Personal "where the broker is; secrets by name only" "服务器地址；密钥只写名称",
         consent: Duty Neither "which policy, how long a session" "政策版本与直播时长",
         privacy: Duty Neither "where streams may go, how long things are kept" "允许的推流地址与保存期限",
+        residency: Duty Neither "in which networks servers may stand" "服务器所在网络的限制",
         trust: Security Personal "whose signatures count: names and public keys" "可信签名者的名称与公钥",
         update: Security Neither "when updates are installed" "更新的安装时间",
         third_parties: Duty Neither "to whom recipients pass data on, as declared" "运营者声明的第三方",
@@ -85,12 +86,29 @@ fn secrets() -> [(&'static str, Purpose); 5] {
 }
 
 /// Files without a form of their own.
-const PLAIN: [(&str, Retention, Text, Purpose); 9] = [
+const PLAIN: [(&str, Retention, Text, Purpose); 11] = [
     (
         "footage",
         Outage,
         Text::new("File of an outage", "断网缓存"),
         purpose(Basis::Consent, Category::Sensitive, "unsent picture and sound, sealed", "未发送的画面与声音（加密）"),
+    ),
+    (
+        "ledger-reserve",
+        UntilUnbound,
+        Text::new("Room for the ledger", "台账的预留空间"),
+        purpose(Basis::Duty, Category::Neither, "holds room on the disk; no data", "为台账预留磁盘空间，不含数据"),
+    ),
+    (
+        "case-open",
+        UntilPowerOff,
+        Text::new("The simulated case", "模拟机壳开关"),
+        purpose(
+            Basis::Function,
+            Category::Neither,
+            "an open simulated case; development only",
+            "模拟机壳（仅开发环境）",
+        ),
     ),
     (
         "broker-remarks",

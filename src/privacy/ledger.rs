@@ -23,7 +23,7 @@ pub(super) fn entry(prefix: &str) -> Vec<Datum> {
 }
 
 /// What is remembered of all entries, so that a long ledger need not be read again at each start.
-fn state() -> [(&'static str, Purpose); 18] {
+fn state() -> [(&'static str, Purpose); 19] {
     fields! { LedgerState {
         last_session: Function Personal "number of the next session" "下一次直播的编号",
         open_session: Duty Personal "to end a session that a power cut ended" "断电后补记直播的结束",
@@ -42,6 +42,7 @@ fn state() -> [(&'static str, Purpose); 18] {
         unbound_entry: Duty Neither "what a former shop's entries are" "区分以前店铺的记录",
         configuration: Security Neither "whether the configuration changed" "配置是否改变",
         update_postponed: Security Neither "until when updates are put off" "更新推迟到何时",
+        incidents: Security Neither "which incidents are not over" "尚未结束的安全事件",
         releases: Security Neither "no older release is taken" "防止软件版本回退",
     } nested { session_ended, update, desired, time, service_end } }
 }

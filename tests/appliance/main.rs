@@ -45,6 +45,7 @@ mod policies;
 mod reasons;
 mod refusals;
 mod relay;
+mod residency;
 mod retained;
 mod retained_documents;
 mod rig;

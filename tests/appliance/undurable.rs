@@ -37,7 +37,7 @@ impl Bench {
     fn full() -> Self {
         let shop = shop();
         let data = shop.path("data");
-        let mount = format!("mkdir {0}; mount -t tmpfs -o size=2m tmpfs {0}", data.display());
+        let mount = format!("mkdir {0}; mount -t tmpfs -o size=20m tmpfs {0}", data.display());
         let guard = shop.start_guard_with(&mount);
         let inside = Path::new("/proc").join(guard.pid().to_string()).join("root");
         let filler = inside.join(data.strip_prefix("/").unwrap()).join("filler");
@@ -67,7 +67,9 @@ impl Bench {
     fn set_broken(&mut self) {
         match &mut self.disk {
             Disk::Full(filler) => {
-                std::fs::write(filler, vec![0; 4 << 20]).unwrap_err();
+                // The room that is kept for the ledger is used up too.
+                std::fs::remove_file(filler.with_file_name("ledger.reserve")).unwrap();
+                std::fs::write(filler, vec![0; 32 << 20]).unwrap_err();
             }
             Disk::Failing(broken) => std::fs::write(broken, "").unwrap(),
             Disk::Held(holder) => {
@@ -166,4 +168,32 @@ fn nothing_that_cannot_be_undone_happens_without_its_entry() {
         scope.spawn(|| nothing_happens("failing", Bench::failing()));
         scope.spawn(|| nothing_happens("held", Bench::held()));
     });
+}
+
+#[test]
+fn a_full_disk_keeps_the_log_and_records_nothing() {
+    let mut bench = Bench::full();
+    let Disk::Full(filler) = &bench.disk else { panic!("not this disk") };
+    assert_eq!(std::fs::metadata(filler.with_file_name("ledger.reserve")).unwrap().len(), 8 << 20);
+    std::fs::write(filler, vec![0; 32 << 20]).unwrap_err();
+    wait_until("the box is in a fault", || bench.shop.status().unwrap()["phase"] == "fault");
+    let status = bench.shop.status().unwrap();
+    assert_eq!((&status["reason"], &status["lamp"]), (&"ledger-fault".into(), &"sos".into()), "{status}");
+    assert!(status["message"].as_str().unwrap().starts_with("the disk is full"), "{status}");
+    // What happens is written down: here commands that nobody signed.
+    for number in 0..20 {
+        let mut socket = ControlSocket::new(&bench.shop);
+        let note = format!("no note {number}");
+        socket.send(1, &json!({ "ask": "command", "verb": "erase", "payload": note }));
+        socket.receive();
+    }
+    let count = |kind_of: &str| bench.facts().iter().filter(|fact| kind(fact) == kind_of).count();
+    wait_until("the refusals are in the ledger", || count("command-refused") >= 10);
+    // And nothing is recorded.
+    bench.shop.press();
+    assert_eq!(count("session-started"), 0);
+    assert_eq!(bench.shop.status().unwrap()["phase"], "fault");
+    bench.mend();
+    bench.shop.press();
+    wait_until("a press starts a session", || bench.shop.status().unwrap()["phase"] != "idle");
 }

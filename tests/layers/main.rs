@@ -4,6 +4,7 @@
 
 mod graph;
 mod modules;
+mod sockets;
 mod tokens;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
 // What each kind of ledger entry says. A kind that is not here is shown with its fields.
-const part = { __proto__: null, lamp: "The lamp", button: "The button", ledger: "The consent ledger", power: "The supply voltage" };
+const part = { __proto__: null, lamp: "The lamp", button: "The button", ledger: "The consent ledger", power: "The supply voltage", tamper: "The proof against tampering" };
 const purpose = { __proto__: null, "on-air": "to go on air", probe: "for a trial of camera and microphone" };
 const ends = { __proto__: null, erase: "The erasure", unbind: "The unbinding", "end-of-service": "The erasure at the end of the service" };
 const by = { __proto__: null, staff: "Staff", remote: "The platform" };
@@ -49,6 +49,12 @@ export default (f) => ({
   "update-failed": (e) => `The update to ${e.version} failed: ${e.why}${e.again ? " It will be tried again." : ""}`,
   commanded: (e) => `The command ${e.verb} of ${e.key || "an unsigned sender"} was accepted.`,
   "door-refused": (e) => `User ${e.uid} was refused at the guard's socket: ${e.why}`,
+  "broker-connected": () => "The box is connected to the broker.",
+  "broker-lost": (e) => `The connection to the broker was lost: ${e.reason}`,
+  "broker-refused": (e) => `The broker did not let the box in: ${e.reason}`,
+  "destination-refused": (e) => `No connection to ${e.host} (${e.by}): ${e.why}`,
+  "incident-detected": (e) => `Incident: ${e.what} ${e.impact} ${e.done} ${e.advice}`,
+  "incident-cleared": (e) => `The incident ${e.incident} is over.`,
   "clock-stepped": (e) => `The clock was stepped from ${f.date(Date.parse(e.from))} to ${f.date(Date.parse(e.to))}.`,
   pruned: (e) => `Entries ${e.first} to ${e.last} were removed after their time.`,
   "entries-lost": (e) => `${f.number(e.count)} entries are missing here: the disk had failed.`,

@@ -1,5 +1,5 @@
 // 每种账本条目的说明；这里没有的种类按字段显示。
-const part = { __proto__: null, lamp: "指示灯", button: "按钮", ledger: "同意账本", power: "供电电压" };
+const part = { __proto__: null, lamp: "指示灯", button: "按钮", ledger: "同意账本", power: "供电电压", tamper: "防改动检查" };
 const purpose = { __proto__: null, "on-air": "开播", probe: "测试摄像头和麦克风" };
 const ends = { __proto__: null, erase: "清除", unbind: "解除绑定", "end-of-service": "停止运营时的清除" };
 const by = { __proto__: null, staff: "店员", remote: "平台" };
@@ -49,6 +49,12 @@ export default (f) => ({
   "update-failed": (e) => `到 ${e.version} 的更新失败：${e.why}${e.again ? " 将再次尝试。" : ""}`,
   commanded: (e) => `已接受 ${e.key || "未签名发送者"} 的命令 ${e.verb}。`,
   "door-refused": (e) => `用户 ${e.uid} 在守护进程的套接字处被拒绝：${e.why}`,
+  "broker-connected": () => "盒子已连接消息服务器。",
+  "broker-lost": (e) => `与消息服务器的连接断开：${e.reason}`,
+  "broker-refused": (e) => `消息服务器拒绝了盒子：${e.reason}`,
+  "destination-refused": (e) => `未连接 ${e.host}（${e.by}）：${e.why}`,
+  "incident-detected": (e) => `安全事件：${e.what} ${e.impact} ${e.done} ${e.advice}`,
+  "incident-cleared": (e) => `安全事件 ${e.incident} 已结束。`,
   "clock-stepped": (e) => `时钟从 ${f.date(Date.parse(e.from))} 被调到 ${f.date(Date.parse(e.to))}。`,
   pruned: (e) => `第 ${e.first} 至 ${e.last} 条在期满后删除。`,
   "entries-lost": (e) => `此处缺少 ${f.number(e.count)} 条：磁盘曾发生故障。`,

@@ -20,7 +20,8 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use url::Url;
 
-use crate::config::{Host, HostPattern};
+use crate::config::{Host, HostPattern, Residency};
+use crate::connect::{Destinations, Refusals, http};
 use crate::trust;
 use crate::update_files::{self, PACKAGE_PREFIX};
 use crate::worker::Stop;
@@ -45,6 +46,9 @@ pub(super) struct Plan {
     pub(super) dir: PathBuf,
     /// `None`: the host in the file's URL.
     pub(super) allowed_hosts: Option<Vec<HostPattern>>,
+    pub(super) residency: Residency,
+    /// Hosts that the package did not come from.
+    pub(super) refusals: Refusals,
     /// Certificates of the authorities that servers' certificates have to come from.
     pub(super) authorities: PathBuf,
 }
@@ -174,11 +178,11 @@ impl Plan {
 
     /// Asks for what is missing after `begun` bytes. Whether the server goes on there, or begins anew.
     fn request(&self, begun: u64) -> Result<(Response<Body>, bool), Break> {
-        let agent = agent(&self.authorities);
         let mut url = Url::parse(&self.file.url).map_err(|_| Break::because("the release names no usable URL"))?;
-        let named = Host::parse(url.host_str().unwrap_or_default()).ok();
+        let destinations = self.destinations(&url);
+        let agent = agent(&self.authorities, &destinations);
         for _ in 0..=MAX_REDIRECTS {
-            if !self.is_allowed(&url, named.as_ref()) {
+            if !is_allowed(&url, &destinations) {
                 let host = url.host_str().unwrap_or_default();
                 return Err(Break::because(format!(
                     "{host} is not an https server that packages may come from: see [update] allowed-hosts"
@@ -211,13 +215,12 @@ impl Plan {
         Err(Break::because("the server redirects in circles"))
     }
 
-    fn is_allowed(&self, url: &Url, named: Option<&Host>) -> bool {
-        let Some(host) = url.host_str().and_then(|host| Host::parse(host).ok()) else { return false };
-        let is_listed = match &self.allowed_hosts {
-            Some(patterns) => patterns.iter().any(|pattern| pattern.allows(&host)),
-            None => named == Some(&host),
-        };
-        is_listed && url.scheme() == "https" && url.username().is_empty() && url.password().is_none()
+    /// Where the package may come from.
+    fn destinations(&self, url: &Url) -> Destinations {
+        let named = || Host::parse(url.host_str().unwrap_or_default()).ok();
+        let hosts = self.allowed_hosts.clone();
+        let hosts = hosts.unwrap_or_else(|| named().map(HostPattern::Exact).into_iter().collect());
+        Destinations::new(hosts, &self.residency, self.refusals.clone())
     }
 
     fn receive(
@@ -254,6 +257,11 @@ impl Plan {
     }
 }
 
+fn is_allowed(url: &Url, destinations: &Destinations) -> bool {
+    let Some(host) = url.host_str().and_then(|host| Host::parse(host).ok()) else { return false };
+    destinations.allows_host(&host) && url.scheme() == "https" && url.username().is_empty() && url.password().is_none()
+}
+
 /// Whether a partial answer begins at this byte.
 fn goes_on_at(response: &Response<Body>, begun: u64) -> bool {
     let range = response.headers().get("Content-Range").and_then(|range| range.to_str().ok());
@@ -288,7 +296,7 @@ fn local(error: &io::Error) -> Break {
     Break::because(if is_full { "the disk is full".to_owned() } else { format!("it cannot be kept: {error}") })
 }
 
-fn agent(authorities: &Path) -> Agent {
+fn agent(authorities: &Path, destinations: &Destinations) -> Agent {
     let roots = CertificateDer::pem_file_iter(authorities).into_iter().flatten().filter_map(Result::ok);
     let roots: Vec<_> = roots.map(|der| Certificate::from_der(&der).to_owned()).collect();
     let tls = TlsConfig::builder()
@@ -308,11 +316,14 @@ fn agent(authorities: &Path) -> Agent {
         .timeout_recv_body(Some(BODY_TIMEOUT))
         .proxy(None)
         .build();
-    config.new_agent()
+    http::agent(config, destinations)
 }
 
 /// Why there was no answer.
 fn transport_error(error: &ureq::Error) -> Break {
+    if let Some(why) = http::refusal(error) {
+        return Break::because(why.to_string());
+    }
     let text = error.to_string();
     match trust::certificate_advice(&text) {
         Some(advice) => Break::because(advice),

@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::guard_client::{GuardClient, GuardState};
 use crate::clock::Clock;
-use crate::config::{Config, Mqtt, Update};
+use crate::config::{Config, Mqtt, Residency, Update};
+use crate::connect::Refusals;
 use crate::ipc::{Request, Response, UpdateState};
 use crate::trust::SYSTEM_AUTHORITIES;
 use crate::update_files::ARCHITECTURE;
@@ -49,6 +50,7 @@ impl ReleaseInbox {
         config: &Config,
         mqtt: &Mqtt,
         guard: (GuardClient, watch::Receiver<GuardState>),
+        refusals: Refusals,
         ending: CancellationToken,
         tasks: &mut JoinSet<()>,
     ) -> Self {
@@ -60,6 +62,8 @@ impl ReleaseInbox {
             let task = Task {
                 trust: config.trust.clone(),
                 settings: config.update.clone(),
+                residency: config.residency.clone(),
+                refusals,
                 dir: config.agent_dir(),
                 calls: guard.0,
                 state: guard.1,
@@ -114,6 +118,9 @@ struct Task {
     clock: Clock,
     trust: Trust,
     settings: Update,
+    residency: Residency,
+    /// Hosts that packages did not come from.
+    refusals: Refusals,
     dir: PathBuf,
     calls: GuardClient,
     state: watch::Receiver<GuardState>,
@@ -237,6 +244,8 @@ impl Task {
             file: file.clone(),
             dir: self.dir.clone(),
             allowed_hosts: self.settings.allowed_hosts.clone(),
+            residency: self.residency.clone(),
+            refusals: self.refusals.clone(),
             authorities: PathBuf::from(SYSTEM_AUTHORITIES),
         };
         let (tell, result) = oneshot::channel();

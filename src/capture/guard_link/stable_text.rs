@@ -30,6 +30,7 @@ pub(super) fn stabilize_message(message: FromCapture) -> FromCapture {
         | FromCapture::Applied(_)
         | FromCapture::Camera { .. }
         | FromCapture::Live {}
+        | FromCapture::DestinationRefused { .. }
         | FromCapture::DeviceRecovered { .. }
         | FromCapture::Stats(_)
         | FromCapture::ProbeFinished(_)) => other,

@@ -85,6 +85,8 @@ impl From<Unreachable> for ConnectionError {
         let advice = match why {
             Unreachable::Unresolved => ": see the network's DNS, or [ingest] url",
             Unreachable::Refused => ": no ingest server listens there, see [ingest] url",
+            Unreachable::NotAllowed => ": see [privacy] allowed-ingest-hosts",
+            Unreachable::Outside => ": see the network's DNS, or list the server's network there",
             Unreachable::TimedOut | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => "",
         };
         Self::unreachable(format!("{why}{advice}"))

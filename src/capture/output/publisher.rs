@@ -184,6 +184,7 @@ impl StreamPublisherThread {
                 Err(error) => (error, Duration::ZERO),
             };
             self.queue.begin_outage();
+            self.reporter.refused(&self.target.destinations);
             self.forward_keyframe_request();
             let ConnectionError { kind, reason } = error;
             if kind == ConnectionErrorKind::Renegotiate {
@@ -319,6 +320,7 @@ impl StreamPublisherThread {
         }
         self.check_connection(publication)?;
         self.rate_adapter.follow_cap(&self.encoder);
+        self.reporter.refused(&self.target.destinations);
         self.rate_adapter.update(self.clock.now(), &self.queue, publication.connection);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What is reported of an output: the first one's state is the session's, the second has its own.
 
 use crate::capture::guard_link::EventSender;
+use crate::connect::{Destinations, RefusedDestination};
 use crate::ipc::{FromCapture, SecondaryStats, StreamStats};
 
 /// Reports an output's state to the guard.
@@ -36,6 +37,14 @@ impl StatusReporter {
                 *second = SecondaryStats { on_air: false, reason: Some(reason), bitrate_kbps: 0, ..second.clone() };
                 event_sender.send(FromCapture::Secondary(second.clone()));
             }
+        }
+    }
+
+    /// Connections that were not made.
+    pub(super) fn refused(&self, destinations: &Destinations) {
+        let (Self::First(event_sender) | Self::Secondary(event_sender, _)) = self;
+        for RefusedDestination { host, why } in destinations.refusals().take() {
+            event_sender.send(FromCapture::DestinationRefused { host, why });
         }
     }
 

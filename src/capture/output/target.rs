@@ -9,7 +9,8 @@ use bitrate::Rendition;
 
 use crate::capture::gst::Timebase;
 use crate::capture::output::credentials::{IngestCredentials, Redactor};
-use crate::config::{Config, Destination, HostPattern};
+use crate::config::{Config, Destination};
+use crate::connect::Destinations;
 use crate::worker::Worker;
 
 /// The address of the last successful connection: the next attempt starts with it.
@@ -26,8 +27,8 @@ pub(super) struct IngestTarget {
     pub(super) rtt: Option<Duration>,
     /// The configured, highest rendition.
     pub(super) rendition: Rendition,
-    /// The hosts that streams may go to.
-    pub(super) allowed_hosts: Arc<[HostPattern]>,
+    /// Where streams may go.
+    pub(super) destinations: Destinations,
     pub(super) last_address: LastAddress,
     pub(super) timebase: Timebase,
     pub(super) redactor: Redactor,
@@ -55,7 +56,7 @@ impl IngestTarget {
             audio_kbps: config.audio.bitrate_kbps,
             rtt: None,
             rendition: config.video.rendition(),
-            allowed_hosts: config.privacy.allowed_ingest_hosts.clone().into(),
+            destinations: Destinations::of_ingest(config),
             last_address: LastAddress::default(),
             timebase,
             redactor,

@@ -9,7 +9,7 @@ use super::{CheckResult, CheckStatus, PATIENCE, fail, ok, warn};
 use crate::certificate::{Age, Validity};
 use crate::clock;
 use crate::config::{Config, Destination, IngestScheme};
-use crate::connect;
+use crate::connect::{Destinations, Refusals, Unreachable};
 use crate::transport_warnings::Warning;
 use crate::trust::{self, SYSTEM_AUTHORITIES};
 
@@ -40,20 +40,21 @@ const ANSWERS: &str = " answers";
 const UNASKED: &str = "shows only on air";
 
 fn ingest(config: &Config) -> Vec<CheckResult> {
-    config.ingest.destinations().map(destination).collect()
+    config.ingest.destinations().map(|to| destination(config, to)).collect()
 }
 
-fn destination(to: &Destination) -> CheckResult {
+fn destination(config: &Config, to: &Destination) -> CheckResult {
+    let way = Destinations::of_ingest(config);
     let (host, port) = (to.host.as_str(), to.port);
     match to.scheme() {
-        IngestScheme::Srt => match resolve(host, port) {
+        IngestScheme::Srt => match resolve(&way, host, port) {
             Ok(_) => warn("ingest", format!("{host} has an address; whether SRT answers on port {port} {UNASKED}"), ""),
             Err((found, advice)) => fail("ingest", found, advice),
         },
-        IngestScheme::Rtmp | IngestScheme::Http => row("ingest", host, port, None, &Own::None),
+        IngestScheme::Rtmp | IngestScheme::Http => row("ingest", (&way, host, port), None, &Own::None),
         IngestScheme::Rtmps | IngestScheme::Https => {
             let ca = to.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
-            row("ingest", host, port, Some((ca, None)), &Own::None)
+            row("ingest", (&way, host, port), Some((ca, None)), &Own::None)
         }
     }
 }
@@ -66,7 +67,8 @@ fn broker(config: &Config, id: Option<&str>) -> Vec<CheckResult> {
     };
     let ca = mqtt.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
     let trusted = mqtt.tls.then_some((ca, mqtt.crl_file.as_deref()));
-    let asked = row("broker", mqtt.host.as_str(), mqtt.port, trusted, &own);
+    let way = Destinations::of_broker(config, mqtt, Refusals::default());
+    let asked = row("broker", (&way, mqtt.host.as_str(), mqtt.port), trusted, &own);
     let asked = if mqtt.tls || mqtt.host.is_loopback() || asked.verdict != CheckStatus::Ok {
         asked
     } else {
@@ -88,23 +90,40 @@ fn name(config: &Config) -> Option<CheckResult> {
 
 type Wrong = (String, String);
 
-fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Wrong> {
-    connect::resolve(host, port, PATIENCE, &|| false)
-        .map_err(|_| (format!("{host} has no address"), "see the network's DNS, or the host in the URL".to_owned()))
+fn resolve(way: &Destinations, host: &str, port: u16) -> Result<Vec<SocketAddr>, Wrong> {
+    way.resolve(host, port, PATIENCE, &|| false).map_err(|why| match why {
+        Unreachable::NotAllowed => (format!("{host}: {why}"), "see [privacy] allowed-ingest-hosts".to_owned()),
+        Unreachable::Outside => {
+            (format!("{host}: {why}"), "see the network's DNS, or list the server's network there".to_owned())
+        }
+        Unreachable::Unresolved
+        | Unreachable::Refused
+        | Unreachable::TimedOut
+        | Unreachable::NoRoute
+        | Unreachable::Broken
+        | Unreachable::Stopped => {
+            (format!("{host} has no address"), "see the network's DNS, or the host in the URL".to_owned())
+        }
+    })
 }
 
 /// The first of its addresses that answers.
-fn reach(host: &str, port: u16) -> Result<TcpStream, Wrong> {
-    let addresses = resolve(host, port)?;
-    connect::connect_any(&addresses, PATIENCE, &|| false).map_err(|why| {
+fn reach(way: &Destinations, host: &str, port: u16) -> Result<TcpStream, Wrong> {
+    let addresses = resolve(way, host, port)?;
+    way.connect_any(&addresses, PATIENCE, &|| false).map_err(|why| {
         let advice = "see that the server runs, the port in the URL, and the firewall";
         (format!("{host}:{port}: {why}"), advice.to_owned())
     })
 }
 
 /// `trusted`: the file of authorities, and that of revoked certificates, if there is one; `None`: no TLS.
-fn row(check: &'static str, host: &str, port: u16, trusted: Option<(&Path, Option<&Path>)>, own: &Own) -> CheckResult {
-    let asked = reach(host, port).and_then(|mut stream| {
+fn row(
+    check: &'static str,
+    (way, host, port): (&Destinations, &str, u16),
+    trusted: Option<(&Path, Option<&Path>)>,
+    own: &Own,
+) -> CheckResult {
+    let asked = reach(way, host, port).and_then(|mut stream| {
         let Some(trusted) = trusted else { return Ok(ok(check, format!("{host}:{port} answers, unencrypted"))) };
         let identity = match own {
             Own::Identity(identity) => Some(identity),

@@ -5,6 +5,7 @@ mod host;
 mod odd_characters;
 #[cfg(test)]
 mod platforms;
+mod range;
 mod raw;
 mod rtmp;
 mod scheme;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 pub use host::{Host, HostPattern};
 pub(super) use odd_characters::odd_name;
+pub use range::AddressRange;
 pub(super) use raw::Raw;
 use raw::decoded;
 pub use rtmp::{Login, Rtmp, ServerUrl};

@@ -3,6 +3,7 @@
 mod ingest;
 mod mqtt;
 mod recipients;
+mod residency;
 mod trust;
 mod update;
 mod video;
@@ -15,8 +16,8 @@ use sha2::{Digest, Sha256};
 use crate::config::policy::is_policy_version;
 use crate::config::reader::{Location, Reader};
 use crate::config::{
-    Audio, Capture, Consent, Device, Ingest, Mask, Mqtt, Overlay, Panel, Privacy, SecretTemplate, ThirdParty, Update,
-    Video, conflicts,
+    Audio, Capture, Consent, Device, Ingest, Mask, Mqtt, Overlay, Panel, Privacy, Residency, SecretTemplate,
+    ThirdParty, Update, Video, conflicts,
 };
 use crate::ipc::video_bounds::{BITRATE_KBPS, FPS, HEIGHT, WIDTH};
 
@@ -49,6 +50,7 @@ pub(in crate::config) struct Sections {
     pub(in crate::config) mqtt: Option<Mqtt>,
     pub(in crate::config) consent: Consent,
     pub(in crate::config) privacy: Privacy,
+    pub(in crate::config) residency: Residency,
     pub(in crate::config) trust: Trust,
     pub(in crate::config) update: Update,
     pub(in crate::config) third_parties: Vec<ThirdParty>,
@@ -90,6 +92,7 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
         ),
         footage_retention: reader.duration("privacy", "footage-retention", days(1), Duration::ZERO..=days(30)),
     };
+    let residency = residency::residency(reader);
     let trust = trust::trust(reader);
     let update = update::update(reader);
     let third_parties = recipients::recipients(reader);
@@ -111,6 +114,7 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
         mqtt,
         consent,
         privacy,
+        residency,
         trust,
         update,
         third_parties,
@@ -184,7 +188,8 @@ fn panel(reader: &mut Reader<'_>) -> Panel {
         button_pin: reader.number("panel", "button-pin", pins.clone()).unwrap_or(17),
         lamp_pin: reader.number("panel", "lamp-pin", pins.clone()).unwrap_or(27),
         lamp_sense_pin: reader.number("panel", "lamp-sense-pin", pins.clone()),
-        mute_pin: reader.number("panel", "mute-pin", pins),
+        mute_pin: reader.number("panel", "mute-pin", pins.clone()),
+        case_pin: reader.number("panel", "case-pin", pins),
         active_low: reader.flag("panel", "active-low", true),
         debounce: reader.duration("panel", "debounce", ms(30), ms(1)..=ms(200)),
     }

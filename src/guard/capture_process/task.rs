@@ -263,6 +263,7 @@ fn outcome(message: &FromCapture) -> Option<CaptureExit> {
         | FromCapture::EncoderFallback { .. }
         | FromCapture::Live {}
         | FromCapture::Reconnecting { .. }
+        | FromCapture::DestinationRefused { .. }
         | FromCapture::DeviceLost { .. }
         | FromCapture::DeviceRecovered { .. }
         | FromCapture::Stats(_)

@@ -219,6 +219,7 @@ impl ControlClient {
                         | Request::Command { .. }
                         | Request::Policy { .. }
                         | Request::Refused { .. }
+                        | Request::Network(_)
                         | Request::Desired { .. }
                         | Request::Button { .. }
                         | Request::MuteButton { .. } => {

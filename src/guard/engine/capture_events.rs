@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::guard::capture_process::CaptureEvent;
-use crate::ipc::{Fact, FailureKind, FromCapture};
+use crate::ipc::{Connector, Fact, FailureKind, FromCapture};
 use consent::{CaptureReport, Event, Reason};
 use monotonic::Monotonic;
 
@@ -40,6 +40,10 @@ impl Engine {
                 self.session.on_encoder_fallback(&from, &to, &why);
                 self.link_log.on_encoder_fallback(Fact::EncoderFallback { session, from, to, why });
                 self.append_link_facts(self.clock.now());
+            }
+            FromCapture::DestinationRefused { host, why } => {
+                let written = self.append(Fact::DestinationRefused { by: Connector::Capture, host, why });
+                self.dispatch_failure(written);
             }
             FromCapture::Camera { mode } => self.session.on_camera(mode),
             FromCapture::Stats(stats) => self.session.on_stats(self.clock.now(), stats),

@@ -30,7 +30,11 @@ impl Engine {
             Verdict::Refused(rejection) => {
                 tracing::warn!("signed command refused: {word:?}: {}", rejection.why);
                 let fact = Fact::CommandRefused { verb: word.to_owned(), why: rejection.why.clone() };
-                self.append_refusal(fact);
+                if rejection.code == ReplyCode::Busy {
+                    self.append_busy(fact);
+                } else {
+                    self.append_refusal(fact);
+                }
                 let _ = reply.send(if rejection.code == ReplyCode::Busy {
                     Response::Unavailable(rejection)
                 } else {

@@ -5,6 +5,8 @@ mod commands;
 mod effects;
 mod end_of_service;
 mod erasures;
+mod incidents;
+mod ledger;
 mod periodic;
 mod policy;
 mod requests;
@@ -27,8 +29,10 @@ use tokio::task::JoinSet;
 use super::capture_process::{CaptureEvent, CaptureHandle, LaunchMode};
 use super::erasure::PendingErasure;
 use super::identity;
+use super::incidents::Incidents;
 use super::panel_controller::PanelController;
 use super::pending_replies::PendingReplies;
+use super::program_check::ProgramCheck;
 use super::session::SessionReport;
 use super::status::{self, Messages};
 use super::supply_voltage::SupplyMonitor;
@@ -40,7 +44,7 @@ use crate::judges::policy_in_force::PolicyInForce;
 use crate::judges::twin::{Question, Twin};
 use crate::judges::updates::Updates;
 use crate::judges::verb_quotas::VerbQuotas;
-use crate::ledger::{LedgerWriter, LinkLog, ServiceEnd};
+use crate::ledger::{BrokerLog, LedgerWriter, LinkLog, ServiceEnd};
 use consent::{Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, Reason, SessionId};
 use monotonic::Monotonic;
 
@@ -55,6 +59,8 @@ pub(super) struct Engine {
     supply: SupplyMonitor,
     ledger_writer: LedgerWriter,
     link_log: LinkLog,
+    broker_log: BrokerLog,
+    incidents: Incidents,
     capture: Option<CaptureHandle>,
     /// Where a capture's task sends its events, with the session's number.
     capture_events: mpsc::Sender<(u64, CaptureEvent)>,
@@ -119,6 +125,8 @@ impl Engine {
             supply: SupplyMonitor::new(Path::new("/")),
             ledger_writer: LedgerWriter::new(&config.ledger(), clock, identity::checkpoint_signer(&config)),
             link_log: LinkLog::new(clock.now()),
+            broker_log: BrokerLog::new(clock.now()),
+            incidents: Incidents::new(ProgramCheck::new(Path::new("/"), clock.now())),
             capture: None,
             capture_events,
             tasks: JoinSet::new(),
@@ -210,6 +218,7 @@ impl Engine {
         self.ledger_writer.request_checkpoint();
         self.close_ledger();
         self.check_ledger();
+        let _ = self.panel.set_notice(self.clock.now(), false);
         let _ = self.panel.show(self.clock.now(), LampPattern::Dark);
         self.publish();
     }
@@ -240,6 +249,7 @@ impl Engine {
         let identified = if is_bound { self.identify(state.identity.as_deref()) } else { Ok(()) };
         self.adopt_stored_policy();
         let desired = if is_bound { self.restore_twin(&state.desired) } else { Ok(()) };
+        self.restore_incidents(&state);
         erased.and(written).and(identified).and(desired).map_err(|_| ())
     }
 
@@ -266,6 +276,9 @@ impl Engine {
     /// Feeds one event to the machine, and then the failures that its effects bring.
     pub(super) fn dispatch(&mut self, event: Event) {
         let before = self.machine.phase();
+        if matches!(event, Event::ButtonDown | Event::ButtonFoundDown | Event::MuteButtonDown) {
+            self.notice_seen();
+        }
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             if matches!(event, Event::CaptureExited(_)) {
@@ -311,49 +324,6 @@ impl Engine {
         }
     }
 
-    fn append(&mut self, fact: Fact) -> Result<(), Event> {
-        // In the message itself: journalctl shows no fields.
-        tracing::info!("ledger: {fact:?}");
-        let written = self.ledger_writer.append(fact);
-        self.as_ledger_fault(written)
-    }
-
-    /// The same for what takes effect only once it is on disk.
-    fn append_durably(&mut self, fact: Fact) -> Result<(), Event> {
-        tracing::info!("ledger: {fact:?}");
-        let written = self.ledger_writer.append_durably(fact);
-        self.as_ledger_fault(written)
-    }
-
-    fn as_ledger_fault(&mut self, written: Result<(), String>) -> Result<(), Event> {
-        written.map_err(|text| {
-            self.set_ledger_message(text);
-            Event::FaultDetected(Fault::Ledger)
-        })
-    }
-
-    fn set_ledger_message(&mut self, text: String) {
-        if self.messages.ledger.as_ref() != Some(&text) {
-            tracing::error!("{text}");
-            self.messages.ledger = Some(text);
-        }
-    }
-
-    /// Sends the replies that waited for the ledger, and turns its error into a fault.
-    pub(super) fn check_ledger(&mut self) {
-        let error = self.ledger_writer.error();
-        self.replies.finish_written(self.clock.now(), &self.ledger_writer, error.is_some());
-        if error != self.ledger_error {
-            self.ledger_error.clone_from(&error);
-            if let Some(text) = error.clone() {
-                self.set_ledger_message(text);
-            }
-        }
-        if error.is_some() && !self.machine.has_fault(Fault::Ledger) {
-            self.dispatch(Event::FaultDetected(Fault::Ledger));
-        }
-    }
-
     /// Publishes the status if it changed.
     fn publish(&mut self) {
         let since = self.status.borrow().since;
@@ -374,6 +344,7 @@ impl Engine {
             settings: &settings,
             command: self.long_command(),
             epoch: self.commands.epoch(),
+            incidents: &self.incidents,
             signed_commands: !self.config.trust.is_empty(),
         };
         let status = status::compose(&sources, since, self.clock.now());

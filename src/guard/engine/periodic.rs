@@ -30,6 +30,7 @@ impl Engine {
         self.check_session_settings();
         self.settle_commands();
         self.append_link_facts(now);
+        self.append_broker_facts(now);
         if self.panel.drive(now).is_err() {
             self.dispatch(Event::FaultDetected(Fault::Lamp));
         }
@@ -47,6 +48,7 @@ impl Engine {
             let written = self.append(Fact::ClockStepped { from, to: clock::utc_now() });
             self.dispatch_failure(written);
         }
+        self.watch(now, &clock::read());
         if self.ledger_writer.flush_counts().is_err() {
             self.dispatch(Event::FaultDetected(Fault::Ledger));
         }
@@ -101,7 +103,7 @@ impl Engine {
                 }
                 Fault::Ledger => self.ledger_writer.is_healthy(),
                 Fault::Power => !self.supply.is_low(),
-                Fault::Tamper => true,
+                Fault::Tamper => !self.incidents.is_tampered(),
             };
             if works && self.append(Fact::FaultCleared { part }).is_ok() {
                 if part == Fault::Ledger {

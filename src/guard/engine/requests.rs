@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::guard::control_server::ControlCall;
-use crate::ipc::{Fact, Parameters, Request, Response};
+use crate::ipc::{Fact, Incident, Parameters, Request, Response};
 use crate::judges::ReplySender;
 use crate::judges::verb_quotas::verb_of;
 use crate::panel::{Button, PanelError};
@@ -33,7 +33,7 @@ impl Engine {
             && let Err(rejection) = self.quotas.admit(verb, now)
         {
             let why = rejection.why.clone();
-            self.append_refusal(Fact::CommandRefused { verb: verb.as_str().to_owned(), why });
+            self.append_busy(Fact::CommandRefused { verb: verb.as_str().to_owned(), why });
             let _ = reply.send(Response::Unavailable(rejection));
             return;
         }
@@ -51,6 +51,7 @@ impl Engine {
                 self.append_refusal(Fact::CommandRefused { verb, why });
                 Response::Done
             }
+            Request::Network(report) => self.take_network_report(report),
             Request::Release { note } => return self.offer_release(&note, reply),
             Request::UpdateFetched { serial, error } => {
                 self.updates.on_fetched(serial, error);
@@ -80,7 +81,17 @@ impl Engine {
         self.dispatch(Event::ProbeRequest);
     }
 
+    /// Writes down that a command or connection was refused, or counts it. Many of them are an incident.
     pub(super) fn append_refusal(&mut self, fact: Fact) {
+        if self.incidents.count_refusal(self.clock.now()) {
+            let what = "30 commands or local connections were refused within 10 minutes".to_owned();
+            self.detect(Incident::RepeatedRefusals, what);
+        }
+        self.append_busy(fact);
+    }
+
+    /// The same for what only came too often: no attack, but a platform that asks too much.
+    pub(super) fn append_busy(&mut self, fact: Fact) {
         if let Err(error) = self.ledger_writer.append_refusal(fact) {
             tracing::error!(%error, "a refusal could not be written down");
             self.dispatch(Event::FaultDetected(Fault::Ledger));

@@ -70,6 +70,7 @@ impl PanelAndMachine {
             lamp_pin: 27,
             lamp_sense_pin: None,
             mute_pin: None,
+            case_pin: None,
             active_low: true,
             debounce: Duration::from_millis(30),
         };

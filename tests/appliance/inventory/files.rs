@@ -95,6 +95,10 @@ fn of_file(path: &str, content: &[u8], found: &mut BTreeSet<String>) {
             add("outbox-cursor.seq");
             add("outbox-cursor.ledger");
         }
+        "data/ledger.reserve" => {
+            assert!(content.iter().all(|byte| *byte == 0));
+            add("ledger-reserve");
+        }
         "data/update-request" => drop(add("update-attempt")),
         "run/guard.lock" => {
             assert!(content.is_empty());

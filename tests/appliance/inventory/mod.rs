@@ -203,8 +203,9 @@ fn listed(rig: &Rig) -> BTreeSet<String> {
 
 /// What this life does not fill: updates that are downloaded, footage that waits, a broker that refuses something, and
 /// what is neither MQTT nor a file of the box.
-const ELSEWHERE: [&str; 17] = [
+const ELSEWHERE: [&str; 18] = [
     "broker-remarks",
+    "case-open",
     "configuration",
     "dns",
     "due-answers",

@@ -56,6 +56,8 @@ impl Bench {
             },
             dir: self.path("box"),
             allowed_hosts: None,
+            residency: crate::config::example("").residency,
+            refusals: Refusals::default(),
             authorities: self.path("ca.pem"),
         }
     }

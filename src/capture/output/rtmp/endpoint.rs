@@ -3,7 +3,8 @@
 use super::auth::UserPassword;
 use crate::capture::output::error::ConnectionError;
 use crate::capture::output::target::IngestTarget;
-use crate::config::{self, Host, HostPattern, IngestScheme, Secret, ServerUrl};
+use crate::config::{self, Host, IngestScheme, Secret, ServerUrl};
+use crate::connect::Destinations;
 
 /// A server, and the stream on it.
 #[derive(Clone)]
@@ -60,9 +61,8 @@ impl RtmpEndpoint {
     /// The endpoint that a redirect to `url` leads to; the stream stays the same.
     ///
     /// # Errors
-    /// It is no RTMP URL, leaves TLS, or leads to a host that is not in `allowed`: no other host may see the stream
-    /// key.
-    pub(super) fn redirected(&self, url: &str, allowed: &[HostPattern]) -> Result<Self, ConnectionError> {
+    /// It is no RTMP URL, leaves TLS, or leads to a host that is not allowed: no other host may see the stream key.
+    pub(super) fn redirected(&self, url: &str, allowed: &Destinations) -> Result<Self, ConnectionError> {
         let nowhere = |_| {
             ConnectionError::rejected(
                 "the server sends this box to another server, by something that is not an RTMP URL",
@@ -77,7 +77,7 @@ impl RtmpEndpoint {
                 "the server sends this box to another server without TLS: it keeps to rtmps://",
             ));
         }
-        if !allowed.iter().any(|pattern| pattern.allows(&host)) {
+        if !allowed.allows_host(&host) {
             let reason = "the server sends this box to a host that is not one of [privacy] allowed-ingest-hosts";
             return Err(ConnectionError::rejected(reason));
         }
@@ -88,6 +88,7 @@ impl RtmpEndpoint {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::config::HostPattern;
 
     pub(in super::super) fn endpoint() -> RtmpEndpoint {
         RtmpEndpoint {
@@ -120,8 +121,9 @@ pub(super) mod tests {
 
     #[test]
     fn a_redirect_leads_to_allowed_hosts_only_and_never_away_from_tls() {
-        let allowed: Vec<_> =
-            ["push.example.cn", "*.edge.example.cn", "::1"].map(|host| HostPattern::parse(host).unwrap()).into();
+        let hosts = ["push.example.cn", "*.edge.example.cn", "::1"].map(|host| HostPattern::parse(host).unwrap());
+        let residency = crate::config::example("").residency;
+        let allowed = Destinations::new(hosts, &residency, crate::connect::Refusals::default());
         let plain = RtmpEndpoint { auth_query: "?authmod=adobe".to_owned(), ..endpoint() };
         let encrypted = RtmpEndpoint { tls: true, ..endpoint() };
         for (from, url, to) in [

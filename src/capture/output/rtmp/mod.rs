@@ -16,7 +16,6 @@ mod tests;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::time::Duration;
 
@@ -29,8 +28,8 @@ use crate::capture::output::credentials::Redactor;
 use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 use crate::capture::output::target::IngestTarget;
 use crate::clock::Clock;
-use crate::config::{self, HostPattern, Secret};
-use crate::connect::{self, Unreachable};
+use crate::config::{self, Secret};
+use crate::connect::{Destinations, Unreachable};
 use crate::worker::detached;
 
 use endpoint::RtmpEndpoint;
@@ -58,7 +57,7 @@ struct RtmpConnection {
     muxer: FlvMuxer,
     /// The CA file for RTMPS; `None`: the system's root certificates.
     ca_file: Option<PathBuf>,
-    allowed: Arc<[HostPattern]>,
+    destinations: Destinations,
     redactor: Redactor,
     /// How many connections this attempt has made.
     attempts: u8,
@@ -106,7 +105,7 @@ pub(super) fn connect(
         state: ConnectionState::Closed,
         muxer: FlvMuxer::new(bitrates),
         ca_file: target.destination.ca_file.clone(),
-        allowed: target.allowed_hosts.clone(),
+        destinations: target.destinations.clone(),
         redactor: target.redactor.clone(),
         attempts: 0,
         first_frame: FirstFrame::NotSent,
@@ -128,10 +127,11 @@ impl RtmpConnection {
             return self.fail(ConnectionError::rejected(reason));
         }
         let (endpoint, ca_file) = (self.endpoint.clone(), self.ca_file.clone());
+        let destinations = self.destinations.clone();
         let (sender, outcome) = channel();
         // Nobody waits for this thread. A connection that it makes too late is closed with the channel.
         let thread = detached("rtmp-dial", move || {
-            let _ = sender.send(connect_socket(&endpoint, ca_file.as_deref()));
+            let _ = sender.send(connect_socket(&endpoint, &destinations, ca_file.as_deref()));
         });
         match thread {
             Ok(()) => self.state = ConnectionState::Connecting(outcome),
@@ -162,7 +162,7 @@ impl RtmpConnection {
                 self.endpoint.auth_query = auth_query;
                 self.connect_socket();
             }
-            SessionEnd::Redirect(url) => match self.endpoint.redirected(&url, &self.allowed) {
+            SessionEnd::Redirect(url) => match self.endpoint.redirected(&url, &self.destinations) {
                 Ok(endpoint) => {
                     self.endpoint = endpoint;
                     self.connect_socket();
@@ -190,8 +190,12 @@ impl RtmpConnection {
 }
 
 /// Looks the name up, connects and sets up TLS.
-fn connect_socket(endpoint: &RtmpEndpoint, ca_file: Option<&std::path::Path>) -> Result<RtmpSocket, ConnectionError> {
-    let stream = connect::connect(endpoint.host.as_str(), endpoint.port, CONNECT_TIMEOUT, &|| false).map_err(
+fn connect_socket(
+    endpoint: &RtmpEndpoint,
+    destinations: &Destinations,
+    ca_file: Option<&std::path::Path>,
+) -> Result<RtmpSocket, ConnectionError> {
+    let stream = destinations.connect(endpoint.host.as_str(), endpoint.port, CONNECT_TIMEOUT, &|| false).map_err(
         |why| match why {
             Unreachable::Unresolved => {
                 ConnectionError::unreachable("the host name cannot be resolved: see the network's DNS, or [ingest] url")
@@ -199,6 +203,7 @@ fn connect_socket(endpoint: &RtmpEndpoint, ca_file: Option<&std::path::Path>) ->
             Unreachable::Refused => {
                 ConnectionError::unreachable("connection refused: no ingest server listens on that port")
             }
+            Unreachable::NotAllowed | Unreachable::Outside => ConnectionError::from(why),
             Unreachable::TimedOut | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => {
                 ConnectionError::unreachable(why.to_string())
             }

@@ -10,7 +10,6 @@ use crate::capture::output::connection::IngestConnection;
 use crate::capture::output::error::ConnectionError;
 use crate::capture::output::target::IngestTarget;
 use crate::config::{self, Secret};
-use crate::connect;
 use crate::sync::LockExt;
 
 use connection::SrtConnection;
@@ -36,7 +35,7 @@ pub(super) fn connect(
         let ConnectionError { kind, reason } = ConnectionError::from(why);
         ConnectionError { kind, reason: format!("{}: {reason}", target.host_port()) }
     };
-    let mut addresses = connect::resolve(host, port, RESOLVE_TIMEOUT, &|| false).map_err(unreachable)?;
+    let mut addresses = target.destinations.resolve(host, port, RESOLVE_TIMEOUT, &|| false).map_err(unreachable)?;
     let last_address = *target.last_address.lock_unpoisoned();
     // The sort is stable: the others stay in their order.
     addresses.sort_by_key(|address| Some(*address) != last_address);

@@ -79,7 +79,7 @@ impl WhipClient {
         open_resource: &mut Option<OpenResource>,
     ) -> Result<(), ConnectionError> {
         let mut rtc = self.rtc();
-        let sockets = MediaSockets::open(&self.params.host, self.params.port)?;
+        let sockets = MediaSockets::open(&self.params.host, self.params.port, &endpoint.destinations)?;
         for local in sockets.addresses() {
             rtc.add_local_candidate(Candidate::host(local, Protocol::Udp).map_err(RtcError::from)?);
         }

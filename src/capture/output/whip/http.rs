@@ -9,11 +9,12 @@ use ureq::{Agent, Body};
 use url::Url;
 
 use super::super::tls;
-use super::dialer::{self, HTTP_TIMEOUT};
 use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
-use crate::config::{Host, HostPattern, Secret};
-use crate::connect::Unreachable;
+use crate::config::{Host, Secret};
+use crate::connect::{Destinations, Unreachable, http};
 
+/// A request may take this long, from the lookup of the name to the answer.
+pub(super) const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 /// At most this many redirects are followed.
 const MAX_REDIRECTS: usize = 3;
 /// The longest answer that is read. One with a hundred candidates has about 10 KiB.
@@ -23,8 +24,8 @@ const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 pub(super) struct WhipEndpoint {
     pub(super) url: Secret,
     pub(super) token: Option<Secret>,
-    /// Hosts that a redirect may lead to.
-    pub(super) allowed_hosts: Arc<[HostPattern]>,
+    /// Where it may connect to, and a redirect may lead.
+    pub(super) destinations: Destinations,
     agent: Agent,
 }
 
@@ -37,7 +38,7 @@ pub(super) struct Accepted {
 }
 
 impl WhipEndpoint {
-    pub(super) fn new(url: Secret, token: Option<Secret>, allowed_hosts: Arc<[HostPattern]>) -> Self {
+    pub(super) fn new(url: Secret, token: Option<Secret>, destinations: Destinations) -> Self {
         let roots: Vec<_> = tls::system_roots().iter().map(|der| Certificate::from_der(der).to_owned()).collect();
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
@@ -54,7 +55,7 @@ impl WhipEndpoint {
             .max_idle_age(Duration::from_hours(24))
             .proxy(None)
             .build();
-        Self { url, token, allowed_hosts, agent: dialer::agent(config) }
+        Self { url, token, agent: http::agent(config, &destinations), destinations }
     }
 
     /// Posts the offer.
@@ -101,7 +102,7 @@ impl WhipEndpoint {
 
     fn is_allowed(&self, from: &Url, to: &Url) -> bool {
         let host = to.host_str().and_then(|host| Host::parse(host).ok());
-        let allowed = host.is_some_and(|host| self.allowed_hosts.iter().any(|pattern| pattern.allows(&host)));
+        let allowed = host.is_some_and(|host| self.destinations.allows_host(&host));
         allowed && to.scheme() == from.scheme() && to.username().is_empty() && to.password().is_none()
     }
 

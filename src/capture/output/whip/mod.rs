@@ -1,7 +1,6 @@
 //! WHIP: WebRTC, set up over HTTP (RFC 9725).
 
 mod client;
-mod dialer;
 mod http;
 mod peer_state;
 mod sockets;
@@ -70,7 +69,7 @@ pub(super) fn connect(
     let waker = Arc::new(waker.map_err(|error| unreachable(format!("no event: {error}")))?);
     let peer_state = Arc::new(PeerState::new());
     let (frames, inbox) = channel();
-    let endpoint = WhipEndpoint::new(endpoint.clone(), token.cloned(), target.allowed_hosts.clone());
+    let endpoint = WhipEndpoint::new(endpoint.clone(), token.cloned(), target.destinations.clone());
     let client =
         WhipClient { params, peer_state: peer_state.clone(), inbox, waker: waker.clone(), clock: Clock::start() };
     // It ends once its channel of frames is closed.

@@ -1,25 +1,25 @@
 //! The sockets for media, one for each address family: a server may answer only on one of them, and its name may
 //! resolve to the other.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use str0m::net::Transmit;
 
-use super::dialer::HTTP_TIMEOUT;
+use super::http::HTTP_TIMEOUT;
 use crate::capture::output::error::ConnectionError;
-use crate::connect::{self, Unreachable};
+use crate::connect::{DatagramSocket, Destinations, Unreachable};
 
 /// Destinations that show the route of an address family in which the server has no address. Nothing is sent there:
 /// they are addresses for documentation (RFC 5737 and RFC 3849).
 const ROUTE_PROBES: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
 
-/// Sockets, each with its local address.
+/// Sockets.
 #[derive(Debug)]
-pub(super) struct MediaSockets(Vec<(SocketAddr, UdpSocket)>);
+pub(super) struct MediaSockets(Vec<DatagramSocket>);
 
 impl MediaSockets {
     /// Opens a socket in each address family that has a route, at the local address that routes to `host`. These are
@@ -27,46 +27,49 @@ impl MediaSockets {
     ///
     /// # Errors
     /// The name cannot be resolved, or there is no route in either family.
-    pub(super) fn open(host: &str, port: u16) -> Result<Self, ConnectionError> {
-        let servers = connect::resolve(host, port, HTTP_TIMEOUT, &|| false).map_err(ConnectionError::from)?;
-        Self::for_servers(&servers)
+    pub(super) fn open(host: &str, port: u16, destinations: &Destinations) -> Result<Self, ConnectionError> {
+        let servers = destinations.resolve(host, port, HTTP_TIMEOUT, &|| false).map_err(ConnectionError::from)?;
+        Self::for_servers(&servers, destinations)
     }
 
-    fn for_servers(servers: &[SocketAddr]) -> Result<Self, ConnectionError> {
+    fn for_servers(servers: &[SocketAddr], destinations: &Destinations) -> Result<Self, ConnectionError> {
         let target = |probe: IpAddr| {
             let of_family = servers.iter().find(|server| server.is_ipv6() == probe.is_ipv6());
             of_family.copied().unwrap_or(SocketAddr::new(probe, 9))
         };
-        let all: Vec<_> = ROUTE_PROBES.into_iter().filter_map(|probe| bind(target(probe)).ok()).collect();
+        let all: Vec<_> = ROUTE_PROBES
+            .into_iter()
+            .filter_map(|probe| DatagramSocket::towards(target(probe), destinations).ok())
+            .collect();
         if all.is_empty() { Err(ConnectionError::from(Unreachable::NoRoute)) } else { Ok(Self(all)) }
     }
 
     /// The local address of each socket.
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.0.iter().map(|(local, _)| *local)
+        self.0.iter().map(DatagramSocket::local)
     }
 
     /// Sends a datagram from its source address.
     pub(super) fn send(&self, packet: &Transmit) {
-        let Some((_, socket)) = self.0.iter().find(|(local, _)| *local == packet.source) else { return };
+        let Some(socket) = self.0.iter().find(|socket| socket.local() == packet.source) else { return };
         // A datagram that cannot be sent counts as lost: the peer requests it again.
-        if let Err(error) = socket.send_to(&packet.contents, packet.destination) {
+        if let Err(error) = socket.send(&packet.contents, packet.destination) {
             tracing::debug!("a datagram was not sent: {error}");
         }
     }
 
     /// A received datagram: its size, its source, and its destination.
     pub(super) fn receive(&self, data: &mut [u8]) -> Option<(usize, SocketAddr, SocketAddr)> {
-        self.0.iter().find_map(|(local, socket)| {
-            let (size, source) = socket.recv_from(data).ok()?;
-            Some((size, source, *local))
+        self.0.iter().find_map(|socket| {
+            let (size, source) = socket.receive(data).ok()?;
+            Some((size, source, socket.local()))
         })
     }
 
     /// Waits for a datagram or the waker, for at most `timeout`.
     pub(super) fn wait(&self, waker: &OwnedFd, timeout: Duration) -> std::io::Result<()> {
         let limit = Timespec::try_from(timeout).ok();
-        let mut all: Vec<_> = self.0.iter().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)).collect();
+        let mut all: Vec<_> = self.0.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
         all.push(PollFd::new(waker, PollFlags::IN));
         match rustix::event::poll(&mut all, limit.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -78,25 +81,17 @@ impl MediaSockets {
     }
 }
 
-/// A socket at the local address that routes to `server`, and that address.
-fn bind(server: SocketAddr) -> std::io::Result<(SocketAddr, UdpSocket)> {
-    let any: IpAddr = if server.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-    let probe = UdpSocket::bind((any, 0))?;
-    // Sends nothing: the kernel looks the route up.
-    probe.connect(server)?;
-    let socket = UdpSocket::bind((probe.local_addr()?.ip(), 0))?;
-    socket.set_nonblocking(true)?;
-    Ok((socket.local_addr()?, socket))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
     use super::*;
 
     #[test]
     fn each_family_that_the_server_has_gets_a_socket_that_is_heard() {
         let servers = ["[::1]:9", "127.0.0.1:9"].map(|text| text.parse().unwrap());
-        let sockets = MediaSockets::for_servers(&servers).unwrap();
+        let sockets =
+            MediaSockets::for_servers(&servers, &Destinations::of_ingest(&crate::config::example(""))).unwrap();
         let all: Vec<_> = sockets.addresses().collect();
         assert_eq!(
             all.iter().map(SocketAddr::ip).collect::<Vec<_>>(),

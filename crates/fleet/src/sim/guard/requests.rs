@@ -38,7 +38,8 @@ impl SimGuard {
                 self.append(Fact::CommandRefused { verb, why });
                 Response::Done
             }
-            Request::Status {} | Request::Subscribe { .. } => Response::Done,
+            // What a simulated agent's connections do is what is simulated.
+            Request::Network(_) | Request::Status {} | Request::Subscribe { .. } => Response::Done,
             // Only local callers may ask these, and there are none; its button is the script's.
             Request::Probe {}
             | Request::UpdateNow { .. }

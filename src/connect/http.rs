@@ -1,5 +1,5 @@
-//! How WHIP's HTTP client connects: with our own lookup and race of addresses. `ureq` tries one address after the
-//! other, and gives a silent one more than half of the whole timeout.
+//! HTTP over the box's own way out: our lookup, our race of addresses and our check of destinations. `ureq` alone tries
+//! one address after the other, gives a silent one more than half of the whole timeout, and goes wherever it is told.
 
 use std::io::{Error as IoError, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -15,32 +15,56 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Timeout};
 
-use crate::connect::{self, Unreachable};
+use super::{Destinations, Unreachable};
 
-/// A request may take this long, from the lookup of the name to the answer.
-pub(super) const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 /// At most this many addresses fit into `ureq`'s list.
 const ADDRESSES: usize = 16;
+/// What `ureq` gives no time for may take this long.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Resolver and connector of the client.
 #[derive(Debug)]
-struct Dialer;
+struct Dialer(Destinations);
 
-/// A client that connects through [`Dialer`].
-pub(super) fn agent(config: Config) -> Agent {
-    Agent::with_parts(config, Dialer.chain(RustlsConnector::default()), Dialer)
+/// A client that connects to `destinations` only. Redirects have to be off in `config`: each is to be checked first.
+pub(crate) fn agent(config: Config, destinations: &Destinations) -> Agent {
+    Agent::with_parts(
+        config,
+        Dialer(destinations.clone()).chain(RustlsConnector::default()),
+        Dialer(destinations.clone()),
+    )
+}
+
+/// The error for a connection that is not allowed; [`refusal`] finds it again.
+fn refused(why: Unreachable) -> Error {
+    Error::Io(IoError::other(why))
+}
+
+/// Whether no connection was allowed, and why.
+pub(crate) fn refusal(error: &Error) -> Option<Unreachable> {
+    let Error::Io(error) = error else { return None };
+    let why = error.get_ref()?.downcast_ref::<Unreachable>()?;
+    matches!(why, Unreachable::NotAllowed | Unreachable::Outside).then_some(*why)
 }
 
 fn duration_or_default(timeout: NextTimeout) -> Duration {
-    timeout.not_zero().map_or(HTTP_TIMEOUT, |span| *span)
+    timeout.not_zero().map_or(TIMEOUT, |span| *span)
 }
 
 impl Resolver for Dialer {
     fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let usual = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
         let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(usual));
-        let found =
-            connect::resolve(host, port, duration_or_default(timeout), &|| false).map_err(|_| Error::HostNotFound)?;
+        let found = self.0.resolve(host, port, duration_or_default(timeout), &|| false);
+        let found = found.map_err(|why| match why {
+            Unreachable::NotAllowed | Unreachable::Outside => refused(why),
+            Unreachable::Unresolved
+            | Unreachable::Refused
+            | Unreachable::TimedOut
+            | Unreachable::NoRoute
+            | Unreachable::Broken
+            | Unreachable::Stopped => Error::HostNotFound,
+        })?;
         let mut all = self.empty();
         found.into_iter().take(ADDRESSES).for_each(|address| all.push(address));
         Ok(all)
@@ -51,13 +75,16 @@ impl Connector for Dialer {
     type Out = DialedStream;
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<DialedStream>, Error> {
-        let connected = connect::connect_any(&details.addrs, duration_or_default(details.timeout), &|| false);
+        let connected = self.0.connect_any(&details.addrs, duration_or_default(details.timeout), &|| false);
         let stream = connected.map_err(|why| match why {
             Unreachable::TimedOut => Error::Timeout(Timeout::Connect),
             Unreachable::Unresolved => Error::HostNotFound,
-            Unreachable::Refused | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => {
-                Error::Io(std::io::Error::other(why))
-            }
+            Unreachable::Refused
+            | Unreachable::NoRoute
+            | Unreachable::Broken
+            | Unreachable::NotAllowed
+            | Unreachable::Outside
+            | Unreachable::Stopped => refused(why),
         })?;
         stream.set_nodelay(true)?;
         let config = details.config;
