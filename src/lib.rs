@@ -15,6 +15,8 @@ pub mod config;
 mod connect;
 #[cfg(feature = "demo")]
 pub mod demo;
+#[cfg(feature = "box")]
+mod erasure_files;
 pub mod exit;
 #[cfg(feature = "box")]
 pub mod guard;
@@ -23,6 +25,8 @@ pub mod ipc;
 pub mod judges;
 pub mod ledger;
 pub mod log;
+#[cfg(feature = "box")]
+mod overwrite;
 #[cfg(feature = "box")]
 pub mod panel;
 #[cfg(feature = "box")]

@@ -27,7 +27,7 @@ fn systemd_finds_nothing_wrong_with_them() {
         std::fs::write(&instance, text).unwrap();
         names.push(instance);
     }
-    assert_eq!(names.len(), 11, "{names:?}");
+    assert_eq!(names.len(), 13, "{names:?}");
     let verified = Command::new("systemd-analyze").arg("verify").args(names).output().unwrap();
     let said = String::from_utf8_lossy(&verified.stderr).into_owned();
     // What the machine's own units say is not our matter.
@@ -46,6 +46,8 @@ fn exposure_stays_under_its_limit() {
         ("tallybox-setup-undo.service", 13),
         // Packs the installed version, asks doctor for camera and panel, and leaves a unit behind.
         ("tallybox-update.service", 21),
+        // Deletes files that are another user's.
+        ("tallybox-erasure.service", 16),
         // Has to mount.
         ("tallybox-usb@.service", 24),
     ] {
@@ -57,6 +59,20 @@ fn exposure_stays_under_its_limit() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let found = text.lines().find(|line| line.contains("Overall exposure")).unwrap_or("nothing was said");
         assert!(output.status.success(), "{unit}: {found}");
+    }
+}
+
+/// A dump of a role's memory, or its pages in swap, would be keys and footage.
+#[test]
+fn no_memory_of_a_role_comes_to_a_disk() {
+    for file in std::fs::read_dir(units()).unwrap().map(|file| file.unwrap().path()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        if text.contains("/usr/bin/tallybox ") {
+            assert!(text.contains("\nLimitCORE=0\n"), "{}", file.display());
+        }
+    }
+    for role in ["tallybox-guard.service", "tallybox-agent.service", "tallybox-capture@.service"] {
+        assert!(std::fs::read_to_string(units().join(role)).unwrap().contains("\nMemorySwapMax=0\n"), "{role}");
     }
 }
 

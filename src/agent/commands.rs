@@ -112,7 +112,7 @@ impl Agent<'_> {
             Parameters::SetIngest(_)
             | Parameters::SetPolicy(_)
             | Parameters::Update(_)
-            | Parameters::Erase
+            | Parameters::Erase(_)
             | Parameters::Unbind => return,
         };
         if !self.admits(line, command.verb) {

@@ -35,8 +35,9 @@ const MAX_CUT_SHORT: u32 = 3;
 /// A client that another one throws out comes back within four minutes: a connection that held for longer has its id
 /// for itself.
 const ID_UNCONTESTED_AFTER: Duration = Duration::from_mins(5);
-/// How long a box that was unbound stays for the answer to the command that unbound it.
-const RECEIPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a box that was unbound stays for the answer to the command that unbound it: the guard waits a minute for
+/// the helper that deletes credentials.
+const RECEIPT_TIMEOUT: Duration = Duration::from_secs(75);
 /// Why a broker's word that another server is to be used is not followed.
 const ELSEWHERE: &str = "the broker sends this box to another server: it connects to the one in [mqtt] url only";
 /// What is remarked about a client that is thrown out.

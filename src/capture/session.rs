@@ -16,7 +16,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Waits for the guard's start and runs what it asks for: a session or a probe.
 pub(crate) fn run(config: &Config, guard_link: &GuardLink) -> Result<(), CaptureError> {
     let Some(start) = guard_link.wait_for_start() else { return Ok(()) };
-    let Start { audio, purpose, config_hash, values, commands, bitrate_kbps } = start;
+    let Start { session, audio, purpose, config_hash, values, commands, bitrate_kbps } = start;
     // The platform's values below this process's own files, as the guard has them.
     let config = &config.with_desired(&values).config;
     if config_hash != config.hash {
@@ -30,12 +30,12 @@ pub(crate) fn run(config: &Config, guard_link: &GuardLink) -> Result<(), Capture
     gstreamer::init().map_err(|error| CaptureError::internal(format!("GStreamer does not start: {error}")))?;
     match purpose {
         Purpose::Probe => probe::run(&config, audio, guard_link),
-        Purpose::OnAir => stream(&config, audio, guard_link),
+        Purpose::OnAir => stream(&config, session, audio, guard_link),
     }
 }
 
-fn stream(config: &Config, with_audio: bool, guard_link: &GuardLink) -> Result<(), CaptureError> {
-    let outputs = Output::from_config(config)?;
+fn stream(config: &Config, session: u64, with_audio: bool, guard_link: &GuardLink) -> Result<(), CaptureError> {
+    let outputs = Output::from_config(config, session)?;
     let queues = Output::encoder_queues(&outputs);
     let inputs = Inputs::open(config, with_audio, guard_link)?;
     // Servers are called while the camera starts: which of the two takes longer is not known.

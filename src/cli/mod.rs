@@ -177,6 +177,9 @@ struct GuardArgs {
     /// Only make the lamp dark, after a guard that died.
     #[arg(long)]
     darken: bool,
+    /// A helper that runs as root deletes credentials under /etc when the box is unbound (tallybox-erasure.path).
+    #[arg(long)]
+    credentials_helper: bool,
     /// End with the supervisor.
     #[arg(long, hide = true)]
     supervised: bool,
@@ -207,7 +210,7 @@ fn guard(args: GuardArgs) -> Result<(), Exit> {
         LaunchMode::Child(vec!["capture".to_owned(), "--config".to_owned(), config])
     };
     let uids = args.allow_user.iter().map(|user| users::uid(user)).collect::<Result<_, _>>()?;
-    crate::guard::run(config, GuardOptions { launch_mode, uids })
+    crate::guard::run(config, GuardOptions { launch_mode, uids, credentials_helper: args.credentials_helper })
 }
 
 fn supervise(args: &RoleArgs) -> Result<(), Exit> {

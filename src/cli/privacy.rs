@@ -1,5 +1,11 @@
 //! `tallybox privacy report`: for the privacy officer.
 
+mod archive;
+mod credentials;
+mod export;
+
+use std::path::PathBuf;
+
 use clap::{Subcommand, ValueEnum};
 
 use super::notice;
@@ -9,7 +15,7 @@ use crate::privacy;
 use crate::text::{Language, Text};
 
 /// What about privacy.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Topic {
     /// Every datum that leaves the box or is stored: purpose, legal basis, recipient, retention and category.
     Report {
@@ -22,6 +28,14 @@ pub(crate) enum Topic {
     },
     /// A card to print and hang up beside the box.
     Notice(notice::Args),
+    /// Everything that the box holds about the shop, as one tar archive with an index: for whoever has the right of
+    /// access. Without keys and footage.
+    Export {
+        /// The archive to be made; only its owner may read it.
+        file: PathBuf,
+    },
+    /// Delete the credentials of a box that is being unbound, as tallybox-erasure.service does when the guard asks.
+    EraseCredentials,
 }
 
 /// How to print a report.
@@ -38,6 +52,8 @@ pub(crate) fn run(config: &Config, topic: Topic) -> Result<(), Exit> {
     let (format, language) = match topic {
         Topic::Report { format, language } => (format, language),
         Topic::Notice(args) => return notice::run(config, args),
+        Topic::Export { file } => return export::run(config, &file),
+        Topic::EraseCredentials => return credentials::run(config),
     };
     match format {
         Format::Json => {

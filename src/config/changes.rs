@@ -262,7 +262,9 @@ fn compare_residency(changes: &mut Changes, now: &Residency, wanted: &Residency)
 }
 
 fn compare_privacy(changes: &mut Changes, now: &Privacy, wanted: &Privacy) {
-    let Privacy { allowed_ingest_hosts, ledger_retention, footage_retention } = wanted;
+    let Privacy { allowed_ingest_hosts, ledger_retention, footage_retention, footage_recipient } = wanted;
+    let what = "[privacy] footage-recipient says who can read footage that is kept: only files under /etc may";
+    changes.never(*footage_recipient != now.footage_recipient, what);
     let known = |host| now.allowed_ingest_hosts.iter().any(|pattern| pattern.covers(host));
     let wider = !allowed_ingest_hosts.iter().all(known);
     changes.staff(wider, "it lets streams go to a host that staff did not agree to: [privacy] allowed-ingest-hosts");

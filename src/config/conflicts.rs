@@ -23,6 +23,15 @@ pub(super) fn check_minors_mode(reader: &mut Reader<'_>, consent: &Consent, outa
     }
 }
 
+/// Footage is kept of what waits on disk.
+pub(super) fn check_recipient(reader: &mut Reader<'_>, outage: Outage, privacy: &Privacy) {
+    if privacy.footage_recipient.is_some() && outage.buffer != OutageBuffer::Disk {
+        let place = reader.place("privacy", "footage-recipient");
+        let help = "write [ingest] outage-buffer = \"disk\", or leave footage-recipient out: then none is kept";
+        reader.error(place, "footage-recipient, and outage-buffer says that no footage comes to the disk", help);
+    }
+}
+
 pub(super) fn check_conflicts(reader: &mut Reader<'_>, panel: &Panel, video: &Video, audio: &Audio) {
     let pins = [
         ("button-pin", Some(panel.button_pin)),

@@ -59,6 +59,11 @@ impl SourceFile {
         Self { path: name.into(), author: Author::Platform, name: name.to_owned(), content }
     }
 
+    /// Its text, with all secrets that are written out in it.
+    pub(super) fn content(&self) -> &str {
+        &self.content
+    }
+
     /// What it is called among its neighbours.
     pub(super) fn name(&self) -> &str {
         &self.name

@@ -44,6 +44,59 @@ pub(crate) fn exposed_secrets(path: &Path) -> Vec<Diagnostic> {
     exposed
 }
 
+/// Every file of the configuration at `path`, by name, with what is or may be secret taken out: of an address, scheme
+/// and host stay. Comments go too, for people write keys into them.
+pub(crate) fn redacted_files(path: &Path) -> Vec<(String, String)> {
+    let redacted = |text: &str| {
+        let mut table: toml::Table = text.parse().ok()?;
+        for (section, keys) in KEYS {
+            let Some(section) =
+                section.split('.').try_fold(&mut table, |table, name| table.get_mut(name)?.as_table_mut())
+            else {
+                continue;
+            };
+            for key in keys {
+                if let Some(value) = section.get_mut(*key) {
+                    let plain = value.as_str().filter(|_| *key == "url").map(origin_of);
+                    *value = plain.unwrap_or_else(|| REDACTED.to_owned()).into();
+                }
+            }
+        }
+        toml::to_string_pretty(&table).ok()
+    };
+    let texts = document::read(path).unwrap_or_default();
+    let named = texts.iter().map(|text| {
+        (text.name().to_owned(), redacted(text.content()).unwrap_or_else(|| format!("# {REDACTED}: no TOML\n")))
+    });
+    named.collect()
+}
+
+/// What stands for a secret.
+const REDACTED: &str = "[redacted]";
+
+/// Scheme and host of an address.
+fn origin_of(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return REDACTED.to_owned() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}/{REDACTED}")
+}
+
+/// Where the configuration at `path` has secrets written out, as `file: [section] key`.
+pub(crate) fn inline_secrets(path: &Path) -> Vec<String> {
+    let texts = document::read(path).unwrap_or_default();
+    let mut found = Vec::new();
+    for (section, keys) in KEYS {
+        let separate = texts.iter().any(|text| text.find(section, "stream-key").is_some());
+        for (key, text) in keys.iter().flat_map(|key| texts.iter().map(move |text| (key, text))) {
+            if text.value(section, key).is_some_and(|(value, _)| written_out(key, &value, separate)) {
+                found.push(format!("{}: [{section}] {key}", text.path.display()));
+            }
+        }
+    }
+    found
+}
+
 /// Whether `text` has a secret in it that is no `${NAME}`. `separate`: an RTMP stream's key has a key of its own.
 fn written_out(key: &str, text: &str, separate: bool) -> bool {
     if text.is_empty() || text.contains("${") {

@@ -14,6 +14,7 @@ mod exposure;
 mod load;
 mod policy;
 mod reader;
+mod recipient;
 mod secret;
 mod sections;
 mod session_values;
@@ -36,10 +37,11 @@ pub(crate) use desired::{DESIRED_KEYS, DesiredKey, Judged, ValueKind, Verdict};
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use document::STICK_FILE;
 pub(crate) use document::{files_of, place_at, place_of};
-pub(crate) use exposure::exposed_secrets;
+pub(crate) use exposure::{exposed_secrets, inline_secrets, redacted_files};
 pub use policy::{is_policy_version, policy_follows};
 pub(crate) use reader::did_you_mean;
 pub use reader::parse_duration;
+pub use recipient::{AgeRecipient, NotARecipient};
 pub use secret::{MissingSecret, Secret, SecretTemplate};
 pub(crate) use sections::derived_id;
 pub use sections::is_device_id;
@@ -193,6 +195,12 @@ impl Config {
     /// The agent's own folder, for how far the platform has read the ledger.
     pub fn agent_dir(&self) -> PathBuf {
         self.device.data_dir.join("agent")
+    }
+
+    /// Whether footage that could not be delivered stays on the box when its session has ended.
+    pub fn keeps_footage(&self) -> bool {
+        let Privacy { footage_recipient, footage_retention, .. } = &self.privacy;
+        footage_recipient.is_some() && !footage_retention.is_zero() && self.ingest.outage.buffer == OutageBuffer::Disk
     }
 
     /// The control socket.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::choice::choice;
 use rollout::Window;
 
-use super::{AddressRange, Destination, Host, HostPattern, Login, SecretTemplate};
+use super::{AddressRange, AgeRecipient, Destination, Host, HostPattern, Login, SecretTemplate};
 
 choice!(
     /// What button and lamp are connected to.
@@ -344,6 +344,8 @@ pub struct Privacy {
     pub ledger_retention: Duration,
     /// Longest life of unsent footage; zero: never written.
     pub footage_retention: Duration,
+    /// Whom undelivered footage is encrypted to; `None`: none is kept.
+    pub footage_recipient: Option<AgeRecipient>,
 }
 
 /// `[residency]`: where the servers that the box connects to may stand, beside which names they have.

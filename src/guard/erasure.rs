@@ -1,6 +1,7 @@
 //! Deletes footage, keys and credentials: files are unlinked, and the directory is synced before the ledger has the
 //! entry.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,14 +10,20 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+mod credentials;
+
+use credentials::CredentialsErasure;
+pub(super) use credentials::CredentialsOutcome;
+
 use super::identity::{self, CREDENTIALS};
-use super::receipt::{self, ReceiptContext};
-use crate::ipc::{Erasure, Fact};
+use super::receipt::{self, Destroyed, ReceiptContext};
+use crate::ipc::{CredentialsReport, Erasure, ErasureReason, Fact, FootageEnd};
 use crate::judges::policy_note::POLICY_NOTE;
 use crate::judges::twin;
+use crate::overwrite::{self, Deleted};
 
-/// Unsent footage, in data-dir.
-const FOOTAGE: &str = "footage";
+/// Unsent footage, in data-dir. The folder itself stays, as the agent's does: capture's user writes into it.
+pub(super) const FOOTAGE: &str = "footage";
 /// The agent's folder in data-dir, where the agent's user writes too: how far the platform has read the ledger, and the
 /// broker's remarks.
 const AGENT: &str = "agent";
@@ -24,6 +31,9 @@ const AGENT: &str = "agent";
 const DEEPEST: usize = 16;
 /// Files and folders per attempt: some tenths of a second on an SD card, far below the lease.
 const MOST: u32 = 5_000;
+/// Files that are overwritten per attempt: each waits for the disk. What lies in a folder beyond it, where another user
+/// can make as many as it likes, is unlinked.
+const MOST_OVERWRITTEN: u32 = 16;
 
 /// What the platform signed for this shop, in data-dir: it ends with the binding.
 const PLATFORM_NOTES: [&str; 3] = [POLICY_NOTE, twin::NOTE, twin::NEXT];
@@ -34,6 +44,10 @@ pub(super) struct PendingErasure {
     footage: bool,
     /// With a receipt.
     erasure: Option<Erasure>,
+    /// Why somebody asked for it.
+    reason: Option<ErasureReason>,
+    /// Credentials under `/etc`, in an unbinding.
+    credentials: CredentialsErasure,
     /// The number of the fact that announces it; `None`: the ledger did not take it yet.
     announced: Option<u64>,
 }
@@ -62,14 +76,20 @@ impl PendingErasure {
 
     /// An erasure with a receipt is due, as soon as the ledger has its announcement. The one that
     /// destroys more counts.
-    pub(super) fn add(&mut self, what: Erasure) {
+    pub(super) fn add(&mut self, what: Erasure, reason: Option<ErasureReason>) {
         self.erasure = self.erasure.max(Some(what));
+        self.reason = reason.or(self.reason);
         self.announced = None;
     }
 
+    /// The helper deleted the credentials under `/etc`. Returns whether that was waited for.
+    pub(super) fn confirm_credentials(&mut self, report: CredentialsReport) -> bool {
+        self.erasure.is_some_and(|what| what != Erasure::Erase) && self.credentials.confirm(report)
+    }
+
     /// The ledger has its announcement from before the guard started.
-    pub(super) fn resume(&mut self, what: Erasure) {
-        (self.erasure, self.announced) = (Some(what), Some(0));
+    pub(super) fn resume(&mut self, what: Erasure, reason: Option<ErasureReason>) {
+        (self.erasure, self.reason, self.announced) = (Some(what), reason, Some(0));
     }
 
     pub(super) fn set_announced(&mut self, fact: u64) {
@@ -81,6 +101,11 @@ impl PendingErasure {
         self.erasure.map(|what| (what, self.announced))
     }
 
+    /// Why it was asked for.
+    pub(super) fn reason(&self) -> Option<ErasureReason> {
+        self.reason
+    }
+
     /// Deletes what is due; with `is_announced` the erasure too.
     pub(super) fn run(&mut self, data_dir: &Path, context: &ReceiptContext<'_>, is_announced: bool) -> Erased {
         let mut erased = Erased::default();
@@ -88,7 +113,7 @@ impl PendingErasure {
             match erase_footage(data_dir) {
                 Ok(files) => {
                     self.footage = false;
-                    erased.facts.push(Fact::FootageDestroyed { files });
+                    erased.facts.push(Fact::FootageDestroyed { files, why: Some(FootageEnd::Lock), session: None });
                 }
                 Err(error) => erased.fail(data_dir, &error),
             }
@@ -96,24 +121,57 @@ impl PendingErasure {
         let result = match self.erasure.filter(|_| is_announced) {
             None => return erased,
             Some(Erasure::Erase) => erase_footage(data_dir).map(|files| {
-                let receipt = receipt::sign(data_dir, context, Erasure::Erase, files);
-                Fact::Erased { files, receipt }
+                let destroyed = Destroyed { what: Erasure::Erase, reason: self.reason, files, credentials: None };
+                let receipt = receipt::sign(data_dir, context, &destroyed);
+                Some(Fact::Erased { files, receipt })
             }),
-            Some(what @ (Erasure::Unbind | Erasure::EndOfService)) => {
-                erase_binding(data_dir, context, what).map(|(files, receipt)| match what {
-                    Erasure::EndOfService => Fact::ServiceEnded { files, receipt },
-                    Erasure::Unbind | Erasure::Erase => Fact::Unbound { files, receipt },
-                })
-            }
+            Some(what @ (Erasure::Unbind | Erasure::EndOfService)) => self.erase_binding(data_dir, context, what),
         };
         match result {
-            Ok(fact) => {
-                self.erasure = None;
+            // The helper is at work.
+            Ok(None) => {}
+            Ok(Some(fact)) => {
+                (self.erasure, self.reason, self.credentials) = (None, None, CredentialsErasure::Due);
                 erased.facts.push(fact);
             }
             Err(error) => erased.fail(data_dir, &error),
         }
         erased
+    }
+
+    /// Destroys footage, keys, credentials, the platform's notes and all that the agent wrote; `None`: not all of it is
+    /// gone yet. The key signs the receipt when all but itself is.
+    fn erase_binding(
+        &mut self,
+        data_dir: &Path,
+        context: &ReceiptContext<'_>,
+        what: Erasure,
+    ) -> io::Result<Option<Fact>> {
+        let (files, has_key) = erase_all_but_key(data_dir)?;
+        let mut all = files.saturating_add(u64::from(has_key));
+        // With a receipt the helper has done its part, before a power cut.
+        let mut receipt = receipt::staged(data_dir);
+        if receipt.is_none() {
+            let (configuration, has_helper) = (context.configuration, context.has_helper);
+            let credentials = self.credentials.advance(data_dir, configuration, has_helper, context.now)?;
+            let Some(credentials) = credentials else { return Ok(None) };
+            if let CredentialsOutcome::Confirmed(report) = &credentials {
+                all = all.saturating_add(report.removed);
+            }
+            let reason = self.reason;
+            let destroyed = Destroyed { what, reason, files: all, credentials: Some(&credentials) };
+            receipt = stage_receipt(data_dir, context, &destroyed);
+        }
+        let root = OwnedFd::from(File::open(data_dir)?);
+        let mut sweep = Sweep::default();
+        sweep.remove(&root, CREDENTIALS, DEEPEST);
+        let rest = sweep.end(&root)?;
+        credentials::withdraw(data_dir)?;
+        let files = all.saturating_add(rest).saturating_sub(u64::from(has_key));
+        Ok(Some(match what {
+            Erasure::EndOfService => Fact::ServiceEnded { files, receipt },
+            Erasure::Unbind | Erasure::Erase => Fact::Unbound { files, receipt },
+        }))
     }
 }
 
@@ -121,30 +179,26 @@ impl PendingErasure {
 fn erase_footage(data_dir: &Path) -> io::Result<u64> {
     let root = OwnedFd::from(File::open(data_dir)?);
     let mut sweep = Sweep::default();
-    sweep.remove(&root, FOOTAGE, DEEPEST);
+    sweep.empty_folder(&root, FOOTAGE);
     sweep.end(&root)
 }
 
-/// Destroys footage, keys, credentials, the platform's notes and all that the agent wrote. Returns how many files there
-/// were, and the receipt, which the key signs when all but itself is gone.
-fn erase_binding(data_dir: &Path, context: &ReceiptContext<'_>, what: Erasure) -> io::Result<(u64, Option<String>)> {
+/// Destroys these of the footage's files. Returns how many there were.
+pub(super) fn erase_files(data_dir: &Path, names: &[OsString]) -> io::Result<u64> {
     let root = OwnedFd::from(File::open(data_dir)?);
     let mut sweep = Sweep::default();
-    sweep.remove(&root, FOOTAGE, DEEPEST);
-    for note in PLATFORM_NOTES {
-        sweep.remove(&root, note, DEEPEST);
+    let footage = folder(&root, FOOTAGE)?;
+    for name in names {
+        sweep.remove(&footage, name, DEEPEST);
     }
-    // The folder itself stays: the guard does not make it.
-    match folder(&root, AGENT) {
-        Err(Errno::NOENT) => {}
-        Err(error) => sweep.fail(error.into()),
-        Ok(agent) => {
-            if let Err(error) = sweep.empty(&agent, None, DEEPEST) {
-                sweep.fail(error);
-            }
-        }
-    }
-    // What is no folder goes below, with the key.
+    sweep.end(&footage)
+}
+
+/// All of a binding but the key that signs the receipt. Returns how many files there were, and whether there is a key.
+fn erase_all_but_key(data_dir: &Path) -> io::Result<(u64, bool)> {
+    let root = OwnedFd::from(File::open(data_dir)?);
+    let mut sweep = Sweep::default();
+    // Keys first: what others wrote must not use up the time for them. What is no folder goes with the key.
     let mut has_key = false;
     if let Ok(credentials) = folder(&root, CREDENTIALS) {
         has_key = rustix::fs::statat(&credentials, identity::FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok();
@@ -152,17 +206,17 @@ fn erase_binding(data_dir: &Path, context: &ReceiptContext<'_>, what: Erasure) -
             sweep.fail(error);
         }
     }
-    let files = sweep.end(&root)? + u64::from(has_key);
-    let receipt = receipt::staged(data_dir).or_else(|| stage_receipt(data_dir, context, what, files));
-    let mut sweep = Sweep::default();
-    sweep.remove(&root, CREDENTIALS, DEEPEST);
-    let rest = sweep.end(&root)?;
-    Ok((files + rest - u64::from(has_key), receipt))
+    for note in PLATFORM_NOTES {
+        sweep.remove(&root, note, DEEPEST);
+    }
+    sweep.empty_folder(&root, FOOTAGE);
+    sweep.empty_folder(&root, AGENT);
+    Ok((sweep.end(&root)?, has_key))
 }
 
 /// A receipt that a power cut does not take away. Without room for it on the disk the deletion goes on all the same.
-fn stage_receipt(data_dir: &Path, context: &ReceiptContext<'_>, what: Erasure, files: u64) -> Option<String> {
-    let receipt = receipt::sign(data_dir, context, what, files)?;
+fn stage_receipt(data_dir: &Path, context: &ReceiptContext<'_>, destroyed: &Destroyed<'_>) -> Option<String> {
+    let receipt = receipt::sign(data_dir, context, destroyed)?;
     if let Err(error) = receipt::stage(data_dir, &receipt) {
         tracing::error!(%error, "the receipt cannot be kept before the ledger has it");
     }
@@ -178,6 +232,7 @@ fn stage_receipt(data_dir: &Path, context: &ReceiptContext<'_>, what: Erasure, f
 struct Sweep {
     files: u64,
     seen: u32,
+    overwritten: u32,
     failed: Option<io::Error>,
 }
 
@@ -194,9 +249,15 @@ impl Sweep {
     }
 
     fn try_to_remove<P: rustix::path::Arg + Copy>(&mut self, dir: &OwnedFd, name: P, depth: usize) -> io::Result<()> {
-        match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
-            Ok(()) => {
-                self.files += 1;
+        let deleted = if self.overwritten < MOST_OVERWRITTEN {
+            overwrite::delete(dir, name)
+        } else {
+            rustix::fs::unlinkat(dir, name, AtFlags::empty()).map(|()| Deleted::Unlinked)
+        };
+        match deleted {
+            Ok(deleted) => {
+                self.files += u64::from(deleted != Deleted::Nothing);
+                self.overwritten += u32::from(deleted == Deleted::Overwritten);
                 return Ok(());
             }
             // What is gone already is as good as deleted.
@@ -212,6 +273,20 @@ impl Sweep {
         match rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes all that is in the folder `name` of `dir`; the folder itself stays. Something else in its
+    /// place is an error: what should be there may lie elsewhere.
+    fn empty_folder(&mut self, dir: &OwnedFd, name: &str) {
+        match folder(dir, name) {
+            Err(Errno::NOENT) => {}
+            Err(error) => self.fail(error.into()),
+            Ok(folder) => {
+                if let Err(error) = self.empty(&folder, None, DEEPEST) {
+                    self.fail(error);
+                }
+            }
         }
     }
 

@@ -35,6 +35,8 @@ pub struct GuardOptions {
     pub launch_mode: LaunchMode,
     /// Users that may connect to the control socket, besides root and the guard's own.
     pub uids: Vec<u32>,
+    /// Whether a helper that runs as root deletes credentials under `/etc` when it is asked.
+    pub credentials_helper: bool,
 }
 
 /// What the loop waits for.
@@ -74,7 +76,14 @@ fn start(
     let (capture_sender, captures) = mpsc::channel(MAX_PENDING_REPORTS);
     let (call_sender, calls) = mpsc::channel(MAX_PENDING_REQUESTS);
     let controller = PanelController::new(&config.panel, &config.device.runtime_dir, panel_sender, clock.now());
-    let mut engine = Engine::new(config.clone(), options.launch_mode, clock, epoch, controller, capture_sender);
+    let mut engine = Engine::new(
+        config.clone(),
+        (options.launch_mode, options.credentials_helper),
+        clock,
+        epoch,
+        controller,
+        capture_sender,
+    );
     engine.start();
     let context = ControlContext {
         calls: call_sender,

@@ -6,6 +6,7 @@ mod control_server;
 mod engine;
 mod erasure;
 mod event_loop;
+mod footage;
 pub(crate) mod identity;
 mod incidents;
 mod instance;

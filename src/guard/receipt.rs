@@ -8,10 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 use notes::{Document, DocumentType};
 use serde::Serialize;
 
+use super::erasure::CredentialsOutcome;
 use super::identity;
 use crate::atomic_file::{self, Durability, PRIVATE};
-use crate::ipc::Erasure;
+use crate::ipc::{CredentialLeft, Erasure, ErasureReason, clean};
 use crate::untrusted_file;
+use monotonic::Monotonic;
 
 /// In data-dir: the receipt of an unbinding from before its key is destroyed until the ledger has it.
 pub(super) const STAGED: &str = "receipt.note";
@@ -27,6 +29,23 @@ pub(super) struct ReceiptContext<'a> {
     pub(super) name: &'a str,
     pub(super) ledger_retention: Duration,
     pub(super) at: Timestamp,
+    /// Hash of the configuration that is unbound.
+    pub(super) configuration: &'a str,
+    /// Whether a helper that runs as root deletes credentials.
+    pub(super) has_helper: bool,
+    pub(super) now: Monotonic,
+}
+
+/// What was destroyed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Destroyed<'a> {
+    pub(super) what: Erasure,
+    /// Why somebody asked for it, if they said so.
+    pub(super) reason: Option<ErasureReason>,
+    /// Files that were deleted, in the attempt that came to an end.
+    pub(super) files: u64,
+    /// Credentials under `/etc`, in an unbinding.
+    pub(super) credentials: Option<&'a CredentialsOutcome>,
 }
 
 /// The note's JSON.
@@ -34,30 +53,71 @@ pub(super) struct ReceiptContext<'a> {
 pub(crate) struct Receipt<'a> {
     pub(crate) r#box: &'a str,
     pub(crate) what: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<ErasureReason>,
     pub(crate) at: Timestamp,
     /// Files that were deleted, in the attempt that came to an end.
     pub(crate) files: u64,
     pub(crate) kept: Vec<Kept>,
 }
 
-/// What is kept, and until when.
+/// What is kept, until when, and why.
 #[derive(Serialize)]
 pub(crate) struct Kept {
-    pub(crate) what: &'static str,
+    pub(crate) what: String,
     pub(crate) until: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+}
+
+impl Kept {
+    fn new(what: &str, until: impl Into<String>, why: &str) -> Self {
+        Self { what: what.to_owned(), until: until.into(), why: Some(why.to_owned()) }
+    }
+}
+
+/// Why the ledger is kept.
+pub(super) const LEDGER_BY_LAW: &str =
+    "network and security logs are kept for six months by law, and it proves what happened before";
+/// Until when a credential is kept that the box could not delete.
+const BY_ROOT: &str = "root deletes it";
+/// Files that a receipt names; more of them are counted. An event has room for them.
+const MOST_NAMED: usize = 3;
+
+/// What of the credentials under `/etc` stays.
+fn kept_credentials(outcome: &CredentialsOutcome) -> Vec<Kept> {
+    match outcome {
+        CredentialsOutcome::NoHelper => {
+            let what = "stream key, client key and certificate, where the configuration says";
+            vec![Kept::new(what, BY_ROOT, "they are root's, and no helper confirmed that it deleted them")]
+        }
+        CredentialsOutcome::Confirmed(report) => {
+            let named = report.left.iter().take(MOST_NAMED);
+            let mut kept: Vec<_> = named
+                .map(|CredentialLeft { what, why }| Kept::new(&clean(what, 80), BY_ROOT, &clean(why, 80)))
+                .collect();
+            let more = report.left.len().saturating_sub(MOST_NAMED);
+            if more > 0 {
+                kept.push(Kept::new(&format!("{more} more"), BY_ROOT, "see the log of tallybox-erasure.service"));
+            }
+            kept
+        }
+    }
 }
 
 /// Signs the receipt of an erasure. `None`: the box's key cannot be used; the log says why.
-pub(super) fn sign(data_dir: &Path, context: &ReceiptContext<'_>, what: Erasure, files: u64) -> Option<String> {
+pub(super) fn sign(data_dir: &Path, context: &ReceiptContext<'_>, destroyed: &Destroyed<'_>) -> Option<String> {
+    let Destroyed { what, reason, files, credentials } = *destroyed;
     let retention = SignedDuration::try_from(context.ledger_retention).unwrap_or(SignedDuration::MAX);
     let ledger = context.at.checked_add(retention).unwrap_or(Timestamp::MAX);
-    let mut kept = vec![Kept { what: "ledger", until: ledger.strftime("%Y-%m-%d").to_string() }];
+    let mut kept = vec![Kept::new("ledger", ledger.strftime("%Y-%m-%d").to_string(), LEDGER_BY_LAW)];
     match what {
-        Erasure::Erase => kept.push(Kept { what: "binding", until: "unbind".to_owned() }),
+        Erasure::Erase => kept.push(Kept { what: "binding".to_owned(), until: "unbind".to_owned(), why: None }),
         Erasure::Unbind | Erasure::EndOfService => {}
     }
+    kept.extend(credentials.into_iter().flat_map(kept_credentials));
     let at = context.at.round(jiff::Unit::Second).unwrap_or(context.at);
-    let receipt = Receipt { r#box: context.name, what: what.as_str(), at, files, kept };
+    let receipt = Receipt { r#box: context.name, what: what.as_str(), reason, at, files, kept };
     // Strings and numbers: cannot fail.
     let json = serde_json::to_string(&receipt).unwrap_or_default();
     let text = Document { kind: DocumentType::Receipt, json: &json }.text();

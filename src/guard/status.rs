@@ -7,7 +7,7 @@ use super::incidents::Incidents;
 use super::panel_controller::PanelController;
 use super::session::SessionReport;
 use crate::config::{Config, policy_follows};
-use crate::ipc::{BoxIdentity, CommandProgress, ENCODER_FALLBACK, Status, UpdateStatus, VideoSettings};
+use crate::ipc::{BoxIdentity, CommandProgress, ENCODER_FALLBACK, FootageStatus, Status, UpdateStatus, VideoSettings};
 use crate::judges::policy_in_force::PolicyInForce;
 use crate::judges::twin::Twin;
 use crate::ledger::{LedgerWriter, ServiceEnd};
@@ -67,6 +67,8 @@ pub(super) struct StatusSources<'a> {
     pub(super) update: &'a UpdateStatus,
     /// The last receipt of an erasure.
     pub(super) receipt: Option<&'a str>,
+    /// Footage that is kept for the operator.
+    pub(super) footage: Option<FootageStatus>,
     pub(super) policy: &'a PolicyInForce,
     /// The last note that ended a service here.
     pub(super) service_end: Option<&'a ServiceEnd>,
@@ -90,6 +92,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         identity,
         update,
         receipt,
+        footage,
         policy,
         minors_mode,
         twin,
@@ -122,6 +125,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         update: (*update).clone(),
         receipt: receipt.map(str::to_owned),
         checkpoint: ledger_writer.checkpoint().filter(|note| is_own(note, *identity)),
+        footage: *footage,
         video: Some(VideoSettings {
             width: settings.video.width,
             height: settings.video.height,

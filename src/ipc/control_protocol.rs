@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    LedgerEntry, NetworkReport, ProbeReport, Rejection, ReplyCode, ReportedConfig, SetVideo, SignedPayload, Status,
-    Verb, text,
+    CredentialsReport, LedgerEntry, NetworkReport, ProbeReport, Rejection, ReplyCode, ReportedConfig, SetVideo,
+    SignedPayload, Status, Verb, text,
 };
 
 /// One call to the guard; answered by a [`FromGuard::Response`] with the same number.
@@ -99,6 +99,11 @@ pub enum Request {
     /// How an update ended, for the ledger. Accepted only from root. Done once it is written; the same outcome again is
     /// done at once.
     UpdateEnded(UpdateOutcome),
+    /// The helper that runs as root deleted what it could of the credentials under `/etc`. Refused where nobody waits
+    /// for it.
+    CredentialsErased(CredentialsReport),
+    /// A copy of everything that the box holds about the shop is handed out: for the ledger.
+    PrivacyExported {},
     /// A desired configuration that the platform sent: a signed note. Answered once it is judged; what became of it
     /// comes as [`FromGuard::Reported`].
     Desired {
@@ -167,9 +172,12 @@ impl Request {
             | Self::SetVideo(_)
             | Self::Button { .. }
             | Self::MuteButton { .. } => Access::Unsigned,
-            Self::Probe {} | Self::UpdateNow { .. } | Self::UpdatePostpone { .. } | Self::UpdateEnded(_) => {
-                Access::Local
-            }
+            Self::Probe {}
+            | Self::UpdateNow { .. }
+            | Self::UpdatePostpone { .. }
+            | Self::UpdateEnded(_)
+            | Self::CredentialsErased(_)
+            | Self::PrivacyExported {} => Access::Local,
         }
     }
 
@@ -208,6 +216,8 @@ impl Request {
             Self::UpdateNow { .. } => "update-now",
             Self::UpdatePostpone { .. } => "update-postpone",
             Self::UpdateEnded(_) => "update-ended",
+            Self::CredentialsErased(_) => "credentials-erased",
+            Self::PrivacyExported {} => "privacy-exported",
             Self::Button { .. } => "button",
             Self::MuteButton { .. } => "mute-button",
         }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Connector, Erasure, Fault, Incident, PolicyReason, Purpose};
+use super::{Actor, Connector, Erasure, ErasureReason, Fault, FootageEnd, Incident, PolicyReason, Purpose};
 
 /// What can happen to a box and has to be accounted for.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -159,6 +159,12 @@ pub enum Fact {
     FootageDestroyed {
         /// How many files there were.
         files: u64,
+        /// Why. `None`: the entry is of an older version.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<FootageEnd>,
+        /// Of which session. `None`: of all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<u64>,
     },
     /// Keys, credentials, footage and shop binding were destroyed.
     Unbound {
@@ -175,6 +181,9 @@ pub enum Fact {
     ErasureStarted {
         /// What is erased.
         what: Erasure,
+        /// Why somebody asked for it, if they said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<ErasureReason>,
     },
     /// The platform had unsent footage and what commands had set destroyed.
     Erased {
@@ -184,6 +193,17 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         receipt: Option<String>,
     },
+    /// Footage that could not be delivered is kept for `[privacy] footage-retention`, encrypted to the operator.
+    FootageKept {
+        /// The session that it is of.
+        session: u64,
+        /// How many files there are.
+        files: u64,
+        /// Their length in bytes.
+        bytes: u64,
+    },
+    /// A copy of everything that the box holds about the shop was handed out.
+    PrivacyExported {},
     /// The platform set where the next sessions' streams go, until the guard restarts.
     IngestSet {
         /// The server's host.

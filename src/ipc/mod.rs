@@ -29,7 +29,7 @@ pub use command::{
 };
 pub use connection::{IpcConnection, IpcError, MAX_FRAME};
 pub use control_protocol::{Access, FromGuard, LedgerCursor, Request, Response, ToGuard, UpdateOutcome};
-pub use erasure::Erasure;
+pub use erasure::{CredentialLeft, CredentialsReport, Erase, Erasure, ErasureReason, FootageEnd, MAX_CREDENTIALS_LEFT};
 pub use identity::BoxIdentity;
 pub use incident::{Incident, IncidentText, OpenIncident};
 pub use ledger::Fact;
@@ -37,7 +37,9 @@ pub use ledger_entry::{LedgerEntry, StoredFact};
 pub use network::{Connector, NetworkReport};
 pub use policy::{EndOfServiceDocument, PolicyDocument, PolicyReason, PolicyText, PolicyTexts};
 pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
-pub use status::{CommandProgress, DesiredStatus, LedgerCheck, Status, UpdateState, UpdateStatus, VideoSettings};
+pub use status::{
+    CommandProgress, DesiredStatus, FootageStatus, LedgerCheck, Status, UpdateState, UpdateStatus, VideoSettings,
+};
 pub use text::{MESSAGE, WHY, clean};
 pub use twin::{KeyCode, KeyReport, ReportedConfig};
 pub use values::Values;

@@ -79,6 +79,16 @@ pub struct VideoSettings {
     pub bitrate_kbps: u32,
 }
 
+/// Footage on the box that could not be delivered, encrypted to the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FootageStatus {
+    /// How many files there are.
+    pub files: u64,
+    /// Their length in bytes.
+    pub bytes: u64,
+}
+
 /// A command that takes its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -172,6 +182,9 @@ pub struct Status {
     /// Incidents that are not over, or that nobody has seen yet.
     #[serde(default)]
     pub incidents: Vec<OpenIncident>,
+    /// Footage that could not be delivered. `None`: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footage: Option<FootageStatus>,
     /// What of the configuration is the platform's.
     pub desired: DesiredStatus,
 }
@@ -224,6 +237,7 @@ impl Status {
             receipt: None,
             checkpoint: None,
             incidents: Vec::new(),
+            footage: None,
             desired: DesiredStatus::default(),
         }
     }

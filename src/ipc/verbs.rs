@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Erase;
 #[cfg(test)]
 use super::video_bounds::{BITRATE_KBPS, FPS, HEIGHT, WIDTH};
 
@@ -346,7 +347,7 @@ pub enum Parameters {
     /// `diagnose`
     Diagnose,
     /// `erase`
-    Erase,
+    Erase(Erase),
     /// `unbind`
     Unbind,
 }
@@ -370,7 +371,7 @@ impl Parameters {
             Verb::Update => of(fields).map(Self::Update),
             Verb::Identify => none(fields, Self::Identify),
             Verb::Diagnose => none(fields, Self::Diagnose),
-            Verb::Erase => none(fields, Self::Erase),
+            Verb::Erase => of(fields).map(Self::Erase),
             Verb::Unbind => none(fields, Self::Unbind),
         }
     }

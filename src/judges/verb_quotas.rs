@@ -69,6 +69,8 @@ pub fn verb_of(request: &Request) -> Option<Verb> {
         | Request::UpdateNow { .. }
         | Request::UpdatePostpone { .. }
         | Request::UpdateEnded(_)
+        | Request::CredentialsErased(_)
+        | Request::PrivacyExported {}
         | Request::Button { .. }
         | Request::MuteButton { .. } => None,
     }

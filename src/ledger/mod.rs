@@ -10,6 +10,7 @@ mod entry_hash;
 #[cfg(feature = "box")]
 mod error;
 mod export;
+mod footage;
 mod link_log;
 #[cfg(feature = "box")]
 mod prune;
@@ -40,6 +41,7 @@ pub use export::{
     ExportError, VerifiedExport, beginning as export_beginning, judge as judge_checkpoint, verify as verify_export,
     verify_with as verify_export_with,
 };
+pub use footage::{FootageAge, FootageMarks};
 pub(crate) use link_log::LinkLog;
 pub use quotas::{SIZE_BUDGET, WORST_DAY, worst_case};
 pub use state::{BootTime, LedgerState, ServiceEnd, UpdateRecord};

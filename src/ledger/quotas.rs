@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ipc::{Actor, Fact};
+use crate::ipc::{Actor, Fact, FootageEnd};
 use crate::token_bucket::TokenBucket;
 use monotonic::Monotonic;
 
@@ -153,6 +153,8 @@ fn quota_kind(fact: &Fact) -> Option<&'static str> {
         Fact::FaultDetected { .. } => Some("broke"),
         Fact::FaultCleared { .. } => Some("mended"),
         Fact::ClockStepped { .. } => Some("clock-stepped"),
+        // Capture, were it taken over, could write as many files as it likes.
+        Fact::FootageDestroyed { why: Some(FootageEnd::Doubt), .. } => Some("footage-destroyed"),
         Fact::DestinationRefused { .. } => Some("destination-refused"),
         Fact::IncidentDetected { .. } => Some("incident-detected"),
         Fact::IncidentCleared { .. } => Some("incident-cleared"),
@@ -179,6 +181,9 @@ fn quota_kind(fact: &Fact) -> Option<&'static str> {
         | Fact::EndOfServiceReceived { .. }
         | Fact::ServiceEnded { .. }
         | Fact::FootageDestroyed { .. }
+        | Fact::FootageKept { .. }
+        // Root's or the guard's own user's alone.
+        | Fact::PrivacyExported {}
         | Fact::ErasureStarted { .. }
         | Fact::Erased { .. }
         | Fact::IngestSet { .. }

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::desired::DesiredHistory;
+use super::footage::FootageMarks;
 use super::timeline::Timeline;
-use crate::ipc::{Erasure, Fact, Incident, LedgerEntry, StoredFact};
+use crate::ipc::{Erasure, ErasureReason, Fact, Incident, LedgerEntry, StoredFact};
 use consent::{Parting, PersistedState, SessionId};
 
 /// When something ended, on the machine's own clock.
@@ -82,6 +83,10 @@ pub struct LedgerState {
     pub service_end: Option<ServiceEnd>,
     /// An erasure that was begun and not finished.
     pub erasing: Option<Erasure>,
+    /// Why somebody asked for it.
+    pub erasing_reason: Option<ErasureReason>,
+    /// Footage that is kept, by session.
+    pub footage: FootageMarks,
     /// The last receipt of an erasure.
     pub receipt: Option<String>,
     /// Fingerprint of the box's latest key.
@@ -155,7 +160,9 @@ impl LedgerState {
                     end.in_force = false;
                 }
             }
-            Fact::ErasureStarted { what } => self.erasing = Some(*what),
+            Fact::ErasureStarted { what, reason } => (self.erasing, self.erasing_reason) = (Some(*what), *reason),
+            Fact::FootageKept { session, files, .. } => self.footage.keep(*session, *files, entry.reading()),
+            Fact::FootageDestroyed { files, session, why: _ } => self.footage.destroy(*session, *files),
             Fact::Erased { receipt, .. } => self.set_erased(receipt.as_ref()),
             Fact::Unbound { receipt, .. } | Fact::ServiceEnded { receipt, .. } => {
                 self.set_erased(receipt.as_ref());
@@ -188,7 +195,7 @@ impl LedgerState {
             | Fact::RequestEnded { .. }
             | Fact::FaultDetected { .. }
             | Fact::FaultCleared { .. }
-            | Fact::FootageDestroyed { .. }
+            | Fact::PrivacyExported {}
             | Fact::UnbindRequested {}
             | Fact::IngestSet { .. }
             | Fact::Commanded { .. }
@@ -241,7 +248,8 @@ impl LedgerState {
 
     /// An erasure is finished.
     fn set_erased(&mut self, receipt: Option<&String>) {
-        self.erasing = None;
+        (self.erasing, self.erasing_reason) = (None, None);
+        self.footage.destroy(None, 0);
         self.receipt = receipt.cloned();
     }
 

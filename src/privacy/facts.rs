@@ -15,6 +15,7 @@ const AGREED: Purpose = purpose(Duty, Personal, "whether staff agreed, by a hold
 const ANSWER_DAYS: Purpose = purpose(Duty, Neither, "within how many days people are answered", "答复期限（天）");
 const ASKS: Purpose = purpose(Duty, Neither, "whether staff are asked first", "是否先询问员工");
 const BROKER_HOST: Purpose = purpose(Duty, Neither, "where state and these entries go", "状态与台账发往的服务器");
+const BYTES: Purpose = purpose(Duty, Neither, "how much is stored", "保存的字节数");
 const BY: Purpose =
     purpose(Duty, Personal, "staff, the platform, or a program; no names", "由员工、平台还是程序操作，不含姓名");
 const CHANGES: Purpose = purpose(Duty, Neither, "what staff are asked about", "询问员工的事项");
@@ -24,7 +25,7 @@ const COUNT: Purpose = purpose(Security, Neither, "how many were not written one
 const CHECKPOINT: Purpose = purpose(Duty, Personal, "signed proof of what was pruned", "已删除条目的签名证明");
 const DIGEST: Purpose = purpose(Security, Neither, "which file or text it was", "所涉文件或文本的摘要");
 const DONE: Purpose = purpose(Security, Neither, "what the box did about an incident", "设备已采取的措施");
-const FILES: Purpose = purpose(Duty, Neither, "how many files were deleted", "删除的文件数");
+const FILES: Purpose = purpose(Duty, Neither, "how many files it is about", "所涉文件数");
 const FINGERPRINT: Purpose = purpose(Security, Neither, "which key speaks for the box", "设备公钥指纹");
 const FIRST: Purpose = purpose(Duty, Neither, "first entry that was pruned", "到期删除的第一条");
 const FORMER: Purpose = purpose(Security, Neither, "the version before", "更新前的版本");
@@ -47,8 +48,8 @@ const OF: Purpose = purpose(Security, Neither, "of which kind they were", "未�
 const PART: Purpose = purpose(Security, Neither, "which part failed", "有故障的部件");
 const POLICY: Purpose = purpose(Duty, Neither, "which policy was in force", "当时适用的隐私政策版本");
 const PURPOSE: Purpose = purpose(Duty, Neither, "what staff were asked for", "请员工按键的用途");
-const REASON: Purpose = purpose(Duty, Personal, "why it ended", "结束的原因");
 const REASONS: Purpose = purpose(Duty, Neither, "what the policy changed materially", "政策的实质变化事项");
+const REASON: Purpose = purpose(Duty, Personal, "why it ended, or was asked for", "结束或要求删除的原因");
 const RECEIPT: Purpose = purpose(Duty, Personal, "signed proof of what was deleted", "删除凭证（已签名）");
 const SECURITY: Purpose = purpose(Security, Neither, "whether it mends a weakness", "是否修复安全漏洞");
 const SERIAL: Purpose = purpose(Security, Neither, "no older release is taken", "防止软件版本回退");
@@ -125,11 +126,14 @@ pub(super) fn kinds() -> Vec<FactKind> {
         ServiceEnded { files: FILES, receipt: RECEIPT } Duty Personal "proof of deletion" "停止运营时删除的证明",
         FaultDetected as "broke" { part: PART } Security Neither "faults that ended recording" "导致停止采集的故障",
         FaultCleared as "mended" { part: PART } Security Neither "faults that ended recording" "故障恢复",
-        FootageDestroyed { files: FILES } Duty Neither "proof of deletion" "删除未发送画面的证明",
+        FootageDestroyed { files: FILES, why: WHY, session: SESSION } Duty Neither "proof of deletion" "删除未发送画面的证明",
         Unbound { files: FILES, receipt: RECEIPT } Duty Personal "proof of deletion" "解除绑定及删除的证明",
         UnbindRequested {} Security Neither "what the platform asked for" "平台请求解除绑定",
-        ErasureStarted { what: WHAT } Duty Neither "proof of deletion" "开始删除",
+        ErasureStarted { what: WHAT, reason: REASON } Duty Neither "proof of deletion" "开始删除",
         Erased { files: FILES, receipt: RECEIPT } Duty Personal "proof of deletion" "删除的证明",
+        FootageKept { session: SESSION, files: FILES, bytes: BYTES }
+            Duty Neither "proof of what is stored, and since when" "保存未送达画面的证明",
+        PrivacyExported {} Security Neither "that what the box holds was handed out" "导出设备所存信息的记录",
         IngestSet { ingest_host: INGEST_HOST, agreed: AGREED }
             Duty Personal "which server gets the stream, and who agreed" "推流服务器的变更及员工是否同意",
         PolicyUpdated {

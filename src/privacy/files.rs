@@ -7,7 +7,9 @@ use crate::agent::reply_store::StoredReply;
 use crate::config::Config;
 use crate::ipc::{BoxIdentity, LedgerCursor};
 use Recipient::{AtTheBox, JournalReaders, Nobody};
-use Retention::{Journal, LastCommands, Outage, RootsFile, UntilPowerOff, UntilUnbound, UntilUpdateEnds, WhileItLasts};
+use Retention::{
+    Journal, KeptFootage, LastCommands, Outage, RootsFile, UntilPowerOff, UntilUnbound, UntilUpdateEnds, WhileItLasts,
+};
 
 fn identity() -> [(&'static str, Purpose); 3] {
     fields! { BoxIdentity {
@@ -86,7 +88,7 @@ fn secrets() -> [(&'static str, Purpose); 5] {
 }
 
 /// Files without a form of their own.
-const PLAIN: [(&str, Retention, Text, Purpose); 11] = [
+const PLAIN: [(&str, Retention, Text, Purpose); 13] = [
     (
         "footage",
         Outage,
@@ -109,6 +111,23 @@ const PLAIN: [(&str, Retention, Text, Purpose); 11] = [
             "an open simulated case; development only",
             "模拟机壳（仅开发环境）",
         ),
+    ),
+    (
+        "kept-footage",
+        KeptFootage,
+        Text::new("Footage that could not be delivered", "未能送达的画面与声音"),
+        purpose(
+            Basis::Consent,
+            Category::Sensitive,
+            "picture and sound for the operator, encrypted to the operator's key",
+            "供运营者取用的画面与声音（以运营者公钥加密）",
+        ),
+    ),
+    (
+        "credentials-erasure",
+        WhileItLasts,
+        Text::new("The guard's word to the helper that deletes credentials", "请求删除凭据的文件"),
+        purpose(Basis::Security, Category::Neither, "asks the helper; random", "请求删除凭据的随机编号"),
     ),
     (
         "broker-remarks",

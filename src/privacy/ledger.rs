@@ -23,7 +23,7 @@ pub(super) fn entry(prefix: &str) -> Vec<Datum> {
 }
 
 /// What is remembered of all entries, so that a long ledger need not be read again at each start.
-fn state() -> [(&'static str, Purpose); 19] {
+fn state() -> [(&'static str, Purpose); 21] {
     fields! { LedgerState {
         last_session: Function Personal "number of the next session" "下一次直播的编号",
         open_session: Duty Personal "to end a session that a power cut ended" "断电后补记直播的结束",
@@ -37,6 +37,8 @@ fn state() -> [(&'static str, Purpose); 19] {
         noted: Duty Neither "the latest signed policy" "最近的已签名政策",
         noted_keys: Security Personal "which operators' keys signed it" "签署该政策的密钥名称",
         erasing: Duty Neither "an erasure goes on after a power cut" "断电后继续未完成的删除",
+        erasing_reason: Duty Personal "why somebody asked for the erasure" "要求删除的理由",
+        footage: Duty Neither "since when footage is kept, by session" "各次直播的画面从何时起保存",
         receipt: Duty Personal "signed proof of what was deleted" "删除凭证（已签名）",
         identity: Security Neither "which key speaks for the box" "设备公钥指纹",
         unbound_entry: Duty Neither "what a former shop's entries are" "区分以前店铺的记录",

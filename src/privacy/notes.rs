@@ -129,12 +129,14 @@ fn receipt() -> Vec<Datum> {
     let receipt = fields! { Receipt {
         r#box: Duty Personal "which box it is about" "设备名称",
         what: Duty Neither "what was deleted" "删除的内容",
+        reason: Duty Personal "why somebody asked for it" "要求删除的理由",
         at: Duty Personal "when" "删除时间",
         files: Duty Neither "how many files" "删除的文件数",
     } nested { kept } };
     let kept = fields! { Kept {
         what: Duty Neither "what the law wants to be kept" "依法保留的内容",
         until: Duty Neither "until when" "保留期限",
+        why: Duty Neither "why it is kept" "保留的原因",
     } };
     [below("receipt", &receipt), below("receipt.kept", &kept), named("receipt", &note())].concat()
 }

@@ -39,6 +39,8 @@ pub struct Settings {
     second: Place,
     updates: Place,
     waits: Option<Waits>,
+    /// How long undelivered footage is kept, in seconds; 0: not at all. `None`: of boxes in general.
+    keeps_s: Option<u64>,
     ledger_days: Option<u64>,
     /// The journal's limit; `None`: there is none, or it is not known.
     journal: Option<String>,
@@ -68,6 +70,7 @@ impl Settings {
                 Place::Off
             },
             waits: Some(Waits { size_mib, longest_s: longest.as_secs(), on_disk }),
+            keeps_s: Some(if config.keeps_footage() { config.privacy.footage_retention.as_secs() } else { 0 }),
             ledger_days: Some(config.privacy.ledger_retention.as_secs() / 86_400),
             journal: journal_limit(Path::new("/")),
         }
@@ -85,6 +88,7 @@ impl Settings {
             second: place(),
             updates: place(),
             waits: None,
+            keeps_s: None,
             ledger_days: None,
             journal: None,
         }
@@ -147,6 +151,7 @@ impl Settings {
     pub fn retention(&self, retention: Retention, language: Language) -> String {
         match retention {
             Retention::Outage => self.outage(language),
+            Retention::KeptFootage => self.kept_footage(language),
             Retention::Ledger => self.ledger(language),
             Retention::Journal => self.journal(language),
             Retention::NotKept
@@ -162,6 +167,28 @@ impl Settings {
         }
     }
 
+    fn kept_footage(&self, language: Language) -> String {
+        match (self.keeps_s, language) {
+            (Some(0), Language::En) => "none is kept: no [privacy] footage-recipient is set".to_owned(),
+            (Some(0), Language::Zh) => "不保存：未设置 [privacy] footage-recipient".to_owned(),
+            (Some(seconds), Language::En) => format!(
+                "at most {seconds} s ([privacy] footage-retention), encrypted to the operator's key; less where the disk \
+                 is full; gone at once when staff hold the button for 5 s"
+            ),
+            (Some(seconds), Language::Zh) => format!(
+                "最长 {seconds} 秒（[privacy] footage-retention），以运营者公钥加密；磁盘空间不足时提前删除；\
+                 员工按住按键 5 秒立即删除"
+            ),
+            (None, Language::En) => {
+                "only with [privacy] footage-recipient, encrypted to it: for footage-retention, or until a lock"
+                    .to_owned()
+            }
+            (None, Language::Zh) => {
+                "仅在设置 [privacy] footage-recipient 时加密保存，至 footage-retention 到期或员工锁定为止".to_owned()
+            }
+        }
+    }
+
     fn outage(&self, language: Language) -> String {
         let Some(Waits { size_mib, longest_s, on_disk }) = self.waits else {
             let general = Text::new(
@@ -170,16 +197,19 @@ impl Settings {
             );
             return general.get(language).to_owned();
         };
+        let is_kept = self.keeps_s.is_some_and(|seconds| seconds > 0);
         match language {
             Language::En => format!(
                 "not kept on the box: it leaves at once or is dropped within 2 s; while the server is out of reach at \
-                 most {size_mib} MiB of it wait for at most {longest_s} s, {}, and are gone when the session ends",
+                 most {size_mib} MiB of it wait for at most {longest_s} s, {}, and are gone when the session ends{}",
                 if on_disk { "on disk, sealed, in a file without a name" } else { "in memory" },
+                if is_kept { "; for the operator it is kept then (kept-footage)" } else { "" },
             ),
             Language::Zh => format!(
                 "不在设备上保存：2 秒内发送或丢弃；服务器无法连接时，最多 {size_mib} MiB、最长 {longest_s} 秒暂存于{},\
-                 直播结束即清除",
+                 直播结束即清除{}",
                 if on_disk { "磁盘（加密的无名文件）" } else { "内存" },
+                if is_kept { "；未送达部分另为运营者加密保存（kept-footage）" } else { "" },
             ),
         }
     }
@@ -235,7 +265,7 @@ const fn fixed(retention: Retention) -> Text {
             "由管理员（root）保管，apt purge tallybox 时删除",
         ),
         // These depend on the configuration: `Settings::retention` says them.
-        Retention::Outage | Retention::Ledger | Retention::Journal => Text::new("", ""),
+        Retention::Outage | Retention::KeptFootage | Retention::Ledger | Retention::Journal => Text::new("", ""),
     }
 }
 

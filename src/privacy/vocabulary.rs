@@ -108,6 +108,8 @@ pub enum Recipient {
 pub enum Retention {
     /// Picture and sound, while the server is away.
     Outage,
+    /// What was not delivered, where the operator has it kept.
+    KeptFootage,
     /// Not on the box.
     NotKept,
     /// The newest only, at the broker.

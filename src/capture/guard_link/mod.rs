@@ -35,6 +35,8 @@ const MAX_QUEUED_EVENTS: usize = 64;
 /// What the guard's start allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
+    /// The session's number.
+    pub(crate) session: u64,
     /// Whether the microphone may be opened.
     pub(crate) audio: bool,
     pub(crate) purpose: Purpose,
@@ -197,13 +199,13 @@ async fn serve(
                 match received {
                     Err(error) => return Err(error.to_string()),
                     Ok(None) => return Err("the guard closed the connection".to_owned()),
-                    Ok(Some(ToCapture::Start { sound, purpose, configuration, values, commands, wanted, .. })) => {
+                    Ok(Some(ToCapture::Start { session, sound, purpose, configuration, values, commands, wanted })) => {
                         let Some(start) = start.take() else { return Err("the guard said start twice".to_owned()) };
                         lease.begin_bitrate(wanted.bitrate_kbps);
                         revision = apply(&mut guard, lease, wanted).await?;
                         let bitrate_kbps = wanted.bitrate_kbps;
                         let config_hash = configuration;
-                        let _ = start.send(Start { audio: sound, purpose, config_hash, values, commands, bitrate_kbps });
+                        let _ = start.send(Start { session, audio: sound, purpose, config_hash, values, commands, bitrate_kbps });
                     }
                     Ok(Some(ToCapture::Renew { .. })) if start.is_some() => {
                         return Err("the guard did not begin with start".to_owned());

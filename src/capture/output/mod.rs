@@ -6,6 +6,7 @@ mod connect;
 mod connection;
 mod credentials;
 mod error;
+mod footage;
 mod publisher;
 mod rate_adapter;
 mod reporter;
@@ -26,6 +27,7 @@ use crate::capture::error::CaptureError;
 use crate::capture::guard_link::EventSender;
 use crate::capture::guard_link::GuardLink;
 use crate::capture::output::credentials::IngestCredentials;
+use crate::capture::output::footage::{FootageKeeper, FootageSettings};
 use crate::capture::output::publisher::{StatusReporter, StreamPublisher, StreamPublisherConfig};
 use crate::capture::output::rate_adapter::RateAdapter;
 use crate::capture::output::target::IngestTarget;
@@ -41,18 +43,25 @@ pub(crate) struct Output {
     credentials: IngestCredentials,
     queue: Arc<FrameQueue>,
     spill_writer: Option<SpillWriter>,
+    /// What of its outages is kept, if anything is.
+    footage: Option<FootageSettings>,
 }
 
 /// One destination that is published to. Fields are dropped in this order: first the publisher, which empties the
 /// queue.
 pub(crate) struct RunningOutput {
     publisher: StreamPublisher,
+    footage: Option<FootageKeeper>,
     _spill_writer: Option<SpillWriter>,
 }
 
 impl RunningOutput {
     /// Stops sending, without waiting for the publisher.
     pub(crate) fn stop(&self) {
+        // First: what waits at this moment is what could not be delivered.
+        if let Some(footage) = &self.footage {
+            footage.end();
+        }
         self.publisher.stop();
     }
 }
@@ -62,18 +71,19 @@ impl Output {
     ///
     /// # Errors
     /// The policy does not allow a destination, or a secret is missing.
-    pub(crate) fn from_config(config: &Config) -> Result<Vec<Self>, CaptureError> {
-        config.ingest.destinations().map(|destination| Self::new(config, destination)).collect()
+    pub(crate) fn from_config(config: &Config, session: u64) -> Result<Vec<Self>, CaptureError> {
+        config.ingest.destinations().map(|destination| Self::new(config, destination, session)).collect()
     }
 
-    fn new(config: &Config, destination: &Destination) -> Result<Self, CaptureError> {
+    fn new(config: &Config, destination: &Destination, session: u64) -> Result<Self, CaptureError> {
         if !config.privacy.allowed_ingest_hosts.iter().any(|pattern| pattern.allows(&destination.host)) {
             let message = format!("{} is not one of [privacy] allowed-ingest-hosts", destination.host);
             return Err(CaptureError { kind: FailureKind::IngestNotAllowed, message });
         }
         let credentials = IngestCredentials::resolve(destination)?;
         let (queue, spill_writer) = outage_queue(config)?;
-        Ok(Self { destination: destination.clone(), credentials, queue, spill_writer })
+        let footage = FootageSettings::of(config, session, !destination.scheme().is_whip());
+        Ok(Self { destination: destination.clone(), credentials, queue, spill_writer, footage })
     }
 
     /// The queues that the encoders fill.
@@ -113,9 +123,11 @@ impl Output {
         reporter: StatusReporter,
         rate_adapter: RateAdapter,
     ) -> Result<RunningOutput, CaptureError> {
-        let Self { destination, credentials, queue, spill_writer } = self;
+        let Self { destination, credentials, queue, spill_writer, footage } = self;
         let SessionContext { timebase, level_meter, encoder_control } = context;
         let has_audio = level_meter.is_some();
+        let keep = |settings| FootageKeeper::start(queue.clone(), settings, has_audio);
+        let footage = footage.map(keep).transpose().map_err(|error| CaptureError::internal(error.to_string()))?;
         let publisher = StreamPublisher::start(StreamPublisherConfig {
             target: IngestTarget::new(config, &destination, credentials, has_audio, timebase.clone()),
             queue,
@@ -124,7 +136,7 @@ impl Output {
             encoder: encoder_control.clone(),
             rate_adapter,
         })?;
-        Ok(RunningOutput { publisher, _spill_writer: spill_writer })
+        Ok(RunningOutput { publisher, footage, _spill_writer: spill_writer })
     }
 }
 
@@ -139,7 +151,7 @@ impl Output {
     ) -> Result<RunningOutput, CaptureError> {
         let destination = config.ingest.first.clone();
         let credentials = IngestCredentials::resolve(&destination)?;
-        let output = Self { destination, credentials, queue, spill_writer: None };
+        let output = Self { destination, credentials, queue, spill_writer: None, footage: None };
         let rate_adapter = RateAdapter::fixed(config.video.rendition());
         output.start(config, context, StatusReporter::First(events), rate_adapter)
     }

@@ -1,6 +1,8 @@
 //! The bounded queue of encoded frames between encoder and publisher: short while the stream is live, and a buffer
 //! during an outage.
 
+mod keep;
+mod keep_buffer;
 mod spill_file;
 mod spill_writer;
 
@@ -13,6 +15,8 @@ use gstreamer as gst;
 use crate::capture::media::{Frame, Track};
 use crate::sync::{LockExt, unpoisoned};
 
+use keep_buffer::KeepBuffer;
+pub(crate) use keep_buffer::Waiting;
 pub(crate) use spill_file::SpillFile;
 use spill_file::SpillSlot;
 pub(crate) use spill_writer::SpillWriter;
@@ -92,6 +96,8 @@ struct Inner {
     /// The consumer waits for a picture: audio does not wake it.
     batching: bool,
     dropped: u64,
+    /// Where footage is kept: frames that wait, until they are written.
+    to_keep: Option<KeepBuffer>,
 }
 
 /// The encoder pushes, the publisher pops. Pushing never blocks.
@@ -101,6 +107,8 @@ pub(crate) struct FrameQueue {
     frame_available: Condvar,
     /// A frame has become old enough to be spilled, or none is spilled any more.
     spill_work: Condvar,
+    /// A frame has to be kept, or the session is over.
+    keep_work: Condvar,
     limits: QueueLimits,
     spill_file: Option<Arc<SpillFile>>,
 }
@@ -120,6 +128,7 @@ impl FrameQueue {
             inner: Mutex::default(),
             frame_available: Condvar::new(),
             spill_work: Condvar::new(),
+            keep_work: Condvar::new(),
             limits,
             spill_file,
         }
@@ -166,10 +175,14 @@ impl FrameQueue {
         inner.in_memory_bytes += size;
         inner.serial += 1;
         let (serial, track) = (inner.serial, frame.track);
+        let kept = inner.keep_if_waiting(&frame);
         inner.frames.push_back(QueuedFrame { serial, frame, size, slot: None });
         let busy = inner.mode != QueueMode::Live;
         let awaited = track == Track::Video || !inner.batching;
         drop(inner);
+        if kept {
+            self.keep_work.notify_one();
+        }
         if awaited {
             self.frame_available.notify_one();
         }
@@ -236,7 +249,11 @@ impl FrameQueue {
         let useless = inner.frames.iter().position(|queued| queued.frame.is_keyframe()).unwrap_or(inner.frames.len());
         inner.drop_front(useless);
         let since = inner.frames.front().and_then(|first| first.frame.buffer.pts());
+        let was_live = inner.mode == QueueMode::Live;
         inner.mode = QueueMode::Outage { since };
+        if was_live {
+            inner.keep_queued();
+        }
         if since.is_none() {
             inner.awaiting_keyframe = true;
             inner.keyframe_requested = true;

@@ -158,6 +158,15 @@ pub(super) fn kept(language: Language, config: &Config) -> Vec<String> {
                 "服务器无法连接时，最多 {size} MiB 在内存中等待，最长 {window}；拍摄结束即消失。"
             )
         }
+        OutageBuffer::Disk if config.keeps_footage() => {
+            let longest = span(language, config.privacy.footage_retention);
+            say!(
+                language,
+                "While that server is out of reach, at most {size} MiB wait on disk, encrypted. What could not be sent is \
+                 kept here for at most {longest}; only the operator can read it.",
+                "服务器无法连接时，最多 {size} MiB 加密后在磁盘上等待。未能送达的部分加密保存，最长 {longest}，仅运营者可以读取。"
+            )
+        }
         OutageBuffer::Disk => {
             let longest = span(language, window.min(config.privacy.footage_retention));
             say!(

@@ -145,6 +145,17 @@ impl Unit {
         Account::find(machine, user, &self.words("SupplementaryGroups"))
     }
 
+    /// Whether the secret `name` stands in the unit itself.
+    pub(super) fn writes_out(&self, name: &str) -> bool {
+        let sets = |key: &str, ends: [char; 2]| {
+            let lines = self.all(key).into_iter().flat_map(|line| files::words(&line.value));
+            lines.into_iter().any(|word| word.split(ends).next() == Some(name))
+        };
+        sets("SetCredential", [':', ':'])
+            || sets("SetCredentialEncrypted", [':', ':'])
+            || sets("Environment", ['=', '='])
+    }
+
     /// Lines outside of what systemd reads that name `text` all the same: a typing error, or the wrong section.
     pub(super) fn lost(&self, text: &str) -> Option<&Assignment> {
         let known =

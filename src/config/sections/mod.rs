@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 use crate::config::policy::is_policy_version;
 use crate::config::reader::{Location, Reader};
 use crate::config::{
-    Audio, Capture, Consent, Device, Ingest, Mask, Mqtt, Overlay, Panel, Privacy, Residency, SecretTemplate,
-    ThirdParty, Update, Video, conflicts,
+    AgeRecipient, Audio, Capture, Consent, Device, HostPattern, Ingest, Mask, Mqtt, NotARecipient, Overlay, Panel,
+    Privacy, Residency, SecretTemplate, ThirdParty, Update, Video, conflicts,
 };
 use crate::ipc::video_bounds::{BITRATE_KBPS, FPS, HEIGHT, WIDTH};
 
@@ -82,16 +82,7 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
         minors_mode: reader.flag("consent", "minors-mode", false),
     };
     let allowed_ingest_hosts = ingest::allowed_hosts(reader, ingest.as_ref());
-    let privacy = Privacy {
-        allowed_ingest_hosts,
-        ledger_retention: reader.duration(
-            "privacy",
-            "ledger-retention",
-            days(SIX_MONTHS),
-            days(SIX_MONTHS)..=days(3660),
-        ),
-        footage_retention: reader.duration("privacy", "footage-retention", days(1), Duration::ZERO..=days(30)),
-    };
+    let privacy = privacy(reader, allowed_ingest_hosts);
     let residency = residency::residency(reader);
     let trust = trust::trust(reader);
     let update = update::update(reader);
@@ -99,6 +90,7 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
     conflicts::check_conflicts(reader, &panel, &video, &audio);
     if let Some(ingest) = &ingest {
         conflicts::check_retention(reader, ingest.outage, &privacy);
+        conflicts::check_recipient(reader, ingest.outage, &privacy);
     }
     let mut ingest = ingest?;
     conflicts::check_minors_mode(reader, &consent, &mut ingest.outage);
@@ -119,6 +111,27 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
         update,
         third_parties,
     })
+}
+
+fn privacy(reader: &mut Reader<'_>, allowed_ingest_hosts: Vec<HostPattern>) -> Privacy {
+    Privacy {
+        allowed_ingest_hosts,
+        ledger_retention: reader.duration(
+            "privacy",
+            "ledger-retention",
+            days(SIX_MONTHS),
+            days(SIX_MONTHS)..=days(3660),
+        ),
+        footage_retention: reader.duration("privacy", "footage-retention", days(1), Duration::ZERO..=days(30)),
+        footage_recipient: footage_recipient(reader),
+    }
+}
+
+/// Whom undelivered footage is encrypted to.
+fn footage_recipient(reader: &mut Reader<'_>) -> Option<AgeRecipient> {
+    let (text, place) = reader.text("privacy", "footage-recipient")?;
+    let help = "write the public key that age-keygen prints, age1...; the secret one stays with the operator";
+    text.parse().map_err(|error: NotARecipient| reader.error(Some(place), error.to_string(), help)).ok()
 }
 
 /// A value with secrets in it, taken literally but for them.

@@ -183,6 +183,8 @@ struct ControlClient {
 }
 
 impl ControlClient {
+    // A line for each request: a new one has to be judged.
+    #[allow(clippy::too_many_lines)]
     async fn serve(&mut self, mut connection: IpcConnection<ToGuard, FromGuard>) -> Result<(), IpcError> {
         let mut answers = FuturesUnordered::new();
         loop {
@@ -209,6 +211,8 @@ impl ControlClient {
                         | Request::UpdateNow { .. }
                         | Request::UpdatePostpone { .. }
                         | Request::UpdateEnded(_)
+                        | Request::CredentialsErased(_)
+                        | Request::PrivacyExported {}
                         | Request::RequestStart {}
                         | Request::Probe {}
                         | Request::Stop {}

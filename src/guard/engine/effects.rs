@@ -77,7 +77,7 @@ impl Engine {
     /// Shop and box part.
     fn part(&mut self, how: Erasure) -> Result<(), Event> {
         self.twin.forget();
-        self.begin_erasure(how)
+        self.begin_erasure(how, None)
     }
 
     fn launch(&mut self, grant: Grant) {
@@ -113,7 +113,8 @@ impl Engine {
         let stopped = Fact::SessionStopped { session: session.0, reason: reason.as_str().to_owned(), message };
         let facts = self.link_log.finish().into_iter().chain([stopped]);
         let written = facts.map(|fact| self.append(fact)).fold(Ok(()), Result::and);
+        let noted = self.note_footage(session.0, reason);
         self.ledger_writer.request_checkpoint();
-        written
+        written.and(noted)
     }
 }

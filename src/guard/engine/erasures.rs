@@ -4,19 +4,19 @@ use super::Engine;
 use crate::clock;
 use crate::guard::erasure::Erased;
 use crate::guard::receipt::{self, ReceiptContext};
-use crate::ipc::{BoxIdentity, Erasure, Fact, Response, Verb, steps};
+use crate::ipc::{BoxIdentity, CredentialsReport, Erasure, ErasureReason, Fact, Response, Verb, steps};
 use crate::judges::ReplySender;
 use crate::ledger::LedgerState;
 use consent::{Event, Reason};
 
 impl Engine {
     /// Ends the session, and erases once capture is gone. Answered with the receipt.
-    pub(super) fn erase(&mut self, reply: ReplySender) {
+    pub(super) fn erase(&mut self, reason: Option<ErasureReason>, reply: ReplySender) {
         self.replies.add_erasure(reply);
         self.set_progress(Verb::Erase, steps::ERASURE);
         self.forget_session_settings();
         self.dispatch(Event::Revoke(Reason::Erase));
-        let begun = self.begin_erasure(Erasure::Erase);
+        let begun = self.begin_erasure(Erasure::Erase, reason);
         self.dispatch_failure(begun);
     }
 
@@ -49,10 +49,10 @@ impl Engine {
     }
 
     /// Announces an erasure and begins it, unless capture may exist: then it begins when that is gone.
-    pub(super) fn begin_erasure(&mut self, what: Erasure) -> Result<(), Event> {
+    pub(super) fn begin_erasure(&mut self, what: Erasure, reason: Option<ErasureReason>) -> Result<(), Event> {
         // One that was left over is not this one's receipt.
         receipt::discard(&self.config.device.data_dir);
-        self.erasure.add(what);
+        self.erasure.add(what, reason);
         self.run_erasure()
     }
 
@@ -66,6 +66,9 @@ impl Engine {
             name: device.id.as_deref().or(own_name.as_deref()).unwrap_or_default(),
             ledger_retention: self.config.privacy.ledger_retention,
             at: clock::utc_now(),
+            configuration: &self.config.hash,
+            has_helper: self.has_credentials_helper,
+            now: self.clock.now(),
         };
         let is_due = is_announced && !self.machine.phase().may_capture();
         let Erased { facts, error } = self.erasure.run(&device.data_dir, &context, is_due);
@@ -83,7 +86,7 @@ impl Engine {
             Some((_, Some(fact))) => Ok(self.ledger_writer.is_written(fact)),
             Some((what, None)) => {
                 let before = self.ledger_writer.submitted();
-                let written = self.append_durably(Fact::ErasureStarted { what });
+                let written = self.append_durably(Fact::ErasureStarted { what, reason: self.erasure.reason() });
                 let submitted = self.ledger_writer.submitted();
                 if submitted > before {
                     self.erasure.set_announced(submitted);
@@ -93,8 +96,20 @@ impl Engine {
         }
     }
 
+    /// The helper that runs as root deleted what it could of the credentials under `/etc`.
+    pub(super) fn confirm_credentials(&mut self, report: CredentialsReport) -> Response {
+        if !self.erasure.confirm_credentials(report) {
+            return Response::refused("nobody waits for that: the request was withdrawn");
+        }
+        let erased = self.run_erasure();
+        self.dispatch_failure(erased);
+        Response::Done
+    }
+
     fn append_erased(&mut self, fact: Fact) -> Result<(), Event> {
         let is_unbound = matches!(fact, Fact::Unbound { .. } | Fact::ServiceEnded { .. });
+        self.footage_marks.destroy(None, 0);
+        self.look_for_footage();
         if let Fact::Unbound { receipt, .. } | Fact::ServiceEnded { receipt, .. } | Fact::Erased { receipt, .. } = &fact
         {
             self.receipt.clone_from(receipt);
@@ -123,10 +138,10 @@ impl Engine {
             return Ok(());
         };
         tracing::warn!("an erasure ({}) was interrupted: it goes on", what.as_str());
-        self.erasure.resume(what);
+        self.erasure.resume(what, state.erasing_reason);
         let result = self.run_erasure();
         if self.erasure.due().is_none() {
-            state.erasing = None;
+            (state.erasing, state.erasing_reason) = (None, None);
             match what {
                 Erasure::Erase => {}
                 Erasure::Unbind | Erasure::EndOfService => {

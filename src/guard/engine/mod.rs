@@ -5,6 +5,7 @@ mod commands;
 mod effects;
 mod end_of_service;
 mod erasures;
+mod footage;
 mod incidents;
 mod ledger;
 mod periodic;
@@ -28,6 +29,7 @@ use tokio::task::JoinSet;
 
 use super::capture_process::{CaptureEvent, CaptureHandle, LaunchMode};
 use super::erasure::PendingErasure;
+use super::footage::StoredFootage;
 use super::identity;
 use super::incidents::Incidents;
 use super::panel_controller::PanelController;
@@ -44,7 +46,7 @@ use crate::judges::policy_in_force::PolicyInForce;
 use crate::judges::twin::{Question, Twin};
 use crate::judges::updates::Updates;
 use crate::judges::verb_quotas::VerbQuotas;
-use crate::ledger::{BrokerLog, LedgerWriter, LinkLog, ServiceEnd};
+use crate::ledger::{BrokerLog, FootageMarks, LedgerWriter, LinkLog, ServiceEnd};
 use consent::{Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, Reason, SessionId};
 use monotonic::Monotonic;
 
@@ -79,6 +81,10 @@ pub(super) struct Engine {
     /// Signed commands that are being carried out.
     under_way: CommandsUnderWay,
     erasure: PendingErasure,
+    /// Whether a helper that runs as root deletes credentials under `/etc`.
+    has_credentials_helper: bool,
+    footage: StoredFootage,
+    footage_marks: FootageMarks,
     updates: Updates,
     /// The last receipt of an erasure.
     receipt: Option<String>,
@@ -101,7 +107,7 @@ impl Engine {
     /// Panel and ledger are not open yet: [`Engine::start`] opens them.
     pub(super) fn new(
         config: Arc<Config>,
-        launch_mode: LaunchMode,
+        (launch_mode, has_credentials_helper): (LaunchMode, bool),
         clock: Clock,
         epoch: Epoch,
         panel: PanelController,
@@ -140,6 +146,9 @@ impl Engine {
             long_commands: Vec::new(),
             settings: SessionSettings::default(),
             erasure: PendingErasure::default(),
+            has_credentials_helper,
+            footage: StoredFootage::default(),
+            footage_marks: FootageMarks::default(),
             updates: Updates::new(&config, Path::new("/"), clock.now()),
             receipt: None,
             service_end: None,
@@ -230,6 +239,7 @@ impl Engine {
     /// Restores the machine from the ledger, and writes down that the guard is up.
     fn restore(&mut self) -> Result<(), ()> {
         let mut state = self.ledger_writer.open().map_err(|error| self.set_ledger_message(error))?;
+        self.footage_marks = state.footage.clone();
         // First of all: what comes after it may be for another shop.
         let erased = self.resume_erasure(&mut state);
         self.restore_policy(&state);
@@ -251,26 +261,6 @@ impl Engine {
         let desired = if is_bound { self.restore_twin(&state.desired) } else { Ok(()) };
         self.restore_incidents(&state);
         erased.and(written).and(identified).and(desired).map_err(|_| ())
-    }
-
-    /// Reads the box's key, and writes its fingerprint down unless that is the `known` one. Consent does not depend on
-    /// it: a box whose key is damaged logs that and goes on.
-    fn identify(&mut self, known: Option<&str>) -> Result<(), Event> {
-        self.identity = match identity::read_or_make(&self.config.device.data_dir, self.config.device.id.as_deref()) {
-            Ok(identity) => Some(identity),
-            Err(error) => {
-                tracing::error!("{error}");
-                None
-            }
-        };
-        match &self.identity {
-            Some(BoxIdentity { fingerprint, .. }) if known != Some(fingerprint) => {
-                // The log has another name from now on.
-                self.ledger_writer.request_checkpoint();
-                self.append(Fact::Identified { fingerprint: fingerprint.clone() })
-            }
-            Some(_) | None => Ok(()),
-        }
     }
 
     /// Feeds one event to the machine, and then the failures that its effects bring.
@@ -337,6 +327,7 @@ impl Engine {
             identity: self.identity.as_ref(),
             update: self.updates.status(),
             receipt: self.receipt.as_deref(),
+            footage: self.footage.status(),
             policy: &self.policy,
             service_end: self.service_end.as_ref(),
             minors_mode: self.config.consent.minors_mode,

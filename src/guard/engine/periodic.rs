@@ -59,6 +59,8 @@ impl Engine {
             self.twin.retry();
             let erased = self.run_erasure();
             self.dispatch_failure(erased);
+            let enforced = self.enforce_footage_retention();
+            self.dispatch_failure(enforced);
         }
         if tasks.take_checkpoint(now) {
             self.ledger_writer.request_checkpoint();

@@ -60,6 +60,12 @@ impl Engine {
             Request::UpdateNow { version } => self.ask_update(&version),
             Request::UpdatePostpone { hours } => self.postpone_update(hours),
             Request::UpdateEnded(outcome) => self.end_update(outcome),
+            Request::CredentialsErased(report) => self.confirm_credentials(report),
+            Request::PrivacyExported {} => {
+                let written = self.append(Fact::PrivacyExported {});
+                self.dispatch_failure(written);
+                Response::Done
+            }
             Request::Desired { note } => self.receive_desired(&note),
             Request::Button { down } => simulated(self.panel.simulate(Button::Record, down)),
             Request::MuteButton { down } => simulated(self.panel.simulate(Button::Mute, down)),

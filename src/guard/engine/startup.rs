@@ -1,10 +1,34 @@
 //! What the guard writes down when it comes up.
 
+use super::Engine;
 use crate::clock;
 use crate::config::Config;
-use crate::ipc::{Fact, VERSION_STRING};
+use crate::guard::identity;
+use crate::ipc::{BoxIdentity, Fact, VERSION_STRING};
 use crate::ledger::LedgerState;
-use consent::SessionLimits;
+use consent::{Event, SessionLimits};
+
+impl Engine {
+    /// Reads the box's key, and writes its fingerprint down unless that is the `known` one. Consent does not depend on
+    /// it: a box whose key is damaged logs that and goes on.
+    pub(super) fn identify(&mut self, known: Option<&str>) -> Result<(), Event> {
+        self.identity = match identity::read_or_make(&self.config.device.data_dir, self.config.device.id.as_deref()) {
+            Ok(identity) => Some(identity),
+            Err(error) => {
+                tracing::error!("{error}");
+                None
+            }
+        };
+        match &self.identity {
+            Some(BoxIdentity { fingerprint, .. }) if known != Some(fingerprint) => {
+                // The log has another name from now on.
+                self.ledger_writer.request_checkpoint();
+                self.append(Fact::Identified { fingerprint: fingerprint.clone() })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
 
 /// What the guard writes down when it comes up with this state of the ledger, in order.
 pub(super) fn facts(config: &Config, policy_version: &str, state: &LedgerState) -> Vec<Fact> {

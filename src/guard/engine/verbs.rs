@@ -1,7 +1,7 @@
 //! What each verb does, once it may: asked for by the platform, by an unsigned request or a signed command, or here.
 
 use super::Engine;
-use crate::ipc::{Parameters, Response, SetPolicy};
+use crate::ipc::{Erase, Parameters, Response, SetPolicy};
 use crate::judges::ReplySender;
 use consent::{Event, Fault, Phase};
 
@@ -37,7 +37,7 @@ impl Engine {
             Parameters::SetVideo(wanted) => return self.set_video(wanted, reply),
             Parameters::SetIngest(wanted) => return self.set_ingest(wanted.clone(), reply),
             Parameters::SetPolicy(SetPolicy { note }) => return self.set_policy(note, reply),
-            Parameters::Erase => return self.erase(reply),
+            Parameters::Erase(Erase { reason }) => return self.erase(*reason, reply),
             Parameters::Unbind => return self.ask_to_unbind(reply),
             Parameters::Update(wanted) => return self.command_update(wanted.version.as_deref(), reply),
         };

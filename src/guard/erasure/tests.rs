@@ -4,6 +4,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::*;
+use crate::ipc::CredentialLeft;
+use monotonic::Monotonic;
 
 fn context() -> ReceiptContext<'static> {
     let ledger_retention = std::time::Duration::from_hours(184 * 24);
@@ -12,12 +14,19 @@ fn context() -> ReceiptContext<'static> {
         name: "shop-1",
         ledger_retention,
         at: "2026-11-29T10:00:00.5Z".parse().unwrap(),
+        configuration: "",
+        has_helper: false,
+        now: Monotonic::default(),
     }
 }
 
 /// The binding alone, without its receipt.
 fn erase(dir: &Path) -> io::Result<u64> {
-    erase_binding(dir, &context(), Erasure::Unbind).map(|(files, _)| files)
+    let mut due = PendingErasure { erasure: Some(Erasure::Unbind), ..PendingErasure::default() };
+    match due.erase_binding(dir, &context(), Erasure::Unbind)? {
+        Some(Fact::Unbound { files, .. }) => Ok(files),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -38,17 +47,25 @@ fn what_is_erased_is_gone_and_counted() {
     {
         std::fs::write(path.join(name), "x").unwrap();
     }
-    let mut due = PendingErasure { footage: true, erasure: Some(Erasure::Unbind), announced: Some(1) };
+    let mut due = PendingErasure {
+        footage: true,
+        erasure: Some(Erasure::Unbind),
+        announced: Some(1),
+        ..PendingErasure::default()
+    };
     let Erased { facts, error } = due.run(path, &context(), false);
-    assert_eq!((facts, error), (vec![Fact::FootageDestroyed { files: 2 }], None));
+    assert_eq!(
+        (facts, error),
+        (vec![Fact::FootageDestroyed { files: 2, why: Some(FootageEnd::Lock), session: None }], None)
+    );
     assert!(path.join("agent/x").exists(), "nothing is deleted before the ledger has the announcement");
     let Erased { facts, error } = due.run(path, &context(), true);
     assert_eq!(facts, [Fact::Unbound { files: 3, receipt: None }], "without a key there is no receipt");
     assert_eq!((error, due.footage, due.due()), (None, false, None));
     assert_eq!(
         names(path),
-        ["agent", "ledger.db"],
-        "the ledger is left, and the agent's folder, which is not ours to make"
+        ["agent", "footage", "ledger.db"],
+        "the ledger is left, and the folders of other users, which are not ours to make"
     );
     assert_eq!(names(&path.join("agent")), [""; 0]);
 }
@@ -64,12 +81,15 @@ fn a_link_is_removed_and_not_what_it_leads_to() {
         symlink(other.path(), path.join(link)).unwrap();
     }
     assert_eq!(erase(path).unwrap(), 3);
-    assert_eq!((names(path), names(other.path())), (vec!["agent".to_owned()], vec!["kept".to_owned()]));
+    assert_eq!(
+        (names(path), names(other.path())),
+        (vec!["agent".to_owned(), "footage".to_owned()], vec!["kept".to_owned()])
+    );
     // The agent's whole folder is a link: an error, and its target is not touched.
     std::fs::remove_dir(path.join("agent")).unwrap();
     std::fs::write(other.path().join("outbox-cursor"), "x").unwrap();
     symlink(other.path(), path.join("agent")).unwrap();
-    let mut due = PendingErasure { footage: false, erasure: Some(Erasure::Unbind), announced: Some(1) };
+    let mut due = PendingErasure { erasure: Some(Erasure::Unbind), announced: Some(1), ..PendingErasure::default() };
     let Erased { facts, error } = due.run(path, &context(), true);
     assert!(facts.is_empty() && due.due().is_some() && error.is_some(), "{facts:?} {error:?}");
     assert_eq!(names(other.path()), ["kept", "outbox-cursor"]);
@@ -174,12 +194,11 @@ fn an_erasure_leaves_the_binding_and_says_so() {
     let facts = run(dir.path(), Erasure::Erase);
     let [Fact::Erased { files: 1, receipt }] = &facts[..] else { panic!("{facts:?}") };
     let told = verified(receipt.as_ref(), &identity);
-    let kept =
-        serde_json::json!([{ "what": "ledger", "until": "2027-06-01" }, { "what": "binding", "until": "unbind" }]);
+    let kept = serde_json::json!([{ "what": "ledger", "until": "2027-06-01", "why": receipt::LEDGER_BY_LAW }, { "what": "binding", "until": "unbind" }]);
     let wanted =
         serde_json::json!({ "box": "shop-1", "what": "erase", "at": "2026-11-29T10:00:01Z", "files": 1, "kept": kept });
     assert!(told == wanted || told["at"] == "2026-11-29T10:00:00Z", "{told}");
-    assert_eq!(names(dir.path()), ["agent", "credentials", "ledger.db", POLICY_NOTE]);
+    assert_eq!(names(dir.path()), ["agent", "credentials", "footage", "ledger.db", POLICY_NOTE]);
     assert_eq!(identity::read(dir.path(), Some("shop-1")).unwrap(), Some(identity));
 }
 
@@ -190,9 +209,13 @@ fn an_unbinding_is_signed_with_the_key_that_it_destroys() {
     let [Fact::Unbound { files: 5, receipt }] = &facts[..] else { panic!("{facts:?}") };
     let told = verified(receipt.as_ref(), &identity);
     assert_eq!((&told["what"], &told["files"]), (&"unbind".into(), &5.into()));
-    assert_eq!(told["kept"], serde_json::json!([{ "what": "ledger", "until": "2027-06-01" }]));
-    assert_eq!(names(dir.path()), ["agent", "ledger.db", receipt::STAGED], "the receipt waits for the ledger");
-    assert!(receipt.as_ref().unwrap().len() < 600, "an event with it has to fit a message");
+    assert_eq!((&told["kept"][0]["what"], &told["kept"][0]["until"]), (&"ledger".into(), &"2027-06-01".into()));
+    assert_eq!(
+        names(dir.path()),
+        ["agent", "footage", "ledger.db", receipt::STAGED],
+        "the receipt waits for the ledger"
+    );
+    assert!(receipt.as_ref().unwrap().len() < 900, "an event with it has to fit a message");
 }
 
 /// The power is cut between any two steps: the next attempt ends with the same receipt, or with one of its own.
@@ -200,7 +223,8 @@ fn an_unbinding_is_signed_with_the_key_that_it_destroys() {
 fn a_cut_unbinding_ends_with_one_receipt() {
     // The receipt is staged, and the key is still there.
     let (dir, identity) = bound();
-    let first = stage_receipt(dir.path(), &context(), Erasure::Unbind, 9).unwrap();
+    let destroyed = Destroyed { what: Erasure::Unbind, reason: None, files: 9, credentials: None };
+    let first = stage_receipt(dir.path(), &context(), &destroyed).unwrap();
     let facts = run(dir.path(), Erasure::Unbind);
     let [Fact::Unbound { receipt, .. }] = &facts[..] else { panic!("{facts:?}") };
     assert_eq!(receipt.as_ref(), Some(&first));
@@ -225,4 +249,75 @@ fn what_fails_gives_no_receipt() {
     assert!(run(dir.path(), Erasure::Unbind).is_empty() && run(dir.path(), Erasure::Erase).is_empty());
     assert!(!dir.path().join(receipt::STAGED).exists());
     assert!(identity::read(dir.path(), None).unwrap().is_some(), "the key stays to sign it");
+}
+
+/// The JSON of the receipt that came with an unbinding.
+fn receipt_of(fact: &Fact) -> serde_json::Value {
+    let Fact::Unbound { receipt: Some(receipt), .. } = fact else { panic!("{fact:?}") };
+    serde_json::from_str(receipt.lines().nth(1).unwrap()).unwrap()
+}
+
+/// A data-dir with a key, and an unbinding that is announced.
+fn to_unbind() -> (tempfile::TempDir, PendingErasure) {
+    let dir = tempfile::tempdir().unwrap();
+    identity::read_or_make(dir.path(), Some("shop-1")).unwrap();
+    let due = PendingErasure { erasure: Some(Erasure::Unbind), announced: Some(1), ..PendingErasure::default() };
+    (dir, due)
+}
+
+#[test]
+fn the_receipt_waits_for_the_helper_and_says_what_it_left() {
+    let (dir, mut due) = to_unbind();
+    let configuration = "ab".repeat(32);
+    let context = ReceiptContext { configuration: &configuration, has_helper: true, ..context() };
+    let Erased { facts, error } = due.run(dir.path(), &context, true);
+    assert!(facts.is_empty() && error.is_none() && due.due().is_some(), "{facts:?} {error:?}");
+    assert!(identity::read(dir.path(), None).unwrap().is_some(), "its key has to sign the receipt");
+    let text = std::fs::read_to_string(dir.path().join(crate::erasure_files::REQUEST)).unwrap();
+    let request = crate::erasure_files::ErasureRequest::parse(&text).unwrap();
+    assert_eq!(request.configuration, configuration);
+    let report = |attempt: &str| CredentialsReport {
+        attempt: attempt.to_owned(),
+        removed: 3,
+        left: vec![CredentialLeft { what: "/srv/other".to_owned(), why: "it is elsewhere".to_owned() }; 8],
+    };
+    assert!(!due.confirm_credentials(report("0000000000000000")), "somebody else's answer");
+    assert!(due.confirm_credentials(report(&request.attempt)));
+    let Erased { facts, .. } = due.run(dir.path(), &context, true);
+    let told = receipt_of(&facts[0]);
+    assert_eq!(told["files"], 4, "{told}");
+    let kept: Vec<&str> = told["kept"].as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
+    assert_eq!(kept, ["ledger", "/srv/other", "/srv/other", "/srv/other", "5 more"]);
+    assert!(told["kept"][0]["why"].as_str().unwrap().contains("by law"));
+    assert_eq!(names(dir.path()), ["receipt.note"], "the request is withdrawn");
+}
+
+#[test]
+fn without_an_answer_the_receipt_says_that_root_has_to_delete_them() {
+    let (dir, mut due) = to_unbind();
+    let context = ReceiptContext { has_helper: true, ..context() };
+    assert!(due.run(dir.path(), &context, true).facts.is_empty());
+    let later =
+        ReceiptContext { now: Monotonic::default().saturating_add(std::time::Duration::from_mins(1)), ..context };
+    let told = receipt_of(&due.run(dir.path(), &later, true).facts[0]);
+    assert!(told["kept"][1]["until"].as_str().unwrap().contains("root deletes it"), "{told}");
+    assert!(!dir.path().join(crate::erasure_files::REQUEST).exists(), "a helper that comes later deletes nothing");
+    // The same where there is none: at once.
+    let (dir, mut due) = to_unbind();
+    due.reason = Some(ErasureReason::AccountClosed);
+    let told = receipt_of(&due.run(dir.path(), &self::context(), true).facts[0]);
+    assert_eq!((&told["kept"][1]["until"], &told["reason"]), (&"root deletes it".into(), &"account-closed".into()));
+}
+
+/// A disk image would show what only an unlinked name hides.
+#[test]
+fn keys_are_overwritten_and_folders_of_others_cannot_use_that_up() {
+    let (dir, _) = to_unbind();
+    std::fs::create_dir(dir.path().join("agent")).unwrap();
+    for number in 0..50 {
+        std::fs::write(dir.path().join(format!("agent/{number}")), "x").unwrap();
+    }
+    let open = File::open(dir.path().join("credentials/identity")).unwrap();
+    erase(dir.path()).unwrap();
+    assert!(std::io::read_to_string(open).unwrap().bytes().all(|byte| byte == 0));
 }

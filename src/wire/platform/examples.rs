@@ -90,13 +90,13 @@ fn add(all: &mut Value, verb: Verb) {
         }
         Verb::SetPolicy => all["note"] = note("policy").into(),
         Verb::Update => all["version"] = "0.2.0".into(),
+        Verb::Erase => all["reason"] = "consent-withdrawn".into(),
         Verb::RequestStart
         | Verb::Stop
         | Verb::Mute
         | Verb::Unmute
         | Verb::Identify
         | Verb::Diagnose
-        | Verb::Erase
         | Verb::Unbind => {}
     }
 }

@@ -7,7 +7,9 @@ use crate::agent::messages::{Answer, Published};
 use crate::agent::publisher::Kind;
 use crate::agent::state::State;
 use crate::agent::telemetry::Telemetry;
-use crate::ipc::{NoParameters, ReportedConfig, SetIngest, SetPolicy, SetVideo, Signed, Update, VERBS, Verb, VerbRow};
+use crate::ipc::{
+    Erase, NoParameters, ReportedConfig, SetIngest, SetPolicy, SetVideo, Signed, Update, VERBS, Verb, VerbRow,
+};
 
 /// A message on one topic.
 pub(super) struct Message {
@@ -74,13 +76,13 @@ pub(super) fn parameters(verb: Verb) -> Value {
         Verb::SetIngest => read::<SetIngest>(),
         Verb::SetPolicy => read::<SetPolicy>(),
         Verb::Update => read::<Update>(),
+        Verb::Erase => read::<Erase>(),
         Verb::RequestStart
         | Verb::Stop
         | Verb::Mute
         | Verb::Unmute
         | Verb::Identify
         | Verb::Diagnose
-        | Verb::Erase
         | Verb::Unbind => read::<NoParameters>(),
     }
 }

@@ -20,27 +20,27 @@ const AAC_CONFIG: [u8; 2] = [0x11, 0x90];
 
 /// The parts of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FlvTag<'a> {
+pub(in crate::capture::output) struct FlvTag<'a> {
     /// The message type.
-    pub(super) kind: u8,
+    pub(in crate::capture::output) kind: u8,
     /// Milliseconds.
-    pub(super) time: u32,
+    pub(in crate::capture::output) time: u32,
     /// The bytes of FLV and of the codec before the frame.
-    pub(super) head: &'a [u8],
-    pub(super) body: &'a [u8],
+    pub(in crate::capture::output) head: &'a [u8],
+    pub(in crate::capture::output) body: &'a [u8],
 }
 
 /// What `onMetaData` needs and frames do not have, in kbit/s.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct StreamBitrates {
-    pub(super) video_kbps: u32,
+pub(in crate::capture::output) struct StreamBitrates {
+    pub(in crate::capture::output) video_kbps: u32,
     /// `None`: there is no audio.
-    pub(super) audio_kbps: Option<u32>,
+    pub(in crate::capture::output) audio_kbps: Option<u32>,
 }
 
 /// Makes the tags of one connection.
 #[derive(Debug)]
-pub(super) struct FlvMuxer {
+pub(in crate::capture::output) struct FlvMuxer {
     bitrates: StreamBitrates,
     sent_metadata: bool,
     avc_config: Option<gst::Buffer>,
@@ -49,12 +49,12 @@ pub(super) struct FlvMuxer {
 
 impl FlvMuxer {
     /// For a connection with picture and, where `audio_kbps` is set, AAC.
-    pub(super) fn new(bitrates: StreamBitrates) -> Self {
+    pub(in crate::capture::output) fn new(bitrates: StreamBitrates) -> Self {
         Self { bitrates, sent_metadata: false, avc_config: None, aac_config: Vec::new() }
     }
 
     /// Passes the tags of a frame to `send`, in order: new metadata and codec configurations, then the frame.
-    pub(super) fn mux(&mut self, frame: &Frame, mut send: impl FnMut(FlvTag<'_>)) {
+    pub(in crate::capture::output) fn mux(&mut self, frame: &Frame, mut send: impl FnMut(FlvTag<'_>)) {
         let time = timestamp_ms(frame.buffer.dts());
         let structure = frame.caps.as_ref().and_then(|caps| caps.structure(0));
         let config = structure.and_then(|structure| structure.get::<gst::Buffer>("codec_data").ok());

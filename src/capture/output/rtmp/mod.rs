@@ -33,7 +33,7 @@ use crate::connect::{Destinations, Unreachable};
 use crate::worker::detached;
 
 use endpoint::RtmpEndpoint;
-use flv::{FlvMuxer, StreamBitrates};
+pub(super) use flv::{FlvMuxer, FlvTag, StreamBitrates};
 use session::{RtmpSession, SessionEnd};
 use socket::{ReadOutcome, RtmpSocket};
 use status::SessionStage;

@@ -66,7 +66,7 @@ impl SimGuard {
             Effect::RecordAgreement => return self.agree(),
             Effect::RecordFault(part) => Fact::FaultDetected { part },
             Effect::RecordMute { session, muted, by } => Fact::Muted { session: session.0, muted, by },
-            Effect::DestroyFootage => Fact::FootageDestroyed { files: 0 },
+            Effect::DestroyFootage => Fact::FootageDestroyed { files: 0, why: None, session: None },
             // It has no files, and nothing to give a receipt for.
             Effect::Unbind => {
                 self.judges.twin.forget();

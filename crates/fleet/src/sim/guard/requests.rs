@@ -45,6 +45,8 @@ impl SimGuard {
             | Request::UpdateNow { .. }
             | Request::UpdatePostpone { .. }
             | Request::UpdateEnded(_)
+            | Request::CredentialsErased(_)
+            | Request::PrivacyExported {}
             | Request::Button { .. }
             | Request::MuteButton { .. } => Response::refused("a simulated box does not do that"),
         };

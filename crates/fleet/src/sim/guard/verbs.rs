@@ -48,7 +48,7 @@ impl SimGuard {
             Parameters::SetIngest(wanted) => return self.set_ingest(wanted.clone(), reply),
             Parameters::SetPolicy(SetPolicy { note }) => self.receive_policy(note),
             Parameters::Update(wanted) => return self.command_update(wanted.version.as_deref(), reply),
-            Parameters::Erase | Parameters::Unbind => {
+            Parameters::Erase(_) | Parameters::Unbind => {
                 Response::refused("a simulated box has nothing to erase: try it on a real one")
             }
         };
