@@ -114,7 +114,7 @@ impl Run {
 }
 
 #[test]
-fn plantedsecrets_are_nowhere_else() {
+fn planted_secrets_are_nowhere_else() {
     let mut run = Run::begin();
     wait_until("the agent is online with the password", || run.heard("tallybox/v1/test-box/state"));
     run.shop.press();
