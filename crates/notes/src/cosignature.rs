@@ -3,8 +3,6 @@
 use crate::key::{SignerKey, VerifierKey};
 use crate::note::{Note, NoteError};
 
-/// C2SP's type for it, in key ids.
-pub(crate) const COSIGNATURE: u8 = 0x04;
 /// Bytes of the time in front of the signature.
 const TIME_BYTES: usize = 8;
 

@@ -8,12 +8,12 @@ use ed25519_dalek::{SECRET_KEY_LENGTH, SIGNATURE_LENGTH, Signature, Signer, Sign
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::cosignature::COSIGNATURE;
-
 /// Longest name of a key that can be trusted or sign, in bytes. It stands in ledger entries and replies.
 pub const MAX_NAME_BYTES: usize = 128;
 /// C2SP's type for Ed25519, in key ids and in front of the key's own bytes.
 const ED25519: u8 = 0x01;
+/// The same key as a witness's (c2sp.org/tlog-cosignature).
+const COSIGNATURE: u8 = 0x04;
 /// How a signer key begins.
 const PRIVATE: &str = "PRIVATE+KEY+";
 /// Longest text that is looked at, in bytes: name, id, key.
