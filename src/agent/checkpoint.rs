@@ -4,21 +4,11 @@
 use std::time::Duration;
 
 use super::context::{Agent, BrokerConnection};
-use super::publisher::Kind;
+use super::publisher::{Kind, PublishedCheckpoint};
 use crate::ipc::Status;
-use monotonic::Monotonic;
 
 /// After the broker refused it, it is tried again this much later.
 const RETRY: Duration = Duration::from_secs(30);
-
-/// What one connection has published of it.
-#[derive(Debug, Default)]
-pub(super) struct PublishedCheckpoint {
-    /// The one that was last published, and not refused.
-    note: Option<String>,
-    /// Nothing is published before this.
-    at: Monotonic,
-}
 
 impl Agent<'_> {
     /// Publishes the newest checkpoint if it is another one than before.

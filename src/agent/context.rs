@@ -8,7 +8,6 @@ use monotonic::Monotonic;
 use rumqttc::AsyncClient;
 
 use super::broker::{RefusedFeatures, topic};
-use super::checkpoint::PublishedCheckpoint;
 use super::due_answers::DueAnswers;
 use super::events::EventQueue;
 use super::guard_client::{GuardHandle, GuardState};
@@ -16,7 +15,7 @@ use super::home_assistant::announcement::HomeAssistant;
 use super::network_reporter::NetworkReporter;
 use super::outbox::Outbox;
 use super::policy_relay::PolicyRelay;
-use super::publisher::{Kind, Limits, Outcome, Publisher, Refusal};
+use super::publisher::{Kind, Limits, Outcome, PublishedCheckpoint, Publisher, Refusal};
 use super::renewal::Renewal;
 use super::reply_store::ReplyStore;
 use super::requests::{ReplyTo, Requests};

@@ -25,6 +25,15 @@ const ROUTINE_REPLIES: usize = 24;
 /// A broker that has not acknowledged a publish after this does not acknowledge: the connection is no good.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_mins(1);
 
+/// What one connection has published of the ledger's checkpoint.
+#[derive(Debug, Default)]
+pub(super) struct PublishedCheckpoint {
+    /// The one that was last published, and not refused.
+    pub(super) note: Option<String>,
+    /// Nothing is published before this.
+    pub(super) at: Monotonic,
+}
+
 /// What is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {

@@ -15,6 +15,9 @@ pub(super) const COLUMNS: &str = "seq, at, fact, hash, clock, synchronised, boot
 /// The same for a ledger that no guard of this version has opened yet.
 pub(super) const OLD_COLUMNS: &str = "seq, at, fact, hash, NULL, NULL, NULL, NULL";
 
+/// Entries between two resume points: of a longer ledger at most so many are verified before it is used.
+pub(super) const RESUME_INTERVAL: u64 = 256;
+
 /// An entry exactly as stored: its hash covers these texts.
 #[derive(Clone, Debug)]
 pub(super) struct StoredEntry {
@@ -65,6 +68,16 @@ impl StoredEntry {
         let at = time(&self.at)?;
         Ok(LedgerEntry { seq, at, clock, synchronised, boot, monotonic_ms, fact, prev, hash: self.hash })
     }
+}
+
+/// The hashes of a tree, as text.
+pub(super) fn hashes(tree: &CompactRange) -> Vec<String> {
+    tree.hashes().iter().map(ToString::to_string).collect()
+}
+
+/// The tree of so many entries with these hashes.
+pub(super) fn tree(size: u64, hashes: &[String]) -> Option<CompactRange> {
+    CompactRange::new(size, hashes.iter().map(|hash| hash.parse().ok()).collect::<Option<_>>()?)
 }
 
 /// A position in the chain: the last verified entry, its hash, the tree up to it, and the state after it.

@@ -10,8 +10,6 @@ use tlog::{CompactRange, Hash, SignedCheckpoint};
 
 use super::chain::ChainPosition;
 use super::error::LedgerError;
-use super::store::Ledger;
-use crate::atomic_file::{self, BY_UMASK, Durability};
 use crate::untrusted_file;
 
 /// Longest checkpoint, in bytes: that of a note.
@@ -23,7 +21,7 @@ type Sign = dyn Fn(&CompactRange) -> Result<String, String> + Send + Sync;
 
 /// Signs the checkpoint of a tree with the box's key: the note, or why there is none.
 #[derive(Clone)]
-pub(crate) struct CheckpointSigner(Arc<Sign>);
+pub(crate) struct CheckpointSigner(pub(super) Arc<Sign>);
 
 impl CheckpointSigner {
     pub(crate) fn new(sign: impl Fn(&CompactRange) -> Result<String, String> + Send + Sync + 'static) -> Self {
@@ -40,9 +38,9 @@ impl fmt::Debug for CheckpointSigner {
 /// The largest checkpoint that was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SignedHead {
-    size: u64,
+    pub(super) size: u64,
     root: Hash,
-    note: String,
+    pub(super) note: String,
 }
 
 /// Where the newest checkpoint of a ledger is.
@@ -51,7 +49,7 @@ pub(crate) fn path(ledger: &Path) -> PathBuf {
 }
 
 impl SignedHead {
-    fn parse(note: String) -> Result<Self, String> {
+    pub(super) fn parse(note: String) -> Result<Self, String> {
         let read = SignedCheckpoint::parse(note.as_bytes()).map_err(|error| error.to_string())?;
         let (size, root) = (read.unverified().size, read.unverified().root);
         Ok(Self { size, root, note })
@@ -90,48 +88,6 @@ impl SignedHead {
 
     fn refuse(&self, problem: &str) -> LedgerError {
         LedgerError::NotSigned { size: self.size, problem: problem.to_owned() }
-    }
-}
-
-impl Ledger {
-    /// From now on checkpoints are signed: all entries were verified, and continue what was signed before.
-    pub(crate) fn sign_with(&mut self, signer: CheckpointSigner) {
-        self.signer = Some(signer);
-    }
-
-    /// The newest checkpoint: a signed note. `None`: nothing was signed yet.
-    pub fn checkpoint(&self) -> Option<&str> {
-        self.signed.as_ref().map(|signed| signed.note.as_str())
-    }
-
-    /// Whether it has a tree; it has none where its beginning was pruned by a version without.
-    pub fn has_tree(&self) -> bool {
-        self.position.tree.is_some()
-    }
-
-    /// Signs a checkpoint of all entries, which are on disk. The error is a sentence.
-    pub(crate) fn sign_checkpoint(&mut self) -> Result<(), String> {
-        let Some(tree) = self.position.tree.clone() else {
-            return Err("the ledger's beginning was pruned by an older version: it has no Merkle tree, and so no \
-                        checkpoints"
-                .to_owned());
-        };
-        self.sign(&tree).map(drop)
-    }
-
-    /// Signs the checkpoint of a tree that this ledger had or has. The largest is on disk before anybody sees it: after
-    /// a power cut the box still knows what it is bound to.
-    pub(super) fn sign(&mut self, tree: &CompactRange) -> Result<String, String> {
-        let signer = self.signer.clone().ok_or("the ledger is not verified yet")?;
-        let note = (signer.0)(tree)?;
-        let head = SignedHead::parse(note.clone())?;
-        let is_known = self.signed.as_ref().is_some_and(|known| known.size > head.size || *known == head);
-        if !is_known {
-            atomic_file::replace(&path(&self.path), note.as_bytes(), BY_UMASK, Durability::Synced)
-                .map_err(|error| format!("the checkpoint cannot be written: {error}"))?;
-            self.signed = Some(head);
-        }
-        Ok(note)
     }
 }
 

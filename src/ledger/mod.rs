@@ -19,6 +19,8 @@ mod quotas;
 mod reserve;
 #[cfg(feature = "box")]
 mod resume;
+#[cfg(feature = "box")]
+mod signing;
 mod state;
 #[cfg(feature = "box")]
 mod store;

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use rusqlite::params;
 
-use super::chain::ChainPosition;
+use super::chain::{ChainPosition, hashes};
 use super::error::LedgerError;
-use super::resume;
 use super::store::{self, Ledger, PAGE_ENTRIES};
 use crate::clock::{self, ClockReading};
 use crate::ipc::Fact;
@@ -71,7 +70,7 @@ impl Ledger {
     fn prune_to(&mut self, to: &ChainPosition, now: &ClockReading, fact: Fact) -> Result<(), LedgerError> {
         // Locks and acknowledged policies stay in force, however old their entries.
         let memory = serde_json::to_string(&to.state).unwrap_or_default();
-        let tree = to.tree.as_ref().map(|tree| serde_json::to_string(&resume::hashes(tree)).unwrap_or_default());
+        let tree = to.tree.as_ref().map(|tree| serde_json::to_string(&hashes(tree)).unwrap_or_default());
         let transaction = self.store.transaction()?;
         transaction.execute(
             "INSERT OR REPLACE INTO anchor (one, seq, hash, memory, tree) VALUES (1, ?1, ?2, ?3, ?4)",

@@ -158,7 +158,7 @@ fn quota_kind(fact: &Fact) -> Option<&'static str> {
         Fact::DestinationRefused { .. } => Some("destination-refused"),
         Fact::IncidentDetected { .. } => Some("incident-detected"),
         Fact::IncidentCleared { .. } => Some("incident-cleared"),
-        // The agent's reports are limited by `BrokerLog`, and capture's by `LinkLog`, so that the last entry stays true.
+        // Limited by `BrokerLog` (the agent's) and `LinkLog` (capture's), so that the last entry stays true.
         Fact::BrokerConnected {}
         | Fact::BrokerLost { .. }
         | Fact::BrokerRefused { .. }

@@ -1,30 +1,17 @@
 //! Where a long ledger's verification resumes when it is opened: a position that was verified before, stored with it.
 
 use rusqlite::OptionalExtension;
-use tlog::CompactRange;
 
-use super::chain::ChainPosition;
+use super::chain::{ChainPosition, hashes, tree};
 use super::error::LedgerError;
 use super::state::LedgerState;
 use super::store::Ledger;
 
-/// Entries between two resume points: of a longer ledger at most so many are verified before it is used.
-pub(super) const RESUME_INTERVAL: u64 = 256;
 /// The name of the mark. Older versions had one called `checkpoint`, without a tree.
 const MARK: &str = "resume";
 
 /// As it is stored: number and hash of the entry, the tree's hashes, the state.
 type Stored = (u64, String, Option<Vec<String>>, LedgerState);
-
-/// The hashes of a tree, as text.
-pub(super) fn hashes(tree: &CompactRange) -> Vec<String> {
-    tree.hashes().iter().map(ToString::to_string).collect()
-}
-
-/// The tree of so many entries with these hashes.
-pub(super) fn tree(size: u64, hashes: &[String]) -> Option<CompactRange> {
-    CompactRange::new(size, hashes.iter().map(|hash| hash.parse().ok()).collect::<Option<_>>()?)
-}
 
 impl Ledger {
     /// Stores the position of the last entry, which was verified, so that the next opening begins there.

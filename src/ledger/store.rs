@@ -6,11 +6,10 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use tlog::{CompactRange, Hash};
 
-use super::chain::{COLUMNS, ChainPosition, OLD_COLUMNS, StoredEntry};
+use super::chain::{COLUMNS, ChainPosition, OLD_COLUMNS, RESUME_INTERVAL, StoredEntry, tree};
 use super::checkpoint::{CheckpointSigner, SignedHead};
 use super::entry_hash::{StoredReading, digest};
 use super::error::LedgerError;
-use super::resume::{RESUME_INTERVAL, tree};
 use super::state::LedgerState;
 use crate::clock::ClockReading;
 use crate::ipc::{Fact, LedgerEntry};

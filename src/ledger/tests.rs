@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
+use super::chain::RESUME_INTERVAL;
 use super::entry_hash::{GENESIS, digest};
-use super::resume::RESUME_INTERVAL;
 use super::store::MAX_VERIFIED_AT_OPEN;
 use super::{Ledger, LedgerError};
 use crate::clock::ClockReading;

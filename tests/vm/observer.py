@@ -1,10 +1,10 @@
-"""The consent contract (docs/consent.md), judged by one who believes nobody: from the lines of button and lamp, from the
-kernel's list of capture processes, from the devices that /proc shows as open, and from the network. The box's own word,
-its ledger, is judged too."""
+"""The consent contract (docs/consent.md), judged by one who believes nobody: from the lines of button and lamp, the
+kernel's list of capture processes, the devices that /proc shows as open, and the network. The box's own word, its
+ledger, is judged too."""
 
-# Milliseconds. Rule 4 has 500 and the debounce 30: the scenario of a single press holds a box to that. Here touches come
-# while a process is only starting, which takes an emulated machine on a busy host 2 s: this finds touches that stop
-# nothing, and the lamp is judged meanwhile.
+# Milliseconds. Rule 4 has 500 and the debounce 30: the scenario of a single press holds a box to that. Here touches
+# come while a process is only starting, which takes an emulated machine on a busy host 2 s: this finds touches that
+# stop nothing, and the lamp is judged meanwhile.
 STOPPED = 3000
 # Longer than this dark is no pattern that says "capturing" (the longest has 750 ms), and an observer on a busy machine
 # sees less than there is; a lease that nobody renews ends capture after 2 s.

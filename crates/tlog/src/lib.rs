@@ -1,5 +1,6 @@
 //! A transparency log as C2SP has it: an RFC 6962 Merkle tree, its proofs,
-//! [checkpoints](https://c2sp.org/tlog-checkpoint) and [proof files](https://c2sp.org/tlog-proof). Pure: no I/O, no clock, no randomness.
+//! [checkpoints](https://c2sp.org/tlog-checkpoint) and [proof files](https://c2sp.org/tlog-proof). Pure: no I/O, no
+//! clock, no randomness.
 //!
 //! A log keeps a [`CompactRange`] of its tree, which has one hash for each bit of its size: enough to grow, to know the
 //! root, and to make a [`Checkpoint`]. Whoever has all entries proves with [`Prover`] that one of them, or a smaller

@@ -9,7 +9,7 @@ use tlog::{Checkpoint, SignedCheckpoint};
 use super::*;
 use crate::clock::ClockReading;
 use crate::ipc::{Fact, StoredFact};
-use crate::ledger::{export_beginning, verify_export, verify_export_with};
+use crate::ledger::{Ledger, export_beginning, verify_export, verify_export_with};
 
 fn on_day(day: i64) -> ClockReading {
     let utc = jiff::Timestamp::from_second(1_782_864_000 + day * 86_400).unwrap();
