@@ -141,7 +141,11 @@ fn doctor_tells_what_works_and_what_to_do() {
     assert_eq!(code, Some(69));
     let names: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
     let listed = include_str!("../../docs/names.md");
-    assert!(names.iter().all(|name| listed.contains(&format!("| `{name}` | doctor |"))), "{names:?}");
+    let is_listed = |name: &String| {
+        let mut rows = listed.lines().filter_map(|line| line.strip_prefix(&format!("| `{name}` | ")));
+        rows.any(|row| row.starts_with("doctor"))
+    };
+    assert!(names.iter().all(|name| is_listed(name)), "{names:?}");
     assert_eq!(row(&rows, "broker")["verdict"], "fail");
     assert!(row(&rows, "broker")["found"].as_str().unwrap().contains("has no address"));
     assert!(row(&rows, "ingest")["found"].as_str().unwrap().contains("refused"));

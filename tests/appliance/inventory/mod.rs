@@ -203,14 +203,16 @@ fn listed(rig: &Rig) -> BTreeSet<String> {
 
 /// What this life does not fill: updates that are downloaded, footage that waits, a broker that refuses something, and
 /// what is neither MQTT nor a file of the box.
-const ELSEWHERE: [&str; 18] = [
+const ELSEWHERE: [&str; 20] = [
     "broker-remarks",
     "case-open",
     "configuration",
+    "credentials-erasure",
     "dns",
     "due-answers",
     "footage",
     "journal",
+    "kept-footage",
     "network",
     "rtmp",
     "second",
