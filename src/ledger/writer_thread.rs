@@ -22,12 +22,10 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// A checkpoint is signed once nothing came to write for this long: it is synced too, and what is to be written does
 /// not wait for that.
 const CHECKPOINT_DELAY: Duration = Duration::from_secs(1);
-/// Between two attempts to sign one: a disk that is full, a key that is damaged.
-const CHECKPOINT_RETRY: Duration = Duration::from_mins(1);
 /// Between two attempts to open a ledger that cannot be opened.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often a ledger that is not written looks at the disk's room.
+/// How often a ledger that is not written looks at the disk's room, and tries again to sign a checkpoint.
 const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 /// Why nothing is recorded on a full disk.
 const FULL: &str = "the disk is full: entries go on in the room that was kept for them, and nothing is recorded; \
@@ -161,7 +159,7 @@ impl WriterThread {
         if !self.checkpoint_due || !is_verified {
             return self.inbox.recv_timeout(LOOK_INTERVAL);
         }
-        self.inbox.recv_timeout(if self.checkpoint_error.is_some() { CHECKPOINT_RETRY } else { CHECKPOINT_DELAY })
+        self.inbox.recv_timeout(if self.checkpoint_error.is_some() { LOOK_INTERVAL } else { CHECKPOINT_DELAY })
     }
 
     fn handle(&mut self, command: WriterCommand) {
