@@ -25,13 +25,14 @@ enum Binding {
     Undecided,
 }
 
-fn binding(seen: &GuardState, has_cursor: bool) -> Binding {
+fn binding(seen: &GuardState, has_cursor: bool, was_unbound: bool) -> Binding {
     // The cursor is the trace of a binding, and is deleted with it. With one a box whose guard or ledger does not work
     // may say so to its platform; without one it could be a former platform.
     let trace = if has_cursor { Binding::Bound } else { Binding::Undecided };
     match seen {
         GuardState::Connected(status, _) if status.unbound => Binding::Unbound,
         GuardState::Connected(status, _) if status.ledger.is_some() => Binding::Bound,
+        GuardState::Connected(..) | GuardState::Unreachable if was_unbound => Binding::Unbound,
         GuardState::Connected(..) | GuardState::Unreachable => trace,
         GuardState::Unknown => Binding::Undecided,
     }
@@ -40,18 +41,23 @@ fn binding(seen: &GuardState, has_cursor: bool) -> Binding {
 impl Agent<'_> {
     /// Waits until there may be a connection.
     pub(super) async fn ready(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Ready {
-        let mut was_unbound = false;
+        let mut rests = false;
         loop {
-            let binding = binding(&self.guard.state.borrow_and_update(), self.outbox.acknowledged().is_some());
+            let was_unbound = self.parting.has_begun();
+            let has_cursor = self.outbox.acknowledged().is_some();
+            let binding = binding(&self.guard.state.borrow_and_update(), has_cursor, was_unbound);
+            self.parting.note(self.clock.now(), self.guard.state.borrow().status());
             match binding {
-                Binding::Unbound if !was_unbound => {
-                    was_unbound = true;
+                Binding::Unbound if self.has_receipt_due() => return Ready::Connect,
+                Binding::Unbound if !rests => {
+                    rests = true;
                     self.outbox.forget();
                     self.reply_store.forget();
                     self.due_answers.forget();
                     self.home_assistant.forget();
                     let why = "the box was unbound: it connects to no broker until another configuration claims it";
                     tracing::warn!("{why}");
+                    self.network.leave("the box was unbound");
                     self.notifier.resting(why);
                 }
                 Binding::Bound if was_unbound => return Ready::Claimed,

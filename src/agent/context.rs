@@ -14,6 +14,7 @@ use super::guard_client::{GuardHandle, GuardState};
 use super::home_assistant::announcement::HomeAssistant;
 use super::network_reporter::NetworkReporter;
 use super::outbox::Outbox;
+use super::parting::Parting;
 use super::policy_relay::PolicyRelay;
 use super::publisher::{Kind, Limits, Outcome, PublishedCheckpoint, Publisher, Refusal};
 use super::renewal::Renewal;
@@ -43,6 +44,7 @@ pub(super) struct Agent<'a> {
     pub(super) clock: Clock,
     pub(super) guard: GuardHandle,
     pub(super) outbox: Outbox,
+    pub(super) parting: Parting,
     pub(super) releases: ReleaseInbox,
     pub(super) validator: CommandValidator,
     pub(super) reply_store: ReplyStore,
@@ -136,6 +138,7 @@ impl<'a> Agent<'a> {
             clock,
             guard,
             outbox,
+            parting: Parting::default(),
             releases,
             validator: CommandValidator::remembering(reply_store.load()),
             reply_store,
@@ -186,9 +189,15 @@ impl<'a> Agent<'a> {
         Some(State { warnings: self.warnings.clone(), ..state })
     }
 
-    /// Whether the guard says that the box was unbound, and nobody claimed it since.
+    /// Whether the guard said last that the box was unbound, and nobody claimed it since.
     pub(super) fn is_unbound(&self) -> bool {
-        self.guard.state.borrow().status().is_some_and(|status| status.unbound)
+        self.guard.state.borrow().status().map_or(self.parting.has_begun(), |status| status.unbound)
+    }
+
+    /// Whether the receipt of an unbinding is still to be sent as an event. Without the trace of a binding the box has
+    /// no platform to tell.
+    pub(super) fn has_receipt_due(&self) -> bool {
+        self.parting.is_due(self.clock.now()) && self.outbox.acknowledged().is_some() && !self.id.is_empty()
     }
 
     pub(super) fn publish(&mut self, line: &mut BrokerConnection, kind: Kind, payload: String) -> bool {
@@ -257,7 +266,11 @@ impl<'a> Agent<'a> {
 
     /// The broker has the event that was on its way.
     pub(super) fn accepted(&mut self) {
-        if let Some(place) = self.events.accepted() {
+        let Some((place, entry)) = self.events.accepted() else { return };
+        if self.is_unbound() {
+            // The cursor's file was deleted with the binding, and stays deleted.
+            self.parting.accepted(&entry.fact);
+        } else {
             self.outbox.acknowledge(place);
         }
     }

@@ -81,13 +81,13 @@ impl EventQueue {
         self.resume_at
     }
 
-    /// The broker has the entry that was on its way; its place is given back.
-    pub(super) fn accepted(&mut self) -> Option<LedgerCursor> {
+    /// The broker has the entry that was on its way; it is given back, with its place.
+    pub(super) fn accepted(&mut self) -> Option<(LedgerCursor, LedgerEntry)> {
         if !std::mem::take(&mut self.under_way) {
             return None;
         }
         (self.pause, self.strikes) = (None, 0);
-        self.entries.pop_front().map(|(place, _)| place)
+        self.entries.pop_front()
     }
 
     /// The broker refused the entry that was on its way, or cannot be sent it: it waits, and so do those behind it.
@@ -168,7 +168,7 @@ mod tests {
         let mut queue = queue(3);
         let mut now = Monotonic::default();
         assert_eq!((next(&mut queue, now), next(&mut queue, now)), (Some(1), None));
-        assert_eq!(queue.accepted().map(|place| place.seq), Some(1));
+        assert_eq!(queue.accepted().map(|(place, _)| place.seq), Some(1));
         let mut last = Duration::ZERO;
         for round in 0..12 {
             assert_eq!(next(&mut queue, now), Some(2), "round {round}");
@@ -180,7 +180,7 @@ mod tests {
             (now, last) = (at, pause);
         }
         assert_eq!(next(&mut queue, now), Some(2));
-        assert_eq!(queue.accepted().map(|place| place.seq), Some(2));
+        assert_eq!(queue.accepted().map(|(place, _)| place.seq), Some(2));
         assert_eq!(next(&mut queue, now), Some(3), "no pause is left over");
     }
 
@@ -192,7 +192,7 @@ mod tests {
             next(&mut queue, now)
         }) {
             sent.push((seq, now));
-            assert_eq!(queue.accepted().map(|place| place.seq), Some(seq));
+            assert_eq!(queue.accepted().map(|(place, _)| place.seq), Some(seq));
         }
         assert_eq!(sent.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), (1..=1000).collect::<Vec<_>>());
         let at_once = sent.iter().filter(|(_, at)| *at == Monotonic::default()).count();
@@ -202,7 +202,7 @@ mod tests {
         now = now.saturating_add(Duration::from_secs(2));
         (2001..=2016).for_each(|seq| queue.push(entry(seq)));
         for seq in 2001..=2016 {
-            assert_eq!((next(&mut queue, now), queue.accepted().map(|place| place.seq)), (Some(seq), Some(seq)));
+            assert_eq!((next(&mut queue, now), queue.accepted().map(|(place, _)| place.seq)), (Some(seq), Some(seq)));
         }
     }
 

@@ -21,6 +21,7 @@ mod home_assistant;
 pub(crate) mod messages;
 mod network_reporter;
 mod outbox;
+mod parting;
 mod payload;
 mod policy_relay;
 pub(crate) mod publisher;
@@ -139,7 +140,8 @@ impl Agent<'_> {
                 Ready::Claimed => return Err(Exit::temporary("the box was claimed: the agent starts anew")),
             }
             if self.clock.now() < next_attempt {
-                if self.wait_until(next_attempt, stop.as_mut()).await.is_break() {
+                let moment = self.parting.until().map_or(next_attempt, |until| next_attempt.min(until));
+                if self.wait_until(moment, stop.as_mut()).await.is_break() {
                     return Ok(());
                 }
                 // The box may have been unbound meanwhile.

@@ -52,16 +52,21 @@ impl NetworkReporter {
         });
     }
 
+    /// There is no broker any more, if there was one.
+    pub(super) fn leave(&self, why: &str) {
+        if *self.broker.borrow() == Some(NetworkReport::BrokerConnected {}) {
+            self.report(NetworkReport::BrokerLost { reason: why.to_owned() });
+        }
+    }
+
     /// The last report: the agent ends. Waits a moment until the guard has it.
     pub(super) async fn finish(&mut self) {
-        let was_connected = *self.broker.borrow() == Some(NetworkReport::BrokerConnected {});
-        if !was_connected {
-            return;
+        self.leave("the agent was stopped");
+        let last = self.broker.borrow().clone();
+        if matches!(last, Some(NetworkReport::BrokerLost { .. })) {
+            // A guard that is away, or ends too, is not waited for any longer.
+            let _ = tokio::time::timeout(LAST_REPORT, self.told.wait_for(|told| *told == last)).await;
         }
-        let last = NetworkReport::BrokerLost { reason: "the agent was stopped".to_owned() };
-        self.report(last.clone());
-        // A guard that is away, or ends too, is not waited for any longer.
-        let _ = tokio::time::timeout(LAST_REPORT, self.told.wait_for(|told| told.as_ref() == Some(&last))).await;
     }
 }
 

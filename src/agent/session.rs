@@ -35,9 +35,6 @@ const MAX_CUT_SHORT: u32 = 3;
 /// A client that another one throws out comes back within four minutes: a connection that held for longer has its id
 /// for itself.
 const ID_UNCONTESTED_AFTER: Duration = Duration::from_mins(5);
-/// How long a box that was unbound stays for the answer to the command that unbound it: the guard waits a minute for
-/// the helper that deletes credentials.
-const RECEIPT_TIMEOUT: Duration = Duration::from_secs(75);
 /// Why a broker's word that another server is to be used is not followed.
 const ELSEWHERE: &str = "the broker sends this box to another server: it connects to the one in [mqtt] url only";
 /// What is remarked about a client that is thrown out.
@@ -73,14 +70,13 @@ impl Agent<'_> {
         tasks.spawn(disconnect::listen(eventloop, sender));
         let mut line = BrokerConnection::new(client);
         let begun = self.clock.now();
-        let mut unbound_at = None;
         let lost = loop {
             self.send_due(&mut line);
-            if self.is_finished(&mut unbound_at) {
+            if self.is_finished() {
                 self.disconnect_cleanly(&mut line, &mut events).await;
                 return ConnectionEnd::Unbound;
             }
-            let due = self.due(&line, unbound_at);
+            let due = self.due(&line);
             let done = tokio::select! {
                 biased;
                 () = stop.as_mut() => {
@@ -136,10 +132,17 @@ impl Agent<'_> {
         }
         let reason = lost.reason.clone();
         let refused = NetworkReport::BrokerRefused { reason: reason.clone() };
-        self.network.report(if lost.refused { refused } else { NetworkReport::BrokerLost { reason } });
+        self.report_broker(if lost.refused { refused } else { NetworkReport::BrokerLost { reason } });
         let held = line.online_at.map(|at| self.clock.now().duration_since(at));
         let was_stable = held.is_some_and(|held| held >= STABLE_AFTER);
         ConnectionEnd::Lost { loss: self.connection_lost(lost, begun, line.online), was_stable }
+    }
+
+    /// What comes after an unbinding is for the next platform, which is told nothing of the former one's broker.
+    fn report_broker(&self, report: NetworkReport) {
+        if !self.is_unbound() {
+            self.network.report(report);
+        }
     }
 
     /// Everything for the next connection but the connection itself, by the files as they are now.
@@ -168,14 +171,12 @@ impl Agent<'_> {
         }
     }
 
-    /// Whether the box was unbound, and whoever asked for that has the receipt, or will not get it.
-    fn is_finished(&self, unbound_at: &mut Option<Monotonic>) -> bool {
-        if !self.is_unbound() {
-            return false;
-        }
+    /// Whether the box was unbound, and platform and whoever asked for that have the receipt, or will not get it.
+    fn is_finished(&mut self) -> bool {
         let now = self.clock.now();
-        let since = *unbound_at.get_or_insert(now);
-        self.requests.commands == 0 || now.duration_since(since) >= RECEIPT_TIMEOUT
+        self.parting.note(now, self.guard.state.borrow().status());
+        let is_told = self.requests.commands == 0 && !self.has_receipt_due();
+        self.parting.has_begun() && (is_told || self.parting.is_over(now))
     }
 
     /// At each beat of the watchdog.
@@ -255,7 +256,7 @@ impl Agent<'_> {
                 tracing::info!("connected to the broker {}", self.mqtt.origin());
                 line.online = true;
                 line.online_at = Some(self.clock.now());
-                self.network.report(NetworkReport::BrokerConnected {});
+                self.report_broker(NetworkReport::BrokerConnected {});
                 self.events.connected(self.clock.now());
                 line.telemetry_at = telemetry::first_at(self.clock.now(), self.telemetry_interval());
                 self.notifier.connected();
@@ -342,7 +343,7 @@ impl Agent<'_> {
 
     fn send_telemetry(&mut self, line: &mut BrokerConnection) {
         let now = self.clock.now();
-        if !line.online || now < line.telemetry_at {
+        if !line.online || self.is_unbound() || now < line.telemetry_at {
             return;
         }
         line.telemetry_at = telemetry::next_at(now, self.telemetry_interval());
@@ -360,8 +361,9 @@ impl Agent<'_> {
 
     /// Sends the entry that is next. One that nothing would acknowledge is not sent.
     fn send_events(&mut self, line: &mut BrokerConnection) {
-        // What comes after an unbinding is for the next platform.
-        if !line.online || self.is_unbound() || line.limits.is_none_or(|limits| !limits.qos1) {
+        // The last one is that of an unbinding: what comes after it is for the next platform.
+        let may_send = !self.is_unbound() || self.has_receipt_due();
+        if !line.online || !may_send || line.limits.is_none_or(|limits| !limits.qos1) {
             return;
         }
         if let Some((place, entry)) = self.events.next(self.clock.now()) {
@@ -373,15 +375,15 @@ impl Agent<'_> {
     }
 
     /// When there is something to do that nothing else wakes this loop for.
-    fn due(&self, line: &BrokerConnection, unbound_at: Option<Monotonic>) -> Monotonic {
+    fn due(&self, line: &BrokerConnection) -> Monotonic {
         let far = self.clock.now().saturating_add(Duration::from_hours(1));
         let state = if line.online && line.state_due { self.state_at } else { far };
-        let telemetry = if line.online { line.telemetry_at } else { far };
+        let telemetry = if line.online && !self.is_unbound() { line.telemetry_at } else { far };
         let events = self.events.resume_at().filter(|_| line.online).unwrap_or(far);
         let home_assistant = self.home_assistant_due().filter(|_| line.online).unwrap_or(far);
         let twin = self.twin_due(line).unwrap_or(far);
-        let receipt = unbound_at.map_or(far, |at| at.saturating_add(RECEIPT_TIMEOUT));
-        state.min(telemetry).min(events).min(home_assistant).min(twin).min(receipt)
+        let parting = self.parting.until().unwrap_or(far);
+        state.min(telemetry).min(events).min(home_assistant).min(twin).min(parting)
     }
 
     fn check_overdue(&self, line: &BrokerConnection) -> Result<(), ConnectionLoss> {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::odd_broker::OddBroker;
+use serde_json::Value;
+
+use crate::odd_broker::{Ack, OddBroker};
 use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::wait_until;
 
@@ -32,6 +34,9 @@ fn an_unbound_box_leaves_its_platform_and_tells_the_next_nothing_of_it() {
     wait_until("it is unbound", || shop.status().is_some_and(|status| status["unbound"] == true));
     wait_until("the agent rests", || shop.log().matches("the box was unbound: it connects to no broker").count() == 1);
     assert_eq!(delivered(&shop), 0, "the cursor is gone");
+    // The platform that it leaves has the receipt, and nothing that came after it.
+    let last = former.on("event").pop().unwrap().payload["fact"].clone();
+    assert_eq!((&last["kind"], &last["receipt"]), (&"unbound".into(), &shop.status().unwrap()["receipt"]), "{last}");
     let connections = former.on("CONNECT").len();
     // Neither of the two forgets it.
     drop((guard, agent));
@@ -53,6 +58,48 @@ fn an_unbound_box_leaves_its_platform_and_tells_the_next_nothing_of_it() {
     wait_until("all is delivered", || delivered(&shop) >= last);
     assert_eq!(kinds(&next)[0], "unbound", "{:?}", kinds(&next));
     assert_eq!(former.on("CONNECT").len(), connections, "the former platform hears no more of it");
+}
+
+/// The event that carries the receipt of an unbinding at the button.
+fn receipt(broker: &OddBroker) -> Option<Value> {
+    let mut events = broker.on("event").into_iter().map(|event| event.payload["fact"].clone());
+    events.rfind(|fact| fact["kind"] == "unbound")
+}
+
+/// The connection ends with the event on its way, and the guard dies: the event comes over the next one.
+#[test]
+fn the_receipt_of_an_unbinding_leaves_as_an_event_though_connection_and_guard_die() {
+    let broker = OddBroker::new();
+    let shop = TestBox::new(&plan(&broker));
+    let mut guard = shop.start("guard");
+    let _agent = shop.start("agent");
+    broker.wait_for_phase("idle");
+    let last = shop.ledger().len() as u64;
+    wait_until("all is delivered", || delivered(&shop) >= last);
+    let is_receipt = |payload: &str| payload.contains("\"unbound\"");
+    broker.change(|rules| {
+        rules.ack = Box::new(
+            move |topic, payload| {
+                if topic == "event" && is_receipt(payload) { Ack::HangUp } else { Ack::Reason(0) }
+            },
+        );
+    });
+    shop.hold("11");
+    wait_until("it is on its way", || receipt(&broker).is_some());
+    guard.kill();
+    let _guard = shop.start("guard");
+    let (connections, sent) = (broker.on("CONNECT").len(), broker.on("event").len());
+    broker.change(|rules| rules.ack = Box::new(|_, _| Ack::Reason(0)));
+    wait_until("it comes again", || broker.on("event").len() > sent);
+    assert!(broker.on("CONNECT").len() >= connections);
+    wait_until("the agent rests", || shop.log().contains("the box was unbound: it connects to no broker"));
+    assert_eq!(receipt(&broker).unwrap()["receipt"], shop.status().unwrap()["receipt"]);
+    assert_eq!(broker.on("event").pop().unwrap().payload["fact"]["kind"], "unbound");
+    assert!(!shop.path("data/agent/outbox-cursor").exists(), "nothing is left of the binding");
+    let facts = shop.ledger();
+    let after: Vec<String> = facts.iter().skip_while(|fact| fact["kind"] != "unbound").map(Value::to_string).collect();
+    let names = |fact: &String| fact.contains(&broker.port.to_string()) && !fact.contains("receipt");
+    assert!(!after.iter().any(names), "the next platform hears of no former broker: {after:?}");
 }
 
 #[test]

@@ -74,8 +74,9 @@ impl Engine {
         })
     }
 
-    /// Shop and box part.
+    /// Shop and box part. Told first: the agent must not take the entries to come for those of a box that is bound.
     fn part(&mut self, how: Erasure) -> Result<(), Event> {
+        self.publish();
         self.twin.forget();
         self.begin_erasure(how, None)
     }
