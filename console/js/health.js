@@ -41,6 +41,7 @@ function stateReasons(state, now, bad, watch) {
   if (state.phase === "reconnecting") bad.push(["reconnecting"]);
   if (state.phase === "connecting" && state.since !== null && now - state.since > 60_000) bad.push(["connecting"]);
   if (state.phase === "policy") watch.push(["policy"]);
+  if (state.incidents.length) watch.push(["incident"]);
   if (CAPTURING.includes(state.phase)) {
     if (state.reason === "camera-lost" || state.reason === "microphone-lost") bad.push(["device"]);
     if (state.reason === "encoder-fallback") watch.push(["encoder"]);

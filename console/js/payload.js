@@ -31,6 +31,9 @@ export function object(bytes) {
   try { return record(JSON.parse(string(bytes) ?? "")); } catch { return null; }
 }
 
+// A list of words from a table; one that the table does not have is shown as it is.
+const words = (value) => (Array.isArray(value) ? value.slice(0, 8).map((each) => clean(each, 40)).filter(Boolean) : []);
+
 export function state(said) {
   const phase = PHASES.includes(said.phase) ? said.phase : clean(said.phase, 40) === null ? null : "unknown";
   if (phase === null) return null;
@@ -38,6 +41,7 @@ export function state(said) {
     phase, session: whole(said.session), since: time(said.since), reason: clean(said.reason), muted: flag(said.muted),
     policy: clean(said["policy-version"], 40), software: clean(said.software, 80), epoch: clean(said.epoch, 64),
     uptime: whole(said["uptime-s"]), signed: flag(said["signed-commands"]), warnings: list(said.warnings),
+    incidents: words(said.incidents),
   };
 }
 

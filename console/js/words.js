@@ -20,6 +20,9 @@ export function why(box) {
   return box.state?.reason ? reason(box.state.reason) : null;
 }
 
+// What an incident is and what to do about it; a word of another version as it is.
+export const incidentSays = (word) => (Object.hasOwn(text.incident, word) ? text.incident[word].join(text.gap) : word);
+
 // A reason of `health`, as words.
 export function healthWord([word, value]) {
   const said = text.health.said[word];

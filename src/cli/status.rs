@@ -10,8 +10,9 @@ use super::doctor::{self, CheckResult, desired};
 use crate::clock::utc_now;
 use crate::config::{Config, Mqtt};
 use crate::exit::Exit;
-use crate::ipc::{Request, Status};
+use crate::ipc::{IncidentText, Request, Status};
 use crate::runtime::block_on;
+use crate::text::Language;
 use crate::transport_warnings::{self, Warning};
 
 /// What the command line knows beside the guard's own word.
@@ -100,7 +101,7 @@ pub(super) fn run(config: &Config, json: bool) -> Result<(), Exit> {
         let report = Report { status: &status, surroundings: &surroundings };
         return write(&(serde_json::to_string(&report).map_err(|error| Exit::software(error.to_string()))? + "\n"));
     }
-    write(&(describe(&status) + &surroundings.describe()))
+    write(&(describe(&status, Language::of_environment()) + &surroundings.describe()))
 }
 
 /// The guard's word alone.
@@ -108,7 +109,7 @@ pub(super) fn print(status: &Status, json: bool) -> Result<(), Exit> {
     write(&if json {
         serde_json::to_string(status).map_err(|error| Exit::software(error.to_string()))? + "\n"
     } else {
-        describe(status)
+        describe(status, Language::of_environment())
     })
 }
 
@@ -118,7 +119,8 @@ fn write(text: &str) -> Result<(), Exit> {
     std::io::stdout().write_all(text.as_bytes()).map_err(|_| Exit::io(""))
 }
 
-fn describe(status: &Status) -> String {
+/// In English, but for what an incident means: whoever finds the box may have to act on that.
+fn describe(status: &Status, language: Language) -> String {
     let mut text = format!("phase     {} since {}\n", status.phase.as_str(), status.since);
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -131,8 +133,10 @@ fn describe(status: &Status) -> String {
     line("reason", status.reason.clone());
     line("message", status.message.clone());
     for open in &status.incidents {
+        let IncidentText { happened, impact, done: _, advice } = open.incident.text(language);
         line("incident", Some(format!("{}: {}", open.incident.as_str(), open.what)));
-        line("", Some(format!("→ {}", open.incident.english().advice)));
+        line("", Some(format!("{happened} {impact}")));
+        line("", Some(format!("→ {advice}")));
     }
     line("encoder", status.encoder.clone());
     line("camera", status.camera.clone());

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::Language;
+
 /// Something that happened to the box itself.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -78,11 +80,19 @@ impl Incident {
         }
     }
 
+    /// What people are told of it; the ledger has it in English.
+    pub const fn text(self, language: Language) -> IncidentText {
+        match language {
+            Language::En => self.english(),
+            Language::Zh => self.chinese(),
+        }
+    }
+
     /// In English, as the ledger has it.
     pub const fn english(self) -> IncidentText {
         match self {
             Self::LedgerMismatch => IncidentText {
-                happened: "The ledger does not verify, or is older than what the box has signed.",
+                happened: "The ledger does not verify, is older than what the box has signed, or is gone.",
                 impact: "What the box recorded about sessions may be changed or missing.",
                 done: STOPPED,
                 advice: "Keep the box as it is, compare its ledger with the platform's archive, then replace the ledger.",
@@ -121,10 +131,10 @@ impl Incident {
     }
 
     /// The same in Chinese.
-    pub const fn chinese(self) -> IncidentText {
+    const fn chinese(self) -> IncidentText {
         match self {
             Self::LedgerMismatch => IncidentText {
-                happened: "账本校验不通过，或比盒子已签名的内容更旧。",
+                happened: "账本校验不通过、比盒子已签名的内容更旧，或已丢失。",
                 impact: "关于采集场次的记录可能被改动或缺失。",
                 done: STOPPED_ZH,
                 advice: "保持盒子现状，与平台存档比对账本，然后更换账本。",
@@ -175,7 +185,33 @@ pub struct OpenIncident {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+    use std::path::Path;
+
     use super::*;
+
+    /// The console shows the same words: its table is made of this one.
+    #[test]
+    fn the_console_has_these_words() {
+        let mut file =
+            "// Made by TALLYBOX_BLESS=1 from src/ipc/incident.rs: what happened, impact, what was done, what to do.\n"
+                .to_owned();
+        for (name, language) in [("en", Language::En), ("zh", Language::Zh)] {
+            writeln!(file, "export const {name} = {{").unwrap();
+            for incident in Incident::ALL {
+                let IncidentText { happened, impact, done, advice } = incident.text(language);
+                let texts: Vec<String> = [happened, impact, done, advice].map(|text| format!("    {text:?},\n")).into();
+                writeln!(file, "  {:?}: [\n{}  ],", incident.as_str(), texts.concat()).unwrap();
+            }
+            file += "};\n";
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("console/js/text/incidents.js");
+        if std::env::var_os("TALLYBOX_BLESS").is_some() {
+            std::fs::write(&path, &file).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(kept, file, "TALLYBOX_BLESS=1 writes console/js/text/incidents.js anew");
+    }
 
     #[test]
     fn words_are_those_that_are_written_out_and_no_text_is_missing() {

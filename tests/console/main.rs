@@ -8,6 +8,7 @@ mod browser;
 mod commands;
 mod fleet;
 mod hostile;
+mod incidents;
 #[path = "../appliance/ingest.rs"]
 mod ingest;
 mod look;

@@ -3,7 +3,7 @@ import { now as present } from "../clock.js";
 import { html, nothing } from "../html.js";
 import { format, text } from "../language.js";
 import { GROUPS, VERBS } from "../verbs.js";
-import { ago, healthWord, lasting, phaseWord, phaseSaid, presenceSays, why } from "../words.js";
+import { ago, healthWord, incidentSays, lasting, phaseWord, phaseSaid, presenceSays, why } from "../words.js";
 import { eventsView, figuresView, identityView, softwareView, twinView } from "./figures.js";
 import { drawPlot, PLOTS, summary } from "./plot.js";
 import { receiptView } from "./receipt.js";
@@ -31,7 +31,8 @@ function headView(app, box, now) {
     ${away ? html`<p class="hint">${presenceSays(box, now)}</p>` : nothing}
     ${!away && why(box) ? html`<p>${why(box)}</p>` : nothing}
     <p class="quiet">${says.join(" · ")}</p>
-    ${health.reasons.length ? html`<ul class="reasons">${health.reasons.map((each) => html`<li>${healthWord(each)}</li>`)}</ul>` : nothing}`;
+    ${health.reasons.length ? html`<ul class="reasons">${health.reasons.map((each) => html`<li>${healthWord(each)}</li>`)}</ul>` : nothing}
+    ${!away && state?.incidents.length ? html`<ul class="incidents">${state.incidents.map((each) => html`<li>${incidentSays(each)}</li>`)}</ul>` : nothing}`;
 }
 
 // A verb is held back only where it could not arrive, or where the box would refuse it for want of a signature: the box

@@ -1,5 +1,6 @@
 // English. `f` writes numbers and times; text/zh.js has the same keys.
 import facts from "./facts-en.js";
+import { en as incident } from "./incidents.js";
 
 export default (f) => {
   const boxes = (n) => `${f.number(n)} ${f.plural(n, { one: "box", other: "boxes" })}`;
@@ -9,6 +10,7 @@ export default (f) => {
     language: "Language",
     menu: "Menu",
     boxes,
+    gap: " ",
     none: "–",
     close: "Close",
     cancel: "Cancel",
@@ -86,6 +88,7 @@ export default (f) => {
       unknownSays: "Whether the box is there is not known.",
       lostSays: "This page has lost its connection: what is shown is old.",
     },
+    incident,
     reason: {
       press: "Staff touched the button.", "remote-stop": "The platform stopped it.",
       "max-session": "The longest session was reached.", "policy-change": "A new policy has to be acknowledged by staff.",
@@ -115,7 +118,7 @@ export default (f) => {
         reduced: "the network carries less than configured", drops: (v) => `${f.percent(v)} of frames dropped`,
         silent: "the microphone is silent", certificate: (v) => `a certificate ends ${f.day(v)}`,
         rtt: (v) => `round trip ${f.number(v)} ms`, unacknowledged: "events are held back",
-        guard: "the guard does not run", unheard: "no state was heard",
+        guard: "the guard does not run", incident: "an incident to look at", unheard: "no state was heard",
       },
     },
     wall: {

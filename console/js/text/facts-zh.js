@@ -1,4 +1,8 @@
 // 每种账本条目的说明；这里没有的种类按字段显示。
+import { zh as incidents } from "./incidents.js";
+
+// 账本中的说明是英文；认得的事件用中文说明。
+const incident = (e) => (Object.hasOwn(incidents, e.incident) ? `${incidents[e.incident].join("")}（${e.what}）` : `${e.what} ${e.impact} ${e.done} ${e.advice}`);
 const part = { __proto__: null, lamp: "指示灯", button: "按钮", ledger: "同意账本", power: "供电电压", tamper: "防改动检查" };
 const purpose = { __proto__: null, "on-air": "开播", probe: "测试摄像头和麦克风" };
 const ends = { __proto__: null, erase: "清除", unbind: "解除绑定", "end-of-service": "停止运营时的清除" };
@@ -55,7 +59,7 @@ export default (f) => ({
   "broker-lost": (e) => `与消息服务器的连接断开：${e.reason}`,
   "broker-refused": (e) => `消息服务器拒绝了盒子：${e.reason}`,
   "destination-refused": (e) => `未连接 ${e.host}（${e.by}）：${e.why}`,
-  "incident-detected": (e) => `安全事件：${e.what} ${e.impact} ${e.done} ${e.advice}`,
+  "incident-detected": (e) => `安全事件：${incident(e)}`,
   "incident-cleared": (e) => `安全事件 ${e.incident} 已结束。`,
   "clock-stepped": (e) => `时钟从 ${f.date(Date.parse(e.from))} 被调到 ${f.date(Date.parse(e.to))}。`,
   pruned: (e) => `第 ${e.first} 至 ${e.last} 条在期满后删除。`,

@@ -1,5 +1,6 @@
 // 简体中文。`f` 负责数字和时间的格式；键与 text/en.js 相同。
 import facts from "./facts-zh.js";
+import { zh as incident } from "./incidents.js";
 
 export default (f) => {
   const boxes = (n) => `${f.number(n)} 台盒子`;
@@ -9,6 +10,7 @@ export default (f) => {
     language: "语言",
     menu: "菜单",
     boxes,
+    gap: "",
     none: "–",
     close: "关闭",
     cancel: "取消",
@@ -86,6 +88,7 @@ export default (f) => {
       unknownSays: "盒子是否在线未知。",
       lostSays: "本页已断开连接：所示内容是旧的。",
     },
+    incident,
     reason: {
       press: "店员触碰了按钮。", "remote-stop": "平台停止了它。",
       "max-session": "已达到单场最长时间。", "policy-change": "新政策须由店员确认。",
@@ -115,7 +118,7 @@ export default (f) => {
         reduced: "网络带宽低于配置", drops: (v) => `丢帧 ${f.percent(v)}`,
         silent: "麦克风没有声音", certificate: (v) => `证书将于 ${f.day(v)} 到期`,
         rtt: (v) => `往返时延 ${f.number(v)} 毫秒`, unacknowledged: "事件被积压",
-        guard: "守护进程未运行", unheard: "尚未收到状态",
+        guard: "守护进程未运行", incident: "安全事件待查看", unheard: "尚未收到状态",
       },
     },
     wall: {

@@ -14,6 +14,7 @@ pub(super) mod identity;
 mod kernel;
 mod network;
 mod power;
+mod privacy;
 mod probe;
 pub(super) mod requirements;
 mod roles;
@@ -136,6 +137,7 @@ fn check(config: &Config, args: &Args) -> Vec<CheckResult> {
     rows.push(identity::row(config, status));
     rows.push(updates::row(config, status));
     rows.extend(desired::row(status));
+    rows.extend(privacy::rows(config, status));
     rows.extend(host(&machine, config, &runner));
     rows.extend(match runner {
         Runner::Units(_) => needs.rows(),
