@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::ipc::{GUARD_UNREACHABLE, Phase, Status, VERSION_STRING};
+use crate::ipc::{GUARD_UNREACHABLE, Incident, OpenIncident, Phase, Status, VERSION_STRING};
 use crate::transport_warnings::Warning;
 
 /// Exactly the fields that docs/mqtt.md promises, and no more.
@@ -29,6 +29,8 @@ pub struct State {
     pub software: String,
     /// What is doubtful about the way to the broker.
     pub warnings: Vec<Warning>,
+    /// Incidents that are not over, the oldest first: also those that no entry can tell yet.
+    pub incidents: Vec<Incident>,
     /// The guard's epoch, which signed commands name. `None`: there is no guard.
     pub epoch: Option<String>,
     /// Seconds since it began, when this was published; deadlines of signed commands count them.
@@ -49,6 +51,7 @@ impl From<&Status> for State {
             policy_version: status.policy_version.clone(),
             software: status.software.clone(),
             warnings: Vec::new(),
+            incidents: status.incidents.iter().map(|OpenIncident { incident, what: _ }| *incident).collect(),
             epoch: Some(status.epoch.clone()),
             uptime_s: Some(status.uptime_s),
             signed_commands: Some(status.signed_commands),
@@ -73,6 +76,7 @@ impl State {
             policy_version: policy_version.to_owned(),
             software: VERSION_STRING.to_owned(),
             warnings: Vec::new(),
+            incidents: Vec::new(),
             epoch: None,
             uptime_s: None,
             signed_commands: None,

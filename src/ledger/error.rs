@@ -49,6 +49,32 @@ impl LedgerError {
         }
     }
 
+    /// Whether what is on the disk is not the ledger that the box wrote, whole and newest: more than a disk that does
+    /// not answer.
+    pub fn is_mismatch(&self) -> bool {
+        match self {
+            Self::Store(rusqlite::Error::SqliteFailure(error, _)) => [
+                rusqlite::ErrorCode::NotADatabase,
+                rusqlite::ErrorCode::DatabaseCorrupt,
+                rusqlite::ErrorCode::TypeMismatch,
+                // A table or column that is not there.
+                rusqlite::ErrorCode::Unknown,
+            ]
+            .contains(&error.code),
+            Self::Store(
+                rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::Utf8Error(..)
+                | rusqlite::Error::SqlInputError { .. },
+            )
+            | Self::Invalid { .. }
+            | Self::NotSigned { .. }
+            | Self::Checkpoint { .. } => true,
+            Self::Store(_) => false,
+        }
+    }
+
     /// Whether the disk has no room.
     pub fn is_full(&self) -> bool {
         match self {

@@ -13,6 +13,10 @@ mod export;
 mod footage;
 mod link_log;
 #[cfg(feature = "box")]
+mod mismatch;
+#[cfg(feature = "box")]
+mod progress;
+#[cfg(feature = "box")]
 mod prune;
 mod quotas;
 #[cfg(feature = "box")]
@@ -45,6 +49,8 @@ pub use export::{
 };
 pub use footage::{FootageAge, FootageMarks};
 pub(crate) use link_log::LinkLog;
+#[cfg(feature = "box")]
+pub(crate) use progress::{LedgerHead, WriterProgress};
 pub use quotas::{SIZE_BUDGET, WORST_DAY, worst_case};
 pub use state::{BootTime, LedgerState, ServiceEnd, UpdateRecord};
 #[cfg(feature = "box")]
@@ -52,5 +58,3 @@ pub use store::Ledger;
 pub use timeline::{ClockMark, Timeline};
 #[cfg(feature = "box")]
 pub(crate) use writer::LedgerWriter;
-#[cfg(feature = "box")]
-pub(crate) use writer_thread::{LedgerHead, WriterProgress};

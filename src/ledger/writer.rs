@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::checkpoint::CheckpointSigner;
+use super::progress::{LedgerHead, WriterProgress};
 use super::quotas::FactQuotas;
 use super::state::LedgerState;
-use super::writer_thread::{LedgerHead, WriterCommand, WriterProgress, WriterThread};
+use super::writer_thread::{WriterCommand, WriterThread};
 use crate::clock::{self, Clock};
 use crate::ipc::{Fact, LedgerCheck};
 use monotonic::Monotonic;
@@ -82,6 +83,11 @@ impl LedgerWriter {
     /// Whether the entries verify that were not verified at the opening.
     pub(crate) fn check(&self) -> LedgerCheck {
         self.progress.borrow().check
+    }
+
+    /// What was found wrong with the ledger in a former life of the guard, and is in no ledger yet.
+    pub(crate) fn former_mismatch(&self) -> Option<String> {
+        self.progress.borrow().former_mismatch.clone()
     }
 
     /// The newest checkpoint that was signed.

@@ -10,11 +10,13 @@ use tokio::sync::watch;
 
 use super::checkpoint::CheckpointSigner;
 use super::error::LedgerError;
+use super::mismatch::{self, LedgerFile, MismatchNote};
+use super::progress::{LedgerHead, WriterProgress};
 use super::reserve::Reserve;
 use super::state::LedgerState;
 use super::store::Ledger;
 use crate::clock::ClockReading;
-use crate::ipc::{Fact, LedgerCheck};
+use crate::ipc::{Fact, Incident, LedgerCheck};
 use crate::worker::{self, SpawnError};
 
 /// Between two attempts to write. Another process that holds the file was waited for already.
@@ -46,32 +48,6 @@ pub(super) enum WriterCommand {
     Close(SyncSender<()>),
 }
 
-/// The thread's progress.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct WriterProgress {
-    /// The ledger is open.
-    pub(crate) open: bool,
-    /// Submitted facts that are on disk.
-    pub(crate) written: u64,
-    /// Why the last attempt failed.
-    pub(crate) error: Option<String>,
-    /// Whether the entries verify that were not verified at the opening.
-    pub(crate) check: LedgerCheck,
-    /// The newest checkpoint that was signed: a note.
-    pub(crate) checkpoint: Option<String>,
-}
-
-/// The end of the ledger, for readers that follow it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LedgerHead {
-    /// The ledger's id; `None`: it is not open, or empty.
-    pub(crate) ledger: Option<String>,
-    /// The last entry's number.
-    pub(crate) seq: u64,
-    /// The last `unbound` entry's number; 0: none.
-    pub(crate) unbound: u64,
-}
-
 /// The state of the thread.
 pub(super) struct WriterThread {
     path: PathBuf,
@@ -82,6 +58,8 @@ pub(super) struct WriterThread {
     head: watch::Sender<LedgerHead>,
     signer: CheckpointSigner,
     ledger: Option<Ledger>,
+    file: LedgerFile,
+    mismatch: MismatchNote,
     /// A checkpoint was asked for.
     checkpoint_due: bool,
     /// Why the last one was not signed.
@@ -111,6 +89,8 @@ impl WriterThread {
             head,
             signer,
             ledger: None,
+            file: LedgerFile::at(path),
+            mismatch: MismatchNote::of(path),
             checkpoint_due: false,
             checkpoint_error: None,
             reserve: Reserve::of(path),
@@ -143,6 +123,7 @@ impl WriterThread {
                 self.handle(command);
             }
             self.write();
+            self.look_for_file();
             self.look_for_room();
             if let Some(closing) = self.closing.take() {
                 self.checkpoint();
@@ -179,10 +160,14 @@ impl WriterThread {
     }
 
     fn open(&mut self) -> Result<LedgerState, String> {
-        let opened = Ledger::open(&self.path).map_err(|error| error.to_string());
-        match opened {
+        match Ledger::open(&self.path) {
             Ok(mut ledger) => {
+                self.file.opened();
                 let (state, unverified) = (ledger.state().clone(), ledger.unverified());
+                if state.incidents.contains(&Incident::LedgerMismatch) {
+                    self.mismatch.discard();
+                }
+                let former_mismatch = self.mismatch.read();
                 let check = if unverified == 0 { LedgerCheck::Good } else { LedgerCheck::Running };
                 if check == LedgerCheck::Good {
                     ledger.sign_with(self.signer.clone());
@@ -198,14 +183,37 @@ impl WriterThread {
                     progress.error = None;
                     progress.check = check;
                     progress.checkpoint = checkpoint;
+                    progress.former_mismatch = former_mismatch;
                 });
                 Ok(state)
             }
-            Err(text) => {
+            Err(error) => {
+                let text = error.to_string();
                 self.set_error(Some(text.clone()));
+                self.note_mismatch(&error);
                 Err(text)
             }
         }
+    }
+
+    /// Remembers a ledger that cannot be trusted: it takes no entry about that.
+    fn note_mismatch(&self, error: &LedgerError) {
+        if error.is_mismatch() {
+            self.progress.send_modify(|progress| progress.check = LedgerCheck::Bad);
+            self.mismatch.keep(&error.to_string());
+        }
+    }
+
+    /// Looks whether the ledger's name still leads to the file that is written.
+    fn look_for_file(&mut self) {
+        let check = self.progress.borrow().check;
+        let Some((check, error)) = self.file.look(check) else { return };
+        if let Some(text) = error {
+            tracing::error!("{text}");
+            self.mismatch.keep(text);
+        }
+        self.set_error(error.map(str::to_owned));
+        self.progress.send_modify(|progress| progress.check = check);
     }
 
     /// Verifies the entries that were not verified at the opening, in a thread of its own with a handle of its own.
@@ -228,9 +236,10 @@ impl WriterThread {
                 }
                 LedgerCheck::Good
             }
-            Err(error @ (LedgerError::Invalid { .. } | LedgerError::NotSigned { .. })) => {
+            Err(error) if error.is_mismatch() => {
                 let text = error.to_string();
                 tracing::error!("{text}");
+                self.mismatch.keep(&text);
                 self.set_error(Some(text));
                 // The next start verifies all, and stops at the same entry.
                 if let Some(Err(error)) = self.ledger.as_mut().map(Ledger::delete_resume) {
@@ -238,12 +247,14 @@ impl WriterThread {
                 }
                 LedgerCheck::Bad
             }
-            Err(error @ (LedgerError::Store(_) | LedgerError::Checkpoint { .. })) => {
+            Err(error) => {
                 tracing::error!("the ledger was not checked: {error}");
                 LedgerCheck::Running
             }
         };
-        self.progress.send_modify(|progress| progress.check = check);
+        if !self.file.defer(check) {
+            self.progress.send_modify(|progress| progress.check = check);
+        }
     }
 
     fn set_error(&self, error: Option<String>) {
@@ -267,7 +278,11 @@ impl WriterThread {
         match written {
             Ok(()) => {
                 let count = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
+                let is_told = self.waiting.iter().any(|(_, fact)| mismatch::is_entry(fact));
                 self.waiting.clear();
+                if is_told && self.progress.borrow().check != LedgerCheck::Bad {
+                    self.mismatch.discard();
+                }
                 self.publish_head();
                 let full = self.reserve.is_full().then(|| FULL.to_owned());
                 self.progress.send_modify(|progress| {
@@ -284,6 +299,7 @@ impl WriterThread {
             Err(error) if error.is_busy() => {}
             Err(error) => {
                 self.set_error(Some(error.to_string()));
+                self.note_mismatch(&error);
                 self.fail_waiters();
             }
         }

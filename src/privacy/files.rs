@@ -88,7 +88,7 @@ fn secrets() -> [(&'static str, Purpose); 5] {
 }
 
 /// Files without a form of their own.
-const PLAIN: [(&str, Retention, Text, Purpose); 13] = [
+const PLAIN: [(&str, Retention, Text, Purpose); 14] = [
     (
         "footage",
         Outage,
@@ -100,6 +100,12 @@ const PLAIN: [(&str, Retention, Text, Purpose); 13] = [
         UntilUnbound,
         Text::new("Room for the ledger", "台账的预留空间"),
         purpose(Basis::Duty, Category::Neither, "holds room on the disk; no data", "为台账预留磁盘空间，不含数据"),
+    ),
+    (
+        "ledger-mismatch",
+        WhileItLasts,
+        Text::new("What is wrong with the ledger", "台账异常说明"),
+        purpose(Basis::Security, Category::Neither, "what no ledger could take yet", "尚无法写入台账的异常说明"),
     ),
     (
         "case-open",

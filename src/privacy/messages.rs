@@ -8,7 +8,7 @@ use crate::agent::telemetry::Telemetry;
 use crate::config::DESIRED_KEYS;
 use crate::ipc::{KeyReport, ReportedConfig};
 
-fn state() -> [(&'static str, Purpose); 11] {
+fn state() -> [(&'static str, Purpose); 12] {
     fields! { State {
         phase: Function Personal "whether the box is on air, seen from afar" "远程查看是否正在直播",
         session: Function Personal "to tell one session from the next" "区分各次直播",
@@ -18,6 +18,7 @@ fn state() -> [(&'static str, Purpose); 11] {
         policy_version: Duty Neither "under which policy the box records" "当前适用的隐私政策版本",
         software: Security Neither "to know which boxes need an update" "判断设备是否需要更新软件",
         warnings: Security Neither "doubts about the way to the broker" "与服务器连接的安全隐患提示",
+        incidents: Security Neither "which incidents are not over" "尚未结束的安全事件",
         epoch: Security Neither "random at each start: commands name it" "每次启动生成的随机数，防止指令重放",
         uptime_s: Security Neither "deadlines of commands count it" "用于计算指令的有效期",
         signed_commands: Security Neither "whether commands have to be signed" "指令是否必须签名",

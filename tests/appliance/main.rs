@@ -25,6 +25,7 @@ mod fleet_tool;
 mod guard;
 mod handed_out;
 mod home_assistant;
+mod incidents;
 mod ingest;
 mod inventory;
 mod kept_footage;

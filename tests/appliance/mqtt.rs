@@ -24,6 +24,7 @@ fn the_platform_asks_stops_and_hears_the_truth() {
     fields.sort();
     let wanted = [
         "epoch",
+        "incidents",
         "muted",
         "phase",
         "policy-version",

@@ -32,6 +32,8 @@ impl Engine {
 
     /// Looks after the box itself. Called each second.
     pub(super) fn watch(&mut self, now: Monotonic, reading: &ClockReading) {
+        self.watch_ledger();
+        // What is wrong beside the ledger is looked at once it is known what was wrong before.
         if !self.is_restored {
             return;
         }
@@ -39,12 +41,6 @@ impl Engine {
         if let Some(found) = self.incidents.programs.poll(now) {
             self.judge(Incident::ProgramChanged, found.programs());
             self.judge(Incident::UnitChanged, found.units());
-        }
-        if self.ledger_writer.check() == LedgerCheck::Bad {
-            let what = self.messages.ledger.clone().unwrap_or_default();
-            self.detect(Incident::LedgerMismatch, what);
-        } else if self.ledger_writer.is_healthy() {
-            self.clear(Incident::LedgerMismatch);
         }
         if let Some(from) = self.incidents.rolled_back_from(reading) {
             self.detect(Incident::ClockRolledBack, format!("the clock went back from {from} to {}", reading.utc));
@@ -54,7 +50,18 @@ impl Engine {
         self.show_notice(now);
     }
 
-    fn watch_case(&mut self) {
+    /// A ledger that cannot be trusted is told by the status, and by an entry once one can be written again.
+    fn watch_ledger(&mut self) {
+        if self.ledger_writer.check() == LedgerCheck::Bad {
+            let what = self.ledger_writer.error().unwrap_or_default();
+            self.detect(Incident::LedgerMismatch, what);
+        } else if self.is_restored && self.ledger_writer.is_healthy() {
+            self.clear(Incident::LedgerMismatch);
+        }
+    }
+
+    /// Looks at the case's switch: also before a touch of a button counts.
+    pub(super) fn watch_case(&mut self) {
         match self.panel.is_case_open() {
             Ok(true) => self.detect(Incident::CaseOpened, Incident::CaseOpened.english().happened.to_owned()),
             Ok(false) => self.clear(Incident::CaseOpened),
@@ -76,6 +83,11 @@ impl Engine {
         if self.incidents.is_tampered() {
             self.dispatch(Event::FaultDetected(Fault::Tamper));
         }
+        if let Some(what) = self.ledger_writer.former_mismatch() {
+            self.detect(Incident::LedgerMismatch, what);
+        }
+        // A case that was opened while the box was off.
+        self.watch_case();
     }
 
     /// Writes an incident down, once, and ends what it ends.

@@ -10,14 +10,22 @@ use monotonic::Monotonic;
 
 impl Engine {
     pub(in crate::guard) fn on_panel_event(&mut self, event: PanelEvent) {
-        for event in self.panel.on_event(self.clock.now(), event) {
-            self.dispatch(event);
-        }
+        let events = self.panel.on_event(self.clock.now(), event);
+        self.take_touches(events);
     }
 
     /// Takes button levels that have held for long enough.
     pub(in crate::guard) fn poll_buttons(&mut self) {
-        for event in self.panel.poll_debounced(self.clock.now()) {
+        let events = self.panel.poll_debounced(self.clock.now());
+        self.take_touches(events);
+    }
+
+    /// A touch may start a capture: not in a case that was opened since the last look.
+    fn take_touches(&mut self, events: Vec<Event>) {
+        if !events.is_empty() && self.is_restored {
+            self.watch_case();
+        }
+        for event in events {
             self.dispatch(event);
         }
     }

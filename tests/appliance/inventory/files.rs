@@ -99,6 +99,7 @@ fn of_file(path: &str, content: &[u8], found: &mut BTreeSet<String>) {
             assert!(content.iter().all(|byte| *byte == 0));
             add("ledger-reserve");
         }
+        "data/ledger.mismatch" => drop(add("ledger-mismatch")),
         "data/update-request" => drop(add("update-attempt")),
         "run/guard.lock" => {
             assert!(content.is_empty());

@@ -203,7 +203,7 @@ fn listed(rig: &Rig) -> BTreeSet<String> {
 
 /// What this life does not fill: updates that are downloaded, footage that waits, a broker that refuses something, and
 /// what is neither MQTT nor a file of the box.
-const ELSEWHERE: [&str; 20] = [
+const ELSEWHERE: [&str; 21] = [
     "broker-remarks",
     "case-open",
     "configuration",
@@ -213,6 +213,7 @@ const ELSEWHERE: [&str; 20] = [
     "footage",
     "journal",
     "kept-footage",
+    "ledger-mismatch",
     "network",
     "rtmp",
     "second",
