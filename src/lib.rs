@@ -34,6 +34,8 @@ pub mod privacy;
 pub mod random;
 mod revocation;
 pub mod runtime;
+#[cfg(feature = "box")]
+mod sealing;
 mod sync;
 pub mod text;
 mod token_bucket;

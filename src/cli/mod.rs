@@ -180,6 +180,9 @@ struct GuardArgs {
     /// A helper that runs as root deletes credentials under /etc when the box is unbound (tallybox-erasure.path).
     #[arg(long)]
     credentials_helper: bool,
+    /// Seal the box's key with the machine's TPM through this socket of systemd's (tallybox-sealing.socket).
+    #[arg(long, value_name = "PATH")]
+    sealing_socket: Option<PathBuf>,
     /// End with the supervisor.
     #[arg(long, hide = true)]
     supervised: bool,
@@ -210,7 +213,8 @@ fn guard(args: GuardArgs) -> Result<(), Exit> {
         LaunchMode::Child(vec!["capture".to_owned(), "--config".to_owned(), config])
     };
     let uids = args.allow_user.iter().map(|user| users::uid(user)).collect::<Result<_, _>>()?;
-    crate::guard::run(config, GuardOptions { launch_mode, uids, credentials_helper: args.credentials_helper })
+    let GuardArgs { credentials_helper, sealing_socket, .. } = args;
+    crate::guard::run(config, GuardOptions { launch_mode, uids, credentials_helper, sealing_socket })
 }
 
 fn supervise(args: &RoleArgs) -> Result<(), Exit> {
@@ -275,6 +279,8 @@ fn dispatch(command: Command) -> Result<(), Exit> {
         Command::Policy { file, action } => file.load().and_then(|config| policy::run(&config, &action)),
         Command::Update { file, action } => file.load().and_then(|config| update::run(&config, &action)),
         Command::Note { action } => note::run(&action),
+        // It needs no configuration, and must not depend on a file that somebody is editing.
+        Command::Privacy { topic: privacy::Topic::SealKey, .. } => privacy::seal_key(),
         Command::Privacy { file, topic } => file.load().and_then(|config| privacy::run(&config, topic)),
         // A file that was handed out is proved without this box's configuration: there may be none.
         Command::Ledger { action: ledger::Action::Verify(args), .. } if args.file.is_some() => ledger::verify(&args),

@@ -3,6 +3,7 @@
 mod archive;
 mod credentials;
 mod export;
+mod sealing;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,8 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::privacy;
 use crate::text::{Language, Text};
+
+pub(crate) use sealing::run as seal_key;
 
 /// What about privacy.
 #[derive(Clone, Debug, Subcommand)]
@@ -36,6 +39,8 @@ pub(crate) enum Topic {
     },
     /// Delete the credentials of a box that is being unbound, as tallybox-erasure.service does when the guard asks.
     EraseCredentials,
+    /// Seal the box's key with the machine's TPM, or open it, as tallybox-sealing@.service does when the guard asks.
+    SealKey,
 }
 
 /// How to print a report.
@@ -54,6 +59,7 @@ pub(crate) fn run(config: &Config, topic: Topic) -> Result<(), Exit> {
         Topic::Notice(args) => return notice::run(config, args),
         Topic::Export { file } => return export::run(config, &file),
         Topic::EraseCredentials => return credentials::run(config),
+        Topic::SealKey => return seal_key(),
     };
     match format {
         Format::Json => {

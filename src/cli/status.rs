@@ -10,7 +10,7 @@ use super::doctor::{self, CheckResult, desired};
 use crate::clock::utc_now;
 use crate::config::{Config, Mqtt};
 use crate::exit::Exit;
-use crate::ipc::{IncidentText, Request, Status};
+use crate::ipc::{IncidentText, KeyAtRest, Request, Status};
 use crate::runtime::block_on;
 use crate::text::Language;
 use crate::transport_warnings::{self, Warning};
@@ -158,6 +158,10 @@ fn describe(status: &Status, language: Language) -> String {
     line("policy", Some(status.policy_version.clone()));
     for text in desired::describe(&status.desired) {
         line("desired", Some(text));
+    }
+    line("key", status.identity_at_rest.map(|key| key.sentence().get(Language::En).to_owned()));
+    if status.identity_at_rest == Some(KeyAtRest::TpmFails) {
+        line("", Some(format!("→ {}", KeyAtRest::TpmFails.advice())));
     }
     line("panel", Some(status.panel.clone()));
     line("software", Some(status.software.clone()));

@@ -38,6 +38,9 @@ const MOST_OVERWRITTEN: u32 = 16;
 /// What the platform signed for this shop, in data-dir: it ends with the binding.
 const PLATFORM_NOTES: [&str; 3] = [POLICY_NOTE, twin::NOTE, twin::NEXT];
 
+/// What signs the receipt: it goes last.
+const KEY: [&str; 2] = [identity::FILE, identity::SEALED_FILE];
+
 /// Deletions that are due. One that fails stays due, and is tried again until it is done.
 #[derive(Debug, Default)]
 pub(super) struct PendingErasure {
@@ -201,8 +204,9 @@ fn erase_all_but_key(data_dir: &Path) -> io::Result<(u64, bool)> {
     // Keys first: what others wrote must not use up the time for them. What is no folder goes with the key.
     let mut has_key = false;
     if let Ok(credentials) = folder(&root, CREDENTIALS) {
-        has_key = rustix::fs::statat(&credentials, identity::FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok();
-        if let Err(error) = sweep.empty(&credentials, Some(identity::FILE), DEEPEST) {
+        let is_there = |name: &&str| rustix::fs::statat(&credentials, *name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        has_key = KEY.iter().any(is_there);
+        if let Err(error) = sweep.empty(&credentials, &KEY, DEEPEST) {
             sweep.fail(error);
         }
     }
@@ -269,7 +273,7 @@ impl Sweep {
         let Some(depth) = depth.checked_sub(1) else {
             return Err(io::Error::other("folders lie too deep in each other"));
         };
-        self.empty(&folder(dir, name)?, None, depth)?;
+        self.empty(&folder(dir, name)?, &[], depth)?;
         match rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
@@ -283,19 +287,19 @@ impl Sweep {
             Err(Errno::NOENT) => {}
             Err(error) => self.fail(error.into()),
             Ok(folder) => {
-                if let Err(error) = self.empty(&folder, None, DEEPEST) {
+                if let Err(error) = self.empty(&folder, &[], DEEPEST) {
                     self.fail(error);
                 }
             }
         }
     }
 
-    /// Removes all that is in `dir`, but for what is called `kept`.
-    fn empty(&mut self, dir: &OwnedFd, kept: Option<&str>, depth: usize) -> io::Result<()> {
+    /// Removes all that is in `dir`, but for what has one of the names `kept`.
+    fn empty(&mut self, dir: &OwnedFd, kept: &[&str], depth: usize) -> io::Result<()> {
         for entry in rustix::fs::Dir::read_from(dir)? {
             let entry = entry?;
             let name = entry.file_name();
-            if name == c"." || name == c".." || kept.is_some_and(|kept| name.to_bytes() == kept.as_bytes()) {
+            if name == c"." || name == c".." || kept.iter().any(|kept| name.to_bytes() == kept.as_bytes()) {
                 continue;
             }
             self.seen += 1;

@@ -1,5 +1,6 @@
 //! The guard's one loop: signals, buttons, requests, capture's reports and time, in this order.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::capture_process::{CaptureEvent, LaunchMode};
 use super::control_server::{self, ControlCall, ControlContext};
-use super::engine::Engine;
+use super::engine::{Engine, Helpers};
+use super::identity::KeySealer;
 use super::panel_controller::PanelController;
 use super::periodic_tasks::PeriodicTasks;
 use super::{instance, persistence_check};
@@ -37,6 +39,8 @@ pub struct GuardOptions {
     pub uids: Vec<u32>,
     /// Whether a helper that runs as root deletes credentials under `/etc` when it is asked.
     pub credentials_helper: bool,
+    /// Where a helper seals the box's key with the machine's TPM; `None`: nobody does.
+    pub sealing_socket: Option<PathBuf>,
 }
 
 /// What the loop waits for.
@@ -78,7 +82,11 @@ fn start(
     let controller = PanelController::new(&config.panel, &config.device.runtime_dir, panel_sender, clock.now());
     let mut engine = Engine::new(
         config.clone(),
-        (options.launch_mode, options.credentials_helper),
+        Helpers {
+            launch_mode: options.launch_mode,
+            has_credentials_helper: options.credentials_helper,
+            sealer: KeySealer::new(options.sealing_socket),
+        },
         clock,
         epoch,
         controller,

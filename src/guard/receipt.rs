@@ -9,7 +9,7 @@ use notes::{Document, DocumentType};
 use serde::Serialize;
 
 use super::erasure::CredentialsOutcome;
-use super::identity;
+use super::identity::{self, KeySealer};
 use crate::atomic_file::{self, Durability, PRIVATE};
 use crate::ipc::{CredentialLeft, Erasure, ErasureReason, clean};
 use crate::untrusted_file;
@@ -34,6 +34,8 @@ pub(super) struct ReceiptContext<'a> {
     /// Whether a helper that runs as root deletes credentials.
     pub(super) has_helper: bool,
     pub(super) now: Monotonic,
+    /// Opens the key that signs.
+    pub(super) sealer: &'a KeySealer,
 }
 
 /// What was destroyed.
@@ -121,7 +123,7 @@ pub(super) fn sign(data_dir: &Path, context: &ReceiptContext<'_>, destroyed: &De
     // Strings and numbers: cannot fail.
     let json = serde_json::to_string(&receipt).unwrap_or_default();
     let text = Document { kind: DocumentType::Receipt, json: &json }.text();
-    match identity::sign(data_dir, context.id, &text) {
+    match identity::sign(data_dir, context.id, &text, context.sealer) {
         Ok(note) => Some(note),
         Err(error) => {
             tracing::error!("no receipt: {error}");

@@ -7,7 +7,9 @@ use super::incidents::Incidents;
 use super::panel_controller::PanelController;
 use super::session::SessionReport;
 use crate::config::{Config, policy_follows};
-use crate::ipc::{BoxIdentity, CommandProgress, ENCODER_FALLBACK, FootageStatus, Status, UpdateStatus, VideoSettings};
+use crate::ipc::{
+    BoxIdentity, CommandProgress, ENCODER_FALLBACK, FootageStatus, KeyAtRest, Status, UpdateStatus, VideoSettings,
+};
 use crate::judges::policy_in_force::PolicyInForce;
 use crate::judges::twin::Twin;
 use crate::ledger::{LedgerWriter, ServiceEnd};
@@ -64,6 +66,7 @@ pub(super) struct StatusSources<'a> {
     pub(super) ledger_writer: &'a LedgerWriter,
     /// `None`: the box's key cannot be used.
     pub(super) identity: Option<&'a BoxIdentity>,
+    pub(super) identity_at_rest: Option<KeyAtRest>,
     pub(super) update: &'a UpdateStatus,
     /// The last receipt of an erasure.
     pub(super) receipt: Option<&'a str>,
@@ -90,6 +93,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         panel,
         ledger_writer,
         identity,
+        identity_at_rest,
         update,
         receipt,
         footage,
@@ -122,6 +126,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         ledger: ledger_writer.ledger_id(),
         ledger_check: ledger_writer.check(),
         identity: identity.cloned(),
+        identity_at_rest: *identity_at_rest,
         update: (*update).clone(),
         receipt: receipt.map(str::to_owned),
         checkpoint: ledger_writer.checkpoint().filter(|note| is_own(note, *identity)),

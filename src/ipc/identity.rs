@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::Text;
+
 /// The box's public key as people and programs compare it. Neither field is a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -24,6 +26,51 @@ impl BoxIdentity {
     pub fn signer_name(&self, id: Option<&str>) -> String {
         let id = id.map_or_else(|| self.device_id(), str::to_owned);
         format!("tallybox/{id}/{:.16}", self.fingerprint)
+    }
+}
+
+/// How the box's key lies on its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyAtRest {
+    /// Sealed by the machine's TPM.
+    Tpm,
+    /// In a plain file.
+    Plain,
+    /// Sealed by a TPM that does not open it: the box signs nothing.
+    TpmFails,
+}
+
+impl KeyAtRest {
+    /// What that means, for a person.
+    pub const fn sentence(self) -> Text {
+        match self {
+            Self::Tpm => Text::new(
+                "the box's key is encrypted by this machine's TPM: who takes the card alone does not have it",
+                "设备密钥由本机的 TPM 加密：仅取走存储卡无法获得密钥",
+            ),
+            Self::Plain => Text::new(
+                "the box's key is not encrypted, as no TPM seals it: it lies in a file that only the guard and root may \
+                 read, and who takes the card has it",
+                "设备密钥未加密（没有 TPM 为其加密）：密钥存于仅守护进程和 root 可读的文件中，取走存储卡者即可获得密钥",
+            ),
+            Self::TpmFails => Text::new(
+                "this machine's TPM does not open the box's key: the box signs no receipts and no checkpoints",
+                "本机的 TPM 无法解开设备密钥：设备无法签署凭证和检查点",
+            ),
+        }
+    }
+
+    /// What to do about it; empty: nothing.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Tpm | Self::Plain => "",
+            Self::TpmFails => {
+                "put the card back into the machine whose TPM sealed the key; if that TPM was cleared or replaced, the \
+                 key is lost: delete credentials/identity.sealed in data-dir and restart the guard: the box then gets \
+                 a new identity and has to be claimed anew"
+            }
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub use command::{
 pub use connection::{IpcConnection, IpcError, MAX_FRAME};
 pub use control_protocol::{Access, FromGuard, LedgerCursor, Request, Response, ToGuard, UpdateOutcome};
 pub use erasure::{CredentialLeft, CredentialsReport, Erase, Erasure, ErasureReason, FootageEnd, MAX_CREDENTIALS_LEFT};
-pub use identity::BoxIdentity;
+pub use identity::{BoxIdentity, KeyAtRest};
 pub use incident::{Incident, IncidentText, OpenIncident};
 pub use ledger::Fact;
 pub use ledger_entry::{LedgerEntry, StoredFact};

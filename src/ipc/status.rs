@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BoxIdentity, Fault, LampPattern, OpenIncident, Phase, PolicyDocument, SecondaryStats, StreamStats, VERSION_STRING,
-    Verb,
+    BoxIdentity, Fault, KeyAtRest, LampPattern, OpenIncident, Phase, PolicyDocument, SecondaryStats, StreamStats,
+    VERSION_STRING, Verb,
 };
 
 /// Progress of the ledger's verification. A short ledger is verified before it is used, a long one from its last
@@ -155,6 +155,9 @@ pub struct Status {
     pub ledger_check: LedgerCheck,
     /// The box's key. `None`: it cannot be used; the guard's log says why.
     pub identity: Option<BoxIdentity>,
+    /// How its private half lies on the disk. `None`: there is none, or it cannot be used.
+    #[serde(default)]
+    pub identity_at_rest: Option<KeyAtRest>,
     /// Software updates.
     pub update: UpdateStatus,
     /// The picture of the session that is on, or of the next one. Its bitrate is the cap that capture keeps to.
@@ -228,6 +231,7 @@ impl Status {
             ledger: None,
             ledger_check: LedgerCheck::Running,
             identity: None,
+            identity_at_rest: None,
             update: UpdateStatus::default(),
             video: None,
             ingest: Vec::new(),

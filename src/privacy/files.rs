@@ -21,8 +21,16 @@ fn identity() -> [(&'static str, Purpose); 3] {
 
 fn key() -> [(&'static str, Purpose); 2] {
     names! {
-        "private-key": Security Personal "signs for the box; made on it, never leaves it" "设备私钥，在设备上生成，从不外传",
+        "private-key": Security Personal "signs for the box; without a TPM not encrypted" "设备私钥，从不外传；无 TPM 时未加密",
         "public-key": Security Neither "shows whether the file is damaged" "设备公钥，用于校验文件完整",
+    }
+}
+
+fn sealed_key() -> [(&'static str, Purpose); 3] {
+    names! {
+        "private-key": Security Personal "signs for the box; encrypted by the machine's TPM" "设备私钥，由本机 TPM 加密",
+        "public-key": Security Neither "which key it is, also where the TPM fails" "设备公钥，TPM 失效时仍可识别设备",
+        "digest": Security Neither "shows whether the file is damaged" "用于校验文件完整",
     }
 }
 
@@ -222,6 +230,14 @@ pub(super) fn parts() -> Vec<Part> {
     let mut all = vec![
         part("identity", "Which box it is", "设备身份", AtTheBox, UntilUnbound, below("identity", &identity())),
         part("identity", "The box's key", "设备密钥", Nobody, UntilUnbound, named("identity", &key())),
+        part(
+            "identity-sealed",
+            "The box's key, on a machine with a TPM",
+            "设备密钥（有 TPM 的机器）",
+            Nobody,
+            UntilUnbound,
+            named("identity-sealed", &sealed_key()),
+        ),
         part(
             "outbox-cursor",
             "How far events were sent",

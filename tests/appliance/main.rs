@@ -53,6 +53,7 @@ mod retained;
 mod retained_documents;
 mod rig;
 mod rtmp;
+mod sealing;
 mod setup;
 mod shipped_broker;
 mod shut_out;

@@ -135,6 +135,7 @@ fn check(config: &Config, args: &Args) -> Vec<CheckResult> {
     let roles = Roles { machine: &machine, config, runner: &runner, states: units.as_ref(), status, needs: &needs };
     rows.extend(roles.rows());
     rows.push(identity::row(config, status));
+    rows.extend(identity::at_rest(&machine, config, &runner, status));
     rows.push(updates::row(config, status));
     rows.extend(desired::row(status));
     rows.extend(privacy::rows(config, status));

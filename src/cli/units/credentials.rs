@@ -99,6 +99,13 @@ impl Unit {
         loaded.into_iter().map(|one| PathBuf::from(one.rest)).filter(|path| path.is_absolute()).collect()
     }
 
+    /// Names and files of secrets that lie there as they are.
+    pub(in crate::cli) fn plain_credentials(&self) -> impl Iterator<Item = (String, PathBuf)> {
+        let loaded = self.credentials(["LoadCredential", "LoadCredentialEncrypted"]).into_iter();
+        let plain = loaded.filter(|one| !one.encrypted && one.rest.starts_with('/'));
+        plain.map(|one| (one.name.to_owned(), PathBuf::from(one.rest)))
+    }
+
     fn load(&self, machine: &HostFiles, credential: &Credential<'_>) -> Handed {
         let Credential { name, rest, encrypted, place } = credential;
         let path = if rest.starts_with('/') {

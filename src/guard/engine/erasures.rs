@@ -69,6 +69,7 @@ impl Engine {
             configuration: &self.config.hash,
             has_helper: self.has_credentials_helper,
             now: self.clock.now(),
+            sealer: self.sealing.sealer(),
         };
         let is_due = is_announced && !self.machine.phase().may_capture();
         let Erased { facts, error } = self.erasure.run(&device.data_dir, &context, is_due);
@@ -122,6 +123,7 @@ impl Engine {
         if !is_unbound {
             return written;
         }
+        self.sealing.sealer().forget();
         // The signed policy was the former shop's.
         self.policy.forget_note(&self.config);
         // Whoever binds the box next gets a box with another key.

@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use super::capture_process::{CaptureEvent, CaptureHandle, LaunchMode};
 use super::erasure::PendingErasure;
 use super::footage::StoredFootage;
-use super::identity;
+use super::identity::{self, KeySealer, SealingTask};
 use super::incidents::Incidents;
 use super::panel_controller::PanelController;
 use super::pending_replies::PendingReplies;
@@ -40,7 +40,7 @@ use super::status::{self, Messages};
 use super::supply_voltage::SupplyMonitor;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::ipc::{BoxIdentity, CommandProgress, Fact, ReportedConfig, Status};
+use crate::ipc::{BoxIdentity, CommandProgress, Fact, KeyAtRest, ReportedConfig, Status};
 use crate::judges::commands::{CommandJudge, CommandsUnderWay, Epoch};
 use crate::judges::policy_in_force::PolicyInForce;
 use crate::judges::twin::{Question, Twin};
@@ -96,6 +96,8 @@ pub(super) struct Engine {
     twin_question: Question,
     /// `None`: the box's key cannot be used.
     identity: Option<BoxIdentity>,
+    identity_at_rest: Option<KeyAtRest>,
+    sealing: SealingTask,
     status: watch::Sender<Status>,
     reported: watch::Sender<ReportedConfig>,
     /// The machine was restored from the ledger. Until then nothing can start.
@@ -103,11 +105,22 @@ pub(super) struct Engine {
     needs_restart: bool,
 }
 
+/// Who does for the guard what it may not do itself.
+#[derive(Debug)]
+pub(super) struct Helpers {
+    /// How capture is started.
+    pub(super) launch_mode: LaunchMode,
+    /// Whether a helper that runs as root deletes credentials under `/etc`.
+    pub(super) has_credentials_helper: bool,
+    /// Seals the box's key with the machine's TPM, and opens it.
+    pub(super) sealer: KeySealer,
+}
+
 impl Engine {
     /// Panel and ledger are not open yet: [`Engine::start`] opens them.
     pub(super) fn new(
         config: Arc<Config>,
-        (launch_mode, has_credentials_helper): (LaunchMode, bool),
+        helpers: Helpers,
         clock: Clock,
         epoch: Epoch,
         panel: PanelController,
@@ -116,6 +129,7 @@ impl Engine {
         // Locked, until the ledger's state is known.
         let unknown = PersistedState { last_session: SessionId(0), locked: true, parted: None, policy_pending: true };
         let machine = Machine::restore(limits(&config), unknown);
+        let Helpers { launch_mode, has_credentials_helper, sealer } = helpers;
         let status = Status {
             phase: machine.phase(),
             lamp: machine.lamp(),
@@ -129,7 +143,7 @@ impl Engine {
             machine,
             panel,
             supply: SupplyMonitor::new(Path::new("/")),
-            ledger_writer: LedgerWriter::new(&config.ledger(), clock, identity::checkpoint_signer(&config)),
+            ledger_writer: LedgerWriter::new(&config.ledger(), clock, identity::checkpoint_signer(&config, &sealer)),
             link_log: LinkLog::new(clock.now()),
             broker_log: BrokerLog::new(clock.now()),
             incidents: Incidents::new(ProgramCheck::new(Path::new("/"), clock.now())),
@@ -156,6 +170,8 @@ impl Engine {
             twin: Twin::new(config.clone()),
             twin_question: Question::default(),
             identity: None,
+            identity_at_rest: None,
+            sealing: SealingTask::new(sealer, &config.device.data_dir, clock.now()),
             status: watch::Sender::new(status),
             reported: watch::Sender::default(),
             is_restored: false,
@@ -325,6 +341,7 @@ impl Engine {
             panel: &self.panel,
             ledger_writer: &self.ledger_writer,
             identity: self.identity.as_ref(),
+            identity_at_rest: self.identity_at_rest,
             update: self.updates.status(),
             receipt: self.receipt.as_deref(),
             footage: self.footage.status(),

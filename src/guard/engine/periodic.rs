@@ -62,6 +62,7 @@ impl Engine {
         }
         self.check_ledger();
         self.tick_updates(now);
+        self.tick_sealing(now);
         if tasks.take_retry(now) {
             self.self_test();
             self.twin.retry();

@@ -3,22 +3,26 @@
 use super::Engine;
 use crate::clock;
 use crate::config::Config;
-use crate::guard::identity;
-use crate::ipc::{BoxIdentity, Fact, VERSION_STRING};
+use crate::guard::identity::{self, KeyChange};
+use crate::ipc::{BoxIdentity, Fact, KeyAtRest, VERSION_STRING};
 use crate::ledger::LedgerState;
 use consent::{Event, SessionLimits};
+use monotonic::Monotonic;
 
 impl Engine {
     /// Reads the box's key, and writes its fingerprint down unless that is the `known` one. Consent does not depend on
     /// it: a box whose key is damaged logs that and goes on.
     pub(super) fn identify(&mut self, known: Option<&str>) -> Result<(), Event> {
-        self.identity = match identity::read_or_make(&self.config.device.data_dir, self.config.device.id.as_deref()) {
+        let (data_dir, id) = (&self.config.device.data_dir, self.config.device.id.as_deref());
+        self.identity = match identity::read_or_make(data_dir, id, self.sealing.sealer()) {
             Ok(identity) => Some(identity),
             Err(error) => {
                 tracing::error!("{error}");
                 None
             }
         };
+        self.sealing.restart(self.clock.now());
+        self.look_at_key();
         match &self.identity {
             Some(BoxIdentity { fingerprint, .. }) if known != Some(fingerprint) => {
                 // The log has another name from now on.
@@ -27,6 +31,26 @@ impl Engine {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Has the TPM open the key, or seal it, and goes on meanwhile.
+    pub(super) fn tick_sealing(&mut self, now: Monotonic) {
+        match self.sealing.poll(now) {
+            None => return,
+            // What could not be signed before.
+            Some(KeyChange::Opened) => self.ledger_writer.request_checkpoint(),
+            Some(KeyChange::AtRest) => {}
+        }
+        self.look_at_key();
+        self.publish();
+    }
+
+    fn look_at_key(&mut self) {
+        self.identity_at_rest = if self.sealing.has_failed() {
+            Some(KeyAtRest::TpmFails)
+        } else {
+            identity::at_rest(&self.config.device.data_dir)
+        };
     }
 }
 

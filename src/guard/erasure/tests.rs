@@ -4,8 +4,11 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::*;
+use crate::guard::identity::KeySealer;
 use crate::ipc::CredentialLeft;
 use monotonic::Monotonic;
+
+static PLAIN: std::sync::LazyLock<KeySealer> = std::sync::LazyLock::new(KeySealer::default);
 
 fn context() -> ReceiptContext<'static> {
     let ledger_retention = std::time::Duration::from_hours(184 * 24);
@@ -17,6 +20,7 @@ fn context() -> ReceiptContext<'static> {
         configuration: "",
         has_helper: false,
         now: Monotonic::default(),
+        sealer: &PLAIN,
     }
 }
 
@@ -163,7 +167,7 @@ fn an_exchanged_folder_leads_nowhere() {
 /// A box with a key, footage, a signed policy and the agent's files.
 fn bound() -> (tempfile::TempDir, crate::ipc::BoxIdentity) {
     let dir = tempfile::tempdir().unwrap();
-    let identity = identity::read_or_make(dir.path(), Some("shop-1")).unwrap();
+    let identity = identity::read_or_make(dir.path(), Some("shop-1"), &PLAIN).unwrap();
     for folder in ["footage", "agent"] {
         std::fs::create_dir(dir.path().join(folder)).unwrap();
         std::fs::write(dir.path().join(folder).join("a"), "x").unwrap();
@@ -260,7 +264,7 @@ fn receipt_of(fact: &Fact) -> serde_json::Value {
 /// A data-dir with a key, and an unbinding that is announced.
 fn to_unbind() -> (tempfile::TempDir, PendingErasure) {
     let dir = tempfile::tempdir().unwrap();
-    identity::read_or_make(dir.path(), Some("shop-1")).unwrap();
+    identity::read_or_make(dir.path(), Some("shop-1"), &PLAIN).unwrap();
     let due = PendingErasure { erasure: Some(Erasure::Unbind), announced: Some(1), ..PendingErasure::default() };
     (dir, due)
 }

@@ -201,9 +201,9 @@ fn listed(rig: &Rig) -> BTreeSet<String> {
     items.map(|item| item["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// What this life does not fill: updates that are downloaded, footage that waits, a broker that refuses something, and
-/// what is neither MQTT nor a file of the box.
-const ELSEWHERE: [&str; 21] = [
+/// What this life does not fill: updates that are downloaded, footage that waits, a broker that refuses something, a
+/// TPM, and what is neither MQTT nor a file of the box.
+const ELSEWHERE: [&str; 22] = [
     "broker-remarks",
     "case-open",
     "configuration",
@@ -211,6 +211,7 @@ const ELSEWHERE: [&str; 21] = [
     "dns",
     "due-answers",
     "footage",
+    "identity-sealed",
     "journal",
     "kept-footage",
     "ledger-mismatch",
