@@ -26,6 +26,8 @@ pub mod judges;
 pub mod ledger;
 pub mod log;
 #[cfg(feature = "box")]
+mod memory_limits;
+#[cfg(feature = "box")]
 mod overwrite;
 #[cfg(feature = "box")]
 pub mod panel;

@@ -74,7 +74,8 @@ fn no_memory_of_a_role_comes_to_a_disk() {
         }
     }
     for role in ["tallybox-guard.service", "tallybox-agent.service", "tallybox-capture@.service"] {
-        assert!(std::fs::read_to_string(units().join(role)).unwrap().contains("\nMemorySwapMax=0\n"), "{role}");
+        let text = std::fs::read_to_string(units().join(role)).unwrap();
+        assert!(text.contains("\nMemorySwapMax=0\n") && text.contains("\nLimitMEMLOCK=infinity\n"), "{role}");
     }
 }
 
@@ -127,7 +128,7 @@ fn in_a_box(name: &str, checks: usize) {
 /// What limits, restarts and dependencies come to.
 #[test]
 fn what_ends_comes_back_without_a_person() {
-    in_a_box("job", 14);
+    in_a_box("job", 15);
 }
 
 /// docs/rotation.md, while a session is live; and the journal's documented command.

@@ -12,7 +12,7 @@ use super::dial::{ReceivedEnds, Route};
 use super::explain::ConnectionContext;
 use super::publisher::Limits;
 use super::tls::TlsRules;
-use crate::config::{Login, Mqtt, SecretTemplate};
+use crate::config::{Login, Mqtt, Secret, SecretTemplate};
 use crate::connect::Destinations;
 use crate::exit::Exit;
 use monotonic::Monotonic;
@@ -94,6 +94,7 @@ impl Accepts {
 pub(super) struct Broker {
     tls: Option<Arc<TlsRules>>,
     id: String,
+    secrets: Vec<Secret>,
     heard: ReceivedEnds,
     first: Vec<u8>,
     last: Vec<u8>,
@@ -110,6 +111,7 @@ impl Broker {
             first: &self.first,
             last: &self.last,
             was_online,
+            secrets: &self.secrets,
         }
     }
 }
@@ -131,13 +133,18 @@ pub(super) fn prepare(
     options.set_clean_start(false).set_session_expiry_interval(Some(SESSION_EXPIRY));
     options.set_session_store(EmptyHalf { outgoing_inflight: MAX_OUTGOING, expiry: SESSION_EXPIRY });
     options.set_last_will(last_will(id, mqtt, accepts));
+    let mut secrets = Vec::new();
     if let Some(Login { user, password }) = &mqtt.login {
         let value = |template: &SecretTemplate| template.resolve().map_err(|error| Exit::config(error.to_string()));
-        options.set_credentials(value(user)?.expose().to_owned(), value(password)?.expose().to_owned());
+        let (name, password) = (value(user)?, value(password)?);
+        options.set_credentials(name.expose().to_owned(), password.expose().to_owned());
+        secrets.push(password);
+        // A name that stands in the configuration is none.
+        secrets.extend(user.placeholders().next().map(|_| name.clone()));
     }
     let heard = ReceivedEnds::default();
-    let broker =
-        Broker { tls: tls.clone(), id: id.to_owned(), heard: heard.clone(), first: Vec::new(), last: Vec::new() };
+    let (tls_rules, id, heard_ends) = (tls.clone(), id.to_owned(), heard.clone());
+    let broker = Broker { tls: tls_rules, id, secrets, heard: heard_ends, first: Vec::new(), last: Vec::new() };
     let route = Route { host: mqtt.host.as_str().to_owned(), port: mqtt.port, tls, destinations };
     options.set_socket_connector(move |_, _| route.clone().connect(heard.clone()));
     Ok((options, broker))

@@ -250,6 +250,7 @@ pub fn media_main() -> ExitCode {
 fn run_cli<C: Parser>(dispatch: impl FnOnce(C) -> Result<(), Exit>) -> ExitCode {
     // Started through /proc/self/exe the kernel would call it "exe".
     let _ = rustix::thread::set_name(c"tallybox");
+    crate::memory_limits::apply();
     match C::try_parse() {
         Ok(cli) => dispatch(cli).map_or_else(Exit::report, |()| ExitCode::SUCCESS),
         Err(error) => {

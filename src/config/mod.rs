@@ -42,6 +42,7 @@ pub use policy::{is_policy_version, policy_follows};
 pub(crate) use reader::did_you_mean;
 pub use reader::parse_duration;
 pub use recipient::{AgeRecipient, NotARecipient};
+pub(crate) use secret::hide;
 pub use secret::{MissingSecret, Secret, SecretTemplate};
 pub(crate) use sections::derived_id;
 pub use sections::is_device_id;

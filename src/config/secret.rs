@@ -1,4 +1,5 @@
-//! Secrets: `${NAME}` in a value, looked up where it is used, never printed, and taken literally.
+//! Secrets: `${NAME}` in a value, looked up where it is used, never printed, and taken literally. What servers say is
+//! kept free of them.
 
 use core::fmt;
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 pub struct Secret(String);
 
 impl Secret {
-    pub(super) const fn new(value: String) -> Self {
+    pub(crate) const fn new(value: String) -> Self {
         Self(value)
     }
 
@@ -165,4 +166,26 @@ impl fmt::Display for SecretTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.redacted)
     }
+}
+
+/// A secret of this length does not occur in a word by chance: it is hidden within words too.
+const MIN_EMBEDDED: usize = 8;
+
+/// `text`, which somebody else wrote, without this secret. A short one is hidden only as a word of its own: the stream
+/// `live` does not change "delivered".
+pub(crate) fn hide(text: &str, secret: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(secret) {
+        let (before, from_match) = rest.split_at(at);
+        let after = from_match.get(secret.len()..).unwrap_or_default();
+        let is_letter = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);
+        let is_word = !is_letter(before.chars().next_back().or_else(|| out.chars().next_back()))
+            && !is_letter(after.chars().next());
+        out.push_str(before);
+        out.push_str(if is_word || secret.len() >= MIN_EMBEDDED { "…" } else { secret });
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }

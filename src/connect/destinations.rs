@@ -191,6 +191,11 @@ impl Destinations {
         false
     }
 
+    /// Whether addresses of the same family as `one` are among the allowed ranges.
+    pub(crate) fn lists_family_of(&self, one: IpAddr) -> bool {
+        self.residency.allowed_addresses.iter().any(|range| range.is_ipv6() == one.is_ipv6())
+    }
+
     /// Whether `address` of `host` lies in the allowed ranges, or may lie elsewhere. What is sent to this machine
     /// itself crosses no network.
     fn allows_address(&self, host: &str, address: IpAddr) -> bool {

@@ -188,6 +188,9 @@ fn erase_footage(data_dir: &Path) -> io::Result<u64> {
 
 /// Destroys these of the footage's files. Returns how many there were.
 pub(super) fn erase_files(data_dir: &Path, names: &[OsString]) -> io::Result<u64> {
+    if names.is_empty() {
+        return Ok(0);
+    }
     let root = OwnedFd::from(File::open(data_dir)?);
     let mut sweep = Sweep::default();
     let footage = folder(&root, FOOTAGE)?;

@@ -114,6 +114,9 @@ impl StoredFootage {
         if !self.foreign.is_empty() {
             overdue.push(Overdue { session: 0, names: self.foreign.clone(), why: FootageEnd::Doubt });
         }
+        // A power cut can take a name before it is on the disk; the ledger must not go on saying that it is there.
+        let gone = marks.sessions().filter(|session| Some(*session) != current && !self.sessions.contains_key(session));
+        overdue.extend(gone.map(|session| Overdue { session, names: Vec::new(), why: FootageEnd::Doubt }));
         let (mut left, mut free) = (self.bytes(), free);
         for (session, SessionFootage { names, bytes }) in &self.sessions {
             if Some(*session) == current {
@@ -122,6 +125,7 @@ impl StoredFootage {
             let why = match marks.age(*session, now, retention) {
                 FootageAge::Over => FootageEnd::Retention,
                 FootageAge::Unknown => FootageEnd::Doubt,
+                FootageAge::Fresh if !marks.is_whole(*session, *bytes) => FootageEnd::Doubt,
                 FootageAge::Fresh if left > most || free < MIN_FREE => FootageEnd::Space,
                 FootageAge::Fresh => continue,
             };

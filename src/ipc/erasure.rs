@@ -65,7 +65,8 @@ pub enum FootageEnd {
     Retention,
     /// The disk, or the footage's share of it, is full.
     Space,
-    /// How old it is cannot be told, whose it is is not known, or footage may not be kept any more.
+    /// How old it is cannot be told, whose it is is not known, a power cut took a part, or footage may not be kept any
+    /// more.
     Doubt,
 }
 

@@ -15,7 +15,9 @@ const UNKNOWN_AGE: Duration = Duration::from_mins(10);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct FootageMark {
-    files: u64,
+    /// Of all its files together; `None`: a version of before did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
     clock: Timestamp,
     synchronised: bool,
     boot: String,
@@ -40,21 +42,29 @@ pub enum FootageAge {
 
 impl FootageMarks {
     /// A session left footage. Without clocks nothing can be told of its age, so that it is not known here.
-    pub(crate) fn keep(&mut self, session: u64, files: u64, reading: Option<ClockReading>) {
+    pub(crate) fn keep(&mut self, session: u64, bytes: u64, reading: Option<ClockReading>) {
         let Some(ClockReading { utc, synchronised, boot, monotonic_ms }) = reading else { return };
-        let mark = FootageMark { files, clock: utc, synchronised, boot: boot.to_string(), monotonic_ms };
+        let mark = FootageMark { bytes: Some(bytes), clock: utc, synchronised, boot: boot.to_string(), monotonic_ms };
         self.0.insert(session, mark);
     }
 
-    /// So many files of a session are gone; `None`: all of all sessions.
-    pub(crate) fn destroy(&mut self, session: Option<u64>, files: u64) {
-        let Some(session) = session else { return self.0.clear() };
-        if let Some(mark) = self.0.get_mut(&session) {
-            mark.files = mark.files.saturating_sub(files);
-            if mark.files == 0 {
-                self.0.remove(&session);
-            }
+    /// Footage of a session is gone; `None`: that of all sessions.
+    pub(crate) fn destroy(&mut self, session: Option<u64>) {
+        match session {
+            Some(session) => drop(self.0.remove(&session)),
+            None => self.0.clear(),
         }
+    }
+
+    /// The sessions that left footage.
+    pub fn sessions(&self) -> impl Iterator<Item = u64> {
+        self.0.keys().copied()
+    }
+
+    /// Whether a session's footage can still be what it left, by its length: a power cut takes what was not on the disk
+    /// yet.
+    pub fn is_whole(&self, session: u64, bytes: u64) -> bool {
+        self.0.get(&session).is_some_and(|mark| mark.bytes.is_none_or(|left| left == bytes))
     }
 
     /// How old a session's footage is at `now`; the wall clock counts only where it was synchronised both times. In
@@ -129,11 +139,11 @@ mod tests {
         for session in [1, 2] {
             marks.keep(session, 2, Some(reading("a", 0, true, 0)));
         }
-        marks.destroy(Some(1), 1);
-        assert_eq!(marks.age(1, &reading("a", 0, true, 1), DAY), FootageAge::Fresh);
-        marks.destroy(Some(1), 1);
+        assert!(marks.is_whole(1, 2) && !marks.is_whole(1, 1) && !marks.is_whole(3, 2));
+        marks.destroy(Some(1));
         assert_eq!(marks.age(1, &reading("a", 0, true, 1), DAY), FootageAge::Unknown);
-        marks.destroy(None, 5);
+        assert_eq!(marks.sessions().collect::<Vec<_>>(), [2]);
+        marks.destroy(None);
         assert_eq!(marks, FootageMarks::default());
     }
 }

@@ -161,8 +161,8 @@ impl LedgerState {
                 }
             }
             Fact::ErasureStarted { what, reason } => (self.erasing, self.erasing_reason) = (Some(*what), *reason),
-            Fact::FootageKept { session, files, .. } => self.footage.keep(*session, *files, entry.reading()),
-            Fact::FootageDestroyed { files, session, why: _ } => self.footage.destroy(*session, *files),
+            Fact::FootageKept { session, bytes, files: _ } => self.footage.keep(*session, *bytes, entry.reading()),
+            Fact::FootageDestroyed { session, files: _, why: _ } => self.footage.destroy(*session),
             Fact::Erased { receipt, .. } => self.set_erased(receipt.as_ref()),
             Fact::Unbound { receipt, .. } | Fact::ServiceEnded { receipt, .. } => {
                 self.set_erased(receipt.as_ref());
@@ -249,7 +249,7 @@ impl LedgerState {
     /// An erasure is finished.
     fn set_erased(&mut self, receipt: Option<&String>) {
         (self.erasing, self.erasing_reason) = (None, None);
-        self.footage.destroy(None, 0);
+        self.footage.destroy(None);
         self.receipt = receipt.cloned();
     }
 

@@ -1,5 +1,6 @@
 //! What the inventory says of a box with a certain configuration, and of boxes in general.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use notes::Role;
@@ -271,13 +272,14 @@ const fn fixed(retention: Retention) -> Text {
 
 /// How long the machine's journal keeps what the roles write: as journald is configured.
 fn journal_limit(root: &Path) -> Option<String> {
-    let mut files = vec![root.join("etc/systemd/journald.conf")];
+    // In the order of their names, wherever they lie; one in /etc hides one of the same name.
+    let mut drop_ins = BTreeMap::new();
     for folder in ["usr/lib/systemd/journald.conf.d", "etc/systemd/journald.conf.d"] {
-        let mut found: Vec<PathBuf> =
-            std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        found.sort();
-        files.extend(found);
+        let found = std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten();
+        drop_ins.extend(found.map(|entry| (entry.file_name(), entry.path())));
     }
+    let files: Vec<PathBuf> =
+        [root.join("etc/systemd/journald.conf")].into_iter().chain(drop_ins.into_values()).collect();
     let mut set = files.iter().filter_map(|file| std::fs::read_to_string(file).ok()).filter_map(|text| {
         let lines = text.lines().filter_map(|line| line.trim().strip_prefix("MaxRetentionSec="));
         lines.map(|value| value.trim().to_owned()).next_back()
@@ -299,7 +301,13 @@ mod tests {
         std::fs::write(folder.join("../journald.conf"), "[Journal]\n#MaxRetentionSec=1day\nMaxRetentionSec=1year\n")
             .unwrap();
         assert_eq!(limit().as_deref(), Some("1year"));
-        std::fs::write(folder.join("tallybox.conf"), "[Journal]\nMaxRetentionSec=184day\n").unwrap();
+        let package = root.path().join("usr/lib/systemd/journald.conf.d");
+        std::fs::create_dir_all(&package).unwrap();
+        let shipped = include_str!("../../packaging/tallybox-journal.conf");
+        std::fs::write(package.join("60-tallybox.conf"), shipped).unwrap();
+        std::fs::write(folder.join("50-own.conf"), "[Journal]\nMaxRetentionSec=2day\n").unwrap();
+        assert_eq!(limit().as_deref(), Some("14day"), "days, and by systemd's order");
+        std::fs::write(folder.join("60-tallybox.conf"), "[Journal]\nMaxRetentionSec=184day\n").unwrap();
         assert_eq!(limit().as_deref(), Some("184day"));
         std::fs::write(folder.join("zz.conf"), "[Journal]\nMaxRetentionSec=0\n").unwrap();
         assert_eq!(limit(), None);

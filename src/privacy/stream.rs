@@ -48,7 +48,7 @@ fn srt() -> [(&'static str, Purpose); 4] {
     }
 }
 
-fn whip() -> [(&'static str, Purpose); 8] {
+fn whip() -> [(&'static str, Purpose); 9] {
     names! {
         "url": Security Personal "where the stream goes; its path may have a key" "推流地址；路径中可能含密钥",
         "token": Security Personal "that the stream may" "推流令牌，确认推流权限",
@@ -57,7 +57,8 @@ fn whip() -> [(&'static str, Purpose); 8] {
         "sdp.media": Function Neither "codecs and formats, so that the server can decode" "编码与格式，供服务器解码",
         "sdp.ice": Security Neither "random name and password of the connection" "连接用的随机用户名与口令",
         "sdp.fingerprint": Security Neither "of a certificate made for this session" "本次会话临时证书的指纹",
-        "sdp.candidates": Function Personal "addresses and ports at which the server may answer" "服务器可回应的地址与端口",
+        "headers": Function Neither "fixed: form and length of the offer, and which answers are taken" "请求的格式、长度与可接受的回复（固定值）",
+        "sdp.candidates": Function Personal "the address and port that face the server, and no other address" "面向服务器的地址与端口；不含设备的其他地址",
     }
 }
 

@@ -32,13 +32,14 @@ fn footage(shop: &TestBox) -> Vec<PathBuf> {
 
 /// A session that reaches no server, ended after some pictures.
 fn session(shop: &TestBox) {
+    let before = footage(shop);
     shop.press();
     shop.wait_for_phase("connecting");
     wait_until("some pictures wait", || {
         let queued = shop.status().and_then(|status| status["stream"]["queue-ms"].as_u64());
         queued.is_some_and(|queued| queued > 3000)
     });
-    assert!(footage(shop).is_empty(), "nothing has a name while it may still be delivered");
+    assert_eq!(footage(shop), before, "nothing has a name while it may still be delivered");
     shop.press();
     shop.wait_for_phase("idle");
 }
@@ -99,6 +100,42 @@ fn at_its_time_and_without_an_entry_it_goes_by_itself() {
         destroyed.map(|fact| fact["why"].as_str().unwrap()).eq(["doubt", "retention"])
     });
     drop(guard);
+}
+
+/// The power failed before all of a session's footage was on the disk.
+#[test]
+fn footage_that_a_power_cut_tore_goes_and_holds_nobody_up() {
+    let shop = shop("");
+    let mut guard = shop.start("guard");
+    session(&shop);
+    guard.kill();
+    let file = footage(&shop).remove(0);
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let mut guard = shop.start("guard");
+    wait_until("it is destroyed", || footage(&shop).is_empty());
+    wait_until("and written down", || last(&shop, "footage-destroyed").is_some_and(|fact| fact["why"] == "doubt"));
+    // Its end became zeros: what can be told from outside is as before, and the operator reads what is whole.
+    session(&shop);
+    guard.kill();
+    let file = footage(&shop).remove(0);
+    let mut torn = std::fs::read(&file).unwrap();
+    let at = torn.len() * 2 / 3;
+    torn[at..].fill(0);
+    std::fs::write(&file, torn).unwrap();
+    let _guard = shop.start("guard");
+    session(&shop);
+    let read = Command::new("age").arg("-d").arg("-i").arg(shop.path("key")).arg(&file).output().unwrap();
+    assert!(
+        !read.status.success() && read.stdout.starts_with(b"FLV") && read.stdout.len() < at,
+        "{}",
+        read.stdout.len()
+    );
+    // Its name never came to the disk: the ledger does not go on saying that it is there.
+    std::fs::remove_file(file).unwrap();
+    let destroyed = || shop.ledger().iter().filter(|fact| fact["kind"] == "footage-destroyed").count();
+    wait_until("it is written down as gone", || destroyed() == 2);
+    shop.verify();
 }
 
 /// An ext4 image of data-dir, made by mkfs.ext4.

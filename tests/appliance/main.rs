@@ -17,6 +17,7 @@ mod clocks;
 mod doctor;
 mod encoder;
 mod erasure;
+mod erasure_helper;
 mod exactly_once;
 mod examples;
 mod families;

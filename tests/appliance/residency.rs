@@ -57,7 +57,8 @@ impl World {
     }
 
     fn configure(&self, ingest: &str, more: &str) {
-        let listed = "[privacy]\nallowed-ingest-hosts = [\"push.example.cn\", \"edge.example.cn\", \"127.0.0.1\"]\n";
+        let listed = "[privacy]\nallowed-ingest-hosts = [\"push.example.cn\", \"edge.example.cn\", \
+                      \"rebind-1.example.cn\", \"rebind-2.example.cn\", \"127.0.0.1\"]\n";
         let ranges = "[residency]\nallowed-addresses = [\"10.0.0.0/8\"]\n";
         self.shop.configure(&BoxConfig {
             ingest: ingest.to_owned(),
@@ -99,9 +100,10 @@ impl World {
 fn is_listed(line: &str) -> bool {
     let words: Vec<&str> = line.split(' ').collect();
     match words[..] {
-        ["asked", name] => ["push.example.cn", "edge.example.cn", "broker.example.cn"].contains(&name),
+        ["asked", name] => name.ends_with(".example.cn"),
         ["tcp", "10.1.0.5", "1883"]
         | ["tcp", "10.1.0.6", "1935" | "1936"]
+        | ["tcp", "10.1.0.7", "1935"]
         | ["tcp", "127.0.0.1", "8080"]
         | ["udp", _, "10.53.0.1", "53"] => true,
         // Loopback, among the box's own candidates.
@@ -117,6 +119,9 @@ fn whoever_wants_the_box_elsewhere_does_not_get_it_there() {
     let agent = world.start("agent");
     world.session("rtmp://push.example.cn/live/key-of-the-stream", "", "edge.evil.example");
     world.session("rtmp://push.example.cn:1936/live/key-of-the-stream", "", "edge.example.cn");
+    // Names whose addresses change: between two attempts, and between the sockets for media and the offer.
+    world.session("rtmp://rebind-1.example.cn/live/key-of-the-stream", "", "rebind-1.example.cn");
+    world.session("http://rebind-2.example.cn:8080/whip/live", "", "rebind-2.example.cn");
     let whip = |path: &str| format!("http://127.0.0.1:8080/whip/{path}\"\ntoken = \"token");
     world.session(&whip("away"), "", "elsewhere.invalid");
     world.session(&whip("live"), "", "203.0.113.77");
@@ -134,8 +139,13 @@ fn whoever_wants_the_box_elsewhere_does_not_get_it_there() {
     let seen = world.seen();
     let unlisted: Vec<_> = seen.iter().filter(|line| !is_listed(line)).collect();
     assert!(unlisted.is_empty(), "{unlisted:?} of {seen:?}");
+    let offers = std::fs::read_to_string(world.shop.path("seen.whip")).unwrap();
+    let candidates: Vec<&str> = offers.lines().filter_map(|line| line.strip_prefix("candidate ")).collect();
+    assert!(!candidates.is_empty() && candidates.iter().all(|address| *address == "127.0.0.1"), "{candidates:?}");
     // Everything that is listed was there to be found, and whoever looks would find the rest.
-    for line in ["tcp 10.1.0.5 1883", "tcp 10.1.0.6 1935", "tcp 10.1.0.6 1936", "tcp 127.0.0.1 8080"] {
+    for line in
+        ["tcp 10.1.0.5 1883", "tcp 10.1.0.6 1935", "tcp 10.1.0.6 1936", "tcp 10.1.0.7 1935", "tcp 127.0.0.1 8080"]
+    {
         assert!(seen.iter().any(|known| known == line), "{line}: {seen:?}");
     }
     let dial = "import socket; socket.socket().connect_ex(('198.51.100.1', 7))";

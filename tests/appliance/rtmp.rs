@@ -12,15 +12,15 @@ use crate::support::test_ca::Authority;
 use crate::support::{Program, free_port, timed, wait_until};
 
 /// `rtmp_server.py` in one of its modes.
-struct Server {
-    port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     log: PathBuf,
     program: Program,
     _dir: tempfile::TempDir,
 }
 
 impl Server {
-    fn new(mode: &str, argument: &str) -> Self {
+    pub(crate) fn new(mode: &str, argument: &str) -> Self {
         let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
         let log = dir.path().join("log");
         let mut command = Command::new("python3");
@@ -37,7 +37,7 @@ impl Server {
     }
 
     /// How many of its lines begin with `what`.
-    fn said(&self, what: &str) -> usize {
+    pub(crate) fn said(&self, what: &str) -> usize {
         self.text().lines().filter(|line| line.starts_with(what)).count()
     }
 

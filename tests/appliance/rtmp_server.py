@@ -4,8 +4,8 @@
 usage: rtmp_server.py HOST PORT MODE [ARGUMENT]
 MODE  accept | redirect URL (answers connect with 302) | redirect-publish URL (answers publish with it) |
       adobe USER:PASSWORD, llnw USER:PASSWORD (ask for a proof) | http (a login page answers whatever comes) |
-      mute (never answers publish) | close (closes when publish is asked for) | flood (pings without end, reads nothing
-      once the stream is on)
+      echo (refuses publish, and repeats the key in all that it says) | mute (never answers publish) | close (closes
+      when publish is asked for) | flood (pings without end, reads nothing once the stream is on)
 Prints one line for each event.
 """
 import asyncio
@@ -150,7 +150,9 @@ class Publisher:
         say(f"publish {name}")
         if mode == "close":
             return False
-        if mode == "redirect-publish":
+        if mode == "echo":
+            self.status("onStatus", 0, "error", f"NetStream.Publish.{name}", f"{name} is a bad key", stream=1)
+        elif mode == "redirect-publish":
             self.status("onStatus", 0, "error", "NetStream.Publish.Rejected", ex={"code": 302, "redirect": argument}, stream=1)
         elif mode != "mute":
             self.status("onStatus", 0, "status", "NetStream.Publish.Start", stream=1)

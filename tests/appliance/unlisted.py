@@ -5,7 +5,8 @@ usage: unlisted.py SERVERS SEEN   (root, in a new network and mount namespace)
 SERVERS is the folder of the tests' servers. SEEN gets a line for each destination that anybody here sends to, once:
   tcp ADDRESS PORT, for each first segment · udp SOURCE ADDRESS PORT · asked NAME, for each name that is looked up
 - The name server (10.53.0.1) gives each name first an address outside of 10.0.0.0/8, and for push and broker one inside
-  as well; "edge.example.cn" has only one outside.
+  as well; "edge.example.cn" has only one outside. Names that begin with "rebind" have one inside (10.1.0.7) when they
+  are asked for the first time, and only one outside later.
 - The broker (10.1.0.5) sends its clients to evil.example.net, in DISCONNECT and in CONNACK.
 - The RTMP server (10.1.0.6) redirects: on port 1935 to a host that is not listed, on 1936 to edge.example.cn.
 - The WHIP server (127.0.0.1:8080) names 203.0.113.77 for its media, and /whip/away redirects to an unlisted host.
@@ -19,7 +20,7 @@ import threading
 import time
 
 servers, seen_path = sys.argv[1], sys.argv[2]
-seen, lock = set(), threading.Lock()
+seen, lock, rebound = set(), threading.Lock(), set()
 INSIDE = {"push.example.cn": "10.1.0.6", "broker.example.cn": "10.1.0.5"}
 
 
@@ -72,6 +73,9 @@ def resolve(udp):
         kind = struct.unpack(">H", query[at + 1:at + 3])[0]
         found = ["203.0.113.66"] + ([INSIDE[name]] if name in INSIDE else [])
         found = found if kind == 1 else []
+        if kind == 1 and name.startswith("rebind") and name not in rebound:
+            rebound.add(name)
+            found = ["10.1.0.7"]
         answers = b"".join(b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + socket.inet_aton(one) for one in found)
         udp.sendto(query[:2] + b"\x81\x80\0\1" + struct.pack(">H", len(found)) + b"\0\0\0\0" + question + answers, peer)
 
@@ -126,6 +130,9 @@ def mislead(stream, number):
 
 
 run("ip", "link", "set", "lo", "up")
+# More addresses of this machine, which no server has to know.
+run("ip", "address", "add", "192.168.77.5/24", "dev", "lo")
+run("ip", "address", "add", "2001:db8:77::5/64", "dev", "lo")
 run("ip", "route", "add", "local", "0.0.0.0/0", "dev", "lo")
 run("ip", "-6", "route", "add", "local", "::/0", "dev", "lo")
 own = seen_path + ".resolv"

@@ -280,17 +280,16 @@ fn what_was_opened_at_a_server_is_closed_or_the_log_says_why_not() {
     let said = "capture ends before 1 WHIP session(s) are deleted";
     wait_until("it is closed or told", || slow.log().contains(said) || !server.lines("deleted").is_empty());
     guard.finish();
-    // The server does not say what would have to be deleted.
-    let nameless = at("nameless");
-    let mut guard = nameless.start("guard");
-    nameless.press();
-    nameless.wait_for_phase("live");
-    nameless.press();
-    nameless.wait_for_phase("idle");
-    guard.finish();
-    assert!(
-        nameless.log().contains("cannot be deleted in the end: the server's answer names none"),
-        "{}",
-        nameless.log()
-    );
+    // The server does not say what would have to be deleted, or names something of a host that is not allowed.
+    for (path, said) in [("nameless", "names none"), ("lure", "names one where we may not go")] {
+        let shop = at(path);
+        let mut guard = shop.start("guard");
+        shop.press();
+        shop.wait_for_phase("live");
+        shop.press();
+        shop.wait_for_phase("idle");
+        guard.finish();
+        let said = format!("cannot be deleted in the end: the server's answer {said}");
+        assert!(shop.log().contains(&said), "{}", shop.log());
+    }
 }

@@ -9,10 +9,12 @@ LOG gets a line for each thing that happens, its words separated by spaces:
   relay SESSION LOST AGAIN NACKS KEYFRAMES ESTIMATES, each second: datagrams that were lost, and of those that came
   through what was sent again, and the peer's words on what it misses, wants, and thinks that the way carries
   asked PATH, for each POST that is authorised
+  header NAME, sdp KIND and candidate ADDRESS, for what a POST and its offer have
 TIME is in seconds, from the RTP timestamp. Paths: /whip/live takes offers, /whip/moved redirects there, /whip/away
-redirects to a host that nobody allowed, /whip/busy is in use, /whip/read takes no POST, /whip/json and /whip/page
-answer 200 with something else than SDP, /whip/garbled 201 with SDP that is none. POST /ask/keyframe has the
-server ask for one (PLI), POST /ask/bitrate/KBPS has it think no more of the way than that.
+redirects to a host that nobody allowed, /whip/busy is in use, /whip/echo/... refuses and repeats path and token,
+/whip/lure takes the offer and names a session elsewhere, /whip/read takes no POST, /whip/json and /whip/page answer 200
+with something else than SDP, /whip/garbled 201 with SDP that is none. POST /ask/keyframe has the server ask for one
+(PLI), POST /ask/bitrate/KBPS has it think no more of the way than that.
 """
 import argparse
 import asyncio
@@ -124,6 +126,10 @@ async def take(kind, session, track):
 
 async def offer(sdp):
     session = first + len(sessions)
+    for line in sdp.splitlines():
+        note("sdp", re.match(r"a=[^:]+|.=", line)[0])
+        if found := re.match(r"a=candidate:\S+ \d \S+ \d+ (\S+)", line):
+            note("candidate", found[1])
     pc = sessions[session] = RTCPeerConnection()
     note("offer", session, (re.findall(r"profile-level-id=(\w+)", sdp) or ["none"])[0])
     if re.search(r"typ (srflx|relay)", sdp):
@@ -158,6 +164,10 @@ NO_SDP = {
 
 async def answer(method, path, headers, body):
     """Status, headers and body of the response."""
+    if path.startswith("/whip/echo"):
+        note("asked", path)
+        said = f"{path} {headers.get('authorization')}"
+        return 403, {"WWW-Authenticate": said, "Location": path}, said
     if headers.get("authorization") != f"Bearer {token}":
         return 401, {}, ""
     if method == "DELETE" and (found := re.fullmatch(r"/session/(\d+)", path)):
@@ -169,6 +179,8 @@ async def answer(method, path, headers, body):
         return 200, {}, ""
     if method == "POST":
         note("asked", path)
+        for name in headers:
+            note("header", name)
     if path in NO_SDP:
         return NO_SDP[path]
     if path == "/ask/keyframe":
@@ -192,13 +204,15 @@ async def answer(method, path, headers, body):
         note("slow")
         await asyncio.sleep(3)
         path = "/whip/live"
-    if path not in ("/whip/live", "/whip/nameless"):
+    if path not in ("/whip/live", "/whip/nameless", "/whip/lure"):
         return 404, {}, ""
     if headers.get("content-type") != "application/sdp":
         return 415, {}, ""
     session, sdp = await offer(body)
     if path == "/whip/nameless":
         return 201, {"Content-Type": "application/sdp"}, sdp
+    if path == "/whip/lure":
+        return 201, {"Location": f"http://127.0.0.2:{port}/session/{session}", "Content-Type": "application/sdp"}, sdp
     return 201, {"Location": f"/session/{session}", "Content-Type": "application/sdp"}, sdp
 
 

@@ -147,7 +147,18 @@ pub(crate) fn load_all(names: &[&str]) {
 fn load(name: &str) -> bool {
     let file = format!("libgst{name}.so");
     let mut files = search_path().map(|folder| folder.join(&file)).filter(|file| file.exists());
-    gst::Registry::get().find_plugin(name).is_some() || files.any(|file| load_file(&file))
+    let is_loaded = gst::Registry::get().find_plugin(name).is_some() || files.any(|file| load_file(&file));
+    keep_secrets_out_of_the_log();
+    is_loaded
+}
+
+/// GStreamer's own log, which `GST_DEBUG` switches on: below INFO `srtsink` prints its passphrase.
+fn keep_secrets_out_of_the_log() {
+    if let Some(category) = gst::DebugCategory::get("srtobject")
+        && category.threshold() > gst::DebugLevel::Info
+    {
+        category.set_threshold(gst::DebugLevel::Info);
+    }
 }
 
 fn load_file(file: &Path) -> bool {

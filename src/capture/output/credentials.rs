@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::capture::error::CaptureError;
-use crate::config::{Destination, Login, MissingSecret, Protocol, Rtmp, Secret, SecretTemplate, Srt, ValueError};
+use crate::config::{Destination, Login, MissingSecret, Protocol, Rtmp, Secret, SecretTemplate, Srt, ValueError, hide};
 
 /// What identifies the box to a server, with the secrets filled in.
 #[derive(Clone, Debug)]
@@ -89,11 +89,7 @@ pub(super) struct Redactor {
     pub(super) secrets: Arc<[String]>,
 }
 
-/// A secret of this length does not occur in a word by chance: it is redacted within words too.
-const MIN_EMBEDDED: usize = 8;
-
-/// `text` without the secrets. The host stays, even where a secret is part of it. A short secret is redacted only as a
-/// word of its own: the stream `live` does not change "delivered".
+/// `text` without the secrets. The host stays, even where a secret is part of it.
 pub(super) fn redact(text: &str, redactor: &Redactor) -> String {
     let redact_piece =
         |piece: &str| redactor.secrets.iter().fold(piece.to_owned(), |piece, secret| hide(&piece, secret));
@@ -101,23 +97,6 @@ pub(super) fn redact(text: &str, redactor: &Redactor) -> String {
         redactor.secrets.iter().filter(|secret| secret.contains(&redactor.host) && secret.len() > redactor.host.len());
     let text = containing_host.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "…"));
     text.split(redactor.host.as_str()).map(redact_piece).collect::<Vec<_>>().join(&redactor.host)
-}
-
-fn hide(text: &str, secret: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(secret) {
-        let (before, from_match) = rest.split_at(at);
-        let after = from_match.get(secret.len()..).unwrap_or_default();
-        let is_letter = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);
-        let is_word = !is_letter(before.chars().next_back().or_else(|| out.chars().next_back()))
-            && !is_letter(after.chars().next());
-        out.push_str(before);
-        out.push_str(if is_word || secret.len() >= MIN_EMBEDDED { "…" } else { secret });
-        rest = after;
-    }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]

@@ -43,6 +43,11 @@ impl AddressRange {
         Ok(range)
     }
 
+    /// Which family its addresses are of.
+    pub(crate) fn is_ipv6(&self) -> bool {
+        self.network.is_ipv6()
+    }
+
     /// Whether `address` lies in it. IPv4 within IPv6 counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

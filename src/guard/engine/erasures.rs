@@ -109,7 +109,7 @@ impl Engine {
 
     fn append_erased(&mut self, fact: Fact) -> Result<(), Event> {
         let is_unbound = matches!(fact, Fact::Unbound { .. } | Fact::ServiceEnded { .. });
-        self.footage_marks.destroy(None, 0);
+        self.footage_marks.destroy(None);
         self.look_for_footage();
         if let Fact::Unbound { receipt, .. } | Fact::ServiceEnded { receipt, .. } | Fact::Erased { receipt, .. } = &fact
         {

@@ -18,7 +18,7 @@ impl Engine {
             return Ok(());
         }
         let (files, bytes) = (found.names.len() as u64, found.bytes);
-        self.footage_marks.keep(session, files, Some(clock::read()));
+        self.footage_marks.keep(session, bytes, Some(clock::read()));
         self.append(Fact::FootageKept { session, files, bytes })
     }
 
@@ -33,7 +33,7 @@ impl Engine {
         for Overdue { session, names, why } in overdue {
             match erasure::erase_files(&data_dir, &names) {
                 Ok(files) => {
-                    self.footage_marks.destroy(Some(session), files);
+                    self.footage_marks.destroy(Some(session));
                     let fact = Fact::FootageDestroyed { files, why: Some(why), session: Some(session) };
                     result = result.and(self.append(fact));
                 }

@@ -33,8 +33,8 @@ fn stored(dir: &Path) -> (StoredFootage, FootageMarks) {
         std::fs::write(dir.join("footage").join(name), vec![0; length]).unwrap();
     }
     let mut marks = FootageMarks::default();
-    marks.keep(9, 2, Some(reading(100)));
-    marks.keep(10, 2, Some(reading(200)));
+    marks.keep(9, 1500, Some(reading(100)));
+    marks.keep(10, 11, Some(reading(200)));
     (StoredFootage::find(dir).unwrap(), marks)
 }
 
@@ -55,9 +55,10 @@ fn it_goes_at_its_time_and_oldest_first_where_room_is_short() {
     assert_eq!(judged(&stored, &marks, &config, MIN_FREE - 1500, 300), [(9, FootageEnd::Space)]);
     assert_eq!(judged(&stored, &marks, &config, MIN_FREE - 1501, 300).len(), 2);
     // Too much of it, and a disk that cannot be asked.
-    let mut much = stored.clone();
+    let (mut much, mut known) = (stored.clone(), marks.clone());
     much.sessions.get_mut(&9).unwrap().bytes = 17 << 20;
-    assert_eq!(judged(&much, &marks, &config, PLENTY, 300), [(9, FootageEnd::Space)]);
+    known.keep(9, 17 << 20, Some(reading(100)));
+    assert_eq!(judged(&much, &known, &config, PLENTY, 300), [(9, FootageEnd::Space)]);
     assert_eq!(judged(&stored, &marks, &config, 0, 300).len(), 2);
 }
 
@@ -89,4 +90,34 @@ fn what_nobody_wrote_down_or_allows_goes_at_once() {
 fn no_folder_is_no_footage() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(StoredFootage::find(dir.path()).unwrap(), StoredFootage::default());
+}
+
+/// After a power cut a file may be shorter, or have no name at all. One whose end became zeros is as long as before:
+/// its chunks do not open any more, see the tests of what is written.
+#[test]
+fn what_a_power_cut_tore_goes_and_is_written_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, marks) = stored(dir.path());
+    let look = |file: &str, length: Option<u64>| {
+        let path = dir.path().join("footage").join(file);
+        let whole = std::fs::read(&path).unwrap();
+        match length {
+            Some(length) => std::fs::File::options().write(true).open(&path).unwrap().set_len(length).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let stored = StoredFootage::find(dir.path()).unwrap();
+        let found = judged(&stored, &marks, &keeping(), PLENTY, 300);
+        std::fs::write(&path, whole).unwrap();
+        found
+    };
+    for length in (0..1000).step_by(37).map(Some).chain([None, Some(999), Some(1001)]) {
+        assert_eq!(look("9-1.age", length), [(9, FootageEnd::Doubt)], "{length:?}");
+    }
+    assert_eq!(look("9-1.age", Some(1000)), []);
+    std::fs::remove_dir_all(dir.path().join("footage")).unwrap();
+    let stored = StoredFootage::find(dir.path()).unwrap();
+    let found = judged(&stored, &marks, &keeping(), PLENTY, 300);
+    assert_eq!(found, [(9, FootageEnd::Doubt), (10, FootageEnd::Doubt)]);
+    assert_eq!(stored.overdue(&marks, Some(10), &keeping(), PLENTY, &reading(300)).len(), 1, "that is still written");
+    assert_eq!(super::super::erasure::erase_files(dir.path(), &[]).unwrap(), 0);
 }

@@ -4,6 +4,7 @@
 mod canaries;
 mod files;
 mod names;
+mod whip;
 mod wire;
 
 use std::collections::BTreeSet;

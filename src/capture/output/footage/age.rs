@@ -154,6 +154,34 @@ pub(super) mod tests {
         }
     }
 
+    /// A power cut leaves a part of a file, or blocks that were never written: what comes before can be read, and
+    /// nothing else comes out.
+    #[test]
+    fn a_torn_file_is_read_up_to_its_last_whole_chunk() {
+        let dir = tempfile::tempdir().unwrap();
+        let recipient = operator(dir.path());
+        let plain: Vec<u8> = (0..3 * CHUNK + 100).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        let whole = encrypt(&recipient, &plain);
+        let sealed = CHUNK + 16;
+        let begin = whole.len() - plain.len() - 4 * 16;
+        let file = dir.path().join("file");
+        let places = [0, 1, begin - 1, begin, begin + 1, begin + sealed - 1, begin + sealed, begin + 2 * sealed + 7];
+        for place in places.into_iter().chain([whole.len() - 1]) {
+            let tail = whole.len() - place;
+            let garbage: Vec<u8> = (0..tail).map(|at| u8::try_from(at * 7 % 256).unwrap()).collect();
+            for (kind, tail) in [("cut", Vec::new()), ("zeros", vec![0; tail]), ("garbage", garbage)] {
+                std::fs::write(&file, [&whole[..place], &tail[..]].concat()).unwrap();
+                let read = decrypt(dir.path(), &file);
+                let whole_chunks = place.saturating_sub(begin) / sealed;
+                assert!(!read.status.success() && plain.starts_with(&read.stdout), "{kind} at {place}");
+                // The last whole one is not told from a last one that is damaged, where the file ends with it.
+                let chunks = read.stdout.len() / CHUNK;
+                assert!(read.stdout.len().is_multiple_of(CHUNK) && chunks <= whole_chunks, "{kind} at {place}");
+                assert!(chunks + 1 >= whole_chunks, "{kind} at {place}: {chunks} of {whole_chunks}");
+            }
+        }
+    }
+
     /// Bits, bytes, chunks and ends.
     #[test]
     fn every_flip_swap_and_truncation_is_rejected() {

@@ -24,7 +24,7 @@ use rustls::pki_types::ServerName;
 use super::tls;
 use crate::capture::media::Frame;
 use crate::capture::output::connection::{IngestConnection, TransportStats};
-use crate::capture::output::credentials::Redactor;
+use crate::capture::output::credentials::{Redactor, redact};
 use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 use crate::capture::output::target::IngestTarget;
 use crate::clock::Clock;
@@ -151,6 +151,7 @@ impl RtmpConnection {
 
     fn fail(&mut self, error: ConnectionError) {
         let ConnectionError { kind, reason } = error;
+        let reason = redact(&reason, &self.redactor);
         self.error = Some(ConnectionError { kind, reason: format!("{}: {reason}", self.redactor.host_port) });
         self.state = ConnectionState::Closed;
     }

@@ -10,6 +10,7 @@ use super::endpoint::RtmpEndpoint;
 use super::flv::FlvTag;
 use super::status::{self, NOT_RTMP, SessionStage};
 use crate::capture::output::error::ConnectionError;
+use crate::config::hide;
 
 /// RTMP's only version (section 5.2.2).
 const VERSION: u8 = 3;
@@ -288,7 +289,10 @@ impl RtmpSession {
         let text = |value: &AmfValue, name: &str| value.get(name).and_then(AmfValue::as_str).map(str::to_owned);
         let [level, code, description] =
             ["level", "code", "description"].map(|name| text(info, name).unwrap_or_default());
-        tracing::debug!(level, code, "the server says");
+        // The server knows the key, and may repeat it.
+        let [shown_level, shown_code] =
+            [&level, &code].map(|text| hide(status::known_form(text), &self.endpoint.stream));
+        tracing::debug!(level = shown_level, code = shown_code, "the server says");
         if let Some(url) = info.get("ex").and_then(|more| text(more, "redirect"))
             && self.stage < SessionStage::Live
         {

@@ -20,6 +20,7 @@ use super::peer_state::{OfferParams, OpenResource, PeerState};
 use super::sockets::MediaSockets;
 use crate::capture::media::h264::avcc_to_annexb;
 use crate::capture::media::{Frame, Track};
+use crate::capture::output::credentials::{Redactor, redact};
 use crate::capture::output::error::ConnectionError;
 use crate::clock::Clock;
 
@@ -38,6 +39,7 @@ const VIDEO_PT: u8 = 102;
 const VIDEO_RTX_PT: u8 = 103;
 
 pub(super) struct WhipClient {
+    pub(super) redactor: Redactor,
     pub(super) params: OfferParams,
     pub(super) peer_state: Arc<PeerState>,
     pub(super) inbox: Receiver<Frame>,
@@ -94,13 +96,14 @@ impl WhipClient {
         let accepted = endpoint.post(&offer.to_sdp_string())?;
         *open_resource = Some(counted);
         *resource = accepted.resource;
-        // The parser's text is not reported: it contains addresses in memory.
+        // The parser's text is not reported: it contains addresses in memory, and what the server wrote.
+        let redactor = &self.redactor;
         let answer = SdpAnswer::from_sdp_string(&accepted.answer?).map_err(|error| {
-            tracing::debug!("the server's answer: {error}");
+            tracing::debug!("the server's answer: {}", redact(&error.to_string(), redactor));
             ConnectionError::rejected("the server's answer to the offer is SDP that cannot be read")
         })?;
         rtc.sdp_api().accept_answer(pending, answer).map_err(|error| {
-            tracing::debug!("the server's answer: {error}");
+            tracing::debug!("the server's answer: {}", redact(&error.to_string(), redactor));
             ConnectionError::rejected("the server's answer does not fit the offer")
         })?;
         let mut peer = Peer { rtc, sockets, tracks: [Some(video), audio] };

@@ -70,8 +70,14 @@ pub(super) fn connect(
     let peer_state = Arc::new(PeerState::new());
     let (frames, inbox) = channel();
     let endpoint = WhipEndpoint::new(endpoint.clone(), token.cloned(), target.destinations.clone());
-    let client =
-        WhipClient { params, peer_state: peer_state.clone(), inbox, waker: waker.clone(), clock: Clock::start() };
+    let client = WhipClient {
+        redactor: redactor.clone(),
+        params,
+        peer_state: peer_state.clone(),
+        inbox,
+        waker: waker.clone(),
+        clock: Clock::start(),
+    };
     // It ends once its channel of frames is closed.
     let worker = Worker::spawn("whip", OnDrop::Join, move |_| client.run(&endpoint));
     target.join_on_drop(worker.map_err(|error| unreachable(error.to_string()))?);

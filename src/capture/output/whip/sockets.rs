@@ -1,5 +1,5 @@
-//! The sockets for media, one for each address family: a server may answer only on one of them, and its name may
-//! resolve to the other.
+//! The sockets for media, one for each address family in which media may go anywhere: a server may answer only on one
+//! of them, and its name may resolve to the other.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -22,8 +22,9 @@ const ROUTE_PROBES: [IpAddr; 2] =
 pub(super) struct MediaSockets(Vec<DatagramSocket>);
 
 impl MediaSockets {
-    /// Opens a socket in each address family that has a route, at the local address that routes to `host`. These are
-    /// all the candidates: no STUN server of a third party is told about this box.
+    /// Opens a socket in each address family in which `host` has an address or the allowed ranges are, at the one local
+    /// address that routes there. These are all the candidates: the server learns no other address of this machine, and
+    /// no STUN server of a third party is told about it.
     ///
     /// # Errors
     /// The name cannot be resolved, or there is no route in either family.
@@ -34,12 +35,13 @@ impl MediaSockets {
 
     fn for_servers(servers: &[SocketAddr], destinations: &Destinations) -> Result<Self, ConnectionError> {
         let target = |probe: IpAddr| {
-            let of_family = servers.iter().find(|server| server.is_ipv6() == probe.is_ipv6());
-            of_family.copied().unwrap_or(SocketAddr::new(probe, 9))
+            let of_family = servers.iter().find(|server| server.is_ipv6() == probe.is_ipv6()).copied();
+            of_family.or_else(|| destinations.lists_family_of(probe).then_some(SocketAddr::new(probe, 9)))
         };
         let all: Vec<_> = ROUTE_PROBES
             .into_iter()
-            .filter_map(|probe| DatagramSocket::towards(target(probe), destinations).ok())
+            .filter_map(target)
+            .filter_map(|target| DatagramSocket::towards(target, destinations).ok())
             .collect();
         if all.is_empty() { Err(ConnectionError::from(Unreachable::NoRoute)) } else { Ok(Self(all)) }
     }
@@ -86,6 +88,22 @@ mod tests {
     use std::net::UdpSocket;
 
     use super::*;
+
+    #[test]
+    fn the_server_learns_no_address_of_a_family_in_which_nothing_may_be_sent() {
+        let families = |servers: &[&str], ranges: &str| {
+            let servers: Vec<_> = servers.iter().map(|text| text.parse().unwrap()).collect();
+            let residency = if ranges.is_empty() { "" } else { "[residency]\nallowed-addresses" };
+            let config = crate::config::example(&format!("{residency}{ranges}\n"));
+            let sockets = MediaSockets::for_servers(&servers, &Destinations::of_ingest(&config)).unwrap();
+            sockets.addresses().map(|local| local.is_ipv6()).collect::<Vec<_>>()
+        };
+        assert_eq!(families(&["127.0.0.1:9"], ""), [false]);
+        assert_eq!(families(&["[::1]:9"], ""), [true]);
+        assert_eq!(families(&["[::1]:9"], " = [\"2001:db8::/32\"]"), [true]);
+        // Media of a server of one family may go to ranges of the other, if there is a route.
+        assert!(families(&["[::1]:9"], " = [\"198.51.100.0/24\"]").contains(&true));
+    }
 
     #[test]
     fn each_family_that_the_server_has_gets_a_socket_that_is_heard() {
