@@ -44,6 +44,21 @@ pub enum ErasureReason {
     AccountClosed,
 }
 
+impl ErasureReason {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Unlawful, Self::BeyondPurposeOrTime, Self::ConsentWithdrawn, Self::AccountClosed];
+
+    /// The word in commands, in the ledger and in receipts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unlawful => "unlawful",
+            Self::BeyondPurposeOrTime => "beyond-purpose-or-time",
+            Self::ConsentWithdrawn => "consent-withdrawn",
+            Self::AccountClosed => "account-closed",
+        }
+    }
+}
+
 /// Parameters of `erase`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -30,18 +30,26 @@ impl EndOfService {
             .is_some_and(|kind| kind == DocumentType::EndOfService)
     }
 
+    /// Reads what the note says, whoever signed it.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to write.
+    pub fn read(json: &str) -> Result<EndOfServiceDocument, String> {
+        let document: EndOfServiceDocument = serde_json::from_str(json)
+            .map_err(|error| format!("no end of service: {}", clean(&error.to_string(), WHY)))?;
+        let EndOfServiceDocument { r#box: _, contacts, answer_days, texts } = &document;
+        notice::check_contacts(contacts, *answer_days)?;
+        texts.as_ref().map_or(Ok(()), notice::check_texts)?;
+        Ok(document)
+    }
+
     /// Verifies signatures, document, and that it is for the box called `box_id`. A shop that claims the box later
     /// trusts other keys; `former` is the digest of the note that ended a service here, which ends no second one.
     pub fn verify(trust: &Trust, note: &str, box_id: Option<&str>, former: Option<&str>) -> Result<Self, Rejection> {
         let verified = trust.verify(note.as_bytes(), Role::EndOfService).map_err(|refusal| rejection(&refusal))?;
         let malformed = |why: String| Rejection::new(ReplyCode::Malformed, why);
-        let document: EndOfServiceDocument = serde_json::from_str(&verified.json)
-            .map_err(|error| malformed(format!("no end of service: {}", clean(&error.to_string(), WHY))))?;
-        let EndOfServiceDocument { r#box, contacts, answer_days, texts } = &document;
-        notice::check_contacts(contacts, *answer_days).map_err(malformed)?;
-        if let Some(texts) = texts {
-            notice::check_texts(texts).map_err(malformed)?;
-        }
+        let document = Self::read(&verified.json).map_err(malformed)?;
+        let r#box = &document.r#box;
         if r#box != EACH && Some(r#box.as_str()) != box_id {
             let why = format!("it is for the box {:?}: sign one for this box, or for \"*\"", clean(r#box, WHY));
             return Err(Rejection::new(ReplyCode::Misaddressed, why));

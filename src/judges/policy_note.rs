@@ -53,9 +53,7 @@ impl PolicyNote {
     /// Verifies signatures and document.
     pub fn verify(trust: &Trust, note: &str) -> Result<Self, PolicyError> {
         let verified = trust.verify(note.as_bytes(), Role::Policy)?;
-        let document = serde_json::from_str(&verified.json)
-            .map_err(|error| PolicyError::Document(format!("no policy: {}", clean(&error.to_string(), WHY))))?;
-        check(&document).map_err(PolicyError::Document)?;
+        let document = read(&verified.json).map_err(PolicyError::Document)?;
         Ok(Self { note: note.to_owned(), document, text: verified.text, signers: verified.signers })
     }
 
@@ -89,6 +87,17 @@ impl PolicyNote {
     pub fn store(&self, data_dir: &Path) -> io::Result<()> {
         atomic_file::replace(&data_dir.join(POLICY_NOTE), self.note.as_bytes(), PRIVATE, Durability::Synced)
     }
+}
+
+/// Reads what a policy's note says, whoever signed it.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn read(json: &str) -> Result<PolicyDocument, String> {
+    let document =
+        serde_json::from_str(json).map_err(|error| format!("no policy: {}", clean(&error.to_string(), WHY)))?;
+    check(&document)?;
+    Ok(document)
 }
 
 fn check(document: &PolicyDocument) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! The command line: what each command is called and takes, and how its end becomes an exit code.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -7,7 +8,7 @@ use tallybox::exit::{self, Exit};
 use tallybox::runtime;
 
 use crate::command::{self, Caution, CommandArgs};
-use crate::{events, key, list, metrics, policy, set, sim, update, verify, watch};
+use crate::{end_of_service, erase, events, key, list, metrics, policy, set, sim, update, verify, watch};
 
 #[derive(Debug, Parser)]
 #[command(name = "tallybox-fleet", version, about, after_help = exit::help())]
@@ -41,6 +42,13 @@ enum Command {
         #[command(subcommand)]
         action: update::Action,
     },
+    /// Have boxes destroy what they hold of people, with a signed receipt.
+    Erase(erase::Args),
+    /// End the platform's service at boxes, for good: sign the note, publish it, and collect the receipts.
+    EndOfService {
+        #[command(subcommand)]
+        action: end_of_service::Action,
+    },
     /// Send a verb that needs no parameters: mute, unmute, identify, diagnose, and those that destroy (erase, unbind).
     Send(SendArgs),
     /// Follow the boxes' ledgers, and archive them.
@@ -63,6 +71,9 @@ struct SendArgs {
     /// The verb.
     #[arg(value_name = "VERB", value_parser = ["mute", "unmute", "identify", "diagnose", "update", "erase", "unbind"])]
     verb: String,
+    /// Appends each receipt of what was destroyed to this file, in a line of JSON.
+    #[arg(long, value_name = "FILE")]
+    receipts: Option<PathBuf>,
     #[command(flatten)]
     command: CommandArgs,
 }
@@ -87,14 +98,16 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Exit> {
     match command {
         Command::List(args) => runtime::block_on(list::run(&args)),
-        Command::Stop(args) => ask(&args, "stop", Caution::None),
-        Command::Request(args) => ask(&args, "request-start", Caution::Budget),
+        Command::Stop(args) => ask(&args, "stop", Caution::None, None),
+        Command::Request(args) => ask(&args, "request-start", Caution::Budget, None),
         Command::Set { action } => runtime::block_on(set::run(&action)),
         Command::Policy { action } => runtime::block_on(policy::run(&action)),
         Command::Update { action } => runtime::block_on(update::run(&action)),
-        Command::Send(SendArgs { verb, command }) => {
+        Command::Erase(args) => runtime::block_on(erase::run(&args)),
+        Command::EndOfService { action } => runtime::block_on(end_of_service::run(&action)),
+        Command::Send(SendArgs { verb, receipts, command }) => {
             let caution = if verb == "mute" { Caution::None } else { Caution::Budget };
-            ask(&command, &verb, caution)
+            ask(&command, &verb, caution, receipts.as_deref())
         }
         Command::Events(args) => runtime::block_on(events::run(&args)),
         Command::Verify(args) => verify::run(&args),
@@ -106,9 +119,9 @@ fn dispatch(command: Command) -> Result<(), Exit> {
 }
 
 /// Sends a verb without parameters.
-fn ask(args: &CommandArgs, verb: &str, caution: Caution) -> Result<(), Exit> {
+fn ask(args: &CommandArgs, verb: &str, caution: Caution, receipts: Option<&Path>) -> Result<(), Exit> {
     let command = command::Command { verb: verb.to_owned(), parameters: serde_json::Map::new() };
-    runtime::block_on(command::run(args, &command::Ask::Command(command), caution))
+    runtime::block_on(command::run(args, &command::Ask::Command(command), caution, receipts))
 }
 
 #[cfg(test)]

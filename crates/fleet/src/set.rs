@@ -98,7 +98,7 @@ pub(crate) async fn run(action: &Action) -> Result<(), Exit> {
             (command, Ask::Desired(Desired { version: version.unwrap_or(now), values }))
         }
     };
-    command::run(command, &ask, Caution::Budget).await
+    command::run(command, &ask, Caution::Budget, None).await
 }
 
 fn desired_values(given: &[(String, Value)], file: Option<&PathBuf>) -> Result<Map<String, Value>, Exit> {

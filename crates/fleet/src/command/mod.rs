@@ -8,7 +8,7 @@ mod payload;
 mod report;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,6 +21,7 @@ use tallybox::exit::Exit;
 use tallybox::runtime::ShutdownSignals;
 
 use crate::connection::{BrokerArgs, Connection, Heard};
+use crate::receipts::{self, Receipts};
 use crate::target::Targets;
 use crate::view::{self, State};
 use crate::{key, options};
@@ -98,6 +99,15 @@ struct Reply {
     uptime_s: Option<u64>,
     state: Option<State>,
     diagnosis: Option<serde_json::Value>,
+    /// A note: its lines stay as they came.
+    #[serde(skip)]
+    receipt: Option<String>,
+}
+
+/// The receipt in an answer, byte for byte.
+fn receipt(payload: &[u8]) -> Option<String> {
+    let reply: serde_json::Value = serde_json::from_slice(payload).ok()?;
+    receipts::checked(reply.get("receipt")?.as_str()?).map(str::to_owned)
 }
 
 /// A command that is under way to one box.
@@ -108,8 +118,10 @@ struct UnderWay {
 }
 
 /// Sends what is asked to the boxes that are named, and reports what became of it.
-pub(crate) async fn run(args: &CommandArgs, ask: &Ask, caution: Caution) -> Result<(), Exit> {
+/// `receipts`: the file that keeps what boxes signed for what they destroyed.
+pub(crate) async fn run(args: &CommandArgs, ask: &Ask, caution: Caution, receipts: Option<&Path>) -> Result<(), Exit> {
     args.targets.check()?;
+    let receipts = Receipts::open(receipts)?;
     let signer = args.key_file.as_deref().map(key::load).transpose()?;
     if matches!(ask, Ask::Desired(_)) && signer.is_none() {
         return Err(Exit::usage("a desired configuration has to be signed: name the key file with --key"));
@@ -128,6 +140,7 @@ pub(crate) async fn run(args: &CommandArgs, ask: &Ask, caution: Caution) -> Resu
         sequence: Sequence::default(),
         dispatch: Dispatch::new(targets, usize::from(args.jobs), args.timeout, budget),
         under_way: HashMap::new(),
+        receipts,
         report: Report::new(args.json),
     };
     for id in &away {
@@ -151,6 +164,7 @@ struct Sender<'a> {
     dispatch: Dispatch,
     /// By the commands' ids.
     under_way: HashMap<String, UnderWay>,
+    receipts: Receipts,
     report: Report,
 }
 
@@ -244,7 +258,8 @@ impl Sender<'_> {
                 let Some((id, name)) = view::split_topic(&self.args.broker.prefix, &topic) else { return Ok(()) };
                 match (name, self.ask) {
                     ("reply", Ask::Command(_)) => {
-                        if let Some(reply) = view::parse::<Reply>(&message.payload) {
+                        if let Some(mut reply) = view::parse::<Reply>(&message.payload) {
+                            reply.receipt = receipt(&message.payload);
                             return self.answered(connection, id, reply).await;
                         }
                     }
@@ -282,6 +297,9 @@ impl Sender<'_> {
         self.under_way.remove(id);
         if again && let (Some(epoch), Some(uptime_s)) = (reply.epoch.clone(), reply.uptime_s) {
             return self.send(connection, target.to_owned(), Some(GuardTime { epoch, uptime_s })).await;
+        }
+        if let Some(receipt) = &reply.receipt {
+            self.receipts.keep(target, receipt)?;
         }
         self.settle(target, judge(&reply), &reply)
     }

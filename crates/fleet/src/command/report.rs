@@ -23,6 +23,8 @@ struct BoxLine<'a> {
     phase: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     diagnosis: Option<&'a serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<&'a str>,
 }
 
 /// Progress of one box.
@@ -75,7 +77,8 @@ impl Report {
         let (code, error) = (reply.code.as_deref(), reply.error.as_deref());
         if self.json {
             let phase = reply.state.as_ref().map(view::phase);
-            return output::json(&BoxLine { id, outcome, code, error, phase, diagnosis: reply.diagnosis.as_ref() });
+            let (diagnosis, receipt) = (reply.diagnosis.as_ref(), reply.receipt.as_deref());
+            return output::json(&BoxLine { id, outcome, code, error, phase, diagnosis, receipt });
         }
         self.clear();
         let diagnosis = reply.diagnosis.as_ref().map(ToString::to_string);

@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::connection::{BrokerArgs, Connection, Heard, SessionKind};
 use crate::view::{self, State};
-use crate::{files, options, output, policy};
+use crate::{files, notice, options, output};
 use progress::{Progress, Standing};
 
 /// Longest document, in bytes.
@@ -132,7 +132,7 @@ async fn publish(release: &Release, broker: &BrokerArgs, keys: &[PathBuf]) -> Re
 
 async fn send(release: &Release, broker: &BrokerArgs, keys: &[PathBuf]) -> Result<(), Exit> {
     let json = release.to_json().map_err(|error| Exit::data(error.to_string()))?;
-    let note = policy::sign(&format!("{}\n{json}\n", DocumentType::Release.as_str()), keys)?;
+    let note = notice::sign(&format!("{}\n{json}\n", DocumentType::Release.as_str()), &notice::signers(keys)?)?;
     let connection =
         Connection::open(broker, vec![(topic(broker, &release.channel)?, QoS::AtLeastOnce)], &SessionKind::Clean)
             .await?;

@@ -173,3 +173,83 @@ fn a_material_policy_locks_boxes_until_staff_acknowledge_it() {
     assert!(answered.status.success(), "{}", said(&answered));
     assert_eq!(status()["policies"], acknowledged, "before: {before}");
 }
+
+#[test]
+fn all_that_a_policy_says_is_signed_and_a_box_reads_it() {
+    use crate::support::write;
+    use tallybox::ipc::{PolicyReason, PolicyText};
+    use tallybox::judges::policy_note::PolicyNote;
+
+    let broker = Broker::start();
+    let mut keys = Keys::new(&broker);
+    let key = keys.add(&broker, "policy", &["policy"]);
+    let dir = broker.dir.path();
+    let file = |name: &str, text: &str| write(dir, name, text).to_str().unwrap().to_owned();
+    let (zh, en) = (file("zh.txt", "隐私政策\n"), file("en.txt", "the policy\n"));
+    let sign = |arguments: &[&str]| broker.run(&[&["policy", "sign", "--key", &key], arguments].concat());
+    let config = tallybox::config::Config::load(keys.config("[ingest]\nurl = \"rtmps://p.example.cn/l/k\"\n").as_ref());
+    let trust = config.unwrap().trust;
+    let whole = [
+        "--version",
+        "2027-01-01",
+        "--material",
+        "--reasons",
+        "recipients,contacts",
+        "--effective",
+        "2027-01-15",
+        "--text-zh",
+        &zh,
+        "--text-en",
+        &en,
+        "--contact",
+        "privacy@example.cn",
+        "--contact",
+        "+86 10 0000 0000",
+        "--answer-days",
+        "10",
+    ];
+    let signed = sign(&whole);
+    assert!(signed.status.success(), "{}", said(&signed));
+    let note = PolicyNote::verify(&trust, std::str::from_utf8(&signed.stdout).unwrap()).unwrap();
+    let document = note.document;
+    let told = (document.material, document.answer_days, document.contacts.len(), document.effective.as_deref());
+    assert_eq!(told, (true, Some(10), 2, Some("2027-01-15")));
+    assert_eq!(document.reasons, Some(vec![PolicyReason::Recipients, PolicyReason::Contacts]));
+    assert_eq!(document.texts.unwrap().zh.text.as_deref(), Some("隐私政策"));
+    // With addresses the note has hashes.
+    let hashed =
+        sign(&[&whole[..], &["--url-zh", "https://example.cn/zh", "--url-en", "https://example.cn/en"]].concat());
+    let note = PolicyNote::verify(&trust, std::str::from_utf8(&hashed.stdout).unwrap()).unwrap();
+    let PolicyText { text, sha256, url } = note.document.texts.unwrap().en;
+    assert_eq!((text, sha256.map(|hash| hash.len()), url.as_deref()), (None, Some(64), Some("https://example.cn/en")));
+
+    let long = file("long.txt", &"x".repeat(2001));
+    for (arguments, code, advice) in [
+        (&["--version", "1.0"][..], 65, "write it as 2026-11-29"),
+        (&["--version", "2027-01-01", "--reasons", "rights"], 64, "--material"),
+        (&["--version", "2027-01-01", "--material", "--reasons", "profit"], 64, "possible values: purposes"),
+        (&["--version", "2027-01-01", "--text-zh", &zh], 64, "--text-en"),
+        (&["--version", "2027-01-01", "--text-zh", &zh, "--text-en", &long], 65, "write url and sha256"),
+        (&["--version", "2027-01-01", "--material", "--text-zh", &zh, "--text-en", &en], 65, "write reasons"),
+        (&["--version", "2027-01-01", "--effective", "soon"], 65, "effective is no day"),
+        (&["--version", "2027-01-01", "--answer-days", "0"], 64, "1..=365"),
+        (&["--version", "2027-01-01", "--contact", "two\nlines"], 65, "contacts are at most four"),
+        (
+            &["--version", "2027-01-01", "--text-zh", &zh, "--text-en", &en, "--url-en", "http://example.cn"],
+            65,
+            "https",
+        ),
+    ] {
+        let output = sign(arguments);
+        assert!(
+            output.status.code() == Some(code) && said(&output).contains(advice),
+            "{arguments:?}: {}",
+            said(&output)
+        );
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    // What another program signed wrongly is not published either.
+    let odd = file("odd.note", &String::from_utf8(signed.stdout).unwrap().replace("recipients", "recipient"));
+    let published = broker.run(&["policy", "publish", &odd, "--all"]);
+    assert!(published.status.code() == Some(65) && said(&published).contains("no policy"), "{}", said(&published));
+}

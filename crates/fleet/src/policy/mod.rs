@@ -1,51 +1,29 @@
 //! `policy`: a new policy, signed, at each box; and how far the fleet is with it.
 
+mod sign;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use notes::{DocumentType, Note};
+use notes::DocumentType;
 use rumqttc::PublishOptions;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::json;
 use tallybox::exit::Exit;
+use tallybox::judges::policy_note;
 
 use crate::connection::{BrokerArgs, Connection, SessionKind, Snapshot};
 use crate::target::Targets;
 use crate::view::{self, State};
-use crate::{files, key, options, output};
-
-/// Longest policy text that is hashed, in bytes.
-const MAX_TEXT_BYTES: u64 = 16 * 1024 * 1024;
-/// Longest note, in bytes.
-const MAX_NOTE_BYTES: u64 = 8 * 1024;
+use crate::{notice, options, output};
+use sign::SignArgs;
 
 /// What is done with policies.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Action {
     /// Sign a policy; the note goes to standard output.
-    Sign {
-        /// The version: it comes after the one in force.
-        #[arg(long, value_name = "VERSION")]
-        version: String,
-        /// Staff have to acknowledge it before they record again.
-        #[arg(long)]
-        material: bool,
-        /// From when on it counts.
-        #[arg(long, value_name = "TIME")]
-        effective: Option<Timestamp>,
-        /// The policy's text, whose SHA-256 the note has.
-        #[arg(long, value_name = "FILE")]
-        text: Option<PathBuf>,
-        /// Where people read it.
-        #[arg(long, value_name = "URL")]
-        url: Option<String>,
-        /// The keys that sign; several where boxes ask for more than one.
-        #[arg(long = "key", value_name = "FILE", required = true)]
-        keys: Vec<PathBuf>,
-    },
+    Sign(Box<SignArgs>),
     /// Publish a signed policy for boxes, retained: those that are away get it when they come.
     Publish {
         /// The note.
@@ -90,46 +68,16 @@ struct Count {
 /// Does what was asked.
 pub(crate) async fn run(action: &Action) -> Result<(), Exit> {
     match action {
-        Action::Sign { version, material, effective, text, url, keys } => {
-            let mut document = Map::from_iter([
-                ("version".to_owned(), Value::from(version.as_str())),
-                ("material".to_owned(), Value::from(*material)),
-            ]);
-            if let Some(time) = effective {
-                document.insert("effective".to_owned(), time.to_string().into());
-            }
-            if let Some(file) = text {
-                let digest = Sha256::digest(files::read(file, MAX_TEXT_BYTES)?);
-                document.insert("text-sha256".to_owned(), tallybox::hex(&digest).into());
-            }
-            if let Some(url) = url {
-                document.insert("url".to_owned(), url.as_str().into());
-            }
-            let text = format!("{}\n{}\n", DocumentType::Policy.as_str(), Value::Object(document));
-            output::line(sign(&text, keys)?.trim_end())
-        }
+        Action::Sign(args) => output::line(args.note()?.trim_end()),
         Action::Publish { note, broker, targets } => publish(note, broker, targets).await,
         Action::Status { broker, wait, json } => status(broker, *wait, *json).await,
     }
 }
 
-/// A note with this text, signed by all of these keys.
-pub(crate) fn sign(text: &str, keys: &[PathBuf]) -> Result<String, Exit> {
-    let signers: Vec<_> = keys.iter().map(|file| key::load(file)).collect::<Result<_, _>>()?;
-    let note = Note::sign(text, &signers.iter().collect::<Vec<_>>());
-    Ok(note.map_err(|error| Exit::data(format!("it cannot be signed: {error}")))?.to_string())
-}
-
 async fn publish(note: &Path, broker: &BrokerArgs, targets: &PublishTargets) -> Result<(), Exit> {
     let PublishTargets { targets, wait } = targets;
     targets.check()?;
-    let text = files::read_text(note, MAX_NOTE_BYTES)?;
-    let parsed = Note::parse(text.as_bytes()).map_err(|error| Exit::data(format!("{}: {error}", note.display())))?;
-    let document =
-        notes::document(parsed.text()).map_err(|error| Exit::data(format!("{}: {error}", note.display())))?;
-    if document.kind != DocumentType::Policy {
-        return Err(Exit::data(format!("{}: it is no policy, but {}", note.display(), document.kind.as_str())));
-    }
+    let text = read(note)?;
     let (connection, boxes) = states(broker, *wait).await?;
     let mut ids: Vec<String> = if targets.boxes.is_empty() {
         boxes.iter().filter(|(id, state)| targets.has(id, Some(view::phase(state)))).map(|(id, _)| id.clone()).collect()
@@ -147,6 +95,18 @@ async fn publish(note: &Path, broker: &BrokerArgs, targets: &PublishTargets) -> 
     }
     connection.close().await;
     output::line(&format!("published for {} boxes; policy status tells how far they are", ids.len()))
+}
+
+/// A policy that a box can read. Who signed it is the boxes' matter: they trust keys, this program does not.
+fn read(file: &Path) -> Result<String, Exit> {
+    let (text, note) = notice::read(file)?;
+    let wrong = |why: String| Exit::data(format!("{}: {why}", file.display()));
+    let document = notes::document(note.text()).map_err(|error| wrong(error.to_string()))?;
+    if document.kind != DocumentType::Policy {
+        return Err(wrong(format!("it is no policy, but {}", document.kind.as_str())));
+    }
+    policy_note::read(document.json).map_err(wrong)?;
+    Ok(text)
 }
 
 /// All boxes' states, with the connection on which they came.
