@@ -10,6 +10,9 @@ use super::{
     Overlay, Panel, PanelBackend, Privacy, Protocol, Residency, Rtmp, Srt, Video, Whip,
 };
 
+/// The stream would go elsewhere.
+const ANOTHER_SERVER: &str = "it sends the stream to a server that staff did not agree to";
+
 /// What differs, and who has to agree to it.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
@@ -19,6 +22,9 @@ pub(crate) struct Changes {
     pub(crate) by_hand: Vec<&'static str>,
     /// Staff, by a hold of the button: who sees or hears people, what is seen or heard of them, or for how long.
     pub(crate) staff: Vec<&'static str>,
+    /// The same as the questions that staff are asked: with the server where one is in it. Another size, time or device
+    /// is the same question.
+    pub(crate) asks: Vec<String>,
 }
 
 impl Changes {
@@ -31,13 +37,28 @@ impl Changes {
     }
 
     fn staff(&mut self, changed: bool, what: &'static str) {
-        self.staff.extend(changed.then_some(what));
+        if changed {
+            self.staff.push(what);
+            self.asks.push(what.to_owned());
+        }
+    }
+
+    /// The same for what depends on the server.
+    fn staff_about(&mut self, changed: bool, what: &'static str, server: &Destination) {
+        if changed {
+            self.staff.push(what);
+            self.asks.push(ask_about(what, server));
+        }
     }
 
     /// A limit that may fall; staff agreed to what it is now.
     fn limit(&mut self, now: Duration, wanted: Duration, what: &'static str) {
         self.staff(wanted > now, what);
     }
+}
+
+fn ask_about(what: &str, server: &Destination) -> String {
+    format!("{what}: {}", server.host.as_str())
 }
 
 /// What changes where `wanted` follows on `now`.
@@ -96,11 +117,15 @@ pub(crate) fn compare(now: &Config, wanted: &Config) -> Changes {
 /// What staff have to agree to before `set-ingest` sends sessions to `wanted` instead: another server than the one they
 /// know, or less protection on the way. Another key at the same server is the platform's own matter: it changes with
 /// each show.
-pub(crate) fn asks_staff_about_destination(now: &Destination, wanted: &Destination) -> Vec<&'static str> {
+pub(crate) fn asks_staff_about_destination(now: &Destination, wanted: &Destination) -> Vec<String> {
     let mut changes = Changes::default();
-    changes.staff(now.host != wanted.host, "it sends the stream to a server that staff did not agree to");
-    changes.staff(is_encrypted(now) && !is_encrypted(wanted), "the stream would cross the network unencrypted");
-    changes.staff
+    changes.staff_about(now.host != wanted.host, ANOTHER_SERVER, wanted);
+    changes.staff_about(
+        is_encrypted(now) && !is_encrypted(wanted),
+        "the stream would cross the network unencrypted",
+        wanted,
+    );
+    changes.asks
 }
 
 const fn is_encrypted(destination: &Destination) -> bool {
@@ -185,7 +210,11 @@ fn compare_ingest(changes: &mut Changes, now: &Ingest, wanted: &Ingest) {
     if let Some(second) = second {
         match &now.second {
             Some(now) => compare_destination(changes, now, second),
-            None => changes.staff(true, "it sends the stream to a second place: [ingest.second]"),
+            None => {
+                changes.staff_about(true, "it sends the stream to a second place: [ingest.second]", second);
+                // Whoever did not agree to a server in one place does not agree to it in the other.
+                changes.asks.extend((second.host != now.first.host).then(|| ask_about(ANOTHER_SERVER, second)));
+            }
         }
     }
     let what = "cameras could stay open for longer without a server: [ingest] reconnect-window";
@@ -199,7 +228,7 @@ fn compare_ingest(changes: &mut Changes, now: &Ingest, wanted: &Ingest) {
 fn compare_destination(changes: &mut Changes, now: &Destination, wanted: &Destination) {
     let Destination { host, port, ca_file, protocol } = wanted;
     let server = (host, port) != (&now.host, &now.port);
-    changes.staff(server, "it sends the stream to a server that staff did not agree to");
+    changes.staff_about(server, ANOTHER_SERVER, wanted);
     let (protection, key) = match (&now.protocol, protocol) {
         (Protocol::Rtmp(now), Protocol::Rtmp(Rtmp { tls, application, stream, login })) => {
             (*tls != now.tls, (application, stream, login) != (&now.application, &now.stream, &now.login))
@@ -216,10 +245,10 @@ fn compare_destination(changes: &mut Changes, now: &Destination, wanted: &Destin
         | (Protocol::Whip(_), Protocol::Rtmp(_) | Protocol::Srt(_)) => (true, true),
     };
     let protection = protection || *ca_file != now.ca_file;
-    changes.staff(protection, "it changes how the stream is encrypted on its way");
+    changes.staff_about(protection, "it changes how the stream is encrypted on its way", wanted);
     let what = "it sends the stream under another key, which may be another audience: [ingest] url, stream-key, \
                 streamid, token";
-    changes.staff(key && !server && !protection, what);
+    changes.staff_about(key && !server && !protection, what, wanted);
 }
 
 /// Whoever has the broker asks, mutes, and is told of everything: none of it comes from a stick.

@@ -211,6 +211,13 @@ pub enum Fact {
         /// Whether staff were asked, and agreed by a hold.
         agreed: bool,
     },
+    /// Staff were asked for something, and did not agree: the same is not asked again until something changes.
+    AgreementRefused {
+        /// What they were asked.
+        asked: String,
+        /// Hashes of the questions.
+        questions: Vec<String>,
+    },
     /// A signed policy is in force.
     PolicyUpdated {
         /// Its version.

@@ -142,7 +142,7 @@ pub const VERBS: [VerbRow; 12] = [
         steps: &[steps::STAFF],
         does: "changes where the next session goes, until the guard ends",
         ok_means: "the next session goes there; staff agreed, where the host is another",
-        refused: "while a session is on, and for hosts that are not allowed",
+        refused: "while a session is on, for hosts that are not allowed, and what staff refused before",
     },
     VerbRow {
         verb: Verb::SetPolicy,
@@ -196,7 +196,7 @@ pub const VERBS: [VerbRow; 12] = [
         steps: &[steps::STAFF],
         does: "takes the box from its shop, once staff confirm it at the button",
         ok_means: "it is unbound; the receipt says what was destroyed",
-        refused: "if staff decline, or nobody confirms in time",
+        refused: "if staff decline, or nobody confirms in time; then until something changes",
     },
 ];
 

@@ -51,7 +51,7 @@ pub fn judge_ingest(
     phase: Phase,
     is_asked: bool,
     ingest: &SetIngest,
-) -> Result<(String, Vec<&'static str>), Response> {
+) -> Result<(String, Vec<String>), Response> {
     if phase.may_capture() {
         return Err(Response::refused(format!(
             "the stream goes where it goes until the session is over: the box is {}",

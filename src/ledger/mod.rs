@@ -19,6 +19,7 @@ mod progress;
 #[cfg(feature = "box")]
 mod prune;
 mod quotas;
+mod refusals;
 #[cfg(feature = "box")]
 mod reserve;
 #[cfg(feature = "box")]
@@ -52,6 +53,7 @@ pub(crate) use link_log::LinkLog;
 #[cfg(feature = "box")]
 pub(crate) use progress::{LedgerHead, WriterProgress};
 pub use quotas::{SIZE_BUDGET, WORST_DAY, worst_case};
+pub use refusals::Refusals;
 pub use state::{BootTime, LedgerState, ServiceEnd, UpdateRecord};
 #[cfg(feature = "box")]
 pub use store::Ledger;

@@ -187,6 +187,8 @@ fn quota_kind(fact: &Fact) -> Option<&'static str> {
         | Fact::ErasureStarted { .. }
         | Fact::Erased { .. }
         | Fact::IngestSet { .. }
+        // Five, until something changes.
+        | Fact::AgreementRefused { .. }
         | Fact::PolicyUpdated { .. }
         | Fact::Unbound { .. }
         // Limited by the guard's quotas; each one has to be accounted for.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::desired::DesiredHistory;
 use super::footage::FootageMarks;
+use super::refusals::Refusals;
 use super::timeline::Timeline;
 use crate::ipc::{Erasure, ErasureReason, Fact, Incident, LedgerEntry, StoredFact};
 use consent::{Parting, PersistedState, SessionId};
@@ -105,6 +106,8 @@ pub struct LedgerState {
     pub releases: BTreeMap<String, u64>,
     /// The platform's desired configuration.
     pub desired: DesiredHistory,
+    /// What staff did not agree to.
+    pub refusals: Refusals,
     /// Incidents that are not over.
     pub incidents: BTreeSet<Incident>,
     /// The ledger's time.
@@ -140,6 +143,7 @@ impl LedgerState {
             Fact::PolicyAcknowledged { policy_version } => {
                 self.acknowledged = Some(policy_version.clone());
                 self.noted_pending = None;
+                self.refusals.clear();
             }
             Fact::PolicyUpdated { policy_version, waits_for_staff, keys, .. } => {
                 self.set_noted(policy_version, *waits_for_staff);
@@ -156,10 +160,12 @@ impl LedgerState {
             Fact::Configured { hash, .. } => {
                 self.configuration = Some(hash.clone());
                 self.unbound = false;
+                self.refusals.clear();
                 if let Some(end) = &mut self.service_end {
                     end.in_force = false;
                 }
             }
+            Fact::AgreementRefused { questions, asked: _ } => self.refusals.add(questions),
             Fact::ErasureStarted { what, reason } => (self.erasing, self.erasing_reason) = (Some(*what), *reason),
             Fact::FootageKept { session, bytes, files: _ } => self.footage.keep(*session, *bytes, entry.reading()),
             Fact::FootageDestroyed { session, files: _, why: _ } => self.footage.destroy(*session),

@@ -18,6 +18,8 @@ const BROKER_HOST: Purpose = purpose(Duty, Neither, "where state and these entri
 const BYTES: Purpose = purpose(Duty, Neither, "how much is stored", "保存的字节数");
 const BY: Purpose =
     purpose(Duty, Personal, "staff, the platform, or a program; no names", "由员工、平台还是程序操作，不含姓名");
+const ASKED: Purpose = purpose(Duty, Neither, "what staff did not agree to", "员工未同意的事项");
+const QUESTIONS: Purpose = purpose(Duty, Neither, "so that nobody is asked the same again", "避免再次询问同一事项");
 const CHANGES: Purpose = purpose(Duty, Neither, "what staff are asked about", "询问员工的事项");
 const CHANNEL: Purpose = purpose(Security, Neither, "which releases the box takes", "软件发布通道");
 const CONTACTS: Purpose = purpose(Duty, Personal, "whom people may ask", "咨询与投诉的联系方式");
@@ -169,6 +171,8 @@ pub(super) fn kinds() -> Vec<FactKind> {
         UpdateSucceeded { version: VERSION, attempt: ATTEMPT } Security Neither "which software the box ran" "更新成功",
         UpdateFailed { version: VERSION, attempt: ATTEMPT, why: WHY, again: AGAIN }
             Security Neither "which software was not installed, and why" "更新失败及原因",
+        AgreementRefused { asked: ASKED, questions: QUESTIONS }
+            Duty Personal "proof that consent was asked for and not given" "曾请求同意而员工未同意的证明",
         DesiredReceived { version: VERSION, digest: DIGEST, keys: KEYS }
             Security Personal "which key wanted another configuration" "收到期望配置及其签名者",
         DesiredPending { version: VERSION, changes: CHANGES } Duty Neither "recording waited for consent" "期望配置等待员工同意",

@@ -2,7 +2,7 @@
 
 use super::{Datum, Part, Purpose, Recipient, Retention, Text, below, facts, fields, named, names};
 use crate::ipc::LedgerEntry;
-use crate::ledger::{BootTime, ClockMark, DesiredHistory, LedgerState, ServiceEnd, Timeline, UpdateRecord};
+use crate::ledger::{BootTime, ClockMark, DesiredHistory, LedgerState, Refusals, ServiceEnd, Timeline, UpdateRecord};
 
 fn own() -> [(&'static str, Purpose); 8] {
     fields! { LedgerEntry {
@@ -46,7 +46,7 @@ fn state() -> [(&'static str, Purpose); 21] {
         update_postponed: Security Neither "until when updates are put off" "更新推迟到何时",
         incidents: Security Neither "which incidents are not over" "尚未结束的安全事件",
         releases: Security Neither "no older release is taken" "防止软件版本回退",
-    } nested { session_ended, update, desired, time, service_end } }
+    } nested { session_ended, update, desired, time, service_end, refusals } }
 }
 
 fn service_end() -> [(&'static str, Purpose); 4] {
@@ -55,6 +55,13 @@ fn service_end() -> [(&'static str, Purpose); 4] {
         contacts: Duty Personal "whom people may ask" "咨询与投诉的联系方式",
         answer_days: Duty Neither "within how many days they are answered" "答复期限（天）",
         in_force: Duty Neither "the end of the service outlives a power cut" "停止运营断电后依然有效",
+    } }
+}
+
+fn refusals() -> [(&'static str, Purpose); 2] {
+    fields! { Refusals {
+        questions: Duty Neither "nobody is asked again what they refused" "不再询问员工已拒绝的事项",
+        times: Duty Neither "nobody is asked again what they refused" "不再询问员工已拒绝的事项",
     } }
 }
 
@@ -124,6 +131,7 @@ fn remembered(prefix: &str) -> Vec<Datum> {
         below(prefix, &state()),
         below(&format!("{prefix}.session-ended"), &session_ended()),
         below(&format!("{prefix}.service-end"), &service_end()),
+        below(&format!("{prefix}.refusals"), &refusals()),
         below(&format!("{prefix}.update"), &update()),
         below(&format!("{prefix}.desired"), &desired()),
         below(&format!("{prefix}.time"), &time()),

@@ -24,7 +24,7 @@ pub(crate) fn count(shop: &TestBox, kind: &str) -> usize {
 }
 
 /// Folders too deep in each other: a deletion fails on them for as long as they are there.
-fn obstacle(shop: &TestBox) -> std::path::PathBuf {
+pub(crate) fn obstacle(shop: &TestBox) -> std::path::PathBuf {
     let deep: std::path::PathBuf = std::iter::repeat_n("d", 40).collect();
     std::fs::create_dir_all(shop.path("data/footage").join(deep)).unwrap();
     shop.path("data/footage")

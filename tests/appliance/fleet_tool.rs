@@ -23,7 +23,7 @@ struct Bench {
 }
 
 /// The tool lies beside the program under test.
-fn tool(port: u16, arguments: &[&str]) -> Output {
+pub(crate) fn tool(port: u16, arguments: &[&str]) -> Output {
     let path = Path::new(TALLYBOX).with_file_name("tallybox-fleet");
     assert!(path.exists(), "{}: `cargo build -p tallybox-fleet` makes it", path.display());
     let mut command = Command::new(path);
@@ -31,7 +31,7 @@ fn tool(port: u16, arguments: &[&str]) -> Output {
     command.env_remove("TALLYBOX_FLEET_KEY").output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 

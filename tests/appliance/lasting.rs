@@ -139,12 +139,20 @@ fn an_unbinding_that_staff_confirm_happens_once_whoever_is_killed() {
         rig.resume();
         let (mut notes, mut waiting) = (vec![first], Vec::new());
         let what = format!("round {number}, {victim:?} after {pause:?}");
+        let mut declined = 0;
         // Whoever asked does not know what became of it, and asks again while the box is bound.
         wait_until(&format!("{what}: it is unbound"), || {
             if is_unbound(&rig) {
                 return true;
             }
             if rig.shop.phase() == "idle" {
+                // The finger was lifted too early, which declines: nobody is asked again until something changes.
+                if count(&rig.shop, "agreement-refused") > declined {
+                    declined = count(&rig.shop, "agreement-refused");
+                    rig.plan.more = format!("{}# again\n", rig.plan.more);
+                    rig.shop.configure(&rig.plan);
+                    rig.restart(crate::rig::Victim::Both);
+                }
                 let (again, _) = rig.command("unbind", &json!({}));
                 waiting.push(rig.direct("unbind", &again));
                 notes.push(again);

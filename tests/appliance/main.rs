@@ -3,6 +3,7 @@
 
 mod adaptation;
 mod addresses;
+mod asked_before;
 mod attacks;
 mod binding;
 mod broker;
@@ -55,6 +56,7 @@ mod retained_documents;
 mod rig;
 mod rtmp;
 mod sealing;
+mod service_end;
 mod setup;
 mod shipped_broker;
 mod shut_out;

@@ -28,14 +28,14 @@ fn shop_at(mqtt: String, more: &str) -> TestBox {
 }
 
 /// The operator, at the guard's socket: no broker is in the way.
-struct Operator<'a> {
+pub(crate) struct Operator<'a> {
     shop: &'a TestBox,
     socket: ControlSocket,
     seq: u64,
 }
 
 impl<'a> Operator<'a> {
-    fn new(shop: &'a TestBox) -> Self {
+    pub(crate) fn new(shop: &'a TestBox) -> Self {
         Self { shop, socket: ControlSocket::new(shop), seq: 0 }
     }
 
@@ -50,12 +50,12 @@ impl<'a> Operator<'a> {
         Note::sign(&format!("tallybox/command/v1\n{command}\n"), &[&signer()]).unwrap().to_string()
     }
 
-    fn send(&mut self, verb: &str, fields: &Value) {
+    pub(crate) fn send(&mut self, verb: &str, fields: &Value) {
         let payload = self.note(verb, fields);
         self.socket.send(self.seq, &json!({ "ask": "command", "verb": verb, "payload": payload }));
     }
 
-    fn answer(&mut self) -> Value {
+    pub(crate) fn answer(&mut self) -> Value {
         loop {
             let message = self.socket.receive();
             if message["tell"] == "answer" && message["call"] == self.seq {
@@ -64,7 +64,14 @@ impl<'a> Operator<'a> {
         }
     }
 
-    fn ask(&mut self, verb: &str, fields: &Value) -> Value {
+    /// Hands in a document as the agent does.
+    pub(crate) fn hand_in(&mut self, what: &str, note: &str) -> Value {
+        self.seq += 1;
+        self.socket.send(self.seq, &json!({ "ask": what, "note": note }));
+        self.answer()
+    }
+
+    pub(crate) fn ask(&mut self, verb: &str, fields: &Value) -> Value {
         self.send(verb, fields);
         self.answer()
     }
@@ -107,6 +114,14 @@ fn unbind_waits_for_a_hold_and_a_press_declines() {
     assert_eq!(answer["refused"]["code"], "refused", "{answer}");
     assert_eq!((shop.phase(), shop.captures().len()), ("idle".to_owned(), 0), "a press declines and starts nothing");
     assert_eq!(shop.status().unwrap()["command"], Value::Null);
+    let again = operator.ask("unbind", &json!({}));
+    assert!(again.to_string().contains("not asked again") && shop.lamp() == "dark", "{again}");
+    // Staff acknowledge a policy since: they may be asked.
+    let policy = "tallybox/policy/v1\n{\"version\":\"2027-01-01\",\"material\":true}\n";
+    let note = Note::sign(policy, &[&signer()]).unwrap().to_string();
+    assert_eq!(operator.ask("set-policy", &json!({ "note": note })), "done");
+    shop.hold("2.4");
+    shop.wait_for_phase("idle");
     operator.send("unbind", &json!({}));
     wait_until("the lamp asks", || shop.lamp() == "unbind-request");
     shop.hold("2.6");

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::commands::{confirm, make_key, question, told, write};
+use crate::receipts::change;
 use crate::site::{Broker, Site, command_status, no_faults, open_box, wait_for_boxes, wait_for_cell, wait_for_command};
 use crate::support::wait_until;
 use crate::trusted::{hint, shop};
@@ -40,6 +41,8 @@ fn a_command_that_waits_for_staff_outlives_the_broker_and_not_the_guard() {
     assert_eq!(asked, 1, "to ask for the answer asks staff nothing");
 
     // A guard that restarts has forgotten what it asked, and nobody will answer. Nothing is asked again by itself.
+    change(&shop, &mut guard);
+    wait_for_cell(&browser, "test-box", "Idle", "dark");
     unbind();
     guard.kill();
     guard = shop.start("guard");

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::browser::Browser;
 use crate::commands::{confirm, make_key, question, told, write};
 use crate::site::{Broker, Site, no_faults, open_box, wait_for_boxes, wait_for_cell, wait_for_command};
-use crate::support::wait_until;
+use crate::support::test_box::TestBox;
+use crate::support::{Program, wait_until};
 use crate::trusted::shop;
 
 /// The JSON of the receipt that the page hands out, which the box's key signed.
@@ -46,7 +47,7 @@ fn erasing_and_unbinding_name_the_box_and_leave_a_receipt() {
         "rtmp://127.0.0.1:9/live/key",
         &[(&verifier, &["erase", "unbind", "update", "set-policy", "set-ingest"])],
     );
-    let (_guard, _agent) = (shop.start("guard"), shop.start("agent"));
+    let (mut guard, _agent) = (shop.start("guard"), shop.start("agent"));
     wait_for_boxes(&browser, 1);
     wait_for_cell(&browser, "test-box", "Idle", "dark");
     open_box(&browser, "test-box");
@@ -63,9 +64,12 @@ fn erasing_and_unbinding_name_the_box_and_leave_a_receipt() {
     wait_until("another name is none", || browser.text("confirm-error") == "Write exactly test-box.");
     assert_eq!(browser.value("document.activeElement.name"), "box-name");
     write(&browser, "box-name", "test-box");
+    write(&browser, "reason", "consent-withdrawn");
     confirm(&browser);
     wait_for_command(&browser, "erase", "done");
     assert!(shop.kinds().contains(&"erased".to_owned()), "{:?}", shop.kinds());
+    let started = shop.ledger().into_iter().find(|fact| fact["kind"] == "erasure-started").unwrap();
+    assert_eq!(started["reason"], "consent-withdrawn", "{started}");
     wait_until("its receipt is there", || browser.value("document.querySelector('.receipt') !== null") == true);
     assert_eq!(saved(&browser, &box_key)["what"], "erase");
     let stranger = SignerKey::new("tallybox/test-box", &[3; 32]).unwrap().verifier_key().to_string();
@@ -74,7 +78,7 @@ fn erasing_and_unbinding_name_the_box_and_leave_a_receipt() {
     }
 
     the_other_verbs_are_judged_by_the_box(&browser);
-    an_unbinding_is_followed_over_a_reload(&browser, &shop, &box_key);
+    an_unbinding_is_followed_over_a_reload(&browser, &shop, &mut guard, &box_key);
     no_faults(&browser);
 }
 
@@ -111,9 +115,18 @@ fn the_other_verbs_are_judged_by_the_box(browser: &Browser) {
     wait_for_command(browser, "set-ingest", "done");
 }
 
+/// The box has another configuration, and its guard starts anew.
+pub(crate) fn change(shop: &TestBox, guard: &mut Program) {
+    let text = std::fs::read_to_string(&shop.config).unwrap();
+    std::fs::write(&shop.config, format!("{text}# changed\n")).unwrap();
+    guard.kill();
+    *guard = shop.start("guard");
+}
+
 fn an_unbinding_is_followed_over_a_reload(
     browser: &Browser,
-    shop: &crate::support::test_box::TestBox,
+    shop: &TestBox,
+    guard: &mut Program,
     box_key: &VerifierKey,
 ) {
     question(browser, "unbind");
@@ -134,6 +147,13 @@ fn an_unbinding_is_followed_over_a_reload(
     assert!(told(browser, "unbind").contains("staff declined"), "{}", told(browser, "unbind"));
     assert_eq!(browser.value("Object.keys(sessionStorage)"), json!([]), "nothing waits any more");
 
+    // Once they declined, staff are asked again only when something changed.
+    question(browser, "unbind");
+    write(browser, "box-name", "test-box");
+    confirm(browser);
+    wait_until("it is not asked again", || told(browser, "unbind").contains("not asked again"));
+    change(shop, guard);
+    wait_for_cell(browser, "test-box", "Idle", "dark");
     question(browser, "unbind");
     write(browser, "box-name", "test-box");
     confirm(browser);

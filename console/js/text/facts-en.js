@@ -39,6 +39,7 @@ export default (f) => ({
   "ingest-set": (e) => `The platform set the server: the next session goes to ${e["ingest-host"]}${e.agreed ? ", as staff agreed" : ""}.`,
   "policy-updated": (e) => `Policy ${e["policy-version"]} came${e.reasons ? ` (${e.reasons})` : ""}${e["waits-for-staff"] ? " and waits for staff" : ""}.`,
   "desired-received": (e) => `Wanted configuration ${e.version} came, signed by ${e.keys}.`,
+  "agreement-refused": (e) => `Staff did not agree: ${e.asked}. They are not asked that again.`,
   "desired-pending": (e) => `Wanted configuration ${e.version} waits for staff: ${e.changes}`,
   "desired-agreed": (e) => `Staff agreed to wanted configuration ${e.version}.`,
   "desired-applied": (e) => `Wanted configuration ${e.version} is in force (${e.keys || "no keys"}); streams go to ${e["ingest-host"]}.`,

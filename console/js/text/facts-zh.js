@@ -43,6 +43,7 @@ export default (f) => ({
   "ingest-set": (e) => `平台设置了服务器：下一场发往 ${e["ingest-host"]}${e.agreed ? "，店员已同意" : ""}。`,
   "policy-updated": (e) => `收到政策 ${e["policy-version"]}${e.reasons ? `（${e.reasons}）` : ""}${e["waits-for-staff"] ? "，等待店员确认" : ""}。`,
   "desired-received": (e) => `收到期望配置 ${e.version}，由 ${e.keys} 签名。`,
+  "agreement-refused": (e) => `店员未同意：${e.asked}。不会再次询问。`,
   "desired-pending": (e) => `期望配置 ${e.version} 等待店员同意：${e.changes}`,
   "desired-agreed": (e) => `店员同意了期望配置 ${e.version}。`,
   "desired-applied": (e) => `期望配置 ${e.version} 已生效（${e.keys || "无键"}）；视频流发往 ${e["ingest-host"]}。`,

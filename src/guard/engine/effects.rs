@@ -47,6 +47,7 @@ impl Engine {
             Effect::RecordPolicyAcknowledged => {
                 let policy_version = policy_version();
                 self.policy.acknowledged = Some(policy_version.clone());
+                self.forget_refusals();
                 self.append(Fact::PolicyAcknowledged { policy_version })
             }
             Effect::RecordAgreement => self.append_agreement(),

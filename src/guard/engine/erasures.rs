@@ -9,6 +9,14 @@ use crate::judges::ReplySender;
 use crate::ledger::LedgerState;
 use consent::{Event, Reason};
 
+/// What staff are asked before an unbinding.
+const UNBIND: &str = "the platform asks to unbind the box";
+
+/// Whether a question ended because something happened to the box, and not for want of an agreement.
+fn is_change(reason: Reason) -> bool {
+    matches!(reason, Reason::Fault(_) | Reason::Policy | Reason::Shutdown)
+}
+
 impl Engine {
     /// Ends the session, and erases once capture is gone. Answered with the receipt.
     pub(super) fn erase(&mut self, reason: Option<ErasureReason>, reply: ReplySender) {
@@ -25,6 +33,10 @@ impl Engine {
         if self.replies.waits_for_unbind() {
             return self.answer(Response::refused("staff are asked already"), reply);
         }
+        if let Err(why) = self.refusals.judge(&[UNBIND.to_owned()]) {
+            let why = format!("{why}; staff can unbind it themselves, by a hold of 10 s");
+            return self.answer(Response::refused(why), reply);
+        }
         self.dispatch(Event::UnbindRequest);
         if !self.machine.asks_to_unbind() {
             let phase = self.machine.phase().as_str();
@@ -37,15 +49,21 @@ impl Engine {
 
     /// Answers an unbinding that staff did not confirm. Called after each event.
     pub(super) fn check_unbind_request(&mut self) {
-        if self.machine.asks_to_unbind() || self.erasure.due().is_some() || self.machine.is_unbound() {
+        let is_over = self.erasure.due().is_some() || self.machine.is_unbound();
+        if self.machine.asks_to_unbind() || is_over || !self.replies.waits_for_unbind() {
             return;
         }
-        let why = match self.machine.last_reason() {
+        let reason = self.machine.last_reason();
+        let why = match reason {
             Some(Reason::Declined) => "staff declined".to_owned(),
             Some(Reason::RequestTimeout) => "nobody confirmed it in time".to_owned(),
             other => format!("the question was withdrawn: {}", other.map_or("unknown", Reason::as_str)),
         };
         self.replies.refuse_unbind(&why);
+        if !reason.is_some_and(is_change) {
+            let noted = self.note_refusal(&[UNBIND.to_owned()]);
+            self.dispatch_failure(noted);
+        }
     }
 
     /// Announces an erasure and begins it, unless capture may exist: then it begins when that is gone.

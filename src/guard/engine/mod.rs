@@ -10,6 +10,7 @@ mod incidents;
 mod ledger;
 mod periodic;
 mod policy;
+mod refusals;
 mod requests;
 mod session_settings;
 mod startup;
@@ -46,7 +47,7 @@ use crate::judges::policy_in_force::PolicyInForce;
 use crate::judges::twin::{Question, Twin};
 use crate::judges::updates::Updates;
 use crate::judges::verb_quotas::VerbQuotas;
-use crate::ledger::{BrokerLog, FootageMarks, LedgerWriter, LinkLog, ServiceEnd};
+use crate::ledger::{BrokerLog, FootageMarks, LedgerWriter, LinkLog, Refusals, ServiceEnd};
 use consent::{Effect, Event, Fault, LampPattern, Machine, PersistedState, Phase, Reason, SessionId};
 use monotonic::Monotonic;
 
@@ -92,6 +93,8 @@ pub(super) struct Engine {
     service_end: Option<ServiceEnd>,
     policy: PolicyInForce,
     twin: Twin,
+    /// What staff did not agree to.
+    refusals: Refusals,
     /// Whether staff are asked about it.
     twin_question: Question,
     /// `None`: the box's key cannot be used.
@@ -168,6 +171,7 @@ impl Engine {
             service_end: None,
             policy: PolicyInForce::of_configuration(&config),
             twin: Twin::new(config.clone()),
+            refusals: Refusals::default(),
             twin_question: Question::default(),
             identity: None,
             identity_at_rest: None,
@@ -256,6 +260,9 @@ impl Engine {
     fn restore(&mut self) -> Result<(), ()> {
         let mut state = self.ledger_writer.open().map_err(|error| self.set_ledger_message(error))?;
         self.footage_marks = state.footage.clone();
+        if state.configuration.as_ref() == Some(&self.config.hash) {
+            self.refusals = state.refusals.clone();
+        }
         // First of all: what comes after it may be for another shop.
         let erased = self.resume_erasure(&mut state);
         self.restore_policy(&state);

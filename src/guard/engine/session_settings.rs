@@ -28,6 +28,8 @@ pub(super) struct PendingBitrate {
 pub(super) struct PendingIngest {
     ingest: Box<SetIngest>,
     host: String,
+    /// What staff are asked.
+    asks: Vec<String>,
     until: Monotonic,
     reply: ReplySender,
 }
@@ -123,9 +125,12 @@ impl Engine {
                 let kept = self.keep_ingest(ingest, host, false, reply);
                 self.dispatch_failure(kept);
             }
-            Ok((host, _)) => {
+            Ok((host, asks)) => {
+                if let Err(why) = self.refusals.judge(&asks) {
+                    return self.answer(Response::refused(why), reply);
+                }
                 let until = self.clock.now().saturating_add(self.config.consent.request_timeout);
-                self.settings.ingest = Some(PendingIngest { ingest, host, until, reply });
+                self.settings.ingest = Some(PendingIngest { ingest, host, asks, until, reply });
                 self.set_progress(Verb::SetIngest, steps::STAFF);
                 self.dispatch(Event::AgreementNeeded);
             }
@@ -160,8 +165,10 @@ impl Engine {
     /// Forgets what commands set, and what waits to be.
     pub(super) fn forget_session_settings(&mut self) {
         self.settings.values = SessionValues::default();
-        if let Some(PendingIngest { reply, .. }) = self.settings.ingest.take() {
+        if let Some(PendingIngest { reply, asks, .. }) = self.settings.ingest.take() {
+            let noted = self.note_refusal(&asks);
             self.withdraw_ingest_question();
+            self.dispatch_failure(noted);
             let _ = reply.send(Response::refused("the box was erased meanwhile"));
         }
     }
@@ -175,8 +182,10 @@ impl Engine {
         let over = self.settings.ingest.as_ref().is_some_and(|pending| {
             now >= pending.until || pending.reply.is_closed() || !self.machine.is_agreement_pending()
         });
-        if over && let Some(PendingIngest { reply, .. }) = self.settings.ingest.take() {
+        if over && let Some(PendingIngest { reply, asks, .. }) = self.settings.ingest.take() {
+            let noted = self.note_refusal(&asks);
             self.withdraw_ingest_question();
+            self.dispatch_failure(noted);
             let _ = reply.send(Response::refused("staff did not agree to that server in time: nothing changed"));
         }
     }

@@ -58,7 +58,7 @@ impl Engine {
             return;
         }
         while !self.machine.has_fault(Fault::Ledger)
-            && let Some(step) = self.twin.next_step()
+            && let Some(step) = self.twin.next_step(&self.refusals)
         {
             let written = match step {
                 Step::Receive(fact) => self.append_durably(fact).map(|()| self.twin.received()),
@@ -68,6 +68,15 @@ impl Engine {
                     fact.map_or(Ok(()), |fact| self.append(fact))
                 }
                 Step::Apply(fact) => self.append_durably(fact).map(|()| self.twin.applied()),
+                Step::Withdraw(asks) => {
+                    self.twin.withdrawn(&asks);
+                    self.note_refusal(&asks)
+                }
+                Step::Decline(why) => {
+                    self.twin.declined(&why);
+                    self.append_refusal(Fact::CommandRefused { verb: "config/desired".to_owned(), why });
+                    Ok(())
+                }
             };
             self.dispatch_failure(written);
         }

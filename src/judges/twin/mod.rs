@@ -3,6 +3,7 @@
 //! what to do next, and says when it is done.
 
 mod answers;
+mod asked_before;
 mod document;
 mod question;
 mod report;
@@ -10,8 +11,10 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use asked_before::{LOST, refused_step};
 pub(crate) use document::Content as DesiredContent;
 use document::{Desired, DocumentRefusal};
 pub use question::Question;
@@ -21,7 +24,7 @@ pub(crate) use store::{NEXT, NOTE};
 
 use crate::config::{Config, Judged, Verdict, compare};
 use crate::ipc::{Fact, Values, clean};
-use crate::ledger::DesiredHistory;
+use crate::ledger::{DesiredHistory, Refusals};
 
 /// Bytes of what staff are asked about, in the ledger.
 const MAX_CHANGES: usize = 400;
@@ -56,7 +59,7 @@ struct Waiting {
     desired: Desired,
     stage: Stage,
     /// What becomes of its keys, and what staff have to agree to; judged once nothing is captured.
-    judged: Option<(Judged, Vec<&'static str>)>,
+    judged: Option<(Judged, Vec<String>)>,
 }
 
 /// What to say to whoever handed in a document.
@@ -86,6 +89,10 @@ pub enum Step {
     Ask(Option<Fact>),
     /// Write this, durably: [`Twin::applied`].
     Apply(Fact),
+    /// Write down that staff did not agree to this, as it was withdrawn: [`Twin::withdrawn`].
+    Withdraw(Vec<String>),
+    /// Write down that the document is not taken, and why: staff are not asked that again. [`Twin::declined`].
+    Decline(String),
 }
 
 /// The desired configuration of this box.
@@ -100,6 +107,10 @@ pub struct Twin {
     waiting: Option<Waiting>,
     /// The version that the ledger says staff are asked about.
     announced: u64,
+    /// What staff were asked about documents that others replaced since: asked still, or withdrawn.
+    open: BTreeSet<String>,
+    /// SHA-256 of the last document's text, where staff are not asked about it again.
+    declined: Option<String>,
     /// What was in force is lost, and staff have to agree to go on without.
     lost: Option<u64>,
     /// Why the last document was refused, and the SHA-256 of that document.
@@ -117,6 +128,8 @@ impl Twin {
             in_force: InForce::files_alone(&files),
             waiting: None,
             announced: 0,
+            open: BTreeSet::new(),
+            declined: None,
             lost: None,
             refusal: None,
             is_stalled: false,
@@ -175,7 +188,7 @@ impl Twin {
     fn resume(&mut self, desired: &Desired, history: &DesiredHistory) {
         let before = desired.values.filtered(|key| history.taken.iter().any(|known| known == key));
         let (before, now) = (self.files.with_desired(&before), self.files.with_desired(&desired.values));
-        let asks = compare(&before.config, &now.config).staff;
+        let asks = compare(&before.config, &now.config).asks;
         if asks.is_empty() {
             self.in_force = InForce::new(desired, now);
             return;
@@ -209,6 +222,9 @@ impl Twin {
                 return Receipt::Refused { why, again };
             }
         };
+        if self.declined.as_ref() == Some(&desired.digest) {
+            return Receipt::Repeated;
+        }
         let is_known = self.is_known(&desired);
         if is_known && (!may_keep || self.has_stored(&desired.note)) {
             self.refusal = None;
@@ -221,6 +237,10 @@ impl Twin {
         if is_known {
             return self.keep_signatures(desired);
         }
+        if let Some(Waiting { stage: Stage::Asked, judged: Some((_, asks)), .. }) = self.waiting.take() {
+            self.open.extend(asks.into_iter().filter(|ask| ask != LOST));
+        }
+        self.declined = None;
         self.waiting = Some(Waiting { desired, stage: Stage::Received, judged: None });
         Receipt::New
     }
@@ -267,8 +287,8 @@ impl Twin {
         }
     }
 
-    /// What to do next. Called only while nothing is captured.
-    pub fn next_step(&mut self) -> Option<Step> {
+    /// What to do next. Called only while nothing is captured. `refusals`: what staff did not agree to before.
+    pub fn next_step(&mut self, refusals: &Refusals) -> Option<Step> {
         let waiting = self.waiting.as_mut().filter(|_| !self.is_stalled)?;
         if waiting.stage == Stage::Received {
             if waiting.desired.version > self.floor.0 {
@@ -284,12 +304,17 @@ impl Twin {
         }
         let (judged, asks) = waiting.judged.get_or_insert_with(|| {
             let judged = self.files.with_desired(&waiting.desired.values);
-            let mut asks = compare(&self.in_force.config, &judged.config).staff;
+            let mut asks = compare(&self.in_force.config, &judged.config).asks;
             if self.lost.is_some_and(|lost| lost != waiting.desired.version) && asks.is_empty() {
-                asks.push("what an earlier document hid is not known any more");
+                asks.push(LOST.to_owned());
             }
             (judged, asks)
         });
+        if waiting.stage == Stage::Kept
+            && let Some(step) = refused_step(&self.open, asks, refusals)
+        {
+            return Some(step);
+        }
         let version = waiting.desired.version;
         match waiting.stage {
             Stage::Asked => None,
@@ -313,29 +338,9 @@ impl Twin {
         }
     }
 
-    /// Staff are asked.
-    pub fn asked(&mut self) {
-        if let Some(waiting) = &mut self.waiting {
-            waiting.stage = Stage::Asked;
-            self.announced = waiting.desired.version;
-        }
-    }
-
     /// What the disk did not take is tried again.
     pub fn retry(&mut self) {
         self.is_stalled = false;
-    }
-
-    /// Staff agreed to what they were asked; returns that for the ledger. `None`: nothing of this was asked.
-    pub fn agreed(&mut self) -> Option<Fact> {
-        let lost = self.lost.take();
-        match &mut self.waiting {
-            Some(waiting) if waiting.stage == Stage::Asked => {
-                waiting.stage = Stage::Agreed;
-                Some(Fact::DesiredAgreed { version: waiting.desired.version })
-            }
-            Some(_) | None => lost.map(|version| Fact::DesiredAgreed { version }),
-        }
     }
 
     /// The ledger has it: what waited is in force.
@@ -366,6 +371,7 @@ impl Twin {
     pub fn forget(&mut self) {
         self.in_force = InForce::files_alone(&self.files);
         (self.waiting, self.lost, self.refusal) = (None, None, None);
+        (self.open, self.declined) = (BTreeSet::new(), None);
     }
 }
 

@@ -3,6 +3,7 @@
 use tallybox::ipc::{Fact, Rejection, Response};
 use tallybox::judges::policy_note::{Judgement, PolicyNote, judge};
 use tallybox::judges::twin::{Question, Receipt, Step};
+use tallybox::ledger::Refusals;
 
 use super::{SimGuard, limits};
 use consent::Event;
@@ -36,7 +37,7 @@ impl SimGuard {
         if self.machine.phase().may_capture() || self.machine.is_unbound() {
             return;
         }
-        while let Some(step) = self.judges.twin.next_step() {
+        while let Some(step) = self.judges.twin.next_step(&self.judges.refusals) {
             match step {
                 Step::Receive(fact) => {
                     self.append(fact);
@@ -53,12 +54,27 @@ impl SimGuard {
                     self.append(fact);
                     self.judges.twin.applied();
                 }
+                Step::Withdraw(asks) => {
+                    self.judges.twin.withdrawn(&asks);
+                    self.note_refusal(&asks);
+                }
+                Step::Decline(why) => {
+                    self.judges.twin.declined(&why);
+                    self.append(Fact::CommandRefused { verb: "config/desired".to_owned(), why });
+                }
             }
         }
         self.machine.set_limits(limits(self.judges.twin.config()));
         if let Some(event) = self.judges.question.settle(self.judges.twin.needs_agreement()) {
             self.dispatch(event);
         }
+    }
+
+    /// Staff did not agree to what they were asked.
+    pub(super) fn note_refusal(&mut self, asks: &[String]) {
+        let questions = Refusals::hashes(asks);
+        self.judges.refusals.add(&questions);
+        self.append(Fact::AgreementRefused { asked: asks.join("; "), questions });
     }
 
     /// A policy came: with a command, or as it is retained.

@@ -61,6 +61,8 @@ impl SimGuard {
             Effect::RecordPolicyAcknowledged => {
                 let policy_version = policy_version();
                 self.judges.policy.acknowledged = Some(policy_version.clone());
+                self.judges.refusals.clear();
+                self.judges.twin.reconsider();
                 Fact::PolicyAcknowledged { policy_version }
             }
             Effect::RecordAgreement => return self.agree(),

@@ -10,7 +10,7 @@ use tallybox::judges::commands::{CommandJudge, CommandsUnderWay, Epoch};
 use tallybox::judges::policy_in_force::PolicyInForce;
 use tallybox::judges::twin::{Question, Twin};
 use tallybox::judges::verb_quotas::VerbQuotas;
-use tallybox::ledger::LedgerState;
+use tallybox::ledger::{LedgerState, Refusals};
 
 /// What judges, and what it has judged since the guard's start.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Judges {
     pub(super) policy: PolicyInForce,
     pub(super) twin: Twin,
     pub(super) question: Question,
+    /// What staff did not agree to.
+    pub(super) refusals: Refusals,
 }
 
 impl Judges {
@@ -35,6 +37,7 @@ impl Judges {
             policy: PolicyInForce::restored(config, state),
             twin,
             question: Question::default(),
+            refusals: state.refusals.clone(),
         };
         Ok((judges, lost))
     }

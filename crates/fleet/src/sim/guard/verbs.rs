@@ -13,6 +13,7 @@ use consent::Event;
 pub(super) struct PendingIngest {
     ingest: Box<SetIngest>,
     host: String,
+    asks: Vec<String>,
     pub(super) until: Monotonic,
     reply: ReplySender,
 }
@@ -86,9 +87,12 @@ impl SimGuard {
         match judge_ingest(self.judges.twin.config(), &self.values, phase, is_asked, &ingest) {
             Err(response) => self.answer(reply, response),
             Ok((host, changes)) if changes.is_empty() => self.keep_ingest(ingest, host, false, reply),
-            Ok((host, _)) => {
+            Ok((host, asks)) => {
+                if let Err(why) = self.judges.refusals.judge(&asks) {
+                    return self.answer(reply, Response::refused(why));
+                }
                 let until = self.clock.now().saturating_add(self.config.consent.request_timeout);
-                self.ingest = Some(PendingIngest { ingest, host, until, reply });
+                self.ingest = Some(PendingIngest { ingest, host, asks, until, reply });
                 if let Some(command) = &mut self.long_command {
                     "waiting-for-staff".clone_into(&mut command.progress);
                 }
@@ -123,7 +127,8 @@ impl SimGuard {
         if !self.ingest.as_ref().is_some_and(is_over) {
             return;
         }
-        let Some(PendingIngest { reply, .. }) = self.ingest.take() else { return };
+        let Some(PendingIngest { reply, asks, .. }) = self.ingest.take() else { return };
+        self.note_refusal(&asks);
         if !self.judges.twin.needs_agreement() {
             self.dispatch(Event::AgreementWithdrawn);
         }
