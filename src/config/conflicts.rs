@@ -13,7 +13,12 @@ pub(super) fn check_retention(reader: &mut Reader<'_>, outage: Outage, privacy: 
 }
 
 /// Minors' mode keeps no footage: what waits for the server waits in memory, whatever else is written.
-pub(super) fn check_minors_mode(reader: &mut Reader<'_>, consent: &Consent, outage: &mut Outage) {
+pub(super) fn check_minors_mode(reader: &mut Reader<'_>, consent: &Consent, outage: &mut Outage, privacy: &Privacy) {
+    if consent.minors_mode && privacy.footage_recipient.is_some() {
+        let place = reader.place("privacy", "footage-recipient");
+        let message = "footage-recipient does not count in minors-mode: no footage is kept, for nobody";
+        reader.warning(place, message, "leave it out, as long as minors-mode is on");
+    }
     if consent.minors_mode && outage.buffer == OutageBuffer::Disk {
         outage.buffer = OutageBuffer::Memory;
         let place = reader.place("ingest", "outage-buffer");

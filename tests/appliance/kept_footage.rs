@@ -10,7 +10,7 @@ use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::wait_until;
 
 /// A box that keeps footage for the key in the file `key`.
-fn shop(more: &str) -> TestBox {
+pub(crate) fn shop(more: &str) -> TestBox {
     let dir = tempfile::tempdir().unwrap();
     let made = Command::new("age-keygen").arg("-o").arg(dir.path().join("key")).output().unwrap();
     assert!(made.status.success(), "{made:?}");
@@ -23,7 +23,7 @@ fn shop(more: &str) -> TestBox {
     shop
 }
 
-fn footage(shop: &TestBox) -> Vec<PathBuf> {
+pub(crate) fn footage(shop: &TestBox) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(shop.path("data/footage")).into_iter().flatten().flatten();
     let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
     files.sort();
@@ -31,7 +31,7 @@ fn footage(shop: &TestBox) -> Vec<PathBuf> {
 }
 
 /// A session that reaches no server, ended after some pictures.
-fn session(shop: &TestBox) {
+pub(crate) fn session(shop: &TestBox) {
     let before = footage(shop);
     shop.press();
     shop.wait_for_phase("connecting");

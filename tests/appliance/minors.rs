@@ -5,6 +5,7 @@ use std::process::Command;
 use notes::Role;
 use serde_json::json;
 
+use crate::kept_footage;
 use crate::ledger::ControlSocket;
 use crate::rig::{signer, trust};
 use crate::support::test_box::{BoxConfig, TestBox};
@@ -83,4 +84,35 @@ fn the_platform_cannot_ask_for_a_start() {
     let checked = Command::new(TALLYBOX).arg("check-config").arg(&shop.config).output().unwrap();
     let said = String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
     assert!(said.contains("does not count in minors-mode"), "{said}");
+}
+
+/// Kept for the operator until the mode is switched on: then nothing of it stays, and nothing is added.
+#[test]
+fn a_box_that_kept_footage_keeps_none_in_minors_mode() {
+    let shop = kept_footage::shop("");
+    let mut guard = shop.start("guard");
+    kept_footage::session(&shop);
+    assert_eq!(kept_footage::footage(&shop).len(), 1);
+    guard.kill();
+    let text = std::fs::read_to_string(&shop.config).unwrap();
+    std::fs::write(&shop.config, format!("{text}\n[consent]\nminors-mode = true\n")).unwrap();
+    let checked = Command::new(TALLYBOX).arg("check-config").arg(&shop.config).output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
+    assert!(said.contains("footage-recipient does not count in minors-mode"), "{said}");
+    let _guard = shop.start("guard");
+    wait_until("what was kept is gone", || kept_footage::footage(&shop).is_empty());
+    let gone = shop.ledger().into_iter().find(|fact| fact["kind"] == "footage-destroyed").expect("an entry");
+    assert_eq!(gone["why"], "doubt", "{gone}");
+    shop.press();
+    shop.hold("2.4");
+    shop.wait_for_phase("connecting");
+    wait_until("some pictures wait", || {
+        shop.status().and_then(|status| status["stream"]["queue-ms"].as_u64()).is_some_and(|queued| queued > 3000)
+    });
+    shop.press();
+    shop.wait_for_phase("idle");
+    let kinds = shop.kinds();
+    assert_eq!(kinds.iter().filter(|kind| *kind == "footage-kept").count(), 1, "{kinds:?}");
+    assert!(kept_footage::footage(&shop).is_empty());
+    shop.verify();
 }

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::ipc::{PolicyDocument, PolicyText};
 use crate::judges::policy_note::PolicyNote;
+use crate::judges::twin;
 use crate::text::Language;
 
 use page::{Mark, Sheet};
@@ -72,6 +73,11 @@ pub(crate) fn run(config: &Config, args: Args) -> Result<(), Exit> {
     if minors && !config.consent.minors_mode {
         eprintln!("note: [consent] minors-mode is off: the card promises no guardian's hold");
     }
+    if config.device.data_dir.join(twin::NOTE).exists() {
+        eprintln!(
+            "note: the card tells what files say, and the platform has values too: hold it against tallybox status"
+        );
+    }
     let about = About { config, policy: policy.as_ref(), language };
     let sheet = match card {
         Card::Staff => about.staff(),
@@ -120,7 +126,8 @@ impl About<'_> {
             sheet.lamp(pattern, words::lamp(pattern).get(language));
         }
         sheet.rule();
-        for line in self.questions(false) {
+        let stored = words::stored(language, self.config);
+        for line in stored.into_iter().chain(self.questions(false)) {
             sheet.small(&line);
         }
         sheet

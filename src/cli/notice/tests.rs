@@ -49,12 +49,21 @@ fn text(marks: &[Mark]) -> String {
     lines.collect::<Vec<_>>().join(" ")
 }
 
+/// What could not be delivered stays for the operator, two days.
+const KEEPS: &str = "outage-buffer = \"disk\"\n[privacy]\nfootage-retention = \"2d\"\nfootage-recipient = \
+                     \"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\"\n";
+
 const MINORS: &str = "outage-buffer = \"disk\"\n[consent]\nminors-mode = true\n";
 
 #[test]
 fn every_card_fits_and_its_main_lines_are_readable_at_two_metres() {
     let policy = policy(&["privacy@example.cn", "+86 10 0000 0000", "https://example.cn/complaints"]);
-    for (config, policy) in [(config(""), None), (config(""), Some(&policy)), (config(MINORS), Some(&policy))] {
+    for (config, policy) in [
+        (config(""), None),
+        (config(""), Some(&policy)),
+        (config(MINORS), Some(&policy)),
+        (config(KEEPS), Some(&policy)),
+    ] {
         for (name, marks) in cards(&config, policy) {
             let mut main = 0;
             for mark in &marks {
@@ -87,6 +96,24 @@ fn cards_say_what_this_box_does() {
     assert!(
         said("outage-buffer = \"disk\"\nreconnect-window = \"5m\"\n", "public En")
             .contains("on disk, encrypted, for at most 5 min")
+    );
+    // Footage that is kept: for whom, how long, and how staff destroy it. Nowhere else.
+    for (name, words) in [
+        ("public En", "is kept here for at most 2 d; only the operator can read it"),
+        ("public Zh", "最长 2 天，仅运营者可以读取"),
+        ("staff En", "Unsent footage is kept here, at most 2 d; holding for 5 s destroys it"),
+        ("staff Zh", "未送达的录像在此保存，最长 2 天；按住 5 秒即销毁"),
+    ] {
+        let keeps = said(KEEPS, name);
+        assert!(keeps.contains(words), "{name}: {keeps}");
+        for other in ["", "outage-buffer = \"disk\"\n", &format!("{KEEPS}[consent]\nminors-mode = true\n")] {
+            let none = said(other, name);
+            let promises = ["only the operator", "仅运营者", "Unsent footage", "未送达的录像在此"];
+            assert!(!promises.iter().any(|words| none.contains(words)), "{name}: {none}");
+        }
+    }
+    assert!(
+        said(&format!("{KEEPS}[consent]\nminors-mode = true\n"), "minors En").contains("nothing of it is stored here")
     );
     // Minors' mode keeps nothing on disk; the hold is promised where the box asks for it.
     let minors = said(MINORS, "minors En");

@@ -193,6 +193,18 @@ pub(super) fn kept(language: Language, config: &Config) -> Vec<String> {
     ]
 }
 
+/// What staff know of footage that stays on the box; nothing where none does.
+pub(super) fn stored(language: Language, config: &Config) -> Option<String> {
+    let (longest, lock) = (span(language, config.privacy.footage_retention), seconds(LOCK_HOLD));
+    config.keeps_footage().then(|| {
+        say!(
+            language,
+            "Unsent footage is kept here, at most {longest}; holding for {lock} s destroys it.",
+            "未送达的录像在此保存，最长 {longest}；按住 {lock} 秒即销毁。"
+        )
+    })
+}
+
 /// The lines for people under 14 and their guardians. A hold of a guardian's is told only where the box asks for it.
 pub(super) fn minors(language: Language, minors_mode: bool) -> (String, Vec<String>) {
     let main = if minors_mode {

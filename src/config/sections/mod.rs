@@ -93,7 +93,7 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
         conflicts::check_recipient(reader, ingest.outage, &privacy);
     }
     let mut ingest = ingest?;
-    conflicts::check_minors_mode(reader, &consent, &mut ingest.outage);
+    conflicts::check_minors_mode(reader, &consent, &mut ingest.outage, &privacy);
     Some(Sections {
         device,
         panel,
