@@ -4,7 +4,7 @@ import { frame } from "./dialogs.js";
 import { html, nothing } from "./html.js";
 import { format, text } from "./language.js";
 import * as read from "./payload.js";
-import { VERBS, VIDEO } from "./verbs.js";
+import { REASONS, VERBS, VIDEO } from "./verbs.js";
 import { phaseWord } from "./words.js";
 
 const SCHEMES = ["rtmp:", "rtmps:", "srt:", "https:"];
@@ -53,7 +53,14 @@ function updateValues(fields) {
   return version === "" || /\s/.test(version) ? { error: text.confirm.badVersion, at: "version" } : { values: { version } };
 }
 
-const READ = { "set-video": videoValues, "set-ingest": ingestValues, "set-policy": policyValues, update: updateValues };
+function eraseValues(fields) {
+  const reason = String(fields.get("reason"));
+  return { values: reason === "" ? {} : { reason } };
+}
+
+const READ = {
+  "set-video": videoValues, "set-ingest": ingestValues, "set-policy": policyValues, update: updateValues, erase: eraseValues,
+};
 
 // A form's values as they may be shown: a stream key shows on no screen.
 function shown(values) {
@@ -104,6 +111,9 @@ function fieldsOf(app, verb) {
       return html`${field(app, "version", confirm.version, { most: 80, value: newest[0] })}
         <p class="quiet">${confirm.runs(app.fleet.boxes.get(app.dialog.id)?.state?.software ?? text.unknown)}</p>`;
     }
+    case "erase":
+      return html`<label>${confirm.reason}<select name="reason"><option value="">${confirm.noReason}</option>
+        ${REASONS.map((reason) => html`<option value=${reason}>${confirm.reasons[reason]}</option>`)}</select></label>`;
     default: return nothing;
   }
 }

@@ -22,6 +22,9 @@ export const GROUPS = ["now", "change", "end"];
 // Lowest and highest, as `[video]` has them.
 export const VIDEO = { "bitrate-kbps": [100, 20_000], width: [16, 3840], height: [16, 2160], fps: [1, 60] };
 
+// Why an erasure is asked for; the receipt repeats it.
+export const REASONS = ["unlawful", "beyond-purpose-or-time", "consent-withdrawn", "account-closed"];
+
 // Longest signed note that a box reads, in bytes.
 export const MOST_BYTES = 8192;
 

@@ -242,6 +242,9 @@ export default (f) => {
       version: "Version, as the release index has it", badVersion: "Write one version, without spaces.", runs: (software) => `The box runs ${software}.`,
       now: (phase) => `The box now: ${phase}.`,
       name: (id) => `To confirm, write the box's name: ${id}`, wrongName: (id) => `Write exactly ${id}.`,
+      reason: "Why it is asked for; the receipt repeats it", noReason: "not said",
+      reasons: { unlawful: "It should not have been collected", "beyond-purpose-or-time": "It is not needed any more, or its time is over",
+        "consent-withdrawn": "Consent was withdrawn", "account-closed": "The account was closed" },
       end: { erase: "Sign and erase", unbind: "Sign and ask staff" },
       lost: {
         erase: ["A session that is on ends at once.", "Unsent footage is destroyed.", "What commands had set (video, server) is forgotten.",

@@ -242,6 +242,9 @@ export default (f) => {
       version: "版本（与版本索引一致）", badVersion: "请填写一个不含空格的版本。", runs: (software) => `盒子正在运行 ${software}。`,
       now: (phase) => `盒子当前：${phase}。`,
       name: (id) => `请输入盒子的名称以确认：${id}`, wrongName: (id) => `请准确输入 ${id}。`,
+      reason: "清除的理由（回执会载明）", noReason: "未说明",
+      reasons: { unlawful: "本不应收集", "beyond-purpose-or-time": "目的已实现、不再需要或已到期",
+        "consent-withdrawn": "已撤回同意", "account-closed": "已注销账号" },
       end: { erase: "签名并清除", unbind: "签名并询问店员" },
       lost: {
         erase: ["正在进行的直播立即结束。", "未发送的录像被销毁。", "命令所设的内容（视频、服务器）被清除。",
