@@ -123,8 +123,8 @@ impl StoredFootage {
                 continue;
             }
             let why = match marks.age(*session, now, retention) {
-                FootageAge::Over => FootageEnd::Retention,
-                FootageAge::Unknown => FootageEnd::Doubt,
+                FootageAge::Over if may_keep(config) => FootageEnd::Retention,
+                FootageAge::Over | FootageAge::Unknown => FootageEnd::Doubt,
                 FootageAge::Fresh if !marks.is_whole(*session, *bytes) => FootageEnd::Doubt,
                 FootageAge::Fresh if left > most || free < MIN_FREE => FootageEnd::Space,
                 FootageAge::Fresh => continue,

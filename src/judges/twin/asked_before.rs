@@ -54,8 +54,8 @@ impl Twin {
     }
 }
 
-/// What comes before staff are asked, where they were asked before: what is asked no more was not agreed to, and what was
-/// not agreed to is not asked again. A question that is open stays so.
+/// What comes before staff are asked, where they were asked before: what is asked no more was not agreed to, and what
+/// was not agreed to is not asked again. A question that is open stays so.
 pub(super) fn refused_step(open: &BTreeSet<String>, asks: &[String], refusals: &Refusals) -> Option<Step> {
     let withdrawn: Vec<String> = open.iter().filter(|ask| !asks.contains(ask)).cloned().collect();
     if !withdrawn.is_empty() {
