@@ -174,7 +174,8 @@ impl About<'_> {
         let language = self.language;
         let contacts = self.policy.map(|policy| policy.contacts.as_slice()).unwrap_or_default();
         let days = self.policy.and_then(|policy| policy.answer_days).unwrap_or(PolicyDocument::ANSWER_DAYS);
-        let blank = ".".repeat(30);
+        // Large letters need fewer.
+        let blank = ".".repeat(if is_public { 20 } else { 30 });
         let (first, others) = match contacts.split_first() {
             Some((first, others)) if is_public => (first.clone(), others.join(", ")),
             Some(_) => (contacts.join(", "), String::new()),
