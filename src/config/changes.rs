@@ -208,13 +208,12 @@ fn compare_ingest(changes: &mut Changes, now: &Ingest, wanted: &Ingest) {
     let Ingest { first, second, reconnect_window, outage: Outage { buffer, size_mib, catch_up } } = wanted;
     compare_destination(changes, &now.first, first);
     if let Some(second) = second {
-        match &now.second {
-            Some(now) => compare_destination(changes, now, second),
-            None => {
-                changes.staff_about(true, "it sends the stream to a second place: [ingest.second]", second);
-                // Whoever did not agree to a server in one place does not agree to it in the other.
-                changes.asks.extend((second.host != now.first.host).then(|| ask_about(ANOTHER_SERVER, second)));
-            }
+        if let Some(now) = &now.second {
+            compare_destination(changes, now, second);
+        } else {
+            changes.staff_about(true, "it sends the stream to a second place: [ingest.second]", second);
+            // Whoever did not agree to a server in one place does not agree to it in the other.
+            changes.asks.extend((second.host != now.first.host).then(|| ask_about(ANOTHER_SERVER, second)));
         }
     }
     let what = "cameras could stay open for longer without a server: [ingest] reconnect-window";

@@ -144,6 +144,7 @@ impl FactQuotas {
 }
 
 /// The kind of a fact that others can cause as often as they like.
+#[allow(clippy::too_many_lines)] // a line for each fact
 fn quota_kind(fact: &Fact) -> Option<&'static str> {
     match fact {
         Fact::Requested { .. } => Some("requested"),

@@ -16,7 +16,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "REASON",
-        value_parser = PossibleValuesParser::new(ErasureReason::ALL.map(ErasureReason::as_str)).try_map(reason)
+        value_parser = PossibleValuesParser::new(ErasureReason::ALL.map(ErasureReason::as_str)).try_map(|word| reason(&word))
     )]
     reason: Option<ErasureReason>,
     /// Appends each receipt to this file, in a line of JSON.
@@ -27,7 +27,7 @@ pub(crate) struct Args {
 }
 
 /// The reason that a word stands for.
-fn reason(word: String) -> Result<ErasureReason, String> {
+fn reason(word: &str) -> Result<ErasureReason, String> {
     ErasureReason::ALL.into_iter().find(|reason| reason.as_str() == word).ok_or_else(|| format!("{word} is no reason"))
 }
 

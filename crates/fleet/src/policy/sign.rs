@@ -25,7 +25,7 @@ pub(crate) struct SignArgs {
         value_name = "REASON",
         value_delimiter = ',',
         requires = "material",
-        value_parser = PossibleValuesParser::new(PolicyReason::ALL.map(PolicyReason::as_str)).try_map(reason)
+        value_parser = PossibleValuesParser::new(PolicyReason::ALL.map(PolicyReason::as_str)).try_map(|word| reason(&word))
     )]
     reasons: Vec<PolicyReason>,
     /// From when on the platform calls it effective, for people: a day, or a time in UTC.
@@ -45,7 +45,7 @@ pub(crate) struct SignArgs {
 }
 
 /// The reason that a word stands for.
-fn reason(word: String) -> Result<PolicyReason, String> {
+fn reason(word: &str) -> Result<PolicyReason, String> {
     PolicyReason::ALL.into_iter().find(|reason| reason.as_str() == word).ok_or_else(|| format!("{word} is no reason"))
 }
 

@@ -222,7 +222,19 @@ fn all_that_a_policy_says_is_signed_and_a_box_reads_it() {
     let note = PolicyNote::verify(&trust, std::str::from_utf8(&hashed.stdout).unwrap()).unwrap();
     let PolicyText { text, sha256, url } = note.document.texts.unwrap().en;
     assert_eq!((text, sha256.map(|hash| hash.len()), url.as_deref()), (None, Some(64), Some("https://example.cn/en")));
+}
 
+#[test]
+fn a_policy_that_no_box_would_take_is_not_signed() {
+    use crate::support::write;
+
+    let broker = Broker::start();
+    let key = Keys::new(&broker).add(&broker, "policy", &["policy"]);
+    let dir = broker.dir.path();
+    let file = |name: &str, text: &str| write(dir, name, text).to_str().unwrap().to_owned();
+    let (zh, en) = (file("zh.txt", "隐私政策\n"), file("en.txt", "the policy\n"));
+    let sign = |arguments: &[&str]| broker.run(&[&["policy", "sign", "--key", &key], arguments].concat());
+    let signed = String::from_utf8(sign(&["--version", "2027-01-01"]).stdout).unwrap();
     let long = file("long.txt", &"x".repeat(2001));
     for (arguments, code, advice) in [
         (&["--version", "1.0"][..], 65, "write it as 2026-11-29"),
@@ -249,7 +261,7 @@ fn all_that_a_policy_says_is_signed_and_a_box_reads_it() {
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
     // What another program signed wrongly is not published either.
-    let odd = file("odd.note", &String::from_utf8(signed.stdout).unwrap().replace("recipients", "recipient"));
+    let odd = file("odd.note", &signed.replace("false", "0"));
     let published = broker.run(&["policy", "publish", &odd, "--all"]);
     assert!(published.status.code() == Some(65) && said(&published).contains("no policy"), "{}", said(&published));
 }
