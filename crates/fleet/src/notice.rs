@@ -49,13 +49,11 @@ impl NoticeArgs {
 }
 
 fn told(file: &Path, url: Option<&str>) -> Result<PolicyText, Exit> {
-    Ok(match url {
-        Some(url) => PolicyText { text: None, sha256: Some(sha256(file)?), url: Some(url.to_owned()) },
-        None => {
-            let text = files::read_text(file, MAX_TEXT_BYTES)?;
-            PolicyText { text: Some(text.trim_end().to_owned()), sha256: None, url: None }
-        }
-    })
+    if let Some(url) = url {
+        return Ok(PolicyText { text: None, sha256: Some(sha256(file)?), url: Some(url.to_owned()) });
+    }
+    let text = files::read_text(file, MAX_TEXT_BYTES)?;
+    Ok(PolicyText { text: Some(text.trim_end().to_owned()), sha256: None, url: None })
 }
 
 /// SHA-256 of a file, in hex.
