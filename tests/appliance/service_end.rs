@@ -67,42 +67,9 @@ fn row(output: &Output, id: &str) -> (String, String) {
 
 const SURE: [&str; 2] = ["--confirm", "end the service of test-box"];
 
-#[test]
-fn a_service_ends_where_the_right_key_says_so_and_the_receipt_is_kept() {
-    let bench = Bench::new();
-    let (Bench { broker, shop, other, .. }, receipts) = (&bench, bench.receipts());
-    let runs = (shop.start("run"), other.start("run"));
-    let mut operator = Operator::connect(broker.port);
-    operator.wait_for_phase("idle");
-    wait_until("both are there", || said(&tool(broker.port, &["list", "--wait", "1s"])).matches(" idle ").count() == 2);
-    // Nobody ends it by a slip: without the words nothing is published.
-    let unsure = bench.publish(&["test-box", "--key", &bench.key]);
-    assert_eq!((unsure.status.code(), said(&unsure).contains("end the service of test-box")), (Some(64), true));
-    let wrong = bench.publish(&["test-box", "--key", &bench.key, "--confirm", "end the service of other-box"]);
-    assert_eq!(wrong.status.code(), Some(64), "{}", said(&wrong));
-    // A key that the box does not trust.
-    let refused = bench.publish(&[&["test-box", "--key", &bench.stranger][..], &SURE].concat());
-    let told = row(&refused, "test-box");
-    assert!(refused.status.code() == Some(69) && told.0 == "refused" && told.1.contains("key"), "{told:?}");
-    assert_eq!((shop.phase().as_str(), count(shop, "end-of-service-received")), ("idle", 0));
-
-    // On air when it comes: capture is gone before anything is deleted, and the lamp tells it.
-    let key = shop.status().unwrap()["identity"]["verifier-key"].clone();
-    shop.press();
-    shop.wait_for_phase("connecting");
-    let more = ["--contact", "privacy@example.cn", "--answer-days", "10", "--receipts", &receipts];
-    let ended = bench.publish(&[&["test-box", "--key", &bench.key][..], &SURE, &more].concat());
-    assert_eq!((ended.status.code(), row(&ended, "test-box").0.as_str()), (Some(0), "ended"), "{}", said(&ended));
-    let kept = bench.kept("test-box");
-    assert_eq!((kept.len(), &receipt(&kept[0], &key)["what"]), (1, &"end-of-service".into()));
-    let status = shop.status().unwrap();
-    assert_eq!((&status["reason"], shop.lamp().as_str()), (&"end-of-service".into(), "lock-flash"), "{status}");
-    assert!(shop.captures().is_empty() && status["message"].as_str().unwrap().contains("privacy@example.cn"));
-    let kinds = shop.kinds();
-    let at = |kind: &str| kinds.iter().position(|known| known == kind).unwrap();
-    assert!(at("session-stopped") < at("erasure-started") && at("erasure-started") < at("service-ended"), "{kinds:?}");
-
-    // What ended it there ends nothing elsewhere.
+/// What ended it at the one box ends nothing at the other.
+fn it_ends_nothing_elsewhere(bench: &Bench) {
+    let Bench { broker, shop, other, .. } = bench;
     let retained = Command::new("mosquitto_sub")
         .args([
             "-V",
@@ -139,6 +106,44 @@ fn a_service_ends_where_the_right_key_says_so_and_the_receipt_is_kept() {
     assert!(replay.arg(&note).status().unwrap().success());
     wait_until("the other box has judged it", || count(other, "command-refused") == 1);
     assert_eq!((other.phase().as_str(), count(other, "end-of-service-received")), ("idle", 0));
+}
+
+#[test]
+fn a_service_ends_where_the_right_key_says_so_and_the_receipt_is_kept() {
+    let bench = Bench::new();
+    let (Bench { broker, shop, other, .. }, receipts) = (&bench, bench.receipts());
+    let runs = (shop.start("run"), other.start("run"));
+    let mut operator = Operator::connect(broker.port);
+    operator.wait_for_phase("idle");
+    wait_until("both are there", || said(&tool(broker.port, &["list", "--wait", "1s"])).matches(" idle ").count() == 2);
+    // Nobody ends it by a slip: without the words nothing is published.
+    let unsure = bench.publish(&["test-box", "--key", &bench.key]);
+    assert_eq!((unsure.status.code(), said(&unsure).contains("end the service of test-box")), (Some(64), true));
+    let wrong = bench.publish(&["test-box", "--key", &bench.key, "--confirm", "end the service of other-box"]);
+    assert_eq!(wrong.status.code(), Some(64), "{}", said(&wrong));
+    // A key that the box does not trust.
+    let refused = bench.publish(&[&["test-box", "--key", &bench.stranger][..], &SURE].concat());
+    let told = row(&refused, "test-box");
+    assert!(refused.status.code() == Some(69) && told.0 == "refused" && told.1.contains("key"), "{told:?}");
+    assert_eq!((shop.phase().as_str(), count(shop, "end-of-service-received")), ("idle", 0));
+
+    // On air when it comes: capture is gone before anything is deleted, and the lamp tells it.
+    let key = shop.status().unwrap()["identity"]["verifier-key"].clone();
+    shop.press();
+    shop.wait_for_phase("connecting");
+    let more = ["--contact", "privacy@example.cn", "--answer-days", "10", "--receipts", &receipts];
+    let ended = bench.publish(&[&["test-box", "--key", &bench.key][..], &SURE, &more].concat());
+    assert_eq!((ended.status.code(), row(&ended, "test-box").0.as_str()), (Some(0), "ended"), "{}", said(&ended));
+    let kept = bench.kept("test-box");
+    assert_eq!((kept.len(), &receipt(&kept[0], &key)["what"]), (1, &"end-of-service".into()));
+    let status = shop.status().unwrap();
+    assert_eq!((&status["reason"], shop.lamp().as_str()), (&"end-of-service".into(), "lock-flash"), "{status}");
+    assert!(shop.captures().is_empty() && status["message"].as_str().unwrap().contains("privacy@example.cn"));
+    let kinds = shop.kinds();
+    let at = |kind: &str| kinds.iter().position(|known| known == kind).unwrap();
+    assert!(at("session-stopped") < at("erasure-started") && at("erasure-started") < at("service-ended"), "{kinds:?}");
+
+    it_ends_nothing_elsewhere(&bench);
     // Again at the first: it left the broker, and nothing ends twice.
     let again = bench.publish(&[&["test-box", "--key", &bench.key][..], &SURE].concat());
     assert_eq!((row(&again, "test-box").0.as_str(), count(shop, "service-ended")), ("away", 1), "{}", said(&again));
