@@ -96,6 +96,13 @@ impl Helper {
     }
 }
 
+impl Drop for Helper {
+    /// Its thread outlives it, and would keep the TPM.
+    fn drop(&mut self) {
+        self.set(None);
+    }
+}
+
 fn at_rest(shop: &TestBox) -> Value {
     shop.status().unwrap()["identity-at-rest"].clone()
 }
