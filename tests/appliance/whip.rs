@@ -277,8 +277,10 @@ fn what_was_opened_at_a_server_is_closed_or_the_log_says_why_not() {
     wait_until("the offer is there", || !server.lines("slow").is_empty());
     slow.press();
     slow.wait_for_phase("idle");
-    let said = "capture ends before 1 WHIP session(s) are deleted";
-    wait_until("it is closed or told", || slow.log().contains(said) || !server.lines("deleted").is_empty());
+    // A machine under load: the guard waits no longer than it may, whatever capture still has to say.
+    let said = ["capture ends before 1 WHIP session(s) are deleted", "it is killed, and a server keeps its session"];
+    let told = || said.iter().any(|words| slow.log().contains(words));
+    wait_until("it is closed or told", || told() || !server.lines("deleted").is_empty());
     guard.finish();
     // The server does not say what would have to be deleted, or names something of a host that is not allowed.
     for (path, said) in [("nameless", "names none"), ("lure", "names one where we may not go")] {

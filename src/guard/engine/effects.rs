@@ -103,7 +103,9 @@ impl Engine {
 
     fn kill_capture(&self) {
         if let Some(capture) = &self.capture {
-            tracing::warn!("capture did not end by itself: it is killed");
+            tracing::warn!(
+                "capture did not end in time: it is killed, and a server keeps its session until it misses us"
+            );
             capture.kill();
         }
     }
