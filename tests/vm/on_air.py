@@ -194,7 +194,13 @@ def unbind(box, peers):
     box.sh("systemctl restart tallybox-guard")
     wait("the box answers", box.phase)
     assert (box.phase(), box.status()["reason"]) == ("locked", "unbind"), box.status()
-    # Another configuration claims it.
+    left = set(box.sh("ls /etc/tallybox").split())
+    assert not {"client.key", "client.pem"} & left, left
+    # Without them the agent waits for the files to change; it is not started again and again.
+    box.sh("systemctl restart tallybox-agent || test $(systemctl show -P ExecMainStatus tallybox-agent) = 243")
+    assert box.sh("systemctl is-failed tallybox-agent").strip() == "failed"
+    # Another configuration, with credentials of its own, claims it.
+    box.identify()
     box.sh("echo '# claimed' >>/etc/tallybox/tallybox.toml; systemctl restart tallybox-guard tallybox-agent")
     box.idle()
     return " ".join(fact["kind"] for fact in box.facts()[before:])
