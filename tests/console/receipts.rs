@@ -115,12 +115,17 @@ fn the_other_verbs_are_judged_by_the_box(browser: &Browser) {
     wait_for_command(browser, "set-ingest", "done");
 }
 
-/// The box has another configuration, and its guard starts anew.
+/// The box has another configuration, and its guard starts anew. What the page shows may be of before: the agent has
+/// found the new guard once that one was told of the broker.
 pub(crate) fn change(shop: &TestBox, guard: &mut Program) {
     let text = std::fs::read_to_string(&shop.config).unwrap();
     std::fs::write(&shop.config, format!("{text}# changed\n")).unwrap();
     guard.kill();
     *guard = shop.start("guard");
+    let told = || {
+        shop.kinds().into_iter().rev().take_while(|kind| kind != "guard-started").any(|kind| kind == "broker-connected")
+    };
+    wait_until("the agent is back", told);
 }
 
 fn an_unbinding_is_followed_over_a_reload(
