@@ -1,7 +1,7 @@
 # The commands of the README: make demo, make test, make vm-test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-# Most tests wait for other programs: half as many again as there are processors.
-export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) * 3 / 2)))
+# Most tests wait for other programs: twice as many as there are processors.
+export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) * 2)))
 .PHONY: console-bench demo fleet-demo test test-build clients-test cluster-test home-assistant-test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
 
 demo:

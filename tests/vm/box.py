@@ -52,10 +52,14 @@ def unit_tests():
 
 
 def prepare(deb=None):
-    """What is made once: kernel, guest, package. Needs the machine's own network; the paths go into the environment."""
-    image = last_line(HERE / "guest")
-    paths = {"KERNEL": last_line(HERE / "kernel"), "IMAGE": image, "KEY": Path(image).parent / "key", "DEB": deb or last_line(REPO / "scripts/deb"), "TESTS": unit_tests()}
-    os.environ.update({f"TALLYBOX_{name}": str(path) for name, path in paths.items()})
+    """What is made once: kernel, guest, package, tests. Needs the machine's own network; the paths go into the
+    environment, and what is there already is taken from it."""
+    made = {"KERNEL": lambda: last_line(HERE / "kernel"), "IMAGE": lambda: last_line(HERE / "guest"), "DEB": lambda: last_line(REPO / "scripts/deb"), "TESTS": unit_tests}
+    if deb:
+        os.environ["TALLYBOX_DEB"] = deb
+    paths = {f"TALLYBOX_{name}": os.environ.get(f"TALLYBOX_{name}") or str(make()) for name, make in made.items()}
+    os.environ.update(paths, TALLYBOX_KEY=str(Path(paths["TALLYBOX_IMAGE"]).parent / "key"))
+    return paths
 
 
 def tools(work):

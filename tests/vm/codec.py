@@ -15,7 +15,7 @@ v4l2-ctl -d $decoder --stream-mmap --stream-out-mmap --stream-from=/dev/shm/code
 """
 
 
-@scenario("the kernel's codec driver (vicodec): our encoder's pipeline around v4l2fwhtenc gives each picture, as it was")
+@scenario("the kernel's codec driver (vicodec): our encoder's pipeline around v4l2fwhtenc gives each picture, as it was", short=False)
 def codec(box, peers):
     program = box.work / "tests"
     subprocess.run(["strip", "-o", program, os.environ["TALLYBOX_TESTS"]], check=True)

@@ -54,6 +54,45 @@ def guard_hangs(box, peers):
     return f"capture dark {dark_after:.1f} s after the guard hung; killed by the watchdog and idle again after {took:.0f} s"
 
 
+def abort(box, pid):
+    box.sh(f"kill -ABRT {pid}")
+    wait(f"{pid} is gone", lambda: not box.ok(f"kill -0 {pid}"), 30)
+
+
+@scenario("roles that abort leave no core dump, to a file or to a collector behind a pipe, and lock their memory", short=False)
+def dumps(box, peers):
+    box.write("/rig/collect", "#!/bin/sh\ncat >/rig/dumps/$1\n", "755")
+    box.sh("mkdir -m 1777 /rig/dumps")
+    former = box.sh("cat /proc/sys/kernel/core_pattern")
+    files = lambda: box.sh("ls /rig/dumps")
+    collect = lambda pattern: box.sh(f"echo '{pattern}' >/proc/sys/kernel/core_pattern")
+    aborted = 0
+    try:
+        for pattern in ("/rig/dumps/%p", "|/rig/collect %p"):
+            collect(pattern)
+            for role in ("capture", "agent", "guard"):
+                box.live()
+                pid = box.hand.now("capture") if role == "capture" else main_pid(box, role)
+                locked = int(box.sh(f"awk '/^VmLck/ {{ print $2 }}' /proc/{pid}/status"))
+                assert locked > 1000, f"{role} has {locked} kB locked"
+                abort(box, pid)
+                aborted += 1
+                if role != "agent":
+                    box.until("idle", 90)
+                else:
+                    restarted(box, "agent", pid)
+                    box.touch()
+            assert not files(), f"a role left a dump by {pattern}: {files()}"
+            # Another program leaves one: dumps are collected.
+            box.sh("bash -c 'ulimit -c unlimited; kill -ABRT $$'", check=False)
+            wait("there is one of another program", files, 30)
+            box.sh("rm /rig/dumps/*")
+    finally:
+        collect(former)
+        box.sh("rm -r /rig/dumps /rig/collect")
+    return f"{aborted} aborted, no dump; a program beside them left one each time"
+
+
 @scenario("the agent hangs while live: the shop goes on, the watchdog restarts it", short=False)
 def agent_hangs(box, peers):
     box.live()

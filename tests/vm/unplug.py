@@ -135,7 +135,7 @@ def microphone(box, peers):
     return f"{seen}; longest step at the ingest {picture:.2f} s of picture, {sound:.2f} s of sound"
 
 
-@scenario("a camera that stays away ends the session; while it is away a touch ends it, and its return opens nothing")
+@scenario("a camera that stays away ends the session; while it is away a touch ends it, and its return opens nothing", short=False)
 def stays_away(box, peers):
     box.idle()
     box.configure(capture={"device-lost-limit": "5s"})
