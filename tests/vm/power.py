@@ -44,9 +44,9 @@ def no_clock(box, peers):
 
 
 def on_a_small_disk(box, play):
-    """The box's data on a file system of its own, of 4 MB."""
+    """The box's data on a file system of its own, of 32 MB: the ledger's reserve has 8."""
     box.idle()
-    box.sh("systemctl stop tallybox-guard tallybox-agent; truncate -s 4M /rig/data.img; mkfs.ext4 -q -F -m 0 /rig/data.img; mkdir -p /mnt/data; "
+    box.sh("systemctl stop tallybox-guard tallybox-agent; truncate -s 32M /rig/data.img; mkfs.ext4 -q -F -m 0 /rig/data.img; mkdir -p /mnt/data; "
            "mount -o loop /rig/data.img /mnt/data; cp -a /var/lib/tallybox/. /mnt/data/; chown --reference=/var/lib/tallybox /mnt/data; "
            "chmod --reference=/var/lib/tallybox /mnt/data; mount --bind /mnt/data /var/lib/tallybox; systemctl start tallybox-guard tallybox-agent")
     try:

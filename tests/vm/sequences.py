@@ -87,10 +87,10 @@ class Sequence:
         """Nothing goes to the ingest while nothing captures."""
         looked = self.box.sh("cat /proc/uptime; ss -Htn state established dst 10.78.0.1:1935; cat /proc/uptime").splitlines()
         before, after = (float(line.split()[0]) * 1000 - Observer(self.box.hand.seen).uptime for line in (looked[0], looked[-1]))
-        time.sleep(0.2)
-        sessions = Observer(self.box.hand.seen).sessions
-        idle = not any(begin - 500 < after and end + 500 > before for begin, end, _ in sessions)
-        assert not idle or len(looked) == 2, f"connected to the ingest without capture: {looked[1:-1]}"
+        # The eyes may notice the process late, on a machine that is busy with it, and their lines come later still.
+        near = lambda: any(begin - 2000 < after and end + 500 > before for begin, end, _ in Observer(self.box.hand.seen).sessions)
+        if looked[1:-1]:
+            wait(f"connected to the ingest without capture: {looked[1:-1]}", near, 5)
 
     def run(self, seconds):
         weights = {self.any_touch: 8, self.short_touch: 10, self.lock: 1, self.mute: 2, self.command: 4, self.kill_guard: 1, self.kill_agent: 0.5,
