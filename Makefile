@@ -33,7 +33,7 @@ test-build:
 	cargo build -p tallybox-fleet
 	cargo test --no-run --features demo --lib --bins --tests
 
-# The package in a virtual machine with real kernel drivers; as root. SHORT=1: what takes under 10 minutes once kernel
+# The package in a virtual machine with real kernel drivers; as root. SHORT=1: what takes under 15 minutes once kernel
 # and guest are made. ONLY=word: the scenarios with that word in their names.
 vm-test:
 	scripts/setup vm
