@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::sync::{LockExt, unpoisoned};
 
+#[cfg(feature = "sim")]
+pub mod simulated;
+
 /// A thread could not be started: the process is at its limit of threads, or the machine out of memory.
 #[derive(Debug, thiserror::Error)]
 #[error("the thread {name:?} cannot be started: {error}")]
@@ -28,7 +31,34 @@ pub enum OnDrop {
 pub struct Worker {
     stop: Stop,
     on_drop: OnDrop,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Running>,
+}
+
+/// A thread that was started.
+#[derive(Debug)]
+enum Running {
+    Thread(JoinHandle<()>),
+    #[cfg(feature = "sim")]
+    Simulated(simulated::Step),
+}
+
+impl Running {
+    fn is_finished(&self) -> bool {
+        match self {
+            Self::Thread(thread) => thread.is_finished(),
+            #[cfg(feature = "sim")]
+            Self::Simulated(step) => step.is_finished(),
+        }
+    }
+
+    fn join(self) {
+        match self {
+            // It fails only where the thread panicked, and a panic has been reported (or has aborted the process).
+            Self::Thread(thread) => drop(thread.join()),
+            #[cfg(feature = "sim")]
+            Self::Simulated(step) => step.run(),
+        }
+    }
 }
 
 impl Worker {
@@ -51,7 +81,7 @@ impl Worker {
 
     /// Whether the work is done.
     pub fn is_finished(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        self.thread.as_ref().is_none_or(Running::is_finished)
     }
 }
 
@@ -59,8 +89,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.stop.request();
         if let (OnDrop::Join, Some(thread)) = (self.on_drop, self.thread.take()) {
-            // It fails only where the thread panicked, and a panic has been reported (or has aborted the process).
-            let _ = thread.join();
+            thread.join();
         }
     }
 }
@@ -70,9 +99,13 @@ pub fn detached(name: &'static str, work: impl FnOnce() + Send + 'static) -> Res
     start(name, work).map(drop)
 }
 
-fn start(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SpawnError> {
+fn start(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<Running, SpawnError> {
+    #[cfg(feature = "sim")]
+    if simulated::is_installed() {
+        return Ok(Running::Simulated(simulated::Step::start(Box::new(work))));
+    }
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map_err(|error| SpawnError { name, error })
+    thread.map(Running::Thread).map_err(|error| SpawnError { name, error })
 }
 
 /// Tells a [`Worker`]'s thread that it is to stop. Clones are for the closures and threads that the work starts itself.

@@ -1,0 +1,81 @@
+//! The clocks of a simulated box. Monotonic time is tokio's, which a simulation pauses and moves on; the wall clock, the
+//! boot and the kernel's word on its synchronisation are what the simulation says.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::{ClockReading, millis};
+
+/// What the clocks of this thread show.
+#[derive(Clone, Debug)]
+pub struct SimulatedClock {
+    /// From when on the machine's time counts.
+    booted: Instant,
+    /// The boot: 16 hex digits.
+    boot: Arc<str>,
+    /// What the wall clock showed at the boot, with all its steps since.
+    wall_at_boot: Timestamp,
+    /// Whether the kernel has the wall clock as synchronised.
+    pub synchronised: bool,
+}
+
+thread_local! {
+    static CLOCK: RefCell<Option<SimulatedClock>> = const { RefCell::new(None) };
+}
+
+/// The simulated clocks count in this thread until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Installed(());
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        CLOCK.with_borrow_mut(|clock| *clock = None);
+    }
+}
+
+impl SimulatedClock {
+    /// The machine is switched on now, the `boot`th time, with a wall clock that shows `wall`. Call it in the
+    /// simulation's runtime: monotonic time is that of the runtime.
+    pub fn boot(boot: u64, wall: Timestamp) -> Self {
+        Self { booted: Instant::now(), boot: format!("{boot:016x}").into(), wall_at_boot: wall, synchronised: false }
+    }
+
+    /// Steps the wall clock.
+    pub fn step(&mut self, by: SignedDuration) {
+        self.wall_at_boot = self.wall_at_boot.saturating_add(by).unwrap_or(self.wall_at_boot);
+    }
+
+    fn read(&self) -> ClockReading {
+        let up = self.booted.elapsed();
+        ClockReading {
+            utc: self.wall_at_boot.saturating_add(up).unwrap_or(Timestamp::MAX),
+            synchronised: self.synchronised,
+            boot: self.boot.clone(),
+            monotonic_ms: millis(up),
+        }
+    }
+}
+
+/// Puts `clock` in the place of this thread's clocks.
+pub fn install(clock: SimulatedClock) -> Installed {
+    CLOCK.with_borrow_mut(|known| *known = Some(clock));
+    Installed(())
+}
+
+/// Changes what the clocks show; nothing happens where none is installed.
+pub fn change(how: impl FnOnce(&mut SimulatedClock)) {
+    CLOCK.with_borrow_mut(|clock| {
+        if let Some(clock) = clock {
+            how(clock);
+        }
+    });
+}
+
+/// What the clocks show; `None`: this thread has the machine's.
+pub(super) fn read() -> Option<ClockReading> {
+    CLOCK.with_borrow(|clock| clock.as_ref().map(SimulatedClock::read))
+}
