@@ -2,10 +2,10 @@
 //! comes after a process that was killed, finds the old file or the new one, never a part.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::disk::{self, Dir, File};
 
 /// Permission bits of a file that only its owner may read.
 pub(crate) const PRIVATE: u32 = 0o600;
@@ -34,14 +34,14 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32, durability: Durabi
 /// yet.
 pub(crate) fn stage(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
     discard(path)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(staged(path))?;
+    let file = File::create_new(&staged(path), mode)?;
     file.write_all(content)?;
     Ok(file)
 }
 
 /// The staged content takes the place of `path`.
 pub(crate) fn commit(path: &Path, durability: Durability) -> io::Result<()> {
-    std::fs::rename(staged(path), path)?;
+    disk::rename(&staged(path), path)?;
     match durability {
         Durability::Synced => sync_parent(path),
         Durability::Unsynced => Ok(()),
@@ -50,7 +50,7 @@ pub(crate) fn commit(path: &Path, durability: Durability) -> io::Result<()> {
 
 /// Removes a staged content that will not be used.
 pub(crate) fn discard(path: &Path) -> io::Result<()> {
-    ignore_missing(std::fs::remove_file(staged(path)))
+    ignore_missing(disk::remove_file(&staged(path)))
 }
 
 fn staged(path: &Path) -> PathBuf {
@@ -68,9 +68,9 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     let Some(dir) = path.parent() else { return Ok(()) };
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    match File::open(dir) {
+    match Dir::open(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        opened => opened?.sync_all(),
+        opened => Ok(opened?.sync()?),
     }
 }
 

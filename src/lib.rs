@@ -15,6 +15,7 @@ pub mod config;
 mod connect;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod disk;
 #[cfg(feature = "box")]
 mod erasure_files;
 pub mod exit;

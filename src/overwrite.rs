@@ -2,13 +2,12 @@
 //! elsewhere the former blocks stay until they are discarded, so that this is the second line: what matters is
 //! encrypted, and its key is destroyed.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::ffi::OsStr;
+use std::io;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
+
+use crate::disk::Dir;
 
 /// Longest file that is overwritten, in bytes: keys, certificates and positions are shorter. Longer ones are unlinked.
 const LONGEST: u64 = 256 * 1024;
@@ -29,9 +28,10 @@ pub(crate) enum Deleted {
 ///
 /// # Errors
 /// It cannot be deleted; `EISDIR` where it is a folder.
-pub(crate) fn delete<P: rustix::path::Arg + Copy>(dir: &OwnedFd, name: P) -> Result<Deleted, Errno> {
+pub(crate) fn delete(dir: &Dir, name: impl AsRef<OsStr>) -> Result<Deleted, Errno> {
+    let name = name.as_ref();
     let is_overwritten = overwrite(dir, name).unwrap_or_default();
-    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+    match dir.remove_file(name) {
         Ok(()) if is_overwritten => Ok(Deleted::Overwritten),
         Ok(()) => Ok(Deleted::Unlinked),
         Err(Errno::NOENT) => Ok(Deleted::Nothing),
@@ -40,15 +40,13 @@ pub(crate) fn delete<P: rustix::path::Arg + Copy>(dir: &OwnedFd, name: P) -> Res
 }
 
 /// Whether it was a plain file with this one name, and is overwritten on the disk.
-fn overwrite<P: rustix::path::Arg>(dir: &OwnedFd, name: P) -> io::Result<bool> {
-    // NONBLOCK: a pipe must not make anybody wait.
-    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::openat(dir, name, flags, Mode::empty())?);
+fn overwrite(dir: &Dir, name: &OsStr) -> io::Result<bool> {
+    let file = dir.open_to_write(name)?;
     let data = file.metadata()?;
-    if !data.is_file() || data.nlink() != 1 || data.len() > LONGEST {
+    if !data.is_file() || data.links != 1 || data.len > LONGEST {
         return Ok(false);
     }
-    let zeros = vec![0; usize::try_from(data.len()).map_err(io::Error::other)?];
+    let zeros = vec![0; usize::try_from(data.len).map_err(io::Error::other)?];
     file.write_all(&zeros)?;
     file.sync_data()?;
     Ok(true)
@@ -56,6 +54,7 @@ fn overwrite<P: rustix::path::Arg>(dir: &OwnedFd, name: P) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -64,7 +63,7 @@ mod tests {
     fn a_secret_is_overwritten_and_nothing_else_is() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        let root = OwnedFd::from(File::open(dir.path()).unwrap());
+        let root = Dir::open(dir.path()).unwrap();
         for name in ["secret", "other", "shared"] {
             std::fs::write(at(name), "s3cret").unwrap();
         }

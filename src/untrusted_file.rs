@@ -1,21 +1,17 @@
 //! Reads files in places where somebody else writes: on a stick, or in a less trusted user's folder. Whoever wrote one
 //! cannot make the reader wait, fill its memory, or lead it to another file.
 
-use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use crate::disk::File;
 
 /// The content of a plain file of at most `longest` bytes.
 ///
 /// # Errors
 /// What the system says; `InvalidInput` where it is no plain file, and `FileTooLarge` where it is longer.
 pub(crate) fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-    let flags = i32::try_from(flags).map_err(io::Error::other)?;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let file = File::open_untrusted(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
     }

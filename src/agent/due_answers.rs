@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::messages::Reply;
 use super::requests::ReplyTo;
 use crate::atomic_file::{self, BY_UMASK, Durability};
+use crate::disk;
 use crate::ipc::{Fact, ReplyCode, StoredFact, Verb};
 use crate::untrusted_file;
 
@@ -104,7 +105,7 @@ impl DueAnswers {
 
     fn store(&self) {
         let written = if self.due.is_empty() {
-            atomic_file::ignore_missing(std::fs::remove_file(&self.path))
+            atomic_file::ignore_missing(disk::remove_file(&self.path))
         } else {
             serde_json::to_vec(&self.due)
                 .map_err(Into::into)

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::atomic_file::{self, BY_UMASK, Durability};
+use crate::disk;
 use crate::ipc::LedgerCursor;
 
 /// The cursor's file, in the agent's folder.
@@ -19,7 +20,7 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Reads the cursor. Where it is absent or damaged everything is sent again: the platform knows each by its id.
     pub(super) fn open(dir: &Path) -> Self {
-        let acknowledged = match std::fs::read_to_string(dir.join(FILE)) {
+        let acknowledged = match disk::read_to_string(&dir.join(FILE)) {
             Ok(text) => {
                 let cursor = parse(&text);
                 if cursor.is_none() {
@@ -52,7 +53,7 @@ impl Outbox {
     /// The box was unbound: whoever it is bound to next is told nothing of before.
     pub(super) fn forget(&mut self) {
         self.acknowledged = None;
-        match std::fs::remove_file(self.dir.join(FILE)) {
+        match disk::remove_file(&self.dir.join(FILE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::error!(%error, "the outbox's cursor cannot be deleted in {}", self.dir.display());
             }
@@ -61,8 +62,8 @@ impl Outbox {
     }
 
     fn write(&self, cursor: &LedgerCursor) -> io::Result<()> {
-        if !self.dir.is_dir() {
-            std::fs::create_dir(&self.dir)?;
+        if !disk::is_dir(&self.dir) {
+            disk::create_dir(&self.dir, 0o777)?;
         }
         let line = format!("{} {}\n", cursor.seq, cursor.ledger);
         atomic_file::replace(&self.dir.join(FILE), line.as_bytes(), BY_UMASK, Durability::Synced)

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::{self, BY_UMASK, Durability};
+use crate::disk;
 use crate::ipc::{ReplyCode, Verb};
 
 /// In the agent's folder.
@@ -45,10 +46,10 @@ impl ReplyStore {
     /// What was kept, oldest first; nothing where it cannot be read: a command may then be carried out once more.
     pub(super) fn load(&self) -> Vec<StoredReply> {
         let read = || -> io::Result<Vec<StoredReply>> {
-            if std::fs::metadata(&self.path)?.len() > MAX_BYTES {
+            if disk::metadata(&self.path)?.len > MAX_BYTES {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
-            Ok(serde_json::from_slice(&std::fs::read(&self.path)?)?)
+            Ok(serde_json::from_slice(&disk::read(&self.path)?)?)
         };
         read().unwrap_or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
@@ -61,8 +62,8 @@ impl ReplyStore {
     /// Keeps these instead.
     pub(super) fn store(&mut self, answered: &[StoredReply]) {
         let write = || -> io::Result<()> {
-            if let Some(dir) = self.path.parent().filter(|dir| !dir.is_dir()) {
-                std::fs::create_dir(dir)?;
+            if let Some(dir) = self.path.parent().filter(|dir| !disk::is_dir(dir)) {
+                disk::create_dir(dir, 0o777)?;
             }
             atomic_file::replace(&self.path, &serde_json::to_vec(answered)?, BY_UMASK, Durability::Unsynced)
         };
@@ -78,7 +79,7 @@ impl ReplyStore {
 
     /// The box was unbound.
     pub(super) fn forget(&self) {
-        match std::fs::remove_file(&self.path) {
+        match disk::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::error!(%error, "{} cannot be deleted", self.path.display());
             }

@@ -1,14 +1,13 @@
 //! Files that a command replaces in one step: written beside the old one first, renamed over it, the old one kept as
 //! `.bak`. What a process that was killed leaves behind is the old file or the new one, never a part.
 
-use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 
 use crate::atomic_file::{self, Durability, PRIVATE, ignore_missing, sync_parent};
+use crate::disk::{self, Dir};
 use crate::exit::Exit;
 
 /// Whom a file belongs to, and who may read it.
@@ -23,20 +22,20 @@ pub(super) struct Rights {
 impl Rights {
     /// Those of a file or folder that is there.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let data = std::fs::metadata(path)?;
+        let data = disk::metadata(path)?;
         // A unit may be forbidden to set any other bits.
-        Ok(Self { uid: data.uid(), gid: data.gid(), mode: data.mode() & 0o777 })
+        Ok(Self { uid: data.uid, gid: data.gid, mode: data.mode & 0o777 })
     }
 }
 
-/// Holds off whoever else changes the configuration in `dir` until the file is dropped: what is judged is judged
+/// Holds off whoever else changes the configuration in `dir` until the folder is dropped: what is judged is judged
 /// against what is there.
-pub(super) fn lock(dir: &Path) -> Result<File, Exit> {
+pub(super) fn lock(dir: &Path) -> Result<Dir, Exit> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    let file = File::open(dir).map_err(|error| Exit::io(format!("{}: {error}", dir.display())))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
+    let folder = Dir::open(dir).map_err(|error| Exit::io(format!("{}: {error}", dir.display())))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(folder),
+        Err(Errno::WOULDBLOCK) => {
             Err(Exit::temporary("another configuration is being taken; try again when it is done"))
         }
         Err(error) => Err(Exit::io(format!("{}: {error}", dir.display()))),
@@ -45,10 +44,9 @@ pub(super) fn lock(dir: &Path) -> Result<File, Exit> {
 
 /// Makes a folder if it is missing, as open as `rights` say whatever this process's mask is: the roles look into it.
 pub(super) fn make_dir(dir: &Path, rights: Rights) -> io::Result<()> {
-    match std::fs::create_dir(dir) {
+    match disk::create_dir(dir, 0o777) {
         Ok(()) => {
-            std::os::unix::fs::chown(dir, Some(rights.uid), Some(rights.gid))?;
-            std::fs::set_permissions(dir, Permissions::from_mode(rights.mode))?;
+            disk::set_rights(dir, rights.uid, rights.gid, rights.mode)?;
             sync_parent(dir)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -77,15 +75,14 @@ impl BackedUpFile {
     /// Writes the new content beside the old one, on the disk when this returns.
     pub(super) fn stage(&self, content: &[u8], rights: Rights) -> io::Result<()> {
         let file = atomic_file::stage(&self.0, content, PRIVATE)?;
-        std::os::unix::fs::fchown(&file, Some(rights.uid), Some(rights.gid))?;
-        file.set_permissions(Permissions::from_mode(rights.mode))?;
+        file.set_rights(rights.uid, rights.gid, rights.mode)?;
         file.sync_all()
     }
 
     /// Makes `.bak` the file that is there now. Returns whether there is one; without one no `.bak` is left either.
     pub(super) fn back_up(&self) -> io::Result<bool> {
-        ignore_missing(std::fs::remove_file(self.backup()))?;
-        match std::fs::hard_link(&self.0, self.backup()) {
+        ignore_missing(disk::remove_file(&self.backup()))?;
+        match disk::hard_link(&self.0, &self.backup()) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -100,9 +97,9 @@ impl BackedUpFile {
     /// Puts back what was there before; where `former` says that nothing was, the file goes. Can be done twice.
     pub(super) fn roll_back(&self, former: bool) -> io::Result<()> {
         if former {
-            ignore_missing(std::fs::rename(self.backup(), &self.0))?;
+            ignore_missing(disk::rename(&self.backup(), &self.0))?;
         } else {
-            ignore_missing(std::fs::remove_file(&self.0))?;
+            ignore_missing(disk::remove_file(&self.0))?;
         }
         self.sync()
     }

@@ -1,13 +1,10 @@
 //! Deletes footage, keys and credentials: files are unlinked, and the directory is synced before the ledger has the
 //! entry.
 
-use std::ffi::OsString;
-use std::fs::File;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 mod credentials;
@@ -17,6 +14,7 @@ pub(super) use credentials::CredentialsOutcome;
 
 use super::identity::{self, CREDENTIALS};
 use super::receipt::{self, Destroyed, ReceiptContext};
+use crate::disk::Dir;
 use crate::ipc::{CredentialsReport, Erasure, ErasureReason, Fact, FootageEnd};
 use crate::judges::policy_note::POLICY_NOTE;
 use crate::judges::twin;
@@ -165,7 +163,7 @@ impl PendingErasure {
             let destroyed = Destroyed { what, reason, files: all, credentials: Some(&credentials) };
             receipt = stage_receipt(data_dir, context, &destroyed);
         }
-        let root = OwnedFd::from(File::open(data_dir)?);
+        let root = Dir::open(data_dir)?;
         let mut sweep = Sweep::default();
         sweep.remove(&root, CREDENTIALS, DEEPEST);
         let rest = sweep.end(&root)?;
@@ -180,7 +178,7 @@ impl PendingErasure {
 
 /// Destroys unsent footage. Returns how many files there were.
 fn erase_footage(data_dir: &Path) -> io::Result<u64> {
-    let root = OwnedFd::from(File::open(data_dir)?);
+    let root = Dir::open(data_dir)?;
     let mut sweep = Sweep::default();
     sweep.empty_folder(&root, FOOTAGE);
     sweep.end(&root)
@@ -191,9 +189,9 @@ pub(super) fn erase_files(data_dir: &Path, names: &[OsString]) -> io::Result<u64
     if names.is_empty() {
         return Ok(0);
     }
-    let root = OwnedFd::from(File::open(data_dir)?);
+    let root = Dir::open(data_dir)?;
     let mut sweep = Sweep::default();
-    let footage = folder(&root, FOOTAGE)?;
+    let footage = root.open_dir(FOOTAGE.as_ref())?;
     for name in names {
         sweep.remove(&footage, name, DEEPEST);
     }
@@ -202,12 +200,12 @@ pub(super) fn erase_files(data_dir: &Path, names: &[OsString]) -> io::Result<u64
 
 /// All of a binding but the key that signs the receipt. Returns how many files there were, and whether there is a key.
 fn erase_all_but_key(data_dir: &Path) -> io::Result<(u64, bool)> {
-    let root = OwnedFd::from(File::open(data_dir)?);
+    let root = Dir::open(data_dir)?;
     let mut sweep = Sweep::default();
     // Keys first: what others wrote must not use up the time for them. What is no folder goes with the key.
     let mut has_key = false;
-    if let Ok(credentials) = folder(&root, CREDENTIALS) {
-        let is_there = |name: &&str| rustix::fs::statat(&credentials, *name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+    if let Ok(credentials) = root.open_dir(CREDENTIALS.as_ref()) {
+        let is_there = |name: &&str| credentials.metadata(name.as_ref()).is_ok();
         has_key = KEY.iter().any(is_there);
         if let Err(error) = sweep.empty(&credentials, &KEY, DEEPEST) {
             sweep.fail(error);
@@ -249,17 +247,17 @@ impl Sweep {
     }
 
     /// Removes a file, or a folder with all that is in it, from `dir`.
-    fn remove<P: rustix::path::Arg + Copy>(&mut self, dir: &OwnedFd, name: P, depth: usize) {
-        if let Err(error) = self.try_to_remove(dir, name, depth) {
+    fn remove(&mut self, dir: &Dir, name: impl AsRef<OsStr>, depth: usize) {
+        if let Err(error) = self.try_to_remove(dir, name.as_ref(), depth) {
             self.fail(error);
         }
     }
 
-    fn try_to_remove<P: rustix::path::Arg + Copy>(&mut self, dir: &OwnedFd, name: P, depth: usize) -> io::Result<()> {
+    fn try_to_remove(&mut self, dir: &Dir, name: &OsStr, depth: usize) -> io::Result<()> {
         let deleted = if self.overwritten < MOST_OVERWRITTEN {
             overwrite::delete(dir, name)
         } else {
-            rustix::fs::unlinkat(dir, name, AtFlags::empty()).map(|()| Deleted::Unlinked)
+            dir.remove_file(name).map(|()| Deleted::Unlinked)
         };
         match deleted {
             Ok(deleted) => {
@@ -276,8 +274,8 @@ impl Sweep {
         let Some(depth) = depth.checked_sub(1) else {
             return Err(io::Error::other("folders lie too deep in each other"));
         };
-        self.empty(&folder(dir, name)?, &[], depth)?;
-        match rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
+        self.empty(&dir.open_dir(name)?, &[], depth)?;
+        match dir.remove_dir(name) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -285,8 +283,8 @@ impl Sweep {
 
     /// Removes all that is in the folder `name` of `dir`; the folder itself stays. Something else in its
     /// place is an error: what should be there may lie elsewhere.
-    fn empty_folder(&mut self, dir: &OwnedFd, name: &str) {
-        match folder(dir, name) {
+    fn empty_folder(&mut self, dir: &Dir, name: &str) {
+        match dir.open_dir(name.as_ref()) {
             Err(Errno::NOENT) => {}
             Err(error) => self.fail(error.into()),
             Ok(folder) => {
@@ -298,11 +296,10 @@ impl Sweep {
     }
 
     /// Removes all that is in `dir`, but for what has one of the names `kept`.
-    fn empty(&mut self, dir: &OwnedFd, kept: &[&str], depth: usize) -> io::Result<()> {
-        for entry in rustix::fs::Dir::read_from(dir)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if name == c"." || name == c".." || kept.iter().any(|kept| name.to_bytes() == kept.as_bytes()) {
+    fn empty(&mut self, dir: &Dir, kept: &[&str], depth: usize) -> io::Result<()> {
+        for name in dir.names()? {
+            let name = name?;
+            if kept.iter().any(|kept| name == *kept) {
                 continue;
             }
             self.seen += 1;
@@ -311,20 +308,14 @@ impl Sweep {
             }
             self.remove(dir, name, depth);
         }
-        Ok(rustix::fs::fsync(dir)?)
+        Ok(dir.sync()?)
     }
 
     /// Syncs the folder, and returns how many files were deleted.
-    fn end(self, root: &OwnedFd) -> io::Result<u64> {
-        rustix::fs::fsync(root)?;
+    fn end(self, root: &Dir) -> io::Result<u64> {
+        root.sync()?;
         self.failed.map_or(Ok(self.files), Err)
     }
-}
-
-/// Opens a folder in `dir`; a symbolic link is none.
-fn folder<P: rustix::path::Arg>(dir: &OwnedFd, name: P) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(dir, name, flags, Mode::empty())
 }
 
 #[cfg(test)]

@@ -3,17 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::erasure::FOOTAGE;
 use crate::clock::ClockReading;
 use crate::config::Config;
+use crate::disk::{self, Dir};
 use crate::ipc::{FootageEnd, FootageStatus};
 use crate::ledger::{FootageAge, FootageMarks};
 
@@ -59,24 +58,17 @@ impl StoredFootage {
     /// Looks into the folder, which may be missing.
     pub(super) fn find(data_dir: &Path) -> io::Result<Self> {
         let mut stored = Self::default();
-        let root = OwnedFd::from(File::open(data_dir)?);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = match rustix::fs::openat(&root, FOOTAGE, flags, Mode::empty()) {
-            Err(rustix::io::Errno::NOENT) => return Ok(stored),
+        let dir = match Dir::open(data_dir)?.open_dir(FOOTAGE.as_ref()) {
+            Err(Errno::NOENT) => return Ok(stored),
             opened => opened?,
         };
         let mut found = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&dir)?.take(MOST) {
-            let entry = entry?;
-            let name = entry.file_name();
-            if name == c"." || name == c".." {
-                continue;
-            }
-            let Ok(data) = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            let known = name.to_str().ok().and_then(parse);
-            let name: OsString = std::os::unix::ffi::OsStringExt::from_vec(name.to_bytes().to_vec());
-            match known.filter(|_| FileType::from_raw_mode(data.st_mode) == FileType::RegularFile) {
-                Some(place) => found.push((place, name, u64::try_from(data.st_size).unwrap_or(0))),
+        for name in dir.names()?.take(MOST) {
+            let name = name?;
+            let Ok(data) = dir.metadata(&name) else { continue };
+            let known = name.to_str().and_then(parse);
+            match known.filter(|_| data.is_file()) {
+                Some(place) => found.push((place, name, data.len)),
                 None => stored.foreign.push(name),
             }
         }
@@ -143,7 +135,7 @@ pub(super) fn may_keep(config: &Config) -> bool {
 
 /// Bytes that the disk of `data_dir` has free; in doubt there are none.
 pub(super) fn free_bytes(data_dir: &Path) -> u64 {
-    rustix::fs::statvfs(data_dir).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+    disk::free_bytes(data_dir).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -5,10 +5,7 @@
 mod sealer;
 mod task;
 
-use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::atomic_file::{self, Durability, PRIVATE};
 use crate::config::Config;
+use crate::disk::{self, Dir, File};
 use crate::ipc::{BoxIdentity, KeyAtRest};
 use crate::ledger::CheckpointSigner;
 use crate::overwrite;
@@ -42,7 +40,7 @@ pub(super) const SEALED_FILE: &str = "identity.sealed";
 /// The first line of the public key.
 const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----";
 /// Longest file that could be a key, in bytes; a real one has 232, and about 1,500 sealed.
-const LONGEST: u64 = 4096;
+const LONGEST: u32 = 4096;
 
 /// Why there is no identity, with advice.
 #[derive(Debug, thiserror::Error)]
@@ -237,14 +235,17 @@ fn read_file(path: &Path) -> Result<Option<Zeroizing<String>>, IdentityError> {
         Err(error) => return Err(store(error)),
     };
     let data = file.metadata().map_err(store)?;
-    if !data.is_file() || data.len() > LONGEST {
+    if !data.is_file() || data.len > u64::from(LONGEST) {
         return Err(damaged("it is not a key's file".to_owned()));
     }
-    if data.permissions().mode() & 0o077 != 0 {
-        let mode = data.permissions().mode() & 0o777;
+    if data.mode & 0o077 != 0 {
+        let mode = data.mode & 0o777;
         return Err(damaged(format!("others may have read it, with mode {mode:o}")));
     }
-    std::fs::read_to_string(path).map(|text| Some(Zeroizing::new(text))).map_err(store)
+    // Never moved while it grows: that would leave a copy of the key in memory.
+    let mut text = Zeroizing::new(String::with_capacity(2 * LONGEST as usize));
+    file.take(LONGEST.into()).read_to_string(&mut text).map_err(store)?;
+    Ok(Some(text))
 }
 
 /// The error says what is wrong.
@@ -279,7 +280,7 @@ pub(super) fn read_or_make(
 /// Written in one step: a power cut leaves a whole key, or none. Where there is a TPM the plain key comes to no disk.
 fn make(data_dir: &Path, id: Option<&str>, sealer: &KeySealer) -> io::Result<BoxIdentity> {
     let dir = data_dir.join(CREDENTIALS);
-    match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
+    match disk::create_dir(&dir, 0o700) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         Ok(()) | Err(_) => {}
     }
@@ -338,9 +339,9 @@ fn replace_plain(data_dir: &Path, sealed: &str, public: &VerifyingKey) -> io::Re
 
 /// Overwrites and deletes the plain file, or what a power cut left of it.
 fn remove_plain(data_dir: &Path) -> io::Result<()> {
-    let dir = OwnedFd::from(File::open(data_dir.join(CREDENTIALS))?);
+    let dir = Dir::open(&data_dir.join(CREDENTIALS))?;
     overwrite::delete(&dir, FILE)?;
-    Ok(rustix::fs::fsync(&dir)?)
+    Ok(dir.sync()?)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::erasure::CredentialsOutcome;
 use super::identity::{self, KeySealer};
 use crate::atomic_file::{self, Durability, PRIVATE};
+use crate::disk;
 use crate::ipc::{CredentialLeft, Erasure, ErasureReason, clean};
 use crate::untrusted_file;
 use monotonic::Monotonic;
@@ -145,7 +146,7 @@ pub(super) fn staged(data_dir: &Path) -> Option<String> {
 
 /// The ledger has it.
 pub(super) fn discard(data_dir: &Path) {
-    if let Err(error) = atomic_file::ignore_missing(std::fs::remove_file(data_dir.join(STAGED))) {
+    if let Err(error) = atomic_file::ignore_missing(disk::remove_file(&data_dir.join(STAGED))) {
         tracing::error!(%error, "{STAGED} cannot be deleted");
     }
 }

@@ -1,10 +1,10 @@
 //! A ledger that cannot be trusted takes no entry about that. A note beside it keeps what was found until a ledger has
 //! the entry, across restarts.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::atomic_file::{self, Durability, PRIVATE};
+use crate::disk;
 use crate::ipc::{Fact, Incident, LedgerCheck, MESSAGE, clean};
 use crate::untrusted_file;
 
@@ -32,7 +32,7 @@ impl MismatchNote {
 
     /// Keeps what was found first; what is found after it follows from that.
     pub(super) fn keep(&self, what: &str) {
-        if self.path.exists() {
+        if disk::exists(&self.path) {
             return;
         }
         let line = format!("{}\n", clean(what, MESSAGE));
@@ -43,7 +43,7 @@ impl MismatchNote {
 
     /// A ledger that can be trusted has the entry.
     pub(super) fn discard(&self) {
-        let removed = atomic_file::ignore_missing(std::fs::remove_file(&self.path));
+        let removed = atomic_file::ignore_missing(disk::remove_file(&self.path));
         if let Err(error) = removed.and_then(|()| atomic_file::sync_parent(&self.path)) {
             tracing::error!("{}: {error}: the incident is told again at the next start", self.path.display());
         }
@@ -77,7 +77,7 @@ impl LedgerFile {
     }
 
     fn found(&self) -> Option<(u64, u64)> {
-        std::fs::metadata(&self.path).ok().map(|found| (found.dev(), found.ino()))
+        disk::metadata(&self.path).ok().map(|found| found.id)
     }
 
     /// It was opened.

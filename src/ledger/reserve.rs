@@ -1,13 +1,12 @@
 //! Room that is kept for the ledger: a file beside it that holds blocks of the disk and nothing else. On a disk that is
 //! full the file is removed, the ledger goes on, and nothing is recorded until there is room again.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
+
+use crate::atomic_file::PRIVATE;
+use crate::disk::{self, File};
 
 /// What is kept: some days of what the ledger can grow at most.
 pub(super) const RESERVE: u64 = 8 * 1024 * 1024;
@@ -41,7 +40,7 @@ impl Reserve {
     pub(super) fn release(&mut self) -> bool {
         self.is_full = true;
         self.is_held = false;
-        let removed = std::fs::remove_file(&self.path).is_ok();
+        let removed = disk::remove_file(&self.path).is_ok();
         if removed {
             tracing::error!("the disk is full: the ledger goes on with the room that was kept for it");
         }
@@ -50,8 +49,8 @@ impl Reserve {
 
     /// Looks how much room there is, and takes the reserve again as soon as it fits.
     pub(super) fn look(&mut self) {
-        let Some(free) = self.path.parent().and_then(free_bytes) else { return };
-        self.is_held = self.is_held || std::fs::metadata(&self.path).is_ok_and(|found| found.len() == RESERVE);
+        let Some(free) = self.path.parent().and_then(|dir| disk::free_bytes(dir).ok()) else { return };
+        self.is_held = self.is_held || disk::metadata(&self.path).is_ok_and(|found| found.len == RESERVE);
         let needed = match (self.is_held, self.is_full) {
             (true, false) => FULL_BELOW,
             (true, true) => ROOM_FROM,
@@ -64,7 +63,7 @@ impl Reserve {
         match self.take() {
             Ok(()) => self.is_held = true,
             Err(error) => {
-                let _ = std::fs::remove_file(&self.path);
+                let _ = disk::remove_file(&self.path);
                 self.is_full = error == Errno::NOSPC || error == Errno::DQUOT;
                 if !self.is_full {
                     // The ledger's own writes say what is wrong with its folder.
@@ -76,9 +75,8 @@ impl Reserve {
 
     fn take(&self) -> Result<(), Errno> {
         let code = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.path).map_err(code)?;
-        match fallocate(&file, FallocateFlags::empty(), 0, RESERVE) {
+        let file = File::create(&self.path, PRIVATE).map_err(code)?;
+        match file.allocate(RESERVE) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
             done => return done,
         }
@@ -90,10 +88,4 @@ impl Reserve {
         }
         file.sync_all().map_err(code)
     }
-}
-
-/// Bytes that a user who is not root may still write; `None`: the file system does not say.
-fn free_bytes(dir: &Path) -> Option<u64> {
-    let disk = statvfs(dir).ok()?;
-    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

@@ -8,6 +8,7 @@ use monotonic::Monotonic;
 
 use crate::atomic_file::{self, BY_UMASK, Durability};
 use crate::config::Mqtt;
+use crate::disk;
 
 /// In the agent's folder: the topics with a message of this box, a line each. What was announced once is withdrawn
 /// when it is switched off, or when prefix or id change.
@@ -110,10 +111,10 @@ impl HomeAssistant {
     fn store(&self) {
         let write = || -> io::Result<()> {
             if self.announced.is_empty() {
-                return std::fs::remove_file(&self.path);
+                return disk::remove_file(&self.path);
             }
-            if let Some(dir) = self.path.parent().filter(|dir| !dir.is_dir()) {
-                std::fs::create_dir(dir)?;
+            if let Some(dir) = self.path.parent().filter(|dir| !disk::is_dir(dir)) {
+                disk::create_dir(dir, 0o777)?;
             }
             let text: String = self.announced.iter().flat_map(|topic| [topic, "\n"]).collect();
             atomic_file::replace(&self.path, text.as_bytes(), BY_UMASK, Durability::Synced)
@@ -136,10 +137,10 @@ impl HomeAssistant {
 
 fn load(path: &Path) -> Vec<String> {
     let read = || -> io::Result<String> {
-        if std::fs::metadata(path)?.len() > MAX_FILE_BYTES {
+        if disk::metadata(path)?.len > MAX_FILE_BYTES {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        std::fs::read_to_string(path)
+        disk::read_to_string(path)
     };
     let text = read().unwrap_or_else(|error| {
         if error.kind() != io::ErrorKind::NotFound {

@@ -2,15 +2,12 @@
 //! lies under its own name only once its digest is right. What the server says of its file (`ETag`, `Last-Modified`) is
 //! not asked for: the digest tells which bytes are right, also where the file changed between two connections.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rollout::Sha256Hex;
-use rustix::fs::OFlags;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
@@ -20,8 +17,10 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use url::Url;
 
+use crate::atomic_file::PRIVATE;
 use crate::config::{Host, HostPattern, Residency};
 use crate::connect::{Destinations, Refusals, http};
+use crate::disk::{self, File};
 use crate::trust;
 use crate::update_files::{self, PACKAGE_PREFIX};
 use crate::worker::Stop;
@@ -85,7 +84,7 @@ impl Break {
 /// Downloads the package, unless it is there. Blocks.
 pub(super) fn fetch(plan: &Plan, stop: &Stop) -> Fetch {
     let part = update_files::package(&plan.dir, &plan.file.sha256).with_extension("part");
-    let length = || std::fs::metadata(&part).map_or(0, |part| part.len());
+    let length = || disk::metadata(&part).map_or(0, |part| part.len);
     let before = length();
     let why = match plan.run(&part, stop) {
         Ok(()) => return Fetch::Done,
@@ -99,11 +98,11 @@ pub(super) fn fetch(plan: &Plan, stop: &Stop) -> Fetch {
 /// Removes all packages and parts of packages but that with this digest.
 pub(super) fn remove_others(dir: &Path, digest: Option<&Sha256Hex>) {
     let keep = digest.map(|digest| format!("{PACKAGE_PREFIX}{digest}"));
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
+    for name in disk::names(dir).into_iter().flatten() {
+        let name = name.to_string_lossy();
         if name.starts_with(PACKAGE_PREFIX) && keep.as_ref().is_none_or(|keep| !name.starts_with(keep)) {
             // One that cannot be removed costs room, which is looked at anyway.
-            let _ = std::fs::remove_file(entry.path());
+            let _ = disk::remove_file(&dir.join(name.as_ref()));
         }
     }
 }
@@ -122,7 +121,7 @@ impl Plan {
             Err(Break::Unfit) if begun > 0 => self.download(&file, 0, Sha256::new(), stop)?,
             other => other?,
         }
-        let kept = file.sync_all().and_then(|()| std::fs::rename(part, &package));
+        let kept = file.sync_all().and_then(|()| disk::rename(part, &package));
         kept.and_then(|()| crate::atomic_file::sync_parent(&package)).map_err(|error| local(&error))
     }
 
@@ -143,18 +142,18 @@ impl Plan {
 
     /// Whether the package is there already. Another one under its name is removed.
     fn has(&self, package: &Path, stop: &Stop) -> Result<bool, Break> {
-        let Ok(mut file) = open(package, false) else { return Ok(false) };
+        let Ok(mut file) = File::open_untrusted(package) else { return Ok(false) };
         let (size, hash) = hash_of(&mut file, self.file.size, stop)?;
         if size == self.file.size && Sha256Hex::from_digest(&hash.finalize()) == self.file.sha256 {
             return Ok(true);
         }
-        std::fs::remove_file(package).map_err(|error| local(&error))?;
+        disk::remove_file(package).map_err(|error| local(&error))?;
         Ok(false)
     }
 
     /// What came before: the file at its end, its length, and its hash so far.
     fn open_part(&self, part: &Path, stop: &Stop) -> Result<(File, u64, Sha256), Break> {
-        let mut file = open(part, true).map_err(|error| local(&error))?;
+        let mut file = File::append(part, PRIVATE).map_err(|error| local(&error))?;
         // A download that was stopped ends when its server says something, and may still write until then.
         file.try_lock().map_err(|_| Break::because("the download before this one is still ending"))?;
         let (size, hash) = hash_of(&mut file, self.file.size, stop)?;
@@ -166,8 +165,8 @@ impl Plan {
     }
 
     fn check_room(&self, begun: u64) -> Result<(), Break> {
-        let disk = rustix::fs::statvfs(&self.dir).map_err(|error| local(&error.into()))?;
-        let (free, needed) = (disk.f_bavail * disk.f_frsize, self.file.size - begun + SPARE_BYTES);
+        let free = disk::free_bytes(&self.dir).map_err(|error| local(&error))?;
+        let needed = self.file.size - begun + SPARE_BYTES;
         if free >= needed {
             return Ok(());
         }
@@ -226,7 +225,7 @@ impl Plan {
     fn receive(
         &self,
         response: &mut Response<Body>,
-        mut file: &File,
+        file: &File,
         begun: u64,
         hash: &mut Sha256,
         stop: &Stop,
@@ -266,12 +265,6 @@ fn is_allowed(url: &Url, destinations: &Destinations) -> bool {
 fn goes_on_at(response: &Response<Body>, begun: u64) -> bool {
     let range = response.headers().get("Content-Range").and_then(|range| range.to_str().ok());
     range.is_some_and(|range| range.starts_with(&format!("bytes {begun}-")))
-}
-
-/// The file itself, not what a link at its place leads to.
-fn open(path: &Path, create: bool) -> io::Result<File> {
-    let flags = i32::try_from(OFlags::NOFOLLOW.bits()).map_err(io::Error::other)?;
-    OpenOptions::new().read(true).append(create).create(create).mode(0o600).custom_flags(flags).open(path)
 }
 
 /// Length and hash of what is in the file, up to `longest` bytes.

@@ -1,7 +1,6 @@
 //! A tar archive (POSIX.1-1988, ustar) that is written in one go: only its owner may read it, and it has its name only
 //! when it is whole.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::atomic_file::{self, Durability, PRIVATE};
+use crate::disk::File;
 
 /// Bytes of a block.
 const BLOCK: usize = 512;

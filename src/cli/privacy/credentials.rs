@@ -2,11 +2,8 @@
 //! what the guard asks for and nothing else, and never touches what lies elsewhere.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::atomic_file;
@@ -14,6 +11,7 @@ use crate::cli::client::Client;
 use crate::cli::host::HostFiles;
 use crate::cli::units::{Handed, Role, Runner};
 use crate::config::{Config, SecretTemplate, inline_secrets};
+use crate::disk::{self, Dir, Kind};
 use crate::erasure_files::{ErasureRequest, MAX_REQUEST_BYTES, REQUEST};
 use crate::exit::Exit;
 use crate::ipc::{CredentialLeft, CredentialsReport, MAX_CREDENTIALS_LEFT, Request};
@@ -58,7 +56,7 @@ pub(super) fn run(config: &Config) -> Result<(), Exit> {
 }
 
 fn remove(path: &Path) -> Result<(), Exit> {
-    let removed = atomic_file::ignore_missing(std::fs::remove_file(path));
+    let removed = atomic_file::ignore_missing(disk::remove_file(path));
     removed
         .and_then(|()| atomic_file::sync_parent(path))
         .map_err(|error| Exit::io(format!("{}: {error}", path.display())))
@@ -137,20 +135,18 @@ impl Plan {
 
 /// Deletes a file below `home`; no link on the way is followed.
 fn delete(home: &Path, below: &Path) -> std::io::Result<Deleted> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut dir = OwnedFd::from(File::open(home)?);
+    let mut dir = Dir::open(home)?;
     let (Some(folders), Some(name)) = (below.parent(), below.file_name()) else { return Ok(Deleted::Nothing) };
     for folder in folders {
-        dir = match rustix::fs::openat(&dir, folder, flags, Mode::empty()) {
+        dir = match dir.open_dir(folder) {
             Err(Errno::NOENT) => return Ok(Deleted::Nothing),
             opened => opened?,
         };
     }
     // A link's target is somebody else's; that it is one has to be told.
-    let is_link = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)
-        .is_ok_and(|data| rustix::fs::FileType::from_raw_mode(data.st_mode) == rustix::fs::FileType::Symlink);
+    let is_link = dir.metadata(name).is_ok_and(|found| found.kind == Kind::Link);
     let deleted = overwrite::delete(&dir, name)?;
-    rustix::fs::fsync(&dir)?;
+    dir.sync()?;
     if is_link {
         return Err(std::io::Error::other("it was a link: the link is gone, what it led to stays"));
     }

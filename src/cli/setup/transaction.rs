@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::ignore_missing;
 use crate::cli::backed_up_file::{BackedUpFile, Rights, make_dir};
+use crate::disk;
 
 /// One file that is to be.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub(super) struct NewFile {
 impl NewFile {
     /// Whether the disk has it so already.
     pub(super) fn is_there(&self) -> bool {
-        let same = std::fs::read(&self.path).is_ok_and(|known| known == self.content);
+        let same = disk::read(&self.path).is_ok_and(|known| known == self.content);
         same && Rights::of(&self.path).is_ok_and(|rights| rights == self.rights)
     }
 }
@@ -81,11 +82,11 @@ fn steps(journal: &Path, files: &[NewFile], before: &mut dyn FnMut() -> io::Resu
         place.commit()?;
     }
     before()?;
-    std::fs::remove_file(journal)?;
+    disk::remove_file(journal)?;
     list.sync()?;
     for (_, place) in files.iter().zip(&places).filter(|(file, _)| file.secret) {
         before()?;
-        ignore_missing(std::fs::remove_file(place.backup()))?;
+        ignore_missing(disk::remove_file(&place.backup()))?;
     }
     Ok(())
 }
@@ -96,7 +97,7 @@ pub(super) fn undo(journal: &Path) -> io::Result<bool> {
 }
 
 fn undo_steps(journal: &Path, before: &mut dyn FnMut() -> io::Result<()>) -> io::Result<bool> {
-    let text = match std::fs::read(journal) {
+    let text = match disk::read(journal) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         read => read?,
     };
@@ -110,7 +111,7 @@ fn undo_steps(journal: &Path, before: &mut dyn FnMut() -> io::Result<()>) -> io:
         place.discard()?;
     }
     before()?;
-    std::fs::remove_file(journal)?;
+    disk::remove_file(journal)?;
     BackedUpFile::new(journal).sync()?;
     Ok(true)
 }

@@ -2,12 +2,12 @@
 //! the package and the integrator left it.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cli::backed_up_file::{self, Rights};
 use crate::config::STICK_FILE as NAME;
+use crate::disk::{self, Dir};
 use crate::exit::Exit;
 
 pub(super) struct OverrideFile {
@@ -28,14 +28,14 @@ impl OverrideFile {
         Self { main: main.to_owned(), file: backed_up_file::BackedUpFile::new(dir.join(NAME)), dir }
     }
 
-    /// Holds others off until the file is dropped: what is judged is judged against what is there.
-    pub(super) fn lock(&self) -> Result<File, Exit> {
+    /// Holds others off until the folder is dropped: what is judged is judged against what is there.
+    pub(super) fn lock(&self) -> Result<Dir, Exit> {
         backed_up_file::lock(self.main.parent().unwrap_or(Path::new(".")))
     }
 
     /// Whether `text` is there already.
     pub(super) fn contains(&self, text: &str) -> bool {
-        std::fs::read(self.file.file()).is_ok_and(|known| known == text.as_bytes())
+        disk::read(self.file.file()).is_ok_and(|known| known == text.as_bytes())
     }
 
     /// Puts `text` there in one step, with the owner and mode of the main file: it may hold keys as that one may.
@@ -49,7 +49,7 @@ impl OverrideFile {
 
     /// Puts back what was there before, if anything was.
     pub(super) fn roll_back(&self) -> io::Result<()> {
-        self.file.roll_back(self.file.backup().exists())
+        self.file.roll_back(disk::exists(&self.file.backup()))
     }
 }
 

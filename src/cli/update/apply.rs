@@ -12,6 +12,7 @@ use super::{package, verify, view};
 use crate::atomic_file;
 use crate::cli::client::Client;
 use crate::config::Config;
+use crate::disk;
 use crate::exit::Exit;
 use crate::installed_package;
 use crate::ipc::{FromGuard, Request, Response, UpdateOutcome, WHY, clean};
@@ -60,7 +61,7 @@ fn read_request(path: &Path) -> Option<String> {
 }
 
 fn remove(request: &Path) -> Result<(), Exit> {
-    let removed = atomic_file::ignore_missing(std::fs::remove_file(request));
+    let removed = atomic_file::ignore_missing(disk::remove_file(request));
     removed
         .and_then(|()| atomic_file::sync_parent(request))
         .map_err(|error| Exit::io(format!("{}: {error}", request.display())))

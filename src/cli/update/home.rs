@@ -1,14 +1,13 @@
 //! The updater's own folder, which nobody else may look into: what is being installed, and how it ended. Each file is
 //! whole and on disk before the next step is taken.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::{self, Durability, PRIVATE};
+use crate::disk::{self, File};
 use crate::exit::Exit;
 
 /// Longest file of ours, in bytes.
@@ -64,13 +63,12 @@ impl Home {
     /// Makes the folder where there is none.
     pub(super) fn open(dir: &Path) -> Result<Self, Exit> {
         let failed = |error: io::Error| Exit::io(format!("{}: {error}", dir.display()));
-        match std::fs::DirBuilder::new().mode(0o700).create(dir) {
+        match disk::create_dir(dir, 0o700) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }
-        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
-        let lock =
-            OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("lock")).map_err(failed)?;
+        disk::set_mode(dir, 0o700).map_err(failed)?;
+        let lock = File::append(&dir.join("lock"), PRIVATE).map_err(failed)?;
         lock.try_lock().map_err(|_| Exit::temporary("another updater is at work"))?;
         Ok(Self { dir: dir.to_owned(), _lock: lock })
     }
@@ -115,7 +113,7 @@ impl Home {
     pub(super) fn clear(&self) -> io::Result<()> {
         // The ending last: as long as it is there the rest is tried again.
         for file in [self.package(), self.dir.join("pending"), self.result()] {
-            atomic_file::ignore_missing(std::fs::remove_file(file))?;
+            atomic_file::ignore_missing(disk::remove_file(&file))?;
         }
         Ok(())
     }

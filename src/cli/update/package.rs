@@ -1,17 +1,16 @@
 //! The package, taken out of the agent's hands: what is judged is a copy that only root can write, and what is judged
 //! is what is installed.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rollout::{Release, Sha256Hex};
-use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use super::home::{Ending, Home};
+use crate::atomic_file::BY_UMASK;
+use crate::disk::{self, File};
 use crate::installed_package::InstalledPackage;
 
 /// What stays free on the disk, in bytes.
@@ -28,11 +27,11 @@ pub(super) fn take(from: &Path, file: &rollout::File, release: &Release, home: &
     let source = open(from).map_err(|error| Ending::Again(format!("the package is not there: {error}")))?;
     check_room(home, file.size)?;
     let package = home.package();
-    let mut copy = File::create(&package).map_err(local)?;
-    if copy_hashed(source, &mut copy, file.size).map_err(local)?.as_ref() != Some(&file.sha256) {
+    let copy = File::create(&package, BY_UMASK).map_err(local)?;
+    if copy_hashed(source, &copy, file.size).map_err(local)?.as_ref() != Some(&file.sha256) {
         // Nothing of it is kept: the agent may have been taken over.
-        let _ = std::fs::remove_file(&package);
-        let _ = std::fs::remove_file(from);
+        let _ = disk::remove_file(&package);
+        let _ = disk::remove_file(from);
         return Err(Ending::Again("the package is another one than the release names: it was thrown away".to_owned()));
     }
     copy.sync_all().map_err(local)?;
@@ -41,8 +40,7 @@ pub(super) fn take(from: &Path, file: &rollout::File, release: &Release, home: &
 
 /// The file itself, not what a link at its place leads to, and nothing that makes the reader wait.
 fn open(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).map_err(io::Error::other)?;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let file = File::open_untrusted(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
     }
@@ -50,7 +48,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Copies, and returns the digest of what was copied; `None` where it has another size.
-fn copy_hashed(mut from: File, to: &mut File, size: u64) -> io::Result<Option<Sha256Hex>> {
+fn copy_hashed(mut from: File, to: &File, size: u64) -> io::Result<Option<Sha256Hex>> {
     let (mut copied, mut hash, mut chunk) = (0_u64, Sha256::new(), vec![0; CHUNK]);
     while copied <= size {
         let length = from.read(&mut chunk)?;
@@ -87,15 +85,15 @@ fn check_fields(package: &Path, release: &Release, home: &Home) -> Result<(), En
     }
     // The one that is installed is packed anew without compression beside its files; the new one is unpacked beside it.
     let kib: u64 = field("Installed-Size").and_then(|text| text.parse().ok()).unwrap_or(0);
-    check_room(home, kib.saturating_mul(1024 * 3) + std::fs::metadata(package).map_or(0, |file| file.len()))
+    check_room(home, kib.saturating_mul(1024 * 3) + disk::metadata(package).map_or(0, |file| file.len))
 }
 
 /// Whether so many bytes can be written beside what stays free.
 fn check_room(home: &Home, bytes: u64) -> Result<(), Ending> {
     let package = home.package();
     let dir = package.parent().unwrap_or(Path::new("/"));
-    let disk = rustix::fs::statvfs(dir).map_err(|error| Ending::Again(format!("{}: {error}", dir.display())))?;
-    let (free, needed) = (disk.f_bavail * disk.f_frsize, bytes.saturating_add(SPARE_BYTES));
+    let free = disk::free_bytes(dir).map_err(|error| Ending::Again(format!("{}: {error}", dir.display())))?;
+    let needed = bytes.saturating_add(SPARE_BYTES);
     if free >= needed {
         return Ok(());
     }

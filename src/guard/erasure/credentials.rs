@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::atomic_file::{self, Durability, PRIVATE};
+use crate::disk;
 use crate::erasure_files::{ErasureRequest, REQUEST};
 use crate::ipc::CredentialsReport;
 use crate::random;
@@ -87,6 +88,6 @@ fn ask(data_dir: &Path, configuration: &str) -> io::Result<String> {
 /// Takes a request back.
 pub(in crate::guard) fn withdraw(data_dir: &Path) -> io::Result<()> {
     let path = data_dir.join(REQUEST);
-    atomic_file::ignore_missing(std::fs::remove_file(&path))?;
+    atomic_file::ignore_missing(disk::remove_file(&path))?;
     atomic_file::sync_parent(&path)
 }

@@ -321,7 +321,7 @@ fn keys_are_overwritten_and_folders_of_others_cannot_use_that_up() {
     for number in 0..50 {
         std::fs::write(dir.path().join(format!("agent/{number}")), "x").unwrap();
     }
-    let open = File::open(dir.path().join("credentials/identity")).unwrap();
+    let open = std::fs::File::open(dir.path().join("credentials/identity")).unwrap();
     erase(dir.path()).unwrap();
     assert!(std::io::read_to_string(open).unwrap().bytes().all(|byte| byte == 0));
 }

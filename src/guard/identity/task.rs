@@ -8,6 +8,7 @@ use ed25519_dalek::SigningKey;
 
 use super::sealer::{KeySealer, LONG, SealError};
 use super::{IdentityError, StoredKey, open, path, plain_content, remove_plain, replace_plain, stored};
+use crate::disk;
 use crate::worker;
 use monotonic::Monotonic;
 
@@ -101,7 +102,7 @@ impl SealingTask {
         match stored(&self.data_dir) {
             Ok(Some(StoredKey::Sealed { public, blob })) => {
                 // A power cut left it.
-                if std::fs::symlink_metadata(path(&self.data_dir)).is_ok()
+                if disk::symlink_metadata(&path(&self.data_dir)).is_ok()
                     && let Err(error) = remove_plain(&self.data_dir)
                 {
                     tracing::error!(%error, "what is left of the plain key cannot be deleted");

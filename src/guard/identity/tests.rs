@@ -1,5 +1,6 @@
 //! The key in its file, plain and sealed: never lost, never doubled, never replaced silently.
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -196,7 +197,7 @@ fn a_plain_key_is_sealed_once_an_update_cannot_be_taken_back_any_more() {
     let start = Monotonic::default();
     assert!(run(&mut task, start.saturating_add(Duration::from_mins(9))).is_empty());
     assert_eq!((files(dir.path()), at_rest(dir.path())), (vec![FILE.to_owned()], Some(KeyAtRest::Plain)));
-    let open = File::open(path(dir.path())).unwrap();
+    let open = std::fs::File::open(path(dir.path())).unwrap();
     assert_eq!(run(&mut task, start.saturating_add(Duration::from_mins(11))), [KeyChange::AtRest]);
     assert_eq!(files(dir.path()), [SEALED_FILE]);
     assert!(io::read_to_string(open).unwrap().bytes().all(|byte| byte == 0), "the plain file was overwritten");

@@ -1,10 +1,10 @@
 //! Where desired configurations survive a restart: the one in force, and one that waits for staff.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::atomic_file::{self, Durability, PRIVATE};
+use crate::disk::{self, File};
 
 /// The document in force, in data-dir.
 pub(crate) const NOTE: &str = "desired.note";
@@ -49,7 +49,7 @@ impl NoteStore {
 
     /// What waited is in force from now on.
     pub(super) fn commit(&mut self) -> io::Result<()> {
-        let renamed = std::fs::rename(&self.next, &self.note);
+        let renamed = disk::rename(&self.next, &self.note);
         // One that is not there has nothing to lose.
         self.is_uncommitted = renamed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
         renamed?;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::similar_names)] // plan, part and port are what they are
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
@@ -383,7 +383,7 @@ fn on_a_small_disk() {
         let _ = to.write_all(now);
         if begun == 0 {
             // Somebody else takes the rest of the disk.
-            let mut file = File::create(&filler).unwrap();
+            let mut file = std::fs::File::create(&filler).unwrap();
             while file.write_all(&vec![0; CHUNK]).is_ok() {}
         }
         let _ = to.write_all(later);
