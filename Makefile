@@ -16,7 +16,7 @@ fleet-demo:
 	scripts/fleet-demo $(CARGO_TARGET_DIR)/debug/tallybox-fleet $(BOXES)
 
 test: test-build
-	cargo test -p bitrate -p consent -p kernel-clock -p monotonic -p notes -p rollout -p tlog
+	cargo test -p bitrate -p consent -p kernel-clock -p monotonic -p notes -p rollout -p sqlite-vfs -p tlog
 	cargo test -p tallybox-fleet
 	cargo test --features demo --doc
 	cargo test --features demo --lib --bins --tests
@@ -28,7 +28,7 @@ test-build:
 	cargo clippy --workspace --all-targets --features demo -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features demo
 	scripts/deny
-	cargo test --no-run -p bitrate -p consent -p kernel-clock -p monotonic -p notes -p rollout -p tlog
+	cargo test --no-run -p bitrate -p consent -p kernel-clock -p monotonic -p notes -p rollout -p sqlite-vfs -p tlog
 	cargo test --no-run -p tallybox-fleet
 	cargo build -p tallybox-fleet
 	cargo test --no-run --features demo --lib --bins --tests

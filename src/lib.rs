@@ -15,6 +15,9 @@ pub mod config;
 mod connect;
 #[cfg(feature = "demo")]
 pub mod demo;
+#[cfg(feature = "sim")]
+pub mod disk;
+#[cfg(not(feature = "sim"))]
 mod disk;
 #[cfg(feature = "box")]
 mod erasure_files;

@@ -4,16 +4,33 @@
 
 mod dir;
 mod file;
+#[cfg(feature = "sim")]
+pub mod simulated;
 
 use std::ffi::OsString;
 use std::io;
+#[cfg(feature = "sim")]
+use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
+#[cfg(feature = "box")]
+use rusqlite::{Connection, OpenFlags};
 use rustix::fs::FileType;
 
 pub(crate) use dir::Dir;
 pub(crate) use file::File;
+
+/// Hands an operation to this thread's simulated disk, if it has one.
+macro_rules! simulate {
+    ($disk:ident => $operation:expr) => {
+        #[cfg(feature = "sim")]
+        if let Some($disk) = crate::disk::simulated::installed() {
+            return Ok($operation?);
+        }
+    };
+}
+use simulate;
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +102,12 @@ impl From<rustix::fs::Stat> for Metadata {
 
 /// The content of a file.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    #[cfg(feature = "sim")]
+    if simulated::installed().is_some() {
+        let mut content = Vec::new();
+        File::open(path)?.read_to_end(&mut content)?;
+        return Ok(content);
+    }
     std::fs::read(path)
 }
 
@@ -96,11 +119,13 @@ pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
 
 /// What `path` leads to, links followed.
 pub(crate) fn metadata(path: &Path) -> io::Result<Metadata> {
+    simulate!(disk => disk.metadata(path));
     std::fs::metadata(path).map(Metadata::from)
 }
 
 /// What lies at `path`; a link is one.
 pub(crate) fn symlink_metadata(path: &Path) -> io::Result<Metadata> {
+    simulate!(disk => disk.metadata(path));
     std::fs::symlink_metadata(path).map(Metadata::from)
 }
 
@@ -116,42 +141,64 @@ pub(crate) fn is_dir(path: &Path) -> bool {
 
 /// The names in a folder.
 pub(crate) fn names(path: &Path) -> io::Result<Vec<OsString>> {
+    simulate!(disk => disk.names(path));
     std::fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
 /// Makes a folder, with `mode` less the umask.
 pub(crate) fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
+    simulate!(disk => disk.create_dir(path, mode));
     std::fs::DirBuilder::new().mode(mode).create(path)
 }
 
 /// Gives what `path` leads to these owners and permission bits.
 pub(crate) fn set_rights(path: &Path, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
+    #[cfg(feature = "sim")]
+    if let Some(disk) = simulated::installed() {
+        disk.set_owner(path, (uid, gid))?;
+        return set_mode(path, mode);
+    }
     std::os::unix::fs::chown(path, Some(uid), Some(gid))?;
     set_mode(path, mode)
 }
 
 /// Gives what `path` leads to these permission bits.
 pub(crate) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    simulate!(disk => disk.set_mode(path, mode));
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
 
 /// Gives a file another name, in place of what has that name.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    simulate!(disk => disk.rename(from, to));
     std::fs::rename(from, to)
 }
 
 /// Gives a file a second name, which nothing has yet.
 pub(crate) fn hard_link(from: &Path, to: &Path) -> io::Result<()> {
+    simulate!(disk => disk.hard_link(from, to));
     std::fs::hard_link(from, to)
 }
 
 /// Takes a file's name away.
 pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    simulate!(disk => disk.remove_file(path));
     std::fs::remove_file(path)
 }
 
 /// Bytes that a user who is not root may still write to the disk of `path`.
 pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
+    simulate!(disk => disk.free_bytes());
     let disk = rustix::fs::statvfs(path)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Opens a database of SQLite's.
+#[cfg(feature = "box")]
+pub(crate) fn open_database(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    #[cfg(feature = "sim")]
+    if simulated::installed().is_some() {
+        return Connection::open_with_flags_and_vfs(path, flags, simulated::vfs());
+    }
+    Connection::open_with_flags(path, flags)
 }

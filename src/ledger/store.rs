@@ -12,6 +12,7 @@ use super::entry_hash::{StoredReading, digest};
 use super::error::LedgerError;
 use super::state::LedgerState;
 use crate::clock::ClockReading;
+use crate::disk;
 use crate::ipc::{Fact, LedgerEntry};
 
 /// How long a handle waits for another process that holds the ledger, before an error for which
@@ -53,7 +54,7 @@ impl Ledger {
     /// last resume point on: see [`Ledger::unverified`]. One that does not continue what the box signed is an error.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let signed = SignedHead::read(path)?;
-        let store = Connection::open(path)?;
+        let store = disk::open_database(path, OpenFlags::default())?;
         store.busy_timeout(BUSY_TIMEOUT)?;
         store.pragma_update(None, "cache_size", CACHE_KIB)?;
         store.pragma_update(None, "journal_mode", "WAL")?;
@@ -97,21 +98,20 @@ impl Ledger {
     /// are missing where that was not copied too.
     pub fn open_copy(path: &Path) -> Result<Self, LedgerError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-        let beside = |end: &str| Path::new(&format!("{}{end}", path.display())).exists();
+        let beside = |end: &str| disk::exists(Path::new(&format!("{}{end}", path.display())));
         if beside("-wal") {
             return Self::open_read_only(path);
         }
         let text = path.display().to_string();
         let plain = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-        Self::from_store(Connection::open_with_flags(format!("file:{plain}?immutable=1"), flags)?, path)
+        Self::from_store(disk::open_database(Path::new(&format!("file:{plain}?immutable=1")), flags)?, path)
     }
 
     /// Opens the ledger read-only, while a guard may write it.
     pub fn open_read_only(path: &Path) -> Result<Self, LedgerError> {
         // Before the entries, which the guard writes before it signs them.
         let signed = SignedHead::read(path)?;
-        let store =
-            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let store = disk::open_database(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         store.busy_timeout(READ_BUSY_TIMEOUT)?;
         store.pragma_update(None, "cache_size", CACHE_KIB)?;
         Ok(Self { signed, ..Self::from_store(store, path)? })

@@ -1,5 +1,6 @@
 //! Storing, verifying, replaying and pruning.
 
+mod power;
 mod simulation;
 
 use std::path::Path;
