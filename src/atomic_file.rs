@@ -53,6 +53,13 @@ pub(crate) fn discard(path: &Path) -> io::Result<()> {
     ignore_missing(disk::remove_file(&staged(path)))
 }
 
+/// Removes a file for good: a power cut does not bring it back. One that is missing already is synced all the same: it
+/// may have been removed just now, by a process that did not get to the sync.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    ignore_missing(disk::remove_file(path))?;
+    sync_parent(path)
+}
+
 fn staged(path: &Path) -> PathBuf {
     beside(path, ".new")
 }
@@ -87,6 +94,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::disk::simulated::power::{Possible, Run, Scenario};
 
     #[test]
     fn a_file_is_replaced_whole_whatever_an_interrupted_attempt_left() {
@@ -100,6 +108,35 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, PRIVATE);
             assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left over");
         }
+    }
+
+    /// What was replaced or removed durably stays so.
+    #[test]
+    fn a_power_cut_leaves_one_content_whole() {
+        let path = Path::new("/data/file");
+        let content = |number: u8| (number > 0).then(|| vec![number; 700 * usize::from(number)]);
+        let read = || disk::read(path).ok();
+        let work = |run: &mut Run<Possible<Option<Vec<u8>>>>| {
+            for number in [1, 2, 0, 3, 4, 0] {
+                run.note(|known| known.attempt(content(number)));
+                let done = match content(number) {
+                    Some(content) => replace(path, &content, PRIVATE, Durability::Synced),
+                    None => remove(path),
+                };
+                if done.is_ok() {
+                    run.note(Possible::settle);
+                }
+            }
+        };
+        let scenario = Scenario {
+            name: "one file",
+            capacity: None,
+            prepare: &|| {},
+            work: &work,
+            recover: &|_| drop(replace(Path::new("/data/other"), b"x", PRIVATE, Durability::Synced)),
+            judge: &|known: &Possible<_>| known.admit(&read()),
+        };
+        assert!(scenario.try_all(1) > 20);
     }
 
     #[test]

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::messages::Reply;
 use super::requests::ReplyTo;
 use crate::atomic_file::{self, BY_UMASK, Durability};
-use crate::disk;
 use crate::ipc::{Fact, ReplyCode, StoredFact, Verb};
 use crate::untrusted_file;
 
@@ -105,7 +104,7 @@ impl DueAnswers {
 
     fn store(&self) {
         let written = if self.due.is_empty() {
-            atomic_file::ignore_missing(disk::remove_file(&self.path))
+            atomic_file::remove(&self.path)
         } else {
             serde_json::to_vec(&self.due)
                 .map_err(Into::into)
@@ -120,6 +119,7 @@ impl DueAnswers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::simulated::power::{Possible, Run, Scenario};
 
     fn to(topic: &str, correlation: Option<&'static [u8]>) -> ReplyTo {
         let properties = |data: &'static [u8]| PublishProperties {
@@ -135,6 +135,30 @@ mod tests {
             None => Fact::UpdateSucceeded { version, attempt },
             Some(again) => Fact::UpdateFailed { version, attempt, why: "not well".to_owned(), again },
         })
+    }
+
+    #[test]
+    fn a_power_cut_takes_no_answer_that_is_due_and_brings_none_back() {
+        let dir = Path::new("/data");
+        let work = |run: &mut Run<Possible<Vec<DueAnswer>>>| {
+            for attempt in ["one", "two", "three"] {
+                let mut due = DueAnswers::load(dir);
+                let (topic, id) = ("answers".to_owned(), Some("c".repeat(600)));
+                let attempt = attempt.to_owned();
+                let answer = DueAnswer { attempt: attempt.clone(), id: id.clone(), topic, correlation: None };
+                run.note(|known| known.attempt(vec![answer]));
+                due.add(attempt.clone(), id, &to("answers", None));
+                run.note(|known| {
+                    known.settle();
+                    known.attempt(Vec::new());
+                });
+                drop(due.take(&ended(&attempt, None)));
+                run.note(Possible::settle);
+            }
+        };
+        let judge = |known: &Possible<_>| known.admit(&DueAnswers::load(dir).due);
+        Scenario { name: "due answers", capacity: None, prepare: &|| {}, work: &work, recover: &|_| {}, judge: &judge }
+            .try_all(1);
     }
 
     #[test]

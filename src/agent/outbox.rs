@@ -53,11 +53,8 @@ impl Outbox {
     /// The box was unbound: whoever it is bound to next is told nothing of before.
     pub(super) fn forget(&mut self) {
         self.acknowledged = None;
-        match disk::remove_file(&self.dir.join(FILE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::error!(%error, "the outbox's cursor cannot be deleted in {}", self.dir.display());
-            }
-            Ok(()) | Err(_) => {}
+        if let Err(error) = atomic_file::remove(&self.dir.join(FILE)) {
+            tracing::error!(%error, "the outbox's cursor cannot be deleted in {}", self.dir.display());
         }
     }
 
@@ -80,6 +77,28 @@ fn parse(text: &str) -> Option<LedgerCursor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::simulated::power::{Possible, Run, Scenario};
+
+    /// A cursor that stands further than the broker has acknowledged would lose events.
+    #[test]
+    fn a_power_cut_moves_the_cursor_at_most_back() {
+        let dir = Path::new("/data/agent");
+        let cursor = |seq: u64| Some(LedgerCursor { ledger: "0f".repeat(32), seq });
+        let work = |run: &mut Run<Possible<Option<LedgerCursor>>>| {
+            let mut outbox = Outbox::open(dir);
+            for seq in 1..6 {
+                run.note(|known| known.attempt(cursor(seq)));
+                outbox.acknowledge(cursor(seq).unwrap());
+            }
+            // What is forgotten does not come back.
+            run.note(|known| known.attempt(None));
+            outbox.forget();
+            run.note(Possible::settle);
+        };
+        let judge = |known: &Possible<_>| known.admit(&Outbox::open(dir).acknowledged);
+        Scenario { name: "outbox", capacity: None, prepare: &|| {}, work: &work, recover: &|_| {}, judge: &judge }
+            .try_all(1);
+    }
 
     #[test]
     fn the_cursor_survives_and_damage_means_all_again() {

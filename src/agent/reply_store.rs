@@ -79,11 +79,8 @@ impl ReplyStore {
 
     /// The box was unbound.
     pub(super) fn forget(&self) {
-        match disk::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::error!(%error, "{} cannot be deleted", self.path.display());
-            }
-            Ok(()) | Err(_) => {}
+        if let Err(error) = atomic_file::remove(&self.path) {
+            tracing::error!(%error, "{} cannot be deleted", self.path.display());
         }
     }
 }
@@ -91,6 +88,35 @@ impl ReplyStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::simulated::power::{Possible, Run, Scenario};
+
+    #[test]
+    fn a_power_cut_leaves_answers_of_before_or_none() {
+        let dir = Path::new("/data/agent");
+        let answers = |count: usize| -> Vec<StoredReply> {
+            let reply = |number| StoredReply {
+                id: format!("{number:0100}"),
+                verb: Verb::Mute,
+                ok: true,
+                error: None,
+                code: None,
+            };
+            (0..count).map(reply).collect()
+        };
+        let work = |run: &mut Run<Possible<Vec<StoredReply>>>| {
+            let mut reply_store = ReplyStore::new(dir);
+            for count in 1..12 {
+                run.note(|known| known.attempt(answers(count)));
+                reply_store.store(&answers(count));
+            }
+            run.note(|known| known.attempt(Vec::new()));
+            reply_store.forget();
+            run.note(Possible::settle);
+        };
+        let judge = |known: &Possible<_>| known.admit(&ReplyStore::new(dir).load());
+        Scenario { name: "answers", capacity: None, prepare: &|| {}, work: &work, recover: &|_| {}, judge: &judge }
+            .try_all(1);
+    }
 
     #[test]
     fn answers_are_kept_and_damage_forgets_them() {

@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::erasure::CredentialsOutcome;
 use super::identity::{self, KeySealer};
 use crate::atomic_file::{self, Durability, PRIVATE};
-use crate::disk;
 use crate::ipc::{CredentialLeft, Erasure, ErasureReason, clean};
 use crate::untrusted_file;
 use monotonic::Monotonic;
@@ -144,9 +143,9 @@ pub(super) fn staged(data_dir: &Path) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// The ledger has it.
+/// The ledger has it. After a power cut it must not be there again: it would be taken for the next unbinding's.
 pub(super) fn discard(data_dir: &Path) {
-    if let Err(error) = atomic_file::ignore_missing(disk::remove_file(&data_dir.join(STAGED))) {
+    if let Err(error) = atomic_file::remove(&data_dir.join(STAGED)) {
         tracing::error!(%error, "{STAGED} cannot be deleted");
     }
 }

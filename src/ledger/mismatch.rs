@@ -43,8 +43,7 @@ impl MismatchNote {
 
     /// A ledger that can be trusted has the entry.
     pub(super) fn discard(&self) {
-        let removed = atomic_file::ignore_missing(disk::remove_file(&self.path));
-        if let Err(error) = removed.and_then(|()| atomic_file::sync_parent(&self.path)) {
+        if let Err(error) = atomic_file::remove(&self.path) {
             tracing::error!("{}: {error}: the incident is told again at the next start", self.path.display());
         }
     }
@@ -111,6 +110,7 @@ impl LedgerFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::simulated::power::{Possible, Run, Scenario};
 
     #[test]
     fn the_first_finding_is_kept_until_it_is_told() {
@@ -126,6 +126,26 @@ mod tests {
         note.discard();
         note.keep(&"账".repeat(10_000));
         assert!(note.read().is_some(), "the longest one can be read again");
+    }
+
+    #[test]
+    fn a_power_cut_takes_no_note_and_brings_none_back() {
+        let note = || MismatchNote::of(Path::new("/data/ledger.db"));
+        let work = |run: &mut Run<Possible<Option<String>>>| {
+            for what in ["one", "two"] {
+                run.note(|known| known.attempt(Some(what.to_owned())));
+                note().keep(what);
+                run.note(|known| {
+                    known.settle();
+                    known.attempt(None);
+                });
+                note().discard();
+                run.note(Possible::settle);
+            }
+        };
+        let judge = |known: &Possible<_>| known.admit(&note().read());
+        Scenario { name: "mismatch", capacity: None, prepare: &|| {}, work: &work, recover: &|_| {}, judge: &judge }
+            .try_all(1);
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl HomeAssistant {
     fn store(&self) {
         let write = || -> io::Result<()> {
             if self.announced.is_empty() {
-                return disk::remove_file(&self.path);
+                return atomic_file::remove(&self.path);
             }
             if let Some(dir) = self.path.parent().filter(|dir| !disk::is_dir(dir)) {
                 disk::create_dir(dir, 0o777)?;
@@ -119,12 +119,9 @@ impl HomeAssistant {
             let text: String = self.announced.iter().flat_map(|topic| [topic, "\n"]).collect();
             atomic_file::replace(&self.path, text.as_bytes(), BY_UMASK, Durability::Synced)
         };
-        match write() {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                let path = self.path.display();
-                tracing::error!(%error, "{path} cannot be written: an entry in Home Assistant may stay behind");
-            }
-            Ok(()) | Err(_) => {}
+        if let Err(error) = write() {
+            let path = self.path.display();
+            tracing::error!(%error, "{path} cannot be written: an entry in Home Assistant may stay behind");
         }
     }
 

@@ -11,7 +11,7 @@ use crate::cli::client::Client;
 use crate::cli::host::HostFiles;
 use crate::cli::units::{Handed, Role, Runner};
 use crate::config::{Config, SecretTemplate, inline_secrets};
-use crate::disk::{self, Dir, Kind};
+use crate::disk::{Dir, Kind};
 use crate::erasure_files::{ErasureRequest, MAX_REQUEST_BYTES, REQUEST};
 use crate::exit::Exit;
 use crate::ipc::{CredentialLeft, CredentialsReport, MAX_CREDENTIALS_LEFT, Request};
@@ -56,10 +56,7 @@ pub(super) fn run(config: &Config) -> Result<(), Exit> {
 }
 
 fn remove(path: &Path) -> Result<(), Exit> {
-    let removed = atomic_file::ignore_missing(disk::remove_file(path));
-    removed
-        .and_then(|()| atomic_file::sync_parent(path))
-        .map_err(|error| Exit::io(format!("{}: {error}", path.display())))
+    atomic_file::remove(path).map_err(|error| Exit::io(format!("{}: {error}", path.display())))
 }
 
 fn left(what: impl Into<String>, why: impl Into<String>) -> CredentialLeft {

@@ -1,13 +1,14 @@
 //! Several files, changed all or not at all. A journal says what was there before; while it exists the change is not
 //! done, and `undo` takes it back: at once where a step fails, at the next setup or start of the box where the process
-//! was killed or the power went.
+//! was killed or the power went. Renamed, it says that the change is done, and which former secrets are still to be
+//! removed.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::atomic_file::ignore_missing;
+use crate::atomic_file;
 use crate::cli::backed_up_file::{BackedUpFile, Rights, make_dir};
 use crate::disk;
 
@@ -38,6 +39,14 @@ struct Entry {
     path: PathBuf,
     /// Whether `.bak` is what was there; else nothing was.
     former: bool,
+    /// The former content goes once the change is done. Missing in journals of older versions.
+    #[serde(default)]
+    secret: bool,
+}
+
+/// The journal's name once the change is done.
+fn done(journal: &Path) -> PathBuf {
+    atomic_file::beside(journal, ".done")
 }
 
 /// Writes all of `files` in their order. A failure leaves everything as it was.
@@ -65,11 +74,11 @@ fn steps(journal: &Path, files: &[NewFile], before: &mut dyn FnMut() -> io::Resu
         place.stage(&file.content, file.rights).map_err(named)?;
     }
     let mut entries = Vec::new();
-    for place in &places {
+    for (file, place) in files.iter().zip(&places) {
         before()?;
         let former = place.back_up()?;
         place.sync()?;
-        entries.push(Entry { path: place.file().to_owned(), former });
+        entries.push(Entry { path: place.file().to_owned(), former, secret: file.secret });
     }
     before()?;
     let text = serde_json::to_vec(&entries).map_err(io::Error::other)?;
@@ -82,13 +91,26 @@ fn steps(journal: &Path, files: &[NewFile], before: &mut dyn FnMut() -> io::Resu
         place.commit()?;
     }
     before()?;
-    disk::remove_file(journal)?;
+    disk::rename(journal, &done(journal))?;
     list.sync()?;
-    for (_, place) in files.iter().zip(&places).filter(|(file, _)| file.secret) {
+    finish(journal, &entries, before)
+}
+
+/// Removes former secrets, for good, of a change that is done.
+fn finish(journal: &Path, entries: &[Entry], before: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+    for entry in entries.iter().filter(|entry| entry.secret) {
         before()?;
-        ignore_missing(disk::remove_file(&place.backup()))?;
+        atomic_file::remove(&BackedUpFile::new(&entry.path).backup())?;
     }
-    Ok(())
+    before()?;
+    atomic_file::remove(&done(journal))
+}
+
+fn read(journal: &Path) -> io::Result<Option<Vec<Entry>>> {
+    match disk::read(journal) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => serde_json::from_slice(&read?).map(Some).map_err(io::Error::other),
+    }
 }
 
 /// Takes back a change that broke off. Returns whether there was one.
@@ -97,28 +119,29 @@ pub(super) fn undo(journal: &Path) -> io::Result<bool> {
 }
 
 fn undo_steps(journal: &Path, before: &mut dyn FnMut() -> io::Result<()>) -> io::Result<bool> {
-    let text = match disk::read(journal) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        read => read?,
-    };
-    let entries: Vec<Entry> = serde_json::from_slice(&text).map_err(io::Error::other)?;
+    if let Some(entries) = read(&done(journal))? {
+        finish(journal, &entries, before)?;
+    }
+    let Some(entries) = read(journal)? else { return Ok(false) };
     // The last first: the configuration, which names all the others.
     for entry in entries.iter().rev() {
         let place = BackedUpFile::new(&entry.path);
         before()?;
-        place.roll_back(entry.former)?;
-        before()?;
         place.discard()?;
+        before()?;
+        // It syncs the folder.
+        place.roll_back(entry.former)?;
     }
     before()?;
-    disk::remove_file(journal)?;
-    BackedUpFile::new(journal).sync()?;
+    atomic_file::remove(journal)?;
     Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::atomic_file::Durability;
+    use crate::disk::simulated::power::{HOME, Run, Scenario};
     use std::collections::BTreeMap;
 
     struct Workspace(tempfile::TempDir);
@@ -203,6 +226,64 @@ mod tests {
             assert!(content == old || (whole && !pending), "step {step}: {content:?}");
             assert!(!pending || content == old, "step {step}: {content:?}");
         }
+    }
+
+    /// All files and what is beside them, on a simulated disk.
+    fn found() -> BTreeMap<String, String> {
+        let names = ["key", "cert", "drop/in", "conf", "key.bak", "setup.journal"];
+        let read = |name: &str| disk::read_to_string(&Path::new(HOME).join(name)).ok();
+        names.into_iter().filter_map(|name| Some((name.to_owned(), read(name)?))).collect()
+    }
+
+    /// Regression: where the power went behind the change, the former secret stayed beside the new one for good.
+    #[test]
+    fn all_or_nothing_wherever_the_power_is_cut() {
+        let home = Path::new(HOME);
+        let (rights, folder) = (Rights { uid: 0, gid: 0, mode: 0o600 }, Rights { uid: 0, gid: 0, mode: 0o755 });
+        let new = |name: &str, secret| NewFile {
+            path: home.join(name),
+            content: format!("new {name}{}", "x".repeat(600)).into_bytes(),
+            rights,
+            folder,
+            secret,
+        };
+        let files = vec![new("key", true), new("cert", false), new("drop/in", false), new("conf", false)];
+        let prepare = || {
+            for name in ["key", "conf"] {
+                let content = format!("old {name}");
+                atomic_file::replace(&home.join(name), content.as_bytes(), 0o600, Durability::Synced).unwrap();
+            }
+        };
+        let journal = home.join("setup.journal");
+        let recover = |_: &_| drop(undo(&journal));
+        let judge = |is_done: &bool| {
+            undo(&journal).unwrap();
+            let found = found();
+            let is_new = |name: &str| found.get(name).is_some_and(|text| text.starts_with("new"));
+            let is_old = found.get("key").is_some_and(|text| text == "old key")
+                && found.get("conf").is_some_and(|text| text == "old conf")
+                && !found.contains_key("cert")
+                && !found.contains_key("drop/in");
+            let is_whole = files.iter().all(|file| disk::read(&file.path).is_ok_and(|text| text == file.content));
+            assert!(is_whole || (is_old && !is_done), "{found:?}");
+            assert!(!is_new("key") || !found.contains_key("key.bak"), "the former secret lies beside the new one");
+            assert!(!found.contains_key("setup.journal"));
+            apply(&journal, &files).unwrap();
+        };
+        let work = |run: &mut Run<bool>| {
+            if apply(&journal, &files).is_ok() {
+                run.note(|is_done| *is_done = true);
+            }
+        };
+        let scenario = Scenario {
+            name: "setup",
+            capacity: None,
+            prepare: &prepare,
+            work: &work,
+            recover: &recover,
+            judge: &judge,
+        };
+        assert!(scenario.try_all(1) > 30);
     }
 
     #[test]

@@ -58,6 +58,42 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::atomic_file::{self, Durability};
+    use crate::disk::simulated::power::{Possible, Run, Scenario};
+
+    #[test]
+    fn a_power_cut_leaves_one_configuration_whole() {
+        let main = Path::new("/data/tallybox.toml");
+        let text = |number: u32| Some(format!("# {number:0>1200}\n"));
+        let work = |run: &mut Run<Possible<Option<String>>>| {
+            let place = OverrideFile::beside(main);
+            let mut step = |to: Option<String>, how: &dyn Fn() -> io::Result<()>| {
+                run.note(|known| known.attempt(to));
+                if how().is_ok() {
+                    run.note(Possible::settle);
+                }
+            };
+            for number in [1, 2, 3] {
+                step(text(number), &|| place.install(&text(number).unwrap()));
+            }
+            step(text(2), &|| place.roll_back());
+            step(text(4), &|| place.install(&text(4).unwrap()));
+        };
+        let scenario = Scenario {
+            name: "configuration of a stick",
+            capacity: None,
+            prepare: &|| atomic_file::replace(main, b"", 0o640, Durability::Synced).unwrap(),
+            work: &work,
+            recover: &|_| drop(OverrideFile::beside(main).install("# other")),
+            judge: &|known: &Possible<_>| {
+                let found = disk::read_to_string(OverrideFile::beside(main).file.file()).ok();
+                if found.as_deref() != Some("# other") {
+                    known.admit(&found);
+                }
+            },
+        };
+        assert!(scenario.try_all(1) > 20);
+    }
 
     #[test]
     fn the_roles_can_read_what_was_put_there() {

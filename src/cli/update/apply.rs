@@ -12,7 +12,6 @@ use super::{package, verify, view};
 use crate::atomic_file;
 use crate::cli::client::Client;
 use crate::config::Config;
-use crate::disk;
 use crate::exit::Exit;
 use crate::installed_package;
 use crate::ipc::{FromGuard, Request, Response, UpdateOutcome, WHY, clean};
@@ -61,10 +60,7 @@ fn read_request(path: &Path) -> Option<String> {
 }
 
 fn remove(request: &Path) -> Result<(), Exit> {
-    let removed = atomic_file::ignore_missing(disk::remove_file(request));
-    removed
-        .and_then(|()| atomic_file::sync_parent(request))
-        .map_err(|error| Exit::io(format!("{}: {error}", request.display())))
+    atomic_file::remove(request).map_err(|error| Exit::io(format!("{}: {error}", request.display())))
 }
 
 /// Whether `tallybox-upgrade` is at work, or will go on after a power cut.

@@ -111,11 +111,8 @@ impl Home {
 
     /// The attempt is over, and the guard knows how it ended.
     pub(super) fn clear(&self) -> io::Result<()> {
-        // The ending last: as long as it is there the rest is tried again.
-        for file in [self.package(), self.dir.join("pending"), self.result()] {
-            atomic_file::ignore_missing(disk::remove_file(&file))?;
-        }
-        Ok(())
+        // The ending last, also on the disk: an attempt without one would begin anew.
+        [self.package(), self.dir.join("pending"), self.result()].iter().try_for_each(|file| atomic_file::remove(file))
     }
 
     fn read(&self, name: &str) -> Option<String> {
@@ -125,5 +122,33 @@ impl Home {
 
     fn write(&self, name: &str, text: &str) -> io::Result<()> {
         atomic_file::replace(&self.dir.join(name), text.as_bytes(), PRIVATE, Durability::Synced)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::simulated::power::{Run, Scenario};
+
+    /// Regression: what was removed last could be gone first after a power cut; the attempt then began anew.
+    #[test]
+    fn an_attempt_that_ended_does_not_begin_again() {
+        let open = || Home::open(Path::new("/data/update")).unwrap();
+        let work = |run: &mut Run<bool>| {
+            let Ok(home) = Home::open(Path::new("/data/update")) else { return };
+            let pending = Pending { attempt: "0".repeat(16), version: "0.2.0-1".to_owned() };
+            if home.set_pending(&pending).is_ok() && home.set_ending(&Ending::Good).is_ok() {
+                run.note(|has_ended| *has_ended = true);
+                drop(home.clear());
+            }
+        };
+        let judge = |has_ended: &bool| {
+            let home = open();
+            assert!(!has_ended || home.pending().is_none() || home.ending() == Some(Ending::Good));
+            home.clear().unwrap();
+            assert_eq!((home.pending(), home.ending()), (None, None));
+        };
+        Scenario { name: "update", capacity: None, prepare: &|| {}, work: &work, recover: &|_| {}, judge: &judge }
+            .try_all(1);
     }
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::atomic_file::{self, Durability, PRIVATE};
-use crate::disk;
 use crate::erasure_files::{ErasureRequest, REQUEST};
 use crate::ipc::CredentialsReport;
 use crate::random;
@@ -87,7 +86,5 @@ fn ask(data_dir: &Path, configuration: &str) -> io::Result<String> {
 
 /// Takes a request back.
 pub(in crate::guard) fn withdraw(data_dir: &Path) -> io::Result<()> {
-    let path = data_dir.join(REQUEST);
-    atomic_file::ignore_missing(disk::remove_file(&path))?;
-    atomic_file::sync_parent(&path)
+    atomic_file::remove(&data_dir.join(REQUEST))
 }

@@ -1,5 +1,7 @@
 //! What is erased is gone and counted, and nothing else is touched, whatever another process writes meanwhile.
 
+mod power;
+
 use std::os::unix::fs::symlink;
 use std::path::Path;
 

@@ -4,6 +4,7 @@ use notes::{Note, SignerKey, TrustedKey};
 use serde_json::json;
 
 use super::*;
+use crate::disk::simulated::power::{HOME, Possible, Run, Scenario};
 
 fn signer(name: &str, seed: u8) -> SignerKey {
     SignerKey::new(name, &[seed; 32]).unwrap()
@@ -166,4 +167,21 @@ fn a_damaged_file_or_one_that_nobody_trusts_any_more_does_not_count() {
     }
     std::fs::write(dir.path().join(POLICY_NOTE), vec![b'x'; 100_000]).unwrap();
     assert_eq!(PolicyNote::load(dir.path(), &trust(1)), None);
+}
+
+#[test]
+fn a_power_cut_leaves_the_one_in_force_or_the_next() {
+    let notes = ["2026-11-01", "2026-11-02", "2026-11-03"].map(|version| policy(version, true, "https://example.cn/a"));
+    let work = |run: &mut Run<Possible<Option<String>>>| {
+        for note in &notes {
+            run.note(|known| known.attempt(Some(note.note.clone())));
+            if note.store(Path::new(HOME)).is_ok() {
+                run.note(Possible::settle);
+            }
+        }
+    };
+    let found = || PolicyNote::load(Path::new(HOME), &trust(1)).map(|policy| policy.note);
+    let judge = |known: &Possible<_>| known.admit(&found());
+    Scenario { name: "policy", capacity: None, prepare: &|| {}, work: &work, recover: &|_| {}, judge: &judge }
+        .try_all(1);
 }

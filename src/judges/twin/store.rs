@@ -67,3 +67,37 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     // What is no text is no note either, and is found out when it is verified.
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::simulated::power::{HOME, Possible, Run, Scenario};
+
+    /// The one in force, and the one that waits.
+    type Both = [Option<String>; 2];
+
+    #[test]
+    fn a_power_cut_leaves_what_is_in_force_and_what_waits() {
+        let note = |number: u32| Some(format!("{number:0>1500}"));
+        let step = |run: &mut Run<Possible<Both>>, to: Both, how: &mut dyn FnMut() -> io::Result<()>| {
+            run.note(|known| known.attempt(to));
+            if how().is_ok() {
+                run.note(Possible::settle);
+            }
+        };
+        let work = |run: &mut Run<Possible<Both>>| {
+            let mut store = NoteStore::new(Path::new(HOME));
+            step(run, [None, note(1)], &mut || store.store_next(&note(1).unwrap()));
+            step(run, [note(1), None], &mut || store.commit());
+            step(run, [note(1), note(2)], &mut || store.store_next(&note(2).unwrap()));
+            step(run, [note(1), note(3)], &mut || store.store_next(&note(3).unwrap()));
+            step(run, [note(3), None], &mut || store.commit());
+            step(run, [note(4), None], &mut || store.store_signatures(&note(4).unwrap()));
+        };
+        let found = || NoteStore::new(Path::new(HOME)).read().map(Result::unwrap);
+        let judge = |known: &Possible<Both>| known.admit(&found());
+        let recover = |_: &_| drop(NoteStore::new(Path::new(HOME)).read());
+        Scenario { name: "desired", capacity: None, prepare: &|| {}, work: &work, recover: &recover, judge: &judge }
+            .try_all(1);
+    }
+}
