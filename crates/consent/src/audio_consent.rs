@@ -4,7 +4,7 @@ use super::limits::MUTE_CONFIRM_TIMEOUT;
 use monotonic::Monotonic;
 
 /// Who muted or unmuted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Actor {
     /// The mute button.
@@ -15,7 +15,7 @@ pub enum Actor {
 
 /// All that can change while capture runs, as complete state: the last one received counts, and receiving it twice
 /// changes nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CaptureSettings {
     /// Counts the changes of a session, from 0: a confirmation names the revision that it is about.
@@ -25,7 +25,7 @@ pub struct CaptureSettings {
 }
 
 /// The sound of one session. Staff and remote mute separately, so that remote can undo only its own mute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AudioConsent {
     /// The microphone may be open. `false`: a picture-only session, whatever is muted or unmuted.
     microphone: bool,
@@ -36,7 +36,7 @@ pub(super) struct AudioConsent {
 }
 
 /// Progress of a mute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Silence {
     /// Not muted.
     No,
@@ -120,6 +120,21 @@ impl AudioConsent {
             self.silence = Silence::Awaited(now.saturating_add(MUTE_CONFIRM_TIMEOUT), by);
             AudioChange::Mute
         }
+    }
+
+    /// Moves all moments, and keeps the revision small, for the model check.
+    #[cfg(test)]
+    pub(super) fn canonical(&mut self, revision: u64, change: &impl Fn(Monotonic) -> Monotonic) {
+        self.revision = self.revision.min(revision);
+        if let Silence::Awaited(until, _) = &mut self.silence {
+            *until = change(*until);
+        }
+    }
+
+    /// The same for a session that has ended: whether it is certain that no sound leaves.
+    #[cfg(test)]
+    pub(super) fn ended(&mut self) {
+        *self = Self::start(!self.is_silent());
     }
 
     /// Capture reports the settings in force.

@@ -13,7 +13,7 @@ use super::limits::{
 use monotonic::Monotonic;
 
 /// What is known of the button.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum ButtonState {
     /// Not seen up since the guard started or since the button had a fault: what is held now is no press.
     #[default]
@@ -25,7 +25,7 @@ pub(super) enum ButtonState {
 }
 
 /// A touch that has not ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Press {
     /// When the guard learned of it; it began at this time or before.
     since: Monotonic,
@@ -48,7 +48,7 @@ pub(super) struct Press {
 }
 
 /// What a touch may be the answer to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Question {
     /// Nothing but whether to start or stop.
     #[default]
@@ -62,7 +62,7 @@ pub(super) enum Question {
 }
 
 /// Holds that take effect while the button is still down, in the order in which a long touch reaches them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Hold {
     Short,
     Acknowledge,
@@ -230,6 +230,20 @@ impl ButtonState {
         match self {
             Self::Down(held) => (held.consumed, held.question) = (true, Question::None),
             Self::Unknown | Self::Up => {}
+        }
+    }
+
+    /// Moves all moments, for the model check.
+    #[cfg(test)]
+    pub(super) fn move_moments(&mut self, now: Monotonic, change: &impl Fn(Monotonic) -> Monotonic) {
+        if let Self::Down(held) = self {
+            (held.since, held.last_poll) = (change(held.since), change(held.last_poll));
+            // What matters is whether that was before the last poll.
+            let is_new = held.reached_at == now;
+            held.reached_at = if is_new { held.last_poll } else { held.since };
+            if let Question::Unbind(asked) | Question::Guardian(asked) = &mut held.question {
+                *asked = change(*asked);
+            }
         }
     }
 

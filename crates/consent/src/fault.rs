@@ -1,7 +1,7 @@
 //! What can fail so that nothing may be captured.
 
 /// A part without which there is no capture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// The lamp cannot be driven, or its sense pin reads otherwise.

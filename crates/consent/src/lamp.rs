@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 /// What the lamp shows; README.md has the table. [`LampPattern::lit`] is the one place that knows each rhythm.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LampPattern {
     /// Idle.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 /// What may differ from shop to shop. The durations of gestures are fixed by the rules: see the constants.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionLimits {
     /// Longest session; after it staff have to press again.
     pub max_session: Duration,

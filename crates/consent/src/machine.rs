@@ -1,6 +1,8 @@
 //! `(state, event, now) -> effects`: the ten rules of docs/consent.md.
 
 mod button;
+#[cfg(test)]
+mod canonical;
 mod queries;
 mod session;
 
@@ -23,14 +25,14 @@ pub struct PersistedState {
     pub policy_pending: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum IngestState {
     Connecting,
     Live,
     Reconnecting,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum SessionState {
     None,
     Requested {
@@ -64,7 +66,7 @@ enum SessionState {
 }
 
 /// Whose box this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Ownership {
     /// A shop has it.
     Bound,
@@ -75,7 +77,7 @@ enum Ownership {
 }
 
 /// How a shop and its box part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Parting {
     /// It was unbound.
     Unbound,
@@ -85,6 +87,7 @@ pub enum Parting {
 
 /// The consent state machine. It reads no clock: time comes with the event.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, PartialEq, Eq, Hash))]
 pub struct Machine {
     limits: SessionLimits,
     session: SessionState,

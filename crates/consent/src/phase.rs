@@ -1,7 +1,7 @@
 //! The phases that `status` and MQTT name.
 
 /// What the box is doing, as the MQTT `state` and `status` show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Nothing; a press starts.

@@ -3,7 +3,7 @@
 use super::{Fault, Phase};
 
 /// Why a session ended, a request was dropped, or nothing starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// Staff touched the button.
     Press,

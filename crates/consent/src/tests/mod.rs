@@ -4,7 +4,9 @@ use core::time::Duration;
 
 mod any;
 mod button;
+mod exhaustive;
 mod minors;
+mod onlooker;
 mod questions;
 mod random;
 mod sound;
