@@ -4,11 +4,11 @@ linked into it, with its own copyright lines and its own licence text, as cargo 
 crate that does not say what it may be used under is an error."""
 import collections
 import glob
-import json
 import os
 import re
-import subprocess
 import sys
+
+from linked import CONSOLE, PROGRAMS, crates
 
 # Debian keeps this text for all packages.
 COMMON = {"Apache-2.0": "On Debian systems its text is in /usr/share/common-licenses/Apache-2.0."}
@@ -47,12 +47,6 @@ Comment: https://www.sqlite.org/copyright.html
 """
 
 
-# The console's libraries: folder below console/vendor, and licence.
-CONSOLE = {"lit-html": "BSD-3-Clause", "mqtt": "MIT"}
-PROGRAMS = {
-    "tallybox": "/usr/bin/tallybox and /usr/libexec/tallybox-capture are",
-    "tallybox-fleet": "/usr/bin/tallybox-fleet is",
-}
 
 
 def console():
@@ -68,37 +62,6 @@ def console():
             sys.exit(f"{path} is not {kind}")
         owners = "\n           ".join(notices(text))
         yield f"Files: usr/share/tallybox-fleet/console/vendor/{library}/*\nCopyright: {owners}\nLicense: {library}-{kind}\n{indent(strip(text))}\n"
-
-
-def linked(target, package):
-    """Names and versions of what a package links: its features are not those that the whole workspace has together."""
-    command = ["cargo", "tree", "--locked", "--edges=normal", "--target", target, "--prefix=none", "--format={p}", "-p", package]
-    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    return {tuple(line.split()[:2]) for line in lines if line.strip()}
-
-
-def crates(target, package):
-    """Tallybox, and the crates of others that its binaries link: without dependencies of tests and build scripts."""
-    command = ["cargo", "metadata", "--format-version=1", "--locked", "--filter-platform", target]
-    data = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    packages = {package["id"]: package for package in data["packages"]}
-    nodes = {node["id"]: node for node in data["resolve"]["nodes"]}
-    root = next(id for id, one in packages.items() if one["name"] == package and not one["source"])
-    used = None if package == "tallybox" else linked(target, package)
-    seen, todo = {root}, [root]
-    while todo:
-        for dep in nodes[todo.pop()]["deps"]:
-            known = packages[dep["pkg"]]
-            is_used = used is None or (known["name"], f"v{known['version']}") in used
-            if is_used and any(kind["kind"] is None for kind in dep["dep_kinds"]) and dep["pkg"] not in seen:
-                seen.add(dep["pkg"])
-                todo.append(dep["pkg"])
-    # A crate without a source is a folder of this repository, under tallybox's own licence.
-    for own in seen:
-        if not packages[own]["source"] and packages[own]["license"] != packages[root]["license"]:
-            sys.exit(f"{packages[own]['name']} has another licence than tallybox: {packages[own]['license']}")
-    others = [packages[id] for id in seen if packages[id]["source"]]
-    return packages[root], sorted(others, key=lambda package: (package["name"], package["version"]))
 
 
 def texts(package):
