@@ -30,6 +30,9 @@ def component(crate, known):
     # A folder of this repository has none.
     if crate["source"]:
         found["hashes"] = [{"alg": "SHA-256", "content": known[crate["name"], crate["version"]]}]
+    # It writes code while others are compiled, and is not linked itself.
+    if any("proc-macro" in target["kind"] for target in crate["targets"]):
+        found["scope"] = "excluded"
     if crate["name"] == "libsqlite3-sys":
         found["components"] = [sqlite(crate)]
     return found
