@@ -137,6 +137,7 @@ mod tests {
             judge: &|known: &Possible<_>| known.admit(&read()),
         };
         assert!(scenario.try_all(1) > 20);
+        scenario.fail_all(1);
     }
 
     #[test]

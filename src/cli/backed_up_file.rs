@@ -49,7 +49,8 @@ pub(super) fn make_dir(dir: &Path, rights: Rights) -> io::Result<()> {
             disk::set_rights(dir, rights.uid, rights.gid, rights.mode)?;
             sync_parent(dir)
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // Whoever made it may not have got to the sync.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => sync_parent(dir),
         Err(error) => Err(error),
     }
 }

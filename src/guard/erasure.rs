@@ -49,6 +49,8 @@ pub(super) struct PendingErasure {
     reason: Option<ErasureReason>,
     /// Credentials under `/etc`, in an unbinding.
     credentials: CredentialsErasure,
+    /// A receipt that lies there is this one's, not one that could not be deleted before.
+    has_receipt: bool,
     /// The number of the fact that announces it; `None`: the ledger did not take it yet.
     announced: Option<u64>,
 }
@@ -78,6 +80,8 @@ impl PendingErasure {
     /// An erasure with a receipt is due, as soon as the ledger has its announcement. The one that
     /// destroys more counts.
     pub(super) fn add(&mut self, what: Erasure, reason: Option<ErasureReason>) {
+        // One that is under way may have destroyed the key: its receipt counts then.
+        self.has_receipt = self.has_receipt && self.erasure.is_some();
         self.erasure = self.erasure.max(Some(what));
         self.reason = reason.or(self.reason);
         self.announced = None;
@@ -90,7 +94,7 @@ impl PendingErasure {
 
     /// The ledger has its announcement from before the guard started.
     pub(super) fn resume(&mut self, what: Erasure, reason: Option<ErasureReason>) {
-        (self.erasure, self.reason, self.announced) = (Some(what), reason, Some(0));
+        (self.erasure, self.reason, self.announced, self.has_receipt) = (Some(what), reason, Some(0), true);
     }
 
     pub(super) fn set_announced(&mut self, fact: u64) {
@@ -151,7 +155,7 @@ impl PendingErasure {
         let (files, has_key) = erase_all_but_key(data_dir)?;
         let mut all = files.saturating_add(u64::from(has_key));
         // With a receipt the helper has done its part, before a power cut.
-        let mut receipt = receipt::staged(data_dir);
+        let mut receipt = self.has_receipt.then(|| receipt::staged(data_dir)).flatten();
         if receipt.is_none() {
             let (configuration, has_helper) = (context.configuration, context.has_helper);
             let credentials = self.credentials.advance(data_dir, configuration, has_helper, context.now)?;
@@ -161,7 +165,7 @@ impl PendingErasure {
             }
             let reason = self.reason;
             let destroyed = Destroyed { what, reason, files: all, credentials: Some(&credentials) };
-            receipt = stage_receipt(data_dir, context, &destroyed);
+            receipt = self.stage_receipt(data_dir, context, &destroyed);
         }
         let root = Dir::open(data_dir)?;
         let mut sweep = Sweep::default();
@@ -173,6 +177,21 @@ impl PendingErasure {
             Erasure::EndOfService => Fact::ServiceEnded { files, receipt },
             Erasure::Unbind | Erasure::Erase => Fact::Unbound { files, receipt },
         }))
+    }
+
+    /// A receipt that a power cut does not take away. Without room for it on the disk the deletion goes on all the same.
+    fn stage_receipt(
+        &mut self,
+        data_dir: &Path,
+        context: &ReceiptContext<'_>,
+        destroyed: &Destroyed<'_>,
+    ) -> Option<String> {
+        let receipt = receipt::sign(data_dir, context, destroyed)?;
+        match receipt::stage(data_dir, &receipt) {
+            Ok(()) => self.has_receipt = true,
+            Err(error) => tracing::error!(%error, "the receipt cannot be kept before the ledger has it"),
+        }
+        Some(receipt)
     }
 }
 
@@ -217,15 +236,6 @@ fn erase_all_but_key(data_dir: &Path) -> io::Result<(u64, bool)> {
     sweep.empty_folder(&root, FOOTAGE);
     sweep.empty_folder(&root, AGENT);
     Ok((sweep.end(&root)?, has_key))
-}
-
-/// A receipt that a power cut does not take away. Without room for it on the disk the deletion goes on all the same.
-fn stage_receipt(data_dir: &Path, context: &ReceiptContext<'_>, destroyed: &Destroyed<'_>) -> Option<String> {
-    let receipt = receipt::sign(data_dir, context, destroyed)?;
-    if let Err(error) = receipt::stage(data_dir, &receipt) {
-        tracing::error!(%error, "the receipt cannot be kept before the ledger has it");
-    }
-    Some(receipt)
 }
 
 /// One attempt. It skips what cannot be deleted, and its size is bounded: a process that writes in a folder meanwhile

@@ -284,6 +284,7 @@ mod tests {
             judge: &judge,
         };
         assert!(scenario.try_all(1) > 30);
+        scenario.fail_all(1);
     }
 
     #[test]

@@ -93,6 +93,7 @@ mod tests {
             },
         };
         assert!(scenario.try_all(1) > 20);
+        scenario.fail_all(1);
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub enum Loss {
     Contents,
     /// What was written survives, and names are as they were.
     Names,
+    /// What was written survives, and of the names the last one that changed: whatever should have been there before it
+    /// is not.
+    AllButNewestName,
     /// As a die falls that this seeds: names up to some change, as a journal keeps them, or any of them, as POSIX
     /// allows; of each write all, nothing, its beginning, or any of its sectors.
     Torn(u64),
@@ -28,7 +31,7 @@ impl Tree {
     pub(super) fn after_cut(&self, loss: Loss, device: u64) -> Self {
         let mut rng = Rng::with_seed(match loss {
             Loss::Torn(seed) => seed,
-            Loss::Nothing | Loss::Everything | Loss::Contents | Loss::Names => 0,
+            Loss::Nothing | Loss::Everything | Loss::Contents | Loss::Names | Loss::AllButNewestName => 0,
         });
         let mut left = self.clone();
         left.device = device;
@@ -50,6 +53,7 @@ fn kept_names(mut names: Vec<NameChange>, loss: Loss, rng: &mut Rng) -> Vec<Name
     match loss {
         Loss::Nothing | Loss::Contents => {}
         Loss::Everything | Loss::Names => names.clear(),
+        Loss::AllButNewestName => drop(names.drain(..names.len().saturating_sub(1))),
         Loss::Torn(_) if rng.bool() => names.truncate(rng.usize(..=names.len())),
         Loss::Torn(_) => names.retain(|_| rng.bool()),
     }
@@ -60,7 +64,7 @@ fn survivor(data: &Data, loss: Loss, rng: &mut Rng) -> Data {
     let mut durable = data.durable.clone();
     for change in &data.pending {
         match loss {
-            Loss::Nothing | Loss::Names => durable.apply(change),
+            Loss::Nothing | Loss::Names | Loss::AllButNewestName => durable.apply(change),
             Loss::Everything | Loss::Contents => {}
             Loss::Torn(_) => torn(change, rng).iter().for_each(|part| durable.apply(part)),
         }

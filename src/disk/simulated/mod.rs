@@ -11,6 +11,7 @@ mod tree;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -46,7 +47,7 @@ struct State {
     cut_before: Option<u64>,
     /// Where the power was cut.
     cut_at: Option<String>,
-    failing: Option<(u64, Errno)>,
+    failing: Option<(Range<u64>, Errno)>,
     hangs: bool,
 }
 
@@ -119,8 +120,8 @@ impl SimulatedDisk {
         Self::of(self.state().tree.after_cut(loss, next_device()))
     }
 
-    /// This change, counted from 0, and all after it fail; `None`: none fails any more.
-    pub fn fail_from(&self, failing: Option<(u64, Errno)>) {
+    /// These changes, counted from 0, fail, and change nothing; `None`: none fails any more.
+    pub fn fail(&self, failing: Option<(Range<u64>, Errno)>) {
         self.state().failing = failing;
     }
 
@@ -166,8 +167,8 @@ impl SimulatedDisk {
             return Err(Errno::IO);
         }
         state.changes += 1;
-        match state.failing {
-            Some((from, error)) if from <= number => Err(error),
+        match &state.failing {
+            Some((changes, error)) if changes.contains(&number) => Err(*error),
             Some(_) | None => how(&mut state.tree),
         }
     }

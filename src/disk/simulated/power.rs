@@ -1,10 +1,12 @@
 //! For tests of whatever keeps something on the disk: cuts the power at each change that it makes, in several ways of
-//! losing what was not synced, and has the test judge what is left. Then once more while that is recovered.
+//! losing what was not synced, and has the test judge what is left. Then once more while that is recovered. And has
+//! changes fail, one or all from some on.
 
 use std::fmt::Debug;
 use std::path::Path;
 
 use fastrand::Rng;
+use rustix::io::Errno;
 
 use super::{Loss, SimulatedDisk};
 use crate::disk;
@@ -45,9 +47,17 @@ impl<A> Run<A> {
     }
 }
 
-/// How many ways of losing are tried at each point, besides the four plain ones.
-fn dice() -> u64 {
-    if is_long() { 60 } else { 3 }
+/// The ways of losing that are always tried.
+const PLAIN: [Loss; 5] = [Loss::Nothing, Loss::Everything, Loss::Contents, Loss::Names, Loss::AllButNewestName];
+
+/// How many others are tried at each point; fewer where there are so many points that not all are tried in the short
+/// form.
+fn dice(step: usize) -> u64 {
+    match (is_long(), step) {
+        (true, 1) => 60,
+        (true, _) => 12,
+        (false, _) => 3,
+    }
 }
 
 fn is_long() -> bool {
@@ -76,18 +86,13 @@ fn formatted(capacity: u64) -> SimulatedDisk {
 impl<A: Clone + Default + Debug> Scenario<'_, A> {
     /// Tries every point, or each `step`th of them in the short form. Returns how many points there are.
     pub(crate) fn try_all(&self, step: usize) -> u64 {
-        let begin = formatted(self.capacity.unwrap_or(ROOM));
-        {
-            let _installed = begin.install();
-            (self.prepare)();
-        }
+        let begin = self.begin();
         let all = self.run(&begin, None).0.changes();
         let (mut points, mut states) = (0, 0);
         for point in (0..=all).step_by(if is_long() { 1 } else { step }) {
             let (cut, known) = self.run(&begin, Some(point));
-            let dice = (0..dice()).map(|number| Loss::Torn(point * 1000 + number));
-            let plain = [Loss::Nothing, Loss::Everything, Loss::Contents, Loss::Names];
-            for loss in plain.into_iter().chain(dice) {
+            let dice = (0..dice(step)).map(|number| Loss::Torn(point * 1000 + number));
+            for loss in PLAIN.into_iter().chain(dice) {
                 let at = cut.cut_at().unwrap_or_default();
                 let _here = Here(format!("{}: cut at {point} of {all} ({at}), {loss:?}: {known:?}", self.name));
                 self.judge_after(&cut.after_cut(loss), &known, loss);
@@ -99,19 +104,55 @@ impl<A: Clone + Default + Debug> Scenario<'_, A> {
         points
     }
 
+    /// Has each change fail on a disk that is full or faulty, alone and with all that come after it, or each `step`th of
+    /// them in the short form; then the disk works again, with and without a power cut in between.
+    pub(crate) fn fail_all(&self, step: usize) {
+        let begin = self.begin();
+        let all = self.run(&begin, None).0.changes();
+        for point in (0..all).step_by(if is_long() { 1 } else { step }) {
+            for error in [Errno::NOSPC, Errno::IO] {
+                for failing in [point..point + 1, point..u64::MAX] {
+                    let disk = begin.after_cut(Loss::Nothing);
+                    disk.fail(Some((failing.clone(), error)));
+                    let known = self.run_on(&disk);
+                    disk.fail(None);
+                    let _here = Here(format!("{}: {failing:?} of {all} fail with {error}: {known:?}", self.name));
+                    for left in [disk.after_cut(Loss::Everything), disk] {
+                        let _installed = left.install();
+                        (self.judge)(&known);
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin(&self) -> SimulatedDisk {
+        let begin = formatted(self.capacity.unwrap_or(ROOM));
+        {
+            let _installed = begin.install();
+            (self.prepare)();
+        }
+        begin
+    }
+
+    fn run_on(&self, disk: &SimulatedDisk) -> A {
+        let _installed = disk.install();
+        let mut run = Run { disk: disk.clone(), known: A::default() };
+        (self.work)(&mut run);
+        run.known
+    }
+
     fn run(&self, begin: &SimulatedDisk, cut: Option<u64>) -> (SimulatedDisk, A) {
         let disk = begin.after_cut(Loss::Nothing);
         if let Some(point) = cut {
             disk.cut_before(point);
         }
-        let _installed = disk.install();
-        let mut run = Run { disk: disk.clone(), known: A::default() };
-        (self.work)(&mut run);
+        let known = self.run_on(&disk);
         // Where it ended before that, the power is cut behind it.
         if cut.is_some() {
             disk.cut();
         }
-        (disk, run.known)
+        (disk, known)
     }
 
     fn judge_after(&self, left: &SimulatedDisk, known: &A, loss: Loss) {

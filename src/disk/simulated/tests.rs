@@ -64,9 +64,9 @@ fn it_is_full_faulty_and_cut_when_it_is_told_to() {
     assert_eq!(file.write_all(&[0; 101]).unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     file.write_all(&[1; 60]).unwrap();
     assert_eq!(disk::free_bytes(Path::new("/data")).unwrap(), 40);
-    disk.fail_from(Some((disk.changes(), Errno::IO)));
+    disk.fail(Some((disk.changes()..u64::MAX, Errno::IO)));
     assert!(file.write_all(&[1; 10]).is_err() && file.sync_all().is_err());
-    disk.fail_from(None);
+    disk.fail(None);
     file.write_all(&[1; 10]).unwrap();
     disk::remove_file(&at("a")).unwrap();
     assert_eq!(disk::free_bytes(Path::new("/data")).unwrap(), 100);

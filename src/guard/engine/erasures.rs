@@ -68,8 +68,10 @@ impl Engine {
 
     /// Announces an erasure and begins it, unless capture may exist: then it begins when that is gone.
     pub(super) fn begin_erasure(&mut self, what: Erasure, reason: Option<ErasureReason>) -> Result<(), Event> {
-        // One that was left over is not this one's receipt.
-        receipt::discard(&self.config.device.data_dir);
+        // One that was left over is not this one's receipt; that of one that is under way is.
+        if self.erasure.due().is_none() {
+            receipt::discard(&self.config.device.data_dir);
+        }
         self.erasure.add(what, reason);
         self.run_erasure()
     }

@@ -181,7 +181,8 @@ fn bound() -> (tempfile::TempDir, crate::ipc::BoxIdentity) {
 }
 
 fn run(dir: &Path, what: Erasure) -> Vec<Fact> {
-    let mut due = PendingErasure { erasure: Some(what), announced: Some(1), ..PendingErasure::default() };
+    let mut due =
+        PendingErasure { erasure: Some(what), announced: Some(1), has_receipt: true, ..PendingErasure::default() };
     due.run(dir, &context(), true).facts
 }
 
@@ -230,7 +231,7 @@ fn a_cut_unbinding_ends_with_one_receipt() {
     // The receipt is staged, and the key is still there.
     let (dir, identity) = bound();
     let destroyed = Destroyed { what: Erasure::Unbind, reason: None, files: 9, credentials: None };
-    let first = stage_receipt(dir.path(), &context(), &destroyed).unwrap();
+    let first = PendingErasure::default().stage_receipt(dir.path(), &context(), &destroyed).unwrap();
     let facts = run(dir.path(), Erasure::Unbind);
     let [Fact::Unbound { receipt, .. }] = &facts[..] else { panic!("{facts:?}") };
     assert_eq!(receipt.as_ref(), Some(&first));
@@ -245,6 +246,20 @@ fn a_cut_unbinding_ends_with_one_receipt() {
     let facts = run(dir.path(), Erasure::Unbind);
     let [Fact::Unbound { files: 4, receipt }] = &facts[..] else { panic!("{facts:?}") };
     assert_eq!(verified(receipt.as_ref(), &identity)["files"], 4);
+}
+
+/// Where the disk did not let go of a receipt that was left over, the next erasure still asks the helper, and has one of
+/// its own.
+#[test]
+fn a_receipt_that_was_left_over_is_not_the_next_ones() {
+    let (dir, identity) = bound();
+    receipt::stage(dir.path(), "another shop's").unwrap();
+    let mut due = PendingErasure::default();
+    due.add(Erasure::Unbind, None);
+    due.set_announced(1);
+    let facts = due.run(dir.path(), &context(), true).facts;
+    let [Fact::Unbound { receipt, .. }] = &facts[..] else { panic!("{facts:?}") };
+    verified(receipt.as_ref(), &identity);
 }
 
 #[test]

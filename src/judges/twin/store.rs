@@ -97,7 +97,14 @@ mod tests {
         let found = || NoteStore::new(Path::new(HOME)).read().map(Result::unwrap);
         let judge = |known: &Possible<Both>| known.admit(&found());
         let recover = |_: &_| drop(NoteStore::new(Path::new(HOME)).read());
-        Scenario { name: "desired", capacity: None, prepare: &|| {}, work: &work, recover: &recover, judge: &judge }
-            .try_all(1);
+        let scenario = Scenario {
+            name: "desired",
+            capacity: None,
+            prepare: &|| {},
+            work: &work,
+            recover: &recover,
+            judge: &judge,
+        };
+        scenario.try_all(1);
     }
 }
