@@ -27,6 +27,8 @@ impl Clock {
 
     /// Monotonic time since [`Clock::start`].
     pub fn now(&self) -> Monotonic {
+        #[cfg(feature = "sim")]
+        simulated::count_look();
         Monotonic::from_start(self.start.elapsed())
     }
 

@@ -25,6 +25,31 @@ pub struct ShutdownSignals {
     hangup: Option<Signal>,
 }
 
+/// What ends a role.
+#[derive(Debug)]
+pub enum Shutdown {
+    /// The process's signals.
+    Signals(ShutdownSignals),
+    /// A simulation, which has no process.
+    #[cfg(feature = "sim")]
+    Simulated(tokio::sync::mpsc::Receiver<()>),
+}
+
+impl Shutdown {
+    /// Returns when the role has to end, and again when that is asked for again. Cancel-safe.
+    pub async fn requested(&mut self) {
+        match self {
+            Self::Signals(signals) => drop(signals.recv().await),
+            #[cfg(feature = "sim")]
+            Self::Simulated(requests) => {
+                if requests.recv().await.is_none() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+}
+
 impl ShutdownSignals {
     /// SIGTERM and SIGINT, from now on. Needs a runtime.
     pub fn listen() -> Result<Self, Exit> {

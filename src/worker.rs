@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::sync::{LockExt, unpoisoned};
 
+pub use service::{Commands, Service, serve, wait};
+
+mod service;
 #[cfg(feature = "sim")]
 pub mod simulated;
 

@@ -214,7 +214,7 @@ fn guard(args: GuardArgs) -> Result<(), Exit> {
     };
     let uids = args.allow_user.iter().map(|user| users::uid(user)).collect::<Result<_, _>>()?;
     let GuardArgs { credentials_helper, sealing_socket, .. } = args;
-    crate::guard::run(config, GuardOptions { launch_mode, uids, credentials_helper, sealing_socket })
+    crate::guard::run(config, GuardOptions { launch_mode, uids, credentials_helper, sealing_socket, root: "/".into() })
 }
 
 fn supervise(args: &RoleArgs) -> Result<(), Exit> {

@@ -1,7 +1,7 @@
-//! The clocks of a simulated box. Monotonic time is tokio's, which a simulation pauses and moves on; the wall clock, the
-//! boot and the kernel's word on its synchronisation are what the simulation says.
+//! The clocks of a simulated box. Monotonic time is tokio's, which a simulation pauses and moves on; the wall clock,
+//! the boot and the kernel's word on its synchronisation are what the simulation says.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -24,6 +24,8 @@ pub struct SimulatedClock {
 
 thread_local! {
     static CLOCK: RefCell<Option<SimulatedClock>> = const { RefCell::new(None) };
+    /// How often a clock was looked at in the present moment, and when that is.
+    static LOOKS: Cell<Option<(Instant, u32)>> = const { Cell::new(None) };
 }
 
 /// The simulated clocks count in this thread until it is dropped.
@@ -47,6 +49,11 @@ impl SimulatedClock {
     /// Steps the wall clock.
     pub fn step(&mut self, by: SignedDuration) {
         self.wall_at_boot = self.wall_at_boot.saturating_add(by).unwrap_or(self.wall_at_boot);
+    }
+
+    /// What the wall clock shows.
+    pub fn wall(&self) -> Timestamp {
+        self.read().utc
     }
 
     fn read(&self) -> ClockReading {
@@ -73,6 +80,22 @@ pub fn change(how: impl FnOnce(&mut SimulatedClock)) {
             how(clock);
         }
     });
+}
+
+/// More looks at a clock than any work brings in one moment.
+const MOST_LOOKS: u32 = 300_000;
+
+/// Ends what never lets time pass: simulated time stands still while anything is done, and a loop that does not wait
+/// would go on for ever. On a real machine it would keep a processor busy.
+#[allow(clippy::panic)] // the simulation reports it as the violation that it is
+pub(super) fn count_look() {
+    if CLOCK.with_borrow(Option::is_none) {
+        return;
+    }
+    let now = Instant::now();
+    let looks = LOOKS.get().filter(|(at, _)| *at == now).map_or(0, |(_, looks)| looks + 1);
+    LOOKS.set(Some((now, looks)));
+    assert!(looks < MOST_LOOKS, "something goes on without end, and never waits");
 }
 
 /// What the clocks show; `None`: this thread has the machine's.

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 
 use super::capture_process::{CaptureEvent, LaunchMode};
-use super::control_server::{self, ControlCall, ControlContext};
+use super::control_server::{self, ControlCall, ControlContext, Listener};
 use super::engine::{Engine, Helpers};
 use super::identity::KeySealer;
 use super::panel_controller::PanelController;
@@ -20,7 +19,7 @@ use crate::exit::Exit;
 use crate::judges::commands::Epoch;
 use crate::ledger::WriterProgress;
 use crate::panel::PanelEvent;
-use crate::runtime::ShutdownSignals;
+use crate::runtime::{Shutdown, ShutdownSignals};
 
 /// Reports of captures that wait for the loop; more of them wait in the capture.
 const MAX_PENDING_REPORTS: usize = 16;
@@ -41,11 +40,13 @@ pub struct GuardOptions {
     pub credentials_helper: bool,
     /// Where a helper seals the box's key with the machine's TPM; `None`: nobody does.
     pub sealing_socket: Option<PathBuf>,
+    /// Where the machine's files lie that no configuration names: `/`.
+    pub root: PathBuf,
 }
 
 /// What the loop waits for.
 struct LoopInputs {
-    signals: ShutdownSignals,
+    shutdown: Shutdown,
     panel: mpsc::UnboundedReceiver<PanelEvent>,
     calls: mpsc::Receiver<ControlCall>,
     captures: mpsc::Receiver<(u64, CaptureEvent)>,
@@ -55,18 +56,32 @@ struct LoopInputs {
 /// Runs until a signal ends it.
 pub(super) async fn run(config: Arc<Config>, options: GuardOptions) -> Result<(), Exit> {
     tracing::info!("the guard starts: {}", config.summary());
-    let signals = ShutdownSignals::listen()?;
+    let shutdown = Shutdown::Signals(ShutdownSignals::listen()?);
     if let LaunchMode::Socket(_) = options.launch_mode {
         persistence_check::is_lasting(&config)?;
     }
     let (_lock, listener) = instance::begin(&config)?;
     let clock = Clock::start();
     let epoch = Epoch::draw().map_err(|error| Exit::io(format!("no epoch can be drawn: {error}; restart the box")))?;
-    let (engine, context, inputs) = start(&config, options, clock, epoch, signals);
-    Box::pin(serve(engine, inputs, listener, context, &config, clock)).await?;
+    let (engine, context, inputs) = start(&config, options, clock, epoch, shutdown);
+    Box::pin(serve(engine, inputs, Listener::Unix(listener), context, &config, clock)).await?;
     let _ = std::fs::remove_file(config.guard_socket());
     tracing::info!("the guard has ended");
     Ok(())
+}
+
+/// Runs a guard of a simulation, until `shutdown` ends it or the future is dropped, as a process that is killed.
+#[cfg(feature = "sim")]
+pub(crate) async fn simulate(
+    config: Arc<Config>,
+    options: GuardOptions,
+    listener: tokio::sync::mpsc::Receiver<(tokio::io::DuplexStream, u32)>,
+    shutdown: tokio::sync::mpsc::Receiver<()>,
+) -> Result<(), Exit> {
+    let clock = Clock::start();
+    let epoch = Epoch::draw().map_err(|error| Exit::io(error.to_string()))?;
+    let (engine, context, inputs) = start(&config, options, clock, epoch, Shutdown::Simulated(shutdown));
+    Box::pin(serve(engine, inputs, Listener::Memory(listener), context, &config, clock)).await
 }
 
 fn start(
@@ -74,7 +89,7 @@ fn start(
     options: GuardOptions,
     clock: Clock,
     epoch: Epoch,
-    signals: ShutdownSignals,
+    shutdown: Shutdown,
 ) -> (Engine, ControlContext, LoopInputs) {
     let (panel_sender, panel) = mpsc::unbounded_channel();
     let (capture_sender, captures) = mpsc::channel(MAX_PENDING_REPORTS);
@@ -86,6 +101,7 @@ fn start(
             launch_mode: options.launch_mode,
             has_credentials_helper: options.credentials_helper,
             sealer: KeySealer::new(options.sealing_socket),
+            root: options.root,
         },
         clock,
         epoch,
@@ -104,13 +120,13 @@ fn start(
         has_trust: !config.trust.is_empty(),
     };
     let ledger = engine.ledger_writer().progress();
-    (engine, context, LoopInputs { signals, panel, calls, captures, ledger })
+    (engine, context, LoopInputs { shutdown, panel, calls, captures, ledger })
 }
 
 async fn serve(
     mut engine: Engine,
     mut inputs: LoopInputs,
-    listener: UnixListener,
+    listener: Listener,
     context: ControlContext,
     config: &Config,
     clock: Clock,
@@ -121,10 +137,11 @@ async fn serve(
     let mut tasks = PeriodicTasks::new(clock.now(), settled);
     let (mut is_up, mut is_ending) = (false, false);
     while !is_ending || engine.may_capture() {
-        let deadline = engine.deadline().min(tasks.deadline());
+        // A guard that ends does not look at the buttons: one that is about to settle would keep it from sleeping.
+        let deadline = engine.deadline(!is_ending).min(tasks.deadline());
         tokio::select! {
             biased;
-            _ = inputs.signals.recv() => {
+            () = inputs.shutdown.requested() => {
                 engine.shut_down();
                 is_ending = true;
             }

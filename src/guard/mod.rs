@@ -31,7 +31,11 @@ use crate::runtime;
 use consent::LampPattern;
 
 pub use capture_process::LaunchMode;
+#[cfg(feature = "sim")]
+pub use capture_process::{SimulatedLauncher, SimulatedProcess};
 pub use event_loop::GuardOptions;
+#[cfg(feature = "sim")]
+pub(crate) use event_loop::simulate;
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: Config, options: GuardOptions) -> Result<(), Exit> {

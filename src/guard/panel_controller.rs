@@ -205,13 +205,13 @@ impl PanelController {
         works
     }
 
-    /// When [`PanelController::poll_debounced`] or [`PanelController::drive`] are due.
-    pub(super) fn deadline(&self) -> Monotonic {
+    /// When [`PanelController::drive`] or, `with_buttons`, [`PanelController::poll_debounced`] are due.
+    pub(super) fn deadline(&self, with_buttons: bool) -> Monotonic {
         if self.panel.is_none() {
             // Nothing is due until the next attempt to open the panel.
             return Monotonic::from_start(core::time::Duration::MAX);
         }
-        let buttons = self.record.deadline().into_iter().chain(self.mute.deadline()).min();
+        let buttons = self.record.deadline().into_iter().chain(self.mute.deadline()).min().filter(|_| with_buttons);
         buttons.map_or(self.lamp.deadline(), |at| at.min(self.lamp.deadline()))
     }
 }

@@ -6,9 +6,10 @@ use futures_util::{SinkExt, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt;
-use tokio::net::UnixStream;
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
+
+use super::IpcStream;
 
 /// Longest frame in bytes. The longest message of today is under 8 KiB, since texts are cut where they come in; a
 /// ledger may hold entries from before that, which are as long as a frame was then (64 KiB) and have to be handed on.
@@ -46,15 +47,15 @@ impl IpcError {
 /// Receives messages `In`, sends messages `Out`.
 #[derive(Debug)]
 pub struct IpcConnection<In, Out> {
-    framed: Framed<UnixStream, LengthDelimitedCodec>,
+    framed: Framed<IpcStream, LengthDelimitedCodec>,
     kinds: PhantomData<fn(Out) -> In>,
 }
 
 impl<In: DeserializeOwned, Out: Serialize> IpcConnection<In, Out> {
     /// Wraps a connected stream.
-    pub fn new(stream: UnixStream) -> Self {
+    pub fn new(stream: impl Into<IpcStream>) -> Self {
         let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec();
-        Self { framed: Framed::new(stream, codec), kinds: PhantomData }
+        Self { framed: Framed::new(stream.into(), codec), kinds: PhantomData }
     }
 
     /// Sends one message. Not cancel-safe: a connection on which a send was cancelled has to be dropped.

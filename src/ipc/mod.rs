@@ -14,6 +14,7 @@ mod network;
 mod policy;
 mod reasons;
 mod status;
+mod stream;
 mod text;
 mod twin;
 mod values;
@@ -40,6 +41,7 @@ pub use reasons::{ENCODER_FALLBACK, GUARD_UNREACHABLE, reasons};
 pub use status::{
     CommandProgress, DesiredStatus, FootageStatus, LedgerCheck, Status, UpdateState, UpdateStatus, VideoSettings,
 };
+pub use stream::IpcStream;
 pub use text::{MESSAGE, WHY, clean};
 pub use twin::{KeyCode, KeyReport, ReportedConfig};
 pub use values::Values;

@@ -15,6 +15,7 @@ use super::state::LedgerState;
 use super::writer_thread::{WriterCommand, WriterThread};
 use crate::clock::{self, Clock};
 use crate::ipc::{Fact, LedgerCheck};
+use crate::worker::{self, Commands};
 use monotonic::Monotonic;
 
 /// Facts that may wait for a disk that fails. A box in that state starts nothing, so few come.
@@ -36,7 +37,7 @@ pub(crate) struct LedgerWriter {
     path: PathBuf,
     signer: CheckpointSigner,
     clock: Clock,
-    commands: Option<mpsc::Sender<WriterCommand>>,
+    commands: Option<Commands<WriterCommand>>,
     progress: watch::Sender<WriterProgress>,
     head: watch::Sender<LedgerHead>,
     /// Facts submitted so far.
@@ -106,14 +107,14 @@ impl LedgerWriter {
     /// Opens the ledger and returns its state. Where that takes long it continues in the background: see
     /// [`LedgerWriter::is_open`].
     pub(crate) fn open(&mut self) -> Result<LedgerState, String> {
-        let (commands, inbox) = mpsc::channel();
+        let (commands, inbox) = Commands::channel();
         let (opened, result) = mpsc::sync_channel(1);
         let (progress, head) = (self.progress.clone(), self.head.clone());
-        WriterThread::spawn(&self.path, self.signer.clone(), (commands.clone(), inbox), progress, head, opened)
+        WriterThread::spawn(&self.path, self.signer.clone(), (&commands, inbox), progress, head, opened)
             .map_err(|error| error.to_string())?;
         self.commands = Some(commands);
         let late = |_| Err("the ledger is being verified, or its disk does not answer".to_owned());
-        result.recv_timeout(OPEN_TIMEOUT).unwrap_or_else(late)
+        worker::wait(&result, OPEN_TIMEOUT).unwrap_or_else(late)
     }
 
     /// Whether the ledger is open.
@@ -201,7 +202,7 @@ impl LedgerWriter {
         if waiting > 0 && timeout < DURABLE_WRITE_TIMEOUT {
             return self.error().map_or(Ok(false), Err);
         }
-        match result.recv_timeout(timeout) {
+        match worker::wait(&result, timeout) {
             Ok(Ok(())) => Ok(true),
             Ok(Err(text)) => Err(text),
             Err(_) => Ok(false),
@@ -231,7 +232,7 @@ impl LedgerWriter {
     pub(crate) fn close(&mut self) {
         let Some(commands) = self.commands.take() else { return };
         let (done, result) = mpsc::sync_channel(1);
-        if commands.send(WriterCommand::Close(done)).is_err() || result.recv_timeout(CLOSE_TIMEOUT).is_err() {
+        if commands.send(WriterCommand::Close(done)).is_err() || worker::wait(&result, CLOSE_TIMEOUT).is_err() {
             tracing::error!("the ledger does not take its last entries");
         }
     }

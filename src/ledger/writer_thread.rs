@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -17,7 +17,7 @@ use super::state::LedgerState;
 use super::store::Ledger;
 use crate::clock::ClockReading;
 use crate::ipc::{Fact, Incident, LedgerCheck};
-use crate::worker::{self, SpawnError};
+use crate::worker::{self, Commands, Service, SpawnError};
 
 /// Between two attempts to write. Another process that holds the file was waited for already.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
@@ -51,9 +51,8 @@ pub(super) enum WriterCommand {
 /// The state of the thread.
 pub(super) struct WriterThread {
     path: PathBuf,
-    inbox: Receiver<WriterCommand>,
     /// For the background verification, to report its result.
-    commands: Sender<WriterCommand>,
+    commands: Commands<WriterCommand>,
     progress: watch::Sender<WriterProgress>,
     head: watch::Sender<LedgerHead>,
     signer: CheckpointSigner,
@@ -68,6 +67,53 @@ pub(super) struct WriterThread {
     waiting: VecDeque<(ClockReading, Fact)>,
     waiters: Vec<SyncSender<Result<(), String>>>,
     closing: Option<SyncSender<()>>,
+    /// Gets the result of the first opening.
+    opened: SyncSender<Result<LedgerState, String>>,
+}
+
+impl Service for WriterThread {
+    type Command = WriterCommand;
+
+    fn begin(&mut self) {
+        let first = self.open();
+        // The receiver may have timed out.
+        let _ = self.opened.try_send(first);
+        self.look_for_room();
+    }
+
+    fn patience(&self) -> Duration {
+        if self.ledger.is_none() {
+            return REOPEN_INTERVAL;
+        }
+        if !self.waiting.is_empty() {
+            return RETRY_INTERVAL;
+        }
+        let is_verified = self.progress.borrow().check == LedgerCheck::Good;
+        if !self.checkpoint_due || !is_verified || self.checkpoint_error.is_some() {
+            return LOOK_INTERVAL;
+        }
+        CHECKPOINT_DELAY
+    }
+
+    fn turn(&mut self, command: Option<WriterCommand>, more: &Receiver<WriterCommand>) -> bool {
+        match command {
+            Some(command) => self.handle(command),
+            None if self.ledger.is_none() => drop(self.open()),
+            None => self.checkpoint(),
+        }
+        // All commands that wait go into one transaction.
+        while let Ok(command) = more.try_recv() {
+            self.handle(command);
+        }
+        self.write();
+        self.look_for_file();
+        self.look_for_room();
+        let Some(closing) = self.closing.take() else { return true };
+        self.checkpoint();
+        self.close();
+        let _ = closing.try_send(());
+        false
+    }
 }
 
 impl WriterThread {
@@ -75,7 +121,7 @@ impl WriterThread {
     pub(super) fn spawn(
         path: &Path,
         signer: CheckpointSigner,
-        (commands, inbox): (Sender<WriterCommand>, Receiver<WriterCommand>),
+        (commands, inbox): (&Commands<WriterCommand>, Receiver<WriterCommand>),
         progress: watch::Sender<WriterProgress>,
         head: watch::Sender<LedgerHead>,
         opened: SyncSender<Result<LedgerState, String>>,
@@ -83,8 +129,7 @@ impl WriterThread {
         let (waiting, waiters) = (VecDeque::new(), Vec::new());
         let writer = Self {
             path: path.to_owned(),
-            inbox,
-            commands,
+            commands: commands.clone(),
             progress,
             head,
             signer,
@@ -97,50 +142,9 @@ impl WriterThread {
             waiting,
             waiters,
             closing: None,
+            opened,
         };
-        worker::detached("ledger", move || writer.run(&opened))
-    }
-
-    fn run(mut self, opened: &SyncSender<Result<LedgerState, String>>) {
-        let first = self.open();
-        // The receiver may have timed out.
-        let _ = opened.try_send(first);
-        self.look_for_room();
-        loop {
-            let command = match &self.ledger {
-                Some(_) if self.waiting.is_empty() => self.next(),
-                Some(_) => self.inbox.recv_timeout(RETRY_INTERVAL),
-                None => self.inbox.recv_timeout(REOPEN_INTERVAL),
-            };
-            match command {
-                Ok(command) => self.handle(command),
-                Err(RecvTimeoutError::Timeout) if self.ledger.is_none() => drop(self.open()),
-                Err(RecvTimeoutError::Timeout) => self.checkpoint(),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            // All commands that wait go into one transaction.
-            while let Ok(command) = self.inbox.try_recv() {
-                self.handle(command);
-            }
-            self.write();
-            self.look_for_file();
-            self.look_for_room();
-            if let Some(closing) = self.closing.take() {
-                self.checkpoint();
-                self.close();
-                let _ = closing.try_send(());
-                return;
-            }
-        }
-    }
-
-    /// The next command, while nothing waits to be written; `Timeout`: it is time to sign a checkpoint.
-    fn next(&self) -> Result<WriterCommand, RecvTimeoutError> {
-        let is_verified = self.progress.borrow().check == LedgerCheck::Good;
-        if !self.checkpoint_due || !is_verified {
-            return self.inbox.recv_timeout(LOOK_INTERVAL);
-        }
-        self.inbox.recv_timeout(if self.checkpoint_error.is_some() { LOOK_INTERVAL } else { CHECKPOINT_DELAY })
+        worker::serve("ledger", writer, (commands, inbox))
     }
 
     fn handle(&mut self, command: WriterCommand) {

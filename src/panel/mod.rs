@@ -5,6 +5,8 @@ mod debounce;
 mod driver;
 mod rppal;
 mod sim;
+#[cfg(feature = "sim")]
+pub mod simulated;
 
 use std::path::Path;
 
@@ -26,6 +28,10 @@ pub fn open(
     runtime_dir: &Path,
     signals: mpsc::UnboundedSender<PanelEvent>,
 ) -> Result<Box<dyn PanelDriver>, PanelError> {
+    #[cfg(feature = "sim")]
+    if let Some(opened) = simulated::open(&signals) {
+        return opened;
+    }
     Ok(match config.backend {
         config::PanelBackend::Sim => Box::new(sim::SimPanel::new(config, runtime_dir, signals)),
         config::PanelBackend::Rppal => Box::new(rppal::RppalPanel::open(config, &signals)?),

@@ -1,12 +1,19 @@
-//! Threads of a simulation: their work is a task of the simulation's one thread, which does it in one step, later at the
-//! same simulated time, or once the disk hangs no longer. Work that never ends by itself cannot be simulated this way.
+//! Threads of a simulation: their work is a task of the simulation's one thread, which does it in one step, later at
+//! the same simulated time, or once the disk hangs no longer. Work that never ends by itself cannot be simulated so.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::Service;
 use crate::sync::LockExt;
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -14,6 +21,11 @@ type Work = Box<dyn FnOnce() + Send>;
 thread_local! {
     /// Until when no thread does anything; `None`: threads are the machine's.
     static STALLED_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// The threads that have not ended, and the services among them.
+    static THREADS: RefCell<Vec<AbortHandle>> = const { RefCell::new(Vec::new()) };
+    static SERVICES: RefCell<Vec<Rc<dyn CatchUp>>> = const { RefCell::new(Vec::new()) };
+    /// How long the simulation's one thread has waited for others, in all.
+    static WAITED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
 /// Threads are simulated in this thread until it is dropped.
@@ -23,13 +35,28 @@ pub struct Installed(());
 
 impl Drop for Installed {
     fn drop(&mut self) {
+        kill_all();
         STALLED_UNTIL.set(None);
     }
+}
+
+/// Ends all threads in the middle of what they wait for: their process was killed.
+pub fn kill_all() {
+    for thread in THREADS.take() {
+        thread.abort();
+    }
+    drop(SERVICES.take());
+}
+
+/// How long the simulation's one thread has waited for others since it was installed.
+pub fn waited() -> Duration {
+    WAITED.get()
 }
 
 /// Simulates the threads that this one starts from now on. Call it in the simulation's runtime.
 pub fn install() -> Installed {
     STALLED_UNTIL.set(Some(Instant::now()));
+    WAITED.set(Duration::ZERO);
     Installed(())
 }
 
@@ -73,6 +100,7 @@ impl Step {
             unstalled().await;
             take_and_run(&todo);
         });
+        remember(task.abort_handle());
         Self { work, task }
     }
 
@@ -86,6 +114,104 @@ impl Step {
     }
 }
 
+fn remember(thread: AbortHandle) {
+    THREADS.with_borrow_mut(|threads| {
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
+    });
+}
+
+/// A service that somebody waits for.
+trait CatchUp {
+    /// Does what there is to do, without waiting.
+    fn catch_up(&self);
+}
+
+/// A service, and its commands.
+struct Running<S: Service> {
+    service: RefCell<Option<S>>,
+    begun: Cell<bool>,
+    inbox: Receiver<S::Command>,
+}
+
+impl<S: Service> Running<S> {
+    /// One turn; whether there may be another one at once.
+    fn turn(&self, timed_out: bool) -> bool {
+        let mut service = self.service.borrow_mut();
+        let Some(running) = service.as_mut() else { return false };
+        if !self.begun.replace(true) {
+            running.begin();
+            return true;
+        }
+        let command = self.inbox.try_recv().ok();
+        if command.is_none() && !timed_out {
+            return false;
+        }
+        let goes_on = running.turn(command, &self.inbox);
+        if !goes_on {
+            *service = None;
+        }
+        goes_on && !timed_out
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        self.service.borrow().as_ref().map(Service::patience)
+    }
+}
+
+impl<S: Service> CatchUp for Running<S> {
+    fn catch_up(&self) {
+        while self.turn(false) {}
+    }
+}
+
+/// Runs a service as a task of the simulation's runtime, which has to be in a `LocalSet`.
+#[allow(clippy::disallowed_methods)] // the simulation owns it, through `kill_all`
+pub(super) fn serve<S: Service>(service: S, told: Arc<Notify>, inbox: Receiver<S::Command>) {
+    let running = Rc::new(Running { service: RefCell::new(Some(service)), begun: Cell::new(false), inbox });
+    SERVICES.with_borrow_mut(|services| services.push(running.clone()));
+    let task = tokio::task::spawn_local(async move {
+        unstalled().await;
+        running.catch_up();
+        while let Some(patience) = running.patience() {
+            let timed_out = timeout_at(Instant::now() + patience, told.notified()).await.is_err();
+            unstalled().await;
+            running.turn(timed_out);
+            running.catch_up();
+        }
+    });
+    remember(task.abort_handle());
+}
+
+/// Waits for an answer of a service, in simulated time.
+pub(super) fn wait<T>(answer: &Receiver<T>, timeout: Duration) -> Result<T, RecvTimeoutError> {
+    let until = Instant::now() + timeout;
+    let stalled = STALLED_UNTIL.get().filter(|stalled| *stalled > Instant::now());
+    pass(stalled.map_or(until, |stalled| stalled.min(until)), stalled.is_some());
+    if stalled.is_none_or(|stalled| stalled <= until) {
+        let services = SERVICES.with_borrow(Clone::clone);
+        for service in &services {
+            service.catch_up();
+        }
+    }
+    match answer.try_recv() {
+        Ok(answer) => return Ok(answer),
+        Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+        Err(TryRecvError::Empty) => pass(until, true),
+    }
+    answer.try_recv().map_err(|_| RecvTimeoutError::Timeout)
+}
+
+/// Lets time pass until then, while nothing else gets on.
+fn pass(until: Instant, passes: bool) {
+    let span = until.duration_since(Instant::now());
+    if passes && !span.is_zero() {
+        WAITED.set(WAITED.get() + span);
+        // The first poll moves the clock on; what comes after it would let others get on.
+        let _ = pin!(tokio::time::advance(span)).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
 fn take_and_run(work: &Mutex<Option<Work>>) {
     let work = work.lock_unpoisoned().take();
     if let Some(work) = work {
@@ -94,35 +220,4 @@ fn take_and_run(work: &Mutex<Option<Work>>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
-
-    use super::super::{OnDrop, Worker, detached};
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_simulated_thread_works_at_simulated_times() {
-        let _installed = install();
-        let count = Arc::new(AtomicU32::new(0));
-        let add = |count: &Arc<AtomicU32>| {
-            let count = count.clone();
-            move || {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        };
-        detached("first", add(&count)).unwrap();
-        assert_eq!(count.load(Ordering::Relaxed), 0);
-        tokio::task::yield_now().await;
-        assert_eq!(count.load(Ordering::Relaxed), 1);
-
-        stall(Instant::now() + Duration::from_secs(5));
-        let more = add(&count);
-        let worker = Worker::spawn("second", OnDrop::Detach, move |_| more()).unwrap();
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        assert!(!worker.is_finished());
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(worker.is_finished());
-        assert_eq!(count.load(Ordering::Relaxed), 2);
-    }
-}
+mod tests;

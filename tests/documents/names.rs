@@ -9,7 +9,7 @@ use super::{documents, files, name, prose, root, sources, text};
 fn thread_names(source: &str) -> BTreeSet<String> {
     let joined: String = source.split_whitespace().collect();
     let mut names = BTreeSet::new();
-    for call in [".name(\"", "spawn(\"", "detached(\""] {
+    for call in [".name(\"", "spawn(\"", "detached(\"", "serve(\""] {
         for rest in joined.split(call).skip(1) {
             // An element of GStreamer is named by a plain text.
             let Some((name, end)) = rest.split_once('"') else { continue };

@@ -8,6 +8,7 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 
 use super::pidfd::CaptureProcess;
+use crate::ipc::IpcStream;
 
 /// Environment of a capture, as in its unit.
 const ENVIRONMENT: [(&str, &str); 1] = [
@@ -23,10 +24,13 @@ pub enum LaunchMode {
     Child(Vec<String>),
     /// By connecting to a socket that systemd listens on (`Accept=yes`).
     Socket(PathBuf),
+    /// By a simulation, in the way that systemd does it.
+    #[cfg(feature = "sim")]
+    Simulated(super::SimulatedLauncher),
 }
 
 impl LaunchMode {
-    pub(super) async fn connect(&self) -> std::io::Result<(UnixStream, CaptureProcess)> {
+    pub(super) async fn connect(&self) -> std::io::Result<(IpcStream, CaptureProcess)> {
         match self {
             Self::Child(arguments) => {
                 let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
@@ -38,15 +42,32 @@ impl LaunchMode {
                     .stdout(Stdio::null())
                     .kill_on_drop(true)
                     .spawn()?;
-                Ok((UnixStream::from_std(ours)?, CaptureProcess::child(child)?))
+                Ok((UnixStream::from_std(ours)?.into(), CaptureProcess::child(child)?))
             }
-            Self::Socket(path) => Ok((UnixStream::connect(path).await?, CaptureProcess::default())),
+            Self::Socket(path) => Ok((UnixStream::connect(path).await?.into(), CaptureProcess::default())),
+            #[cfg(feature = "sim")]
+            Self::Simulated(launcher) => {
+                let (stream, process) = launcher.launch()?;
+                Ok((stream.into(), CaptureProcess::simulated(process)))
+            }
+        }
+    }
+
+    /// Whether capture is started by somebody else, who may be slow, and may be asked again.
+    pub(super) fn is_by_others(&self) -> bool {
+        match self {
+            Self::Child(_) => false,
+            Self::Socket(_) => true,
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => true,
         }
     }
 
     /// The error of a failed start, with advice.
     pub(super) fn describe_error(&self, error: &std::io::Error) -> String {
         match self {
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => format!("nothing answers at capture's socket: {error}"),
             Self::Child(_) => format!("capture could not be started: {error}"),
             Self::Socket(path) => {
                 format!("nothing answers at {}: {error}; is its socket unit started?", path.display())

@@ -2,6 +2,8 @@
 
 mod launch;
 mod pidfd;
+#[cfg(feature = "sim")]
+mod simulated;
 mod task;
 
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use task::{CaptureTask, DesiredState};
 
 pub use launch::LaunchMode;
 pub(super) use pidfd::{OrphanedCapture, PidFile};
+#[cfg(feature = "sim")]
+pub use simulated::{SimulatedLauncher, SimulatedProcess};
 pub(super) use task::CaptureEvent;
 
 /// What a session is started with.

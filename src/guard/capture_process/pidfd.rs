@@ -14,6 +14,9 @@ use tokio::process::Child;
 use crate::atomic_file::{self, BY_UMASK, Durability};
 use crate::clock::Clock;
 
+#[cfg(feature = "sim")]
+use super::SimulatedProcess;
+
 /// In `runtime-dir`: process id and start time of the capture that may exist.
 const FILE: &str = "capture.pid";
 /// How long an orphaned capture has to end by itself, the same as with a guard.
@@ -33,6 +36,8 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(8);
 pub(in crate::guard) struct CaptureProcess {
     child: Option<Child>,
     pidfd: Option<OwnedFd>,
+    #[cfg(feature = "sim")]
+    simulated: Option<SimulatedProcess>,
 }
 
 /// The file with the process id of the capture that may exist.
@@ -42,15 +47,26 @@ pub(in crate::guard) struct PidFile(PathBuf);
 impl CaptureProcess {
     /// A child of this process.
     pub(in crate::guard) fn child(child: Child) -> std::io::Result<Self> {
-        let mut this = Self { child: Some(child), pidfd: None };
+        let mut this = Self { child: Some(child), ..Self::default() };
         if let Some(pid) = this.child.as_ref().and_then(Child::id) {
             this.pidfd = Some(open_pidfd(pid)?);
         }
         Ok(this)
     }
 
+    /// A process of a simulation.
+    #[cfg(feature = "sim")]
+    pub(in crate::guard) fn simulated(process: SimulatedProcess) -> Self {
+        Self { simulated: Some(process), ..Self::default() }
+    }
+
     /// Capture reported `pid`: from now on its end can be verified, also by the next guard.
     pub(in crate::guard) fn identify(&mut self, pid: u32, file: &PidFile) -> std::io::Result<()> {
+        #[cfg(feature = "sim")]
+        if let Some(process) = &self.simulated {
+            process.identify(pid)?;
+            return file.replace(&format!("{pid} 0\n"));
+        }
         if let Some(child) = &self.child {
             if child.id() != Some(pid) {
                 return Err(Error::other("that is not the process that was started"));
@@ -66,15 +82,28 @@ impl CaptureProcess {
 
     /// Whether its end can be verified.
     pub(in crate::guard) fn is_known(&self) -> bool {
+        #[cfg(feature = "sim")]
+        if let Some(process) = &self.simulated {
+            return process.is_identified();
+        }
         self.pidfd.is_some()
     }
 
     /// Another handle to the process, to kill it during [`CaptureProcess::wait`].
     pub(in crate::guard) fn handle(&self) -> Self {
-        Self { child: None, pidfd: self.pidfd.as_ref().and_then(|pidfd| pidfd.try_clone().ok()) }
+        Self {
+            child: None,
+            pidfd: self.pidfd.as_ref().and_then(|pidfd| pidfd.try_clone().ok()),
+            #[cfg(feature = "sim")]
+            simulated: self.simulated.clone(),
+        }
     }
 
     pub(in crate::guard) fn kill(&self) {
+        #[cfg(feature = "sim")]
+        if let Some(process) = self.simulated.as_ref().filter(|process| process.is_identified()) {
+            process.kill();
+        }
         if let Some(pidfd) = &self.pidfd
             && let Err(error) = kill(pidfd)
         {
@@ -84,6 +113,10 @@ impl CaptureProcess {
 
     /// Returns once the process is gone. A process that sent no hello was never started to capture.
     pub(in crate::guard) async fn wait(&mut self) {
+        #[cfg(feature = "sim")]
+        if let Some(process) = self.simulated.as_ref().filter(|process| process.is_identified()) {
+            process.gone().await;
+        }
         if let Some(child) = &mut self.child
             && let Err(error) = child.wait().await
         {

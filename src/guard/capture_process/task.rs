@@ -72,7 +72,7 @@ impl CaptureTask {
         let (outcome, message) = loop {
             let ended = self.run_once(&mode).await;
             // A process without a hello was never started to capture: the same press may start another.
-            let again = self.start.is_some() && !self.lease.is_cancelled() && matches!(mode, LaunchMode::Socket(_));
+            let again = self.start.is_some() && !self.lease.is_cancelled() && mode.is_by_others();
             let Some(pause) = pauses.next().filter(|_| again) else { break ended };
             if !self.wait_before_retry(pause).await {
                 break (CaptureExit::Stopped, None);
@@ -86,6 +86,7 @@ impl CaptureTask {
         let mut pause = std::pin::pin!(tokio::time::sleep(pause));
         loop {
             tokio::select! {
+                biased;
                 () = self.lease.cancelled() => return false,
                 () = &mut pause => return true,
                 Ok(()) = self.desired.changed() => {
@@ -124,7 +125,7 @@ impl CaptureTask {
         }
         drop(connection);
         let ended = match outcome {
-            Ok(CaptureExit::Died) if self.start.is_some() && matches!(mode, LaunchMode::Socket(_)) => {
+            Ok(CaptureExit::Died) if self.start.is_some() && mode.is_by_others() => {
                 let closed = std::io::Error::other("the connection is closed at once");
                 (CaptureExit::NeverStarted, Some(mode.describe_error(&closed)))
             }
@@ -164,6 +165,7 @@ impl CaptureTask {
         let mut gone = std::pin::pin!(process.wait());
         loop {
             tokio::select! {
+                biased;
                 () = &mut gone => return,
                 () = self.kill.notified() => killer.kill(),
             }

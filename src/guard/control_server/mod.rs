@@ -3,20 +3,21 @@
 
 mod connections;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::ipc::{
-    FromGuard, IpcConnection, IpcError, LedgerCursor, LedgerEntry, Rejection, ReportedConfig, Request, Response,
-    Status, ToGuard, WHY, clean,
+    FromGuard, IpcConnection, IpcError, IpcStream, LedgerCursor, LedgerEntry, Rejection, ReportedConfig, Request,
+    Response, Status, ToGuard, WHY, clean,
 };
 use crate::ledger::{Ledger, LedgerError, LedgerHead};
 use connections::{ConnectionSlot, ConnectionTable};
@@ -53,15 +54,45 @@ pub(super) struct ControlContext {
     pub(super) has_trust: bool,
 }
 
+/// Where connections come from.
+#[derive(Debug)]
+pub(super) enum Listener {
+    /// The guard's socket.
+    Unix(UnixListener),
+    /// The other roles of a simulation, each connection with its user.
+    #[cfg(feature = "sim")]
+    Memory(mpsc::Receiver<(tokio::io::DuplexStream, u32)>),
+}
+
+impl Listener {
+    /// The next connection, and its user. Cancel-safe.
+    async fn accept(&mut self) -> io::Result<(IpcStream, u32)> {
+        match self {
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
+                Ok((stream.into(), uid))
+            }
+            #[cfg(feature = "sim")]
+            Self::Memory(connections) => match connections.recv().await {
+                Some((stream, uid)) => Ok((stream.into(), uid)),
+                None => std::future::pending().await,
+            },
+        }
+    }
+}
+
 /// Accepts connections until dropped.
-pub(super) async fn serve(listener: UnixListener, context: ControlContext) {
+pub(super) async fn serve(mut listener: Listener, context: ControlContext) {
     let own = rustix::process::getuid().as_raw();
     let (mut connections, mut table) = (JoinSet::new(), ConnectionTable::new());
     loop {
         tokio::select! {
+            // What has ended makes room before anybody new comes in.
+            biased;
+            Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
+                Ok((stream, uid)) => {
                     let local = uid == 0 || uid == own;
                     let allowed = local || context.uids.contains(&uid);
                     match if allowed { table.admit(uid) } else { Err("this user may not connect") } {
@@ -81,13 +112,12 @@ pub(super) async fn serve(listener: UnixListener, context: ControlContext) {
                     }
                 }
             },
-            Some(_) = connections.join_next() => {}
         }
     }
 }
 
 async fn handle_connection(
-    stream: UnixStream,
+    stream: IpcStream,
     context: ControlContext,
     uid: u32,
     local: bool,
@@ -190,6 +220,11 @@ impl ControlClient {
         loop {
             self.slot.set(self.subscribed, !answers.is_empty() || self.held_buttons.any());
             tokio::select! {
+                // A request does not wait behind a long ledger, and an answer behind no request.
+                biased;
+                Some((call, response)) = answers.next() => {
+                    self.respond(&mut connection, call, response).await?;
+                }
                 received = connection.receive(), if answers.len() < MAX_PENDING_CALLS => {
                     let Some(ToGuard { call, request }) = received? else { return Ok(()) };
                     self.slot.record_request();
@@ -232,12 +267,9 @@ impl ControlClient {
                             if self.context.calls.send(ControlCall::Request(request, reply)).await.is_err() {
                                 return Ok(());
                             }
-                            answers.push(async move { (call, answer.await) });
+                            answers.push(answered(call, answer));
                         }
                     }
-                }
-                Some((call, response)) = answers.next() => {
-                    self.respond(&mut connection, call, response.ok()).await?;
                 }
                 Ok(()) = self.context.status.changed(), if self.subscribed => {
                     send(&mut connection, FromGuard::Status(self.newest_status())).await?;
@@ -337,6 +369,11 @@ impl ControlClient {
         };
         self.ledger.insert(ledger).entries_after(after, ENTRIES_PER_READ)
     }
+}
+
+/// What comes of a call; `None`: the guard has dropped it.
+async fn answered(call: u64, answer: oneshot::Receiver<Response>) -> (u64, Option<Response>) {
+    (call, answer.await.ok())
 }
 
 async fn send(connection: &mut IpcConnection<ToGuard, FromGuard>, message: FromGuard) -> Result<(), IpcError> {

@@ -22,7 +22,7 @@ use session_settings::SessionSettings;
 use startup::limits;
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -117,6 +117,8 @@ pub(super) struct Helpers {
     pub(super) has_credentials_helper: bool,
     /// Seals the box's key with the machine's TPM, and opens it.
     pub(super) sealer: KeySealer,
+    /// Where the machine's files lie that no configuration names.
+    pub(super) root: PathBuf,
 }
 
 impl Engine {
@@ -132,7 +134,7 @@ impl Engine {
         // Locked, until the ledger's state is known.
         let unknown = PersistedState { last_session: SessionId(0), locked: true, parted: None, policy_pending: true };
         let machine = Machine::restore(limits(&config), unknown);
-        let Helpers { launch_mode, has_credentials_helper, sealer } = helpers;
+        let Helpers { launch_mode, has_credentials_helper, sealer, root } = helpers;
         let status = Status {
             phase: machine.phase(),
             lamp: machine.lamp(),
@@ -145,11 +147,11 @@ impl Engine {
             launch_mode,
             machine,
             panel,
-            supply: SupplyMonitor::new(Path::new("/")),
+            supply: SupplyMonitor::new(&root),
             ledger_writer: LedgerWriter::new(&config.ledger(), clock, identity::checkpoint_signer(&config, &sealer)),
             link_log: LinkLog::new(clock.now()),
             broker_log: BrokerLog::new(clock.now()),
-            incidents: Incidents::new(ProgramCheck::new(Path::new("/"), clock.now())),
+            incidents: Incidents::new(ProgramCheck::new(&root, clock.now())),
             capture: None,
             capture_events,
             tasks: JoinSet::new(),
@@ -166,7 +168,7 @@ impl Engine {
             has_credentials_helper,
             footage: StoredFootage::default(),
             footage_marks: FootageMarks::default(),
-            updates: Updates::new(&config, Path::new("/"), clock.now()),
+            updates: Updates::new(&config, &root, clock.now()),
             receipt: None,
             service_end: None,
             policy: PolicyInForce::of_configuration(&config),
@@ -211,10 +213,10 @@ impl Engine {
         self.needs_restart
     }
 
-    /// When the engine has to be called at the latest.
-    pub(super) fn deadline(&self) -> Monotonic {
+    /// When the engine has to be called at the latest; `with_buttons`: also for a button that may settle.
+    pub(super) fn deadline(&self, with_buttons: bool) -> Monotonic {
         let others = self.machine.deadline().into_iter().chain(self.replies.deadline()).chain(self.settings.deadline());
-        others.fold(self.panel.deadline(), Monotonic::min)
+        others.fold(self.panel.deadline(with_buttons), Monotonic::min)
     }
 
     /// Opens panel and ledger. What cannot be opened is a fault, and nothing starts.

@@ -39,6 +39,10 @@ impl Engine {
         self.settle_commands();
         self.append_link_facts(now);
         self.append_broker_facts(now);
+        if self.replies.deadline().is_some_and(|due| due <= now) {
+            // A reply that waits no longer: with its deadline in the past the loop would not sleep.
+            self.check_ledger();
+        }
         if self.panel.drive(now).is_err() {
             self.dispatch(Event::FaultDetected(Fault::Lamp));
         }
