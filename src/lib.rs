@@ -42,6 +42,8 @@ mod revocation;
 pub mod runtime;
 #[cfg(feature = "box")]
 mod sealing;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod sync;
 pub mod text;
 mod token_bucket;

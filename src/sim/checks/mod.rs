@@ -1,0 +1,17 @@
+//! What has to hold: a file for each kind of property. The numbers are those of the ten rules in docs/consent.md.
+
+pub(super) mod answers;
+pub(super) mod consent;
+pub(super) mod ledger;
+pub(super) mod sound;
+pub(super) mod status;
+
+use std::time::Duration;
+
+/// The longest time from the end of consent to the end of its capture (rule 4), less what the guard had to wait for its
+/// disk.
+pub(super) const END_WITHIN: Duration = Duration::from_millis(500);
+/// What the simulation's own steps may add, in each chain of them.
+pub(super) const SLACK: Duration = Duration::from_millis(30);
+/// The simulated configuration's `debounce`.
+pub(super) const DEBOUNCE: Duration = Duration::from_millis(30);

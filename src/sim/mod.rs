@@ -1,0 +1,21 @@
+//! A whole box in one thread, on simulated time: the production guard with its event loop, ledger and control socket,
+//! a simulated panel, captures and other users around it, and a judge that holds what the box claims against what is.
+//!
+//! A seed becomes a [`Schedule`], which is plain data; [`run`] carries it out. docs/simulation.md has what is simulated
+//! and what is checked.
+
+mod board;
+mod capture;
+mod checks;
+mod peers;
+mod schedule;
+mod shrink;
+mod truth;
+mod world;
+
+pub use schedule::{Action, Asker, CapturePlan, Quirk, Schedule, Wish};
+pub use shrink::shrink;
+pub use world::{Outcome, run};
+
+#[cfg(test)]
+mod tests;

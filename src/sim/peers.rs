@@ -1,0 +1,111 @@
+//! Who talks to the guard over its control socket: an observer, and those who ask for something.
+
+use serde::Serialize;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::checks::answers::{self, ANSWER_WITHIN};
+use super::schedule::{Asker, Wish};
+use super::truth::Shared;
+use crate::ipc::{FromGuard, IpcConnection, Request, SignedPayload, ToGuard};
+use crate::sync::LockExt;
+
+/// Bytes that a connection holds.
+const BUFFER: usize = 64 * 1024;
+/// The agent's user.
+pub(super) const AGENT: u32 = 990;
+/// A user that may not connect.
+const STRANGER: u32 = 1_000;
+
+/// Where a guard accepts connections.
+pub(super) type Door = mpsc::Sender<(DuplexStream, u32)>;
+
+/// What is sent to the guard, whether it may be or not.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Said {
+    Call(ToGuard),
+    Garbage(&'static str),
+}
+
+type Guard = IpcConnection<FromGuard, Said>;
+
+async fn connect(door: &Door, uid: u32) -> Option<Guard> {
+    let (ours, theirs) = tokio::io::duplex(BUFFER);
+    door.send((theirs, uid)).await.ok()?;
+    Some(IpcConnection::new(ours))
+}
+
+/// Follows the guard's status.
+pub(super) async fn observe(truth: Shared, door: Door) {
+    let Some(mut guard) = connect(&door, 0).await else { return };
+    let request = Request::Subscribe { entries: false, after: None };
+    if guard.send(&Said::Call(ToGuard { call: 1, request })).await.is_err() {
+        return;
+    }
+    while let Ok(Some(message)) = guard.receive().await {
+        if let FromGuard::Status(status) = message {
+            let mut truth = truth.lock_unpoisoned();
+            let (phase, lamp) = (status.phase.as_str(), status.lamp.as_str());
+            let reason = status.reason.as_deref().unwrap_or("-");
+            if truth.status.as_ref().is_none_or(|known| (known.phase, known.muted) != (status.phase, status.muted)) {
+                truth.note(format_args!("status {phase} ({reason}), lamp {lamp}, muted {}", status.muted));
+            }
+            truth.status = Some(status);
+        }
+    }
+}
+
+fn request(wish: &Wish) -> Option<Request> {
+    Some(match wish {
+        Wish::RequestStart => Request::RequestStart {},
+        Wish::Stop => Request::Stop {},
+        Wish::Mute => Request::Mute {},
+        Wish::Unmute => Request::Unmute {},
+        Wish::Identify | Wish::Flood(_) => Request::Identify {},
+        Wish::Probe => Request::Probe {},
+        Wish::Button => Request::Button { down: true },
+        Wish::Command(verb) => {
+            let payload = SignedPayload("not a note".to_owned());
+            Request::Command { verb: verb.clone(), payload }
+        }
+        Wish::Garbage => return None,
+    })
+}
+
+/// Asks, and holds the guard to an answer; `false`: the guard did not live to answer.
+pub(super) async fn ask(truth: Shared, door: Door, by: Asker, wish: Wish) {
+    let uid = match by {
+        Asker::Root => 0,
+        Asker::Agent => AGENT,
+        Asker::Stranger => STRANGER,
+    };
+    let Some(mut guard) = connect(&door, uid).await else { return };
+    let count: u64 = if let Wish::Flood(count) = wish { u64::from(count) + 1 } else { 1 };
+    for call in 0..count {
+        // The last one of a flood is a stop, which waits behind nothing.
+        let asked = if count > 1 && call + 1 == count { &Wish::Stop } else { &wish };
+        let said = match request(asked) {
+            Some(request) => Said::Call(ToGuard { call, request }),
+            None => Said::Garbage("hello"),
+        };
+        if guard.send(&said).await.is_err() {
+            return;
+        }
+    }
+    for _ in 0..count {
+        match timeout(ANSWER_WITHIN, guard.receive()).await {
+            Ok(Ok(Some(FromGuard::Response { response, .. }))) if by == Asker::Stranger => {
+                truth.lock_unpoisoned().violated(format_args!("a stranger is answered: {response:?}"));
+            }
+            Ok(Ok(Some(FromGuard::Response { call, response }))) => {
+                let asked = if count > 1 && call + 1 == count { &Wish::Stop } else { &wish };
+                answers::on_answer(&mut truth.lock_unpoisoned(), asked, &response);
+            }
+            // The guard closes it: it ends, or the peer has no business here.
+            Ok(_) => return,
+            Err(_) => truth.lock_unpoisoned().violated(format_args!("{wish:?} is never answered")),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The short form of the simulation.
+
+use super::*;
+
+#[test]
+fn a_schedule_is_read_as_it_was_printed() {
+    for seed in 0..200 {
+        let schedule = Schedule::of_seed(seed);
+        assert_eq!(Schedule::parse(&schedule.print()), Ok(schedule));
+    }
+    assert!(Schedule::parse("").is_err() && Schedule::parse("{\"seed\":1}\n{\"do\":\"fly\"}").is_err());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in 0..6 {
+        let schedule = Schedule::of_seed(seed);
+        let (first, second) = (run(&schedule, true).unwrap(), run(&schedule, true).unwrap());
+        assert_eq!(first.trace, second.trace, "seed {seed}");
+        assert_eq!(first.digest, second.digest);
+    }
+}
+
+#[test]
+fn no_schedule_makes_the_box_break_its_rules() {
+    // A debug build needs some 50 ms for each.
+    let count = if std::env::var_os("TALLYBOX_LONG").is_some() { 20_000 } else { 80 };
+    for seed in 0..count {
+        let outcome = run(&Schedule::of_seed(seed), false).unwrap();
+        assert_eq!(outcome.violation, None, "cargo run --release --example sim -- --seed {seed}");
+    }
+}
+
+/// Schedules that failed once, in their shortest form: whatever is changed, they hold.
+const MENDED: [(&str, &str); 2] = [
+    (
+        "a reply whose time is over kept the guard's loop busy until its next second",
+        r#"{"seed":17}
+       {"do":"disk","ms":5000}
+       {"do":"ask","by":"agent","wish":"request-start"}
+       {"do":"wait","ms":3000}"#,
+    ),
+    (
+        "a button that was about to settle kept the loop of a guard that ends busy",
+        r#"{"seed":155}
+       {"do":"touch","hold":1000,"bounces":0,"late":0}
+       {"do":"wait","ms":3000}
+       {"do":"touch","hold":2000,"bounces":0,"late":0}
+       {"do":"wait","ms":10}
+       {"do":"restart","policy":0}"#,
+    ),
+];
+
+#[test]
+fn what_was_mended_stays_mended() {
+    for (what, text) in MENDED {
+        let outcome = run(&Schedule::parse(text).unwrap(), false).unwrap();
+        assert_eq!(outcome.violation, None, "{what}");
+    }
+}
