@@ -104,8 +104,8 @@ impl<A: Clone + Default + Debug> Scenario<'_, A> {
         points
     }
 
-    /// Has each change fail on a disk that is full or faulty, alone and with all that come after it, or each `step`th of
-    /// them in the short form; then the disk works again, with and without a power cut in between.
+    /// Has each change fail on a disk that is full or faulty, alone and with all that come after it, or each `step`th
+    /// of them in the short form; then the disk works again, with and without a power cut in between.
     pub(crate) fn fail_all(&self, step: usize) {
         let begin = self.begin();
         let all = self.run(&begin, None).0.changes();

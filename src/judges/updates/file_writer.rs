@@ -60,3 +60,52 @@ impl FileWriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk;
+    use crate::disk::simulated::power::{Possible, Run, Scenario};
+    use crate::worker::simulated;
+
+    /// The release in force, and what the updater is asked for.
+    #[test]
+    fn a_power_cut_leaves_what_was_written_or_what_is_being_written() {
+        let path = Path::new("/data/release.note");
+        let note = |number: u32| format!("{number:0>1500}");
+        let run_on = |run: &mut Run<Possible<Option<String>>>| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let _threads = simulated::install();
+                let mut writer = FileWriter::new(path.to_owned());
+                // The second of two comes while the first one is under way.
+                for numbers in [[1, 2], [3, 4], [5, 6]] {
+                    for number in numbers {
+                        run.note(|known| known.attempt(Some(note(number))));
+                        writer.write(note(number));
+                    }
+                    let written = loop {
+                        tokio::task::yield_now().await;
+                        if let Some(written) = writer.poll() {
+                            break written;
+                        }
+                    };
+                    if written.is_ok() {
+                        run.note(Possible::settle);
+                    }
+                }
+            });
+        };
+        let judge = |known: &Possible<_>| known.admit(&disk::read_to_string(path).ok());
+        let scenario = Scenario {
+            name: "release, update request",
+            capacity: None,
+            prepare: &|| {},
+            work: &run_on,
+            recover: &|_| {},
+            judge: &judge,
+        };
+        assert!(scenario.try_all(1) > 20);
+        scenario.fail_all(1);
+    }
+}
