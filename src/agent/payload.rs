@@ -5,11 +5,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::ipc::{Fields, MAX_ID_BYTES, Parameters, Rejection, ReplyCode, Verb};
+use crate::ipc::{Fields, MAX_ID_BYTES, Parameters, Rejection, ReplyCode, Verb, clean, without_values};
 
 /// Longest command in bytes.
 pub(super) const MAX_BYTES: usize = 8 * 1024;
-/// Longest value of a sender's that an error repeats, in characters.
+/// Longest value of a sender's that an error repeats, in bytes.
 const MAX_QUOTED: usize = 40;
 /// How far ahead of ours the platform's clock may be.
 const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -99,7 +99,7 @@ fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8], wanted: &str) -> Result<T, P
     } else {
         match serde_json::from_slice(payload) {
             Ok(read) => return Ok(read),
-            Err(error) if error.is_data() => format!("it cannot be read: {error}"),
+            Err(error) if error.is_data() => format!("it cannot be read: {}", without_values(&error.to_string())),
             Err(error) => format!("it cannot be read, it is no JSON: {error}"),
         }
     };
@@ -126,7 +126,7 @@ fn time(name: &str, value: Option<Value>) -> Result<Timestamp, String> {
 }
 
 fn cut(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).take(MAX_QUOTED).collect()
+    clean(text, MAX_QUOTED)
 }
 
 impl Times {
@@ -200,6 +200,10 @@ mod tests {
         wrong(start, r#"{"id":"a","id":"b"}"#, Some("b"), &["a field is there twice"]);
         wrong(Verb::Stop, "", None, &[r#"write {"id":"c1"}"#]);
         wrong(Verb::Mute, r#"{"id":""}"#, None, &["id: write a text"]);
+        // Encoded twice: what it says may be a stream's key.
+        let Err((_, why)) = read(Verb::SetIngest, br#""{\"stream-key\":\"hush-hush\"}""#) else { panic!("read") };
+        assert!(why.contains("a value is of a wrong kind: expected an object") && !why.contains("hush"), "{why}");
+        wrong(start, r#"{"id":"a","\u001b[31m":1}"#, Some("a"), &["unknown field ` [31m`"]);
         let odd = r#"{"id":"a","issued-at":"2026-11-29T10:00:00Z","expires-at":"2026-11-29T10:01:00Z","fps":"x"}"#;
         wrong(Verb::SetVideo, odd, Some("a"), &["a value is of a wrong kind: expected u32"]);
     }

@@ -3,6 +3,8 @@
 use core::fmt;
 use std::path::PathBuf;
 
+use crate::ipc::{MESSAGE, clean};
+
 /// One mistake, or one thing worth knowing.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -15,6 +17,14 @@ pub struct Diagnostic {
     pub message: String,
     /// What would be right.
     pub help: String,
+}
+
+impl Diagnostic {
+    /// With this message and this advice, which may repeat what the file says, and reach a terminal, the log and the
+    /// platform.
+    pub(super) fn new(file: PathBuf, at: Option<(usize, usize)>, message: &str, help: &str) -> Self {
+        Self { file, at, message: clean(message, MESSAGE), help: clean(help, MESSAGE) }
+    }
 }
 
 impl fmt::Display for Diagnostic {

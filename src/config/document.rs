@@ -215,11 +215,9 @@ pub(super) fn parse(texts: &[SourceFile]) -> (Vec<Document<'_>>, Vec<Diagnostic>
         }));
         let line = |error: &toml::de::Error| error.span().map(|span| document.place(span.start).0);
         let own = errors.into_iter().filter(|error| !odd.iter().any(|(at, _)| Some(at.0) == line(error)));
-        syntax.extend(own.map(|error| Diagnostic {
-            file: path.clone(),
-            at: error.span().map(|span| document.place(span.start)),
-            message: error.message().to_owned(),
-            help: String::new(),
+        syntax.extend(own.map(|error| {
+            let at = error.span().map(|span| document.place(span.start));
+            Diagnostic::new(path.clone(), at, error.message(), "")
         }));
         documents.push(document);
     }

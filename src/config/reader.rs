@@ -67,13 +67,13 @@ impl<'t> Reader<'t> {
     /// Notes a mistake.
     pub(super) fn error(&mut self, place: Option<Location>, message: impl Into<String>, help: impl Into<String>) {
         let (file, at) = self.locate(place);
-        self.diagnostics.push((place, Diagnostic { file, at, message: message.into(), help: help.into() }));
+        self.diagnostics.push((place, Diagnostic::new(file, at, &message.into(), &help.into())));
     }
 
     /// Notes what is allowed but worth knowing.
     pub(super) fn warning(&mut self, place: Option<Location>, message: impl Into<String>, help: impl Into<String>) {
         let (file, at) = self.locate(place);
-        self.warnings.push(Diagnostic { file, at, message: message.into(), help: help.into() });
+        self.warnings.push(Diagnostic::new(file, at, &message.into(), &help.into()));
     }
 
     /// Where a key stands, for contradictions.

@@ -6,7 +6,8 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::verbs::{Parameters, Verb};
+use super::verbs::{Parameters, Verb, without_values};
+use super::{MESSAGE, clean};
 
 /// Longest id of a command, in bytes.
 pub const MAX_ID_BYTES: usize = 128;
@@ -87,7 +88,8 @@ pub struct Rejection {
 impl Rejection {
     /// With this code and sentence.
     pub fn new(code: ReplyCode, why: impl Into<String>) -> Self {
-        Self { code, why: why.into() }
+        // It may repeat what somebody sent, and reaches the platform, the ledger and the log.
+        Self { code, why: clean(&why.into(), MESSAGE) }
     }
 }
 
@@ -136,7 +138,8 @@ impl SignedCommand {
         let mut fields = match serde_json::from_str::<Fields>(json) {
             Ok(Fields(fields)) => fields,
             Err(error) => {
-                let rejection = Rejection::new(ReplyCode::Malformed, format!("its JSON cannot be read: {error}"));
+                let why = format!("its JSON cannot be read: {}", without_values(&error.to_string()));
+                let rejection = Rejection::new(ReplyCode::Malformed, why);
                 return Err(Unreadable { id: None, rejection });
             }
         };
@@ -229,6 +232,8 @@ mod tests {
             ("\"b\"", "[]", "box: write a text"),
             ("\"c1\"", "\"\"", "id: write a text"),
             ("\"c1\"", "\"\\u0001\"", "id: write a text"),
+            (GOOD, "\"hush-hush\"", "a value is of a wrong kind: expected an object"),
+            ("\"seq\"", "\"\\u001b\"", "seq: write a whole number"),
         ] {
             let Unreadable { rejection, .. } = refused(from, to);
             assert!(rejection.code == ReplyCode::Malformed && rejection.why.contains(why), "{to}: {rejection:?}");

@@ -42,9 +42,11 @@ pub use status::{
     CommandProgress, DesiredStatus, FootageStatus, LedgerCheck, Status, UpdateState, UpdateStatus, VideoSettings,
 };
 pub use stream::IpcStream;
+pub(crate) use text::is_unseen;
 pub use text::{MESSAGE, WHY, clean};
 pub use twin::{KeyCode, KeyReport, ReportedConfig};
 pub use values::Values;
+pub(crate) use verbs::without_values;
 pub use verbs::{
     NoParameters, Parameters, SetIngest, SetPolicy, SetVideo, Signed, Update, VERBS, Verb, VerbRow, steps,
 };

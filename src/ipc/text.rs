@@ -15,15 +15,24 @@ pub const MESSAGE: usize = 1000;
 /// Marks where a text was cut.
 const CUT: &str = "…";
 
+/// Whether nobody sees it: it has no width, or turns the direction of the text around it (Unicode's general category
+/// Cf, as far as it is in use and not a sign before numbers, and fillers).
+pub(crate) const fn is_unseen(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e00ff}' | '\u{e01f0}'..='\u{e0fff}'
+    )
+}
+
 /// `text` in one line, without what no terminal or person should see, and in at most `longest` bytes (of UTF-8).
 pub fn clean(text: &str, longest: usize) -> String {
     let mut clean = String::new();
     for letter in text.chars() {
         let letter = match letter {
-            // Zero-width, and what turns the direction of the text around it.
-            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
-                continue;
-            }
+            letter if is_unseen(letter) => continue,
             '\u{2028}' | '\u{2029}' => ' ',
             letter if letter.is_control() => ' ',
             letter => letter,
@@ -89,6 +98,7 @@ mod tests {
     #[test]
     fn texts_are_cut_at_a_letter_and_stay_in_one_line() {
         assert_eq!(clean("it was\n\tunplugged\u{1b}[31m \u{202e}now\u{200b} ", 100), "it was unplugged [31m now");
+        assert_eq!(clean("a\u{61c}b\u{180e}\u{fffa}\u{e0041}c\u{fffd}", 100), "abc\u{fffd}");
         assert_eq!(clean("ääää", 8), "ääää");
         assert_eq!(clean("äääää", 8), "ää…");
         assert_eq!(clean(&"x".repeat(70_000), MESSAGE).len(), MESSAGE);

@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Erase;
 #[cfg(test)]
 use super::video_bounds::{BITRATE_KBPS, FPS, HEIGHT, WIDTH};
+use super::{Erase, MESSAGE, clean};
 
 /// The verbs that the platform may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -377,14 +377,15 @@ impl Parameters {
     }
 }
 
-/// An error of serde's up to the value that it repeats, which stands in quotes or back quotes behind its kind.
-fn without_values(error: &str) -> String {
+/// An error of serde's up to the value that it repeats, which stands in quotes or back quotes behind its kind. The name
+/// of a field may be anything, too.
+pub(crate) fn without_values(error: &str) -> String {
     match error.split_once("invalid type: ").or_else(|| error.split_once("invalid value: ")) {
         Some((_, rest)) => {
             let expected = rest.rsplit_once(", expected ").map_or("something else", |(_, expected)| expected);
             format!("a value is of a wrong kind: expected {expected}")
         }
-        None => error.to_owned(),
+        None => clean(error, MESSAGE),
     }
 }
 

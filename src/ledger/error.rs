@@ -2,15 +2,18 @@
 
 use std::path::PathBuf;
 
+use crate::ipc::{WHY, clean};
+
 /// Why the ledger cannot be used, with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The store failed: disk full, not writable, not a database.
-    #[error("the ledger cannot be read or written: {0}; look at the disk's free space and at who owns data-dir")]
+    #[error("the ledger cannot be read or written: {}; look at the disk's free space and at who owns data-dir", clean(&.0.to_string(), WHY))]
     Store(#[from] rusqlite::Error),
     /// The chain is broken: entries were changed, removed or damaged.
     #[error(
-        "entry {seq} of the ledger is bad: {problem}; keep ledger.db and ledger.checkpoint as evidence: move them and credentials/identity out of data-dir, and the box starts a new ledger, with a new identity"
+        "entry {seq} of the ledger is bad: {}; keep ledger.db and ledger.checkpoint as evidence: move them and credentials/identity out of data-dir, and the box starts a new ledger, with a new identity",
+        clean(problem, WHY)
     )]
     Invalid {
         /// The first bad entry.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tlog::{Checkpoint, CompactRange, Hash, leaf_hash};
 
 use super::entry_hash::{GENESIS, StoredReading, digest};
-use crate::ipc::LedgerEntry;
+use crate::ipc::{LedgerEntry, WHY, clean};
 
 /// Longest line in bytes: an entry has some hundred.
 const MAX_LINE_BYTES: usize = 1024 * 1024;
@@ -180,7 +180,8 @@ enum EventIds {
 /// Parses an entry, which has to be written exactly as a box writes it. An event over MQTT has an `id` in addition,
 /// which ends with the name of the `ledger` and the number; where the first one has, all have.
 fn read(text: &str, ledger: &mut Option<EventIds>) -> Result<LedgerEntry, String> {
-    let no_entry = |error: serde_json::Error| format!("it is no entry of a ledger: {error}");
+    // It repeats words of the line.
+    let no_entry = |error: serde_json::Error| format!("it is no entry of a ledger: {}", clean(&error.to_string(), WHY));
     let mut value: Value = serde_json::from_str(text).map_err(no_entry)?;
     let id = value.as_object_mut().and_then(|fields| fields.shift_remove("id"));
     let written = match &id {

@@ -96,9 +96,9 @@ fn clean_values(value: &mut serde_json::Value) {
     }
 }
 
-/// A text for a terminal.
+/// A text for a terminal: in one line, and without what turns its direction.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().take(MAX_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    tallybox::ipc::clean(text, MAX_TEXT)
 }
 
 /// The box and the name behind `<prefix>/`, of a topic; `None`: it is no box's.

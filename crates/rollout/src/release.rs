@@ -196,7 +196,7 @@ impl Release {
         if json.len() > MAX_DOCUMENT_BYTES {
             return refuse("it is longer than 8 KiB");
         }
-        let release: Self = serde_json::from_str(json).map_err(|error| ReleaseError(error.to_string()))?;
+        let release: Self = serde_json::from_str(json).map_err(|error| ReleaseError::of_json(&error))?;
         release.check()?;
         Ok(release)
     }

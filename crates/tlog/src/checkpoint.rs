@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use notes::{Note, NoteError, SignerKey, VerifierKey};
+use notes::{MAX_NAME_BYTES, Note, NoteError, SignerKey, VerifierKey};
 
 use crate::hash::Hash;
 use crate::range::CompactRange;
@@ -26,7 +26,7 @@ pub enum CheckpointError {
     #[error("its signature by {0} does not verify: it was changed, or another key signed it")]
     Signature(String),
     /// It says that it is another log's.
-    #[error("it is of the log {origin}, and the key is that of {key}")]
+    #[error("it is of the log {origin:?}, and the key is that of {key}")]
     Origin {
         /// The log that it names.
         origin: String,
@@ -61,8 +61,8 @@ impl Checkpoint {
         let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(CheckpointError::Form("it has fewer lines than origin, size and root"));
         };
-        if origin.is_empty() {
-            return Err(CheckpointError::Form("its first line, the log's name, is empty"));
+        if origin.is_empty() || origin.len() > MAX_NAME_BYTES {
+            return Err(CheckpointError::Form("its first line is no log's name, of 1 to 128 bytes"));
         }
         let size = decimal(size).ok_or(CheckpointError::Form("its second line is not a number of entries"))?;
         let root: Hash = root.parse().map_err(|()| CheckpointError::Form("its third line is not a hash in base 64"))?;

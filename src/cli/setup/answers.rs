@@ -8,9 +8,12 @@ use serde::Deserialize;
 
 use crate::config::{did_you_mean, parse_duration, place_at};
 use crate::exit::Exit;
+use crate::ipc::clean;
 
 /// Longest file of answers that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
+/// Longest name that a message repeats, in bytes.
+const MAX_KEY: usize = 64;
 /// The word for "there shall be none".
 pub(super) const NONE: &str = "none";
 
@@ -168,7 +171,7 @@ fn kind(key: &str) -> &'static str {
 }
 
 fn unknown(key: &str) -> String {
-    let file = format!("{key}-file");
+    let (file, key) = (format!("{key}-file"), &clean(key, MAX_KEY));
     if KEYS.contains(&file.as_str()) {
         return format!("{key} is not known; write {file} = \"PATH\": the path of a file that has it");
     }

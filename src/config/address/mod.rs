@@ -29,6 +29,7 @@ pub use srt::{Latency, Srt};
 pub use whip::Whip;
 
 use super::{MissingSecret, Secret, SecretTemplate};
+use crate::ipc::{MESSAGE, clean};
 
 /// Why something is no address, and what would be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +42,8 @@ pub struct ValueError {
 
 impl ValueError {
     pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { message: message.into(), help: help.into() }
+        // It may repeat the value, which a server may have sent.
+        Self { message: clean(&message.into(), MESSAGE), help: clean(&help.into(), MESSAGE) }
     }
 }
 

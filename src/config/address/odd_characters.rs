@@ -1,5 +1,7 @@
 //! Characters that nobody sees, or that look like others: what they are called, and where they are.
 
+use crate::ipc::is_unseen;
+
 /// The first character that cannot be in an address and that people do not see, counted from 1, and what it is.
 pub(in crate::config) fn odd_character(text: &str) -> Option<(usize, String)> {
     text.chars().enumerate().find_map(|(index, letter)| Some((index + 1, odd_name(letter)?)))
@@ -22,15 +24,14 @@ pub(in crate::config) fn odd_name(letter: char) -> Option<String> {
 }
 
 /// White space, controls, and what has no width of its own (Unicode's general categories Zs, Zl, Zp, Cc and Cf, as far
-/// as the last are in use).
+/// as the last are in use), signs before numbers, variants, and what is no character.
 fn is_odd(letter: char) -> bool {
     letter.is_whitespace()
         || letter.is_control()
+        || is_unseen(letter)
         || matches!(
             letter,
-            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{115f}' | '\u{1160}'
-                | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-                | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
-                | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}'
+            '\u{600}'..='\u{605}' | '\u{6dd}' | '\u{70f}' | '\u{180b}'..='\u{180f}' | '\u{fe00}'..='\u{fe0f}'
+                | '\u{fff0}'..='\u{ffff}' | '\u{e0100}'..='\u{e01ef}'
         )
 }

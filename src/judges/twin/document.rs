@@ -3,7 +3,7 @@
 use notes::{Refusal, Role, Trust};
 use sha2::{Digest, Sha256};
 
-use crate::ipc::Values;
+use crate::ipc::{MESSAGE, Values, clean};
 
 /// Keys of one document: more than the table has.
 const MAX_KEYS: usize = 64;
@@ -35,7 +35,8 @@ pub(super) struct DocumentRefusal {
 
 impl DocumentRefusal {
     pub(super) fn new(code: &'static str, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
+        // It may repeat what the document says.
+        Self { code, text: clean(&text.into(), MESSAGE) }
     }
 }
 
