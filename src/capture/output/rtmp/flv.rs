@@ -18,6 +18,9 @@ const AVC: u8 = 7;
 /// is sent before the first picture, when no audio may have come yet; other audio brings its own.
 const AAC_CONFIG: [u8; 2] = [0x11, 0x90];
 
+/// The longest time, in milliseconds, between a picture's decoding and its display.
+const MAX_COMPOSITION_TIME: u32 = 0x7f_ffff;
+
 /// The parts of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::capture::output) struct FlvTag<'a> {
@@ -81,7 +84,9 @@ impl FlvMuxer {
         {
             self.mux_aac_config(time, &AAC_CONFIG, &mut send);
         }
-        let delay = timestamp_ms(frame.buffer.pts()).saturating_sub(time).to_be_bytes();
+        // Before either of them wraps. It has 24 bits, of which one is a sign.
+        let delay = milliseconds(frame.buffer.pts()).saturating_sub(milliseconds(frame.buffer.dts()));
+        let delay = u32::try_from(delay).unwrap_or(u32::MAX).min(MAX_COMPOSITION_TIME).to_be_bytes();
         let (kind, head): (u8, &[u8]) = match frame.track {
             Track::Video => {
                 (VIDEO, &[if frame.is_keyframe() { 0x10 | AVC } else { 0x20 | AVC }, 1, delay[1], delay[2], delay[3]])
@@ -101,9 +106,14 @@ impl FlvMuxer {
     }
 }
 
+/// A time in milliseconds; 0 where there is none.
+fn milliseconds(time: Option<gst::ClockTime>) -> u64 {
+    time.map_or(0, gst::ClockTime::mseconds)
+}
+
 /// A timestamp in milliseconds. It wraps after 49 days, long after the longest session.
 fn timestamp_ms(time: Option<gst::ClockTime>) -> u32 {
-    time.map_or(0, |time| u32::try_from(time.mseconds() & 0xffff_ffff).unwrap_or(0))
+    u32::try_from(milliseconds(time) & 0xffff_ffff).unwrap_or(0)
 }
 
 /// `onMetaData` with the fields that OBS sends: what servers and players need before the first frame.
@@ -202,6 +212,13 @@ mod tests {
         assert!(sent.is_subset(&listed), "{sent:?}");
         // This frame has no caps for them.
         assert_eq!(&listed - &sent, ["framerate", "height"].into());
+    }
+
+    #[test]
+    fn a_picture_is_as_late_as_before_when_its_timestamp_wraps() {
+        let all = tags(&mut FlvMuxer::new(BITRATES), &frame(Track::Video, u64::from(u32::MAX) - 10, true, b"cfg"));
+        let last = all.last().unwrap();
+        assert_eq!((last.1, &last.2[2..5]), (u32::MAX - 10, &[0, 0, 40][..]));
     }
 
     #[test]

@@ -55,6 +55,21 @@ fn latency_for(rtt: Duration, min_latency: Duration) -> Duration {
     (rtt * LATENCY_RTT_MULTIPLE).clamp(min_latency, MAX_LATENCY)
 }
 
+/// What libsrt's statistics say, where `unsent_bytes` wait in front of it.
+pub(in crate::capture::output) fn transport_stats(stats: &gst::StructureRef, unsent_bytes: u64) -> TransportStats {
+    let rtt: Option<f64> = stats.get("rtt-ms").ok();
+    let rtt = rtt.and_then(|millis| Duration::try_from_secs_f64(millis / 1000.0).ok());
+    let ack_count = stats.get::<i32>("packet-ack-received").ok().map(|acks| acks.unsigned_abs().into());
+    let (unsent, retransmitted_bytes) = unsent_and_retransmitted(stats);
+    TransportStats {
+        unsent_bytes: unsent_bytes.saturating_add(unsent),
+        rtt,
+        ack_count,
+        retransmitted_bytes,
+        ..TransportStats::default()
+    }
+}
+
 /// The bytes that libsrt has and has not sent yet, which it does not report, and those that it has retransmitted.
 ///
 /// libsrt counts what it sent with the headers of IP, UDP and SRT. What it drops unsent, because it is too late, looks
@@ -62,7 +77,7 @@ fn latency_for(rtt: Duration, min_latency: Duration) -> Duration {
 fn unsent_and_retransmitted(stats: &gst::StructureRef) -> (u64, u64) {
     let payload = |bytes, packets: u64| {
         let bytes: u64 = stats.get(bytes).unwrap_or(0);
-        bytes.saturating_sub(PACKET_OVERHEAD * packets)
+        bytes.saturating_sub(PACKET_OVERHEAD.saturating_mul(packets))
     };
     let packets = |name| stats.get::<i64>(name).map_or(0, i64::unsigned_abs);
     let again = stats.get::<i32>("packets-retransmitted").map_or(0, i32::unsigned_abs);
@@ -208,20 +223,10 @@ impl IngestConnection for SrtConnection {
     fn stats(&self) -> TransportStats {
         let level = |source: &gst_app::AppSrc| source.current_level_bytes();
         let unsent_bytes = level(&self.video) + self.audio.as_ref().map_or(0, level);
-        let Some(stats) = self.pipeline.stats() else {
-            return TransportStats { unsent_bytes, ..TransportStats::default() };
-        };
-        let rtt: Option<f64> = stats.get("rtt-ms").ok();
-        let rtt = rtt.and_then(|millis| Duration::try_from_secs_f64(millis / 1000.0).ok());
-        let ack_count = stats.get::<i32>("packet-ack-received").ok().map(|acks| acks.unsigned_abs().into());
-        let (unsent, retransmitted_bytes) = unsent_and_retransmitted(&stats);
-        TransportStats {
-            unsent_bytes: unsent_bytes + unsent,
-            rtt,
-            ack_count,
-            retransmitted_bytes,
-            ..TransportStats::default()
-        }
+        self.pipeline.stats().map_or_else(
+            || TransportStats { unsent_bytes, ..TransportStats::default() },
+            |stats| transport_stats(&stats, unsent_bytes),
+        )
     }
 
     fn set_live(&mut self) {

@@ -13,6 +13,8 @@ use crate::config::{self, Secret};
 use crate::sync::LockExt;
 
 use connection::SrtConnection;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use connection::transport_stats;
 use race::AddressRace;
 
 /// The lookup of the server's name may take this long: a name server that does not answer is asked twice.
