@@ -2,7 +2,7 @@
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
 # Most tests wait for other programs: twice as many as there are processors.
 export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) * 2)))
-.PHONY: console-bench demo fleet-demo test test-build clients-test cluster-test home-assistant-test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
+.PHONY: console-bench demo fleet-demo test test-build clients-test cluster-test fuzz home-assistant-test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -58,6 +58,11 @@ home-assistant-test:
 	scripts/setup root
 	cargo build
 	tests/home-assistant/run $(CARGO_TARGET_DIR)/debug/tallybox
+
+# Each parser of something from outside under libFuzzer, for SECONDS=60 each; TARGET=note: one of them. docs/fuzzing.md.
+fuzz:
+	scripts/setup test
+	fuzz/run $(TARGET) --seconds $(or $(SECONDS),60)
 
 # Start and stop 40,000 times, then hours on air with faults. CYCLES=1000 HOURS=0.5 SEED=1 make it another one;
 # FLAGS="--seconds 3600" ends the cycles after an hour.

@@ -31,7 +31,7 @@ pub(crate) fn changed_at(root: &Path) -> Option<SystemTime> {
 }
 
 /// Its paragraph in dpkg's file (deb822(5)): an empty line ends each.
-fn parse(mut status: impl BufRead) -> Option<InstalledPackage> {
+pub(crate) fn parse(mut status: impl BufRead) -> Option<InstalledPackage> {
     let (mut line, mut is_ours, mut is_installed) = (String::new(), false, false);
     let (mut version, mut architecture) = (None, None);
     while status.read_line(&mut line).is_ok_and(|length| length > 0) {

@@ -22,6 +22,8 @@ mod disk;
 #[cfg(feature = "box")]
 mod erasure_files;
 pub mod exit;
+#[cfg(all(feature = "box", any(test, feature = "fuzzing")))]
+pub mod fuzzing;
 #[cfg(feature = "box")]
 pub mod guard;
 mod installed_package;

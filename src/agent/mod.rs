@@ -15,6 +15,8 @@ mod disconnect;
 pub(crate) mod due_answers;
 mod events;
 mod explain;
+#[cfg(all(feature = "box", any(test, feature = "fuzzing")))]
+pub(crate) mod fuzzing;
 mod guard_client;
 mod guard_link;
 mod home_assistant;

@@ -62,13 +62,17 @@ impl Outbox {
         if !disk::is_dir(&self.dir) {
             disk::create_dir(&self.dir, 0o777)?;
         }
-        let line = format!("{} {}\n", cursor.seq, cursor.ledger);
-        atomic_file::replace(&self.dir.join(FILE), line.as_bytes(), BY_UMASK, Durability::Synced)
+        atomic_file::replace(&self.dir.join(FILE), line(cursor).as_bytes(), BY_UMASK, Durability::Synced)
     }
 }
 
+/// The file's content.
+pub(super) fn line(cursor: &LedgerCursor) -> String {
+    format!("{} {}\n", cursor.seq, cursor.ledger)
+}
+
 /// `NUMBER LEDGER`, the ledger as 64 hex digits.
-fn parse(text: &str) -> Option<LedgerCursor> {
+pub(super) fn parse(text: &str) -> Option<LedgerCursor> {
     let (seq, ledger) = text.trim().split_once(' ')?;
     let whole = ledger.len() == 64 && ledger.bytes().all(|byte| byte.is_ascii_hexdigit());
     Some(LedgerCursor { seq: seq.parse().ok()?, ledger: ledger.to_owned() }).filter(|_| whole)

@@ -5,6 +5,8 @@ mod audio;
 mod compositor;
 mod encoder;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod graph;
 mod gst;
 mod guard_link;

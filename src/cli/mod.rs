@@ -21,6 +21,9 @@ mod update;
 mod users;
 mod watch;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use setup::fuzzing;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

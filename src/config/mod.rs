@@ -11,6 +11,8 @@ mod diagnostic;
 mod document;
 mod encoding;
 mod exposure;
+#[cfg(all(feature = "box", any(test, feature = "fuzzing")))]
+pub(crate) mod fuzzing;
 mod load;
 mod policy;
 mod reader;

@@ -45,7 +45,7 @@ pub(super) struct Overdue {
 }
 
 /// `<session>-<n>.age`
-fn parse(name: &str) -> Option<(u64, u64)> {
+pub(super) fn parse(name: &str) -> Option<(u64, u64)> {
     let (session, number) = name.strip_suffix(".age")?.split_once('-')?;
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number(session) || !is_number(number) {

@@ -249,7 +249,7 @@ fn read_file(path: &Path) -> Result<Option<Zeroizing<String>>, IdentityError> {
 }
 
 /// The error says what is wrong.
-fn parse(text: &str) -> Result<SigningKey, String> {
+pub(super) fn parse(text: &str) -> Result<SigningKey, String> {
     let (secret, open) = text.find(PUBLIC).map(|at| text.split_at(at)).ok_or("its end is missing")?;
     let key = SigningKey::from_pkcs8_pem(secret).map_err(|error| error.to_string())?;
     let told = VerifyingKey::from_public_key_pem(open).map_err(|error| error.to_string())?;

@@ -7,6 +7,8 @@ mod engine;
 mod erasure;
 mod event_loop;
 mod footage;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub(crate) mod identity;
 mod incidents;
 mod instance;

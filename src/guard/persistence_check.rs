@@ -27,7 +27,7 @@ pub(super) fn is_lasting(config: &Config) -> Result<(), Exit> {
 
 /// Whether the mount that `path` lies in is a unit's own. `mounts`: as proc(5) has it, the root of a mount in the
 /// fourth field and its place in the fifth.
-fn is_private(mounts: &str, path: &Path) -> bool {
+pub(super) fn is_private(mounts: &str, path: &Path) -> bool {
     let mounts = mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ').skip(3);
         Some((fields.next()?, Path::new(fields.next()?)))

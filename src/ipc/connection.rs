@@ -44,6 +44,11 @@ impl IpcError {
     }
 }
 
+/// How frames are told apart.
+pub(crate) fn frame_codec() -> LengthDelimitedCodec {
+    LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec()
+}
+
 /// Receives messages `In`, sends messages `Out`.
 #[derive(Debug)]
 pub struct IpcConnection<In, Out> {
@@ -54,8 +59,7 @@ pub struct IpcConnection<In, Out> {
 impl<In: DeserializeOwned, Out: Serialize> IpcConnection<In, Out> {
     /// Wraps a connected stream.
     pub fn new(stream: impl Into<IpcStream>) -> Self {
-        let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec();
-        Self { framed: Framed::new(stream.into(), codec), kinds: PhantomData }
+        Self { framed: Framed::new(stream.into(), frame_codec()), kinds: PhantomData }
     }
 
     /// Sends one message. Not cancel-safe: a connection on which a send was cancelled has to be dropped.

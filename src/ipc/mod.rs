@@ -28,6 +28,8 @@ pub use capture_protocol::{
 pub use command::{
     EPOCH_DIGITS, Fields, MAX_ID_BYTES, Rejection, ReplyCode, SignedCommand, SignedPayload, Unreadable, unknown_verb,
 };
+#[cfg(all(feature = "box", any(test, feature = "fuzzing")))]
+pub(crate) use connection::frame_codec;
 pub use connection::{IpcConnection, IpcError, MAX_FRAME};
 pub use control_protocol::{Access, FromGuard, LedgerCursor, Request, Response, ToGuard, UpdateOutcome};
 pub use erasure::{CredentialLeft, CredentialsReport, Erase, Erasure, ErasureReason, FootageEnd, MAX_CREDENTIALS_LEFT};

@@ -1,4 +1,5 @@
-//! The modules of the tree and what each of them imports, read from the source text. Modules for tests are left out.
+//! The modules of the tree and what each of them imports, read from the source text. Modules for tests and fuzzing are
+//! left out.
 //! A re-export of a child's name is no import: who uses the name depends on the child.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +47,7 @@ impl Tree {
         }
         let is_test = |name: &Name| {
             (1..=name.len()).any(|length| tests.contains(&name[..length]))
-                || name.iter().any(|part| part == "tests" || part.ends_with("_tests"))
+                || name.iter().any(|part| part == "tests" || part == "fuzzing" || part.ends_with("_tests"))
         };
         modules.retain(|name, _| !is_test(name));
         Self { modules }

@@ -7,6 +7,8 @@ mod connection;
 mod credentials;
 mod error;
 mod footage;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod publisher;
 mod rate_adapter;
 mod reporter;

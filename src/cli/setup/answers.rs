@@ -137,7 +137,7 @@ pub(super) fn wait(text: &str) -> Result<Duration, String> {
 
 /// The answers in `text`, or what is wrong, beginning with `:LINE:COLUMN`. Never quotes the text: people write keys
 /// where a file's name belongs.
-fn parse(text: &str) -> Result<Answers, String> {
+pub(super) fn parse(text: &str) -> Result<Answers, String> {
     let (table, errors) = toml::de::DeTable::parse_recoverable(text);
     let at = |span: Option<std::ops::Range<usize>>| {
         span.map_or_else(String::new, |span| format!(":{}", place(text, span.start)))

@@ -8,6 +8,8 @@ mod choices;
 mod detect;
 mod draft;
 mod folders;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod interrupt;
 mod plan;
 mod preview;

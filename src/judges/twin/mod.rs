@@ -5,6 +5,8 @@
 mod answers;
 mod asked_before;
 mod document;
+#[cfg(all(feature = "box", any(test, feature = "fuzzing")))]
+pub(crate) mod fuzzing;
 mod question;
 mod report;
 mod store;

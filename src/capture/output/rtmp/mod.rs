@@ -1,13 +1,14 @@
 //! RTMP and RTMPS over a socket of our own: the publisher writes frames to it and reads from it without blocking.
 //!
-//! `rml_rtmp` (0.8) was considered: it has no redirects, no authentication and status codes only as text, copies each
-//! frame twice, and depends on old releases of rand, sha2 and hmac.
+//! `rml_rtmp` (0.8) was considered: it has no redirects and no authentication, and copies each frame twice.
 
 mod amf;
 mod auth;
 mod chunk;
 mod endpoint;
 mod flv;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod session;
 mod socket;
 mod status;

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use str0m::bwe::{Bitrate, BweKind};
-use str0m::change::SdpAnswer;
+use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Direction, Frequency, MediaKind, MediaTime, Mid, Pt};
 use str0m::net::{Protocol, Receive};
@@ -85,6 +85,20 @@ impl WhipClient {
         for local in sockets.addresses() {
             rtc.add_local_candidate(Candidate::host(local, Protocol::Udp).map_err(RtcError::from)?);
         }
+        let (offer, pending, tracks) = self.offer(&mut rtc)?;
+        let counted = OpenResource::new();
+        let accepted = endpoint.post(&offer)?;
+        *open_resource = Some(counted);
+        *resource = accepted.resource;
+        self.accept(&mut rtc, pending, &accepted.answer?)?;
+        let mut peer = Peer { rtc, sockets, tracks };
+        let outcome = peer.run(self);
+        peer.close();
+        outcome
+    }
+
+    /// The offer as SDP, what an answer belongs to, and the media lines of picture and audio.
+    pub(super) fn offer(&self, rtc: &mut Rtc) -> Result<(String, SdpPendingOffer, [Option<Mid>; 2]), ConnectionError> {
         let mut change = rtc.sdp_api();
         let stream = Some("tallybox".to_owned());
         let video = change.add_media(MediaKind::Video, Direction::SendOnly, stream.clone(), None, None);
@@ -92,27 +106,24 @@ impl WhipClient {
             self.params.has_audio.then(|| change.add_media(MediaKind::Audio, Direction::SendOnly, stream, None, None));
         let nothing = || ConnectionError::unreachable("WebRTC made no offer");
         let (offer, pending) = change.apply().ok_or_else(nothing)?;
-        let counted = OpenResource::new();
-        let accepted = endpoint.post(&offer.to_sdp_string())?;
-        *open_resource = Some(counted);
-        *resource = accepted.resource;
-        // The parser's text is not reported: it contains addresses in memory, and what the server wrote.
+        Ok((offer.to_sdp_string(), pending, [Some(video), audio]))
+    }
+
+    /// Takes the server's answer. The parser's text is not reported: it contains addresses in memory, and what the
+    /// server wrote.
+    pub(super) fn accept(&self, rtc: &mut Rtc, pending: SdpPendingOffer, answer: &str) -> Result<(), ConnectionError> {
         let redactor = &self.redactor;
-        let answer = SdpAnswer::from_sdp_string(&accepted.answer?).map_err(|error| {
+        let answer = SdpAnswer::from_sdp_string(answer).map_err(|error| {
             tracing::debug!("the server's answer: {}", redact(&error.to_string(), redactor));
             ConnectionError::rejected("the server's answer to the offer is SDP that cannot be read")
         })?;
         rtc.sdp_api().accept_answer(pending, answer).map_err(|error| {
             tracing::debug!("the server's answer: {}", redact(&error.to_string(), redactor));
             ConnectionError::rejected("the server's answer does not fit the offer")
-        })?;
-        let mut peer = Peer { rtc, sockets, tracks: [Some(video), audio] };
-        let outcome = peer.run(self);
-        peer.close();
-        outcome
+        })
     }
 
-    fn rtc(&self) -> Rtc {
+    pub(super) fn rtc(&self) -> Rtc {
         let mut config = Rtc::builder()
             .set_crypto_provider(Arc::new(str0m::crypto::from_feature_flags()))
             .clear_codecs()

@@ -29,6 +29,14 @@ pub(super) struct WhipEndpoint {
     agent: Agent,
 }
 
+/// What a response says.
+pub(super) enum Judged {
+    /// The same is to be asked there.
+    Redirect(Url),
+    /// The offer was taken.
+    Accepted(Accepted),
+}
+
 /// A response that accepts the offer.
 pub(super) struct Accepted {
     /// The SDP answer, or why there is none.
@@ -68,24 +76,31 @@ impl WhipEndpoint {
                 request = request.header("Authorization", format!("Bearer {}", token.expose()));
             }
             let mut response = request.send(offer).map_err(|error| transport_error(&error))?;
-            let status = response.status();
-            if matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
-                url = self.follow_redirect(&url, &response)?;
-                continue;
+            match self.judge(&url, &mut response)? {
+                Judged::Redirect(to) => url = to,
+                Judged::Accepted(accepted) => return Ok(accepted),
             }
-            if !matches!(status, StatusCode::CREATED | StatusCode::OK) {
-                return Err(error_from_status(status));
-            }
-            let location = location_of(&url, &response);
-            let resource = location.clone().filter(|to| self.is_allowed(&url, to));
-            let answer = answer(&mut response);
-            if answer.is_ok() && resource.is_none() {
-                let why = if location.is_some() { "names one where we may not go" } else { "names none" };
-                tracing::warn!("the WHIP session cannot be deleted in the end: the server's answer {why} (Location)");
-            }
-            return Ok(Accepted { answer, resource });
         }
         Err(ConnectionError::rejected("the server redirects in circles"))
+    }
+
+    /// Judges the response of `url` to an offer.
+    pub(super) fn judge(&self, url: &Url, response: &mut Response<Body>) -> Result<Judged, ConnectionError> {
+        let status = response.status();
+        if matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+            return self.follow_redirect(url, response).map(Judged::Redirect);
+        }
+        if !matches!(status, StatusCode::CREATED | StatusCode::OK) {
+            return Err(error_from_status(status));
+        }
+        let location = location_of(url, response);
+        let resource = location.clone().filter(|to| self.is_allowed(url, to));
+        let answer = answer(response);
+        if answer.is_ok() && resource.is_none() {
+            let why = if location.is_some() { "names one where we may not go" } else { "names none" };
+            tracing::warn!("the WHIP session cannot be deleted in the end: the server's answer {why} (Location)");
+        }
+        Ok(Judged::Accepted(Accepted { answer, resource }))
     }
 
     /// The URL that a redirect leads to, if it is allowed.

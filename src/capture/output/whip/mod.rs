@@ -1,6 +1,8 @@
 //! WHIP: WebRTC, set up over HTTP (RFC 9725).
 
 mod client;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod http;
 mod peer_state;
 mod sockets;
