@@ -69,7 +69,8 @@ impl SecretTemplate {
             };
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if name.is_empty() || !name.chars().all(plain) {
-                return Err(format!("{name:?} cannot be a secret's name"));
+                // People write the secret itself there, too.
+                return Err("what stands in \"${…}\" cannot be a secret's name".to_owned());
             }
             if !before.is_empty() {
                 pieces.push(Piece::Text(before.to_owned()));

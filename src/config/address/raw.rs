@@ -46,22 +46,25 @@ impl<'t> Raw<'t> {
             Some(login) => login.split_once(':').map_or((Some(login), None), |(user, word)| (Some(user), Some(word))),
             None => (None, None),
         };
-        let (host, port) = server_parts(server).map_err(|ValueError { message, help }| ValueError {
-            // A password with "/" in it ends the host too soon.
-            help: if rest.contains('@') {
-                format!("{help}; where a password has / ? or # in it, write it as ${{NAME}} or percent-encoded")
-            } else {
-                help
-            },
-            message,
-        })?;
+        let cut_off = |error: ValueError| if rest.contains('@') { in_a_login(&error.help) } else { error };
+        let (host, port) = server_parts(server).map_err(cut_off)?;
         if host.is_empty() {
             return Err(ValueError::new("has no host", right()));
         }
         let host = Host::parse(host)
-            .map_err(|ValueError { message, help }| ValueError::new(format!("is not a URL: {message}"), help))?;
+            .map_err(|ValueError { message, help }| ValueError::new(format!("is not a URL: {message}"), help))
+            .map_err(cut_off)?;
         Ok(Self { scheme: scheme.to_ascii_lowercase(), user, password, host, port, rest })
     }
+}
+
+/// What is no host and port, before a `@` further on: a password with "/" in it ends them too soon. Nothing of it is
+/// repeated.
+fn in_a_login(help: &str) -> ValueError {
+    ValueError::new(
+        "is not a URL: what stands before the first / ? or # is no host and port",
+        format!("{help}; where a password has / ? or # in it, write it as ${{NAME}} or percent-encoded"),
+    )
 }
 
 /// Host and port of `server`.

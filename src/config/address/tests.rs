@@ -226,6 +226,16 @@ fn what_cannot_be_seen_in_an_address_is_told() {
     ] {
         refused(&format!("url = \"{text}\""), &[said]);
     }
+    // A password that is cut off, and a key in the place of its name, are not repeated.
+    for text in [
+        "rtmp://user:hush-1:x/y@127.0.0.1/live/k",
+        "rtmp://user:987654321/y@127.0.0.1/live/k",
+        "rtmp://hush_1!/y@127.0.0.1/live/k",
+        "rtmp://127.0.0.1/live/${hush-1}",
+    ] {
+        let error = read(&format!("url = \"{text}\"")).unwrap_err().to_string();
+        assert!(!error.contains("hush") && !error.contains("987654321"), "{error}");
+    }
     // What stands before the last "@" is a user's name and never a host.
     assert_eq!(one("url = \"rtmp://a.cn\\\\@evil.cn@b.cn/live/k\"").host.as_str(), "b.cn");
     let to = one("url = \"RTMP://[2001:DB8::1]/live/k\"");
