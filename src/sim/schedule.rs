@@ -53,6 +53,16 @@ pub enum Action {
         /// How long.
         ms: u32,
     },
+    /// The disk has room for so much in all: 64 MiB at first.
+    Room {
+        /// In MiB.
+        mib: u16,
+    },
+    /// So many of the next changes to the disk fail.
+    Faulty {
+        /// How many.
+        changes: u16,
+    },
     /// The guard is killed; systemd starts it again.
     Kill,
     /// The power fails, and comes back after a second.
@@ -224,7 +234,9 @@ fn action(random: &mut Rng) -> Action {
         59..=60 => Action::Lamp { dead: random.bool() },
         61..=62 => Action::Panel { lost: random.bool() },
         63..=65 => Action::Clock { by_s: random.i64(-400_000_000..400_000_000) },
-        66..=68 => Action::Disk { ms: random.u32(20..8_000) },
+        66..=67 => Action::Disk { ms: random.u32(20..8_000) },
+        68 if random.bool() => Action::Room { mib: random.u16(..64) },
+        68 => Action::Faulty { changes: random.u16(1..30) },
         69..=71 => Action::Kill,
         72..=73 => Action::PowerCut,
         74..=76 => Action::Restart { policy: random.u8(..2) },

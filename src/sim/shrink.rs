@@ -75,6 +75,8 @@ fn simpler(action: &Action) -> Option<Action> {
         | Action::Panel { .. }
         | Action::Clock { .. }
         | Action::Disk { .. }
+        | Action::Room { .. }
+        | Action::Faulty { .. }
         | Action::Kill
         | Action::PowerCut
         | Action::Restart { .. }

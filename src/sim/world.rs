@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use rustix::io::Errno;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::board::{self, Wires};
-use super::checks::{self, DEBOUNCE, END_WITHIN, SLACK};
+use super::checks::{self, DEBOUNCE, SLACK};
 use super::schedule::{Action, Asker, Schedule, Wish};
 use super::truth::{Press, Shared, Truth, guard_waited};
 use super::{capture, peers};
@@ -207,6 +208,11 @@ impl World {
             Action::Panel { lost } => self.lose_panel(lost),
             Action::Clock { by_s } => clock::change(|clock| clock.step(SignedDuration::from_secs(by_s))),
             Action::Disk { ms } => worker::simulated::stall(Instant::now() + Duration::from_millis(ms.into())),
+            Action::Room { mib } => self.disk.set_capacity(u64::from(mib) << 20),
+            Action::Faulty { changes } => {
+                let next = self.disk.changes();
+                self.disk.fail(Some((next..next + u64::from(changes), Errno::IO)));
+            }
             Action::Kill => self.kill(false).await,
             Action::PowerCut => self.kill(true).await,
             Action::Restart { policy } => self.restart(policy).await,
@@ -297,7 +303,7 @@ impl World {
     fn ask(&self, by: Asker, wish: Wish) {
         let Some(guard) = &self.guard else { return };
         if matches!(wish, Wish::Stop | Wish::Flood(_)) && by != Asker::Stranger {
-            expect_end(&self.truth, Duration::ZERO, "a remote stop");
+            checks::end::expect(&self.truth, Duration::ZERO, "a remote stop");
         }
         tokio::task::spawn_local(peers::ask(self.truth.clone(), guard.door.clone(), by, wish));
     }
@@ -363,36 +369,7 @@ fn begin_touch(truth: &Shared, hold: u32, late: u32) -> usize {
     };
     // The buttons' levels are read each second, whatever becomes of the edges.
     if Duration::from_millis(hold.into()) >= DEBOUNCE + SLACK {
-        expect_end(truth, DEBOUNCE * 2 + Duration::from_millis(u64::from(late).min(1_000)), "a touch");
+        checks::end::expect(truth, DEBOUNCE * 2 + Duration::from_millis(u64::from(late).min(1_000)), "a touch");
     }
     number
-}
-
-/// Holds the box to the end of what captures now.
-#[allow(clippy::disallowed_methods)] // the schedule's end ends it
-fn expect_end(truth: &Shared, after: Duration, why: &'static str) {
-    let (captures, waited) = {
-        let truth = truth.lock_unpoisoned();
-        let known = truth.captures.iter().enumerate().filter(|(_, capture)| capture.alive && capture.known);
-        (known.map(|(number, _)| number).collect::<Vec<_>>(), guard_waited())
-    };
-    if captures.is_empty() {
-        return;
-    }
-    let (truth, due) = (truth.clone(), Instant::now() + after + END_WITHIN + SLACK);
-    tokio::task::spawn_local(async move {
-        loop {
-            let due = due + guard_waited().saturating_sub(waited);
-            if due <= Instant::now() {
-                break;
-            }
-            sleep_until(due).await;
-        }
-        let mut truth = truth.lock_unpoisoned();
-        for number in captures {
-            if truth.captures[number].alive {
-                truth.violated(format_args!("rule 4: capture {number} outlives {why}"));
-            }
-        }
-    });
 }

@@ -5,17 +5,26 @@ use std::time::Duration;
 
 use super::super::truth::{Press, Truth};
 use super::{DEBOUNCE, SLACK};
-use consent::{PICTURE_BELOW, SOUND_BELOW};
+use crate::ipc::LampPattern;
 
+/// From docs/consent.md, and not from the program, which may have them wrong.
+const SOUND_BELOW: Duration = Duration::from_millis(700);
+/// The same.
+const PICTURE_BELOW: Duration = Duration::from_secs(3);
 /// A press starts within this: the ledger's longest wait, and attempts to start a capture.
 const START_WITHIN: Duration = Duration::from_secs(15);
+
+/// The patterns that README.md has for a box that captures.
+const fn says_capturing(lamp: LampPattern) -> bool {
+    matches!(lamp, LampPattern::FastBlink | LampPattern::Solid | LampPattern::SolidNotched | LampPattern::DoubleBlink)
+}
 
 /// Capture `number` was told to start.
 pub(in crate::sim) fn on_start(truth: &mut Truth, number: usize, session: u64, sound: bool, muted: bool) {
     truth.note(format_args!("capture {number}: session {session}, sound {sound}"));
     let capture = &mut truth.captures[number];
     (capture.session, capture.sound, capture.silent) = (Some(session), sound, muted || !sound);
-    if !truth.lamp.says_capturing() {
+    if !says_capturing(truth.lamp) {
         let lamp = truth.lamp.as_str();
         truth.violated(format_args!("rule 3: session {session} starts while the lamp shows {lamp}"));
     }
@@ -39,7 +48,7 @@ pub(in crate::sim) fn on_start(truth: &mut Truth, number: usize, session: u64, s
 
 /// The lamp shows something else.
 pub(in crate::sim) fn on_lamp(truth: &mut Truth) {
-    if !truth.lamp.says_capturing() && truth.captures.iter().any(|capture| capture.alive && capture.known) {
+    if !says_capturing(truth.lamp) && truth.captures.iter().any(|capture| capture.alive && capture.known) {
         let lamp = truth.lamp.as_str();
         truth.violated(format_args!("rule 3: the lamp shows {lamp} while a capture exists"));
     }

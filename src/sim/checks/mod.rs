@@ -2,15 +2,13 @@
 
 pub(super) mod answers;
 pub(super) mod consent;
+pub(super) mod end;
 pub(super) mod ledger;
 pub(super) mod sound;
 pub(super) mod status;
 
 use std::time::Duration;
 
-/// The longest time from the end of consent to the end of its capture (rule 4), less what the guard had to wait for its
-/// disk.
-pub(super) const END_WITHIN: Duration = Duration::from_millis(500);
 /// What the simulation's own steps may add, in each chain of them.
 pub(super) const SLACK: Duration = Duration::from_millis(30);
 /// The simulated configuration's `debounce`.
