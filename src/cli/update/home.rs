@@ -148,7 +148,9 @@ mod tests {
             home.clear().unwrap();
             assert_eq!((home.pending(), home.ending()), (None, None));
         };
-        Scenario { name: "update", capacity: None, prepare: &|| {}, work: &work, recover: &|_| {}, judge: &judge }
+        // The folder was there before, as the unit makes it.
+        let prepare = || drop(open());
+        Scenario { name: "update", capacity: None, prepare: &prepare, work: &work, recover: &|_| {}, judge: &judge }
             .try_all(1);
     }
 }
