@@ -38,6 +38,16 @@ impl Clock {
     }
 }
 
+/// The kernel's clock for the timestamps of edges, `CLOCK_MONOTONIC`. Later than any edge where it cannot be read: what
+/// is measured with it is too long then, and starts nothing.
+pub fn edge_now() -> Duration {
+    #[cfg(feature = "sim")]
+    if let Some(up) = simulated::up() {
+        return up;
+    }
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::MAX, Duration::from)
+}
+
 /// The wall clock, UTC.
 pub fn utc_now() -> Timestamp {
     #[cfg(feature = "sim")]

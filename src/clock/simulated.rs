@@ -98,6 +98,11 @@ pub(super) fn count_look() {
     assert!(looks < MOST_LOOKS, "something goes on without end, and never waits");
 }
 
+/// Time since the boot; `None`: this thread has the machine's.
+pub(super) fn up() -> Option<std::time::Duration> {
+    CLOCK.with_borrow(|clock| clock.as_ref().map(|clock| clock.booted.elapsed()))
+}
+
 /// What the clocks show; `None`: this thread has the machine's.
 pub(super) fn read() -> Option<ClockReading> {
     CLOCK.with_borrow(|clock| clock.as_ref().map(SimulatedClock::read))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
-use super::capture_process::{OrphanedCapture, PidFile};
+use super::capture_process::{CaptureUnits, OrphanedCapture, PidFile};
 use crate::config::Config;
 use crate::exit::Exit;
 
@@ -26,6 +26,9 @@ pub(super) fn begin(config: &Config) -> Result<(InstanceLock, UnixListener), Exi
     let pid_file = PidFile::new(&config.device.runtime_dir);
     if let Some(capture) = find_orphan(&pid_file)? {
         terminate_orphan(&pid_file, &capture)?;
+    }
+    if let Some(units) = CaptureUnits::of_this_guard() {
+        empty(&units)?;
     }
     Ok((lock, bind(config)?))
 }
@@ -53,6 +56,17 @@ pub(super) fn terminate_orphan(pid_file: &PidFile, capture: &OrphanedCapture) ->
     capture.terminate().map_err(|error| Exit::unavailable(format!("{error}; the lamp stays lit: restart the box")))?;
     pid_file.remove();
     Ok(())
+}
+
+/// Returns once capture's units have no processes, whatever the pid file says: a capture that was taken over may have
+/// left some.
+pub(super) fn empty(units: &CaptureUnits) -> Result<(), Exit> {
+    let lit = "so the lamp stays lit: restart the box";
+    match units.empty() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Exit::unavailable(format!("what capture left behind does not end, {lit}"))),
+        Err(error) => Err(Exit::io(format!("whether capture left processes behind cannot be known, {lit}: {error}"))),
+    }
 }
 
 fn lock_path(config: &Config) -> PathBuf {

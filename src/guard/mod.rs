@@ -56,15 +56,20 @@ pub fn switch_off_lamp(config: &Config) -> Result<(), Exit> {
     let (events, _) = mpsc::unbounded_channel();
     let open = || crate::panel::open(&config.panel, &config.device.runtime_dir, events);
     let pid_file = capture_process::PidFile::new(&config.device.runtime_dir);
-    let panel = match instance::find_orphan(&pid_file)? {
-        None => open(),
-        Some(capture) => {
-            // Some chips drop the line's level with its process: the lamp is lit again until nothing captures.
-            let panel = open().and_then(|mut panel| panel.drive(LampPattern::FastBlink, true).map(|()| panel));
+    let orphan = instance::find_orphan(&pid_file)?;
+    let units = capture_process::CaptureUnits::of_this_guard();
+    let is_left = orphan.is_some() || units.as_ref().is_some_and(|units| !units.is_empty().unwrap_or(false));
+    let mut panel = open();
+    if is_left {
+        // Some chips drop the line's level with its process: the lamp is lit again until nothing captures.
+        panel = panel.and_then(|mut panel| panel.drive(LampPattern::FastBlink, true).map(|()| panel));
+        if let Some(capture) = orphan {
             instance::terminate_orphan(&pid_file, &capture)?;
-            panel
         }
-    };
+        if let Some(units) = &units {
+            instance::empty(units)?;
+        }
+    }
     panel
         .and_then(|mut panel| panel.drive(LampPattern::Dark, false))
         .map_err(|error| Exit::unavailable(error.to_string()))

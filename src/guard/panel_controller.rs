@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 
 use super::lamp_driver::LampDriver;
+use crate::clock;
 use crate::config;
 use crate::panel::{self, Button, DebouncedLevel, Debouncer, PanelDriver, PanelError, PanelEvent};
 use consent::{Event, Fault, LampPattern};
@@ -161,8 +162,9 @@ impl PanelController {
         let Some(panel) = &mut self.panel else { return Ok(()) };
         let levels = panel.is_down(Button::Record).and_then(|record| Ok((record, panel.is_down(Button::Mute)?)));
         let (record, mute) = self.log_error(levels)?;
-        self.record.on_polled_level(now, record);
-        self.mute.on_polled_level(now, mute);
+        let at = clock::edge_now();
+        self.record.on_polled_level(now, record, at);
+        self.mute.on_polled_level(now, mute, at);
         Ok(())
     }
 

@@ -33,11 +33,17 @@ impl Debouncer {
     }
 
     /// The level was polled, in case an edge was lost. A level that is just settling has edges that are not processed
-    /// yet.
-    pub fn on_polled_level(&mut self, now: Monotonic, level: bool) {
-        if self.pending.is_none() {
-            self.on_level(now, level);
+    /// yet. `at` is the time by the clock of the kernel's timestamps.
+    pub fn on_polled_level(&mut self, now: Monotonic, level: bool, at: Duration) {
+        if self.pending.is_some() {
+            return;
         }
+        // The release has no timestamp yet. It was before this look: the touch was that long at most, and the guard may
+        // have heard of its beginning late.
+        if self.settled && !level {
+            self.touch = self.touch.map(|(began, last)| (began, last.max(at)));
+        }
+        self.on_level(now, level);
     }
 
     /// The raw level changed.
@@ -152,14 +158,34 @@ mod tests {
         let at = Duration::from_millis;
         let mut button = Debouncer::new(at(30), false);
         assert_eq!(button.on_edge(ms(9000), true, at(1000)), None);
-        button.on_polled_level(ms(9000), false);
+        button.on_polled_level(ms(9000), false, at(1250));
         assert_eq!(button.on_edge(ms(9001), false, at(1200)), Some(settled(true, 0)));
+    }
+
+    #[test]
+    fn a_touch_whose_release_was_polled_is_as_long_as_it_may_have_been() {
+        let at = Duration::from_millis;
+        let mut button = Debouncer::new(at(30), false);
+        // It begins 600 ms before that is heard, and ends 300 ms later.
+        assert_eq!(button.on_edge(ms(9600), true, at(1000)), None);
+        assert_eq!(button.poll(ms(9630)), Some(settled(true, 0)));
+        button.on_polled_level(ms(9950), false, at(1950));
+        assert_eq!(button.poll(ms(9980)), Some(settled(false, 950)), "too long for sound");
+        // The release's own edge comes too late, and begins nothing.
+        assert_eq!(button.on_edge(ms(10_500), false, at(1900)), None);
+        assert_eq!((button.poll(ms(11_000)), button.deadline()), (None, None));
+        // Where it comes in time, it counts.
+        assert_eq!(button.on_edge(ms(12_000), true, at(4000)), None);
+        assert_eq!(button.poll(ms(12_030)), Some(settled(true, 0)));
+        button.on_polled_level(ms(12_300), false, at(4300));
+        assert_eq!(button.on_edge(ms(12_310), false, at(4250)), None);
+        assert_eq!(button.poll(ms(12_330)), Some(settled(false, 250)));
     }
 
     #[test]
     fn a_touch_that_was_found_by_its_level_has_no_length() {
         let mut button = Debouncer::new(Duration::from_millis(30), false);
-        button.on_polled_level(ms(0), true);
+        button.on_polled_level(ms(0), true, Duration::ZERO);
         assert_eq!(button.poll(ms(30)), Some(DebouncedLevel { down: true, held: None }));
         assert_eq!(button.on_edge(ms(100), false, Duration::from_secs(9)), None);
         assert_eq!(button.poll(ms(130)), Some(DebouncedLevel { down: false, held: None }));

@@ -71,7 +71,7 @@ pub(super) fn move_button(truth: &Shared, wires: &Wires, button: Button, down: b
             Button::Record => truth.record_down = down,
             Button::Mute => truth.mute_down = down,
         }
-        truth.now()
+        crate::clock::edge_now()
     };
     let Some(wire) = wires.borrow().clone() else { return };
     if truth.lock_unpoisoned().panel_lost {

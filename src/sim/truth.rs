@@ -16,8 +16,6 @@ use super::schedule::CapturePlan;
 pub(super) struct Press {
     pub(super) down: Duration,
     pub(super) up: Option<Duration>,
-    /// How much later the guard hears of its edges.
-    pub(super) late: Duration,
     /// It has started a session, or cannot start one any more.
     pub(super) spent: bool,
 }

@@ -364,7 +364,7 @@ fn begin_touch(truth: &Shared, hold: u32, late: u32) -> usize {
     let number = {
         let mut truth = truth.lock_unpoisoned();
         let down = truth.now();
-        truth.presses.push(Press { down, up: None, late: Duration::from_millis(late.into()), spent: false });
+        truth.presses.push(Press { down, up: None, spent: false });
         truth.presses.len() - 1
     };
     // The buttons' levels are read each second, whatever becomes of the edges.

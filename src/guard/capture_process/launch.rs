@@ -44,7 +44,7 @@ impl LaunchMode {
                     .spawn()?;
                 Ok((UnixStream::from_std(ours)?.into(), CaptureProcess::child(child)?))
             }
-            Self::Socket(path) => Ok((UnixStream::connect(path).await?.into(), CaptureProcess::default())),
+            Self::Socket(path) => Ok((UnixStream::connect(path).await?.into(), CaptureProcess::of_systemd())),
             #[cfg(feature = "sim")]
             Self::Simulated(launcher) => {
                 let (stream, process) = launcher.launch()?;

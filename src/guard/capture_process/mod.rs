@@ -5,6 +5,7 @@ mod pidfd;
 #[cfg(feature = "sim")]
 mod simulated;
 mod task;
+mod units;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub(super) use pidfd::{OrphanedCapture, PidFile};
 #[cfg(feature = "sim")]
 pub use simulated::{SimulatedLauncher, SimulatedProcess};
 pub(super) use task::CaptureEvent;
+pub(super) use units::CaptureUnits;
 
 /// What a session is started with.
 #[derive(Debug)]

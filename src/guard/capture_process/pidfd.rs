@@ -11,6 +11,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 
+use super::units::CaptureUnits;
 use crate::atomic_file::{self, BY_UMASK, Durability};
 use crate::clock::Clock;
 
@@ -24,17 +25,19 @@ const GRACE: Duration = Duration::from_millis(300);
 /// The file's content while a capture is being started that has not sent its hello. Before that it opens nothing.
 const STARTING: &str = "starting";
 /// How often a process is checked whose end the kernel does not announce.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How often the kill is repeated until the process is gone.
 const KILL_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// A process that exists after this time hangs in the kernel, or may not be killed. Shorter than the timeout of the
 /// guard's unit.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(8);
+pub(super) const EXIT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The process at the other end of a connection, once it is known.
 #[derive(Debug, Default)]
 pub(in crate::guard) struct CaptureProcess {
     child: Option<Child>,
+    /// What systemd started, where it did.
+    units: Option<CaptureUnits>,
     pidfd: Option<OwnedFd>,
     #[cfg(feature = "sim")]
     simulated: Option<SimulatedProcess>,
@@ -60,6 +63,11 @@ impl CaptureProcess {
         Self { simulated: Some(process), ..Self::default() }
     }
 
+    /// What systemd starts for a connection.
+    pub(in crate::guard) fn of_systemd() -> Self {
+        Self { units: CaptureUnits::of_this_guard(), ..Self::default() }
+    }
+
     /// Capture reported `pid`: from now on its end can be verified, also by the next guard.
     pub(in crate::guard) fn identify(&mut self, pid: u32, file: &PidFile) -> std::io::Result<()> {
         #[cfg(feature = "sim")]
@@ -73,6 +81,10 @@ impl CaptureProcess {
             }
         } else if pid <= 1 || pid == std::process::id() {
             return Err(Error::other("that is no capture"));
+        } else if let Some(units) = &self.units
+            && !units.may_have(pid)?
+        {
+            return Err(Error::other("that is no process of capture's unit"));
         }
         if self.pidfd.is_none() {
             self.pidfd = Some(open_pidfd(pid)?);
@@ -93,6 +105,7 @@ impl CaptureProcess {
     pub(in crate::guard) fn handle(&self) -> Self {
         Self {
             child: None,
+            units: self.units.clone(),
             pidfd: self.pidfd.as_ref().and_then(|pidfd| pidfd.try_clone().ok()),
             #[cfg(feature = "sim")]
             simulated: self.simulated.clone(),
@@ -109,9 +122,15 @@ impl CaptureProcess {
         {
             tracing::error!(%error, "capture cannot be killed; its lease is closed, and systemd ends it");
         }
+        if let Some(units) = &self.units
+            && let Err(error) = units.kill_all()
+        {
+            tracing::error!(%error, "capture's unit cannot be emptied; systemd does it");
+        }
     }
 
-    /// Returns once the process is gone. A process that sent no hello was never started to capture.
+    /// Returns once the process is gone, with all that it started. A process that sent no hello was never started to
+    /// capture.
     pub(in crate::guard) async fn wait(&mut self) {
         #[cfg(feature = "sim")]
         if let Some(process) = self.simulated.as_ref().filter(|process| process.is_identified()) {
@@ -125,6 +144,26 @@ impl CaptureProcess {
         if let Some(pidfd) = &self.pidfd {
             pidfd_exited(pidfd).await;
         }
+        if let Some(units) = &self.units {
+            emptied(units).await;
+        }
+    }
+}
+
+/// Returns once capture's units have no processes; what is left is killed. An error does not count as their end: the
+/// lamp goes dark for that.
+async fn emptied(units: &CaptureUnits) {
+    let mut is_told = false;
+    loop {
+        let what = match units.kill_all() {
+            Ok(false) => return,
+            Ok(true) => "capture left processes behind, which are killed: was it taken over?".to_owned(),
+            Err(error) => format!("whether capture left processes behind cannot be seen: {error}"),
+        };
+        if !std::mem::replace(&mut is_told, true) {
+            tracing::error!("{what}");
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -149,13 +188,13 @@ fn has_exited(pidfd: &OwnedFd, within: Duration) -> std::io::Result<bool> {
     }
 }
 
-fn open_pidfd(pid: u32) -> std::io::Result<OwnedFd> {
+pub(super) fn open_pidfd(pid: u32) -> std::io::Result<OwnedFd> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| Error::other("that is not a process id"))?;
     Ok(pidfd_open(pid, PidfdFlags::NONBLOCK)?)
 }
 
-fn kill(pidfd: &OwnedFd) -> rustix::io::Result<()> {
+pub(super) fn kill(pidfd: &OwnedFd) -> rustix::io::Result<()> {
     match pidfd_send_signal(pidfd, Signal::KILL) {
         Err(rustix::io::Errno::SRCH) => Ok(()),
         other => other,
