@@ -5,6 +5,8 @@
 mod datagram;
 mod destinations;
 pub(crate) mod http;
+#[cfg(feature = "sim")]
+pub(crate) mod simulated;
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;

@@ -54,6 +54,7 @@ impl Agent<'_> {
                     self.outbox.forget();
                     self.reply_store.forget();
                     self.due_answers.forget();
+                    self.waiting_answers.forget();
                     self.home_assistant.forget();
                     let why = "the box was unbound: it connects to no broker until another configuration claims it";
                     tracing::warn!("{why}");
@@ -68,8 +69,10 @@ impl Agent<'_> {
                 Binding::Unbound | Binding::Undecided => {}
             }
             tokio::select! {
+                biased;
                 () = stop.as_mut() => return Ready::Stop,
                 () = self.notifier.feed_watchdog() => {}
+                Some(done) = self.requests.next() => self.done(done),
                 changed = self.guard.state.changed() => if changed.is_err() {
                     // The task that listens to the guard ends with the agent.
                     return Ready::Stop;

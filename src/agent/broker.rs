@@ -28,7 +28,7 @@ const MAX_OUTGOING: u16 = MAX_IN_FLIGHT * 2;
 /// Name, addresses, TLS and CONNACK together; less would be too short for an address that swallows packets.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// What a broker turned out not to take is tried again after this long: it may have been changed.
-const RETRY_FEATURE_AFTER: Duration = Duration::from_hours(1);
+pub(super) const RETRY_FEATURE_AFTER: Duration = Duration::from_hours(1);
 
 /// Seconds that a broker waits before it says that a box is offline (docs/decisions has the arithmetic): a lost
 /// connection, an agent that starts anew, and a takeover by the same box are over before.
@@ -50,7 +50,7 @@ pub(super) struct RefusedFeatures {
 }
 
 /// What is tried with a broker.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Accepts {
     retain: bool,
     qos1: bool,

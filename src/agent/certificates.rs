@@ -1,4 +1,5 @@
-//! Certificates that are renewed while a connection stands: it ends soon after, and the next one shows the new ones.
+//! Why a connection that stands is made anew: certificates were renewed, which the next one shows, or what the broker
+//! refused is tried again.
 
 use std::time::Duration;
 
@@ -13,8 +14,19 @@ use crate::transport_warnings;
 const RENEWAL: &str = "renewed certificates";
 
 impl Agent<'_> {
-    /// At each beat of the watchdog. Returns whether the connection is to be made anew.
-    pub(super) fn check_certificates(&mut self, line: &mut BrokerConnection) -> bool {
+    /// At each beat of the watchdog. Returns why the connection is to be made anew, if it is.
+    pub(super) fn why_anew(&mut self, line: &mut BrokerConnection) -> Option<&'static str> {
+        if self.check_certificates(line) {
+            return Some("certificates were renewed: the connection is made anew");
+        }
+        // A connection that holds must keep nothing from a broker that takes it meanwhile: events wait for QoS 1.
+        let now = self.clock.now();
+        let is_due = line.subscribe_at.is_some_and(|at| now >= at);
+        let tried = line.accepts.is_some_and(|tried| tried != self.refused_features.at(now));
+        (is_due || tried).then_some("what the broker refused an hour ago is tried again")
+    }
+
+    fn check_certificates(&mut self, line: &mut BrokerConnection) -> bool {
         let now = self.clock.now();
         if line.renewal.is_check_due(now) {
             self.look_at_files(line, now);

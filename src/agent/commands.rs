@@ -11,6 +11,7 @@ use super::requests::{Done, ReplyTo};
 use super::state::State;
 use super::telemetry;
 use super::validator::{Command, Refused, SignedMessage, Verdict};
+use super::waiting_answers::WaitingAnswer;
 use crate::clock;
 use crate::ipc::{
     CommandProgress, Parameters, Rejection, ReplyCode, Request, Response, SignedPayload, StoredFact, VERSION_STRING,
@@ -148,24 +149,24 @@ impl Agent<'_> {
         Reply { diagnosis: Some(self.diagnose()), ..reply }
     }
 
-    /// The guard has answered.
-    pub(super) fn done(&mut self, line: &mut BrokerConnection, done: Done) {
+    /// The guard has answered, whether there is a broker to tell or not.
+    pub(super) fn done(&mut self, done: Done) {
         match done {
-            Done::Command { id, verb, answer } => self.finish(line, &id, verb, answer, Urgency::Routine),
+            Done::Command { id, verb, answer } => self.finish(&id, verb, answer, Urgency::Routine),
             Done::Signed { address, id, verb, answer: Response::Installing { attempt } } => {
                 self.due_answers.add(attempt, id.clone(), &address);
                 let (reply, _) = reply_to(id, verb, Response::Done);
                 let reply = Reply { progress: Some(steps::INSTALLATION.to_owned()), ..reply };
-                self.answer(line, address, &reply, Urgency::Routine);
+                self.answer_when_online(address, reply, Urgency::Routine);
             }
             Done::Signed { address, id, verb, answer } => {
                 let (reply, _) = reply_to(id, verb, answer);
                 let reply = if reply.ok && verb == Verb::Diagnose { self.diagnosed(reply) } else { reply };
-                self.answer(line, address, &reply, Urgency::Routine);
+                self.answer_when_online(address, reply, Urgency::Routine);
             }
             Done::Stops(answer) => {
                 for id in std::mem::take(&mut self.requests.stopping) {
-                    self.finish(line, &id, Verb::Stop, answer.clone(), Urgency::Stop);
+                    self.finish(&id, Verb::Stop, answer.clone(), Urgency::Stop);
                 }
                 self.requests.ask_to_stop(&self.guard.calls);
             }
@@ -191,9 +192,9 @@ impl Agent<'_> {
     }
 
     /// Answers the command that began an update, if this entry tells its end.
-    pub(super) fn tell_update_end(&mut self, line: &mut BrokerConnection, fact: &StoredFact) {
+    pub(super) fn tell_update_end(&mut self, fact: &StoredFact) {
         for (address, reply) in self.due_answers.take(fact) {
-            self.answer(line, address, &reply, Urgency::Routine);
+            self.answer_when_online(address, reply, Urgency::Routine);
         }
     }
 
@@ -206,7 +207,7 @@ impl Agent<'_> {
         self.policies.receive(&self.guard.calls, note);
     }
 
-    fn finish(&mut self, line: &mut BrokerConnection, id: &str, verb: Verb, answer: Response, urgency: Urgency) {
+    fn finish(&mut self, id: &str, verb: Verb, answer: Response, urgency: Urgency) {
         let (reply, judged) = reply_to(Some(id.to_owned()), verb, answer);
         if judged {
             self.validator.settle(id, &reply);
@@ -215,7 +216,18 @@ impl Agent<'_> {
             self.validator.forget(id);
         }
         for address in self.reply_addresses.remove(id).unwrap_or_default() {
-            self.answer(line, address, &reply, urgency);
+            self.answer_when_online(address, reply.clone(), urgency);
+        }
+    }
+
+    fn answer_when_online(&mut self, to: ReplyTo, reply: Reply, urgency: Urgency) {
+        self.waiting_answers.push(WaitingAnswer { to, reply, urgency });
+    }
+
+    /// Gives the answers that waited for this connection.
+    pub(super) fn send_answers(&mut self, line: &mut BrokerConnection) {
+        while let Some(WaitingAnswer { to, reply, urgency }) = self.waiting_answers.pop() {
+            self.answer(line, to, &reply, urgency);
         }
     }
 

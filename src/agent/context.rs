@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use monotonic::Monotonic;
 use rumqttc::AsyncClient;
 
-use super::broker::{RefusedFeatures, topic};
+use super::broker::{Accepts, RefusedFeatures, topic};
 use super::due_answers::DueAnswers;
 use super::events::EventQueue;
 use super::guard_client::{GuardHandle, GuardState};
@@ -26,6 +26,7 @@ use super::tls::Tls;
 use super::twin_relay::TwinRelay;
 use super::updates::ReleaseInbox;
 use super::validator::CommandValidator;
+use super::waiting_answers::WaitingAnswers;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Mqtt};
 use crate::connect::{Destinations, Refusals};
@@ -49,6 +50,7 @@ pub(super) struct Agent<'a> {
     pub(super) validator: CommandValidator,
     pub(super) reply_store: ReplyStore,
     pub(super) due_answers: DueAnswers,
+    pub(super) waiting_answers: WaitingAnswers,
     pub(super) notifier: SystemdNotifier,
     pub(super) events: EventQueue,
     /// Commands under way; they outlive a connection, and so do their answers.
@@ -84,6 +86,10 @@ pub(super) struct Agent<'a> {
 pub(super) struct BrokerConnection {
     pub(super) publisher: Publisher,
     pub(super) limits: Option<Limits>,
+    /// What of the broker's features was tried, of those that it refused before.
+    pub(super) accepts: Option<Accepts>,
+    /// Some of its subscriptions were refused: they are tried again by another connection, at this time.
+    pub(super) subscribe_at: Option<Monotonic>,
     /// Commands are heard.
     pub(super) online: bool,
     /// Since when.
@@ -107,6 +113,8 @@ impl BrokerConnection {
         Self {
             publisher: Publisher::new(client),
             limits: None,
+            accepts: None,
+            subscribe_at: None,
             online: false,
             online_at: None,
             telemetry_at: Monotonic::default(),
@@ -143,6 +151,7 @@ impl<'a> Agent<'a> {
             validator: CommandValidator::remembering(reply_store.load()),
             reply_store,
             due_answers: DueAnswers::load(&config.agent_dir()),
+            waiting_answers: WaitingAnswers::default(),
             notifier: SystemdNotifier::new(mqtt, &config.agent_dir()),
             events: EventQueue::new(clock.now()),
             requests: Requests::default(),

@@ -70,15 +70,12 @@ pub(super) struct Route {
 impl Route {
     /// Connects, and shakes hands if there is TLS.
     pub(super) async fn connect(self, heard: ReceivedEnds) -> io::Result<Stream> {
-        let tcp = reach(self.destinations, self.host.clone(), self.port).await?;
-        // Without these a cut line is noticed later, and answers may wait for each other.
-        let _ = tcp.set_nodelay(true);
-        let _ = rustix::net::sockopt::set_tcp_user_timeout(&tcp, USER_TIMEOUT_MS);
+        let way = reach(self.destinations, self.host.clone(), self.port).await?;
         let inner: Box<dyn Duplex> = match self.tls {
-            None => Box::new(tcp),
+            None => way,
             Some(tls) => {
                 let name = ServerName::try_from(self.host).map_err(io::Error::other)?;
-                let shaken = tls.connector().connect(name, tcp).await.map_err(|error| {
+                let shaken = tls.connector().connect(name, way).await.map_err(|error| {
                     if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
                         tls.distrust_sessions();
                     }
@@ -94,7 +91,11 @@ impl Route {
 }
 
 /// Connects in a thread, which ends soon when nobody waits for it any more.
-async fn reach(destinations: Destinations, host: String, port: u16) -> io::Result<TcpStream> {
+async fn reach(destinations: Destinations, host: String, port: u16) -> io::Result<Box<dyn Duplex>> {
+    #[cfg(feature = "sim")]
+    if let Some(dialled) = crate::connect::simulated::dial().await {
+        return Ok(Box::new(dialled?));
+    }
     struct Wanted(Arc<AtomicBool>);
     impl Drop for Wanted {
         fn drop(&mut self) {
@@ -107,7 +108,11 @@ async fn reach(destinations: Destinations, host: String, port: u16) -> io::Resul
     let tcp = tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?.map_err(io::Error::other)?;
     drop(wanted);
     tcp.set_nonblocking(true)?;
-    TcpStream::from_std(tcp)
+    let tcp = TcpStream::from_std(tcp)?;
+    // Without these a cut line is noticed later, and answers may wait for each other.
+    let _ = tcp.set_nodelay(true);
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(&tcp, USER_TIMEOUT_MS);
+    Ok(Box::new(tcp))
 }
 
 trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}

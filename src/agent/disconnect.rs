@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rumqttc::mqttbytes::v5::{DisconnectProperties, DisconnectReasonCode};
+use rumqttc::mqttbytes::v5::{DisconnectProperties, DisconnectReasonCode, Packet};
 use rumqttc::{ConnectionError, Event, EventLoop};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -29,6 +29,7 @@ impl Agent<'_> {
         let report = timeout(DISCONNECT_TIMEOUT, async {
             while line.publisher.is_under_way(Kind::Availability) || line.publisher.is_under_way(Kind::HomeAssistant) {
                 tokio::select! {
+                    biased;
                     outcome = line.publisher.outcome() => {
                         match outcome.kind {
                             Kind::Event | Kind::HomeAssistant => self.on_publish_outcome(line, outcome),
@@ -41,7 +42,10 @@ impl Agent<'_> {
                         }
                         self.send_to_home_assistant(line);
                     }
-                    event = events.recv() => if event.is_none_or(|event| event.is_err()) { return },
+                    event = events.recv() => {
+                        let Some(Ok(event)) = event else { return };
+                        self.hear_out(line, event);
+                    }
                 }
             }
         });
@@ -57,7 +61,21 @@ impl Agent<'_> {
             line.publisher.client.try_disconnect_with_properties(DisconnectReasonCode::NormalDisconnection, properties);
         let left = DISCONNECT_TIMEOUT.saturating_sub(self.clock.now().duration_since(begun));
         // Drains until the connection is closed.
-        let _ = timeout(left, async { while matches!(events.recv().await, Some(Ok(_))) {} }).await;
+        let drained = timeout(left, async {
+            while let Some(Ok(event)) = events.recv().await {
+                self.hear_out(line, event);
+            }
+        });
+        let _ = drained.await;
+    }
+
+    /// Takes a message that came before the end: the library has acknowledged it, and nobody sends it again. It may be
+    /// a stop.
+    pub(super) fn hear_out(&mut self, line: &mut BrokerConnection, event: Event) {
+        if let Event::Incoming(Packet::Publish(message)) = event {
+            // Only the answers to CONNECT and SUBSCRIBE end a connection.
+            let _ = self.incoming(line, Packet::Publish(message));
+        }
     }
 }
 

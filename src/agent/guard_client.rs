@@ -185,6 +185,7 @@ impl Link {
         let mut again = std::pin::pin!(tokio::time::sleep(RETRY_INTERVAL));
         loop {
             tokio::select! {
+                biased;
                 () = &mut again => return,
                 Some((_, reply)) = self.stop_inbox.recv() => drop(reply),
                 Some((_, reply)) = self.inbox.recv() => drop(reply),
@@ -201,22 +202,9 @@ impl Link {
             return error.to_string();
         }
         loop {
+            // Calls are bounded by the answers that they wait for: what the guard says has its turn.
             tokio::select! {
-                received = guard.receive() => match received {
-                    Err(error) => return error.to_string(),
-                    Ok(None) => return "it closed the connection".to_owned(),
-                    Ok(Some(FromGuard::Status(status))) => {
-                        self.attempts = 0;
-                        self.seen.send_replace(GuardState::Connected(status, self.clock.now()));
-                    }
-                    Ok(Some(FromGuard::Response { call, response })) => {
-                        if let Some(reply) = waiting.remove(&call) {
-                            let _ = reply.send(response);
-                        }
-                    }
-                    Ok(Some(FromGuard::Reported(reported))) => drop(self.reported.send_replace(Some(*reported))),
-                    Ok(Some(FromGuard::Ledger { .. } | FromGuard::Entry(_))) => {}
-                },
+                biased;
                 Some((request, reply)) = self.stop_inbox.recv() => {
                     number += 1;
                     waiting.insert(number, reply);
@@ -232,6 +220,21 @@ impl Link {
                         return error.to_string();
                     }
                 }
+                received = guard.receive() => match received {
+                    Err(error) => return error.to_string(),
+                    Ok(None) => return "it closed the connection".to_owned(),
+                    Ok(Some(FromGuard::Status(status))) => {
+                        self.attempts = 0;
+                        self.seen.send_replace(GuardState::Connected(status, self.clock.now()));
+                    }
+                    Ok(Some(FromGuard::Response { call, response })) => {
+                        if let Some(reply) = waiting.remove(&call) {
+                            let _ = reply.send(response);
+                        }
+                    }
+                    Ok(Some(FromGuard::Reported(reported))) => drop(self.reported.send_replace(Some(*reported))),
+                    Ok(Some(FromGuard::Ledger { .. } | FromGuard::Entry(_))) => {}
+                },
             }
         }
     }

@@ -32,6 +32,7 @@ pub(crate) mod reply_store;
 mod requests;
 mod session;
 pub mod state;
+mod subscriptions;
 pub(crate) mod systemd_notifier;
 pub mod telemetry;
 #[cfg(test)]
@@ -41,6 +42,7 @@ mod twin;
 mod twin_relay;
 mod updates;
 mod validator;
+mod waiting_answers;
 
 #[cfg(test)]
 pub(crate) use home_assistant::message as home_assistant_message;
@@ -187,9 +189,11 @@ impl Agent<'_> {
         let mut waited = std::pin::pin!(tokio::time::sleep_until(self.clock.to_instant(moment)));
         loop {
             tokio::select! {
-                () = waited.as_mut() => return ControlFlow::Continue(()),
+                biased;
                 () = stop.as_mut() => return ControlFlow::Break(()),
+                () = waited.as_mut() => return ControlFlow::Continue(()),
                 () = self.notifier.feed_watchdog() => {}
+                Some(done) = self.requests.next() => self.done(done),
             }
         }
     }

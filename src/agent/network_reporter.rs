@@ -85,6 +85,7 @@ impl Task {
     async fn run(mut self) {
         loop {
             tokio::select! {
+                biased;
                 changed = self.broker.changed() => if changed.is_err() { return },
                 changed = self.state.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(LOOK) => {}

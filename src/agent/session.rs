@@ -5,8 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use monotonic::Monotonic;
-use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v5::{ConnAck, Packet, SubscribeFilter, SubscribeReasonCode};
+use rumqttc::mqttbytes::v5::Packet;
 use rumqttc::{AsyncClient, ConnectionError, Event, MqttOptions};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -18,16 +17,15 @@ use super::disconnect;
 use super::explain::{self, CUT_WITHOUT_REASON, ConnectionLoss, explain};
 use super::guard_client::GuardState;
 use super::messages::{Published, json};
-use super::publisher::{CAPACITY, Kind, Limits};
+use super::publisher::{CAPACITY, Kind};
 use super::telemetry;
-use super::twin::DESIRED;
 use super::twin_relay;
 use crate::clock;
 use crate::exit::Exit;
 use crate::ipc::NetworkReport;
 
 /// The topic of the platform's signed policy, behind the box's name.
-const POLICY: &str = "policy";
+pub(super) const POLICY: &str = "policy";
 /// The least time between two publishes of `state`: twice a second at most, whatever the reason.
 const STATE_INTERVAL: Duration = Duration::from_millis(500);
 /// Connections in a row that end soon and without a word before another client is suspected.
@@ -35,6 +33,8 @@ const MAX_CUT_SHORT: u32 = 3;
 /// A client that another one throws out comes back within four minutes: a connection that held for longer has its id
 /// for itself.
 const ID_UNCONTESTED_AFTER: Duration = Duration::from_mins(5);
+/// A broker that has not let a box hear commands after this, from the beginning of the attempt, does not.
+const SUBSCRIBED_WITHIN: Duration = Duration::from_mins(1);
 /// Why a broker's word that another server is to be used is not followed.
 const ELSEWHERE: &str = "the broker sends this box to another server: it connects to the one in [mqtt] url only";
 /// What is remarked about a client that is thrown out.
@@ -68,8 +68,7 @@ impl Agent<'_> {
         let (sender, mut events) = mpsc::channel(CAPACITY);
         let mut tasks = JoinSet::new();
         tasks.spawn(disconnect::listen(eventloop, sender));
-        let mut line = BrokerConnection::new(client);
-        let begun = self.clock.now();
+        let (mut line, begun) = (BrokerConnection::new(client), self.clock.now());
         let lost = loop {
             self.send_due(&mut line);
             if self.is_finished() {
@@ -85,7 +84,7 @@ impl Agent<'_> {
                 }
                 // Before what is heard: a broker that never stops talking must not look like a loop that hangs.
                 () = self.notifier.feed_watchdog() => self.check(&mut line, begun),
-                Some(done) = self.requests.next(), if line.online => { self.done(&mut line, done); Ok(()) }
+                Some(done) = self.requests.next() => { self.done(done); Ok(()) }
                 outcome = line.publisher.outcome() => { self.on_publish_outcome(&mut line, outcome); Ok(()) }
                 event = events.recv() => match event {
                     None => Err("the connection ended".to_owned().into()),
@@ -94,7 +93,7 @@ impl Agent<'_> {
                     Some(Ok(Event::Outgoing(_) | Event::Auth(_))) => Ok(()),
                 },
                 Some(entry) = self.guard.entries.recv(), if line.online && self.events.has_room() => {
-                    self.tell_update_end(&mut line, &entry.1.fact);
+                    self.tell_update_end(&entry.1.fact);
                     self.events.push(entry);
                     Ok(())
                 }
@@ -113,6 +112,9 @@ impl Agent<'_> {
                 break reason;
             }
         };
+        while let Ok(Ok(event)) = events.try_recv() {
+            self.hear_out(&mut line, event);
+        }
         self.ended(&line, lost, begun)
     }
 
@@ -139,7 +141,7 @@ impl Agent<'_> {
     }
 
     /// What comes after an unbinding is for the next platform, which is told nothing of the former one's broker.
-    fn report_broker(&self, report: NetworkReport) {
+    pub(super) fn report_broker(&self, report: NetworkReport) {
         if !self.is_unbound() {
             self.network.report(report);
         }
@@ -167,6 +169,7 @@ impl Agent<'_> {
         self.serve_twin(line);
         self.send_checkpoint(line);
         if line.online {
+            self.send_answers(line);
             self.send_progress(line);
         }
     }
@@ -175,14 +178,13 @@ impl Agent<'_> {
     fn is_finished(&mut self) -> bool {
         let now = self.clock.now();
         self.parting.note(now, self.guard.state.borrow().status());
-        let is_told = self.requests.commands == 0 && !self.has_receipt_due();
+        let is_told = self.requests.commands == 0 && self.waiting_answers.is_empty() && !self.has_receipt_due();
         self.parting.has_begun() && (is_told || self.parting.is_over(now))
     }
 
     /// At each beat of the watchdog.
     fn check(&mut self, line: &mut BrokerConnection, begun: Monotonic) -> Result<(), ConnectionLoss> {
-        if self.check_certificates(line) {
-            let why = "certificates were renewed: the connection is made anew";
+        if let Some(why) = self.why_anew(line) {
             tracing::info!("{why}");
             line.renewed = true;
             return Err(why.to_owned().into());
@@ -190,7 +192,7 @@ impl Agent<'_> {
         if line.online && self.clock.now().duration_since(begun) >= ID_UNCONTESTED_AFTER {
             self.notifier.remark(SHARED_ID, None);
         }
-        self.check_overdue(line)
+        self.check_overdue(line, begun)
     }
 
     fn note_guard_loss(&mut self) {
@@ -232,38 +234,14 @@ impl Agent<'_> {
     }
 
     #[allow(clippy::wildcard_enum_match_arm)] // the rest of the protocol is the client's own matter
-    fn incoming(&mut self, line: &mut BrokerConnection, packet: Packet) -> Result<(), ConnectionLoss> {
+    pub(super) fn incoming(&mut self, line: &mut BrokerConnection, packet: Packet) -> Result<(), ConnectionLoss> {
         match packet {
             Packet::ConnAck(answer) => self.subscribe(line, &answer),
             Packet::SubAck(answer) if line.online => {
                 self.home_assistant_subscribed(&answer);
                 Ok(())
             }
-            // Online means that a stop will be heard: said only once the broker has taken the subscription.
-            Packet::SubAck(taken) => {
-                let is_refused = |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
-                let refused = |index: usize| taken.return_codes.get(index).filter(is_refused);
-                self.notifier.remark(DESIRED, refused(1).map(|code| self.desired_refused(*code)));
-                let releases = usize::from(self.releases.topic().is_some());
-                self.check_releases(releases == 1 && refused(2).is_some());
-                self.check_policy(refused(2 + releases).is_some());
-                if let Some(code) = refused(0) {
-                    let topic = self.topic("cmd/+");
-                    let why =
-                        format!("it refuses the subscription to {topic} ({code:?}): see the broker's access rules");
-                    return Err(why.into());
-                }
-                tracing::info!("connected to the broker {}", self.mqtt.origin());
-                line.online = true;
-                line.online_at = Some(self.clock.now());
-                self.report_broker(NetworkReport::BrokerConnected {});
-                self.events.connected(self.clock.now());
-                line.telemetry_at = telemetry::first_at(self.clock.now(), self.telemetry_interval());
-                self.notifier.connected();
-                self.publish(line, Kind::Availability, "online".to_owned());
-                self.home_assistant_connected(line);
-                Ok(())
-            }
+            Packet::SubAck(taken) => self.subscribed(line, &taken),
             Packet::Publish(message) if self.is_from_home_assistant(&message) => Ok(()),
             Packet::Publish(message) if self.take_desired(&message) => Ok(()),
             Packet::Publish(message) => {
@@ -276,52 +254,6 @@ impl Agent<'_> {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Without this subscription commands are heard all the same.
-    fn check_releases(&mut self, refused: bool) {
-        let topic = self.releases.topic().unwrap_or_default();
-        let why = format!("the broker refuses the subscription to {topic}: no updates; see the broker's access rules");
-        self.notifier.remark("releases", refused.then_some(why));
-    }
-
-    /// The same of this one.
-    fn check_policy(&mut self, refused: bool) {
-        let topic = self.topic(POLICY);
-        let why = format!(
-            "the broker refuses the subscription to {topic}: no policy of the platform's; see the broker's access rules"
-        );
-        self.notifier.remark("policy", refused.then_some(why));
-    }
-
-    /// Whether any key is trusted to sign policies.
-    fn trusts_policies(&self) -> bool {
-        let brings = |role: &notes::Role| matches!(role, notes::Role::Policy | notes::Role::EndOfService);
-        self.config.trust.keys.iter().any(|key| key.may.iter().any(brings))
-    }
-
-    /// The broker lets this box in: keeps to what it takes, and asks for commands.
-    fn subscribe(&mut self, line: &mut BrokerConnection, answer: &ConnAck) -> Result<(), ConnectionLoss> {
-        let limits = self.refused_features.at(self.clock.now()).within(Limits::new(answer));
-        let retained = "the broker keeps no retained messages: state and availability go without, and whoever \
-                        subscribes later sees the state when it is told again with the telemetry";
-        self.notifier.remark("retained messages", (!limits.retain).then(|| retained.to_owned()));
-        let acknowledged = "the broker does not allow QoS 1: nothing is acknowledged, and events, which must not be \
-                            lost, wait until it does; allow QoS 1 at the broker";
-        self.notifier.remark("QoS 1", (!limits.qos1).then(|| acknowledged.to_owned()));
-        line.publisher.keep_to(limits);
-        line.limits = Some(limits);
-        let qos = if limits.qos1 { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-        // Without this a broker takes the retain flag off for those who already listen: a retained command would be
-        // obeyed when it is sent, and refused at each later connection.
-        let filter = SubscribeFilter { preserve_retain: true, ..SubscribeFilter::new(self.topic("cmd/+"), qos) };
-        // Commands come first: their answer decides whether the box is online.
-        let releases = self.releases.topic().map(str::to_owned);
-        let policy = self.trusts_policies().then(|| self.topic(POLICY));
-        let others = std::iter::once(self.topic(DESIRED)).chain(releases).chain(policy);
-        let others = others.map(|topic| SubscribeFilter::new(topic, qos));
-        let asked = line.publisher.client.try_subscribe_many(std::iter::once(filter).chain(others));
-        asked.map_err(|error| error.to_string().into())
     }
 
     /// Publishes `state` if it is another one than before: not too often, one at a time, and the last one always.
@@ -377,7 +309,9 @@ impl Agent<'_> {
     /// When there is something to do that nothing else wakes this loop for.
     fn due(&self, line: &BrokerConnection) -> Monotonic {
         let far = self.clock.now().saturating_add(Duration::from_hours(1));
-        let state = if line.online && line.state_due { self.state_at } else { far };
+        // One that is under way wakes the loop itself; a time that has passed would make it turn without a pause.
+        let may_tell = line.online && line.state_due && !line.publisher.is_under_way(Kind::State);
+        let state = if may_tell { self.state_at } else { far };
         let telemetry = if line.online && !self.is_unbound() { line.telemetry_at } else { far };
         let events = self.events.resume_at().filter(|_| line.online).unwrap_or(far);
         let home_assistant = self.home_assistant_due().filter(|_| line.online).unwrap_or(far);
@@ -386,8 +320,12 @@ impl Agent<'_> {
         state.min(telemetry).min(events).min(home_assistant).min(twin).min(parting)
     }
 
-    fn check_overdue(&self, line: &BrokerConnection) -> Result<(), ConnectionLoss> {
+    fn check_overdue(&self, line: &BrokerConnection, begun: Monotonic) -> Result<(), ConnectionLoss> {
+        let is_late = self.clock.now().duration_since(begun) > SUBSCRIBED_WITHIN;
         match line.publisher.overdue(self.clock.now()) {
+            _ if is_late && !line.online => {
+                Err("it does not answer the subscription: see the broker's log".to_owned().into())
+            }
             Some(kind) => Err(format!("it does not acknowledge {}: see the broker's log", kind.as_str()).into()),
             None => Ok(()),
         }

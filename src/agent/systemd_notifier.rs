@@ -145,6 +145,10 @@ fn one_line(text: &str) -> String {
 }
 
 pub(super) fn notify(state: &[NotifyState<'_>]) {
+    #[cfg(feature = "sim")]
+    if crate::connect::simulated::is_installed() {
+        return;
+    }
     // Outside of systemd there is nobody to tell.
     let _ = sd_notify::notify(state);
 }

@@ -1,5 +1,6 @@
 //! How the device does: an allow-listed struct, and nothing else leaves as telemetry.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,6 +9,8 @@ use serde::Serialize;
 
 use crate::certificate;
 use crate::config::Config;
+#[cfg(feature = "sim")]
+use crate::connect::simulated;
 use crate::ipc::Status;
 
 /// One report of the device's health. A figure that this machine does not have is null.
@@ -76,7 +79,19 @@ pub(super) fn next_at(now: Monotonic, interval: Duration) -> Monotonic {
 }
 
 fn read(path: &str) -> Option<String> {
+    #[cfg(feature = "sim")]
+    if simulated::is_installed() {
+        return None;
+    }
     std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+fn free_mib(dir: &Path) -> Option<u64> {
+    #[cfg(feature = "sim")]
+    if simulated::is_installed() {
+        return None;
+    }
+    rustix::fs::statvfs(dir).ok().map(|disk| disk.f_bavail * disk.f_frsize / (1024 * 1024))
 }
 
 /// Gathers one report.
@@ -95,9 +110,7 @@ pub fn gather(config: &Config, status: Option<&Status>) -> Telemetry {
             .and_then(|text| text.lines().find(|line| line.starts_with("MemAvailable:")).map(str::to_owned))
             .and_then(kib)
             .map(|kib| kib / 1024),
-        disk_free_mib: rustix::fs::statvfs(&config.device.data_dir)
-            .ok()
-            .map(|disk| disk.f_bavail * disk.f_frsize / (1024 * 1024)),
+        disk_free_mib: free_mib(&config.device.data_dir),
         certificate_expires: certificate::first_end(config),
         fps: stream.map(|stream| stream.fps),
         bitrate_kbps: stream.map(|stream| stream.bitrate_kbps),

@@ -44,8 +44,9 @@ pub(super) async fn next_event(
     relay: &mut TwinRelay,
 ) -> TwinEvent {
     tokio::select! {
-        Ok(()) = reported.changed() => TwinEvent::Reported,
+        biased;
         (note, response) = relay.answered() => TwinEvent::Answered(note, response),
+        Ok(()) = reported.changed() => TwinEvent::Reported,
     }
 }
 

@@ -180,6 +180,10 @@ impl Plan {
         let mut url = Url::parse(&self.file.url).map_err(|_| Break::because("the release names no usable URL"))?;
         let destinations = self.destinations(&url);
         let agent = agent(&self.authorities, &destinations);
+        #[cfg(feature = "sim")]
+        if crate::connect::simulated::is_installed() {
+            return Err(Break::because("no server of packages is simulated"));
+        }
         for _ in 0..=MAX_REDIRECTS {
             if !is_allowed(&url, &destinations) {
                 let host = url.host_str().unwrap_or_default();

@@ -148,19 +148,21 @@ impl Task {
             let missing = missing.map(|missing| missing.since.saturating_add(MISSING_AFTER));
             let due = offer.into_iter().chain(fetch).chain(missing).min();
             let instant = self.clock.to_instant(due.unwrap_or_default());
+            // What the broker sends comes last: it may never stop sending.
             tokio::select! {
+                biased;
+                fetched = finished(&mut self.running) => self.on_fetched(fetched).await,
+                changed = self.state.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
                 changed = self.notes.changed() => {
                     if changed.is_err() {
                         return;
                     }
                     self.take_note();
                 }
-                changed = self.state.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                }
-                fetched = finished(&mut self.running) => self.on_fetched(fetched).await,
                 () = tokio::time::sleep_until(instant), if due.is_some() => {}
             }
             if self.offer_at.is_some_and(|at| at <= self.clock.now()) {
