@@ -92,15 +92,15 @@ impl Route {
 
 /// Connects in a thread, which ends soon when nobody waits for it any more.
 async fn reach(destinations: Destinations, host: String, port: u16) -> io::Result<Box<dyn Duplex>> {
-    #[cfg(feature = "sim")]
-    if let Some(dialled) = crate::connect::simulated::dial().await {
-        return Ok(Box::new(dialled?));
-    }
     struct Wanted(Arc<AtomicBool>);
     impl Drop for Wanted {
         fn drop(&mut self) {
             self.0.store(true, Ordering::Relaxed);
         }
+    }
+    #[cfg(feature = "sim")]
+    if let Some(dialled) = crate::connect::simulated::dial().await {
+        return Ok(Box::new(dialled?));
     }
     let wanted = Wanted(Arc::default());
     let stopped = wanted.0.clone();

@@ -2,11 +2,14 @@
 //! a simulated panel, captures and other users around it, and a judge that holds what the box claims against what is.
 //!
 //! A seed becomes a [`Schedule`], which is plain data; [`run`] carries it out. docs/simulation.md has what is simulated
-//! and what is checked.
+//! and what is checked. [`agent`] simulates the agent alone, between a broker and a guard that is played.
 
+pub mod agent;
 mod board;
+pub mod broker;
 mod capture;
 mod checks;
+pub mod operator;
 mod peers;
 mod schedule;
 mod shrink;

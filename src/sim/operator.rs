@@ -1,0 +1,318 @@
+//! The operators of a simulation: keys of each role in right and wrong hands, and what they publish, in any order and
+//! with any version.
+
+use jiff::{SignedDuration, Timestamp};
+use notes::{Note, SignerKey};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::broker::Broker;
+use crate::clock;
+use crate::ipc::Verb;
+use crate::update_files::ARCHITECTURE;
+
+/// What each key may sign. The last one is trusted with nothing: the box does not know it.
+const KEYS: [(&str, &[&str]); KEY_COUNT as usize] = [
+    (
+        "ops.example.cn/fleet",
+        &["request-start", "unmute", "set-video", "set-ingest", "set-policy", "update", "identify", "diagnose"],
+    ),
+    ("documents.example.cn/fleet", &["desired", "policy", "end-of-service", "release"]),
+    ("admin.example.cn/fleet", &["erase", "unbind"]),
+    ("stranger.example.cn/fleet", &[]),
+];
+
+/// How many keys there are.
+pub const KEY_COUNT: u8 = 4;
+
+/// Topics below the box's own that anybody may publish garbage to, or clear.
+const TOPICS: [&str; 6] = ["config/desired", "policy", "cmd/stop", "cmd/mute", "cmd/erase", "cmd/start"];
+
+/// What an operator does. Numbers beyond a list count from its beginning again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OperatorAction {
+    /// A command without a signature, good for so many seconds from now on.
+    Plain {
+        /// Which verb.
+        verb: u8,
+        /// Below zero: it has expired.
+        life_s: i64,
+        /// Against the rules.
+        retained: bool,
+    },
+    /// A signed command.
+    Signed {
+        /// Which verb.
+        verb: u8,
+        /// Which key.
+        key: u8,
+        /// What is added to its number since the key's last one: 1 is right.
+        step: i64,
+        /// Whether it names the guard's epoch.
+        of_epoch: bool,
+        /// Its deadline in seconds from the guard's time on.
+        deadline_s: i64,
+        /// Whether it names this box.
+        for_box: bool,
+    },
+    /// One of the last commands again, byte for byte.
+    Again {
+        /// How many commands back.
+        back: u8,
+    },
+    /// A desired configuration.
+    Desired {
+        /// Its version.
+        version: u64,
+        /// Which key.
+        key: u8,
+    },
+    /// A policy.
+    Policy {
+        /// Its version's day in January.
+        day: u8,
+        /// Which key.
+        key: u8,
+        /// Whether staff have to acknowledge it.
+        material: bool,
+    },
+    /// A release index.
+    Release {
+        /// Its serial.
+        serial: u64,
+        /// Which key.
+        key: u8,
+    },
+    /// The end of the service.
+    EndOfService {
+        /// Which key.
+        key: u8,
+    },
+    /// A retained message is deleted.
+    Clear {
+        /// Which topic.
+        topic: u8,
+    },
+    /// Bytes that mean nothing.
+    Garbage {
+        /// Which topic.
+        topic: u8,
+        /// How many.
+        length: u16,
+    },
+    /// Many commands at once.
+    Flood {
+        /// Which verb.
+        verb: u8,
+        /// How many.
+        count: u16,
+    },
+}
+
+/// A command that was published.
+#[derive(Clone, Debug)]
+pub struct SentCommand {
+    /// The broker's number for it.
+    pub number: u64,
+    /// When.
+    pub at: Instant,
+    /// Its verb.
+    pub verb: Verb,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+    /// What its answer refers to.
+    pub correlation: String,
+    /// Whether it came with the retain flag.
+    pub retained: bool,
+}
+
+/// Somebody who publishes.
+#[derive(Debug)]
+pub struct Operator {
+    broker: Broker,
+    /// Topics of the box begin with this, without a slash at the end.
+    base: String,
+    box_id: String,
+    numbers: [u64; KEYS.len()],
+    count: u64,
+    sent: Vec<SentCommand>,
+    desired: Option<String>,
+}
+
+/// The `[[trust]]` tables of a box that knows these keys.
+pub fn trust() -> String {
+    let known = KEYS.iter().enumerate().filter(|(_, (_, may))| !may.is_empty());
+    let table = |(index, (_, may)): (usize, &(&str, &[&str]))| {
+        let key = signer(index).map(|key| key.verifier_key().to_string()).unwrap_or_default();
+        format!("[[trust]]\nkey = \"{key}\"\nmay = {may:?}\n\n")
+    };
+    known.map(table).collect()
+}
+
+fn signer(index: usize) -> Option<SignerKey> {
+    let (name, _) = KEYS[index % KEYS.len()];
+    SignerKey::new(name, &[0x5a ^ u8::try_from(index).unwrap_or_default(); 32]).ok()
+}
+
+fn note(kind: &str, json: &Value, key: u8) -> String {
+    let text = format!("tallybox/{kind}/v1\n{json}\n");
+    let key = signer(usize::from(key));
+    key.and_then(|key| Note::sign(&text, &[&key]).ok()).map(|note| note.to_string()).unwrap_or_default()
+}
+
+fn verb(index: u8) -> Verb {
+    Verb::ALL[usize::from(index) % Verb::ALL.len()]
+}
+
+fn later(seconds: i64) -> Timestamp {
+    clock::utc_now().saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+impl Operator {
+    /// Publishes at `broker` for the box `box_id`, whose topics lie below `base`.
+    pub fn new(broker: Broker, base: &str, box_id: &str) -> Self {
+        let (base, box_id) = (base.to_owned(), box_id.to_owned());
+        Self { broker, base, box_id, numbers: [0; KEYS.len()], count: 0, sent: Vec::new(), desired: None }
+    }
+
+    /// All commands so far, but for those of floods.
+    pub fn sent(&self) -> &[SentCommand] {
+        &self.sent
+    }
+
+    /// The desired configuration that was published last.
+    pub fn desired(&self) -> Option<&str> {
+        self.desired.as_deref()
+    }
+
+    /// Does it now.
+    pub fn act(&mut self, action: &OperatorAction) {
+        match *action {
+            OperatorAction::Plain { verb: index, life_s, retained } => {
+                let payload = self.plain(verb(index), life_s);
+                self.command(verb(index), payload, retained);
+            }
+            OperatorAction::Signed { .. } => self.signed(action),
+            OperatorAction::Again { back } => {
+                let known = self.sent.iter().rev().nth(usize::from(back) % self.sent.len().max(1)).cloned();
+                if let Some(SentCommand { verb, payload, .. }) = known {
+                    self.command(verb, payload, false);
+                }
+            }
+            OperatorAction::Desired { version, key } => {
+                let values = json!({ "video.bitrate-kbps": 500 + version * 100 % 2000 });
+                let text = json!({ "box": self.box_id, "version": version, "values": values });
+                let text = note("desired", &text, key);
+                self.document("config/desired", &text);
+                self.desired = Some(text);
+            }
+            OperatorAction::Policy { day, key, material } => {
+                let version = format!("2026-01-{:02}", 1 + day % 28);
+                self.document("policy", &note("policy", &json!({ "version": version, "material": material }), key));
+            }
+            OperatorAction::EndOfService { key } => {
+                self.document("policy", &note("end-of-service", &json!({ "box": self.box_id }), key));
+            }
+            OperatorAction::Release { serial, key } => {
+                let prefix = self.base.rsplit_once('/').map_or("", |(prefix, _)| prefix);
+                let topic = format!("{prefix}/release/stable");
+                self.broker.publish(&topic, note("release", &release(serial), key).as_bytes(), true, None);
+            }
+            OperatorAction::Clear { topic } => {
+                let topic = TOPICS[usize::from(topic) % TOPICS.len()];
+                self.document(topic, "");
+                self.replaced(topic);
+            }
+            OperatorAction::Garbage { topic, length } => {
+                let bytes: Vec<u8> = (0..length).map(|at| (at.wrapping_mul(31) >> 2).to_le_bytes()[0]).collect();
+                let topic = TOPICS[usize::from(topic) % TOPICS.len()];
+                self.broker.publish(&format!("{}/{topic}", self.base), &bytes, false, None);
+                self.replaced(topic);
+            }
+            OperatorAction::Flood { verb: index, count } => {
+                let topic = format!("{}/cmd/{}", self.base, verb(index).as_str());
+                for _ in 0..count {
+                    let payload = self.plain(verb(index), 60);
+                    self.broker.publish(&topic, &payload, false, None);
+                }
+            }
+        }
+    }
+
+    /// What came on a topic counts in place of what was there.
+    fn replaced(&mut self, topic: &str) {
+        self.desired = self.desired.take().filter(|_| topic != "config/desired");
+    }
+
+    fn document(&self, topic: &str, text: &str) {
+        self.broker.publish(&format!("{}/{topic}", self.base), text.as_bytes(), true, None);
+    }
+
+    fn command(&mut self, verb: Verb, payload: Vec<u8>, retained: bool) {
+        self.count += 1;
+        let correlation = format!("r{}", self.count);
+        let topic = format!("{}/cmd/{}", self.base, verb.as_str());
+        let respond = Some(("answers/simulated", correlation.as_bytes()));
+        let number = self.broker.publish(&topic, &payload, retained, respond);
+        self.sent.push(SentCommand { number, at: Instant::now(), verb, payload, correlation, retained });
+    }
+
+    fn plain(&mut self, verb: Verb, life_s: i64) -> Vec<u8> {
+        self.count += 1;
+        let mut json = parameters(verb);
+        json["id"] = format!("c{}", self.count).into();
+        json["issued-at"] = later(life_s.min(0) - 1).to_string().into();
+        json["expires-at"] = later(life_s).to_string().into();
+        json.to_string().into_bytes()
+    }
+
+    fn signed(&mut self, action: &OperatorAction) {
+        let OperatorAction::Signed { verb: index, key, step, of_epoch, deadline_s, for_box } = *action else { return };
+        let state = self.broker.retained(&format!("{}/state", self.base)).unwrap_or_default();
+        let state: Value = serde_json::from_slice(&state).unwrap_or_default();
+        let number = &mut self.numbers[usize::from(key) % KEYS.len()];
+        *number = number.saturating_add_signed(step).max(1);
+        self.count += 1;
+        let uptime = state["uptime-s"].as_u64().unwrap_or_default();
+        let mut json = parameters(verb(index));
+        json["box"] = if for_box { self.box_id.as_str().into() } else { "other-box".into() };
+        json["verb"] = verb(index).as_str().into();
+        json["id"] = format!("c{}", self.count).into();
+        json["epoch"] = if of_epoch { state["epoch"].clone() } else { "0".repeat(32).into() };
+        json["seq"] = (*number).into();
+        json["deadline-s"] = uptime.saturating_add_signed(deadline_s).into();
+        let payload = note("command", &json, key).into_bytes();
+        self.command(verb(index), payload, false);
+    }
+}
+
+/// What a verb needs besides.
+fn parameters(verb: Verb) -> Value {
+    match verb {
+        Verb::SetVideo => json!({ "bitrate-kbps": 1200 }),
+        Verb::SetIngest => json!({ "url": "rtmps://push.example.cn/live/other" }),
+        Verb::SetPolicy => json!({ "note": note("policy", &json!({ "version": "2026-01-02", "material": false }), 1) }),
+        Verb::Update => json!({ "version": "0.2.0-1" }),
+        Verb::RequestStart
+        | Verb::Stop
+        | Verb::Mute
+        | Verb::Unmute
+        | Verb::Identify
+        | Verb::Diagnose
+        | Verb::Erase
+        | Verb::Unbind => json!({}),
+    }
+}
+
+fn release(serial: u64) -> Value {
+    json!({
+        "version": format!("0.{}.0-1", 2 + serial % 3), "serial": serial, "channel": "stable", "security": false,
+        "not-after": later(86_400).to_string(),
+        "files": { ARCHITECTURE: {
+            "url": "https://packages.example.cn/tallybox.deb", "size": 100, "sha256": "0".repeat(64)
+        } },
+        "wave": { "start": later(-3_600).to_string(), "stages": [{ "permille": 1000 }] },
+    })
+}
