@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use crate::sync::{LockExt, unpoisoned};
 
-pub use service::{Commands, Service, serve, wait};
+pub use service::{Commands, serve, wait};
+pub use work::Service;
 
 mod service;
 #[cfg(feature = "sim")]
 pub mod simulated;
+mod work;
 
 /// A thread could not be started: the process is at its limit of threads, or the machine out of memory.
 #[derive(Debug, thiserror::Error)]

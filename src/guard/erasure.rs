@@ -179,7 +179,8 @@ impl PendingErasure {
         }))
     }
 
-    /// A receipt that a power cut does not take away. Without room for it on the disk the deletion goes on all the same.
+    /// A receipt that a power cut does not take away. Without room for it on the disk the deletion goes on all the
+    /// same.
     fn stage_receipt(
         &mut self,
         data_dir: &Path,

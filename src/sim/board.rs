@@ -1,5 +1,7 @@
 //! The simulated panel: two buttons, a lamp with a sense pin, and a chip that may go away.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::checks;
@@ -78,12 +80,21 @@ pub(super) fn move_button(truth: &Shared, wires: &Wires, button: Button, down: b
         return;
     }
     let edge = PanelEvent::LevelChanged { button, down, at: Some(at) };
-    if late == 0 {
+    let due = {
+        let mut truth = truth.lock_unpoisoned();
+        let now = truth.now();
+        let heard = &mut truth.edges_heard[usize::from(button == Button::Mute)];
+        // The kernel hands the edges of a line on in their order.
+        let after = if *heard > now { *heard + Duration::from_millis(1) } else { now };
+        *heard = after.max(now + Duration::from_millis(late.into()));
+        heard.saturating_sub(now)
+    };
+    if due.is_zero() {
         let _ = wire.send(edge);
         return;
     }
     tokio::task::spawn_local(async move {
-        tokio::time::sleep(std::time::Duration::from_millis(late.into())).await;
+        tokio::time::sleep(due).await;
         let _ = wire.send(edge);
     });
 }

@@ -57,6 +57,8 @@ pub(super) struct Truth {
     pub(super) panel_lost: bool,
     pub(super) record_down: bool,
     pub(super) mute_down: bool,
+    /// When the guard hears of the last edge of the record button, and of the mute button.
+    pub(super) edges_heard: [Duration; 2],
     pub(super) presses: Vec<Press>,
     pub(super) captures: Vec<Capture>,
     /// How the next captures behave.
@@ -84,6 +86,7 @@ impl Truth {
             panel_lost: false,
             record_down: false,
             mute_down: false,
+            edges_heard: [Duration::ZERO; 2],
             presses: Vec::new(),
             captures: Vec::new(),
             plans: Vec::new(),

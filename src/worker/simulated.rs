@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::Service;
+use super::work::Service;
 use crate::sync::LockExt;
 
 type Work = Box<dyn FnOnce() + Send>;

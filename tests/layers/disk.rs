@@ -22,10 +22,11 @@ const KEEPERS: [&str; 14] = [
 ];
 
 /// What the kernel and the package provide, and what lives in memory: nothing of it is kept.
-const NOT_KEPT: [&str; 9] = [
+const NOT_KEPT: [&str; 10] = [
     "src/agent/systemd_notifier.rs",
     "src/agent/telemetry.rs",
     "src/guard/capture_process/pidfd.rs",
+    "src/guard/capture_process/units.rs",
     "src/guard/event_loop.rs",
     "src/guard/instance.rs",
     "src/guard/persistence_check.rs",

@@ -87,8 +87,8 @@ class Sequence:
         """Nothing goes to the ingest while nothing captures."""
         looked = self.box.sh("cat /proc/uptime; ss -Htn state established dst 10.78.0.1:1935; cat /proc/uptime").splitlines()
         before, after = (float(line.split()[0]) * 1000 - Observer(self.box.hand.seen).uptime for line in (looked[0], looked[-1]))
-        # The eyes may notice the process late, on a machine that is busy with it, and their lines come later still. What
-        # nothing has ended goes on: a steady session changes nothing for minutes.
+        # The eyes may notice the process late, on a machine that is busy with it, and their lines come later still.
+        # What nothing has ended goes on: a steady session changes nothing for minutes.
         seen = lambda: Observer([*self.box.hand.seen, (self.now(), "now", "")])
         near = lambda: any(begin - 2000 < after and end + 500 > before for begin, end, _ in seen().sessions)
         if looked[1:-1]:

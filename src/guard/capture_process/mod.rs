@@ -2,6 +2,7 @@
 
 mod launch;
 mod pidfd;
+mod signals;
 #[cfg(feature = "sim")]
 mod simulated;
 mod task;

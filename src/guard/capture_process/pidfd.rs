@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 
+use super::signals::{EXIT_TIMEOUT, POLL_INTERVAL, kill, open_pidfd};
 use super::units::CaptureUnits;
 use crate::atomic_file::{self, BY_UMASK, Durability};
 use crate::clock::Clock;
@@ -24,13 +24,8 @@ const FILE: &str = "capture.pid";
 const GRACE: Duration = Duration::from_millis(300);
 /// The file's content while a capture is being started that has not sent its hello. Before that it opens nothing.
 const STARTING: &str = "starting";
-/// How often a process is checked whose end the kernel does not announce.
-pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How often the kill is repeated until the process is gone.
 const KILL_RETRY_INTERVAL: Duration = Duration::from_millis(100);
-/// A process that exists after this time hangs in the kernel, or may not be killed. Shorter than the timeout of the
-/// guard's unit.
-pub(super) const EXIT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The process at the other end of a connection, once it is known.
 #[derive(Debug, Default)]
@@ -185,19 +180,6 @@ fn has_exited(pidfd: &OwnedFd, within: Duration) -> std::io::Result<bool> {
         Ok(ready) => Ok(ready > 0),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
-    }
-}
-
-pub(super) fn open_pidfd(pid: u32) -> std::io::Result<OwnedFd> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| Error::other("that is not a process id"))?;
-    Ok(pidfd_open(pid, PidfdFlags::NONBLOCK)?)
-}
-
-pub(super) fn kill(pidfd: &OwnedFd) -> rustix::io::Result<()> {
-    match pidfd_send_signal(pidfd, Signal::KILL) {
-        Err(rustix::io::Errno::SRCH) => Ok(()),
-        other => other,
     }
 }
 

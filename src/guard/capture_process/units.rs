@@ -4,7 +4,7 @@
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
-use super::pidfd::{EXIT_TIMEOUT, POLL_INTERVAL, kill, open_pidfd};
+use super::signals::{EXIT_TIMEOUT, POLL_INTERVAL, kill, open_pidfd};
 use crate::clock::Clock;
 
 /// The guard's unit.

@@ -248,8 +248,8 @@ fn a_cut_unbinding_ends_with_one_receipt() {
     assert_eq!(verified(receipt.as_ref(), &identity)["files"], 4);
 }
 
-/// Where the disk did not let go of a receipt that was left over, the next erasure still asks the helper, and has one of
-/// its own.
+/// Where the disk did not let go of a receipt that was left over, the next erasure still asks the helper, and has one
+/// of its own.
 #[test]
 fn a_receipt_that_was_left_over_is_not_the_next_ones() {
     let (dir, identity) = bound();

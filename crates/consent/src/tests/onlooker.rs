@@ -1,4 +1,5 @@
-//! What somebody who sees only events and effects knows about a box, and the rules of docs/consent.md as checks on that.
+//! What somebody who sees only events and effects knows about a box, and the rules of docs/consent.md as checks on
+//! that.
 #![allow(clippy::wildcard_enum_match_arm)] // the onlooker names only what it looks at
 #![allow(clippy::struct_excessive_bools)] // and notes whether it saw each
 
