@@ -4,11 +4,12 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::test_box::{BoxConfig, TestBox};
-use crate::support::{Program, wait_until};
+use crate::support::{Program, wait_for, wait_until};
 
 /// The network namespace, with everything hostile in it.
 struct World {
@@ -76,7 +77,11 @@ impl World {
     }
 
     fn wait_for_refusal(&self, host: &str) {
-        wait_until(&format!("{host} is refused"), || self.refused().iter().any(|refused| refused == host));
+        // The agent's attempts may be minutes apart, where the first ones failed on a busy machine.
+        let limit = Duration::from_mins(5);
+        wait_for(&format!("{host} is refused"), limit, || {
+            self.refused().iter().any(|refused| refused == host).then_some(())
+        });
     }
 
     /// A session that is sent to `host`, and does not go there.
