@@ -29,13 +29,17 @@ pub(in crate::sim) fn on_start(truth: &mut Truth, number: usize, session: u64, s
         truth.violated(format_args!("rule 3: session {session} starts while the lamp shows {lamp}"));
     }
     let (now, boot) = (truth.now(), truth.guard_since.unwrap_or(Duration::MAX));
-    let may_start = |press: &&mut Press| {
+    let may_start = |press: &Press| {
         let Some(up) = press.up else { return false };
         let held = up.saturating_sub(press.down);
         let is_press = held + SLACK >= DEBOUNCE && held < PICTURE_BELOW + SLACK;
         !press.spent && is_press && press.down >= boot && now.saturating_sub(up) < START_WITHIN
     };
-    let Some(press) = truth.presses.iter_mut().rev().find(may_start) else {
+    // Where two touches may have started it, it is the one that says the same about sound.
+    let says_so = |press: &Press| (press.up.unwrap_or_default().saturating_sub(press.down) <= SOUND_BELOW) == sound;
+    let fits = truth.presses.iter().rev().position(|press| may_start(press) && says_so(press));
+    let nth = fits.or_else(|| truth.presses.iter().rev().position(may_start));
+    let Some(press) = nth.and_then(|nth| truth.presses.iter_mut().rev().nth(nth)) else {
         return truth.violated(format_args!("rule 1: session {session} starts without a press"));
     };
     press.spent = true;
