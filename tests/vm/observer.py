@@ -68,11 +68,17 @@ class Observer:
             while asks and asks[0] < begin:
                 asks.pop(0)
                 asked = True
-            is_spoiled = any(since - OFF <= end and until >= begin for since, until in killed)
+            # There was no guard at its end, or at its beginning: nothing comes of it.
+            is_unheard = any(gone + OFF < end and begin < back - OFF for gone, back, _ in killed)
+            # A guard that ends or only begins may hear it or not: neither is held against the box.
+            is_doubtful = any(gone - AT_ONCE <= end and begin <= until for gone, _, until in killed)
             stops = any(since - OFF < begin < until - AT_ONCE for since, until, _ in self.sessions)
-            if not (stops or is_spoiled or locked or asked or unbound) and held < 3000 + OFF:
+            if not (stops or is_unheard or locked or asked or unbound) and held < 3000 + OFF:
                 allowed.append((begin, end, held < 700 + OFF))
-            if is_spoiled:
+            if is_doubtful:
+                # What it may have unlocked or agreed to.
+                if held >= 2000 - OFF:
+                    locked = asked = False
                 continue
             if held >= 10_000 + OFF:
                 unbound = True
@@ -84,13 +90,14 @@ class Observer:
         return allowed
 
     def violations(self, ledger, policies=(), killed=()):
-        """What broke a rule, in words. `policies`: when staff had to be asked; `killed`: while which the guard was
-        dead."""
+        """What broke a rule, in words. `policies`: when staff had to be asked; `killed`: when a guard was gone, when the
+        next one came up, and when that was known to answer."""
         found, presses = [], self.presses(policies, killed)
         for begin, end, _ in self.sessions:
             press = next((press for press in reversed(presses) if press[1] <= begin + OFF and begin - press[1] < STARTS), None)
             if press is None:
-                found.append(f"rule 1: capture at {begin} ms without a press")
+                near = [one[:2] for one in (*self.touches, *self.sessions) if begin - 20_000 < one[1] and one[0] < begin + 1000]
+                found.append(f"rule 1: capture from {begin} to {end} ms without a press; touches and sessions {near}, guard away {killed}")
                 continue
             presses.remove(press)
             heard = [values for since, until, values in self.open if since < end and until > begin]
@@ -105,12 +112,12 @@ class Observer:
                 found.append(f"rule 3: the lamp was dark for {dark} ms while a device was open ({begin} to {end} ms)")
         for span in self.lit:
             # What the lamp shows while the guard is dead is what it showed before.
-            dead = [*self.sessions, *((since, until, None) for since, until in killed)]
+            dead = [*self.sessions, *((gone, until, None) for gone, _, until in killed)]
             if (lies := outside(span, sorted(dead, key=lambda one: one[0]), 800)) > LONGEST_LIT:
                 found.append(f"rule 3: the lamp was lit for {lies} ms without capture ({span[0]} to {span[1]} ms)")
         for down, _, _ in self.touches:
             for begin, end, _ in self.sessions:
-                if begin < down < end - STOPPED and not any(since <= end and until >= down for since, until in killed):
+                if begin < down < end - STOPPED and not any(gone <= end and until >= down for gone, _, until in killed):
                     found.append(f"rule 4: capture went on for {end - down} ms after the touch at {down} ms")
         return found + self.disagreements(ledger)
 

@@ -3,6 +3,7 @@ The observer judges."""
 import os
 import random
 import time
+from contextlib import contextmanager, nullcontext
 
 from observer import Observer, blind_spots
 from scenario import scenario
@@ -51,12 +52,20 @@ class Sequence:
             assert not nodes or self.box.hand.now("capture"), f"a stop was acknowledged, and {nodes} are open"
 
     def kill(self, role):
-        begun = self.now()
-        self.box.sh(f"kill -9 $(systemctl show -P MainPID tallybox-{role})", check=False)
-        wait(f"systemd restarts the {role}", lambda: self.box.ok(f"systemctl is-active tallybox-{role}"), 60, 0.2)
-        if role == "guard":
-            wait("the guard answers", self.box.phase, 60, 0.2)
-            self.killed.append((begun, self.now()))
+        with self.guard_goes() if role == "guard" else nullcontext():
+            self.box.sh(f"kill -9 $(systemctl show -P MainPID tallybox-{role})", check=False)
+            wait(f"systemd restarts the {role}", lambda: self.box.ok(f"systemctl is-active tallybox-{role}"), 60, 0.2)
+
+    @contextmanager
+    def guard_goes(self):
+        """The guard ends and comes back meanwhile: when, by the eyes."""
+        mark, old = self.box.hand.mark(), self.box.hand.now("guard")
+        yield
+        wait("the guard answers", self.box.phase, 60, 0.2)
+        gone = self.box.hand.first(mark, "guard", lambda pids: old not in pids.split(","))
+        new = self.box.sh("systemctl show -P MainPID tallybox-guard").strip()
+        back = self.box.hand.first(mark, "guard", lambda pids: new in pids.split(","))
+        self.killed.append((gone, back, self.now()))
 
     def kill_guard(self):
         self.kill("guard")
@@ -77,11 +86,10 @@ class Sequence:
         # A touch that is under way at the restart is nobody's answer.
         time.sleep(3)
         self.version += 1
-        begun = self.now()
-        self.box.configure(consent={"policy-version": f"2030-01-{self.version:02}"})
-        wait("the guard answers", self.box.phase, 60, 0.2)
-        self.killed.append((begun, self.now()))
-        self.policies.append(self.now())
+        with self.guard_goes():
+            self.box.configure(consent={"policy-version": f"2030-01-{self.version:02}"})
+        # What a touch says from then on, the next guard hears, who has to ask.
+        self.policies.append(self.killed[-1][0])
 
     def quiet_network(self):
         """Nothing goes to the ingest while nothing captures."""

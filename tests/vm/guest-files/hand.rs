@@ -11,6 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const SLICE: &str = "/sys/fs/cgroup/system.slice/system-tallybox\\x2dcapture.slice";
+const GUARD: &str = "/sys/fs/cgroup/system.slice/tallybox-guard.service/cgroup.procs";
 
 /// The level of a gpio-sim line, whoever drives it.
 fn level(line: &File) -> bool {
@@ -29,6 +30,11 @@ fn captures() -> Vec<String> {
     let Ok(units) = fs::read_dir(SLICE) else { return Vec::new() };
     let lists = units.flatten().filter_map(|unit| fs::read_to_string(unit.path().join("cgroup.procs")).ok());
     lists.flat_map(|list| list.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// Processes of the guard's unit: the guard, or what systemd runs before and after it.
+fn guards() -> String {
+    fs::read_to_string(GUARD).unwrap_or_default().trim_end().replace('\n', ",")
 }
 
 /// Cameras and microphones that these processes have open.
@@ -80,7 +86,7 @@ fn main() {
     });
     std::thread::spawn(obey);
     let mut levels = [None; 3];
-    let (mut running, mut open, mut looked) = (None, None, Duration::MAX);
+    let (mut guard, mut running, mut open, mut looked) = (None, None, None, Duration::MAX);
     loop {
         // The order matters: what is found lit here was lit before the devices below were looked at.
         for (index, (name, line)) in lines.iter().enumerate() {
@@ -89,6 +95,11 @@ fn main() {
                 levels[index] = Some(now);
                 say(begun, name, if now { "1" } else { "0" });
             }
+        }
+        let guards = guards();
+        if guard.as_ref() != Some(&guards) {
+            say(begun, "guard", &guards);
+            guard = Some(guards);
         }
         let processes = captures();
         if running.as_ref() != Some(&processes) {
