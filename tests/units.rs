@@ -128,7 +128,7 @@ fn in_a_box(name: &str, checks: usize) {
 /// What limits, restarts and dependencies come to.
 #[test]
 fn what_ends_comes_back_without_a_person() {
-    in_a_box("job", 15);
+    in_a_box("job", 16);
 }
 
 /// docs/rotation.md, while a session is live; and the journal's documented command.
