@@ -5,7 +5,7 @@ use std::path::Path;
 use super::binding;
 use super::document::{self, Author, SourceFile};
 use super::reader::Reader;
-use super::sections::{self, Sections};
+use super::sections;
 use super::{Config, ConfigError, Destination, Diagnostic};
 
 /// The configuration in `texts`, whose main file is at `path`.
@@ -35,51 +35,14 @@ pub(super) fn check(path: &Path, texts: &[SourceFile]) -> Result<Config, ConfigE
     let (documents, syntax) = document::parse(texts);
     let broken = !syntax.is_empty();
     let mut reader = Reader::new(documents, syntax);
-    let sections = sections::read(&mut reader);
+    let config = sections::read(&mut reader, path, document::hash(texts));
     let (mut diagnostics, warnings) = reader.finish();
     if broken {
         // What a broken line meant to set is unknown: an absence may be its doing.
         diagnostics.retain(|diagnostic| diagnostic.at.is_some());
     }
-    let Some(sections) = sections.filter(|_| diagnostics.is_empty()) else { return Err(ConfigError { diagnostics }) };
-    let Sections {
-        device,
-        panel,
-        video,
-        overlay,
-        masks,
-        audio,
-        capture,
-        ingest,
-        mqtt,
-        consent,
-        privacy,
-        residency,
-        trust,
-        update,
-        third_parties,
-    } = sections;
-    Ok(Config {
-        device,
-        panel,
-        video,
-        overlay,
-        masks,
-        audio,
-        capture,
-        ingest,
-        mqtt,
-        consent,
-        privacy,
-        residency,
-        trust,
-        update,
-        third_parties,
-        path: path.to_owned(),
-        hash: document::hash(texts),
-        files: Vec::new(),
-        warnings,
-    })
+    let Some(config) = config.filter(|_| diagnostics.is_empty()) else { return Err(ConfigError { diagnostics }) };
+    Ok(Config { warnings, ..config })
 }
 
 /// Destinations that the platform wants and the files do not allow.

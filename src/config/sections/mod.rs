@@ -9,15 +9,15 @@ mod update;
 mod video;
 
 use core::time::Duration;
+use std::path::Path;
 
-use notes::Trust;
 use sha2::{Digest, Sha256};
 
 use crate::config::policy::is_policy_version;
 use crate::config::reader::{Location, Reader};
 use crate::config::{
-    AgeRecipient, Audio, Capture, Consent, Device, HostPattern, Ingest, Mask, Mqtt, NotARecipient, Overlay, Panel,
-    Privacy, Residency, SecretTemplate, ThirdParty, Update, Video, conflicts,
+    AgeRecipient, Audio, Capture, Config, Consent, Device, HostPattern, NotARecipient, Panel, Privacy, SecretTemplate,
+    Video, conflicts,
 };
 use crate::ipc::video_bounds::{BITRATE_KBPS, FPS, HEIGHT, WIDTH};
 
@@ -37,27 +37,9 @@ const fn days(n: u64) -> Duration {
 /// March to August.
 const SIX_MONTHS: u64 = 184;
 
-/// The content of all sections, checked.
-pub(in crate::config) struct Sections {
-    pub(in crate::config) device: Device,
-    pub(in crate::config) panel: Panel,
-    pub(in crate::config) video: Video,
-    pub(in crate::config) overlay: Overlay,
-    pub(in crate::config) masks: Vec<Mask>,
-    pub(in crate::config) audio: Audio,
-    pub(in crate::config) capture: Capture,
-    pub(in crate::config) ingest: Ingest,
-    pub(in crate::config) mqtt: Option<Mqtt>,
-    pub(in crate::config) consent: Consent,
-    pub(in crate::config) privacy: Privacy,
-    pub(in crate::config) residency: Residency,
-    pub(in crate::config) trust: Trust,
-    pub(in crate::config) update: Update,
-    pub(in crate::config) third_parties: Vec<ThirdParty>,
-}
-
-/// Reads all sections. `None` where something without a default is missing; the mistakes say what.
-pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
+/// Reads all sections of the files of which the main one is at `path`. `None` where something without a default is
+/// missing; the mistakes say what.
+pub(in crate::config) fn read(reader: &mut Reader<'_>, path: &Path, hash: String) -> Option<Config> {
     let device = device(reader);
     let panel = panel(reader);
     let video = video(reader);
@@ -94,7 +76,7 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
     }
     let mut ingest = ingest?;
     conflicts::check_minors_mode(reader, &consent, &mut ingest.outage, &privacy);
-    Some(Sections {
+    Some(Config {
         device,
         panel,
         video,
@@ -110,6 +92,10 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Sections> {
         trust,
         update,
         third_parties,
+        path: path.to_owned(),
+        hash,
+        files: Vec::new(),
+        warnings: Vec::new(),
     })
 }
 
