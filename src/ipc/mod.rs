@@ -25,6 +25,8 @@ pub use capture_protocol::{
     CaptureDevice, FailureKind, FromCapture, LEASE_DURATION, LeaseState, ProbeReport, RENEW_INTERVAL, SecondaryStats,
     SessionValues, StateInForce, StreamStats, ToCapture,
 };
+#[cfg(feature = "box")]
+pub(crate) use capture_protocol::{CaptureEnd, GuardEnd, Wanted};
 pub use command::{
     EPOCH_DIGITS, Fields, MAX_ID_BYTES, Rejection, ReplyCode, SignedCommand, SignedPayload, Unreadable, unknown_verb,
 };

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, millis};
-use crate::ipc::LEASE_DURATION;
 use crate::sync::LockExt;
 use monotonic::Monotonic;
 
@@ -92,9 +91,8 @@ impl Lease {
         self.changed.notified().await;
     }
 
-    /// Makes it valid for another [`LEASE_DURATION`].
-    pub(super) fn renew(&self) {
-        let until = self.clock.now().saturating_add(LEASE_DURATION);
+    /// Makes it valid until then.
+    pub(super) fn renew(&self, until: Monotonic) {
         self.until.store(millis(until.duration_since(Monotonic::default())), Ordering::Release);
     }
 

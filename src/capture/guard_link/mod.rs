@@ -16,10 +16,12 @@ use tokio::time::timeout;
 use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::ipc::{
-    FromCapture, IpcConnection, LEASE_DURATION, LeaseState, Purpose, SessionValues, StateInForce, ToCapture, Values,
+    CaptureEnd, FromCapture, IpcConnection, LEASE_DURATION, LeaseState, Purpose, SessionValues, StateInForce,
+    ToCapture, Values,
 };
 use crate::runtime::{self, ShutdownSignals};
 use crate::sync::LockExt;
+use monotonic::Monotonic;
 
 pub(crate) use lease::Lease;
 pub(crate) use stable_text::stabilize;
@@ -87,7 +89,7 @@ impl GuardLink {
         let lease = Arc::new(Lease::new(clock));
         let ((start, starts), (stop, stops), (closed, all_closed)) = (channel(), channel(), channel());
         let (events, outbox) = mpsc::channel(MAX_QUEUED_EVENTS);
-        let reader = Reader { lease: lease.clone(), start, stop, left_open };
+        let reader = Reader { clock, lease: lease.clone(), start, stop, left_open };
         let thread = std::thread::Builder::new()
             .name("door".to_owned())
             .spawn(move || {
@@ -141,6 +143,7 @@ fn exit_process() -> ! {
 
 /// What the guard's thread works with.
 struct Reader {
+    clock: Clock,
     lease: Arc<Lease>,
     start: Sender<Start>,
     stop: Sender<()>,
@@ -157,8 +160,8 @@ impl Reader {
                 return;
             }
         };
-        let Self { lease, start, stop, left_open } = self;
-        let ended = runtime.block_on(async { serve(stream, outbox, &lease, start).await });
+        let Self { clock, lease, start, stop, left_open } = self;
+        let ended = runtime.block_on(async { serve(stream, outbox, clock, &lease, start).await });
         lease.revoke();
         if let Err(reason) = ended {
             tracing::info!("going dark: {reason}");
@@ -179,6 +182,7 @@ impl Reader {
 async fn serve(
     stream: UnixStream,
     mut outbox: mpsc::Receiver<FromCapture>,
+    clock: Clock,
     lease: &Lease,
     start: Sender<Start>,
 ) -> Result<(), String> {
@@ -186,31 +190,28 @@ async fn serve(
     let stream = tokio::net::UnixStream::from_std(stream).map_err(|error| error.to_string())?;
     let mut guard: Guard = IpcConnection::new(stream);
     send(&mut guard, &FromCapture::Hello { pid: std::process::id() }).await?;
-    let mut start = Some(start);
+    let mut end = CaptureEnd::new(clock.now());
     let mut revision = 0;
-    let mut renewed = tokio::time::Instant::now();
     loop {
         tokio::select! {
             biased;
             signal = signals.recv() => return Err(signal.to_owned()),
-            () = tokio::time::sleep_until(renewed + LEASE_DURATION) => return Err("the guard is silent".to_owned()),
+            () = tokio::time::sleep_until(clock.to_instant(end.deadline())) => return Err("the guard is silent".to_owned()),
             received = guard.receive() => {
-                renewed = tokio::time::Instant::now();
-                match received {
+                let message = match received {
                     Err(error) => return Err(error.to_string()),
                     Ok(None) => return Err("the guard closed the connection".to_owned()),
-                    Ok(Some(ToCapture::Start { session, sound, purpose, configuration, values, commands, wanted })) => {
-                        let Some(start) = start.take() else { return Err("the guard said start twice".to_owned()) };
-                        lease.begin_bitrate(wanted.bitrate_kbps);
-                        revision = apply(&mut guard, lease, wanted).await?;
-                        let bitrate_kbps = wanted.bitrate_kbps;
-                        let config_hash = configuration;
-                        let _ = start.send(Start { session, audio: sound, purpose, config_hash, values, commands, bitrate_kbps });
-                    }
-                    Ok(Some(ToCapture::Renew { .. })) if start.is_some() => {
-                        return Err("the guard did not begin with start".to_owned());
-                    }
-                    Ok(Some(ToCapture::Renew { wanted })) => revision = apply(&mut guard, lease, wanted).await?,
+                    Ok(Some(message)) => message,
+                };
+                let wanted = end.hear(&message, clock.now())?;
+                if let ToCapture::Start { .. } = &message {
+                    lease.begin_bitrate(wanted.bitrate_kbps);
+                }
+                apply(&mut guard, lease, wanted, end.deadline()).await?;
+                revision = wanted.revision;
+                if let ToCapture::Start { session, sound, purpose, configuration, values, commands, wanted } = message {
+                    let (config_hash, bitrate_kbps) = (configuration, wanted.bitrate_kbps);
+                    let _ = start.send(Start { session, audio: sound, purpose, config_hash, values, commands, bitrate_kbps });
                 }
             }
             () = lease.changed() => confirm(&mut guard, lease, revision).await?,
@@ -225,13 +226,12 @@ async fn serve(
 type Guard = IpcConnection<ToCapture, FromCapture>;
 
 /// Applies what the guard wants and renews the lease, and only then confirms it. A cap of the bitrate is applied by
-/// the session's loop, which sees it here. Returns the revision.
-async fn apply(guard: &mut Guard, lease: &Lease, wanted: LeaseState) -> Result<u64, String> {
+/// the session's loop, which sees it here.
+async fn apply(guard: &mut Guard, lease: &Lease, wanted: LeaseState, until: Monotonic) -> Result<(), String> {
     lease.set_muted(wanted.muted);
     lease.set_wanted_bitrate(wanted.bitrate_kbps);
-    lease.renew();
-    confirm(guard, lease, wanted.revision).await?;
-    Ok(wanted.revision)
+    lease.renew(until);
+    confirm(guard, lease, wanted.revision).await
 }
 
 /// Tells the guard what is in force.

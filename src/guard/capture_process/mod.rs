@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::ipc::{LeaseState, SessionValues, ToCapture, Values};
+use crate::ipc::{GuardEnd, LeaseState, SessionValues, ToCapture, Values};
 use consent::{CaptureSettings, Grant};
 use task::{CaptureTask, DesiredState};
 
@@ -70,9 +70,10 @@ impl CaptureHandle {
         let wanted = LeaseState { revision: 0, muted: !sound, bitrate_kbps };
         let (desired, seen) = watch::channel(DesiredState { wanted, renewals: 0 });
         let (lease, kill) = (CancellationToken::new(), Arc::new(Notify::new()));
-        let start = Some(ToCapture::Start { session, sound, purpose, configuration, values, commands, wanted });
+        let start = ToCapture::Start { session, sound, purpose, configuration, values, commands, wanted };
+        let end = GuardEnd::new(start);
         let (ending, killing) = (lease.clone(), kill.clone());
-        let attendant = CaptureTask { session, desired: seen, lease: ending, kill: killing, events, pid_file, start };
+        let attendant = CaptureTask { session, desired: seen, lease: ending, kill: killing, events, pid_file, end };
         // The tasks of earlier captures are done; a join set keeps each until it is joined.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(attendant.run(mode.clone()));

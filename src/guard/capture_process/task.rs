@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::launch::LaunchMode;
 use super::pidfd::{CaptureProcess, PidFile};
 use crate::clock::Clock;
-use crate::ipc::{FromCapture, IpcConnection, IpcError, LeaseState, ToCapture};
+use crate::ipc::{FromCapture, GuardEnd, IpcConnection, IpcError, LeaseState, ToCapture, Wanted};
 use crate::token_bucket::TokenBucket;
 use consent::CaptureExit;
 
@@ -56,8 +56,8 @@ pub(super) struct CaptureTask {
     pub(super) kill: Arc<Notify>,
     pub(super) events: mpsc::Sender<(u64, CaptureEvent)>,
     pub(super) pid_file: PidFile,
-    /// The first message, until it was sent.
-    pub(super) start: Option<ToCapture>,
+    /// What was said and heard.
+    pub(super) end: GuardEnd,
 }
 
 impl CaptureTask {
@@ -72,7 +72,7 @@ impl CaptureTask {
         let (outcome, message) = loop {
             let ended = self.run_once(&mode).await;
             // A process without a hello was never started to capture: the same press may start another.
-            let again = self.start.is_some() && !self.lease.is_cancelled() && mode.is_by_others();
+            let again = !self.end.has_started() && !self.lease.is_cancelled() && mode.is_by_others();
             let Some(pause) = pauses.next().filter(|_| again) else { break ended };
             if !self.wait_before_retry(pause).await {
                 break (CaptureExit::Stopped, None);
@@ -120,21 +120,21 @@ impl CaptureTask {
         };
         let mut connection = IpcConnection::new(stream);
         let outcome = self.run_session(&mut connection, &mut process).await;
+        if outcome.is_err() {
+            // It violated the protocol or its rate limit: it is not given time to end.
+            process.kill();
+        }
         if !process.is_known() {
             self.await_unknown(&mut connection, &mut process).await;
         }
         drop(connection);
         let ended = match outcome {
-            Ok(CaptureExit::Died) if self.start.is_some() && mode.is_by_others() => {
+            Ok(CaptureExit::Died) if !self.end.has_started() && mode.is_by_others() => {
                 let closed = std::io::Error::other("the connection is closed at once");
                 (CaptureExit::NeverStarted, Some(mode.describe_error(&closed)))
             }
             Ok(outcome) => (outcome, None),
-            Err(message) => {
-                // It violated the protocol or its rate limit: it is not given time to end.
-                process.kill();
-                (CaptureExit::Died, Some(message))
-            }
+            Err(message) => (CaptureExit::Died, Some(message)),
         };
         self.wait_or_kill(&mut process).await;
         self.pid_file.remove();
@@ -178,10 +178,8 @@ impl CaptureTask {
         connection: &mut IpcConnection<FromCapture, ToCapture>,
         process: &mut CaptureProcess,
     ) -> Result<CaptureExit, String> {
-        let clock = Clock::start();
+        let (clock, events) = (Clock::start(), self.events.clone());
         let mut reports = TokenBucket::new(REPORT_BURST, REPORT_INTERVAL, clock.now());
-        // The outcome, if it ends now.
-        let mut last = CaptureExit::Died;
         // An event that the guard's loop has no room for yet; nothing more is read before it has.
         let mut held: Option<CaptureEvent> = None;
         loop {
@@ -191,15 +189,15 @@ impl CaptureTask {
                 changed = self.desired.changed() => {
                     let Ok(()) = changed else { return Ok(CaptureExit::Stopped) };
                     let wanted = self.desired.borrow_and_update().wanted;
-                    if self.start.is_some() {
-                        // It is sent with the start, and nothing is open before that.
-                        held = Some(CaptureEvent::Message(FromCapture::Applied(wanted.into())));
-                    } else {
-                        reports.add();
-                        self.send(connection, &ToCapture::Renew { wanted }).await?;
+                    match self.end.want(wanted) {
+                        Wanted::Guard(applied) => held = Some(CaptureEvent::Message(applied)),
+                        Wanted::Capture(renewal) => {
+                            reports.add();
+                            self.send(connection, &renewal).await?;
+                        }
                     }
                 }
-                room = self.events.reserve(), if held.is_some() => match room {
+                room = events.reserve(), if held.is_some() => match room {
                     Ok(room) => {
                         if let Some(event) = held.take() {
                             room.send((self.session, event));
@@ -212,25 +210,35 @@ impl CaptureTask {
                         return Err(format!("capture sent what is not its language: {error}"));
                     }
                     // A capture that ends with unread messages resets the connection.
-                    Ok(None) | Err(_) => return Ok(last),
+                    Ok(None) | Err(_) => return Ok(self.end.exit()),
                     Ok(Some(_)) if !reports.try_take(clock.now()) => {
                         return Err("capture reported without end, and was killed".to_owned());
                     }
-                    Ok(Some(FromCapture::Hello { pid })) => {
-                        let identified = process.identify(pid, &self.pid_file);
-                        identified.map_err(|error| format!("capture's process {pid} cannot be watched: {error}"))?;
-                        // It may open devices only now that its end can be verified.
-                        let start = self.start.take().ok_or("capture said hello twice")?;
-                        let wanted = self.desired.borrow_and_update().wanted;
-                        self.send(connection, &start.with(wanted)).await?;
-                        held = Some(CaptureEvent::Message(FromCapture::Hello { pid }));
-                    }
                     Ok(Some(message)) => {
-                        last = outcome(&message).unwrap_or(last);
+                        self.end.hear(&message)?;
+                        if let FromCapture::Hello { pid } = message {
+                            self.admit(pid, connection, process).await?;
+                        }
                         held = Some(CaptureEvent::Message(message));
                     }
                 },
             }
+        }
+    }
+
+    /// Capture said hello: it may open devices only once its end can be verified.
+    async fn admit(
+        &mut self,
+        pid: u32,
+        connection: &mut IpcConnection<FromCapture, ToCapture>,
+        process: &mut CaptureProcess,
+    ) -> Result<(), String> {
+        let identified = process.identify(pid, &self.pid_file);
+        identified.map_err(|error| format!("capture's process {pid} cannot be watched: {error}"))?;
+        let wanted = self.desired.borrow_and_update().wanted;
+        match self.end.start(wanted) {
+            Some(start) => self.send(connection, &start).await,
+            None => Ok(()),
         }
     }
 
@@ -250,25 +258,5 @@ impl CaptureTask {
                 Err(_) => Err("capture does not read its messages".to_owned()),
             },
         }
-    }
-}
-
-/// The outcome of a capture that ends after this message.
-fn outcome(message: &FromCapture) -> Option<CaptureExit> {
-    match message {
-        FromCapture::Failed { .. } => Some(CaptureExit::Failed),
-        FromCapture::ProbeFinished(_) => Some(CaptureExit::ProbeFinished),
-        FromCapture::Hello { .. }
-        | FromCapture::Applied(_)
-        | FromCapture::Encoder { .. }
-        | FromCapture::Camera { .. }
-        | FromCapture::EncoderFallback { .. }
-        | FromCapture::Live {}
-        | FromCapture::Reconnecting { .. }
-        | FromCapture::DestinationRefused { .. }
-        | FromCapture::DeviceLost { .. }
-        | FromCapture::DeviceRecovered { .. }
-        | FromCapture::Stats(_)
-        | FromCapture::Secondary(_) => None,
     }
 }

@@ -4,11 +4,22 @@
 //! Each renewal carries the settings that capture has to apply as complete state, so that a lost message cannot
 //! mislead; capture answers with those in force.
 
+#[cfg(feature = "box")]
+mod capture_end;
+#[cfg(feature = "box")]
+mod guard_end;
+#[cfg(test)]
+mod model;
+
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{CaptureSettings, Purpose, SetIngest, SetVideo, Values, text};
+#[cfg(feature = "box")]
+pub(crate) use capture_end::CaptureEnd;
+#[cfg(feature = "box")]
+pub(crate) use guard_end::{GuardEnd, Wanted};
 
 /// How often the guard renews the lease.
 pub const RENEW_INTERVAL: Duration = Duration::from_secs(1);
