@@ -2,7 +2,7 @@
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
 # Most tests wait for other programs: twice as many as there are processors.
 export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) * 2)))
-.PHONY: console-bench demo fleet-demo test test-build clients-test cluster-test fuzz home-assistant-test soak vm-test deb deb-test arm64-test armhf-test deploy fmt
+.PHONY: console-bench demo fleet-demo test test-build clients-test cluster-test fuzz home-assistant-test soak vm-test deb deb-test reproducible-test arm64-test armhf-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -91,6 +91,10 @@ deploy:
 # The package's life on Debian 12 and 13, from installation to purge, with systemd. SUITES=bookworm is the short form.
 deb-test:
 	tests/deb/run $(SUITES)
+
+# The package made twice, by two users in two folders, with other settings: the same bytes. As root.
+reproducible-test:
+	tests/deb/reproducible $(PACKAGE)
 
 # The arm64 package, run under emulation: its commands and a stream; then button and lamp, with an emulated kernel.
 arm64-test:
