@@ -21,6 +21,7 @@ pub(crate) enum Ack {
     /// The connection ends without a word.
     HangUp,
     /// It accepts, after this time.
+    #[allow(dead_code)] // tests/load has this file too
     Late(Duration),
 }
 
@@ -134,6 +135,7 @@ impl OddBroker {
     }
 
     /// Ends the newest connection, without a word.
+    #[allow(dead_code)] // tests/load has this file too
     pub(crate) fn hang_up(&self) {
         if let Some(writer) = self.writer.lock().unwrap().take() {
             let _ = writer.shutdown(std::net::Shutdown::Both);
