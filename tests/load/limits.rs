@@ -79,7 +79,7 @@ impl NoDescriptors {
             .map(|fd| fd.unwrap().file_name().to_str().unwrap().parse().unwrap())
             .collect();
         // The lowest number that is free: none below it is, and one at or above it may not be given out.
-        let first = (0..).find(|number| !open.contains(number)).unwrap();
+        let first = (0..=u64::MAX).find(|number| !open.contains(number)).unwrap();
         let pid = Pid::from_raw(pid).unwrap();
         let maximum = getrlimit(Resource::Nofile).maximum;
         let former = prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(first), maximum }).unwrap();
@@ -89,6 +89,6 @@ impl NoDescriptors {
 
 impl Drop for NoDescriptors {
     fn drop(&mut self) {
-        let _ = prlimit(Some(self.pid), Resource::Nofile, self.former.clone());
+        let _ = prlimit(Some(self.pid), Resource::Nofile, self.former);
     }
 }

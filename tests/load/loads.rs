@@ -89,12 +89,6 @@ impl Load {
         wait_until(what, || self.count(what) >= amount);
     }
 
-    /// Goes on for so long.
-    pub(crate) fn last(&self, time: Duration) {
-        // The length of a load is what a row is about: nothing else is waited for.
-        std::thread::sleep(time);
-    }
-
     /// For the table.
     pub(crate) fn amount(&self) -> String {
         let seconds = self.begun.map_or(1.0, |begun| (now() - begun).as_secs_f64());
@@ -117,6 +111,11 @@ impl Drop for Load {
             end();
         }
     }
+}
+
+/// Lets the load go on for so long: its length is what a row is about, and nothing else is waited for.
+pub(crate) fn last(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// Commands of each kind but `stop`: good ones, ones that nobody may give, unknown ones, and what is none.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::duration_suboptimal_units, clippy::must_use_candidate)]
 // The tests of the appliance share their servers with these tests, which use a part of them.
 #![allow(dead_code)]
+#![allow(clippy::cast_precision_loss)] // figures of a table
 
 #[path = "../appliance/broker.rs"]
 mod broker;

@@ -13,7 +13,7 @@ use crate::support::{Program, wait_for, wait_until};
 
 /// Who hears the events.
 pub(crate) enum Outbox {
-    /// mosquitto_sub, which writes them into this file.
+    /// `mosquitto_sub`, which writes them into this file.
     Subscriber { heard: PathBuf, _program: Program },
     /// The broker itself.
     Odd(Arc<OddBroker>),
@@ -76,9 +76,10 @@ impl Outbox {
     pub(crate) fn check(&self, shop: &TestBox, ledger: &[Value]) {
         let last = ledger.last().unwrap()["seq"].as_u64().unwrap();
         let seq = |event: &Value| event["seq"].as_u64().unwrap();
-        // An agent whose broker was away for minutes may wait for a minute before it tries again.
+        // An agent whose broker was away may wait for a minute before it tries again. What a flood left at the broker
+        // comes before the broker's acknowledgements.
         let has_last = || self.events().iter().any(|event| seq(event) == last).then_some(());
-        wait_for("the outbox has drained", Duration::from_secs(180), has_last);
+        wait_for("the outbox has drained", Duration::from_secs(600), has_last);
         let mut firsts: Vec<Value> = Vec::new();
         for event in self.events() {
             match firsts.iter().find(|first| seq(first) == seq(&event)) {
