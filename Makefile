@@ -2,7 +2,7 @@
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
 # Most tests wait for other programs: twice as many as there are processors.
 export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) * 2)))
-.PHONY: console-bench demo fleet-demo test test-build clients-test cluster-test fuzz home-assistant-test soak vm-test deb deb-test reproducible-test arm64-test armhf-test deploy fmt
+.PHONY: console-bench demo fleet-demo test test-build clients-test cluster-test fuzz home-assistant-test load-test soak vm-test deb deb-test reproducible-test arm64-test armhf-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -70,6 +70,13 @@ soak:
 	scripts/setup test
 	cargo build --release
 	tests/soak/run $(CARGO_TARGET_DIR)/release/tallybox --cycles $(or $(CYCLES),40000) --hours $(or $(HOURS),2) $(if $(SEED),--seed $(SEED)) $(FLAGS)
+
+# A touch under each load: floods, slow peers, hanging disks, a busy machine, little memory, no descriptors. Some 20
+# minutes, best as root; ends with a table. ROW=disk: the tests with that word in their names. RELEASE=1: the release
+# build.
+load-test:
+	scripts/setup test
+	TALLYBOX_LONG=1 cargo test $(if $(RELEASE),--release) --features demo --test load $(ROW) -- --nocapture
 
 # Frames of the web console under 2,000 simulated boxes, as a table. INTERVAL=2s: telemetry oftener than every 30 s.
 console-bench:

@@ -20,6 +20,9 @@ pub(crate) enum Ack {
     Disconnect(u8),
     /// The connection ends without a word.
     HangUp,
+    /// It accepts, after this time.
+    #[allow(dead_code)] // tests/load has this file too
+    Late(Duration),
 }
 
 /// Judges a publish by its topic and payload.
@@ -131,16 +134,17 @@ impl OddBroker {
         });
     }
 
+    /// Ends the newest connection, without a word.
+    #[allow(dead_code)] // tests/load has this file too
+    pub(crate) fn hang_up(&self) {
+        if let Some(writer) = self.writer.lock().unwrap().take() {
+            let _ = writer.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// Sends the box a command, without asking for an acknowledgement.
     pub(crate) fn command(&self, verb: &str, payload: &str) {
-        let topic = format!("tallybox/v1/test-box/cmd/{verb}");
-        let length = 2 + topic.len() + 1 + payload.len();
-        let mut packet = vec![0x30];
-        push_length(&mut packet, length);
-        packet.extend(u16::try_from(topic.len()).unwrap().to_be_bytes());
-        packet.extend(topic.as_bytes());
-        packet.push(0);
-        packet.extend(payload.as_bytes());
+        let packet = publish_packet(&format!("tallybox/v1/test-box/cmd/{verb}"), payload);
         // Between two connections it goes to nobody, as with any broker.
         if let Some(writer) = self.writer.lock().unwrap().as_mut() {
             let _ = writer.write_all(&packet);
@@ -153,6 +157,17 @@ impl OddBroker {
         self.command(verb, &crate::broker::payload(id, 0, 60).to_string());
         self.wait(verb, |heard| heard.topic == "reply" && heard.payload["id"] == id).payload
     }
+}
+
+/// A PUBLISH that nobody acknowledges (quality of service 0).
+pub(crate) fn publish_packet(topic: &str, payload: &str) -> Vec<u8> {
+    let mut packet = vec![0x30];
+    push_length(&mut packet, 2 + topic.len() + 1 + payload.len());
+    packet.extend(u16::try_from(topic.len()).unwrap().to_be_bytes());
+    packet.extend(topic.as_bytes());
+    packet.push(0);
+    packet.extend(payload.as_bytes());
+    packet
 }
 
 fn push_length(packet: &mut Vec<u8>, mut length: usize) {
@@ -279,7 +294,16 @@ impl Served<'_> {
                 self.stream.write_all(&[0x40, 4, id[0], id[1], reason, 0]).ok()?;
                 throw_out
             }
-            Ack::Reason(_) | Ack::Silence => throw_out,
+            Ack::Late(after) if qos > 0 => {
+                let mut stream = self.stream.try_clone().ok()?;
+                std::thread::spawn(move || {
+                    std::thread::sleep(after);
+                    // The connection may have ended meanwhile.
+                    let _ = stream.write_all(&[0x40, 4, id[0], id[1], 0, 0]);
+                });
+                throw_out
+            }
+            Ack::Reason(_) | Ack::Silence | Ack::Late(_) => throw_out,
             // The command writer holds the connection too: dropping this end would not close it.
             Ack::HangUp => {
                 self.stream.shutdown(std::net::Shutdown::Both).ok()?;

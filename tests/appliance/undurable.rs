@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::ledger::ControlSocket;
 use crate::rig::{ALL_ROLES, signed, signer, trust};
+use crate::support::disk::make_library;
 use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, TALLYBOX, wait_until};
 
@@ -47,9 +48,7 @@ impl Bench {
     fn failing() -> Self {
         let shop = shop();
         let (library, broken) = (shop.path("disk.so"), shop.path("broken"));
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/disk.c");
-        let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).output().unwrap();
-        assert!(made.status.success(), "{made:?}");
+        make_library(&library);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(shop.path("log")).unwrap();
         let mut command = shop.command(&["guard"]);
         command.env("LD_PRELOAD", library).env("FAKE_DISK", &broken).stdin(Stdio::null()).stderr(log);

@@ -8,6 +8,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 pub mod clock;
+pub mod disk;
 pub mod test_box;
 pub mod test_ca;
 

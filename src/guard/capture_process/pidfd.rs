@@ -4,6 +4,7 @@
 use std::io::{Error, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -33,7 +34,8 @@ pub(in crate::guard) struct CaptureProcess {
     child: Option<Child>,
     /// What systemd started, where it did.
     units: Option<CaptureUnits>,
-    pidfd: Option<OwnedFd>,
+    /// Shared by all handles: a guard without a free descriptor could not copy it, and would have nothing to kill by.
+    pidfd: Option<Arc<OwnedFd>>,
     #[cfg(feature = "sim")]
     simulated: Option<SimulatedProcess>,
 }
@@ -47,7 +49,7 @@ impl CaptureProcess {
     pub(in crate::guard) fn child(child: Child) -> std::io::Result<Self> {
         let mut this = Self { child: Some(child), ..Self::default() };
         if let Some(pid) = this.child.as_ref().and_then(Child::id) {
-            this.pidfd = Some(open_pidfd(pid)?);
+            this.pidfd = Some(Arc::new(open_pidfd(pid)?));
         }
         Ok(this)
     }
@@ -82,7 +84,7 @@ impl CaptureProcess {
             return Err(Error::other("that is no process of capture's unit"));
         }
         if self.pidfd.is_none() {
-            self.pidfd = Some(open_pidfd(pid)?);
+            self.pidfd = Some(Arc::new(open_pidfd(pid)?));
         }
         file.write(pid)
     }
@@ -101,7 +103,7 @@ impl CaptureProcess {
         Self {
             child: None,
             units: self.units.clone(),
-            pidfd: self.pidfd.as_ref().and_then(|pidfd| pidfd.try_clone().ok()),
+            pidfd: self.pidfd.clone(),
             #[cfg(feature = "sim")]
             simulated: self.simulated.clone(),
         }

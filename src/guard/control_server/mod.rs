@@ -2,15 +2,14 @@
 //! delay the guard. None of them holds anything that could start a capture.
 
 mod connections;
+mod listener;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -21,6 +20,7 @@ use crate::ipc::{
 };
 use crate::ledger::{Ledger, LedgerError, LedgerHead};
 use connections::{ConnectionSlot, ConnectionTable};
+pub(super) use listener::Listener;
 use monotonic::Monotonic;
 
 /// Calls of one connection that wait for their responses.
@@ -54,35 +54,7 @@ pub(super) struct ControlContext {
     pub(super) has_trust: bool,
 }
 
-/// Where connections come from.
-#[derive(Debug)]
-pub(super) enum Listener {
-    /// The guard's socket.
-    Unix(UnixListener),
-    /// The other roles of a simulation, each connection with its user.
-    #[cfg(feature = "sim")]
-    Memory(mpsc::Receiver<(tokio::io::DuplexStream, u32)>),
-}
-
-impl Listener {
-    /// The next connection, and its user. Cancel-safe.
-    async fn accept(&mut self) -> io::Result<(IpcStream, u32)> {
-        match self {
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
-                Ok((stream.into(), uid))
-            }
-            #[cfg(feature = "sim")]
-            Self::Memory(connections) => match connections.recv().await {
-                Some((stream, uid)) => Ok((stream.into(), uid)),
-                None => std::future::pending().await,
-            },
-        }
-    }
-}
-
-/// Accepts connections until dropped.
+/// Accepts connections until dropped, or until the socket is lost.
 pub(super) async fn serve(mut listener: Listener, context: ControlContext) {
     let own = rustix::process::getuid().as_raw();
     let (mut connections, mut table) = (JoinSet::new(), ConnectionTable::new());
@@ -105,11 +77,8 @@ pub(super) async fn serve(mut listener: Listener, context: ControlContext) {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the guard's socket does not accept");
-                    // Out of file descriptors, most likely: a connection has to end first.
-                    if connections.join_next().await.is_none() {
-                        return;
-                    }
+                    tracing::error!("the guard's socket is lost: {error}");
+                    return;
                 }
             },
         }
