@@ -6,9 +6,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::checks::answers::{self, ANSWER_WITHIN};
-use super::schedule::{Asker, Wish};
+use super::schedule::{Asker, Help, Wish};
 use super::truth::Shared;
-use crate::ipc::{FromGuard, IpcConnection, Request, SignedPayload, ToGuard};
+use crate::ipc::{CredentialsReport, FromGuard, IpcConnection, Request, SignedPayload, ToGuard};
 use crate::sync::LockExt;
 
 /// Bytes that a connection holds.
@@ -52,6 +52,9 @@ pub(super) async fn observe(truth: Shared, door: Door) {
             if truth.status.as_ref().is_none_or(|known| (known.phase, known.muted) != (status.phase, status.muted)) {
                 truth.note(format_args!("status {phase} ({reason}), lamp {lamp}, muted {}", status.muted));
             }
+            if let Some(note) = status.checkpoint.as_ref().filter(|note| truth.checkpoints.last() != Some(*note)) {
+                truth.checkpoints.push(note.clone());
+            }
             truth.status = Some(status);
         }
     }
@@ -72,6 +75,21 @@ fn request(wish: &Wish) -> Option<Request> {
         }
         Wish::Garbage => return None,
     })
+}
+
+/// The helper that runs as root deletes credentials: reads the guard's request, and answers as it is told to.
+pub(super) async fn help(door: Door, attempt: String, how: Help) {
+    let attempt = match how {
+        Help::Never => return,
+        Help::Prompt => attempt,
+        Help::Wrong => "0123456789abcdef".to_owned(),
+    };
+    let Some(mut guard) = connect(&door, 0).await else { return };
+    let request = Request::CredentialsErased(CredentialsReport { attempt, removed: 2, left: Vec::new() });
+    if guard.send(&Said::Call(ToGuard { call: 1, request })).await.is_ok() {
+        // Whatever it says: nobody is there to be told.
+        let _ = guard.receive().await;
+    }
 }
 
 /// Asks, and holds the guard to an answer; `false`: the guard did not live to answer.
