@@ -114,7 +114,13 @@ pub enum OperatorAction {
 impl OperatorAction {
     /// One of them, as the dice fall.
     pub(super) fn any(random: &mut fastrand::Rng) -> Self {
-        let (verb, key) = (random.u8(0..12), random.u8(0..KEY_COUNT));
+        let (verb, any) = (random.u8(0..12), random.u8(0..KEY_COUNT));
+        // Half of what is signed is in the right hands.
+        let of = |roles: &[&str], random: &mut fastrand::Rng| {
+            let right = KEYS.iter().position(|(_, may)| may.iter().any(|role| roles.contains(role)));
+            right.and_then(|key| u8::try_from(key).ok()).filter(|_| random.bool()).unwrap_or(any)
+        };
+        let key = of(&["desired"], random);
         match random.u8(0..16) {
             0..=4 => Self::Plain {
                 verb,
@@ -123,7 +129,7 @@ impl OperatorAction {
             },
             5..=7 => Self::Signed {
                 verb,
-                key,
+                key: of(&[self::verb(verb).row().role.as_str()], random),
                 step: if random.u8(0..4) == 0 { random.i64(-2..4) } else { 1 },
                 of_epoch: random.u8(0..6) != 0,
                 deadline_s: if random.u8(0..4) == 0 { random.i64(-50..1_000) } else { 100 },

@@ -200,6 +200,9 @@ impl World {
         let (truth, wires) = (self.truth.clone(), self.wires.clone());
         self.touch = Some(tokio::task::spawn_local(async move {
             let number = begin_touch(&truth, hold, late);
+            if late == 0 && hold > 60 {
+                spend_if_it_stops(&truth, number, bounces);
+            }
             for _ in 0..bounces {
                 board::move_button(&truth, &wires, Button::Record, true, late);
                 sleep(BOUNCE).await;
@@ -246,6 +249,27 @@ impl World {
         }
         tokio::task::spawn_local(peers::ask(self.truth.clone(), guard.door.clone(), by, wish));
     }
+}
+
+/// A touch that stops a capture starts none: that the guard sees it while one exists is sure just before it settles.
+#[allow(clippy::disallowed_methods)] // the schedule's end ends it
+fn spend_if_it_stops(truth: &Shared, number: usize, bounces: u8) {
+    let in_time = {
+        let truth = truth.lock_unpoisoned();
+        truth.edges_heard[0] <= truth.now() && !truth.panel_lost && truth.may_capture()
+    };
+    if !in_time {
+        return;
+    }
+    let (truth, waited) = (truth.clone(), guard_waited());
+    let settled = DEBOUNCE + BOUNCE * 2 * u32::from(bounces) - Duration::from_millis(1);
+    tokio::task::spawn_local(async move {
+        sleep(settled).await;
+        let mut truth = truth.lock_unpoisoned();
+        if truth.may_capture() && guard_waited() == waited {
+            truth.presses[number].spent = true;
+        }
+    });
 }
 
 /// The button goes down; returns the touch's number.

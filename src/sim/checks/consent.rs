@@ -68,11 +68,11 @@ fn with_guardian(truth: &mut Truth, session: u64, sound: bool) {
         longest + SLACK >= HOLD && held(press).is_some_and(|held| held < PICTURE_BELOW + SLACK)
     };
     let is_recent = |press: &Press| press.up.is_some_and(|up| now.saturating_sub(up) < START_WITHIN);
-    let hold = truth.presses.iter().rposition(|press| may_count(press) && is_hold(press) && is_recent(press));
-    let Some(hold) = hold else {
+    let agreed = truth.presses.iter().rposition(|press| may_count(press) && is_hold(press) && is_recent(press));
+    let Some(agreed) = agreed else {
         return truth.violated(format_args!("minors: session {session} starts without a guardian's hold"));
     };
-    let begun = truth.presses[hold].down;
+    let begun = truth.presses[agreed].down;
     let says_so = |press: &Press| {
         let held = held(press).unwrap_or_default();
         let up = press.up.unwrap_or_default();
@@ -80,11 +80,11 @@ fn with_guardian(truth: &mut Truth, session: u64, sound: bool) {
             held + SLACK >= DEBOUNCE && held < PICTURE_BELOW + SLACK && (held <= SOUND_BELOW + SLACK || !sound);
         is_press && up <= begun + SLACK && begun.saturating_sub(up) < ASKED + SLACK
     };
-    let press = truth.presses[..hold].iter().rposition(|press| may_count(press) && says_so(press));
+    let press = truth.presses[..agreed].iter().rposition(|press| may_count(press) && says_so(press));
     let Some(press) = press else {
         return truth.violated(format_args!("minors: session {session} starts without a press before the hold"));
     };
-    for number in press..=hold {
+    for number in press..=agreed {
         truth.presses[number].spent = true;
     }
 }

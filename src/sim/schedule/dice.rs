@@ -15,7 +15,11 @@ pub(super) fn actions(seed: u64, platform: Platform) -> Vec<Action> {
         if platform.is_none() { (count, action) } else { (count * 2, action_with_platform) };
     let mut actions = Vec::with_capacity(count * 2);
     for _ in 0..count {
-        actions.push(one(&mut random));
+        if random.u8(..8) == 0 {
+            scene(&mut random, &mut actions);
+        } else {
+            actions.push(one(&mut random));
+        }
         actions.push(Action::Wait { ms: pause(&mut random) });
     }
     actions
@@ -56,6 +60,43 @@ fn action_with_platform(random: &mut Rng) -> Action {
         54..=79 => Action::Operator { what: OperatorAction::any(random) },
         80..=94 => Action::Broker { what: BrokerAction::any(random) },
         _ => Action::Agent { what: ProcessAction::any(random) },
+    }
+}
+
+/// What seldom follows on each other by chance, and has to be right.
+fn scene(random: &mut Rng, actions: &mut Vec<Action>) {
+    let touch = |hold: u32| Action::Touch { hold, bounces: 0, late: 0 };
+    let wait = |ms: u32| Action::Wait { ms };
+    let press = touch(random.u32(100..600));
+    match random.u8(..6) {
+        // The panel is away in the middle of a hold.
+        0 => {
+            actions.extend([
+                touch(random.u32(5_500..25_000)),
+                wait(random.u32(100..4_000)),
+                Action::Panel { lost: true },
+            ]);
+            actions.extend([wait(random.u32(10..3_000)), Action::Panel { lost: false }, wait(6_000)]);
+        }
+        // Somebody asks for silence, and capture does not say that it obeys.
+        1 => {
+            let plan = CapturePlan { quirk: Some(Quirk::Unconfirming), live: 50, ..CapturePlan::default() };
+            let mute = Action::Ask { by: Asker::Agent, wish: Wish::Mute };
+            actions.extend([Action::Plan(plan), press, wait(random.u32(1_000..2_000)), mute, wait(2_000)]);
+        }
+        // What cannot be sent is kept, and then has to go.
+        2 | 3 => {
+            let end = touch(random.u32(5_500..14_000));
+            actions.extend([Action::Link { up: false }, press, wait(3_500), touch(100), wait(1_000), end]);
+            actions.push(wait(random.u32(5_000..16_000)));
+        }
+        // A touch stops, and starts nothing.
+        4 => actions.extend([press, wait(random.u32(800..2_000)), touch(random.u32(100..600)), wait(2_000)]),
+        // The power fails in an unbinding, or soon after it.
+        _ => {
+            let hold = random.u32(10_200..12_000);
+            actions.extend([touch(hold), wait(hold + random.u32(..200)), Action::PowerCut, wait(2_000)]);
+        }
     }
 }
 
