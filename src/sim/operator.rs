@@ -245,6 +245,15 @@ impl Operator {
         &self.sent
     }
 
+    /// Publishes the first stops again, byte for byte, as whoever missed their answers would.
+    pub(super) fn repeat_stops(&mut self) {
+        let is_one = |sent: &&SentCommand| sent.verb == Verb::Stop && !sent.retained;
+        let stops: Vec<_> = self.sent.iter().filter(is_one).take(4).cloned().collect();
+        for SentCommand { verb, payload, signed, .. } in stops {
+            self.command(verb, payload, false, signed);
+        }
+    }
+
     /// The desired configuration that was published last.
     pub fn desired(&self) -> Option<&str> {
         self.desired.as_deref()

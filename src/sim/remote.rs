@@ -229,6 +229,7 @@ impl Remote {
                     self.operator.act(&OperatorAction::Plain { verb, life_s: 60, retained: false });
                     sleep(Duration::from_millis(100)).await;
                 }
+                self.operator.repeat_stops();
                 sleep(ANSWER_TIME).await;
             }
             End::Late(why) => {

@@ -127,10 +127,10 @@ fn states(played: &Played, problems: &mut Vec<String>) {
         if arrival.topic != format!("{BASE}/state") {
             continue;
         }
-        let is_without_guard = wire::json(&arrival.payload)["epoch"].is_null();
+        let is_without_guard = wire::parsed(&arrival.payload)["epoch"].is_null();
         match said.iter().skip(place).position(|state| wire::same_state(&arrival.payload, state)) {
             Some(further) => place += further,
-            None if is_without_guard && wire::json(&arrival.payload)["phase"] == "fault" => {}
+            None if is_without_guard && wire::parsed(&arrival.payload)["phase"] == "fault" => {}
             None => problems.push(format!("the guard did not say {}", String::from_utf8_lossy(&arrival.payload))),
         }
     }
@@ -153,9 +153,9 @@ fn bounds(played: &Played, problems: &mut Vec<String>) {
     }
     for (_, what) in &played.history {
         let Happening::Published(Arrival { topic, payload, .. }) = what else { continue };
-        let is_short = topic == "answers/simulated" && wire::json(payload).get("diagnosis").is_none();
+        let is_short = topic == "answers/simulated" && wire::parsed(payload).get("diagnosis").is_none();
         let limit = if is_short { MAX_ANSWER } else { MAX_PAYLOAD };
-        if payload.len() > limit && wire::json(payload).get("receipt").is_none() {
+        if payload.len() > limit && wire::parsed(payload).get("receipt").is_none() {
             problems.push(format!("it published {} bytes on {topic}", payload.len()));
         }
     }

@@ -188,6 +188,7 @@ async fn play(schedule: &AgentSchedule, config: Arc<Config>) -> io::Result<Playe
         operator.act(&OperatorAction::Plain { verb, life_s: 60, retained: false });
         sleep(Duration::from_millis(100)).await;
     }
+    operator.repeat_stops();
     sleep(ANSWER_TIME).await;
     process.kill().await;
     let is_spinning = process.is_spinning();

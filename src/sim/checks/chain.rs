@@ -30,7 +30,7 @@ pub(in crate::sim) fn look(truth: &mut Truth, retained: Option<Vec<u8>>) {
     if truth.quiet() < TOLD_WITHIN || truth.guard_since.is_none() || status.unbound {
         return;
     }
-    let state = wire::json(&retained.clone().unwrap_or_default());
+    let state = wire::parsed(&retained.clone().unwrap_or_default());
     let phase: Option<Phase> = serde_json::from_value(state["phase"].clone()).ok();
     if truth.may_capture() && !phase.is_some_and(Phase::may_capture) {
         truth.violated(format_args!("chain: MQTT says {} while a capture exists", state["phase"]));

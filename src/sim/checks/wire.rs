@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::super::broker::{Arrival, Broker, Happening, History};
 use super::super::operator::SentCommand;
 use crate::agent::state::State;
-use crate::ipc::{Fact, LedgerEntry, StoredFact};
+use crate::ipc::{Fact, LedgerEntry, StoredFact, Verb};
 
 /// Events that the box knows the broker to have, by ledger and number.
 #[derive(Debug)]
@@ -59,11 +59,11 @@ pub(in crate::sim) fn event_id(box_id: &str, ledger: &str, seq: u64) -> String {
 }
 
 fn said_id(arrival: &Arrival) -> String {
-    json(&arrival.payload)["id"].as_str().unwrap_or_default().to_owned()
+    parsed(&arrival.payload)["id"].as_str().unwrap_or_default().to_owned()
 }
 
 /// A payload that is JSON; anything else is null.
-pub(in crate::sim) fn json(bytes: &[u8]) -> Value {
+pub(in crate::sim) fn parsed(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_default()
 }
 
@@ -75,7 +75,7 @@ pub(in crate::sim) fn same_state(published: &[u8], state: &State) -> bool {
         }
         value
     };
-    without_time(json(published)) == without_time(serde_json::to_value(state).unwrap_or_default())
+    without_time(parsed(published)) == without_time(serde_json::to_value(state).unwrap_or_default())
 }
 
 /// What the box did that MQTT, or its broker, forbids.
@@ -100,7 +100,7 @@ pub(in crate::sim) fn events(
         match what {
             Happening::Published(arrival) if arrival.topic == format!("{base}/event") => {
                 let id = said_id(arrival);
-                let mut said = json(&arrival.payload);
+                let mut said = parsed(&arrival.payload);
                 said.as_object_mut().map(|object| object.remove("id"));
                 match entries.get(&id) {
                     None => problems.push(format!("the event {id} is in no ledger")),
@@ -149,7 +149,7 @@ pub(in crate::sim) fn answers(
             Happening::Delivered { number, .. } => *deliveries.entry(*number).or_default() += 1,
             Happening::Published(arrival) if arrival.topic == "answers/simulated" => {
                 let correlation = arrival.correlation.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-                let answer = json(&arrival.payload);
+                let answer = parsed(&arrival.payload);
                 let sent = known.get(&*correlation);
                 if answer["ok"] == true && sent.is_some_and(|sent| !was_carried_out(sent, *at)) {
                     problems.push(format!("{correlation} is said to be done, and the guard does not say so: {answer}"));
@@ -175,6 +175,13 @@ pub(in crate::sim) fn answers(
         let is_calm = first_calm.is_some_and(|first| index >= first);
         if is_calm && count != 1 {
             problems.push(format!("{verb} {who} came when all was well, and has {count} answers"));
+        }
+        let is_stop = sent.verb == Verb::Stop && !sent.retained;
+        for answer in answers.iter().filter(|answer| is_stop && answer["ok"] != true) {
+            let may_be = !is_calm && [json!("unavailable"), json!("busy")].contains(&answer["code"]);
+            if !may_be {
+                problems.push(format!("a stop is refused: {answer}"));
+            }
         }
     }
     problems.extend(given.into_keys().map(|who| format!("{who:?} was answered and had not asked")));

@@ -41,7 +41,7 @@ impl World {
         let Some(request) = text.ok().and_then(|text| ErasureRequest::parse(&text)) else { return };
         if self.asked.as_ref() != Some(&request.attempt) {
             self.asked = Some(request.attempt.clone());
-            tokio::task::spawn_local(peers::help(guard.door.clone(), request.attempt, self.help));
+            tokio::task::spawn_local(peers::help(self.truth.clone(), guard.door.clone(), request.attempt, self.help));
         }
     }
 
