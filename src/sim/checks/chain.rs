@@ -89,7 +89,10 @@ impl Chain<'_> {
             });
         }
         let Some(signed) = &sent.signed else { return true };
-        let is_it = |entry: &LedgerEntry| matches!(&entry.fact, StoredFact::Known(Fact::Commanded { id, .. }) if *id == signed.id);
+        let is_it = |entry: &LedgerEntry| {
+            let StoredFact::Known(Fact::Commanded { id, .. }) = &entry.fact else { return false };
+            *id == signed.id
+        };
         [Verb::Stop, Verb::Mute].contains(&sent.verb) || self.entries.iter().any(is_it)
     }
 

@@ -13,7 +13,8 @@ const SOUND_BELOW: Duration = Duration::from_millis(700);
 const PICTURE_BELOW: Duration = Duration::from_secs(3);
 /// The least hold of a guardian.
 const HOLD: Duration = Duration::from_secs(2);
-/// The longest time from the press to it: the simulated configuration's `request-timeout`, and how late edges are heard.
+/// The longest time from the press to it: the simulated configuration's `request-timeout`, and how late edges may be
+/// heard.
 const ASKED: Duration = Duration::from_secs(12);
 /// A press starts within this: the ledger's longest wait, and attempts to start a capture.
 const START_WITHIN: Duration = Duration::from_secs(15);
