@@ -22,6 +22,8 @@ pub(super) struct Press {
     pub(super) spent: bool,
     /// The panel was away meanwhile: nothing is known of the finger.
     pub(super) interrupted: bool,
+    /// Its edges are heard late: it may count as longer than it was, which locks, and does no more.
+    pub(super) late: bool,
     /// What it has done while it was down, or when it was let go: a bit for each [`Hold`].
     acted: u8,
 }
@@ -42,7 +44,8 @@ impl Press {
     pub(super) fn begun(down: Duration, before: Option<&Self>) -> Self {
         let joined = before.filter(|before| before.up.is_some_and(|up| down.saturating_sub(up) < UNSETTLED));
         let since = joined.map_or(down, |before| before.since);
-        Self { down, since, up: None, spent: false, interrupted: joined.is_some_and(|it| it.interrupted), acted: 0 }
+        let interrupted = joined.is_some_and(|it| it.interrupted);
+        Self { down, since, up: None, spent: false, interrupted, late: false, acted: 0 }
     }
 }
 
@@ -215,7 +218,7 @@ impl Truth {
             let is_long = up.saturating_sub(press.since) + LATE >= least;
             let is_long = is_long && up.saturating_sub(press.down) < most.saturating_add(LATE);
             let is_whole = !press.interrupted && (press.up.is_some() || !matches!(hold, Hold::Unbind));
-            is_long && is_whole && press.acted & bit == 0
+            (is_long || press.late && matches!(hold, Hold::Lock)) && is_whole && press.acted & bit == 0
         };
         let press = self.presses.iter_mut().rev().find(may_have);
         press.map(|press| press.acted |= bit).is_some()

@@ -278,7 +278,8 @@ fn begin_touch(truth: &Shared, hold: u32, late: u32) -> usize {
         let mut truth = truth.lock_unpoisoned();
         let down = truth.now();
         let press = Press::begun(down, truth.presses.last());
-        truth.presses.push(press);
+        let is_late = late > 0 || truth.edges_heard[0] > down;
+        truth.presses.push(Press { late: is_late, ..press });
         // Edges that the guard has not heard of yet come before this one's.
         let behind = truth.edges_heard[0].saturating_sub(down);
         (truth.presses.len() - 1, behind.max(Duration::from_millis(late.into())))
