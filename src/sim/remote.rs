@@ -237,15 +237,18 @@ impl Remote {
             }
         }
         let all = entries();
+        self.judge(&mut truth.lock_unpoisoned(), first_calm, &all);
+        self.process.kill().await;
+    }
+
+    /// Holds all that happened against the ledger.
+    fn judge(&mut self, truth: &mut Truth, first_calm: Option<usize>, entries: &[LedgerEntry]) {
+        self.note(truth);
         let history = self.broker.history(0);
-        let mut truth = truth.lock_unpoisoned();
-        self.note(&mut truth);
-        let chain = Chain { history: &history, sent: self.operator.sent(), first_calm, entries: &all };
-        for problem in chain.problems(&truth) {
+        let chain = Chain { history: &history, sent: self.operator.sent(), first_calm, entries };
+        for problem in chain.problems(truth) {
             truth.violated(format_args!("chain: {problem}"));
         }
-        drop(truth);
-        self.process.kill().await;
     }
 
     /// Waits until the platform knows all that it should.

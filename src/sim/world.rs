@@ -3,7 +3,6 @@
 mod life;
 mod looks;
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,19 +14,14 @@ use tokio::time::{Instant, sleep};
 
 use super::board::{self, Wires};
 use super::checks::{self, DEBOUNCE, SLACK};
+use super::peers;
 use super::remote::Remote;
 use super::schedule::{Action, Asker, Help, Platform, Schedule, Wish};
-use super::settings::{DATA, RUN, config};
+use super::settings::config;
 use super::truth::{Press, Shared, Truth, guard_waited};
-use super::{capture, peers};
-use crate::atomic_file::sync_parent;
 use crate::clock::simulated::{self as clock, SimulatedClock};
-use crate::disk::simulated::{Installed, Loss, SimulatedDisk};
-use crate::disk::{self, create_dir, is_dir};
-use crate::erasure_files::{ErasureRequest, REQUEST};
+use crate::disk::simulated::{Installed, SimulatedDisk};
 use crate::exit::Exit;
-use crate::guard::{self, GuardOptions, LaunchMode};
-use crate::ipc::LampPattern;
 use crate::panel::Button;
 use crate::sync::LockExt;
 use crate::{random, worker};
@@ -262,7 +256,7 @@ fn spend_if_it_stops(truth: &Shared, number: usize, bounces: u8) {
         return;
     }
     let (truth, waited) = (truth.clone(), guard_waited());
-    let settled = DEBOUNCE + BOUNCE * 2 * u32::from(bounces) - Duration::from_millis(1);
+    let settled = (DEBOUNCE + BOUNCE * 2 * u32::from(bounces)).saturating_sub(Duration::from_millis(1));
     tokio::task::spawn_local(async move {
         sleep(settled).await;
         let mut truth = truth.lock_unpoisoned();
@@ -277,9 +271,9 @@ fn begin_touch(truth: &Shared, hold: u32, late: u32) -> usize {
     let (number, late) = {
         let mut truth = truth.lock_unpoisoned();
         let down = truth.now();
-        let press = Press::begun(down, truth.presses.last());
-        let is_late = late > 0 || truth.edges_heard[0] > down;
-        truth.presses.push(Press { late: is_late, ..press });
+        let mut press = Press::begun(down, truth.presses.last());
+        press.late = late > 0 || truth.edges_heard[0] > down;
+        truth.presses.push(press);
         // Edges that the guard has not heard of yet come before this one's.
         let behind = truth.edges_heard[0].saturating_sub(down);
         (truth.presses.len() - 1, behind.max(Duration::from_millis(late.into())))

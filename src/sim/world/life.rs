@@ -1,6 +1,22 @@
 //! The processes of a box: how they start, and how they end.
 
-use super::*;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::{BACKLOG, HOOK_GRACE, RESTART_AFTER, Running, World};
+use crate::atomic_file::sync_parent;
+use crate::clock::simulated::{self as clock, SimulatedClock};
+use crate::disk::simulated::Loss;
+use crate::disk::{create_dir, is_dir};
+use crate::guard::{self, GuardOptions, LaunchMode};
+use crate::ipc::LampPattern;
+use crate::sim::settings::{DATA, RUN, config};
+use crate::sim::{capture, peers};
+use crate::sync::LockExt;
+use crate::worker;
 
 impl World {
     /// Starts a guard.

@@ -1,6 +1,19 @@
 //! What is looked at after each action, and at the end.
 
-use super::*;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{AFTERMATH, LARGE, Outcome, World};
+use crate::disk;
+use crate::erasure_files::{ErasureRequest, REQUEST};
+use crate::sim::remote::Remote;
+use crate::sim::settings::DATA;
+use crate::sim::truth::guard_waited;
+use crate::sim::{checks, peers};
+use crate::sync::LockExt;
+use crate::worker;
 
 impl World {
     /// Looks at everything, in a moment in which nothing is under way.
