@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use tallybox::sim::{Schedule, run, shrink};
+use tallybox::sim::{Platform, Schedule, run, shrink};
 
 /// Runs schedules until one of them fails.
 #[derive(Parser, Debug)]
@@ -25,6 +25,9 @@ struct Args {
     /// Make a schedule that fails as short as it can be made, and print it.
     #[arg(long)]
     shrink: bool,
+    /// The platform behind each box's network, in place of the seed's own: plain, trusted or minors.
+    #[arg(long, value_parser = platform)]
+    platform: Option<Platform>,
     /// How many threads.
     #[arg(long, default_value_t = 1)]
     jobs: u64,
@@ -52,6 +55,22 @@ fn main() -> ExitCode {
     }
 }
 
+fn platform(text: &str) -> Result<Platform, String> {
+    match text {
+        "none" => Ok(Platform::None),
+        "plain" => Ok(Platform::Plain),
+        "trusted" => Ok(Platform::Trusted),
+        "minors" => Ok(Platform::Minors),
+        _ => Err("write none, plain, trusted or minors".to_owned()),
+    }
+}
+
+impl Args {
+    fn schedule_of(&self, seed: u64) -> Schedule {
+        self.platform.map_or_else(|| Schedule::of_seed(seed), |platform| Schedule::with_platform(seed, platform))
+    }
+}
+
 /// Whether all held.
 fn work(args: &Args) -> Result<bool, String> {
     let one = match (&args.schedule, args.schedules) {
@@ -59,7 +78,7 @@ fn work(args: &Args) -> Result<bool, String> {
             let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
             Some(Schedule::parse(&text)?)
         }
-        (None, None) => Some(Schedule::of_seed(args.seed)),
+        (None, None) => Some(args.schedule_of(args.seed)),
         (None, Some(_)) => None,
     };
     match one {
@@ -101,7 +120,7 @@ fn many(args: &Args) -> Result<bool, String> {
             }
             let seed = args.seed + number;
             SEED.set(seed);
-            let outcome = run(&Schedule::of_seed(seed), false).map_err(|error| error.to_string())?;
+            let outcome = run(&args.schedule_of(seed), false).map_err(|error| error.to_string())?;
             simulated.fetch_add(outcome.simulated.as_secs(), Ordering::Relaxed);
             if let Some(violation) = outcome.violation {
                 failed.store(true, Ordering::Relaxed);
@@ -121,7 +140,9 @@ fn many(args: &Args) -> Result<bool, String> {
     for found in found {
         if let Some((seed, violation)) = found? {
             println!("seed {seed}: {violation}");
-            println!("see it: cargo run --release --example sim -- --seed {seed}   (--shrink: its shortest form)");
+            let of =
+                args.platform.map_or_else(String::new, |platform| format!(" --platform {platform:?}").to_lowercase());
+            println!("see it: cargo run --release --example sim -- --seed {seed}{of}   (--shrink: its shortest form)");
             held = false;
         }
     }

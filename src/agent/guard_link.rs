@@ -18,7 +18,14 @@ pub enum GuardAddress {
     Socket(PathBuf),
     /// Who takes connections in this process. Once the receiver is dropped the guard counts as out of reach.
     InProcess(mpsc::Sender<GuardChannel>),
+    /// The guard of a simulated box, and the user as whom it sees the agent. A connection that is dropped was closed.
+    #[cfg(feature = "sim")]
+    Simulated(mpsc::Sender<(tokio::io::DuplexStream, u32)>, u32),
 }
+
+/// Bytes that a simulated connection holds, each way.
+#[cfg(feature = "sim")]
+const BUFFER: usize = 64 * 1024;
 
 /// The guard's end of a connection in one process. Dropping it closes the connection.
 #[derive(Debug)]
@@ -43,6 +50,13 @@ impl GuardAddress {
                 let taken = guard.send(GuardChannel { requests, messages }).await;
                 taken.map(|()| GuardConnection::InProcess { ask, told }).map_err(|_| "it does not run".to_owned())
             }
+            #[cfg(feature = "sim")]
+            Self::Simulated(door, uid) => {
+                let (ours, theirs) = tokio::io::duplex(BUFFER);
+                let taken = door.send((theirs, *uid)).await;
+                let connected = taken.map(|()| GuardConnection::Socket(IpcConnection::new(ours)));
+                connected.map_err(|_| "it does not run".to_owned())
+            }
         }
     }
 }
@@ -52,6 +66,8 @@ impl std::fmt::Display for GuardAddress {
         match self {
             Self::Socket(path) => path.display().fmt(f),
             Self::InProcess(_) => f.write_str("this process"),
+            #[cfg(feature = "sim")]
+            Self::Simulated(..) => f.write_str("this simulation"),
         }
     }
 }

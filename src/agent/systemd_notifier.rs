@@ -9,8 +9,10 @@ use sd_notify::NotifyState;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::explain::ConnectionLoss;
+use crate::atomic_file::BY_UMASK;
 use crate::certificate;
 use crate::config::Mqtt;
+use crate::disk::{self, File};
 
 /// How often the watchdog is fed; the unit's `WatchdogSec=` is six times this.
 const WATCHDOG_INTERVAL: Duration = Duration::from_secs(5);
@@ -116,7 +118,7 @@ impl SystemdNotifier {
     fn write(&self) {
         let lines: Vec<String> = self.remarks.values().map(|remark| one_line(remark)).collect();
         let text = lines.join("\n");
-        let written = if text.is_empty() { std::fs::remove_file(&self.file) } else { self.replace(&text) };
+        let written = if text.is_empty() { disk::remove_file(&self.file) } else { self.replace(&text) };
         if let Err(error) = written
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -125,10 +127,10 @@ impl SystemdNotifier {
     }
 
     fn replace(&self, text: &str) -> std::io::Result<()> {
-        if let Some(dir) = self.file.parent().filter(|dir| !dir.is_dir()) {
-            std::fs::create_dir(dir)?;
+        if let Some(dir) = self.file.parent().filter(|dir| !disk::is_dir(dir)) {
+            disk::create_dir(dir, 0o777)?;
         }
-        std::fs::write(&self.file, text)
+        File::create(&self.file, BY_UMASK)?.write_all(text.as_bytes())
     }
 }
 

@@ -1,6 +1,7 @@
 //! A simulated capture: speaks the real protocol over a connection in memory, as well or as badly as its plan says.
 
 use std::io::Error;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,13 +10,18 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::checks;
 use super::schedule::{CapturePlan, Quirk};
+use super::settings::DATA;
 use super::truth::{Capture, Shared};
+use crate::atomic_file::sync_parent;
+use crate::disk::File;
 use crate::guard::{SimulatedLauncher, SimulatedProcess};
 use crate::ipc::{FailureKind, FromCapture, IpcConnection, LEASE_DURATION, LeaseState, StreamStats, ToCapture};
 use crate::sync::LockExt;
 
 /// Bytes that the connection holds.
 const BUFFER: usize = 64 * 1024;
+/// How often a wordy capture says the same: a frame has room for it.
+const WORDY: usize = 3_500;
 /// Reports of a talkative capture at once.
 const FLOOD: u32 = 200;
 /// Reports that a guard takes at once, and in each second after that, before it has to kill their capture.
@@ -53,7 +59,15 @@ pub(super) fn launcher(truth: &Shared) -> SimulatedLauncher {
             return Err(Error::other("there is none"));
         }
         let number = known.captures.len();
-        known.captures.push(Capture { alive: true, known: false, session: None, sound: false, silent: true });
+        known.captures.push(Capture {
+            alive: true,
+            known: false,
+            session: None,
+            sound: false,
+            silent: true,
+            told: None,
+            gone: None,
+        });
         known.note(format_args!("capture {number} starts"));
         drop(known);
         let (ours, theirs) = tokio::io::duplex(BUFFER);
@@ -81,7 +95,7 @@ impl Body {
         };
         {
             let mut truth = self.truth.lock_unpoisoned();
-            truth.captures[self.number].alive = false;
+            truth.bury(self.number);
             truth.note(format_args!("capture {} {how}", self.number));
         }
         process.end();
@@ -165,6 +179,9 @@ impl Body {
         if is_live.replace(up) != Some(up) {
             let reason = "refused".to_owned();
             let report = if up { FromCapture::Live {} } else { FromCapture::Reconnecting { reason } };
+            if !up {
+                self.keep_footage();
+            }
             let _ = guard.send(&report.into()).await;
         }
         if self.plan.quirk == Some(Quirk::Talkative) {
@@ -174,6 +191,24 @@ impl Body {
                 }
                 *reports += 1;
             }
+        }
+    }
+
+    /// What cannot be sent is kept, if it may be. A disk that is full keeps none.
+    fn keep_footage(&self) {
+        let (keeps, session) = {
+            let truth = self.truth.lock_unpoisoned();
+            (truth.keeps_footage, truth.captures[self.number].session)
+        };
+        let Some(session) = session.filter(|_| keeps) else { return };
+        let path = Path::new(DATA).join(format!("footage/{session}-1.age"));
+        let written = File::create_new(&path, 0o600).and_then(|file| {
+            file.write_all(&[b'x'; 1_000])?;
+            file.sync_all()?;
+            sync_parent(&path)
+        });
+        if written.is_ok() {
+            self.truth.lock_unpoisoned().note(format_args!("capture {} keeps footage of {session}", self.number));
         }
     }
 
@@ -188,7 +223,9 @@ impl Body {
     /// What will happen, and when.
     fn incident(&self) -> Option<(u32, Quirk)> {
         match self.plan.quirk? {
-            quirk @ (Quirk::Garbage(at) | Quirk::Dies(at) | Quirk::CameraLost(at)) => Some((at, quirk)),
+            quirk @ (Quirk::Garbage(at) | Quirk::Dies(at) | Quirk::CameraLost(at) | Quirk::Wordy(at)) => {
+                Some((at, quirk))
+            }
             Quirk::Silent
             | Quirk::Unconfirming
             | Quirk::Endless
@@ -206,8 +243,9 @@ impl Body {
                 // It goes on capturing for as long as it is let.
                 std::future::pending().await
             }
-            Some((_, Quirk::CameraLost(_))) => {
-                let (kind, message) = (FailureKind::CameraLost, "it was unplugged".to_owned());
+            Some((_, quirk @ (Quirk::CameraLost(_) | Quirk::Wordy(_)))) => {
+                let times = if matches!(quirk, Quirk::Wordy(_)) { WORDY } else { 1 };
+                let (kind, message) = (FailureKind::CameraLost, "it was unplugged\n".repeat(times));
                 let _ = guard.send(&FromCapture::Failed { kind, message }.into()).await;
                 "ends without a camera"
             }

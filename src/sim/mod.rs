@@ -11,12 +11,16 @@ mod capture;
 mod checks;
 pub mod operator;
 mod peers;
+mod process;
+mod remote;
 mod schedule;
+mod settings;
 mod shrink;
 mod truth;
 mod world;
 
-pub use schedule::{Action, Asker, CapturePlan, Quirk, Schedule, Wish};
+pub use process::ProcessAction;
+pub use schedule::{Action, Asker, CapturePlan, Help, Platform, Quirk, Schedule, Wish};
 pub use shrink::shrink;
 pub use world::{Outcome, run};
 

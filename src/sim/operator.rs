@@ -111,6 +111,42 @@ pub enum OperatorAction {
     },
 }
 
+impl OperatorAction {
+    /// One of them, as the dice fall.
+    pub(super) fn any(random: &mut fastrand::Rng) -> Self {
+        let (verb, any) = (random.u8(0..12), random.u8(0..KEY_COUNT));
+        // Half of what is signed is in the right hands.
+        let of = |roles: &[&str], random: &mut fastrand::Rng| {
+            let right = KEYS.iter().position(|(_, may)| may.iter().any(|role| roles.contains(role)));
+            right.and_then(|key| u8::try_from(key).ok()).filter(|_| random.bool()).unwrap_or(any)
+        };
+        let key = of(&["desired"], random);
+        match random.u8(0..16) {
+            0..=4 => Self::Plain {
+                verb,
+                life_s: if random.u8(0..4) == 0 { random.i64(-100..0) } else { random.i64(1..300) },
+                retained: random.u8(0..8) == 0,
+            },
+            5..=7 => Self::Signed {
+                verb,
+                key: of(&[self::verb(verb).row().role.as_str()], random),
+                step: if random.u8(0..4) == 0 { random.i64(-2..4) } else { 1 },
+                of_epoch: random.u8(0..6) != 0,
+                deadline_s: if random.u8(0..4) == 0 { random.i64(-50..1_000) } else { 100 },
+                for_box: random.u8(0..8) != 0,
+            },
+            8 => Self::Again { back: random.u8(0..5) },
+            9 => Self::Desired { version: random.u64(1..9), key },
+            10 => Self::Policy { day: random.u8(0..28), key, material: random.bool() },
+            11 => Self::Release { serial: random.u64(1..9), key },
+            12 => Self::EndOfService { key },
+            13 => Self::Clear { topic: random.u8(..) },
+            14 => Self::Garbage { topic: random.u8(..), length: random.u16(0..20_000) },
+            _ => Self::Flood { verb, count: random.u16(1..300) },
+        }
+    }
+}
+
 /// A command that was published.
 #[derive(Clone, Debug)]
 pub struct SentCommand {
@@ -126,6 +162,27 @@ pub struct SentCommand {
     pub correlation: String,
     /// Whether it came with the retain flag.
     pub retained: bool,
+    /// What was signed; `None`: nothing was.
+    pub signed: Option<SignedSpec>,
+}
+
+/// What a signed command says besides its verb.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedSpec {
+    /// The name of the key.
+    pub key: &'static str,
+    /// Whether that key may sign this verb.
+    pub is_entitled: bool,
+    /// Its id.
+    pub id: String,
+    /// The epoch that it names.
+    pub epoch: String,
+    /// Its number.
+    pub seq: u64,
+    /// Its deadline was over when it was signed.
+    pub is_late: bool,
+    /// Whether it names this box.
+    pub for_box: bool,
 }
 
 /// Somebody who publishes.
@@ -156,13 +213,19 @@ fn signer(index: usize) -> Option<SignerKey> {
     SignerKey::new(name, &[0x5a ^ u8::try_from(index).unwrap_or_default(); 32]).ok()
 }
 
+/// Who may sign what: names, and whether this one has the role.
+pub(super) fn may_sign(key: &str, role: &str) -> bool {
+    KEYS.iter().any(|(name, may)| *name == key && may.contains(&role))
+}
+
 fn note(kind: &str, json: &Value, key: u8) -> String {
     let text = format!("tallybox/{kind}/v1\n{json}\n");
     let key = signer(usize::from(key));
     key.and_then(|key| Note::sign(&text, &[&key]).ok()).map(|note| note.to_string()).unwrap_or_default()
 }
 
-fn verb(index: u8) -> Verb {
+/// The verb with this number; numbers beyond the list count from its beginning again.
+pub(super) fn verb(index: u8) -> Verb {
     Verb::ALL[usize::from(index) % Verb::ALL.len()]
 }
 
@@ -182,6 +245,15 @@ impl Operator {
         &self.sent
     }
 
+    /// Publishes the first stops again, byte for byte, as whoever missed their answers would.
+    pub(super) fn repeat_stops(&mut self) {
+        let is_one = |sent: &&SentCommand| sent.verb == Verb::Stop && !sent.retained;
+        let stops: Vec<_> = self.sent.iter().filter(is_one).take(4).cloned().collect();
+        for SentCommand { verb, payload, signed, .. } in stops {
+            self.command(verb, payload, false, signed);
+        }
+    }
+
     /// The desired configuration that was published last.
     pub fn desired(&self) -> Option<&str> {
         self.desired.as_deref()
@@ -192,13 +264,13 @@ impl Operator {
         match *action {
             OperatorAction::Plain { verb: index, life_s, retained } => {
                 let payload = self.plain(verb(index), life_s);
-                self.command(verb(index), payload, retained);
+                self.command(verb(index), payload, retained, None);
             }
             OperatorAction::Signed { .. } => self.signed(action),
             OperatorAction::Again { back } => {
                 let known = self.sent.iter().rev().nth(usize::from(back) % self.sent.len().max(1)).cloned();
-                if let Some(SentCommand { verb, payload, .. }) = known {
-                    self.command(verb, payload, false);
+                if let Some(SentCommand { verb, payload, signed, .. }) = known {
+                    self.command(verb, payload, false, signed);
                 }
             }
             OperatorAction::Desired { version, key } => {
@@ -250,13 +322,13 @@ impl Operator {
         self.broker.publish(&format!("{}/{topic}", self.base), text.as_bytes(), true, None);
     }
 
-    fn command(&mut self, verb: Verb, payload: Vec<u8>, retained: bool) {
+    fn command(&mut self, verb: Verb, payload: Vec<u8>, retained: bool, signed: Option<SignedSpec>) {
         self.count += 1;
         let correlation = format!("r{}", self.count);
         let topic = format!("{}/cmd/{}", self.base, verb.as_str());
         let respond = Some(("answers/simulated", correlation.as_bytes()));
         let number = self.broker.publish(&topic, &payload, retained, respond);
-        self.sent.push(SentCommand { number, at: Instant::now(), verb, payload, correlation, retained });
+        self.sent.push(SentCommand { number, at: Instant::now(), verb, payload, correlation, retained, signed });
     }
 
     fn plain(&mut self, verb: Verb, life_s: i64) -> Vec<u8> {
@@ -284,7 +356,17 @@ impl Operator {
         json["seq"] = (*number).into();
         json["deadline-s"] = uptime.saturating_add_signed(deadline_s).into();
         let payload = note("command", &json, key).into_bytes();
-        self.command(verb(index), payload, false);
+        let (name, may) = KEYS[usize::from(key) % KEYS.len()];
+        let signed = SignedSpec {
+            key: name,
+            is_entitled: may.contains(&verb(index).row().role.as_str()),
+            id: json["id"].as_str().unwrap_or_default().to_owned(),
+            epoch: json["epoch"].as_str().unwrap_or_default().to_owned(),
+            seq: *number,
+            is_late: deadline_s <= 0,
+            for_box,
+        };
+        self.command(verb(index), payload, false, Some(signed));
     }
 }
 

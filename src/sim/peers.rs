@@ -6,13 +6,15 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::checks::answers::{self, ANSWER_WITHIN};
-use super::schedule::{Asker, Wish};
+use super::schedule::{Asker, Help, Wish};
 use super::truth::Shared;
-use crate::ipc::{FromGuard, IpcConnection, Request, SignedPayload, ToGuard};
+use crate::ipc::{CredentialsReport, FromGuard, IpcConnection, Request, Response, SignedPayload, ToGuard};
 use crate::sync::LockExt;
 
 /// Bytes that a connection holds.
 const BUFFER: usize = 64 * 1024;
+/// Ten of a verb at once, the stop behind them, and what has come to be allowed meanwhile.
+const MOST_OF_A_FLOOD: u32 = 13;
 /// The agent's user.
 pub(super) const AGENT: u32 = 990;
 /// A user that may not connect.
@@ -52,6 +54,9 @@ pub(super) async fn observe(truth: Shared, door: Door) {
             if truth.status.as_ref().is_none_or(|known| (known.phase, known.muted) != (status.phase, status.muted)) {
                 truth.note(format_args!("status {phase} ({reason}), lamp {lamp}, muted {}", status.muted));
             }
+            if let Some(note) = status.checkpoint.as_ref().filter(|note| truth.checkpoints.last() != Some(*note)) {
+                truth.checkpoints.push(note.clone());
+            }
             truth.status = Some(status);
         }
     }
@@ -74,6 +79,25 @@ fn request(wish: &Wish) -> Option<Request> {
     })
 }
 
+/// The helper that runs as root deletes credentials: reads the guard's request, and answers as it is told to.
+pub(super) async fn help(truth: Shared, door: Door, attempt: String, how: Help) {
+    let attempt = match how {
+        Help::Never => return,
+        Help::Prompt => attempt,
+        Help::Wrong => "0123456789abcdef".to_owned(),
+    };
+    let Some(mut guard) = connect(&door, 0).await else { return };
+    let request = Request::CredentialsErased(CredentialsReport { attempt, removed: 2, left: Vec::new() });
+    if guard.send(&Said::Call(ToGuard { call: 1, request })).await.is_err() {
+        return;
+    }
+    if let Ok(Some(FromGuard::Response { response: Response::Done, .. })) = guard.receive().await
+        && how == Help::Wrong
+    {
+        truth.lock_unpoisoned().violated(format_args!("erased: the answer to another request counts"));
+    }
+}
+
 /// Asks, and holds the guard to an answer; `false`: the guard did not live to answer.
 pub(super) async fn ask(truth: Shared, door: Door, by: Asker, wish: Wish) {
     let uid = match by {
@@ -94,6 +118,7 @@ pub(super) async fn ask(truth: Shared, door: Door, by: Asker, wish: Wish) {
             return;
         }
     }
+    let mut done = 0;
     for _ in 0..count {
         match timeout(ANSWER_WITHIN, guard.receive()).await {
             Ok(Ok(Some(FromGuard::Response { response, .. }))) if by == Asker::Stranger => {
@@ -101,7 +126,12 @@ pub(super) async fn ask(truth: Shared, door: Door, by: Asker, wish: Wish) {
             }
             Ok(Ok(Some(FromGuard::Response { call, response }))) => {
                 let asked = if count > 1 && call + 1 == count { &Wish::Stop } else { &wish };
-                answers::on_answer(&mut truth.lock_unpoisoned(), asked, &response);
+                let mut truth = truth.lock_unpoisoned();
+                answers::on_answer(&mut truth, asked, &response);
+                done += u32::from(response == Response::Done);
+                if done > MOST_OF_A_FLOOD {
+                    truth.violated(format_args!("bounds: {done} of one flood are carried out"));
+                }
             }
             // The guard closes it: it ends, or the peer has no business here.
             Ok(_) => return,

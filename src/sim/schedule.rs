@@ -1,7 +1,39 @@
 //! What happens to a box: plain data, made from a seed, printed and read as JSON lines.
 
-use fastrand::Rng;
+mod dice;
+
 use serde::{Deserialize, Serialize};
+
+use super::broker::BrokerAction;
+use super::operator::OperatorAction;
+use super::process::ProcessAction;
+
+/// One schedule of so many has a platform.
+const WITH_PLATFORM: u64 = 8;
+/// The first seed that has one.
+const FIRST_PLATFORM: u64 = 3;
+
+/// Who controls the box from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Platform {
+    /// Nobody: there is no agent.
+    #[default]
+    None,
+    /// Whoever publishes at its broker.
+    Plain,
+    /// The keys that the box trusts.
+    Trusted,
+    /// The same, of a box in minors' mode.
+    Minors,
+}
+
+impl Platform {
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
 
 /// One thing that happens. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +111,39 @@ pub enum Action {
         /// What.
         wish: Wish,
     },
+    /// Something happens at the broker, or before it.
+    Broker {
+        /// What.
+        what: BrokerAction,
+    },
+    /// An operator does something.
+    Operator {
+        /// What.
+        what: OperatorAction,
+    },
+    /// Something happens to the agent's process.
+    Agent {
+        /// What.
+        what: ProcessAction,
+    },
+    /// From now on the helper that deletes credentials answers so.
+    Helper {
+        /// How.
+        how: Help,
+    },
+}
+
+/// How the helper that deletes credentials answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Help {
+    /// With what it deleted.
+    #[default]
+    Prompt,
+    /// Not at all.
+    Never,
+    /// With the name of another request.
+    Wrong,
 }
 
 /// Who asks.
@@ -155,6 +220,8 @@ pub enum Quirk {
     Dies(u32),
     /// It loses its camera for good, so many milliseconds after its start.
     CameraLost(u32),
+    /// It loses its camera, and says so at great length, so many milliseconds after its start.
+    Wordy(u32),
     /// It names another process.
     WrongProcess,
     /// It cannot be started.
@@ -172,26 +239,43 @@ impl Default for CapturePlan {
 pub struct Schedule {
     /// Where it comes from; all randomness inside the box comes from it too.
     pub seed: u64,
+    /// Who controls the box.
+    pub platform: Platform,
     /// What happens.
     pub actions: Vec<Action>,
 }
 
+/// The first line of a schedule that is printed.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    seed: u64,
+    #[serde(default, skip_serializing_if = "Platform::is_none")]
+    platform: Platform,
+}
+
 impl Schedule {
-    /// The schedule of a seed.
+    /// The schedule of a seed. One of eight has a platform: it takes several times as long.
     pub fn of_seed(seed: u64) -> Self {
-        let mut random = Rng::with_seed(seed);
-        let count = random.usize(3..12);
-        let mut actions = Vec::with_capacity(count * 2);
-        for _ in 0..count {
-            actions.push(action(&mut random));
-            actions.push(Action::Wait { ms: pause(&mut random) });
-        }
-        Self { seed, actions }
+        let platform = match seed % (3 * WITH_PLATFORM) {
+            FIRST_PLATFORM => Platform::Plain,
+            number if number == FIRST_PLATFORM + WITH_PLATFORM => Platform::Trusted,
+            number if number == FIRST_PLATFORM + 2 * WITH_PLATFORM => Platform::Minors,
+            _ => Platform::None,
+        };
+        Self::with_platform(seed, platform)
     }
 
-    /// As lines of JSON: the seed, then each action.
+    /// The schedule of a seed, with this platform.
+    pub fn with_platform(seed: u64, platform: Platform) -> Self {
+        Self { seed, platform, actions: dice::actions(seed, platform) }
+    }
+
+    /// As lines of JSON: the seed and the platform, then each action.
     pub fn print(&self) -> String {
-        let mut text = format!("{{\"seed\":{}}}\n", self.seed);
+        let head = Head { seed: self.seed, platform: self.platform };
+        let mut text = serde_json::to_string(&head).unwrap_or_default();
+        text.push('\n');
         for action in &self.actions {
             // Numbers and words: cannot fail.
             text.push_str(&serde_json::to_string(action).unwrap_or_default());
@@ -202,105 +286,11 @@ impl Schedule {
 
     /// Reads what [`Schedule::print`] wrote.
     pub fn parse(text: &str) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Head {
-            seed: u64,
-        }
         let mut lines = text.lines().filter(|line| !line.trim().is_empty());
         let head = lines.next().ok_or("the schedule is empty: its first line is {\"seed\":N}")?;
-        let Head { seed } = serde_json::from_str(head).map_err(|error| format!("line 1: {error}"))?;
+        let Head { seed, platform } = serde_json::from_str(head).map_err(|error| format!("line 1: {error}"))?;
         let read = |(at, line)| serde_json::from_str(line).map_err(|error| format!("action {}: {error}", at + 1));
         let actions = lines.enumerate().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { seed, actions })
-    }
-}
-
-fn pause(random: &mut Rng) -> u32 {
-    match random.u8(..10) {
-        0..=2 => random.u32(1..80),
-        3..=6 => random.u32(80..800),
-        7..=8 => random.u32(800..3_000),
-        _ => random.u32(3_000..9_000),
-    }
-}
-
-fn action(random: &mut Rng) -> Action {
-    match random.u8(..100) {
-        0..=34 => touch(random),
-        35..=39 => Action::MuteTouch { hold: random.u32(20..900) },
-        40..=54 => Action::Plan(plan(random)),
-        55..=58 => Action::Link { up: random.bool() },
-        59..=60 => Action::Lamp { dead: random.bool() },
-        61..=62 => Action::Panel { lost: random.bool() },
-        63..=65 => Action::Clock { by_s: random.i64(-400_000_000..400_000_000) },
-        66..=67 => Action::Disk { ms: random.u32(20..8_000) },
-        68 if random.bool() => Action::Room { mib: random.u16(..64) },
-        68 => Action::Faulty { changes: random.u16(1..30) },
-        69..=71 => Action::Kill,
-        72..=73 => Action::PowerCut,
-        74..=76 => Action::Restart { policy: random.u8(..2) },
-        _ => Action::Ask { by: asker(random), wish: wish(random) },
-    }
-}
-
-fn touch(random: &mut Rng) -> Action {
-    let hold = match random.u8(..16) {
-        0 => random.u32(1..40),
-        1..=8 => random.u32(40..690),
-        9..=10 => random.u32(690..3_000),
-        11..=12 => random.u32(1_900..2_900),
-        13 => random.u32(3_000..5_000),
-        14 => random.u32(5_000..10_000),
-        _ => random.u32(10_000..35_000),
-    };
-    let late = if random.u8(..8) == 0 { random.u32(1..1_500) } else { 0 };
-    Action::Touch { hold, bounces: random.u8(..4), late }
-}
-
-fn plan(random: &mut Rng) -> CapturePlan {
-    let quirk = match random.u8(..20) {
-        0 => Some(Quirk::Silent),
-        1 => Some(Quirk::Unconfirming),
-        2 => Some(Quirk::Endless),
-        3 => Some(Quirk::Talkative),
-        4 => Some(Quirk::Deaf),
-        5 => Some(Quirk::Garbage(random.u32(..2_000))),
-        6 => Some(Quirk::Dies(random.u32(..2_000))),
-        7 => Some(Quirk::CameraLost(random.u32(..2_000))),
-        8 => Some(Quirk::WrongProcess),
-        9 => Some(Quirk::Absent),
-        _ => None,
-    };
-    let slow = |random: &mut Rng, most: u32| if random.u8(..4) == 0 { random.u32(..most) } else { random.u32(..60) };
-    CapturePlan {
-        hello: slow(random, 1_500),
-        apply: slow(random, 700),
-        live: random.u32(50..3_000),
-        end: slow(random, 290),
-        quirk,
-    }
-}
-
-fn asker(random: &mut Rng) -> Asker {
-    match random.u8(..8) {
-        0..=1 => Asker::Root,
-        2..=6 => Asker::Agent,
-        _ => Asker::Stranger,
-    }
-}
-
-fn wish(random: &mut Rng) -> Wish {
-    match random.u8(..16) {
-        0..=2 => Wish::RequestStart,
-        3..=5 => Wish::Stop,
-        6..=8 => Wish::Mute,
-        9..=10 => Wish::Unmute,
-        11 => Wish::Identify,
-        12 => Wish::Probe,
-        13 => Wish::Button,
-        14 => Wish::Garbage,
-        _ if random.bool() => Wish::Flood(random.u8(1..60)),
-        _ => Wish::Command(["stop", "mute", "erase", "unbind", "set-ingest"][random.usize(..5)].to_owned()),
+        Ok(Self { seed, platform, actions })
     }
 }

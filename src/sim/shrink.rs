@@ -80,6 +80,10 @@ fn simpler(action: &Action) -> Option<Action> {
         | Action::Kill
         | Action::PowerCut
         | Action::Restart { .. }
-        | Action::Ask { .. } => None,
+        | Action::Ask { .. }
+        | Action::Broker { .. }
+        | Action::Operator { .. }
+        | Action::Agent { .. }
+        | Action::Helper { .. } => None,
     }
 }

@@ -13,7 +13,8 @@ fn a_schedule_is_read_as_it_was_printed() {
 
 #[test]
 fn the_same_seed_gives_the_same_trace() {
-    for seed in 0..6 {
+    // Three of them have a platform.
+    for seed in [0, 1, 2, 3, 11, 19] {
         let schedule = Schedule::of_seed(seed);
         let (first, second) = (run(&schedule, true).unwrap(), run(&schedule, true).unwrap());
         assert_eq!(first.trace, second.trace, "seed {seed}");
@@ -28,6 +29,18 @@ fn no_schedule_makes_the_box_break_its_rules() {
     for seed in 0..count {
         let outcome = run(&Schedule::of_seed(seed), false).unwrap();
         assert_eq!(outcome.violation, None, "cargo run --release --example sim -- --seed {seed}");
+    }
+}
+
+#[test]
+fn no_platform_and_no_broker_make_the_box_break_its_rules() {
+    let count = if std::env::var_os("TALLYBOX_LONG").is_some() { 5_000 } else { 6 };
+    for seed in 0..count {
+        for platform in [Platform::Plain, Platform::Trusted, Platform::Minors] {
+            let outcome = run(&Schedule::with_platform(seed, platform), false).unwrap();
+            let seen = "cargo run --release --example sim -- --platform";
+            assert_eq!(outcome.violation, None, "{seen} {platform:?} --seed {seed}");
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! One box, from the first switching on to the end of its schedule.
 
-use std::cell::RefCell;
-use std::path::Path;
+mod life;
+mod looks;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,17 +14,14 @@ use tokio::time::{Instant, sleep};
 
 use super::board::{self, Wires};
 use super::checks::{self, DEBOUNCE, SLACK};
-use super::schedule::{Action, Asker, Schedule, Wish};
+use super::peers;
+use super::remote::Remote;
+use super::schedule::{Action, Asker, Help, Platform, Schedule, Wish};
+use super::settings::config;
 use super::truth::{Press, Shared, Truth, guard_waited};
-use super::{capture, peers};
-use crate::atomic_file::sync_parent;
 use crate::clock::simulated::{self as clock, SimulatedClock};
-use crate::config::Config;
-use crate::disk::simulated::{Installed, Loss, SimulatedDisk};
-use crate::disk::{create_dir, is_dir};
+use crate::disk::simulated::{Installed, SimulatedDisk};
 use crate::exit::Exit;
-use crate::guard::{self, GuardOptions, LaunchMode};
-use crate::ipc::LampPattern;
 use crate::panel::Button;
 use crate::sync::LockExt;
 use crate::{random, worker};
@@ -40,9 +38,8 @@ const AFTERMATH: Duration = Duration::from_secs(8);
 const BOUNCE: Duration = Duration::from_millis(3);
 /// Bytes of the disk: enough for what is set aside on it.
 const CAPACITY: u64 = 64 * 1024 * 1024;
-/// `data-dir` and `runtime-dir`, on the simulated disk.
-const DATA: &str = "/data";
-const RUN: &str = "/run";
+/// The same where captures keep footage, which goes where less than 256 MiB are free.
+const LARGE: u64 = 1024 * 1024 * 1024;
 /// Connections that wait for the guard.
 const BACKLOG: usize = 64;
 
@@ -75,33 +72,13 @@ struct Running {
     shutdown: mpsc::Sender<()>,
 }
 
-thread_local! {
-    /// The two configurations, as they were read once.
-    static CONFIGS: RefCell<[Option<Arc<Config>>; 2]> = const { RefCell::new([None, None]) };
-}
-
-/// The configuration with this policy.
-fn config(policy: u8) -> Option<Arc<Config>> {
-    CONFIGS.with_borrow_mut(|known| {
-        let config = known.get_mut(usize::from(policy))?;
-        if config.is_none() {
-            let dir = tempfile::tempdir().ok()?;
-            let file = dir.path().join("tallybox.toml");
-            let text = format!(
-                "[ingest]\nurl = \"rtmps://a.cn/live/k\"\nreconnect-window = \"5s\"\n\
-                 [device]\nid = \"box\"\ndata-dir = \"{DATA}\"\nruntime-dir = \"{RUN}\"\n\
-                 [consent]\npolicy-version = \"2026-01-{:02}\"\nmax-session = \"20s\"\nrequest-timeout = \"10s\"\n",
-                policy + 1
-            );
-            std::fs::write(&file, text).ok()?;
-            *config = Config::load(&file).ok().map(Arc::new);
-        }
-        config.clone()
-    })
-}
-
 struct World {
     seed: u64,
+    platform: Platform,
+    remote: Option<Remote>,
+    /// How the helper that deletes credentials answers, and the request that it has seen.
+    help: Help,
+    asked: Option<String>,
     disk: SimulatedDisk,
     /// Whose disk this thread has.
     installed: Option<Installed>,
@@ -115,6 +92,9 @@ struct World {
 }
 
 async fn live(schedule: &Schedule, keep_trace: bool) -> Outcome {
+    let (seed, platform) = (schedule.seed, schedule.platform);
+    // Read before anything is drawn: the first schedule of a thread draws names for their files.
+    let config = [config(0, platform), config(1, platform)].into_iter().next().flatten();
     let _random = random::simulated::install(schedule.seed);
     let _threads = worker::simulated::install();
     let wall = Timestamp::from_second(FIRST_SECOND).unwrap_or_default();
@@ -123,11 +103,31 @@ async fn live(schedule: &Schedule, keep_trace: bool) -> Outcome {
     let wires = Wires::default();
     let _panel = board::install(&truth, &wires);
     let ledger = checks::ledger::Seen::default();
-    let disk = SimulatedDisk::new(CAPACITY);
+    let disk = SimulatedDisk::new(if platform.is_none() { CAPACITY } else { LARGE });
     let installed = Some(disk.install());
-    let seed = schedule.seed;
-    let mut world = World { seed, disk, installed, truth, wires, guard: None, ledger, boots: 1, touch: None };
+    let remote = config.as_ref().filter(|_| !platform.is_none()).map(|config| Remote::new(seed, config.clone()));
+    {
+        let mut truth = truth.lock_unpoisoned();
+        truth.minors = platform == Platform::Minors;
+        truth.keeps_footage = config.is_some_and(|config| config.keeps_footage());
+    }
+    let mut world = World {
+        seed,
+        platform,
+        remote,
+        help: Help::default(),
+        asked: None,
+        disk,
+        installed,
+        truth,
+        wires,
+        guard: None,
+        ledger,
+        boots: 1,
+        touch: None,
+    };
     world.start();
+    world.start_agent();
     sleep(Duration::from_millis(100)).await;
     for action in &schedule.actions {
         world.truth.lock_unpoisoned().note(format_args!("{action:?}"));
@@ -141,63 +141,12 @@ async fn live(schedule: &Schedule, keep_trace: bool) -> Outcome {
 }
 
 impl World {
-    /// Starts a guard.
-    #[allow(clippy::disallowed_methods)] // a process of its own, which is killed or ends
-    fn start(&mut self) {
-        let policy = self.truth.lock_unpoisoned().policy;
-        let folders = [DATA, RUN].map(Path::new);
-        let made = folders.into_iter().filter(|dir| !is_dir(dir)).try_for_each(|dir| {
-            // The package makes them long before.
-            create_dir(dir, 0o700)?;
-            sync_parent(dir)
-        });
-        let Some(config) = config(policy).filter(|_| made.is_ok()) else {
-            return self.truth.lock_unpoisoned().violated(format_args!("the simulated configuration is not valid"));
-        };
-        let (door, listener) = mpsc::channel(BACKLOG);
-        let (shutdown, requests) = mpsc::channel(1);
-        let options = GuardOptions {
-            launch_mode: LaunchMode::Simulated(capture::launcher(&self.truth)),
-            uids: vec![peers::AGENT],
-            credentials_helper: false,
-            sealing_socket: None,
-            root: "/nowhere".into(),
-        };
-        {
-            let mut truth = self.truth.lock_unpoisoned();
-            truth.guard_since = Some(truth.now());
-            truth.note(format_args!("a guard starts"));
-        }
-        let task = tokio::task::spawn_local(guard::simulate(config, options, listener, requests));
-        tokio::task::spawn_local(peers::observe(self.truth.clone(), door.clone()));
-        self.guard = Some(Running { task, door, shutdown });
-    }
-
-    /// The guard's process is gone: its stop hook ends what captures, and then darkens the lamp.
-    async fn buried(&mut self) {
-        self.guard = None;
-        self.wires.borrow_mut().take();
-        worker::simulated::kill_all();
-        {
-            let mut truth = self.truth.lock_unpoisoned();
-            (truth.guard_since, truth.status) = (None, None);
-            truth.note(format_args!("the guard is gone"));
-        }
-        sleep(HOOK_GRACE).await;
-        let mut truth = self.truth.lock_unpoisoned();
-        let left: Vec<_> = truth.captures.iter().enumerate().filter(|(_, one)| one.alive).map(|(at, _)| at).collect();
-        for number in left {
-            truth.captures[number].alive = false;
-            truth.note(format_args!("the hook kills capture {number}"));
-        }
-        truth.lamp = LampPattern::Dark;
-    }
-
     async fn act(&mut self, action: &Action) {
         match *action {
             Action::Wait { ms } => sleep(Duration::from_millis(ms.into())).await,
             Action::Touch { hold, bounces, late } => self.touch(hold, bounces, late).await,
             Action::MuteTouch { hold } => {
+                self.truth.lock_unpoisoned().sound_asked += 1;
                 board::move_button(&self.truth, &self.wires, Button::Mute, true, 0);
                 sleep(Duration::from_millis(hold.into())).await;
                 board::move_button(&self.truth, &self.wires, Button::Mute, false, 0);
@@ -217,6 +166,23 @@ impl World {
             Action::PowerCut => self.kill(true).await,
             Action::Restart { policy } => self.restart(policy).await,
             Action::Ask { by, ref wish } => self.ask(by, wish.clone()),
+            Action::Helper { how } => self.help = how,
+            Action::Broker { .. } | Action::Operator { .. } | Action::Agent { .. } => self.act_remotely(action).await,
+        }
+    }
+
+    /// What happens behind the network; nothing where there is none.
+    #[allow(clippy::wildcard_enum_match_arm)] // the rest happens at the box
+    async fn act_remotely(&mut self, action: &Action) {
+        let Some(remote) = &mut self.remote else { return };
+        match action {
+            Action::Broker { what } => remote.change_broker(what),
+            Action::Operator { what } => {
+                self.truth.lock_unpoisoned().sound_asked += 1;
+                remote.operate(&self.truth, what);
+            }
+            Action::Agent { what } => remote.disturb_agent(*what).await,
+            _ => {}
         }
     }
 
@@ -228,6 +194,9 @@ impl World {
         let (truth, wires) = (self.truth.clone(), self.wires.clone());
         self.touch = Some(tokio::task::spawn_local(async move {
             let number = begin_touch(&truth, hold, late);
+            if late == 0 && hold > 60 {
+                spend_if_it_stops(&truth, number, bounces);
+            }
             for _ in 0..bounces {
                 board::move_button(&truth, &wires, Button::Record, true, late);
                 sleep(BOUNCE).await;
@@ -252,51 +221,14 @@ impl World {
     }
 
     fn lose_panel(&self, lost: bool) {
-        self.truth.lock_unpoisoned().panel_lost = lost;
+        {
+            let mut truth = self.truth.lock_unpoisoned();
+            truth.panel_lost = lost;
+            truth.presses.iter_mut().filter(|press| press.up.is_none()).for_each(|press| press.interrupted |= lost);
+        }
         if lost && let Some(wire) = self.wires.borrow_mut().take() {
             let _ = wire.send(crate::panel::PanelEvent::ButtonLost("the chip is away".to_owned()));
         }
-    }
-
-    async fn kill(&mut self, power: bool) {
-        if let Some(guard) = self.guard.take() {
-            guard.task.abort();
-            let _ = guard.task.await;
-        }
-        if power {
-            self.disk.cut();
-            let mut truth = self.truth.lock_unpoisoned();
-            truth.captures.iter_mut().for_each(|capture| capture.alive = false);
-            truth.lamp = LampPattern::Dark;
-        }
-        self.buried().await;
-        if power {
-            self.boots += 1;
-            self.installed = None;
-            self.disk = self.disk.after_cut(Loss::Torn(self.seed ^ self.boots));
-            self.installed = Some(self.disk.install());
-            let boots = self.boots;
-            clock::change(|clock| *clock = SimulatedClock::boot(boots, clock.wall()));
-        }
-        sleep(RESTART_AFTER).await;
-        self.start();
-    }
-
-    async fn restart(&mut self, policy: u8) {
-        if let Some(guard) = self.guard.take() {
-            let _ = guard.shutdown.send(()).await;
-            let ended = tokio::time::timeout(Duration::from_secs(10), guard.task).await;
-            let mut truth = self.truth.lock_unpoisoned();
-            match ended {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => truth.violated(format_args!("the guard panics: {error}")),
-                Err(_) => truth.violated(format_args!("the guard does not end when it is told to")),
-            }
-        }
-        self.buried().await;
-        self.truth.lock_unpoisoned().policy = policy;
-        sleep(RESTART_AFTER).await;
-        self.start();
     }
 
     #[allow(clippy::disallowed_methods)] // a process of its own, which the schedule's end ends
@@ -305,58 +237,33 @@ impl World {
         if matches!(wish, Wish::Stop | Wish::Flood(_)) && by != Asker::Stranger {
             checks::end::expect(&self.truth, Duration::ZERO, "a remote stop");
         }
+        self.truth.lock_unpoisoned().sound_asked += 1;
+        if wish == Wish::Mute && by != Asker::Stranger {
+            checks::end::expect_silence(&self.truth);
+        }
         tokio::task::spawn_local(peers::ask(self.truth.clone(), guard.door.clone(), by, wish));
     }
+}
 
-    /// Looks at everything, in a moment in which nothing is under way.
-    async fn look(&mut self) {
-        loop {
-            // The guard may have waited for its disk meanwhile: others have not seen yet what it did then.
-            let waited = guard_waited();
-            sleep(Duration::from_millis(2)).await;
-            if waited == guard_waited() {
-                break;
-            }
-        }
-        if self.guard.as_ref().is_some_and(|guard| guard.task.is_finished()) {
-            self.bury_the_dead().await;
-            self.kill(false).await;
-            sleep(Duration::from_millis(100)).await;
-        }
-        let mut truth = self.truth.lock_unpoisoned();
-        checks::status::look(&mut truth);
-        self.ledger.look(&mut truth, &Path::new(DATA).join("ledger.db"));
+/// A touch that stops a capture starts none: that the guard sees it while one exists is sure just before it settles.
+#[allow(clippy::disallowed_methods)] // the schedule's end ends it
+fn spend_if_it_stops(truth: &Shared, number: usize, bounces: u8) {
+    let in_time = {
+        let truth = truth.lock_unpoisoned();
+        truth.edges_heard[0] <= truth.now() && !truth.panel_lost && truth.may_capture()
+    };
+    if !in_time {
+        return;
     }
-
-    /// A guard that ended by itself: it may, to start anew, and may not panic.
-    async fn bury_the_dead(&mut self) {
-        let Some(guard) = self.guard.take() else { return };
-        let ended = guard.task.await;
-        let mut truth = self.truth.lock_unpoisoned();
-        match ended {
-            Ok(Ok(())) => truth.violated(format_args!("the guard ends, and nobody told it to")),
-            Ok(Err(why)) => truth.note(format_args!("the guard ends: {why}")),
-            Err(error) => truth.violated(format_args!("the guard panics: {error}")),
+    let (truth, waited) = (truth.clone(), guard_waited());
+    let settled = (DEBOUNCE + BOUNCE * 2 * u32::from(bounces)).saturating_sub(Duration::from_millis(1));
+    tokio::task::spawn_local(async move {
+        sleep(settled).await;
+        let mut truth = truth.lock_unpoisoned();
+        if truth.may_capture() && guard_waited() == waited {
+            truth.presses[number].spent = true;
         }
-    }
-
-    /// Lets what is under way come to its end.
-    async fn end(mut self) -> Outcome {
-        if self.truth.lock_unpoisoned().violation.is_none() {
-            sleep(AFTERMATH).await;
-            self.look().await;
-        }
-        if let Some(guard) = self.guard.take() {
-            guard.task.abort();
-        }
-        let mut truth = self.truth.lock_unpoisoned();
-        Outcome {
-            violation: truth.violation.clone(),
-            digest: truth.digest(),
-            trace: truth.take_lines(),
-            simulated: truth.now(),
-        }
-    }
+    });
 }
 
 /// The button goes down; returns the touch's number.
@@ -364,7 +271,9 @@ fn begin_touch(truth: &Shared, hold: u32, late: u32) -> usize {
     let (number, late) = {
         let mut truth = truth.lock_unpoisoned();
         let down = truth.now();
-        truth.presses.push(Press { down, up: None, spent: false });
+        let mut press = Press::begun(down, truth.presses.last());
+        press.late = late > 0 || truth.edges_heard[0] > down;
+        truth.presses.push(press);
         // Edges that the guard has not heard of yet come before this one's.
         let behind = truth.edges_heard[0].saturating_sub(down);
         (truth.presses.len() - 1, behind.max(Duration::from_millis(late.into())))

@@ -22,8 +22,7 @@ const KEEPERS: [&str; 14] = [
 ];
 
 /// What the kernel and the package provide, and what lives in memory: nothing of it is kept.
-const NOT_KEPT: [&str; 10] = [
-    "src/agent/systemd_notifier.rs",
+const NOT_KEPT: [&str; 9] = [
     "src/agent/telemetry.rs",
     "src/guard/capture_process/pidfd.rs",
     "src/guard/capture_process/units.rs",

@@ -125,6 +125,20 @@ impl SimulatedDisk {
         self.state().failing = failing;
     }
 
+    /// What `look` finds while no change fails that [`SimulatedDisk::fail`] names. For whoever judges what is on the
+    /// disk: opening a database changes it, and a judge neither meets the failures nor uses them up.
+    pub fn without_failures<T>(&self, look: impl FnOnce() -> T) -> T {
+        let (before, failing) = {
+            let mut state = self.state();
+            (state.changes, state.failing.take())
+        };
+        let found = look();
+        let mut state = self.state();
+        let made = state.changes - before;
+        state.failing = failing.map(|(changes, error)| (changes.start + made..changes.end + made, error));
+        found
+    }
+
     /// Bytes that fit from now on. What is there stays.
     pub fn set_capacity(&self, bytes: u64) {
         self.state().tree.capacity = bytes;

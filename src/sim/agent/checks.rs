@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{ANSWER_TIME, AgentSchedule, Asked, BASE, LONG_RECOVERY, Played, PlayedGuard, RECOVERY};
-use super::{Action, BrokerAction};
+use super::{ANSWER_TIME, Action, AgentSchedule, Asked, BASE, BOX_ID, LONG_RECOVERY, Played, PlayedGuard, RECOVERY};
 use crate::agent::state::State;
-use crate::ipc::{LedgerEntry, Phase, Request, Response, Verb};
-use crate::sim::broker::{Arrival, Broker, Happening};
+use crate::ipc::{Phase, Request, Response, Verb};
+use crate::sim::broker::{Arrival, BrokerAction, Happening};
+use crate::sim::checks::wire;
+use crate::sim::operator::SentCommand;
 
 /// Attempts to connect within a minute, of one process.
 const MAX_ATTEMPTS: usize = 10;
@@ -23,61 +23,6 @@ const MAX_PAYLOAD: usize = 16 * 1024;
 const STOP_TIME: Duration = Duration::from_secs(1);
 /// Guard and agent have found each other after this.
 const SETTLED: Duration = Duration::from_secs(3);
-
-/// Events that the box knows the broker to have, by ledger and number.
-#[derive(Debug, Default)]
-pub(super) struct Acknowledged {
-    read: usize,
-    arrivals: BTreeMap<usize, String>,
-    ids: BTreeSet<String>,
-}
-
-impl Acknowledged {
-    /// Takes what happened since; returns whether anything did.
-    pub(super) fn read_on(&mut self, broker: &Broker) -> bool {
-        let news = broker.history(self.read);
-        let is_news = !news.is_empty();
-        for (_, what) in news {
-            match what {
-                Happening::Published(arrival) if arrival.topic == format!("{BASE}/event") => {
-                    self.arrivals.insert(self.read, event_id(&arrival));
-                }
-                Happening::Acknowledged(place) => self.ids.extend(self.arrivals.remove(&place)),
-                _ => {}
-            }
-            self.read += 1;
-        }
-        is_news
-    }
-
-    /// Whether all entries of a ledger are among them.
-    pub(super) fn has_all(&self, (ledger, entries): &(String, usize)) -> bool {
-        (1..=*entries as u64).all(|seq| self.ids.contains(&id_of(ledger, seq)))
-    }
-}
-
-fn id_of(ledger: &str, seq: u64) -> String {
-    format!("{}-{ledger:.16}-{seq}", super::BOX_ID)
-}
-
-fn event_id(arrival: &Arrival) -> String {
-    json(&arrival.payload)["id"].as_str().unwrap_or_default().to_owned()
-}
-
-fn json(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).unwrap_or_default()
-}
-
-/// Whether a published state says this, but for its time.
-pub(super) fn same_state(published: &[u8], state: &State) -> bool {
-    let without_time = |mut value: Value| {
-        for name in ["uptime-s", "warnings"] {
-            value.as_object_mut().map(|object| object.remove(name));
-        }
-        value
-    };
-    without_time(json(published)) == without_time(serde_json::to_value(state).unwrap_or_default())
-}
 
 /// Whether the guard was handed this desired configuration.
 pub(super) fn was_offered(guard: &PlayedGuard, wanted: &str) -> bool {
@@ -94,9 +39,13 @@ pub(super) fn all(schedule: &AgentSchedule, played: &Played) -> Vec<String> {
         problems.push("it turns without a pause".to_owned());
     }
     recovery(schedule, played, &mut problems);
-    protocol(played, &mut problems);
-    events(played, &mut problems);
-    answers(played, &mut problems);
+    wire::protocol(&played.history, &mut problems);
+    let entries = played.guard.entries();
+    let entries = entries.into_iter().map(|(ledger, entry)| (wire::event_id(BOX_ID, &ledger, entry.seq), entry));
+    wire::events(&played.history, BASE, &entries.collect(), &mut problems);
+    let first_calm = played.recovered_after.map(|_| played.first_calm);
+    let is_done = |sent: &SentCommand, by| was_carried_out(played, sent, by);
+    wire::answers(&played.history, played.operator.sent(), first_calm, is_done, &mut problems);
     stops(played, &mut problems);
     states(played, &mut problems);
     bounds(played, &mut problems);
@@ -119,91 +68,8 @@ fn recovery(schedule: &AgentSchedule, played: &Played, problems: &mut Vec<String
     }
 }
 
-fn protocol(played: &Played, problems: &mut Vec<String>) {
-    problems.extend(played.history.iter().filter_map(|(_, what)| match what {
-        Happening::Violation(what) => Some(what.clone()),
-        _ => None,
-    }));
-}
-
-/// Each event says what the ledger has, and none overtakes another: the next one is sent once the one before was
-/// acknowledged.
-fn events(played: &Played, problems: &mut Vec<String>) {
-    let entries: BTreeMap<String, LedgerEntry> =
-        played.guard.entries().into_iter().map(|(ledger, entry)| (id_of(&ledger, entry.seq), entry)).collect();
-    let mut order: Vec<String> = Vec::new();
-    let (mut arrivals, mut acknowledged) = (BTreeMap::new(), BTreeSet::new());
-    for (place, (_, what)) in played.history.iter().enumerate() {
-        match what {
-            Happening::Published(arrival) if arrival.topic == format!("{BASE}/event") => {
-                let id = event_id(arrival);
-                let mut said = json(&arrival.payload);
-                said.as_object_mut().map(|object| object.remove("id"));
-                match entries.get(&id) {
-                    None => problems.push(format!("the event {id} is in no ledger")),
-                    Some(entry) if serde_json::to_value(entry).ok() != Some(said) => {
-                        problems.push(format!("the event {id} does not say what the ledger does"));
-                    }
-                    Some(entry) if !order.contains(&id) => {
-                        let before = id.rsplit_once('-').map(|(ledger, _)| format!("{ledger}-{}", entry.seq - 1));
-                        if entry.seq > 1 && before.is_some_and(|before| !acknowledged.contains(&before)) {
-                            problems.push(format!("the event {id} came before the one before it was acknowledged"));
-                        }
-                        order.push(id.clone());
-                    }
-                    Some(_) => {}
-                }
-                arrivals.insert(place, id);
-            }
-            Happening::Acknowledged(place) => acknowledged.extend(arrivals.get(place).cloned()),
-            _ => {}
-        }
-    }
-}
-
-/// Nobody is answered who did not ask, no more often than he asked, and differently never; and where all is well each
-/// command has its answer.
-fn answers(played: &Played, problems: &mut Vec<String>) {
-    let mut deliveries: BTreeMap<u64, usize> = BTreeMap::new();
-    let mut given: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for (at, what) in &played.history {
-        match what {
-            Happening::Delivered { number, .. } => *deliveries.entry(*number).or_default() += 1,
-            Happening::Published(arrival) if arrival.topic == "answers/simulated" => {
-                let correlation = arrival.correlation.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-                let answer = json(&arrival.payload);
-                if answer["ok"] == true && !was_carried_out(played, &correlation, *at) {
-                    problems.push(format!("{correlation} is said to be done, and the guard does not say so: {answer}"));
-                }
-                if answer.get("progress").is_none() {
-                    given.entry(correlation.into_owned()).or_default().push(answer);
-                }
-            }
-            _ => {}
-        }
-    }
-    for (index, sent) in played.operator.sent().iter().enumerate() {
-        let answers = given.remove(&sent.correlation).unwrap_or_default();
-        let (count, delivered) = (answers.len(), deliveries.get(&sent.number).copied().unwrap_or_default());
-        let (verb, who) = (sent.verb.as_str(), &sent.correlation);
-        // A retained command comes under other numbers too.
-        if count > delivered && !sent.retained {
-            problems.push(format!("{verb} {who} came {delivered} times and was answered {count} times"));
-        }
-        if answers.iter().any(|answer| answer["verb"] != verb) {
-            problems.push(format!("{verb} {who} has the answer to another verb"));
-        }
-        let is_calm = index >= played.first_calm && played.recovered_after.is_some();
-        if is_calm && count != 1 {
-            problems.push(format!("{verb} {who} came when all was well, and has {count} answers"));
-        }
-    }
-    problems.extend(given.into_keys().map(|who| format!("{who:?} was answered and had not asked")));
-}
-
 /// Whether the guard has said that it carried this command out, or had begun to.
-fn was_carried_out(played: &Played, correlation: &str, by: Instant) -> bool {
-    let Some(sent) = played.operator.sent().iter().find(|sent| sent.correlation == correlation) else { return true };
+fn was_carried_out(played: &Played, sent: &SentCommand, by: Instant) -> bool {
     let is_it = |request: &Request| match request {
         Request::Command { payload, .. } => payload.0.as_bytes() == sent.payload,
         other => other.word() == sent.verb.as_str(),
@@ -261,10 +127,10 @@ fn states(played: &Played, problems: &mut Vec<String>) {
         if arrival.topic != format!("{BASE}/state") {
             continue;
         }
-        let is_without_guard = json(&arrival.payload)["epoch"].is_null();
-        match said.iter().skip(place).position(|state| same_state(&arrival.payload, state)) {
+        let is_without_guard = wire::parsed(&arrival.payload)["epoch"].is_null();
+        match said.iter().skip(place).position(|state| wire::same_state(&arrival.payload, state)) {
             Some(further) => place += further,
-            None if is_without_guard && json(&arrival.payload)["phase"] == "fault" => {}
+            None if is_without_guard && wire::parsed(&arrival.payload)["phase"] == "fault" => {}
             None => problems.push(format!("the guard did not say {}", String::from_utf8_lossy(&arrival.payload))),
         }
     }
@@ -287,9 +153,9 @@ fn bounds(played: &Played, problems: &mut Vec<String>) {
     }
     for (_, what) in &played.history {
         let Happening::Published(Arrival { topic, payload, .. }) = what else { continue };
-        let is_short = topic == "answers/simulated" && json(payload).get("diagnosis").is_none();
+        let is_short = topic == "answers/simulated" && wire::parsed(payload).get("diagnosis").is_none();
         let limit = if is_short { MAX_ANSWER } else { MAX_PAYLOAD };
-        if payload.len() > limit && json(payload).get("receipt").is_none() {
+        if payload.len() > limit && wire::parsed(payload).get("receipt").is_none() {
             problems.push(format!("it published {} bytes on {topic}", payload.len()));
         }
     }

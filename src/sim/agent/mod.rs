@@ -7,12 +7,9 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-use std::future::poll_fn;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,12 +17,13 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
 use super::broker::{Behaviour, Broker, History};
+use super::checks::wire::{Acknowledged, same_state};
 use super::operator::{self, Operator, OperatorAction};
+use super::process::AgentProcess;
+use crate::agent::GuardAddress;
 use crate::agent::state::State;
-use crate::agent::{self, GuardAddress, GuardChannel};
 use crate::clock::simulated::SimulatedClock;
 use crate::config::Config;
 use crate::connect::simulated::Network;
@@ -33,7 +31,7 @@ use crate::ipc::Verb;
 use crate::{clock, random, worker};
 
 pub use guard::{Asked, GuardAction, PlayedGuard};
-pub use schedule::{Action, AgentSchedule, BrokerAction, ProcessAction, Step};
+pub use schedule::{Action, AgentSchedule, Step};
 
 /// The box's name.
 pub const BOX_ID: &str = "simulated-box";
@@ -41,8 +39,6 @@ pub const BOX_ID: &str = "simulated-box";
 pub const BASE: &str = "tallybox/v1/simulated-box";
 /// When simulations begin, in seconds of the epoch: 2026-11-30T00:00:00Z.
 const BEGIN: i64 = 1_795_996_800;
-/// systemd starts an agent that ended again after this.
-const RESTART_DELAY: Duration = Duration::from_secs(1);
 /// A box that is well again is as it should be after so long: the longest pause between two attempts to send an event
 /// is 12.5 minutes, and that between two attempts to connect four.
 const RECOVERY: Duration = Duration::from_mins(30);
@@ -50,8 +46,6 @@ const RECOVERY: Duration = Duration::from_mins(30);
 const LONG_RECOVERY: Duration = Duration::from_mins(100);
 /// How often it is looked whether the box is as it should be, where nothing says that anything changed.
 const LOOK: Duration = Duration::from_secs(20);
-/// So often an agent is woken at one moment at most: what a flood at once needs, many times over.
-const MAX_POLLS: u32 = 20_000;
 /// Commands are answered within this, where all is well.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
@@ -157,60 +151,6 @@ impl AgentSimulator {
     }
 }
 
-/// The agent's process, which systemd starts again.
-struct Process {
-    config: Arc<Config>,
-    guard: mpsc::Sender<GuardChannel>,
-    stop: CancellationToken,
-    tasks: JoinSet<()>,
-    disturbed: Vec<Instant>,
-    is_spinning: Arc<AtomicBool>,
-}
-
-impl Process {
-    fn start(&mut self) {
-        self.stop = CancellationToken::new();
-        self.disturbed.push(Instant::now());
-        let (config, guard, stop) = (self.config.clone(), self.guard.clone(), self.stop.clone());
-        let is_spinning = self.is_spinning.clone();
-        self.tasks.spawn(async move {
-            loop {
-                let run = agent::run_until(&config, GuardAddress::InProcess(guard.clone()), stop.clone());
-                match until_it_spins(run).await {
-                    None => return is_spinning.store(true, Ordering::Relaxed),
-                    Some(Ok(())) => return,
-                    Some(Err(exit)) => tracing::info!("the agent ended: {exit}"),
-                }
-                sleep(RESTART_DELAY).await;
-            }
-        });
-    }
-
-    async fn act(&mut self, action: ProcessAction) {
-        self.disturbed.push(Instant::now());
-        match action {
-            ProcessAction::Kill => self.tasks.shutdown().await,
-            ProcessAction::Stop => {
-                self.stop.cancel();
-                while self.tasks.join_next().await.is_some() {}
-            }
-        }
-        self.start();
-    }
-}
-
-/// What the agent ends with; `None`: it turns without a pause, so that no time passes.
-async fn until_it_spins<T>(agent: impl Future<Output = T>) -> Option<T> {
-    let mut agent = std::pin::pin!(agent);
-    let mut polls = (Instant::now(), 0_u32);
-    poll_fn(|context| {
-        let now = Instant::now();
-        polls = if polls.0 == now { (now, polls.1 + 1) } else { (now, 0) };
-        if polls.1 > MAX_POLLS { Poll::Ready(None) } else { agent.as_mut().poll(context).map(Some) }
-    })
-    .await
-}
-
 async fn play(schedule: &AgentSchedule, config: Arc<Config>) -> io::Result<Played> {
     let begin = Timestamp::from_second(BEGIN).map_err(io::Error::other)?;
     let _random = random::simulated::install(schedule.seed);
@@ -226,15 +166,7 @@ async fn play(schedule: &AgentSchedule, config: Arc<Config>) -> io::Result<Playe
     let mut tasks = JoinSet::new();
     tasks.spawn(broker.clone().serve(dialled));
     tasks.spawn(guard.clone().serve(agents));
-    let (stop, agent_tasks) = (CancellationToken::new(), JoinSet::new());
-    let mut process = Process {
-        config,
-        guard: connect,
-        stop,
-        tasks: agent_tasks,
-        disturbed: Vec::new(),
-        is_spinning: Arc::default(),
-    };
+    let mut process = AgentProcess::new(config, GuardAddress::InProcess(connect));
     process.start();
     for Step { after_ms, action } in &schedule.steps {
         sleep(Duration::from_millis((*after_ms).into())).await;
@@ -256,16 +188,17 @@ async fn play(schedule: &AgentSchedule, config: Arc<Config>) -> io::Result<Playe
         operator.act(&OperatorAction::Plain { verb, life_s: 60, retained: false });
         sleep(Duration::from_millis(100)).await;
     }
+    operator.repeat_stops();
     sleep(ANSWER_TIME).await;
-    process.tasks.shutdown().await;
-    let is_spinning = process.is_spinning.load(Ordering::Relaxed);
-    let (history, disturbed) = (broker.history(0), process.disturbed);
+    process.kill().await;
+    let is_spinning = process.is_spinning();
+    let (history, disturbed) = (broker.history(0), process.disturbed().to_vec());
     Ok(Played { start, healed, disturbed, is_spinning, recovered_after, history, guard, operator, first_calm })
 }
 
 /// Waits until the platform knows all that it should, and the guard too. `None`: that takes too long.
 async fn recover(healed: Instant, broker: &Broker, guard: &PlayedGuard, operator: &Operator) -> Option<Duration> {
-    let mut acknowledged = checks::Acknowledged::default();
+    let mut acknowledged = Acknowledged::new(BASE, BOX_ID);
     let mut looked_at = None;
     // Whatever was ordered last has happened by then.
     sleep(Duration::from_secs(1)).await;
@@ -285,19 +218,15 @@ async fn recover(healed: Instant, broker: &Broker, guard: &PlayedGuard, operator
     None
 }
 
-fn has_recovered(
-    broker: &Broker,
-    guard: &PlayedGuard,
-    operator: &Operator,
-    acknowledged: &checks::Acknowledged,
-) -> bool {
+fn has_recovered(broker: &Broker, guard: &PlayedGuard, operator: &Operator, acknowledged: &Acknowledged) -> bool {
     let retained = |topic: &str| broker.retained(&format!("{BASE}/{topic}"));
     let status = guard.status();
-    let is_said = retained("state").is_some_and(|state| checks::same_state(&state, &State::from(&status)));
+    let is_said = retained("state").is_some_and(|state| same_state(&state, &State::from(&status)));
     let reported = serde_json::to_value(guard.reported()).unwrap_or_default();
     let is_reported =
         retained("config/reported").is_some_and(|bytes| serde_json::from_slice::<Value>(&bytes).ok() == Some(reported));
     let has_checkpoint = status.checkpoint.is_none_or(|wanted| retained("checkpoint") == Some(wanted.into_bytes()));
+    let (ledger, entries) = guard.ledger();
     let is_offered = operator.desired().is_none_or(|wanted| checks::was_offered(guard, wanted));
     broker.is_online()
         && retained("availability").as_deref() == Some(b"online")
@@ -305,5 +234,5 @@ fn has_recovered(
         && is_reported
         && has_checkpoint
         && is_offered
-        && acknowledged.has_all(&guard.ledger())
+        && acknowledged.has_all(&ledger, 1..=entries as u64)
 }

@@ -3,7 +3,7 @@
 use rumqttc::mqttbytes::v5::DisconnectReasonCode;
 
 use super::*;
-use crate::sim::broker::ENDINGS;
+use crate::sim::broker::{BrokerAction, ENDINGS};
 
 #[test]
 fn an_agent_keeps_its_promises_whatever_broker_and_guard_do() {

@@ -140,7 +140,12 @@ impl Connection {
             Order::Deliver(message) => self.deliver(message),
             Order::Raw(bytes) => self.send(Duration::ZERO, BytesMut::from(bytes.as_slice()), Then::Nothing),
             Order::Look => {
-                let now = self.broker.0.lock_unpoisoned().behaviour.limits();
+                let (now, cut_after) = {
+                    let core = self.broker.0.lock_unpoisoned();
+                    (core.behaviour.limits(), core.behaviour.cut_after)
+                };
+                // Where all is well again the connection that there is stays, too.
+                self.budget = self.budget.filter(|_| cut_after.is_some());
                 // A broker that is given other limits is started anew.
                 if self.will.is_some() && now != self.told.limits() {
                     return ControlFlow::Break(());

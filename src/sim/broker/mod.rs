@@ -2,6 +2,7 @@
 //! others publish comes through [`Broker::publish`], and what they would hear stands in its history. Its packets are
 //! read and written by the client library's own codec.
 
+mod actions;
 mod behaviour;
 mod connection;
 mod handshake;
@@ -21,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::connect::simulated::Dial;
 use crate::sync::LockExt;
 
+pub use actions::BrokerAction;
 pub use behaviour::{Acknowledgement, Behaviour, CONNECT_REFUSALS, ENDINGS, PUBLISH_REFUSALS, Reach, Welcome};
 pub use history::{Arrival, Happening, History};
 

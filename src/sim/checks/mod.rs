@@ -1,11 +1,16 @@
 //! What has to hold: a file for each kind of property. The numbers are those of the ten rules in docs/consent.md.
 
 pub(super) mod answers;
+pub(super) mod chain;
+mod checkpoints;
 pub(super) mod consent;
 pub(super) mod end;
+mod erased;
 pub(super) mod ledger;
+mod rights;
 pub(super) mod sound;
 pub(super) mod status;
+pub(super) mod wire;
 
 use std::time::Duration;
 

@@ -1,0 +1,109 @@
+//! What is looked at after each action, and at the end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{AFTERMATH, LARGE, Outcome, World};
+use crate::disk;
+use crate::erasure_files::{ErasureRequest, REQUEST};
+use crate::sim::remote::Remote;
+use crate::sim::settings::DATA;
+use crate::sim::truth::guard_waited;
+use crate::sim::{checks, peers};
+use crate::sync::LockExt;
+use crate::worker;
+
+impl World {
+    /// Looks at everything, in a moment in which nothing is under way.
+    pub(super) async fn look(&mut self) {
+        loop {
+            // The guard may have waited for its disk meanwhile: others have not seen yet what it did then.
+            let waited = guard_waited();
+            sleep(Duration::from_millis(2)).await;
+            if waited == guard_waited() {
+                break;
+            }
+        }
+        if self.guard.as_ref().is_some_and(|guard| guard.task.is_finished()) {
+            self.bury_the_dead().await;
+            self.kill(false).await;
+            sleep(Duration::from_millis(100)).await;
+        }
+        checks::status::look(&mut self.truth.lock_unpoisoned());
+        self.read_ledger();
+        self.look_for_request();
+        if let Some(remote) = &mut self.remote {
+            remote.look(&self.truth);
+        }
+    }
+
+    fn read_ledger(&mut self) {
+        let (ledger, remote) = (&mut self.ledger, self.remote.as_ref());
+        let sent = remote.map_or(&[][..], Remote::sent);
+        let mut truth = self.truth.lock_unpoisoned();
+        self.disk.without_failures(|| ledger.look(&mut truth, Path::new(DATA), sent));
+    }
+
+    /// The helper that deletes credentials waits for the guard's request.
+    #[allow(clippy::disallowed_methods)] // a process of its own, which the schedule's end ends
+    fn look_for_request(&mut self) {
+        let Some(guard) = self.guard.as_ref().filter(|_| self.remote.is_some()) else { return };
+        let text = self.disk.without_failures(|| disk::read_to_string(&Path::new(DATA).join(REQUEST)));
+        let Some(request) = text.ok().and_then(|text| ErasureRequest::parse(&text)) else { return };
+        if self.asked.as_ref() != Some(&request.attempt) {
+            self.asked = Some(request.attempt.clone());
+            tokio::task::spawn_local(peers::help(self.truth.clone(), guard.door.clone(), request.attempt, self.help));
+        }
+    }
+
+    /// Lets what is under way come to its end.
+    pub(super) async fn end(mut self) -> Outcome {
+        if self.truth.lock_unpoisoned().violation.is_none() {
+            sleep(AFTERMATH).await;
+            self.look().await;
+            self.end_remote().await;
+        }
+        if let Some(guard) = self.guard.take() {
+            guard.task.abort();
+        }
+        let mut truth = self.truth.lock_unpoisoned();
+        Outcome {
+            violation: truth.violation.clone(),
+            digest: truth.digest(),
+            trace: truth.take_lines(),
+            simulated: truth.now(),
+        }
+    }
+
+    /// With everything well around it, the platform hears all.
+    async fn end_remote(&mut self) {
+        if self.remote.is_none() || self.truth.lock_unpoisoned().violation.is_some() {
+            return;
+        }
+        self.disk.set_capacity(LARGE);
+        self.disk.fail(None);
+        worker::simulated::stall(Instant::now());
+        {
+            let mut truth = self.truth.lock_unpoisoned();
+            (truth.panel_lost, truth.lamp_dead, truth.link_up) = (false, false, true);
+            truth.note(format_args!("all is well again"));
+        }
+        // A guard that could not read its ledger ends, and starts anew.
+        for _ in 0..3 {
+            sleep(AFTERMATH).await;
+            self.look().await;
+        }
+        let Some(mut remote) = self.remote.take() else { return };
+        let truth = self.truth.clone();
+        let sent = remote.sent().to_vec();
+        let (ledger, disk) = (&mut self.ledger, &self.disk);
+        let entries = || {
+            let mut truth = truth.lock_unpoisoned();
+            disk.without_failures(|| ledger.look(&mut truth, Path::new(DATA), &sent));
+            ledger.entries().to_vec()
+        };
+        remote.end(&truth, entries).await;
+    }
+}
