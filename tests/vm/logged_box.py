@@ -48,7 +48,8 @@ allowed-ingest-hosts = ["{HOST}"]
 START = """export STREAM_KEY=the-shops-key MQTT_KEY="$(cat /etc/tallybox/client.key)" {more}
 rm -f /run/roles
 for role in 'guard --credentials-helper' agent; do
-  setsid sh -c "while :; do tallybox $role; sleep 1; done" >>/run/${{role%% *}}.log 2>&1 </dev/null & echo $! >>/run/roles
+  setsid sh -c "while :; do tallybox $role; sleep 1; done" >>/run/${{role%% *}}.log 2>&1 </dev/null &
+  echo $! >>/run/roles
 done
 unset LD_PRELOAD
 if [ ! -e /run/helper.log ]; then

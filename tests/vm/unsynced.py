@@ -156,7 +156,6 @@ def all_work(work, rounds):
     """Everything that is kept, several times, and an unbinding at the end."""
     for number in range(rounds):
         for step in (
-            work.session,
             work.desired,
             work.lock,
             work.policy,
@@ -164,6 +163,7 @@ def all_work(work, rounds):
             work.release,
             work.erase,
             work.setup,
+            work.session,
         ):
             step()
             work.all_heard()

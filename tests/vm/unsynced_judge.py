@@ -109,11 +109,11 @@ def judge(found, known, keys):
     for slot, value in (
         ("policy", status["policy-version"]),
         ("bitrate", status["video"]["bitrate-kbps"]),
-        ("width", status["video"]["width"]),
+        ("fps", status["video"]["fps"]),
         ("release", status["update"]["version"]),
     ):
         # What an unbinding takes with it.
-        if not known.admits(slot, value) and not (unbound and slot != "width"):
+        if not known.admits(slot, value) and not (unbound and slot != "fps"):
             wrong.append(f"{slot} is {value}, and should be one of {known.possible[slot]}")
     return wrong + setup_problems(found, known) + erasure_problems(found, known, unbound)
 

@@ -156,12 +156,12 @@ class Work:
     def configuration(self):
         """As a USB stick does: one file, then guard and agent begin anew."""
         self.version += 1
-        width = 320 + 16 * self.version
-        self.box.write("/run/brought.toml", f"[video]\nwidth = {width}\nheight = 180\n")
+        rate = 5 + self.version
+        self.box.write("/run/brought.toml", f"[video]\nfps = {rate}\n")
         with self.stopped():
-            self.marks.note("attempt", "width", width)
+            self.marks.note("attempt", "fps", rate)
             self.box.sh("tallybox take-config /run/brought.toml")
-            self.marks.send("done", "width", width)
+            self.marks.send("done", "fps", rate)
         self.box.until("idle", 90)
         self.connected()
 
