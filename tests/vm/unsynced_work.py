@@ -36,7 +36,7 @@ class Work:
     def trust(key):
         return (
             f'[[trust]]\nkey = "{key.verifier()}"\nmay = {json.dumps(ROLES)}\n'
-            f'[update]\nallowed-hosts = ["{HOST}"]\nnotice = "0"\n'
+            f'[update]\nallowed-hosts = ["{HOST}"]\nnotice = "0"\n[trust-thresholds]\nrelease = 1\npolicy = 1\n'
         )
 
     def begin(self, key):

@@ -1,5 +1,5 @@
-/* In the guest: a library that stands between a program and its disk (LD_PRELOAD) and does as if all were synced. A test
- * that finds nothing lost with it would find nothing at all. */
+/* In the guest: a library between a program and its disk (LD_PRELOAD) that makes each sync do nothing. A test
+ * of power loss that finds nothing wrong with it would find nothing at all. */
 #include <sys/types.h>
 
 int fsync(int file) { (void)file; return 0; }
