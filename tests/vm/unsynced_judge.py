@@ -110,12 +110,13 @@ def judge(found, known, keys):
         ("policy", status["policy-version"]),
         ("bitrate", status["video"]["bitrate-kbps"]),
         ("fps", status["video"]["fps"]),
-        ("release", status["update"]["version"]),
     ):
         # What an unbinding takes with it.
         if not known.admits(slot, value) and not (unbound and slot != "fps"):
             wrong.append(f"{slot} is {value}, and should be one of {known.possible[slot]}")
-    return wrong + setup_problems(found, known) + erasure_problems(found, known, unbound)
+    return (
+        wrong + setup_problems(found, known) + release_problems(found, known) + erasure_problems(found, known, unbound)
+    )
 
 
 def setup_problems(found, known):
@@ -134,6 +135,12 @@ def setup_problems(found, known):
     if key != f"key-{pin}" or not known.admits("setup", int(pin)):
         return [f"setup wrote pin {pin} with {key}, and it should be one of {known.possible['setup']}"]
     return []
+
+
+def release_problems(found, known):
+    """A release index that was told of is kept."""
+    lost = "release" in known.settled and "var/release.note" not in found["files"]
+    return ["the release index is lost"] if lost else []
 
 
 def erasure_problems(found, known, unbound):
