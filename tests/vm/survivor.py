@@ -22,6 +22,8 @@ ROOT = "/run/box-root"
 BELOW = Path(f"{ROOT}/etc/tallybox")
 VAR, ETC, RUN = Path("/var/lib/tallybox"), Path("/etc/tallybox"), Path("/run/tallybox")
 UNITS = Path("/usr/lib/systemd/system")
+# Only where it finds this does the helper of an unbinding read units.
+SYSTEMD = Path("/run/systemd/system")
 # It names the file of the agent's key, which an unbinding deletes.
 DROP_IN = Path("/etc/systemd/system/tallybox-agent.service.d/key.conf")
 MQTT_KEY = "[Service]\nLoadCredential=MQTT_KEY:/etc/tallybox/client.key\n"
@@ -57,7 +59,7 @@ class Survivor:
             options = f"lowerdir={more}{place},upperdir={upper}/upper,workdir={upper}/work"
             call("mount", "-t", "overlay", "overlay", "-o", options, place)
         call("mount", "-t", "tmpfs", "none", "/run")
-        for place in (VAR, ETC, RUN, BELOW, DROP_IN.parent):
+        for place in (VAR, ETC, RUN, BELOW, DROP_IN.parent, SYSTEMD):
             place.mkdir(parents=True, exist_ok=True)
         DROP_IN.write_text(MQTT_KEY)
         # The secrets that the configuration names.

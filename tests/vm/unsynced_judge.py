@@ -129,7 +129,7 @@ def setup_problems(found, known):
         ),
         None,
     )
-    key = found["etc"].get("stream-key")
+    key = found["etc"].get("stream-key", "").strip() or None
     if "setup" not in known.possible or pin is None and key is None:
         return []
     if key != f"key-{pin}" or not known.admits("setup", int(pin)):
