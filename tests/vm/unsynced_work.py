@@ -223,8 +223,9 @@ class Work:
         self.marks.note("attempt", "claim", True)
         with self.stopped():
             self.box.identify()
-            self.box.sh("mkdir -p /etc/tallybox/conf.d; echo '# another shop' >/etc/tallybox/conf.d/70-claimed.toml")
-            self.box.sh("sync -f /etc/tallybox")
+            # Whole or not there: what the test writes is not what is tried.
+            self.box.sh("cd /etc/tallybox; mkdir -p conf.d; echo '# another shop' >claimed; sync claimed")
+            self.box.sh("cd /etc/tallybox; mv claimed conf.d/70-claimed.toml; sync -f .")
         phase = wait("it is bound", lambda: (seen := self.box.phase()) in ("idle", "policy") and seen, 90)
         if phase == "policy":
             self.press(hold=2.4)
