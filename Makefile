@@ -2,7 +2,7 @@
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
 # Most tests wait for other programs: twice as many as there are processors.
 export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) * 2)))
-.PHONY: console-bench demo fleet-demo test test-build clients-test cluster-test fuzz home-assistant-test load-test soak vm-test deb deb-test reproducible-test arm64-test armhf-test deploy fmt
+.PHONY: console-bench demo fleet-demo test test-build clients-test cluster-test fuzz home-assistant-test load-test soak vm-test power-test deb deb-test reproducible-test arm64-test armhf-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -38,6 +38,12 @@ test-build:
 vm-test:
 	scripts/setup vm
 	tests/vm/run $(if $(SHORT),--short) $(if $(ONLY),--only '$(ONLY)')
+
+# Power loss at POINTS=1500 of the writes of a real file system, and whether the test notices syncs that do nothing; as
+# root.
+power-test:
+	scripts/setup vm
+	$(if $(POINTS),TALLYBOX_POINTS=$(POINTS)) tests/vm/run --only 'power loss'
 
 # Operators in Python and JavaScript, and AsyncAPI's own parser. Not in `make test`: 215 packages from npm, and the same
 # document is judged in Rust there.

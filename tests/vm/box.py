@@ -35,6 +35,8 @@ WantedBy=multi-user.target
 """
 KEY = "[Service]\nSetCredential=STREAM_KEY:the-shops-key\n"
 MQTT_KEY = "[Service]\nLoadCredential=MQTT_KEY:/etc/tallybox/client.key\n"
+# Those of guest-files that are C.
+PROGRAMS = ("registers", "connect", "opened", "synchronised", "logged_disk")
 
 
 def last_line(*command):
@@ -64,8 +66,10 @@ def prepare(deb=None):
 
 def tools(work):
     """Compiles what runs in the guest beside the box."""
-    for name in ("registers", "connect", "opened", "synchronised"):
+    for name in PROGRAMS:
         subprocess.run(["cc", "-O2", "-static", "-o", work / name, HERE / f"guest-files/{name}.c"], check=True)
+    library = ["cc", "-O2", "-shared", "-fPIC", "-o", work / "unsynced.so", HERE / "guest-files/unsynced.c"]
+    subprocess.run(library, check=True)
     subprocess.run(["rustc", "-O", "--edition", "2024", "-C", "target-feature=+crt-static", "-o", work / "hand", HERE / "guest-files/hand.rs"], check=True)
 
 
@@ -104,7 +108,7 @@ class Box(Machine):
         """Puts the test's hardware and tools into a bare guest."""
         self.sh("mkdir -p /rig; getent group gpio >/dev/null || groupadd --system gpio")
         rig = self.work.parent
-        self.copy("/rig/", HERE / "guest-files/hardware", *(rig / name for name in ("registers", "connect", "opened", "synchronised", "hand")))
+        self.copy("/rig/", HERE / "guest-files/hardware", *(rig / name for name in (*PROGRAMS, "unsynced.so", "hand")))
         self.write("/etc/udev/rules.d/90-rig.rules", CAMERA_RULE)
         self.write("/etc/systemd/system/rig-hardware.service", HARDWARE_UNIT.format(kind=kind))
         self.sh("udevadm control --reload; udevadm trigger; udevadm settle; systemctl -q enable --now rig-hardware; ls /dev/shopcam")

@@ -10,8 +10,8 @@ class Scenario:
 
 def scenario(name, kind="plain", short=True):
     """Registers a scenario, in the order of the table. `kind` of machine: "bare" (nothing installed), "plain" (cdev),
-    "update" (plain, and never on air before), "tpm" (plain, for those that give it one) or "pi" (rppal); `short`: also
-    in the form that CI runs."""
+    "update" (plain, and never on air before), "tpm" (plain, for those that give it one), "pi" (rppal), or "own" (none:
+    the scenario makes one); `short`: also in the form that CI runs."""
     def register(play):
         SCENARIOS.append(Scenario(name, play, kind, short))
         return play
