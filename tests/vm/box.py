@@ -64,7 +64,7 @@ def prepare(deb=None):
 
 def tools(work):
     """Compiles what runs in the guest beside the box."""
-    for name in ("registers", "connect", "opened", "synchronised"):
+    for name in ("registers", "connect", "opened", "synchronised", "attack"):
         subprocess.run(["cc", "-O2", "-static", "-o", work / name, HERE / f"guest-files/{name}.c"], check=True)
     subprocess.run(["rustc", "-O", "--edition", "2024", "-C", "target-feature=+crt-static", "-o", work / "hand", HERE / "guest-files/hand.rs"], check=True)
 
@@ -104,7 +104,7 @@ class Box(Machine):
         """Puts the test's hardware and tools into a bare guest."""
         self.sh("mkdir -p /rig; getent group gpio >/dev/null || groupadd --system gpio")
         rig = self.work.parent
-        self.copy("/rig/", HERE / "guest-files/hardware", *(rig / name for name in ("registers", "connect", "opened", "synchronised", "hand")))
+        self.copy("/rig/", HERE / "guest-files/hardware", *(rig / name for name in ("registers", "connect", "opened", "synchronised", "attack", "hand")))
         self.write("/etc/udev/rules.d/90-rig.rules", CAMERA_RULE)
         self.write("/etc/systemd/system/rig-hardware.service", HARDWARE_UNIT.format(kind=kind))
         self.sh("udevadm control --reload; udevadm trigger; udevadm settle; systemctl -q enable --now rig-hardware; ls /dev/shopcam")
