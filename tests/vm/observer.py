@@ -90,8 +90,8 @@ class Observer:
         return allowed
 
     def violations(self, ledger, policies=(), killed=()):
-        """What broke a rule, in words. `policies`: when staff had to be asked; `killed`: when a guard was gone, when the
-        next one came up, and when that was known to answer."""
+        """What broke a rule, in words. `policies`: when staff had to be asked; `killed`: when a guard was gone, when
+        the next one came up, and when that was known to answer."""
         found, presses = [], self.presses(policies, killed)
         for begin, end, _ in self.sessions:
             press = next((press for press in reversed(presses) if press[1] <= begin + OFF and begin - press[1] < STARTS), None)
