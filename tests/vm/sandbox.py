@@ -67,7 +67,7 @@ def roles_again(box):
 
 
 CAMERA, SOUND, READ_LEDGER = opens("$(readlink -f /dev/shopcam)"), opens("/dev/snd/pcmC0D0c"), opens("/var/lib/tallybox/ledger.db")
-# What a card calls its default would share it over a Unix socket, which capture cannot make.
+# What a card calls its default shares it among programs; capture can make no Unix socket for that.
 SHARED = "arecord -q -D default:CARD=Loopback -f S16_LE -r 48000 -d 1 /dev/null"
 CHANGE_SETTINGS = "touch /etc/tallybox/x && rm /etc/tallybox/x"
 
