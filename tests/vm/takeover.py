@@ -73,7 +73,9 @@ def in_place(box, unit, attempts):
 def accomplices(box):
     """Others on the box who take what is handed to them, and keep it: another user, and the agent's user."""
     box.sh(
-        f"mkdir -p {FOLDER}/open; chmod 777 {FOLDER}/open; systemctl stop 'rig-accomplice-*'; rm -f /run/rig-accomplice-*", check=False
+        f"mkdir -p {FOLDER}/open; chmod 777 {FOLDER}/open; "
+        "systemctl stop 'rig-accomplice-*'; rm -f /run/rig-accomplice-*",
+        check=False,
     )
     takers = {
         "abstract": ("nobody", "@accomplice"),
@@ -106,7 +108,8 @@ def survive_elsewhere(box):
     lines = "\n".join(
         f"bash -c {sandbox.shlex.quote(each.script)} $camera </dev/null >/dev/null 2>&1" for each in SURVIVORS
     )
-    box.write("/rig/survivors", f"export MAIN=$$ camera=$(readlink -f /dev/shopcam)\nexec 9</dev/null\n{lines}\n", "755")
+    begin = "export MAIN=$$ camera=$(readlink -f /dev/shopcam)\nexec 9</dev/null\n"
+    box.write("/rig/survivors", f"{begin}{lines}\n", "755")
     box.sh("setpriv --reuid tallybox-capture --regid tallybox-capture --groups video bash /rig/survivors")
     wait("each has the camera", lambda: len(holders(box)) >= len(SURVIVORS) - 1, 30)
     box.sh("while pkill -9 -u tallybox-capture; do sleep 0.1; done")
