@@ -36,7 +36,7 @@ WantedBy=multi-user.target
 KEY = "[Service]\nSetCredential=STREAM_KEY:the-shops-key\n"
 MQTT_KEY = "[Service]\nLoadCredential=MQTT_KEY:/etc/tallybox/client.key\n"
 # Those of guest-files that are C.
-PROGRAMS = ("registers", "connect", "opened", "synchronised", "logged_disk")
+PROGRAMS = ("registers", "connect", "opened", "synchronised", "logged_disk", "attack")
 
 
 def last_line(*command):

@@ -67,6 +67,8 @@ def roles_again(box):
 
 
 CAMERA, SOUND, READ_LEDGER = opens("$(readlink -f /dev/shopcam)"), opens("/dev/snd/pcmC0D0c"), opens("/var/lib/tallybox/ledger.db")
+# What a card calls its default shares it among programs; capture can make no Unix socket for that.
+SHARED = "arecord -q -D default:CARD=Loopback -f S16_LE -r 48000 -d 1 /dev/null"
 CHANGE_SETTINGS = "touch /etc/tallybox/x && rm /etc/tallybox/x"
 
 
@@ -99,7 +101,7 @@ def capture(box, peers):
     try:
         return held(box, CAPTURE, [opens("/dev/gpiochip0"), READ_LEDGER, "/rig/connect /run/tallybox/guard.sock 0", f"{DOOR} 0", CHANGE_SETTINGS,
                                    opens("/dev/uinput"), "kill -0 1"],
-                    [opens("$(readlink -f /dev/shopcam)", "<>"), SOUND, opens("/dev/snd/controlC0"), TCP])
+                    [opens("$(readlink -f /dev/shopcam)", "<>"), SOUND, opens("/dev/snd/controlC0"), TCP, SHARED])
     finally:
         roles_again(box)
 

@@ -20,7 +20,16 @@ pub(super) fn open_pidfd(pid: u32) -> std::io::Result<OwnedFd> {
 
 /// Kills it. Whether it still exists does not matter.
 pub(super) fn kill(pidfd: &OwnedFd) -> rustix::io::Result<()> {
-    match pidfd_send_signal(pidfd, Signal::KILL) {
+    send(pidfd, Signal::KILL)
+}
+
+/// Stops it, so that it starts no other process before it is killed. Whether it still exists does not matter.
+pub(super) fn stop(pidfd: &OwnedFd) -> rustix::io::Result<()> {
+    send(pidfd, Signal::STOP)
+}
+
+fn send(pidfd: &OwnedFd, signal: Signal) -> rustix::io::Result<()> {
+    match pidfd_send_signal(pidfd, signal) {
         Err(rustix::io::Errno::SRCH) => Ok(()),
         other => other,
     }

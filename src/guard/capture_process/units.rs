@@ -1,10 +1,12 @@
 //! The processes of capture's units, as the kernel's control groups have them. A capture that was taken over may leave
 //! children behind, or name another process as itself; neither changes what systemd started.
 
+use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Result};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use super::signals::{EXIT_TIMEOUT, POLL_INTERVAL, kill, open_pidfd};
+use super::signals::{EXIT_TIMEOUT, POLL_INTERVAL, kill, open_pidfd, stop};
 use crate::clock::Clock;
 
 /// The guard's unit.
@@ -13,6 +15,11 @@ const GUARD: &str = "tallybox-guard.service";
 const SLICE: &str = "system-tallybox\\x2dcapture.slice";
 /// Where the kernel shows the one hierarchy of control groups.
 const GROUPS: &str = "/sys/fs/cgroup";
+/// Processes that are stopped at once at most: the limit of capture's unit (`TasksMax=`), and well below what a process
+/// may have open.
+const HELD: usize = 256;
+/// How often the list is read anew for those that were started meanwhile.
+const STOP_PASSES: usize = 32;
 
 /// The control groups of capture's units on this machine.
 #[derive(Clone, Debug)]
@@ -37,18 +44,28 @@ impl CaptureUnits {
         Ok(!self.0.is_dir() || self.processes()?.contains(&pid))
     }
 
-    /// Kills every process that is left. Returns whether there was one.
+    /// Kills every process that is left. Returns whether there was one. Those that fork faster than they are killed are
+    /// stopped first: each keeps its place under the unit's limit of tasks, so that soon none of them can fork.
     pub(in crate::guard) fn kill_all(&self) -> Result<bool> {
-        let left = self.processes()?;
-        for pid in &left {
-            // It may have ended meanwhile.
-            let Ok(pidfd) = open_pidfd(*pid) else { continue };
+        let mut held: BTreeMap<u32, OwnedFd> = BTreeMap::new();
+        for _ in 0..STOP_PASSES {
+            let mut new = Vec::new();
+            for pid in self.processes()?.into_iter().filter(|pid| !held.contains_key(pid)).take(HELD - held.len()) {
+                // It may have ended meanwhile.
+                new.extend(open_pidfd(pid).ok().map(|pidfd| (pid, pidfd)));
+            }
+            if new.is_empty() {
+                break;
+            }
             // Only now: before, the id could have become another process's.
-            if self.processes()?.contains(pid) {
-                kill(&pidfd)?;
+            let still = self.processes()?;
+            for (pid, pidfd) in new.into_iter().filter(|(pid, _)| still.contains(pid)) {
+                stop(&pidfd)?;
+                held.insert(pid, pidfd);
             }
         }
-        Ok(!left.is_empty())
+        held.values().try_for_each(kill)?;
+        Ok(!held.is_empty() || !self.is_empty()?)
     }
 
     /// Kills until no process is left. Blocks for up to [`EXIT_TIMEOUT`]; `false`: one does not end.

@@ -165,6 +165,26 @@ fn a_key_cannot_do_with_another_keys_signature_what_it_may_not() {
 }
 
 #[test]
+fn a_key_of_one_role_can_do_what_the_role_says_and_nothing_else() {
+    let mut tried = 0;
+    for role in Role::ALL {
+        let mut guard = Guard::start();
+        guard.trust.keys = vec![TrustedKey { key: signer("thief").verifier_key(), may: vec![role] }];
+        // No verb starts a session, whoever signs it.
+        for (seq, verb) in (1..).zip(Verb::ALL.map(Verb::as_str).into_iter().chain(["start", "press", "grant"])) {
+            let verdict = guard.hear(verb, &Written { verb, by: &["thief"], ..guard.fresh(seq) }.note());
+            let may = verb == role.as_str();
+            // A verb with fields of its own is judged by them once the key may sign it.
+            let code = if let Verdict::Refused(refused) = &verdict { Some(refused.code) } else { None };
+            let wanted = |code| matches!(code, ReplyCode::NotAllowed | ReplyCode::UnknownVerb);
+            assert_ne!(code.is_some_and(wanted), may, "{verb} by a key for {role:?}: {verdict:?}");
+            tried += usize::from(!may);
+        }
+    }
+    assert_eq!(tried, 16 * 15 - 12, "each role but the four for documents has one verb");
+}
+
+#[test]
 fn a_box_without_trust_or_name_takes_nothing() {
     let mut guard = Guard::start();
     let good = guard.fresh(1);

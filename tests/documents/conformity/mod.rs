@@ -27,6 +27,24 @@ fn what_the_rows_name_exists() {
     assert!(gone.is_empty(), "docs/conformity names what does not exist: {gone:#?}");
 }
 
+/// Tests in a row's last column are between backticks, as [`evidence`] reads them.
+#[test]
+fn what_the_threats_say_was_tried_exists() {
+    let page = crate::text(&root().join("docs/threat-model.md"));
+    let (_, tried) = page.split_once("\n## What was tried").unwrap();
+    let named: Vec<_> = tried.split('`').skip(1).step_by(2).filter(|item| item.contains("::")).collect();
+    assert!(named.len() > 30, "{named:?}");
+    let gone: Vec<_> = named.iter().filter_map(|item| evidence::missing(item).map(|why| (item, why))).collect();
+    assert!(gone.is_empty(), "docs/threat-model.md names what does not exist: {gone:#?}");
+    // Each number that a row names is in the list below the tables, and the other way around.
+    let rows = tried.lines().filter(|line| line.starts_with('|'));
+    let cells = rows.filter_map(|row| row.trim_end_matches([' ', '|']).rsplit('|').next());
+    let numbers = |text: &str| text.split(", ").filter_map(|word| word.trim().parse::<u8>().ok()).collect::<Vec<_>>();
+    let used: std::collections::BTreeSet<_> = cells.flat_map(numbers).collect();
+    let listed = tried.lines().filter_map(|line| line.split_once(". `")?.0.parse::<u8>().ok()).collect();
+    assert_eq!(used, listed);
+}
+
 #[test]
 fn the_pages_are_what_the_tables_give() {
     let folder = root().join("docs/conformity");
