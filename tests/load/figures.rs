@@ -68,7 +68,8 @@ pub(crate) fn add(figures: Figures) {
 }
 
 fn late(touches: &[Duration]) -> String {
-    touches.iter().map(|took| format!(", late before: {} ms", took.as_millis())).collect()
+    let late: Vec<_> = touches.iter().map(|took| took.as_millis().to_string()).collect();
+    if late.is_empty() { String::new() } else { format!(", late before: {} ms", late.join(", ")) }
 }
 
 /// Says that this machine cannot show something: that is no pass.

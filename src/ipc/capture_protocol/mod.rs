@@ -9,7 +9,7 @@ mod capture_end;
 #[cfg(feature = "box")]
 mod guard_end;
 #[cfg(test)]
-mod model;
+mod tests;
 
 use core::time::Duration;
 

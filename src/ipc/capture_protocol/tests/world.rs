@@ -3,7 +3,7 @@
 use monotonic::Monotonic;
 
 use super::super::*;
-use super::{HELD, KILL, LEASE, RENEWAL, STEP};
+use super::{HELD, KILL, LEASE, RENEWAL};
 
 /// Where capture's process is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -90,6 +90,25 @@ pub(super) enum Kind {
     Hostile,
 }
 
+impl Kind {
+    /// In steps of how many ms time passes. A prompt capture has those of which every limit is a multiple; what may stand
+    /// still at any moment has too many moments for that.
+    pub(super) const fn step(self) -> u64 {
+        match self {
+            Self::Prompt => 100,
+            Self::Slow | Self::Hostile => 500,
+        }
+    }
+
+    /// The guard kills a capture that is left so many ms after consent ended, as far as steps can tell.
+    pub(super) const fn kill(self) -> u64 {
+        match self {
+            Self::Prompt => KILL,
+            Self::Slow | Self::Hostile => self.step(),
+        }
+    }
+}
+
 pub(super) const ACTIONS: [Action; 18] = [
     Action::GuardRenews,
     Action::GuardTurnsSound,
@@ -172,7 +191,7 @@ impl World {
             }
             Action::GuardStops if self.guard.is_hung || self.guard.stopped_at.is_some() => return None,
             Action::GuardStops => self.stop(),
-            Action::GuardKills => self.kill()?,
+            Action::GuardKills => self.kill(kind)?,
             Action::GuardReads => self.guard_reads()?,
             Action::GuardHangs if !self.guard_acts() => return None,
             Action::GuardHangs => self.guard.is_hung = true,
@@ -233,8 +252,8 @@ impl World {
     }
 
     /// The engine's kill, or the stop hook's, or that of a violation of the protocol.
-    fn kill(&mut self) -> Option<()> {
-        let is_due = self.guard.stopped_at.is_some_and(|since| self.now >= since + KILL);
+    fn kill(&mut self, kind: Kind) -> Option<()> {
+        let is_due = self.guard.stopped_at.is_some_and(|since| self.now >= since + kind.kill());
         if !is_due || self.guard.is_hung || self.process == Process::Gone {
             return None;
         }
@@ -266,12 +285,12 @@ impl World {
 
     /// Time passes when nothing has to be done before.
     fn pass(&mut self, kind: Kind) -> Option<()> {
-        let later = self.now + STEP;
+        let later = self.now + kind.step();
         let has_to_read = !self.to_capture.is_empty() || self.is_closed;
         let is_kept = matches!(self.process, Process::Waiting(_) | Process::Open(_)) && has_to_read;
         let must_kill = self.process != Process::Gone
             && !self.guard.is_hung
-            && self.guard.stopped_at.is_some_and(|since| later > since + KILL);
+            && self.guard.stopped_at.is_some_and(|since| later > since + kind.kill());
         let must_renew = self.guard_acts() && later > self.guard.renewed_at + RENEWAL;
         if must_kill || must_renew || kind == Kind::Prompt && is_kept || self.process == Process::Gone {
             return None;

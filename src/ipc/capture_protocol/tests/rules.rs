@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use super::super::*;
 use super::world::{Guard, Kind, Process, World, at};
-use super::{HELD, KILL, LEASE};
+use super::{HELD, LEASE};
 use consent::CaptureExit;
 
 impl World {
@@ -28,7 +28,7 @@ impl World {
         }
         if !self.guard.is_hung
             && self.process != Process::Gone
-            && stopped_at.is_some_and(|since| self.now > since + KILL)
+            && stopped_at.is_some_and(|since| self.now > since + kind.kill())
         {
             return Err("capture is left 300 ms after the end of consent");
         }

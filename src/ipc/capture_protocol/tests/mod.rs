@@ -11,8 +11,6 @@ use std::collections::hash_map::{Entry, HashMap};
 
 use world::{ACTIONS, Action, Kind, World};
 
-/// Time passes in steps of so many ms: every limit is a multiple of it.
-const STEP: u64 = 100;
 /// The guard kills a capture that is left so many ms after consent ended (docs/consent.md).
 const KILL: u64 = 300;
 const LEASE: u64 = 2000;
@@ -108,7 +106,11 @@ fn a_rule_that_is_false_is_found_broken_by_the_shortest_way() {
     assert!(broken.ends_with("it is live with sound"), "{broken}");
     assert_eq!(broken.lines().count(), 7, "{broken}");
     let dark = |world: &World| {
-        if world.may_leave() && world.now >= world.guard.renewed_at + LEASE - STEP { Err("late") } else { Ok(()) }
+        if world.may_leave() && world.now >= world.guard.renewed_at + LEASE - Kind::Prompt.step() {
+            Err("late")
+        } else {
+            Ok(())
+        }
     };
     assert!(search(Kind::Prompt, usize::MAX, dark).is_err(), "the lease is used to its end");
 }
