@@ -91,8 +91,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// In steps of how many ms time passes. A prompt capture has those of which every limit is a multiple; what may stand
-    /// still at any moment has too many moments for that.
+    /// In steps of how many ms time passes. A prompt capture has those of which every limit is a multiple; what may
+    /// stand still at any moment has too many moments for that.
     pub(super) const fn step(self) -> u64 {
         match self {
             Self::Prompt => 100,
