@@ -21,11 +21,13 @@ def taken_over(box):
     return box.hand.mark()
 
 
-def gone_before_dark(box, mark):
-    """When the last process of capture's unit was gone, and when the lamp was dark: it may not be so before."""
+def gone_before_dark(box, mark, which):
+    """When the last process of capture's unit was gone, and when the lamp was dark: it may not be so before. `which` of
+    the times at which it got dark since `mark`."""
     gone = box.hand.first(mark, "capture", lambda pids: pids == "", limit=30)
+    box.until("idle")
     box.dark()
-    dark = max(at for at, name, level in box.hand.seen if name == "lamp" and level == "0")
+    dark = which(at for at, name, level in box.hand.seen[mark:] if name == "lamp" and level == "0")
     assert dark >= gone, f"the lamp was dark at {dark} ms, capture's last process gone at {gone} ms"
     return gone, dark
 
@@ -38,12 +40,12 @@ def child(box, peers):
         mark = taken_over(box)
         box.hand.press()
         down = box.hand.first(mark, "button", lambda level: level == "0")
-        gone, dark = gone_before_dark(box, mark)
-        box.until("idle")
+        # It blinks while the session ends.
+        gone, dark = gone_before_dark(box, mark, max)
         mark = taken_over(box)
         box.sh("kill -9 $(systemctl show -P MainPID tallybox-guard)")
-        killed, darkened = gone_before_dark(box, mark)
-        box.until("idle")
+        # Between what darkens the lamp and the next guard nobody drives it.
+        killed, darkened = gone_before_dark(box, mark, min)
     finally:
         box.sh(f"echo pull-down >/run/rig/lamp/pull; rm -f {DROP}; systemctl daemon-reload")
     assert gone - down < 2000, f"a child of capture lived for {gone - down} ms after the touch"

@@ -2,6 +2,8 @@
 import json
 import os
 import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from machine import Hand, Machine
@@ -56,10 +58,15 @@ def unit_tests():
 def prepare(deb=None):
     """What is made once: kernel, guest, package, tests. Needs the machine's own network; the paths go into the
     environment, and what is there already is taken from it."""
-    made = {"KERNEL": lambda: last_line(HERE / "kernel"), "IMAGE": lambda: last_line(HERE / "guest"), "DEB": lambda: last_line(REPO / "scripts/deb"), "TESTS": unit_tests}
     if deb:
         os.environ["TALLYBOX_DEB"] = deb
-    paths = {f"TALLYBOX_{name}": os.environ.get(f"TALLYBOX_{name}") or str(make()) for name, make in made.items()}
+    machine = {"KERNEL": lambda: last_line(HERE / "kernel"), "IMAGE": lambda: last_line(HERE / "guest")}
+    programs = {"DEB": lambda: last_line(REPO / "scripts/deb"), "TESTS": unit_tests}
+    make = lambda made: {f"TALLYBOX_{name}": os.environ.get(f"TALLYBOX_{name}") or str(one()) for name, one in made.items()}
+    # All that both need, before they run side by side: much of each keeps one processor busy.
+    subprocess.run([REPO / "scripts/setup", "vm"], check=True, stdout=sys.stderr)
+    with ThreadPoolExecutor() as pool:
+        paths = {name: path for made in pool.map(make, (machine, programs)) for name, path in made.items()}
     os.environ.update(paths, TALLYBOX_KEY=str(Path(paths["TALLYBOX_IMAGE"]).parent / "key"))
     return paths
 

@@ -14,7 +14,9 @@ def opens(device, how="<"):
 
 
 # The unit as it is but for its program. What belongs to the program's own life goes with it.
-IN_PLACE = """[Service]
+IN_PLACE = """[Unit]
+RefuseManualStart=no
+[Service]
 Type=oneshot
 ExecStart=
 ExecStopPost=
@@ -39,7 +41,7 @@ def inside(box, unit, scripts):
     box.write("/rig/attempts", attempts(scripts))
     box.write(drop, IN_PLACE)
     try:
-        box.sh(f"systemctl daemon-reload; systemctl stop {name} 2>/dev/null; systemctl start {name}", check=False)
+        box.sh(f"rm -f /run/rig-attempts; systemctl daemon-reload; systemctl stop {name} 2>/dev/null; systemctl start {name}", check=False)
         codes = box.sh("cat /run/rig-attempts").split()
     finally:
         box.sh(f"rm {drop}; systemctl daemon-reload; systemctl reset-failed {name}", check=False)
