@@ -62,7 +62,7 @@ def judge(work, recording):
     return mean, worst, wrong, sum(steps), len(seen)
 
 
-@scenario("real footage before the camera: what the ingest recorded is the footage, picture by picture")
+@scenario("real footage before the camera: what the ingest recorded is the footage, picture by picture", short=False)
 def footage(box, peers):
     box.copy("/dev/shm/footage", pictures(FOOTAGE, box.work / "footage", (WIDTH, HEIGHT), "yuv420p"))
     box.configure(video={"width": WIDTH, "height": HEIGHT, "fps": FPS, "bitrate-kbps": 2500})

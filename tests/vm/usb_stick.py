@@ -52,7 +52,7 @@ def settings(box):
     return box.sh("find /etc/tallybox -type f -exec sha256sum {} + | sort")
 
 
-@scenario("a USB stick: one without a file, a wrong one and one for another server change nothing, nor a good one while live; a good one is taken")
+@scenario("a USB stick: one without a file, a wrong one and one for another server change nothing, nor a good one while live; a good one is taken", short=False)
 def stick(box, peers):
     box.idle()
     box.write("/etc/udev/rules.d/70-rig-stick.rules", RULE)
