@@ -190,10 +190,19 @@ class Box(Machine):
             self.hand.press()
             self.until("idle")
         elif phase in ("locked", "policy"):
-            self.hand.hold(2.3)
-            self.until("idle")
+            self.agree(phase)
         # A request that nobody answers ends by itself, and what was broken is tried again.
         self.until("idle", 90)
+
+    def agree(self, phase):
+        """Unlocks, or acknowledges. A guard that has only come up does not count a button that it finds down."""
+        for attempt in range(3):
+            self.hand.hold(2.3)
+            try:
+                return self.until("idle", 15)
+            except AssertionError:
+                if attempt == 2 or self.phase() != phase:
+                    raise
 
     def live(self):
         """From idle on air, by a press."""
