@@ -342,8 +342,10 @@ fn add(all: &mut Cases) {
     for (base, checkpoint) in [("export", "checkpoint"), ("pruned", "checkpoint-pruned")] {
         all.moves(base, checkpoint, 97);
     }
-    let every = |_: usize, _: usize| true;
-    // Every bit of an entry without and one with readings, and of the line about what was pruned with the entry behind.
+    let is_long = std::env::var_os("TALLYBOX_LONG").is_some();
+    let every = |place: usize, bit: usize| is_long || bit == place % 8;
+    // A bit of every byte, in the long form every bit: of an entry without and one with readings, and of the line about
+    // what was pruned with the entry behind.
     let lines = all.lines("export");
     let number = |seq: u64| usize::try_from(seq).unwrap();
     all.flips("export", lines[2]..lines[3], "checkpoint", every);
