@@ -9,12 +9,13 @@ mod world;
 
 use std::collections::hash_map::{Entry, HashMap};
 
+use super::{LEASE_DURATION, RENEW_INTERVAL};
 use world::{ACTIONS, Action, Kind, World};
 
 /// The guard kills a capture that is left so many ms after consent ended (docs/consent.md).
 const KILL: u64 = 300;
-const LEASE: u64 = 2000;
-const RENEWAL: u64 = 1000;
+const LEASE: u64 = 1000 * LEASE_DURATION.as_secs();
+const RENEWAL: u64 = 1000 * RENEW_INTERVAL.as_secs();
 /// Messages that one direction holds; the next one waits.
 const HELD: usize = 2;
 

@@ -11,7 +11,7 @@ use consent::CaptureExit;
 impl World {
     /// Frames may leave the process now.
     pub(super) fn may_leave(&self) -> bool {
-        matches!(self.process, Process::Open(_)) && self.now < self.valid_until
+        matches!(&self.process, Process::Open(end) if at(self.now) < end.deadline())
     }
 
     /// The rules. `Err`: which one is broken.
@@ -66,8 +66,7 @@ impl World {
         (end.has_started(), end.exit() == CaptureExit::Failed, wanted.muted, is_hung, is_known, live).hash(&mut hasher);
         (ago(*renewed_at), stopped_at.map(ago), told.map(|(of, muted)| ((revision - of).min(HELD as u64 + 2), muted)))
             .hash(&mut hasher);
-        (place, heard.min(u128::from(4 * LEASE)), self.muted, self.valid_until.saturating_sub(self.now))
-            .hash(&mut hasher);
+        (place, heard.min(u128::from(4 * LEASE)), self.muted).hash(&mut hasher);
         (self.is_closed, self.opened_unknown, self.failed, self.starts).hash(&mut hasher);
         for message in &self.to_capture {
             let (is_start, wanted) = match message {

@@ -45,8 +45,6 @@ pub(super) struct World {
     pub(super) is_closed: bool,
     pub(super) process: Process,
     pub(super) muted: bool,
-    /// Frames may leave until then.
-    pub(super) valid_until: u64,
     /// Devices were open before the guard knew the process.
     pub(super) opened_unknown: bool,
     pub(super) failed: bool,
@@ -165,7 +163,6 @@ impl World {
             is_closed: false,
             process: Process::Coming,
             muted: true,
-            valid_until: 0,
             opened_unknown: false,
             failed: false,
             starts: 0,
@@ -306,7 +303,7 @@ impl World {
     }
 
     fn end_of_consent(&mut self) {
-        (self.process, self.valid_until) = (Process::Closing, 0);
+        self.process = Process::Closing;
     }
 
     /// Capture's thread reads, or notices what it would notice by then.
@@ -333,8 +330,8 @@ impl World {
             return Some(());
         };
         self.opened_unknown |= !self.guard.is_known;
-        (self.muted, self.valid_until) = (wanted.muted, self.now + LEASE);
-        assert_eq!(at(self.valid_until), end.deadline());
+        self.muted = wanted.muted;
+        assert_eq!(at(self.now + LEASE), end.deadline());
         self.process = Process::Open(end);
         if self.is_closed {
             // The confirmation cannot be sent: what is closed reads no more.
