@@ -1,7 +1,7 @@
 # The commands of the README: make demo, make test, make vm-test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-# Most tests wait for other programs: twice as many as there are processors.
-export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) * 2)))
+# Most tests wait for other programs: three times as many as there are processors.
+export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) * 3)))
 .PHONY: console-bench demo fleet-demo test test-build clients-test cluster-test fuzz home-assistant-test load-test soak vm-test power-test deb deb-test reproducible-test arm64-test armhf-test deploy fmt
 
 demo:

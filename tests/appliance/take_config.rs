@@ -1,8 +1,9 @@
 //! A configuration that somebody brings: judged, never taken on air, and what it replaces is kept.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, wait_until};
@@ -246,12 +247,20 @@ case $1 in
 esac
 "#;
 
+/// Another process writes it: a file that this one wrote may still be open in a child that another test starts at this
+/// moment, and the kernel runs no program that somebody can write to.
+fn write_program(path: &Path, text: &str) {
+    let mut install = Command::new("install");
+    let mut install = install.args(["-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped()).spawn().unwrap();
+    install.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(install.wait().unwrap().success());
+}
+
 #[test]
 fn a_running_box_is_stopped_for_it_and_its_lamp_says_when_it_is_done() {
     let (shop, stick) = (TestBox::new(&BoxConfig::default()), Stick::new());
     let systemctl = shop.path("systemctl");
-    std::fs::write(&systemctl, SERVICES).unwrap();
-    std::fs::set_permissions(&systemctl, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&systemctl, SERVICES);
     let path = format!("{}:{}", shop.dir.path().display(), std::env::var("PATH").unwrap());
     let services = |command: &mut Command| {
         command.env("PATH", &path).env("TALLYBOX", crate::support::TALLYBOX).env("CONFIG", &shop.config);
@@ -268,7 +277,7 @@ fn a_running_box_is_stopped_for_it_and_its_lamp_says_when_it_is_done() {
     // What is right and does not start all the same is taken back, and the box goes on with what it had.
     let before = here(&shop);
     let broken = SERVICES.replace("start)", "start) if grep -qs 2h conf.d/50-usb.toml; then exit 1; fi");
-    std::fs::write(&systemctl, broken).unwrap();
+    write_program(&systemctl, &broken);
     std::fs::write(&file, "[consent]\nmax-session = \"2h\"\n").unwrap();
     refused(&take(), 69, "the configuration from before is in force again");
     assert_eq!(here(&shop), before);
