@@ -2,7 +2,7 @@
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
 # Most tests wait for other programs: three times as many as there are processors.
 export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) * 3)))
-.PHONY: console-bench demo fleet-demo test test-build clients-test cluster-test fuzz home-assistant-test load-test soak vm-test power-test deb deb-test reproducible-test arm64-test armhf-test deploy fmt
+.PHONY: console-bench demo fleet-demo test test-build clients-test cluster-test deny fuzz home-assistant-test load-test mutants-test soak vm-test power-test deb deb-test reproducible-test arm64-test armhf-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -32,6 +32,17 @@ test-build:
 	cargo test --no-run -p tallybox-fleet
 	cargo build -p tallybox-fleet
 	cargo test --no-run --features demo --lib --bins --tests
+
+# The crates against deny.toml, with cargo-deny itself, in the version that is pinned.
+deny:
+	scripts/tool cargo-deny
+	scripts/deny
+
+# Changes of the source, one at a time (cargo-mutants): whether the tests notice. SHARD=0/20 tries every twentieth.
+mutants-test:
+	scripts/setup test
+	scripts/tool cargo-mutants
+	PATH=$(HOME)/.cache/tallybox/tools/bin:$$PATH tests/mutants/sources $(SHARD)
 
 # The package in a virtual machine with real kernel drivers; as root. SHORT=1: what takes under 15 minutes once kernel
 # and guest are made. ONLY=word: the scenarios with that word in their names.
