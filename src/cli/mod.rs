@@ -36,9 +36,9 @@ use crate::log;
 
 #[derive(Debug, Parser)]
 #[command(name = "tallybox", version, about, after_help = crate::exit::help())]
-struct Cli {
+struct Cli<C: Subcommand> {
     #[command(subcommand)]
-    command: Command,
+    command: C,
 }
 
 /// `--config FILE`, the same for all.
@@ -55,15 +55,22 @@ impl ConfigFile {
     }
 }
 
+/// What no package has: its manual pages and completions do not tell of it either.
+#[cfg(feature = "demo")]
 #[derive(Debug, Subcommand)]
-enum Command {
+enum WithDemo {
     /// Box, broker, ingest and web panel on one machine, without any hardware.
-    #[cfg(feature = "demo")]
     Demo {
         /// Where the page listens; loopback only.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
         listen: std::net::SocketAddr,
     },
+    #[command(flatten)]
+    Shipped(Command),
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
     /// Guard, agent and capture under one supervisor, for development.
     Run(RoleArgs),
     /// The role that holds button, lamp and consent, as systemd starts it.
@@ -237,12 +244,19 @@ fn agent(args: &RoleArgs) -> Result<(), Exit> {
 
 /// The command line's definition, for the manual pages and shell completions that the package brings.
 pub fn command() -> clap::Command {
-    Cli::command()
+    Cli::<Command>::command()
 }
 
 /// Parses the arguments and does what they say.
 pub fn main() -> ExitCode {
-    run_cli(|cli: Cli| dispatch(cli.command))
+    #[cfg(feature = "demo")]
+    let code = run_cli(|cli: Cli<WithDemo>| match cli.command {
+        WithDemo::Demo { listen } => crate::demo::run(listen),
+        WithDemo::Shipped(command) => dispatch(command),
+    });
+    #[cfg(not(feature = "demo"))]
+    let code = run_cli(|cli: Cli<Command>| dispatch(cli.command));
+    code
 }
 
 /// The program that `capture` is carried out in.
@@ -266,8 +280,6 @@ fn run_cli<C: Parser>(dispatch: impl FnOnce(C) -> Result<(), Exit>) -> ExitCode 
 
 fn dispatch(command: Command) -> Result<(), Exit> {
     match command {
-        #[cfg(feature = "demo")]
-        Command::Demo { listen } => crate::demo::run(listen),
         Command::Run(args) => supervise(&args),
         Command::Guard(args) => guard(args),
         Command::Agent(args) => agent(&args),
