@@ -80,7 +80,7 @@ fn main() {
     // Milliseconds since the machine came up, at this program's 0: what the ledger counts too.
     let uptime = fs::read_to_string("/proc/uptime").expect("the kernel tells how long it is up");
     let seconds: f64 = uptime.split(' ').next().and_then(|text| text.parse().ok()).expect("a number of seconds");
-    say(begun, "uptime", &format!("{:.0}", seconds * 1000.0));
+    say(begun.elapsed(), "uptime", &format!("{:.0}", seconds * 1000.0));
     let lines = ["button", "mute", "lamp"].map(|name| {
         (name, File::open(format!("/run/rig/{name}/value")).expect("the simulated chip is there"))
     });
@@ -88,43 +88,53 @@ fn main() {
     let mut levels = [None; 3];
     let (mut guard, mut running, mut open, mut looked) = (None, None, None, Duration::MAX);
     loop {
-        // The order matters: what is found lit here was lit before the devices below were looked at.
+        // A finger counts from when this look began, so that nothing seems quicker than it was; all else is told with
+        // the time when all was looked at. Otherwise a pause in the middle would tear apart what was found together.
+        let began = begun.elapsed();
+        let mut changes: Vec<(&str, String)> = Vec::new();
+        // The order matters: what is found lit here was lit before the devices below were looked at, and what is found
+        // dark was dark before the processes were.
         for (index, (name, line)) in lines.iter().enumerate() {
             let now = level(line);
             if levels[index] != Some(now) {
                 levels[index] = Some(now);
-                say(begun, name, if now { "1" } else { "0" });
+                let value = if now { "1" } else { "0" };
+                match *name {
+                    "lamp" => changes.push((name, value.to_owned())),
+                    _ => say(began, name, value),
+                }
             }
         }
         let guards = guards();
         if guard.as_ref() != Some(&guards) {
-            say(begun, "guard", &guards);
+            changes.push(("guard", guards.clone()));
             guard = Some(guards);
         }
         let processes = captures();
         if running.as_ref() != Some(&processes) {
-            say(begun, "capture", &processes.join(","));
+            changes.push(("capture", processes.join(",")));
             running = Some(processes.clone());
             looked = Duration::MAX;
         }
         // Looking costs the one processor more than the rest: often at first, then now and then.
-        let now = begun.elapsed();
         let often = if open.as_ref().is_some_and(Vec::is_empty) { 10 } else { 100 };
-        if looked == Duration::MAX || now.saturating_sub(looked) >= Duration::from_millis(often) {
-            looked = now;
+        if looked == Duration::MAX || began.saturating_sub(looked) >= Duration::from_millis(often) {
+            looked = began;
             let found = devices(&processes);
             if open.as_ref() != Some(&found) {
-                say(begun, "open", &found.join(","));
+                changes.push(("open", found.join(",")));
                 open = Some(found);
             }
         }
+        let ended = begun.elapsed();
+        changes.iter().for_each(|(what, value)| say(ended, what, value));
         sleep(Duration::from_millis(3));
     }
 }
 
-fn say(begun: Instant, what: &str, value: &str) {
+fn say(at: Duration, what: &str, value: &str) {
     let mut out = std::io::stdout().lock();
-    let told = writeln!(out, "{} {what} {value}", begun.elapsed().as_millis()).and_then(|()| out.flush());
+    let told = writeln!(out, "{} {what} {value}", at.as_millis()).and_then(|()| out.flush());
     if told.is_err() {
         std::process::exit(0);
     }
