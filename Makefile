@@ -1,8 +1,8 @@
 # The commands of the README: make demo, make test, make vm-test, make deb.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
-# Most tests wait for other programs: three times as many as there are processors.
-export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) * 3)))
-.PHONY: console-bench demo fleet-demo test test-build clients-test cluster-test deny fuzz home-assistant-test load-test mutants-test soak vm-test power-test deb deb-test reproducible-test arm64-test armhf-test deploy fmt
+# Most tests wait for other programs: twice as many as there are processors.
+export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) * 2)))
+.PHONY: console-bench demo fleet-demo test test-browser test-box test-build clients-test cluster-test deny fuzz home-assistant-test load-test mutants-test soak vm-test power-test deb deb-test reproducible-test arm64-test armhf-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -19,7 +19,15 @@ test: test-build
 	cargo test -p bitrate -p consent -p kernel-clock -p monotonic -p notes -p rollout -p sqlite-vfs -p tlog
 	cargo test -p tallybox-fleet
 	cargo test --features demo --doc
-	cargo test --features demo --lib --bins --tests
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-browser test-box
+	cargo test --features demo --test load
+
+# Side by side, as both wait for other programs; what measures loads runs alone.
+PROGRAMS := $(notdir $(basename $(wildcard tests/*.rs)) $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs)))
+test-browser:
+	cargo test --features demo --test console --test demo
+test-box:
+	cargo test --features demo --lib --bins $(patsubst %,--test %,$(filter-out console demo load,$(PROGRAMS)))
 
 # What `make test` compiles, and what tools say of the sources. The tests of the box run the operator's program too.
 test-build:
