@@ -1,15 +1,16 @@
 //! The package that this box runs, as dpkg knows it: its version and architecture. Read from dpkg's own file, which
 //! every role may read; dpkg itself could not be called by all of them.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::SystemTime;
 
 use rollout::Version;
 
+use crate::disk::{self, File};
+
 /// Where dpkg keeps what is installed.
-const STATUS: &str = "var/lib/dpkg/status";
+pub(crate) const STATUS: &str = "var/lib/dpkg/status";
 
 /// The installed package.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +23,12 @@ pub(crate) struct InstalledPackage {
 
 /// The package on the machine whose files lie below `root`. `None`: tallybox was not installed as a package.
 pub(crate) fn find(root: &Path) -> Option<InstalledPackage> {
-    parse(BufReader::new(File::open(root.join(STATUS)).ok()?))
+    parse(BufReader::new(File::open(&root.join(STATUS)).ok()?))
 }
 
 /// When dpkg last wrote down what is installed: it does so at the end of its work, and not before it starts a service.
 pub(crate) fn changed_at(root: &Path) -> Option<SystemTime> {
-    std::fs::metadata(root.join(STATUS)).and_then(|file| file.modified()).ok()
+    disk::modified(&root.join(STATUS)).ok()
 }
 
 /// Its paragraph in dpkg's file (deb822(5)): an empty line ends each.

@@ -53,6 +53,8 @@ pub mod transport_warnings;
 mod trust;
 mod untrusted_file;
 mod update_files;
+#[cfg(feature = "box")]
+mod updater;
 #[cfg(test)]
 mod wire;
 pub mod worker;

@@ -107,7 +107,7 @@ pub fn detached(name: &'static str, work: impl FnOnce() + Send + 'static) -> Res
 fn start(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<Running, SpawnError> {
     #[cfg(feature = "sim")]
     if simulated::is_installed() {
-        return Ok(Running::Simulated(simulated::Step::start(Box::new(work))));
+        return Ok(Running::Simulated(simulated::Step::start(name, Box::new(work))));
     }
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map(Running::Thread).map_err(|error| SpawnError { name, error })

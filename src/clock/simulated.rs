@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{ClockReading, millis};
+use crate::worker::simulated::blocking;
 
 /// What the clocks of this thread show.
 #[derive(Clone, Debug)]
@@ -105,5 +106,9 @@ pub(super) fn up() -> Option<std::time::Duration> {
 
 /// What the clocks show; `None`: this thread has the machine's.
 pub(super) fn read() -> Option<ClockReading> {
+    if blocking::is_blocking() {
+        // The runtime's time is known in the simulation's thread alone.
+        return blocking::wait_for(|| std::future::ready(read())).flatten();
+    }
     CLOCK.with_borrow(|clock| clock.as_ref().map(SimulatedClock::read))
 }

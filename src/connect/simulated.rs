@@ -1,6 +1,8 @@
 //! The network of a simulation, in memory: who connects gets a stream from whoever installed the network on this
 //! thread. Nothing of it is in the programs of a box.
 
+pub(crate) mod packages;
+
 use std::cell::RefCell;
 use std::io;
 

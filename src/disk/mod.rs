@@ -13,6 +13,7 @@ use std::io;
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 
 #[cfg(feature = "box")]
 use rusqlite::{Connection, OpenFlags};
@@ -127,6 +128,12 @@ pub(crate) fn metadata(path: &Path) -> io::Result<Metadata> {
 pub(crate) fn symlink_metadata(path: &Path) -> io::Result<Metadata> {
     simulate!(disk => disk.metadata(path));
     std::fs::symlink_metadata(path).map(Metadata::from)
+}
+
+/// When the content of what `path` leads to was changed last.
+pub(crate) fn modified(path: &Path) -> io::Result<SystemTime> {
+    simulate!(disk => disk.modified(path));
+    std::fs::metadata(path)?.modified()
 }
 
 /// Whether `path` leads to something.

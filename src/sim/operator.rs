@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::broker::Broker;
+use super::releases::{Flaw, Published, ReleasePlan};
 use crate::clock;
 use crate::ipc::Verb;
-use crate::update_files::ARCHITECTURE;
 
 /// What each key may sign. The last one is trusted with nothing: the box does not know it.
 const KEYS: [(&str, &[&str]); KEY_COUNT as usize] = [
@@ -79,12 +79,7 @@ pub enum OperatorAction {
         material: bool,
     },
     /// A release index.
-    Release {
-        /// Its serial.
-        serial: u64,
-        /// Which key.
-        key: u8,
-    },
+    Release(ReleasePlan),
     /// The end of the service.
     EndOfService {
         /// Which key.
@@ -138,7 +133,7 @@ impl OperatorAction {
             8 => Self::Again { back: random.u8(0..5) },
             9 => Self::Desired { version: random.u64(1..9), key },
             10 => Self::Policy { day: random.u8(0..28), key, material: random.bool() },
-            11 => Self::Release { serial: random.u64(1..9), key },
+            11 => Self::Release(ReleasePlan::any(random, key)),
             12 => Self::EndOfService { key },
             13 => Self::Clear { topic: random.u8(..) },
             14 => Self::Garbage { topic: random.u8(..), length: random.u16(0..20_000) },
@@ -196,6 +191,7 @@ pub struct Operator {
     count: u64,
     sent: Vec<SentCommand>,
     desired: Option<String>,
+    published: Vec<Published>,
 }
 
 /// The `[[trust]]` tables of a box that knows these keys.
@@ -237,7 +233,8 @@ impl Operator {
     /// Publishes at `broker` for the box `box_id`, whose topics lie below `base`.
     pub fn new(broker: Broker, base: &str, box_id: &str) -> Self {
         let (base, box_id) = (base.to_owned(), box_id.to_owned());
-        Self { broker, base, box_id, numbers: [0; KEYS.len()], count: 0, sent: Vec::new(), desired: None }
+        let (sent, published) = (Vec::new(), Vec::new());
+        Self { broker, base, box_id, numbers: [0; KEYS.len()], count: 0, sent, desired: None, published }
     }
 
     /// All commands so far, but for those of floods.
@@ -252,6 +249,11 @@ impl Operator {
         for SentCommand { verb, payload, signed, .. } in stops {
             self.command(verb, payload, false, signed);
         }
+    }
+
+    /// Releases that a box may take.
+    pub(super) fn published(&self) -> &[Published] {
+        &self.published
     }
 
     /// The desired configuration that was published last.
@@ -287,11 +289,7 @@ impl Operator {
             OperatorAction::EndOfService { key } => {
                 self.document("policy", &note("end-of-service", &json!({ "box": self.box_id }), key));
             }
-            OperatorAction::Release { serial, key } => {
-                let prefix = self.base.rsplit_once('/').map_or("", |(prefix, _)| prefix);
-                let topic = format!("{prefix}/release/stable");
-                self.broker.publish(&topic, note("release", &release(serial), key).as_bytes(), true, None);
-            }
+            OperatorAction::Release(ref plan) => self.release(plan),
             OperatorAction::Clear { topic } => {
                 let topic = TOPICS[usize::from(topic) % TOPICS.len()];
                 self.document(topic, "");
@@ -311,6 +309,18 @@ impl Operator {
                 }
             }
         }
+    }
+
+    fn release(&mut self, plan: &ReleasePlan) {
+        let json = plan.json();
+        let mut text = note("release", &json, plan.key);
+        if plan.flaw == Some(Flaw::Signature) {
+            text = text.replacen("false", "true", 1);
+        }
+        let (name, _) = KEYS[usize::from(plan.key) % KEYS.len()];
+        self.published.extend(Published::of(plan, &json).filter(|_| may_sign(name, "release")));
+        let prefix = self.base.rsplit_once('/').map_or("", |(prefix, _)| prefix);
+        self.broker.publish(&format!("{prefix}/release/stable"), text.as_bytes(), true, None);
     }
 
     /// What came on a topic counts in place of what was there.
@@ -386,15 +396,4 @@ fn parameters(verb: Verb) -> Value {
         | Verb::Erase
         | Verb::Unbind => json!({}),
     }
-}
-
-fn release(serial: u64) -> Value {
-    json!({
-        "version": format!("0.{}.0-1", 2 + serial % 3), "serial": serial, "channel": "stable", "security": false,
-        "not-after": later(86_400).to_string(),
-        "files": { ARCHITECTURE: {
-            "url": "https://packages.example.cn/tallybox.deb", "size": 100, "sha256": "0".repeat(64)
-        } },
-        "wave": { "start": later(-3_600).to_string(), "stages": [{ "permille": 1000 }] },
-    })
 }

@@ -8,7 +8,9 @@ use tokio::time::timeout;
 use super::checks::answers::{self, ANSWER_WITHIN};
 use super::schedule::{Asker, Help, Wish};
 use super::truth::Shared;
-use crate::ipc::{CredentialsReport, FromGuard, IpcConnection, Request, Response, SignedPayload, ToGuard};
+use crate::ipc::{
+    CredentialsReport, FromGuard, IpcConnection, Request, Response, SignedPayload, ToGuard, UpdateOutcome,
+};
 use crate::sync::LockExt;
 
 /// Bytes that a connection holds.
@@ -96,6 +98,18 @@ pub(super) async fn help(truth: Shared, door: Door, attempt: String, how: Help) 
     {
         truth.lock_unpoisoned().violated(format_args!("erased: the answer to another request counts"));
     }
+}
+
+/// The updater tells how an update ended; `None`: the guard did not live to answer.
+pub(super) async fn tell_ended(door: &Door, outcome: UpdateOutcome) -> Option<Response> {
+    let mut guard = connect(door, 0).await?;
+    guard.send(&Said::Call(ToGuard { call: 1, request: Request::UpdateEnded(outcome) })).await.ok()?;
+    while let Ok(Some(message)) = guard.receive().await {
+        if let FromGuard::Response { response, .. } = message {
+            return Some(response);
+        }
+    }
+    None
 }
 
 /// Asks, and holds the guard to an answer; `false`: the guard did not live to answer.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::{self, GuardAddress};
 use crate::config::Config;
+use crate::worker::simulated::{self as threads, blocking::DOWNLOAD};
 
 /// systemd starts an agent that ended again after this.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
@@ -63,7 +64,10 @@ impl AgentProcess {
         self.tasks.spawn(async move {
             loop {
                 let run = agent::run_until(&config, guard.clone(), stop.clone());
-                match until_it_spins(run).await {
+                let ended = until_it_spins(run).await;
+                // Its threads end with a process.
+                threads::kill(DOWNLOAD);
+                match ended {
                     None => return is_spinning.store(true, Ordering::Relaxed),
                     Some(Ok(())) => return,
                     Some(Err(exit)) => tracing::info!("the agent ended: {exit}"),
@@ -81,6 +85,7 @@ impl AgentProcess {
             ProcessAction::Stop => {
                 self.stop.cancel();
                 while self.tasks.join_next().await.is_some() {}
+                threads::kill(DOWNLOAD);
             }
         }
         self.start();
@@ -89,6 +94,7 @@ impl AgentProcess {
     /// Ends it, in the middle of whatever it does.
     pub(super) async fn kill(&mut self) {
         self.tasks.shutdown().await;
+        threads::kill(DOWNLOAD);
     }
 
     /// The next start has this configuration.

@@ -39,16 +39,45 @@ const LOOK: Duration = Duration::from_secs(20);
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// The guard that the agent reaches; `None`: it is away.
-type Way = Arc<Mutex<Option<Door>>>;
+pub(super) type GuardDoor = Arc<Mutex<Option<Door>>>;
+
+/// The agent's way to the guard that runs.
+#[derive(Clone)]
+pub(super) struct GuardWay {
+    door: GuardDoor,
+    /// Counts what comes between the platform and the guard, and when it came last.
+    disturbances: Rc<Cell<(u64, Instant)>>,
+}
+
+impl GuardWay {
+    fn disturb(&self) {
+        self.disturbances.set((self.disturbances.get().0 + 1, Instant::now()));
+    }
+
+    /// A guard runs.
+    pub(super) fn open(&self, door: Door) {
+        self.disturb();
+        *self.door.lock_unpoisoned() = Some(door);
+    }
+
+    /// The guard is gone.
+    pub(super) fn close(&self) {
+        self.disturb();
+        *self.door.lock_unpoisoned() = None;
+    }
+
+    /// Where it leads now.
+    pub(super) fn door(&self) -> GuardDoor {
+        self.door.clone()
+    }
+}
 
 /// Agent, broker and operators of one box.
 pub(super) struct Remote {
     broker: Broker,
     operator: Operator,
     process: AgentProcess,
-    way: Way,
-    /// Counts what comes between the platform and the guard, and when it came last.
-    disturbances: Rc<Cell<(u64, Instant)>>,
+    way: GuardWay,
     /// The broker is as it should be.
     is_good: bool,
     /// The agent may remember for long that it was not.
@@ -60,7 +89,7 @@ pub(super) struct Remote {
 }
 
 /// Hands the agent's connections on to the guard that runs.
-async fn relay(mut agents: mpsc::Receiver<(tokio::io::DuplexStream, u32)>, way: Way) {
+async fn relay(mut agents: mpsc::Receiver<(tokio::io::DuplexStream, u32)>, way: GuardDoor) {
     while let Some(connection) = agents.recv().await {
         let door = way.lock_unpoisoned().clone();
         // A guard that is away closes it.
@@ -78,18 +107,16 @@ impl Remote {
         let broker = Broker::new(seed);
         let operator = Operator::new(broker.clone(), BASE, BOX_ID);
         let (connect, agents) = mpsc::channel(BACKLOG);
-        let way = Way::default();
+        let way = GuardWay { door: GuardDoor::default(), disturbances: Rc::new(Cell::new((0, Instant::now()))) };
         let mut tasks = JoinSet::new();
         tasks.spawn(broker.clone().serve(dialled));
-        tasks.spawn(relay(agents, way.clone()));
+        tasks.spawn(relay(agents, way.door()));
         let process = AgentProcess::new(config, GuardAddress::Simulated(connect, peers::AGENT));
-        let disturbances = Rc::new(Cell::new((0, Instant::now())));
         Self {
             broker,
             operator,
             process,
             way,
-            disturbances,
             is_good: true,
             is_remembered: false,
             noted: 0,
@@ -103,20 +130,13 @@ impl Remote {
         self.operator.sent()
     }
 
+    /// The agent's way to the guard.
+    pub(super) fn way(&self) -> GuardWay {
+        self.way.clone()
+    }
+
     fn disturb(&self) {
-        self.disturbances.set((self.disturbances.get().0 + 1, Instant::now()));
-    }
-
-    /// A guard runs, with this configuration.
-    pub(super) fn guard_started(&mut self, door: Door) {
-        self.disturb();
-        *self.way.lock_unpoisoned() = Some(door);
-    }
-
-    /// The guard is gone.
-    pub(super) fn guard_gone(&self) {
-        self.disturb();
-        *self.way.lock_unpoisoned() = None;
+        self.way.disturb();
     }
 
     /// The agent's process is started.
@@ -167,21 +187,25 @@ impl Remote {
             | OperatorAction::Again { .. }
             | OperatorAction::Desired { .. }
             | OperatorAction::Policy { .. }
-            | OperatorAction::Release { .. }
+            | OperatorAction::Release(_)
             | OperatorAction::EndOfService { .. }
             | OperatorAction::Clear { .. }
             | OperatorAction::Garbage { .. } => false,
         };
         if is_stop && self.is_settled() {
-            let (known, now) = (self.disturbances.get(), self.disturbances.clone());
+            let (known, now) = (self.way.disturbances.get(), self.way.disturbances.clone());
             chain::expect_stop(truth, move || now.get() == known);
         }
         self.operator.act(action);
+        truth.lock_unpoisoned().updates.published = self.operator.published().to_vec();
     }
 
     /// Nothing has been in the way between the platform and the guard for long enough.
     fn is_settled(&self) -> bool {
-        self.is_good && !self.is_remembered && self.broker.is_online() && self.disturbances.get().1.elapsed() >= SETTLED
+        self.is_good
+            && !self.is_remembered
+            && self.broker.is_online()
+            && self.way.disturbances.get().1.elapsed() >= SETTLED
     }
 
     /// What happened at the broker since the last look, for the trace.

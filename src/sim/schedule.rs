@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::broker::BrokerAction;
 use super::operator::OperatorAction;
 use super::process::ProcessAction;
+use super::releases::ServerFault;
 
 /// One schedule of so many has a platform.
 const WITH_PLATFORM: u64 = 8;
@@ -79,6 +80,21 @@ pub enum Action {
     Clock {
         /// By how much, in seconds.
         by_s: i64,
+    },
+    /// The kernel says whether the wall clock is synchronised. It is not after a boot.
+    Synchronised {
+        /// Whether it is.
+        is: bool,
+    },
+    /// From now on the server of packages is like this.
+    Packages {
+        /// How.
+        how: ServerFault,
+    },
+    /// The agent is taken over, and has another package in place of the right one when the updater looks for it next.
+    Swap {
+        /// Which package.
+        build: u8,
     },
     /// The ledger's disk does not answer for so long.
     Disk {

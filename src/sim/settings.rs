@@ -12,6 +12,8 @@ use crate::config::Config;
 pub(super) const DATA: &str = "/data";
 /// The other one.
 pub(super) const RUN: &str = "/run";
+/// Where the machine's own files lie, on the same disk.
+pub(super) const MACHINE: &str = "/machine";
 /// The box's name.
 pub(super) const BOX_ID: &str = "box";
 /// Its topics lie below this.
@@ -19,6 +21,9 @@ pub(super) const BASE: &str = "tallybox/v1/box";
 
 /// Whom footage is encrypted to: nobody has the key.
 const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+/// An update waits no longer than that for somebody to put it off.
+const UPDATE: &str = "[update]\nnotice = \"3s\"\n";
 
 thread_local! {
     /// As they were read once.
@@ -47,8 +52,8 @@ fn text(policy: u8, platform: Platform) -> String {
     let (minors, broker, keeps, trust) = match platform {
         Platform::None => ("", "", "", String::new()),
         Platform::Plain => ("", broker, keeps.as_str(), String::new()),
-        Platform::Trusted => ("", broker, keeps.as_str(), operator::trust()),
-        Platform::Minors => ("minors-mode = true\n", broker, "", operator::trust()),
+        Platform::Trusted => ("", broker, keeps.as_str(), operator::trust() + UPDATE),
+        Platform::Minors => ("minors-mode = true\n", broker, "", operator::trust() + UPDATE),
     };
     let buffer = if keeps.is_empty() { "memory" } else { "disk" };
     format!(

@@ -74,6 +74,9 @@ fn simpler(action: &Action) -> Option<Action> {
         | Action::Lamp { .. }
         | Action::Panel { .. }
         | Action::Clock { .. }
+        | Action::Synchronised { .. }
+        | Action::Packages { .. }
+        | Action::Swap { .. }
         | Action::Disk { .. }
         | Action::Room { .. }
         | Action::Faulty { .. }

@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 2] = [
+const MENDED: [(&str, &str); 3] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -61,6 +61,15 @@ const MENDED: [(&str, &str); 2] = [
        {"do":"touch","hold":2000,"bounces":0,"late":0}
        {"do":"wait","ms":10}
        {"do":"restart","policy":0}"#,
+    ),
+    (
+        "an update that a failing disk began later had no end in the ledger",
+        r#"{"seed":1101,"platform":"trusted"}
+       {"do":"synchronised","is":true}
+       {"do":"operator","what":{"release":{"serial":3,"key":1,"build":5}}}
+       {"do":"wait","ms":3356}
+       {"do":"faulty","changes":9}
+       {"do":"wait","ms":5337}"#,
     ),
 ];
 

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use crate::ipc::{LampPattern, Status};
 use crate::worker;
 
+use super::checks::DEBOUNCE;
+use super::releases::UpdateTruth;
 use super::schedule::CapturePlan;
 
 /// A touch of the record button.
@@ -42,9 +44,11 @@ pub(super) enum Hold {
 impl Press {
     /// One that begins now, after `before`.
     pub(super) fn begun(down: Duration, before: Option<&Self>) -> Self {
-        let joined = before.filter(|before| before.up.is_some_and(|up| down.saturating_sub(up) < UNSETTLED));
+        let gap = |before: &Self| before.up.map(|up| down.saturating_sub(up));
+        let joined = before.filter(|before| gap(before).is_some_and(|gap| gap < UNSETTLED));
         let since = joined.map_or(down, |before| before.since);
-        let interrupted = joined.is_some_and(|it| it.interrupted);
+        // What may have been seen up may count by itself.
+        let interrupted = joined.is_some_and(|it| it.interrupted && gap(it).is_some_and(|gap| gap < DEBOUNCE));
         Self { down, since, up: None, spent: false, interrupted, late: false, acted: 0 }
     }
 }
@@ -117,6 +121,8 @@ pub(super) struct Truth {
     pub(super) minors: bool,
     /// Captures keep what they could not send.
     pub(super) keeps_footage: bool,
+    /// Releases, and what became of them.
+    pub(super) updates: UpdateTruth,
     /// When the trace had its last line.
     last_line: Duration,
     digest: u64,
@@ -149,6 +155,7 @@ impl Truth {
             checkpoints: Vec::new(),
             minors: false,
             keeps_footage: false,
+            updates: UpdateTruth::default(),
             last_line: Duration::ZERO,
             digest: 0xcbf2_9ce4_8422_2325,
             lines: keep_trace.then(Vec::new),

@@ -3,25 +3,26 @@
 mod life;
 mod looks;
 
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rustix::io::Errno;
-use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::{Instant, sleep};
 
 use super::board::{self, Wires};
 use super::checks::{self, DEBOUNCE, SLACK};
+use super::guard_unit::GuardUnit;
 use super::peers;
 use super::remote::Remote;
 use super::schedule::{Action, Asker, Help, Platform, Schedule, Wish};
 use super::settings::config;
 use super::truth::{Press, Shared, Truth, guard_waited};
+use super::updates::Updates;
 use crate::clock::simulated::{self as clock, SimulatedClock};
 use crate::disk::simulated::{Installed, SimulatedDisk};
-use crate::exit::Exit;
 use crate::panel::Button;
 use crate::sync::LockExt;
 use crate::{random, worker};
@@ -30,8 +31,6 @@ use crate::{random, worker};
 const FIRST_SECOND: i64 = 1_782_864_000;
 /// From the end of a guard to the next one's start.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
-/// How long the stop hook waits for a capture before it kills it.
-const HOOK_GRACE: Duration = Duration::from_millis(300);
 /// What the end of a schedule waits for what is still under way.
 const AFTERMATH: Duration = Duration::from_secs(8);
 /// One bounce of a contact.
@@ -40,8 +39,6 @@ const BOUNCE: Duration = Duration::from_millis(3);
 const CAPACITY: u64 = 64 * 1024 * 1024;
 /// The same where captures keep footage, which goes where less than 256 MiB are free.
 const LARGE: u64 = 1024 * 1024 * 1024;
-/// Connections that wait for the guard.
-const BACKLOG: usize = 64;
 
 /// How a schedule went.
 #[derive(Debug)]
@@ -65,13 +62,6 @@ pub fn run(schedule: &Schedule, keep_trace: bool) -> std::io::Result<Outcome> {
     Ok(LocalSet::new().block_on(&runtime, live(schedule, keep_trace)))
 }
 
-/// A guard that runs.
-struct Running {
-    task: JoinHandle<Result<(), Exit>>,
-    door: peers::Door,
-    shutdown: mpsc::Sender<()>,
-}
-
 struct World {
     seed: u64,
     platform: Platform,
@@ -84,7 +74,9 @@ struct World {
     installed: Option<Installed>,
     truth: Shared,
     wires: Wires,
-    guard: Option<Running>,
+    guard: Rc<GuardUnit>,
+    /// Where operators have keys to sign releases.
+    updates: Option<Updates>,
     ledger: checks::ledger::Seen,
     boots: u64,
     /// The touch that is on.
@@ -111,6 +103,9 @@ async fn live(schedule: &Schedule, keep_trace: bool) -> Outcome {
         truth.minors = platform == Platform::Minors;
         truth.keeps_footage = config.is_some_and(|config| config.keeps_footage());
     }
+    let guard = Rc::new(GuardUnit::new(platform, &truth, &wires, remote.as_ref().map(Remote::way)));
+    let updates = remote.as_ref().filter(|_| platform != Platform::Plain);
+    let updates = updates.map(|remote| Updates::new(&truth, &guard, remote.way().door()));
     let mut world = World {
         seed,
         platform,
@@ -121,13 +116,13 @@ async fn live(schedule: &Schedule, keep_trace: bool) -> Outcome {
         installed,
         truth,
         wires,
-        guard: None,
+        guard,
+        updates,
         ledger,
         boots: 1,
         touch: None,
     };
-    world.start();
-    world.start_agent();
+    world.begin().await;
     sleep(Duration::from_millis(100)).await;
     for action in &schedule.actions {
         world.truth.lock_unpoisoned().note(format_args!("{action:?}"));
@@ -155,20 +150,29 @@ impl World {
             Action::Link { up } => self.truth.lock_unpoisoned().link_up = up,
             Action::Lamp { dead } => self.truth.lock_unpoisoned().lamp_dead = dead,
             Action::Panel { lost } => self.lose_panel(lost),
-            Action::Clock { by_s } => clock::change(|clock| clock.step(SignedDuration::from_secs(by_s))),
+            Action::Clock { by_s } => self.change_clock(|clock| clock.step(SignedDuration::from_secs(by_s))),
+            Action::Synchronised { is } => self.change_clock(|clock| clock.synchronised = is),
+            Action::Packages { how } => self.updates.iter().for_each(|updates| updates.set_fault(how)),
+            Action::Swap { build } => self.updates.iter().for_each(|updates| updates.swap_next(build)),
             Action::Disk { ms } => worker::simulated::stall(Instant::now() + Duration::from_millis(ms.into())),
             Action::Room { mib } => self.disk.set_capacity(u64::from(mib) << 20),
             Action::Faulty { changes } => {
                 let next = self.disk.changes();
                 self.disk.fail(Some((next..next + u64::from(changes), Errno::IO)));
             }
-            Action::Kill => self.kill(false).await,
-            Action::PowerCut => self.kill(true).await,
+            Action::Kill => self.kill().await,
+            Action::PowerCut => self.cut_power().await,
             Action::Restart { policy } => self.restart(policy).await,
             Action::Ask { by, ref wish } => self.ask(by, wish.clone()),
             Action::Helper { how } => self.help = how,
             Action::Broker { .. } | Action::Operator { .. } | Action::Agent { .. } => self.act_remotely(action).await,
         }
+    }
+
+    fn change_clock(&self, how: impl FnOnce(&mut SimulatedClock)) {
+        let mut truth = self.truth.lock_unpoisoned();
+        truth.updates.clock_changed = truth.now();
+        clock::change(how);
     }
 
     /// What happens behind the network; nothing where there is none.
@@ -233,7 +237,7 @@ impl World {
 
     #[allow(clippy::disallowed_methods)] // a process of its own, which the schedule's end ends
     fn ask(&self, by: Asker, wish: Wish) {
-        let Some(guard) = &self.guard else { return };
+        let Some(door) = self.guard.door() else { return };
         if matches!(wish, Wish::Stop | Wish::Flood(_)) && by != Asker::Stranger {
             checks::end::expect(&self.truth, Duration::ZERO, "a remote stop");
         }
@@ -241,7 +245,7 @@ impl World {
         if wish == Wish::Mute && by != Asker::Stranger {
             checks::end::expect_silence(&self.truth);
         }
-        tokio::task::spawn_local(peers::ask(self.truth.clone(), guard.door.clone(), by, wish));
+        tokio::task::spawn_local(peers::ask(self.truth.clone(), door, by, wish));
     }
 }
 

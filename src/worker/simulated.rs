@@ -1,5 +1,6 @@
 //! Threads of a simulation: their work is a task of the simulation's one thread, which does it in one step, later at
-//! the same simulated time, or once the disk hangs no longer. Work that never ends by itself cannot be simulated so.
+//! the same simulated time, or once the disk hangs no longer. Work that never ends by itself cannot be simulated so;
+//! work that waits for somebody in its middle is [`blocking`].
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -16,13 +17,15 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::work::Service;
 use crate::sync::LockExt;
 
+pub(crate) mod blocking;
+
 type Work = Box<dyn FnOnce() + Send>;
 
 thread_local! {
     /// Until when no thread does anything; `None`: threads are the machine's.
     static STALLED_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
     /// The threads that have not ended, and the services among them.
-    static THREADS: RefCell<Vec<AbortHandle>> = const { RefCell::new(Vec::new()) };
+    static THREADS: RefCell<Vec<(&'static str, AbortHandle)>> = const { RefCell::new(Vec::new()) };
     static SERVICES: RefCell<Vec<Rc<dyn CatchUp>>> = const { RefCell::new(Vec::new()) };
     /// How long the simulation's one thread has waited for others, in all.
     static WAITED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
@@ -36,16 +39,31 @@ pub struct Installed(());
 impl Drop for Installed {
     fn drop(&mut self) {
         kill_all();
+        for name in blocking::NAMES {
+            kill(name);
+        }
         STALLED_UNTIL.set(None);
     }
 }
 
-/// Ends all threads in the middle of what they wait for: their process was killed.
+/// Ends all threads of the guard in the middle of what they wait for: its process was killed.
 pub fn kill_all() {
-    for thread in THREADS.take() {
+    kill_those(|name| !blocking::NAMES.contains(&name));
+    drop(SERVICES.take());
+}
+
+/// Ends the threads with this name, of whichever process: it was killed.
+pub fn kill(name: &str) {
+    kill_those(|known| known == name);
+}
+
+fn kill_those(is_one: impl Fn(&str) -> bool) {
+    let (ended, left) = THREADS.take().into_iter().partition(|(name, _)| is_one(name));
+    THREADS.set(left);
+    let ended: Vec<(&str, AbortHandle)> = ended;
+    for (_, thread) in ended {
         thread.abort();
     }
-    drop(SERVICES.take());
 }
 
 /// How long the simulation's one thread has waited for others since it was installed.
@@ -67,7 +85,7 @@ pub fn stall(until: Instant) {
     }
 }
 
-pub(super) fn is_installed() -> bool {
+pub(crate) fn is_installed() -> bool {
     STALLED_UNTIL.get().is_some()
 }
 
@@ -93,14 +111,20 @@ impl core::fmt::Debug for Step {
 impl Step {
     /// Has the runtime do `work`; a power cut is the end of the runtime.
     #[allow(clippy::disallowed_methods)] // a thread that its owner lets go is nobody's either
-    pub(super) fn start(work: Work) -> Self {
+    pub(super) fn start(name: &'static str, work: Work) -> Self {
         let work = Arc::new(Mutex::new(Some(work)));
         let todo = work.clone();
         let task = tokio::spawn(async move {
             unstalled().await;
-            take_and_run(&todo);
+            if !blocking::NAMES.contains(&name) {
+                return take_and_run(&todo);
+            }
+            let work = todo.lock_unpoisoned().take();
+            if let Some(work) = work {
+                blocking::run(name, work).await;
+            }
         });
-        remember(task.abort_handle());
+        remember(name, task.abort_handle());
         Self { work, task }
     }
 
@@ -114,10 +138,10 @@ impl Step {
     }
 }
 
-fn remember(thread: AbortHandle) {
+fn remember(name: &'static str, thread: AbortHandle) {
     THREADS.with_borrow_mut(|threads| {
-        threads.retain(|thread| !thread.is_finished());
-        threads.push(thread);
+        threads.retain(|(_, thread)| !thread.is_finished());
+        threads.push((name, thread));
     });
 }
 
@@ -180,7 +204,7 @@ pub(super) fn serve<S: Service>(service: S, told: Arc<Notify>, inbox: Receiver<S
             running.catch_up();
         }
     });
-    remember(task.abort_handle());
+    remember("service", task.abort_handle());
 }
 
 /// Waits for an answer of a service, in simulated time.

@@ -4,7 +4,7 @@ use crate::sources;
 use crate::tokens::{Token, tokens, without_tests};
 
 /// Who keeps something on the disk.
-const KEEPERS: [&str; 14] = [
+const KEEPERS: [&str; 15] = [
     "src/agent/",
     "src/guard/",
     "src/judges/",
@@ -18,11 +18,12 @@ const KEEPERS: [&str; 14] = [
     "src/cli/privacy/credentials.rs",
     "src/cli/setup/transaction.rs",
     "src/cli/take_config/",
-    "src/cli/update/",
+    "src/updater/",
+    "src/installed_package.rs",
 ];
 
 /// What the kernel and the package provide, and what lives in memory: nothing of it is kept.
-const NOT_KEPT: [&str; 9] = [
+const NOT_KEPT: [&str; 8] = [
     "src/agent/telemetry.rs",
     "src/guard/capture_process/pidfd.rs",
     "src/guard/capture_process/units.rs",
@@ -31,8 +32,6 @@ const NOT_KEPT: [&str; 9] = [
     "src/guard/persistence_check.rs",
     "src/guard/program_check.rs",
     "src/guard/supply_voltage.rs",
-    // How far `tallybox-upgrade` is, which is a script.
-    "src/cli/update/apply.rs",
 ];
 
 fn goes_past_the_seam(text: &str) -> bool {

@@ -34,10 +34,11 @@ const CAPTURE: [&str; 15] = [
 ];
 
 /// What rooms of `src` must not import (docs/architecture.md): the roles meet in `ipc`.
-const APART: [(&str, &[&str]); 9] = [
+const APART: [(&str, &[&str]); 10] = [
     ("guard", &["agent", "capture", "cli", "demo"]),
     ("judges", &["guard", "agent", "capture", "panel", "cli", "demo"]),
     ("agent", &["guard", "judges", "capture", "panel", "cli", "demo"]),
+    ("updater", &["guard", "judges", "agent", "capture", "panel", "ledger", "cli", "demo"]),
     ("capture", &["guard", "judges", "agent", "panel", "ledger", "cli", "demo"]),
     ("ipc", &["guard", "judges", "agent", "capture", "panel", "ledger", "cli", "demo"]),
     ("ledger", &["guard", "judges", "agent", "capture", "panel", "cli", "demo"]),

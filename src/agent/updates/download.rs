@@ -11,10 +11,10 @@ use rollout::Sha256Hex;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
-use ureq::Agent;
-use ureq::Body;
 use ureq::http::Response;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, Body, RequestBuilder};
 use url::Url;
 
 use crate::atomic_file::PRIVATE;
@@ -180,10 +180,6 @@ impl Plan {
         let mut url = Url::parse(&self.file.url).map_err(|_| Break::because("the release names no usable URL"))?;
         let destinations = self.destinations(&url);
         let agent = agent(&self.authorities, &destinations);
-        #[cfg(feature = "sim")]
-        if crate::connect::simulated::is_installed() {
-            return Err(Break::because("no server of packages is simulated"));
-        }
         for _ in 0..=MAX_REDIRECTS {
             if !is_allowed(&url, &destinations) {
                 let host = url.host_str().unwrap_or_default();
@@ -195,7 +191,7 @@ impl Plan {
             if begun > 0 {
                 request = request.header("Range", format!("bytes={begun}-"));
             }
-            let response = request.call().map_err(|error| transport_error(&error))?;
+            let response = call(request).map_err(|error| transport_error(&error))?;
             let status = response.status();
             match status.as_u16() {
                 200 => return Ok((response, false)),
@@ -314,6 +310,15 @@ fn agent(authorities: &Path, destinations: &Destinations) -> Agent {
         .proxy(None)
         .build();
     http::agent(config, destinations)
+}
+
+/// Sends a request, and waits for the head of its answer.
+fn call(request: RequestBuilder<WithoutBody>) -> Result<Response<Body>, ureq::Error> {
+    #[cfg(feature = "sim")]
+    if crate::worker::simulated::blocking::is_blocking() {
+        return crate::connect::simulated::packages::call(&request, (ANSWER_TIMEOUT, BODY_TIMEOUT));
+    }
+    request.call()
 }
 
 /// Why there was no answer.

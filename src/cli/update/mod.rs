@@ -2,22 +2,18 @@
 //! starts.
 
 mod apply;
-mod home;
-mod package;
-mod verify;
 
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
-use rollout::{BoxView, SessionView};
 
 use super::client::Client;
-use crate::clock;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::installed_package;
 use crate::ipc::{Request, UpdateState, UpdateStatus};
 use crate::runtime::block_on;
+use crate::updater;
 
 /// What is done about updates.
 #[derive(Debug, clap::Subcommand)]
@@ -113,32 +109,13 @@ pub(super) fn sentence(update: &UpdateStatus) -> String {
 
 fn check(config: &Config, note: Option<PathBuf>) -> Result<(), Exit> {
     let path = note.unwrap_or_else(|| config.device.data_dir.join(crate::update_files::NOTE));
-    let found = verify::read(config, &path).map_err(|why| Exit::data(format!("{}: {why}", path.display())))?;
+    let found = updater::read_release(config, &path).map_err(|why| Exit::data(format!("{}: {why}", path.display())))?;
     let (release, keys) = (&found.release, found.keys.join(", "));
     println!("{} {}, serial {}, signed by {keys}", release.channel, release.version, release.serial);
     let package = installed_package::find(std::path::Path::new("/"));
     let package = package.ok_or_else(|| Exit::unavailable("tallybox was not installed as a package here"))?;
-    let decision = rollout::decide(release, &view(config, &package, config.device.id.as_deref().unwrap_or_default()));
+    let decision =
+        rollout::decide(release, &updater::view(config, &package, config.device.id.as_deref().unwrap_or_default()));
     println!("this box, when it is free: {}", decision.explain());
     Ok(())
-}
-
-/// The box as it is but for sessions, about which the guard decides.
-fn view<'a>(config: &'a Config, package: &'a installed_package::InstalledPackage, id: &'a str) -> BoxView<'a> {
-    let reading = clock::read();
-    let is_right = reading.synchronised && clock::is_plausible(reading.utc);
-    BoxView {
-        id,
-        channel: &config.update.channel,
-        architecture: &package.architecture,
-        installed: &package.version,
-        automatic: config.update.automatic,
-        window: None,
-        second_of_day: 0,
-        now: is_right.then_some(reading.utc),
-        session: SessionView::None,
-        postponed: None,
-        asked: false,
-        given_up: false,
-    }
 }

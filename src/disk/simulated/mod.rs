@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 
@@ -72,8 +73,15 @@ fn next_device() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// Nothing of this thread's gets to its disk any more: its process was killed.
+pub(crate) fn kill() {
+    let dead = SimulatedDisk::new(0);
+    dead.cut();
+    DISK.set(Some(dead));
+}
+
 /// This thread's; `None`: it has the machine's.
-pub(super) fn installed() -> Option<SimulatedDisk> {
+pub(crate) fn installed() -> Option<SimulatedDisk> {
     DISK.with_borrow(Clone::clone)
 }
 
@@ -210,6 +218,12 @@ fn shown(verb: &str, path: &Path) -> String {
 impl SimulatedDisk {
     pub(super) fn metadata(&self, path: &Path) -> Result<Metadata, Errno> {
         self.look(|tree| tree.metadata(tree.find(path)?))
+    }
+
+    /// No time, but another one after each change.
+    pub(super) fn modified(&self, path: &Path) -> Result<SystemTime, Errno> {
+        let (number, changes) = self.look(|tree| tree.version(tree.find(path)?))?;
+        Ok(SystemTime::UNIX_EPOCH + Duration::new(number, u32::try_from(changes).unwrap_or(0) % 1_000_000_000))
     }
 
     pub(super) fn names(&self, path: &Path) -> Result<Vec<OsString>, Errno> {

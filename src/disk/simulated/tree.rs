@@ -36,6 +36,8 @@ pub(super) struct Data {
     now: Content,
     pub(super) durable: Content,
     pub(super) pending: Vec<Change>,
+    /// Changes so far.
+    changes: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -106,11 +108,12 @@ impl Data {
     fn change(&mut self, change: Change) {
         self.now.apply(&change);
         self.pending.push(change);
+        self.changes += 1;
     }
 
     /// What survives with these changes.
     pub(super) fn settled(durable: Content) -> Self {
-        Self { now: durable.clone(), durable, pending: Vec::new() }
+        Self { now: durable.clone(), durable, pending: Vec::new(), changes: 0 }
     }
 }
 
@@ -168,6 +171,15 @@ impl Tree {
         let links = self.named().filter(|named| *named == number).count() as u64;
         let (uid, gid) = inode.owner;
         Ok(Metadata { kind, len, mode: inode.mode, uid, gid, links, id: (self.device, number) })
+    }
+
+    /// Tells contents apart: the file's number and how often it was changed. Each new file has a higher number.
+    pub(super) fn version(&self, number: u64) -> Result<(u64, u64), Errno> {
+        match self.inodes.get(&number).map(|inode| &inode.node) {
+            Some(Node::File(data)) => Ok((number, data.changes)),
+            Some(Node::Dir(_)) => Ok((number, 0)),
+            None => Err(Errno::NOENT),
+        }
     }
 
     fn named(&self) -> impl Iterator<Item = u64> {

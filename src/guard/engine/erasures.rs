@@ -92,6 +92,9 @@ impl Engine {
             sealer: self.sealing.sealer(),
         };
         let is_due = is_announced && !self.machine.phase().may_capture();
+        if is_due && matches!(self.erasure.due(), Some((Erasure::Unbind | Erasure::EndOfService, _))) {
+            self.updates.forget_package();
+        }
         let Erased { facts, error } = self.erasure.run(&device.data_dir, &context, is_due);
         if let Some(error) = error.as_ref().filter(|error| self.messages.erasure.as_ref() != Some(*error)) {
             tracing::error!("{error}");

@@ -294,7 +294,7 @@ impl Engine {
         if matches!(event, Event::ButtonDown | Event::ButtonFoundDown | Event::MuteButtonDown) {
             self.notice_seen();
         }
-        let mut events = VecDeque::from([event]);
+        let (mut events, mut was_on) = (VecDeque::from([event]), before.may_capture());
         while let Some(event) = events.pop_front() {
             if matches!(event, Event::CaptureExited(_)) {
                 self.capture = None;
@@ -310,6 +310,8 @@ impl Engine {
                     has_failed = true;
                 }
             }
+            // A session that fails at its start is over in the next turn: somebody wanted one all the same.
+            was_on |= self.machine.phase().may_capture();
         }
         let phase = self.machine.phase();
         if phase != before {
@@ -317,7 +319,7 @@ impl Engine {
             self.status.send_modify(|status| status.since = clock::utc_now());
         }
         let now = self.clock.now();
-        if before.may_capture() || phase.may_capture() {
+        if was_on {
             self.updates.note_session(now);
         }
         if !phase.may_capture() {

@@ -17,6 +17,8 @@ impl Engine {
         for step in self.updates.tick(&moment) {
             let written = match step {
                 Step::Record(fact) => self.append(fact),
+                // It begins once the disk has what it was given before.
+                Step::RecordStart(_) if !self.ledger_writer.is_written(self.ledger_writer.submitted()) => Ok(()),
                 Step::RecordStart(fact) => self.start_update(&fact),
             };
             if let Err(failure) = written {
@@ -28,9 +30,18 @@ impl Engine {
     }
 
     fn start_update(&mut self, fact: &Fact) -> Result<(), Event> {
-        self.append_durably(fact.clone())?;
-        self.updates.hand_over(fact);
-        Ok(())
+        let before = self.ledger_writer.submitted();
+        let written = self.append_durably(fact.clone());
+        if written.is_ok() {
+            self.updates.hand_over(fact);
+        } else if self.ledger_writer.submitted() > before
+            && let Some(end) = self.updates.call_off(fact)
+        {
+            // The entry may get to the disk later all the same: its end follows it there.
+            let queued = self.append(end);
+            return written.and(queued);
+        }
+        written
     }
 
     /// A session is on, or staff are asked for one.

@@ -143,6 +143,11 @@ impl Updates {
         self.fetched = Some(Fetched { serial, error });
     }
 
+    /// The agent's folder is emptied: a package that was there has to be downloaded again.
+    pub fn forget_package(&mut self) {
+        self.fetched = None;
+    }
+
     /// Updates are put off. Returns what to write down.
     pub fn postpone(&mut self, hours: u32, now: Timestamp) -> Result<Fact, String> {
         if hours > 168 {
@@ -199,6 +204,25 @@ impl Updates {
             }
             self.record = Some(UpdateRecord { digest, version, attempt, open: true, failed: false, interrupted });
         }
+    }
+
+    /// The start is not on disk, and may get there later: the updater does not begin. Returns what to write down behind
+    /// it; a command that waits goes on waiting, for another attempt.
+    pub fn call_off(&mut self, fact: &Fact) -> Option<Fact> {
+        let Fact::UpdateStarted { version, former: _, digest, attempt } = fact else { return None };
+        let interrupted = self.record.take().filter(|record| record.digest == *digest);
+        let interrupted = interrupted.map_or(0, |record| record.interrupted) + 1;
+        let (version, attempt) = (version.clone(), attempt.clone());
+        self.record = Some(UpdateRecord {
+            digest: digest.clone(),
+            version: version.clone(),
+            attempt: attempt.clone(),
+            open: false,
+            failed: false,
+            interrupted,
+        });
+        let why = "the ledger's disk did not take its beginning".to_owned();
+        Some(Fact::UpdateFailed { version, attempt, why, again: true })
     }
 
     /// A session is on, or has just ended: also one that is over before the next tick.

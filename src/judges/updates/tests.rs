@@ -180,6 +180,39 @@ fn a_box_without_a_release_key_or_a_package_takes_no_updates_and_says_so() {
     assert!(state == UpdateState::Off && why.unwrap().contains("as a package"));
 }
 
+/// Regression: an attempt began without its package after the box was unbound, and counted as one of five.
+#[test]
+fn a_package_that_the_box_has_deleted_is_downloaded_again_before_anything_starts() {
+    let mut bench = Bench::new("notice = \"0s\"\n");
+    bench.offer(&signed(&release(7), &[1, 2])).unwrap();
+    bench.updates.on_fetched(7, None);
+    assert_eq!(bench.state().0, UpdateState::Ready);
+    bench.updates.forget_package();
+    for _ in 0..5 {
+        assert_eq!(bench.tick(), []);
+    }
+    assert_eq!(bench.state().0, UpdateState::Downloading);
+    bench.updates.on_fetched(7, None);
+    bench.start();
+}
+
+/// Regression: a start that a failing disk took later stood in the ledger without an end.
+#[test]
+fn a_start_that_is_not_on_disk_ends_and_another_one_follows() {
+    let mut bench = Bench::new("notice = \"0s\"\n");
+    bench.offer(&signed(&release(7), &[1, 2])).unwrap();
+    bench.updates.on_fetched(7, None);
+    for attempt in 1..=MAX_INTERRUPTED {
+        let steps = bench.tick();
+        let Some(Step::RecordStart(fact)) = steps.last() else { panic!("{attempt}: {steps:?}") };
+        let end = bench.updates.call_off(fact).unwrap();
+        assert_eq!(attempt_of(&end), attempt_of(fact));
+        assert!(matches!(end, Fact::UpdateFailed { again: true, .. }));
+        assert!(!bench.dir.path().join("data").join(update_files::REQUEST).exists());
+    }
+    assert_eq!(bench.state().0, UpdateState::Failed);
+}
+
 #[test]
 fn an_update_is_downloaded_announced_and_started_once_its_notice_is_over() {
     let mut bench = Bench::new("notice = \"1m\"\n");

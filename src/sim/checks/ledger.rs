@@ -7,6 +7,7 @@ use super::super::truth::{Hold, Truth};
 use super::checkpoints::Checkpoints;
 use super::erased::Erased;
 use super::rights::Rights;
+use super::updates::Updates;
 use crate::disk::exists;
 use crate::ipc::{Erasure, Fact, LedgerEntry, StoredFact};
 use crate::ledger::Ledger;
@@ -35,6 +36,7 @@ pub(in crate::sim) struct Seen {
     rights: Rights,
     erased: Erased,
     checkpoints: Checkpoints,
+    updates: Updates,
 }
 
 /// All entries.
@@ -51,6 +53,11 @@ fn entries(path: &Path) -> Result<Vec<LedgerEntry>, String> {
 }
 
 impl Seen {
+    /// Nothing of an update is under way any more.
+    pub(in crate::sim) fn end_updates(&self, truth: &mut Truth) {
+        self.updates.end_all(truth);
+    }
+
     /// Each entry so far.
     pub(in crate::sim) fn entries(&self) -> &[LedgerEntry] {
         &self.entries
@@ -78,6 +85,7 @@ impl Seen {
             if let StoredFact::Known(fact) = &entry.fact {
                 self.rights.follow(truth, sent, fact);
                 self.erased.follow(fact);
+                self.updates.follow(truth, &entry, fact, self.on.is_some());
                 self.follow(truth, fact);
             }
             let line = entry.line();
@@ -89,6 +97,7 @@ impl Seen {
             self.count(truth);
         }
         self.erased.look(truth, data);
+        self.updates.look(truth, data);
         for note in checkpoints {
             self.checkpoints.check(truth, &note);
         }

@@ -10,6 +10,7 @@ pub(super) mod ledger;
 mod rights;
 pub(super) mod sound;
 pub(super) mod status;
+mod updates;
 pub(super) mod wire;
 
 use std::time::Duration;

@@ -6,6 +6,7 @@ use super::{Action, Asker, CapturePlan, Help, Platform, Quirk, Wish};
 use crate::sim::broker::BrokerAction;
 use crate::sim::operator::OperatorAction;
 use crate::sim::process::ProcessAction;
+use crate::sim::releases::{ReleasePlan, ServerFault};
 
 /// What happens to a box of this seed.
 pub(super) fn actions(seed: u64, platform: Platform) -> Vec<Action> {
@@ -14,6 +15,10 @@ pub(super) fn actions(seed: u64, platform: Platform) -> Vec<Action> {
     let (count, one): (usize, fn(&mut Rng) -> Action) =
         if platform.is_none() { (count, action) } else { (count * 2, action_with_platform) };
     let mut actions = Vec::with_capacity(count * 2);
+    let has_keys = [Platform::Trusted, Platform::Minors].contains(&platform);
+    if has_keys && random.bool() {
+        update(&mut random, &mut actions);
+    }
     for _ in 0..count {
         if random.u8(..8) == 0 {
             scene(&mut random, &mut actions);
@@ -56,10 +61,48 @@ fn action(random: &mut Rng) -> Action {
 fn action_with_platform(random: &mut Rng) -> Action {
     match random.u8(..100) {
         0..=49 => action(random),
-        50..=53 => Action::Helper { how: [Help::Prompt, Help::Never, Help::Wrong][random.usize(..3)] },
+        50..=51 => Action::Helper { how: [Help::Prompt, Help::Never, Help::Wrong][random.usize(..3)] },
+        52 => Action::Synchronised { is: random.u8(..4) != 0 },
+        53 => Action::Packages { how: ServerFault::any(random) },
         54..=79 => Action::Operator { what: OperatorAction::any(random) },
         80..=94 => Action::Broker { what: BrokerAction::any(random) },
         _ => Action::Agent { what: ProcessAction::any(random) },
+    }
+}
+
+/// A release that is taken, more often than not, and something that comes in between.
+fn update(random: &mut Rng, actions: &mut Vec<Action>) {
+    let wait = |random: &mut Rng, ms: std::ops::Range<u32>| Action::Wait { ms: random.u32(ms) };
+    let publish = |plan: ReleasePlan| Action::Operator { what: OperatorAction::Release(plan) };
+    actions.push(Action::Synchronised { is: true });
+    if random.u8(..3) == 0 {
+        actions.push(Action::Packages { how: ServerFault::any(random) });
+    }
+    let release = ReleasePlan::right(random, 1);
+    if random.u8(..6) == 0 {
+        // Mostly of the same version.
+        let other = if random.u8(..4) == 0 { random.u8(..32) } else { (release.build + 4 * random.u8(1..8)) % 32 };
+        actions.push(Action::Swap { build: other });
+    }
+    actions.extend([publish(release), wait(random, 500..12_000)]);
+    for _ in 0..random.u8(..4) {
+        match random.u8(..16) {
+            0..=3 => actions.push(Action::PowerCut),
+            4..=5 => actions.push(Action::Kill),
+            6 => actions.push(Action::Agent { what: ProcessAction::any(random) }),
+            7..=8 => actions.push(publish(ReleasePlan::right(random, 1))),
+            9 => actions.push(publish(ReleasePlan::any(random, 1))),
+            10..=11 => actions.push(Action::Touch { hold: random.u32(60..600), bounces: 0, late: 0 }),
+            12 => actions.push(Action::Packages { how: ServerFault::any(random) }),
+            13 => actions.push(Action::Faulty { changes: random.u16(1..30) }),
+            14 => actions.push(Action::Disk { ms: random.u32(20..8_000) }),
+            _ => actions.push(Action::Synchronised { is: random.bool() }),
+        }
+        actions.push(wait(random, 10..9_000));
+        if random.bool() {
+            // A boot's clock is synchronised some seconds later.
+            actions.push(Action::Synchronised { is: true });
+        }
     }
 }
 

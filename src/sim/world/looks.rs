@@ -6,14 +6,23 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{AFTERMATH, LARGE, Outcome, World};
+use crate::clock::simulated as clock;
 use crate::disk;
 use crate::erasure_files::{ErasureRequest, REQUEST};
+use crate::ipc::UpdateState;
+use crate::sim::releases::ServerFault;
 use crate::sim::remote::Remote;
 use crate::sim::settings::DATA;
 use crate::sim::truth::guard_waited;
 use crate::sim::{checks, peers};
 use crate::sync::LockExt;
 use crate::worker;
+
+/// An update that nothing is in the way of is installed, or put back, within this: a session that ended just before
+/// keeps it for five minutes.
+const UPDATES_END_WITHIN: Duration = Duration::from_mins(12);
+/// How often it is looked whether that is so.
+const LOOK_AT_UPDATES: Duration = Duration::from_secs(5);
 
 impl World {
     /// Looks at everything, in a moment in which nothing is under way.
@@ -26,9 +35,9 @@ impl World {
                 break;
             }
         }
-        if self.guard.as_ref().is_some_and(|guard| guard.task.is_finished()) {
-            self.bury_the_dead().await;
-            self.kill(false).await;
+        if self.guard.is_dead() {
+            self.guard.bury_the_dead().await;
+            self.kill().await;
             sleep(Duration::from_millis(100)).await;
         }
         checks::status::look(&mut self.truth.lock_unpoisoned());
@@ -49,12 +58,12 @@ impl World {
     /// The helper that deletes credentials waits for the guard's request.
     #[allow(clippy::disallowed_methods)] // a process of its own, which the schedule's end ends
     fn look_for_request(&mut self) {
-        let Some(guard) = self.guard.as_ref().filter(|_| self.remote.is_some()) else { return };
+        let Some(door) = self.guard.door().filter(|_| self.remote.is_some()) else { return };
         let text = self.disk.without_failures(|| disk::read_to_string(&Path::new(DATA).join(REQUEST)));
         let Some(request) = text.ok().and_then(|text| ErasureRequest::parse(&text)) else { return };
         if self.asked.as_ref() != Some(&request.attempt) {
             self.asked = Some(request.attempt.clone());
-            tokio::task::spawn_local(peers::help(self.truth.clone(), guard.door.clone(), request.attempt, self.help));
+            tokio::task::spawn_local(peers::help(self.truth.clone(), door, request.attempt, self.help));
         }
     }
 
@@ -65,9 +74,10 @@ impl World {
             self.look().await;
             self.end_remote().await;
         }
-        if let Some(guard) = self.guard.take() {
-            guard.task.abort();
+        if let Some(mut updates) = self.updates.take() {
+            updates.kill().await;
         }
+        self.guard.kill().await;
         let mut truth = self.truth.lock_unpoisoned();
         Outcome {
             violation: truth.violation.clone(),
@@ -75,6 +85,42 @@ impl World {
             trace: truth.take_lines(),
             simulated: truth.now(),
         }
+    }
+
+    /// Updates that are under way come to their end, and then no other one begins.
+    async fn end_updates(&mut self) {
+        let Some(updates) = &self.updates else { return };
+        updates.set_fault(ServerFault::None);
+        let mut left = UPDATES_END_WITHIN;
+        while self.is_updating(&[UpdateState::Ready, UpdateState::Installing]) && !left.is_zero() {
+            left = left.saturating_sub(LOOK_AT_UPDATES);
+            sleep(LOOK_AT_UPDATES).await;
+            self.look().await;
+        }
+        {
+            let mut truth = self.truth.lock_unpoisoned();
+            clock::change(|clock| clock.synchronised = false);
+            if left.is_zero() {
+                let update = truth.status.as_ref().map(|status| status.update.clone());
+                truth.violated(format_args!("updates: {UPDATES_END_WITHIN:?} after all was well: {update:?}"));
+            }
+        }
+        // One that has just begun still ends.
+        let mut left = UPDATES_END_WITHIN;
+        sleep(AFTERMATH).await;
+        while self.is_updating(&[UpdateState::Installing]) && !left.is_zero() {
+            left = left.saturating_sub(LOOK_AT_UPDATES);
+            sleep(LOOK_AT_UPDATES).await;
+        }
+        self.look().await;
+        let (ledger, truth) = (&self.ledger, &self.truth);
+        self.disk.without_failures(|| ledger.end_updates(&mut truth.lock_unpoisoned()));
+    }
+
+    /// Whether it stands so with updates, or nobody says how.
+    fn is_updating(&self, states: &[UpdateState]) -> bool {
+        let truth = self.truth.lock_unpoisoned();
+        truth.violation.is_none() && truth.status.as_ref().is_none_or(|status| states.contains(&status.update.state))
     }
 
     /// With everything well around it, the platform hears all.
@@ -95,6 +141,7 @@ impl World {
             sleep(AFTERMATH).await;
             self.look().await;
         }
+        self.end_updates().await;
         let Some(mut remote) = self.remote.take() else { return };
         let truth = self.truth.clone();
         let sent = remote.sent().to_vec();

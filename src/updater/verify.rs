@@ -10,14 +10,14 @@ use crate::untrusted_file;
 
 /// A release that counts here.
 #[derive(Debug)]
-pub(super) struct VerifiedRelease {
-    pub(super) release: Release,
+pub(crate) struct VerifiedRelease {
+    pub(crate) release: Release,
     /// The keys that signed it.
-    pub(super) keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
 }
 
 /// Reads and verifies the note at `path`. `Err`: why it does not count.
-pub(super) fn read(config: &Config, path: &Path) -> Result<VerifiedRelease, String> {
+pub(crate) fn read(config: &Config, path: &Path) -> Result<VerifiedRelease, String> {
     let bytes = untrusted_file::read(path, notes::MAX_BYTES as u64).map_err(|error| error.to_string())?;
     verify(config, &bytes)
 }

@@ -3,11 +3,12 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use rollout::{Release, Sha256Hex};
 use sha2::{Digest, Sha256};
 
+use super::Machine;
 use super::home::{Ending, Home};
 use crate::atomic_file::BY_UMASK;
 use crate::disk::{self, File};
@@ -18,11 +19,18 @@ const SPARE_BYTES: u64 = 32 * 1024 * 1024;
 /// Bytes per read.
 const CHUNK: usize = 64 * 1024;
 
-/// Copies the agent's file to the updater's folder, and checks that it is the package that `release` names.
+/// Copies the agent's file to the updater's folder, and checks that it is the package that `release` names, for the box
+/// on which another one is `installed`.
 ///
 /// # Errors
 /// How the attempt ends.
-pub(super) fn take(from: &Path, file: &rollout::File, release: &Release, home: &Home) -> Result<(), Ending> {
+pub(super) fn take(
+    from: &Path,
+    file: &rollout::File,
+    (release, installed): (&Release, &InstalledPackage),
+    home: &Home,
+    machine: &dyn Machine,
+) -> Result<(), Ending> {
     let local = |error: io::Error| Ending::Again(format!("the package cannot be copied: {error}"));
     let source = open(from).map_err(|error| Ending::Again(format!("the package is not there: {error}")))?;
     check_room(home, file.size)?;
@@ -35,7 +43,7 @@ pub(super) fn take(from: &Path, file: &rollout::File, release: &Release, home: &
         return Err(Ending::Again("the package is another one than the release names: it was thrown away".to_owned()));
     }
     copy.sync_all().map_err(local)?;
-    check_fields(&package, release, home)
+    check_fields(&package, (release, installed), home, machine)
 }
 
 /// The file itself, not what a link at its place leads to, and nothing that makes the reader wait.
@@ -63,21 +71,25 @@ fn copy_hashed(mut from: File, to: &File, size: u64) -> io::Result<Option<Sha256
 }
 
 /// Whether the package says of itself what the release says, and whether there is room to install it.
-fn check_fields(package: &Path, release: &Release, home: &Home) -> Result<(), Ending> {
+fn check_fields(
+    package: &Path,
+    (release, installed): (&Release, &InstalledPackage),
+    home: &Home,
+    machine: &dyn Machine,
+) -> Result<(), Ending> {
     let fields = ["Package", "Version", "Architecture", "Installed-Size"];
     let failed = |why: &str| Ending::Failed(format!("the package cannot be read: {why}"));
-    let asked = Command::new("dpkg-deb").arg("-f").arg(package).args(fields).stdin(Stdio::null()).output();
-    let asked = asked.map_err(|error| failed(&error.to_string()))?;
+    let mut ask = Command::new("dpkg-deb");
+    ask.arg("-f").arg(package).args(fields);
+    let asked = machine.output(ask).map_err(|error| failed(&error.to_string()))?;
     if !asked.status.success() {
         return Err(failed(&String::from_utf8_lossy(&asked.stderr)));
     }
     let text = String::from_utf8_lossy(&asked.stdout).into_owned();
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    let installed = crate::installed_package::find(Path::new("/"));
-    let architecture = installed.as_ref().map(|InstalledPackage { architecture, .. }| architecture.as_str());
     let is_ours = field("Package") == Some("tallybox")
         && field("Version").and_then(|text| text.parse().ok()).as_ref() == Some(&release.version)
-        && field("Architecture") == architecture;
+        && field("Architecture") == Some(installed.architecture.as_str());
     if !is_ours {
         return Err(Ending::Failed(
             "the package is not the version, or not for the machine, that it should be".to_owned(),
