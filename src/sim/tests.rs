@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 4] = [
+const MENDED: [(&str, &str); 5] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -70,6 +70,14 @@ const MENDED: [(&str, &str); 4] = [
        {"do":"wait","ms":3356}
        {"do":"faulty","changes":9}
        {"do":"wait","ms":5337}"#,
+    ),
+    (
+        "the updater looked for the package of a release that came after its attempt had begun",
+        r#"{"seed":262,"platform":"trusted"}
+       {"do":"synchronised","is":true}
+       {"do":"operator","what":{"release":{"serial":2,"key":1,"build":8,"life-s":86400}}}
+       {"do":"wait","ms":5329}
+       {"do":"operator","what":{"release":{"serial":6,"key":1,"build":5,"life-s":86400}}}"#,
     ),
     (
         "an update began just after a session that had failed at its start",

@@ -137,14 +137,25 @@ impl ReleaseIndex {
         Ok((Current { note: note.to_owned(), release, accepted, digest }, verified.signers))
     }
 
-    /// A release index came. The reply follows when it is kept, or at once. `Err`: it is refused, for the ledger.
-    pub(super) fn offer(&mut self, now: Monotonic, note: &str, reply: ReplySender) -> Result<(), String> {
+    /// A release index came. The reply follows when it is kept, or at once. `Err`: it is refused, for the ledger. While
+    /// an update is under way nothing replaces what is in force: the updater looks there for what it installs.
+    pub(super) fn offer(
+        &mut self,
+        now: Monotonic,
+        note: &str,
+        is_under_way: bool,
+        reply: ReplySender,
+    ) -> Result<(), String> {
         let answer = |reply: ReplySender, response| {
             // A caller that went away does not need its reply.
             let _ = reply.send(response);
         };
         if self.current.as_ref().is_some_and(|known| known.note == note) {
             answer(reply, Response::Done);
+            return Ok(());
+        }
+        if is_under_way {
+            answer(reply, Response::unavailable("an update is under way: try it again when that has ended"));
             return Ok(());
         }
         if self.incoming.is_some() || !self.quota.try_take(now) {

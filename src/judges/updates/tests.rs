@@ -196,6 +196,31 @@ fn a_package_that_the_box_has_deleted_is_downloaded_again_before_anything_starts
     bench.start();
 }
 
+/// Regression: the updater took up a newer release than the one whose update the ledger said had started.
+#[test]
+fn a_release_that_comes_during_an_update_waits_for_its_end() {
+    let mut bench = Bench::new("notice = \"0s\"\n");
+    bench.offer(&signed(&release(7), &[1, 2])).unwrap();
+    bench.updates.on_fetched(7, None);
+    bench.start();
+    let attempt = bench.updates.record.as_ref().unwrap().attempt.clone();
+    let newer = signed(&Release { version: "0.3.0-1".parse().unwrap(), ..release(8) }, &[1, 2]);
+    bench.wait(10);
+    for (note, is_known) in [(&newer, false), (&signed(&release(7), &[1, 2]), true)] {
+        let (reply, mut answer) = oneshot::channel();
+        bench.updates.offer(bench.now, note, reply).unwrap();
+        bench.tick();
+        let answer = answer.try_recv().unwrap();
+        assert_eq!((matches!(answer, Response::Unavailable(_)), answer == Response::Done), (!is_known, is_known));
+    }
+    assert_eq!(bench.updates.index.serial(), Some(7));
+    let again =
+        UpdateOutcome { attempt, version: "0.2.0-1".to_owned(), error: Some("no room".to_owned()), again: true };
+    bench.updates.on_ended(again).unwrap();
+    bench.offer(&newer).unwrap();
+    assert_eq!(bench.updates.index.serial(), Some(8));
+}
+
 /// Regression: a start that a failing disk took later stood in the ledger without an end.
 #[test]
 fn a_start_that_is_not_on_disk_ends_and_another_one_follows() {
