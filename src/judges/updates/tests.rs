@@ -214,9 +214,7 @@ fn a_release_that_comes_during_an_update_waits_for_its_end() {
         assert_eq!((matches!(answer, Response::Unavailable(_)), answer == Response::Done), (!is_known, is_known));
     }
     assert_eq!(bench.updates.index.serial(), Some(7));
-    let again =
-        UpdateOutcome { attempt, version: "0.2.0-1".to_owned(), error: Some("no room".to_owned()), again: true };
-    bench.updates.on_ended(again).unwrap();
+    bench.updates.on_ended(outcome(&attempt, Some("no room"), true)).unwrap();
     bench.offer(&newer).unwrap();
     assert_eq!(bench.updates.index.serial(), Some(8));
 }
