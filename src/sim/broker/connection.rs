@@ -324,11 +324,14 @@ impl Connection {
     }
 
     fn acknowledge(&mut self, id: u16, how: Acknowledgement) {
+        // A client that may have few messages under way uses each number again at once. The second acknowledgement of
+        // the one is then that of the next, and no client can tell.
+        let twice = if self.told.receive_maximum.is_none() { 2 } else { 1 };
         let (late, reason, times, id) = match how {
             Acknowledgement::Never => return,
             Acknowledgement::Once => (Duration::ZERO, PubAckReason::Success, 1, id),
             Acknowledgement::Late(late) => (late, PubAckReason::Success, 1, id),
-            Acknowledgement::Twice => (Duration::ZERO, PubAckReason::Success, 2, id),
+            Acknowledgement::Twice => (Duration::ZERO, PubAckReason::Success, twice, id),
             Acknowledgement::Wrong => (Duration::ZERO, PubAckReason::Success, 1, id.wrapping_add(1).max(1)),
             Acknowledgement::Refused(reason) => (Duration::ZERO, reason, 1, id),
         };
