@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 5] = [
+const MENDED: [(&str, &str); 6] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -78,6 +78,15 @@ const MENDED: [(&str, &str); 5] = [
        {"do":"operator","what":{"release":{"serial":2,"key":1,"build":8,"life-s":86400}}}
        {"do":"wait","ms":5329}
        {"do":"operator","what":{"release":{"serial":6,"key":1,"build":5,"life-s":86400}}}"#,
+    ),
+    (
+        "the judge held a box that was unbound and claimed again for locked",
+        r#"{"seed":2148}
+       {"do":"touch","hold":11191,"bounces":0,"late":0}
+       {"do":"wait","ms":11259}
+       {"do":"restart","policy":1}
+       {"do":"touch","hold":2135,"bounces":0,"late":33}
+       {"do":"touch","hold":231,"bounces":0,"late":99}"#,
     ),
     (
         "an update began just after a session that had failed at its start",

@@ -167,7 +167,8 @@ impl Seen {
         } else if let Fact::UnbindRequested {} = fact {
             self.asked_to_unbind = true;
         } else if let Fact::Unbound { .. } | Fact::ServiceEnded { .. } = fact {
-            (self.unbound, self.carried, self.waiting) = (true, None, None);
+            // The lock that the hold passed on its way goes with it: whoever claims the box finds it idle.
+            (self.unbound, self.locked, self.carried, self.waiting) = (true, false, None, None);
         } else if let Fact::Configured { .. } = fact {
             self.unbound = false;
         }
