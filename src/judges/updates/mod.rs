@@ -262,8 +262,7 @@ impl Updates {
 
     /// A release index came. The reply follows when it is kept, or at once. `Err`: it is refused, for the ledger.
     pub fn offer(&mut self, now: Monotonic, note: &str, reply: ReplySender) -> Result<(), String> {
-        let is_under_way = self.record.as_ref().is_some_and(|record| record.open);
-        self.index.offer(now, note, is_under_way, reply)
+        self.index.offer(now, note, self.is_open(), reply)
     }
 
     fn decide(&self, moment: &Moment<'_>) -> Option<Decision> {
