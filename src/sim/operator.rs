@@ -256,9 +256,10 @@ impl Operator {
         &self.published
     }
 
-    /// The desired configuration that was published last.
+    /// The desired configuration that was published last, if the broker keeps it: a box that was away hears of no other.
     pub fn desired(&self) -> Option<&str> {
-        self.desired.as_deref()
+        let kept = self.broker.retained(&format!("{}/config/desired", self.base));
+        self.desired.as_deref().filter(|wanted| kept.as_deref() == Some(wanted.as_bytes()))
     }
 
     /// Does it now.

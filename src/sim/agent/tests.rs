@@ -4,6 +4,7 @@ use rumqttc::mqttbytes::v5::DisconnectReasonCode;
 
 use super::*;
 use crate::sim::broker::{BrokerAction, ENDINGS};
+use crate::sim::process::ProcessAction;
 
 #[test]
 fn an_agent_keeps_its_promises_whatever_broker_and_guard_do() {
@@ -74,6 +75,17 @@ fn what_a_broker_refused_is_tried_again_although_the_connection_holds() {
     }
     let desired = Action::Operator(OperatorAction::Desired { version: 1, key: 1 });
     assert_good(true, &[(0, Action::Broker(BrokerAction::RefuseFilters(0b1110))), (5_000, desired)]);
+}
+
+#[test]
+fn a_desired_configuration_that_no_broker_keeps_does_not_reach_a_box_that_was_away() {
+    let steps = [
+        (2_000, Action::Broker(BrokerAction::WithoutRetain)),
+        (1_000, Action::Broker(BrokerAction::Refused)),
+        (1_000, Action::Process(ProcessAction::Kill)),
+        (1_000, Action::Operator(OperatorAction::Desired { version: 1, key: 1 })),
+    ];
+    assert_good(true, &steps);
 }
 
 #[test]
