@@ -100,6 +100,8 @@ class Relay:
                 pass  # the other direction was first
 
     def close(self):
+        # A close alone would not end the accept that waits: it would hold the port.
+        self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
 
