@@ -2,7 +2,7 @@
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tallybox/target
 # Most tests wait for other programs: twice as many as there are processors.
 export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) * 2)))
-.PHONY: console-bench demo fleet-demo test test-browser test-box test-build clients-test cluster-test deny fuzz home-assistant-test load-test mutants-test soak vm-test power-test deb deb-test reproducible-test arm64-test armhf-test deploy fmt
+.PHONY: console-bench demo fleet-demo test test-box test-browser test-build test-crates test-library clients-test cluster-test deny fuzz home-assistant-test load-test mutants-test soak vm-test power-test deb deb-test reproducible-test arm64-test armhf-test deploy fmt
 
 demo:
 	scripts/setup demo
@@ -16,18 +16,22 @@ fleet-demo:
 	scripts/fleet-demo $(CARGO_TARGET_DIR)/debug/tallybox-fleet $(BOXES)
 
 test: test-build
-	cargo test -p bitrate -p consent -p kernel-clock -p monotonic -p notes -p rollout -p sqlite-vfs -p tlog
-	cargo test -p tallybox-fleet
-	cargo test --features demo --doc
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-browser test-box
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-box test-browser test-crates test-library
 	cargo test --features demo --test load
 
-# Side by side, as both wait for other programs; what measures loads runs alone.
+# Side by side, the longest first, as most of it waits for other programs; what measures loads runs alone.
+CRATES := --workspace --exclude tallybox --exclude tallybox-fleet --exclude tallybox-fuzz
 PROGRAMS := $(notdir $(basename $(wildcard tests/*.rs)) $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs)))
+test-box:
+	cargo test --features demo $(patsubst %,--test %,$(filter-out console demo load,$(PROGRAMS)))
 test-browser:
 	cargo test --features demo --test console --test demo
-test-box:
-	cargo test --features demo --lib --bins $(patsubst %,--test %,$(filter-out console demo load,$(PROGRAMS)))
+test-crates:
+	cargo test $(CRATES)
+	cargo test -p tallybox-fleet
+test-library:
+	cargo test --features demo --lib --bins
+	cargo test --features demo --doc
 
 # What `make test` compiles, and what tools say of the sources. The tests of the box run the operator's program too.
 test-build:
@@ -36,7 +40,7 @@ test-build:
 	cargo clippy --workspace --all-targets --features demo -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features demo
 	scripts/deny
-	cargo test --no-run -p bitrate -p consent -p kernel-clock -p monotonic -p notes -p rollout -p sqlite-vfs -p tlog
+	cargo test --no-run $(CRATES)
 	cargo test --no-run -p tallybox-fleet
 	cargo build -p tallybox-fleet
 	cargo test --no-run --features demo --lib --bins --tests
