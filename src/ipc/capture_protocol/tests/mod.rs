@@ -7,7 +7,7 @@
 mod rules;
 mod world;
 
-use std::collections::hash_map::{Entry, HashMap};
+use model_check::{Counterexample, Report};
 
 use super::{LEASE_DURATION, RENEW_INTERVAL};
 use world::{ACTIONS, Action, Kind, World};
@@ -19,68 +19,27 @@ const RENEWAL: u64 = 1000 * RENEW_INTERVAL.as_secs();
 /// Messages that one direction holds; the next one waits.
 const HELD: usize = 2;
 
-struct Report {
-    states: usize,
-    transitions: usize,
-    depth: usize,
-    is_complete: bool,
-}
-
 /// Follows every action from the beginning, until all is known or `most` states are. `Err`: a broken rule, and the way
 /// to it.
 fn search(kind: Kind, most: usize, rule: fn(&World) -> Result<(), &'static str>) -> Result<Report, String> {
     let starts = [World::new(false), World::new(true)];
-    let mut origins: HashMap<u64, Option<(u64, Action)>> = starts.iter().map(|one| (one.fingerprint(), None)).collect();
-    let mut report = Report { states: 0, transitions: 0, depth: 0, is_complete: false };
-    let mut frontier = starts.to_vec();
-    while !frontier.is_empty() && origins.len() < most {
-        let mut next = Vec::new();
-        for world in frontier {
-            let from = world.fingerprint();
-            for action in ACTIONS {
-                let mut reached = world.clone();
-                if reached.take(action, kind).is_none() {
-                    continue;
-                }
-                report.transitions += 1;
-                if let Err(broken) = reached.judge(kind).and_then(|()| rule(&reached)) {
-                    return Err(trace(&starts, &origins, (from, action), kind, broken));
-                }
-                if let Entry::Vacant(unknown) = origins.entry(reached.fingerprint()) {
-                    unknown.insert(Some((from, action)));
-                    next.push(reached);
-                }
-            }
-        }
-        frontier = next;
-        report.depth += 1;
-    }
-    (report.is_complete, report.states) = (frontier.is_empty(), origins.len());
-    Ok(report)
+    let report = model_check::search(&starts, &ACTIONS, most, |world, action| {
+        world.take(action, kind)?;
+        Some(world.judge(kind).and_then(|()| rule(world)).map_err(str::to_owned))
+    });
+    report.map_err(|found| trace(kind, found))
 }
 
-fn trace(
-    starts: &[World],
-    origins: &HashMap<u64, Option<(u64, Action)>>,
-    last: (u64, Action),
-    kind: Kind,
-    broken: &str,
-) -> String {
-    let (mut at, mut steps) = (last.0, vec![last.1]);
-    while let Some((from, action)) = origins[&at] {
-        steps.push(action);
-        at = from;
-    }
-    let mut world = starts.iter().find(|one| one.fingerprint() == at).expect("every way begins at a start").clone();
-    let mut lines = Vec::new();
-    for action in steps.into_iter().rev() {
+fn trace(kind: Kind, found: Counterexample<World, Action>) -> String {
+    let (mut world, mut lines) = (found.start, Vec::new());
+    for action in found.actions {
         let before = world.now;
         world.take(action, kind).expect("it was possible");
         let place = format!("{:?}", world.process);
         let place = place.split('(').next().unwrap_or_default();
         lines.push(format!("+{:>4} ms  {action:?}  ->  capture {place}, sound {}", world.now - before, !world.muted));
     }
-    format!("{}\n{broken}", lines.join("\n"))
+    format!("{}\n{}", lines.join("\n"), found.broken)
 }
 
 /// All of them where `TALLYBOX_LONG` is set.
@@ -103,7 +62,7 @@ fn every_way_of_both_ends_keeps_the_rules() {
 #[test]
 fn a_rule_that_is_false_is_found_broken_by_the_shortest_way() {
     let live = |world: &World| if world.guard.live && !world.muted { Err("it is live with sound") } else { Ok(()) };
-    let broken = search(Kind::Prompt, usize::MAX, live).err().expect("it can be live");
+    let broken = search(Kind::Prompt, usize::MAX, live).expect_err("it can be live");
     assert!(broken.ends_with("it is live with sound"), "{broken}");
     assert_eq!(broken.lines().count(), 7, "{broken}");
     let dark = |world: &World| {

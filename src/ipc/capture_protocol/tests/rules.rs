@@ -1,6 +1,5 @@
 //! What has to hold in every state, and what makes two states different.
 
-use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
 use super::super::*;
@@ -49,9 +48,11 @@ impl World {
         }
         Ok(())
     }
+}
 
-    /// What makes a difference from here on, as 64 bits.
-    pub(super) fn fingerprint(&self) -> u64 {
+/// What makes a difference from here on.
+impl Hash for World {
+    fn hash<H: Hasher>(&self, state: &mut H) {
         let Guard { end, wanted, renewed_at, is_hung, stopped_at, is_known, told, live } = &self.guard;
         let revision = wanted.revision;
         let ago = |at: u64| (self.now - at).min(4 * LEASE);
@@ -62,26 +63,24 @@ impl World {
             _ => 0,
         };
         let place = std::mem::discriminant(&self.process);
-        let mut hasher = DefaultHasher::new();
-        (end.has_started(), end.exit() == CaptureExit::Failed, wanted.muted, is_hung, is_known, live).hash(&mut hasher);
+        (end.has_started(), end.exit() == CaptureExit::Failed, wanted.muted, is_hung, is_known, live).hash(state);
         (ago(*renewed_at), stopped_at.map(ago), told.map(|(of, muted)| ((revision - of).min(HELD as u64 + 2), muted)))
-            .hash(&mut hasher);
-        (place, heard.min(u128::from(4 * LEASE)), self.muted).hash(&mut hasher);
-        (self.is_closed, self.opened_unknown, self.failed, self.starts).hash(&mut hasher);
+            .hash(state);
+        (place, heard.min(u128::from(4 * LEASE)), self.muted).hash(state);
+        (self.is_closed, self.opened_unknown, self.failed, self.starts).hash(state);
         for message in &self.to_capture {
             let (is_start, wanted) = match message {
                 ToCapture::Start { wanted, .. } => (true, wanted),
                 ToCapture::Renew { wanted } => (false, wanted),
             };
-            (is_start, revision - wanted.revision, wanted.muted).hash(&mut hasher);
+            (is_start, revision - wanted.revision, wanted.muted).hash(state);
         }
-        self.to_capture.len().hash(&mut hasher);
+        self.to_capture.len().hash(state);
         for message in &self.to_guard {
-            std::mem::discriminant(message).hash(&mut hasher);
-            if let FromCapture::Applied(state) = message {
-                (revision.saturating_sub(state.revision), state.muted).hash(&mut hasher);
+            std::mem::discriminant(message).hash(state);
+            if let FromCapture::Applied(told) = message {
+                (revision.saturating_sub(told.revision), told.muted).hash(state);
             }
         }
-        hasher.finish()
     }
 }
