@@ -1,9 +1,10 @@
 //! The operators of a simulation: keys of each role in right and wrong hands, and what they publish, in any order and
 //! with any version.
 
+mod action;
+
 use jiff::{SignedDuration, Timestamp};
 use notes::{Note, SignerKey};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -11,6 +12,8 @@ use super::broker::Broker;
 use super::releases::{Flaw, Published, ReleasePlan};
 use crate::clock;
 use crate::ipc::Verb;
+
+pub use action::OperatorAction;
 
 /// What each key may sign. The last one is trusted with nothing: the box does not know it.
 const KEYS: [(&str, &[&str]); KEY_COUNT as usize] = [
@@ -28,119 +31,6 @@ pub const KEY_COUNT: u8 = 4;
 
 /// Topics below the box's own that anybody may publish garbage to, or clear.
 const TOPICS: [&str; 6] = ["config/desired", "policy", "cmd/stop", "cmd/mute", "cmd/erase", "cmd/start"];
-
-/// What an operator does. Numbers beyond a list count from its beginning again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum OperatorAction {
-    /// A command without a signature, good for so many seconds from now on.
-    Plain {
-        /// Which verb.
-        verb: u8,
-        /// Below zero: it has expired.
-        life_s: i64,
-        /// Against the rules.
-        retained: bool,
-    },
-    /// A signed command.
-    Signed {
-        /// Which verb.
-        verb: u8,
-        /// Which key.
-        key: u8,
-        /// What is added to its number since the key's last one: 1 is right.
-        step: i64,
-        /// Whether it names the guard's epoch.
-        of_epoch: bool,
-        /// Its deadline in seconds from the guard's time on.
-        deadline_s: i64,
-        /// Whether it names this box.
-        for_box: bool,
-    },
-    /// One of the last commands again, byte for byte.
-    Again {
-        /// How many commands back.
-        back: u8,
-    },
-    /// A desired configuration.
-    Desired {
-        /// Its version.
-        version: u64,
-        /// Which key.
-        key: u8,
-    },
-    /// A policy.
-    Policy {
-        /// Its version's day in January.
-        day: u8,
-        /// Which key.
-        key: u8,
-        /// Whether staff have to acknowledge it.
-        material: bool,
-    },
-    /// A release index.
-    Release(ReleasePlan),
-    /// The end of the service.
-    EndOfService {
-        /// Which key.
-        key: u8,
-    },
-    /// A retained message is deleted.
-    Clear {
-        /// Which topic.
-        topic: u8,
-    },
-    /// Bytes that mean nothing.
-    Garbage {
-        /// Which topic.
-        topic: u8,
-        /// How many.
-        length: u16,
-    },
-    /// Many commands at once.
-    Flood {
-        /// Which verb.
-        verb: u8,
-        /// How many.
-        count: u16,
-    },
-}
-
-impl OperatorAction {
-    /// One of them, as the dice fall.
-    pub(super) fn any(random: &mut fastrand::Rng) -> Self {
-        let (verb, any) = (random.u8(0..12), random.u8(0..KEY_COUNT));
-        // Half of what is signed is in the right hands.
-        let of = |roles: &[&str], random: &mut fastrand::Rng| {
-            let right = KEYS.iter().position(|(_, may)| may.iter().any(|role| roles.contains(role)));
-            right.and_then(|key| u8::try_from(key).ok()).filter(|_| random.bool()).unwrap_or(any)
-        };
-        let key = of(&["desired"], random);
-        match random.u8(0..16) {
-            0..=4 => Self::Plain {
-                verb,
-                life_s: if random.u8(0..4) == 0 { random.i64(-100..0) } else { random.i64(1..300) },
-                retained: random.u8(0..8) == 0,
-            },
-            5..=7 => Self::Signed {
-                verb,
-                key: of(&[self::verb(verb).row().role.as_str()], random),
-                step: if random.u8(0..4) == 0 { random.i64(-2..4) } else { 1 },
-                of_epoch: random.u8(0..6) != 0,
-                deadline_s: if random.u8(0..4) == 0 { random.i64(-50..1_000) } else { 100 },
-                for_box: random.u8(0..8) != 0,
-            },
-            8 => Self::Again { back: random.u8(0..5) },
-            9 => Self::Desired { version: random.u64(1..9), key },
-            10 => Self::Policy { day: random.u8(0..28), key, material: random.bool() },
-            11 => Self::Release(ReleasePlan::any(random, key)),
-            12 => Self::EndOfService { key },
-            13 => Self::Clear { topic: random.u8(..) },
-            14 => Self::Garbage { topic: random.u8(..), length: random.u16(0..20_000) },
-            _ => Self::Flood { verb, count: random.u16(1..300) },
-        }
-    }
-}
 
 /// A command that was published.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 use fastrand::Rng;
 
 use super::{Action, Asker, CapturePlan, Help, Platform, Quirk, Wish};
+use crate::ipc::Verb;
 use crate::sim::broker::BrokerAction;
 use crate::sim::operator::OperatorAction;
 use crate::sim::process::ProcessAction;
@@ -16,8 +17,13 @@ pub(super) fn actions(seed: u64, platform: Platform) -> Vec<Action> {
         if platform.is_none() { (count, action) } else { (count * 2, action_with_platform) };
     let mut actions = Vec::with_capacity(count * 2);
     let has_keys = [Platform::Trusted, Platform::Minors].contains(&platform);
-    if has_keys && random.bool() {
-        update(&mut random, &mut actions);
+    if has_keys {
+        match random.u8(..6) {
+            0..=2 => update(&mut random, &mut actions),
+            3 => orders(&mut random, &mut actions),
+            4 => erasure(&mut random, &mut actions),
+            _ => {}
+        }
     }
     for _ in 0..count {
         if random.u8(..8) == 0 {
@@ -64,16 +70,53 @@ fn action_with_platform(random: &mut Rng) -> Action {
         50..=51 => Action::Helper { how: [Help::Prompt, Help::Never, Help::Wrong][random.usize(..3)] },
         52 => Action::Synchronised { is: random.u8(..4) != 0 },
         53 => Action::Packages { how: ServerFault::any(random) },
-        54..=79 => Action::Operator { what: OperatorAction::any(random) },
+        54..=79 => operator(OperatorAction::any(random)),
         80..=94 => Action::Broker { what: BrokerAction::any(random) },
         _ => Action::Agent { what: ProcessAction::any(random) },
     }
 }
 
+fn operator(what: OperatorAction) -> Action {
+    Action::Operator { what }
+}
+
+/// Commands in the right hands, the box's end perhaps, and then nearly the same commands.
+fn orders(random: &mut Rng, actions: &mut Vec<Action>) {
+    let verb = random.u8(..12);
+    let wait = |random: &mut Rng| Action::Wait { ms: random.u32(300..3_000) };
+    for _ in 0..random.u8(1..4) {
+        actions.extend([operator(OperatorAction::right(verb)), wait(random)]);
+    }
+    if random.bool() {
+        actions.extend([an_end(random), Action::Wait { ms: random.u32(2_000..8_000) }]);
+    }
+    for _ in 0..random.u8(1..4) {
+        actions.extend([operator(OperatorAction::nearly_right(verb, random)), wait(random)]);
+    }
+    actions.push(operator(OperatorAction::Again { back: random.u8(..5) }));
+}
+
+/// An erasure that something comes in between of.
+fn erasure(random: &mut Rng, actions: &mut Vec<Action>) {
+    let erase = Verb::ALL.iter().position(|verb| *verb == Verb::Erase).and_then(|verb| u8::try_from(verb).ok());
+    actions
+        .extend([operator(OperatorAction::right(erase.unwrap_or_default())), Action::Wait { ms: random.u32(..2_000) }]);
+    actions.push(match random.u8(..3) {
+        0 => Action::Faulty { changes: random.u16(1..30) },
+        1 => Action::Disk { ms: random.u32(20..8_000) },
+        _ => an_end(random),
+    });
+    actions.extend([Action::Wait { ms: random.u32(..1_000) }, an_end(random), Action::Wait { ms: 6_000 }]);
+}
+
+fn an_end(random: &mut Rng) -> Action {
+    if random.bool() { Action::PowerCut } else { Action::Kill }
+}
+
 /// A release that is taken, more often than not, and something that comes in between.
 fn update(random: &mut Rng, actions: &mut Vec<Action>) {
     let wait = |random: &mut Rng, ms: std::ops::Range<u32>| Action::Wait { ms: random.u32(ms) };
-    let publish = |plan: ReleasePlan| Action::Operator { what: OperatorAction::Release(plan) };
+    let publish = |plan: ReleasePlan| operator(OperatorAction::Release(plan));
     actions.push(Action::Synchronised { is: true });
     if random.u8(..3) == 0 {
         actions.push(Action::Packages { how: ServerFault::any(random) });
