@@ -5,6 +5,7 @@ import collections
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -100,6 +101,14 @@ class Verdicts:
             self.wrong.append(f"behind entry {point.prefix} ({point.kind}): {problem}")
         if not found["problems"]:
             self.phases["unbound" if found["status"]["unbound"] else found["status"]["phase"]] += 1
+
+    def kinds_of_wrong(self):
+        """Each kind of problem, how often it came up, and where first."""
+        kinds = {}
+        for problem in self.wrong:
+            where, what = problem.split(": ", 1)
+            kinds.setdefault(re.sub("[0-9]+", "N", what)[:60], []).append((where, what))
+        return [f"{len(all)} times, first {all[0][0]}: {all[0][1][:300]}" for all in kinds.values()]
 
     def heard(self):
         return sum(fact[0] == "heard" for fact in self.facts)
@@ -236,7 +245,7 @@ def noticed(_, peers):
 )
 def points(_, peers):
     seed, verdicts, every = tried(peers, all_work, ROUNDS, POINTS)
-    assert not verdicts.wrong, f"seed {seed}: {len(verdicts.wrong)} problems: {verdicts.wrong[:4]}"
+    assert not verdicts.wrong, f"seed {seed}: {verdicts.kinds_of_wrong()}"
     assert verdicts.seen, "the search that finds no destroyed key finds it before"
     return (
         f"seed {seed}: {sum(verdicts.kinds.values())} of {every} points ({told(verdicts.kinds)}); "

@@ -14,7 +14,7 @@ class Known:
     """What had happened by a point: what was acknowledged, and what may be in force."""
 
     def __init__(self, facts):
-        self.heard, self.possible, self.settled = {}, {}, set()
+        self.heard, self.possible, self.settled, self.tried = {}, {}, set(), {}
         for fact in facts:
             match fact:
                 case ("heard", seq, hash):
@@ -22,6 +22,7 @@ class Known:
                 case ("attempt", slot, value):
                     self.possible.setdefault(slot, [None]).append(value)
                     self.settled.discard(slot)
+                    self.tried.setdefault(slot, set()).add(value)
                 case ("done", slot, value):
                     self.possible[slot] = [value]
                     self.settled.add(slot)
@@ -108,13 +109,17 @@ def judge(found, known, keys):
             entry["fact"].get("receipt") or "\n\n", keys
         ):
             wrong.append(f"entry {entry['seq']} has no receipt of the box")
+    has_left = any(entry["fact"]["kind"] == "unbound" for entry in after)
     for slot, value in (
         ("policy", status["policy-version"]),
         ("bitrate", status["video"]["bitrate-kbps"]),
         ("fps", status["video"]["fps"]),
     ):
-        # What an unbinding takes with it.
-        if not known.admits(slot, value) and not (unbound and slot != "fps"):
+        # An unbinding takes with it what the platform had brought. What the broker keeps may come again.
+        if has_left and slot != "fps":
+            if slot == "policy" and value in known.tried.get(slot, ()):
+                wrong.append(f"{slot} is {value}, as in the shop that the box has left")
+        elif not known.admits(slot, value):
             wrong.append(f"{slot} is {value}, and should be one of {known.possible[slot]}")
     return (
         wrong + setup_problems(found, known) + release_problems(found, known) + erasure_problems(found, known, unbound)

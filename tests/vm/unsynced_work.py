@@ -177,9 +177,10 @@ class Work:
         self.connected()
 
     def erase(self):
+        # Before there is anything to erase: what the erasure before this one deleted comes back here.
+        self.marks.note("attempt", "footage", False)
         # On disk before: what the test writes is not what is tried.
         self.box.sh(f"head -c 20000 /dev/urandom >{FOOTAGE}; sync -f {FOOTAGE}")
-        self.marks.note("attempt", "footage", False)
         reply = self.command("erase", reason="consent-withdrawn")
         assert reply.get("receipt"), reply
         self.marks.send("done", "footage", False)

@@ -120,6 +120,16 @@ impl OperatorAction {
         Self::Signed { verb, key, step: 1, of_epoch: true, deadline_s: 100, for_box: true }
     }
 
+    /// A desired configuration by a key that may sign it.
+    pub(in crate::sim) fn right_desired(version: u64) -> Self {
+        Self::Desired { version, key: right_key("desired").unwrap_or_default() }
+    }
+
+    /// A policy by a key that may sign it.
+    pub(in crate::sim) fn right_policy(day: u8, material: bool) -> Self {
+        Self::Policy { day, key: right_key("policy").unwrap_or_default(), material }
+    }
+
     /// A signed command with one thing wrong in it.
     pub(in crate::sim) fn nearly_right(verb: u8, random: &mut fastrand::Rng) -> Self {
         let mut action = Self::right(verb);

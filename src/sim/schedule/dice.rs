@@ -18,10 +18,11 @@ pub(super) fn actions(seed: u64, platform: Platform) -> Vec<Action> {
     let mut actions = Vec::with_capacity(count * 2);
     let has_keys = [Platform::Trusted, Platform::Minors].contains(&platform);
     if has_keys {
-        match random.u8(..6) {
-            0..=2 => update(&mut random, &mut actions),
-            3 => orders(&mut random, &mut actions),
-            4 => erasure(&mut random, &mut actions),
+        match random.u8(..8) {
+            0..=3 => update(&mut random, &mut actions),
+            4 => orders(&mut random, &mut actions),
+            5 => erasure(&mut random, &mut actions),
+            6 => documents(&mut random, &mut actions),
             _ => {}
         }
     }
@@ -107,6 +108,22 @@ fn erasure(random: &mut Rng, actions: &mut Vec<Action>) {
         _ => an_end(random),
     });
     actions.extend([Action::Wait { ms: random.u32(..1_000) }, an_end(random), Action::Wait { ms: 6_000 }]);
+}
+
+/// Documents in the right hands, newer and older ones, and the box's end between them.
+fn documents(random: &mut Rng, actions: &mut Vec<Action>) {
+    let is_policy = random.bool();
+    for _ in 0..random.u8(2..6) {
+        actions.push(operator(if is_policy {
+            OperatorAction::right_policy(random.u8(..28), random.bool())
+        } else {
+            OperatorAction::right_desired(random.u64(1..9))
+        }));
+        actions.push(Action::Wait { ms: random.u32(300..4_000) });
+        if random.u8(..4) == 0 {
+            actions.extend([an_end(random), Action::Wait { ms: random.u32(2_000..6_000) }]);
+        }
+    }
 }
 
 fn an_end(random: &mut Rng) -> Action {
