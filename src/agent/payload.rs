@@ -5,7 +5,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::ipc::{Fields, MAX_ID_BYTES, Parameters, Rejection, ReplyCode, Verb, clean, without_values};
+use crate::ipc::{
+    Fields, MAX_ID_BYTES, Parameters, Rejection, ReplyCode, Verb, clean, id_wanted, is_id, without_values,
+};
 
 /// Longest command in bytes.
 pub(super) const MAX_BYTES: usize = 8 * 1024;
@@ -74,7 +76,12 @@ pub(super) fn read(verb: Verb, payload: &[u8]) -> Result<Read, PayloadError> {
     };
     if let Some(parameters) = simple {
         let mut fields: Map<String, Value> = parse(payload, SHORT)?;
-        return Ok(Read { id: id(fields.remove("id"))?, times: None, parameters });
+        let id = match fields.remove("id") {
+            // As much of it as can stand in an answer.
+            Some(Value::String(text)) if !is_id(&text) => id(Some(clean(&text, MAX_ID_BYTES).into()))?,
+            found => id(found)?,
+        };
+        return Ok(Read { id, times: None, parameters });
     }
     let Fields(mut fields) = parse(payload, WHOLE)?;
     let id = id(fields.remove("id"))?;
@@ -108,8 +115,8 @@ fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8], wanted: &str) -> Result<T, P
 
 fn id(value: Option<Value>) -> Result<String, PayloadError> {
     match value {
-        Some(Value::String(id)) if (1..=MAX_ID_BYTES).contains(&id.len()) => Ok(id),
-        _ => Err((None, format!("id: write a text of 1 to {MAX_ID_BYTES} bytes, another one for each command"))),
+        Some(Value::String(id)) if is_id(&id) => Ok(id),
+        _ => Err((None, id_wanted())),
     }
 }
 
@@ -182,6 +189,7 @@ mod tests {
         wrong(start, r#""c1""#, None, &["cannot be read"]);
         wrong(start, "{}", None, &["id: write a text of 1 to 128 bytes"]);
         wrong(start, r#"{"id":7}"#, None, &["id: write a text"]);
+        wrong(start, r#"{"id":"c1\n"}"#, None, &["id: write a text", "without control characters"]);
         wrong(start, r#"{"id":"a"}"#, Some("a"), &["issued-at: write 2026-11-29T10:00:00Z", "there is none"]);
         wrong(
             start,
@@ -206,5 +214,13 @@ mod tests {
         wrong(start, r#"{"id":"a","\u001b[31m":1}"#, Some("a"), &["unknown field ` [31m`"]);
         let odd = r#"{"id":"a","issued-at":"2026-11-29T10:00:00Z","expires-at":"2026-11-29T10:01:00Z","fps":"x"}"#;
         wrong(Verb::SetVideo, odd, Some("a"), &["a value is of a wrong kind: expected u32"]);
+    }
+
+    #[test]
+    fn no_id_that_is_a_text_keeps_a_stop_from_counting() {
+        let id = |payload: &str| read(Verb::Stop, payload.as_bytes()).map(|read| read.id).map_err(|(_, why)| why);
+        assert_eq!(id(r#"{"id":"c1\n\u001b[31mc2"}"#).as_deref(), Ok("c1 [31mc2"));
+        assert_eq!(id(&format!(r#"{{"id":"{}"}}"#, "a".repeat(500))).unwrap().len(), MAX_ID_BYTES);
+        assert!(id(r#"{"id":"\n"}"#).unwrap_err().contains("id: write a text"));
     }
 }

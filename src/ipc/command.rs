@@ -159,9 +159,7 @@ impl SignedCommand {
         let verb = Verb::of(&word).ok_or_else(|| unreadable(unknown_verb()))?;
         let parameters = Parameters::read(verb, fields).map_err(malformed)?;
         let Some(id) = id else {
-            return Err(malformed(format!(
-                "id: write a text of 1 to {MAX_ID_BYTES} bytes without control characters, another for each command"
-            )));
+            return Err(malformed(id_wanted()));
         };
         Ok(Self { box_id, id, epoch, seq, deadline_s, parameters, verb })
     }
@@ -173,7 +171,13 @@ pub fn unknown_verb() -> Rejection {
     Rejection::new(ReplyCode::UnknownVerb, format!("there is no such command: send one of {verbs}"))
 }
 
-fn is_id(id: &str) -> bool {
+/// What to write instead of an id that is none.
+pub fn id_wanted() -> String {
+    format!("id: write a text of 1 to {MAX_ID_BYTES} bytes without control characters, another for each command")
+}
+
+/// Whether it can be a command's id: it stands in answers, in the log and in the ledger.
+pub fn is_id(id: &str) -> bool {
     (1..=MAX_ID_BYTES).contains(&id.len()) && !id.chars().any(char::is_control)
 }
 

@@ -28,7 +28,8 @@ pub use capture_protocol::{
 #[cfg(feature = "box")]
 pub(crate) use capture_protocol::{CaptureEnd, GuardEnd, Wanted};
 pub use command::{
-    EPOCH_DIGITS, Fields, MAX_ID_BYTES, Rejection, ReplyCode, SignedCommand, SignedPayload, Unreadable, unknown_verb,
+    EPOCH_DIGITS, Fields, MAX_ID_BYTES, Rejection, ReplyCode, SignedCommand, SignedPayload, Unreadable, id_wanted,
+    is_id, unknown_verb,
 };
 #[cfg(all(feature = "box", any(test, feature = "fuzzing")))]
 pub(crate) use connection::frame_codec;
