@@ -146,7 +146,8 @@ fn unknown(name: &str) -> Verdict {
     const OWN: [&str; 7] = ["panel", "trust", "trust-thresholds", "consent", "privacy", "device", "recipients"];
     let section = name.split('.').next().unwrap_or_default();
     if OWN.contains(&section) || (section == "mqtt" && name.contains('.')) || name.ends_with("ca-file") {
-        return Verdict::Refused(format!("{name} is the integrator's: it is written in the box's files alone"));
+        let why = format!("{name} is the integrator's: it is written in the box's files alone");
+        return Verdict::Refused(clean(&why, WHY));
     }
     let near = did_you_mean(name, DESIRED_KEYS.iter().map(|key| key.name));
     Verdict::Unknown(format!("{near}there is no key {name:?} that can be set from here"))

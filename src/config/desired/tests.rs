@@ -205,6 +205,7 @@ fn what_is_good_is_taken_beside_what_is_not() {
         "video.bitrate-kbps": 900, "video.fps": 10, "video.width": "wide", "vidoe.height": 1, "video.keyframe-intervall": "1s",
         "panel.lamp-pin": 5, "consent.max-session": "1d", "privacy.allowed-ingest-hosts": ["a"], "trust": [], "mqtt.url": "mqtt://x",
         "device.id": "x", "audio.bitrate-kbps": 8, "phase": "live", "ingest.ca-file": "/x", "audio.device": "file:'/tmp/x'",
+        "trust.f\u{200b}ps": 1,
     })));
     assert_eq!((judged.config.video.bitrate_kbps, judged.config.video.fps), (900, 25));
     assert_eq!(judged.taken, values(json!({"video.bitrate-kbps": 900})));
@@ -222,6 +223,7 @@ fn what_is_good_is_taken_beside_what_is_not() {
     ] {
         refused(&judged, key, "is the integrator's");
     }
+    refused(&judged, "trust.f\u{200b}ps", "trust.fps is the integrator's");
     for (key, near) in [("vidoe.height", "video.height"), ("video.keyframe-intervall", "video.keyframe-interval")] {
         let Verdict::Unknown(text) = verdict(&judged, key) else { panic!("{key}") };
         assert!(text.starts_with(&format!("did you mean \"{near}\"? ")), "{text}");
