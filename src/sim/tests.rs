@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 6] = [
+const MENDED: [(&str, &str); 7] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -97,6 +97,17 @@ const MENDED: [(&str, &str); 6] = [
        {"do":"disk","ms":5881}
        {"do":"wait","ms":99}
        {"do":"touch","hold":293,"bounces":0,"late":0}"#,
+    ),
+    (
+        "the agent downloaded the package of a release that the guard had refused: its serial was that of the one in force",
+        r#"{"seed":218,"platform":"trusted"}
+       {"do":"synchronised","is":true}
+       {"do":"swap","build":6}
+       {"do":"operator","what":{"release":{"serial":6,"key":1,"build":26,"life-s":86400}}}
+       {"do":"wait","ms":4317}
+       {"do":"operator","what":{"release":{"serial":6,"key":1,"build":10,"life-s":86400}}}
+       {"do":"wait","ms":637}
+       {"do":"agent","what":"stop"}"#,
     ),
 ];
 

@@ -205,15 +205,16 @@ impl Task {
         status.update.serial.filter(|_| is_wanted)
     }
 
-    /// The release whose package the guard wants, if it has come since the agent started.
+    /// The release whose package the guard wants, if it has come since the agent started. What the guard has not taken
+    /// may be another one with the same serial.
     fn wanted_release(&self) -> Option<&Release> {
-        let wanted = self.wanted()?;
+        let wanted = self.wanted().filter(|_| self.offer_at.is_none())?;
         self.release.as_ref().filter(|release| release.serial == wanted)
     }
 
     /// Tells the guard why nothing is downloaded, where the release is in force there and does not come here.
     async fn report_missing(&mut self) {
-        let wanted = self.wanted().filter(|_| self.wanted_release().is_none() && self.offer_at.is_none());
+        let wanted = self.wanted().filter(|_| self.offer_at.is_none() && self.wanted_release().is_none());
         let Some(serial) = wanted else {
             self.missing = None;
             return;
