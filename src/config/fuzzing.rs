@@ -147,7 +147,8 @@ pub(crate) fn secret_address(bytes: &[u8]) {
     let secret = format!("{CANARY}{behind}");
     let at = "a.example.cn";
     let ingest = match shape {
-        0 => SetIngest::of(&format!("{scheme}://{at}/{before}{secret}")),
+        // What stands before the first slash is an application, and no secret.
+        0 => SetIngest::of(&format!("{scheme}://{at}/live/{before}{secret}")),
         1 => SetIngest::of(&format!("{scheme}://user:{secret}@{at}/live")),
         2 => SetIngest { stream_key: Some(secret), ..SetIngest::of(&format!("{scheme}://{at}/{before}")) },
         3 => SetIngest { passphrase: Some(secret), ..SetIngest::of(&format!("{scheme}://{at}:9000?{before}")) },

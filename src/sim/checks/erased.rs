@@ -21,6 +21,8 @@ pub(in crate::sim) struct Erased {
     single: BTreeSet<u64>,
     /// The binding ended, and nobody claimed the box since.
     is_unbound: bool,
+    /// One has begun and has not ended.
+    is_open: bool,
     /// Contents of the credentials that are there, of those that are being destroyed, and of those that were.
     there: BTreeSet<Vec<u8>>,
     doomed: BTreeSet<Vec<u8>>,
@@ -31,6 +33,11 @@ impl Erased {
     /// The ledger has a new entry.
     #[allow(clippy::wildcard_enum_match_arm)] // the rest destroys nothing
     pub(in crate::sim) fn follow(&mut self, fact: &Fact) {
+        match fact {
+            Fact::ErasureStarted { .. } => self.is_open = true,
+            Fact::Erased { .. } | Fact::Unbound { .. } | Fact::ServiceEnded { .. } => self.is_open = false,
+            _ => {}
+        }
         match fact {
             Fact::SessionStarted { session, .. } => self.newest = self.newest.max(*session),
             Fact::FootageDestroyed { session: Some(session), .. } => drop(self.single.insert(*session)),
@@ -49,6 +56,11 @@ impl Erased {
             Fact::Configured { .. } => self.is_unbound = false,
             _ => {}
         }
+    }
+
+    /// Whether one has begun and has not ended.
+    pub(in crate::sim) fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// Looks at the disk, with all entries of the ledger known.

@@ -58,6 +58,11 @@ impl Seen {
         self.updates.end_all(truth);
     }
 
+    /// An erasure is under way.
+    pub(in crate::sim) fn is_erasing(&self) -> bool {
+        self.erased.is_open()
+    }
+
     /// Each entry so far.
     pub(in crate::sim) fn entries(&self) -> &[LedgerEntry] {
         &self.entries

@@ -138,7 +138,7 @@ impl OperatorAction {
                 0..=1 => *step = random.i64(-3..1),
                 2 => *key = random.u8(0..KEY_COUNT),
                 3 => *of_epoch = false,
-                4 => *deadline_s = random.i64(-50..1),
+                4 => *deadline_s = random.i64(-8..1),
                 _ => *for_box = false,
             }
         }

@@ -97,17 +97,23 @@ fn orders(random: &mut Rng, actions: &mut Vec<Action>) {
     actions.push(operator(OperatorAction::Again { back: random.u8(..5) }));
 }
 
-/// An erasure that something comes in between of.
+/// An erasure, or an unbinding that waits for its helper, and something that comes in between.
 fn erasure(random: &mut Rng, actions: &mut Vec<Action>) {
-    let erase = Verb::ALL.iter().position(|verb| *verb == Verb::Erase).and_then(|verb| u8::try_from(verb).ok());
-    actions
-        .extend([operator(OperatorAction::right(erase.unwrap_or_default())), Action::Wait { ms: random.u32(..2_000) }]);
-    actions.push(match random.u8(..3) {
-        0 => Action::Faulty { changes: random.u16(1..30) },
-        1 => Action::Disk { ms: random.u32(20..8_000) },
-        _ => an_end(random),
-    });
-    actions.extend([Action::Wait { ms: random.u32(..1_000) }, an_end(random), Action::Wait { ms: 6_000 }]);
+    let wait = |random: &mut Rng, ms: u32| Action::Wait { ms: random.u32(..ms) };
+    if random.bool() {
+        let hold = random.u32(10_200..12_000);
+        actions.extend([Action::Helper { how: Help::Never }, Action::Touch { hold, bounces: 0, late: 0 }]);
+        actions.extend([Action::Wait { ms: hold }, wait(random, 3_000)]);
+    } else {
+        let erase = Verb::ALL.iter().position(|verb| *verb == Verb::Erase).and_then(|verb| u8::try_from(verb).ok());
+        actions.extend([operator(OperatorAction::right(erase.unwrap_or_default())), wait(random, 2_000)]);
+        actions.push(match random.u8(..2) {
+            0 => Action::Faulty { changes: random.u16(1..30) },
+            _ => Action::Disk { ms: random.u32(20..8_000) },
+        });
+        actions.push(wait(random, 1_000));
+    }
+    actions.extend([an_end(random), Action::Wait { ms: 6_000 }]);
 }
 
 /// Documents in the right hands, newer and older ones, and the box's end between them.

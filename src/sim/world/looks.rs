@@ -21,6 +21,8 @@ use crate::worker;
 /// An update that nothing is in the way of is installed, or put back, within this: a session that ended just before
 /// keeps it for five minutes.
 const UPDATES_END_WITHIN: Duration = Duration::from_mins(12);
+/// An erasure ends within this: the helper that deletes credentials is waited for for a minute.
+const ERASURES_END_WITHIN: Duration = Duration::from_mins(2);
 /// How often it is looked whether that is so.
 const LOOK_AT_UPDATES: Duration = Duration::from_secs(5);
 
@@ -123,6 +125,20 @@ impl World {
         truth.violation.is_none() && truth.status.as_ref().is_none_or(|status| states.contains(&status.update.state))
     }
 
+    /// What was to be erased is, also where an end of the guard or of the power came in between.
+    async fn end_erasures(&mut self) {
+        let mut left = ERASURES_END_WITHIN;
+        while self.ledger.is_erasing() && !left.is_zero() {
+            left = left.saturating_sub(AFTERMATH);
+            sleep(AFTERMATH).await;
+            self.look().await;
+        }
+        if self.ledger.is_erasing() {
+            let mut truth = self.truth.lock_unpoisoned();
+            truth.violated(format_args!("erased: an erasure has not ended {ERASURES_END_WITHIN:?} after all was well"));
+        }
+    }
+
     /// With everything well around it, the platform hears all.
     async fn end_remote(&mut self) {
         if self.remote.is_none() || self.truth.lock_unpoisoned().violation.is_some() {
@@ -141,6 +157,7 @@ impl World {
             sleep(AFTERMATH).await;
             self.look().await;
         }
+        self.end_erasures().await;
         self.end_updates().await;
         let Some(mut remote) = self.remote.take() else { return };
         let truth = self.truth.clone();
