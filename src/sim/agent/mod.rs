@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::broker::{Behaviour, Broker, History};
+use super::broker::{Behaviour, Broker, BrokerAction, Ending, History};
 use super::checks::wire::{Acknowledged, same_state};
 use super::operator::{self, Operator, OperatorAction};
 use super::process::AgentProcess;
@@ -178,6 +178,10 @@ async fn play(schedule: &AgentSchedule, config: Arc<Config>) -> io::Result<Playe
         }
     }
     broker.change(|now| *now = Behaviour::default());
+    if schedule.steps.iter().any(|step| matches!(step.action, Action::Broker(BrokerAction::Raw(_)))) {
+        // The head of a long packet that never comes swallows what follows, until a ping has no answer.
+        broker.end(Ending::Cut);
+    }
     guard.act(&GuardAction::Prompt)?;
     let healed = Instant::now();
     let recovered_after = recover(healed, &broker, &guard, &operator).await;

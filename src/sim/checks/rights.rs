@@ -17,6 +17,7 @@ pub(in crate::sim) struct Rights {
     /// The newest policy, document and release index that counted, of this binding.
     policy: Option<String>,
     desired: Option<(u64, String)>,
+    applied: u64,
     release: Option<u64>,
     /// Notes that ended the service.
     ends: BTreeSet<String>,
@@ -54,6 +55,12 @@ impl Rights {
                 let is_again = self.desired.as_ref() == Some(&new);
                 rises(&mut self.desired, &new, "document").or_else(|why| if is_again { Ok(()) } else { Err(why) })?;
             }
+            Fact::DesiredApplied { version, .. } => {
+                if *version < self.applied {
+                    return Err(format!("a document is applied that is older than {}", self.applied));
+                }
+                self.applied = *version;
+            }
             Fact::UpdateOffered { serial, keys, .. } => {
                 signed_by(keys, "release")?;
                 rises(&mut self.release, serial, "release index")?;
@@ -69,7 +76,9 @@ impl Rights {
                 self.erasures = left;
             }
             // The next shop's keys count anew.
-            Fact::Unbound { .. } | Fact::ServiceEnded { .. } => (self.policy, self.desired) = (None, None),
+            Fact::Unbound { .. } | Fact::ServiceEnded { .. } => {
+                (self.policy, self.desired, self.applied) = (None, None, 0);
+            }
             _ => {}
         }
         Ok(())

@@ -178,11 +178,11 @@ fn scene(random: &mut Rng, actions: &mut Vec<Action>) {
     let wait = |ms: u32| Action::Wait { ms };
     let press = touch(random.u32(100..600));
     match random.u8(..7) {
-        // The guard, which is started again after a second, comes up in the middle of a touch.
+        // The guard is killed in the middle of a touch, and is there again before its end.
         6 => {
             let before = random.u32(10..700);
-            let hold = 1_000 - before + random.u32(60..650);
-            actions.extend([Action::Kill, wait(before), touch(hold), wait(3_000)]);
+            let hold = before + 1_300 + random.u32(60..650);
+            actions.extend([touch(hold), wait(before), Action::Kill, wait(3_000)]);
         }
         // The panel is away in the middle of a hold.
         0 => {
