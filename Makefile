@@ -16,10 +16,11 @@ fleet-demo:
 	scripts/fleet-demo $(CARGO_TARGET_DIR)/debug/tallybox-fleet $(BOXES)
 
 test: test-build
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-box test-browser test-crates test-library
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-library test-browser test-crates test-box
 	cargo test --features demo --test load
 
-# Side by side, the longest first, as most of it waits for other programs; what measures loads runs alone.
+# Side by side, as much of it waits for other programs. What streams comes last, when less is beside it; what measures
+# loads runs alone.
 CRATES := --workspace --exclude tallybox --exclude tallybox-fleet --exclude tallybox-fuzz
 PROGRAMS := $(notdir $(basename $(wildcard tests/*.rs)) $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs)))
 test-box:
