@@ -146,7 +146,7 @@ impl Operator {
         &self.published
     }
 
-    /// The desired configuration that was published last, if the broker keeps it: a box that was away hears of no other.
+    /// The desired configuration that was published last, if the broker keeps it: else a box that was away misses it.
     pub fn desired(&self) -> Option<&str> {
         let kept = self.broker.retained(&format!("{}/config/desired", self.base));
         self.desired.as_deref().filter(|wanted| kept.as_deref() == Some(wanted.as_bytes()))

@@ -69,10 +69,18 @@ fn no_test(file: &str, text: &str, function: &str) -> Option<String> {
 fn is_run(file: &str) -> bool {
     let Some(name) = file.strip_prefix("crates/").and_then(|rest| rest.split('/').next()) else { return true };
     let makefile = text(&root().join("Makefile"));
-    let tests: Vec<&str> = makefile.lines().filter(|line| line.trim().starts_with("cargo test ")).collect();
-    let packages =
-        tests.iter().flat_map(|line| line.split(" -p ").skip(1)).filter_map(|rest| rest.split_whitespace().next());
-    packages.into_iter().any(|package| package == name || package.strip_prefix("tallybox-") == Some(name))
+    let is_named_after = |word: &str, lines: &dyn Fn(&str) -> bool| {
+        let words: Vec<&str> =
+            makefile.lines().filter(|line| lines(line.trim())).flat_map(str::split_whitespace).collect();
+        let names = words.windows(2).filter(|pair| pair[0] == word).map(|pair| pair[1]);
+        names.into_iter().any(|package| package == name || package.strip_prefix("tallybox-") == Some(name))
+    };
+    let is_tested = |line: &str| line.starts_with("cargo test ");
+    // Cargo takes each folder there for a member, or complains.
+    let is_crate = root().join("crates").join(name).join("Cargo.toml").exists();
+    let all =
+        is_crate && makefile.contains("\nCRATES := --workspace ") && makefile.contains("\tcargo test $(CRATES)\n");
+    all && !is_named_after("--exclude", &|line| line.starts_with("CRATES")) || is_named_after("-p", &is_tested)
 }
 
 /// Whether the module above a source file has it, or it is a root of its own.
