@@ -76,9 +76,9 @@ impl EventQueue {
         self.entries.front()
     }
 
-    /// When the pause after a refusal, or between two entries of a backlog, is over.
+    /// When the pause after a refusal, or between two entries of a backlog, is over, and something is to be sent then.
     pub(super) fn resume_at(&self) -> Option<Monotonic> {
-        self.resume_at
+        self.resume_at.filter(|_| !self.under_way && !self.entries.is_empty())
     }
 
     /// The broker has the entry that was on its way; it is given back, with its place.

@@ -293,9 +293,7 @@ impl Agent<'_> {
 
     /// Sends the entry that is next. One that nothing would acknowledge is not sent.
     fn send_events(&mut self, line: &mut BrokerConnection) {
-        // The last one is that of an unbinding: what comes after it is for the next platform.
-        let may_send = !self.is_unbound() || self.has_receipt_due();
-        if !line.online || !may_send || line.limits.is_none_or(|limits| !limits.qos1) {
+        if !self.may_send_events(line) {
             return;
         }
         if let Some((place, entry)) = self.events.next(self.clock.now()) {
@@ -306,6 +304,13 @@ impl Agent<'_> {
         }
     }
 
+    /// Whether an entry would be acknowledged, and is this platform's to know.
+    fn may_send_events(&self, line: &BrokerConnection) -> bool {
+        // The last one is that of an unbinding: what comes after it is for the next platform.
+        let is_theirs = !self.is_unbound() || self.has_receipt_due();
+        line.online && is_theirs && line.limits.is_some_and(|limits| limits.qos1)
+    }
+
     /// When there is something to do that nothing else wakes this loop for.
     fn due(&self, line: &BrokerConnection) -> Monotonic {
         let far = self.clock.now().saturating_add(Duration::from_hours(1));
@@ -313,7 +318,7 @@ impl Agent<'_> {
         let may_tell = line.online && line.state_due && !line.publisher.is_under_way(Kind::State);
         let state = if may_tell { self.state_at } else { far };
         let telemetry = if line.online && !self.is_unbound() { line.telemetry_at } else { far };
-        let events = self.events.resume_at().filter(|_| line.online).unwrap_or(far);
+        let events = self.events.resume_at().filter(|_| self.may_send_events(line)).unwrap_or(far);
         let home_assistant = self.home_assistant_due().filter(|_| line.online).unwrap_or(far);
         let twin = self.twin_due(line).unwrap_or(far);
         let parting = self.parting.until().unwrap_or(far);
