@@ -82,7 +82,12 @@ impl HomeAssistant {
                 (self.due, self.sent_at) = (None, Some(now));
                 (own.to_owned(), false)
             }
-            (None, _) => return None,
+            // Nothing is told of a box that is unbound: a time that has passed would wake the loop without a pause.
+            (None, None) => {
+                self.due = None;
+                return None;
+            }
+            (None, Some(_)) => return None,
         };
         self.under_way = Some(next.clone());
         Some(next)

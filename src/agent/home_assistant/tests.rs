@@ -42,6 +42,16 @@ fn it_is_off_unless_configured() {
 }
 
 #[test]
+fn an_unbound_box_has_nothing_to_wake_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut told = told(dir.path(), "home-assistant = true\n");
+    let now = Monotonic::default();
+    told.connected(now);
+    assert_eq!(told.due(), Some(now));
+    assert_eq!((told.next(now, None), told.due()), (None, None));
+}
+
+#[test]
 fn nothing_can_be_switched_on_and_nothing_is_seen() {
     let message = message("", "shop-0042");
     let components = message["components"].as_object().unwrap();
