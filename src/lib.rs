@@ -37,6 +37,9 @@ mod memory_limits;
 mod overwrite;
 #[cfg(feature = "box")]
 pub mod panel;
+#[cfg(all(test, feature = "box"))]
+#[path = "../tests/support/ports.rs"]
+mod ports;
 #[cfg(feature = "box")]
 pub mod privacy;
 pub mod random;

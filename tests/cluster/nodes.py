@@ -1,29 +1,16 @@
 """Nodes of an RMQTT cluster on loopback, and nginx before them as a load balancer."""
 import os
 import pathlib
-import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 
+from waiting import free_port
+
 PATIENCE = 120
 NGINX_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
-
-
-def free_ports(count):
-    """Ports below those that the kernel gives to connections: a node that is away finds its own ones free again."""
-    ports = []
-    while len(ports) < count:
-        port = random.randrange(15000, 32000)
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        ports.append(port)
-    return ports
 
 
 def answers(port):
@@ -47,7 +34,7 @@ class Cluster:
 
     def __init__(self, program, folder, count):
         self.program, self.folder = program, pathlib.Path(folder)
-        ports = free_ports(3 * count)
+        ports = [free_port() for _ in range(3 * count)]
         self.mqtt, self.grpc, self.raft = ports[:count], ports[count:2 * count], ports[2 * count:]
         self.processes = [None] * count
         # The first one leads: nodes that start together would each lead a cluster of its own.
@@ -107,7 +94,7 @@ class Balancer:
 
     def __init__(self, folder, ports):
         folder = pathlib.Path(folder)
-        self.port = free_ports(1)[0]
+        self.port = free_port()
         servers = "".join(f"server 127.0.0.1:{port} max_fails=1 fail_timeout=2s;" for port in ports)
         module = f"load_module {NGINX_MODULE};" if pathlib.Path(NGINX_MODULE).exists() else ""
         (folder / "nginx.conf").write_text(

@@ -2,15 +2,17 @@
 
 #![allow(dead_code, unreachable_pub)] // each test program uses its own part
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 pub mod clock;
 pub mod disk;
+pub mod ports;
 pub mod test_box;
 pub mod test_ca;
+
+pub(crate) use ports::free_port;
 
 pub const TALLYBOX: &str = env!("CARGO_BIN_EXE_tallybox");
 
@@ -50,11 +52,6 @@ pub fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
     let begun = now();
     let done = act();
     (done, now() - begun)
-}
-
-/// A port on loopback that nobody listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Footage: Big Buck Bunny, (c) Blender Foundation, CC BY 3.0.

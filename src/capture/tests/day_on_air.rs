@@ -77,7 +77,7 @@ struct Ingest {
 impl Ingest {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = crate::ports::free_port();
         let url = format!("rtmp://127.0.0.1:{port}/live/key");
         let mut command = Command::new("ffmpeg");
         // Files, not pipes: a day's output would fill a pipe, and block the server.

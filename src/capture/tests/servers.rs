@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::ports::free_port;
+
 /// Waits until `done`, for a minute at most.
 #[track_caller]
 pub(super) fn wait(what: &str, mut done: impl FnMut() -> bool) {
@@ -14,10 +16,6 @@ pub(super) fn wait(what: &str, mut done: impl FnMut() -> bool) {
         std::thread::park_timeout(Duration::from_millis(20));
     }
     panic!("{what}: not within a minute");
-}
-
-fn free_port() -> u16 {
-    std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A server, which is stopped with the test.

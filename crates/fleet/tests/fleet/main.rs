@@ -7,6 +7,8 @@ mod broker_restart;
 mod commands;
 mod events;
 mod monitor;
+#[path = "../../../../tests/support/ports.rs"]
+mod ports;
 mod signed;
 
 mod support;

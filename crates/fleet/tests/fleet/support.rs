@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -11,6 +11,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tallybox::clock::Clock;
 use tempfile::TempDir;
+
+use crate::ports::free_port;
 
 /// The program under test.
 pub(crate) const FLEET: &str = env!("CARGO_BIN_EXE_tallybox-fleet");
@@ -70,7 +72,7 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let dir = tempfile::tempdir().unwrap();
         // What an operator of many boxes sets, as docs/fleet.md says: without it retained messages are dropped.
         let text = format!(

@@ -10,6 +10,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
+use crate::ports::free_port;
 
 const MAKE: &str = r"
 for who in ca stranger; do
@@ -152,10 +153,6 @@ fn nginx(bench: &Bench, port: u16) -> Nginx {
         std::thread::yield_now();
     }
     server
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Status and bytes of each answer that nginx gave.
