@@ -345,7 +345,7 @@ pub(super) fn insert(
 /// Whether a table has a column: a ledger of an older version lacks some until a guard has opened it.
 fn has_column(store: &Connection, table: &str, column: &str) -> Result<bool, LedgerError> {
     let count = "SELECT count(*) FROM pragma_table_info(?1) WHERE name = ?2";
-    Ok(store.query_row(count, [table, column], |row| row.get::<_, u64>(0))? > 0)
+    Ok(store.prepare_cached(count)?.query_row([table, column], |row| row.get::<_, u64>(0))? > 0)
 }
 
 /// Stores a mark, unless there is one of this name.

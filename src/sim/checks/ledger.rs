@@ -1,6 +1,7 @@
 //! The ledger has what happened: what it said once it says for ever, and no start stands where the rules allow none.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::super::operator::SentCommand;
 use super::super::truth::{Hold, Truth};
@@ -8,7 +9,7 @@ use super::checkpoints::Checkpoints;
 use super::erased::Erased;
 use super::rights::Rights;
 use super::updates::Updates;
-use crate::disk::exists;
+use crate::disk::{self, exists};
 use crate::ipc::{Erasure, Fact, LedgerEntry, StoredFact};
 use crate::ledger::Ledger;
 
@@ -22,6 +23,8 @@ const PAGE: u32 = 500;
 /// What an observer has seen of the ledger.
 #[derive(Debug, Default)]
 pub(in crate::sim) struct Seen {
+    /// The files as they were read last.
+    version: Version,
     /// Each entry that was on disk once.
     entries: Vec<LedgerEntry>,
     on: Option<u64>,
@@ -37,6 +40,14 @@ pub(in crate::sim) struct Seen {
     erased: Erased,
     checkpoints: Checkpoints,
     updates: Updates,
+}
+
+/// The disk, which is another one after each power cut, and what changes with each write of the ledger's two files.
+type Version = [Option<((u64, u64), SystemTime)>; 2];
+
+fn version(path: &Path) -> Version {
+    [path.to_owned(), path.with_extension("db-wal")]
+        .map(|file| Some((disk::metadata(&file).ok()?.id, disk::modified(&file).ok()?)))
 }
 
 /// All entries.
@@ -77,10 +88,28 @@ impl Seen {
         }
         // Told before the ledger is read: all of what they are of is there.
         let checkpoints = std::mem::take(&mut truth.checkpoints);
-        let all = match entries(&path) {
-            Ok(all) => all,
-            Err(why) => return truth.violated(format_args!("rule 6: the ledger cannot be read: {why}")),
-        };
+        let version = version(&path);
+        if version != self.version {
+            match entries(&path) {
+                Ok(all) => self.read(truth, sent, all),
+                Err(why) => return truth.violated(format_args!("rule 6: the ledger cannot be read: {why}")),
+            }
+            self.version = version;
+        }
+        self.erased.look(truth, data);
+        self.updates.look(truth, data);
+        for note in checkpoints {
+            self.checkpoints.check(truth, &note);
+        }
+        for session in truth.captures.iter().filter_map(|capture| capture.session).collect::<Vec<_>>() {
+            if session > self.newest {
+                truth.violated(format_args!("rule 6: session {session} has no entry"));
+            }
+        }
+    }
+
+    /// All entries are `all`.
+    fn read(&mut self, truth: &mut Truth, sent: &[SentCommand], all: Vec<LedgerEntry>) {
         let known = self.entries.len();
         let is_kept = all.len() >= known && all.iter().zip(&self.entries).all(|(is, was)| is.hash == was.hash);
         if !is_kept {
@@ -100,16 +129,6 @@ impl Seen {
             self.checkpoints.append(&line);
             self.entries.push(entry);
             self.count(truth);
-        }
-        self.erased.look(truth, data);
-        self.updates.look(truth, data);
-        for note in checkpoints {
-            self.checkpoints.check(truth, &note);
-        }
-        for session in truth.captures.iter().filter_map(|capture| capture.session).collect::<Vec<_>>() {
-            if session > self.newest {
-                truth.violated(format_args!("rule 6: session {session} has no entry"));
-            }
         }
     }
 
