@@ -255,7 +255,9 @@ impl Operator {
         json["id"] = format!("c{}", self.count).into();
         json["epoch"] = if of_epoch { state["epoch"].clone() } else { "0".repeat(32).into() };
         json["seq"] = (*number).into();
-        json["deadline-s"] = uptime.saturating_add_signed(deadline_s).into();
+        // A time that has passed, not one that no box ever has.
+        let deadline = uptime.saturating_add_signed(deadline_s).max(1);
+        json["deadline-s"] = deadline.into();
         let payload = note("command", &json, key).into_bytes();
         let (name, may) = KEYS[usize::from(key) % KEYS.len()];
         let signed = SignedSpec {
@@ -264,7 +266,7 @@ impl Operator {
             id: json["id"].as_str().unwrap_or_default().to_owned(),
             epoch: json["epoch"].as_str().unwrap_or_default().to_owned(),
             seq: *number,
-            is_late: deadline_s <= 0,
+            is_late: deadline <= uptime,
             for_box,
         };
         self.command(verb(index), payload, false, Some(signed));

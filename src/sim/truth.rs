@@ -42,14 +42,15 @@ pub(super) enum Hold {
 }
 
 impl Press {
-    /// One that begins now, after `before`.
-    pub(super) fn begun(down: Duration, before: Option<&Self>) -> Self {
+    /// One that begins now, after `before`; `late`: its edges are heard late.
+    pub(super) fn begun(down: Duration, late: bool, before: Option<&Self>) -> Self {
         let gap = |before: &Self| before.up.map(|up| down.saturating_sub(up));
         let joined = before.filter(|before| gap(before).is_some_and(|gap| gap < UNSETTLED));
         let since = joined.map_or(down, |before| before.since);
-        // What may have been seen up may count by itself.
-        let interrupted = joined.is_some_and(|it| it.interrupted && gap(it).is_some_and(|gap| gap < DEBOUNCE));
-        Self { down, since, up: None, spent: false, interrupted, late: false, acted: 0 }
+        // What may have been seen up, however short it was, may count by itself.
+        let is_one = |it: &Self| !late && gap(it).is_some_and(|gap| gap < DEBOUNCE);
+        let interrupted = joined.is_some_and(|it| it.interrupted && is_one(it));
+        Self { down, since, up: None, spent: false, interrupted, late, acted: 0 }
     }
 }
 

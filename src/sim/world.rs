@@ -275,8 +275,7 @@ fn begin_touch(truth: &Shared, hold: u32, late: u32) -> usize {
     let (number, late) = {
         let mut truth = truth.lock_unpoisoned();
         let down = truth.now();
-        let mut press = Press::begun(down, truth.presses.last());
-        press.late = late > 0 || truth.edges_heard[0] > down;
+        let press = Press::begun(down, late > 0 || truth.edges_heard[0] > down, truth.presses.last());
         truth.presses.push(press);
         // Edges that the guard has not heard of yet come before this one's.
         let behind = truth.edges_heard[0].saturating_sub(down);
