@@ -82,9 +82,13 @@ impl PendingErasure {
     pub(super) fn add(&mut self, what: Erasure, reason: Option<ErasureReason>) {
         // One that is under way may have destroyed the key: its receipt counts then.
         self.has_receipt = self.has_receipt && self.erasure.is_some();
+        let before = (self.erasure, self.reason);
         self.erasure = self.erasure.max(Some(what));
         self.reason = reason.or(self.reason);
-        self.announced = None;
+        // One that destroys no more than the one under way is part of that, and announced with it.
+        if (self.erasure, self.reason) != before {
+            self.announced = None;
+        }
     }
 
     /// The helper deleted the credentials under `/etc`. Returns whether that was waited for.

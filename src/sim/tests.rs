@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 7] = [
+const MENDED: [(&str, &str); 8] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -108,6 +108,14 @@ const MENDED: [(&str, &str); 7] = [
        {"do":"operator","what":{"release":{"serial":6,"key":1,"build":10,"life-s":86400}}}
        {"do":"wait","ms":637}
        {"do":"agent","what":"stop"}"#,
+    ),
+    (
+        "an unbinding that was under way was announced again when the platform asked for an erasure",
+        r#"{"seed":12179,"platform":"trusted"}
+       {"do":"helper","how":"never"}
+       {"do":"touch","hold":10735,"bounces":0,"late":0}
+       {"do":"wait","ms":10774}
+       {"do":"operator","what":{"signed":{"verb":10,"key":2,"step":1,"of_epoch":true,"deadline_s":35,"for_box":true}}}"#,
     ),
 ];
 

@@ -262,6 +262,22 @@ fn a_receipt_that_was_left_over_is_not_the_next_ones() {
     verified(receipt.as_ref(), &identity);
 }
 
+/// Staff unbind the box, and the platform asks for an erasure meanwhile, or the other way round.
+#[test]
+fn what_destroys_no_more_is_announced_with_the_one_under_way() {
+    for (first, second, is_announced) in [
+        (Erasure::Unbind, Erasure::Erase, true),
+        (Erasure::Erase, Erasure::Erase, true),
+        (Erasure::Erase, Erasure::Unbind, false),
+    ] {
+        let mut due = PendingErasure::default();
+        due.add(first, None);
+        due.set_announced(1);
+        due.add(second, None);
+        assert_eq!(due.due(), Some((first.max(second), is_announced.then_some(1))), "{first:?} {second:?}");
+    }
+}
+
 #[test]
 fn what_fails_gives_no_receipt() {
     let (dir, _) = bound();

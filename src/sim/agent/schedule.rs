@@ -49,8 +49,34 @@ impl AgentSchedule {
     pub fn of_seed(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let steps = (0..random.usize(3..40)).map(|_| Step { after_ms: pause(&mut random), action: any(&mut random) });
-        Self { seed, has_trust: seed.is_multiple_of(2), steps: steps.collect() }
+        let mut steps: Vec<Step> = steps.collect();
+        if random.u8(..8) == 0 {
+            let at = random.usize(..steps.len());
+            steps.splice(at..at, stops_through_a_cut(&mut random));
+        }
+        Self { seed, has_trust: seed.is_multiple_of(2), steps }
     }
+}
+
+/// A guard takes its time with a stop, the connection is lost meanwhile, and another stop comes with the next one.
+fn stops_through_a_cut(random: &mut fastrand::Rng) -> Vec<Step> {
+    let stop = Action::Operator(OperatorAction::Plain { verb: 1, life_s: 60, retained: false });
+    let slow = GuardAction::Slow(random.u32(1_000..8_000));
+    let next = if random.bool() { BrokerAction::Deaf } else { BrokerAction::Heal };
+    let actions = [
+        Action::Broker(BrokerAction::Heal),
+        Action::Guard(GuardAction::Phase(3)),
+        Action::Guard(slow),
+        stop.clone(),
+        Action::Broker(next),
+        Action::Broker(BrokerAction::Cut),
+        Action::Guard(GuardAction::Phase(3)),
+        stop,
+        Action::Broker(BrokerAction::Heal),
+    ];
+    let pauses = [0, 20_000, 1_000, 0, 2_000, 0, 4_000, 6_000, 20_000];
+    let steps = pauses.into_iter().zip(actions);
+    steps.map(|(most, action)| Step { after_ms: random.u32(0..=most), action }).collect()
 }
 
 /// Between two steps: mostly soon, sometimes long enough for timers to end.

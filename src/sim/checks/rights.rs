@@ -75,6 +75,8 @@ impl Rights {
                 let left = self.erasures.checked_sub(1).ok_or("nobody with the right to it asked for an erasure")?;
                 self.erasures = left;
             }
+            // All that were asked for while it was under way are part of it.
+            Fact::Erased { .. } => self.erasures = 0,
             // The next shop's keys count anew.
             Fact::Unbound { .. } | Fact::ServiceEnded { .. } => {
                 (self.policy, self.desired, self.applied) = (None, None, 0);
