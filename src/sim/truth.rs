@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::ipc::{LampPattern, Status};
 use crate::worker;
 
-use super::checks::DEBOUNCE;
+use super::checks::{DEBOUNCE, SLACK};
 use super::releases::UpdateTruth;
 use super::schedule::CapturePlan;
 
@@ -22,8 +22,8 @@ pub(super) struct Press {
     pub(super) up: Option<Duration>,
     /// It has started a session, or cannot start one any more.
     pub(super) spent: bool,
-    /// The panel was away meanwhile: nothing is known of the finger.
-    pub(super) interrupted: bool,
+    /// The panel was away since then: nothing is known of the finger.
+    pub(super) interrupted: Option<Duration>,
     /// Its edges are heard late: it may count as longer than it was, which locks, and does no more.
     pub(super) late: bool,
     /// What it has done while it was down, or when it was let go: a bit for each [`Hold`].
@@ -49,7 +49,7 @@ impl Press {
         let since = joined.map_or(down, |before| before.since);
         // What may have been seen up, however short it was, may count by itself.
         let is_one = |it: &Self| !late && gap(it).is_some_and(|gap| gap < DEBOUNCE);
-        let interrupted = joined.is_some_and(|it| it.interrupted && is_one(it));
+        let interrupted = joined.filter(|it| is_one(it)).and_then(|it| it.interrupted);
         Self { down, since, up: None, spent: false, interrupted, late, acted: 0 }
     }
 }
@@ -223,10 +223,16 @@ impl Truth {
         let bit = 1 << hold as u8;
         let may_have = |press: &&mut Press| {
             let up = press.up.unwrap_or(now);
-            let is_long = up.saturating_sub(press.since) + LATE >= least;
+            let is_long = match press.interrupted {
+                // What had its effect before may stand in the ledger only now.
+                Some(at) => at.saturating_sub(press.since) + SLACK >= least,
+                None => up.saturating_sub(press.since) + LATE >= least,
+            };
             let is_long = is_long && up.saturating_sub(press.down) < most.saturating_add(LATE);
-            let is_whole = !press.interrupted && (press.up.is_some() || !matches!(hold, Hold::Unbind));
-            (is_long || press.late && matches!(hold, Hold::Lock)) && is_whole && press.acted & bit == 0
+            let is_whole = !matches!(hold, Hold::Unbind) || press.interrupted.is_none() && press.up.is_some();
+            (is_long || press.late && press.interrupted.is_none() && matches!(hold, Hold::Lock))
+                && is_whole
+                && press.acted & bit == 0
         };
         let press = self.presses.iter_mut().rev().find(may_have);
         press.map(|press| press.acted |= bit).is_some()

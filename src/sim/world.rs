@@ -26,6 +26,7 @@ use crate::disk::simulated::{Installed, SimulatedDisk};
 use crate::panel::Button;
 use crate::sync::LockExt;
 use crate::{random, worker};
+use consent::Phase;
 
 /// What the wall clock shows first: 2026-07-01T00:00:00Z, in seconds.
 const FIRST_SECOND: i64 = 1_782_864_000;
@@ -228,7 +229,9 @@ impl World {
         {
             let mut truth = self.truth.lock_unpoisoned();
             truth.panel_lost = lost;
-            truth.presses.iter_mut().filter(|press| press.up.is_none()).for_each(|press| press.interrupted |= lost);
+            let now = lost.then(|| truth.now());
+            let on = truth.presses.iter_mut().filter(|press| press.up.is_none());
+            on.for_each(|press| press.interrupted = press.interrupted.or(now));
         }
         if lost && let Some(wire) = self.wires.borrow_mut().take() {
             let _ = wire.send(crate::panel::PanelEvent::ButtonLost("the chip is away".to_owned()));
@@ -264,7 +267,9 @@ fn spend_if_it_stops(truth: &Shared, number: usize, bounces: u8) {
     tokio::task::spawn_local(async move {
         sleep(settled).await;
         let mut truth = truth.lock_unpoisoned();
-        if truth.may_capture() && guard_waited() == waited {
+        // One that ends for another reason may be gone a moment later, and the touch starts the next one.
+        let is_stopping = truth.status.as_ref().is_some_and(|status| status.phase == Phase::Stopping);
+        if truth.may_capture() && !is_stopping && guard_waited() == waited {
             truth.presses[number].spent = true;
         }
     });
