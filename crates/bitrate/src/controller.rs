@@ -2,15 +2,34 @@
 
 use core::time::Duration;
 
-use crate::estimator::LinkEstimator;
+use crate::estimator::{LinkEstimate, LinkEstimator};
 use crate::ladder::Ladder;
 use crate::limits::Limits;
 use crate::measurement::Measurement;
 use crate::rate::{Bounds, QueueVerdict, Rate};
 use crate::rendition::Rendition;
+use monotonic::Monotonic;
 
 /// Between two updates: three frames at 30 frames per second, so that one frame does not look like a queue.
 pub const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A link that says nothing for this long after the first byte most likely carries less than the first request. As long
+/// as a round trip over a satellite takes.
+const FIRST_ANSWER: Duration = Duration::from_millis(500);
+/// Between two halvings of the target while the link goes on saying nothing.
+const HALVING_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A queue that is this long, and does not drain, would only grow. Seconds.
+const STARVED_DELAY: f64 = 1.0;
+/// It has drained. Seconds.
+const FED_DELAY: f64 = 0.2;
+
+/// A connection that nothing is heard of.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    since: Monotonic,
+    halve_at: Monotonic,
+}
 
 /// Decides the rendition of one stream.
 #[derive(Clone, Debug)]
@@ -19,13 +38,15 @@ pub struct Controller {
     estimator: LinkEstimator,
     rate: Rate,
     ladder: Ladder,
+    /// `None`: nothing was sent yet.
+    silence: Option<Silence>,
 }
 
 impl Controller {
     /// A controller that requests `limits.start_kbps`. What the link cannot carry is found within half a second.
     pub fn new(limits: Limits) -> Self {
         let rate = Rate::new(f64::from(limits.start_kbps + limits.overhead_kbps));
-        Self { limits, estimator: LinkEstimator::default(), rate, ladder: Ladder::new(limits.max) }
+        Self { limits, estimator: LinkEstimator::default(), rate, ladder: Ladder::new(limits.max), silence: None }
     }
 
     /// Records a measurement between two updates. To be called with each frame, so that each frame's delay is known.
@@ -45,9 +66,37 @@ impl Controller {
                 QueueVerdict::Drains => {}
                 QueueVerdict::IsBaseDelay => self.estimator.rebase_delay(),
             }
+            self.silence = None;
+        } else if self.estimator.has_unanswered() {
+            self.bear_silence(measurement.now, bounds);
         }
+        self.ladder.is_starved = self.is_starved(measurement.now, bounds.min);
         self.ladder.update(measurement.now, self.video_kbps());
         self.rendition()
+    }
+
+    /// Lowers the target while nothing at all is heard of the link.
+    fn bear_silence(&mut self, now: Monotonic, bounds: Bounds) {
+        let silence = self.silence.get_or_insert(Silence { since: now, halve_at: now.saturating_add(FIRST_ANSWER) });
+        if now >= silence.halve_at {
+            silence.halve_at = now.saturating_add(HALVING_INTERVAL);
+            self.rate.halve(bounds);
+        }
+    }
+
+    /// Whether the link does not even carry `min_kbps`, audio included, and a queue grows.
+    fn is_starved(&self, now: Monotonic, min_kbps: f64) -> bool {
+        if self.rate.target() > min_kbps {
+            return false;
+        }
+        let was_starved = self.ladder.is_starved;
+        self.estimator.estimate().map_or_else(
+            || self.silence.is_some_and(|silence| now.duration_since(silence.since).as_secs_f64() > STARVED_DELAY),
+            |LinkEstimate { queuing_delay, delivery_rate, .. }| {
+                let has_queue = queuing_delay > STARVED_DELAY && delivery_rate < min_kbps;
+                has_queue || was_starved && queuing_delay > FED_DELAY
+            },
+        )
     }
 
     /// What is requested of the encoder.
@@ -67,11 +116,13 @@ impl Controller {
     pub fn on_reconnected(&mut self) {
         self.estimator = LinkEstimator::default();
         self.rate.reset();
+        self.silence = None;
     }
 
     /// Frames were dropped, so that the counters of produced bytes went back.
     pub fn on_frames_dropped(&mut self) {
         self.estimator = LinkEstimator::default();
+        self.silence = None;
     }
 
     /// How far the delay of the oldest undelivered byte exceeds the base delay, in milliseconds.

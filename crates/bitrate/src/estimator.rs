@@ -61,6 +61,8 @@ pub(super) struct LinkEstimate {
     pub(super) retransmit_rate: f64,
     /// No feedback arrives: `delivery_rate` is an upper bound, and probably far too high.
     pub(super) no_feedback: bool,
+    /// Which bytes have arrived is known; otherwise it follows from round trips.
+    pub(super) is_exact: bool,
     /// How far the present delay exceeds the base delay.
     pub(super) queuing_delay: f64,
     /// The smallest such delay of `span`: every byte waited at least this long.
@@ -205,6 +207,7 @@ impl LinkEstimator {
             span,
             delivery_rate: rate.clamp(0.0, last.max_rate),
             no_feedback,
+            is_exact: self.rtt.latest().is_none(),
             produce_rate: self.produce_rate(last),
             retransmit_rate: (last.retransmitted - from.retransmitted) / (last.at - from.at),
             queuing_delay: last.delay - base_delay,
@@ -212,6 +215,11 @@ impl LinkEstimator {
             recent_min_queuing_delay: recent_delay - base_delay,
             standing_delay,
         })
+    }
+
+    /// Whether something left the box that nothing was heard of.
+    pub(super) fn has_unanswered(&self) -> bool {
+        self.sent.latest() > self.rtt.latest().map_or(0.0, |_| self.sent.value_at(self.rtt.acked_until()))
     }
 
     /// Takes the present delay as the base delay: the path has become longer.

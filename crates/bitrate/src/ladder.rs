@@ -17,6 +17,8 @@ const HYSTERESIS: f64 = 1.4;
 const STEP_DOWN_AFTER: Duration = Duration::from_millis(1500);
 /// A bitrate that is high enough for a shorter time may be a probe, and each new size costs a keyframe.
 const STEP_UP_AFTER: Duration = Duration::from_secs(5);
+/// By how much fewer frames are made while the link does not even carry the lowest bitrate: fewer wait, and are lost.
+const STARVED_DIVISOR: u32 = 2;
 /// No picture is smaller: people must remain recognisable as people. Lines.
 const MIN_HEIGHT: u32 = 240;
 
@@ -31,6 +33,8 @@ pub(super) struct Ladder {
     rung: usize,
     too_low_since: Option<Monotonic>,
     enough_since: Option<Monotonic>,
+    /// The link does not even carry the lowest bitrate.
+    pub(super) is_starved: bool,
 }
 
 /// Divides `pixels` by `halves` halves; the result is even.
@@ -60,7 +64,7 @@ fn min_bits_per_pixel(max: &Rendition) -> f64 {
 impl Ladder {
     pub(super) fn new(max: Rendition) -> Self {
         let min_bits_per_pixel = min_bits_per_pixel(&max);
-        Self { max, min_bits_per_pixel, rung: 0, too_low_since: None, enough_since: None }
+        Self { max, min_bits_per_pixel, rung: 0, too_low_since: None, enough_since: None, is_starved: false }
     }
 
     /// The same picture at another cap of the bitrate.
@@ -98,6 +102,8 @@ impl Ladder {
 
     /// The present frame rate and size.
     pub(super) fn rendition(&self) -> Rendition {
-        self.rendition_of(self.rung)
+        let rendition = self.rendition_of(self.rung);
+        let divisor = if self.is_starved { STARVED_DIVISOR } else { 1 };
+        Rendition { fps: (rendition.fps / divisor).max(1), ..rendition }
     }
 }

@@ -3,6 +3,9 @@
 use crate::estimator::LinkEstimate;
 use crate::tuning::Tuning;
 
+/// Below this share of the target before the link became slower, the target is still on its way back to it.
+const BACK_SHARE: f64 = 0.9;
+
 /// Lowest and highest rate, in kbit/s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bounds {
@@ -84,6 +87,10 @@ pub(super) struct Rate {
     /// The link's capacity when the target last exceeded it.
     capacity: Option<f64>,
     phase: Phase,
+    /// The last target that passed without a queue.
+    carried: Option<f64>,
+    /// That before the link became slower, and when it did.
+    before_fall: Option<(f64, f64)>,
     probe_interval: f64,
     /// Until then retransmissions are the echo of a rate that has been lowered already.
     retransmit_holdoff_until: f64,
@@ -91,12 +98,14 @@ pub(super) struct Rate {
 
 impl Rate {
     pub(super) fn new(target: f64) -> Self {
-        let tuning = Tuning::DEFAULT;
+        let tuning = Tuning::CAUTIOUS;
         Self {
             tuning,
             target,
             capacity: None,
             phase: Phase::Steady { next_rise_at: 0.0 },
+            carried: None,
+            before_fall: None,
             probe_interval: tuning.probe_interval,
             retransmit_holdoff_until: 0.0,
         }
@@ -112,6 +121,11 @@ impl Rate {
         *self = Self::new(self.target);
     }
 
+    /// Nothing was heard of the link yet.
+    pub(super) fn halve(&mut self, bounds: Bounds) {
+        self.target = bounds.clamp(self.target / 2.0);
+    }
+
     /// Follows the protocol's own bandwidth estimate.
     pub(super) fn follow_estimate(&mut self, kbps: f64, bounds: Bounds) {
         *self = Self::new(bounds.clamp(kbps * self.tuning.headroom));
@@ -119,6 +133,7 @@ impl Rate {
 
     /// Advances by one measurement. `frame_interval` is in seconds.
     pub(super) fn update(&mut self, estimate: &LinkEstimate, bounds: Bounds, frame_interval: f64) -> QueueVerdict {
+        self.tuning = if estimate.is_exact { Tuning::PATIENT } else { Tuning::CAUTIOUS };
         let round = self.round(estimate, bounds, frame_interval);
         let (phase, verdict) = match self.phase {
             Phase::Steady { next_rise_at } => (self.steady(&round, next_rise_at), QueueVerdict::Drains),
@@ -154,12 +169,28 @@ impl Rate {
         if is_congested || estimate.standing_delay > self.tuning.standing_delay {
             self.probe_interval = self.tuning.probe_interval;
             let speed = if is_congested { DrainSpeed::Fast } else { DrainSpeed::Gentle };
+            if is_congested {
+                self.note_fall(target, estimate.at);
+            }
             self.back_off(round, Bounds { min: bounds.min, max: target }, speed)
         } else if estimate.at >= next_rise_at {
             self.increase(round)
         } else {
             Phase::Steady { next_rise_at }
         }
+    }
+
+    /// The link carries less than `target`. Where that is on the way back to an earlier target, the link does not carry
+    /// that any more.
+    fn note_fall(&mut self, target: f64, at: f64) {
+        let is_on_the_way_back = self.before_fall.is_some_and(|(before, _)| target < before * BACK_SHARE);
+        self.before_fall = self.carried.take().filter(|_| !is_on_the_way_back).map(|carried| (carried, at));
+    }
+
+    /// Whether the link carried `kbps` just before it became slower.
+    fn was_carried(&self, kbps: f64, at: f64) -> bool {
+        let Tuning { fall_memory, fall_share, .. } = self.tuning;
+        self.before_fall.is_some_and(|(before, since)| at - since < fall_memory && kbps <= before * fall_share)
     }
 
     fn probing(&mut self, round: &Round<'_>, since: f64, good: f64) -> Phase {
@@ -253,14 +284,19 @@ impl Rate {
         let has_queue = estimate.min_queuing_delay > empty_delay || estimate.queuing_delay > queue_delay;
         let is_app_limited = estimate.produce_rate < app_limited_share * target;
         let next = Phase::Steady { next_rise_at: estimate.at + estimate.span };
-        if has_queue || is_app_limited || target >= bounds.max {
+        if has_queue || is_app_limited {
             return next;
         }
-        if self.capacity.is_some_and(|capacity| target * ramp_up > capacity) {
+        self.carried = Some(target);
+        if target >= bounds.max {
+            return next;
+        }
+        let risen = target * ramp_up;
+        if self.capacity.is_some_and(|capacity| risen > capacity) && !self.was_carried(risen, estimate.at) {
             self.target = bounds.max.min(target * probe_step);
             return Phase::Probing { since: estimate.at, good: target };
         }
-        self.target = bounds.max.min(target * ramp_up);
+        self.target = bounds.max.min(risen);
         next
     }
 }

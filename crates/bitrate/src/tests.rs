@@ -244,3 +244,60 @@ fn an_idle_encoder_is_not_a_slow_link() {
     }
     assert_eq!(run.controller.rendition(), MAX);
 }
+
+/// From the connection's beginning the link carries nothing: TCP acknowledges nothing, SRT has no round trip.
+#[test]
+fn a_link_that_says_nothing_from_the_beginning_gets_little() {
+    for unacked in [true, false] {
+        let mut run = Run::new();
+        for _ in 0..20 {
+            let produced = run.target_kbps() * 100 / 8;
+            run.now += 100;
+            run.produced += produced;
+            run.controller.update(&Measurement {
+                now: Monotonic::from_start(Duration::from_millis(run.now)),
+                produced_bytes: run.produced,
+                queued_bytes: 0,
+                transport: TransportStats {
+                    unacked_bytes: unacked.then_some(run.produced),
+                    rtt: Some(Duration::from_millis(100)),
+                    ack_count: Some(0),
+                    ..TransportStats::default()
+                },
+            });
+        }
+        let rendition = run.controller.rendition();
+        assert_eq!(rendition.bitrate_kbps, LIMITS.min_kbps, "{unacked} {rendition:?}");
+        assert!(rendition.fps <= MAX.fps / 2, "{unacked} {rendition:?}");
+        assert!(run.produced * 8 / 1000 < u64::from(MAX.bitrate_kbps) * 6 / 5, "little waits: {} bytes", run.produced);
+        assert_eq!(run.on_a_wide_link(300), MAX, "{unacked}");
+    }
+}
+
+#[test]
+fn what_does_not_carry_the_lowest_bitrate_gets_fewer_frames_until_it_does() {
+    let mut run = Run::new();
+    assert_eq!(run.on_a_link_of(700, 200).fps, 15);
+    let before = run.controller.rendition();
+    assert!(run.on_a_link_of(100, 100).fps < 15, "less than the lowest bitrate and audio pass");
+    let shape = |rendition: Rendition| (rendition.fps, rendition.height);
+    let recovered = run.on_a_wide_link(10);
+    assert_eq!(shape(recovered), (15, recovered.height), "the queue is gone");
+    assert!(recovered.height <= before.height, "no size is taken back so soon");
+}
+
+/// A link that is away for half a second carries afterwards what it did: the rate is back before probes would find it.
+#[test]
+fn a_link_that_was_away_for_a_moment_is_used_again_soon() {
+    let mut run = Run::with(Limits { start_kbps: 2000, ..LIMITS });
+    run.on_a_link_of(2500, 200);
+    let before = run.controller.rendition().bitrate_kbps;
+    let mut queue = 0;
+    for kbps in [0; 5].into_iter().chain([2500; 50]) {
+        let target = run.target_kbps();
+        queue = (queue + target * 100 / 8).saturating_sub(kbps * 100 / 8);
+        run.tick(target, queue);
+    }
+    let after = run.controller.rendition().bitrate_kbps;
+    assert!(after * 10 >= before * 9, "5 s later: {after} of {before}");
+}

@@ -68,10 +68,21 @@ pub(super) struct Tuning {
     pub(super) capacity_expiry: f64,
     /// An encoder that produces less than this share of the target needs no more, and proves nothing.
     pub(super) app_limited_share: f64,
+
+    /// A link that carried a rate so recently carries it again once the queue has drained: it was away for a moment.
+    pub(super) fall_memory: f64,
+    /// The share of that rate which is reached again without probes.
+    pub(super) fall_share: f64,
 }
 
 impl Tuning {
-    pub(super) const DEFAULT: Self = Self {
+    /// Where what exceeds the link waits (TCP), and which bytes have arrived is known: a queue for some tenths of a
+    /// second costs less than a rate that is lowered for a link that was only away for a moment.
+    pub(super) const PATIENT: Self =
+        Self { delivery_shortfall: 0.8, headroom: 0.96, probe_interval: 0.8, ..Self::CAUTIOUS };
+
+    /// Where what exceeds the link is lost (SRT), and delays are derived from smoothed round trips.
+    pub(super) const CAUTIOUS: Self = Self {
         queue_delay: 0.08,
         spike_delay: 0.16,
         standing_delay: 0.2,
@@ -101,5 +112,7 @@ impl Tuning {
         max_probe_interval: 6.0,
         capacity_expiry: 1.15,
         app_limited_share: 0.65,
+        fall_memory: 8.0,
+        fall_share: 0.95,
     };
 }
