@@ -35,6 +35,10 @@ pub(super) struct Moment {
     /// What the link could carry.
     pub(super) capacity_kbps: f64,
     pub(super) delivered_bytes: f64,
+    /// How old the newest frame is that the server has.
+    pub(super) behind: Millis,
+    /// So far.
+    pub(super) lost_frames: usize,
 }
 
 struct QueuedFrame {
@@ -89,7 +93,10 @@ pub(super) fn run(trace: &Trace, protocol: Protocol, controller: &mut dyn RateCo
         if now % RECORD_INTERVAL == 0 {
             let target_kbps = f64::from(rendition.bitrate_kbps + AUDIO_KBPS);
             let delivered_bytes = transport.state().delivered;
-            record.moments.push(Moment { at: now, target_kbps, capacity_kbps: link.kbps, delivered_bytes });
+            let newest = transport.delivered_frames().last().map_or(0, |(frame, _)| created_at[*frame]);
+            let lost_frames = record.lost_frames + transport.lost_frames();
+            let (capacity_kbps, behind) = (link.kbps, now - newest);
+            record.moments.push(Moment { at: now, target_kbps, capacity_kbps, delivered_bytes, behind, lost_frames });
         }
     }
     record.delays = transport.delivered_frames().iter().map(|(frame, at)| at - created_at[*frame]).collect();

@@ -77,6 +77,31 @@ fn table() {
     }
 }
 
+/// Each recorded uplink over time, a value per second: capacity and what arrived in kbit/s, how old the newest frame is
+/// that the server has in milliseconds, and frames lost so far. For `benches/adapt`.
+#[test]
+#[allow(clippy::print_stdout)]
+fn series() {
+    for (link, make) in each(traces::recorded).filter(|_| is_long()) {
+        let controllers: [(Protocol, Box<dyn RateController>); 4] = [
+            (Tcp, Box::new(Tallybox::new(Tcp))),
+            (Tcp, Box::new(Obs::new())),
+            (Srt, Box::new(Tallybox::new(Srt))),
+            (Srt, Box::new(Belacoder::new())),
+        ];
+        for (name, (protocol, mut controller)) in NAMES.iter().zip(controllers) {
+            let moments = simulator::run(&make(), protocol, controller.as_mut()).moments;
+            let values = moments.chunks_exact(10).zip(moments.iter().step_by(10).skip(1)).map(|(second, next)| {
+                let capacity = second.iter().map(|moment| moment.capacity_kbps / 10.0).sum::<f64>();
+                let arrived = (next.delivered_bytes - second[0].delivered_bytes) * 8.0 / 1000.0;
+                let behind = second.iter().map(|moment| moment.behind).max().unwrap_or(0);
+                format!("[{capacity:.0}, {arrived:.0}, {behind}, {}]", next.lost_frames)
+            });
+            println!("[\"uplink-series\", {link:?}, {name:?}, [{}]]", values.collect::<Vec<_>>().join(", "));
+        }
+    }
+}
+
 /// The promise for a step: settled in half of OBS's time, recovered in 0.75 of belacoder's, 85 % utilized.
 fn assert_promise([ours, obs, ours_srt, belacoder]: [Metrics; 4]) {
     for ours in [ours, ours_srt] {
