@@ -30,9 +30,14 @@ def check_save(args):
 
 
 def command():
-    """This call, as somebody else would type it: cargo's target directory may be anywhere."""
+    """This call, as somebody else would type it: cargo's target directory and recordings may be anywhere."""
     script = Path(sys.argv[0]).resolve().relative_to(ROOT)
-    short = lambda word: f"target/{Path(word).parent.name}/tallybox" if word.endswith("/tallybox") else word
+
+    def short(word):
+        if word.endswith("/tallybox"):
+            return f"target/{Path(word).parent.name}/tallybox"
+        return Path(word).name if word.startswith("/") else word
+
     return shlex.join([str(script), *(short(word) for word in sys.argv[1:] if word != "--save")])
 
 

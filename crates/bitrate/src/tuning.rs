@@ -79,7 +79,7 @@ impl Tuning {
     /// Where what exceeds the link waits (TCP), and which bytes have arrived is known: a queue for some tenths of a
     /// second costs less than a rate that is lowered for a link that was only away for a moment.
     pub(super) const PATIENT: Self =
-        Self { delivery_shortfall: 0.8, headroom: 0.96, probe_interval: 0.8, ..Self::CAUTIOUS };
+        Self { delivery_shortfall: 0.8, headroom: 0.96, probe_interval: 0.8, fall_memory: 8.0, ..Self::CAUTIOUS };
 
     /// Where what exceeds the link is lost (SRT), and delays are derived from smoothed round trips.
     pub(super) const CAUTIOUS: Self = Self {
@@ -112,7 +112,7 @@ impl Tuning {
         max_probe_interval: 6.0,
         capacity_expiry: 1.15,
         app_limited_share: 0.65,
-        fall_memory: 8.0,
+        fall_memory: 0.0,
         fall_share: 0.95,
     };
 }
