@@ -5,6 +5,7 @@
 mod datagram;
 mod destinations;
 pub(crate) mod http;
+mod route;
 #[cfg(feature = "sim")]
 pub(crate) mod simulated;
 
@@ -24,6 +25,7 @@ use monotonic::Monotonic;
 
 pub(crate) use datagram::DatagramSocket;
 pub(crate) use destinations::{Destinations, Refusals, RefusedDestination};
+pub(crate) use route::Route;
 
 /// An address that has not answered by then is not waited for: the next one is tried beside it (RFC 8305, section 8).
 pub(crate) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);

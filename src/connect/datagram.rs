@@ -1,9 +1,10 @@
 //! A UDP socket that sends to allowed destinations only: in WebRTC the server's answer names where media goes.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::Destinations;
+use super::route::local_address;
 
 /// A socket that does not block.
 #[derive(Debug)]
@@ -16,10 +17,7 @@ pub(crate) struct DatagramSocket {
 impl DatagramSocket {
     /// At the local address that routes to `server`. Nothing is sent: the kernel looks the route up.
     pub(crate) fn towards(server: SocketAddr, destinations: &Destinations) -> std::io::Result<Self> {
-        let any: IpAddr = if server.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-        let probe = UdpSocket::bind((any, 0))?;
-        probe.connect(server)?;
-        let socket = UdpSocket::bind((probe.local_addr()?.ip(), 0))?;
+        let socket = UdpSocket::bind((local_address(server)?, 0))?;
         socket.set_nonblocking(true)?;
         Ok(Self { local: socket.local_addr()?, socket, destinations: destinations.clone() })
     }

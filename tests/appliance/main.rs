@@ -74,6 +74,7 @@ mod threads;
 mod transports;
 mod twin;
 mod two_boxes;
+mod two_networks;
 mod undurable;
 mod unplug;
 mod updates;

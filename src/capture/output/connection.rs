@@ -1,5 +1,6 @@
 //! One connection to an ingest server: what the protocols have in common.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub(super) use bitrate::TransportStats;
@@ -51,6 +52,9 @@ pub(super) trait IngestConnection {
 
     /// Whether the server has the first frame, as far as the protocol shows.
     fn first_frame_delivered(&self) -> bool;
+
+    /// The server's address, once it is connected.
+    fn server(&self) -> Option<SocketAddr>;
 
     /// Why the connection has failed, if it has.
     fn take_error(&mut self) -> Option<ConnectionError>;

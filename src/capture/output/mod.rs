@@ -12,6 +12,7 @@ pub(super) mod fuzzing;
 mod publisher;
 mod rate_adapter;
 mod reporter;
+mod route_watch;
 mod rtmp;
 mod sink_pipeline;
 mod srt;

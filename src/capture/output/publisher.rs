@@ -1,6 +1,8 @@
 //! The thread that publishes one output's stream: it sends the frames of a queue to the ingest server, and connects
 //! again after each failure. Each connection starts with a keyframe. Capture does not wait for it.
 
+mod publication;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +17,14 @@ use crate::capture::output::connect::connect;
 use crate::capture::output::connection::IngestConnection;
 use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 use crate::capture::output::rate_adapter::RateAdapter;
+use crate::capture::output::route_watch::RouteWatch;
 use crate::capture::output::target::IngestTarget;
 use crate::capture::queue::FrameQueue;
 use crate::clock::Clock;
 use crate::ipc::StreamStats;
 use crate::worker::{OnDrop, Stop, Worker};
-use monotonic::Monotonic;
+
+use publication::{Publication, Stage};
 
 /// How long the thread waits for a frame before it polls the connection, until the stream is live: a third of a frame
 /// at 30 frames per second.
@@ -95,60 +99,6 @@ impl From<Stopped> for PublicationEnd {
 impl From<ConnectionError> for PublicationEnd {
     fn from(error: ConnectionError) -> Self {
         Self::Failed(error)
-    }
-}
-
-/// How far a connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The server has not accepted the stream yet.
-    Connecting,
-    /// The server accepts the stream. Whether the first frame has arrived is not known yet.
-    Connected,
-    /// The server has the first frame.
-    Live { since: Monotonic },
-}
-
-/// One connection, and what was sent over it.
-struct Publication<'a> {
-    connection: &'a mut dyn IngestConnection,
-    stage: Stage,
-    /// The first frame of a connection is a keyframe, with everything that a decoder needs.
-    keyframe_sent: bool,
-    /// What was sent before the server had the first frame: it is queued again if the connection fails until then.
-    unconfirmed: Vec<Frame>,
-    /// The last step sent a frame. Frames that are queued together are sent together, without a poll in between.
-    draining: bool,
-    progress: u64,
-    progress_at: Monotonic,
-}
-
-impl<'a> Publication<'a> {
-    fn new(connection: &'a mut dyn IngestConnection, now: Monotonic) -> Self {
-        Self {
-            connection,
-            stage: Stage::Connecting,
-            keyframe_sent: false,
-            unconfirmed: Vec::new(),
-            draining: false,
-            progress: 0,
-            progress_at: now,
-        }
-    }
-
-    /// From the first frame's arrival to the last progress; `None`: the stream was never live.
-    fn uptime(&self) -> Option<Duration> {
-        match self.stage {
-            Stage::Connecting | Stage::Connected => None,
-            Stage::Live { since } => Some(self.progress_at.duration_since(since)),
-        }
-    }
-
-    /// Polls the connection, except between frames that are sent together.
-    fn poll(&mut self) {
-        if !self.draining {
-            self.connection.poll();
-        }
     }
 }
 
@@ -270,6 +220,7 @@ impl StreamPublisherThread {
                 return Err(PublicationEnd::Failed(ConnectionError::renegotiate()));
             }
             publication.stage = Stage::Connected;
+            publication.route = publication.connection.server().and_then(|at| RouteWatch::begin(at, self.clock.now()));
             self.queue.end_outage();
         } else if publication.connection.needs_data_to_connect()
             && publication.unconfirmed.len() < MAX_PRECONNECT_FRAMES
@@ -354,9 +305,15 @@ impl StreamPublisherThread {
         publication.connection.take_error().map_or(Ok(()), |error| Err(PublicationEnd::Failed(error)))
     }
 
-    /// Finds out whether the server has stopped to take anything.
+    /// Finds out whether the server has stopped to take anything, or is to be reached another way now.
     fn check_progress(&self, publication: &mut Publication<'_>) -> Result<(), ConnectionError> {
         let (progress, now) = (publication.connection.progress(), self.clock.now());
+        if publication.route.as_mut().is_some_and(|route| route.has_changed(now)) {
+            return Err(ConnectionError::unreachable(format!(
+                "{}: the box has moved to another network",
+                self.target.host_port()
+            )));
+        }
         if progress != publication.progress {
             (publication.progress, publication.progress_at) = (progress, now);
         } else if now.duration_since(publication.progress_at) >= STALL_TIMEOUT {

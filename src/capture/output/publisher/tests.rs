@@ -29,6 +29,10 @@ impl IngestConnection for FakeConnection {
         true
     }
 
+    fn server(&self) -> Option<std::net::SocketAddr> {
+        None
+    }
+
     fn send(&mut self, _: Frame) -> Result<(), ConnectionError> {
         self.sent += 1;
         Ok(())

@@ -5,6 +5,7 @@
 mod amf;
 mod auth;
 mod chunk;
+mod dial;
 mod endpoint;
 mod flv;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -16,11 +17,10 @@ mod status;
 mod tests;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::time::Duration;
-
-use rustls::pki_types::ServerName;
 
 use super::tls;
 use crate::capture::media::Frame;
@@ -30,7 +30,7 @@ use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 use crate::capture::output::target::IngestTarget;
 use crate::clock::Clock;
 use crate::config::{self, Secret};
-use crate::connect::{Destinations, Unreachable};
+use crate::connect::Destinations;
 use crate::worker::detached;
 
 use endpoint::RtmpEndpoint;
@@ -39,8 +39,6 @@ use session::{RtmpSession, SessionEnd};
 use socket::{ReadOutcome, RtmpSocket};
 use status::SessionStage;
 
-/// Reaching the server may take this long, including the lookup of its name.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 /// At most this many connections in one attempt: two redirects, or the steps of authentication and a redirect.
 const MAX_CONNECTIONS: u8 = 4;
 /// Output of this many bytes is written at once, even if more frames are queued.
@@ -132,7 +130,7 @@ impl RtmpConnection {
         let (sender, outcome) = channel();
         // Nobody waits for this thread. A connection that it makes too late is closed with the channel.
         let thread = detached("rtmp-dial", move || {
-            let _ = sender.send(connect_socket(&endpoint, &destinations, ca_file.as_deref()));
+            let _ = sender.send(dial::connect_socket(&endpoint, &destinations, ca_file.as_deref()));
         });
         match thread {
             Ok(()) => self.state = ConnectionState::Connecting(outcome),
@@ -189,40 +187,6 @@ impl RtmpConnection {
     fn is_publishing(&self) -> bool {
         matches!(&self.state, ConnectionState::Open(open) if open.session.stage() == SessionStage::Live)
     }
-}
-
-/// Looks the name up, connects and sets up TLS.
-fn connect_socket(
-    endpoint: &RtmpEndpoint,
-    destinations: &Destinations,
-    ca_file: Option<&std::path::Path>,
-) -> Result<RtmpSocket, ConnectionError> {
-    let stream = destinations.connect(endpoint.host.as_str(), endpoint.port, CONNECT_TIMEOUT, &|| false).map_err(
-        |why| match why {
-            Unreachable::Unresolved => {
-                ConnectionError::unreachable("the host name cannot be resolved: see the network's DNS, or [ingest] url")
-            }
-            Unreachable::Refused => {
-                ConnectionError::unreachable("connection refused: no ingest server listens on that port")
-            }
-            Unreachable::NotAllowed | Unreachable::Outside => ConnectionError::from(why),
-            Unreachable::TimedOut | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => {
-                ConnectionError::unreachable(why.to_string())
-            }
-        },
-    )?;
-    let tls = if endpoint.tls {
-        let config = tls::client_config(ca_file)?;
-        let name = ServerName::try_from(endpoint.host.as_str().to_owned());
-        let name = name.map_err(|_| {
-            ConnectionError::rejected("no certificate can be for that host: see the host in [ingest] url")
-        })?;
-        Some((config, name))
-    } else {
-        None
-    };
-    RtmpSocket::new(stream, tls)
-        .map_err(|error| ConnectionError::unreachable(format!("the connection cannot be used: {error}")))
 }
 
 /// Why the connection failed, from an error of its socket.
@@ -299,6 +263,13 @@ impl IngestConnection for RtmpConnection {
 
     fn is_connected(&self) -> bool {
         self.is_publishing()
+    }
+
+    fn server(&self) -> Option<SocketAddr> {
+        match &self.state {
+            ConnectionState::Open(open) => open.socket.server(),
+            ConnectionState::Connecting(_) | ConnectionState::Closed => None,
+        }
     }
 
     fn send(&mut self, frame: Frame) -> Result<(), ConnectionError> {

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem::offset_of;
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,6 +121,11 @@ impl RtmpSocket {
     /// Whether the last write did not fit into the kernel's buffer.
     pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked
+    }
+
+    /// The server's address.
+    pub(super) fn server(&self) -> Option<SocketAddr> {
+        self.stream.peer_addr().ok()
     }
 
     /// Bytes written to the kernel.

@@ -192,6 +192,10 @@ impl IngestConnection for SrtConnection {
         self.handshake_time.is_some()
     }
 
+    fn server(&self) -> Option<SocketAddr> {
+        Some(self.address)
+    }
+
     fn renegotiate_with(&self) -> Option<Duration> {
         // The handshake takes two round trips; the minimum latency covers the rest of it.
         let rtt = self.handshake_time.filter(|_| !self.rtt_known)? / 2;

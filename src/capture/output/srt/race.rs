@@ -2,6 +2,7 @@
 //! connects stays (RFC 8305). `srtsink` itself knows the first address only.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::connection::SrtConnection;
@@ -125,6 +126,10 @@ impl IngestConnection for AddressRace {
 
     fn is_connected(&self) -> bool {
         self.won
+    }
+
+    fn server(&self) -> Option<SocketAddr> {
+        self.first(SrtConnection::server)?
     }
 
     fn needs_data_to_connect(&self) -> bool {

@@ -23,6 +23,7 @@ use crate::capture::media::{Frame, Track};
 use crate::capture::output::credentials::{Redactor, redact};
 use crate::capture::output::error::ConnectionError;
 use crate::clock::Clock;
+use crate::sync::LockExt;
 
 /// A datagram has at most the size of an Ethernet frame.
 const MAX_DATAGRAM: usize = 2048;
@@ -181,7 +182,12 @@ impl Peer {
         loop {
             match self.rtc.poll_output()? {
                 Output::Timeout(until) => return Ok(until),
-                Output::Transmit(packet) => self.sockets.send(&packet),
+                Output::Transmit(packet) => {
+                    if !client.peer_state.connected.load(Ordering::Relaxed) {
+                        *client.peer_state.server.lock_unpoisoned() = Some(packet.destination);
+                    }
+                    self.sockets.send(&packet);
+                }
                 Output::Event(event) => handle_event(&event, client)?,
             }
         }

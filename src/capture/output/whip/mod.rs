@@ -7,6 +7,7 @@ mod http;
 mod peer_state;
 mod sockets;
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -102,6 +103,10 @@ impl Drop for WhipConnection {
 impl IngestConnection for WhipConnection {
     fn is_connected(&self) -> bool {
         self.peer_state.connected.load(Ordering::Relaxed)
+    }
+
+    fn server(&self) -> Option<SocketAddr> {
+        *self.peer_state.server.lock_unpoisoned()
     }
 
     fn send(&mut self, frame: Frame) -> Result<(), ConnectionError> {

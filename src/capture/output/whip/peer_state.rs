@@ -1,5 +1,6 @@
 //! What a WHIP connection and its thread share: the offer's parameters, and what the thread learns from the server.
 
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -33,6 +34,8 @@ impl Drop for OpenResource {
 #[derive(Debug)]
 pub(super) struct PeerState {
     pub(super) connected: AtomicBool,
+    /// Where the last packet before that went.
+    pub(super) server: Mutex<Option<SocketAddr>>,
     pub(super) frames_sent: AtomicU64,
     pub(super) keyframe_requested: AtomicBool,
     /// Round-trip time in milliseconds; `u32::MAX`: not known yet.
@@ -46,6 +49,7 @@ impl PeerState {
     pub(super) fn new() -> Self {
         Self {
             connected: AtomicBool::new(false),
+            server: Mutex::new(None),
             frames_sent: AtomicU64::new(0),
             keyframe_requested: AtomicBool::new(false),
             rtt_ms: AtomicU32::new(u32::MAX),
