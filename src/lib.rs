@@ -6,6 +6,8 @@
 pub mod agent;
 mod atomic_file;
 #[cfg(feature = "box")]
+mod camera;
+#[cfg(feature = "box")]
 pub mod capture;
 mod certificate;
 #[cfg(feature = "box")]

@@ -23,7 +23,7 @@ use crate::capture::error::CaptureError;
 use crate::capture::gst::{CLOSE_TIMEOUT, Timebase, close_within, pop_error};
 use crate::capture::guard_link::{GuardLink, Lease};
 use crate::capture::input::{
-    DeviceContext, DeviceSupervisor, InputSwitch, MediaFile, SourceSpec, add_normalizer, describe_camera,
+    DeviceContext, DeviceSupervisor, InputSwitch, MediaFile, SessionCamera, SourceSpec, add_normalizer,
     describe_microphone, device_error, resolve_camera, resolve_microphone,
 };
 use crate::capture::media::Track;
@@ -38,6 +38,7 @@ const PREROLL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Camera and microphone, which open in the background while encoder and servers start.
 pub(crate) struct Inputs {
     sources: Sources,
+    session_camera: SessionCamera,
     session: SessionContext,
     devices: DeviceSupervisor,
     /// `None` where a file takes the device's place.
@@ -61,8 +62,9 @@ impl Inputs {
         let camera = is_live.then(|| Arc::new(InputSwitch::video(video.fps, clock)));
         let is_live = matches!(audio.source, AudioSource::Alsa | AudioSource::Test);
         let microphone = is_live.then(|| Arc::new(InputSwitch::audio(clock)));
+        let session_camera = SessionCamera::new(video.clone());
         let mut specs = Vec::new();
-        specs.extend(camera.clone().map(|switch| (SourceSpec::Camera(video.clone()), switch)));
+        specs.extend(camera.clone().map(|switch| (SourceSpec::Camera(session_camera.clone()), switch)));
         specs.extend(microphone.clone().map(|switch| (SourceSpec::Microphone(audio.clone()), switch)));
         let level_meter = (audio.source != AudioSource::None).then(Arc::default);
         let session =
@@ -75,7 +77,7 @@ impl Inputs {
             lost_limit: config.capture.device_lost_limit,
         };
         let devices = DeviceSupervisor::start(specs, &context)?;
-        Ok(Self { sources, session, devices, camera, microphone })
+        Ok(Self { sources, session_camera, session, devices, camera, microphone })
     }
 
     pub(crate) fn session(&self) -> &SessionContext {
@@ -103,7 +105,7 @@ pub(crate) struct CaptureGraph {
     file_ends: Vec<gst::Element>,
     /// Draws the overlay for as long as the session lasts.
     _overlay: Option<OverlayRenderer>,
-    video_description: String,
+    session_camera: SessionCamera,
     audio_description: String,
 }
 
@@ -122,7 +124,7 @@ impl CaptureGraph {
         queues: &EncoderQueues,
         guard_link: &GuardLink,
     ) -> Result<Self, CaptureError> {
-        let Inputs { sources: Sources { video, audio }, session, devices, camera, microphone } = inputs;
+        let Inputs { sources: Sources { video, audio }, session_camera, session, devices, camera, microphone } = inputs;
         let pipeline = gst::Pipeline::with_name("capture");
         let bus = pipeline.bus().ok_or_else(|| CaptureError::internal("a pipeline without a bus"))?;
         let overlay = OverlayRenderer::start(&config.overlay, (video.width, video.height))?;
@@ -152,7 +154,7 @@ impl CaptureGraph {
             files,
             file_ends,
             _overlay: overlay,
-            video_description: describe_camera(&video),
+            session_camera,
             audio_description: describe_microphone(&audio),
         };
         if this.files.is_empty() {
@@ -191,7 +193,8 @@ impl CaptureGraph {
     }
 
     fn start_error(&self) -> CaptureError {
-        let unknown = || CaptureError::source(format!("the picture from {} does not start", self.video_description));
+        let unknown =
+            || CaptureError::source(format!("the picture from {} does not start", self.session_camera.describe()));
         self.check().err().unwrap_or_else(unknown)
     }
 
@@ -222,11 +225,11 @@ impl CaptureGraph {
                     result = result.clone().and(file.restart_segment());
                 }
             } else if kind == gst::MessageType::Eos {
-                result = Err(CaptureError::source(format!("{} came to its end", self.video_description)));
+                result = Err(CaptureError::source(format!("{} came to its end", self.session_camera.describe())));
             }
         });
         match posted {
-            Some(posted) => Err(device_error(&posted, &self.video_description, &self.audio_description)),
+            Some(posted) => Err(device_error(&posted, &self.session_camera.describe(), &self.audio_description)),
             None => result,
         }
     }

@@ -129,7 +129,7 @@ impl Panel {
 pub struct Video {
     /// Where the picture comes from.
     pub source: VideoSource,
-    /// Camera node, or the media file.
+    /// Camera node, or the media file; [`Video::AUTO_DEVICE`]: the first camera.
     pub device: PathBuf,
     /// Pixels, even.
     pub width: u32,
@@ -156,6 +156,14 @@ pub struct Video {
 }
 
 impl Video {
+    /// What `device` is where the box finds the camera.
+    pub const AUTO_DEVICE: &str = "auto";
+
+    /// Whether the box finds the camera: the first one that there is.
+    pub fn has_auto_device(&self) -> bool {
+        self.device.as_os_str() == Self::AUTO_DEVICE
+    }
+
     /// The picture at its best: as it is configured.
     pub fn rendition(&self) -> bitrate::Rendition {
         let &Self { bitrate_kbps, fps, width, height, .. } = self;

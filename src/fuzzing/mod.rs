@@ -15,7 +15,7 @@ mod release;
 mod tests;
 mod tlog;
 
-use crate::{agent, capture, cli, config, guard};
+use crate::{agent, camera, capture, cli, config, guard};
 
 /// One kind of input.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,7 @@ targets! {
     agent_files("json"): agent::fuzzing::files,
     amf0("rtmp"): capture::fuzzing::amf0,
     annexb("binary"): capture::fuzzing::annexb,
+    camera_descriptors("camera"): camera::fuzzing::descriptors,
     capture_socket("ipc"): ipc::capture,
     certificate("pem"): certificate::certificate,
     checkpoint("note"): tlog::checkpoint,

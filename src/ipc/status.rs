@@ -137,7 +137,8 @@ pub struct Status {
     pub faults: Vec<Fault>,
     /// The encoder in use and why it was chosen.
     pub encoder: Option<String>,
-    /// The camera's mode: format, size, rate. `None`: nothing is captured, or it is no V4L2 camera.
+    /// The camera's mode: format, size, rate, and which camera it is where the box found it. `None`: nothing is
+    /// captured, or it is no V4L2 camera.
     pub camera: Option<String>,
     /// Statistics of the stream. `None`: nothing is captured, or capture has reported nothing for 5 s.
     pub stream: Option<StreamStats>,

@@ -10,6 +10,7 @@ mod broker;
 mod broker_refusals;
 mod broker_roles;
 mod camera;
+mod camera_auto;
 mod canaries;
 mod chaos;
 mod checkpoints;

@@ -34,12 +34,13 @@ const CAPTURE: [&str; 15] = [
 ];
 
 /// What rooms of `src` must not import (docs/architecture.md): the roles meet in `ipc`.
-const APART: [(&str, &[&str]); 10] = [
+const APART: [(&str, &[&str]); 11] = [
     ("guard", &["agent", "capture", "cli", "demo"]),
     ("judges", &["guard", "agent", "capture", "panel", "cli", "demo"]),
     ("agent", &["guard", "judges", "capture", "panel", "cli", "demo"]),
     ("updater", &["guard", "judges", "agent", "capture", "panel", "ledger", "cli", "demo"]),
     ("capture", &["guard", "judges", "agent", "panel", "ledger", "cli", "demo"]),
+    ("camera", &["guard", "judges", "agent", "capture", "panel", "ledger", "cli", "demo"]),
     ("ipc", &["guard", "judges", "agent", "capture", "panel", "ledger", "cli", "demo"]),
     ("ledger", &["guard", "judges", "agent", "capture", "panel", "cli", "demo"]),
     ("panel", &["guard", "judges", "agent", "capture", "ledger", "cli", "demo"]),

@@ -2,13 +2,16 @@
  * (LD_PRELOAD). The path in FAKE_CAMERA, a symbolic link to /dev/null, is a V4L2 camera that gives pictures, 30 a
  * second, of I420 or what FAKE_FORMAT says (YUYV). With FAKE_MODES it has these and no others, each
  * FORMAT:WIDTHxHEIGHT:RATE, with spaces between them, the modes of a format together; a picture of a coded format
- * (MJPG) is what the file FAKE_PICTURE holds; the first FAKE_BROKEN of them after each opening are none. The file in
+ * (MJPG) is what the file FAKE_PICTURE holds; the first FAKE_BROKEN of them after each opening are none. With
+ * FAKE_DEVICES there are as many cameras as one likes: /dev/video*, /dev/v4l and /sys/class/video4linux are looked up
+ * below that folder (devices_tree.h). The file in
  * FAKE_MICROPHONE is an ALSA device, whatever its name, that gives a tone. Taking link or file away unplugs the device:
  * whoever has it open is told that there is no such device. Another link or file is another device. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/videodev2.h>
 #include <poll.h>
 #include <pthread.h>
@@ -35,6 +38,7 @@
 
 /* One opening of the device. */
 struct camera {
+  char path[PATH_MAX];
   struct stat node;
   int users, count, waiting, queue[BUFFERS];
   unsigned width, height, format, rate, sequence;
@@ -69,7 +73,7 @@ static int gone(const char *path, const struct stat *was)
 
 static int unplugged(const struct camera *it)
 {
-  return gone(getenv("FAKE_CAMERA"), &it->node);
+  return gone(it->path, &it->node);
 }
 
 static void later(struct timespec *time, long nanoseconds)
@@ -94,26 +98,12 @@ static int plug(const char *path)
   if (!it || fd < 0 || fd >= FDS || lstat(path, &it->node))
     abort();
   *it = (struct camera) { .node = it->node, .users = 1, .width = 320, .height = 180, .format = layout(0), .rate = 30 };
+  snprintf(it->path, sizeof it->path, "%s", path);
   cameras[fd] = it;
   return fd;
 }
 
-#define OPEN(name) \
-  int name(const char *path, int flags, ...) \
-  { \
-    va_list more; \
-    va_start(more, flags); \
-    mode_t mode = va_arg(more, mode_t); \
-    va_end(more); \
-    const char *camera = getenv("FAKE_CAMERA"); \
-    int fd = ((int (*)(const char *, int, ...)) dlsym(RTLD_NEXT, #name))(path, flags, mode); \
-    if (fd < 0 || !camera || strcmp(path, camera)) \
-      return fd; \
-    close(fd); \
-    return plug(path); \
-  }
-OPEN(open)
-OPEN(open64)
+#include "devices_tree.h"
 
 int dup(int fd)
 {
@@ -251,7 +241,7 @@ static int ask(int fd, struct camera *it, unsigned long request, void *data)
   case VIDIOC_QUERYCAP: {
     struct v4l2_capability *found = data;
     *found = (struct v4l2_capability) { .driver = "fake", .card = "A camera of the tests", .bus_info = "none", .version = 0x60100 };
-    found->device_caps = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_STREAMING | V4L2_CAP_EXT_PIX_FORMAT;
+    found->device_caps = capabilities(it->path) | V4L2_CAP_STREAMING | V4L2_CAP_EXT_PIX_FORMAT;
     found->capabilities = found->device_caps | V4L2_CAP_DEVICE_CAPS;
     return 0;
   }
@@ -361,6 +351,7 @@ static int ask(int fd, struct camera *it, unsigned long request, void *data)
     it->waiting = 0;
     return 0;
   case VIDIOC_STREAMON:
+    note_streaming(it->path);
     clock_gettime(CLOCK_MONOTONIC, &it->due);
     later(&it->due, interval(it));
     wait_for_picture(fd, it);

@@ -1,44 +1,21 @@
 //! A camera: which one it is, and its pictures in the configured size, at no more than the configured rate.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::camera_mode::{self, CameraRequest};
-use super::transform::{add_normalizer, camera_size};
+use super::camera_mode;
+use super::device_error::device_error;
+use super::session_camera::{SessionCamera, no_camera, resolve_camera};
+use super::transform::add_normalizer;
+use crate::camera::{CameraRequest, Selection};
 use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::{self, make};
+use crate::capture::gst::pop_error;
 use crate::capture::media::{FrameDecimator, raw_video_caps};
 use crate::config::{Video, VideoSource};
 use crate::sync::LockExt;
-
-/// The configured source, with `auto` resolved to one that is there.
-pub(crate) fn resolve_camera(video: &Video) -> VideoSource {
-    match video.source {
-        VideoSource::Auto if has_csi_camera() => VideoSource::Libcamera,
-        VideoSource::Auto => VideoSource::V4l2,
-        chosen @ (VideoSource::Libcamera | VideoSource::V4l2 | VideoSource::File | VideoSource::Test) => chosen,
-    }
-}
-
-/// Whether a camera is on the CSI connector: the kernel names the receivers of the Pi so.
-fn has_csi_camera() -> bool {
-    let names = std::fs::read_dir("/sys/class/video4linux").into_iter().flatten().flatten();
-    names
-        .filter_map(|node| std::fs::read_to_string(node.path().join("name")).ok())
-        .any(|name| ["unicam", "rp1-cfe"].iter().any(|receiver| name.starts_with(receiver)))
-}
-
-/// The configured camera, for messages.
-pub(crate) fn describe_camera(video: &Video) -> String {
-    match resolve_camera(video) {
-        VideoSource::Libcamera => "on the CSI connector (libcamera)".to_owned(),
-        VideoSource::Test => "(test picture)".to_owned(),
-        VideoSource::V4l2 | VideoSource::File | VideoSource::Auto => video.device.display().to_string(),
-    }
-}
 
 /// A camera in a pipeline, not open yet.
 #[derive(Debug)]
@@ -54,9 +31,14 @@ pub(super) struct Camera {
 
 /// Adds a camera to `pipeline`, and what normalizes its pictures. `now` is the session's running time. Files are for
 /// [`super::MediaFile`].
-pub(super) fn add_camera(pipeline: &gst::Pipeline, video: &Video, now: gst::ClockTime) -> Result<Camera, CaptureError> {
-    let (width, height) = camera_size(video);
-    let request = CameraRequest { width, height, fps: video.fps };
+pub(super) fn add_camera(
+    pipeline: &gst::Pipeline,
+    camera: &SessionCamera,
+    now: gst::ClockTime,
+) -> Result<Camera, CaptureError> {
+    camera.require()?;
+    let video = camera.video();
+    let request = CameraRequest::of(video);
     let CameraElements { source, caps_filter, output: raw } = add_source(pipeline, video, request)?;
     if source.has_property("timestamp-offset") {
         // A test picture counts from the start of the session, and would produce all that it missed.
@@ -84,29 +66,67 @@ pub(super) fn limit_rate(source: &gst::Element, decimator: &Arc<Mutex<FrameDecim
 
 impl Camera {
     /// Opens the device far enough to list its modes, and selects one. A driver may take any time for this. Returns the
-    /// mode in words; `None` where there is none to select.
-    pub(super) fn select_mode(&self, video: &Video) -> Result<Option<String>, CaptureError> {
-        let (Some(filter), VideoSource::V4l2) = (&self.caps_filter, resolve_camera(video)) else { return Ok(None) };
-        let name = describe_camera(video);
-        if self.source.set_state(gst::State::Ready).is_err() {
-            // The reason is on the pipeline's bus.
-            return Ok(None);
-        }
+    /// mode in words; `None` where there is none to select. `bus` is the pipeline's.
+    pub(super) fn select_mode(&self, camera: &SessionCamera, bus: &gst::Bus) -> Result<Option<String>, CaptureError> {
+        let (Some(filter), VideoSource::V4l2) = (&self.caps_filter, camera.video().source) else { return Ok(None) };
+        self.open_device(camera, bus)?;
+        let name = camera.describe();
         let pad = self.source.static_pad("src").ok_or_else(|| CaptureError::internal("a camera without a pad"))?;
         let offered = pad.query_caps(None);
         tracing::debug!("{name} offers {offered}");
         if offered.is_any() {
             return Ok(None);
         }
-        let mode = camera_mode::select(&offered, self.request).map_err(|error| {
+        let Selection { mode, reason } = camera_mode::select(&offered, self.request).map_err(|error| {
             // Closed here, because its pipeline has not started.
             let _ = self.source.set_state(gst::State::Null);
             CaptureError::source(format!("the camera {name} {error}"))
         })?;
-        filter.set_property("caps", mode.caps());
+        tracing::info!("the camera {name} gives {mode}: {reason}");
+        filter.set_property("caps", camera_mode::caps_of(&mode));
         let camera_fps = mode.fps().unwrap_or(self.request.fps);
         *self.decimator.lock_unpoisoned() = FrameDecimator::capped(self.request.fps, camera_fps);
-        Ok(Some(mode.to_string()))
+        Ok(Some(camera.found().map_or_else(|| mode.to_string(), |found| format!("{mode} from {}", found.display()))))
+    }
+
+    /// Opens the first of the session's candidates that is a camera. What is known to be one is not passed over because
+    /// it fails: another camera has another view.
+    fn open_device(&self, camera: &SessionCamera, bus: &gst::Bus) -> Result<(), CaptureError> {
+        let mut first_error = None;
+        for candidate in camera.candidates() {
+            let name = candidate.device.display().to_string();
+            self.source.set_property("device", &name);
+            let error = match self.source.set_state(gst::State::Ready) {
+                Ok(_) if !camera.is_auto() || self.is_camera() => {
+                    camera.take(&candidate.device);
+                    return Ok(());
+                }
+                Ok(_) => None,
+                Err(_) => match pop_error(bus, |_| ()) {
+                    // What `v4l2src` says of a device that gives no pictures.
+                    Some(posted) if !candidate.is_certain && posted.error.matches(gst::ResourceError::NotFound) => None,
+                    Some(posted) => Some(device_error(&posted, &name, &name)),
+                    None => Some(CaptureError::source(format!("the camera {name} does not start"))),
+                },
+            };
+            let _ = self.source.set_state(gst::State::Null);
+            tracing::debug!(?error, "{name} is not the camera");
+            match error {
+                Some(error) if candidate.is_certain => {
+                    camera.take(&candidate.device);
+                    return Err(error);
+                }
+                error => first_error = first_error.or(error),
+            }
+        }
+        Err(first_error.unwrap_or_else(no_camera))
+    }
+
+    /// Whether the open device gives pictures and takes none, as an encoder does. `v4l2src` has refused what gives none
+    /// (`VIDIOC_QUERYCAP`).
+    fn is_camera(&self) -> bool {
+        let flags = self.source.property_value("flags");
+        gst::glib::FlagsClass::with_type(flags.type_()).is_none_or(|class| !class.is_set_by_nick(&flags, "output"))
     }
 }
 
@@ -147,12 +167,7 @@ fn add_source(pipeline: &gst::Pipeline, video: &Video, request: CameraRequest) -
             return add_test_source(pipeline, video, request);
         }
         VideoSource::Libcamera => make("libcamerasrc", "video-source")?,
-        VideoSource::V4l2 => {
-            require_device(&video.device)?;
-            let source = make("v4l2src", "video-source")?;
-            source.set_property("device", video.device.to_string_lossy().as_ref());
-            source
-        }
+        VideoSource::V4l2 => make("v4l2src", "video-source")?,
     };
     let filter = make("capsfilter", "video-source-caps")?;
     filter.set_property("caps", fallback_caps(request));
@@ -183,14 +198,4 @@ fn add_test_source(
     pipeline.add_many([&source, &filter])?;
     source.link(&filter)?;
     Ok(CameraElements { source, caps_filter: None, output: filter })
-}
-
-fn require_device(device: &Path) -> Result<(), CaptureError> {
-    if device.exists() {
-        return Ok(());
-    }
-    let device = device.display();
-    Err(CaptureError::source(format!(
-        "there is no camera at {device}: plug it in, or set [video] device; v4l2-ctl --list-devices lists what is there"
-    )))
 }

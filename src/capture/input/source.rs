@@ -9,21 +9,22 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
-use super::camera::{Camera, add_camera, describe_camera};
+use super::camera::{Camera, add_camera};
 use super::device_error::device_error;
 use super::microphone::{add_microphone, describe_microphone};
+use super::session_camera::SessionCamera;
 use super::switch::InputSwitch;
 use crate::capture::error::CaptureError;
 use crate::capture::gst::{Timebase, configure_live_sink, pop_error, set_null};
 use crate::capture::guard_link::Lease;
-use crate::config::{Audio, Video, VideoSource};
+use crate::config::Audio;
 use crate::ipc::CaptureDevice;
 use crate::worker;
 
-/// What to open. `auto` is resolved already, once for the session.
+/// What to open. An `auto` source is resolved already, once for the session.
 #[derive(Clone, Debug)]
 pub(crate) enum SourceSpec {
-    Camera(Video),
+    Camera(SessionCamera),
     Microphone(Audio),
 }
 
@@ -31,7 +32,7 @@ impl SourceSpec {
     /// The configured device, for messages.
     pub(super) fn describe(&self) -> String {
         match self {
-            Self::Camera(video) => format!("the camera {}", describe_camera(video)),
+            Self::Camera(camera) => format!("the camera {}", camera.describe()),
             Self::Microphone(audio) => format!("the microphone {}", describe_microphone(audio)),
         }
     }
@@ -39,7 +40,7 @@ impl SourceSpec {
     /// Whether to try to open it. True wherever only opening can tell, because no node in the file system does.
     pub(super) fn may_exist(&self) -> bool {
         match self {
-            Self::Camera(video) => video.source != VideoSource::V4l2 || video.device.exists(),
+            Self::Camera(camera) => camera.may_exist(),
             Self::Microphone(_) => true,
         }
     }
@@ -49,7 +50,7 @@ impl SourceSpec {
         let mut ended = false;
         let posted = pop_error(bus, |message| ended |= message.type_() == gst::MessageType::Eos);
         let name = match self {
-            Self::Camera(video) => describe_camera(video),
+            Self::Camera(camera) => camera.describe(),
             Self::Microphone(audio) => describe_microphone(audio),
         };
         match posted {
@@ -78,8 +79,8 @@ impl Source {
 
     /// Opens the device and starts it.
     fn start(&mut self) -> Result<(), CaptureError> {
-        if let (SourceSpec::Camera(video), Some(camera)) = (&self.spec, &self.camera) {
-            self.mode = camera.select_mode(video)?;
+        if let (SourceSpec::Camera(session_camera), Some(camera)) = (&self.spec, &self.camera) {
+            self.mode = camera.select_mode(session_camera, &self.bus)?;
         }
         self.pipeline.set_state(gst::State::Playing).map(|_| ()).map_err(|_| {
             let unknown = || CaptureError::source(format!("{} does not start", self.spec.describe()));
@@ -96,8 +97,8 @@ impl Source {
         let bus = pipeline.bus().ok_or_else(|| CaptureError::internal("a pipeline without a bus"))?;
         let now = timebase.running_time();
         let (last, camera) = match spec {
-            SourceSpec::Camera(video) => {
-                let camera = add_camera(&pipeline, video, now)?;
+            SourceSpec::Camera(camera) => {
+                let camera = add_camera(&pipeline, camera, now)?;
                 (camera.output.clone(), Some(camera))
             }
             SourceSpec::Microphone(audio) => (add_microphone(&pipeline, audio, now)?, None),

@@ -8,11 +8,6 @@ use crate::capture::gst::plugins::make;
 use crate::capture::media::raw_video_caps;
 use crate::config::{Crop, Video, VideoSource};
 
-/// The size to ask of the camera. Rotated, it is the configured one.
-pub(super) fn camera_size(video: &Video) -> (u32, u32) {
-    if video.rotation.is_multiple_of(180) { (video.width, video.height) } else { (video.height, video.width) }
-}
-
 /// The method of `videoflip` that rotates clockwise by `rotation` degrees, and then mirrors left and right.
 fn flip_method(rotation: u32, mirror: bool) -> &'static str {
     match (rotation, mirror) {

@@ -1,68 +1,18 @@
-//! Cameras, microphones, encoders: from sysfs and the files of GStreamer's plugins. GStreamer itself is not started in
+//! Microphones and encoders: from sysfs and the files of GStreamer's plugins. GStreamer itself is not started in
 //! here: its plugin for cameras opens every video node, to look for encoders.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::super::capture_program;
+use super::camera::video_nodes;
 use super::{CheckResult, fail, ok, warn};
 use crate::capture::package_of;
+use crate::cli::host::HostFiles;
 use crate::config::{AudioSource, Config, Encoder, VideoSource};
 
-pub(super) fn rows(config: &Config) -> Vec<CheckResult> {
+pub(super) fn rows(machine: &HostFiles, config: &Config) -> Vec<CheckResult> {
     let gstreamer = GStreamer::find();
-    vec![camera(config), microphone(config), elements(config, &gstreamer), encoder(config, &gstreamer)]
-}
-
-/// Names of the video nodes, as the kernel has them.
-fn video_nodes() -> Vec<String> {
-    let nodes = std::fs::read_dir("/sys/class/video4linux").into_iter().flatten().flatten();
-    let name = |node: std::fs::DirEntry| {
-        let name = std::fs::read_to_string(node.path().join("name")).ok()?;
-        Some(format!("{} ({})", node.file_name().to_string_lossy(), name.trim()))
-    };
-    let mut names: Vec<String> = nodes.filter_map(name).collect();
-    names.sort();
-    names
-}
-
-/// Programs that hold `device` open, as far as this user may see.
-fn holders(device: &Path) -> Vec<String> {
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let holds = |process: &std::fs::DirEntry| {
-        let open = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
-        open.filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|target| target == device)
-    };
-    let name = |process: std::fs::DirEntry| {
-        let comm = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-        format!("{} ({})", comm.trim(), process.file_name().to_string_lossy())
-    };
-    processes.filter(holds).map(name).collect()
-}
-
-fn camera(config: &Config) -> CheckResult {
-    let device = &config.video.device;
-    let shown = device.display().to_string();
-    let nodes = video_nodes();
-    let there = if nodes.is_empty() { "no video nodes".to_owned() } else { nodes.join(", ") };
-    match config.video.source {
-        VideoSource::Test => warn("camera", "a test picture", "set [video] source = \"auto\" on a real box"),
-        VideoSource::File => warn("camera", format!("the file {shown}"), "set [video] source = \"auto\" on a real box"),
-        VideoSource::Libcamera if nodes.is_empty() => {
-            fail("camera", there, "connect the ribbon cable; camera_auto_detect=1 in config.txt")
-        }
-        VideoSource::Libcamera => ok("camera", format!("libcamera; {there}")),
-        VideoSource::Auto | VideoSource::V4l2 if !device.exists() && nodes.is_empty() => {
-            fail("camera", format!("no {shown}; {there}"), "plug the camera in, or set [video] device")
-        }
-        VideoSource::Auto | VideoSource::V4l2 => {
-            let holders = holders(device);
-            if holders.is_empty() || holders.iter().all(|holder| holder.starts_with("tallybox")) {
-                ok("camera", there)
-            } else {
-                fail("camera", format!("{shown} is held by {}", holders.join(", ")), "end that program")
-            }
-        }
-    }
+    vec![microphone(config), elements(config, &gstreamer), encoder(machine, config, &gstreamer)]
 }
 
 fn microphone(config: &Config) -> CheckResult {
@@ -136,9 +86,9 @@ fn elements(config: &Config, gstreamer: &GStreamer) -> CheckResult {
 /// when a capture tries them.
 const HARDWARE: &str = "bcm2835-codec-encode";
 
-fn encoder(config: &Config, gstreamer: &GStreamer) -> CheckResult {
+fn encoder(machine: &HostFiles, config: &Config, gstreamer: &GStreamer) -> CheckResult {
     let here = |encoder: Encoder| match encoder {
-        Encoder::V4l2h264enc => video_nodes().iter().any(|name| name.contains(HARDWARE)),
+        Encoder::V4l2h264enc => video_nodes(machine).iter().any(|name| name.contains(HARDWARE)),
         Encoder::X264enc => gstreamer.has("x264"),
         Encoder::Openh264enc => gstreamer.has("openh264"),
         Encoder::Auto => false,

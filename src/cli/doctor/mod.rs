@@ -3,6 +3,7 @@
 
 mod board;
 mod boot;
+mod camera;
 mod certificates;
 mod connectivity;
 pub(super) mod desired;
@@ -163,7 +164,8 @@ fn host(machine: &HostFiles, config: &Config, runner: &Runner) -> Vec<CheckResul
     rows.push(groups::row(machine, config));
     rows.extend(disk::rows(machine, config, runner));
     rows.extend([ledger(config), time::row(machine)]);
-    rows.extend(devices::rows(config));
+    rows.extend(camera::rows(machine, config));
+    rows.extend(devices::rows(machine, config));
     rows.extend(fonts::row(machine, config));
     rows
 }

@@ -1,5 +1,6 @@
 //! What is there: cameras, microphones, GPIO chips, from sysfs and procfs alone. Nothing is opened.
 
+use crate::camera::{self, CameraNode};
 use crate::cli::host::HostFiles;
 
 /// What was found.
@@ -58,28 +59,13 @@ impl Found {
     }
 }
 
-/// Parts of names of video nodes that are no cameras: encoders, decoders and image processors of a Raspberry Pi.
-const NO_CAMERAS: [&str; 5] = ["codec", "isp", "hevc", "pispbe", "rp1-cfe"];
-
 fn cameras(machine: &HostFiles) -> Vec<Device> {
-    let (class, by_id) = ("/sys/class/video4linux", "/dev/v4l/by-id");
-    let mut cameras = Vec::new();
-    for node in machine.names(class) {
-        let Some(title) = machine.read(&format!("{class}/{node}/name")) else { continue };
-        // A camera has a second node for what is no picture.
-        let first = machine.read(&format!("{class}/{node}/index")).is_none_or(|index| index == "0");
-        if !node.starts_with("video") || !first || NO_CAMERAS.iter().any(|part| title.contains(part)) {
-            continue;
-        }
-        // It may come back under another number, and not under another of these names.
-        let lasting = machine.names(by_id).into_iter().find(|link| {
-            let target = std::fs::read_link(machine.path(&format!("{by_id}/{link}"))).unwrap_or_default();
-            target.file_name().is_some_and(|name| *name == *node)
-        });
-        let name = lasting.map_or_else(|| format!("/dev/{node}"), |link| format!("{by_id}/{link}"));
-        cameras.push(Device { name, title });
-    }
-    cameras
+    let all = camera::cameras(&machine.path("/"));
+    let device = |camera: &CameraNode| Device {
+        name: camera.lasting_name(&all).display().to_string(),
+        title: camera.title.clone(),
+    };
+    all.iter().map(device).collect()
 }
 
 fn microphones(machine: &HostFiles) -> Vec<Device> {
@@ -147,6 +133,32 @@ mod tests {
                 gpio: vec!["gpiochip0".to_owned()],
             }
         );
+    }
+
+    #[test]
+    fn two_cameras_of_one_model_are_named_by_their_ports() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        // Neither has a serial number: udev's name by id is that of the one which was plugged in last.
+        for (node, port) in [("video0", "0:1"), ("video2", "0:2")] {
+            write(root, &format!("sys/class/video4linux/{node}/name"), "HD Webcam\n");
+            for (file, text) in [("idVendor", "1bcf"), ("idProduct", "2b8a")] {
+                write(root, &format!("sys/class/video4linux/{node}/{file}"), &format!("{text}\n"));
+            }
+            for (file, text) in [("bInterfaceClass", "0e"), ("bInterfaceNumber", "00")] {
+                write(root, &format!("sys/class/video4linux/{node}/device/{file}"), &format!("{text}\n"));
+            }
+            let by_path = root.join("dev/v4l/by-path");
+            std::fs::create_dir_all(&by_path).unwrap();
+            let link = format!("pci-0000:00:14.0-usb-{port}:1.0-video-index0");
+            std::os::unix::fs::symlink(format!("../../{node}"), by_path.join(link)).unwrap();
+        }
+        let by_id = root.join("dev/v4l/by-id");
+        std::fs::create_dir_all(&by_id).unwrap();
+        std::os::unix::fs::symlink("../../video2", by_id.join("usb-1bcf_HD_Webcam-video-index0")).unwrap();
+        let found: Vec<_> = Found::look(&HostFiles::new(root)).cameras.into_iter().map(|camera| camera.name).collect();
+        let by_port = |port: &str| format!("/dev/v4l/by-path/pci-0000:00:14.0-usb-{port}:1.0-video-index0");
+        assert_eq!(found, [by_port("0:1"), by_port("0:2")]);
     }
 
     #[test]

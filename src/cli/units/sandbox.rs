@@ -140,7 +140,7 @@ impl Search<'_> {
         let Config { video, audio, .. } = self.config;
         match video.source {
             VideoSource::File => self.read(Role::Capture, "video", "device", &video.device),
-            VideoSource::V4l2 | VideoSource::Auto if !may_be_camera(&video.device) => {
+            VideoSource::V4l2 | VideoSource::Auto if !video.has_auto_device() && !may_be_camera(&video.device) => {
                 let why = format!("{}: tallybox-capture@.service opens video nodes alone", video.device.display());
                 self.tell("video", "device", why, "write a video node below /dev, such as /dev/v4l/by-id/...");
             }
@@ -263,6 +263,7 @@ mod tests {
         assert_eq!(told(usual, ""), [""; 0]);
         let elsewhere = "[device]\ndata-dir = \"/srv/x\"";
         assert_eq!(told(elsewhere, "[Service]\nReadWritePaths=-/srv/x\n"), [""; 0]);
+        assert_eq!(told("[video]\nsource = \"v4l2\"\ndevice = \"auto\"", ""), [""; 0]);
         let open = "[Service]\nProtectHome=no\nProtectSystem=\n";
         assert_eq!(told("[device]\ndata-dir = \"/home/x\"", open), [""; 0]);
     }

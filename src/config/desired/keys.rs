@@ -132,7 +132,7 @@ use ValueKind::{Crop, Flag, Masks, Number, Secret, Span, Text, Word};
 #[rustfmt::skip]
 pub(crate) const DESIRED_KEYS: &[DesiredKey] = &[
     key("video.source", Word(VIDEO_SOURCES), "where the picture comes from", |c| c.video.source.as_str().into()),
-    key("video.device", Text, "camera node, or media file", |c| c.video.device.to_string_lossy().into()),
+    key("video.device", Text, "camera node, `auto`, or media file", |c| c.video.device.to_string_lossy().into()),
     key("video.width", within(WIDTH), "pixels, even", |c| c.video.width.into()),
     key("video.height", within(HEIGHT), "pixels, even", |c| c.video.height.into()),
     key("video.fps", within(FPS), "frames a second", |c| c.video.fps.into()),

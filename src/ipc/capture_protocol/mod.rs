@@ -149,7 +149,7 @@ pub enum FromCapture {
     },
     /// The camera was opened, again or for the first time.
     Camera {
-        /// The camera's mode: format, size and rate.
+        /// The camera's mode: format, size and rate, and which camera it is where `auto` found it.
         #[serde(deserialize_with = "text::reason")]
         mode: String,
     },

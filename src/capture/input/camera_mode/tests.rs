@@ -38,10 +38,10 @@ fn selected(offered: &str, width: u32, height: u32, fps: u32) -> String {
     gst::init().unwrap();
     let offered = gst::Caps::from_str(offered).unwrap();
     let mode = select(&offered, CameraRequest { width, height, fps });
-    if let Ok(mode) = &mode {
-        assert!(offered.can_intersect(&mode.caps()), "the camera has no {mode}");
+    if let Ok(Selection { mode, .. }) = &mode {
+        assert!(offered.can_intersect(&caps_of(mode)), "the camera has no {mode}");
     }
-    mode.map_or_else(|error| error.to_string(), |mode| mode.to_string())
+    mode.map_or_else(|error| error.to_string(), |selection| selection.mode.to_string())
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::mpsc::channel;
 use gst::prelude::*;
 use gstreamer as gst;
 
+use super::super::session_camera::SessionCamera;
 use super::*;
 use crate::config::{Audio, AudioSource, Encoder, Video, VideoSource};
 
@@ -70,7 +71,7 @@ impl Harness {
         let (clock, lease) = (Clock::start(), Arc::new(Lease::valid()));
         let (event_sender, events) = EventSender::with_receiver();
         let (switch, spec) = match device {
-            CaptureDevice::Camera => (InputSwitch::video(FPS, clock), SourceSpec::Camera(video())),
+            CaptureDevice::Camera => (InputSwitch::video(FPS, clock), SourceSpec::Camera(SessionCamera::new(video()))),
             CaptureDevice::Microphone => (InputSwitch::audio(clock), SourceSpec::Microphone(audio())),
         };
         let (switch, sent) = (Arc::new(switch), Arc::new(Mutex::new(Vec::new())));
@@ -266,7 +267,7 @@ fn a_camera_that_is_not_there_ends_the_session_at_once() {
     let camera = Video { source: VideoSource::V4l2, device: "/dev/no-such-camera".into(), ..video() };
     let context =
         DeviceContext { timebase: Timebase::start(), lease, event_sender, clock, lost_limit: Duration::from_mins(1) };
-    let devices = vec![(SourceSpec::Camera(camera), Arc::new(InputSwitch::video(FPS, clock)))];
+    let devices = vec![(SourceSpec::Camera(SessionCamera::new(camera)), Arc::new(InputSwitch::video(FPS, clock)))];
     let error = DeviceSupervisor::start(devices, &context).unwrap_err();
     assert_eq!(error.kind, FailureKind::Source);
     assert!(error.message.starts_with("there is no camera at /dev/no-such-camera"), "{}", error.message);
