@@ -2,6 +2,7 @@
 
 use monotonic::Monotonic;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -21,6 +22,8 @@ pub(super) struct PanelController {
     lamp: LampDriver,
     record: Debouncer,
     mute: Debouncer,
+    /// When the last session ended, by the clock of the edges' timestamps.
+    session_ended: Option<Duration>,
     /// The last error.
     error_text: Option<String>,
 }
@@ -41,8 +44,19 @@ impl PanelController {
             lamp: LampDriver::new(now),
             record: Debouncer::new(config.debounce, true),
             mute: Debouncer::new(config.debounce, true),
+            session_ended: None,
             error_text: None,
         }
+    }
+
+    /// A session has just ended: nothing is captured any more.
+    pub(super) fn note_session_end(&mut self) {
+        self.session_ended = Some(clock::edge_now());
+    }
+
+    /// Whether the touch that is on began before the last session ended: it was to stop that.
+    fn crosses_session_end(&self) -> bool {
+        self.session_ended.zip(self.record.touch_began()).is_some_and(|(ended, began)| began <= ended)
     }
 
     /// Opens the panel, or opens it again.
@@ -180,6 +194,9 @@ impl PanelController {
         let timed = self.panel.as_ref().is_some_and(|panel| panel.has_edge_timestamps());
         match (button, settled) {
             (Button::Record, DebouncedLevel { down: true, held: None }) if timed => vec![Event::ButtonFoundDown],
+            (Button::Record, DebouncedLevel { down: true, .. }) if self.crosses_session_end() => {
+                vec![Event::ButtonFoundDown]
+            }
             (Button::Record, DebouncedLevel { down: true, .. }) => vec![Event::ButtonDown],
             // The kernel's timestamps give the touch's length, also where its beginning was processed late.
             (Button::Record, DebouncedLevel { down: false, held }) => {

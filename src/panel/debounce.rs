@@ -83,6 +83,11 @@ impl Debouncer {
         DebouncedLevel { down, held: touch.map(|(began, last)| last.saturating_sub(began)) }
     }
 
+    /// When the touch that is on began, by the kernel's timestamps, where there are any.
+    pub fn touch_began(&self) -> Option<Duration> {
+        self.touch.map(|(began, _)| began)
+    }
+
     /// When [`Debouncer::poll`] will return a level, if nothing changes until then.
     pub fn deadline(&self) -> Option<Monotonic> {
         self.pending.map(|(_, since)| since.saturating_add(self.span))

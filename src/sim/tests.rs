@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 8] = [
+const MENDED: [(&str, &str); 9] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -116,6 +116,16 @@ const MENDED: [(&str, &str); 8] = [
        {"do":"touch","hold":10735,"bounces":0,"late":0}
        {"do":"wait","ms":10774}
        {"do":"operator","what":{"signed":{"verb":10,"key":2,"step":1,"of_epoch":true,"deadline_s":35,"for_box":true}}}"#,
+    ),
+    (
+        "a touch that came down just before a session ended for another reason started the next one",
+        r#"{"seed":18177}
+       {"do":"plan","hello":17,"apply":40,"live":1483,"end":21,"quirk":null}
+       {"do":"touch","hold":98,"bounces":0,"late":0}
+       {"do":"wait","ms":183}
+       {"do":"touch","hold":211,"bounces":2,"late":0}
+       {"do":"wait","ms":16}
+       {"do":"ask","by":"root","wish":"stop"}"#,
     ),
 ];
 

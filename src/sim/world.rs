@@ -19,14 +19,13 @@ use super::peers;
 use super::remote::Remote;
 use super::schedule::{Action, Asker, Help, Platform, Schedule, Wish};
 use super::settings::config;
-use super::truth::{Press, Shared, Truth, guard_waited};
+use super::truth::{Press, Shared, Truth};
 use super::updates::Updates;
 use crate::clock::simulated::{self as clock, SimulatedClock};
 use crate::disk::simulated::{Installed, SimulatedDisk};
 use crate::panel::Button;
 use crate::sync::LockExt;
 use crate::{random, worker};
-use consent::Phase;
 
 /// What the wall clock shows first: 2026-07-01T00:00:00Z, in seconds.
 const FIRST_SECOND: i64 = 1_782_864_000;
@@ -199,9 +198,6 @@ impl World {
         let (truth, wires) = (self.truth.clone(), self.wires.clone());
         self.touch = Some(tokio::task::spawn_local(async move {
             let number = begin_touch(&truth, hold, late);
-            if late == 0 && hold > 60 {
-                spend_if_it_stops(&truth, number, bounces);
-            }
             for _ in 0..bounces {
                 board::move_button(&truth, &wires, Button::Record, true, late);
                 sleep(BOUNCE).await;
@@ -252,35 +248,14 @@ impl World {
     }
 }
 
-/// A touch that stops a capture starts none: that the guard sees it while one exists is sure just before it settles.
-#[allow(clippy::disallowed_methods)] // the schedule's end ends it
-fn spend_if_it_stops(truth: &Shared, number: usize, bounces: u8) {
-    let in_time = {
-        let truth = truth.lock_unpoisoned();
-        truth.edges_heard[0] <= truth.now() && !truth.panel_lost && truth.may_capture()
-    };
-    if !in_time {
-        return;
-    }
-    let (truth, waited) = (truth.clone(), guard_waited());
-    let settled = (DEBOUNCE + BOUNCE * 2 * u32::from(bounces)).saturating_sub(Duration::from_millis(1));
-    tokio::task::spawn_local(async move {
-        sleep(settled).await;
-        let mut truth = truth.lock_unpoisoned();
-        // One that ends for another reason may be gone a moment later, and the touch starts the next one.
-        let is_stopping = truth.status.as_ref().is_some_and(|status| status.phase == Phase::Stopping);
-        if truth.may_capture() && !is_stopping && guard_waited() == waited {
-            truth.presses[number].spent = true;
-        }
-    });
-}
-
 /// The button goes down; returns the touch's number.
 fn begin_touch(truth: &Shared, hold: u32, late: u32) -> usize {
     let (number, late) = {
         let mut truth = truth.lock_unpoisoned();
         let down = truth.now();
-        let press = Press::begun(down, late > 0 || truth.edges_heard[0] > down, truth.presses.last());
+        let mut press = Press::begun(down, late > 0 || truth.edges_heard[0] > down, truth.presses.last());
+        // It stops what is captured, or was to: what ends for another reason before the touch settles is not begun anew.
+        press.spent = truth.may_capture() && !truth.panel_lost;
         truth.presses.push(press);
         // Edges that the guard has not heard of yet come before this one's.
         let behind = truth.edges_heard[0].saturating_sub(down);

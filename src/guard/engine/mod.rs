@@ -322,6 +322,9 @@ impl Engine {
         if was_on {
             self.updates.note_session(now);
         }
+        if was_on && !phase.may_capture() {
+            self.panel.note_session_end();
+        }
         if !phase.may_capture() {
             if phase != Phase::Requested {
                 let message = self.messages.session.as_deref();
