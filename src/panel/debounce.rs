@@ -59,9 +59,11 @@ impl Debouncer {
     /// time: on a busy machine all edges of a quick touch are processed at once, and a touch that stops must not be
     /// lost.
     pub fn on_edge(&mut self, now: Monotonic, level: bool, at: Duration) -> Option<DebouncedLevel> {
-        let held = self.edge.replace(at).is_some_and(|before| at.saturating_sub(before) >= self.span);
+        let before = self.edge.replace(at);
+        let held = before.is_some_and(|before| at.saturating_sub(before) >= self.span);
         let late = self.pending.filter(|&(was, _)| held && was != level).map(|(was, _)| self.believe(was));
-        let nothing_on = !self.settled && self.pending.is_none();
+        // A touch begins with the first of its bounces.
+        let nothing_on = !self.settled && self.pending.is_none() && (held || before.is_none());
         self.touch = match self.touch.filter(|_| !nothing_on) {
             Some((began, _)) => Some((began, at)),
             None => level.then_some((at, at)),
