@@ -254,7 +254,7 @@ fn begin_touch(truth: &Shared, hold: u32, late: u32) -> usize {
         let mut truth = truth.lock_unpoisoned();
         let down = truth.now();
         let mut press = Press::begun(down, late > 0 || truth.edges_heard[0] > down, truth.presses.last());
-        // It stops what is captured, or was to: what ends for another reason before the touch settles is not begun anew.
+        // It stops what is captured, or was to: what ends for another reason before it settles is not begun anew.
         press.spent = truth.may_capture() && !truth.panel_lost;
         truth.presses.push(press);
         // Edges that the guard has not heard of yet come before this one's.
