@@ -56,18 +56,20 @@ impl Run {
 
     fn step(&mut self, step: &Step) -> Rendition {
         self.now += step.elapsed;
-        self.produced += step.produced;
-        self.controller.update(&Measurement {
-            now: Monotonic::from_start(Duration::from_millis(self.now)),
-            produced_bytes: self.produced,
-            queued_bytes: step.queued,
-            transport: TransportStats {
-                unacked_bytes: step.unacked,
-                rtt: step.rtt.map(Duration::from_millis),
-                ack_count: Some(self.now / 10),
-                ..TransportStats::default()
-            },
-        })
+        let transport = TransportStats {
+            unacked_bytes: step.unacked,
+            rtt: step.rtt.map(Duration::from_millis),
+            ack_count: Some(self.now / 10),
+            ..TransportStats::default()
+        };
+        self.measure(step.produced, step.queued, transport)
+    }
+
+    /// So many bytes more were produced, and `queued_bytes` wait.
+    fn measure(&mut self, produced: u64, queued_bytes: u64, transport: TransportStats) -> Rendition {
+        self.produced += produced;
+        let now = Monotonic::from_start(Duration::from_millis(self.now));
+        self.controller.update(&Measurement { now, produced_bytes: self.produced, queued_bytes, transport })
     }
 
     /// 100 ms in which `kbps` are produced, and `queued` bytes wait at their end.
@@ -229,18 +231,13 @@ fn an_idle_encoder_is_not_a_slow_link() {
         let produced = if index % 60 < 30 { 50_000 } else { 0 };
         let millis = if produced > 0 { 40 + index % 3 } else { 41 };
         run.now += 100;
-        run.produced += produced;
-        run.controller.update(&Measurement {
-            now: Monotonic::from_start(Duration::from_millis(run.now)),
-            produced_bytes: run.produced,
-            queued_bytes: 0,
-            transport: TransportStats {
-                rtt: Some(Duration::from_millis(millis)),
-                // Acknowledgements stop when nothing is produced.
-                ack_count: Some(run.produced / 5000),
-                ..TransportStats::default()
-            },
-        });
+        let transport = TransportStats {
+            rtt: Some(Duration::from_millis(millis)),
+            // Acknowledgements stop when nothing is produced.
+            ack_count: Some((run.produced + produced) / 5000),
+            ..TransportStats::default()
+        };
+        run.measure(produced, 0, transport);
     }
     assert_eq!(run.controller.rendition(), MAX);
 }
@@ -253,18 +250,13 @@ fn a_link_that_says_nothing_from_the_beginning_gets_little() {
         for _ in 0..20 {
             let produced = run.target_kbps() * 100 / 8;
             run.now += 100;
-            run.produced += produced;
-            run.controller.update(&Measurement {
-                now: Monotonic::from_start(Duration::from_millis(run.now)),
-                produced_bytes: run.produced,
-                queued_bytes: 0,
-                transport: TransportStats {
-                    unacked_bytes: unacked.then_some(run.produced),
-                    rtt: Some(Duration::from_millis(100)),
-                    ack_count: Some(0),
-                    ..TransportStats::default()
-                },
-            });
+            let transport = TransportStats {
+                unacked_bytes: unacked.then_some(run.produced + produced),
+                rtt: Some(Duration::from_millis(100)),
+                ack_count: Some(0),
+                ..TransportStats::default()
+            };
+            run.measure(produced, 0, transport);
         }
         let rendition = run.controller.rendition();
         assert_eq!(rendition.bitrate_kbps, LIMITS.min_kbps, "{unacked} {rendition:?}");
