@@ -41,6 +41,7 @@ test-build:
 	cargo clippy --workspace --all-targets --features demo -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features demo
 	scripts/deny
+	scripts/python-check
 	cargo test --no-run $(CRATES)
 	cargo test --no-run -p tallybox-fleet
 	cargo build -p tallybox-fleet
