@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 9] = [
+const MENDED: [(&str, &str); 10] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -126,6 +126,16 @@ const MENDED: [(&str, &str); 9] = [
        {"do":"touch","hold":211,"bounces":2,"late":0}
        {"do":"wait","ms":16}
        {"do":"ask","by":"root","wish":"stop"}"#,
+    ),
+    (
+        "the judge held an update whose package the end of service deleted for one that began without it",
+        r#"{"seed":26587,"platform":"minors"}
+       {"do":"synchronised","is":true}
+       {"do":"operator","what":{"release":{"serial":1,"key":1,"build":20,"life-s":86400}}}
+       {"do":"wait","ms":4864}
+       {"do":"operator","what":{"release":{"serial":8,"key":1,"build":10,"life-s":86400}}}
+       {"do":"wait","ms":4208}
+       {"do":"operator","what":{"end-of-service":{"key":1}}}"#,
     ),
 ];
 

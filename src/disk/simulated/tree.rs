@@ -192,7 +192,11 @@ impl Tree {
     /// Bytes that still fit.
     pub(super) fn free(&self) -> u64 {
         let named: BTreeSet<u64> = self.named().collect();
-        let used = named.iter().filter_map(|number| self.metadata(*number).ok()).map(|found| found.len).sum();
+        let used = named.iter().map(|number| match self.inodes.get(number).map(|inode| &inode.node) {
+            Some(Node::File(data)) => data.now.len,
+            Some(Node::Dir(_)) | None => 0,
+        });
+        let used = used.sum();
         self.capacity.saturating_sub(used)
     }
 

@@ -9,7 +9,7 @@ use super::super::releases::{Handed, Published};
 use super::super::truth::Truth;
 use super::super::updates::{installed_version, updater_home};
 use crate::disk;
-use crate::ipc::{Fact, LedgerEntry, UpdateState};
+use crate::ipc::{Erasure, Fact, LedgerEntry, UpdateState};
 
 /// A box is left alone for so long after a session, less what its ledger may be late by.
 const AFTER_SESSION: Duration = Duration::from_secs(5 * 60 - 10);
@@ -38,6 +38,8 @@ pub(in crate::sim) struct Updates {
     session_ended: Option<(Option<String>, u64)>,
     /// Staff are asked for a session.
     is_requested: bool,
+    /// The box deletes its packages, since the last attempt began.
+    deletes_packages: bool,
 }
 
 impl Updates {
@@ -53,7 +55,10 @@ impl Updates {
                 self.session_ended = entry.monotonic_ms.map(|at| (entry.boot.clone(), at));
             }
             Fact::UpdateOffered { serial, .. } => self.newest = self.newest.max(Some(*serial)),
+            Fact::ErasureStarted { what: Erasure::Unbind | Erasure::EndOfService, .. }
+            | Fact::EndOfServiceReceived { .. } => self.deletes_packages = true,
             Fact::UpdateStarted { digest, attempt, .. } => {
+                self.deletes_packages = false;
                 if let Err(why) = self.start(truth, entry, digest, attempt, is_on) {
                     truth.violated(format_args!("updates: {why}: {fact:?}"));
                 }
@@ -67,7 +72,7 @@ impl Updates {
             }
             Fact::UpdateFailed { attempt, why, .. } => {
                 self.end(truth, attempt, fact);
-                if why.starts_with("the package is not there") {
+                if why.starts_with("the package is not there") && !self.deletes_packages {
                     truth.violated(format_args!("updates: an attempt began without its package: {fact:?}"));
                 }
             }
