@@ -49,6 +49,10 @@ struct Observation<'a> {
 trait RateController {
     /// Decides, every 10 ms, what to request of the encoder.
     fn step(&mut self, observation: &Observation<'_>) -> Rendition;
+    /// Bytes that a TCP socket accepts beyond what it has sent; without a limit where nobody sets one.
+    fn max_unsent(&self) -> f64 {
+        f64::INFINITY
+    }
 }
 
 /// Our controller.
@@ -73,6 +77,11 @@ impl RateController for Tallybox {
         }
         self.next_update = observation.now + u64::try_from(UPDATE_INTERVAL.as_millis()).expect("a tenth of a second");
         self.controller.update(&observation.measurement)
+    }
+
+    /// `TCP_NOTSENT_LOWAT` of the box's RTMP socket.
+    fn max_unsent(&self) -> f64 {
+        32_768.0
     }
 }
 

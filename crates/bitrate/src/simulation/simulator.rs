@@ -52,7 +52,7 @@ pub(super) fn run(trace: &Trace, protocol: Protocol, controller: &mut dyn RateCo
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let latency = belacoder::LATENCY as Millis;
     let mut transport: Box<dyn Transport> = match protocol {
-        Protocol::Tcp => Box::new(Tcp::new(trace.seed)),
+        Protocol::Tcp => Box::new(Tcp::new(trace.seed, controller.max_unsent())),
         Protocol::Srt => Box::new(Srt::new(trace.seed, latency)),
     };
     let mut encoder = Encoder::new(trace.seed, trace.footage);

@@ -29,6 +29,8 @@ pub(super) struct Tcp {
     next_new: usize,
     to_retransmit: VecDeque<usize>,
     buffered_bytes: f64,
+    /// Bytes that the socket accepts beyond what was sent.
+    max_unsent: f64,
     bottleneck: Bottleneck<usize>,
     feedback: VecDeque<Feedback>,
     /// The congestion window, the slow-start threshold and what is in flight, in packets.
@@ -42,13 +44,14 @@ pub(super) struct Tcp {
 }
 
 impl Tcp {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, max_unsent: f64) -> Self {
         Self {
             packets: VecDeque::new(),
             first_unacked: 0,
             next_new: 0,
             to_retransmit: VecDeque::new(),
             buffered_bytes: 0.0,
+            max_unsent,
             bottleneck: Bottleneck::new(seed),
             feedback: VecDeque::new(),
             cwnd: 10.0,
@@ -117,9 +120,11 @@ impl Tcp {
 }
 
 impl Transport for Tcp {
-    /// Linux buffers twice the congestion window, and at least 64 KiB.
+    /// Linux buffers twice the congestion window, and at least 64 KiB; of what was never sent, no more than it was told.
     fn has_room(&self) -> bool {
-        self.buffered_bytes < (2.0 * self.cwnd * PACKET).max(65_536.0)
+        #[allow(clippy::cast_precision_loss)]
+        let unsent = (self.first_unacked + self.packets.len() - self.next_new) as f64 * PACKET;
+        self.buffered_bytes < (2.0 * self.cwnd * PACKET).max(65_536.0) && unsent < self.max_unsent
     }
 
     fn enqueue(&mut self, _now: Millis, frame: usize, mut bytes: f64) {

@@ -6,8 +6,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::socket::GetSockOpt;
-use nix::sys::socket::sockopt::GetStruct;
+use nix::sys::socket::sockopt::{GetStruct, SetStruct};
+use nix::sys::socket::{GetSockOpt, SetSockOpt};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
@@ -23,6 +23,17 @@ const TCP_INFO_SIZE: usize = 128;
 struct TcpInfo;
 
 nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; TCP_INFO_SIZE], GetStruct<[u8; TCP_INFO_SIZE]>);
+
+/// Bytes that the kernel takes beyond what it may send now. What it has not taken waits in the queue of frames, where it
+/// can still be dropped; on a link that has fallen, its buffer alone is seconds of delay. Less than this would leave a
+/// link idle between two polls (crates/bitrate: `simulation` has the same limit).
+const MAX_UNSENT: u32 = 32 * 1024;
+
+/// `setsockopt(TCP_NOTSENT_LOWAT)`.
+#[derive(Clone, Copy, Debug)]
+struct UnsentLimit;
+
+nix::setsockopt_impl!(UnsentLimit, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, u32, SetStruct<'_, u32>);
 
 /// The outcome of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +63,7 @@ impl RtmpSocket {
         // Frames are written whole, so that Nagle's algorithm gains nothing, and it would delay the handshake's short
         // messages.
         stream.set_nodelay(true)?;
+        UnsentLimit.set(&stream, &MAX_UNSENT)?;
         let tls = tls.map(|(config, name)| ClientConnection::new(config, name)).transpose();
         let tls = tls.map_err(io::Error::other)?.map(Box::new);
         Ok(Self { stream, tls, written: 0, is_blocked: false })
@@ -230,6 +242,23 @@ mod tests {
         assert_eq!((out.len(), socket.written_bytes(), socket.acked_bytes()), (0, 32 << 20, Some(32 << 20)));
         socket.shut_down_write().unwrap();
         assert_eq!(drain.join().unwrap(), 32 << 20);
+    }
+
+    #[test]
+    fn the_kernel_takes_little_that_it_cannot_send() {
+        let (mut socket, _other) = pair();
+        let (mut out, mut unacked, mut same) = (vec![7; 32 << 20], 0, 0);
+        // The other side reads nothing: at last everything that is not acknowledged is unsent.
+        while same < 20 {
+            socket.wait(Duration::from_millis(5));
+            socket.write(&mut out).unwrap();
+            let now = socket.written_bytes() - socket.acked_bytes().unwrap();
+            same = if now == unacked { same + 1 } else { 0 };
+            unacked = now;
+        }
+        assert!(socket.is_blocked() && !out.is_empty());
+        // The limit is looked at for each of the kernel's buffers, of 64 KiB at most; its own would be megabytes.
+        assert!(unacked <= u64::from(MAX_UNSENT) + 2 * 64 * 1024, "{unacked}");
     }
 
     #[test]
