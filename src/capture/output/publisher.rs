@@ -279,7 +279,7 @@ impl StreamPublisherThread {
         self.check_connection(publication)?;
         self.rate_adapter.follow_cap(&self.encoder);
         self.reporter.refused(&self.target.destinations);
-        self.rate_adapter.update(self.clock.now(), &self.queue, publication.connection);
+        self.rate_adapter.update(self.clock.now(), &self.queue, &self.encoder, publication.connection);
         Ok(())
     }
 
