@@ -5,6 +5,7 @@
 mod datagram;
 mod destinations;
 pub(crate) mod http;
+mod link;
 mod route;
 #[cfg(feature = "sim")]
 pub(crate) mod simulated;
@@ -25,6 +26,7 @@ use monotonic::Monotonic;
 
 pub(crate) use datagram::DatagramSocket;
 pub(crate) use destinations::{Destinations, Refusals, RefusedDestination};
+pub(crate) use link::{Link, Links, ROUTE_PROBES, default_interfaces};
 pub(crate) use route::Route;
 
 /// An address that has not answered by then is not waited for: the next one is tried beside it (RFC 8305, section 8).
@@ -61,6 +63,9 @@ pub(crate) enum Unreachable {
     /// None of its addresses lies in the allowed ranges.
     #[error("its address lies outside of [residency] allowed-addresses")]
     Outside,
+    /// Packets to each of its addresses would leave by a metered link.
+    #[error("the way there is a metered link, which [ingest] metered-links refuses")]
+    Metered,
     /// The caller wants it no more.
     #[error("not wanted any more")]
     Stopped,
@@ -86,7 +91,7 @@ impl Unreachable {
             Self::Broken => 2,
             Self::TimedOut => 3,
             Self::Refused => 4,
-            Self::NotAllowed | Self::Outside => 5,
+            Self::NotAllowed | Self::Outside | Self::Metered => 5,
         }
     }
 

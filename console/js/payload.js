@@ -58,7 +58,7 @@ export function telemetry(said) {
     ...figures, height: whole(said.height), reduced: flag(said.reduced), queue: number(said["queue-ms"]),
     reconnects: whole(said.reconnects), level: number(said["level-db"]), uptime: whole(said["uptime-s"]),
     throttled: clean(said.throttled, 40), memory: number(said["memory-available-mib"]), disk: number(said["disk-free-mib"]),
-    certificate: time(said["certificate-expires"]), secondOnAir: flag(said["second-on-air"]),
+    certificate: time(said["certificate-expires"]), link: clean(said["link-kind"], 20), metered: flag(said["link-metered"]), secondOnAir: flag(said["second-on-air"]),
     secondBitrate: number(said["second-bitrate-kbps"]), guardUptime: whole(said["guard-uptime-s"]),
   };
 }

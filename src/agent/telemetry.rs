@@ -11,7 +11,7 @@ use crate::certificate;
 use crate::config::Config;
 #[cfg(feature = "sim")]
 use crate::connect::simulated;
-use crate::ipc::Status;
+use crate::ipc::{LinkKind, Status};
 
 /// One report of the device's health. A figure that this machine does not have is null.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -52,6 +52,10 @@ pub struct Telemetry {
     pub round_trip_ms: Option<u32>,
     /// How often the server had to be reached again since the session began.
     pub reconnects: Option<u32>,
+    /// Which kind of link carries the stream, or is refused: never which network. Null: there is no connection.
+    pub link_kind: Option<LinkKind>,
+    /// Whether that link is metered: mobile, or one that the configuration calls so.
+    pub link_metered: Option<bool>,
     /// Loudness of the sound that is sent, over one second, in dB relative to full scale: one number, and nothing to
     /// listen to.
     pub level_db: Option<f32>,
@@ -121,6 +125,8 @@ pub fn gather(config: &Config, status: Option<&Status>) -> Telemetry {
         dropped_frames: stream.map(|stream| stream.dropped_frames),
         round_trip_ms: stream.and_then(|stream| stream.round_trip_ms),
         reconnects: stream.map(|stream| stream.reconnects),
+        link_kind: stream.and_then(|stream| stream.link_kind),
+        link_metered: stream.and_then(|stream| stream.link_kind.map(|_| stream.link_metered)),
         level_db: stream.and_then(|stream| stream.level_db),
         second_on_air: second.map(|second| second.on_air),
         second_bitrate_kbps: second.map(|second| second.bitrate_kbps),

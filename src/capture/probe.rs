@@ -1,8 +1,10 @@
-//! A probe: runs camera, microphone and encoder for some seconds, measures what comes out and discards it.
+//! A probe: runs camera, microphone and encoder for some seconds, measures what comes out and discards it. Then, with
+//! the devices closed, it measures how fast the encoder is.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::capture::encoder;
 use crate::capture::error::CaptureError;
 use crate::capture::graph::{CaptureGraph, Inputs};
 use crate::capture::guard_link::GuardLink;
@@ -51,6 +53,14 @@ pub(crate) fn run(config: &Config, with_audio: bool, guard_link: &GuardLink) -> 
         }
     };
     drop(graph);
+    report.encoder_fps = match encoder::measure_speed(&config.video, || guard_link.wait_for_stop(Duration::ZERO)) {
+        Ok(None) => return Ok(()),
+        Ok(measured) => measured,
+        Err(error) => {
+            tracing::warn!("{}", error.message);
+            None
+        }
+    };
     guard_link.send(FromCapture::ProbeFinished(report));
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::capture::error::CaptureError;
 use crate::capture::graph::{CaptureGraph, Inputs};
 use crate::capture::guard_link::{GuardLink, Start};
-use crate::capture::output::Output;
+use crate::capture::output::{self, Output};
 use crate::capture::probe;
 use crate::config::Config;
 use crate::ipc::Purpose;
@@ -36,6 +36,7 @@ pub(crate) fn run(config: &Config, guard_link: &GuardLink) -> Result<(), Capture
 
 fn stream(config: &Config, session: u64, with_audio: bool, guard_link: &GuardLink) -> Result<(), CaptureError> {
     let outputs = Output::from_config(config, session)?;
+    output::check_link(config)?;
     let queues = Output::encoder_queues(&outputs);
     let inputs = Inputs::open(config, with_audio, guard_link)?;
     // Servers are called while the camera starts: which of the two takes longer is not known.

@@ -144,13 +144,14 @@ fn describe(status: &Status, language: Language) -> String {
         "stream",
         status.stream.map(|stream| {
             format!(
-                "{:.0} fps, {} lines, {} kbit/s, {} ms queued, {} frames dropped, {} reconnects{}",
+                "{:.0} fps, {} lines, {} kbit/s, {} ms queued, {} frames dropped, {} reconnects{}{}",
                 stream.fps,
                 stream.height,
                 stream.bitrate_kbps,
                 stream.queue_ms,
                 stream.dropped_frames,
                 stream.reconnects,
+                stream.link_kind.map(|link| format!(", over {}", link.as_str())).unwrap_or_default(),
                 if stream.reduced { "; reduced: the network takes no more" } else { "" }
             )
         }),

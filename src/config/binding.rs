@@ -67,7 +67,8 @@ impl<'c> Connection<'c> {
     }
 
     fn all(config: &'c Config) -> Vec<Self> {
-        let Ingest { first, second, reconnect_window: _, outage: _ } = &config.ingest;
+        let Ingest { first, second, reconnect_window: _, outage: _, metered_links: _, metered_interfaces: _ } =
+            &config.ingest;
         let second = second.as_ref().map(|second| Self::ingest(super::sections::SECOND, second));
         let broker = config.mqtt.as_ref().map(Self::broker);
         std::iter::once(Self::ingest("ingest", first)).chain(second).chain(broker).collect()

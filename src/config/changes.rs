@@ -205,7 +205,9 @@ fn compare_audio(changes: &mut Changes, now: &Audio, wanted: &Audio) {
 }
 
 fn compare_ingest(changes: &mut Changes, now: &Ingest, wanted: &Ingest) {
-    let Ingest { first, second, reconnect_window, outage: Outage { buffer, size_mib, catch_up } } = wanted;
+    // Which links carry the stream costs money, and shows nobody.
+    let Ingest { first, second, reconnect_window, outage, metered_links: _, metered_interfaces: _ } = wanted;
+    let Outage { buffer, size_mib, catch_up } = outage;
     compare_destination(changes, &now.first, first);
     if let Some(second) = second {
         if let Some(now) = &now.second {

@@ -49,8 +49,8 @@ pub use secret::{MissingSecret, Secret, SecretTemplate};
 pub(crate) use sections::derived_id;
 pub use sections::is_device_id;
 pub use types::{
-    Audio, AudioSource, Capture, Consent, Crop, Device, Encoder, Ingest, Mask, Mqtt, Outage, OutageBuffer, Outside,
-    Overlay, Panel, PanelBackend, Privacy, Residency, ThirdParty, Update, Video, VideoSource,
+    Audio, AudioSource, Capture, Consent, Crop, Device, Encoder, Ingest, Mask, MeteredLinks, Mqtt, Outage,
+    OutageBuffer, Outside, Overlay, Panel, PanelBackend, Privacy, Residency, ThirdParty, Update, Video, VideoSource,
 };
 
 /// The default of `--config`.

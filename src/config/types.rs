@@ -82,6 +82,15 @@ choice!(
         Disk = "disk",
     }
 );
+choice!(
+    /// Whether the stream may take a link that is metered.
+    MeteredLinks {
+        /// It takes what the routes say.
+        Use = "use",
+        /// It waits for another link.
+        Refuse = "refuse",
+    }
+);
 
 /// `[device]`
 #[derive(Clone, Debug)]
@@ -240,6 +249,10 @@ pub struct Ingest {
     pub reconnect_window: Duration,
     /// What waits meanwhile.
     pub outage: Outage,
+    /// Whether it may go over metered links: mobile ones, and `metered_interfaces`.
+    pub metered_links: MeteredLinks,
+    /// Interfaces whose links are metered although the kernel does not say so: the cable to a mobile router.
+    pub metered_interfaces: Vec<String>,
 }
 
 impl Ingest {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Unreachable, connect_any, resolve};
+use super::{Link, Links, Unreachable, connect_any, resolve};
 use crate::clock::Clock;
 use crate::config::{Config, Host, HostPattern, Mqtt, Outside, Residency};
 use crate::sync::LockExt;
@@ -81,12 +81,22 @@ pub(crate) struct Destinations {
     refusals: Refusals,
     /// Addresses that allowed names were found to have: media may go there, and nowhere else.
     known: Arc<Mutex<BTreeSet<IpAddr>>>,
+    links: Links,
+    /// The link that the last lookup found refused; `None`: it found another one.
+    refused_link: Arc<Mutex<Option<Link>>>,
 }
 
 impl Destinations {
     /// These hosts, at addresses that `residency` allows.
     pub(crate) fn new(hosts: impl Into<Arc<[HostPattern]>>, residency: &Residency, refusals: Refusals) -> Self {
-        Self { hosts: hosts.into(), residency: residency.clone(), refusals, known: Arc::default() }
+        Self {
+            hosts: hosts.into(),
+            residency: residency.clone(),
+            refusals,
+            known: Arc::default(),
+            links: Links::default(),
+            refused_link: Arc::default(),
+        }
     }
 
     /// This host alone.
@@ -96,12 +106,24 @@ impl Destinations {
 
     /// Where streams may go.
     pub(crate) fn of_ingest(config: &Config) -> Self {
-        Self::new(config.privacy.allowed_ingest_hosts.as_slice(), &config.residency, Refusals::default())
+        let hosts = config.privacy.allowed_ingest_hosts.as_slice();
+        let links = Links::of_ingest(&config.ingest);
+        Self { links, ..Self::new(hosts, &config.residency, Refusals::default()) }
     }
 
     /// The broker.
     pub(crate) fn of_broker(config: &Config, mqtt: &Mqtt, refusals: Refusals) -> Self {
         Self::only(&mqtt.host, &config.residency, refusals)
+    }
+
+    /// The links by which they are reached.
+    pub(crate) fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// The metered link because of which no connection is made at present.
+    pub(crate) fn refused_link(&self) -> Option<Link> {
+        *self.refused_link.lock_unpoisoned()
     }
 
     /// What was refused.
@@ -152,12 +174,27 @@ impl Destinations {
         if inside.is_empty() {
             return Err(Unreachable::Outside);
         }
+        let inside = self.over_other_links(inside)?;
         let mut known = self.known.lock_unpoisoned();
         if known.len() + inside.len() > MAX_KNOWN {
             known.clear();
         }
         known.extend(inside.iter().map(|at| at.ip().to_canonical()));
         Ok(inside)
+    }
+
+    /// Those of `addresses` to which packets do not leave by a link that is refused.
+    fn over_other_links(&self, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Unreachable> {
+        let mut refused = None;
+        let mut others = Vec::new();
+        for address in addresses {
+            match self.links.refused(address) {
+                Some(link) => refused = Some(link),
+                None => others.push(address),
+            }
+        }
+        *self.refused_link.lock_unpoisoned() = refused.filter(|_| others.is_empty());
+        if others.is_empty() { Err(Unreachable::Metered) } else { Ok(others) }
     }
 
     /// The first of `addresses`, which [`Destinations::resolve`] gave, that accepts within `patience`.

@@ -44,7 +44,7 @@ fn refused(why: Unreachable) -> Error {
 pub(crate) fn refusal(error: &Error) -> Option<Unreachable> {
     let Error::Io(error) = error else { return None };
     let why = error.get_ref()?.downcast_ref::<Unreachable>()?;
-    matches!(why, Unreachable::NotAllowed | Unreachable::Outside).then_some(*why)
+    matches!(why, Unreachable::NotAllowed | Unreachable::Outside | Unreachable::Metered).then_some(*why)
 }
 
 fn duration_or_default(timeout: NextTimeout) -> Duration {
@@ -57,7 +57,7 @@ impl Resolver for Dialer {
         let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(usual));
         let found = self.0.resolve(host, port, duration_or_default(timeout), &|| false);
         let found = found.map_err(|why| match why {
-            Unreachable::NotAllowed | Unreachable::Outside => refused(why),
+            Unreachable::NotAllowed | Unreachable::Outside | Unreachable::Metered => refused(why),
             Unreachable::Unresolved
             | Unreachable::Refused
             | Unreachable::TimedOut
@@ -84,6 +84,7 @@ impl Connector for Dialer {
             | Unreachable::Broken
             | Unreachable::NotAllowed
             | Unreachable::Outside
+            | Unreachable::Metered
             | Unreachable::Stopped => refused(why),
         })?;
         stream.set_nodelay(true)?;

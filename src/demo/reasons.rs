@@ -29,6 +29,7 @@ const fn sentence(reason: Reason) -> &'static str {
         Reason::Lock => "Staff locked the box.",
         Reason::Fault(part) => broken(part),
         Reason::IngestNotAllowed => "Its server is not one that the configuration allows.",
+        Reason::MeteredLink => "Its only way to the server is a metered link, which the configuration refuses.",
         Reason::ReconnectWindow => "Its server was out of reach for too long.",
         Reason::CameraLost => "The camera is away.",
         Reason::MicrophoneLost => "The microphone is away.",

@@ -22,8 +22,8 @@ mod verbs;
 pub mod video_bounds;
 
 pub use capture_protocol::{
-    CaptureDevice, FailureKind, FromCapture, LEASE_DURATION, LeaseState, ProbeReport, RENEW_INTERVAL, SecondaryStats,
-    SessionValues, StateInForce, StreamStats, ToCapture,
+    CaptureDevice, FailureKind, FromCapture, LEASE_DURATION, LeaseState, LinkKind, ProbeReport, RENEW_INTERVAL,
+    SecondaryStats, SessionValues, StateInForce, StreamStats, ToCapture,
 };
 #[cfg(feature = "box")]
 pub(crate) use capture_protocol::{CaptureEnd, GuardEnd, Wanted};

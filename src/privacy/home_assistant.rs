@@ -34,6 +34,7 @@ const PHASE: &[(&str, Purpose)] = &[
     ("value_template", FIXED),
     ("entity_category", FIXED),
 ];
+const WORD: &[(&str, Purpose)] = &[("entity_category", FIXED), ("value_template", FIXED)];
 const TIME: &[(&str, Purpose)] = &[("entity_category", FIXED), ("value_template", FIXED), ("device_class", FIXED)];
 const PLAIN: &[(&str, Purpose)] =
     &[("entity_category", FIXED), ("value_template", FIXED), ("unit_of_measurement", FIXED), ("state_class", FIXED)];
@@ -46,7 +47,7 @@ const OF_CLASS: &[(&str, Purpose)] = &[
 ];
 
 /// The components, each with what it has besides.
-const COMPONENTS: [(&str, &[(&str, Purpose)]); 10] = [
+const COMPONENTS: [(&str, &[(&str, Purpose)]); 11] = [
     ("live", STATE),
     ("consent", STATE),
     ("stop", PRESSED),
@@ -56,6 +57,7 @@ const COMPONENTS: [(&str, &[(&str, Purpose)]); 10] = [
     ("bitrate-kbps", OF_CLASS),
     ("fps", PLAIN),
     ("round-trip-ms", OF_CLASS),
+    ("link-kind", WORD),
     ("certificate-expires", TIME),
 ];
 

@@ -25,7 +25,7 @@ fn state() -> [(&'static str, Purpose); 12] {
     } }
 }
 
-fn telemetry() -> [(&'static str, Purpose); 21] {
+fn telemetry() -> [(&'static str, Purpose); 23] {
     fields! { Telemetry {
         uptime_s: Security Neither "to notice boxes that restart" "发现频繁重启的设备",
         guard_uptime_s: Security Neither "deadlines of commands count it" "用于计算指令的有效期",
@@ -43,6 +43,8 @@ fn telemetry() -> [(&'static str, Purpose); 21] {
         dropped_frames: Function Neither "quality of the network" "网络质量",
         round_trip_ms: Function Neither "quality of the network" "网络质量",
         reconnects: Function Neither "quality of the network" "网络质量",
+        link_kind: Function Neither "cable, Wi-Fi or mobile; never which network" "有线、无线或移动网络；不含网络名称",
+        link_metered: Function Neither "to notice streams that cost by volume" "发现按流量计费的推流",
         second_on_air: Function Neither "whether the second server has the stream" "第二推流地址是否在播",
         second_bitrate_kbps: Function Neither "quality of the stream" "直播画质",
         second_dropped_frames: Function Neither "quality of the network" "网络质量",

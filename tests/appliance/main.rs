@@ -62,6 +62,7 @@ mod setup;
 mod shipped_broker;
 mod shut_out;
 mod signed_commands;
+mod small_board;
 mod soak;
 mod sockets;
 mod srt;

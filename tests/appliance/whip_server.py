@@ -3,7 +3,8 @@
 
 usage: whip_server.py PORT LOG FIRST TOKEN [CERT KEY] [--loss SHARE] [--media ADDRESS]
 Sessions are numbered from FIRST. With --loss media go through a relay that loses so many of the datagrams, both ways.
-It listens on both families' loopback, and media go to ADDRESS only (127.0.0.1 unless said otherwise).
+It listens on both families' loopback and on ADDRESS, and media go there only (127.0.0.1 unless said otherwise). An
+empty TOKEN: everybody may publish.
 LOG gets a line for each thing that happens, its words separated by spaces:
   offer SESSION LEVEL · connected SESSION · v SESSION TIME KEY WIDTH HEIGHT · a SESSION TIME · deleted SESSION
   relay SESSION LOST AGAIN NACKS KEYFRAMES ESTIMATES, each second: datagrams that were lost, and of those that came
@@ -168,7 +169,7 @@ async def answer(method, path, headers, body):
         note("asked", path)
         said = f"{path} {headers.get('authorization')}"
         return 403, {"WWW-Authenticate": said, "Location": path}, said
-    if headers.get("authorization") != f"Bearer {token}":
+    if token and headers.get("authorization") != f"Bearer {token}":
         return 401, {}, ""
     if method == "DELETE" and (found := re.fullmatch(r"/session/(\d+)", path)):
         pc = sessions.get(int(found[1]))
@@ -237,7 +238,7 @@ async def main():
     if args.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*args.certificate)
-    server = await asyncio.start_server(serve, ["127.0.0.1", "::1"], port, ssl=context)
+    server = await asyncio.start_server(serve, list({"127.0.0.1", "::1", args.media}), port, ssl=context)
     ending = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
     await ending.wait()

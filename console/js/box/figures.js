@@ -17,6 +17,7 @@ export function figuresView(box) {
     [figure.drops, maybe(told.drops, figure.count)], [figure.rtt, maybe(told.rtt, figure.ms)],
     [figure.queue, maybe(told.queue, figure.ms)], [figure.reconnects, maybe(told.reconnects, figure.count)],
     [figure.reduced, maybe(told.reduced, yes)], [figure.level, maybe(told.level, figure.db)],
+    [figure.link, maybe(told.link, (kind) => figure.linkKind(kind, told.metered))],
     [figure.second, maybe(told.secondBitrate, figure.kbps)],
     [figure.temperature, maybe(told.temperature, figure.celsius)], [figure.throttled, told.throttled],
     [figure.memory, maybe(told.memory, figure.mib)], [figure.disk, maybe(told.disk, figure.mib)],

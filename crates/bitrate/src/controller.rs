@@ -6,6 +6,7 @@ use crate::estimator::{LinkEstimate, LinkEstimator};
 use crate::ladder::Ladder;
 use crate::limits::Limits;
 use crate::measurement::Measurement;
+use crate::overload::EncoderLoad;
 use crate::rate::{Bounds, QueueVerdict, Rate};
 use crate::rendition::Rendition;
 use monotonic::Monotonic;
@@ -52,6 +53,11 @@ impl Controller {
     /// Records a measurement between two updates. To be called with each frame, so that each frame's delay is known.
     pub fn record(&mut self, measurement: &Measurement) {
         self.estimator.record(measurement);
+    }
+
+    /// Takes up how the encoder of this box keeps up. To be called before [`Self::update`].
+    pub fn bear_load(&mut self, now: Monotonic, load: EncoderLoad) {
+        self.ladder.bear_load(now, load);
     }
 
     /// Decides what to request of the encoder from now on. To be called every [`UPDATE_INTERVAL`].

@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use crate::overload::{EncoderLoad, Overload, Rungs};
 use crate::rendition::Rendition;
 use monotonic::Monotonic;
 
@@ -35,6 +36,9 @@ pub(super) struct Ladder {
     enough_since: Option<Monotonic>,
     /// The link does not even carry the lowest bitrate.
     pub(super) is_starved: bool,
+    overload: Overload,
+    /// The best rung that the box keeps up with.
+    floor: usize,
 }
 
 /// Divides `pixels` by `halves` halves; the result is even.
@@ -63,8 +67,16 @@ fn min_bits_per_pixel(max: &Rendition) -> f64 {
 
 impl Ladder {
     pub(super) fn new(max: Rendition) -> Self {
-        let min_bits_per_pixel = min_bits_per_pixel(&max);
-        Self { max, min_bits_per_pixel, rung: 0, too_low_since: None, enough_since: None, is_starved: false }
+        Self {
+            max,
+            min_bits_per_pixel: min_bits_per_pixel(&max),
+            rung: 0,
+            too_low_since: None,
+            enough_since: None,
+            is_starved: false,
+            overload: Overload::default(),
+            floor: 0,
+        }
     }
 
     /// The same picture at another cap of the bitrate.
@@ -84,13 +96,21 @@ impl Ladder {
         f64::from(kbps) * 1000.0 >= self.min_bits_per_pixel * factor * pixels_per_second(&self.rendition_of(rung))
     }
 
-    fn has_lower_rung(&self) -> bool {
-        self.rung + 1 < RUNGS.len() && self.rendition_of(self.rung + 1).height >= MIN_HEIGHT.min(self.max.height)
+    /// How many rungs there are for this picture.
+    fn rungs(&self) -> usize {
+        let is_small = |rung: &usize| self.rendition_of(*rung).height < MIN_HEIGHT.min(self.max.height);
+        (1..RUNGS.len()).find(is_small).unwrap_or(RUNGS.len())
+    }
+
+    /// Adapts to what the encoder of this box can do, by at most one rung.
+    pub(super) fn bear_load(&mut self, now: Monotonic, load: EncoderLoad) {
+        let costs: Vec<f64> = (0..self.rungs()).map(|rung| pixels_per_second(&self.rendition_of(rung))).collect();
+        self.floor = self.overload.update(now, load, &Rungs { link: self.rung, costs: &costs });
     }
 
     /// Adapts to a bitrate of `kbps`, by at most one rung.
     pub(super) fn update(&mut self, now: Monotonic, kbps: u32) {
-        let too_low = self.has_lower_rung() && !self.suffices(self.rung, kbps, 1.0);
+        let too_low = self.rung + 1 < self.rungs() && !self.suffices(self.rung, kbps, 1.0);
         let enough = self.rung > 0 && self.suffices(self.rung - 1, kbps, HYSTERESIS);
         let down = persists(&mut self.too_low_since, too_low, now, STEP_DOWN_AFTER);
         let up = persists(&mut self.enough_since, enough, now, STEP_UP_AFTER);
@@ -102,7 +122,7 @@ impl Ladder {
 
     /// The present frame rate and size.
     pub(super) fn rendition(&self) -> Rendition {
-        let rendition = self.rendition_of(self.rung);
+        let rendition = self.rendition_of(self.rung.max(self.floor));
         let divisor = if self.is_starved { STARVED_DIVISOR } else { 1 };
         Rendition { fps: (rendition.fps / divisor).max(1), ..rendition }
     }

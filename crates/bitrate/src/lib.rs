@@ -9,6 +9,7 @@
 //!   that was too much the last time. A probe that fails is undone at once, and the next one comes later.
 //! - Loss alone changes nothing: SRT and TCP repair it, and where they cannot, bytes queue.
 //! - There are too few bits per pixel: fewer frames, then a smaller picture (`ladder`).
+//! - Pictures wait in front of the encoder: the same, as the box itself does not keep up (`overload`).
 
 mod controller;
 mod estimator;
@@ -16,6 +17,7 @@ mod history;
 mod ladder;
 mod limits;
 mod measurement;
+mod overload;
 mod rate;
 mod rendition;
 #[cfg(test)]
@@ -28,4 +30,5 @@ mod tuning;
 pub use controller::{Controller, UPDATE_INTERVAL};
 pub use limits::{Limits, srt_start_kbps};
 pub use measurement::{Measurement, TransportStats};
+pub use overload::EncoderLoad;
 pub use rendition::Rendition;

@@ -21,6 +21,8 @@ pub enum Reason {
     Fault(Fault),
     /// The ingest server is not one of `allowed-ingest-hosts`.
     IngestNotAllowed,
+    /// The way to the ingest server is a metered link, and the configuration refuses those.
+    MeteredLink,
     /// The ingest server was out of reach for longer than `reconnect-window`.
     ReconnectWindow,
     /// The camera was lost for longer than `device-lost-limit`.
@@ -55,7 +57,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, and each fault.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Press,
         Self::Remote,
         Self::MaxSession,
@@ -68,6 +70,7 @@ impl Reason {
         Self::Fault(Fault::Power),
         Self::Fault(Fault::Tamper),
         Self::IngestNotAllowed,
+        Self::MeteredLink,
         Self::ReconnectWindow,
         Self::CameraLost,
         Self::MicrophoneLost,
@@ -110,6 +113,7 @@ impl Reason {
             | Self::Lock
             | Self::Fault(_)
             | Self::IngestNotAllowed
+            | Self::MeteredLink
             | Self::ReconnectWindow
             | Self::CameraLost
             | Self::MicrophoneLost
@@ -144,6 +148,7 @@ impl Reason {
             Self::Fault(Fault::Power) => "low-power",
             Self::Fault(Fault::Tamper) => "tamper",
             Self::IngestNotAllowed => "ingest-not-allowed",
+            Self::MeteredLink => "metered-link",
             Self::ReconnectWindow => "reconnect-window",
             Self::CameraLost => "camera-lost",
             Self::MicrophoneLost => "microphone-lost",

@@ -25,12 +25,13 @@ impl Figure {
 }
 
 /// What a shop's own Home Assistant is shown of `telemetry`: what somebody there can do something about.
-const FIGURES: [Figure; 6] = [
+const FIGURES: [Figure; 7] = [
     Figure::new("temperature-c", "Temperature", "°C", Some("temperature")),
     Figure::new("disk-free-mib", "Disk free", "MiB", Some("data_size")),
     Figure::new("bitrate-kbps", "Bitrate", "kbit/s", Some("data_rate")),
     Figure::new("fps", "Frame rate", "fps", None),
     Figure::new("round-trip-ms", "Round-trip time", "ms", Some("duration")),
+    Figure { field: "link-kind", name: "Link", unit: None, class: None, is_measurement: false },
     Figure {
         field: "certificate-expires",
         name: "Certificate expires",

@@ -92,7 +92,7 @@ fn each_figure_is_one_of_telemetry() {
         assert!(known.get(field).is_some(), "{field}");
         count += 1;
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, 7);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bitrate::Rendition;
+use bitrate::{EncoderLoad, Rendition};
 
 use super::VideoEncoder;
 use crate::capture::error::CaptureError;
@@ -29,6 +29,11 @@ impl EncoderControl {
     /// The user's cap of the bitrate in kbit/s; `None`: there is no encoder yet.
     pub(crate) fn bitrate_cap(&self) -> Option<u32> {
         self.0.get().map(|encoder| encoder.bitrate_cap())
+    }
+
+    /// How the encoder keeps up; `None`: there is none yet, or its pictures wait for it anyway, as those of files do.
+    pub(crate) fn load(&self) -> Option<EncoderLoad> {
+        self.0.get().and_then(|encoder| encoder.load())
     }
 
     /// Makes the next picture a keyframe. (The first of all is one anyway.)

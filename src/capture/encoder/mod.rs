@@ -6,11 +6,12 @@ mod control;
 mod fallback;
 mod frame_sink;
 mod pipeline;
+mod speed;
 mod watchdog;
 
 use std::sync::{Arc, Mutex};
 
-use bitrate::Rendition;
+use bitrate::{EncoderLoad, Rendition};
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
@@ -33,6 +34,7 @@ use crate::sync::LockExt;
 pub(crate) use backend::Profile;
 pub(crate) use control::EncoderControl;
 pub(crate) use frame_sink::frame_sink;
+pub(crate) use speed::measure as measure_speed;
 
 /// How late a keyframe may be, at the configured frame rate, before it is requested: encoders count frames, and a
 /// camera in the dark delivers fewer.
@@ -236,6 +238,13 @@ impl VideoEncoder {
         self.state.lock_unpoisoned().cap_kbps
     }
 
+    fn load(&self) -> Option<EncoderLoad> {
+        match self.backpressure {
+            Backpressure::Block => None,
+            Backpressure::DropOldest => Some(self.state.lock_unpoisoned().pipeline.load()),
+        }
+    }
+
     fn force_keyframe(&self) {
         self.state.lock_unpoisoned().pipeline.force_keyframe();
     }
@@ -268,10 +277,10 @@ fn start_pipeline(
 ) -> Result<EncoderPipeline, CaptureError> {
     let config = EncoderPipelineConfig {
         encoder: encoder.create(video)?,
-        convert_format: !encoder.is_software(),
         output_caps: encoder.output_caps(video, profile),
         stream_format: Some("avc"),
         backpressure,
+        is_software: encoder.is_software(),
     };
     EncoderPipeline::start(config, sink)
 }

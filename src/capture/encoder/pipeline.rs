@@ -1,6 +1,10 @@
 //! One encoder in a pipeline of its own, which is fed through an appsrc. An encoder that fails or hangs in its driver
 //! affects nothing else, and can be left behind.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bitrate::EncoderLoad;
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
@@ -9,7 +13,9 @@ use gstreamer_video as gst_video;
 use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::make;
 use crate::capture::gst::{BusError, CLOSE_TIMEOUT, close_detached, close_within, pop_error};
+use crate::clock::Clock;
 use crate::ipc::FailureKind;
+use crate::sync::LockExt;
 
 /// How many pictures wait in front of an encoder, which may take a tenth of a second to start or for a picture now and
 /// then. Each is memory of the camera's pool.
@@ -27,8 +33,9 @@ pub(super) enum Backpressure {
 /// What an [`EncoderPipeline`] is built from.
 pub(super) struct EncoderPipelineConfig {
     pub(super) encoder: gst::Element,
-    /// A driver accepts only the pixel formats on its list: what is not on it is converted.
-    pub(super) convert_format: bool,
+    /// It works on the processor, on one picture at a time, and takes every pixel format. A driver takes only those on
+    /// its list: what is not on it is converted.
+    pub(super) is_software: bool,
     /// The caps to request behind the encoder.
     pub(super) output_caps: gst::Caps,
     /// The H.264 stream format to produce; `None` for a codec without a parser.
@@ -45,6 +52,8 @@ pub(super) struct EncoderPipeline {
     input: gst_app::AppSrc,
     size_filter: gst::Element,
     encoder: gst::Element,
+    /// `None`: what it does beside the processor cannot be seen.
+    busy: Option<BusyTime>,
 }
 
 impl Drop for EncoderPipeline {
@@ -66,7 +75,7 @@ impl EncoderPipeline {
         scaler.set_property("add-borders", false);
         let size_filter = make("capsfilter", "video-size")?;
         let mut elements = vec![input.clone().upcast(), scaler, size_filter.clone()];
-        if config.convert_format {
+        if !config.is_software {
             elements.push(make("videoconvert", "coder-convert")?);
         }
         let output_filter = make("capsfilter", "video-level")?;
@@ -78,7 +87,9 @@ impl EncoderPipeline {
         elements.push(sink.clone());
         pipeline.add_many(&elements)?;
         gst::Element::link_many(&elements)?;
-        let this = Self { pipeline: Some(pipeline.clone()), bus, input, size_filter, encoder: config.encoder };
+        let busy = config.is_software.then(|| BusyTime::of(&config.encoder));
+        let encoder = config.encoder;
+        let this = Self { pipeline: Some(pipeline.clone()), bus, input, size_filter, encoder, busy };
         pipeline.set_state(gst::State::Playing).map_err(|_| this.start_error())?;
         Ok(this)
     }
@@ -96,6 +107,11 @@ impl EncoderPipeline {
     /// Where pictures go in; for a thread of its own, since pushing one may wait for the encoder.
     pub(super) fn input(&self) -> gst_app::AppSrc {
         self.input.clone()
+    }
+
+    /// How the encoder keeps up.
+    pub(super) fn load(&self) -> EncoderLoad {
+        EncoderLoad { waiting: self.input.current_level_buffers(), busy: self.busy.as_ref().map(BusyTime::get) }
     }
 
     pub(super) fn encoder(&self) -> &gst::Element {
@@ -135,6 +151,36 @@ impl EncoderPipeline {
         let pipeline = self.pipeline.take()?;
         self.input.send_event(gst::event::FlushStart::new());
         Some(pipeline)
+    }
+}
+
+/// For how long an encoder has worked: from each picture that goes in until a frame comes out.
+#[derive(Debug)]
+struct BusyTime(Arc<Mutex<Duration>>);
+
+impl BusyTime {
+    fn of(encoder: &gst::Element) -> Self {
+        let (total, clock) = (Arc::new(Mutex::new(Duration::ZERO)), Clock::start());
+        let begun = Arc::new(Mutex::new(None));
+        if let (Some(input), Some(output)) = (encoder.static_pad("sink"), encoder.static_pad("src")) {
+            let begins = begun.clone();
+            input.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+                *begins.lock_unpoisoned() = Some(clock.now());
+                gst::PadProbeReturn::Ok
+            });
+            let sum = total.clone();
+            output.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+                if let Some(at) = begun.lock_unpoisoned().take() {
+                    *sum.lock_unpoisoned() += clock.now().duration_since(at);
+                }
+                gst::PadProbeReturn::Ok
+            });
+        }
+        Self(total)
+    }
+
+    fn get(&self) -> Duration {
+        *self.0.lock_unpoisoned()
     }
 }
 

@@ -8,6 +8,9 @@ use crate::connect::Unreachable;
 pub(super) const SRT_REFUSED: &str =
     "the passphrase is not the server's, or only one side has one, or it does not want this streamid: see [ingest]";
 
+/// What to do about a link that is refused.
+pub(super) const METERED_ADVICE: &str = ": connect the cable or Wi-Fi, or set it to \"use\"";
+
 /// The kind of an error: it decides how soon the next attempt makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectionErrorKind {
@@ -87,6 +90,7 @@ impl From<Unreachable> for ConnectionError {
             Unreachable::Refused => ": no ingest server listens there, see [ingest] url",
             Unreachable::NotAllowed => ": see [privacy] allowed-ingest-hosts",
             Unreachable::Outside => ": see the network's DNS, or list the server's network there",
+            Unreachable::Metered => METERED_ADVICE,
             Unreachable::TimedOut | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => "",
         };
         Self::unreachable(format!("{why}{advice}"))

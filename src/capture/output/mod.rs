@@ -30,6 +30,7 @@ use crate::capture::error::CaptureError;
 use crate::capture::guard_link::EventSender;
 use crate::capture::guard_link::GuardLink;
 use crate::capture::output::credentials::IngestCredentials;
+use crate::capture::output::error::METERED_ADVICE;
 use crate::capture::output::footage::{FootageKeeper, FootageSettings};
 use crate::capture::output::publisher::{StatusReporter, StreamPublisher, StreamPublisherConfig};
 use crate::capture::output::rate_adapter::RateAdapter;
@@ -37,8 +38,22 @@ use crate::capture::output::target::IngestTarget;
 use crate::capture::queue::{EncoderQueues, FrameQueue, QueueLimits, SpillFile, SpillWriter};
 use crate::capture::session_context::SessionContext;
 use crate::config::{Config, Destination, Outage, OutageBuffer};
+use crate::connect::{Links, Unreachable};
 use crate::ipc::FailureKind;
 use bitrate::Rendition;
+
+/// Whether there is a way to the first destination that may be used, before any device is opened. Without any way at
+/// all the session starts: one may come.
+///
+/// # Errors
+/// All ways are metered links, and the configuration refuses those.
+pub(crate) fn check_link(config: &Config) -> Result<(), CaptureError> {
+    let first = &config.ingest.first;
+    let Some(link) = Links::of_ingest(&config.ingest).only_refused(first.host.ip()) else { return Ok(()) };
+    let (kind, advice) = (link.kind.as_str(), METERED_ADVICE);
+    let message = format!("{}: {} ({kind}){advice}", first.host, Unreachable::Metered);
+    Err(CaptureError { kind: FailureKind::MeteredLink, message })
+}
 
 /// One destination, before the session starts.
 pub(crate) struct Output {

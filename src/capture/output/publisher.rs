@@ -17,10 +17,11 @@ use crate::capture::output::connect::connect;
 use crate::capture::output::connection::IngestConnection;
 use crate::capture::output::error::{ConnectionError, ConnectionErrorKind};
 use crate::capture::output::rate_adapter::RateAdapter;
-use crate::capture::output::route_watch::RouteWatch;
+use crate::capture::output::route_watch::{RouteChange, RouteWatch};
 use crate::capture::output::target::IngestTarget;
 use crate::capture::queue::FrameQueue;
 use crate::clock::Clock;
+use crate::connect::{Link, Unreachable};
 use crate::ipc::StreamStats;
 use crate::worker::{OnDrop, Stop, Worker};
 
@@ -79,6 +80,8 @@ struct StreamPublisherThread {
     rate_meter: RateMeter,
     /// The last reason reported for a reconnect: one that stays the same is reported once.
     last_reported: Option<String>,
+    /// The link that carries the stream, or that is refused.
+    link: Option<Link>,
 }
 
 /// The publisher was stopped.
@@ -119,6 +122,7 @@ impl StreamPublisherThread {
             reconnects: 0,
             rate_meter,
             last_reported: None,
+            link: None,
         }
     }
 
@@ -134,6 +138,7 @@ impl StreamPublisherThread {
                 Err(error) => (error, Duration::ZERO),
             };
             self.queue.begin_outage();
+            self.link = self.target.destinations.refused_link();
             self.reporter.refused(&self.target.destinations);
             self.forward_keyframe_request();
             let ConnectionError { kind, reason } = error;
@@ -207,6 +212,7 @@ impl StreamPublisherThread {
             Stage::Live { .. } => self.live(publication)?,
         }
         self.check_progress(publication)?;
+        self.link = publication.route.as_ref().and_then(RouteWatch::link);
         self.report(publication.connection.rtt_ms());
         Ok(())
     }
@@ -220,7 +226,8 @@ impl StreamPublisherThread {
                 return Err(PublicationEnd::Failed(ConnectionError::renegotiate()));
             }
             publication.stage = Stage::Connected;
-            publication.route = publication.connection.server().and_then(|at| RouteWatch::begin(at, self.clock.now()));
+            let (links, now) = (self.target.destinations.links(), self.clock.now());
+            publication.route = publication.connection.server().and_then(|at| RouteWatch::begin(at, links, now));
             self.queue.end_outage();
         } else if publication.connection.needs_data_to_connect()
             && publication.unconfirmed.len() < MAX_PRECONNECT_FRAMES
@@ -272,7 +279,7 @@ impl StreamPublisherThread {
         self.check_connection(publication)?;
         self.rate_adapter.follow_cap(&self.encoder);
         self.reporter.refused(&self.target.destinations);
-        self.rate_adapter.update(self.clock.now(), &self.queue, publication.connection);
+        self.rate_adapter.update(self.clock.now(), &self.queue, &self.encoder, publication.connection);
         Ok(())
     }
 
@@ -308,11 +315,17 @@ impl StreamPublisherThread {
     /// Finds out whether the server has stopped to take anything, or is to be reached another way now.
     fn check_progress(&self, publication: &mut Publication<'_>) -> Result<(), ConnectionError> {
         let (progress, now) = (publication.connection.progress(), self.clock.now());
-        if publication.route.as_mut().is_some_and(|route| route.has_changed(now)) {
-            return Err(ConnectionError::unreachable(format!(
-                "{}: the box has moved to another network",
-                self.target.host_port()
-            )));
+        if let Some(change) = publication.route.as_mut().and_then(|route| route.look(now)) {
+            let host_port = self.target.host_port();
+            return Err(match change {
+                RouteChange::Moved => {
+                    ConnectionError::unreachable(format!("{host_port}: the box has moved to another network"))
+                }
+                RouteChange::Metered => {
+                    let ConnectionError { kind, reason } = ConnectionError::from(Unreachable::Metered);
+                    ConnectionError { kind, reason: format!("{host_port}: {reason}") }
+                }
+            });
         }
         if progress != publication.progress {
             (publication.progress, publication.progress_at) = (progress, now);
@@ -346,6 +359,8 @@ impl StreamPublisherThread {
             target_kbps: target.bitrate_kbps,
             height: target.height,
             reduced: self.rate_adapter.is_reduced(),
+            link_kind: self.link.map(|link| link.kind),
+            link_metered: self.link.is_some_and(|link| link.is_metered),
             level_db: self.level_meter.as_ref().and_then(|level_meter| level_meter.level_db()),
         });
     }

@@ -110,7 +110,13 @@ impl RateAdapter {
     }
 
     /// Measures the link and, when an update is due, applies a new target.
-    pub(super) fn update(&mut self, now: Monotonic, queue: &FrameQueue, connection: &dyn IngestConnection) {
+    pub(super) fn update(
+        &mut self,
+        now: Monotonic,
+        queue: &FrameQueue,
+        encoder: &EncoderControl,
+        connection: &dyn IngestConnection,
+    ) {
         let Some(controller) = &mut self.controller else { return };
         let queued = queue.queued_bytes();
         let mut measurement = Measurement {
@@ -134,6 +140,9 @@ impl RateAdapter {
             // Dropped frames reduce the produced bytes: counting starts again.
             self.dropped_frames = dropped;
             controller.on_frames_dropped();
+        }
+        if let Some(load) = encoder.load() {
+            controller.bear_load(now, load);
         }
         let target = controller.update(&measurement);
         if target != self.target {

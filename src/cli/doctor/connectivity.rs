@@ -96,6 +96,9 @@ fn resolve(way: &Destinations, host: &str, port: u16) -> Result<Vec<SocketAddr>,
         Unreachable::Outside => {
             (format!("{host}: {why}"), "see the network's DNS, or list the server's network there".to_owned())
         }
+        Unreachable::Metered => {
+            (format!("{host}: {why}"), "connect the cable or Wi-Fi, or set [ingest] metered-links = \"use\"".to_owned())
+        }
         Unreachable::Unresolved
         | Unreachable::Refused
         | Unreachable::TimedOut

@@ -3,6 +3,7 @@
 use super::host::HostFiles;
 use super::{CheckResult, fail, ok, warn};
 use crate::config::{Config, Host};
+use crate::connect::{Links, default_interfaces};
 
 /// `reached`: the servers were asked, and answered.
 pub(super) fn rows(machine: &HostFiles, config: &Config, reached: bool) -> Vec<CheckResult> {
@@ -13,24 +14,10 @@ fn hosts(config: &Config) -> impl Iterator<Item = &Host> {
     config.ingest.destinations().map(|to| &to.host).chain(config.mqtt.iter().map(|mqtt| &mqtt.host))
 }
 
-/// Interface of the default route with the lowest metric. `/proc/net/route`: interface, destination, gateway, flags,
-/// reference count, use, metric, ...; `/proc/net/ipv6_route`: destination, its prefix, six more, flags, interface.
-/// Numbers are hexadecimal but for the first one's metric (proc(5), the kernel's net/ipv6/route.c).
+/// Interface of the default route that the kernel prefers.
 fn default_interface(machine: &HostFiles) -> Option<String> {
-    let four = machine.read("/proc/net/route").unwrap_or_default();
-    let is_default = |fields: &Vec<&str>| fields.get(1) == Some(&"00000000") && fields.get(7) == Some(&"00000000");
-    let all = four.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>()).filter(is_default);
-    let best = all.min_by_key(|fields| fields.get(6).and_then(|metric| metric.parse::<u32>().ok()));
-    if let Some(name) = best.and_then(|fields| fields.first().map(|name| (*name).to_owned())) {
-        return Some(name);
-    }
-    let six = machine.read("/proc/net/ipv6_route").unwrap_or_default();
-    six.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let name = *fields.last()?;
-        let is_default = fields.first()?.bytes().all(|digit| digit == b'0') && fields.get(1) == Some(&"00");
-        (is_default && name != "lo").then(|| name.to_owned())
-    })
+    let read = |path: &str| machine.read(path).unwrap_or_default();
+    default_interfaces(&read("/proc/net/route"), &read("/proc/net/ipv6_route")).into_iter().next()
 }
 
 /// What Ethernet carries; a server's answers come in such packets unless something on the way says no.
@@ -44,6 +31,15 @@ fn route(machine: &HostFiles, config: &Config, reached: bool) -> CheckResult {
         return fail("network", "no default route", "plug in the cable, or join the wireless network; see ip route");
     };
     let read = |file: &str| machine.read(&format!("/sys/class/net/{name}/{file}"));
+    let links = Links::of_ingest(&config.ingest).below(machine.path("/"));
+    let link = links.of_interface(&name);
+    if links.refuses(link) {
+        return warn(
+            "network",
+            format!("{name} is a metered link ({}), which [ingest] metered-links refuses", link.kind.as_str()),
+            "connect the cable or Wi-Fi: the stream waits for another link",
+        );
+    }
     let mtu = read("mtu").and_then(|mtu| mtu.parse::<u32>().ok());
     // Absent for anything that is not Ethernet.
     let half = if read("duplex").as_deref() == Some("half") { ", half duplex" } else { "" };

@@ -125,6 +125,7 @@ const VIDEO_SOURCES: &[&str] = &["auto", "libcamera", "v4l2", "file", "test"];
 const ENCODERS: &[&str] = &["auto", "v4l2h264enc", "x264enc", "openh264enc"];
 const AUDIO_SOURCES: &[&str] = &["auto", "alsa", "file", "test", "none"];
 const BUFFERS: &[&str] = &["memory", "disk"];
+const METERED_LINKS: &[&str] = &["use", "refuse"];
 
 use ValueKind::{Crop, Flag, Masks, Number, Secret, Span, Text, Word};
 
@@ -167,6 +168,8 @@ pub(crate) const DESIRED_KEYS: &[DesiredKey] = &[
     key("ingest.outage-buffer", Word(BUFFERS), "where frames wait meanwhile", |c| c.ingest.outage.buffer.as_str().into()),
     key("ingest.outage-buffer-mib", Number(8, 4096), "at most so much of them", |c| c.ingest.outage.size_mib.into()),
     key("ingest.catch-up", Span("0ms", "1d"), "longest outage that is made good", |c| span(c.ingest.outage.catch_up)),
+    key("ingest.metered-links", Word(METERED_LINKS), "whether the stream may go over metered links",
+        |c| c.ingest.metered_links.as_str().into()),
     key("ingest.second.url", Secret, "where the stream goes as well",
         |c| c.ingest.second.as_ref().map(Destination::origin).into()),
     key("ingest.second.stream-key", Secret, "as for the first", |_| Value::Null),

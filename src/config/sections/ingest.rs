@@ -25,6 +25,8 @@ pub(super) fn ingest(reader: &mut Reader<'_>) -> Option<Ingest> {
         size_mib: reader.number("ingest", "outage-buffer-mib", 8..=4096).unwrap_or(32),
         catch_up: reader.duration("ingest", "catch-up", secs(10), Duration::ZERO..=day),
     };
+    let metered_links = reader.choice("ingest", "metered-links");
+    let metered_interfaces = metered_interfaces(reader);
     let first = destination(reader, "ingest");
     if reader.place("ingest", "url").is_none() {
         let help = format!("write url = {EXAMPLE}");
@@ -34,7 +36,32 @@ pub(super) fn ingest(reader: &mut Reader<'_>) -> Option<Ingest> {
     if let (None, Some(place)) = (reader.place(SECOND, "url"), reader.place("ingest", "second")) {
         reader.error(Some(place), "[ingest.second] has no url", format!("write url = {EXAMPLE}"));
     }
-    Some(Ingest { first: first?, second, reconnect_window, outage })
+    Some(Ingest { first: first?, second, reconnect_window, outage, metered_links, metered_interfaces })
+}
+
+/// More than any box has; each is compared with what carries the stream.
+const INTERFACES: usize = 16;
+
+/// Names of network interfaces, as `ip link` shows them.
+fn metered_interfaces(reader: &mut Reader<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, place) in reader.list("ingest", "metered-interfaces").unwrap_or_default() {
+        let help = "write names as ip link shows them, at most 16: metered-interfaces = [\"eth1\"]";
+        if names.len() == INTERFACES {
+            reader.error(Some(place), format!("metered-interfaces has more than {INTERFACES} names"), help);
+            break;
+        }
+        // The kernel's dev_valid_name: 1 to 15 bytes, no slash, colon or white space, not "." or "..".
+        let is_valid = (1..=15).contains(&name.len())
+            && !name.contains(|letter: char| letter == '/' || letter == ':' || letter.is_whitespace())
+            && ![".", ".."].contains(&name.as_str());
+        if is_valid {
+            names.push(name);
+        } else {
+            reader.error(Some(place), format!("{name:?} cannot be the name of a network interface"), help);
+        }
+    }
+    names
 }
 
 const EXAMPLE: &str =

@@ -103,6 +103,7 @@ impl Engine {
 const fn revocation(kind: FailureKind) -> Option<Reason> {
     match kind {
         FailureKind::IngestNotAllowed => Some(Reason::IngestNotAllowed),
+        FailureKind::MeteredLink => Some(Reason::MeteredLink),
         FailureKind::CameraLost => Some(Reason::CameraLost),
         FailureKind::MicrophoneLost => Some(Reason::MicrophoneLost),
         FailureKind::Source | FailureKind::Encoder | FailureKind::Config | FailureKind::Internal => None,

@@ -69,6 +69,7 @@ const fn may_outlive(reason: Reason) -> bool {
         | Reason::Policy
         | Reason::Agreement
         | Reason::Fault(_)
+        | Reason::MeteredLink
         | Reason::ReconnectWindow
         | Reason::CameraLost
         | Reason::MicrophoneLost

@@ -249,6 +249,9 @@ pub struct ProbeReport {
     pub bitrate_kbps: u32,
     /// Whether encoded sound arrived; `None`: the microphone was not opened.
     pub sound: Option<bool>,
+    /// Pictures of the configured size that the encoder makes in a second at most; `None`: it could not be measured.
+    #[serde(default, deserialize_with = "text::maybe_finite")]
+    pub encoder_fps: Option<f32>,
 }
 
 /// A device that needs consent.
@@ -275,10 +278,39 @@ pub enum FailureKind {
     Encoder,
     /// The ingest host is not one of `allowed-ingest-hosts`.
     IngestNotAllowed,
+    /// The way to the ingest server is a metered link, and `metered-links` refuses those.
+    MeteredLink,
     /// The configuration cannot be used.
     Config,
     /// A fault of tallybox itself.
     Internal,
+}
+
+/// Which kind of link packets leave by. Never which network: no name, no address.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkKind {
+    /// A cable.
+    Ethernet,
+    /// Wireless LAN.
+    Wifi,
+    /// A modem, or a phone that shares its connection.
+    Mobile,
+    /// Anything else, or unknown.
+    Other,
+}
+
+impl LinkKind {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ethernet => "ethernet",
+            Self::Wifi => "wifi",
+            Self::Mobile => "mobile",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// Statistics of the stream: the part of telemetry that comes from capture.
@@ -308,4 +340,11 @@ pub struct StreamStats {
     /// Level of the sound that is sent, RMS over the last second, in dBFS; `None`: no sound is sent.
     #[serde(default, deserialize_with = "text::maybe_finite")]
     pub level_db: Option<f32>,
+    /// The kind of link that carries the stream, or that is refused; `None`: there is no connection, or the server is
+    /// this machine.
+    #[serde(default)]
+    pub link_kind: Option<LinkKind>,
+    /// Whether that link counts as metered.
+    #[serde(default)]
+    pub link_metered: bool,
 }

@@ -44,7 +44,7 @@ impl Codec {
         name: "x264enc",
         config: |video| EncoderPipelineConfig {
             encoder: H264Encoder::X264.create(video).unwrap_or_else(|error| panic!("{}", error.message)),
-            convert_format: false,
+            is_software: true,
             output_caps: H264Encoder::X264.output_caps(video, Profile::Main),
             stream_format: Some("avc"),
             backpressure: Backpressure::Block,
@@ -61,7 +61,7 @@ impl Codec {
             H264Encoder::V4l2.configure(&encoder, video);
             EncoderPipelineConfig {
                 encoder,
-                convert_format: true,
+                is_software: false,
                 output_caps: gst::Caps::new_empty_simple("video/x-fwht"),
                 stream_format: None,
                 backpressure: Backpressure::Block,

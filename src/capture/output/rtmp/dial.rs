@@ -28,7 +28,7 @@ pub(super) fn connect_socket(
             Unreachable::Refused => {
                 ConnectionError::unreachable("connection refused: no ingest server listens on that port")
             }
-            Unreachable::NotAllowed | Unreachable::Outside => ConnectionError::from(why),
+            Unreachable::NotAllowed | Unreachable::Outside | Unreachable::Metered => ConnectionError::from(why),
             Unreachable::TimedOut | Unreachable::NoRoute | Unreachable::Broken | Unreachable::Stopped => {
                 ConnectionError::unreachable(why.to_string())
             }

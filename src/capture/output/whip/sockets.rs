@@ -1,7 +1,7 @@
 //! The sockets for media, one for each address family in which media may go anywhere: a server may answer only on one
 //! of them, and its name may resolve to the other.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -10,12 +10,7 @@ use str0m::net::Transmit;
 
 use super::http::HTTP_TIMEOUT;
 use crate::capture::output::error::ConnectionError;
-use crate::connect::{DatagramSocket, Destinations, Unreachable};
-
-/// Destinations that show the route of an address family in which the server has no address. Nothing is sent there:
-/// they are addresses for documentation (RFC 5737 and RFC 3849).
-const ROUTE_PROBES: [IpAddr; 2] =
-    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
+use crate::connect::{DatagramSocket, Destinations, ROUTE_PROBES, Unreachable};
 
 /// Sockets.
 #[derive(Debug)]

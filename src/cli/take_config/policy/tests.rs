@@ -71,6 +71,7 @@ fn a_short_list_is_free() {
     ] {
         free(&config_to(KEY, ""), &config_to(KEY, wanted));
     }
+    free(&config_to(KEY, "metered-links = \"refuse\"\n"), &config_to(KEY, "metered-interfaces = [\"eth1\"]\n"));
     let outage = "reconnect-window = \"1m\"\noutage-buffer-mib = 8\ncatch-up = \"1s\"\n";
     free(&config_to(KEY, "outage-buffer = \"disk\"\n"), &config_to(KEY, outage));
     let srt = "srt://a.example.cn:9000";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use consent::{CaptureSettings, Grant};
 use monotonic::Monotonic;
-use tallybox::ipc::StreamStats;
+use tallybox::ipc::{LinkKind, StreamStats};
 
 /// How often figures change. A real capture reports each second, and nothing of that leaves the box but telemetry.
 const STATS_INTERVAL: Duration = Duration::from_secs(5);
@@ -124,6 +124,8 @@ impl SimCapture {
             height: self.height,
             reduced: target < self.bitrate_kbps,
             queue_ms: random.u32(0..120),
+            link_kind: Some(LinkKind::Ethernet),
+            link_metered: false,
             level_db: self.sound.then(|| -60.0 + random.f32() * 45.0),
         });
         self.pending.push((now.saturating_add(STATS_INTERVAL), CaptureEvent::Stats));
