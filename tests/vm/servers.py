@@ -4,6 +4,7 @@ import json
 import subprocess
 import threading
 import time
+from array import array
 from pathlib import Path
 
 from waiting import wait
@@ -174,3 +175,15 @@ def silences(file):
     said = subprocess.run(["ffmpeg", "-hide_banner", "-i", str(file), "-af", "silencedetect=noise=-70dB:d=1", "-vn", "-f", "null", "-"],
                           capture_output=True, text=True).stderr
     return [float(line.split("silence_duration:")[1]) for line in said.splitlines() if "silence_duration:" in line]
+
+
+def pitch(file):
+    """The frequency of a recording's sound in Hz, and how many seconds of it there are: its rising zero crossings, from
+    the first one to the last. The first second, in which a session begins, does not count."""
+    rate = 48_000
+    raw = subprocess.run(["ffmpeg", "-v", "error", "-i", str(file), "-vn", "-ac", "1", "-ar", str(rate), "-f", "s16le", "-"], capture_output=True, check=True).stdout
+    samples = array("h", raw)[rate:]
+    rising = [at for at, (one, two) in enumerate(zip(samples, samples[1:])) if one < 0 <= two]
+    assert len(rising) > 2, "there is no tone"
+    span = (rising[-1] - rising[0]) / rate
+    return (len(rising) - 1) / span, span

@@ -242,3 +242,6 @@ impl Bus {
         usbip::isochronous(request.seq, &packets, &data)
     }
 }
+
+#[cfg(test)]
+mod tests;
