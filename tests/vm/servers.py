@@ -178,12 +178,15 @@ def silences(file):
 
 
 def pitch(file):
-    """The frequency of a recording's sound in Hz, and how many seconds of it there are: its rising zero crossings, from
-    the first one to the last. The first second, in which a session begins, does not count."""
-    rate = 48_000
+    """The frequency of a recording's tone in Hz, and how many seconds of it there are: how often it rises from well
+    below zero, from the first time to the last. The first second, in which a session begins, does not count."""
+    rate, below = 48_000, -1000
     raw = subprocess.run(["ffmpeg", "-v", "error", "-i", str(file), "-vn", "-ac", "1", "-ar", str(rate), "-f", "s16le", "-"], capture_output=True, check=True).stdout
-    samples = array("h", raw)[rate:]
-    rising = [at for at, (one, two) in enumerate(zip(samples, samples[1:])) if one < 0 <= two]
+    rising, was_below = [], False
+    for at, sample in enumerate(array("h", raw)[rate:]):
+        if was_below and sample >= 0:
+            rising.append(at)
+        was_below = sample < below or was_below and sample < 0
     assert len(rising) > 2, "there is no tone"
     span = (rising[-1] - rising[0]) / rate
     return (len(rising) - 1) / span, span

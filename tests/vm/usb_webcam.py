@@ -4,6 +4,7 @@ import re
 import subprocess
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 from waiting import wait
 from box import REPO
@@ -133,4 +134,4 @@ def webcam(box, model, **more):
 def listens(camera):
     """Whether the webcam can be plugged in. A connection would be a plug."""
     assert camera.process.poll() is None, "the webcam ended"
-    return re.search(rf"^ *\d+: [0-9A-F]+:{camera.tcp:04X} 00000000:0000 0A", open("/proc/net/tcp").read(), re.MULTILINE)
+    return re.search(rf"^ *\d+: [0-9A-F]+:{camera.tcp:04X} 00000000:0000 0A", Path("/proc/net/tcp").read_text(), re.MULTILINE)

@@ -13,16 +13,19 @@ pub enum Spoil {
     OtherSize,
     /// Nothing but its two markers: a picture without a picture.
     Empty,
+    /// Its first segment is said to have 65,535 bytes, more than there are.
+    Header,
 }
 
 impl Spoil {
     /// All of them, by the words that order them.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 6] = [
         ("truncated", Self::Truncated),
         ("garbage", Self::Garbage),
         ("no-end", Self::NoEnd),
         ("other-size", Self::OtherSize),
         ("empty", Self::Empty),
+        ("header", Self::Header),
     ];
 
     /// `picture`, broken.
@@ -33,6 +36,10 @@ impl Spoil {
             Self::NoEnd => picture.strip_suffix(&[0xff, 0xd9]).unwrap_or(picture).to_vec(),
             Self::OtherSize => resized(picture),
             Self::Empty => vec![0xff, 0xd8, 0xff, 0xd9],
+            // Two markers, each of two bytes, stand before the length.
+            Self::Header => {
+                picture.iter().enumerate().map(|(at, byte)| if matches!(at, 4 | 5) { 0xff } else { *byte }).collect()
+            }
         }
     }
 }
