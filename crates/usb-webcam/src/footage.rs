@@ -10,8 +10,8 @@ use crate::negotiation::picture_bytes;
 /// The pictures of a mode, which are repeated. They share their memory.
 pub(crate) type Pictures = Arc<[Arc<[u8]>]>;
 
-/// Footage in a folder: `FORMAT-WIDTHxHEIGHT` holds raw pictures or JPEGs, one after another, `sound-HZ` samples (s16le,
-/// mono). A file is read when it is first needed, and kept.
+/// Footage in a folder: `FORMAT-WIDTHxHEIGHT` holds raw pictures or JPEGs, one after another, and `sound-HZ` samples
+/// (s16le, mono). A file is read when it is first needed, and kept.
 #[derive(Debug)]
 pub struct Footage {
     folder: PathBuf,
