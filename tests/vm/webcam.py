@@ -193,22 +193,20 @@ def leftovers(box):
 
 @scenario(f"USB webcam: camera and microphone are unplugged together {UNPLUGS} times while live, and come back", short=False)
 def unplugs(box, peers):
-    with webcam(box, "c920", shapes=["yuyv-640x480"]) as camera:
-        # 25 of the camera's 30 are kept, from whenever it was opened.
-        box.configure(**camera.settings(width=640, height=480, fps=25))
+    with webcam(box, "c920", shapes=["yuyv-640x360"]) as camera:
+        box.configure(**camera.settings())
         file, seen = cycles(box, peers, camera, UNPLUGS)
         picture, sound = whole(file, 2.0, 0.5)
         assert slates(file) == UNPLUGS, f"{slates(file)} slates in {UNPLUGS} rounds"
-        rate = per_second(file)
-        assert max(rate) <= 25 + JITTER, rate
-    return f"{seen}; longest step at the ingest {picture:.2f} s of picture, {sound:.2f} s of sound; at most {max(rate)} pictures in a second"
+    return f"{seen}; longest step at the ingest {picture:.2f} s of picture, {sound:.2f} s of sound"
 
 
 @scenario("USB webcam: camera and microphone are moved to another port while live: by their names they are found there", short=False)
 def moves(box, peers):
     seen = []
     with webcam(box, "c920", shapes=["yuyv-640x360"]) as camera:
-        box.configure(**camera.settings())
+        # 25 of the camera's 30 are kept, from whenever it was opened.
+        box.configure(**camera.settings(fps=25))
         box.live()
         wait("a stream", lambda: box.status().get("stream"))
         capture = box.hand.now("capture")
@@ -222,9 +220,12 @@ def moves(box, peers):
                 assert back - there < 2, f"{word}: back after {back - there:.2f} s"
                 seen.append(f"{word[:-5]} {back - there:.2f} s")
         assert box.hand.now("capture") == capture and not leftovers(box), leftovers(box)
+        time.sleep(3)
         box.touch()
         whole(peers.recordings()[-1], 2.0, 0.5)
-    return f"back after it was there: {', '.join(seen)}"
+        rate = per_second(peers.recordings()[-1])
+        assert max(rate) <= 25 + JITTER, rate
+    return f"back after it was there: {', '.join(seen)}; at most {max(rate)} pictures in a second"
 
 
 @scenario("USB webcam: two of one model and one serial number: doctor warns, and by their ports they are never mistaken", short=False)
@@ -287,5 +288,5 @@ def brown_out(box, peers):
         returns = len(told(box, "camera-lost", began))
         box.touch()
         assert len(peers.recordings()) == known, "the stream broke"
-        picture, sound = whole(peers.recordings()[-1], 2.0, 0.5)
+        picture, sound = whole(peers.recordings()[-1], 2.0, 2.0)
     return f"{count} times, of which the picture was back {returns} times meanwhile; longest step {picture:.2f} s of picture, {sound:.2f} s of sound"
