@@ -230,8 +230,9 @@ def moves(box, peers):
 
 @scenario("USB webcam: two of one model and one serial number: doctor warns, and by their ports they are never mistaken", short=False)
 def twins(box, peers):
-    with webcam(box, "c270", shapes=["yuyv-640x480"]) as one:
-        two = Webcam(box, "c270", shapes=["yuyv-640x480"], number=1)
+    # A C270 is reset after each sleep, as a workaround, which the virtual hub does not bear for two at once.
+    with webcam(box, "cheap", shapes=["mjpeg-640x480"]) as one:
+        two = Webcam(box, "cheap", shapes=["mjpeg-640x480"], number=1)
         try:
             two.plug(1)
             settings = lambda camera, device: camera.settings(width=640, height=480, device=device)

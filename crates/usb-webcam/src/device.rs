@@ -85,9 +85,10 @@ impl Device {
         core::mem::take(&mut self.events)
     }
 
-    /// It has lost its power: nothing streams. What is wrong with it stays.
+    /// It was reset, or has lost its power: nothing streams. What is wrong with it stays.
     pub(crate) fn reset(&mut self) {
-        (self.camera, self.sound) = (None, None);
+        self.stop_camera();
+        self.sound = None;
     }
 
     pub(crate) fn obey(&mut self, order: Order) {
@@ -119,9 +120,14 @@ impl Device {
             (0x80, 6, 1) => Some(self.identity.device()),
             (0x80, 6, 2) => Some(self.configuration.clone()),
             (0x80, 6, 3) => Some(self.identity.string(number)),
-            // Status, configuration, and a halt that is cleared.
+            // Status, and a halt that is cleared.
             (0x80..=0x82, 0, _) => Some(vec![0, 0]),
-            (0x00, 9, _) | (0x02, 1, _) => Some(Vec::new()),
+            (0x02, 1, _) => Some(Vec::new()),
+            (0x00, 9, _) => {
+                // All interfaces are as they were at first (USB 2.0, 9.1.1.5), also where a machine finds it anew.
+                self.reset();
+                Some(Vec::new())
+            }
             (0x01, 11, _) => {
                 self.set_interface(index, value != 0);
                 Some(Vec::new())

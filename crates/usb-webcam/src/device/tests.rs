@@ -130,3 +130,14 @@ fn a_mode_without_footage_gives_nothing_and_says_so() {
     device.picture_packet(Duration::ZERO, 3072, &mut nothing);
     assert!(nothing.is_empty());
 }
+
+#[test]
+fn a_configuration_that_is_set_ends_its_streams() {
+    let mut device = webcam();
+    assert_eq!(device.control([0x00, 9, 1, 0, 0, 0, 0, 0], &[]), Some(vec![]));
+    assert!(device.take_events()[0].starts_with("camera off"));
+    let mut nothing = Vec::new();
+    device.picture_packet(Duration::ZERO, 3072, &mut nothing);
+    device.sound_packet(Duration::ZERO, Duration::from_millis(1), 90, &mut nothing);
+    assert!(nothing.is_empty());
+}
