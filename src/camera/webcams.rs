@@ -1,21 +1,10 @@
-//! Descriptors of webcams for tests. The bytes are built to the UVC 1.1 specification; formats, sizes and intervals of
-//! the Logitech cameras are those that public listings of `lsusb -v` show, in their order, but for sizes that are left
-//! out.
+//! Descriptors of webcams for tests: those of real models, which the webcam of the virtual machine has as well, and odd
+//! ones, built to the UVC 1.1 specification.
 
-/// Intervals in units of 100 ns, as cameras name them.
+use usb_webcam::{Identity, model, sysfs_descriptors};
+
 const FPS_30: u32 = 333_333;
-const FPS_25: u32 = 400_000;
-const FPS_24: u32 = 416_666;
-const FPS_20: u32 = 500_000;
 const FPS_15: u32 = 666_666;
-const FPS_10: u32 = 1_000_000;
-const FPS_7_5: u32 = 1_333_333;
-const FPS_5: u32 = 2_000_000;
-const FPS_2: u32 = 5_000_000;
-
-const C920_FAST: &[u32] = &[FPS_30, FPS_24, FPS_20, FPS_15, FPS_10, FPS_7_5, FPS_5];
-const C270_FAST: &[u32] = &[FPS_30, FPS_25, FPS_20, FPS_15, FPS_10, FPS_5];
-const C270_SLOW: &[u32] = &[FPS_7_5, FPS_5];
 
 /// The intervals of a frame.
 #[derive(Clone, Copy)]
@@ -103,44 +92,30 @@ impl Webcam {
     }
 }
 
+/// The descriptors of one of the models that the webcam of the virtual machine has.
+fn descriptors(name: &str) -> Vec<u8> {
+    let identity = Identity { model: model(name).unwrap(), serial: String::new(), sound_rate: Some(48_000) };
+    sysfs_descriptors(&identity)
+}
+
 /// Logitech C920: raw slowly above VGA; JPEG and H.264 at 30, 24, 20, 15 ... and never 25.
 pub(crate) fn c920() -> Vec<u8> {
-    let coded: &[((u16, u16), &[u32])] = &[
-        ((640, 480), C920_FAST),
-        ((160, 90), C920_FAST),
-        ((640, 360), C920_FAST),
-        ((1280, 720), C920_FAST),
-        ((1920, 1080), C920_FAST),
-    ];
-    let raw: &[((u16, u16), &[u32])] = &[
-        ((640, 480), C920_FAST),
-        ((160, 90), C920_FAST),
-        ((640, 360), C920_FAST),
-        ((1280, 720), &[FPS_10, FPS_7_5, FPS_5]),
-        ((1920, 1080), &[FPS_5]),
-        ((2304, 1536), &[FPS_2]),
-    ];
-    let camera = Webcam::new(0).format(*b"YUY2", false).frames(0x05, raw);
-    camera.format(*b"H264", true).frames(0x11, coded).mjpeg().frames(0x07, coded).bytes()
+    descriptors("c920")
 }
 
 /// Logitech C270: from 1280x720 on, raw at 7.5 and JPEG at 30.
 pub(crate) fn c270() -> Vec<u8> {
-    let raw: &[((u16, u16), &[u32])] =
-        &[((640, 480), C270_FAST), ((320, 240), C270_FAST), ((1280, 720), C270_SLOW), ((1280, 960), C270_SLOW)];
-    let coded: &[((u16, u16), &[u32])] =
-        &[((640, 480), C270_FAST), ((320, 240), C270_FAST), ((1280, 720), C270_FAST), ((1280, 960), C270_FAST)];
-    Webcam::new(0).format(*b"YUY2", false).frames(0x05, raw).mjpeg().frames(0x07, coded).bytes()
+    descriptors("c270")
 }
 
 /// A cheap one: JPEG at 15 alone.
 pub(crate) fn cheap() -> Vec<u8> {
-    Webcam::new(0).mjpeg().frames(0x07, &[((1280, 720), &[FPS_15]), ((640, 480), &[FPS_15])]).bytes()
+    descriptors("cheap")
 }
 
 /// One that gives H.264 alone.
 pub(crate) fn only_h264() -> Vec<u8> {
-    Webcam::new(0).format(*b"H264", true).frames(0x11, &[((1920, 1080), &[FPS_30]), ((1280, 720), &[FPS_30])]).bytes()
+    descriptors("h264")
 }
 
 /// A notebook's: a function that gives colours, and one for infrared.

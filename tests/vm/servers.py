@@ -4,6 +4,7 @@ import json
 import subprocess
 import threading
 import time
+from array import array
 from pathlib import Path
 
 from waiting import wait
@@ -174,3 +175,18 @@ def silences(file):
     said = subprocess.run(["ffmpeg", "-hide_banner", "-i", str(file), "-af", "silencedetect=noise=-70dB:d=1", "-vn", "-f", "null", "-"],
                           capture_output=True, text=True).stderr
     return [float(line.split("silence_duration:")[1]) for line in said.splitlines() if "silence_duration:" in line]
+
+
+def pitch(file):
+    """The frequency of a recording's tone in Hz, and how many seconds of it there are: how often it rises from well
+    below zero, from the first time to the last. The first second, in which a session begins, does not count."""
+    rate, below = 48_000, -1000
+    raw = subprocess.run(["ffmpeg", "-v", "error", "-i", str(file), "-vn", "-ac", "1", "-ar", str(rate), "-f", "s16le", "-"], capture_output=True, check=True).stdout
+    rising, was_below = [], False
+    for at, sample in enumerate(array("h", raw)[rate:]):
+        if was_below and sample >= 0:
+            rising.append(at)
+        was_below = sample < below or was_below and sample < 0
+    assert len(rising) > 2, "there is no tone"
+    span = (rising[-1] - rising[0]) / rate
+    return (len(rising) - 1) / span, span

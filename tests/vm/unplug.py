@@ -9,42 +9,43 @@ from waiting import wait
 from servers import ffprobe
 from scenario import scenario
 
-CAMERA, MICROPHONE = "vivid/vivid.0", "snd_aloop/snd_aloop.0"
-# The driver of the sound card waits until nobody has it open any more: pulling a plug does not, so it is not waited
-# for.
-OUT = "echo {device} >/sys/bus/platform/drivers/{driver}/unbind"
-IN = "echo {device} >/sys/bus/platform/drivers/{driver}/bind"
-THERE = {CAMERA: "[ -e /dev/shopcam ]", MICROPHONE: "grep -q capture /proc/asound/pcm"}
-WORD = {CAMERA: "camera-lost", MICROPHONE: "microphone-lost"}
-
 
 def clock(box):
     """The guest's own monotonic clock, in seconds."""
     return float(box.sh("cut -d' ' -f1 /proc/uptime"))
 
 
-def pull(box, what):
-    """Pulls the plug; when that was, by the guest's clock."""
-    driver, device = what.split("/")
-    order = OUT.format(device=device, driver=driver)
-    return float(box.sh(f"cut -d' ' -f1 /proc/uptime; systemd-run -q --collect --unit=rig-unplug sh -c '{order}'"))
+class Bound:
+    """A device of a test driver, which is there while the driver is bound to it. `there`: how a shell sees it;
+    `word`: what the box calls its loss."""
+
+    def __init__(self, driver, device, there, word):
+        self.driver, self.device, self.there, self.words = f"/sys/bus/platform/drivers/{driver}", device, there, (word,)
+
+    def pull(self, box):
+        """Pulls the plug; when that was, by the guest's clock. The driver of the sound card waits until nobody has it
+        open any more: pulling a plug does not, so it is not waited for."""
+        order = f"echo {self.device} >{self.driver}/unbind"
+        return float(box.sh(f"cut -d' ' -f1 /proc/uptime; systemd-run -q --collect --unit=rig-unplug sh -c '{order}'"))
+
+    def push(self, box):
+        """Puts the plug back in; when the device was there again, by the guest's clock."""
+        wait("it is pulled out altogether", lambda: not box.ok("systemctl is-active rig-unplug"), 60, 0.1)
+        order = f"echo {self.device} >{self.driver}/bind"
+        return float(box.sh(f"{order}; until {self.there}; do sleep 0.02; done; cut -d' ' -f1 /proc/uptime"))
 
 
-def push(box, what):
-    """Puts the plug back in; when the device was there again, by the guest's clock."""
-    driver, device = what.split("/")
-    wait("it is pulled out altogether", lambda: not box.ok("systemctl is-active rig-unplug"), 60, 0.1)
-    order = IN.format(device=device, driver=driver)
-    return float(box.sh(f"{order}; until {THERE[what]}; do sleep 0.02; done; cut -d' ' -f1 /proc/uptime"))
+CAMERA = Bound("vivid", "vivid.0", "[ -e /dev/shopcam ]", "camera-lost")
+MICROPHONE = Bound("snd_aloop", "snd_aloop.0", "grep -q capture /proc/asound/pcm", "microphone-lost")
 
 
-def told(box, what, since):
-    """When the guard heard of losses and returns, by the guest's clock: [(lost, back), ...]."""
-    lines = box.sh("journalctl -b --no-pager -o json -t tallybox-guard -n 1000").splitlines()
+def told(box, word, since):
+    """When the guard heard of losses of this kind and of returns, by the guest's clock: [(lost, back), ...]."""
+    lines = box.sh("journalctl -b --no-pager -o json --output-fields=MESSAGE -t tallybox-guard -n 300").splitlines()
     lost, pairs = None, []
     for line in map(json.loads, lines):
         at, said = int(line["__MONOTONIC_TIMESTAMP"]) / 1e6, line["MESSAGE"]
-        if at < since or not isinstance(said, str) or f"{WORD[what]}: " not in said:
+        if at < since or not isinstance(said, str) or f"{word}: " not in said:
             continue
         if "it is back" in said:
             pairs.append((lost, at))
@@ -84,28 +85,32 @@ def slates(file):
     return sum(now and not before for before, now in zip([False, *grey], grey))
 
 
-def cycles(box, peers, what, rounds):
+def cycles(box, peers, plug, rounds):
+    """Pulls the plug and puts it back in, so often: the recording, and what was seen."""
     box.live()
     wait("a stream", lambda: box.status().get("stream"))
-    known, begun, mark = len(peers.recordings()), clock(box), box.hand.mark()
+    known, mark = len(peers.recordings()), box.hand.mark()
     capture = box.hand.now("capture")
     gone, back = [], []
     chance = random.Random(4)
     for _ in range(rounds):
-        pulled = pull(box, what)
-        status = reason(box, WORD[what])
+        pulled = plug.pull(box)
+        status = reason(box, plug.words[0])
         assert status["lamp"] == "solid", status
+        for word in plug.words[1:]:
+            wait(f"{word} is told", lambda: told(box, word, pulled), 30, 0.2)
         time.sleep(chance.uniform(0, 2))
-        pushed = push(box, what)
+        pushed = plug.push(box)
         reason(box, None)
-        lost, found = told(box, what, pulled)[-1]
-        gone.append(lost - pulled)
-        back.append(found - pushed)
+        for word in plug.words:
+            lost, found = told(box, word, pulled)[-1]
+            gone.append(lost - pulled)
+            back.append(found - pushed)
         time.sleep(chance.uniform(0, 1))
     assert box.hand.now("capture") == capture, "it was one and the same capture"
     assert not box.hand.values(mark, "lamp"), "the lamp was solid throughout"
     states = peers.said("state")
-    assert any(state["phase"] == "live" and state["reason"] == WORD[what] for state in states), states[-5:]
+    assert any(state["phase"] == "live" and state["reason"] == plug.words[0] for state in states), states[-5:]
     took = box.touch()
     assert took < 500, f"capture gone after {took} ms"
     box.dark()
@@ -142,7 +147,7 @@ def stays_away(box, peers):
     try:
         box.live()
         wait("a stream", lambda: box.status().get("stream"))
-        pulled = pull(box, CAMERA)
+        pulled = CAMERA.pull(box)
         box.until("idle")
         box.dark()
         said = box.facts()[-1]
@@ -153,20 +158,20 @@ def stays_away(box, peers):
         without = box.facts()[-1]
         assert without["reason"] == "capture-failed" and "shopcam" in without["message"], without
         box.until("idle")
-        push(box, CAMERA)
+        CAMERA.push(box)
         box.live()
         wait("a stream", lambda: box.status().get("stream"))
-        pull(box, CAMERA)
+        CAMERA.pull(box)
         reason(box, "camera-lost")
         touched = box.touch()
         assert touched < 500, f"capture gone after {touched} ms"
         mark = box.hand.mark()
-        push(box, CAMERA)
+        CAMERA.push(box)
         time.sleep(2)
         assert not box.devices_open() and not any(box.hand.values(mark, "open")) and box.phase() == "idle"
     finally:
-        if not box.ok(THERE[CAMERA]):
-            push(box, CAMERA)
+        if not box.ok(CAMERA.there):
+            CAMERA.push(box)
         box.configure()
     box.live()
     box.touch()

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
@@ -58,6 +58,7 @@ pub(crate) struct GuardLink {
     starts: Mutex<Receiver<Start>>,
     stops: Mutex<Receiver<()>>,
     events: mpsc::Sender<FromCapture>,
+    finished: Arc<Notify>,
     closed: Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -89,7 +90,8 @@ impl GuardLink {
         let lease = Arc::new(Lease::new(clock));
         let ((start, starts), (stop, stops), (closed, all_closed)) = (channel(), channel(), channel());
         let (events, outbox) = mpsc::channel(MAX_QUEUED_EVENTS);
-        let reader = Reader { clock, lease: lease.clone(), start, stop, left_open };
+        let finished = Arc::new(Notify::new());
+        let reader = Reader { clock, lease: lease.clone(), start, stop, finished: finished.clone(), left_open };
         let thread = std::thread::Builder::new()
             .name("door".to_owned())
             .spawn(move || {
@@ -97,7 +99,7 @@ impl GuardLink {
                 exit_process();
             })
             .map_err(broken)?;
-        Ok(Self { lease, starts: Mutex::new(starts), stops: Mutex::new(stops), events, closed, thread })
+        Ok(Self { lease, starts: Mutex::new(starts), stops: Mutex::new(stops), events, finished, closed, thread })
     }
 
     pub(crate) fn lease(&self) -> Arc<Lease> {
@@ -125,11 +127,12 @@ impl GuardLink {
         }
     }
 
-    /// Ends the process, in which all is closed, as soon as the guard has the events that were sent.
+    /// Ends the process, in which all is closed, as soon as the guard has the events that were sent. A thread that
+    /// hangs in a driver may keep an [`EventSender`] for ever: that is not waited for.
     pub(crate) fn finish(self) {
         self.lease.revoke();
         let _ = self.closed.send(());
-        drop(self.events);
+        self.finished.notify_one();
         let _ = self.thread.join();
     }
 }
@@ -147,6 +150,7 @@ struct Reader {
     lease: Arc<Lease>,
     start: Sender<Start>,
     stop: Sender<()>,
+    finished: Arc<Notify>,
     left_open: fn() -> usize,
 }
 
@@ -160,8 +164,8 @@ impl Reader {
                 return;
             }
         };
-        let Self { clock, lease, start, stop, left_open } = self;
-        let ended = runtime.block_on(async { serve(stream, outbox, clock, &lease, start).await });
+        let Self { clock, lease, start, stop, finished, left_open } = self;
+        let ended = runtime.block_on(async { serve(stream, outbox, clock, &lease, start, &finished).await });
         lease.revoke();
         if let Err(reason) = ended {
             tracing::info!("going dark: {reason}");
@@ -185,6 +189,7 @@ async fn serve(
     clock: Clock,
     lease: &Lease,
     start: Sender<Start>,
+    finished: &Notify,
 ) -> Result<(), String> {
     let mut signals = ShutdownSignals::listen().map_err(|exit| exit.to_string())?;
     let stream = tokio::net::UnixStream::from_std(stream).map_err(|error| error.to_string())?;
@@ -219,8 +224,15 @@ async fn serve(
                 let Some(event) = event else { return Ok(()) };
                 send(&mut guard, &event).await?;
             }
+            () = finished.notified() => break,
         }
     }
+    // What was sent before is told; nothing is taken any more.
+    outbox.close();
+    while let Some(event) = outbox.recv().await {
+        send(&mut guard, &event).await?;
+    }
+    Ok(())
 }
 
 type Guard = IpcConnection<ToCapture, FromCapture>;
@@ -251,5 +263,38 @@ async fn send(guard: &mut Guard, event: &FromCapture) -> Result<(), String> {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the guard does not read".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a thread does that hangs in a driver.
+    #[test]
+    fn who_keeps_a_sender_does_not_keep_the_process() {
+        let (own, other) = UnixStream::pair().unwrap();
+        let (events, outbox) = mpsc::channel(MAX_QUEUED_EVENTS);
+        let kept = EventSender(events);
+        kept.send(FromCapture::Live {});
+        let (clock, finished) = (Clock::start(), Notify::new());
+        finished.notify_one();
+        own.set_nonblocking(true).unwrap();
+        other.set_nonblocking(true).unwrap();
+        let told = runtime::build().unwrap().block_on(async {
+            let lease = Lease::new(clock);
+            let (start, _starts) = channel();
+            let served = timeout(Duration::from_secs(20), serve(own, outbox, clock, &lease, start, &finished)).await;
+            assert_eq!(served, Ok(Ok(())));
+            let stream = tokio::net::UnixStream::from_std(other).unwrap();
+            let mut guard: IpcConnection<FromCapture, ToCapture> = IpcConnection::new(stream);
+            let mut told = Vec::new();
+            while let Ok(Some(message)) = guard.receive().await {
+                told.push(message);
+            }
+            told
+        });
+        assert_eq!(told.last(), Some(&FromCapture::Live {}), "{told:?}");
+        drop(kept);
     }
 }

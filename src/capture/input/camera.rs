@@ -7,6 +7,7 @@ use gstreamer as gst;
 
 use super::camera_mode;
 use super::device_error::device_error;
+use super::jpeg_filter::drop_broken_jpegs;
 use super::session_camera::{SessionCamera, no_camera, resolve_camera};
 use super::transform::add_normalizer;
 use crate::camera::{CameraRequest, Selection};
@@ -47,7 +48,9 @@ pub(super) fn add_camera(
     let (first, output) = add_normalizer(pipeline, video)?;
     raw.link(&first)?;
     let decimator = Arc::new(Mutex::new(FrameDecimator::capped(video.fps, video.fps)));
-    // Ahead of decoder and converter: a picture that is dropped costs nothing there.
+    // Ahead of decoder and converter: a picture that is dropped costs nothing there. One that is broken first, because
+    // it takes nobody's place then.
+    drop_broken_jpegs(&source)?;
     limit_rate(&source, &decimator)?;
     Ok(Camera { output, source, caps_filter, request, decimator })
 }

@@ -4,6 +4,7 @@ mod camera;
 mod camera_mode;
 mod clock_sync;
 mod device_error;
+mod jpeg_filter;
 mod media_file;
 mod microphone;
 mod session_camera;

@@ -2,3 +2,4 @@
 
 mod clock_sync;
 mod frame_rate;
+mod jpeg_filter;
