@@ -1,9 +1,8 @@
 /* libcamera for tests: a plugin that brings the element libcamerasrc with a test picture inside. Files in FOLDER say what
- * the camera does: "unplugged" makes its opening fail, each byte of "crashes" one start. It holds "lock" while it is
- * open, and leaves "twice" where somebody else has it open already. */
+ * the camera does: "unplugged" makes its opening fail, "crash" crashes the library in mid-stream, and each byte of
+ * "crashes" one start. It holds "lock" while it is open, and leaves "twice" where somebody else has it open already. */
 #include <fcntl.h>
 #include <gst/gst.h>
-#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +10,18 @@
 typedef struct { GstBin parent; GstElement *inside; int lock; } Camera;
 typedef struct { GstBinClass parent; } CameraClass;
 G_DEFINE_TYPE(Camera, camera, GST_TYPE_BIN)
+
+static void crash(void)
+{
+  *(volatile int *) NULL = 0;
+}
+
+static GstPadProbeReturn out(GstPad *pad, GstPadProbeInfo *info, gpointer data)
+{
+  if (!unlink(FOLDER "/crash"))
+    crash();
+  return GST_PAD_PROBE_OK;
+}
 
 static gboolean open_camera(Camera *self)
 {
@@ -27,7 +38,7 @@ static gboolean open_camera(Camera *self)
   struct stat crashes;
   if (!stat(FOLDER "/crashes", &crashes) && crashes.st_size > 0) {
     truncate(FOLDER "/crashes", crashes.st_size - 1);
-    kill(getpid(), SIGSEGV);
+    crash();
   }
   return TRUE;
 }
@@ -61,11 +72,16 @@ static void camera_class_init(CameraClass *class)
 static void camera_init(Camera *self)
 {
   self->lock = -1;
+  gst_plugin_load_file(PLUGINS "/libgstcoreelements.so", NULL);
   gst_plugin_load_file(PLUGINS "/libgstvideotestsrc.so", NULL);
   self->inside = gst_element_factory_make("videotestsrc", NULL);
   g_object_set(self->inside, "is-live", TRUE, NULL);
-  gst_bin_add(GST_BIN(self), self->inside);
-  GstPad *pad = gst_element_get_static_pad(self->inside, "src");
+  GstElement *filter = gst_element_factory_make("capsfilter", NULL);
+  gst_util_set_object_arg(G_OBJECT(filter), "caps", "video/x-raw,format=NV12");
+  gst_bin_add_many(GST_BIN(self), self->inside, filter, NULL);
+  gst_element_link(self->inside, filter);
+  GstPad *pad = gst_element_get_static_pad(filter, "src");
+  gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, out, NULL, NULL);
   gst_element_add_pad(GST_ELEMENT(self), gst_ghost_pad_new("src", pad));
   gst_object_unref(pad);
   GST_OBJECT_FLAG_SET(self, GST_ELEMENT_FLAG_SOURCE);

@@ -173,9 +173,9 @@ fn a_child_that_dies_lies_or_gives_up_is_told_and_reaped() {
     for (data, script, crashed, wanted) in [
         (Vec::new(), kill, true, "SIGSEGV"),
         (format_record(&format()), "exit 3", true, "exit status: 3"),
-        (b"nonsense that is long enough".to_vec(), "sleep 1000", true, "a header that is none"),
-        (failure_record("it was unplugged"), "sleep 1000", false, "it was unplugged"),
-        (Vec::new(), "exec >&-; sleep 1000", true, "SIGKILL"),
+        (b"nonsense that is long enough".to_vec(), "exec sleep 1000", true, "a header that is none"),
+        (failure_record("it was unplugged"), "exec sleep 1000", false, "it was unplugged"),
+        (Vec::new(), "exec >&-; exec sleep 1000", true, "SIGKILL"),
     ] {
         let process = wait_for("a place", || stand.start(&data, script).ok());
         let error = wait_for("an error", || process.take_error());
@@ -188,16 +188,16 @@ fn a_child_that_dies_lies_or_gives_up_is_told_and_reaped() {
 #[test]
 fn there_is_one_child_at_a_time() {
     let stand = Stand::new();
-    let process = stand.start(&[], "sleep 1000").unwrap();
-    let error = stand.start(&[], "sleep 1000").unwrap_err();
+    let process = stand.start(&[], "exec sleep 1000").unwrap();
+    let error = stand.start(&[], "exec sleep 1000").unwrap_err();
     assert!(error.message.contains("has not ended"), "{}", error.message);
     assert!(process.close().recv_timeout(Duration::from_secs(60)).is_err());
-    let next = stand.start(&[], "sleep 1000").unwrap();
+    let next = stand.start(&[], "exec sleep 1000").unwrap();
     // Consent ends.
     stand.lease.expire();
     wait_for("its end", || stand.camera.process_slot().occupy());
     assert!(next.take_error().is_none(), "that is no failure");
-    let late = stand.start(&[], "sleep 1000").unwrap();
+    let late = stand.start(&[], "exec sleep 1000").unwrap();
     assert!(late.close().recv().is_err(), "without consent there is no process");
 }
 
@@ -206,7 +206,7 @@ fn pictures_come_at_no_more_than_the_rate_and_never_from_the_future() {
     let stand = Stand::new();
     let far = gst::ClockTime::from_seconds(1 << 30);
     let many: Vec<u8> = (0..2000).flat_map(|n| picture(far + gst::ClockTime::from_seconds(n))).collect();
-    let process = stand.start(&[format_record(&format()), many].concat(), "sleep 1000").unwrap();
+    let process = stand.start(&[format_record(&format()), many].concat(), "exec sleep 1000").unwrap();
     wait_for("a picture", || stand.arrived.lock().unwrap().first().copied());
     assert_eq!(wait_for("a mode", || process.take_mode()), "NV12 64x36");
     process.close().recv().unwrap_err();
