@@ -20,7 +20,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(2);
 const STOPPED_WITHIN: Duration = Duration::from_millis(500);
 
 /// A box whose camera is libcamera's.
-struct Shop {
+struct Scene {
     nginx: Nginx,
     shop: TestBox,
     guard: Program,
@@ -87,7 +87,7 @@ impl Drop for Watch {
     }
 }
 
-impl Shop {
+impl Scene {
     fn new() -> Self {
         let nginx = Nginx::new();
         let plan = BoxConfig {
@@ -156,7 +156,7 @@ fn held(pid: i32) -> (usize, usize, u64) {
 #[test]
 fn crashes_of_libcamera_end_no_session_and_leave_nothing_behind() {
     const ROUNDS: usize = 20;
-    let shop = Shop::new();
+    let shop = Scene::new();
     let (capture, mut camera) = shop.go_live();
     let mode = shop.shop.status().unwrap()["camera"].clone();
     assert!(mode.as_str().is_some_and(|mode| mode == "NV12 320x180 at 30/s"), "{mode}");
@@ -201,7 +201,7 @@ fn crashes_of_libcamera_end_no_session_and_leave_nothing_behind() {
 
 #[test]
 fn a_camera_process_that_hangs_is_replaced() {
-    let shop = Shop::new();
+    let shop = Scene::new();
     let (capture, mut camera) = shop.go_live();
     for round in 1..=3 {
         signal(camera, Signal::STOP);
@@ -219,7 +219,7 @@ fn a_camera_process_that_hangs_is_replaced() {
 
 #[test]
 fn a_touch_ends_capture_and_the_cameras_process() {
-    let shop = Shop::new();
+    let shop = Scene::new();
     let mut took = Duration::MAX;
     // Other work on the machine only adds to it.
     for _ in 0..3 {
@@ -244,7 +244,7 @@ fn a_touch_ends_capture_and_the_cameras_process() {
 
 #[test]
 fn the_cameras_process_ends_with_a_capture_that_is_killed() {
-    let shop = Shop::new();
+    let shop = Scene::new();
     let (capture, camera) = shop.go_live();
     // Not even one that is stopped is left.
     signal(camera, Signal::STOP);
@@ -257,7 +257,7 @@ fn the_cameras_process_ends_with_a_capture_that_is_killed() {
 
 #[test]
 fn crashes_before_the_first_picture_end_no_session() {
-    let shop = Shop::new();
+    let shop = Scene::new();
     std::fs::write(shop.shop.path("crashes"), "..").unwrap();
     let (capture, _) = shop.go_live();
     assert_eq!(shop.said("it is started again"), 2, "{}", shop.shop.log());
@@ -270,7 +270,7 @@ fn crashes_before_the_first_picture_end_no_session() {
 
 #[test]
 fn a_camera_that_is_unplugged_is_told_and_comes_back() {
-    let shop = Shop::new();
+    let shop = Scene::new();
     let unplugged = shop.shop.path("unplugged");
     std::fs::write(&unplugged, "").unwrap();
     shop.shop.press();

@@ -173,8 +173,8 @@ fn has_members(group: Pid) -> bool {
         !matches!(words.next(), None | Some("Z" | "X")) && words.nth(1) == Some(&group_text)
     };
     let all = || std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    test_kill_process_group(group).is_ok()
-        && all().any(|entry| std::fs::read_to_string(entry.path().join("stat")).is_ok_and(|stat| is_member(&stat)))
+    let stat = |process: &Path| std::fs::read_to_string(format!("{}/stat", process.display()));
+    test_kill_process_group(group).is_ok() && all().any(|entry| stat(&entry.path()).is_ok_and(|stat| is_member(&stat)))
 }
 
 /// Returns once capture's units have no processes; what is left is killed. An error does not count as their end: the

@@ -2,7 +2,7 @@
 //! records: a header, and as many bytes as that says. Capture takes nothing that the child says on trust: the child
 //! parses what a camera sends.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Write};
 
 use gstreamer as gst;
 use gstreamer_video as gst_video;
@@ -85,14 +85,9 @@ impl Request {
     }
 
     /// Reads one line.
-    pub(super) fn read(from: impl Read) -> std::io::Result<Self> {
+    pub(super) fn read(from: impl BufRead) -> std::io::Result<Self> {
         let mut line = Vec::new();
-        for byte in from.take(MAX_REQUEST).bytes() {
-            match byte? {
-                b'\n' => break,
-                byte => line.push(byte),
-            }
-        }
+        from.take(MAX_REQUEST).read_until(b'\n', &mut line)?;
         Ok(serde_json::from_slice(&line)?)
     }
 }

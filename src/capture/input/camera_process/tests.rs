@@ -1,6 +1,7 @@
 //! Children that are none of ours, and what they may make of capture.
 
 use std::process::Command;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -191,7 +192,8 @@ fn there_is_one_child_at_a_time() {
     let process = stand.start(&[], "exec sleep 1000").unwrap();
     let error = stand.start(&[], "exec sleep 1000").unwrap_err();
     assert!(error.message.contains("has not ended"), "{}", error.message);
-    assert!(process.close().recv_timeout(Duration::from_secs(60)).is_err());
+    let closed = process.close().recv_timeout(Duration::from_mins(1));
+    assert_eq!(closed, Err(RecvTimeoutError::Disconnected));
     let next = stand.start(&[], "exec sleep 1000").unwrap();
     // Consent ends.
     stand.lease.expire();
