@@ -1,5 +1,5 @@
-/* libcamera for tests: a plugin that brings the element libcamerasrc with a test picture inside. Files in FOLDER say what
- * the camera does: "unplugged" makes its opening fail, "crash" crashes the library in mid-stream, and each byte of
+/* libcamera for tests: a plugin that brings the element libcamerasrc with a test picture inside. Files in FOLDER say
+ * what the camera does: "unplugged" makes its opening fail, "crash" crashes the library in mid-stream, and each byte of
  * "crashes" one start. It holds "lock" while it is open, and leaves "twice" where somebody else has it open already. */
 #include <fcntl.h>
 #include <gst/gst.h>

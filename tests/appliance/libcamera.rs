@@ -295,6 +295,29 @@ fn a_camera_that_is_unplugged_is_told_and_comes_back() {
     shop.finish();
 }
 
+/// Its standard input stays open, and nobody else kills it.
+#[test]
+fn the_kernel_ends_the_cameras_process_with_its_parent() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("input");
+    assert!(Command::new("mkfifo").arg(&input).status().unwrap().success());
+    let held = std::fs::OpenOptions::new().read(true).write(true).open(&input).unwrap();
+    let script = format!("\"$0\" camera --parent $$ <{0} >/dev/null 2>{0}.log & echo $!; wait", input.display());
+    let mut parent = Command::new("sh");
+    let mut parent = parent.args(["-c", &script, crate::support::TALLYBOX]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(parent.stdout.take().unwrap()), &mut line).unwrap();
+    let camera = format!("/proc/{}", line.trim());
+    // What it does for its end comes ahead of this.
+    let file = |number: u32| std::fs::read_link(format!("{camera}/fd/{number}")).ok();
+    wait_until("standard output is the log", || file(1).is_some() && file(1) == file(2));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let is_gone = || std::fs::read(format!("{camera}/cmdline")).map_or(true, |words| words.is_empty());
+    wait_until("it is gone", is_gone);
+    drop(held);
+}
+
 /// By hand, or from another program: it is nothing without capture.
 #[test]
 fn the_cameras_role_is_only_for_capture() {
