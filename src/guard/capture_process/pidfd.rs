@@ -26,9 +26,6 @@ const FILE: &str = "capture.pid";
 const GRACE: Duration = Duration::from_millis(300);
 /// The file's content while a capture is being started that has not sent its hello. Before that it opens nothing.
 const STARTING: &str = "starting";
-/// How long what capture started has to end with it before it counts as left behind. The kernel kills a camera's
-/// process in the moment in which capture ends, but a process takes a few milliseconds to be gone.
-const CHILD_GRACE: Duration = Duration::from_millis(100);
 /// How often the kill is repeated until the process is gone.
 const KILL_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -180,16 +177,12 @@ fn has_members(group: Pid) -> bool {
 /// Returns once capture's units have no processes; what is left is killed. An error does not count as their end: the
 /// lamp goes dark for that.
 async fn emptied(units: &CaptureUnits) {
-    let mut waited = Duration::ZERO;
-    while waited < CHILD_GRACE && matches!(units.is_empty(), Ok(false)) {
-        tokio::time::sleep(POLL_INTERVAL).await;
-        waited += POLL_INTERVAL;
-    }
     let mut is_told = false;
     loop {
         let what = match units.kill_all() {
             Ok(false) => return,
-            Ok(true) => "capture left processes behind, which are killed: was it taken over?".to_owned(),
+            // Its camera's process takes a moment to end with a capture that was killed.
+            Ok(true) => "capture left processes behind, which are killed: it was killed, or taken over".to_owned(),
             Err(error) => format!("whether capture left processes behind cannot be seen: {error}"),
         };
         if !std::mem::replace(&mut is_told, true) {
