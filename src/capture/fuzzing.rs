@@ -3,6 +3,7 @@
 use gstreamer as gst;
 
 use super::guard_link::stabilize;
+pub(crate) use super::input::camera_process::fuzzing::camera_process;
 use super::media::h264::avcc_to_annexb;
 use super::media::{Frame, Track};
 pub(crate) use super::output::fuzzing::{amf0, flv, rtmp_server, srt_statistics, whip_http, whip_sdp};

@@ -31,6 +31,7 @@ use crate::ipc::FromCapture;
 
 pub(crate) use gst::plugins::package_of;
 use guard_link::GuardLink;
+pub(crate) use input::run_camera;
 pub(crate) use media::h264;
 
 /// Runs until the guard closes the socket on standard input, or until the lease runs out.

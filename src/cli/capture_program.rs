@@ -18,6 +18,14 @@ const PROGRAM: &str = "tallybox-capture";
 pub(super) enum Command {
     /// The role that holds camera and microphone, as the guard starts it: the capture socket is its standard input.
     Capture(ConfigFile),
+    /// A camera of capture's in a process of its own, as capture starts it: its request is the first line of standard
+    /// input, pictures go to standard output.
+    #[command(hide = true)]
+    Camera {
+        /// Capture's process id: without that parent it ends.
+        #[arg(long, value_name = "PID")]
+        parent: u32,
+    },
     /// Which GStreamer this is, and on a second line where its plugins are, for doctor. It is not started.
     #[command(hide = true)]
     Gstreamer,
@@ -33,6 +41,7 @@ pub(super) struct Cli {
 pub(super) fn dispatch(cli: Cli) -> Result<(), Exit> {
     match cli.command {
         Command::Capture(file) => file.load().and_then(|config| crate::capture::run(&config)),
+        Command::Camera { parent } => crate::capture::run_camera(parent),
         Command::Gstreamer => {
             let (version, plugins) = crate::capture::gstreamer_info();
             println!("{version}\n{}", plugins.display());

@@ -53,6 +53,7 @@ targets! {
     amf0("rtmp"): capture::fuzzing::amf0,
     annexb("binary"): capture::fuzzing::annexb,
     camera_descriptors("camera"): camera::fuzzing::descriptors,
+    camera_process("binary"): capture::fuzzing::camera_process,
     capture_socket("ipc"): ipc::capture,
     certificate("pem"): certificate::certificate,
     checkpoint("note"): tlog::checkpoint,

@@ -35,6 +35,7 @@ mod kept_footage;
 mod lasting;
 mod lease;
 mod ledger;
+mod libcamera;
 mod line;
 mod listeners;
 mod media;

@@ -18,6 +18,16 @@ impl Timebase {
         Self { clock, base }
     }
 
+    /// That of another process on this machine, from its [`Self::base`].
+    pub(crate) fn from_base(base: gst::ClockTime) -> Self {
+        Self { clock: gst::SystemClock::obtain(), base }
+    }
+
+    /// The clock's time at the start of the session. The clock counts for all processes alike.
+    pub(crate) fn base(&self) -> gst::ClockTime {
+        self.base
+    }
+
     /// One that started `ago`, for tests of what happens late in a session.
     #[cfg(test)]
     pub(crate) fn started_ago(ago: gst::ClockTime) -> Self {

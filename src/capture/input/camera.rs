@@ -92,6 +92,12 @@ impl Camera {
         Ok(Some(camera.found().map_or_else(|| mode.to_string(), |found| format!("{mode} from {}", found.display()))))
     }
 
+    /// The mode in words that a camera took by itself; `None` while it gives nothing.
+    pub(super) fn current_mode(&self) -> Option<String> {
+        let caps = self.source.static_pad("src")?.current_caps()?;
+        camera_mode::describe(&caps, self.request)
+    }
+
     /// Opens the first of the session's candidates that is a camera. What is known to be one is not passed over because
     /// it fails: another camera has another view.
     fn open_device(&self, camera: &SessionCamera, bus: &gst::Bus) -> Result<(), CaptureError> {

@@ -15,6 +15,11 @@ pub(super) fn select(offered: &gst::CapsRef, request: CameraRequest) -> Result<S
     camera::select(&modes, &formats, request)
 }
 
+/// What fixed caps are as a mode, in words. `None`: they are none that can be used.
+pub(super) fn describe(caps: &gst::CapsRef, request: CameraRequest) -> Option<String> {
+    candidate_modes(caps.structure(0)?, request).first().map(Mode::to_string)
+}
+
 /// The caps that ask the camera for `mode`.
 pub(super) fn caps_of(mode: &Mode) -> gst::Caps {
     let int = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);

@@ -2,6 +2,7 @@
 
 mod camera;
 mod camera_mode;
+pub(crate) mod camera_process;
 mod clock_sync;
 mod device_error;
 mod jpeg_filter;
@@ -14,6 +15,7 @@ mod supervisor;
 mod switch;
 mod transform;
 
+pub(crate) use camera_process::run_camera;
 pub(crate) use device_error::device_error;
 pub(crate) use media_file::MediaFile;
 pub(crate) use microphone::{describe_microphone, resolve_microphone};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::camera_process::ProcessSlot;
 use crate::camera::{auto_candidates, has_csi_receiver};
 use crate::capture::error::CaptureError;
 use crate::config::{Video, VideoSource};
@@ -31,6 +32,7 @@ fn describe_camera(video: &Video) -> String {
 pub(crate) struct SessionCamera {
     video: Video,
     taken: Arc<OnceLock<PathBuf>>,
+    process_slot: ProcessSlot,
 }
 
 /// A device that may be the session's camera.
@@ -44,11 +46,21 @@ pub(super) struct Candidate {
 impl SessionCamera {
     /// `video.source` is resolved already.
     pub(crate) fn new(video: Video) -> Self {
-        Self { video, taken: Arc::default() }
+        Self { video, taken: Arc::default(), process_slot: ProcessSlot::default() }
     }
 
     pub(super) fn video(&self) -> &Video {
         &self.video
+    }
+
+    /// Whether its library may crash, so that it needs a process of its own.
+    pub(super) fn needs_process(&self) -> bool {
+        self.video.source == VideoSource::Libcamera
+    }
+
+    /// The place for that process.
+    pub(super) fn process_slot(&self) -> &ProcessSlot {
+        &self.process_slot
     }
 
     /// Whether it is for the session to find a camera.

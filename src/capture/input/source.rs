@@ -1,5 +1,6 @@
 //! An open camera or microphone: a small pipeline of its own, on the session's clock. Opening has a thread of its own,
-//! and so has closing, because a driver may hang in either.
+//! and so has closing, because a driver may hang in either. A camera whose library may crash has a process instead
+//! ([`super::camera_process`]).
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -7,15 +8,15 @@ use std::sync::mpsc::{Receiver, channel};
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
-use gstreamer_video as gst_video;
 
 use super::camera::{Camera, add_camera};
+use super::camera_process::{CameraProcess, camera_command};
 use super::device_error::device_error;
 use super::microphone::{add_microphone, describe_microphone};
 use super::session_camera::SessionCamera;
 use super::switch::InputSwitch;
 use crate::capture::error::CaptureError;
-use crate::capture::gst::{Timebase, configure_live_sink, pop_error, set_null};
+use crate::capture::gst::{Timebase, accept_padded_lines, close_detached, configure_live_sink, pop_error, set_null};
 use crate::capture::guard_link::Lease;
 use crate::config::Audio;
 use crate::ipc::CaptureDevice;
@@ -45,6 +46,14 @@ impl SourceSpec {
         }
     }
 
+    /// Whether its library may crash, so that each opening has a process of its own.
+    pub(super) fn needs_process(&self) -> bool {
+        match self {
+            Self::Camera(camera) => camera.needs_process(),
+            Self::Microphone(_) => false,
+        }
+    }
+
     /// The first error on the bus of its pipeline.
     fn take_error(&self, bus: &gst::Bus) -> Option<CaptureError> {
         let mut ended = false;
@@ -60,20 +69,68 @@ impl SourceSpec {
     }
 }
 
-/// An open device. Its owner has to close the pipeline.
+/// An open device. Its owner has to close it.
 #[derive(Debug)]
-pub(super) struct Source {
-    spec: SourceSpec,
-    pub(super) pipeline: gst::Pipeline,
-    bus: gst::Bus,
-    camera: Option<Camera>,
-    /// The camera's mode in words; `None` for a microphone, and for a camera that has no modes.
-    pub(super) mode: Option<String>,
+pub(super) enum Source {
+    Pipeline(DevicePipeline),
+    Process(CameraProcess),
 }
 
 impl Source {
     /// Its first error that was not taken yet.
     pub(super) fn take_error(&self) -> Option<CaptureError> {
+        match self {
+            Self::Pipeline(device) => device.take_error(),
+            Self::Process(process) => process.take_error(),
+        }
+    }
+
+    /// Whether it ended in a way that says nothing about the device: to open it again is worth while.
+    pub(super) fn has_crashed(&self) -> bool {
+        match self {
+            Self::Pipeline(_) => false,
+            Self::Process(process) => process.has_crashed(),
+        }
+    }
+
+    /// The camera's mode in words, when it is new; `None` for a microphone, and for a camera that has no modes.
+    pub(super) fn take_mode(&mut self) -> Option<String> {
+        match self {
+            Self::Pipeline(device) => device.mode.take(),
+            Self::Process(process) => process.take_mode(),
+        }
+    }
+
+    /// Closes it. The receiver gets a message, or loses its sender, once it is closed.
+    pub(super) fn close(self) -> Receiver<()> {
+        match self {
+            Self::Pipeline(device) => close_detached(device.pipeline),
+            Self::Process(process) => process.close(),
+        }
+    }
+
+    /// Its pipeline, for tests that break it.
+    #[cfg(test)]
+    pub(super) fn pipeline(&self) -> &gst::Pipeline {
+        match self {
+            Self::Pipeline(device) => &device.pipeline,
+            Self::Process(_) => panic!("its pipeline is in another process"),
+        }
+    }
+}
+
+/// A device that is open in this process.
+#[derive(Debug)]
+pub(super) struct DevicePipeline {
+    spec: SourceSpec,
+    pipeline: gst::Pipeline,
+    bus: gst::Bus,
+    camera: Option<Camera>,
+    mode: Option<String>,
+}
+
+impl DevicePipeline {
+    fn take_error(&self) -> Option<CaptureError> {
         self.spec.take_error(&self.bus)
     }
 
@@ -115,18 +172,8 @@ impl Source {
 fn capture_sink(name: &str, switch: Arc<InputSwitch>) -> Result<gst_app::AppSink, CaptureError> {
     let sink = gst_app::AppSink::builder().name(format!("{name}-out")).max_buffers(4).build();
     configure_live_sink(&sink);
-    let pad = sink.static_pad("sink").ok_or_else(|| CaptureError::internal("an appsink without a pad"))?;
     if switch.device() == CaptureDevice::Camera {
-        // Without this answer GStreamer copies each picture of a camera that pads its lines.
-        pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
-            match info.query_mut().map(gst::QueryRef::view_mut) {
-                Some(gst::QueryViewMut::Allocation(query)) => {
-                    query.add_allocation_meta::<gst_video::VideoMeta>(None);
-                    gst::PadProbeReturn::Handled
-                }
-                _ => gst::PadProbeReturn::Ok,
-            }
-        });
+        accept_padded_lines(sink.upcast_ref())?;
     }
     let generation = switch.next_generation();
     let push = move |sink: &gst_app::AppSink| {
@@ -146,26 +193,33 @@ pub(super) fn open(
     timebase: &Timebase,
     lease: &Arc<Lease>,
 ) -> Result<Receiver<Result<Source, CaptureError>>, CaptureError> {
-    let mut source = Source::build(spec, switch, timebase)?;
-    let lease = lease.clone();
     let (done, opened) = channel();
+    if let SourceSpec::Camera(camera) = spec
+        && camera.needs_process()
+    {
+        let process = CameraProcess::start(camera_command(), camera, switch, timebase, lease)?;
+        let _ = done.send(Ok(Source::Process(process)));
+        return Ok(opened);
+    }
+    let mut device = DevicePipeline::build(spec, switch, timebase)?;
+    let lease = lease.clone();
     let work = move || {
         let require_consent =
             || lease.is_valid().then_some(()).ok_or_else(|| CaptureError::source("consent has ended"));
         // Checked again afterwards, because a driver may take any time.
-        let started = require_consent().and_then(|()| source.start()).and_then(|()| require_consent());
+        let started = require_consent().and_then(|()| device.start()).and_then(|()| require_consent());
         let result = match started {
-            Ok(()) => Ok(source),
+            Ok(()) => Ok(Source::Pipeline(device)),
             Err(error) => {
-                set_null(&source.pipeline);
+                set_null(&device.pipeline);
                 Err(error)
             }
         };
         // Without a receiver the session is over, and the device is closed here.
         if let Err(unsent) = done.send(result)
-            && let Ok(source) = unsent.0
+            && let Ok(Source::Pipeline(device)) = unsent.0
         {
-            set_null(&source.pipeline);
+            set_null(&device.pipeline);
         }
     };
     worker::detached("open", work)?;

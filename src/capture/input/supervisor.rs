@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::source::{self, Source, SourceSpec};
 use super::switch::InputSwitch;
 use crate::capture::error::CaptureError;
-use crate::capture::gst::{CLOSE_TIMEOUT, Timebase, close_detached};
+use crate::capture::gst::{CLOSE_TIMEOUT, Timebase};
 use crate::capture::guard_link::{EventSender, Lease};
 use crate::clock::Clock;
 use crate::ipc::{CaptureDevice, FailureKind, FromCapture};
@@ -28,6 +28,8 @@ const REOPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two attempts to open a lost device. To look for its node costs a system call, which is why there is no
 /// inotify or udev here. A node that udev has not given its permissions yet is found at the next attempt.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+/// The same for one that needs a process for each attempt: that costs a board some tenths of a second of its processor.
+const PROCESS_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// With so many closings that hang, each in a thread of its own, a device is not opened again.
 const MAX_HUNG_CLOSES: usize = 4;
 
@@ -101,8 +103,8 @@ enum State {
     /// Gives data. `suspect`: the last check found none for too long. A machine that stalled looks the same, so that
     /// only the next check decides.
     Streaming { suspect: bool },
-    /// Gives no data. Not opened again before `retry_at`.
-    Lost { since: Monotonic, retry_at: Monotonic },
+    /// Gives no data.
+    Lost { since: Monotonic },
 }
 
 /// One device.
@@ -115,6 +117,8 @@ struct SupervisedDevice {
     open: Option<Source>,
     /// When it was last to be opened.
     open_requested_at: Monotonic,
+    /// Not opened again before this.
+    retry_at: Monotonic,
     closing: Vec<(Monotonic, Receiver<()>)>,
 }
 
@@ -123,7 +127,8 @@ impl SupervisedDevice {
         let now = context.clock.now();
         let opening = Some(source::open(&spec, &switch, &context.timebase, &context.lease)?);
         let (state, closing) = (State::Starting { since: now }, Vec::new());
-        Ok(Self { spec, switch, context, state, opening, open: None, open_requested_at: now, closing })
+        let (open_requested_at, retry_at) = (now, now);
+        Ok(Self { spec, switch, context, state, opening, open: None, open_requested_at, retry_at, closing })
     }
 
     /// Closes the device. Each receiver gets a message when one of its pipelines is closed.
@@ -136,7 +141,7 @@ impl SupervisedDevice {
         // One that is still being opened is closed by its thread, which finds no receiver.
         self.opening = None;
         if let Some(source) = self.open.take() {
-            self.closing.push((self.context.clock.now(), close_detached(source.pipeline)));
+            self.closing.push((self.context.clock.now(), source.close()));
         }
     }
 
@@ -144,12 +149,7 @@ impl SupervisedDevice {
     fn take_error(&mut self) -> Option<CaptureError> {
         if let Some(opening) = &self.opening {
             match opening.try_recv() {
-                Ok(Ok(source)) => {
-                    if let Some(mode) = &source.mode {
-                        self.context.event_sender.send(FromCapture::Camera { mode: mode.clone() });
-                    }
-                    self.open = Some(source);
-                }
+                Ok(Ok(source)) => self.open = Some(source),
                 Ok(Err(error)) => {
                     self.opening = None;
                     return Some(error);
@@ -159,7 +159,11 @@ impl SupervisedDevice {
             }
             self.opening = None;
         }
-        self.open.as_ref().and_then(Source::take_error)
+        let source = self.open.as_mut()?;
+        if let Some(mode) = source.take_mode() {
+            self.context.event_sender.send(FromCapture::Camera { mode });
+        }
+        source.take_error()
     }
 
     /// Checks it once. An error ends the session.
@@ -172,8 +176,12 @@ impl SupervisedDevice {
         }
         match self.state {
             State::Starting { since } => match error {
+                Some(error) if self.has_crashed() && now.duration_since(since) < FIRST_DATA_TIMEOUT => {
+                    tracing::warn!("{}; it is started again", error.message);
+                    self.retry_open(now, Some(&error));
+                }
                 Some(error) => return Err(error),
-                None if now.duration_since(since) < FIRST_DATA_TIMEOUT => {}
+                None if now.duration_since(since) < FIRST_DATA_TIMEOUT => self.retry_crashed(now),
                 None if self.switch.device() == CaptureDevice::Camera => {
                     return Err(CaptureError::source(self.no_data_message()));
                 }
@@ -195,10 +203,10 @@ impl SupervisedDevice {
                 self.state = State::Streaming { suspect: false };
                 self.context.event_sender.send(FromCapture::DeviceRecovered { device: self.switch.device() });
             }
-            State::Lost { since, .. } if now.duration_since(since) >= self.context.lost_limit => {
+            State::Lost { since } if now.duration_since(since) >= self.context.lost_limit => {
                 return Err(self.lost_limit_error());
             }
-            State::Lost { since, retry_at } => self.retry_open(now, since, retry_at, error.as_ref()),
+            State::Lost { .. } => self.retry_open(now, error.as_ref()),
         }
         Ok(())
     }
@@ -206,17 +214,32 @@ impl SupervisedDevice {
     fn mark_lost(&mut self, now: Monotonic, why: String) {
         self.switch.switch_to_fallback();
         self.close_current();
-        self.state = State::Lost { since: now, retry_at: now };
+        (self.state, self.retry_at) = (State::Lost { since: now }, now);
         self.context.event_sender.send(FromCapture::DeviceLost { device: self.switch.device(), why });
     }
 
-    fn retry_open(&mut self, now: Monotonic, since: Monotonic, retry_at: Monotonic, error: Option<&CaptureError>) {
-        let later = State::Lost { since, retry_at: now.saturating_add(RETRY_INTERVAL) };
+    /// Whether what is open ended in a way that says nothing about the device.
+    fn has_crashed(&self) -> bool {
+        self.open.as_ref().is_some_and(Source::has_crashed)
+    }
+
+    /// Opens a device again that has crashed before its first data, or hangs there.
+    fn retry_crashed(&mut self, now: Monotonic) {
+        if self.opening.is_none() && self.spec.needs_process() {
+            self.retry_open(now, None);
+        }
+    }
+
+    fn retry_interval(&self) -> Duration {
+        if self.spec.needs_process() { PROCESS_RETRY_INTERVAL } else { RETRY_INTERVAL }
+    }
+
+    fn retry_open(&mut self, now: Monotonic, error: Option<&CaptureError>) {
         let open_but_silent = self.open.is_some() && now.duration_since(self.open_requested_at) >= REOPEN_TIMEOUT;
         if error.is_some() || open_but_silent {
             tracing::debug!(trouble = ?error, "not back yet");
             self.close_current();
-            self.state = later;
+            self.retry_at = now.saturating_add(self.retry_interval());
             return;
         }
         self.closing.retain(|(_, closed)| matches!(closed.try_recv(), Err(TryRecvError::Empty)));
@@ -224,10 +247,10 @@ impl SupervisedDevice {
         let all_closed = self.closing.iter().all(|(since, _)| now.duration_since(*since) >= CLOSE_TIMEOUT)
             && self.closing.len() < MAX_HUNG_CLOSES;
         let is_idle = self.opening.is_none() && self.open.is_none();
-        if !is_idle || !all_closed || now < retry_at || !self.context.lease.is_valid() {
+        if !is_idle || !all_closed || now < self.retry_at || !self.context.lease.is_valid() {
             return;
         }
-        self.state = later;
+        self.retry_at = now.saturating_add(self.retry_interval());
         self.open_requested_at = now;
         if self.spec.may_exist() {
             match source::open(&self.spec, &self.switch, &self.context.timebase, &self.context.lease) {

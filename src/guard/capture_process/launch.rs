@@ -40,6 +40,8 @@ impl LaunchMode {
                     .envs(ENVIRONMENT)
                     .stdin(Stdio::from(OwnedFd::from(theirs)))
                     .stdout(Stdio::null())
+                    // What it starts is in its group too, and found there at the end.
+                    .process_group(0)
                     .kill_on_drop(true)
                     .spawn()?;
                 Ok((UnixStream::from_std(ours)?.into(), CaptureProcess::child(child)?))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 
@@ -133,18 +134,44 @@ impl CaptureProcess {
         if let Some(process) = self.simulated.as_ref().filter(|process| process.is_identified()) {
             process.gone().await;
         }
-        if let Some(child) = &mut self.child
-            && let Err(error) = child.wait().await
-        {
-            tracing::error!(%error, "cannot wait for capture as a child");
-        }
         if let Some(pidfd) = &self.pidfd {
             pidfd_exited(pidfd).await;
+        }
+        if let Some(child) = &mut self.child {
+            end_group(child).await;
         }
         if let Some(units) = &self.units {
             emptied(units).await;
         }
     }
+}
+
+/// Reaps a child that has ended, and returns once its process group is empty.
+async fn end_group(child: &mut Child) {
+    let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    // Until it is reaped, nobody else can get its number.
+    if let Some(group) = group {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    if let Err(error) = child.wait().await {
+        tracing::error!(%error, "cannot wait for capture as a child");
+    }
+    while group.is_some_and(has_members) {
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// Whether a process of the group has not ended. One that waits to be reaped has nothing open any more, and not every
+/// container has somebody who reaps.
+fn has_members(group: Pid) -> bool {
+    let group_text = group.as_raw_nonzero().to_string();
+    let is_member = |stat: &str| {
+        let mut words = stat.rsplit_once(')').map_or("", |(_, words)| words).split_ascii_whitespace();
+        !matches!(words.next(), None | Some("Z" | "X")) && words.nth(1) == Some(&group_text)
+    };
+    let all = || std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let stat = |process: &Path| std::fs::read_to_string(format!("{}/stat", process.display()));
+    test_kill_process_group(group).is_ok() && all().any(|entry| stat(&entry.path()).is_ok_and(|stat| is_member(&stat)))
 }
 
 /// Returns once capture's units have no processes; what is left is killed. An error does not count as their end: the
@@ -154,7 +181,8 @@ async fn emptied(units: &CaptureUnits) {
     loop {
         let what = match units.kill_all() {
             Ok(false) => return,
-            Ok(true) => "capture left processes behind, which are killed: was it taken over?".to_owned(),
+            // Its camera's process takes a moment to end with a capture that was killed.
+            Ok(true) => "capture left processes behind, which are killed: it was killed, or taken over".to_owned(),
             Err(error) => format!("whether capture left processes behind cannot be seen: {error}"),
         };
         if !std::mem::replace(&mut is_told, true) {
@@ -307,6 +335,23 @@ mod tests {
         assert!(file.find_orphan().unwrap().is_none());
         std::fs::write(&file.0, "nonsense").unwrap();
         assert!(file.find_orphan().is_err(), "what cannot be read is no proof that nothing captures");
+    }
+
+    #[test]
+    fn a_child_is_gone_with_all_that_it_started() {
+        let script = "sleep 1000 & echo $!; exec kill -9 $$";
+        crate::runtime::build().unwrap().block_on(async {
+            let mut command = tokio::process::Command::new("sh");
+            command.args(["-c", script]).process_group(0).stdout(std::process::Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let mut started = String::new();
+            let mut output = child.stdout.take().unwrap();
+            let mut process = CaptureProcess::child(child).unwrap();
+            process.wait().await;
+            tokio::io::AsyncReadExt::read_to_string(&mut output, &mut started).await.unwrap();
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", started.trim()));
+            assert!(stat.is_err() || stat.unwrap().contains(") Z "), "{started}");
+        });
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Harness {
     fn with_source(&self, act: fn(&gst::Element)) {
         for _ in 0..500 {
             if let Some(open) = &self.device.lock().unwrap().open {
-                return act(&open.pipeline.iterate_sources().into_iter().flatten().next().unwrap());
+                return act(&open.pipeline().iterate_sources().into_iter().flatten().next().unwrap());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
