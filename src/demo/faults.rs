@@ -71,10 +71,15 @@ fn bring(config: &Path, policy: &str) -> std::io::Result<()> {
     atomic_file::replace(&dir.join("50-policy.toml"), text.as_bytes(), BY_UMASK, Durability::Unsynced)
 }
 
-/// A directory in its place is a lamp that the guard cannot drive.
+/// A directory in its place is a lamp that the guard cannot drive. Where the guard drives it in between, once more.
 fn cut(lamp: &Path) -> std::io::Result<()> {
-    std::fs::rename(lamp, lamp.with_extension("cut"))?;
-    std::fs::create_dir(lamp)
+    loop {
+        std::fs::rename(lamp, lamp.with_extension("cut"))?;
+        match std::fs::create_dir(lamp) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => return made,
+        }
+    }
 }
 
 /// It shows again what it did, unless the guard has driven it meanwhile.

@@ -156,6 +156,17 @@ impl Browser {
         self.post(&format!("element/{id}/click"), &json!({}));
     }
 
+    /// Moves a switch. A click is lost where the page's lines move just then, or the switch is not to be used yet.
+    #[track_caller]
+    pub fn switch(&self, selector: &str) {
+        let is_on = || self.value(&format!("document.querySelector('{selector}').checked"));
+        let before = is_on();
+        wait_for(&format!("{selector} moves"), Duration::from_secs(30), || {
+            self.click(selector);
+            (is_on() != before).then_some(())
+        });
+    }
+
     /// Presses with the mouse and holds, as long as `millis` of the browser's own time.
     pub fn press(&self, selector: &str, millis: u64) {
         let press = json!([

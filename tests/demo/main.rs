@@ -86,24 +86,24 @@ fn a_press_goes_on_air(browser: &Browser) {
 
 fn servers_fail_and_come_back(browser: &Browser) {
     // The ingest dies and comes back.
-    browser.click("#ingest");
+    browser.switch("#ingest");
     browser.wait_for_phase("reconnecting");
     assert_eq!(browser.value("document.getElementById('lamp').dataset.pattern"), "double-blink");
-    browser.click("#ingest");
+    browser.switch("#ingest");
     browser.wait_for_phase("live");
     plays(browser);
 
     // The cable is pulled and put back.
-    browser.click("#network");
+    browser.switch("#network");
     browser.wait_for_phase("reconnecting");
-    browser.click("#network");
+    browser.switch("#network");
     browser.wait_for_phase("live");
 
     // The broker dies: the platform knows that it knows nothing, and hears all of it later.
-    browser.click("#broker");
+    browser.switch("#broker");
     wait_until("the page says so", || browser.text("link") == "message broker is down");
     assert_eq!(browser.phase(), "live");
-    browser.click("#broker");
+    browser.switch("#broker");
     wait_until("the box is back", || browser.text("link") == "box online");
 }
 

@@ -84,7 +84,7 @@ fn each_phase_says_what_is_confirmed_and_is_accessible() {
     wait_until("the command is answered", || browser.text("answer") == "Stop: The box has done it.");
     says(&browser, "Idle", OFF, "No stream.");
 
-    browser.click("#ingest");
+    browser.switch("#ingest");
     browser.key("record", " ", 100);
     let calling = "No stream yet: the box is calling the server.";
     stop_at(&browser, "Connecting", "The camera is on, or about to be opened.", calling);
@@ -94,7 +94,7 @@ fn each_phase_says_what_is_confirmed_and_is_accessible() {
     browser.prefer_calm(false);
     wait_until("the lamp blinks", || browser.value("$('lamp').dataset.lit") != "still");
     assert_eq!(browser.text("lamp-words"), "Lamp: fast blink");
-    browser.click("#ingest");
+    browser.switch("#ingest");
     stop_at(&browser, "Live", "The camera is on.", "");
     assert_eq!(browser.value("$('mute').getAttribute('aria-pressed')"), "false");
     wait_until("sound is sent", || browser.text("microphone") == "The microphone is on.");
@@ -109,10 +109,10 @@ fn each_phase_says_what_is_confirmed_and_is_accessible() {
     browser.value("$('mute').click()");
     says(&browser, "Live", "The camera is on.", "");
 
-    browser.click("#ingest");
+    browser.switch("#ingest");
     let cut = "The stream is interrupted: the box cannot reach the server.";
     stop_at(&browser, "Reconnecting", "The camera is still on while the box looks for its server.", cut);
-    browser.click("#ingest");
+    browser.switch("#ingest");
     says(&browser, "Live", "The camera is on.", "");
 
     hung_and_stopped(&demo, &browser);
@@ -182,12 +182,12 @@ fn locked_policy_fault(browser: &Browser) {
     browser.click("[data-hold='2']");
     says(browser, "Idle", OFF, "No stream.");
 
-    browser.click("#wire");
+    browser.switch("#wire");
     browser.press("#record", 5);
     stop_at(browser, "Out of order", OFF, "No stream.");
     assert!(browser.text("reason").starts_with("The lamp does not work."), "{}", browser.text("reason"));
     assert_eq!(browser.text("lamp-words"), "Lamp: dead");
-    browser.click("#wire");
+    browser.switch("#wire");
     says(browser, "Idle", OFF, "No stream.");
 }
 
