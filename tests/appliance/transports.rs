@@ -218,6 +218,7 @@ fn one_destination_does_not_wait_for_the_other() {
     let again = shop.path("again.flv");
     let mut listener = ffmpeg_listener(second, &again);
     wait_until("the second is back", on_air);
+    wait_until("the first has enough to judge", || packets(&files[0], "v").len() > 120);
     listeners[0].kill();
     shop.wait_for_phase("reconnecting");
     let arrived = || packets(&again, "v").len();
