@@ -120,7 +120,7 @@ impl Tcp {
 }
 
 impl Transport for Tcp {
-    /// Linux buffers twice the congestion window, and at least 64 KiB; of what was never sent, no more than it was told.
+    /// Linux buffers twice the congestion window, and at least 64 KiB; unsent, no more than it is told.
     fn has_room(&self) -> bool {
         #[allow(clippy::cast_precision_loss)]
         let unsent = (self.first_unacked + self.packets.len() - self.next_new) as f64 * PACKET;
