@@ -25,8 +25,8 @@ struct TcpInfo;
 nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; TCP_INFO_SIZE], GetStruct<[u8; TCP_INFO_SIZE]>);
 
 /// Bytes that the kernel takes beyond what it may send now. What it has not taken waits in the queue of frames, where
-/// it can still be dropped; on a link that has fallen, its buffer alone is seconds of delay. Less than this would leave a
-/// link idle between two polls (crates/bitrate: `simulation` has the same limit).
+/// it can still be dropped; on a link that has fallen, its buffer alone is seconds of delay. With less, a link would be
+/// idle between two polls (crates/bitrate: `simulation` has the same limit).
 const MAX_UNSENT: u32 = 32 * 1024;
 
 /// `setsockopt(TCP_NOTSENT_LOWAT)`.
