@@ -21,8 +21,7 @@ fn changes_are_told_as_json_and_figures_as_prometheus_reads_them() {
     let _boxes = broker.simulate(5, &[]);
     let watch = broker.spawn(&["watch", "--json"]);
     let mut metrics = broker.spawn(&["metrics", "--listen", "127.0.0.1:0"]);
-    let mut first = String::new();
-    BufReader::new(metrics.0.stderr.as_mut().unwrap()).read_line(&mut first).unwrap();
+    let first = metrics.said_line();
     let port = first.trim().trim_end_matches("/metrics").rsplit(':').next().unwrap().parse().unwrap();
     broker.retain("tallybox/v1/gone-1/availability", "offline");
     let has = |line: &str| get(port, "GET /metrics").lines().any(|known| known == line);

@@ -1,15 +1,16 @@
 //! A real broker and simulated boxes, for tests of the program as operators run it. All of it ends with its value.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
-use tallybox::clock::Clock;
+use tallybox::clock::{self, Clock};
 use tempfile::TempDir;
 
 use crate::ports::free_port;
@@ -35,6 +36,16 @@ fn at(seconds: u64) -> monotonic::Monotonic {
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
+    /// The next line of its standard output. What comes behind it stays for [`Running::finish`].
+    pub(crate) fn line(&mut self) -> String {
+        next_line(self.0.stdout.as_mut().unwrap())
+    }
+
+    /// The next line of its standard error.
+    pub(crate) fn said_line(&mut self) -> String {
+        next_line(self.0.stderr.as_mut().unwrap())
+    }
+
     /// Asks it to end as Ctrl-C does, and returns what it printed.
     pub(crate) fn interrupt(self) -> Output {
         // One that has ended by itself is there until it is waited for.
@@ -45,7 +56,7 @@ impl Running {
     /// What it printed, once it has ended.
     pub(crate) fn finish(mut self) -> Output {
         let (out, err) = (self.0.stdout.take(), self.0.stderr.take());
-        let read = |mut pipe: Box<dyn std::io::Read>| {
+        let read = |mut pipe: Box<dyn Read>| {
             let mut bytes = Vec::new();
             pipe.read_to_end(&mut bytes).unwrap();
             bytes
@@ -54,6 +65,12 @@ impl Running {
         let stderr = err.map_or_else(Vec::new, |pipe| read(Box::new(pipe)));
         Output { status: self.0.wait().unwrap(), stdout, stderr }
     }
+}
+
+/// Reads no byte more than the line: a buffer of its own would take what follows away from the next reader.
+fn next_line(pipe: &mut impl Read) -> String {
+    let bytes = pipe.bytes().map(Result::unwrap).take_while(|byte| *byte != b'\n');
+    String::from_utf8(bytes.collect()).unwrap()
 }
 
 impl Drop for Running {
@@ -224,15 +241,20 @@ pub(crate) fn summary(output: &Output) -> Value {
     lines(output).pop().unwrap_or_else(|| panic!("no summary: {}", said(output)))
 }
 
+/// A moment so many days from now, as documents have it: a date of its own would pass some day, and a test with it fail.
+pub(crate) fn days_from_now(days: i64) -> String {
+    format!("{:.0}", clock::utc_now() + SignedDuration::from_hours(24 * days))
+}
+
 /// A release whose wave began long ago, and whose deadline has passed.
 pub(crate) fn release() -> String {
     json!({
-        "version": "0.2.0-1", "channel": "stable", "not-after": "2027-06-01T00:00:00Z", "security": true,
+        "version": "0.2.0-1", "channel": "stable", "not-after": days_from_now(180), "security": true,
         "files": {"arm64": {
             "url": "https://updates.example.cn/tallybox_0.2.0-1_arm64.deb", "size": 1000, "sha256": "0f".repeat(32),
         }},
         "wave": {
-            "start": "2026-11-01T00:00:00Z", "stages": [{"permille": 1000}], "deadline-s": 600, "minimum-sample": 10,
+            "start": days_from_now(-20), "stages": [{"permille": 1000}], "deadline-s": 600, "minimum-sample": 10,
             "abort": [{"on": "any", "minimum": 3, "permille": 200}],
         },
     })

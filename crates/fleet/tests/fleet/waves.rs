@@ -1,8 +1,6 @@
 //! Releases and their waves: published, watched, and stopped when boxes break or fall silent.
 
-use std::io::{BufRead, BufReader};
-
-use crate::support::{Broker, Keys, lines, release, said, wait_until};
+use crate::support::{Broker, Keys, days_from_now, lines, release, said, wait_until};
 use rollout::WaveState;
 use serde_json::{Value, json};
 
@@ -88,7 +86,7 @@ fn boxes_that_say_that_they_failed_count_at_once() {
 /// All at once, stopped when two of at least four have failed.
 fn wave_of_all(state: WaveState) -> Value {
     json!({
-        "start": "2026-11-01T00:00:00Z", "stages": [{"permille": 1000}], "deadline-s": 2_592_000, "state": state,
+        "start": days_from_now(-20), "stages": [{"permille": 1000}], "deadline-s": 2_592_000, "state": state,
         "minimum-sample": 4, "abort": [{"on": "any", "minimum": 2, "permille": 100}],
     })
 }
@@ -125,15 +123,15 @@ impl WaveOfBoxes {
 #[test]
 fn boxes_judge_the_release_and_update_unless_they_are_in_use_or_nobody_signed_it() {
     let fleet = WaveOfBoxes::new("");
-    // One box in four or so is in a session all the time; the others are idle.
-    let script = crate::support::write(fleet.broker.dir.path(), "busy", "500ms press 30%\n");
-    let more = ["--config", &fleet.config, "--script", script.to_str().unwrap()];
-    let _boxes = fleet.broker.simulate(12, &more);
-    let live = || lines(&fleet.broker.run(&["list", "--json", "--phase", "live", "--wait", "300ms"])).len() as u64;
-    wait_until("some are in use", || live() > 0);
-    let busy = live();
+    let _idle = fleet.broker.simulate(9, &["--config", &fleet.config]);
+    let script = crate::support::write(fleet.broker.dir.path(), "busy", "500ms press 100%\n");
+    let (script, broker) = (script.to_str().unwrap(), fleet.broker.url());
+    let busy = ["--first", "10", "--boxes", "3", "--idle", "0s", "--config", &fleet.config, "--script", script];
+    let _busy = fleet.broker.spawn(&[&["sim", "--broker", &broker][..], &busy].concat());
+    let live = || lines(&fleet.broker.run(&["list", "--json", "--phase", "live", "--wait", "300ms"])).len();
+    wait_until("three are in use", || live() == 3);
     fleet.publish(&wave_of_all(WaveState::Running));
-    wait_until("all others have it", || fleet.status()["standings"] == json!({"updated": 12 - busy, "due": busy}));
+    wait_until("all others have it", || fleet.status()["standings"] == json!({"updated": 9, "due": 3}));
     // A note that no release key signed is refused by every box, and changes nothing.
     let mut keys = Keys::new(&fleet.broker);
     let stranger = keys.add(&fleet.broker, "stranger", &[]);
@@ -151,8 +149,7 @@ fn a_wave_is_paused_when_boxes_that_judged_the_release_fail() {
     // Events are not retained: the wave begins once somebody watches.
     fleet.publish(&wave_of_all(WaveState::Paused));
     let mut watcher = fleet.broker.spawn(&["update", "watch", "--json", "--wait", "500ms", "--key", &fleet.key]);
-    let mut first = String::new();
-    BufReader::new(watcher.0.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    let first = watcher.line();
     assert!(first.contains("\"wave\":\"paused\""), "{first}");
     assert!(fleet.broker.run(&["update", "resume", "--key", &fleet.key]).status.success());
     let ended = watcher.finish();
