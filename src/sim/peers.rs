@@ -112,8 +112,9 @@ pub(super) async fn tell_ended(door: &Door, outcome: UpdateOutcome) -> Option<Re
     None
 }
 
-/// Asks, and holds the guard to an answer; `false`: the guard did not live to answer.
-pub(super) async fn ask(truth: Shared, door: Door, by: Asker, wish: Wish) {
+/// Asks, and holds the guard to an answer, unless it does not live to answer. `sound_asked`: [`super::truth::Truth::sound_asked`], with
+/// this.
+pub(super) async fn ask(truth: Shared, door: Door, by: Asker, wish: Wish, sound_asked: u64) {
     let uid = match by {
         Asker::Root => 0,
         Asker::Agent => AGENT,
@@ -141,7 +142,7 @@ pub(super) async fn ask(truth: Shared, door: Door, by: Asker, wish: Wish) {
             Ok(Ok(Some(FromGuard::Response { call, response }))) => {
                 let asked = if count > 1 && call + 1 == count { &Wish::Stop } else { &wish };
                 let mut truth = truth.lock_unpoisoned();
-                answers::on_answer(&mut truth, asked, &response);
+                answers::on_answer(&mut truth, asked, &response, sound_asked);
                 done += u32::from(response == Response::Done);
                 if done > MOST_OF_A_FLOOD {
                     truth.violated(format_args!("bounds: {done} of one flood are carried out"));

@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 10] = [
+const MENDED: [(&str, &str); 14] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -136,6 +136,76 @@ const MENDED: [(&str, &str); 10] = [
        {"do":"operator","what":{"release":{"serial":8,"key":1,"build":10,"life-s":86400}}}
        {"do":"wait","ms":4208}
        {"do":"operator","what":{"end-of-service":{"key":1}}}"#,
+    ),
+    (
+        "an update began beside another one that a guard without its ledger did not know of",
+        r#"{"seed":504067,"platform":"minors"}
+       {"do":"synchronised","is":true}
+       {"do":"operator","what":{"release":{"serial":4,"key":1,"build":7,"life-s":86400}}}
+       {"do":"wait","ms":8332}
+       {"do":"power-cut"}
+       {"do":"wait","ms":5202}
+       {"do":"synchronised","is":true}
+       {"do":"faulty","changes":24}
+       {"do":"wait","ms":1730}
+       {"do":"wait","ms":8565}
+       {"do":"kill"}
+       {"do":"wait","ms":3000}
+       {"do":"wait","ms":96}
+       {"do":"touch","hold":21906,"bounces":0,"late":0}
+       {"do":"panel","lost":true}
+       {"do":"panel","lost":false}
+       {"do":"touch","hold":74,"bounces":0,"late":0}
+       {"do":"wait","ms":3500}
+       {"do":"wait","ms":10860}
+       {"do":"wait","ms":694}
+       {"do":"agent","what":"kill"}
+       {"do":"wait","ms":326}
+       {"do":"wait","ms":1036}
+       {"do":"broker","what":{"welcome":80}}
+       {"do":"wait","ms":423}
+       {"do":"agent","what":"stop"}
+       {"do":"wait","ms":201}
+       {"do":"agent","what":"stop"}"#,
+    ),
+    (
+        "a probe ends what was asked of staff: the judge did not know",
+        r#"{"seed":502331,"platform":"trusted"}
+       {"do":"synchronised","is":true}
+       {"do":"operator","what":{"release":{"serial":2,"key":1,"build":11,"life-s":86400}}}
+       {"do":"wait","ms":1305}
+       {"do":"power-cut"}
+       {"do":"synchronised","is":true}
+       {"do":"wait","ms":62}
+       {"do":"agent","what":"kill"}
+       {"do":"ask","by":"root","wish":"probe"}
+       {"do":"touch","hold":62,"bounces":0,"late":0}
+       {"do":"wait","ms":143}
+       {"do":"touch","hold":65,"bounces":0,"late":0}"#,
+    ),
+    (
+        "staff ask for sound while a mute's answer waits for the disk",
+        r#"{"seed":34872}
+       {"do":"touch","hold":58,"bounces":0,"late":0}
+       {"do":"wait","ms":128}
+       {"do":"ask","by":"root","wish":"mute"}
+       {"do":"disk","ms":233}
+       {"do":"mute-touch","hold":827}"#,
+    ),
+    (
+        "a touch between two readings of the levels is known by its edges, and late",
+        r#"{"seed":512789}
+       {"do":"plan","hello":36,"apply":23,"live":2259,"end":46,"quirk":{"camera-lost":511}}
+       {"do":"wait","ms":271}
+       {"do":"plan","hello":26,"apply":54,"live":2887,"end":12,"quirk":"endless"}
+       {"do":"wait","ms":390}
+       {"do":"touch","hold":94,"bounces":0,"late":0}
+       {"do":"wait","ms":3000}
+       {"do":"wait","ms":603}
+       {"do":"touch","hold":50,"bounces":0,"late":0}
+       {"do":"wait","ms":2455}
+       {"do":"wait","ms":1340}
+       {"do":"touch","hold":569,"bounces":0,"late":1303}"#,
     ),
 ];
 

@@ -17,6 +17,8 @@ impl Engine {
         for step in self.updates.tick(&moment) {
             let written = match step {
                 Step::Record(fact) => self.append(fact),
+                // Without its ledger the guard does not know of an attempt that has not ended.
+                Step::RecordStart(_) if !self.is_restored => Ok(()),
                 // It begins once the disk has what it was given before.
                 Step::RecordStart(_) if !self.ledger_writer.is_written(self.ledger_writer.submitted()) => Ok(()),
                 Step::RecordStart(fact) => self.start_update(&fact),

@@ -47,9 +47,10 @@ impl Updates {
     #[allow(clippy::wildcard_enum_match_arm)] // the rest has nothing to do with updates
     pub(in crate::sim) fn follow(&mut self, truth: &mut Truth, entry: &LedgerEntry, fact: &Fact, is_on: bool) {
         match fact {
-            Fact::GuardStarted { .. } | Fact::RequestEnded { .. } | Fact::SessionStarted { .. } => {
-                self.is_requested = false;
-            }
+            Fact::GuardStarted { .. }
+            | Fact::RequestEnded { .. }
+            | Fact::SessionStarted { .. }
+            | Fact::Probed { .. } => self.is_requested = false,
             Fact::Requested { .. } => self.is_requested = true,
             Fact::SessionStopped { .. } => {
                 self.session_ended = entry.monotonic_ms.map(|at| (entry.boot.clone(), at));

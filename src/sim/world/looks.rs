@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{AFTERMATH, LARGE, Outcome, World};
-use crate::clock::simulated as clock;
 use crate::disk;
 use crate::erasure_files::{ErasureRequest, REQUEST};
 use crate::ipc::UpdateState;
@@ -99,13 +98,11 @@ impl World {
             sleep(LOOK_AT_UPDATES).await;
             self.look().await;
         }
-        {
+        self.change_clock(|clock| clock.synchronised = false);
+        if left.is_zero() {
             let mut truth = self.truth.lock_unpoisoned();
-            clock::change(|clock| clock.synchronised = false);
-            if left.is_zero() {
-                let update = truth.status.as_ref().map(|status| status.update.clone());
-                truth.violated(format_args!("updates: {UPDATES_END_WITHIN:?} after all was well: {update:?}"));
-            }
+            let update = truth.status.as_ref().map(|status| status.update.clone());
+            truth.violated(format_args!("updates: {UPDATES_END_WITHIN:?} after all was well: {update:?}"));
         }
         // One that has just begun still ends.
         let mut left = UPDATES_END_WITHIN;
