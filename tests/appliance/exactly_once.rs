@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, VICTIMS, Victim, signed};
+use crate::support::dates::days_from_now;
 use crate::support::{poll, wait_until};
 
 /// How one verb is tried.
@@ -290,10 +291,10 @@ pub(crate) const DOCUMENTS: [DocumentCase; 3] = [
 fn release(serial: u64) -> String {
     let file = json!({ "url": "https://updates.example/t.deb", "size": 10, "sha256": "ab".repeat(32) });
     let files = json!({ "amd64": file, "arm64": file, "armhf": file });
-    let wave = json!({ "start": "2026-12-01T02:00:00Z", "deadline-s": 86400, "state": "running", "minimum-sample": 1,
+    let wave = json!({ "start": days_from_now(1), "deadline-s": 86400, "state": "running", "minimum-sample": 1,
         "stages": [{ "permille": 1000, "over-s": 0 }], "abort": [] });
     let release = json!({ "version": "9.0.0-1", "serial": serial, "channel": "stable", "files": files,
-        "not-after": "2027-03-01T00:00:00Z", "security": true, "wave": wave });
+        "not-after": days_from_now(90), "security": true, "wave": wave });
     signed("release", &release)
 }
 

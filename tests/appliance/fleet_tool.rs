@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use crate::broker::{Broker, Operator};
+use crate::support::dates::days_from_now;
 use crate::support::test_box::{BoxConfig, TestBox};
 use crate::support::{Program, TALLYBOX, wait_until};
 
@@ -154,9 +155,9 @@ fn documents_are_answered_and_what_was_erased_has_a_receipt() {
     bench.shop.wait_for_phase("idle");
 
     let release = json!({
-        "version": "99.0-1", "channel": "stable", "not-after": "2027-06-01T00:00:00Z", "security": true,
+        "version": "99.0-1", "channel": "stable", "not-after": days_from_now(180), "security": true,
         "files": {"arm64": {"url": "https://updates.example.cn/t.deb", "size": 10, "sha256": "0f".repeat(32)}},
-        "wave": {"start": "2026-11-01T00:00:00Z", "stages": [{"permille": 1000}], "deadline-s": 600,
+        "wave": {"start": days_from_now(-30), "stages": [{"permille": 1000}], "deadline-s": 600,
             "minimum-sample": 1, "abort": []},
     });
     let file = bench.shop.path("release.json");

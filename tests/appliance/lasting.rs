@@ -11,6 +11,7 @@ use crate::exactly_once::{VerbCase, round, rounds};
 use crate::ledger::ControlSocket;
 use crate::rig::{Rig, VICTIMS, signed};
 use crate::support::clock::WrongClock;
+use crate::support::dates::days_from_now;
 use crate::support::test_box::TestBox;
 use crate::support::test_ca::Authority;
 use crate::support::{Program, free_port, wait_until};
@@ -62,9 +63,9 @@ fn offer(rig: &mut Rig, number: u64) {
     let port = rig.port;
     let file = json!({ "url": format!("https://localhost:{port}/package"), "size": PACKAGE.len(), "sha256": SHA256 });
     let files = json!({ "amd64": file, "arm64": file, "armhf": file });
-    let wave = json!({ "start": "2026-11-01T02:00:00Z", "stages": [{ "permille": 1000 }] });
+    let wave = json!({ "start": days_from_now(-30), "stages": [{ "permille": 1000 }] });
     let release = json!({ "version": version(number), "serial": number, "channel": "stable", "files": files,
-        "not-after": "2027-10-01T00:00:00Z", "security": true, "wave": wave });
+        "not-after": days_from_now(300), "security": true, "wave": wave });
     rig.retain("release/stable", &signed("release", &release));
     wait_until("it is offered", || rig.facts("update-offered").last().is_some_and(|fact| fact["serial"] == number));
 }

@@ -2,6 +2,7 @@
 //! import each other, not by a detour either.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod dates;
 mod disk;
 mod graph;
 mod modules;

@@ -7,6 +7,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 pub mod clock;
+pub mod dates;
 pub mod disk;
 pub mod ports;
 pub mod test_box;

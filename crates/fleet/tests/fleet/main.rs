@@ -5,6 +5,8 @@
 
 mod broker_restart;
 mod commands;
+#[path = "../../../../tests/support/dates.rs"]
+mod dates;
 mod events;
 mod monitor;
 #[path = "../../../../tests/support/ports.rs"]

@@ -8,11 +8,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use serde_json::{Value, json};
-use tallybox::clock::{self, Clock};
+use tallybox::clock::Clock;
 use tempfile::TempDir;
 
+use crate::dates::days_from_now;
 use crate::ports::free_port;
 
 /// The program under test.
@@ -239,11 +239,6 @@ pub(crate) fn said(output: &Output) -> String {
 /// The number that a simulation counted at its end.
 pub(crate) fn summary(output: &Output) -> Value {
     lines(output).pop().unwrap_or_else(|| panic!("no summary: {}", said(output)))
-}
-
-/// A moment so many days from now, as documents have it: a date of its own would pass some day, and a test with it fail.
-pub(crate) fn days_from_now(days: i64) -> String {
-    format!("{:.0}", clock::utc_now() + SignedDuration::from_hours(24 * days))
 }
 
 /// A release whose wave began long ago, and whose deadline has passed.

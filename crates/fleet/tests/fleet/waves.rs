@@ -1,6 +1,7 @@
 //! Releases and their waves: published, watched, and stopped when boxes break or fall silent.
 
-use crate::support::{Broker, Keys, days_from_now, lines, release, said, wait_until};
+use crate::dates::days_from_now;
+use crate::support::{Broker, Keys, lines, release, said, wait_until};
 use rollout::WaveState;
 use serde_json::{Value, json};
 
