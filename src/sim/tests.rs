@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 14] = [
+const MENDED: [(&str, &str); 15] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -206,6 +206,16 @@ const MENDED: [(&str, &str); 14] = [
        {"do":"wait","ms":2455}
        {"do":"wait","ms":1340}
        {"do":"touch","hold":569,"bounces":0,"late":1303}"#,
+    ),
+    (
+        "a guard that is killed behind a touch leaves its capture to the unit's stop hook",
+        r#"{"seed":560977}
+       {"do":"plan","hello":52,"apply":23,"live":2219,"end":36,"quirk":"endless"}
+       {"do":"touch","hold":45,"bounces":0,"late":0}
+       {"do":"wait","ms":205}
+       {"do":"touch","hold":62,"bounces":0,"late":0}
+       {"do":"wait","ms":308}
+       {"do":"kill"}"#,
     ),
 ];
 

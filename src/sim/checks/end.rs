@@ -27,7 +27,8 @@ pub(in crate::sim) fn expect_while(
 ) {
     let known = in_truth(truth, |capture| capture.alive && capture.known);
     later(truth, known, after + END_WITHIN, move |truth, number| {
-        if truth.captures[number].alive && holds() {
+        // Of a guard that is gone, its unit's stop hook ends what captures.
+        if truth.captures[number].alive && truth.guard_since.is_some() && holds() {
             truth.violated(format_args!("rule 4: capture {number} outlives {why}"));
         }
     });
