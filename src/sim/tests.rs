@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 15] = [
+const MENDED: [(&str, &str); 17] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -216,6 +216,36 @@ const MENDED: [(&str, &str); 15] = [
        {"do":"touch","hold":62,"bounces":0,"late":0}
        {"do":"wait","ms":308}
        {"do":"kill"}"#,
+    ),
+    (
+        "an update began while the box was being unbound, which had taken its package away",
+        r#"{"seed":107347,"platform":"minors"}
+       {"do":"synchronised","is":true}
+       {"do":"restart","policy":1}
+       {"do":"wait","ms":6000}
+       {"do":"wait","ms":4463}
+       {"do":"wait","ms":922}
+       {"do":"wait","ms":2000}
+       {"do":"wait","ms":1771}
+       {"do":"touch","hold":19446,"bounces":0,"late":0}
+       {"do":"helper","how":"never"}
+       {"do":"touch","hold":323,"bounces":0,"late":0}
+       {"do":"wait","ms":621}
+       {"do":"broker","what":{"receive-maximum":15}}
+       {"do":"kill"}
+       {"do":"wait","ms":3000}
+       {"do":"operator","what":{"release":{"serial":6,"key":1,"build":15,"life-s":86400}}}"#,
+    ),
+    (
+        "what an update installed is judged before the next one begins",
+        r#"{"seed":114227,"platform":"trusted"}
+       {"do":"synchronised","is":true}
+       {"do":"operator","what":{"release":{"serial":2,"key":1,"build":6,"life-s":86400}}}
+       {"do":"wait","ms":6643}
+       {"do":"operator","what":{"release":{"serial":6,"key":1,"build":23,"life-s":86400}}}
+       {"do":"wait","ms":3951}
+       {"do":"broker","what":{"receive-maximum":29}}
+       {"do":"wait","ms":10832}"#,
     ),
 ];
 

@@ -17,10 +17,7 @@ impl Engine {
         for step in self.updates.tick(&moment) {
             let written = match step {
                 Step::Record(fact) => self.append(fact),
-                // Without its ledger the guard does not know of an attempt that has not ended.
-                Step::RecordStart(_) if !self.is_restored => Ok(()),
-                // It begins once the disk has what it was given before.
-                Step::RecordStart(_) if !self.ledger_writer.is_written(self.ledger_writer.submitted()) => Ok(()),
+                Step::RecordStart(_) if !self.may_update() => Ok(()),
                 Step::RecordStart(fact) => self.start_update(&fact),
             };
             if let Err(failure) = written {
@@ -29,6 +26,16 @@ impl Engine {
         }
         self.tell_step(&moment);
         self.publish();
+    }
+
+    /// Whether an update may begin, apart from what [`Updates`](crate::judges::updates::Updates) knows.
+    fn may_update(&self) -> bool {
+        // Without its ledger the guard does not know of an attempt that has not ended.
+        self.is_restored
+            // It takes the package away.
+            && self.erasure.due().is_none()
+            // The disk has what it was given before.
+            && self.ledger_writer.is_written(self.ledger_writer.submitted())
     }
 
     fn start_update(&mut self, fact: &Fact) -> Result<(), Event> {

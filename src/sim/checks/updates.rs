@@ -40,6 +40,8 @@ pub(in crate::sim) struct Updates {
     is_requested: bool,
     /// The box deletes its packages, since the last attempt began.
     deletes_packages: bool,
+    /// The version that an attempt installed, as the ledger says, since the last one began.
+    succeeded: Option<String>,
 }
 
 impl Updates {
@@ -59,17 +61,14 @@ impl Updates {
             Fact::ErasureStarted { what: Erasure::Unbind | Erasure::EndOfService, .. }
             | Fact::EndOfServiceReceived { .. } => self.deletes_packages = true,
             Fact::UpdateStarted { digest, attempt, .. } => {
-                self.deletes_packages = false;
+                (self.deletes_packages, self.succeeded) = (false, None);
                 if let Err(why) = self.start(truth, entry, digest, attempt, is_on) {
                     truth.violated(format_args!("updates: {why}: {fact:?}"));
                 }
             }
             Fact::UpdateSucceeded { attempt, version } => {
                 self.end(truth, attempt, fact);
-                let installed = installed_version();
-                if installed.as_ref().is_some_and(|installed| installed != version) {
-                    truth.violated(format_args!("updates: the ledger says {fact:?}, and {installed:?} is installed"));
-                }
+                self.succeeded = Some(version.clone());
             }
             Fact::UpdateFailed { attempt, why, .. } => {
                 self.end(truth, attempt, fact);
@@ -128,6 +127,11 @@ impl Updates {
             }
         }
         self.judged = handed.len();
+        if let (Some(says), Some(is)) = (self.succeeded.take(), installed_version())
+            && says != is
+        {
+            truth.violated(format_args!("updates: the ledger says that {says} was installed, and {is} is"));
+        }
         let names = disk::names(&data.join("agent")).unwrap_or_default();
         let packages = names.iter().filter(|name| name.to_string_lossy().starts_with("update-")).count();
         if packages > MOST_FILES {
