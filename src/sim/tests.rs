@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 17] = [
+const MENDED: [(&str, &str); 18] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -246,6 +246,15 @@ const MENDED: [(&str, &str); 17] = [
        {"do":"wait","ms":3951}
        {"do":"broker","what":{"receive-maximum":29}}
        {"do":"wait","ms":10832}"#,
+    ),
+    (
+        "a guard that could not read its ledger unbound the box all the same",
+        r#"{"seed":650875,"platform":"minors"}
+       {"do":"operator","what":{"signed":{"verb":10,"key":2,"step":1,"of_epoch":true,"deadline_s":100,"for_box":true}}}
+       {"do":"faulty","changes":5}
+       {"do":"kill"}
+       {"do":"wait","ms":375}
+       {"do":"operator","what":{"signed":{"verb":11,"key":2,"step":-2,"of_epoch":true,"deadline_s":100,"for_box":true}}}"#,
     ),
 ];
 

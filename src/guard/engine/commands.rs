@@ -51,22 +51,30 @@ impl Engine {
             self.long_commands.push(CommandProgress { id: id.clone(), verb, progress: String::new() });
         }
         let sender = self.under_way.begin(digest, &id, reply);
+        let goes_far = verb.row().signed == Signed::Always;
+        if goes_far && !self.is_restored {
+            return self.refuse_without_ledger(
+                verb,
+                sender,
+                "the ledger cannot be read, and nothing is done without it",
+            );
+        }
         let fact = Fact::Commanded { verb: verb.as_str().to_owned(), key, id };
         // What goes far has to be on disk first; the rest may be while its entry is still being written.
-        let written = match verb.row().signed {
-            Signed::Always => self.append_durably(fact),
-            Signed::WithTrust | Signed::Never => self.append(fact),
-        };
-        match written {
+        match if goes_far { self.append_durably(fact) } else { self.append(fact) } {
             Ok(()) => self.carry_out(&parameters, sender),
             Err(failure) => {
-                let why = "the ledger cannot be written, and nothing is done without it";
                 // The entry waits for the disk and is written later: this one says that nothing came of it.
-                let _ = self.append(Fact::CommandRefused { verb: verb.as_str().to_owned(), why: why.to_owned() });
-                let _ = sender.send(Response::unavailable(why));
+                let why = "the ledger cannot be written, and nothing is done without it";
+                self.refuse_without_ledger(verb, sender, why);
                 self.dispatch(failure);
             }
         }
+    }
+
+    fn refuse_without_ledger(&mut self, verb: Verb, sender: ReplySender, why: &str) {
+        let _ = self.append(Fact::CommandRefused { verb: verb.as_str().to_owned(), why: why.to_owned() });
+        let _ = sender.send(Response::unavailable(why));
     }
 
     /// Tells what the newest command of this verb waits for.

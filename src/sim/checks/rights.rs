@@ -12,7 +12,10 @@ use crate::ipc::{Erasure, Fact};
 #[derive(Debug, Default)]
 pub(in crate::sim) struct Rights {
     ids: BTreeSet<String>,
-    /// The highest number of each key since the guard started.
+    /// The epoch of the last command, and those before it.
+    epoch: String,
+    former: BTreeSet<String>,
+    /// The highest number of each key in that epoch.
     highest: BTreeMap<String, u64>,
     /// The newest policy, document and release index that counted, of this binding.
     policy: Option<String>,
@@ -37,7 +40,6 @@ impl Rights {
     #[allow(clippy::wildcard_enum_match_arm)] // the rest needs no right
     fn judge(&mut self, acknowledged: Option<&str>, sent: &[SentCommand], fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::GuardStarted { .. } => self.highest.clear(),
             Fact::Commanded { verb, key, id } => return self.command(sent, verb, key, id),
             Fact::PolicyUpdated { policy_version, material, waits_for_staff, keys, .. } => {
                 signed_by(keys, "policy")?;
@@ -90,6 +92,10 @@ impl Rights {
         let is_it = |sent: &&SentCommand| sent.signed.as_ref().is_some_and(|signed| signed.id == id);
         let Some(sent) = sent.iter().find(is_it) else { return Err("nobody signed this command".to_owned()) };
         let signed = sent.signed.as_ref().ok_or("it was not signed")?;
+        if signed.epoch != self.epoch {
+            self.former.insert(std::mem::replace(&mut self.epoch, signed.epoch.clone()));
+            self.highest.clear();
+        }
         let wrong = [
             (sent.verb.as_str() != verb, "its verb is another one"),
             (signed.key != key, "it was signed by another key"),
@@ -97,6 +103,7 @@ impl Rights {
             (!signed.for_box, "it is for another box"),
             (signed.is_late, "its deadline was over"),
             (signed.epoch.chars().all(|digit| digit == '0'), "it is of no epoch"),
+            (self.former.contains(&signed.epoch), "it is of a former epoch"),
             (!self.ids.insert(id.to_owned()), "it is carried out twice"),
             (self.highest.get(key).is_some_and(|highest| signed.seq <= *highest), "a later one was carried out before"),
         ];
