@@ -112,8 +112,8 @@ pub(super) async fn tell_ended(door: &Door, outcome: UpdateOutcome) -> Option<Re
     None
 }
 
-/// Asks, and holds the guard to an answer, unless it does not live to answer. `sound_asked`: [`super::truth::Truth::sound_asked`], with
-/// this.
+/// Asks, and holds the guard to an answer, unless it does not live to answer. `sound_asked`: how often somebody asked
+/// for a change of sound by now, with this.
 pub(super) async fn ask(truth: Shared, door: Door, by: Asker, wish: Wish, sound_asked: u64) {
     let uid = match by {
         Asker::Root => 0,
