@@ -131,6 +131,7 @@ impl CaptureGraph {
         let encoder = build_encoder(config, &video, overlay.as_ref(), queues, guard_link)?;
         session.encoder_control.attach(&encoder);
         if let Some(switch) = camera {
+            encoder.tell_rate(session_camera.wanted_rate());
             // Pictures do not wait for the elements of the audio.
             connect_camera(&switch, &encoder);
         }

@@ -25,7 +25,7 @@ use crate::capture::error::CaptureError;
 use crate::capture::gst::configure_live_sink;
 use crate::capture::gst::plugins::make;
 use crate::capture::guard_link::EventSender;
-use crate::capture::media::FrameDecimator;
+use crate::capture::media::{FrameDecimator, WantedRate};
 use crate::clock::Clock;
 use crate::config::{Video, VideoSource};
 use crate::ipc::{FailureKind, FromCapture};
@@ -64,6 +64,8 @@ struct State {
     /// The user's cap, in kbit/s.
     cap_kbps: u32,
     decimator: FrameDecimator,
+    /// What whoever brings the pictures is told of their rate.
+    wanted: WantedRate,
     /// The time of the latest keyframe, or of the latest request for one.
     last_keyframe: Option<gst::ClockTime>,
     /// Encoders that failed. They are tried again in the next session, whose process is a new one.
@@ -104,6 +106,7 @@ impl VideoEncoder {
             requested: video.rendition(),
             cap_kbps: video.bitrate_kbps,
             decimator: FrameDecimator::default(),
+            wanted: WantedRate::default(),
             last_keyframe: None,
             failed: Vec::new(),
         };
@@ -140,6 +143,13 @@ impl VideoEncoder {
         self.watchdog.lock_unpoisoned().input_started(self.clock.now());
         pipeline::push_picture(&input, &caps, picture);
         self.watchdog.lock_unpoisoned().input_done(self.clock.now());
+    }
+
+    /// Tells in `wanted` which frame rate is requested, from now on.
+    pub(crate) fn tell_rate(&self, wanted: &WantedRate) {
+        let mut state = self.state.lock_unpoisoned();
+        wanted.set(state.requested.fps);
+        state.wanted = wanted.clone();
     }
 
     /// A sink element that encodes each picture it receives, for a pipeline on the session's clock.
@@ -206,6 +216,7 @@ impl VideoEncoder {
         }
         if before.fps != fps {
             state.decimator.set_rate(fps, self.video.fps);
+            state.wanted.set(fps);
         }
         if (before.width, before.height) != (width, height) {
             state.pipeline.set_size(width, height);

@@ -14,7 +14,7 @@ use crate::camera::{CameraRequest, Selection};
 use crate::capture::error::CaptureError;
 use crate::capture::gst::plugins::{self, make};
 use crate::capture::gst::pop_error;
-use crate::capture::media::{FrameDecimator, raw_video_caps};
+use crate::capture::media::{FrameDecimator, WantedRate, raw_video_caps};
 use crate::config::{Video, VideoSource};
 use crate::sync::LockExt;
 
@@ -51,17 +51,23 @@ pub(super) fn add_camera(
     // Ahead of decoder and converter: a picture that is dropped costs nothing there. One that is broken first, because
     // it takes nobody's place then.
     drop_broken_jpegs(&source)?;
-    limit_rate(&source, &decimator)?;
+    limit_rate(&source, &decimator, camera.wanted_rate())?;
     Ok(Camera { output, source, caps_filter, request, decimator })
 }
 
-/// Drops the pictures of `source` that `decimator` does not keep.
-pub(super) fn limit_rate(source: &gst::Element, decimator: &Arc<Mutex<FrameDecimator>>) -> Result<(), CaptureError> {
+/// Drops the pictures of `source` that `decimator` does not keep, at no more than the rate that is wanted.
+pub(super) fn limit_rate(
+    source: &gst::Element,
+    decimator: &Arc<Mutex<FrameDecimator>>,
+    wanted: &WantedRate,
+) -> Result<(), CaptureError> {
     let pad = source.static_pad("src").ok_or_else(|| CaptureError::internal("a camera without a pad"))?;
-    let decimator = decimator.clone();
+    let (decimator, wanted) = (decimator.clone(), wanted.clone());
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let pts = info.buffer().and_then(|buffer| buffer.pts());
-        let keep = pts.is_none_or(|pts| decimator.lock_unpoisoned().should_keep(pts));
+        let mut decimator = decimator.lock_unpoisoned();
+        decimator.limit_to(wanted.fps());
+        let keep = pts.is_none_or(|pts| decimator.should_keep(pts));
         if keep { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
     });
     Ok(())

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::camera_process::ProcessSlot;
 use crate::camera::{auto_candidates, has_csi_receiver};
 use crate::capture::error::CaptureError;
+use crate::capture::media::WantedRate;
 use crate::config::{Video, VideoSource};
 
 /// The configured source, with `auto` resolved to one that is there.
@@ -32,6 +33,7 @@ fn describe_camera(video: &Video) -> String {
 pub(crate) struct SessionCamera {
     video: Video,
     taken: Arc<OnceLock<PathBuf>>,
+    wanted: WantedRate,
     process_slot: ProcessSlot,
 }
 
@@ -46,7 +48,12 @@ pub(super) struct Candidate {
 impl SessionCamera {
     /// `video.source` is resolved already.
     pub(crate) fn new(video: Video) -> Self {
-        Self { video, taken: Arc::default(), process_slot: ProcessSlot::default() }
+        Self { video, taken: Arc::default(), wanted: WantedRate::default(), process_slot: ProcessSlot::default() }
+    }
+
+    /// How many of its pictures are wanted at present.
+    pub(crate) fn wanted_rate(&self) -> &WantedRate {
+        &self.wanted
     }
 
     pub(super) fn video(&self) -> &Video {

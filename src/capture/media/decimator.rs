@@ -1,7 +1,34 @@
 //! Lowers a frame rate by dropping pictures. Only the time since the last pictures counts, so that after a gap, or
 //! after an opening in mid-session, no more pass than the rate allows.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use gstreamer as gst;
+
+/// How many pictures a second an encoder wants at present, for whoever brings them: one that it would leave out need
+/// not be decoded. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct WantedRate(Arc<AtomicU32>);
+
+impl Default for WantedRate {
+    /// All.
+    fn default() -> Self {
+        Self(Arc::new(AtomicU32::new(u32::MAX)))
+    }
+}
+
+impl WantedRate {
+    /// Wants `fps` from now on.
+    pub(crate) fn set(&self, fps: u32) {
+        self.0.store(fps, Ordering::Relaxed);
+    }
+
+    /// Pictures a second.
+    pub(crate) fn fps(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// Keeps the pictures of a rate, spaced as evenly as they come.
 #[derive(Debug, Default)]
@@ -11,6 +38,10 @@ pub(crate) struct FrameDecimator {
     /// How much too early a picture may be: half of the interval at which they come.
     slack: gst::ClockTime,
     due: Option<gst::ClockTime>,
+    /// The rate that [`FrameDecimator::capped`] names, and from one picture to the next of it.
+    cap: Option<(u32, gst::ClockTime)>,
+    /// The last [`FrameDecimator::limit_to`].
+    limit: Option<u32>,
 }
 
 impl FrameDecimator {
@@ -20,7 +51,17 @@ impl FrameDecimator {
         let tolerance = if source_fps > max_fps { 0 } else { interval(max_fps) / 100 };
         let kept = gst::ClockTime::from_nseconds(interval(max_fps) - tolerance);
         let slack = gst::ClockTime::from_nseconds(interval(source_fps.max(max_fps)) / 2);
-        Self { interval: Some(kept), slack, due: None }
+        Self { interval: Some(kept), slack, due: None, cap: Some((max_fps, kept)), limit: None }
+    }
+
+    /// Keeps no more than `fps` from now on, and no more than the cap either.
+    pub(crate) fn limit_to(&mut self, fps: u32) {
+        let Some((max_fps, kept)) = self.cap.filter(|_| self.limit != Some(fps)) else { return };
+        let interval = if fps < max_fps { gst::ClockTime::from_nseconds(interval(fps)) } else { kept };
+        if self.interval != Some(interval) {
+            (self.interval, self.due) = (Some(interval), None);
+        }
+        self.limit = Some(fps);
     }
 
     /// Keeps `target_fps` of `source_fps` from now on.
@@ -94,6 +135,42 @@ mod tests {
                 let full = kept.iter().filter(|at| (500_000..1_500_000).contains(*at)).count();
                 assert!(full >= most as usize - 1, "{full} of {most} a second");
             }
+        }
+    }
+
+    #[test]
+    fn a_cap_can_be_lowered_and_comes_back() {
+        let mut decimator = FrameDecimator::capped(30, 60);
+        let mut second = 0;
+        let mut kept = |decimator: &mut FrameDecimator| {
+            second += 1;
+            let times = (0..60).map(|number| gst::ClockTime::from_mseconds(second * 1000 + number * 1000 / 60));
+            times.filter(|at| decimator.should_keep(*at)).count()
+        };
+        for (limit, wanted) in [(u32::MAX, 30), (15, 15), (15, 15), (10, 10), (30, 30), (60, 30), (0, 1), (25, 25)] {
+            decimator.limit_to(limit);
+            let kept = kept(&mut decimator);
+            assert!(kept.abs_diff(wanted) <= 1, "{kept} of {limit}");
+        }
+    }
+
+    /// As the encoder's own, which leaves out what came too much before it heard of another rate.
+    #[test]
+    fn two_in_a_row_keep_what_one_keeps() {
+        for (fps, late) in [(15, 0), (15, 1), (10, 2), (20, 1), (24, 3)] {
+            let (mut first, mut second) = (FrameDecimator::capped(30, 30), FrameDecimator::default());
+            let mut kept = 0;
+            for number in 0..300_u64 {
+                if number == 30 {
+                    second.set_rate(fps, 30);
+                }
+                if number == 30 + late {
+                    first.limit_to(fps);
+                }
+                let at = gst::ClockTime::from_mseconds(number * 1000 / 30 + number * 7 % 9);
+                kept += u32::from(first.should_keep(at) && second.should_keep(at) && number >= 60);
+            }
+            assert!(kept.abs_diff(fps * 8) <= 2, "{kept} of {}", fps * 8);
         }
     }
 

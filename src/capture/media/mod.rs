@@ -7,6 +7,6 @@ pub(crate) mod h264;
 mod meter;
 
 pub(crate) use caps::{AUDIO_RATE, raw_audio_caps, raw_video_caps, silence_length};
-pub(crate) use decimator::FrameDecimator;
+pub(crate) use decimator::{FrameDecimator, WantedRate};
 pub(crate) use frame::{Frame, Track};
 pub(crate) use meter::RateMeter;

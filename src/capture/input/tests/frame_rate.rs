@@ -6,7 +6,7 @@ use gstreamer as gst;
 
 use super::super::camera;
 use super::super::transform::add_normalizer;
-use crate::capture::media::FrameDecimator;
+use crate::capture::media::{FrameDecimator, WantedRate};
 use crate::capture::tests::element_bench::ElementBench;
 use crate::config::{Video, VideoSource, example};
 
@@ -21,6 +21,16 @@ fn seconds(seconds: f64) -> gst::ClockTime {
 /// Sends pictures with these times from a source that names the rate `named`. Returns the number and the time of each
 /// that comes out.
 fn normalized(video: &Video, named: gst::Fraction, times: &[gst::ClockTime]) -> Vec<(usize, gst::ClockTime)> {
+    normalized_at(&WantedRate::default(), video, named, times)
+}
+
+/// The same where so many are wanted.
+fn normalized_at(
+    wanted: &WantedRate,
+    video: &Video,
+    named: gst::Fraction,
+    times: &[gst::ClockTime],
+) -> Vec<(usize, gst::ClockTime)> {
     gst::init().unwrap();
     let caps = gst::Caps::builder("video/x-raw")
         .field("format", "I420")
@@ -33,7 +43,7 @@ fn normalized(video: &Video, named: gst::Fraction, times: &[gst::ClockTime]) -> 
         if video.source == VideoSource::V4l2 {
             let camera_fps = u32::try_from(named.numer() / named.denom()).unwrap();
             let decimator = Arc::new(Mutex::new(FrameDecimator::capped(video.fps, camera_fps)));
-            camera::limit_rate(source, &decimator).unwrap();
+            camera::limit_rate(source, &decimator, wanted).unwrap();
         }
         add_normalizer(pipeline, video).unwrap()
     });
@@ -84,6 +94,20 @@ fn a_camera_never_exceeds_the_configured_rate() {
             assert!(at.iter().filter(|at| (0.5..1.5).contains(*at)).count() >= 24, "{fps}");
         }
     }
+}
+
+#[test]
+fn what_the_encoder_would_leave_out_is_not_decoded() {
+    let times: Vec<_> = (0..90_u32).map(|number| seconds(f64::from(number) / 30.0)).collect();
+    let (wanted, camera) = (WantedRate::default(), video(VideoSource::V4l2));
+    let kept = |fps| {
+        wanted.set(fps);
+        normalized_at(&wanted, &camera, gst::Fraction::new(30, 1), &times).iter().map(|(number, _)| *number).collect()
+    };
+    let numbers: Vec<usize> = kept(15);
+    assert_eq!(numbers, (0..90).step_by(2).collect::<Vec<_>>());
+    let numbers: Vec<usize> = kept(30);
+    assert_eq!(numbers.len(), 90);
 }
 
 #[test]
