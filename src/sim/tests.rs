@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 18] = [
+const MENDED: [(&str, &str); 19] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -255,6 +255,17 @@ const MENDED: [(&str, &str); 18] = [
        {"do":"kill"}
        {"do":"wait","ms":375}
        {"do":"operator","what":{"signed":{"verb":11,"key":2,"step":-2,"of_epoch":true,"deadline_s":100,"for_box":true}}}"#,
+    ),
+    (
+        "an answer that says that its entry is not written yet claims no entry",
+        r#"{"seed":713803,"platform":"minors"}
+       {"do":"synchronised","is":true}
+       {"do":"operator","what":{"release":{"serial":5,"key":1,"build":26,"life-s":86400}}}
+       {"do":"wait","ms":10630}
+       {"do":"disk","ms":1937}
+       {"do":"operator","what":{"signed":{"verb":8,"key":0,"step":1,"of_epoch":true,"deadline_s":100,"for_box":true}}}
+       {"do":"wait","ms":1212}
+       {"do":"power-cut"}"#,
     ),
 ];
 

@@ -44,7 +44,7 @@ pub(super) fn all(schedule: &AgentSchedule, played: &Played) -> Vec<String> {
     let entries = entries.into_iter().map(|(ledger, entry)| (wire::event_id(BOX_ID, &ledger, entry.seq), entry));
     wire::events(&played.history, BASE, &entries.collect(), &mut problems);
     let first_calm = played.recovered_after.map(|_| played.first_calm);
-    let is_done = |sent: &SentCommand, by| was_carried_out(played, sent, by);
+    let is_done = |sent: &SentCommand, by, _: bool| was_carried_out(played, sent, by);
     wire::answers(&played.history, played.operator.sent(), first_calm, is_done, &mut problems);
     stops(played, &mut problems);
     states(played, &mut problems);

@@ -72,14 +72,14 @@ impl Chain<'_> {
         let ledger = self.entries.first().map(|entry| entry.hash.clone()).unwrap_or_default();
         let known = self.entries.iter().map(|entry| (wire::event_id(BOX_ID, &ledger, entry.seq), entry.clone()));
         wire::events(self.history, BASE, &known.collect(), &mut problems);
-        let is_done = |sent: &SentCommand, by| self.is_done(truth, sent, by);
+        let is_done = |sent: &SentCommand, by, is_written| self.is_done(truth, sent, by, is_written);
         wire::answers(self.history, self.sent, self.first_calm, is_done, &mut problems);
         problems
     }
 
     /// Whether a command that was answered as done has been: a stop left nothing that captured before it, and what was
-    /// signed stands in the ledger.
-    fn is_done(&self, truth: &Truth, sent: &SentCommand, by: Instant) -> bool {
+    /// signed stands in the ledger, unless the answer says that it does not yet: power may have failed before it did.
+    fn is_done(&self, truth: &Truth, sent: &SentCommand, by: Instant, is_written: bool) -> bool {
         // One that comes again has the answer that it had.
         if sent.verb == Verb::Stop && !self.came_before(sent) {
             let (asked, answered) = (truth.since(sent.at), truth.since(by));
@@ -93,7 +93,7 @@ impl Chain<'_> {
             let StoredFact::Known(Fact::Commanded { id, .. }) = &entry.fact else { return false };
             *id == signed.id
         };
-        [Verb::Stop, Verb::Mute].contains(&sent.verb) || self.entries.iter().any(is_it)
+        !is_written || [Verb::Stop, Verb::Mute].contains(&sent.verb) || self.entries.iter().any(is_it)
     }
 
     fn came_before(&self, sent: &SentCommand) -> bool {

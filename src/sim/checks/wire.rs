@@ -133,12 +133,12 @@ pub(in crate::sim) fn ends_binding(fact: &StoredFact) -> bool {
 }
 
 /// Nobody is answered who did not ask, no more often than he asked, and differently never; and where all is well each
-/// command has its answer.
+/// command has its answer. `was_carried_out`: by then, and as far as the answer says, written down or not yet.
 pub(in crate::sim) fn answers(
     history: &History,
     commands: &[SentCommand],
     first_calm: Option<usize>,
-    was_carried_out: impl Fn(&SentCommand, Instant) -> bool,
+    was_carried_out: impl Fn(&SentCommand, Instant, bool) -> bool,
     problems: &mut Vec<String>,
 ) {
     let known: BTreeMap<&str, &SentCommand> = commands.iter().map(|sent| (sent.correlation.as_str(), sent)).collect();
@@ -151,7 +151,8 @@ pub(in crate::sim) fn answers(
                 let correlation = arrival.correlation.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
                 let answer = parsed(&arrival.payload);
                 let sent = known.get(&*correlation);
-                if answer["ok"] == true && sent.is_some_and(|sent| !was_carried_out(sent, *at)) {
+                let is_written = answer["error"].is_null();
+                if answer["ok"] == true && sent.is_some_and(|sent| !was_carried_out(sent, *at, is_written)) {
                     problems.push(format!("{correlation} is said to be done, and the guard does not say so: {answer}"));
                 }
                 if answer.get("progress").is_none() {
