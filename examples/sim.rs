@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use clap::Parser;
 use tallybox::sim::{Platform, Schedule, run, shrink};
 
-/// Runs schedules until one of them fails.
+/// Runs schedules until one of them fails, or all of them.
 #[derive(Parser, Debug)]
 struct Args {
     /// The first schedule's seed; alone: this schedule, with its trace.
@@ -28,6 +28,9 @@ struct Args {
     /// The platform behind each box's network, in place of the seed's own: plain, trusted or minors.
     #[arg(long, value_parser = platform)]
     platform: Option<Platform>,
+    /// Go on behind a schedule that fails, and print it at once.
+    #[arg(long, requires = "schedules")]
+    keep_going: bool,
     /// How many threads.
     #[arg(long, default_value_t = 1)]
     jobs: u64,
@@ -112,11 +115,11 @@ fn many(args: &Args) -> Result<bool, String> {
     let count = args.schedules.unwrap_or(1);
     let (next, simulated, failed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let begun = SystemTime::now();
-    let job = || -> Result<Option<(u64, String)>, String> {
+    let job = || -> Result<(), String> {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= count || failed.load(Ordering::Relaxed) {
-                return Ok(None);
+            if number >= count || (failed.load(Ordering::Relaxed) && !args.keep_going) {
+                return Ok(());
             }
             let seed = args.seed + number;
             SEED.set(seed);
@@ -124,7 +127,7 @@ fn many(args: &Args) -> Result<bool, String> {
             simulated.fetch_add(outcome.simulated.as_secs(), Ordering::Relaxed);
             if let Some(violation) = outcome.violation {
                 failed.store(true, Ordering::Relaxed);
-                return Ok(Some((seed, violation)));
+                report(args, seed, &violation);
             }
         }
     };
@@ -136,15 +139,12 @@ fn many(args: &Args) -> Result<bool, String> {
     let done = next.load(Ordering::Relaxed).min(count);
     let (rate, days) = (done as f64 / took, simulated.load(Ordering::Relaxed) as f64 / 86_400.0);
     println!("{done} schedules in {took:.1} s: {rate:.0} a second, {days:.2} simulated days");
-    let mut held = true;
-    for found in found {
-        if let Some((seed, violation)) = found? {
-            println!("seed {seed}: {violation}");
-            let of =
-                args.platform.map_or_else(String::new, |platform| format!(" --platform {platform:?}").to_lowercase());
-            println!("see it: cargo run --release --example sim -- --seed {seed}{of}   (--shrink: its shortest form)");
-            held = false;
-        }
-    }
-    Ok(held)
+    found.into_iter().collect::<Result<(), String>>()?;
+    Ok(!failed.into_inner())
+}
+
+fn report(args: &Args, seed: u64, violation: &str) {
+    let of = args.platform.map_or_else(String::new, |platform| format!(" --platform {platform:?}").to_lowercase());
+    println!("seed {seed}: {violation}");
+    println!("see it: cargo run --release --example sim -- --seed {seed}{of}   (--shrink: its shortest form)");
 }

@@ -169,6 +169,36 @@ fn nothing_that_cannot_be_undone_happens_without_its_entry() {
     });
 }
 
+/// It does not know what happened before it started: which releases counted, and whether an update is under way.
+#[test]
+fn a_guard_that_cannot_read_its_ledger_does_nothing_that_goes_far() {
+    let mut bench = Bench::held();
+    bench.shop.wait_for_phase("idle");
+    bench.guard.kill();
+    // Readers are kept out too.
+    let holder = rusqlite::Connection::open(bench.shop.path("data/ledger.db")).unwrap();
+    holder.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT").unwrap();
+    bench.guard = bench.shop.start("guard");
+    wait_until("the box is in a fault", || bench.shop.status().is_some_and(|status| status["phase"] == "fault"));
+    let why = |answer: &Value| answer["not-now"]["why"].as_str().unwrap_or_default().to_owned();
+    for (verb, fields) in verbs() {
+        let answer = bench.ask(verb, &fields);
+        assert!(why(&answer).contains("the ledger cannot be read"), "{verb}: {answer}");
+    }
+    let mut socket = ControlSocket::new(&bench.shop);
+    socket.send(1, &json!({ "ask": "release", "note": signed("release", &json!({})) }));
+    let answer = socket.receive()["answer"].take();
+    assert!(why(&answer).contains("the ledger cannot be read"), "{answer}");
+    drop(holder);
+    wait_until("the guard starts anew", || !bench.guard.is_running());
+    bench.guard = bench.shop.start("guard");
+    bench.shop.wait_for_phase("idle");
+    let facts = bench.facts();
+    let effects =
+        ["commanded", "erasure-started", "unbind-requested", "policy-updated", "ingest-set", "update-offered"];
+    assert!(!facts.iter().any(|fact| effects.contains(&kind(fact))), "{facts:?}");
+}
+
 #[test]
 fn a_full_disk_keeps_the_log_and_records_nothing() {
     let mut bench = Bench::full();

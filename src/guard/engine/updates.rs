@@ -60,6 +60,11 @@ impl Engine {
     }
 
     pub(super) fn offer_release(&mut self, note: &str, reply: ReplySender) {
+        // It has the newest serial, and whether an attempt is under way that the release in force is needed for.
+        if !self.is_restored {
+            let _ = reply.send(Response::unavailable("the ledger cannot be read, and no release is taken without it"));
+            return;
+        }
         if let Err(why) = self.updates.offer(self.clock.now(), note, reply) {
             tracing::warn!("a release is refused: {why}");
             let why = crate::ipc::clean(&why, crate::ipc::WHY);
