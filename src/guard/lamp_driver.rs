@@ -20,11 +20,14 @@ pub(super) struct LampDriver {
     /// Something is to be looked at.
     notice: bool,
     next: Monotonic,
+    /// What it was last driven to.
+    shown: LampPattern,
 }
 
 impl LampDriver {
     pub(super) fn new(now: Monotonic) -> Self {
-        Self { pattern: LampPattern::Dark, since: now, identify_until: None, notice: false, next: now }
+        let dark = LampPattern::Dark;
+        Self { pattern: dark, since: now, identify_until: None, notice: false, next: now, shown: dark }
     }
 
     /// Shows `pattern` from now on.
@@ -69,8 +72,12 @@ impl LampDriver {
         self.drive(panel, now)
     }
 
-    /// The pattern that the lamp shows.
-    pub(super) fn pattern(&self, now: Monotonic) -> LampPattern {
+    /// The pattern that the lamp shows: what comes next counts once the lamp was driven to it.
+    pub(super) fn pattern(&self) -> LampPattern {
+        self.shown
+    }
+
+    fn wanted(&self, now: Monotonic) -> LampPattern {
         match self.identify_until {
             Some(until) if now < until => LampPattern::Identify,
             Some(_) | None if self.notice && self.pattern == LampPattern::Dark => LampPattern::Notice,
@@ -84,19 +91,19 @@ impl LampDriver {
             self.identify_until = None;
             self.since = now;
         }
-        let shown = self.pattern(now);
-        let (lit, change) = shown.lit(now.duration_since(self.since));
+        self.shown = self.wanted(now);
+        let (lit, change) = self.shown.lit(now.duration_since(self.since));
         // A little after the change, so that the clock has surely passed it.
         self.next = now.saturating_add(
             change.map_or(REFRESH_INTERVAL, |change| (change + Duration::from_millis(1)).min(REFRESH_INTERVAL)),
         );
-        panel.drive(shown, lit)
+        panel.drive(self.shown, lit)
     }
 
     /// Tests whether the lamp goes on and off. Its present level alone would not do: a dead lamp passes in every dark
     /// moment.
     pub(super) fn test(&mut self, panel: &mut dyn PanelDriver, now: Monotonic) -> Result<(), PanelError> {
-        let shown = self.pattern(now);
+        let shown = self.wanted(now);
         panel.drive(shown, true)?;
         panel.drive(shown, false)?;
         self.drive(panel, now)
@@ -129,6 +136,19 @@ mod tests {
         fn is_down(&mut self, _button: Button) -> Result<bool, PanelError> {
             Ok(false)
         }
+    }
+
+    #[test]
+    fn it_says_what_it_was_driven_to() {
+        let at = |seconds| Monotonic::from_start(Duration::from_secs(seconds));
+        let mut lamp = LampDriver::new(at(0));
+        let mut panel = Stuck(false);
+        let _ = lamp.identify(&mut panel, at(0));
+        assert_eq!(lamp.pattern(), LampPattern::Identify);
+        let _ = lamp.drive(&mut panel, at(9));
+        assert_eq!(lamp.pattern(), LampPattern::Identify, "until somebody drives it again");
+        let _ = lamp.drive(&mut panel, at(10));
+        assert_eq!(lamp.pattern(), LampPattern::Dark);
     }
 
     #[test]

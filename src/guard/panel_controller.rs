@@ -136,8 +136,8 @@ impl PanelController {
     }
 
     /// The pattern that the lamp shows.
-    pub(super) fn pattern(&self, now: Monotonic) -> LampPattern {
-        self.lamp.pattern(now)
+    pub(super) fn pattern(&self) -> LampPattern {
+        self.lamp.pattern()
     }
 
     /// Moves a simulated button.

@@ -14,7 +14,6 @@ use crate::judges::policy_in_force::PolicyInForce;
 use crate::judges::twin::Twin;
 use crate::ledger::{LedgerWriter, ServiceEnd};
 use consent::{Fault, Machine, Phase, Reason};
-use monotonic::Monotonic;
 
 /// `message` of a box that may have been tampered with.
 const TAMPERED: &str = "nothing is recorded until the cause is gone";
@@ -85,8 +84,8 @@ pub(super) struct StatusSources<'a> {
     pub(super) signed_commands: bool,
 }
 
-/// The status at `now`; its phase began at `since`.
-pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monotonic) -> Status {
+/// The status now; its phase began at `since`.
+pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp) -> Status {
     let StatusSources {
         machine,
         session,
@@ -114,7 +113,7 @@ pub(super) fn compose(sources: &StatusSources<'_>, since: Timestamp, now: Monoto
         reason,
         message,
         muted: machine.is_muted(),
-        lamp: panel.pattern(now),
+        lamp: panel.pattern(),
         faults: Fault::ALL.into_iter().filter(|part| machine.has_fault(*part)).collect(),
         encoder: session.encoder.clone(),
         camera: session.camera_mode.clone(),

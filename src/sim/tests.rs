@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 19] = [
+const MENDED: [(&str, &str); 20] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -266,6 +266,16 @@ const MENDED: [(&str, &str); 19] = [
        {"do":"operator","what":{"signed":{"verb":8,"key":0,"step":1,"of_epoch":true,"deadline_s":100,"for_box":true}}}
        {"do":"wait","ms":1212}
        {"do":"power-cut"}"#,
+    ),
+    (
+        "the status said what the lamp was to show a moment later",
+        r#"{"seed":790031}
+       {"do":"restart","policy":0}
+       {"do":"wait","ms":31}
+       {"do":"ask","by":"root","wish":{"flood":29}}
+       {"do":"wait","ms":1938}
+       {"do":"ask","by":"agent","wish":"stop"}
+       {"do":"wait","ms":78}"#,
     ),
 ];
 

@@ -369,7 +369,7 @@ impl Engine {
             incidents: &self.incidents,
             signed_commands: !self.config.trust.is_empty(),
         };
-        let status = status::compose(&sources, since, self.clock.now());
+        let status = status::compose(&sources, since);
         self.status.send_if_modified(|known| {
             let has_changed = *known != status;
             if has_changed {

@@ -43,8 +43,11 @@ impl Engine {
             // A reply that waits no longer: with its deadline in the past the loop would not sleep.
             self.check_ledger();
         }
+        let shown = self.panel.pattern();
         if self.panel.drive(now).is_err() {
             self.dispatch(Event::FaultDetected(Fault::Lamp));
+        } else if self.panel.pattern() != shown {
+            self.publish();
         }
         if !tasks.take_renewal(now) {
             return;
