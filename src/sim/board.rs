@@ -85,7 +85,7 @@ pub(super) fn move_button(truth: &Shared, wires: &Wires, button: Button, down: b
         let now = truth.now();
         let heard = &mut truth.edges_heard[usize::from(button == Button::Mute)];
         // The kernel hands the edges of a line on in their order.
-        let after = if *heard > now { *heard + Duration::from_millis(1) } else { now };
+        let after = if *heard >= now { *heard + Duration::from_millis(1) } else { now };
         *heard = after.max(now + Duration::from_millis(late.into()));
         heard.saturating_sub(now)
     };

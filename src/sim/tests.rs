@@ -45,7 +45,7 @@ fn no_platform_and_no_broker_make_the_box_break_its_rules() {
 }
 
 /// Schedules that failed once, in their shortest form: whatever is changed, they hold.
-const MENDED: [(&str, &str); 20] = [
+const MENDED: [(&str, &str); 21] = [
     (
         "a reply whose time is over kept the guard's loop busy until its next second",
         r#"{"seed":17}
@@ -276,6 +276,14 @@ const MENDED: [(&str, &str); 20] = [
        {"do":"wait","ms":1938}
        {"do":"ask","by":"agent","wish":"stop"}
        {"do":"wait","ms":78}"#,
+    ),
+    (
+        "an edge that is heard at the moment of the next one was handed on behind it",
+        r#"{"seed":489709}
+       {"do":"touch","hold":2604,"bounces":0,"late":0}
+       {"do":"touch","hold":2,"bounces":1,"late":391}
+       {"do":"wait","ms":397}
+       {"do":"touch","hold":34533,"bounces":1,"late":0}"#,
     ),
 ];
 
