@@ -73,7 +73,7 @@ impl LampDriver {
     }
 
     /// The pattern that the lamp shows: what comes next counts once the lamp was driven to it.
-    pub(super) fn pattern(&self) -> LampPattern {
+    pub(super) fn shown(&self) -> LampPattern {
         self.shown
     }
 
@@ -144,11 +144,11 @@ mod tests {
         let mut lamp = LampDriver::new(at(0));
         let mut panel = Stuck(false);
         let _ = lamp.identify(&mut panel, at(0));
-        assert_eq!(lamp.pattern(), LampPattern::Identify);
+        assert_eq!(lamp.shown(), LampPattern::Identify);
         let _ = lamp.drive(&mut panel, at(9));
-        assert_eq!(lamp.pattern(), LampPattern::Identify, "until somebody drives it again");
+        assert_eq!(lamp.shown(), LampPattern::Identify, "until somebody drives it again");
         let _ = lamp.drive(&mut panel, at(10));
-        assert_eq!(lamp.pattern(), LampPattern::Dark);
+        assert_eq!(lamp.shown(), LampPattern::Dark);
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl PanelController {
 
     /// The pattern that the lamp shows.
     pub(super) fn pattern(&self) -> LampPattern {
-        self.lamp.pattern()
+        self.lamp.shown()
     }
 
     /// Moves a simulated button.
