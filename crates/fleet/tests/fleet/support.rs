@@ -69,8 +69,11 @@ impl Running {
 
 /// Reads no byte more than the line: a buffer of its own would take what follows away from the next reader.
 fn next_line(pipe: &mut impl Read) -> String {
-    let bytes = pipe.bytes().map(Result::unwrap).take_while(|byte| *byte != b'\n');
-    String::from_utf8(bytes.collect()).unwrap()
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while pipe.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+        line.extend(byte);
+    }
+    String::from_utf8(line).unwrap()
 }
 
 impl Drop for Running {
