@@ -51,14 +51,19 @@ const APART: [(&str, &[&str]); 11] = [
 
 /// Every source file with its path, as the repository has them.
 fn sources() -> Vec<(String, String)> {
+    files(&["src", "crates"], &["rs"])
+}
+
+/// The files below these folders whose names end so, with their paths, as the repository has them.
+fn files(folders: &[&str], ends: &[&str]) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut pending: Vec<PathBuf> = vec![root.join("src"), root.join("crates")];
+    let mut pending: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
     let mut all = Vec::new();
     while let Some(dir) = pending.pop() {
         for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
                 pending.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs") {
+            } else if path.extension().is_some_and(|end| ends.iter().any(|wanted| end == *wanted)) {
                 let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
                 all.push((name, std::fs::read_to_string(&path).unwrap()));
             }

@@ -40,8 +40,6 @@ pub(crate) struct FrameDecimator {
     due: Option<gst::ClockTime>,
     /// The rate that [`FrameDecimator::capped`] names, and from one picture to the next of it.
     cap: Option<(u32, gst::ClockTime)>,
-    /// The last [`FrameDecimator::limit_to`].
-    limit: Option<u32>,
 }
 
 impl FrameDecimator {
@@ -51,17 +49,16 @@ impl FrameDecimator {
         let tolerance = if source_fps > max_fps { 0 } else { interval(max_fps) / 100 };
         let kept = gst::ClockTime::from_nseconds(interval(max_fps) - tolerance);
         let slack = gst::ClockTime::from_nseconds(interval(source_fps.max(max_fps)) / 2);
-        Self { interval: Some(kept), slack, due: None, cap: Some((max_fps, kept)), limit: None }
+        Self { interval: Some(kept), slack, due: None, cap: Some((max_fps, kept)) }
     }
 
     /// Keeps no more than `fps` from now on, and no more than the cap either.
     pub(crate) fn limit_to(&mut self, fps: u32) {
-        let Some((max_fps, kept)) = self.cap.filter(|_| self.limit != Some(fps)) else { return };
+        let Some((max_fps, kept)) = self.cap else { return };
         let interval = if fps < max_fps { gst::ClockTime::from_nseconds(interval(fps)) } else { kept };
         if self.interval != Some(interval) {
             (self.interval, self.due) = (Some(interval), None);
         }
-        self.limit = Some(fps);
     }
 
     /// Keeps `target_fps` of `source_fps` from now on.
